@@ -1,0 +1,20 @@
+"""Train MiniLM on the embedded sample: two cores, under four minutes.
+
+Command:   python -m uwe_jax.train --config=configs/quickstart.py
+"""
+
+from uwe_jax.base.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.workdir = "runs/quickstart"
+    config.steps = 60
+    config.checkpoint_every = 30
+    config.evaluation.every = 20
+    config.batch.global_batch_size = 64
+    config.lengths.skill = 16
+    config.lengths.job = 16
+    config.lengths.alias = 16
+    config.lengths.vacancy = 48
+    return config

@@ -1,0 +1,70 @@
+"""What every command does around its own work: reads a config, and answers bad input with a sentence."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from uwe_jax.base.config import Config
+from uwe_jax.base.errors import UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def shipped_configs() -> list[tuple[str, str]]:
+    """Path and first docstring line of every config file in `configs/`, here or beside the package."""
+    folders = [Path("configs"), Path(__file__).resolve().parents[2] / "configs"]
+    folder = next((f for f in folders if f.is_dir()), None)
+    found = []
+    for path in sorted(folder.glob("*.py")) if folder else ():
+        summary = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+        found.append((str(path), summary))
+    return found
+
+
+def usage(command: str) -> str:
+    """What the command answers where no config is named."""
+    listed = shipped_configs()
+    width = max((len(path) for path, _ in listed), default=0)
+    lines = [f"python -m uwe_jax.{command} --config=FILE [--config.key=value ...]", ""]
+    lines += [f"  {path:<{width}}  {summary}" for path, summary in listed] or ["  (no config files found here)"]
+    example = listed[0][0] if listed else "configs/quickstart.py"
+    lines += ["", f"For example: python -m uwe_jax.{command} --config={example} --config.workdir=runs/mine"]
+    return "\n".join(lines)
+
+
+def run_with_config(command: str, main: Callable[[Config], None]) -> None:
+    """Reads `--config` and its overrides from the command line, calls `main`, and exits.
+
+    Exits with 0 when done, 2 after a `UserError` or a wrong flag (its sentence on standard error), 130 after Ctrl-C.
+    Any other exception is a bug and keeps its traceback.
+    """
+    values = flags.FlagValues()
+    flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file of configs/.")
+    try:
+        try:
+            rest = values(sys.argv)
+            config_dict = flag.value
+        except FileNotFoundError as error:
+            known = ", ".join(path for path, _ in shipped_configs())
+            raise UserError(f"--config: there is no file {error.filename}. Shipped: {known}.") from error
+        except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"Command line: {' '.join(map(str, error.args))}") from error
+        if len(rest) > 1:
+            raise UserError(f"Unexpected argument {rest[1]!r}; settings are given as --config.key=value.")
+        if config_dict is None:
+            print(usage(command))
+            sys.exit(0)
+        main(Config.from_config_dict(config_dict))
+    except UserError as error:
+        print(f"\nError: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,34 @@
+"""Writing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces `path` with `content` in one step: a kill leaves the old file or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON, atomically."""
+    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def cache_folder(setting: str = "") -> Path:
+    """Where downloads and prepared data are kept: the setting, else $UWE_JAX_CACHE, else the user's cache folder."""
+    return Path(setting or os.environ.get("UWE_JAX_CACHE") or platformdirs.user_cache_dir("uwe_jax"))

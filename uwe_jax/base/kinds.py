@@ -1,0 +1,5 @@
+"""The node kinds. Skills stand on the left of every graph, one of the other kinds on its right."""
+
+SKILL = "skill"
+GRAPH_KINDS = ("job", "vacancy", "alias")
+NODE_KINDS = (SKILL, *GRAPH_KINDS)

@@ -1,0 +1,67 @@
+"""The record of a run: metrics.jsonl, a picture of it, and TensorBoard where that is installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from uwe_jax.base.files import write_atomically
+
+
+class MetricWriter:
+    """Appends one JSON object a line to metrics.jsonl, each with its `step`.
+
+    Args:
+      workdir: where the file lies; made if missing.
+      resume_step: lines of later steps, left by a run that was cut off after its last checkpoint, are dropped, since
+        they will be written again.
+    """
+
+    def __init__(self, workdir: Path, *, resume_step: int = 0):
+        self.path = workdir / "metrics.jsonl"
+        kept = [row for row in read_metrics(self.path) if resume_step and row["step"] <= resume_step]
+        write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        self._file = self.path.open("a")
+        self._board = None
+        try:
+            from tensorboardX import SummaryWriter
+
+            self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step or None)
+        except ImportError:
+            pass
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Writes one line; nested values are flattened to names with slashes for TensorBoard."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        if self._board:
+            for name, value in _flat(values):
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Closes the files."""
+        self._file.close()
+        if self._board:
+            self._board.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    pairs = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            pairs.extend(_flat(value, f"{prefix}{name}/"))
+        elif isinstance(value, int | float):
+            pairs.append((f"{prefix}{name}", float(value)))
+    return pairs

@@ -1,0 +1,92 @@
+"""What a person sees while something runs: log lines, results and progress bars that do not tear each other apart.
+
+Results go to standard output; log lines and bars go to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+def say(message: str) -> None:
+    """Prints a log line to standard error, above a progress bar where one is drawn."""
+    tqdm.write(message, file=sys.stderr)
+
+
+def report(message: str) -> None:
+    """Prints a result to standard output, above a progress bar where one is drawn."""
+    tqdm.write(message, file=sys.stdout)
+    sys.stdout.flush()
+
+
+def progress(items: Iterable[T], *, label: str, unit: str, total: int | None = None) -> Iterator[T]:
+    """Iterates over `items` under a bar that names what is done and how fast; the bar goes when it is full.
+
+    The bar is redrawn at most once a second, so a log file does not fill with it.
+    """
+    return iter(
+        tqdm(items, desc=label, unit=unit, total=total, mininterval=1.0, dynamic_ncols=True, leave=False)
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person would say them.
+
+    >>> duration(42.3), duration(185), duration(7400)
+    ('42 s', '3 min 05 s', '2 h 03 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class StepClock:
+    """Time per step and time left, with compilation and the work between steps left out of the rate.
+
+    Args:
+      first: the first step to be taken, counted from 0.
+      last: the step after the last one.
+    """
+
+    def __init__(self, first: int, last: int):
+        self._taken = first
+        self._last = last
+        self._seconds: list[float] = []
+        self._pauses = 0.0
+        self._pauses_left = 0
+        self._started = 0.0
+
+    def start(self) -> None:
+        """A step begins: the time since the last one ended is not a step's."""
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        """A step has ended."""
+        self._seconds.append(time.perf_counter() - self._started)
+        self._taken += 1
+
+    def pause(self, seconds: float, left: int) -> None:
+        """A validation took so long, and so many are to come."""
+        self._pauses, self._pauses_left = seconds, left
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Mean of the latest steps; None before the first two, of which the first one compiled."""
+        latest = self._seconds[1:][-20:]
+        return sum(latest) / len(latest) if latest else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Steps and validations to come, at the latest pace."""
+        step = self.step_seconds
+        return None if step is None else step * (self._last - self._taken) + self._pauses * self._pauses_left

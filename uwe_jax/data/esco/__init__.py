@@ -1,0 +1,1 @@
+"""ESCO, the European classification of skills and occupations, from the portal's own downloads."""

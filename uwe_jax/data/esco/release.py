@@ -1,0 +1,207 @@
+"""Finds the ESCO files that a graph needs in a folder of downloads, by what the zips hold."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from uwe_jax.base.errors import UserError
+
+DOWNLOAD = (
+    "Download from https://esco.ec.europa.eu/en/use-esco/download, content 'classification', file type "
+    "'csv': the zip of your language and, up to version 1.1, the zip without a language, which holds the "
+    "relations. Put them into one folder as they are, names unchanged."
+)
+# What each graph is made of.
+NEEDS = {"job": ("skills", "occupations", "relations"), "alias": ("skills",)}
+
+_VERSION = re.compile(r"(?<![a-z])v(\d+(?:\.\d+)*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class EscoFile:
+    """One CSV of the portal, inside a zip or unzipped."""
+
+    name: str  # as the portal calls it, such as skills_en.csv
+    path: Path  # of the zip, or of the CSV itself
+    member: str  # its name inside the zip; empty for a CSV on its own
+    version: str  # such as 1.1.1, from the name of the zip or of a folder; empty where neither says
+
+    def __str__(self) -> str:
+        return f"{self.path.name}: {self.member}" if self.member else str(self.path)
+
+    @cached_property
+    def signature(self) -> tuple[str, int, int]:
+        """Name, size in bytes and CRC-32 of the content: the same zipped and unzipped."""
+        if self.member:
+            with open_zip(self.path) as archive:
+                entry = archive.getinfo(self.member)
+                return self.name, entry.file_size, entry.CRC
+        content = self.path.read_bytes()
+        return self.name, len(content), zlib.crc32(content)
+
+    def read(self) -> bytes:
+        """The content.
+
+        Raises:
+          UserError: the zip is damaged.
+        """
+        if not self.member:
+            return self.path.read_bytes()
+        with open_zip(self.path) as archive:
+            try:
+                return archive.read(self.member)
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+                raise _damaged(self.path, f"{self.member}: {error}") from error
+
+
+@dataclass(frozen=True)
+class EscoRelease:
+    """The files of one version in one language."""
+
+    version: str  # empty where no name says
+    language: str
+    files: dict[str, EscoFile]  # by role: skills, occupations, relations; those there are
+
+    def __str__(self) -> str:
+        return f"ESCO {'v' + self.version if self.version else 'of unknown version'} ({self.language})"
+
+    def digest(self, kind: str) -> str:
+        """Sixteen hexadecimal digits that change whenever a file that the kind's graph needs does."""
+        signatures = [self.files[role].signature for role in NEEDS[kind]]
+        return hashlib.sha256(repr(signatures).encode()).hexdigest()[:16]
+
+
+def find_release(
+    folder: Path | str, kinds: Sequence[str], language: str = "en", version: str = ""
+) -> EscoRelease:
+    """Chooses the files for some graphs, all of one version.
+
+    Args:
+      folder: with the portal's zips, or their contents, at most one folder deep.
+      kinds: graphs wanted, of `NEEDS`.
+      language: code of the labels' language, as in skills_en.csv.
+      version: such as 1.1.1; empty takes the newest that has everything.
+
+    Raises:
+      UserError: no such folder, a damaged zip, no version that has everything, or two different files of one
+        name and version.
+    """
+    folder = Path(folder).expanduser()
+    version = version.strip().lower().removeprefix("v")
+    roles = list(dict.fromkeys(role for kind in kinds for role in NEEDS[kind]))
+    names = {
+        "skills": (f"skills_{language}.csv",),
+        "occupations": (f"occupations_{language}.csv",),
+        # Since 1.2 the relations are part of the language's zip.
+        "relations": ("occupationSkillRelations.csv", f"occupationSkillRelations_{language}.csv"),
+    }
+    found = find_files(folder)
+    complete = []
+    for candidate in {file.version for file in found}:
+        there = [file for file in found if file.version == candidate]
+        files = {role: _only(there, names[role]) for role in roles}
+        if None not in files.values() and version in ("", candidate):
+            complete.append(candidate)
+    if not complete:
+        raise _incomplete(folder, found, [names[role][0] for role in roles], kinds, version)
+    newest = max(complete, key=lambda text: [int(part) for part in text.split(".") if part])
+    there = [file for file in found if file.version == newest]
+    chosen = {role: file for role in roles if (file := _only(there, names[role]))}
+    return EscoRelease(newest, language, chosen)
+
+
+def find_files(folder: Path) -> list[EscoFile]:
+    """Every CSV in a folder, in the folders in it, and in the zips of both, sorted by path.
+
+    Raises:
+      UserError: no such folder, or a damaged zip.
+    """
+    if not folder.is_dir():
+        state = "is a file" if folder.exists() else "does not exist"
+        raise UserError(
+            f"{folder} {state}. Expected the folder of the ESCO zips: set source.path to it. {DOWNLOAD}"
+        )
+    return [
+        file for path in sorted([*folder.glob("*"), *folder.glob("*/*")]) for file in _files_in(path, folder)
+    ]
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """Opens a zip; UserError if it is none."""
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _files_in(path: Path, folder: Path) -> Iterator[EscoFile]:
+    if path.name.startswith(".") or not path.is_file():
+        return
+    # The innermost name that states a version counts: the zip's, then that of the folders around it.
+    stated = (_VERSION.search(part) for part in (path.name, path.parent.name, folder.name))
+    version = next((match.group(1) for match in stated if match), "")
+    if path.suffix.lower() == ".csv":
+        yield EscoFile(path.name, path, "", version)
+    elif path.suffix.lower() == ".zip":
+        with open_zip(path) as archive:
+            members = archive.namelist()
+        for member in members:
+            name = member.rsplit("/", 1)[-1]
+            # macOS adds a shadow of every file under this name
+            if name.endswith(".csv") and not name.startswith("._"):
+                yield EscoFile(name, path, member, version)
+
+
+def _only(files: list[EscoFile], names: tuple[str, ...]) -> EscoFile | None:
+    """The file with the first of the names that is there; copies of it are fine, rivals are not."""
+    for name in names:
+        same = [file for file in files if file.name == name]
+        for file in same[1:]:
+            if file.signature != same[0].signature:
+                raise UserError(
+                    f"{name} of version {file.version or 'unknown'} is there twice with different content: "
+                    f"{same[0]} ({same[0].signature[1]:,} bytes) and {file} ({file.signature[1]:,} bytes). "
+                    "Expected one: remove the one you do not want."
+                )
+        if same:
+            return same[0]
+    return None
+
+
+def _incomplete(
+    folder: Path, found: list[EscoFile], names: list[str], kinds: Sequence[str], version: str
+) -> UserError:
+    per_version = []
+    for candidate in sorted({file.version for file in found}):
+        there = {file.name for file in found if file.version == candidate}
+        # Relations and classification are looked for by family, so that another language shows.
+        shown = sorted(name for name in there if name.split("_")[0] in _FAMILIES)
+        label = f"version {candidate}" if candidate else "unknown version"
+        per_version.append(
+            f"{label}: {', '.join(shown) or f'none of these, but {len(there)} other CSV files'}"
+        )
+    holds = "; ".join(per_version) or "no zip and no CSV"
+    asked = f" of version {version}" if version else " of one version"
+    graphs = " and ".join(f"skill-{kind}" for kind in kinds)
+    alias = " For skill-alias alone the relations are not needed: set source.kinds to ('alias',)."
+    return UserError(
+        f"{folder} does not hold what {graphs} is made from. Expected {', '.join(names)}, all{asked}. Found "
+        f"{holds}. {DOWNLOAD}{alias if set(kinds) == {'job', 'alias'} else ''}"
+    )
+
+
+_FAMILIES = {"skills", "occupations", "occupationSkillRelations", "occupationSkillRelations.csv"}
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} ({path.stat().st_size:,} bytes) is no zip that can be read: {reason}. Expected the portal's "
+        f"zip: download it again, or move it out of the folder. {DOWNLOAD}"
+    )

@@ -1,0 +1,269 @@
+"""A bipartite graph of texts: skills on the left; jobs, vacancy sentences or aliases on the right."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+from scipy.sparse import csr_array
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.kinds import SKILL
+from uwe_jax.data.text import normalise
+
+
+class Edge(NamedTuple):
+    """One positive pair as a source states it. Ids may be empty: the text then stands for itself."""
+
+    left_id: str
+    left_text: str  # the skill
+    right_id: str
+    right_text: str  # the neighbour
+    relation: str = ""  # what the source calls it, such as essential; not part of the graph
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BipartiteGraph:
+    """Skills, their neighbours of one kind, and the edges between them. A node's id is its position.
+
+    Raises:
+      ValueError: the edges' shape is not [skills, neighbours], or ids and texts differ in number.
+    """
+
+    kind: str  # of the right side
+    skills: tuple[str, ...]  # [m] left texts; one object shared by all graphs of a set
+    neighbours: tuple[str, ...]  # [n] right texts
+    edges: csr_array  # bool [m, n], canonical: sorted indices, no duplicates
+    neighbour_ids: tuple[
+        str, ...
+    ] = ()  # [n] the source's identifiers, such as URIs; the texts where it has none
+
+    def __post_init__(self) -> None:
+        shape = (len(self.skills), len(self.neighbours))
+        if self.edges.shape != shape:
+            raise ValueError(f"edges of {self.name} have shape {self.edges.shape}, the texts say {shape}")
+        edges = csr_array(self.edges, dtype=bool, copy=True)
+        edges.sum_duplicates()
+        edges.eliminate_zeros()
+        object.__setattr__(self, "edges", edges)
+        object.__setattr__(self, "neighbour_ids", self.neighbour_ids or self.neighbours)
+        if len(self.neighbour_ids) != len(self.neighbours):
+            raise ValueError(
+                f"{self.name} has {len(self.neighbours)} neighbours but {len(self.neighbour_ids)} ids"
+            )
+
+    @property
+    def name(self) -> str:
+        """For example skill-job."""
+        return f"{SKILL}-{self.kind}"
+
+    @property
+    def num_edges(self) -> int:
+        """Number of distinct positive pairs."""
+        return int(self.edges.nnz)
+
+    @cached_property
+    def transpose(self) -> csr_array:
+        """The edges as bool [n, m], canonical: a row is a neighbour."""
+        transposed = self.edges.T.tocsr()
+        transposed.sort_indices()
+        return transposed
+
+    def neighbours_of(self, skill_id: int | np.integer) -> Int[np.ndarray, " degree"]:
+        """Ids of the neighbours of one skill, ascending."""
+        return _row(self.edges, skill_id)
+
+    def skills_of(self, neighbour_id: int | np.integer) -> Int[np.ndarray, " degree"]:
+        """Ids of the skills of one neighbour, ascending."""
+        return _row(self.transpose, neighbour_id)
+
+    def positives(
+        self, skill_ids: Int[np.ndarray, " a"], neighbour_ids: Int[np.ndarray, " b"]
+    ) -> Bool[np.ndarray, "a b"]:
+        """Which of the given pairs are edges, looked up in the whole graph; an id may occur more than once.
+
+        Args:
+          skill_ids: skills; -1 stands for no node, its row is False.
+          neighbour_ids: neighbours; -1 stands for no node, its column is False.
+
+        Raises:
+          IndexError: an id is below -1 or not below the number of nodes.
+        """
+        skill_ids = _checked(skill_ids, len(self.skills), "skill")
+        neighbour_ids = _checked(neighbour_ids, len(self.neighbours), "neighbour")
+        asked, column_of = np.unique(neighbour_ids, return_inverse=True)
+        place = np.full(len(self.neighbours) + 1, -1)  # the last entry takes the -1
+        place[asked] = np.arange(len(asked))
+        place[-1] = -1
+
+        # The stored entries of all asked rows, one after another.
+        starts = self.edges.indptr[skill_ids]
+        degrees = np.where(skill_ids < 0, 0, self.edges.indptr[skill_ids + 1] - starts)
+        rows = np.repeat(np.arange(len(skill_ids)), degrees)
+        entries = np.arange(len(rows)) + np.repeat(starts - (np.cumsum(degrees) - degrees), degrees)
+        columns = place[self.edges.indices[entries]]
+
+        found = np.zeros((len(skill_ids), len(asked)), bool)
+        found[rows[columns >= 0], columns[columns >= 0]] = True
+        return found[:, column_of]
+
+    def subgraph(
+        self, keep_skills: Bool[np.ndarray, " m"], keep_neighbours: Bool[np.ndarray, " n"]
+    ) -> BipartiteGraph:
+        """The graph with the same nodes, numbered alike, and only the edges both ends of which are kept.
+
+        Raises:
+          ValueError: a mask does not have one entry per node.
+        """
+        if keep_skills.shape != (len(self.skills),) or keep_neighbours.shape != (len(self.neighbours),):
+            raise ValueError(
+                f"masks of {keep_skills.shape} and {keep_neighbours.shape} for {len(self.skills)} skills "
+                f"and {len(self.neighbours)} neighbours"
+            )
+        rows = np.repeat(np.arange(len(self.skills)), np.diff(self.edges.indptr))
+        keep = keep_skills[rows] & keep_neighbours[self.edges.indices]
+        return dataclasses.replace(
+            self, edges=edge_matrix(rows[keep], self.edges.indices[keep], self.edges.shape)
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the kind, every node's text and every edge, in hexadecimal.
+
+        The same texts and edges give the same value on every machine, in whatever order a source lists them.
+        Nodes without an edge count: they decide how the others are numbered, and with it what a batch holds.
+        """
+        skills, left_rank = _sorted_texts(self.skills)
+        neighbours, right_rank = _sorted_texts(self.neighbours)
+        left = np.repeat(left_rank, np.diff(self.edges.indptr))
+        right = right_rank[self.edges.indices]
+        order = np.lexsort((right, left))
+        pairs = np.stack([left[order], right[order]]).astype("<i8").tobytes()
+        kind, _ = _sorted_texts([self.kind])
+        return hashlib.sha256(kind + skills + neighbours + pairs).hexdigest()
+
+
+def check_kind(kind: str) -> str:
+    """Returns `kind`.
+
+    Raises:
+      UserError: it cannot name the right side of a graph.
+    """
+    if not kind.isidentifier() or kind == SKILL:
+        raise UserError(
+            f"{kind!r} cannot name the right side of a graph: expected letters, digits and underscores, "
+            f"starting with a letter, and not {SKILL!r}, which is the left side. Rename the graph, as in "
+            "skill_job."
+        )
+    return kind
+
+
+def edge_matrix(
+    rows: Int[np.ndarray, " e"], columns: Int[np.ndarray, " e"], shape: tuple[int, int]
+) -> csr_array:
+    """The bool matrix that is True at each (row, column); a pair that occurs twice is one edge."""
+    return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=shape)
+
+
+def tidy_edges(kind: str, edges: Iterable[Edge]) -> list[Edge]:
+    """The edges with normalised texts, and with the text as id where a source gives none.
+
+    Raises:
+      UserError: there is no edge, or an edge has an empty text.
+    """
+    clean: dict[str, str] = {}
+    tidy = []
+    for number, edge in enumerate(edges, 1):
+        for text in (edge.left_text, edge.right_text):
+            if text not in clean:
+                clean[text] = normalise(text)
+        left, right = clean[edge.left_text], clean[edge.right_text]
+        if not left or not right:
+            raise UserError(
+                f"Edge {number} of the {SKILL}-{kind} graph has an empty text: skill {edge.left_text!r}, "
+                f"{kind} {edge.right_text!r}. Expected a text on both sides: fill it in or drop the edge."
+            )
+        tidy.append(Edge(edge.left_id or left, left, edge.right_id or right, right, edge.relation))
+    if not tidy:
+        raise UserError(
+            f"The {SKILL}-{kind} graph is empty: its source has 0 edges. Expected at least one skill with a "
+            f"{kind}: check the source's path, or leave {kind!r} out of source.kinds."
+        )
+    return tidy
+
+
+def merge_nodes(ends: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Joins equal texts into nodes.
+
+    Args:
+      ends: (text, id) of every end of an edge, normalised.
+
+    Returns:
+      Texts in code point order, and their ids. Of several ids the smallest that a source gave is taken, so
+      that neither depends on the order of rows.
+    """
+    ids: dict[str, str] = {}
+    for text, node_id in ends:
+        known = ids.setdefault(text, node_id)
+        if known != node_id:
+            ids[text] = min(known, node_id, key=lambda candidate: (candidate == text, candidate))
+    texts = tuple(sorted(ids))
+    return texts, tuple(ids[text] for text in texts)
+
+
+def connect(
+    kind: str, edges: Sequence[Edge], skills: tuple[str, ...], position: dict[str, int]
+) -> BipartiteGraph:
+    """The graph of tidied edges over given skills.
+
+    Args:
+      kind: of the right side.
+      edges: from `tidy_edges`.
+      skills: left texts; kept as the very object.
+      position: of each skill in `skills`.
+    """
+    neighbours, neighbour_ids = merge_nodes((edge.right_text, edge.right_id) for edge in edges)
+    column = {text: place for place, text in enumerate(neighbours)}
+    rows = np.fromiter((position[edge.left_text] for edge in edges), np.int64, len(edges))
+    columns = np.fromiter((column[edge.right_text] for edge in edges), np.int64, len(edges))
+    matrix = edge_matrix(rows, columns, (len(skills), len(neighbours)))
+    return BipartiteGraph(check_kind(kind), skills, neighbours, matrix, neighbour_ids)
+
+
+def build_graph(kind: str, edges: Iterable[Edge]) -> BipartiteGraph:
+    """One graph on its own, its nodes sorted by text.
+
+    Raises:
+      UserError: no edge, an empty text, or a kind that is no identifier.
+    """
+    tidy = tidy_edges(check_kind(kind), edges)
+    skills, _ = merge_nodes((edge.left_text, edge.left_id) for edge in tidy)
+    return connect(kind, tidy, skills, {text: place for place, text in enumerate(skills)})
+
+
+def _row(matrix: csr_array, row: int | np.integer) -> np.ndarray:
+    if not 0 <= row < matrix.shape[0]:
+        raise IndexError(f"node {row} of {matrix.shape[0]}")
+    return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
+
+
+def _checked(ids: np.ndarray, count: int, side: str) -> np.ndarray:
+    if len(ids) and not (ids.min() >= -1 and ids.max() < count):
+        raise IndexError(f"{side} ids run from {ids.min()} to {ids.max()}, the graph has {count}")
+    return ids.astype(np.int64)
+
+
+def _sorted_texts(texts: Sequence[str]) -> tuple[bytes, np.ndarray]:
+    """The texts in code point order as bytes to hash, and the rank of each text in that order."""
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    # Lengths come first, so that no two lists of texts run into the same bytes.
+    encoded = [texts[place].encode("utf-8", "surrogatepass") for place in order]
+    lengths = np.array([len(encoded), *map(len, encoded)], "<i8")
+    rank = np.empty(len(texts), np.int64)
+    rank[order] = np.arange(len(texts))
+    return lengths.tobytes() + b"".join(encoded), rank

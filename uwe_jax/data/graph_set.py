@@ -1,0 +1,82 @@
+"""The graphs that are trained together: each has its own right side, all share the skill nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from uwe_jax.data.graph import BipartiteGraph, Edge, check_kind, connect, merge_nodes, tidy_edges
+
+_PLURALS = {"job": "job titles", "vacancy": "vacancy sentences", "alias": "aliases"}
+
+
+@dataclass(frozen=True, eq=False)
+class GraphSet:
+    """Bipartite graphs over one list of skills.
+
+    Raises:
+      ValueError: a graph stands under another kind than its own, or has other skills.
+    """
+
+    skills: tuple[str, ...]  # [m] left texts of every graph
+    graphs: dict[str, BipartiteGraph]  # by kind of the right side, in the order of the configuration
+    skill_ids: tuple[
+        str, ...
+    ] = ()  # [m] the sources' identifiers, such as URIs; the texts where there are none
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "skill_ids", self.skill_ids or self.skills)
+        if len(self.skill_ids) != len(self.skills):
+            raise ValueError(f"{len(self.skills)} skills but {len(self.skill_ids)} ids")
+        for kind, graph in self.graphs.items():
+            if graph.kind != kind:
+                raise ValueError(f"a {graph.name} graph stands under {kind!r}")
+            if graph.skills is not self.skills and graph.skills != self.skills:
+                raise ValueError(f"the skills of {graph.name} are not those of the set")
+
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of each graph, by kind, in hexadecimal. See `BipartiteGraph.fingerprint`."""
+        return {kind: graph.fingerprint for kind, graph in self.graphs.items()}
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """By kind: `skills` and `neighbours` that have an edge, and `edges`."""
+        return {
+            kind: {
+                "skills": int(np.count_nonzero(np.diff(graph.edges.indptr))),
+                "neighbours": int(np.count_nonzero(np.diff(graph.transpose.indptr))),
+                "edges": graph.num_edges,
+            }
+            for kind, graph in self.graphs.items()
+        }
+
+    def summary(self) -> str:
+        """The counts as one line for a log."""
+        parts = [
+            f"skill-{kind} {count['edges']:,} edges between {count['skills']:,} skills and "
+            f"{count['neighbours']:,} {_PLURALS.get(kind, kind)}"
+            for kind, count in self.counts().items()
+        ]
+        return "; ".join([f"{len(self.skills):,} skills", *parts])
+
+
+def build_graph_set(edges: Mapping[str, Iterable[Edge]]) -> GraphSet:
+    """Merges edge lists into graphs over one list of skills.
+
+    Equal normalised texts are one node. Nodes are sorted by text, so neither numbering nor fingerprints
+    depend on the order of the edges.
+
+    Args:
+      edges: per kind of the right side; the order of the kinds is kept.
+
+    Raises:
+      UserError: a kind without an edge, an edge without a text, or a kind that is no identifier.
+    """
+    tidy = {check_kind(kind): tidy_edges(kind, listed) for kind, listed in edges.items()}
+    skills, skill_ids = merge_nodes(
+        (edge.left_text, edge.left_id) for listed in tidy.values() for edge in listed
+    )
+    position = {text: place for place, text in enumerate(skills)}
+    graphs = {kind: connect(kind, listed, skills, position) for kind, listed in tidy.items()}
+    return GraphSet(skills, graphs, skill_ids)

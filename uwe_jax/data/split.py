@@ -1,0 +1,206 @@
+"""Splits by node: whether a text is held out depends on a hash of it alone, never on a row.
+
+Splitting edges would leave a held-out job title in training through its other edges. Here every node is
+assigned, training keeps the edges between two training nodes, and a held-out node is asked for all its edges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int8
+from scipy.sparse import csr_array
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.kinds import SKILL
+from uwe_jax.data.graph import BipartiteGraph
+from uwe_jax.data.graph_set import GraphSet
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+SPLIT_NAMES = ("training", "validation", "test")
+
+
+def assign_splits(
+    texts: Sequence[str], kind: str, *, validation: float, test: float, salt: str = ""
+) -> Int8[np.ndarray, " nodes"]:
+    """The split of each node: TRAIN, VALIDATION or TEST.
+
+    A node's place in [0, 1) is a BLAKE2b hash of salt, kind and text, the same on every machine. Validation
+    takes the low end and test the high end, so changing one fraction moves no node into or out of the other
+    split.
+
+    Args:
+      texts: of the nodes, normalised.
+      kind: of the nodes; the same text may be held out as one kind and not as another.
+      validation: fraction of nodes, in [0, 1].
+      test: fraction of nodes, in [0, 1].
+      salt: another salt, another split.
+
+    Raises:
+      UserError: a fraction is outside [0, 1], or their sum is 1 or more.
+    """
+    if not (0 <= validation <= 1 and 0 <= test <= 1 and validation + test < 1):
+        raise UserError(
+            f"split.validation is {validation} and split.test is {test}; expected fractions from 0 to 1 with "
+            "a sum below 1, so that something is left to train on."
+        )
+    seed = hashlib.blake2b(f"{salt}\0{kind}\0".encode(), digest_size=8)
+    hashes = bytearray()
+    for text in texts:
+        hashed = seed.copy()
+        hashed.update(text.encode("utf-8", "surrogatepass"))
+        hashes += hashed.digest()
+    # 53 bits are what a float holds: more would round the highest hashes up to 1.
+    place = (np.frombuffer(bytes(hashes), "<u8") >> np.uint64(11)) * 2.0**-53
+    splits = np.full(len(texts), TRAIN, np.int8)
+    splits[place >= 1 - test] = TEST
+    splits[place < validation] = VALIDATION
+    return splits
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """A ranking task: held-out nodes of one side ask for their neighbours on the whole other side."""
+
+    kind: str  # of the graph's right side
+    direction: str  # such as skill_to_job or job_to_skill
+    query_texts: tuple[str, ...]  # [q] nodes of the split that have an edge
+    query_ids: np.ndarray  # int [q], positions of the queries in their side of the graph, ascending
+    target_texts: tuple[str, ...]  # [n] the whole other side, in the graph's order
+    relevant: csr_array  # bool [q, n], all edges of the queries in the whole graph
+
+    @property
+    def query_kind(self) -> str:
+        """Node kind of the queries."""
+        return self.direction.partition("_to_")[0]
+
+    @property
+    def target_kind(self) -> str:
+        """Node kind of the targets."""
+        return self.direction.partition("_to_")[2]
+
+
+@dataclass(frozen=True, eq=False)
+class GraphSplits:
+    """The whole graphs, the split of every node, and what training may see. Made by `split_graphs`."""
+
+    whole: GraphSet
+    skills: np.ndarray  # int8 [m], split of each skill
+    neighbours: dict[str, np.ndarray]  # by kind: int8 [n], split of each neighbour
+    train: GraphSet  # numbered as `whole`; only edges between two training nodes
+
+    def held_out(self, kind: str, split: int, direction: str) -> HeldOut:
+        """The ranking task of one graph, split and direction; without queries where the split holds none.
+
+        Args:
+          kind: of the graph's right side.
+          split: VALIDATION or TEST.
+          direction: f"skill_to_{kind}" or f"{kind}_to_skill".
+
+        Raises:
+          ValueError: the direction is neither.
+        """
+        graph = self.whole.graphs[kind]
+        if direction == f"{SKILL}_to_{kind}":
+            splits, edges, texts, targets = self.skills, graph.edges, graph.skills, graph.neighbours
+        elif direction == f"{kind}_to_{SKILL}":
+            splits, edges = self.neighbours[kind], graph.transpose
+            texts, targets = graph.neighbours, graph.skills
+        else:
+            raise ValueError(f"{graph.name} has no direction {direction!r}")
+        queries = np.flatnonzero((splits == split) & (np.diff(edges.indptr) > 0))
+        return HeldOut(kind, direction, tuple(texts[i] for i in queries), queries, targets, edges[queries])
+
+    def tasks(self, split: int) -> list[HeldOut]:
+        """Every ranking task of a split that has a query: per graph from skills, then to skills."""
+        tasks = [
+            self.held_out(kind, split, direction)
+            for kind in self.whole.graphs
+            for direction in (f"{SKILL}_to_{kind}", f"{kind}_to_{SKILL}")
+        ]
+        return [task for task in tasks if task.query_texts]
+
+    def summary(self) -> str:
+        """Nodes and edges per split, as one line for a log."""
+        parts = []
+        for kind, graph in self.whole.graphs.items():
+            asked = [
+                sum(len(task.query_texts) for task in self.tasks(split) if task.kind == kind)
+                for split in (VALIDATION, TEST)
+            ]
+            parts.append(
+                f"{graph.name} trains on {self.train.graphs[kind].num_edges:,} of {graph.num_edges:,} edges, "
+                f"{asked[0]:,} validation and {asked[1]:,} test queries"
+            )
+        return "; ".join(parts)
+
+
+def split_graphs(graphs: GraphSet, validation: float, test: float, salt: str = "") -> GraphSplits:
+    """Assigns every node of a graph set to training, validation or test.
+
+    No edge of a held-out node, of either side, is in the training graphs.
+
+    Args:
+      graphs: the whole graphs.
+      validation: fraction of nodes of every kind.
+      test: fraction of nodes of every kind; may be 0.
+      salt: another salt, another split.
+
+    Raises:
+      UserError: the fractions are impossible, or a graph is left with nothing to train or to validate on.
+    """
+    skills = assign_splits(graphs.skills, SKILL, validation=validation, test=test, salt=salt)
+    neighbours = {
+        kind: assign_splits(graph.neighbours, kind, validation=validation, test=test, salt=salt)
+        for kind, graph in graphs.graphs.items()
+    }
+    train = {
+        kind: graph.subgraph(skills == TRAIN, neighbours[kind] == TRAIN)
+        for kind, graph in graphs.graphs.items()
+    }
+    splits = GraphSplits(graphs, skills, neighbours, GraphSet(graphs.skills, train, graphs.skill_ids))
+    validated = {task.kind for task in splits.tasks(VALIDATION)}
+    for kind, graph in graphs.graphs.items():
+        if not train[kind].num_edges:
+            raise _nothing_left(graph, skills, neighbours[kind], "train", validation, test)
+        if kind not in validated:
+            raise _nothing_left(graph, skills, neighbours[kind], "validate", validation, test)
+    return splits
+
+
+def _nothing_left(
+    graph: BipartiteGraph,
+    skills: np.ndarray,
+    neighbours: np.ndarray,
+    purpose: str,
+    validation: float,
+    test: float,
+) -> UserError:
+    connected = [
+        splits[np.diff(edges.indptr) > 0]
+        for splits, edges in ((skills, graph.edges), (neighbours, graph.transpose))
+    ]
+    shares = ", ".join(
+        f"{name} {np.count_nonzero(connected[0] == split)} skills and "
+        f"{np.count_nonzero(connected[1] == split)} {graph.kind} nodes"
+        for split, name in enumerate(SPLIT_NAMES)
+    )
+    change = (
+        "Lower split.validation or split.test"
+        if purpose == "train"
+        else f"Raise split.validation above {validation}"
+    )
+    expected = (
+        "at least one edge between two training nodes"
+        if purpose == "train"
+        else "at least one validation node with an edge"
+    )
+    return UserError(
+        f"The split leaves nothing to {purpose} on in {graph.name}: of {graph.num_edges} edges, with "
+        f"split.validation {validation} and split.test {test}, the nodes with an edge fall into {shares}; "
+        f"expected {expected}. {change}, set another split.salt, add edges, or leave {graph.kind!r} out of "
+        "source.kinds."
+    )

@@ -1,0 +1,1 @@
+"""Scorers and losses: pure functions of token embeddings on one device."""

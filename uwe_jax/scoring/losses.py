@@ -1,0 +1,64 @@
+"""Many-to-many InfoNCE: a softmax over a batch in which every row may have any number of positives."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+_MASKED = -1e30
+
+
+class SumCount(NamedTuple):
+    """A sum over rows and how many rows it is over: divided once, after adding up devices."""
+
+    sum: Float[Array, ""]
+    count: Float[Array, ""]
+
+
+def info_nce(
+    scores: Float[Array, "r c"],
+    positives: Bool[Array, "r c"],
+    valid: Bool[Array, "c"],
+    tau: float,
+    *,
+    drop_other_positives: bool = False,
+) -> SumCount:
+    """Sum over rows of  mean over positives y+ of  -log( exp(s(y+)/tau) / sum over y of exp(s(y)/tau) ).
+
+    Two equal scores of which one is the positive: -log(1/2).
+
+    >>> one = info_nce(jnp.ones((1, 2)), jnp.array([[True, False]]), jnp.ones(2, bool), tau=0.05)
+    >>> round(float(one.sum), 4), float(one.count)
+    (0.6931, 1.0)
+
+    Args:
+      scores: s(row, column), float32 [r, c].
+      positives: which columns are positives of which rows; ignored where the column is not valid.
+      valid: columns that take part; the others (missing or repeated nodes) are no one's positive or negative.
+      tau: temperature.
+      drop_other_positives: leave a row's other positives out of the denominator of each of its positives.
+
+    Returns:
+      The sum over rows with at least one valid positive and their number; other rows weigh nothing. Source:
+      the paper's equation for L(Y|S); with every positive in the denominator it is the L_out of supervised
+      contrastive learning.
+    """
+    logits = jnp.where(valid[None, :], scores / tau, _MASKED)
+    positives = positives & valid[None, :]
+    number = positives.sum(axis=1).astype(jnp.float32)
+    if drop_other_positives:
+        negatives = jnp.where(positives, _MASKED, logits)
+        denominator = jnp.logaddexp(jax.nn.logsumexp(negatives, axis=1)[:, None], logits)
+    else:
+        denominator = jax.nn.logsumexp(logits, axis=1)[:, None]
+    losses = jnp.where(positives, denominator - logits, 0.0).sum(axis=1) / jnp.maximum(number, 1.0)
+    counted = number > 0
+    return SumCount(jnp.where(counted, losses, 0.0).sum(), counted.sum().astype(jnp.float32))
+
+
+def mean(total: SumCount) -> Float[Array, ""]:
+    """Sum over count; zero, with a zero gradient, where nothing was counted."""
+    return total.sum / jnp.maximum(total.count, 1.0)

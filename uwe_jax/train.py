@@ -1,0 +1,254 @@
+"""`python -m uwe_jax.train --config=configs/quickstart.py`: trains Unified Work Embeddings on bipartite graphs.
+
+The same command on the same workdir resumes. Without `--config` it lists the configs that ship with the project.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+import uwe_jax
+from uwe_jax import parallel
+from uwe_jax.base.command import run_with_config
+from uwe_jax.base.config import Config
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.files import cache_folder, write_json
+from uwe_jax.base.kinds import NODE_KINDS, SKILL
+from uwe_jax.base.metric_writer import MetricWriter, read_metrics
+from uwe_jax.base.plot import plot_training
+from uwe_jax.base.progress import StepClock, duration, report, say
+from uwe_jax.data.batches import BatchBuilder, truncation
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.pipeline import batches
+from uwe_jax.data.sampling import BatchSampler
+from uwe_jax.data.sources import load_graphs
+from uwe_jax.data.split import TEST, VALIDATION, split_graphs
+from uwe_jax.data.tokens import Tokeniser, TokenTable
+from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.uwe import UweModel
+from uwe_jax.optimiser import learning_rate_schedule, make_optimiser
+from uwe_jax.training import report as reports
+from uwe_jax.training.checkpoint import Checkpoints
+from uwe_jax.training.evaluation import Evaluator
+from uwe_jax.training.step import TrainState, make_train_step
+from uwe_jax.training.workdir import check_fingerprints, claim
+
+
+def check_devices(config: Config) -> None:
+    """Raises UserError unless the batch divides by the devices."""
+    size, devices = config.batch.global_batch_size, jax.device_count()
+    if size % devices:
+        raise UserError(
+            f"batch.global_batch_size {size} must be divisible by the {devices} devices; "
+            f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
+        )
+
+
+def tokenise(config: Config, graphs: GraphSet, tokenizer_folder: Path) -> dict[str, TokenTable]:
+    """Token tables of all node kinds; says how many texts the configured lengths cut."""
+    tokeniser = Tokeniser(tokenizer_folder, cache_folder(config.source.cache_dir) / "tokens")
+    texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
+    tables = {
+        kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts
+    }
+    cut = truncation(tables, config.lengths)
+    say(
+        "Texts cut to their fixed length: "
+        + ", ".join(
+            f"{cut[kind][0]:,} of {cut[kind][1]:,} {kind} (at {getattr(config.lengths, kind)} tokens; the longest "
+            f"has {cut[kind][2]})"
+            for kind in tables
+        )
+    )
+    return tables
+
+
+def check_finite(step: int, metrics: dict[str, Any], before: dict[str, Any], checkpoints: Checkpoints) -> None:
+    """Raises UserError where a step's loss or gradient is not a number, naming the step and what came before."""
+    loss, norm = float(metrics["loss"][0]), float(metrics["gradient_norm"][0])
+    if math.isfinite(loss) and math.isfinite(norm):
+        return
+    kept = checkpoints.steps()
+    last = (
+        f"the loss before was {float(before['loss'][0]):.4g}, its gradient norm "
+        f"{float(before['gradient_norm'][0]):.4g}"
+        if before
+        else "it was the first step of this run"
+    )
+    raise UserError(
+        f"Step {step} has loss {loss} and gradient norm {norm}; {last}. "
+        + (f"The checkpoint of step {kept[0]} in {checkpoints.folder} is good. " if kept else "")
+        + "Start over in another --config.workdir with a lower --config.optimiser.learning_rate, a longer "
+        "--config.optimiser.warmup_fraction or a larger --config.scorer.tau_a."
+    )
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Trains as the config says; returns what is written to summary.json.
+
+    Raises:
+      UserError: for anything that the user can mend.
+    """
+    # ---- Workdir and devices ------------------------------------------------------------------------------------
+    check_devices(config)
+    workdir = claim(config)
+    devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
+
+    # ---- Graphs -------------------------------------------------------------------------------------------------
+    graphs = load_graphs(config.source)
+    splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
+    sampler = BatchSampler(splits.train, config.batch, config.seed)
+    fingerprints = graphs.fingerprints()
+
+    # ---- Encoder and optimiser ----------------------------------------------------------------------------------
+    pretrained = load_encoder(config.encoder.name, cache_dir=cache_folder(config.source.cache_dir))
+    model = UweModel.create(pretrained.config, config.encoder, config.scorer)
+    params = model.initial_params(pretrained.params)
+    optimiser = make_optimiser(config.optimiser, config.steps)
+    state = TrainState.create(params, optimiser)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+    report(
+        reports.opening(config, pretrained.config.architecture, parameters, graphs, splits.train, devices)
+    )
+
+    # ---- Tokens and batches -------------------------------------------------------------------------------------
+    tables = tokenise(config, graphs, pretrained.tokenizer_folder)
+    process = (jax.process_index(), jax.process_count())
+    build = BatchBuilder(splits.train, tables, config.lengths, sampler, process)
+    evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
+
+    # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    restored = checkpoints.restore(state)
+    before: dict[str, Any] | None = None
+    if restored:
+        check_fingerprints(fingerprints, restored.meta["fingerprints"], workdir)
+        checkpoints.discard_after(restored.step)
+        state, before = restored.state, restored.meta["before"]
+        say(f"Resuming {workdir} after step {restored.step} of {config.steps}.")
+    else:
+        say(f"Starting from the pretrained encoder: {pretrained.provenance}.")
+    first = int(state.step)
+    state = parallel.replicate(state)
+    writer = MetricWriter(workdir, resume_step=first)
+
+    validation = {"validation": (splits.tasks(VALIDATION), config.evaluation.max_queries)}
+    test = {"test": (splits.tasks(TEST) or splits.tasks(VALIDATION), config.evaluation.max_test_queries)}
+
+    # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
+    train_step = make_train_step(model, config.loss, optimiser, config.seed)
+    rate = learning_rate_schedule(config.optimiser, config.steps)
+    stream = batches(build, config.batch, first=first, last=config.steps)
+    clock = StepClock(first, config.steps)
+    metrics: dict[str, Any] = {}
+    measured: dict[str, Any] | None = None
+    said = False
+    bar = tqdm(
+        total=config.steps,
+        initial=first,
+        desc="Training",
+        mininterval=1.0,
+        dynamic_ncols=True,
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}",
+    )
+    for step in range(first, config.steps + 1):
+        is_last = step == config.steps
+        fresh = restored is None or step > first
+        results = None
+        if fresh and (step % config.evaluation.every == 0 or is_last):
+            started = time.perf_counter()
+            wanted = validation | (test if step == 0 or is_last else {})
+            measured = evaluator.evaluate(state.params, wanted, label=f"Step {step}")
+            results = measured["validation"]
+            before = measured["test"] if before is None else before
+            writer.write(step, {"validation": results})
+            clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
+            say(f"Step {step}: " + reports.one_line(results))
+        if fresh and step > 0 and (results or step % config.checkpoint_every == 0):
+            checkpoints.save(
+                step,
+                parallel.first(state),
+                {
+                    "version": uwe_jax.__version__,
+                    "config": config.to_dict(),
+                    "fingerprints": fingerprints,
+                    "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
+                    "data": {"seed": config.seed, "next_batch": step},
+                    "before": before,
+                    "validation": results,
+                },
+                results["macro_map"] if results else None,
+            )
+        if is_last:
+            break
+
+        batch = parallel.shard_rows(next(stream))
+        previous = metrics
+        clock.start()
+        state, metrics = train_step(state, batch)
+        check_finite(step + 1, metrics, previous, checkpoints)
+        clock.stop()
+
+        seconds = clock.step_seconds
+        pace = config.batch.global_batch_size / seconds if seconds else float("nan")
+        left = clock.seconds_left
+        if left is not None:
+            bar.set_postfix_str(
+                f"loss {float(metrics['loss'][0]):.3f}, {pace:.0f} examples/s, {duration(left)} left", refresh=False
+            )
+            if not said and step - first >= 5:
+                say(f"About {duration(left)} to go, at {seconds:.2f} s a step.")
+                said = True
+        bar.update()
+        if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
+            values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
+            values |= {"learning_rate": float(rate(step)), "examples_per_second": pace if seconds else None}
+            writer.write(step + 1, values)
+    bar.close()
+
+    # ---- The best checkpoint, before against after --------------------------------------------------------------
+    checkpoints.wait()
+    best = checkpoints.best_step()
+    if best is not None and best != config.steps:
+        measured = None
+        state = parallel.replicate(checkpoints.restore(parallel.first(state), best).state)
+    measured = measured or evaluator.evaluate(state.params, test, label=f"Best step {best}")
+    after = measured["test"]
+    summary = {
+        "before": before,
+        "after": after,
+        "step": best or config.steps,
+        "steps": config.steps,
+        "held_out": "test" if splits.tasks(TEST) else "validation",
+        "fingerprints": fingerprints,
+        "encoder": pretrained.provenance,
+    }
+    writer.close()
+    write_json(workdir / "summary.json", summary)
+    plot_training(read_metrics(writer.path), workdir / "training.png")
+    checkpoints.close()
+    title = f"Held-out {summary['held_out']} nodes against the full target space, percent (step {summary['step']})"
+    report("\n" + reports.table(before, after, title))
+    report(f"\nWritten to {workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
+    report(f"Next:\n{reports.next_command(config)}")
+    return summary
+
+
+def main(config: Config) -> None:
+    """Runs the command."""
+    train(config)
+
+
+if __name__ == "__main__":
+    run_with_config("train", main)

@@ -1,0 +1,1 @@
+"""Assembly: train step and state, held-out evaluation and checkpoints."""

@@ -1,0 +1,187 @@
+"""Checkpoints: the only room that knows Orbax.
+
+A checkpoint holds the training state and a `meta` object (step, config, graph fingerprints, metrics so far, and a
+checksum of the state). The newest one and the best one by validation MAP are kept. Saving goes on in the background;
+a checkpoint that was not finished is never taken for whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.progress import say
+
+_METRIC = "validation_map"
+_STATE, _META = "state", "meta"
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """A checkpoint read back: the step it was taken after, the state as host arrays, and its meta object."""
+
+    step: int
+    state: Any
+    meta: dict[str, Any]
+
+
+def checksum(state: Any) -> int:
+    """CRC-32 over the bytes of all leaves; storage formats do not notice every flipped bit, this does."""
+    crc = 0
+    for leaf in jax.tree.leaves(state):
+        crc = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8).data, crc)
+    return crc
+
+
+class Checkpoints:
+    """The checkpoints of one folder.
+
+    Args:
+      folder: made when the first checkpoint is saved.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder.absolute()
+        # Orbax narrates every save and every restore at info level.
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=preservation_policy.AnyPreservationPolicy(
+                    [
+                        preservation_policy.LatestN(2),
+                        preservation_policy.BestN(
+                            lambda metrics: metrics[_METRIC], n=1, keep_checkpoints_without_metrics=False
+                        ),
+                    ]
+                ),
+                best_fn=lambda metrics: metrics[_METRIC],
+                enable_async_checkpointing=True,
+            ),
+        )
+
+    def steps(self) -> list[int]:
+        """Steps of the finished checkpoints, the newest first."""
+        return sorted(self._manager.all_steps(), reverse=True)
+
+    def best_step(self) -> int | None:
+        """Step of the kept checkpoint with the highest validation MAP; None where none was validated."""
+        return self._manager.best_step()
+
+    def save(self, step: int, state: Any, meta: dict[str, Any], validation_map: float | None) -> None:
+        """Starts saving in the background.
+
+        Args:
+          step: steps taken.
+          state: one copy of the training state, not a replicated one.
+          meta: JSON values.
+          validation_map: what the best checkpoint is chosen by, where this one was validated.
+
+        Raises:
+          UserError: the disk has not enough room, or the save before this one failed for want of it.
+        """
+        host = jax.tree.map(np.asarray, state)
+        need = sum(leaf.nbytes for leaf in jax.tree.leaves(host))
+        free = shutil.disk_usage(next(p for p in (self.folder, *self.folder.parents) if p.exists())).free
+        if free < need * 1.1:
+            raise self._full(f"{free / 2**20:.0f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.0f} MiB")
+        metrics = None if validation_map is None else {_METRIC: validation_map}
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    **{
+                        _STATE: ocp.args.StandardSave(host),
+                        _META: ocp.args.JsonSave({**meta, "checksum": checksum(host)}),
+                    }
+                ),
+                metrics=metrics,
+            )
+        except OSError as error:
+            raise self._full(str(error)) from error
+
+    def wait(self) -> None:
+        """Returns once the save in progress is whole on disk.
+
+        Raises:
+          UserError: it could not be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except OSError as error:
+            raise self._full(str(error)) from error
+
+    def _full(self, reason: str) -> UserError:
+        last = f"The last good checkpoint is step {self.steps()[0]}" if self.steps() else "No checkpoint was saved yet"
+        return UserError(
+            f"Cannot save a checkpoint in {self.folder}: {reason}. {last}; make room, and the same command goes on "
+            "from there."
+        )
+
+    def restore(self, template: Any, step: int | None = None) -> Restored | None:
+        """Reads a checkpoint: that of `step`, or the newest that is whole.
+
+        A newest checkpoint that cannot be read, or whose bytes are not those that were saved, is said aloud and passed
+        over for the one before it.
+
+        Args:
+          template: a training state of the shapes and dtypes to read.
+
+        Returns:
+          None where the folder holds no checkpoint.
+
+        Raises:
+          UserError: there are checkpoints and none of them can be read.
+        """
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), template)
+        failures = []
+        for candidate in self.steps() if step is None else [step]:
+            try:
+                return self._read(candidate, shapes)
+            # Damage shows as whatever the storage layers raise: the reason is passed on as it is.
+            except Exception as error:
+                failures.append(f"step {candidate}: {type(error).__name__}: {str(error).splitlines()[0][:300]}")
+                say(f"Checkpoint {failures[-1]}")
+        if not failures:
+            return None
+        raise UserError(
+            f"No checkpoint in {self.folder} can be read ({'; '.join(failures)}). Restore the folder from a copy, or "
+            "start over with another --config.workdir."
+        )
+
+    def _read(self, step: int, shapes: Any) -> Restored:
+        one_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        target = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one_device), shapes
+        )
+        read = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                **{_STATE: ocp.args.StandardRestore(target), _META: ocp.args.JsonRestore()}
+            ),
+        )
+        state = jax.tree.map(np.asarray, read[_STATE])
+        meta = dict(read[_META])
+        if checksum(state) != meta["checksum"]:
+            raise ValueError("its bytes differ from those that were saved")
+        return Restored(step, state, meta)
+
+    def discard_after(self, step: int) -> None:
+        """Deletes checkpoints newer than `step`: those that could not be read, before training writes them anew."""
+        for newer in [s for s in self.steps() if s > step]:
+            self._manager.delete(newer)
+
+    def close(self) -> None:
+        """Waits for the save in progress and lets go of threads."""
+        self.wait()
+        self._manager.close()

@@ -1,0 +1,109 @@
+"""How well a model ranks held-out nodes against the full target space."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from uwe_jax.base.config import EvaluationSettings, LengthSettings
+from uwe_jax.base.kinds import SKILL
+from uwe_jax.base.progress import progress
+from uwe_jax.base.ranking_metrics import METRICS, score_rankings
+from uwe_jax.data.split import HeldOut
+from uwe_jax.data.tokens import TokenTable
+from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.training.spaces import SpaceScorer, TextSpace
+
+Results = dict[str, Any]
+
+
+class Evaluator:
+    """Ranks the full target space for held-out queries, per graph and direction.
+
+    Args:
+      model: encoder and scorer.
+      tables: token table of every node kind.
+      lengths: tokens per node of each kind, as in training.
+      settings: how many queries, and which directions are left out.
+    """
+
+    def __init__(
+        self,
+        model: UweModel,
+        tables: dict[str, TokenTable],
+        lengths: LengthSettings,
+        settings: EvaluationSettings,
+    ):
+        self._tables = tables
+        self._lengths = dataclasses.asdict(lengths)
+        self._settings = settings
+        self._scorer = SpaceScorer(model, settings.texts_per_device)
+
+    def evaluate(
+        self, params: Params, tasks: Mapping[str, tuple[Sequence[HeldOut], int]], *, label: str
+    ) -> dict[str, Results]:
+        """Metrics per direction, and their macro-average over directions, for each named set of rankings.
+
+        Sets that share target spaces cost little more together than one alone.
+
+        Args:
+          params: replicated over devices.
+          tasks: by name, the rankings to measure and how many queries of each to take (the same ones every time; 0
+            takes all). Directions in `settings.skip` are left out.
+          label: stands before the progress bars.
+
+        Returns:
+          By name {direction: {map, rp@10, mrr (in percent), queries, targets}, ..., macro_map, macro_rp@10, macro_mrr}.
+        """
+        chosen = [
+            (name, ranking, most)
+            for name, (rankings, most) in tasks.items()
+            for ranking in rankings
+            if ranking.direction not in self._settings.skip
+        ]
+        results: dict[str, Results] = {name: {} for name in tasks}
+        # Rankings of the same targets stand together, so each target space is encoded once, kept while it is needed,
+        # and let go before the next.
+        for target_kind in dict.fromkeys(ranking.target_kind for _, ranking, _ in chosen):
+            space = self._encode_targets(params, target_kind, label)
+            for name, ranking, most in chosen:
+                if ranking.target_kind == target_kind:
+                    results[name][ranking.direction] = self._rank(params, ranking, space, most)
+        for measured in results.values():
+            by_direction = list(measured.values())
+            for metric in METRICS:
+                measured[f"macro_{metric}"] = float(np.mean([each[metric] for each in by_direction]))
+        return results
+
+    def _encode_targets(self, params: Params, kind: str, label: str) -> TextSpace:
+        table = self._tables[kind]
+        return self._scorer.encode(
+            params,
+            table,
+            np.arange(len(table)),
+            self._lengths[kind],
+            lambda groups: progress(groups, label=f"{label}: encoding {kind} nodes", unit="batch"),
+        )
+
+    def _rank(self, params: Params, ranking: HeldOut, space: TextSpace, max_queries: int) -> dict[str, float]:
+        kind = ranking.query_kind
+        picked = np.arange(len(ranking.query_ids))
+        if 0 < max_queries < len(picked):
+            picked = np.sort(np.random.default_rng(0).permutation(len(picked))[:max_queries])
+        queries = self._scorer.encode(
+            params, self._tables[kind], ranking.query_ids[picked], self._lengths[kind]
+        )
+        parts: list[dict[str, np.ndarray]] = []
+        for positions, scores in self._scorer.scores(params, queries, space):
+            relevant = [ranking.relevant[[picked[k]]].indices for k in positions]
+            parts.append(score_rankings(scores, relevant))
+        means = {name: 100.0 * float(np.mean(np.concatenate([p[name] for p in parts]))) for name in METRICS}
+        return means | {"queries": len(picked), "targets": space.size}
+
+
+def directions(results: Results) -> list[str]:
+    """The directions that stand in results."""
+    return [name for name, value in results.items() if isinstance(value, dict) and SKILL in name]
