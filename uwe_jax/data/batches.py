@@ -67,10 +67,8 @@ class BatchBuilder:
 
         def node_rows(kind: str, indices: np.ndarray) -> dict[str, np.ndarray]:
             if kind == "vacancy":
-                joined = [
-                    self._joined(*each)
-                    for each in zip(indices, ids.distractors[mine], ids.distractor_first[mine], strict=True)
-                ]
+                drawn = (indices, ids.distractors[mine], ids.distractor_first[mine])
+                joined = [self._joined(*each) for each in zip(*(a.tolist() for a in drawn), strict=True)]
                 rows = fill_rows(joined, self._lengths[kind], self._tables[kind].special)
             else:
                 rows = self._tables[kind].rows(indices, self._lengths[kind])

@@ -25,7 +25,7 @@ from uwe_jax.data.graph import Edge
 CACHE_VARIABLE = "UWE_JAX_CACHE"
 
 _SPLIT = "train"  # TFDS needs a name; training and held-out nodes are told apart later, by node
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+_NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 class EdgeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -65,12 +65,11 @@ class EdgeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
 
 def cache_dir(asked: str = "") -> Path:
-    """Where prepared datasets are kept: `asked`, else tfds/ in `$UWE_JAX_CACHE` or the user's cache folder."""
+    """Where prepared datasets are kept: `asked`, else tfds/ in $UWE_JAX_CACHE or the user's cache folder."""
     if asked:
         return Path(asked).expanduser()
-    return (
-        Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("uwe_jax")).expanduser() / "tfds"
-    )
+    cache = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("uwe_jax")
+    return Path(cache).expanduser() / "tfds"
 
 
 def is_prepared(builder: EdgeBuilder) -> bool:
@@ -105,7 +104,7 @@ def prepare_edges(builder: EdgeBuilder, manual_dir: Path) -> None:
     except OSError as error:
         if is_prepared(builder):
             return  # another process was first, and the rename found its folder
-        if error.errno in _NO_ROOM:
+        if error.errno in _NOT_WRITABLE:
             raise UserError(
                 f"Prepared edges cannot be written to {folder}: {error.strerror}. Expected a folder that can "
                 "be written, with about 100 MB free: make room, or set source.cache_dir or "

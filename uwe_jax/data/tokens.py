@@ -56,7 +56,7 @@ class TokenTable:
 
         Longer texts lose their end; an index of -1 gives a row of padding, all masked.
         """
-        return fill_rows([self.text(i) if i >= 0 else None for i in indices], length, self.special)
+        return fill_rows([self.text(i) if i >= 0 else None for i in indices.tolist()], length, self.special)
 
 
 def fill_rows(

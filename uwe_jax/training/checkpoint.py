@@ -61,7 +61,9 @@ class Checkpoints:
                     [
                         preservation_policy.LatestN(2),
                         preservation_policy.BestN(
-                            lambda metrics: metrics[_METRIC], n=1, keep_checkpoints_without_metrics=False
+                            get_metric_fn=lambda metrics: metrics[_METRIC],
+                            n=1,
+                            keep_checkpoints_without_metrics=False
                         ),
                     ]
                 ),

@@ -130,7 +130,7 @@ def make_train_step(
         gradient = jax.grad(batch_loss, has_aux=True)
         gradients, metrics = parallel.mean_over_devices(gradient(state.params, batch, model, settings, key))
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
-        metrics["gradient_norm"] = optax.global_norm(gradients)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
         if state.params["scorer"]:
             metrics["tau_a"] = model.tau_a(state.params)
         return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), metrics

@@ -1,0 +1,88 @@
+"""Checkpoints: round trips, which ones are kept, and damage."""
+
+import numpy as np
+import pytest
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.training import checkpoint
+from uwe_jax.training.checkpoint import Checkpoints, checksum
+
+META = {"config": {"steps": 3}, "fingerprints": {"job": "abc"}}
+
+
+def state(value):
+    weights = np.random.default_rng(value).normal(size=(64, 64)).astype(np.float32)
+    return {"params": {"w": weights}, "step": np.int32(value), "none": {}}
+
+
+def saved(folder, *values):
+    """Checkpoints of steps 1, 2, ... with validation MAPs `values` (None: not validated)."""
+    checkpoints = Checkpoints(folder)
+    for step, value in enumerate(values, 1):
+        checkpoints.save(step, state(step), META, value)
+        checkpoints.wait()
+    return checkpoints
+
+
+def test_round_trip_is_exact(tmp_path):
+    saved(tmp_path / "c", 10.0).close()
+    restored = Checkpoints(tmp_path / "c").restore(state(0))
+    assert restored.step == 1
+    np.testing.assert_equal(restored.state, state(1))
+    assert restored.meta == META | {"checksum": checksum(state(1))}
+
+
+def test_an_empty_folder_restores_nothing(tmp_path):
+    assert Checkpoints(tmp_path / "c").restore(state(0)) is None
+
+
+def test_the_best_and_the_last_are_kept(tmp_path):
+    checkpoints = saved(tmp_path / "c", 10.0, 30.0, None, 20.0, 15.0, None)
+    assert checkpoints.best_step() == 2
+    assert {2, 6} <= set(checkpoints.steps())
+    assert len(checkpoints.steps()) <= 3
+    np.testing.assert_equal(checkpoints.restore(state(0), 2).state, state(2))
+
+
+def flip(folder):
+    """Flips a bit in the middle of the largest file of a checkpoint."""
+    largest = max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(bytes(content))
+
+
+def truncate(folder):
+    for path in folder.rglob("*"):
+        if path.is_file() and path.stat().st_size > 100:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [flip, truncate])
+def test_a_damaged_checkpoint_is_said_and_passed_over(tmp_path, capsys, damage):
+    checkpoints = saved(tmp_path / "c", 10.0, 20.0)
+    damage(tmp_path / "c" / "2" / "state")
+    restored = checkpoints.restore(state(0))
+    assert restored.step == 1
+    np.testing.assert_equal(restored.state, state(1))
+    assert "Checkpoint step 2" in capsys.readouterr().err
+    checkpoints.discard_after(1)
+    assert checkpoints.steps() == [1]
+
+
+def test_a_changed_value_that_reads_well_is_noticed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(checkpoint, "checksum", lambda _: 0)
+    saved(tmp_path / "c", 10.0)
+    monkeypatch.undo()
+    with pytest.raises(UserError, match=r"No checkpoint in .* can be read .*step 1.*bytes differ"):
+        Checkpoints(tmp_path / "c").restore(state(0))
+
+
+def test_a_full_disk_names_the_room_and_the_last_good_step(tmp_path, monkeypatch):
+    checkpoints = saved(tmp_path / "c", 10.0)
+    monkeypatch.setattr(
+        checkpoint.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 3 * 2**10})()
+    )
+    with pytest.raises(UserError, match=r"MiB are free, a checkpoint needs .* last good checkpoint is step 1"):
+        checkpoints.save(2, state(2), META, None)
+    assert checkpoints.steps() == [1]

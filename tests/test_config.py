@@ -1,0 +1,67 @@
+"""Settings: overrides are checked, and a wrong one is answered with its name and what it may be."""
+
+import json
+
+import pytest
+
+from uwe_jax.base.config import Config, PerGraph, default_config
+from uwe_jax.base.errors import UserError
+
+
+def read(**changes):
+    config = default_config()
+    for key, value in changes.items():
+        section, _, name = key.partition("__")
+        if name:
+            setattr(getattr(config, section), name, value)
+        else:
+            setattr(config, section, value)
+    return Config.from_config_dict(config)
+
+
+def test_defaults_survive_the_round_trip():
+    assert Config.from_config_dict(default_config()) == Config()
+    assert json.loads(json.dumps(Config().to_dict()))["loss"]["tau"] == {
+        "job": 0.05,
+        "vacancy": 0.02,
+        "alias": 0.02,
+    }
+
+
+def test_paper_values_are_the_defaults():
+    config = Config()
+    assert (config.batch.global_batch_size, config.optimiser.learning_rate) == (512, 8e-5)
+    assert (config.optimiser.warmup_fraction, config.batch.distractor_probability) == (0.1, 0.8)
+    assert config.loss.alpha == PerGraph(1.0, 0.5, 0.5)
+    assert config.loss.tau == PerGraph(0.05, 0.02, 0.02)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps is 0; it must be at least 1"),
+        ({"scorer__kind": "cosine"}, "scorer.kind is 'cosine'; it must be one of 'soft'"),
+        ({"scorer__tau_a": 0.0}, "scorer.tau_a is 0.0"),
+        ({"split__validation": 1.5}, "split.validation is 1.5; it must be between"),
+        ({"encoder__dtype": "float16"}, "encoder.dtype"),
+        ({"evaluation__skip": ("job_to_alias",)}, "evaluation.skip"),
+        ({"source__kinds": ("title",)}, "source.kinds is 'title'"),
+        ({"workdir": ""}, "workdir is empty"),
+    ],
+)
+def test_a_value_out_of_range_is_named(changes, message):
+    with pytest.raises(UserError, match=message.replace(".", r"\.")):
+        read(**changes)
+
+
+def test_an_unknown_key_is_named():
+    config = default_config()
+    with config.unlocked():
+        config.batch.sice = 3
+    with pytest.raises(UserError, match=r"Unknown setting batch\.sice"):
+        Config.from_config_dict(config)
+
+
+def test_tuples_may_come_as_lists():
+    config = read(optimiser__learning_rate_factors=(("embeddings", 0.5),))
+    assert config.optimiser.learning_rate_factors == (("embeddings", 0.5),)

@@ -1,0 +1,75 @@
+"""Imports point downward, and what is reserved to one room stays there."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "uwe_jax"
+
+# The level of every room: a module may import its own level and those below.
+LEVELS = {
+    "base": 0,
+    "data": 1,
+    "models": 2,
+    "scoring": 2,
+    "parallel": 3,
+    "optimiser": 3,
+    "training": 4,
+    "train": 5,
+}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of all that a module imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def test_every_room_has_a_level():
+    assert {room(path) for path in MODULES} == set(LEVELS)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_downward(path):
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "uwe_jax" and len(parts) > 1 and parts[1] in LEVELS:
+            assert LEVELS[parts[1]] <= LEVELS[room(path)], f"{path.name} imports {name}"
+
+
+def using(*packages: str) -> set[str]:
+    """Rooms that import one of the packages."""
+    return {room(path) for path in MODULES if any(name.split(".")[0] in packages for name in imports(path))}
+
+
+def test_reserved_packages():
+    assert not using("torch", "tensorflow")
+    assert not {"base", "data"} & using("jax", "flax", "optax")
+    assert using("grain", "tensorflow_datasets") <= {"data"}
+    orbax = {path for path in MODULES if any(name.startswith("orbax") for name in imports(path))}
+    assert orbax == {PACKAGE / "training" / "checkpoint.py"}
+
+
+def test_pmap_and_collectives_live_in_parallel():
+    reserved = ("pmap", "all_gather", "all_to_all", "psum", "pmean", "psum_scatter", "shard_map", "ppermute")
+    for path in MODULES:
+        if room(path) == "parallel":
+            continue
+        used = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+        assert not used & set(reserved), path
+
+
+def test_files_stay_short():
+    assert not {str(p): n for p in MODULES if (n := len(p.read_text().splitlines())) > 320}

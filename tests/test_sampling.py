@@ -1,0 +1,84 @@
+"""Which nodes make up a batch."""
+
+import numpy as np
+import pytest
+from graphs import random_graphs
+
+from uwe_jax.base.config import BatchSettings
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.sampling import BatchSampler
+
+
+@pytest.fixture
+def graphs(rng):
+    return random_graphs(rng)
+
+
+def test_a_batch_is_a_function_of_seed_and_step(graphs):
+    settings = BatchSettings(global_batch_size=8)
+    one, two = (BatchSampler(graphs, settings, seed=3) for _ in range(2))
+    late, again = one(17), None
+    for step in range(18):
+        again = two(step)
+    np.testing.assert_equal(vars(late), vars(again))
+    other = BatchSampler(graphs, settings, seed=4)(17)
+    assert not np.array_equal(late.skills, other.skills)
+
+
+def test_an_epoch_visits_every_skill_once(graphs):
+    sampler = BatchSampler(graphs, BatchSettings(global_batch_size=8), seed=0)
+    per_epoch = len(sampler.skills) // 8
+    for epoch in range(3):
+        drawn = np.concatenate([sampler(epoch * per_epoch + k).skills for k in range(per_epoch)])
+        assert len(np.unique(drawn)) == len(drawn) == per_epoch * 8
+        assert set(drawn) <= set(sampler.skills)
+
+
+def test_temperature_moves_from_uniform_to_degree(graphs):
+    degree = sum(np.diff(g.edges.indptr) for g in graphs.graphs.values())
+    means = []
+    for temperature in (0.0, 0.5, 1.0):
+        settings = BatchSettings(global_batch_size=6, degree_temperature=temperature)
+        sampler = BatchSampler(graphs, settings, seed=0)
+        drawn = np.concatenate([sampler(k).skills for k in range(200)])
+        assert all(len(np.unique(sampler(k).skills)) == 6 for k in range(20))
+        means.append(degree[drawn].mean())
+    assert means[0] == pytest.approx(degree[sampler.skills].mean(), rel=0.05)
+    assert means[0] < means[1] < means[2]
+
+
+def test_neighbours_are_edges_and_none_stands_twice(graphs):
+    sampler = BatchSampler(graphs, BatchSettings(global_batch_size=24), seed=0)
+    repeats = 0
+    for step in range(20):
+        ids = sampler(step)
+        for kind, drawn in ids.neighbours.items():
+            graph = graphs.graphs[kind]
+            present = drawn >= 0
+            assert graph.positives(ids.skills, drawn)[np.arange(24), np.arange(24)][present].all()
+            assert len(np.unique(drawn[present])) == present.sum()
+            has_edge = np.diff(graph.edges.indptr)[ids.skills] > 0
+            assert not present[~has_edge].any()
+            repeats += (has_edge & ~present).sum()
+    assert repeats > 0  # the graph is small enough that some neighbour is drawn twice
+
+
+def test_distractors_match_no_skill_of_the_batch_and_come_as_often_as_asked(graphs):
+    settings = BatchSettings(global_batch_size=6, distractor_probability=0.8)
+    sampler = BatchSampler(graphs, settings, seed=0)
+    vacancy = graphs.graphs["vacancy"]
+    joined = possible = before = 0
+    for step in range(200):
+        ids = sampler(step)
+        has = ids.distractors >= 0
+        assert not has[ids.neighbours["vacancy"] < 0].any()
+        assert not vacancy.positives(ids.skills, ids.distractors[has]).any()
+        joined, possible = joined + has.sum(), possible + (ids.neighbours["vacancy"] >= 0).sum()
+        before += ids.distractor_first[has].sum()
+    assert joined / possible == pytest.approx(0.8, abs=0.05)
+    assert before / joined == pytest.approx(0.5, abs=0.07)
+
+
+def test_a_batch_larger_than_the_graph_is_an_error_with_both_numbers(graphs):
+    with pytest.raises(UserError, match=r"global_batch_size is 500, but only \d+ skills"):
+        BatchSampler(graphs, BatchSettings(global_batch_size=500), seed=0)

@@ -1,0 +1,146 @@
+"""Splits by node hash: what training sees, what is asked of a held-out node, and what is refused."""
+
+import re
+
+import numpy as np
+import pytest
+from graphs import random_graphs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.graph_set import build_graph_set
+from uwe_jax.data.split import TEST, TRAIN, VALIDATION, GraphSplits, assign_splits, split_graphs
+
+TEXTS = tuple(f"text {number}" for number in range(2_000))
+
+
+def split(seed: int, salt: str = "") -> GraphSplits:
+    graphs = random_graphs(np.random.default_rng(seed), skills=60, nodes=60)
+    return split_graphs(graphs, 0.2, 0.2, salt)
+
+
+def test_shares_are_about_what_was_asked():
+    splits = assign_splits(TEXTS, "job", validation=0.1, test=0.3)
+    shares = np.bincount(splits, minlength=3) / len(TEXTS)
+    np.testing.assert_allclose(shares, [0.6, 0.1, 0.3], atol=0.03)
+    assert splits.dtype == np.int8
+    assert not assign_splits(TEXTS, "job", validation=0.0, test=0.0).any()
+    assert assign_splits((), "job", validation=0.1, test=0.1).shape == (0,)
+
+
+def test_a_node_keeps_its_split_whatever_stands_beside_it():
+    splits = assign_splits(TEXTS, "job", validation=0.1, test=0.1)
+    np.testing.assert_array_equal(assign_splits(TEXTS[::-1], "job", validation=0.1, test=0.1), splits[::-1])
+    # A literal, so that a change of the hash, which would leak held-out nodes into resumed runs, is noticed.
+    literal = assign_splits(
+        ("weld", "cook", "plan", "teach", "audit", "drive"), "job", validation=0.3, test=0.3
+    )
+    assert literal.tolist() == [1, 2, 1, 2, 0, 2]
+
+
+def test_one_fraction_does_not_move_the_other_split():
+    few = assign_splits(TEXTS, "job", validation=0.1, test=0.1)
+    more = assign_splits(TEXTS, "job", validation=0.2, test=0.1)
+    np.testing.assert_array_equal(few == TEST, more == TEST)
+    assert np.all(more[few == VALIDATION] == VALIDATION)
+
+
+@pytest.mark.parametrize("change", [{"kind": "alias"}, {"salt": "other"}])
+def test_kind_and_salt_give_another_split(change):
+    splits = assign_splits(TEXTS, **{"kind": "job", "validation": 0.3, "test": 0.3})
+    other = assign_splits(TEXTS, **{"kind": "job", "validation": 0.3, "test": 0.3, **change})
+    assert 0.2 < np.mean(splits == other) < 0.5  # independent splits agree on 0.3² + 0.3² + 0.4² = 0.34
+
+
+@pytest.mark.parametrize(("validation", "test"), [(-0.1, 0.1), (0.1, -0.1), (0.5, 0.5), (float("nan"), 0.1)])
+def test_impossible_fractions_are_refused(validation, test):
+    with pytest.raises(
+        UserError, match=re.escape(f"split.validation is {validation} and split.test is {test}")
+    ):
+        assign_splits(TEXTS, "job", validation=validation, test=test)
+
+
+@given(st.integers(0, 1000))
+def test_no_training_edge_touches_a_held_out_node(seed):
+    splits = split(seed)
+    for kind, graph in splits.train.graphs.items():
+        skills, neighbours = graph.edges.nonzero()
+        assert np.all(splits.skills[skills] == TRAIN)
+        assert np.all(splits.neighbours[kind][neighbours] == TRAIN)
+        # and no edge between two training nodes is lost
+        both = np.outer(splits.skills == TRAIN, splits.neighbours[kind] == TRAIN)
+        np.testing.assert_array_equal(graph.edges.toarray(), splits.whole.graphs[kind].edges.toarray() & both)
+
+
+@given(st.integers(0, 1000), st.sampled_from([VALIDATION, TEST]))
+def test_queries_are_the_held_out_nodes_with_all_their_edges(seed, split_id):
+    splits = split(seed)
+    for kind, graph in splits.whole.graphs.items():
+        dense = graph.edges.toarray()
+        for direction, matrix, sides, texts in (
+            (f"skill_to_{kind}", dense, splits.skills, (graph.skills, graph.neighbours)),
+            (f"{kind}_to_skill", dense.T, splits.neighbours[kind], (graph.neighbours, graph.skills)),
+        ):
+            task = splits.held_out(kind, split_id, direction)
+            expected = [
+                place for place in range(len(matrix)) if sides[place] == split_id and matrix[place].any()
+            ]
+            assert (task.kind, task.direction) == (kind, direction)
+            assert task.query_ids.tolist() == expected
+            assert task.query_texts == tuple(texts[0][place] for place in expected)
+            assert task.target_texts == texts[1]
+            np.testing.assert_array_equal(task.relevant.toarray(), matrix[expected])
+
+
+def test_tasks_are_those_with_a_query():
+    splits = split(3)
+    tasks = splits.tasks(TEST)
+    assert [task.direction for task in tasks] == [
+        *("skill_to_job", "job_to_skill", "skill_to_vacancy"),
+        *("vacancy_to_skill", "skill_to_alias", "alias_to_skill"),
+    ]
+    assert split_graphs(splits.whole, 0.2, 0.0).tasks(TEST) == []
+    with pytest.raises(ValueError, match="job_to_job"):
+        splits.held_out("job", TEST, "job_to_job")
+
+
+def test_summary_counts_training_edges_and_queries():
+    splits = split(3)
+    job = splits.whole.graphs["job"]
+    queries = [
+        sum(len(task.query_texts) for task in splits.tasks(part) if task.kind == "job")
+        for part in (VALIDATION, TEST)
+    ]
+    assert splits.summary().startswith(
+        f"skill-job trains on {splits.train.graphs['job'].num_edges} of {job.num_edges} edges, "
+        f"{queries[0]} validation and {queries[1]} test queries; skill-vacancy"
+    )
+
+
+def star(nodes: int) -> dict[str, list[Edge]]:
+    return {"job": [Edge("", "weld", "", f"job {number}", "") for number in range(nodes)]}
+
+
+def test_nothing_to_train_on_is_refused_with_the_numbers():
+    # one skill: where it is held out, no edge is left
+    salt = next(
+        s for s in map(str, range(99)) if assign_splits(["weld"], "skill", validation=0.4, test=0.2, salt=s)
+    )
+    with pytest.raises(UserError) as raised:
+        split_graphs(build_graph_set(star(20)), 0.4, 0.2, salt)
+    message = str(raised.value)
+    assert "nothing to train on in skill-job: of 20 edges" in message
+    assert "split.validation 0.4 and split.test 0.2" in message
+    assert "training 0 skills and" in message
+    assert "Lower split.validation or split.test" in message
+
+
+def test_nothing_to_validate_on_is_refused_with_the_numbers():
+    with pytest.raises(UserError) as raised:
+        split_graphs(build_graph_set(star(3)), 1e-9, 0.0)
+    message = str(raised.value)
+    assert "nothing to validate on in skill-job: of 3 edges" in message
+    assert "training 1 skills and 3 job nodes, validation 0 skills and 0 job nodes" in message
+    assert "Raise split.validation above 1e-09" in message
