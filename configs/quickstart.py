@@ -13,8 +13,8 @@ def get_config():
     config.checkpoint_every = 30
     config.evaluation.every = 20
     config.batch.global_batch_size = 64
-    config.lengths.skill = 16
-    config.lengths.job = 16
-    config.lengths.alias = 16
-    config.lengths.vacancy = 48
+    config.lengths.skill = 12
+    config.lengths.job = 12
+    config.lengths.alias = 12
+    config.lengths.vacancy = 56
     return config

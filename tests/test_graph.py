@@ -31,7 +31,8 @@ edge_lists = st.lists(st.builds(edge, texts, texts, texts, texts), min_size=1, m
 def test_normalise_is_idempotent_and_leaves_single_spaces(text):
     once = normalise(text)
     assert normalise(once) == once
-    assert once == once.strip() and "  " not in once
+    assert once == once.strip()
+    assert "  " not in once
     assert not any(character in once for character in "\n\t\x00\u00a0\u200b\ufeff")
 
 

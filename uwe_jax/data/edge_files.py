@@ -56,7 +56,7 @@ def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -
         if not listed:
             names = ", ".join(str(path.relative_to(folder)) for path in files[kind])
             raise UserError(
-                f"{folder} has 0 edges for {kind!r}: {names} hold only a header. Expected at least one row: "
+                f"{folder} has 0 edges for {kind!r}: {names} hold no row. Expected at least one row: "
                 f"add edges, or take {kind!r} out of source.kinds."
             )
     return edges

@@ -97,9 +97,8 @@ class BipartiteGraph:
         skill_ids = _checked(skill_ids, len(self.skills), "skill")
         neighbour_ids = _checked(neighbour_ids, len(self.neighbours), "neighbour")
         asked, column_of = np.unique(neighbour_ids, return_inverse=True)
-        place = np.full(len(self.neighbours) + 1, -1)  # the last entry takes the -1
+        place = np.full(len(self.neighbours) + 1, -1)  # the last entry, which no edge names, takes the -1
         place[asked] = np.arange(len(asked))
-        place[-1] = -1
 
         # The stored entries of all asked rows, one after another.
         starts = self.edges.indptr[skill_ids]

@@ -49,7 +49,14 @@ class EdgeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         # Everything is read before the first record is written: bad input leaves nothing behind.
-        return {_SPLIT: self._generate_examples(self.read_edges(Path(dl_manager.manual_dir)))}
+        edges = self.read_edges(Path(dl_manager.manual_dir))
+        if not edges:
+            raise UserError(
+                f"{self.info.full_name} is empty: the files in {dl_manager.manual_dir} give 0 edges. "
+                "Expected at least one: check that they are the ones you mean, or leave this graph out of "
+                "source.kinds."
+            )
+        return {_SPLIT: self._generate_examples(edges)}
 
     def _generate_examples(self, edges: list[Edge]) -> Iterator[tuple[int, dict[str, str]]]:
         label = f"preparing {self.info.full_name}"
@@ -101,16 +108,18 @@ def prepare_edges(builder: EdgeBuilder, manual_dir: Path) -> None:
     tfds.disable_progress_bar()  # the generator draws one bar that says more than TFDS's three
     try:
         builder.download_and_prepare(download_config=tfds.download.DownloadConfig(manual_dir=str(manual_dir)))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         if is_prepared(builder):
             return  # another process was first, and the rename found its folder
-        if error.errno in _NOT_WRITABLE:
-            raise UserError(
-                f"Prepared edges cannot be written to {folder}: {error.strerror}. Expected a folder that can "
-                "be written, with about 100 MB free: make room, or set source.cache_dir or "
-                f"${CACHE_VARIABLE}."
-            ) from error
-        raise
+        # array_record reports a full disk as a RuntimeError with the system's words in it
+        reasons = [os.strerror(code) for code in _NOT_WRITABLE]
+        reason = next((reason for reason in reasons if reason in str(error)), None)
+        if reason is None:
+            raise
+        raise UserError(
+            f"Prepared edges cannot be written to {folder}: {reason}. Expected a folder that can be written, "
+            f"with about 100 MB free: make room, or set source.cache_dir or ${CACHE_VARIABLE}."
+        ) from error
     finally:
         tfds.enable_progress_bar()
     say(f"Prepared {builder.info.full_name} in {folder} in {time.perf_counter() - started:.1f} s")

@@ -21,6 +21,8 @@ DOWNLOAD = (
 # What each graph is made of.
 NEEDS = {"job": ("skills", "occupations", "relations"), "alias": ("skills",)}
 
+# Names up to the underscore before the language.
+_FAMILIES = {"skills", "occupations", "occupationSkillRelations", "occupationSkillRelations.csv"}
 _VERSION = re.compile(r"(?<![a-z])v(\d+(?:\.\d+)*)", re.IGNORECASE)
 
 
@@ -103,17 +105,19 @@ def find_release(
         "relations": ("occupationSkillRelations.csv", f"occupationSkillRelations_{language}.csv"),
     }
     found = find_files(folder)
-    complete = []
-    for candidate in {file.version for file in found}:
-        there = [file for file in found if file.version == candidate]
-        files = {role: _only(there, names[role]) for role in roles}
-        if None not in files.values() and version in ("", candidate):
-            complete.append(candidate)
+    per_version: dict[str, list[EscoFile]] = {}
+    for file in found:
+        per_version.setdefault(file.version, []).append(file)
+    complete = [
+        candidate
+        for candidate, files in per_version.items()
+        if version in ("", candidate)
+        and all(any(file.name in names[role] for file in files) for role in roles)
+    ]
     if not complete:
-        raise _incomplete(folder, found, [names[role][0] for role in roles], kinds, version)
+        raise _incomplete(folder, per_version, [names[role][0] for role in roles], kinds, version)
     newest = max(complete, key=lambda text: [int(part) for part in text.split(".") if part])
-    there = [file for file in found if file.version == newest]
-    chosen = {role: file for role in roles if (file := _only(there, names[role]))}
+    chosen = {role: _only(per_version[newest], names[role]) for role in roles}
     return EscoRelease(newest, language, chosen)
 
 
@@ -159,45 +163,42 @@ def _files_in(path: Path, folder: Path) -> Iterator[EscoFile]:
                 yield EscoFile(name, path, member, version)
 
 
-def _only(files: list[EscoFile], names: tuple[str, ...]) -> EscoFile | None:
+def _only(files: list[EscoFile], names: tuple[str, ...]) -> EscoFile:
     """The file with the first of the names that is there; copies of it are fine, rivals are not."""
-    for name in names:
-        same = [file for file in files if file.name == name]
-        for file in same[1:]:
-            if file.signature != same[0].signature:
-                raise UserError(
-                    f"{name} of version {file.version or 'unknown'} is there twice with different content: "
-                    f"{same[0]} ({same[0].signature[1]:,} bytes) and {file} ({file.signature[1]:,} bytes). "
-                    "Expected one: remove the one you do not want."
-                )
-        if same:
-            return same[0]
-    return None
+    name = next(name for name in names if any(file.name == name for file in files))
+    first, *copies = [file for file in files if file.name == name]
+    for file in copies:
+        if file.signature != first.signature:
+            raise UserError(
+                f"{name} of version {file.version or 'unknown'} is there twice with different content: "
+                f"{first} ({first.signature[1]:,} bytes) and {file} ({file.signature[1]:,} bytes). "
+                "Expected one: remove the one you do not want."
+            )
+    return first
 
 
 def _incomplete(
-    folder: Path, found: list[EscoFile], names: list[str], kinds: Sequence[str], version: str
+    folder: Path,
+    per_version: dict[str, list[EscoFile]],
+    names: list[str],
+    kinds: Sequence[str],
+    version: str,
 ) -> UserError:
-    per_version = []
-    for candidate in sorted({file.version for file in found}):
-        there = {file.name for file in found if file.version == candidate}
+    held = []
+    for candidate in sorted(per_version):
+        there = {file.name for file in per_version[candidate]}
         # Relations and classification are looked for by family, so that another language shows.
         shown = sorted(name for name in there if name.split("_")[0] in _FAMILIES)
         label = f"version {candidate}" if candidate else "unknown version"
-        per_version.append(
-            f"{label}: {', '.join(shown) or f'none of these, but {len(there)} other CSV files'}"
-        )
-    holds = "; ".join(per_version) or "no zip and no CSV"
+        held.append(f"{label}: {', '.join(shown) or f'none of these, but {len(there)} other CSV files'}")
+    holds = "; ".join(held) or "no zip and no CSV"
     asked = f" of version {version}" if version else " of one version"
     graphs = " and ".join(f"skill-{kind}" for kind in kinds)
     alias = " For skill-alias alone the relations are not needed: set source.kinds to ('alias',)."
     return UserError(
-        f"{folder} does not hold what {graphs} is made from. Expected {', '.join(names)}, all{asked}. Found "
-        f"{holds}. {DOWNLOAD}{alias if set(kinds) == {'job', 'alias'} else ''}"
+        f"{folder} does not hold what {graphs} need. Expected {', '.join(names)}, all{asked}. Found {holds}. "
+        f"{DOWNLOAD}{alias if set(kinds) == {'job', 'alias'} else ''}"
     )
-
-
-_FAMILIES = {"skills", "occupations", "occupationSkillRelations", "occupationSkillRelations.csv"}
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -1,0 +1,26 @@
+"""Train MiniLM on the real ESCO relations and alternative labels: two cores, about half an hour.
+
+Command:   python -m uwe_jax.train --config=configs/esco_minilm.py --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS
+"""
+
+from uwe_jax.base.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.workdir = "runs/esco_minilm"
+    config.steps = 400
+    config.checkpoint_every = 50
+    config.source.source = "esco"
+    config.source.kinds = ("job", "alias")
+    config.split.validation = 0.05
+    config.split.test = 0.1
+    config.batch.global_batch_size = 96
+    config.lengths.skill = 12
+    config.lengths.job = 12
+    config.lengths.alias = 12
+    config.evaluation.every = 200
+    config.evaluation.max_queries = 300
+    # Ranking 85,000 aliases would cost more than the training between two validations.
+    config.evaluation.skip = ("skill_to_alias",)
+    return config

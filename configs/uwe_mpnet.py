@@ -1,0 +1,24 @@
+"""The paper's settings: MPNet, 512 skills a batch, raw-dot soft late interaction; for a TPU VM or a GPU.
+
+Command:   python -m uwe_jax.train --config=configs/uwe_mpnet.py --config.source.source=edges --config.source.path=FOLDER
+           where FOLDER holds skill_job, skill_vacancy and skill_alias edge files (or source=esco for ESCO alone).
+"""
+
+from uwe_jax.base.config import default_config
+
+
+def get_config():
+    config = default_config()
+    config.workdir = "runs/uwe_mpnet"
+    config.steps = 10_000
+    config.log_every = 20
+    config.checkpoint_every = 500
+    config.encoder.name = "sentence-transformers/all-mpnet-base-v2"
+    config.encoder.dtype = "bfloat16"
+    config.encoder.dropout = 0.1
+    config.batch.global_batch_size = 512
+    config.scorer.logits = "dot"
+    config.scorer.tau_a = 0.1
+    config.evaluation.every = 1000
+    config.evaluation.texts_per_device = 512
+    return config

@@ -1,0 +1,416 @@
+"""ESCO from the portal's zips: the files chosen, what becomes an edge, and how prepared data is kept."""
+
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+from esco_downloads import (
+    OCCUPATION,
+    OCCUPATIONS,
+    RELATIONS,
+    SKILL,
+    SKILLS,
+    classification,
+    relations,
+    write_release,
+    write_zip,
+)
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.esco.esco_dataset_builder import Builder, load_edges
+from uwe_jax.data.esco.reader import read_alias_edges, read_job_edges
+from uwe_jax.data.esco.release import find_release
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.tfds_edges import cache_dir, prepare_edges, read_prepared
+
+BOTH = ("job", "alias")
+JOB_EDGES = [
+    Edge(SKILL + "1", "weld metal", OCCUPATION + "a", "welder", "essential"),
+    Edge(SKILL + "2", "plan shifts", OCCUPATION + "a", "welder", "optional"),
+    Edge(SKILL + "2", "plan shifts", OCCUPATION + "b", "head chef", "essential"),
+    Edge(SKILL + "3", "haute cuisine", OCCUPATION + "b", "head chef", "essential"),
+]
+ALIAS_EDGES = [
+    Edge(SKILL + "1", "weld metal", "", "join metal", "alternative"),
+    Edge(SKILL + "1", "weld metal", "", "metal joining", "alternative"),
+    Edge(SKILL + "2", "plan shifts", "", "schedule staff", "alternative"),
+]
+
+
+def message(folder, kinds=BOTH, **kwargs) -> str:
+    with pytest.raises(UserError) as raised:
+        find_release(folder, kinds, **kwargs)
+    return str(raised.value)
+
+
+# --- the files ---
+
+
+@pytest.mark.parametrize(("wanted", "count"), [("essential", 3), ("optional", 1), ("both", 4)])
+def test_relations_become_job_edges(tmp_path, wanted, count):
+    write_release(tmp_path)
+    read = read_job_edges(find_release(tmp_path, BOTH), wanted)
+    assert read.edges == [edge for edge in JOB_EDGES if wanted in (edge.relation, "both")]
+    assert len(read.edges) == count
+    assert read.notes == []
+
+
+def test_alternative_labels_become_aliases_without_the_label_itself(tmp_path):
+    write_release(tmp_path)
+    assert read_alias_edges(find_release(tmp_path, BOTH)).edges == ALIAS_EDGES
+
+
+def test_unzipped_and_renamed_downloads_are_found_by_what_they_hold(tmp_path):
+    write_release(tmp_path)
+    zipped = find_release(tmp_path, BOTH)
+    digests = [zipped.digest(kind) for kind in BOTH]
+    for path in list(tmp_path.glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(tmp_path / path.stem)
+        path.unlink()
+    unzipped = find_release(tmp_path, BOTH)
+    assert unzipped.version == "1.1.1"
+    assert read_job_edges(unzipped).edges == JOB_EDGES
+    # The same content, so what was prepared from the zips is still good.
+    assert [unzipped.digest(kind) for kind in BOTH] == digests
+
+    nameless = tmp_path / "nameless"
+    write_release(nameless)
+    for number, path in enumerate(list(nameless.glob("*.zip"))):
+        path.rename(nameless / f"download{number}.ZIP")
+    release = find_release(nameless, BOTH)
+    assert release.version == ""
+    assert read_alias_edges(release).edges == ALIAS_EDGES
+
+
+def test_since_version_1_2_the_relations_come_with_the_language(tmp_path):
+    members = classification() | relations(name="occupationSkillRelations_en.csv")
+    write_zip(tmp_path, "1.2.0", "en", members | {"__MACOSX/._skills_en.csv": "\0"})
+    assert read_job_edges(find_release(tmp_path, BOTH)).edges == JOB_EDGES
+
+
+def test_other_languages(tmp_path):
+    write_release(tmp_path)
+    nameless = [(uri, "", "ohne Namen") for uri, _, _ in SKILLS[1:]]
+    german = [(SKILL + "1", "Metall schweißen", "schweißen"), *nameless]
+    write_zip(tmp_path, "1.1.1", "de", classification(german, language="de"))
+    release = find_release(tmp_path, BOTH, language="de")
+    read = read_job_edges(release)
+    assert [edge.left_text for edge in read.edges] == ["Metall schweißen"]
+    assert read.notes == [
+        "2 of 3 concepts in skills_de.csv have no preferred label",
+        "3 of 4 relations name a concept without a label in 'de'",
+    ]
+    assert [edge.right_text for edge in read_alias_edges(release).edges] == ["schweißen"]
+
+
+def test_newest_complete_version_is_taken_unless_one_is_asked_for(tmp_path):
+    write_release(tmp_path, "1.0.9", skills=[(SKILL + "1", "old label", "older label"), *SKILLS[1:]])
+    write_release(tmp_path, "1.0.10")
+    write_zip(tmp_path, "1.1.0", "en", classification())  # newer, but its relations are not there
+    assert find_release(tmp_path, BOTH).version == "1.0.10"
+    assert find_release(tmp_path, ("alias",)).version == "1.1.0"
+    assert str(find_release(tmp_path, BOTH)) == "ESCO v1.0.10 (en)"
+    for asked in ("1.0.9", "v1.0.9"):
+        assert read_job_edges(find_release(tmp_path, BOTH, version=asked)).edges[0].left_text == "old label"
+    text = message(tmp_path, version="1.1.0")
+    assert "skills_en.csv, occupations_en.csv, occupationSkillRelations.csv, all of version 1.1.0" in text
+    assert "version 1.0.9: occupationSkillRelations.csv, occupations_en.csv, skills_en.csv" in text
+    assert "version 1.1.0: occupations_en.csv, skills_en.csv. Download" in text
+
+
+def test_missing_files_say_what_is_there_and_where_to_get_the_rest(tmp_path):
+    assert "does not exist. Expected the folder of the ESCO zips" in message(tmp_path / "nowhere")
+    text = message(tmp_path)
+    assert "does not hold what skill-job and skill-alias need. Expected skills_en.csv" in text
+    assert "Found no zip and no CSV" in text
+    assert "https://esco.ec.europa.eu/en/use-esco/download" in text
+    write_zip(tmp_path, "1.1.1", "fr", classification(language="fr"))
+    write_zip(tmp_path / "other", "9", "", {"sales.csv": "a\n"})
+    text = message(tmp_path)
+    assert "version 1.1.1: occupations_fr.csv, skills_fr.csv" in text
+    assert "version 9: none of these, but 1 other CSV files" in text
+    assert "set source.kinds to ('alias',)" in text
+
+
+def test_two_different_copies_of_a_file_are_refused(tmp_path):
+    write_release(tmp_path)
+    write_release(tmp_path / "copy")
+    assert find_release(tmp_path, BOTH).version == "1.1.1"  # the same content twice does no harm
+    write_release(tmp_path / "copy", skills=SKILLS[:2])
+    write_release(tmp_path, "1.1.0")
+    assert find_release(tmp_path, BOTH, version="1.1.0").version == "1.1.0"
+    assert "skills_en.csv of version 1.1.1 is there twice with different content" in message(tmp_path)
+
+
+def test_damaged_zips_are_refused(tmp_path):
+    write_release(tmp_path)
+    path = next(tmp_path.glob("*- en -*.zip"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    expected = f"{path} ({len(whole) // 2} bytes) is no zip that can be read: File is not a zip file"
+    assert expected in message(tmp_path)
+    # One byte of the compressed members differs: only reading them shows it.
+    path.write_bytes(whole[:60] + bytes([whole[60] ^ 255]) + whole[61:])
+    with pytest.raises(UserError, match=r"is no zip that can be read: skills_en\.csv: .*download it again"):
+        read_alias_edges(find_release(tmp_path, BOTH))
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"skills_en.csv": "conceptUri,label\na,b\n"}, "skills_en.csv has no column 'preferredLabel'"),
+        ({"skills_en.csv": "conceptUri,preferredLabel\na\n"}, "skills_en.csv, line 2: found 1 fields"),
+        ({"occupations_en.csv": "conceptUri,preferredLabel\n,b\n"}, "line 2: found no conceptUri"),
+        (
+            relations([*RELATIONS, (OCCUPATION + "a", "nice to have", SKILL + "1")]),
+            "line 6: found relationType 'nice to have'; expected essential or optional",
+        ),
+        (
+            relations([*RELATIONS, (OCCUPATION + "z", "optional", SKILL + "1")]),
+            "1 of 5 relations in .* name a skill or an occupation that is not in",
+        ),
+    ],
+)
+def test_broken_files_are_named(tmp_path, members, expected):
+    write_zip(tmp_path, "1.1.1", "en", classification() | relations() | members)
+    with pytest.raises(UserError, match=expected):
+        read_job_edges(find_release(tmp_path, BOTH))
+
+
+def test_a_few_relations_of_withdrawn_concepts_are_counted(tmp_path):
+    jobs = [*OCCUPATIONS, *((f"{OCCUPATION}{n}", f"job {n}", "") for n in range(20))]
+    rows = [(f"{OCCUPATION}{n}", "essential", SKILL + "1") for n in range(20)]
+    write_zip(tmp_path, "1.1.1", "en", classification(occupations=jobs))
+    write_zip(tmp_path, "1.1.1", "", relations([*rows, (OCCUPATION + "gone", "optional", SKILL + "1")]))
+    read = read_job_edges(find_release(tmp_path, ("job",)))
+    assert len(read.edges) == 20
+    assert read.notes == ["1 of 21 relations name a concept that the classification does not hold"]
+
+
+# --- prepared data ---
+
+
+def test_prepared_edges_equal_those_read(tmp_path):
+    write_release(tmp_path / "zips")
+    release = find_release(tmp_path / "zips", BOTH)
+    for kind, wanted, expected in (
+        ("job", "both", JOB_EDGES),
+        ("job", "essential", [edge for edge in JOB_EDGES if edge.relation == "essential"]),
+        ("alias", "both", ALIAS_EDGES),
+    ):
+        for _ in range(2):  # prepared, then read back
+            assert load_edges(release, kind, wanted, tmp_path / "cache") == expected
+    names = sorted(path.parent.parent.name for path in (tmp_path / "cache").rglob("dataset_info.json"))
+    assert names == ["skill_alias_en", "skill_job_en", "skill_job_essential_en"]
+
+
+def test_prepared_edges_are_not_prepared_again(tmp_path, monkeypatch):
+    write_release(tmp_path)
+    release = find_release(tmp_path, BOTH)
+    load_edges(release, "job", "both", tmp_path / "cache")
+    monkeypatch.setattr(Builder, "read_edges", lambda *args: pytest.fail("read again"))
+    assert load_edges(release, "job", "both", tmp_path / "cache") == JOB_EDGES
+
+
+def test_changed_zips_are_never_answered_from_what_was_prepared(tmp_path):
+    write_release(tmp_path / "zips")
+    load_edges(find_release(tmp_path / "zips", BOTH), "job", "both", tmp_path / "cache")
+    same_length = [(SKILL + "1", "WELD METAL", SKILLS[0][2]), *SKILLS[1:]]
+    write_release(tmp_path / "zips", skills=same_length)
+    edges = load_edges(find_release(tmp_path / "zips", BOTH), "job", "both", tmp_path / "cache")
+    assert edges[0].left_text == "WELD METAL"
+
+
+def test_a_language_the_builder_does_not_list(tmp_path):
+    write_zip(tmp_path, "1.1.1", "tlh", classification(language="tlh"))
+    release = find_release(tmp_path, ("alias",), language="tlh")
+    assert load_edges(release, "alias", "both", tmp_path / "cache") == ALIAS_EDGES
+
+
+def test_builder_alone_reads_its_manual_dir(tmp_path):
+    write_release(tmp_path / "zips")
+    builder = Builder(config="skill_job_optional_en", data_dir=str(tmp_path / "data"))
+    prepare_edges(builder, tmp_path / "zips")
+    assert read_prepared(builder) == [JOB_EDGES[1]]
+    # and TFDS itself reads the same
+    (example,) = builder.as_data_source("train")
+    assert {key: value.decode() for key, value in example.items()} == JOB_EDGES[1]._asdict()
+    assert builder.info.full_name == "esco/skill_job_optional_en/1.0.0"
+
+
+def test_interrupted_preparation_is_not_taken_for_a_whole_one(tmp_path, monkeypatch):
+    write_release(tmp_path)
+    release = find_release(tmp_path, BOTH)
+
+    def interrupted(self, edges):
+        yield 0, edges[0]._asdict()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Builder, "_generate_examples", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load_edges(release, "job", "both", tmp_path / "cache")
+    assert load_edges(release, "job", "both", tmp_path / "cache") == JOB_EDGES
+
+
+def test_killed_preparation_is_not_taken_for_a_whole_one(tmp_path):
+    write_release(tmp_path)
+    # SIGKILL runs no clean-up: the half-written folder stays, under TFDS's name for it.
+    program = f"""
+import os, signal
+from pathlib import Path
+from uwe_jax.data.esco.esco_dataset_builder import Builder, load_edges
+from uwe_jax.data.esco.release import find_release
+def killed(self, edges):
+    yield 0, edges[0]._asdict()
+    os.kill(os.getpid(), signal.SIGKILL)
+Builder._generate_examples = killed
+load_edges(find_release({str(tmp_path)!r}, ("job",)), "job", "both", Path({str(tmp_path / "cache")!r}))
+"""
+    finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert finished.returncode == -9, finished.stderr
+    (left,) = (tmp_path / "cache").glob("*/esco/skill_job_en/*")
+    assert left.name.startswith("incomplete.")
+    release = find_release(tmp_path, ("job",))
+    assert load_edges(release, "job", "both", tmp_path / "cache") == JOB_EDGES
+
+
+def test_bad_input_leaves_nothing_prepared(tmp_path):
+    write_zip(tmp_path, "1.1.1", "en", classification() | relations() | {"skills_en.csv": "conceptUri\n"})
+    with pytest.raises(UserError, match="no column 'preferredLabel'"):
+        load_edges(find_release(tmp_path, ("job",)), "job", "both", tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("dataset_info.json"))
+    assert not list((tmp_path / "cache").rglob("incomplete*"))
+
+
+def test_an_empty_graph_is_refused(tmp_path):
+    write_zip(tmp_path, "1.1.1", "en", classification([(SKILL + "1", "weld metal", "WELD metal")]))
+    with pytest.raises(UserError, match=r"esco/skill_alias_en/1.0.0 is empty: the files in .* give 0 edges"):
+        load_edges(find_release(tmp_path, ("alias",)), "alias", "both", tmp_path / "cache")
+
+
+def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
+    write_release(tmp_path)
+    release = find_release(tmp_path, BOTH)
+    barrier = threading.Barrier(2)
+    plain = Builder.read_edges
+
+    def together(self, manual_dir):
+        barrier.wait(20)  # neither finds the other's result
+        return plain(self, manual_dir)
+
+    monkeypatch.setattr(Builder, "read_edges", together)
+    results = []
+
+    def load():
+        results.append(load_edges(release, "job", "both", tmp_path / "cache"))
+
+    threads = [threading.Thread(target=load) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == [JOB_EDGES, JOB_EDGES]
+
+
+def test_damaged_prepared_data_names_the_folder_to_remove(tmp_path):
+    write_release(tmp_path)
+    release = find_release(tmp_path, BOTH)
+    load_edges(release, "job", "both", tmp_path / "cache")
+    (record,) = (tmp_path / "cache").rglob("*array_record*")
+    whole = record.read_bytes()
+    for damage in (lambda: record.write_bytes(whole[:-5000]), lambda: record.write_bytes(b""), record.unlink):
+        damage()
+        with pytest.raises(UserError) as raised:
+            load_edges(release, "job", "both", tmp_path / "cache")
+        assert f"The prepared edges in {record.parent} cannot be read" in str(raised.value)
+    (record.parent / "dataset_info.json").unlink()
+    with pytest.raises(UserError, match=r"holds no finished preparation.*Remove that folder"):
+        load_edges(release, "job", "both", tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+    write_release(tmp_path)
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(UserError, match=r"cannot be written to .*set source\.cache_dir or \$UWE_JAX_CACHE"):
+        load_edges(find_release(tmp_path, BOTH), "job", "both", tmp_path / "cache")
+
+
+def test_a_full_disk_is_named_and_a_bug_is_not_renamed(tmp_path, monkeypatch):
+    write_release(tmp_path)
+    for error, expected in (
+        (RuntimeError("write() failed: No space left on device; writing esco-train"), UserError),
+        (RuntimeError("an index is out of range"), RuntimeError),
+    ):
+
+        def failing(self, edges, error=error):
+            yield 0, edges[0]._asdict()
+            raise error
+
+        monkeypatch.setattr(Builder, "_generate_examples", failing)
+        with pytest.raises(expected, match=r"No space left on device\. Expected|an index is out of range"):
+            load_edges(find_release(tmp_path, BOTH), "job", "both", tmp_path / "cache")
+
+
+def test_cache_dir_is_chosen_by_argument_then_variable_then_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path))
+    assert cache_dir("/data/cache") == Path("/data/cache")
+    assert cache_dir() == tmp_path / "tfds"
+    monkeypatch.delenv("UWE_JAX_CACHE")
+    assert cache_dir().parts[-2:] == ("uwe_jax", "tfds")
+
+
+def test_neither_tensorflow_nor_jax_is_imported(tmp_path):
+    write_release(tmp_path / "zips")
+    # A module of that name stands ready, so that an import that is merely tried is seen as well.
+    (tmp_path / "tensorflow").mkdir()
+    (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit('tensorflow was imported')")
+    program = f"""
+import sys
+from pathlib import Path
+from uwe_jax.data.esco.esco_dataset_builder import load_edges
+from uwe_jax.data.esco.release import find_release
+release = find_release({str(tmp_path / "zips")!r}, ("job",))
+assert len(load_edges(release, "job", "both", Path({str(tmp_path / "cache")!r}))) == 4
+assert not {{"tensorflow", "jax"}} & set(sys.modules), sys.modules
+"""
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert finished.returncode == 0, finished.stderr
+
+
+# --- the real thing ---
+
+
+@pytest.mark.slow
+def test_real_release(tmp_path):
+    """The portal's zips of ESCO 1.1.1, English, in the folder that UWE_JAX_ESCO_DIR names."""
+    folder = os.environ.get("UWE_JAX_ESCO_DIR")
+    if not folder:
+        pytest.skip("UWE_JAX_ESCO_DIR does not name a folder with the portal's zips")
+    release = find_release(folder, BOTH, version="1.1.1")
+    counts = {}
+    for kind, wanted in (("job", "both"), ("job", "essential"), ("job", "optional"), ("alias", "both")):
+        edges = load_edges(release, kind, wanted, tmp_path)
+        assert load_edges(release, kind, wanted, tmp_path) == edges
+        counts[kind, wanted] = (
+            len(edges),
+            len({edge.left_text for edge in edges}),
+            len({edge.right_text for edge in edges}),
+        )
+    assert counts == {
+        ("job", "both"): (123_788, 13_123, 3_007),
+        ("job", "essential"): (64_891, 10_949, 3_006),
+        ("job", "optional"): (58_897, 9_616, 2_799),
+        ("alias", "both"): (85_205, 13_310, 84_682),
+    }

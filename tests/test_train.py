@@ -1,0 +1,268 @@
+"""The real command, from its first line to its summary: what it writes, how it resumes, what it refuses."""
+
+import json
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tiny_encoder import write_tiny_encoder
+
+from uwe_jax.base.command import run_with_config
+from uwe_jax.base.config import Config
+from uwe_jax.base.metric_writer import read_metrics
+from uwe_jax.data.sample import read_sample
+from uwe_jax.training.checkpoint import Checkpoints
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory):
+    """A tiny encoder whose vocabulary is the sample's."""
+    edges = read_sample()
+    words = sorted({w for kind in edges for edge in edges[kind] for w in edge.left_text.split()})
+    folder = tmp_path_factory.mktemp("encoder")
+    write_tiny_encoder(folder, words=tuple(words), width=16, layers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def flags(encoder, cache, tmp_path):
+    """Settings that make the quickstart small."""
+    return [
+        f"--config={ROOT / 'configs/quickstart.py'}",
+        f"--config.encoder.name={encoder}",
+        f"--config.source.cache_dir={cache}",
+        f"--config.workdir={tmp_path / 'run'}",
+        "--config.source.kinds=('job', 'alias')",
+        "--config.batch.global_batch_size=16",
+        "--config.steps=6",
+        "--config.evaluation.every=3",
+        "--config.checkpoint_every=3",
+        "--config.log_every=1",
+        "--config.evaluation.max_queries=8",
+        "--config.evaluation.max_test_queries=8",
+        "--config.optimiser.learning_rate=0.01",
+    ]
+
+
+def run(flags, monkeypatch):
+    """Runs the command in this process; returns its exit status."""
+    from uwe_jax import train
+
+    monkeypatch.setattr(sys, "argv", ["train", *map(str, flags)])
+    try:
+        run_with_config("train", train.main)
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def final_params(workdir):
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    config = json.loads((workdir / "config.json").read_text())
+    return checkpoints, config
+
+
+def start(flags):
+    """The command in a process of its own, on one device."""
+    env = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "uwe_jax.train", *map(str, flags)],
+        cwd=ROOT,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def checkpoint_bytes(workdir, step):
+    """The arrays of a checkpoint, read without a template, and the checksum stored with them."""
+    import orbax.checkpoint as ocp
+
+    folder = workdir / "checkpoints" / str(step)
+    arrays = ocp.StandardCheckpointer().restore((folder / "state").absolute())
+    meta = json.loads((folder / "meta" / "metadata").read_text())
+    return jax.tree.map(np.asarray, arrays), meta["checksum"]
+
+
+def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, capsys):
+    assert run(flags, monkeypatch) == 0
+    out, err = capsys.readouterr()
+    workdir = tmp_path / "run"
+
+    assert re.match(
+        r"Training bert \(.*M parameters\) on 549 skills with skill-job \(108 job nodes, 1,732 edges", out
+    )
+    assert "6 steps of 16 skills on 8 cpu devices" in out
+    assert "Texts cut to their fixed length" in err
+    assert "validation MAP" in err
+    assert "macro-average" in out
+    assert "Next:\npython -m uwe_jax.train" in out
+
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert 0 < summary["before"]["macro_map"] < 100
+    assert 0 < summary["after"]["macro_map"] < 100
+    assert summary["after"]["skill_to_job"]["targets"] == 108
+    rows = read_metrics(workdir / "metrics.jsonl")
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows if "validation" in row] == [0, 3, 6]
+    assert rows[1]["loss"] == pytest.approx(rows[1]["loss/job"] + 0.5 * rows[1]["loss/alias"], rel=1e-5)
+    assert (workdir / "training.png").read_bytes().startswith(b"\x89PNG")
+    assert Config.from_config_dict is not None
+    assert json.loads((workdir / "config.json").read_text())["steps"] == 6
+
+    # The same command again has nothing to train, and ends with the same numbers.
+    assert run(flags, monkeypatch) == 0
+    assert "Resuming" in capsys.readouterr().err
+    again = json.loads((workdir / "summary.json").read_text())
+    assert again["before"] == summary["before"]
+    assert again["after"]["macro_map"] == pytest.approx(summary["after"]["macro_map"])
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_runs_end_like_an_uninterrupted_one(flags, tmp_path, kills):
+    straight = [*flags, f"--config.workdir={tmp_path / 'straight'}", "--config.steps=30"]
+    killed = [*flags, f"--config.workdir={tmp_path / 'killed'}", "--config.steps=30"]
+    output, _ = (process := start(straight)).communicate(timeout=300)
+    assert process.returncode == 0, output
+    rng = np.random.default_rng(kills)
+    metrics = tmp_path / "killed" / "metrics.jsonl"
+    for kill in range(kills):
+        process = start(killed)
+        if kill == 0:  # certainly in the middle of training, after a checkpoint
+            while process.poll() is None and len(read_metrics(metrics)) < 8:
+                time.sleep(0.01)
+        time.sleep(rng.uniform(0, 25) if kill else rng.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    output, _ = (process := start(killed)).communicate(timeout=300)
+    assert process.returncode == 0, output
+    expected, actual = (checkpoint_bytes(tmp_path / name, 30) for name in ("straight", "killed"))
+    assert actual[1] == expected[1]
+    jax.tree.map(np.testing.assert_array_equal, actual[0], expected[0])
+    summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("straight", "killed")]
+    assert summaries[0] == summaries[1]
+    steps = [[row["step"] for row in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("straight", "killed")]
+    assert steps[0] == steps[1]
+
+
+def test_a_run_resumes_on_another_number_of_devices(flags, tmp_path, monkeypatch, capsys):
+    # One device, cut off after step 3 by a failure; then eight devices.
+    process = start([*flags, "--config.optimiser.learning_rate=0.001"])
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while process.poll() is None and len(read_metrics(metrics)) < 6:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert run([*flags, "--config.optimiser.learning_rate=0.001"], monkeypatch) == 0
+    alone = [*flags, "--config.optimiser.learning_rate=0.001", f"--config.workdir={tmp_path / 'alone'}"]
+    assert run(alone, monkeypatch) == 0
+    one, two = (checkpoint_bytes(tmp_path / name, 6)[0]["params"] for name in ("run", "alone"))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one, two)
+
+
+@pytest.mark.parametrize(
+    ("flags_added", "message"),
+    [
+        (["--config.batch.global_batch_size=20"], "20 must be divisible by the 8 devices; 16 or 24 would be"),
+        (["--config.batch.global_batch_size=4096"], r"4096, but only \d+ skills have a training edge"),
+        (["--config.batch.sice=3"], "sice"),
+        (["--config.steps=many"], "steps"),
+        (["--config.scorer.kind=cosine"], "scorer.kind is 'cosine'"),
+        (["--config.source.source=esco"], "source.path is empty"),
+        (["--config.source.source=esco", "--config.source.path=nowhere"], "nowhere"),
+        (["--config.split.validation=0.0"], "nothing to validate on"),
+        (["--config.encoder.name=./no-such-folder"], "no-such-folder"),
+        (["--config.workdir=/proc/nothing"], "Cannot write to the workdir"),
+        (["stray"], "Unexpected argument 'stray'"),
+        (["--config=configs/none.py"], "there is no file"),
+    ],
+)
+def test_bad_input_is_answered_with_a_sentence(flags, flags_added, message, monkeypatch, capsys):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    assert run([*flags, *flags_added], monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err), err
+    assert "Traceback" not in err
+
+
+def test_a_workdir_of_another_config_is_left_alone(flags, tmp_path, monkeypatch, capsys):
+    assert run([*flags, "--config.batch.global_batch_size=4096"], monkeypatch) == 2
+    before = (tmp_path / "run" / "config.json").read_bytes()
+    assert run([*flags, "--config.seed=5"], monkeypatch) == 2
+    assert "seed: 0 there, 5 now" in capsys.readouterr().err
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):
+    edges = tmp_path / "edges"
+    edges.mkdir()
+    rows = [f"skill {s},job {s % 40}" for s in range(200)]
+    (edges / "skill_job.csv").write_text("\n".join(["left,right", *rows]))
+    flags = [
+        *flags,
+        "--config.source.source=edges",
+        f"--config.source.path={edges}",
+        "--config.source.kinds=('job',)",
+        "--config.steps=3",
+    ]
+    assert run(flags, monkeypatch) == 0
+    (edges / "skill_job.csv").write_text("\n".join(["left,right", *rows, "skill 3,job 9"]))
+    assert run(flags, monkeypatch) == 2
+    assert "trained on other graphs: skill-job" in capsys.readouterr().err
+
+
+def test_a_nan_stops_the_run_and_names_the_step(flags, tmp_path, monkeypatch, capsys):
+    assert run([*flags, "--config.optimiser.learning_rate=1e30", "--config.optimiser.clip_norm=0"], monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert re.search(r"Step \d+ has loss (nan|inf).*lower --config.optimiser.learning_rate", err, re.S), err
+
+
+def test_without_a_config_the_shipped_ones_are_listed(monkeypatch, capsys):
+    assert run([], monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert all(path.name in out for path in CONFIGS)
+    assert "two cores, under four minutes" in out
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_says_its_command_and_takes_a_step(path, encoder, cache, tmp_path, monkeypatch):
+    docstring = runpy.run_path(str(path))["__doc__"]
+    for word in ("Command:", "Hardware:", "Time:", "Metric:"):
+        assert word in docstring
+    edges = tmp_path / "edges"
+    edges.mkdir()
+    for kind in ("job", "vacancy", "alias"):
+        rows = [f"skill {s},{kind} {(s * 7) % 90}" for s in range(120)]
+        (edges / f"skill_{kind}.csv").write_text("\n".join(["left,right", *rows]))
+    flags = [
+        f"--config={path}",
+        f"--config.encoder.name={encoder}",
+        f"--config.source.cache_dir={cache}",
+        f"--config.workdir={tmp_path / 'run'}",
+        "--config.source.source=edges",
+        f"--config.source.path={edges}",
+        "--config.batch.global_batch_size=8",
+        "--config.steps=1",
+        *(f"--config.lengths.{kind}=8" for kind in ("skill", "job", "vacancy", "alias")),
+        "--config.evaluation.max_queries=4",
+        "--config.evaluation.max_test_queries=4",
+    ]
+    assert run(flags, monkeypatch) == 0

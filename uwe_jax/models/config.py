@@ -1,0 +1,151 @@
+"""What shapes a BERT or an MPNet encoder, read from and written to Hugging Face's config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from uwe_jax.base.errors import UserError
+
+ARCHITECTURES = ("bert", "mpnet")
+
+# Hugging Face's names of the two forms of GELU: with the error function, and with its tanh approximation.
+EXACT_GELU = ("gelu", "gelu_python")
+TANH_GELU = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
+
+# transformers' MPNet takes neither from the config: with other values it would misread its own weights.
+_MPNET_PAD_TOKEN_ID = 1
+_MPNET_BUCKETS = 32
+
+# Our field, Hugging Face's key, and what transformers assumes where it is absent (None: it must be there).
+_SHARED_KEYS: tuple[tuple[str, str, Any], ...] = (
+    ("vocab_size", "vocab_size", None),
+    ("width", "hidden_size", None),
+    ("layers", "num_hidden_layers", None),
+    ("heads", "num_attention_heads", None),
+    ("intermediate", "intermediate_size", None),
+    ("max_positions", "max_position_embeddings", None),
+    ("layer_norm_eps", "layer_norm_eps", 1e-12),
+    ("hidden_dropout", "hidden_dropout_prob", 0.1),
+    ("attention_dropout", "attention_probs_dropout_prob", 0.1),
+    ("activation", "hidden_act", "gelu"),
+)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes and constants of one encoder, the same for both architectures."""
+
+    architecture: str  # bert or mpnet
+    vocab_size: int  # rows of the word embedding
+    width: int  # d
+    layers: int
+    heads: int  # attention heads; they divide the width
+    intermediate: int  # width of the feed-forward layer
+    max_positions: int  # rows of the position embedding
+    token_types: int = 0  # rows of the token-type embedding; 0 has none (mpnet). Type 0 is always used
+    layer_norm_eps: float = 1e-12
+    relative_buckets: int = 0  # buckets of relative positions, shared by all layers; 0 has none (bert)
+    pad_token_id: int = 0
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation: str = "gelu"  # Hugging Face's name
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise UserError(
+                f"An encoder of architecture {self.architecture!r} is not supported. "
+                "Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2)."
+            )
+        if self.activation not in EXACT_GELU + TANH_GELU:
+            raise UserError(
+                f"Activation {self.activation!r} of the {self.architecture} encoder is not supported: "
+                f"it must be one of {', '.join(EXACT_GELU + TANH_GELU)}."
+            )
+        if self.width % self.heads:
+            raise UserError(
+                f"{self.heads} attention heads do not divide the encoder's width of {self.width}. "
+                "Its config.json is damaged or of another model."
+            )
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens of one text, special tokens included."""
+        # MPNet counts positions from the padding's own, which no token uses.
+        return self.max_positions - (self.pad_token_id + 1 if self.architecture == "mpnet" else 0)
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads
+
+    @classmethod
+    def from_hf(cls, values: Mapping[str, Any]) -> EncoderConfig:
+        """Reads the content of a Hugging Face config.json.
+
+        Raises:
+          UserError: the model type, its activation or its kind of positions is not supported, or a size
+            is missing.
+
+        >>> EncoderConfig.from_hf({"model_type": "gpt2"})
+        Traceback (most recent call last):
+        uwe_jax.base.errors.UserError: An encoder of architecture 'gpt2' is not supported. \
+Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2).
+        """
+        architecture = str(values.get("model_type"))
+        if architecture in ARCHITECTURES:
+            _check(architecture, values)
+        # An unknown architecture goes through to the constructor, which names the known ones.
+        sizes = {ours: values.get(theirs, default) for ours, theirs, default in _SHARED_KEYS}
+        if architecture == "mpnet":
+            return cls(
+                architecture,
+                **sizes,
+                relative_buckets=_MPNET_BUCKETS,
+                pad_token_id=_MPNET_PAD_TOKEN_ID,
+            )
+        return cls(
+            architecture,
+            **sizes,
+            token_types=values.get("type_vocab_size", 2),
+            # null: transformers then treats no token as padding, and 0 changes nothing in this architecture.
+            pad_token_id=values.get("pad_token_id", 0) or 0,
+        )
+
+    def to_hf(self) -> dict[str, Any]:
+        """The content of a config.json that transformers reads as this encoder."""
+        values = {theirs: getattr(self, ours) for ours, theirs, _ in _SHARED_KEYS}
+        values |= {"model_type": self.architecture, "pad_token_id": self.pad_token_id}
+        if self.architecture == "mpnet":
+            return values | {
+                "architectures": ["MPNetModel"],
+                "relative_attention_num_buckets": self.relative_buckets,
+            }
+        return values | {
+            "architectures": ["BertModel"],
+            "type_vocab_size": self.token_types,
+            "position_embedding_type": "absolute",
+        }
+
+
+def _check(architecture: str, values: Mapping[str, Any]) -> None:
+    """Stops at what would load and then silently compute something else."""
+    missing = [theirs for _, theirs, default in _SHARED_KEYS if default is None and theirs not in values]
+    if missing:
+        raise UserError(
+            f"The encoder's config.json has no {', '.join(missing)}. "
+            f"A {architecture} encoder needs them: fetch the file again or complete it."
+        )
+    fixed = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
+    if architecture == "mpnet":
+        fixed = {
+            "pad_token_id": _MPNET_PAD_TOKEN_ID,
+            "relative_attention_num_buckets": _MPNET_BUCKETS,
+        }
+    for key, expected in fixed.items():
+        if values.get(key, expected) != expected:
+            raise UserError(
+                f"The encoder's config.json has {key} = {values[key]!r}. For {architecture} encoders only "
+                f"{expected!r} is supported: choose an encoder of that kind."
+            )

