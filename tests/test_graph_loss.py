@@ -1,7 +1,5 @@
 """The loss of one graph over devices: the value and the gradient of the single-device, float64 definition."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,13 +13,6 @@ from uwe_jax.training.step import graph_loss
 
 M, I, J, D = 8, 3, 4, 6
 TAU = LossSettings().tau.job
-
-
-@dataclasses.dataclass(frozen=True)
-class OnlyScorer:
-    """What `graph_loss` needs of a model."""
-
-    scorer: ScorerSettings
 
 
 @pytest.fixture
@@ -54,7 +45,7 @@ def sharded(batch, devices, scorer, settings):
             positives,
             valid,
             params["tau_a"],
-            OnlyScorer(scorer),
+            scorer,
             settings,
             "job",
         )

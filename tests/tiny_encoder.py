@@ -14,6 +14,7 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
+
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.weights import Params, name_table, params_from_hf, params_to_hf
 

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from uwe_jax import parallel
-from uwe_jax.base.config import LossSettings
+from uwe_jax.base.config import LossSettings, ScorerSettings
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.batches import Batch
 from uwe_jax.models.uwe import Params, UweModel
@@ -43,7 +43,7 @@ def graph_loss(
     positives: Bool[Array, "b n"],
     valid: Bool[Array, "b"],
     tau_a: Float[Array, ""],
-    model: UweModel,
+    scorer: ScorerSettings,
     settings: LossSettings,
     kind: str,
 ) -> Float[Array, ""]:
@@ -58,7 +58,7 @@ def graph_loss(
       positives: edges between its skills and the neighbours of all devices.
       valid: which of its neighbours take part.
     """
-    scores = pairwise_scores(skills, parallel.gather(neighbours), tau_a, model.scorer)
+    scores = pairwise_scores(skills, parallel.gather(neighbours), tau_a, scorer)
     options = {"tau": getattr(settings.tau, kind), "drop_other_positives": settings.drop_other_positives}
     given_skills = info_nce(scores.forward, positives, parallel.gather(valid), **options)
     loss = parallel.share_of_mean(given_skills)
@@ -104,7 +104,7 @@ def batch_loss(
             batch["positives"][kind],
             batch["valid"][kind],
             tau_a,
-            model,
+            model.scorer,
             settings,
             kind,
         )

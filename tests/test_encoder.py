@@ -1,0 +1,220 @@
+"""The encoder against transformers, and against itself under another dtype, remat, dropout and padding."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from tiny_encoder import random_params, tiny_config
+from torch_twin import assert_same, build_torch, padded, random_torch, state
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.models.attention import relative_buckets
+from uwe_jax.models.config import EncoderConfig
+from uwe_jax.models.encoder import Encoder
+from uwe_jax.models.layers import exact_gelu
+from uwe_jax.models.pretrained import load_encoder, read_tensors
+from uwe_jax.models.weights import params_from_hf
+
+ARCHITECTURES = ("bert", "mpnet")
+both = pytest.mark.parametrize("architecture", ARCHITECTURES)
+
+# Tokens of the texts of a block: an empty string (its two special tokens), and lengths on both sides of 128.
+LENGTHS = (2, 9, 1, 127, 131, 150)
+
+
+def block(config: EncoderConfig, lengths=LENGTHS, length=156, *, left=False, seed=0):
+    """Random texts, the longest of which still leaves padding over."""
+    rng = np.random.default_rng(seed)
+    rows = [rng.integers(config.pad_token_id + 1, config.vocab_size, n) for n in lengths]
+    return padded(rows, length, config.pad_token_id, left=left)
+
+
+def apply(encoder: Encoder, params, token_ids, mask, **more):
+    return encoder.apply({"params": params}, jnp.asarray(token_ids), jnp.asarray(mask), **more)
+
+
+def loss_of(encoder: Encoder, token_ids, mask, **more):
+    """A scalar of all hidden states, those of padding too."""
+    return lambda params: jnp.mean(
+        jnp.square(apply(encoder, params, token_ids, mask, **more).astype(jnp.float32) + 0.5)
+    )
+
+
+# --- parity with transformers
+
+
+@both
+@pytest.mark.parametrize("left", [False, True], ids=["right", "left"])
+def test_equals_transformers(architecture, left):
+    model = random_torch(architecture)
+    config = EncoderConfig.from_hf(model.config.to_dict())
+    assert_same(model, config, params_from_hf(state(model), config), *block(config, left=left))
+
+
+@both
+@pytest.mark.parametrize("activation", ["gelu_new", "gelu_python"])
+def test_equals_transformers_with_other_activations(architecture, activation):
+    model = random_torch(architecture, hidden_act=activation)
+    config = EncoderConfig.from_hf(model.config.to_dict())
+    assert_same(model, config, params_from_hf(state(model), config), *block(config, (5, 9), 12))
+
+
+def test_relative_buckets_equal_transformers():
+    from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
+
+    ahead = torch.arange(512)[None, :] - torch.arange(512)[:, None]
+    expected = MPNetEncoder.relative_position_bucket(ahead, num_buckets=32)
+    np.testing.assert_array_equal(relative_buckets(512, 32), expected.numpy())
+
+
+def test_gelu_and_its_gradient_are_exact():
+    x = np.linspace(-12, 12, 4801, dtype=np.float32)
+    theirs = torch.tensor(x, requires_grad=True)
+    expected = torch.nn.functional.gelu(theirs)
+    expected.sum().backward()
+    np.testing.assert_allclose(exact_gelu(jnp.asarray(x)), expected.detach().numpy(), rtol=1e-6, atol=1e-6)
+    slopes = jax.grad(lambda x: exact_gelu(x).sum())(jnp.asarray(x))
+    np.testing.assert_allclose(slopes, theirs.grad.numpy(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "all-mpnet-base-v2"])
+def test_real_encoders_equal_transformers(name):
+    try:
+        encoder = load_encoder(name)
+    except UserError as error:
+        pytest.skip(f"needs {name}: {error}")
+    hf_config = json.loads((encoder.folder / "config.json").read_text())
+    model = build_torch(encoder.config.architecture, hf_config)
+    tensors = {name: torch.tensor(value) for name, value in read_tensors(encoder.folder).items()}
+    assert not model.load_state_dict(tensors, strict=False).missing_keys
+    assert_same(model, encoder.config, encoder.params, *block(encoder.config, (2, 9, 64, 150), 156))
+
+
+# --- padding
+
+
+@both
+def test_extra_padding_and_companions_change_nothing(architecture):
+    config = tiny_config(architecture)
+    params, encoder = random_params(config), Encoder(config)
+    short_ids, short_mask = block(config, (2, 9), 10)
+    expected = np.asarray(apply(encoder, params, short_ids, short_mask))[short_mask]
+    wide_ids, wide_mask = block(config, (2, 9, 150), 156)
+    ours = np.asarray(apply(encoder, params, wide_ids, wide_mask))[:2][wide_mask[:2]]
+    np.testing.assert_allclose(ours, expected, atol=2e-6)
+
+
+@both
+def test_what_lies_under_the_mask_is_not_seen(architecture):
+    config = tiny_config(architecture)
+    params, encoder = random_params(config), Encoder(config)
+    token_ids, mask = block(config, (2, 9), 12)
+    noise = np.where(mask, token_ids, 7)
+    ours, expected = (np.asarray(apply(encoder, params, ids, mask))[mask] for ids in (noise, token_ids))
+    np.testing.assert_array_equal(ours, expected)
+
+
+@both
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_rows_of_padding_alone_are_finite_and_harmless(architecture, dtype):
+    config = tiny_config(architecture)
+    params, encoder = random_params(config), Encoder(config, dtype=dtype)
+    token_ids, mask = block(config, (5, 9), 12)
+    empty_ids = np.concatenate([token_ids, np.full((2, 12), config.pad_token_id, np.int32)])
+    empty_mask = np.concatenate([mask, np.zeros((2, 12), bool)])
+    hidden = apply(encoder, params, empty_ids, empty_mask).astype(jnp.float32)
+    assert jnp.isfinite(hidden).all()
+    np.testing.assert_allclose(
+        hidden[:2], apply(encoder, params, token_ids, mask).astype(jnp.float32), atol=1e-6
+    )
+    grads = jax.grad(loss_of(encoder, empty_ids, empty_mask))(params)
+    assert all(jnp.isfinite(grad).all() for grad in jax.tree.leaves(grads))
+
+
+@both
+def test_too_many_tokens_are_refused(architecture):
+    config = tiny_config(architecture)
+    encoder, params = Encoder(config), random_params(config)
+    assert apply(encoder, params, *block(config, (160,), 160)).shape == (1, 160, 16)
+    with pytest.raises(UserError, match=r"161 tokens.*160"):
+        apply(encoder, params, *block(config, (3,), 161))
+
+
+# --- dtype, remat, dropout
+
+
+@both
+def test_bfloat16_is_close_and_keeps_parameters_float32(architecture):
+    config = tiny_config(architecture)
+    params = random_params(config)
+    token_ids, mask = block(config)
+    exact = apply(Encoder(config), params, token_ids, mask)
+    rough = apply(Encoder(config, dtype=jnp.bfloat16), params, token_ids, mask)
+    assert exact.dtype == jnp.float32
+    assert rough.dtype == jnp.bfloat16
+    error = np.abs(np.asarray(rough, np.float32) - np.asarray(exact))[mask]
+    assert error.mean() < 0.02  # hidden values are about 1
+    grads = [
+        jax.grad(loss_of(Encoder(config, dtype=dtype), token_ids, mask))(params)
+        for dtype in (jnp.float32, jnp.bfloat16)
+    ]
+    assert {grad.dtype for grad in jax.tree.leaves(grads)} == {jnp.dtype("float32")}
+    fine, coarse = (jnp.concatenate([g.ravel() for g in jax.tree.leaves(grad)]) for grad in grads)
+    assert fine @ coarse / (jnp.linalg.norm(fine) * jnp.linalg.norm(coarse)) > 0.99
+
+
+@both
+@pytest.mark.parametrize("dropout", [None, 0.0])
+def test_remat_changes_neither_value_nor_gradient(architecture, dropout):
+    config = tiny_config(architecture)
+    params = random_params(config)
+    token_ids, mask = block(config, (3, 9), 12)
+    results, programs = [], []
+    for remat in (False, True):
+        encoder = Encoder(config, remat=remat, dropout=dropout)
+        loss = loss_of(encoder, token_ids, mask, deterministic=False, rngs={"dropout": jax.random.key(0)})
+        results.append(jax.value_and_grad(loss)(params))
+        programs.append(str(jax.make_jaxpr(jax.grad(loss))(params)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), *results)
+    recomputed = [program.count("erf") for program in programs]
+    assert recomputed[1] > recomputed[0], "nothing is recomputed"
+
+
+@both
+def test_dropout_follows_its_key(architecture):
+    config = tiny_config(architecture)
+    params = random_params(config)
+    token_ids, mask = block(config, (3, 9), 12)
+
+    def dropped(encoder: Encoder, key: int):
+        rngs = {"dropout": jax.random.key(key)}
+        return np.asarray(apply(encoder, params, token_ids, mask, deterministic=False, rngs=rngs))
+
+    plain = np.asarray(apply(Encoder(config), params, token_ids, mask))
+    own = Encoder(config)
+    np.testing.assert_array_equal(dropped(own, 0), dropped(own, 0))
+    assert np.abs(dropped(own, 0) - dropped(own, 1)).max() > 0.01
+    assert np.abs(dropped(own, 0) - plain).max() > 0.01
+
+    # A number replaces both rates of the config; zero needs no key.
+    third = dataclasses.replace(config, hidden_dropout=0.3, attention_dropout=0.3)
+    np.testing.assert_array_equal(dropped(Encoder(config, dropout=0.3), 0), dropped(Encoder(third), 0))
+    off = apply(Encoder(config, dropout=0.0), params, token_ids, mask, deterministic=False)
+    np.testing.assert_array_equal(off, plain)
+
+
+@both
+@pytest.mark.parametrize("rate", ["hidden_dropout", "attention_dropout"])
+def test_each_dropout_rate_acts(architecture, rate):
+    none = {"hidden_dropout": 0.0, "attention_dropout": 0.0}
+    config = dataclasses.replace(tiny_config(architecture), **(none | {rate: 0.5}))
+    params = random_params(config)
+    token_ids, mask = block(config, (3, 9), 12)
+    rngs = {"dropout": jax.random.key(0)}
+    dropped = apply(Encoder(config), params, token_ids, mask, deterministic=False, rngs=rngs)
+    assert jnp.abs(dropped - apply(Encoder(config), params, token_ids, mask)).max() > 0.01

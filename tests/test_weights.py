@@ -1,0 +1,189 @@
+"""Names and shapes of weights, both ways, and what is wrong with a checkpoint said by name."""
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from tiny_encoder import random_params, random_tensors, tiny_config, write_tiny_encoder
+from torch_twin import CLASSES, padded, torch_hidden
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.models.config import EncoderConfig
+from uwe_jax.models.encoder import Encoder
+from uwe_jax.models.pretrained import load_encoder, read_config, read_tensors
+from uwe_jax.models.weights import name_table, params_from_hf, params_to_hf
+
+both = pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+
+
+def assert_equal_trees(left, right):
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+@both
+def test_round_trip_is_exact(architecture):
+    config = tiny_config(architecture)
+    tensors = random_tensors(config)
+    params = params_from_hf(tensors, config)
+    back = params_to_hf(params, config)
+    assert back.keys() == tensors.keys()
+    for name, tensor in back.items():
+        assert tensor.tobytes() == tensors[name].tobytes(), name  # in the order of memory, as a file has it
+    assert_equal_trees(params_from_hf(back, config), params)
+
+
+@both
+def test_table_covers_exactly_the_parameters_of_the_module(architecture):
+    config = tiny_config(architecture)
+    block = jnp.zeros((1, 4), jnp.int32), jnp.ones((1, 4), bool)
+    fresh = jax.eval_shape(Encoder(config).init, jax.random.key(0), *block)["params"]
+    ours = random_params(config)
+    assert jax.tree.structure(fresh) == jax.tree.structure(ours)
+    jax.tree.map(
+        lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype) or pytest.fail(f"{a} {b}"), fresh, ours
+    )
+    table = name_table(config)
+    assert len({name.path for name in table}) == len({name.hf for name in table}) == len(table)
+
+
+@both
+def test_what_is_written_is_what_transformers_reads(architecture, tmp_path):
+    """Config, names, transpositions and memory order, judged by the other side's own loader."""
+    folder = write_tiny_encoder(tmp_path, architecture)
+    encoder = load_encoder(str(folder))
+    _, model_class = CLASSES[architecture]
+    model, report = model_class.from_pretrained(
+        folder, attn_implementation="eager", add_pooling_layer=False, output_loading_info=True
+    )
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    token_ids, mask = padded([np.arange(3, 9), np.arange(3, 20)], 20, encoder.config.pad_token_id)
+    with torch.no_grad():
+        theirs = torch_hidden(model.eval(), token_ids, mask).numpy()
+    ours = Encoder(encoder.config).apply(
+        {"params": encoder.params}, jnp.asarray(token_ids), jnp.asarray(mask)
+    )
+    np.testing.assert_allclose(np.asarray(ours)[mask], theirs[mask], atol=1e-4)
+
+
+@both
+@pytest.mark.parametrize("prefix", ["", "own", "0.auto_model."])
+def test_prefixes_and_what_is_not_needed(architecture, prefix, capsys):
+    config = tiny_config(architecture)
+    prefix = f"{architecture}." if prefix == "own" else prefix
+    tensors = {prefix + name: tensor for name, tensor in random_tensors(config).items()}
+    tensors[prefix + "pooler.dense.weight"] = np.zeros((16, 16), np.float32)
+    tensors[prefix + "embeddings.position_ids"] = np.arange(160)[None]
+    tensors["lm_head.bias"] = np.zeros(60, np.float32)
+    assert_equal_trees(params_from_hf(tensors, config), random_params(config))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert all(word in line for word in ("pooler.dense.weight", "position_ids", "lm_head.bias", "left out"))
+
+
+def test_unknown_tensors_are_said_apart(capsys):
+    config = tiny_config()
+    params_from_hf(random_tensors(config) | {"adapter.weight": np.zeros(3)}, config)
+    assert "unknown tensors adapter.weight" in capsys.readouterr().out
+
+
+def test_norms_under_their_first_names():
+    config = tiny_config()
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in random_tensors(config).items()
+    }
+    assert_equal_trees(params_from_hf(old, config), random_params(config))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision_files_become_float32(dtype, tmp_path):
+    config = tiny_config()
+    halves = {name: tensor.astype(dtype) for name, tensor in random_tensors(config).items()}
+    save_file(halves, tmp_path / "model.safetensors")
+    params = params_from_hf(read_tensors(tmp_path), config)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
+    assert_equal_trees(params, params_from_hf(halves, config))
+
+
+def test_missing_tensors_are_named():
+    tensors = random_tensors(tiny_config())
+    del tensors["encoder.layer.1.output.dense.bias"]
+    with pytest.raises(UserError, match=r"1 of the 37 tensors .*encoder\.layer\.1\.output\.dense\.bias"):
+        params_from_hf(tensors, tiny_config())
+
+
+def test_wrong_shapes_are_named_with_both_shapes():
+    tensors = random_tensors(tiny_config())
+    tensors["encoder.layer.0.intermediate.dense.weight"] = np.zeros((16, 32), np.float32)
+    with pytest.raises(UserError, match=r"layer\.0\.intermediate\.dense\.weight is \[16, 32\].*\[32, 16\]"):
+        params_from_hf(tensors, tiny_config())
+
+
+def test_weights_of_the_other_architecture_are_refused():
+    with pytest.raises(UserError, match=r"of a mpnet encoder are missing.*relative_attention_bias"):
+        params_from_hf(random_tensors(tiny_config("bert")), tiny_config("mpnet"))
+    with pytest.raises(UserError, match="relative_bias/embedding is missing"):
+        params_to_hf(random_params(tiny_config("bert")), tiny_config("mpnet"))
+
+
+# --- config.json
+
+
+@both
+def test_config_of_transformers_is_read_and_written_back(architecture):
+    config_class, _ = CLASSES[architecture]
+    theirs = config_class(hidden_dropout_prob=0.25, layer_norm_eps=1e-7, hidden_act="gelu_new")
+    config = EncoderConfig.from_hf(theirs.to_dict())
+    assert (config.architecture, config.hidden_dropout, config.layer_norm_eps) == (architecture, 0.25, 1e-7)
+    assert EncoderConfig.from_hf(config.to_hf()) == config
+    written = config_class(**config.to_hf()).to_dict()
+    differing = {key for key, value in theirs.to_dict().items() if written.get(key) != value}
+    assert differing <= {"architectures"}
+
+
+def test_mpnet_gives_up_two_positions():
+    assert EncoderConfig.from_hf(CLASSES["mpnet"][0](max_position_embeddings=514).to_dict()).max_tokens == 512
+    assert EncoderConfig.from_hf(CLASSES["bert"][0](max_position_embeddings=512).to_dict()).max_tokens == 512
+
+
+@pytest.mark.parametrize(
+    ("architecture", "change", "message"),
+    [
+        ("bert", {"model_type": "roberta"}, "'roberta' is not supported"),
+        ("bert", {"hidden_act": "relu"}, "'relu'.*gelu"),
+        ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type = 'relative_key'"),
+        ("bert", {"is_decoder": True}, "is_decoder = True"),
+        ("bert", {"num_attention_heads": 3}, "3 attention heads do not divide the encoder's width of 16"),
+        ("mpnet", {"pad_token_id": 0}, "pad_token_id = 0.*1"),
+        ("mpnet", {"relative_attention_num_buckets": 16}, "relative_attention_num_buckets = 16.*32"),
+    ],
+)
+def test_unsupported_configs_are_refused(architecture, change, message):
+    with pytest.raises(UserError, match=message):
+        EncoderConfig.from_hf(tiny_config(architecture).to_hf() | change)
+
+
+def test_missing_sizes_are_named():
+    values = tiny_config().to_hf()
+    del values["vocab_size"], values["hidden_size"]
+    with pytest.raises(UserError, match="no vocab_size, hidden_size"):
+        EncoderConfig.from_hf(values)
+
+
+def test_damaged_files_are_named(tmp_path):
+    folder = write_tiny_encoder(tmp_path)
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
+        load_encoder(str(folder))
+    (folder / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json is not readable JSON"):
+        read_config(folder)
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(UserError, match=r"config\.json: .*'gpt2'"):
+        read_config(folder)
