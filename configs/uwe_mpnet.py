@@ -1,6 +1,7 @@
 """The paper's settings: MPNet, 512 skills a batch, raw-dot soft late interaction; for a TPU VM or a GPU.
 
-Command:   python -m uwe_jax.train --config=configs/uwe_mpnet.py --config.source.source=edges --config.source.path=FOLDER
+Command:   python -m uwe_jax.train --config=configs/uwe_mpnet.py --config.source.source=edges \\
+               --config.source.path=FOLDER
            where FOLDER holds skill_job, skill_vacancy and skill_alias edge files (or source=esco for ESCO alone).
 """
 

@@ -71,9 +71,7 @@ def test_distractors_never_push_the_sentence_out(parts):
     joined = 0
     for step in range(30):
         rows, ids = build(step)["nodes"]["vacancy"], sampler(step)
-        for k, (sentence, distractor) in enumerate(
-            zip(ids.neighbours["vacancy"], ids.distractors, strict=True)
-        ):
+        for k, (sentence, distractor) in enumerate(zip(ids.neighbours["vacancy"], ids.distractors, strict=True)):
             if sentence < 0:
                 continue
             real = rows["token_ids"][k][rows["mask"][k]][1:-1]
@@ -128,7 +126,8 @@ def test_making_batches_starts_no_jax_backend(tmp_path):
         "from uwe_jax.base.config import BatchSettings\n"
         "graphs = random_graphs(np.random.default_rng(0), kinds=('job',))\n"
         "rng = np.random.default_rng(0)\n"
-        "tables = {'skill': table(len(graphs.skills), 9, rng), 'job': table(len(graphs.graphs['job'].neighbours), 9, rng)}\n"
+        "sizes = {'skill': len(graphs.skills), 'job': len(graphs.graphs['job'].neighbours)}\n"
+        "tables = {kind: table(size, 9, rng) for kind, size in sizes.items()}\n"
         "settings = BatchSettings(global_batch_size=4)\n"
         "sampler = importlib.import_module('uwe_jax.data.sampling').BatchSampler(graphs, settings, 0)\n"
         "build = importlib.import_module('uwe_jax.data.batches').BatchBuilder(graphs, tables, LENGTHS, sampler)\n"

@@ -41,7 +41,7 @@ def test_the_best_and_the_last_are_kept(tmp_path):
     assert checkpoints.best_step() == 2
     assert {2, 6} <= set(checkpoints.steps())
     assert len(checkpoints.steps()) <= 3
-    np.testing.assert_equal(checkpoints.restore(state(0), 2).state, state(2))
+    np.testing.assert_equal(checkpoints.read(state(0), 2).state, state(2))
 
 
 def flip(folder):
@@ -65,7 +65,7 @@ def test_a_damaged_checkpoint_is_said_and_passed_over(tmp_path, capsys, damage):
     restored = checkpoints.restore(state(0))
     assert restored.step == 1
     np.testing.assert_equal(restored.state, state(1))
-    assert "Checkpoint step 2" in capsys.readouterr().err
+    assert "checkpoint of step 2" in capsys.readouterr().err
     checkpoints.discard_after(1)
     assert checkpoints.steps() == [1]
 
@@ -74,15 +74,15 @@ def test_a_changed_value_that_reads_well_is_noticed(tmp_path, monkeypatch, capsy
     monkeypatch.setattr(checkpoint, "checksum", lambda _: 0)
     saved(tmp_path / "c", 10.0)
     monkeypatch.undo()
-    with pytest.raises(UserError, match=r"No checkpoint in .* can be read .*step 1.*bytes differ"):
+    with pytest.raises(UserError, match=r"No checkpoint in .* can be read: .*step 1 .*bytes differ"):
         Checkpoints(tmp_path / "c").restore(state(0))
 
 
 def test_a_full_disk_names_the_room_and_the_last_good_step(tmp_path, monkeypatch):
     checkpoints = saved(tmp_path / "c", 10.0)
-    monkeypatch.setattr(
-        checkpoint.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 3 * 2**10})()
-    )
-    with pytest.raises(UserError, match=r"MiB are free, a checkpoint needs .* last good checkpoint is step 1"):
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 3 * 2**10})())
+    with pytest.raises(
+        UserError, match=r"MiB are free, a checkpoint needs .* last good checkpoint .* is that of step 1"
+    ):
         checkpoints.save(2, state(2), META, None)
     assert checkpoints.steps() == [1]

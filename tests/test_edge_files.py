@@ -99,8 +99,7 @@ def test_columns_are_found_by_name_and_extra_ones_ignored(tmp_path):
 
 def test_ids_may_be_integers_and_absent(tmp_path):
     (tmp_path / "skill_job.jsonl").write_text(
-        '{"left": "weld", "right": "welder", "left_id": 7, "right_id": null}\n'
-        '\n{"left": "a\\u2028b", "right": "c"}'
+        '{"left": "weld", "right": "welder", "left_id": 7, "right_id": null}\n\n{"left": "a\\u2028b", "right": "c"}'
     )
     pq.write_table(
         pa.table({"left": pa.array(["weld"]).dictionary_encode(), "right": ["welder"], "left_id": [7]}),
@@ -119,17 +118,13 @@ def test_missing_folder_and_missing_files(tmp_path):
     assert "does not exist. Expected a folder with skill_<kind>" in message(tmp_path / "nowhere")
     assert "it holds nothing. Expected skill_<kind>" in message(tmp_path)
     (tmp_path / "edges.csv").write_text("left,right\na,b\n")
-    assert "it holds edges.csv. Expected skill_<kind> in one of .csv, .tsv, .jsonl, .parquet" in message(
-        tmp_path
-    )
+    assert "it holds edges.csv. Expected skill_<kind> in one of .csv, .tsv, .jsonl, .parquet" in message(tmp_path)
     assert "is a file. Expected a folder" in message(tmp_path / "edges.csv")
 
 
 def test_missing_kind_lists_those_there(tmp_path):
     write(tmp_path / "skill_job.csv", EDGES)
-    assert "has no edges for 'alias'; it has 'job'. Add skill_alias.csv" in message(
-        tmp_path, kinds=("job", "alias")
-    )
+    assert "has no edges for 'alias'; it has 'job'. Add skill_alias.csv" in message(tmp_path, kinds=("job", "alias"))
 
 
 @pytest.mark.parametrize("name", ["skill_job.csv.gz", "skill_job.xlsx", "skill_alias/part.txt"])

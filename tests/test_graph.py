@@ -69,12 +69,9 @@ def test_positives_equal_the_dense_matrix(listed, data):
     graph = build_graph("job", listed)
     dense = np.zeros((len(graph.skills) + 1, len(graph.neighbours) + 1), bool)  # the last of each answers -1
     for one in listed:
-        dense[
-            graph.skills.index(normalise(one.left_text)), graph.neighbours.index(normalise(one.right_text))
-        ] = True
+        dense[graph.skills.index(normalise(one.left_text)), graph.neighbours.index(normalise(one.right_text))] = True
     rows, columns = (
-        np.array(data.draw(st.lists(st.integers(-1, size - 2), max_size=12)), np.int64)
-        for size in dense.shape
+        np.array(data.draw(st.lists(st.integers(-1, size - 2), max_size=12)), np.int64) for size in dense.shape
     )
     np.testing.assert_array_equal(graph.positives(rows, columns), dense[rows][:, columns])
     np.testing.assert_array_equal(graph.edges.toarray(), dense[:-1, :-1])
@@ -140,9 +137,7 @@ def test_fingerprint_is_the_same_in_another_process():
         "from uwe_jax.data.graph import Edge, build_graph;"
         f"print(build_graph('job', [Edge(*row) for row in {list(map(tuple, EDGES))!r}]).fingerprint)"
     )
-    printed = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    ).stdout
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == build_graph("job", EDGES).fingerprint
     assert printed.strip() == "3d14105f706891d1883e37b620be41aacb9a0443334af226bdb65637334cac98"
 
@@ -194,9 +189,7 @@ def test_positives_of_a_paper_batch_take_about_a_millisecond(rng):
     shape = (14_000, 85_000)
     flat = np.unique(rng.integers(0, shape[0] * shape[1], 124_000))
     matrix = csr_array((np.ones(len(flat), bool), np.divmod(flat, shape[1])), shape=shape)
-    graph = BipartiteGraph(
-        "alias", tuple(map(str, range(shape[0]))), tuple(map(str, range(shape[1]))), matrix
-    )
+    graph = BipartiteGraph("alias", tuple(map(str, range(shape[0]))), tuple(map(str, range(shape[1]))), matrix)
     skills, neighbours = rng.integers(0, shape[0], 512), rng.integers(0, shape[1], 512)
     times = []
     for _ in range(20):

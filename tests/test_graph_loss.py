@@ -11,15 +11,16 @@ from uwe_jax.base.config import LossSettings, ScorerSettings
 from uwe_jax.scoring.scorers import Tokens
 from uwe_jax.training.step import graph_loss
 
-M, I, J, D = 8, 3, 4, 6
+M, D = 8, 6  # texts of each side, width
+Q_LENGTH, Y_LENGTH = 3, 4
 TAU = LossSettings().tau.job
 
 
 @pytest.fixture
 def batch(rng):
-    lengths = rng.integers(1, I + 1, M), rng.integers(1, J + 1, M)
-    skills = rng.normal(size=(M, I, D)), np.arange(I) < lengths[0][:, None]
-    neighbours = rng.normal(size=(M, J, D)), np.arange(J) < lengths[1][:, None]
+    lengths = rng.integers(1, Q_LENGTH + 1, M), rng.integers(1, Y_LENGTH + 1, M)
+    skills = rng.normal(size=(M, Q_LENGTH, D)), np.arange(Q_LENGTH) < lengths[0][:, None]
+    neighbours = rng.normal(size=(M, Y_LENGTH, D)), np.arange(Y_LENGTH) < lengths[1][:, None]
     valid = np.ones(M, bool)
     valid[[2, 5]] = False
     neighbours[1][~valid] = False
@@ -119,9 +120,7 @@ def test_a_gather_without_gradient_would_be_noticed(batch, monkeypatch):
 
 
 def test_chunked_equals_whole(batch):
-    whole, chunked = (
-        sharded(batch, 2, ScorerSettings(chunk=chunk), LossSettings()) for chunk in (0, 1)
-    )
+    whole, chunked = (sharded(batch, 2, ScorerSettings(chunk=chunk), LossSettings()) for chunk in (0, 1))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), whole, chunked)
 
 

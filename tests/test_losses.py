@@ -23,7 +23,7 @@ def test_equals_reference(rng, drop, tau):
         tau,
         drop_other_positives=drop,
     )
-    assert float(total.count) == positives.any(axis=1).sum()
+    assert float(total.rows) == positives.any(axis=1).sum()
     expected = reference.info_nce(scores, positives, tau, drop)
     np.testing.assert_allclose(mean(total), expected, rtol=1e-5)
 
@@ -61,4 +61,4 @@ def test_other_positives_stay_in_the_denominator_unless_dropped():
     positives = jnp.array([[True, True, False]])
     kept = info_nce(scores, positives, jnp.ones(3, bool), 1.0)
     dropped = info_nce(scores, positives, jnp.ones(3, bool), 1.0, drop_other_positives=True)
-    np.testing.assert_allclose([kept.sum, dropped.sum], [np.log(3), np.log(2)], rtol=1e-6)
+    np.testing.assert_allclose([kept.total, dropped.total], [np.log(3), np.log(2)], rtol=1e-6)

@@ -54,7 +54,8 @@ def test_groups_scale_the_learning_rate():
     ones = jax.tree.map(jnp.ones_like, PARAMS)
     plain = step(OptimiserSettings(warmup_fraction=0.0), ones)
     grouped = step(
-        OptimiserSettings(warmup_fraction=0.0, learning_rate_factors=(("tau_a", 10.0), ("dense/k", 0.5))), ones
+        OptimiserSettings(warmup_fraction=0.0, learning_rate_factors=(("tau_a", 10.0), ("dense/k", 0.5))),
+        ones,
     )
     ratio = jax.tree.map(lambda a, b: float((b / a).mean()), plain, grouped)
     assert ratio["scorer"]["log_tau_a"] == pytest.approx(10.0)
@@ -62,7 +63,10 @@ def test_groups_scale_the_learning_rate():
 
 
 def test_a_pattern_that_matches_nothing_is_an_error():
-    for pattern, message in (("layer_99", "matches none of the 4 parameters"), ("(", "no regular expression")):
+    for pattern, message in (
+        ("layer_99", "matches none of the 4 parameters"),
+        ("(", "no regular expression"),
+    ):
         settings = OptimiserSettings(learning_rate_factors=((pattern, 1.0),))
         with pytest.raises(UserError, match=message):
             make_optimiser(settings, 10).init(PARAMS)

@@ -39,9 +39,7 @@ def test_equals_reference_in_both_directions(rng, kind, logits, reduce):
     options = {"kind": kind, "logits": logits, "tau_a": 0.4, "reduce": reduce}
     scores = block_scores(pad(queries), pad(targets), 0.4, ScorerSettings(**options))
     np.testing.assert_allclose(scores.forward, reference.score_matrix(queries, targets, **options), atol=1e-5)
-    np.testing.assert_allclose(
-        scores.backward, reference.score_matrix(targets, queries, **options).T, atol=1e-5
-    )
+    np.testing.assert_allclose(scores.backward, reference.score_matrix(targets, queries, **options).T, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,8 +49,9 @@ def test_gradient_equals_finite_differences_of_the_reference(rng, kind):
     options = {"kind": kind, "tau_a": 0.5}
 
     def scalar(flat):
-        a, b = flat[: queries[0].size].reshape(queries[0].shape), flat[queries[0].size :].reshape(
-            targets[0].shape
+        a, b = (
+            flat[: queries[0].size].reshape(queries[0].shape),
+            flat[queries[0].size :].reshape(targets[0].shape),
         )
         qs, ys = [a, queries[1]], [b, targets[1]]
         forward, backward = (
@@ -116,9 +115,7 @@ def test_empty_texts_score_zero_with_finite_gradients(rng, kind):
         )
         return (scores.forward + scores.backward).sum(), scores
 
-    gradients, scores = jax.grad(total, (0, 1), has_aux=True)(
-        pad(queries).embeddings, pad(targets).embeddings
-    )
+    gradients, scores = jax.grad(total, (0, 1), has_aux=True)(pad(queries).embeddings, pad(targets).embeddings)
     assert all(np.isfinite(g).all() for g in gradients)
     for matrix in scores:
         np.testing.assert_array_equal(np.asarray(matrix)[[0, 0, 1], [0, 1, 1]], 0.0)

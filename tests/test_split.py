@@ -34,9 +34,7 @@ def test_a_node_keeps_its_split_whatever_stands_beside_it():
     splits = assign_splits(TEXTS, "job", validation=0.1, test=0.1)
     np.testing.assert_array_equal(assign_splits(TEXTS[::-1], "job", validation=0.1, test=0.1), splits[::-1])
     # A literal, so that a change of the hash, which would leak held-out nodes into resumed runs, is noticed.
-    literal = assign_splits(
-        ("weld", "cook", "plan", "teach", "audit", "drive"), "job", validation=0.3, test=0.3
-    )
+    literal = assign_splits(("weld", "cook", "plan", "teach", "audit", "drive"), "job", validation=0.3, test=0.3)
     assert literal.tolist() == [1, 2, 1, 2, 0, 2]
 
 
@@ -56,9 +54,7 @@ def test_kind_and_salt_give_another_split(change):
 
 @pytest.mark.parametrize(("validation", "test"), [(-0.1, 0.1), (0.1, -0.1), (0.5, 0.5), (float("nan"), 0.1)])
 def test_impossible_fractions_are_refused(validation, test):
-    with pytest.raises(
-        UserError, match=re.escape(f"split.validation is {validation} and split.test is {test}")
-    ):
+    with pytest.raises(UserError, match=re.escape(f"split.validation is {validation} and split.test is {test}")):
         assign_splits(TEXTS, "job", validation=validation, test=test)
 
 
@@ -84,9 +80,7 @@ def test_queries_are_the_held_out_nodes_with_all_their_edges(seed, split_id):
             (f"{kind}_to_skill", dense.T, splits.neighbours[kind], (graph.neighbours, graph.skills)),
         ):
             task = splits.held_out(kind, split_id, direction)
-            expected = [
-                place for place in range(len(matrix)) if sides[place] == split_id and matrix[place].any()
-            ]
+            expected = [place for place in range(len(matrix)) if sides[place] == split_id and matrix[place].any()]
             assert (task.kind, task.direction) == (kind, direction)
             assert task.query_ids.tolist() == expected
             assert task.query_texts == tuple(texts[0][place] for place in expected)
@@ -110,8 +104,7 @@ def test_summary_counts_training_edges_and_queries():
     splits = split(3)
     job = splits.whole.graphs["job"]
     queries = [
-        sum(len(task.query_texts) for task in splits.tasks(part) if task.kind == "job")
-        for part in (VALIDATION, TEST)
+        sum(len(task.query_texts) for task in splits.tasks(part) if task.kind == "job") for part in (VALIDATION, TEST)
     ]
     assert splits.summary().startswith(
         f"skill-job trains on {splits.train.graphs['job'].num_edges} of {job.num_edges} edges, "
@@ -125,9 +118,7 @@ def star(nodes: int) -> dict[str, list[Edge]]:
 
 def test_nothing_to_train_on_is_refused_with_the_numbers():
     # one skill: where it is held out, no edge is left
-    salt = next(
-        s for s in map(str, range(99)) if assign_splits(["weld"], "skill", validation=0.4, test=0.2, salt=s)
-    )
+    salt = next(s for s in map(str, range(99)) if assign_splits(["weld"], "skill", validation=0.4, test=0.2, salt=s))
     with pytest.raises(UserError) as raised:
         split_graphs(build_graph_set(star(20)), 0.4, 0.2, salt)
     message = str(raised.value)

@@ -106,9 +106,7 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     out, err = capsys.readouterr()
     workdir = tmp_path / "run"
 
-    assert re.match(
-        r"Training bert \(.*M parameters\) on 549 skills with skill-job \(108 job nodes, 1,732 edges", out
-    )
+    assert re.match(r"Training bert \(.*M parameters\) on 549 skills with skill-job \(108 job nodes, 1,732 edges", out)
     assert "6 steps of 16 skills on 8 cpu devices" in out
     assert "Texts cut to their fixed length" in err
     assert "validation MAP" in err
@@ -158,7 +156,9 @@ def test_killed_runs_end_like_an_uninterrupted_one(flags, tmp_path, kills):
     jax.tree.map(np.testing.assert_array_equal, actual[0], expected[0])
     summaries = [json.loads((tmp_path / name / "summary.json").read_text()) for name in ("straight", "killed")]
     assert summaries[0] == summaries[1]
-    steps = [[row["step"] for row in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("straight", "killed")]
+    steps = [
+        [row["step"] for row in read_metrics(tmp_path / name / "metrics.jsonl")] for name in ("straight", "killed")
+    ]
     assert steps[0] == steps[1]
 
 

@@ -27,9 +27,7 @@ SPECIAL = {
 }
 
 
-def tiny_config(
-    architecture: str = "bert", *, vocab_size: int = 60, layers: int = 2, width: int = 16
-) -> EncoderConfig:
+def tiny_config(architecture: str = "bert", *, vocab_size: int = 60, layers: int = 2, width: int = 16) -> EncoderConfig:
     """A config of 2 heads that takes 160 tokens; the dropout rates differ, so that a mix-up shows."""
     mpnet = architecture == "mpnet"
     return EncoderConfig(
@@ -73,7 +71,7 @@ def write_tiny_encoder(
     layers: int = 2,
     width: int = 16,
 ) -> Path:
-    """Writes config.json, model.safetensors and a tokeniser that knows `words` and spells others by letter."""
+    """Writes config.json, model.safetensors and a tokeniser that knows `words` and spells all others."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     special = SPECIAL[architecture]

@@ -46,9 +46,7 @@ def state(model: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
 
 
-def padded(
-    rows: list[np.ndarray], length: int, pad: int, *, left: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+def padded(rows: list[np.ndarray], length: int, pad: int, *, left: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Token ids and mask of a block, padded on the right or on the left."""
     token_ids = np.full((len(rows), length), pad, np.int32)
     mask = np.zeros((len(rows), length), bool)
@@ -89,6 +87,6 @@ def assert_same(
     assert our_grads.keys() == their_grads.keys()
     for name, expected in their_grads.items():
         np.testing.assert_allclose(our_grads[name], expected, rtol=0, atol=1e-4, err_msg=name)
-    # Against a comparison of zeros with zeros: all but the key biases, which attention is blind to, must move.
+    # Against comparing zeros with zeros: all but the key biases, which attention is blind to, must move.
     idle = [name for name, grad in their_grads.items() if np.abs(grad).max() < 1e-3]
     assert all(name.endswith(("key.bias", "attn.k.bias")) for name in idle), idle

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from uwe_jax.scoring.losses import SumCount
+from uwe_jax.scoring.losses import RowSum
 
 AXIS = "devices"
 T = TypeVar("T")
@@ -88,10 +88,10 @@ def mean_over_devices(tree: T) -> T:
     return jax.lax.pmean(tree, AXIS)
 
 
-def share_of_mean(total: SumCount) -> Float[Array, ""]:
+def share_of_mean(over: RowSum) -> Float[Array, ""]:
     """Inside a parallel function: a value whose mean over devices is the mean over all counted rows.
 
     Losses and gradients of it can therefore be averaged over devices, whatever the rows each device counted.
     """
     devices = jax.lax.psum(1, AXIS)
-    return total.sum * devices / jnp.maximum(jax.lax.psum(total.count, AXIS), 1.0)
+    return over.total * devices / jnp.maximum(jax.lax.psum(over.rows, AXIS), 1.0)

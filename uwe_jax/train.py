@@ -9,14 +9,11 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
-import math
 import time
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-from tqdm import tqdm
 
 import uwe_jax
 from uwe_jax import parallel
@@ -27,7 +24,7 @@ from uwe_jax.base.files import cache_folder, write_json
 from uwe_jax.base.kinds import NODE_KINDS, SKILL
 from uwe_jax.base.metric_writer import MetricWriter, read_metrics
 from uwe_jax.base.plot import plot_training
-from uwe_jax.base.progress import StepClock, duration, report, say
+from uwe_jax.base.progress import report, say
 from uwe_jax.data.batches import BatchBuilder, truncation
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
@@ -42,6 +39,7 @@ from uwe_jax.training import report as reports
 from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.evaluation import Evaluator
 from uwe_jax.training.step import TrainState, make_train_step
+from uwe_jax.training.step_log import StepLog
 from uwe_jax.training.workdir import check_fingerprints, claim
 
 
@@ -59,9 +57,7 @@ def tokenise(config: Config, graphs: GraphSet, tokenizer_folder: Path) -> dict[s
     """Token tables of all node kinds; says how many texts the configured lengths cut."""
     tokeniser = Tokeniser(tokenizer_folder, cache_folder(config.source.cache_dir) / "tokens")
     texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
-    tables = {
-        kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts
-    }
+    tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
     cut = truncation(tables, config.lengths)
     say(
         "Texts cut to their fixed length: "
@@ -72,26 +68,6 @@ def tokenise(config: Config, graphs: GraphSet, tokenizer_folder: Path) -> dict[s
         )
     )
     return tables
-
-
-def check_finite(step: int, metrics: dict[str, Any], before: dict[str, Any], checkpoints: Checkpoints) -> None:
-    """Raises UserError where a step's loss or gradient is not a number, naming the step and what came before."""
-    loss, norm = float(metrics["loss"][0]), float(metrics["gradient_norm"][0])
-    if math.isfinite(loss) and math.isfinite(norm):
-        return
-    kept = checkpoints.steps()
-    last = (
-        f"the loss before was {float(before['loss'][0]):.4g}, its gradient norm "
-        f"{float(before['gradient_norm'][0]):.4g}"
-        if before
-        else "it was the first step of this run"
-    )
-    raise UserError(
-        f"Step {step} has loss {loss} and gradient norm {norm}; {last}. "
-        + (f"The checkpoint of step {kept[0]} in {checkpoints.folder} is good. " if kept else "")
-        + "Start over in another --config.workdir with a lower --config.optimiser.learning_rate, a longer "
-        "--config.optimiser.warmup_fraction or a larger --config.scorer.tau_a."
-    )
 
 
 def train(config: Config) -> dict[str, Any]:
@@ -118,12 +94,10 @@ def train(config: Config) -> dict[str, Any]:
     optimiser = make_optimiser(config.optimiser, config.steps)
     state = TrainState.create(params, optimiser)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
-    report(
-        reports.opening(config, pretrained.config.architecture, parameters, graphs, splits.train, devices)
-    )
+    report(reports.opening(config, parameters, graphs, splits.train, devices))
 
     # ---- Tokens and batches -------------------------------------------------------------------------------------
-    tables = tokenise(config, graphs, pretrained.tokenizer_folder)
+    tables = tokenise(config, graphs, pretrained.folder)
     process = (jax.process_index(), jax.process_count())
     build = BatchBuilder(splits.train, tables, config.lengths, sampler, process)
     evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
@@ -131,7 +105,7 @@ def train(config: Config) -> dict[str, Any]:
     # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
     checkpoints = Checkpoints(workdir / "checkpoints")
     restored = checkpoints.restore(state)
-    before: dict[str, Any] | None = None
+    before: dict[str, Any] = {}
     if restored:
         check_fingerprints(fingerprints, restored.meta["fingerprints"], workdir)
         checkpoints.discard_after(restored.step)
@@ -150,32 +124,26 @@ def train(config: Config) -> dict[str, Any]:
     train_step = make_train_step(model, config.loss, optimiser, config.seed)
     rate = learning_rate_schedule(config.optimiser, config.steps)
     stream = batches(build, config.batch, first=first, last=config.steps)
-    clock = StepClock(first, config.steps)
-    metrics: dict[str, Any] = {}
-    measured: dict[str, Any] | None = None
-    said = False
-    bar = tqdm(
-        total=config.steps,
-        initial=first,
-        desc="Training",
-        mininterval=1.0,
-        dynamic_ncols=True,
-        bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}",
-    )
+    log = StepLog(config, writer, rate, first, remedy=checkpoints.describe)
+    measured: dict[str, Any] = {}
     for step in range(first, config.steps + 1):
         is_last = step == config.steps
         fresh = restored is None or step > first
+        validate = fresh and (step % config.evaluation.every == 0 or is_last)
+        save = fresh and step > 0 and (validate or step % config.checkpoint_every == 0)
         results = None
-        if fresh and (step % config.evaluation.every == 0 or is_last):
+        if validate or save:
+            log.settle()  # a loss that is not a number is noticed before anything is kept
+        if validate:
             started = time.perf_counter()
             wanted = validation | (test if step == 0 or is_last else {})
             measured = evaluator.evaluate(state.params, wanted, label=f"Step {step}")
             results = measured["validation"]
-            before = measured["test"] if before is None else before
+            before = measured["test"] if step == 0 else before
             writer.write(step, {"validation": results})
-            clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
+            log.clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
             say(f"Step {step}: " + reports.one_line(results))
-        if fresh and step > 0 and (results or step % config.checkpoint_every == 0):
+        if save:
             checkpoints.save(
                 step,
                 parallel.first(state),
@@ -193,42 +161,22 @@ def train(config: Config) -> dict[str, Any]:
         if is_last:
             break
 
-        batch = parallel.shard_rows(next(stream))
-        previous = metrics
-        clock.start()
-        state, metrics = train_step(state, batch)
-        check_finite(step + 1, metrics, previous, checkpoints)
-        clock.stop()
-
-        seconds = clock.step_seconds
-        pace = config.batch.global_batch_size / seconds if seconds else float("nan")
-        left = clock.seconds_left
-        if left is not None:
-            bar.set_postfix_str(
-                f"loss {float(metrics['loss'][0]):.3f}, {pace:.0f} examples/s, {duration(left)} left", refresh=False
-            )
-            if not said and step - first >= 5:
-                say(f"About {duration(left)} to go, at {seconds:.2f} s a step.")
-                said = True
-        bar.update()
-        if (step + 1) % config.log_every == 0 or step + 1 == config.steps:
-            values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
-            values |= {"learning_rate": float(rate(step)), "examples_per_second": pace if seconds else None}
-            writer.write(step + 1, values)
-    bar.close()
+        state, metrics = train_step(state, parallel.shard_rows(next(stream)))
+        log.taken(step + 1, metrics)
+    log.close()
 
     # ---- The best checkpoint, before against after --------------------------------------------------------------
     checkpoints.wait()
-    best = checkpoints.best_step()
-    if best is not None and best != config.steps:
-        measured = None
-        state = parallel.replicate(checkpoints.restore(parallel.first(state), best).state)
-    measured = measured or evaluator.evaluate(state.params, test, label=f"Best step {best}")
+    best = checkpoints.best_step() or config.steps
+    if "test" not in measured or best != config.steps:
+        if best != int(parallel.first(state.step)):
+            state = parallel.replicate(checkpoints.read(parallel.first(state), best).state)
+        measured = evaluator.evaluate(state.params, test, label=f"Best checkpoint, step {best}")
     after = measured["test"]
     summary = {
         "before": before,
         "after": after,
-        "step": best or config.steps,
+        "step": best,
         "steps": config.steps,
         "held_out": "test" if splits.tasks(TEST) else "validation",
         "fingerprints": fingerprints,

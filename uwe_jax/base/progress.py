@@ -31,9 +31,7 @@ def progress(items: Iterable[T], *, label: str, unit: str, total: int | None = N
 
     The bar is redrawn at most once a second, so a log file does not fill with it.
     """
-    return iter(
-        tqdm(items, desc=label, unit=unit, total=total, mininterval=1.0, dynamic_ncols=True, leave=False)
-    )
+    return iter(tqdm(items, desc=label, unit=unit, total=total, mininterval=1.0, dynamic_ncols=True, leave=False))
 
 
 def duration(seconds: float) -> str:
@@ -54,39 +52,40 @@ class StepClock:
     """Time per step and time left, with compilation and the work between steps left out of the rate.
 
     Args:
-      first: the first step to be taken, counted from 0.
-      last: the step after the last one.
+      first: steps taken before.
+      last: steps to be taken in all.
     """
 
     def __init__(self, first: int, last: int):
         self._taken = first
         self._last = last
         self._seconds: list[float] = []
-        self._pauses = 0.0
+        self._since: float | None = None
+        self._pause_seconds = 0.0
         self._pauses_left = 0
-        self._started = 0.0
 
-    def start(self) -> None:
-        """A step begins: the time since the last one ended is not a step's."""
-        self._started = time.perf_counter()
-
-    def stop(self) -> None:
-        """A step has ended."""
-        self._seconds.append(time.perf_counter() - self._started)
+    def step_done(self) -> None:
+        """A step has ended. The time since the one before it is its own, unless there was a pause."""
+        now = time.perf_counter()
+        if self._since is not None:
+            self._seconds.append(now - self._since)
+        self._since = now
         self._taken += 1
 
     def pause(self, seconds: float, left: int) -> None:
-        """A validation took so long, and so many are to come."""
-        self._pauses, self._pauses_left = seconds, left
+        """A validation has ended that took so long, and so many are to come."""
+        self._since = None
+        self._pause_seconds, self._pauses_left = seconds, left
 
     @property
     def step_seconds(self) -> float | None:
-        """Mean of the latest steps; None before the first two, of which the first one compiled."""
-        latest = self._seconds[1:][-20:]
+        """Mean of the latest steps; None before there is one without compilation."""
+        latest = self._seconds[-20:]
         return sum(latest) / len(latest) if latest else None
 
     @property
     def seconds_left(self) -> float | None:
         """Steps and validations to come, at the latest pace."""
-        step = self.step_seconds
-        return None if step is None else step * (self._last - self._taken) + self._pauses * self._pauses_left
+        if self.step_seconds is None:
+            return None
+        return self.step_seconds * (self._last - self._taken) + self._pause_seconds * self._pauses_left

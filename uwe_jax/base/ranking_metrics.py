@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 
-def relevant_ranks(scores: Float[np.ndarray, "n"], relevant: Integer[np.ndarray, "r"]) -> np.ndarray:
+def relevant_ranks(scores: Float[np.ndarray, " n"], relevant: Integer[np.ndarray, " r"]) -> np.ndarray:
     """Ascending ranks [r] of the relevant target positions among all n targets.
 
     Sorting the scores and looking the few relevant ones up is several times faster than an argsort.
@@ -31,7 +31,7 @@ def relevant_ranks(scores: Float[np.ndarray, "n"], relevant: Integer[np.ndarray,
     return np.sort(ranks)
 
 
-def average_precision(ranks: Integer[np.ndarray, "r"]) -> float:
+def average_precision(ranks: Integer[np.ndarray, " r"]) -> float:
     """Mean over the relevant targets of the precision at their rank; its mean over queries is MAP.
 
     >>> average_precision(np.array([1, 3]))  # (1/1 + 2/3) / 2
@@ -40,7 +40,7 @@ def average_precision(ranks: Integer[np.ndarray, "r"]) -> float:
     return float(np.mean(np.arange(1, len(ranks) + 1) / ranks))
 
 
-def r_precision_at(ranks: Integer[np.ndarray, "r"], k: int) -> float:
+def r_precision_at(ranks: Integer[np.ndarray, " r"], k: int) -> float:
     """RP@k: relevant targets in the top k, over min(k, relevant targets).
 
     >>> r_precision_at(np.array([1, 3, 20]), 10)
@@ -49,7 +49,7 @@ def r_precision_at(ranks: Integer[np.ndarray, "r"], k: int) -> float:
     return float(np.count_nonzero(ranks <= k) / min(k, len(ranks)))
 
 
-def reciprocal_rank(ranks: Integer[np.ndarray, "r"]) -> float:
+def reciprocal_rank(ranks: Integer[np.ndarray, " r"]) -> float:
     """One over the first relevant rank; its mean over queries is MRR.
 
     >>> reciprocal_rank(np.array([4, 9]))
@@ -66,7 +66,7 @@ METRICS: dict[str, Callable[[np.ndarray], float]] = {
 
 
 def score_rankings(
-    scores: Float[np.ndarray, "q n"], relevant: Sequence[Integer[np.ndarray, "_"]]
+    scores: Float[np.ndarray, "q n"], relevant: Sequence[Integer[np.ndarray, " _"]]
 ) -> dict[str, np.ndarray]:
     """Every metric of `METRICS` per query, as arrays [q].
 

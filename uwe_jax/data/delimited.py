@@ -118,25 +118,17 @@ def _records(text: str, name: str, delimiter: str, problems: Problems) -> Iterat
             yield line, fields
 
 
-def _columns(
-    header: list[str], name: str, required: tuple[str, ...], optional: tuple[str, ...]
-) -> list[int | None]:
+def _columns(header: list[str], name: str, required: tuple[str, ...], optional: tuple[str, ...]) -> list[int | None]:
     names = [column.strip().casefold() for column in header]
     there = ", ".join(map(shorten, header))
     places: list[int | None] = []
     for column in (*required, *optional):
         count = names.count(column.casefold())
         if count > 1:
-            raise UserError(
-                f"{name} has {count} columns named {column!r}; expected one. Its columns: {there}."
-            )
+            raise UserError(f"{name} has {count} columns named {column!r}; expected one. Its columns: {there}.")
         if count == 0 and column in required:
             other = next((mark for mark in "\t;,|" if len(header) == 1 and mark in header[0]), None)
-            hint = (
-                f" The header looks separated by {other!r}; save the file with another separator."
-                if other
-                else ""
-            )
+            hint = f" The header looks separated by {other!r}; save the file with another separator." if other else ""
             raise UserError(
                 f"{name} has no column {column!r}; expected the columns {', '.join(required)}. Its columns: "
                 f"{there}.{hint or ' Rename the column in the first line and run again.'}"

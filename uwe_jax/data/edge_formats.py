@@ -19,9 +19,7 @@ COLUMNS = "left,right[,relation][,left_id,right_id]"
 Reader = Callable[[Path, str, Problems], Iterator[tuple[str, list[str]]]]
 
 
-def _read_delimited(
-    path: Path, name: str, problems: Problems, delimiter: str
-) -> Iterator[tuple[str, list[str]]]:
+def _read_delimited(path: Path, name: str, problems: Problems, delimiter: str) -> Iterator[tuple[str, list[str]]]:
     rows = read_table(
         path.read_bytes(), name, delimiter=delimiter, required=REQUIRED, optional=OPTIONAL, problems=problems
     )
@@ -85,8 +83,7 @@ def _read_parquet(path: Path, name: str, problems: Problems) -> Iterator[tuple[s
         types = {column: str(file.schema_arrow.field(column).type) for column in there}
     except (pa.ArrowException, OSError) as error:
         raise UserError(
-            f"{name} cannot be read as Parquet ({path.stat().st_size} bytes; {error}). Write it again and "
-            "run again."
+            f"{name} cannot be read as Parquet ({path.stat().st_size} bytes; {error}). Write it again and run again."
         ) from error
     blank = [None] * len(table["left"])
     columns = [table.get(column, blank) for column in (*REQUIRED, *OPTIONAL)]

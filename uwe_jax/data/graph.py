@@ -39,9 +39,7 @@ class BipartiteGraph:
     skills: tuple[str, ...]  # [m] left texts; one object shared by all graphs of a set
     neighbours: tuple[str, ...]  # [n] right texts
     edges: csr_array  # bool [m, n], canonical: sorted indices, no duplicates
-    neighbour_ids: tuple[
-        str, ...
-    ] = ()  # [n] the source's identifiers, such as URIs; the texts where it has none
+    neighbour_ids: tuple[str, ...] = ()  # [n] the source's identifiers, such as URIs; the texts where it has none
 
     def __post_init__(self) -> None:
         shape = (len(self.skills), len(self.neighbours))
@@ -53,9 +51,7 @@ class BipartiteGraph:
         object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "neighbour_ids", self.neighbour_ids or self.neighbours)
         if len(self.neighbour_ids) != len(self.neighbours):
-            raise ValueError(
-                f"{self.name} has {len(self.neighbours)} neighbours but {len(self.neighbour_ids)} ids"
-            )
+            raise ValueError(f"{self.name} has {len(self.neighbours)} neighbours but {len(self.neighbour_ids)} ids")
 
     @property
     def name(self) -> str:
@@ -111,9 +107,7 @@ class BipartiteGraph:
         found[rows[columns >= 0], columns[columns >= 0]] = True
         return found[:, column_of]
 
-    def subgraph(
-        self, keep_skills: Bool[np.ndarray, " m"], keep_neighbours: Bool[np.ndarray, " n"]
-    ) -> BipartiteGraph:
+    def subgraph(self, keep_skills: Bool[np.ndarray, " m"], keep_neighbours: Bool[np.ndarray, " n"]) -> BipartiteGraph:
         """The graph with the same nodes, numbered alike, and only the edges both ends of which are kept.
 
         Raises:
@@ -126,9 +120,7 @@ class BipartiteGraph:
             )
         rows = np.repeat(np.arange(len(self.skills)), np.diff(self.edges.indptr))
         keep = keep_skills[rows] & keep_neighbours[self.edges.indices]
-        return dataclasses.replace(
-            self, edges=edge_matrix(rows[keep], self.edges.indices[keep], self.edges.shape)
-        )
+        return dataclasses.replace(self, edges=edge_matrix(rows[keep], self.edges.indices[keep], self.edges.shape))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -162,9 +154,7 @@ def check_kind(kind: str) -> str:
     return kind
 
 
-def edge_matrix(
-    rows: Int[np.ndarray, " e"], columns: Int[np.ndarray, " e"], shape: tuple[int, int]
-) -> csr_array:
+def edge_matrix(rows: Int[np.ndarray, " e"], columns: Int[np.ndarray, " e"], shape: tuple[int, int]) -> csr_array:
     """The bool matrix that is True at each (row, column); a pair that occurs twice is one edge."""
     return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=shape)
 
@@ -215,9 +205,7 @@ def merge_nodes(ends: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], tuple
     return texts, tuple(ids[text] for text in texts)
 
 
-def connect(
-    kind: str, edges: Sequence[Edge], skills: tuple[str, ...], position: dict[str, int]
-) -> BipartiteGraph:
+def connect(kind: str, edges: Sequence[Edge], skills: tuple[str, ...], position: dict[str, int]) -> BipartiteGraph:
     """The graph of tidied edges over given skills.
 
     Args:

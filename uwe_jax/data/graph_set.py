@@ -22,9 +22,7 @@ class GraphSet:
 
     skills: tuple[str, ...]  # [m] left texts of every graph
     graphs: dict[str, BipartiteGraph]  # by kind of the right side, in the order of the configuration
-    skill_ids: tuple[
-        str, ...
-    ] = ()  # [m] the sources' identifiers, such as URIs; the texts where there are none
+    skill_ids: tuple[str, ...] = ()  # [m] the sources' identifiers, such as URIs; the texts where there are none
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skill_ids", self.skill_ids or self.skills)
@@ -74,9 +72,7 @@ def build_graph_set(edges: Mapping[str, Iterable[Edge]]) -> GraphSet:
       UserError: a kind without an edge, an edge without a text, or a kind that is no identifier.
     """
     tidy = {check_kind(kind): tidy_edges(kind, listed) for kind, listed in edges.items()}
-    skills, skill_ids = merge_nodes(
-        (edge.left_text, edge.left_id) for listed in tidy.values() for edge in listed
-    )
+    skills, skill_ids = merge_nodes((edge.left_text, edge.left_id) for listed in tidy.values() for edge in listed)
     position = {text: place for place, text in enumerate(skills)}
     graphs = {kind: connect(kind, listed, skills, position) for kind, listed in tidy.items()}
     return GraphSet(skills, graphs, skill_ids)

@@ -10,9 +10,7 @@ from uwe_jax.base.config import BatchSettings
 from uwe_jax.data.batches import Batch
 
 
-def batches(
-    build: Callable[[int], Batch], settings: BatchSettings, *, first: int, last: int
-) -> Iterator[Batch]:
+def batches(build: Callable[[int], Batch], settings: BatchSettings, *, first: int, last: int) -> Iterator[Batch]:
     """Iterates over batch `first` to batch `last - 1`.
 
     A batch depends on its step alone, so resuming needs nothing but the number of the next step, on whatever number of

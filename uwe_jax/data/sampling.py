@@ -68,9 +68,7 @@ class BatchSampler:
         keys = self._log_weights + self._rng(_WEIGHTED, step).gumbel(size=len(self.skills))
         return self.skills[np.argpartition(-keys, m - 1)[:m]]
 
-    def _draw_neighbours(
-        self, graph: BipartiteGraph, skills: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
+    def _draw_neighbours(self, graph: BipartiteGraph, skills: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         degree = self._degrees[graph.kind][skills]
         pick = (rng.random(len(skills)) * degree).astype(np.int64)
         drawn = np.full(len(skills), -1, np.int64)
@@ -101,9 +99,7 @@ class BatchSampler:
         """The ids of batch `step`, counted from 0."""
         skills = self._draw_skills(step)
         rng = self._rng(_NEIGHBOURS, step)
-        neighbours = {
-            kind: self._draw_neighbours(graph, skills, rng) for kind, graph in self._graphs.items()
-        }
+        neighbours = {kind: self._draw_neighbours(graph, skills, rng) for kind, graph in self._graphs.items()}
         none = np.full(len(skills), -1, np.int64), np.zeros(len(skills), bool)
         distractors, first = (
             self._draw_distractors(skills, neighbours["vacancy"], self._rng(_DISTRACTORS, step))

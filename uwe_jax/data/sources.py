@@ -86,7 +86,6 @@ def load_graphs(settings: SourceSettings) -> GraphSet:
 def _path(settings: SourceSettings, what: str) -> str:
     if not settings.path:
         raise UserError(
-            f"source.source is {settings.source!r} but source.path is empty. Expected {what}: set "
-            "source.path."
+            f"source.source is {settings.source!r} but source.path is empty. Expected {what}: set source.path."
         )
     return settings.path

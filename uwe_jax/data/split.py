@@ -157,10 +157,7 @@ def split_graphs(graphs: GraphSet, validation: float, test: float, salt: str = "
         kind: assign_splits(graph.neighbours, kind, validation=validation, test=test, salt=salt)
         for kind, graph in graphs.graphs.items()
     }
-    train = {
-        kind: graph.subgraph(skills == TRAIN, neighbours[kind] == TRAIN)
-        for kind, graph in graphs.graphs.items()
-    }
+    train = {kind: graph.subgraph(skills == TRAIN, neighbours[kind] == TRAIN) for kind, graph in graphs.graphs.items()}
     splits = GraphSplits(graphs, skills, neighbours, GraphSet(graphs.skills, train, graphs.skill_ids))
     validated = {task.kind for task in splits.tasks(VALIDATION)}
     for kind, graph in graphs.graphs.items():
@@ -180,8 +177,7 @@ def _nothing_left(
     test: float,
 ) -> UserError:
     connected = [
-        splits[np.diff(edges.indptr) > 0]
-        for splits, edges in ((skills, graph.edges), (neighbours, graph.transpose))
+        splits[np.diff(edges.indptr) > 0] for splits, edges in ((skills, graph.edges), (neighbours, graph.transpose))
     ]
     shares = ", ".join(
         f"{name} {np.count_nonzero(connected[0] == split)} skills and "
@@ -189,9 +185,7 @@ def _nothing_left(
         for split, name in enumerate(SPLIT_NAMES)
     )
     change = (
-        "Lower split.validation or split.test"
-        if purpose == "train"
-        else f"Raise split.validation above {validation}"
+        "Lower split.validation or split.test" if purpose == "train" else f"Raise split.validation above {validation}"
     )
     expected = (
         "at least one edge between two training nodes"

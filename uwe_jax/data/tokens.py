@@ -59,9 +59,7 @@ class TokenTable:
         return fill_rows([self.text(i) if i >= 0 else None for i in indices.tolist()], length, self.special)
 
 
-def fill_rows(
-    texts: Sequence[np.ndarray | None], length: int, special: SpecialTokens
-) -> tuple[np.ndarray, np.ndarray]:
+def fill_rows(texts: Sequence[np.ndarray | None], length: int, special: SpecialTokens) -> tuple[np.ndarray, np.ndarray]:
     """Puts special tokens around texts of token ids and pads them to `length`; None is a row of padding."""
     token_ids = np.full((len(texts), length), special.pad, np.int32)
     mask = np.zeros((len(texts), length), bool)
@@ -106,9 +104,7 @@ class Tokeniser:
         bare = self._ids(["work"])[0]
         full = self._tokenizer(["work"])["input_ids"][0]
         start = next(k for k in range(len(full)) if full[k : k + len(bare)] == bare)
-        return SpecialTokens(
-            tuple(full[:start]), tuple(full[start + len(bare) :]), int(self._tokenizer.pad_token_id)
-        )
+        return SpecialTokens(tuple(full[:start]), tuple(full[start + len(bare) :]), int(self._tokenizer.pad_token_id))
 
     def table(self, texts: Sequence[str], *, label: str) -> TokenTable:
         """Tokenises texts under a progress bar, or reads the same texts' table from the cache."""

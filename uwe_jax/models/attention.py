@@ -49,7 +49,8 @@ class RelativeBias(nn.Module):
         config = self.config
         shape = (config.relative_buckets, config.heads)
         table = self.param("embedding", INITIALISER, shape, jnp.float32)
-        return table[relative_buckets(tokens, config.relative_buckets)].transpose(2, 0, 1)
+        buckets = relative_buckets(tokens, config.relative_buckets)
+        return jnp.take(table, buckets, axis=0).transpose(2, 0, 1)
 
 
 class SelfAttention(nn.Module):

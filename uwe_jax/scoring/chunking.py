@@ -23,9 +23,7 @@ def chunk_size(q: Tokens, y: Tokens, settings: ScorerSettings) -> int:
     return min(queries, settings.chunk or max(1, _BUDGET // per_query))
 
 
-def pairwise_scores(
-    q: Tokens, y: Tokens, tau_a: Float[Array, ""] | float, settings: ScorerSettings
-) -> Scores:
+def pairwise_scores(q: Tokens, y: Tokens, tau_a: Float[Array, ""] | float, settings: ScorerSettings) -> Scores:
     """`block_scores` of all q queries against all y targets with bounded memory, forward and backward.
 
     Chunks of queries are scored one after another and rematerialised in the backward pass. A last, partial chunk is
@@ -38,8 +36,6 @@ def pairwise_scores(
     chunks = -(-queries // chunk)
     fill = ((0, chunks * chunk - queries), (0, 0))
     filled = Tokens(jnp.pad(q.embeddings, (*fill, (0, 0))), jnp.pad(q.mask, fill))
-    parts = Tokens(
-        filled.embeddings.reshape(chunks, chunk, -1, d), filled.mask.reshape(chunks, chunk, -1)
-    )
+    parts = Tokens(filled.embeddings.reshape(chunks, chunk, -1, d), filled.mask.reshape(chunks, chunk, -1))
     scored = jax.lax.map(jax.checkpoint(lambda part: block_scores(part, y, tau_a, settings)), parts)
     return Scores(*(matrix.reshape(chunks * chunk, -1)[:queries] for matrix in scored))

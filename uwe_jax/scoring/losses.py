@@ -11,27 +11,27 @@ from jaxtyping import Array, Bool, Float
 _MASKED = -1e30
 
 
-class SumCount(NamedTuple):
+class RowSum(NamedTuple):
     """A sum over rows and how many rows it is over: divided once, after adding up devices."""
 
-    sum: Float[Array, ""]
-    count: Float[Array, ""]
+    total: Float[Array, ""]
+    rows: Float[Array, ""]
 
 
 def info_nce(
     scores: Float[Array, "r c"],
     positives: Bool[Array, "r c"],
-    valid: Bool[Array, "c"],
+    valid: Bool[Array, " c"],
     tau: float,
     *,
     drop_other_positives: bool = False,
-) -> SumCount:
+) -> RowSum:
     """Sum over rows of  mean over positives y+ of  -log( exp(s(y+)/tau) / sum over y of exp(s(y)/tau) ).
 
     Two equal scores of which one is the positive: -log(1/2).
 
     >>> one = info_nce(jnp.ones((1, 2)), jnp.array([[True, False]]), jnp.ones(2, bool), tau=0.05)
-    >>> round(float(one.sum), 4), float(one.count)
+    >>> round(float(one.total), 4), float(one.rows)
     (0.6931, 1.0)
 
     Args:
@@ -56,9 +56,9 @@ def info_nce(
         denominator = jax.nn.logsumexp(logits, axis=1)[:, None]
     losses = jnp.where(positives, denominator - logits, 0.0).sum(axis=1) / jnp.maximum(number, 1.0)
     counted = number > 0
-    return SumCount(jnp.where(counted, losses, 0.0).sum(), counted.sum().astype(jnp.float32))
+    return RowSum(jnp.where(counted, losses, 0.0).sum(), counted.sum().astype(jnp.float32))
 
 
-def mean(total: SumCount) -> Float[Array, ""]:
-    """Sum over count; zero, with a zero gradient, where nothing was counted."""
-    return total.sum / jnp.maximum(total.count, 1.0)
+def mean(over: RowSum) -> Float[Array, ""]:
+    """Total over rows; zero, with a zero gradient, where nothing was counted."""
+    return over.total / jnp.maximum(over.rows, 1.0)

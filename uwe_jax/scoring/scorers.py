@@ -65,7 +65,10 @@ def _reduce(per_token: Float[Array, "a t b"], mask: Bool[Array, "a t"], how: str
 
 
 def _attended(
-    logits: Float[Array, "q i y j"], cosine: Float[Array, "q i y j"], mask: Bool[Array, "#q #i #y #j"], axis: int
+    logits: Float[Array, "q i y j"],
+    cosine: Float[Array, "q i y j"],
+    mask: Bool[Array, "#q #i #y #j"],
+    axis: int,
 ) -> Array:
     """sum over `axis` of softmax(logits) * cosine, in float32; masked entries get no weight."""
     logits = jnp.where(mask, logits, MASKED)

@@ -63,7 +63,7 @@ class Checkpoints:
                         preservation_policy.BestN(
                             get_metric_fn=lambda metrics: metrics[_METRIC],
                             n=1,
-                            keep_checkpoints_without_metrics=False
+                            keep_checkpoints_without_metrics=False,
                         ),
                     ]
                 ),
@@ -123,18 +123,22 @@ class Checkpoints:
         except OSError as error:
             raise self._full(str(error)) from error
 
+    def describe(self) -> str:
+        """A sentence on which checkpoint a run can go on from."""
+        if not self.steps():
+            return f"No checkpoint was saved yet in {self.folder}."
+        return f"The last good checkpoint in {self.folder} is that of step {self.steps()[0]}."
+
     def _full(self, reason: str) -> UserError:
-        last = f"The last good checkpoint is step {self.steps()[0]}" if self.steps() else "No checkpoint was saved yet"
         return UserError(
-            f"Cannot save a checkpoint in {self.folder}: {reason}. {last}; make room, and the same command goes on "
-            "from there."
+            f"Cannot save a checkpoint: {reason}. {self.describe()} Make room, and the same command goes on from there."
         )
 
-    def restore(self, template: Any, step: int | None = None) -> Restored | None:
-        """Reads a checkpoint: that of `step`, or the newest that is whole.
+    def restore(self, template: Any) -> Restored | None:
+        """Reads the newest checkpoint that is whole.
 
-        A newest checkpoint that cannot be read, or whose bytes are not those that were saved, is said aloud and passed
-        over for the one before it.
+        One that cannot be read, or whose bytes are not those that were saved, is said aloud and passed over for the one
+        before it.
 
         Args:
           template: a training state of the shapes and dtypes to read.
@@ -145,37 +149,40 @@ class Checkpoints:
         Raises:
           UserError: there are checkpoints and none of them can be read.
         """
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), template)
         failures = []
-        for candidate in self.steps() if step is None else [step]:
+        for step in self.steps():
             try:
-                return self._read(candidate, shapes)
-            # Damage shows as whatever the storage layers raise: the reason is passed on as it is.
-            except Exception as error:
-                failures.append(f"step {candidate}: {type(error).__name__}: {str(error).splitlines()[0][:300]}")
-                say(f"Checkpoint {failures[-1]}")
+                return self.read(template, step)
+            except UserError as error:
+                say(f"{error} Trying the one before it.")
+                failures.append(str(error))
         if not failures:
             return None
         raise UserError(
-            f"No checkpoint in {self.folder} can be read ({'; '.join(failures)}). Restore the folder from a copy, or "
+            f"No checkpoint in {self.folder} can be read: {' '.join(failures)} Restore the folder from a copy, or "
             "start over with another --config.workdir."
         )
 
-    def _read(self, step: int, shapes: Any) -> Restored:
+    def read(self, template: Any, step: int) -> Restored:
+        """Reads the checkpoint of one step; see `restore`.
+
+        Raises:
+          UserError: it cannot be read, or its bytes are not those that were saved.
+        """
         one_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        target = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one_device), shapes
-        )
-        read = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                **{_STATE: ocp.args.StandardRestore(target), _META: ocp.args.JsonRestore()}
-            ),
-        )
-        state = jax.tree.map(np.asarray, read[_STATE])
-        meta = dict(read[_META])
+        target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one_device), template)
+        try:
+            read = self._manager.restore(
+                step,
+                args=ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target), _META: ocp.args.JsonRestore()}),
+            )
+        # Damage shows as whatever the storage layers raise: the reason is passed on as it is.
+        except Exception as error:
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+            raise UserError(f"The checkpoint of step {step} cannot be read ({reason}).") from error
+        state, meta = jax.tree.map(np.asarray, read[_STATE]), dict(read[_META])
         if checksum(state) != meta["checksum"]:
-            raise ValueError("its bytes differ from those that were saved")
+            raise UserError(f"The checkpoint of step {step} is damaged: its bytes differ from those that were saved.")
         return Restored(step, state, meta)
 
     def discard_after(self, step: int) -> None:

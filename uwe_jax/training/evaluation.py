@@ -93,9 +93,7 @@ class Evaluator:
         picked = np.arange(len(ranking.query_ids))
         if 0 < max_queries < len(picked):
             picked = np.sort(np.random.default_rng(0).permutation(len(picked))[:max_queries])
-        queries = self._scorer.encode(
-            params, self._tables[kind], ranking.query_ids[picked], self._lengths[kind]
-        )
+        queries = self._scorer.encode(params, self._tables[kind], ranking.query_ids[picked], self._lengths[kind])
         parts: list[dict[str, np.ndarray]] = []
         for positions, scores in self._scorer.scores(params, queries, space):
             relevant = [ranking.relevant[[picked[k]]].indices for k in positions]

@@ -12,9 +12,7 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.training.evaluation import Results, directions
 
 
-def opening(
-    config: Config, encoder: str, parameters: int, graphs: GraphSet, train: GraphSet, devices: str
-) -> str:
+def opening(config: Config, parameters: int, graphs: GraphSet, train: GraphSet, devices: str) -> str:
     """One line: what is trained on what, with nodes, edges, parameters and devices."""
     parts = [
         f"skill-{kind} ({len(graph.neighbours):,} {kind} nodes, {graph.num_edges:,} edges, "
@@ -22,7 +20,7 @@ def opening(
         for kind, graph in graphs.graphs.items()
     ]
     return (
-        f"Training {encoder} ({parameters / 1e6:.1f}M parameters) on {len(graphs.skills):,} skills with "
+        f"Training {config.encoder.name} ({parameters / 1e6:.1f}M parameters) on {len(graphs.skills):,} skills with "
         f"{', '.join(parts)}; {config.steps:,} steps of {config.batch.global_batch_size} skills on {devices}."
     )
 

@@ -92,12 +92,10 @@ class SpaceScorer:
             groups.append(Group(at[members], self._encode(params, token_ids, mask)))
         return TextSpace(tuple(groups), len(positions))
 
-    def scores(
-        self, params: Params, queries: TextSpace, targets: TextSpace
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def scores(self, params: Params, queries: TextSpace, targets: TextSpace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields (query positions [k], scores s(q, y) float32 [k, n]) until every query had its turn."""
         for group in queries.groups:
-            tokens = Tokens(*(np.asarray(part).reshape(-1, *part.shape[2:]) for part in group.tokens))
+            tokens = jax.tree.map(lambda part: np.asarray(part).reshape(-1, *part.shape[2:]), group.tokens)
             matrix = np.empty((len(group.positions), targets.size), np.float32)
             for other in targets.groups:
                 block = np.asarray(self._score(params, other.tokens, tokens))  # [devices, q, b]

@@ -41,7 +41,7 @@ def graph_loss(
     skills: Tokens,
     neighbours: Tokens,
     positives: Bool[Array, "b n"],
-    valid: Bool[Array, "b"],
+    valid: Bool[Array, " b"],
     tau_a: Float[Array, ""],
     scorer: ScorerSettings,
     settings: LossSettings,
@@ -66,9 +66,7 @@ def graph_loss(
         # An invalid neighbour has no positive, so its row weighs nothing.
         own_positives = parallel.exchange(positives & parallel.gather(valid)[None, :])
         every_skill = jnp.ones(own_positives.shape[1], bool)
-        given_neighbours = info_nce(
-            parallel.exchange(scores.backward), own_positives, every_skill, **options
-        )
+        given_neighbours = info_nce(parallel.exchange(scores.backward), own_positives, every_skill, **options)
         loss += parallel.share_of_mean(given_neighbours)
     return loss
 

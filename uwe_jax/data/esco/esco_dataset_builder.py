@@ -39,9 +39,7 @@ def config_name(kind: str, relations: str, language: str) -> str:
 def _configs(language: str) -> list[EscoConfig]:
     graphs = [("job", "both"), ("job", "essential"), ("job", "optional"), ("alias", "both")]
     return [
-        EscoConfig(
-            name=config_name(kind, relations, language), kind=kind, relations=relations, language=language
-        )
+        EscoConfig(name=config_name(kind, relations, language), kind=kind, relations=relations, language=language)
         for kind, relations in graphs
     ]
 
@@ -63,9 +61,7 @@ class Builder(EdgeBuilder):
     def read_edges(self, manual_dir: Path) -> list[Edge]:
         config = self.builder_config
         release = self._release or find_release(manual_dir, (config.kind,), config.language)
-        read = (
-            read_alias_edges(release) if config.kind == "alias" else read_job_edges(release, config.relations)
-        )
+        read = read_alias_edges(release) if config.kind == "alias" else read_job_edges(release, config.relations)
         for note in read.notes:
             say(f"{release}, {config.name}: {note}")
         return read.edges

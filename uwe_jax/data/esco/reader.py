@@ -59,9 +59,7 @@ def read_job_edges(release: EscoRelease, relations: str = "both") -> EscoEdges:
         elif not skills.labels[skill] or not occupations.labels[occupation]:
             unlabelled += 1
         elif relations in (relation, "both"):
-            edges.append(
-                Edge(skill, skills.labels[skill], occupation, occupations.labels[occupation], relation)
-            )
+            edges.append(Edge(skill, skills.labels[skill], occupation, occupations.labels[occupation], relation))
     problems.check()
     if unknown > _MAX_UNKNOWN * total:
         raise UserError(
@@ -118,9 +116,7 @@ class _Labels:
             self.alternatives[uri] = others[0] if others else ""
         problems.check()
         unlabelled = sum(not label for label in self.labels.values())
-        self.notes = _note(
-            unlabelled, f"of {len(self.labels):,} concepts in {file.name} have no preferred label"
-        )
+        self.notes = _note(unlabelled, f"of {len(self.labels):,} concepts in {file.name} have no preferred label")
 
 
 def _note(count: int, phrase: str) -> list[str]:

@@ -80,9 +80,7 @@ class EscoRelease:
         return hashlib.sha256(repr(signatures).encode()).hexdigest()[:16]
 
 
-def find_release(
-    folder: Path | str, kinds: Sequence[str], language: str = "en", version: str = ""
-) -> EscoRelease:
+def find_release(folder: Path | str, kinds: Sequence[str], language: str = "en", version: str = "") -> EscoRelease:
     """Chooses the files for some graphs, all of one version.
 
     Args:
@@ -111,8 +109,7 @@ def find_release(
     complete = [
         candidate
         for candidate, files in per_version.items()
-        if version in ("", candidate)
-        and all(any(file.name in names[role] for file in files) for role in roles)
+        if version in ("", candidate) and all(any(file.name in names[role] for file in files) for role in roles)
     ]
     if not complete:
         raise _incomplete(folder, per_version, [names[role][0] for role in roles], kinds, version)
@@ -129,12 +126,8 @@ def find_files(folder: Path) -> list[EscoFile]:
     """
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "does not exist"
-        raise UserError(
-            f"{folder} {state}. Expected the folder of the ESCO zips: set source.path to it. {DOWNLOAD}"
-        )
-    return [
-        file for path in sorted([*folder.glob("*"), *folder.glob("*/*")]) for file in _files_in(path, folder)
-    ]
+        raise UserError(f"{folder} {state}. Expected the folder of the ESCO zips: set source.path to it. {DOWNLOAD}")
+    return [file for path in sorted([*folder.glob("*"), *folder.glob("*/*")]) for file in _files_in(path, folder)]
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:

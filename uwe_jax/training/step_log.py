@@ -1,0 +1,111 @@
+"""What each step leaves behind: a checked loss, a line of metrics.jsonl and the progress bar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from uwe_jax.base.config import Config
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.metric_writer import MetricWriter
+from uwe_jax.base.progress import StepClock, duration, say
+
+_STEPS_BEFORE_AN_ESTIMATE = 5
+
+
+class StepLog:
+    """Reads the metrics of a step only when the next one is on its way, so that devices never wait for the host.
+
+    Args:
+      config: of the run.
+      writer: takes a line every `log_every` steps.
+      rate: learning rate by step.
+      first: steps taken before this process began.
+      remedy: what to say about checkpoints where a loss is not a number.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        writer: MetricWriter,
+        rate: Callable[[int], Any],
+        first: int,
+        remedy: Callable[[], str],
+    ):
+        self._config = config
+        self._writer = writer
+        self._rate = rate
+        self._first = first
+        self._remedy = remedy
+        self._pending: tuple[int, dict[str, jax.Array]] | None = None
+        self._before: dict[str, float] = {}
+        self.clock = StepClock(first, config.steps)
+        self._bar = tqdm(
+            total=config.steps,
+            initial=first,
+            desc="Training",
+            mininterval=1.0,
+            dynamic_ncols=True,
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}",
+        )
+
+    def taken(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Step `step`, counted from 1, is on its way; the one before it is settled meanwhile."""
+        self.settle()
+        self._pending = step, metrics
+
+    def settle(self) -> None:
+        """Waits for the latest step, checks it and writes it down.
+
+        Raises:
+          UserError: its loss or gradient is not a number.
+        """
+        if self._pending is None:
+            return
+        step, metrics = self._pending
+        self._pending = None
+        values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
+        self.clock.step_done()
+        self._check(step, values)
+        self._before = values
+        self._show(step, values)
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        self._bar.close()
+
+    def _check(self, step: int, values: dict[str, float]) -> None:
+        loss, norm = values["loss"], values["gradient_norm"]
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        self.close()
+        before = self._before
+        last = (
+            f"the loss before was {before['loss']:.4g}, its gradient norm {before['gradient_norm']:.4g}"
+            if before
+            else "it was the first step of this run"
+        )
+        raise UserError(
+            f"Step {step} has loss {loss} and gradient norm {norm}; {last}. {self._remedy()} Start over in another "
+            "--config.workdir with a lower --config.optimiser.learning_rate, a longer "
+            "--config.optimiser.warmup_fraction or a larger --config.scorer.tau_a."
+        )
+
+    def _show(self, step: int, values: dict[str, float]) -> None:
+        seconds, left = self.clock.step_seconds, self.clock.seconds_left
+        pace = self._config.batch.global_batch_size / seconds if seconds else None
+        if seconds and left is not None:
+            self._bar.set_postfix_str(
+                f"loss {values['loss']:.3f}, {pace:.0f} examples/s, {duration(left)} left", refresh=False
+            )
+            if step - self._first == _STEPS_BEFORE_AN_ESTIMATE:
+                say(f"About {duration(left)} to go, at {seconds:.2f} s a step.")
+        self._bar.update()
+        if step % self._config.log_every == 0 or step == self._config.steps:
+            extra = {"learning_rate": float(self._rate(step - 1)), "examples_per_second": pace}
+            self._writer.write(step, {**values, **extra})
