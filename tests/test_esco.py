@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import zipfile
-from pathlib import Path
 
 import pytest
 from esco_downloads import (
@@ -25,7 +24,7 @@ from uwe_jax.data.esco.esco_dataset_builder import Builder, load_edges
 from uwe_jax.data.esco.reader import read_alias_edges, read_job_edges
 from uwe_jax.data.esco.release import find_release
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.tfds_edges import cache_dir, prepare_edges, read_prepared
+from uwe_jax.data.tfds_edges import prepare_edges, read_prepared
 
 BOTH = ("job", "alias")
 JOB_EDGES = [
@@ -355,14 +354,6 @@ def test_a_full_disk_is_named_and_a_bug_is_not_renamed(tmp_path, monkeypatch):
         monkeypatch.setattr(Builder, "_generate_examples", failing)
         with pytest.raises(expected, match=r"No space left on device\. Expected|an index is out of range"):
             load_edges(find_release(tmp_path, BOTH), "job", "both", tmp_path / "cache")
-
-
-def test_cache_dir_is_chosen_by_argument_then_variable_then_user(tmp_path, monkeypatch):
-    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path))
-    assert cache_dir("/data/cache") == Path("/data/cache")
-    assert cache_dir() == tmp_path / "tfds"
-    monkeypatch.delenv("UWE_JAX_CACHE")
-    assert cache_dir().parts[-2:] == ("uwe_jax", "tfds")
 
 
 def test_neither_tensorflow_nor_jax_is_imported(tmp_path):

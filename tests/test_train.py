@@ -106,7 +106,7 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     out, err = capsys.readouterr()
     workdir = tmp_path / "run"
 
-    assert re.match(r"Training bert \(.*M parameters\) on 549 skills with skill-job \(108 job nodes, 1,732 edges", out)
+    assert re.match(r"Training \S+ \(.*M parameters\) on 549 skills with skill-job \(108 job nodes, 1,732 edges", out)
     assert "6 steps of 16 skills on 8 cpu devices" in out
     assert "Texts cut to their fixed length" in err
     assert "validation MAP" in err

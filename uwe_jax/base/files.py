@@ -31,4 +31,5 @@ def write_json(path: Path, value: Any) -> None:
 
 def cache_folder(setting: str = "") -> Path:
     """Where downloads and prepared data are kept: the setting, else $UWE_JAX_CACHE, else the user's cache folder."""
-    return Path(setting or os.environ.get("UWE_JAX_CACHE") or platformdirs.user_cache_dir("uwe_jax"))
+    chosen = setting or os.environ.get("UWE_JAX_CACHE") or platformdirs.user_cache_dir("uwe_jax")
+    return Path(chosen).expanduser()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from uwe_jax.base.config import SourceSettings, one_of
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.files import cache_folder
 from uwe_jax.base.kinds import GRAPH_KINDS
 from uwe_jax.base.progress import say
 from uwe_jax.data.edge_files import read_edge_folder
@@ -35,7 +36,6 @@ def _esco(settings: SourceSettings) -> tuple[str, Edges]:
     # imported where it is needed: TFDS takes a second, and the other sources do without
     from uwe_jax.data.esco.esco_dataset_builder import load_edges
     from uwe_jax.data.esco.release import NEEDS, find_release
-    from uwe_jax.data.tfds_edges import cache_dir
 
     path = _path(settings, "the folder of the ESCO zips")
     kinds = settings.kinds or tuple(NEEDS)
@@ -47,7 +47,7 @@ def _esco(settings: SourceSettings) -> tuple[str, Edges]:
                 "(source.source 'edges')."
             )
     release = find_release(path, kinds, settings.language, settings.version)
-    data_dir = cache_dir(settings.cache_dir)
+    data_dir = cache_folder(settings.cache_dir) / "tfds"
     edges = {kind: load_edges(release, kind, settings.relations, data_dir) for kind in kinds}
     return f"{release} in {path}", edges
 

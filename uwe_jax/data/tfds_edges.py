@@ -14,15 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import progress, say
 from uwe_jax.data.graph import Edge
-
-CACHE_VARIABLE = "UWE_JAX_CACHE"
 
 _SPLIT = "train"  # TFDS needs a name; training and held-out nodes are told apart later, by node
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
@@ -71,14 +68,6 @@ class EdgeBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # t
         pass
 
 
-def cache_dir(asked: str = "") -> Path:
-    """Where prepared datasets are kept: `asked`, else tfds/ in $UWE_JAX_CACHE or the user's cache folder."""
-    if asked:
-        return Path(asked).expanduser()
-    cache = os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("uwe_jax")
-    return Path(cache).expanduser() / "tfds"
-
-
 def is_prepared(builder: EdgeBuilder) -> bool:
     """Whether the builder's folder holds a finished preparation."""
     folder = Path(builder.data_dir)
@@ -118,7 +107,7 @@ def prepare_edges(builder: EdgeBuilder, manual_dir: Path) -> None:
             raise
         raise UserError(
             f"Prepared edges cannot be written to {folder}: {reason}. Expected a folder that can be written, "
-            f"with about 100 MB free: make room, or set source.cache_dir or ${CACHE_VARIABLE}."
+            "with about 100 MB free: make room, or set source.cache_dir or $UWE_JAX_CACHE."
         ) from error
     finally:
         tfds.enable_progress_bar()

@@ -122,7 +122,8 @@ def download(requirement: str, folder: Path) -> None:
         )
     done = subprocess.run([*command, *target, requirement], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Unavailable(f"{Path(command[0]).name} could not download {requirement}: {_last_error(done.stderr)}")
+        tool = "pip" if command[1] == "-m" else "uv"
+        raise Unavailable(f"{tool} could not download {requirement}: {_last_error(done.stderr)}")
     for wheel in folder.glob("*.whl"):
         _unzip(wheel, folder)
 

@@ -27,7 +27,7 @@ Metrics = dict[str, Float[Array, ""]]
 class TrainState:
     """Everything that changes from step to step; `step` counts the steps taken."""
 
-    step: Array
+    step: Any  # int32 scalar, or what a tree map makes of it
     params: Params
     opt_state: Any
 

