@@ -16,10 +16,8 @@ import pytest
 from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.base.command import run_with_config
-from uwe_jax.base.config import Config
 from uwe_jax.base.metric_writer import read_metrics
 from uwe_jax.data.sample import read_sample
-from uwe_jax.training.checkpoint import Checkpoints
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.py"))
@@ -72,15 +70,9 @@ def run(flags, monkeypatch):
     return 0
 
 
-def final_params(workdir):
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    config = json.loads((workdir / "config.json").read_text())
-    return checkpoints, config
-
-
 def start(flags):
     """The command in a process of its own, on one device."""
-    env = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    env = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0", "JAX_PLATFORMS": "cpu"}
     return subprocess.Popen(
         [sys.executable, "-m", "uwe_jax.train", *map(str, flags)],
         cwd=ROOT,
@@ -122,7 +114,6 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     assert [row["step"] for row in rows if "validation" in row] == [0, 3, 6]
     assert rows[1]["loss"] == pytest.approx(rows[1]["loss/job"] + 0.5 * rows[1]["loss/alias"], rel=1e-5)
     assert (workdir / "training.png").read_bytes().startswith(b"\x89PNG")
-    assert Config.from_config_dict is not None
     assert json.loads((workdir / "config.json").read_text())["steps"] == 6
 
     # The same command again has nothing to train, and ends with the same numbers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
 
 EXIT_USER_ERROR = 2
+# What a disk answers that is full or may not be written; any other OSError may be a bug and keeps its traceback.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 EXIT_INTERRUPTED = 130
 
 
@@ -42,8 +45,8 @@ def usage(command: str) -> str:
 def run_with_config(command: str, main: Callable[[Config], None]) -> None:
     """Reads `--config` and its overrides from the command line, calls `main`, and exits.
 
-    Exits with 0 when done, 2 after a `UserError` or a wrong flag (its sentence on standard error), 130 after Ctrl-C.
-    Any other exception is a bug and keeps its traceback.
+    Exits with 0 when done, 2 after a `UserError`, a wrong flag or a full disk (its sentence on standard error), 130 after
+    Ctrl-C. Any other exception is a bug and keeps its traceback.
     """
     values = flags.FlagValues()
     flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file of configs/.")
@@ -64,6 +67,15 @@ def run_with_config(command: str, main: Callable[[Config], None]) -> None:
         main(Config.from_config_dict(config_dict))
     except UserError as error:
         print(f"\nError: {error}", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        print(
+            f"\nError: {error.strerror}: {error.filename or 'while writing'}. Make room or give another folder; "
+            "what was saved before is whole, and the same command goes on from there.",
+            file=sys.stderr,
+        )
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,15 +115,19 @@ class Tokeniser:
         cached = self._cache_dir / f"{digest.hexdigest()[:32]}.npz"
         if cached.exists():
             try:
-                with np.load(cached) as arrays:
+                with cached.open("rb") as file, np.load(file) as arrays:
                     return TokenTable(arrays["flat"], arrays["offsets"], self.special)
-            except (OSError, ValueError, KeyError, EOFError):
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 cached.unlink(missing_ok=True)  # a damaged cache file is made anew below
         lists: list[list[int]] = []
-        for start in progress(
-            range(0, len(texts), _TEXTS_AT_ONCE), label=f"Tokenising {label}", unit=f"x{_TEXTS_AT_ONCE} texts"
-        ):
-            lists.extend(self._ids(list(texts[start : start + _TEXTS_AT_ONCE])))
+        waiting: list[str] = []
+        for text in progress(texts, label=f"Tokenising {label}", unit=" texts", total=len(texts)):
+            waiting.append(text)
+            if len(waiting) == _TEXTS_AT_ONCE:
+                lists.extend(self._ids(waiting))
+                waiting = []
+        if waiting:
+            lists.extend(self._ids(waiting))
         offsets = np.zeros(len(lists) + 1, np.int64)
         np.cumsum([len(ids) for ids in lists], out=offsets[1:])
         flat = np.fromiter((token for ids in lists for token in ids), np.int32, int(offsets[-1]))
