@@ -9,12 +9,14 @@ from uwe_jax.base.config import default_config
 def get_config():
     config = default_config()
     config.workdir = "runs/quickstart"
-    config.steps = 60
-    config.checkpoint_every = 30
-    config.evaluation.every = 20
-    config.batch.global_batch_size = 64
+    config.steps = 40
+    config.checkpoint_every = 20
+    config.batch.global_batch_size = 48
     config.lengths.skill = 12
     config.lengths.job = 12
     config.lengths.alias = 12
-    config.lengths.vacancy = 56
+    config.lengths.vacancy = 40
+    # A short run on a small encoder takes a higher rate than the paper's long one.
+    config.optimiser.learning_rate = 1.5e-4
+    config.evaluation.every = 20
     return config

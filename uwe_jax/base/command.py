@@ -45,8 +45,8 @@ def usage(command: str) -> str:
 def run_with_config(command: str, main: Callable[[Config], None]) -> None:
     """Reads `--config` and its overrides from the command line, calls `main`, and exits.
 
-    Exits with 0 when done, 2 after a `UserError`, a wrong flag or a full disk (its sentence on standard error), 130 after
-    Ctrl-C. Any other exception is a bug and keeps its traceback.
+    Exits with 0 when done, 2 after a `UserError`, a wrong flag or a full disk (its sentence on standard error), 130
+    after Ctrl-C. Any other exception is a bug and keeps its traceback.
     """
     values = flags.FlagValues()
     flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file of configs/.")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from uwe_jax.base.config import EvaluationSettings, LengthSettings
+from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.base.progress import progress
 from uwe_jax.base.ranking_metrics import METRICS, score_rankings
@@ -57,6 +58,9 @@ class Evaluator:
 
         Returns:
           By name {direction: {map, rp@10, mrr (in percent), queries, targets}, ..., macro_map, macro_rp@10, macro_mrr}.
+
+        Raises:
+          UserError: no direction is left to measure.
         """
         chosen = [
             (name, ranking, most)
@@ -64,6 +68,12 @@ class Evaluator:
             for ranking in rankings
             if ranking.direction not in self._settings.skip
         ]
+        for name in tasks:
+            if not any(each[0] == name for each in chosen):
+                raise UserError(
+                    f"evaluation.skip leaves nothing of {len(tasks[name][0])} rankings to measure for {name}; it holds "
+                    f"{', '.join(self._settings.skip)}. Leave at least one direction in."
+                )
         results: dict[str, Results] = {name: {} for name in tasks}
         # Rankings of the same targets stand together, so each target space is encoded once, kept while it is needed,
         # and let go before the next.

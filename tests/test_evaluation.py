@@ -1,0 +1,91 @@
+"""Held-out rankings equal the definition, written out with the scorer and a full argsort."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from graphs import random_graphs
+from tiny_encoder import random_params, tiny_config
+
+from uwe_jax import parallel
+from uwe_jax.base.config import EncoderSettings, EvaluationSettings, LengthSettings, ScorerSettings
+from uwe_jax.base.ranking_metrics import average_precision
+from uwe_jax.data.split import TEST, VALIDATION, split_graphs
+from uwe_jax.data.tokens import SpecialTokens, TokenTable
+from uwe_jax.models.uwe import UweModel
+from uwe_jax.training.evaluation import Evaluator
+from uwe_jax.training.spaces import SpaceScorer
+
+SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
+LENGTHS = LengthSettings(skill=30, job=6, vacancy=30, alias=30)
+
+
+@pytest.fixture(scope="module")
+def world():
+    rng = np.random.default_rng(0)
+    graphs = random_graphs(rng, kinds=("job",))
+    config = tiny_config()
+    model = UweModel.create(config, EncoderSettings(), ScorerSettings())
+    params = parallel.replicate(model.initial_params(random_params(config)))
+
+    def table(count):
+        lengths = rng.integers(0, 24, count)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return TokenTable(rng.integers(3, 60, offsets[-1]).astype(np.int32), offsets, SPECIAL)
+
+    tables = {"skill": table(len(graphs.skills)), "job": table(len(graphs.graphs["job"].neighbours))}
+    return graphs, model, params, tables
+
+
+def one_by_one(model, params, table, positions, limit):
+    """Token embeddings of each text on its own, without any padding."""
+    out = []
+    for position in positions:
+        length = min(int(table.lengths[position]), limit)
+        token_ids, mask = table.rows(np.array([position]), length)
+        tokens = model.encode(parallel.first(params), jnp.asarray(token_ids), jnp.asarray(mask))
+        out.append(np.asarray(tokens.embeddings[0], np.float64))
+    return out
+
+
+def test_scores_of_grouped_texts_equal_one_by_one(world):
+    _, model, params, tables = world
+    scorer = SpaceScorer(model, texts_per_device=4)
+    asked = np.array([5, 0, 9, 3])
+    queries = scorer.encode(params, tables["job"], asked, LENGTHS.job)
+    everything = np.arange(len(tables["skill"]))
+    targets = scorer.encode(params, tables["skill"], everything, LENGTHS.skill)
+    matrix = np.zeros((len(asked), len(everything)))
+    for positions, scores in scorer.scores(params, queries, targets):
+        matrix[positions] = scores
+    expected = reference.score_matrix(
+        one_by_one(model, params, tables["job"], asked, LENGTHS.job),
+        one_by_one(model, params, tables["skill"], everything, LENGTHS.skill),
+    )
+    np.testing.assert_allclose(matrix, expected, atol=1e-5)
+
+
+def test_map_equals_the_definition(world):
+    graphs, model, params, tables = world
+    splits = split_graphs(graphs, 0.3, 0.2)
+    evaluator = Evaluator(model, tables, LENGTHS, EvaluationSettings(texts_per_device=4))
+    tasks = {"validation": (splits.tasks(VALIDATION), 0), "test": (splits.tasks(TEST), 2)}
+    results = evaluator.evaluate(params, tasks, label="now")
+    assert results["test"]["job_to_skill"]["queries"] == 2
+    for ranking in splits.tasks(VALIDATION):
+        query, target = (tables[kind] for kind in (ranking.query_kind, ranking.target_kind))
+        limits = {"skill": LENGTHS.skill, "job": LENGTHS.job}
+        scores = reference.score_matrix(
+            one_by_one(model, params, query, ranking.query_ids, limits[ranking.query_kind]),
+            one_by_one(model, params, target, np.arange(len(target)), limits[ranking.target_kind]),
+        )
+        precisions = []
+        for k, row in enumerate(scores):
+            order = np.argsort(-row, kind="stable")
+            ranks = np.flatnonzero(np.isin(order, ranking.relevant[[k]].indices)) + 1
+            precisions.append(average_precision(ranks))
+        measured = results["validation"][ranking.direction]
+        assert measured["map"] == pytest.approx(100 * np.mean(precisions), abs=0.01)
+        assert measured["targets"] == len(target)
+    macro = np.mean([results["validation"][d]["map"] for d in ("skill_to_job", "job_to_skill")])
+    assert results["validation"]["macro_map"] == pytest.approx(macro)
