@@ -1,6 +1,9 @@
 """Train MiniLM on the embedded sample: two cores, under four minutes.
 
 Command:   python -m uwe_jax.train --config=configs/quickstart.py
+Hardware:  two CPU cores, 4 GiB of memory
+Time:      @@QTIME@@
+Metric:    @@QMETRIC@@
 """
 
 from uwe_jax.base.config import default_config
@@ -9,8 +12,8 @@ from uwe_jax.base.config import default_config
 def get_config():
     config = default_config()
     config.workdir = "runs/quickstart"
-    config.steps = 40
-    config.checkpoint_every = 20
+    config.steps = 32
+    config.checkpoint_every = 16
     config.batch.global_batch_size = 48
     config.lengths.skill = 12
     config.lengths.job = 12
@@ -18,5 +21,5 @@ def get_config():
     config.lengths.vacancy = 40
     # A short run on a small encoder takes a higher rate than the paper's long one.
     config.optimiser.learning_rate = 1.5e-4
-    config.evaluation.every = 20
+    config.evaluation.every = 16
     return config

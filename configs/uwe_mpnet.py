@@ -3,6 +3,9 @@
 Command:   python -m uwe_jax.train --config=configs/uwe_mpnet.py --config.source.source=edges \\
                --config.source.path=FOLDER
            where FOLDER holds skill_job, skill_vacancy and skill_alias edge files (or source=esco for ESCO alone).
+Hardware:  one accelerator of 40 GB or more, or a TPU VM; lower batch.global_batch_size or set encoder.remat on less
+Time:      not measured yet
+Metric:    not measured yet; the paper reports a macro MAP of 40.2 over WorkBench against 32.3 for the frozen encoder
 """
 
 from uwe_jax.base.config import default_config

@@ -58,7 +58,7 @@ def test_an_unknown_key_is_named():
     config = default_config()
     with config.unlocked():
         config.batch.sice = 3
-    with pytest.raises(UserError, match=r"Unknown setting batch\.sice"):
+    with pytest.raises(UserError, match=r"Unknown setting batch\.sice\."):
         Config.from_config_dict(config)
 
 

@@ -1,5 +1,6 @@
 """Held-out rankings equal the definition, written out with the scorer and a full argsort."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def world():
     params = parallel.replicate(model.initial_params(random_params(config)))
 
     def table(count):
-        lengths = rng.integers(0, 24, count)
+        lengths = rng.choice([0, 3, 9, 23], count)
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         return TokenTable(rng.integers(3, 60, offsets[-1]).astype(np.int32), offsets, SPECIAL)
 
@@ -39,11 +40,12 @@ def world():
 
 def one_by_one(model, params, table, positions, limit):
     """Token embeddings of each text on its own, without any padding."""
+    encode = jax.jit(model.encode)
     out = []
     for position in positions:
         length = min(int(table.lengths[position]), limit)
         token_ids, mask = table.rows(np.array([position]), length)
-        tokens = model.encode(parallel.first(params), jnp.asarray(token_ids), jnp.asarray(mask))
+        tokens = encode(parallel.first(params), jnp.asarray(token_ids), jnp.asarray(mask))
         out.append(np.asarray(tokens.embeddings[0], np.float64))
     return out
 

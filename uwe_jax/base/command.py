@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from uwe_jax.base.config import Config
+from uwe_jax.base.config import Config, check_setting_name
 from uwe_jax.base.errors import UserError
 
 EXIT_USER_ERROR = 2
@@ -51,12 +52,16 @@ def run_with_config(command: str, main: Callable[[Config], None]) -> None:
     values = flags.FlagValues()
     flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file of configs/.")
     try:
+        for argument in sys.argv[1:]:
+            if named := re.match(r"--config\.([^=]+)", argument):
+                check_setting_name(named[1])
         try:
             rest = values(sys.argv)
             config_dict = flag.value
-        except FileNotFoundError as error:
+        except OSError as error:  # of ml_collections, for a config file that is not there
             known = ", ".join(path for path, _ in shipped_configs())
-            raise UserError(f"--config: there is no file {error.filename}. Shipped: {known}.") from error
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise UserError(f"--config cannot be read: {reason}. Shipped: {known}.") from error
         except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(f"Command line: {' '.join(map(str, error.args))}") from error
         if len(rest) > 1:

@@ -8,6 +8,7 @@ the command line's overrides, into the frozen form that the program reads.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -246,13 +247,27 @@ def default_config() -> ml_collections.ConfigDict:
     return config
 
 
+def unknown_setting(prefix: str, name: str, known: list[str]) -> UserError:
+    """The answer to a key that is not there, with the nearest one that is."""
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {prefix}{near[0]}? " if near else ""
+    return UserError(f"Unknown setting {prefix}{name}. {hint}Known here: {', '.join(sorted(known))}.")
+
+
+def check_setting_name(path: str) -> None:
+    """Raises UserError unless `path`, such as batch.global_batch_size, names a setting."""
+    values: Any = dataclasses.asdict(Config())
+    prefix = ""
+    for name in path.split("."):
+        if not isinstance(values, dict) or name not in values:
+            raise unknown_setting(prefix, name, list(values) if isinstance(values, dict) else [])
+        values, prefix = values[name], f"{prefix}{name}."
+
+
 def _from_mapping(cls: type[D], values: dict[str, Any], *, prefix: str) -> D:
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise UserError(
-            f"Unknown setting {prefix}{unknown[0]}; {prefix or 'the config '}has {', '.join(sorted(fields))}."
-        )
+    for name in sorted(set(values) - set(fields)):
+        raise unknown_setting(prefix, name, list(fields))
     return cls(**{name: _read(fields[name], value, f"{prefix}{name}") for name, value in values.items()})
 
 

@@ -22,7 +22,6 @@ class MetricWriter:
         self.path = workdir / "metrics.jsonl"
         kept = [row for row in read_metrics(self.path) if resume_step and row["step"] <= resume_step]
         write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
-        self._file = self.path.open("a")
         self._board = None
         try:
             from tensorboardX import SummaryWriter
@@ -33,15 +32,14 @@ class MetricWriter:
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Writes one line; nested values are flattened to names with slashes for TensorBoard."""
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        with self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
         if self._board:
             for name, value in _flat(values):
                 self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        """Closes the files."""
-        self._file.close()
+        """Lets TensorBoard's writer finish."""
         if self._board:
             self._board.close()
 

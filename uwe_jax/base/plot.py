@@ -40,7 +40,7 @@ def plot_training(rows: list[dict[str, Any]], path: Path) -> None:
     if validations:
         macro = [results["macro_map"] for _, results in validations]
         right.plot([step for step, _ in validations], macro, color="black", marker="o", label="macro")
-        right.legend(frameon=False, fontsize="small")
+        right.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     right.set(xlabel="step", ylabel="MAP, percent", title="Held-out nodes (validation)")
     for axes in (left, right):
         axes.grid(alpha=0.3)

@@ -95,7 +95,11 @@ class SpaceScorer:
     def scores(self, params: Params, queries: TextSpace, targets: TextSpace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields (query positions [k], scores s(q, y) float32 [k, n]) until every query had its turn."""
         for group in queries.groups:
-            tokens = jax.tree.map(lambda part: np.asarray(part).reshape(-1, *part.shape[2:]), group.tokens)
+            # Padding texts are left out up to the next power of two, so that few shapes are compiled.
+            rows = 1 << (len(group.positions) - 1).bit_length()
+            tokens = jax.tree.map(
+                lambda part, rows=rows: np.asarray(part).reshape(-1, *part.shape[2:])[:rows], group.tokens
+            )
             matrix = np.empty((len(group.positions), targets.size), np.float32)
             for other in targets.groups:
                 block = np.asarray(self._score(params, other.tokens, tokens))  # [devices, q, b]
