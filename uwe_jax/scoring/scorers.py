@@ -1,4 +1,4 @@
-"""Scores of query and target texts from their token embeddings (DESIGN: soft late interaction and its relatives).
+"""Scores of query and target texts from their token embeddings: soft late interaction and its relatives.
 
 Every scorer takes raw token embeddings with boolean masks and returns the two directional score matrices of a block
 of queries and targets, s(q, y) and s(y, q), from one matrix product. A direction that the caller drops is not

@@ -96,7 +96,7 @@ class Checkpoints:
         need = sum(leaf.nbytes for leaf in jax.tree.leaves(host))
         free = shutil.disk_usage(next(p for p in (self.folder, *self.folder.parents) if p.exists())).free
         if free < need * 1.1:
-            raise self._full(f"{free / 2**20:.0f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.0f} MiB")
+            raise self._full(f"{free / 2**20:.1f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.1f} MiB")
         metrics = None if validation_map is None else {_METRIC: validation_map}
         try:
             self._manager.save(
