@@ -233,8 +233,9 @@ def test_a_nan_stops_the_run_and_names_the_step(flags, tmp_path, monkeypatch, ca
     assert re.search(r"Step \d+ has loss (nan|inf).*lower --config.optimiser.learning_rate", err, re.S), err
 
 
-def test_without_a_config_the_shipped_ones_are_listed(monkeypatch, capsys):
-    assert run([], monkeypatch) == 0
+@pytest.mark.parametrize("asked", [[], ["--help"]])
+def test_without_a_config_the_shipped_ones_are_listed(asked, monkeypatch, capsys):
+    assert run(asked, monkeypatch) == 0
     out = capsys.readouterr().out
     assert all(path.name in out for path in CONFIGS)
     assert "two cores, under four minutes" in out

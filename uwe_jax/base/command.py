@@ -51,6 +51,9 @@ def run_with_config(command: str, main: Callable[[Config], None]) -> None:
     """
     values = flags.FlagValues()
     flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file of configs/.")
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(usage(command))
+        sys.exit(0)
     try:
         for argument in sys.argv[1:]:
             if named := re.match(r"--config\.([^=]+)", argument):

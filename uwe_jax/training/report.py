@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 
 from rich.console import Console
 from rich.table import Table
@@ -78,5 +79,5 @@ def next_command(config: Config) -> str:
         )
     return (
         "python -m uwe_jax.train --config=configs/uwe_mpnet.py --config.workdir=runs/mpnet "
-        f"--config.source.source={config.source.source} --config.source.path={config.source.path}"
+        f"--config.source.source={config.source.source} --config.source.path={shlex.quote(config.source.path)}"
     )
