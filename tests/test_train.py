@@ -202,9 +202,11 @@ def test_bad_input_is_answered_with_a_sentence(flags, flags_added, message, monk
 
 
 def test_a_workdir_of_another_config_is_left_alone(flags, tmp_path, monkeypatch, capsys):
+    # A run that never began owns nothing: its settings may be mended in the same folder.
     assert run([*flags, "--config.batch.global_batch_size=4096"], monkeypatch) == 2
+    assert run([*flags, "--config.steps=1"], monkeypatch) == 0
     before = (tmp_path / "run" / "config.json").read_bytes()
-    assert run([*flags, "--config.seed=5"], monkeypatch) == 2
+    assert run([*flags, "--config.steps=1", "--config.seed=5"], monkeypatch) == 2
     assert "seed: 0 there, 5 now" in capsys.readouterr().err
     assert (tmp_path / "run" / "config.json").read_bytes() == before
 

@@ -36,11 +36,11 @@ from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.training import report as reports
+from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.evaluation import Evaluator
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
-from uwe_jax.training.workdir import check_fingerprints, claim
 
 
 def check_devices(config: Config) -> None:
@@ -78,7 +78,7 @@ def train(config: Config) -> dict[str, Any]:
     """
     # ---- Workdir and devices ------------------------------------------------------------------------------------
     check_devices(config)
-    workdir = claim(config)
+    workdir = workdirs.check(config)
     devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
 
     # ---- Graphs -------------------------------------------------------------------------------------------------
@@ -103,11 +103,12 @@ def train(config: Config) -> dict[str, Any]:
     evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
+    workdirs.claim(workdir, config)
     checkpoints = Checkpoints(workdir / "checkpoints")
     restored = checkpoints.restore(state)
     before: dict[str, Any] = {}
     if restored:
-        check_fingerprints(fingerprints, restored.meta["fingerprints"], workdir)
+        workdirs.check_fingerprints(fingerprints, restored.meta["fingerprints"], workdir)
         checkpoints.discard_after(restored.step)
         state, before = restored.state, restored.meta["before"]
         say(f"Resuming {workdir} after step {restored.step} of {config.steps}.")

@@ -36,8 +36,8 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
     return found
 
 
-def claim(config: Config) -> Path:
-    """Makes the workdir and writes its config.json, or checks that it is of this very config.
+def check(config: Config) -> Path:
+    """Makes the workdir, unless it holds checkpoints of another config.
 
     Raises:
       UserError: the folder cannot be written, or belongs to another config.
@@ -45,23 +45,38 @@ def claim(config: Config) -> Path:
     workdir = Path(config.workdir)
     path = workdir / "config.json"
     try:
-        if path.exists():
+        workdir.mkdir(parents=True, exist_ok=True)
+        # Without a checkpoint there is nothing to resume and nothing to lose.
+        if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):
             changed = differences(config.to_dict(), json.loads(path.read_text()))
             if changed:
                 raise UserError(
                     f"{workdir} belongs to another config ({len(changed)} settings differ: {'; '.join(changed[:5])}). "
                     "Name another folder with --config.workdir=..., or repeat the settings it was started with."
                 )
-        write_json(path, config.to_dict())
     except json.JSONDecodeError as error:
         raise UserError(
             f"{path} is not valid JSON ({error}); it is written by the run itself. Remove the folder or name another."
         ) from error
     except OSError as error:
-        raise UserError(
-            f"Cannot write to the workdir {workdir}: {error.strerror}. Name another with --config.workdir=..."
-        ) from error
+        raise _not_writable(workdir, error) from error
     return workdir
+
+
+def claim(workdir: Path, config: Config) -> None:
+    """Writes the workdir's config.json: from here on it belongs to this config.
+
+    Raises:
+      UserError: the folder cannot be written.
+    """
+    try:
+        write_json(workdir / "config.json", config.to_dict())
+    except OSError as error:
+        raise _not_writable(workdir, error) from error
+
+
+def _not_writable(workdir: Path, error: OSError) -> UserError:
+    return UserError(f"Cannot write to the workdir {workdir}: {error.strerror}. Name another with --config.workdir=...")
 
 
 def check_fingerprints(ours: dict[str, str], theirs: dict[str, str], workdir: Path) -> None:
