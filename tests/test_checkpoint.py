@@ -66,8 +66,13 @@ def test_a_damaged_checkpoint_is_said_and_passed_over(tmp_path, capsys, damage):
     assert restored.step == 1
     np.testing.assert_equal(restored.state, state(1))
     assert "checkpoint of step 2" in capsys.readouterr().err
-    checkpoints.discard_after(1)
+    checkpoints.set_aside_after(1)
     assert checkpoints.steps() == [1]
+    (aside,) = (tmp_path / "damaged_checkpoints").iterdir()
+    assert (aside / "state").is_dir()
+    checkpoints.save(2, state(2), META, None)  # the step is taken again
+    checkpoints.wait()
+    np.testing.assert_equal(checkpoints.restore(state(0)).state, state(2))
 
 
 def test_a_changed_value_that_reads_well_is_noticed(tmp_path, monkeypatch, capsys):

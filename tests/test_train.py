@@ -65,7 +65,7 @@ def run(flags, monkeypatch):
 
     monkeypatch.setattr(sys, "argv", ["train", *map(str, flags)])
     try:
-        run_with_config("train", train.main)
+        run_with_config("train", train.train)
     except SystemExit as stop:
         return stop.code
     return 0

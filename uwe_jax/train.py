@@ -109,7 +109,7 @@ def train(config: Config) -> dict[str, Any]:
     before: dict[str, Any] = {}
     if restored:
         workdirs.check_fingerprints(fingerprints, restored.meta["fingerprints"], workdir)
-        checkpoints.discard_after(restored.step)
+        checkpoints.set_aside_after(restored.step)
         state, before = restored.state, restored.meta["before"]
         say(f"Resuming {workdir} after step {restored.step} of {config.steps}.")
     else:
@@ -194,10 +194,5 @@ def train(config: Config) -> dict[str, Any]:
     return summary
 
 
-def main(config: Config) -> None:
-    """Runs the command."""
-    train(config)
-
-
 if __name__ == "__main__":
-    run_with_config("train", main)
+    run_with_config("train", train)

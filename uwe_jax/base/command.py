@@ -43,7 +43,7 @@ def usage(command: str) -> str:
     return "\n".join(lines)
 
 
-def run_with_config(command: str, main: Callable[[Config], None]) -> None:
+def run_with_config(command: str, main: Callable[[Config], object]) -> None:
     """Reads `--config` and its overrides from the command line, calls `main`, and exits.
 
     Exits with 0 when done, 2 after a `UserError`, a wrong flag or a full disk (its sentence on standard error), 130

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -185,10 +186,14 @@ class Checkpoints:
             raise UserError(f"The checkpoint of step {step} is damaged: its bytes differ from those that were saved.")
         return Restored(step, state, meta)
 
-    def discard_after(self, step: int) -> None:
-        """Deletes checkpoints newer than `step`: those that could not be read, before training writes them anew."""
+    def set_aside_after(self, step: int) -> None:
+        """Moves checkpoints newer than `step`, which could not be read, out of the way of those to come."""
         for newer in [s for s in self.steps() if s > step]:
-            self._manager.delete(newer)
+            aside = self.folder.with_name("damaged_checkpoints") / f"{newer}-{time.time_ns()}"
+            aside.parent.mkdir(exist_ok=True)
+            (self.folder / str(newer)).rename(aside)
+            say(f"Moved the checkpoint of step {newer} to {aside}.")
+        self._manager.reload()
 
     def close(self) -> None:
         """Waits for the save in progress and lets go of threads."""
