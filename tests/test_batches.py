@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from graphs import random_graphs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from uwe_jax.base.config import BatchSettings, LengthSettings
-from uwe_jax.data.batches import BatchBuilder, truncation
+from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
@@ -18,14 +20,75 @@ SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
 LENGTHS = LengthSettings(skill=6, job=6, vacancy=9, alias=4)
 
 
-def table(count, base, rng):
+def table(count, base, rng, shortest=1):
     """Text k is base + k, repeated one to five times."""
-    lengths = rng.integers(1, 6, count)
+    lengths = rng.integers(shortest, 6, count)
     return TokenTable(
         np.repeat(base + np.arange(count), lengths).astype(np.int32),
         np.concatenate([[0], np.cumsum(lengths)]),
         SPECIAL,
     )
+
+
+def plain_row(own, other, other_first, length, special):
+    """Token ids and mask of one row, by lists: a text (None: padding) and what is joined on (None: nothing)."""
+    if own is None:
+        return [special.pad] * length, [False] * length
+    room = length - special.count
+    own = list(own)[:room]
+    other = [] if other is None else list(other)[: room - len(own)]
+    row = [*special.before, *(other + own if other_first else own + other), *special.after]
+    return row + [special.pad] * (length - len(row)), [k < len(row) for k in range(length)]
+
+
+def plain_batch(graphs, tables, lengths, ids, rows):
+    """What a batch holds, pair by pair and row by row."""
+
+    def node_rows(kind, drawn):
+        joined = ids.distractors if kind == "vacancy" else np.full(len(drawn), -1)
+        text = [[None if k < 0 else tables[kind].text(k) for k in some.tolist()] for some in (drawn, joined)]
+        made = [
+            plain_row(text[0][k], text[1][k], ids.distractor_first[k], getattr(lengths, kind), tables[kind].special)
+            for k in rows
+        ]
+        return {"token_ids": np.array([row[0] for row in made]), "mask": np.array([row[1] for row in made])}
+
+    edges = {kind: graph.edges.toarray() for kind, graph in graphs.graphs.items()}
+    return {
+        "nodes": {kind: node_rows(kind, drawn) for kind, drawn in {"skill": ids.skills, **ids.neighbours}.items()},
+        "valid": {kind: drawn[rows] >= 0 for kind, drawn in ids.neighbours.items()},
+        "positives": {
+            kind: np.array([[n >= 0 and bool(edges[kind][s, n]) for n in drawn] for s in ids.skills[rows]])
+            for kind, drawn in ids.neighbours.items()
+        },
+    }
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_batch_equals_a_plain_loop_over_its_rows(data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 99), label="graphs"))
+    kinds = data.draw(st.sampled_from([("job", "vacancy", "alias"), ("vacancy",), ("alias", "job")]), label="kinds")
+    graphs = random_graphs(rng, skills=20, kinds=kinds, nodes=data.draw(st.sampled_from([3, 12, 60]), label="nodes"))
+    sizes = {"skill": graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
+    tables = {kind: table(len(texts), 1000 * k, rng, shortest=0) for k, (kind, texts) in enumerate(sizes.items(), 1)}
+    lengths = LengthSettings(
+        **{k: data.draw(st.integers(3, 14), label=k) for k in ("skill", "job", "vacancy", "alias")}
+    )
+    batch = BatchSettings(
+        global_batch_size=12,
+        degree_temperature=data.draw(st.sampled_from([0.0, 0.5]), label="temperature"),
+        distractor_probability=data.draw(st.sampled_from([0.0, 0.8, 1.0]), label="distractors"),
+    )
+    sampler = BatchSampler(graphs, batch, data.draw(st.integers(0, 99), label="seed"))
+    step, processes = data.draw(st.integers(0, 1000), label="step"), data.draw(st.sampled_from([1, 2, 3]))
+    for process in range(processes):
+        rows = np.arange(12).reshape(processes, -1)[process]
+        made = BatchBuilder(graphs, tables, lengths, sampler, (process, processes))(step)
+        np.testing.assert_equal(made, plain_batch(graphs, tables, lengths, sampler(step), rows))
+        for nodes in made["nodes"].values():
+            assert (nodes["token_ids"].dtype, nodes["mask"].dtype) == (np.int32, bool)
+        assert {positives.dtype for positives in made["positives"].values()} == {np.dtype(bool)}
 
 
 @pytest.fixture
@@ -139,3 +202,16 @@ def test_making_batches_starts_no_jax_backend(tmp_path):
     root = Path(__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
     assert done.stdout.strip() == "False []", done.stderr
+
+
+def test_lengths_are_fitted_to_the_longest_text():
+    def of(*texts):
+        offsets = np.concatenate([[0], np.cumsum(texts)])
+        return TokenTable(np.zeros(offsets[-1], np.int32), offsets, SPECIAL)
+
+    tables = {"skill": of(3, 7), "job": of(6, 2), "vacancy": of(9, 20, 5), "alias": of(100)}
+    settings = LengthSettings(skill=64, job=64, vacancy=64, alias=30)
+    # 7 + 2 special tokens take 16, 6 + 2 take 8; two sentences 20 + 9 + 2 take 32, one alone 24.
+    assert fitted_lengths(tables, settings, distractors=True) == LengthSettings(16, 8, 32, 30)
+    assert fitted_lengths(tables, settings, distractors=False) == LengthSettings(16, 8, 24, 30)
+    assert fitted_lengths({}, settings, distractors=True) == settings

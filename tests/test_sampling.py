@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 from graphs import random_graphs
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from uwe_jax.base.config import BatchSettings
 from uwe_jax.base.errors import UserError
+from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
 
 
@@ -23,6 +27,64 @@ def test_a_batch_is_a_function_of_seed_and_step(graphs):
     np.testing.assert_equal(vars(late), vars(again))
     other = BatchSampler(graphs, settings, seed=4)(17)
     assert not np.array_equal(late.skills, other.skills)
+
+
+def plain_ids(graphs, settings, seed, step):
+    """What `BatchSampler` draws, by lists: a run is resumed with the draws it was begun with."""
+    m, rng = settings.global_batch_size, lambda stream, index: np.random.default_rng((seed, stream, index))
+    degree = sum(np.diff(graph.edges.indptr) for graph in graphs.graphs.values())
+    usable = [skill for skill, edges in enumerate(degree) if edges]
+    if settings.degree_temperature:
+        keys = settings.degree_temperature * np.log(degree[usable]) + rng(1, step).gumbel(size=len(usable))
+        skills = [usable[k] for k in np.argpartition(-keys, m - 1)[:m]]
+    else:
+        epoch, batch = divmod(step, len(usable) // m)
+        skills = [usable[k] for k in rng(0, epoch).permutation(len(usable))[batch * m :][:m]]
+    draws, neighbours = rng(2, step), {}
+    for kind, graph in graphs.graphs.items():
+        drawn = []
+        for skill, share in zip(skills, draws.random(m), strict=True):
+            options = graph.neighbours_of(skill)
+            one = options[int(share * len(options))] if len(options) else -1
+            drawn.append(-1 if one in drawn else one)
+        neighbours[kind] = drawn
+    distractors, first = [-1] * m, [False] * m
+    if "vacancy" in graphs.graphs:
+        vacancy, draws = graphs.graphs["vacancy"], rng(3, step)
+        wanted, first = draws.random(m) < settings.distractor_probability, draws.random(m) < 0.5
+        matching = {sentence for skill in skills for sentence in vacancy.neighbours_of(skill)}
+        left = [k for k in range(len(vacancy.neighbours)) if len(vacancy.skills_of(k)) and k not in matching]
+        if left:
+            picks = draws.integers(len(left), size=m)
+            distractors = [
+                left[pick] if join and own >= 0 else -1
+                for pick, join, own in zip(picks, wanted, neighbours["vacancy"], strict=True)
+            ]
+    return {"skills": skills, "neighbours": neighbours, "distractors": distractors, "distractor_first": first}
+
+
+@given(st.data())
+@examples(max_examples=60)
+def test_the_ids_equal_a_plain_loop(data):
+    kinds = data.draw(st.sampled_from([("job", "vacancy", "alias"), ("vacancy",), ("alias", "job")]), label="kinds")
+    nodes = data.draw(st.sampled_from([3, 30, 200]), label="nodes")
+    rng = np.random.default_rng(data.draw(st.integers(0, 99), label="graphs"))
+    graphs = random_graphs(rng, kinds=kinds, nodes=nodes)
+    if data.draw(st.booleans(), label="held out"):  # sentences and skills that lost their edges keep their place
+        kept = [
+            rng.random(len(nodes)) < 0.8 for nodes in (graphs.skills, *(g.neighbours for g in graphs.graphs.values()))
+        ]
+        parts = zip(graphs.graphs.items(), kept[1:], strict=True)
+        graphs = GraphSet(graphs.skills, {kind: graph.subgraph(kept[0], right) for (kind, graph), right in parts})
+    settings = BatchSettings(
+        global_batch_size=data.draw(st.sampled_from([2, 8, 20]), label="skills"),
+        degree_temperature=data.draw(st.sampled_from([0.0, 0.7]), label="temperature"),
+        distractor_probability=data.draw(st.sampled_from([0.0, 0.8, 1.0]), label="distractors"),
+    )
+    seed = data.draw(st.integers(0, 2**31), label="seed")
+    sampler = BatchSampler(graphs, settings, seed)
+    for step in data.draw(st.lists(st.integers(0, 500), min_size=1, max_size=3), label="steps"):
+        np.testing.assert_equal(vars(sampler(step)), plain_ids(graphs, settings, seed, step))
 
 
 def test_an_epoch_visits_every_skill_once(graphs):

@@ -11,7 +11,7 @@ from uwe_jax.base.config import LengthSettings
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
-from uwe_jax.data.tokens import TokenTable, fill_rows
+from uwe_jax.data.tokens import TokenTable
 
 Batch = dict[str, Any]
 
@@ -47,18 +47,6 @@ class BatchBuilder:
         self._sampler = sampler
         self._process = process
 
-    def _joined(self, sentence: int, distractor: int, first: bool) -> np.ndarray | None:
-        """A sentence with its distractor. What does not fit is cut from the distractor, never from the sentence."""
-        if sentence < 0:
-            return None
-        table = self._tables["vacancy"]
-        own = table.text(sentence)
-        room = max(0, self._lengths["vacancy"] - table.special.count - len(own))
-        if distractor < 0 or room == 0:
-            return own
-        other = table.text(distractor)[:room]
-        return np.concatenate((other, own) if first else (own, other))
-
     def __call__(self, step: int) -> Batch:
         ids = self._sampler(step)
         index, count = self._process
@@ -66,12 +54,11 @@ class BatchBuilder:
         mine = slice(index * rows, (index + 1) * rows)
 
         def node_rows(kind: str, indices: np.ndarray) -> dict[str, np.ndarray]:
+            table, length = self._tables[kind], self._lengths[kind]
             if kind == "vacancy":
-                drawn = (indices, ids.distractors[mine], ids.distractor_first[mine])
-                joined = [self._joined(*each) for each in zip(*(a.tolist() for a in drawn), strict=True)]
-                rows = fill_rows(joined, self._lengths[kind], self._tables[kind].special)
+                rows = table.joined_rows(indices, ids.distractors[mine], ids.distractor_first[mine], length)
             else:
-                rows = self._tables[kind].rows(indices, self._lengths[kind])
+                rows = table.rows(indices, length)
             return dict(zip(("token_ids", "mask"), rows, strict=True))
 
         nodes = {SKILL: node_rows(SKILL, ids.skills[mine])}
@@ -81,6 +68,24 @@ class BatchBuilder:
             valid[kind] = drawn[mine] >= 0
             positives[kind] = self._graphs.graphs[kind].positives(ids.skills[mine], drawn)
         return {"nodes": nodes, "valid": valid, "positives": positives}
+
+
+def fitted_lengths(tables: dict[str, TokenTable], lengths: LengthSettings, *, distractors: bool) -> LengthSettings:
+    """Lengths without room that no text fills: a kind's longest text, in steps of 8, where the setting is longer.
+
+    Padding that every row has costs as much as tokens and changes nothing.
+
+    Args:
+      tables: of every node kind there is; the others keep their length.
+      lengths: the settings.
+      distractors: vacancy sentences are joined in twos.
+    """
+    fitted = dataclasses.asdict(lengths)
+    for kind, table in tables.items():
+        texts = 2 if kind == "vacancy" and distractors else 1
+        longest = int(np.sort(table.lengths - table.special.count)[-texts:].sum()) + table.special.count
+        fitted[kind] = min(fitted[kind], -(-longest // 8) * 8)
+    return LengthSettings(**fitted)
 
 
 def truncation(tables: dict[str, TokenTable], lengths: LengthSettings) -> dict[str, tuple[int, int, int]]:

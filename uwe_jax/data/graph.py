@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import SKILL
+from uwe_jax.data.ragged import run_entries
 from uwe_jax.data.text import normalise
 
 
@@ -92,20 +93,22 @@ class BipartiteGraph:
         """
         skill_ids = _checked(skill_ids, len(self.skills), "skill")
         neighbour_ids = _checked(neighbour_ids, len(self.neighbours), "neighbour")
-        asked, column_of = np.unique(neighbour_ids, return_inverse=True)
-        place = np.full(len(self.neighbours) + 1, -1)  # the last entry, which no edge names, takes the -1
-        place[asked] = np.arange(len(asked))
+        column_of = np.full(len(self.neighbours) + 1, -1, np.int32)  # the last entry, which no edge names, takes the -1
+        column_of[neighbour_ids] = np.arange(len(neighbour_ids))
 
-        # The stored entries of all asked rows, one after another.
         starts = self.edges.indptr[skill_ids]
         degrees = np.where(skill_ids < 0, 0, self.edges.indptr[skill_ids + 1] - starts)
         rows = np.repeat(np.arange(len(skill_ids)), degrees)
-        entries = np.arange(len(rows)) + np.repeat(starts - (np.cumsum(degrees) - degrees), degrees)
-        columns = place[self.edges.indices[entries]]
+        columns = column_of[self.edges.indices[run_entries(starts, degrees)]]
+        asked = columns >= 0
 
-        found = np.zeros((len(skill_ids), len(asked)), bool)
-        found[rows[columns >= 0], columns[columns >= 0]] = True
-        return found[:, column_of]
+        found = np.zeros((len(skill_ids), len(neighbour_ids)), bool)
+        found[rows[asked], columns[asked]] = True
+        # Of a neighbour's several columns one was filled. Copying only these saves a pass over the whole matrix.
+        filled = column_of[neighbour_ids]
+        repeated = np.flatnonzero((filled != np.arange(len(filled))) & (neighbour_ids >= 0))
+        found[:, repeated] = found[:, filled[repeated]]
+        return found
 
     def subgraph(self, keep_skills: Bool[np.ndarray, " m"], keep_neighbours: Bool[np.ndarray, " n"]) -> BipartiteGraph:
         """The graph with the same nodes, numbered alike, and only the edges both ends of which are kept.

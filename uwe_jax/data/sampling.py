@@ -6,6 +6,7 @@ Every process derives the ids of the whole global batch, so no process has to te
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from uwe_jax.base.config import BatchSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.ragged import run_entries
 
 # Streams of random numbers that must not depend on each other's length.
 _PERMUTATION, _WEIGHTED, _NEIGHBOURS, _DISTRACTORS = range(4)
@@ -51,19 +53,25 @@ class BatchSampler:
                 f"batch.global_batch_size is {settings.global_batch_size}, but only {len(self.skills)} skills have a "
                 f"training edge. Set --config.batch.global_batch_size to at most {len(self.skills)} or add edges."
             )
+        # Batches are made ahead, so that two epochs may be under way at once.
+        self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
         self._log_weights = settings.degree_temperature * np.log(degree[self.skills])
         if "vacancy" in self._graphs:
-            self._sentences = np.flatnonzero(np.diff(self._graphs["vacancy"].transpose.indptr))
+            mentions = np.diff(self._graphs["vacancy"].transpose.indptr) > 0
+            self._sentences = np.flatnonzero(mentions)
+            self._sentence_rank = np.cumsum(mentions) - 1  # place of a sentence's id in self._sentences
 
     def _rng(self, stream: int, index: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, stream, index))
+
+    def _draw_epoch(self, epoch: int) -> np.ndarray:
+        return self._rng(_PERMUTATION, epoch).permutation(self.skills)
 
     def _draw_skills(self, step: int) -> np.ndarray:
         m = self._settings.global_batch_size
         if self._settings.degree_temperature == 0.0:
             batches = len(self.skills) // m
-            order = self._rng(_PERMUTATION, step // batches).permutation(len(self.skills))
-            return self.skills[order[(step % batches) * m :][:m]]
+            return self._epoch(step // batches)[(step % batches) * m :][:m]
         # The m largest of log-weight + Gumbel noise are a weighted sample without replacement.
         keys = self._log_weights + self._rng(_WEIGHTED, step).gumbel(size=len(self.skills))
         return self.skills[np.argpartition(-keys, m - 1)[:m]]
@@ -87,13 +95,15 @@ class BatchSampler:
         first = rng.random(len(skills)) < 0.5
         # A distractor that matched any skill of the batch would turn one of its negatives into a hidden positive.
         graph = self._graphs["vacancy"]
-        matching = np.zeros(len(graph.neighbours), bool)
-        matching[graph.edges[skills].indices] = True
-        candidates = self._sentences[~matching[self._sentences]]
-        if len(candidates) == 0:
+        starts, degrees = graph.edges.indptr[skills], self._degrees["vacancy"][skills]
+        matching = self._sentence_rank[np.unique(graph.edges.indices[run_entries(starts, degrees)])]
+        candidates = len(self._sentences) - len(matching)
+        if candidates == 0:
             return np.full(len(skills), -1, np.int64), first
-        drawn = candidates[rng.integers(len(candidates), size=len(skills))]
-        return np.where(wanted & (sentences >= 0), drawn, -1), first
+        # Candidate k stands behind all matching sentences that have at most k candidates before them.
+        drawn = rng.integers(candidates, size=len(skills))
+        drawn += np.searchsorted(matching - np.arange(len(matching)), drawn, side="right")
+        return np.where(wanted & (sentences >= 0), self._sentences[drawn], -1), first
 
     def __call__(self, step: int) -> BatchIds:
         """The ids of batch `step`, counted from 0."""

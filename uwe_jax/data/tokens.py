@@ -14,6 +14,7 @@ import numpy as np
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically
 from uwe_jax.base.progress import progress
+from uwe_jax.data.ragged import run_entries
 
 _TEXTS_AT_ONCE = 2048
 
@@ -57,23 +58,52 @@ class TokenTable:
 
         Longer texts lose their end; an index of -1 gives a row of padding, all masked.
         """
-        return fill_rows([self.text(i) if i >= 0 else None for i in indices.tolist()], length, self.special)
+        starts, counts = self._spans(indices)
+        counts = np.minimum(counts, length - self.special.count)
+        return self._padded(starts[:, None], counts[:, None], indices >= 0, length)
 
+    def joined_rows(
+        self, indices: np.ndarray, others: np.ndarray, other_first: np.ndarray, length: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows as of `rows`, each of a text and another one joined on, under one set of special tokens.
 
-def fill_rows(texts: Sequence[np.ndarray | None], length: int, special: SpecialTokens) -> tuple[np.ndarray, np.ndarray]:
-    """Puts special tokens around texts of token ids and pads them to `length`; None is a row of padding."""
-    token_ids = np.full((len(texts), length), special.pad, np.int32)
-    mask = np.zeros((len(texts), length), bool)
-    before, after = len(special.before), len(special.after)
-    for row, text in enumerate(texts):
-        if text is None:
-            continue
-        end = before + min(len(text), length - special.count)
-        token_ids[row, :before] = special.before
-        token_ids[row, before:end] = text[: end - before]
-        token_ids[row, end : end + after] = special.after
-        mask[row, : end + after] = True
-    return token_ids, mask
+        What does not fit is cut from the other text, never from the text itself unless that alone is too long.
+
+        Args:
+          indices: int [b], the texts; -1 gives a row of padding, whatever is joined on.
+          others: int [b], what is joined on; -1: nothing.
+          other_first: bool [b], the other text stands before the text.
+          length: tokens of a row.
+        """
+        starts, counts = self._spans(indices)
+        counts = np.minimum(counts, length - self.special.count)
+        other_starts, other_counts = self._spans(np.where(indices < 0, -1, others))
+        other_counts = np.minimum(other_counts, length - self.special.count - counts)
+        own, other = np.stack([starts, counts]), np.stack([other_starts, other_counts])
+        pieces = np.where(other_first, (other, own), (own, other))  # [2 pieces, (start, count), b]
+        return self._padded(pieces[:, 0].T, pieces[:, 1].T, indices >= 0, length)
+
+    def _spans(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where in `flat` texts start, and how many tokens they have: none for an index of -1."""
+        starts = self.offsets[indices]
+        return starts, np.where(indices < 0, 0, self.offsets[indices + 1] - starts)
+
+    def _padded(
+        self, starts: np.ndarray, counts: np.ndarray, present: np.ndarray, length: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of p pieces each: flat[starts[r, k]:][:counts[r, k]] one after another. starts, counts: int [b, p]."""
+        special, total = self.special, counts.sum(axis=1)
+        before, after = len(special.before), len(special.after)
+        columns = np.arange(length)
+        token_ids = np.full((len(total), length), special.pad, np.int32)
+
+        # A mask is true row by row, in the order in which the pieces' tokens come.
+        tokens = self.flat[run_entries(starts.ravel(), counts.ravel())]
+        token_ids[:, before:][columns[: length - before] < total[:, None]] = tokens
+        rows = np.flatnonzero(present)
+        token_ids[rows, :before] = special.before
+        token_ids[rows[:, None], before + total[rows, None] + np.arange(after)] = special.after
+        return token_ids, columns < np.where(present, total + special.count, 0)[:, None]
 
 
 class Tokeniser:
