@@ -1,8 +1,12 @@
 """The train step as a whole: compiled once, the same on any number of devices, and it learns."""
 
+import dataclasses
+
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from graphs import random_graphs
 from tiny_encoder import random_params, tiny_config
@@ -19,10 +23,19 @@ from uwe_jax.base.config import (
 from uwe_jax.data.batches import BatchBuilder
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
+from uwe_jax.gradient_cache import encode_in_chunks
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.optimiser import make_optimiser
+from uwe_jax.scoring.tokens import Tokens
 from uwe_jax.training import step as step_module
-from uwe_jax.training.step import TrainState, encode_nodes, make_train_step
+from uwe_jax.training.step import (
+    TrainState,
+    batch_gradient,
+    batch_loss,
+    make_train_step,
+    rows_by_length,
+    tokens_by_kind,
+)
 
 LENGTHS = LengthSettings(skill=6, job=6, vacancy=9, alias=6)
 
@@ -41,11 +54,23 @@ def build():
     return BatchBuilder(graphs, tables, LENGTHS, BatchSampler(graphs, BatchSettings(global_batch_size=16), seed=0))
 
 
-def prepared(encoder=None, scorer=None, optimiser=None):
+# Without warm-up and clipping, Adam's first moment is a tenth of the gradient after the first step. It divides by the
+# gradient's size, noise included, unless eps is larger than the noise.
+OPTIMISER = OptimiserSettings(learning_rate=3e-3, warmup_fraction=0.0, clip_norm=0.0, eps=1e-3)
+
+
+def prepared(encoder=None, scorer=None):
     model = UweModel.create(tiny_config(layers=1), encoder or EncoderSettings(), scorer or ScorerSettings())
-    update = make_optimiser(optimiser or OptimiserSettings(learning_rate=3e-3), 20)
+    update = make_optimiser(OPTIMISER, 20)
     state = TrainState.create(model.initial_params(random_params(tiny_config(layers=1))), update)
     return model, update, parallel.replicate(state)
+
+
+def of(kinds, batch, devices=8):
+    """The batch without its other graphs, which take their time to compile, split over devices."""
+    wanted = {"skill", *kinds}
+    batch = {part: {kind: rows for kind, rows in batch[part].items() if kind in wanted} for part in batch}
+    return jax.tree.map(lambda x: x.reshape(devices, x.shape[0] // devices, *x.shape[1:]), batch)
 
 
 def test_it_compiles_once_and_learns(build, monkeypatch):
@@ -69,24 +94,152 @@ def test_it_compiles_once_and_learns(build, monkeypatch):
 def test_dropout_follows_seed_and_step(build):
     def first_loss(seed):
         model, update, state = prepared(encoder=EncoderSettings(dropout=0.5))
-        _, metrics = make_train_step(model, LossSettings(), update, seed)(state, parallel.shard_rows(build(0)))
+        _, metrics = make_train_step(model, LossSettings(), update, seed)(state, of(["job"], build(0)))
         return float(metrics["loss"][0])
 
     assert first_loss(1) == first_loss(1) != first_loss(2)
 
 
-def test_kinds_of_one_length_go_through_the_encoder_together(build):
+class TableModel(UweModel):
+    """A table in place of the encoder, which takes long to compile; dropout where there is a key."""
+
+    def encode(self, params, token_ids, mask, dropout_key=None):
+        x = jnp.tanh(params["encoder"]["table"][token_ids])
+        return Tokens(x if dropout_key is None else 2 * x * jax.random.bernoulli(dropout_key, 0.5, x.shape), mask)
+
+
+def gradient_of(model, chunk, key=None, devices=8, gradient=batch_gradient):
+    """The batch's gradient and losses, as the step computes them."""
+
+    def run(params, batch):
+        own = None if key is None else jax.random.fold_in(key, parallel.device_index())
+        return parallel.mean_over_devices(gradient(params, batch, model, LossSettings(), own, chunk))
+
+    return parallel.parallel(run, in_axes=(None, 0), devices=jax.devices()[:devices])
+
+
+def autodiff_through_chunks(params, batch, model, settings, key, chunk):
+    """What caching replaces: the same encoding in chunks, differentiated as it stands."""
+
+    def encode(params, rows, key):
+        return model.encode(params, rows["token_ids"], rows["mask"], key).embeddings
+
+    def loss(params):
+        embeddings = encode_in_chunks(encode, params, rows_by_length(batch["nodes"]), chunk, key)
+        return batch_loss(params, embeddings, batch, model, settings)
+
+    return jax.grad(loss, has_aux=True)(params)
+
+
+def assert_losses_equal(actual, expected):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), actual, expected)
+
+
+def assert_gradients_equal(actual, expected):
+    """Every leaf within 1e-5 of its largest entry.
+
+    Attention ignores the biases of keys: their gradient is zero but for rounding, which is held against all entries.
+    """
+    everywhere = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
+
+    def compare(path, a, b):
+        name = jax.tree_util.keystr(path)
+        largest = everywhere if name.endswith("['key']['bias']") else np.abs(b).max()
+        assert np.abs(a - b).max() <= 1e-5 * largest, name
+
+    jax.tree_util.tree_map_with_path(compare, actual, expected)
+
+
+# One device holds 16 texts of either length, each of eight holds two.
+@pytest.mark.parametrize(("devices", "chunk", "dropout"), [(1, 7, False), (8, 1, True)])
+def test_caching_changes_neither_loss_nor_gradient(build, devices, chunk, dropout):
+    model = TableModel.create(tiny_config(), EncoderSettings(), ScorerSettings(learn_tau_a=True))
+    table = np.random.default_rng(1).normal(size=(60, 8)).astype(np.float32)
+    params = model.initial_params({"table": jnp.asarray(table)})
+    batch = of(["vacancy"], build(0), devices)
+    if dropout:
+        key = jax.random.key(2)
+        expected = gradient_of(model, chunk, key, devices, autodiff_through_chunks)(params, batch)
+    else:
+        key = None
+        expected = gradient_of(model, 0, key, devices)(params, batch)
+    gradient, losses = gradient_of(model, chunk, key, devices)(params, batch)
+    assert_losses_equal(losses, expected[1])
+    assert_gradients_equal(gradient, expected[0])
+    assert abs(expected[0]["scorer"]["log_tau_a"][0]) > 1e-3
+
+
+def test_two_steps_with_caching_are_two_without_and_compile_once(build, monkeypatch):
+    calls, metrics, states, gradients = [], {}, {}, {}
+    loss = step_module.batch_loss
+    monkeypatch.setattr(step_module, "batch_loss", lambda *args: (calls.append(args), loss(*args))[1])
+    for chunk in (0, 4):
+        model, update, state = prepared(scorer=ScorerSettings(learn_tau_a=True))
+        start = jax.device_get(state.params)
+        train_step = make_train_step(model, LossSettings(), update, 0, chunk)
+        state, metrics[chunk, 1] = train_step(state, parallel.shard_rows(build(1)))
+        gradients[chunk] = jax.device_get(optax.tree.get(state.opt_state, "mu"))
+        state, metrics[chunk, 2] = train_step(state, parallel.shard_rows(build(2)))
+        states[chunk] = jax.device_get(state.params)
+    assert len(calls) == 2
+    assert_gradients_equal(gradients[4], gradients[0])
+    for step in (1, 2):
+        assert_losses_equal(metrics[4, step], metrics[0, step])
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), states[0], start)
+    assert np.median(jax.tree.leaves(moved)) > OPTIMISER.learning_rate
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), states[4], states[0])
+
+
+@pytest.mark.slow
+def test_eight_times_the_batch_takes_the_memory_of_one():
+    """At the size of MiniLM, on one device, compiled only."""
+    sizes = {"vocab_size": 30522, "width": 384, "layers": 6, "heads": 12, "intermediate": 1536, "max_positions": 512}
+    model = UweModel.create(
+        dataclasses.replace(tiny_config(), **sizes), EncoderSettings(), ScorerSettings(learn_tau_a=True)
+    )
+    tokens, kinds = {"skill": 16, "job": 16, "alias": 16, "vacancy": 64}, ("job", "alias", "vacancy")
+
+    def encoder_params():
+        return model.encoder.init(jax.random.key(0), jnp.ones((1, 8), jnp.int32), jnp.ones((1, 8), bool))["params"]
+
+    params = jax.eval_shape(lambda: model.initial_params(encoder_params()))
+
+    def temporary(m, chunk):
+        array = jax.ShapeDtypeStruct
+        nodes = {
+            kind: {"token_ids": array((1, m, n), jnp.int32), "mask": array((1, m, n), bool)}
+            for kind, n in tokens.items()
+        }
+        valid, positives = {k: array((1, m), bool) for k in kinds}, {k: array((1, m, m), bool) for k in kinds}
+        batch = {"nodes": nodes, "valid": valid, "positives": positives}
+        compiled = gradient_of(model, chunk, devices=1).lower(params, batch).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    plain, cached = temporary(256, 0), temporary(2048, 64)
+    assert cached < 1.3 * plain
+
+
+@pytest.mark.parametrize("chunk", [0, 4])
+def test_kinds_of_one_length_go_through_the_encoder_together(build, chunk):
     model, _, state = prepared()
-    params, nodes = parallel.first(state.params), build(0)["nodes"]
-    calls = []
+    calls = set()
 
     class Counting(UweModel):
         def encode(self, params, token_ids, mask, dropout_key=None):
-            calls.append(token_ids.shape)
+            calls.add(token_ids.shape)
             return model.encode(params, token_ids, mask, dropout_key)
 
-    encoded = encode_nodes(params, nodes, Counting(model.encoder, model.scorer), None)
-    assert sorted(calls) == [(16, 9), (48, 6)]
-    for kind, rows in nodes.items():
-        alone = model.encode(params, jax.numpy.asarray(rows["token_ids"]), jax.numpy.asarray(rows["mask"]))
-        np.testing.assert_allclose(encoded[kind].embeddings, alone.embeddings, atol=1e-5)
+    traced = gradient_of(Counting(model.encoder, model.scorer), chunk)
+    jax.eval_shape(traced, parallel.first(state.params), parallel.shard_rows(build(0)))
+    # Each of eight devices holds two nodes of four kinds, three of which have six tokens.
+    assert calls == {(4 if chunk else 6, 6), (2, 9)}
+
+
+def test_rows_by_length_and_back(build):
+    nodes = build(0)["nodes"]
+    groups = rows_by_length(nodes)
+    assert {length: rows["mask"].shape for length, rows in groups.items()} == {6: (48, 6), 9: (16, 9)}
+    embeddings = {length: rows["token_ids"][..., None].astype(float) for length, rows in groups.items()}
+    for kind, tokens in tokens_by_kind(embeddings, nodes).items():
+        np.testing.assert_array_equal(tokens.embeddings[..., 0], nodes[kind]["token_ids"])
+        np.testing.assert_array_equal(tokens.mask, nodes[kind]["mask"])

@@ -25,7 +25,7 @@ from uwe_jax.base.kinds import NODE_KINDS, SKILL
 from uwe_jax.base.metric_writer import MetricWriter, read_metrics
 from uwe_jax.base.plot import plot_training
 from uwe_jax.base.progress import report, say
-from uwe_jax.data.batches import BatchBuilder, truncation
+from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
@@ -99,7 +99,9 @@ def train(config: Config) -> dict[str, Any]:
     # ---- Tokens and batches -------------------------------------------------------------------------------------
     tables = tokenise(config, graphs, pretrained.folder)
     process = (jax.process_index(), jax.process_count())
-    build = BatchBuilder(splits.train, tables, config.lengths, sampler, process)
+    lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
+    say("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
+    build = BatchBuilder(splits.train, tables, lengths, sampler, process)
     evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
@@ -122,7 +124,7 @@ def train(config: Config) -> dict[str, Any]:
     test = {"test": (splits.tasks(TEST) or splits.tasks(VALIDATION), config.evaluation.max_test_queries)}
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
-    train_step = make_train_step(model, config.loss, optimiser, config.seed)
+    train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
     rate = learning_rate_schedule(config.optimiser, config.steps)
     stream = batches(build, config.batch, first=first, last=config.steps)
     log = StepLog(config, writer, rate, first, remedy=checkpoints.describe)

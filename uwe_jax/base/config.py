@@ -99,6 +99,7 @@ class BatchSettings:
     """How a batch is drawn from the training graphs."""
 
     global_batch_size: int = 512  # skills in a batch over all devices, and at most as many neighbours per graph
+    encode_chunk_size: int = 0  # texts a device encodes at once, by gradient caching; 0 all at once, without it
     degree_temperature: float = 0.0  # 0 draws skills uniformly, 1 in proportion to their degree
     distractor_probability: float = 0.8  # how often a vacancy sentence is joined with a non-matching one
     prefetch: int = 4  # batches made ahead of the step
@@ -106,6 +107,7 @@ class BatchSettings:
 
     def __post_init__(self) -> None:
         within("batch.global_batch_size", self.global_batch_size, 2)
+        within("batch.encode_chunk_size", self.encode_chunk_size, 0)
         within("batch.degree_temperature", self.degree_temperature, 0.0, 1.0)
         within("batch.distractor_probability", self.distractor_probability, 0.0, 1.0)
         within("batch.prefetch", self.prefetch, 1)

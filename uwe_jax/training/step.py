@@ -15,10 +15,11 @@ from uwe_jax import parallel
 from uwe_jax.base.config import LossSettings, ScorerSettings
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.batches import Batch
+from uwe_jax.gradient_cache import cached_value_and_grad, fold_in
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.scoring.chunking import pairwise_scores
 from uwe_jax.scoring.losses import info_nce
-from uwe_jax.scoring.scorers import Tokens
+from uwe_jax.scoring.tokens import Tokens
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -42,7 +43,7 @@ def graph_loss(
     neighbours: Tokens,
     positives: Bool[Array, "b n"],
     valid: Bool[Array, " b"],
-    tau_a: Float[Array, ""],
+    tau_a: Float[Array, ""] | float,
     scorer: ScorerSettings,
     settings: LossSettings,
     kind: str,
@@ -71,29 +72,40 @@ def graph_loss(
     return loss
 
 
-def encode_nodes(
-    params: Params, nodes: dict[str, Any], model: UweModel, dropout_key: Array | None
-) -> dict[str, Tokens]:
-    """Token embeddings of every node kind; kinds of one length go through the encoder together."""
-    by_length: dict[int, list[str]] = {}
+def _kinds_by_length(nodes: dict[str, Any]) -> dict[int, list[str]]:
+    kinds: dict[int, list[str]] = {}
     for kind, rows in nodes.items():
-        by_length.setdefault(rows["token_ids"].shape[1], []).append(kind)
-    encoded = {}
-    for length, kinds in by_length.items():
-        joined = [jnp.concatenate([nodes[kind][name] for kind in kinds]) for name in ("token_ids", "mask")]
-        key = None if dropout_key is None else jax.random.fold_in(dropout_key, length)
-        tokens = model.encode(params, joined[0], joined[1], key)
-        rows = nodes[kinds[0]]["token_ids"].shape[0]
-        for k, kind in enumerate(kinds):
-            encoded[kind] = Tokens(*(part[k * rows : (k + 1) * rows] for part in tokens))
-    return encoded
+        kinds.setdefault(rows["token_ids"].shape[1], []).append(kind)
+    return kinds
+
+
+def rows_by_length(nodes: dict[str, Any]) -> dict[int, dict[str, Array]]:
+    """Token ids and masks of all kinds of one token length, kind after kind: they go through the encoder together."""
+    return {
+        length: {name: jnp.concatenate([nodes[kind][name] for kind in kinds]) for name in ("token_ids", "mask")}
+        for length, kinds in _kinds_by_length(nodes).items()
+    }
+
+
+def tokens_by_kind(embeddings: dict[int, Array], nodes: dict[str, Any]) -> dict[str, Tokens]:
+    """Token embeddings of every node kind, from those of `rows_by_length`."""
+    tokens = {}
+    for length, kinds in _kinds_by_length(nodes).items():
+        for kind, part in zip(kinds, jnp.split(embeddings[length], len(kinds)), strict=True):
+            tokens[kind] = Tokens(part, nodes[kind]["mask"])
+    return tokens
 
 
 def batch_loss(
-    params: Params, batch: Batch, model: UweModel, settings: LossSettings, dropout_key: Array | None
+    params: Params, embeddings: dict[int, Array], batch: Batch, model: UweModel, settings: LossSettings
 ) -> tuple[Float[Array, ""], Metrics]:
-    """This device's share of the loss over all graphs, and of its parts by graph."""
-    encoded = encode_nodes(params, batch["nodes"], model, dropout_key)
+    """This device's share of the loss over all graphs, and of its parts by graph.
+
+    Args:
+      params: of which the scorer's are read.
+      embeddings: [rows, length, d] of this device's nodes by token length, joined as by `rows_by_length`.
+    """
+    encoded = tokens_by_kind(embeddings, batch["nodes"])
     tau_a = model.tau_a(params)
     losses = {
         kind: graph_loss(
@@ -112,12 +124,50 @@ def batch_loss(
     return total, {"loss": total} | {f"loss/{kind}": loss for kind, loss in losses.items()}
 
 
+def batch_gradient(
+    params: Params,
+    batch: Batch,
+    model: UweModel,
+    settings: LossSettings,
+    dropout_key: Array | None,
+    encode_chunk_size: int = 0,
+) -> tuple[Params, Metrics]:
+    """This device's share of the loss's gradient, and of the losses; their means are those of the global batch.
+
+    With a chunk size, that many texts are encoded at a time under gradient caching; the same gradient, up to rounding
+    and to which dropout masks are drawn.
+    """
+    groups = rows_by_length(batch["nodes"])
+
+    def encode(params: Params, rows: dict[str, Array], key: Array | None) -> Array:
+        return model.encode(params, rows["token_ids"], rows["mask"], key).embeddings
+
+    def loss(embeddings: dict[int, Array], params: Params) -> tuple[Float[Array, ""], Metrics]:
+        return batch_loss(params, embeddings, batch, model, settings)
+
+    if encode_chunk_size:
+        (_, metrics), gradient = cached_value_and_grad(encode, loss, params, groups, encode_chunk_size, dropout_key)
+        return gradient, metrics
+
+    def plain(params: Params) -> tuple[Float[Array, ""], Metrics]:
+        return loss(
+            {length: encode(params, rows, fold_in(dropout_key, length)) for length, rows in groups.items()}, params
+        )
+
+    return jax.grad(plain, has_aux=True)(params)
+
+
 def make_train_step(
-    model: UweModel, settings: LossSettings, optimiser: optax.GradientTransformation, seed: int
+    model: UweModel,
+    settings: LossSettings,
+    optimiser: optax.GradientTransformation,
+    seed: int,
+    encode_chunk_size: int = 0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """The compiled step: (replicated state, batch split over devices) to (next state, metrics of the batch).
 
-    The state's memory is taken over by the result. Dropout keys follow from seed, step and device.
+    The state's memory is taken over by the result. Dropout keys follow from seed, step and device. With an
+    `encode_chunk_size`, each device encodes that many texts at a time (see `uwe_jax.gradient_cache`).
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -125,12 +175,13 @@ def make_train_step(
         if model.encoder.dropout:
             key = jax.random.fold_in(jax.random.key(seed), state.step)
             key = jax.random.fold_in(key, parallel.device_index())
-        gradient = jax.grad(batch_loss, has_aux=True)
-        gradients, metrics = parallel.mean_over_devices(gradient(state.params, batch, model, settings, key))
+        gradients, metrics = parallel.mean_over_devices(
+            batch_gradient(state.params, batch, model, settings, key, encode_chunk_size)
+        )
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         if state.params["scorer"]:
-            metrics["tau_a"] = model.tau_a(state.params)
+            metrics["tau_a"] = jnp.asarray(model.tau_a(state.params))
         return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), metrics
 
     return parallel.parallel(step, donate=(0,))

@@ -1,0 +1,177 @@
+"""Gradient caching against plain autodiff, with an encoder small enough to see through."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_encoder import write_tiny_encoder
+
+from uwe_jax import gradient_cache, train
+from uwe_jax.base.config import BatchSettings, Config, default_config
+from uwe_jax.base.errors import UserError
+from uwe_jax.gradient_cache import cached_value_and_grad, encode_in_chunks
+
+FEATURES, WIDTH = 5, 4
+ROWS = {3: 10, 7: 6}  # of the groups, which differ in rows and in tokens
+
+
+def encode(params, rows, key):
+    """Token embeddings [b, t, d]; with a key, half of them are dropped."""
+    x = jnp.einsum("btf,fd->btd", rows["features"], params["weights"])
+    x = jnp.tanh(x + params["bias"][None, None, :])  # a row of zeros has a gradient, unless its cotangent is zero
+    return x if key is None else x * 2 * jax.random.bernoulli(key, 0.5, x.shape)
+
+
+def loss(embeddings, params):
+    """Every text against every other, over a learned temperature."""
+    texts = jnp.concatenate([x.mean(axis=1) for x in embeddings.values()])
+    logits = jnp.einsum("ad,bd->ab", texts, texts) / params["tau"]
+    rows = jax.nn.logsumexp(logits, axis=1) - logits[:, 0]
+    return rows.mean(), {"rows": rows}
+
+
+@pytest.fixture
+def params(rng):
+    weights, bias = rng.normal(size=(FEATURES, WIDTH)), rng.normal(size=WIDTH)
+    return {"weights": jnp.float32(weights), "bias": jnp.float32(bias), "tau": jnp.float32(0.2)}
+
+
+@pytest.fixture
+def inputs(rng):
+    return {
+        tokens: {"features": jnp.float32(rng.normal(size=(count, tokens, FEATURES)))} for tokens, count in ROWS.items()
+    }
+
+
+def cached(params, inputs, chunk, key=None, encode=encode, loss=loss):
+    return jax.jit(lambda params, inputs: cached_value_and_grad(encode, loss, params, inputs, chunk, key))(
+        params, inputs
+    )
+
+
+def plain(params, inputs, encoded):
+    """Value and gradient by autodiff through `encoded(params, inputs)`."""
+    return jax.jit(lambda p, inputs: jax.value_and_grad(lambda p: loss(encoded(p, inputs), p), has_aux=True)(p))(
+        params, inputs
+    )
+
+
+def whole(params, inputs):
+    return {group: encode(params, rows, None) for group, rows in inputs.items()}
+
+
+def far(actual, expected):
+    """The largest difference of two trees, every leaf's relative to the leaf's largest entry."""
+    ratio = jax.tree.map(lambda a, b: np.abs(a - b).max() / np.abs(b).max(), actual, expected)
+    return np.max(jax.tree.leaves(ratio))
+
+
+# Of 10 and 6 rows: one by one, dividing both, dividing neither, more than there are.
+@pytest.mark.parametrize("chunk", [1, 2, 4, 64])
+def test_value_and_gradient_are_those_of_the_whole(params, inputs, chunk):
+    expected = plain(params, inputs, whole)
+    assert far(cached(params, inputs, chunk), expected) < 1e-5
+    assert abs(expected[1]["tau"]) > 1e-2  # what the loss reads itself has a share
+
+
+def test_dropout_is_replayed(params, inputs):
+    chunk, key = 4, jax.random.key(3)
+    expected = plain(params, inputs, lambda p, inputs: encode_in_chunks(encode, p, inputs, chunk, key))
+    assert far(cached(params, inputs, chunk, key), expected) < 1e-5
+
+    passes = []
+
+    def forgetful(params, rows, key):  # traced once a pass and group: each draws masks of its own
+        passes.append(key)
+        return encode(params, rows, jax.random.fold_in(key, len(passes)))
+
+    assert far(cached(params, inputs, chunk, key, forgetful)[1], expected[1]) > 1e-2
+
+
+def test_every_chunk_of_every_group_draws_its_own_masks(params, inputs):
+    def drawn(params, rows, key):
+        return jax.random.bits(key, rows["features"].shape[:1], jnp.uint32)
+
+    def of(key):
+        return jnp.concatenate(list(encode_in_chunks(drawn, params, inputs, 2, key).values())).tolist()
+
+    first = of(jax.random.key(0))
+    assert len(set(first)) == sum(ROWS.values())
+    assert of(jax.random.key(0)) == first
+    assert not set(of(jax.random.key(1))) & set(first)
+
+
+def test_a_dropped_last_chunk_would_be_noticed(params, inputs, monkeypatch):
+    expected = plain(params, inputs, whole)
+    scan = jax.lax.scan
+    monkeypatch.setattr(
+        gradient_cache.jax.lax, "scan", lambda f, init, xs: scan(f, init, jax.tree.map(lambda x: x[:-1], xs))
+    )
+    value, gradient = cached(params, inputs, 4)
+    assert far(value, expected[0]) < 1e-5
+    assert far(gradient, expected[1]) > 1e-2
+
+
+def test_embeddings_keep_their_dtype_and_gradients_add_up_in_float32():
+    seen = []
+
+    def half(params, rows, key):
+        return rows * params
+
+    def add_up(embeddings, params):
+        seen.append(embeddings[0].dtype)
+        return embeddings[0].astype(jnp.float32).sum(), None
+
+    # 257 is no bfloat16, nor is any larger odd number: a sum of ones in bfloat16 stays at 256.
+    ones = {0: jnp.ones(301, jnp.bfloat16)}
+    _, gradient = cached(jnp.ones((), jnp.bfloat16), ones, 1, encode=half, loss=add_up)
+    assert seen == [jnp.bfloat16]
+    assert gradient.dtype == jnp.float32
+    assert float(gradient) == 301.0
+
+
+def test_memory_hardly_grows_with_the_rows():
+    def deep(params, rows, key):
+        for _ in range(20):
+            rows = jnp.tanh(jnp.einsum("btd,de->bte", rows, params))
+        return rows
+
+    def shift(embeddings, params):
+        return jnp.square(embeddings[0].mean(axis=0)).sum(), None
+
+    def temporary(rows, chunk):
+        def gradient(params, rows):
+            if chunk:
+                return cached_value_and_grad(deep, shift, params, {0: rows}, chunk, None)[1]
+            return jax.grad(lambda p: shift({0: deep(p, rows, None)}, p)[0])(params)
+
+        shapes = jax.ShapeDtypeStruct((32, 32), jnp.float32), jax.ShapeDtypeStruct((rows, 8, 32), jnp.float32)
+        return jax.jit(gradient).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
+
+    plain_small, plain_large, cached_large = temporary(64, 0), temporary(512, 0), temporary(512, 16)
+    assert plain_large > 7 * plain_small
+    assert cached_large < 1.3 * plain_small
+
+
+def test_a_chunk_size_below_zero_is_answered_with_a_sentence():
+    assert BatchSettings().encode_chunk_size == 0
+    with pytest.raises(UserError, match=r"batch\.encode_chunk_size is -1; it must be at least 0\."):
+        BatchSettings(encode_chunk_size=-1)
+
+
+def test_the_setting_reaches_the_step(monkeypatch, tmp_path):
+    class Reached(Exception):
+        pass
+
+    def reached(*args):
+        raise Reached(args[-1])
+
+    monkeypatch.setattr(train, "make_train_step", reached)
+    config = default_config()
+    config.workdir = str(tmp_path / "run")
+    config.source.cache_dir = str(tmp_path / "cache")
+    config.encoder.name = str(write_tiny_encoder(tmp_path / "encoder", layers=1))
+    config.batch.global_batch_size = 16
+    config.batch.encode_chunk_size = 5
+    with pytest.raises(Reached, match="5"):
+        train.train(Config.from_config_dict(config))

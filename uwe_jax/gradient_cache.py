@@ -1,0 +1,120 @@
+"""Gradient caching: value and gradient of a batch whose activations together would not fit into memory.
+
+A loss that compares all texts of a batch needs their embeddings at once, but not what the encoder computed on the way
+to them (GradCache, Gao et al. 2021, arXiv 2101.06983, section 3):
+
+1. encode the texts chunk by chunk and keep the embeddings alone;
+2. differentiate the loss once, with respect to the embeddings and to the parameters that it reads itself;
+3. encode every chunk again, now for its backward pass, and pull its part of the cached cotangents back into the
+   parameters.
+
+It costs one more forward pass; the memory for activations is that of one chunk. Texts come in groups of equally
+shaped rows, numbered so that each chunk's dropout key is a function of the step's key, the group and the chunk: both
+passes draw the same masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+Tree = Any
+Encode = Callable[[Tree, Tree, Array | None], Tree]  # (parameters, rows [b, ...], dropout key) to embeddings [b, ...]
+
+
+def fold_in(key: Array | None, number: Int[Array, ""] | int) -> Array | None:
+    """The key of a part; without dropout there is none."""
+    return None if key is None else jax.random.fold_in(key, number)
+
+
+def _in_chunks(rows: Tree, chunk: int) -> Tree:
+    """Leaves [b, ...] as [chunks, chunk, ...], the last chunk filled up with zeros: texts without tokens."""
+
+    def split(leaf: Array) -> Array:
+        size = min(chunk, leaf.shape[0])
+        chunks = -(-leaf.shape[0] // size)
+        filled = jnp.pad(leaf, ((0, chunks * size - leaf.shape[0]), *((0, 0),) * (leaf.ndim - 1)))
+        return filled.reshape(chunks, size, *leaf.shape[1:])
+
+    return jax.tree.map(split, rows)
+
+
+def _numbered(*trees: Tree) -> tuple[Tree, ...]:
+    """Chunked trees behind the numbers of their chunks."""
+    return jnp.arange(jax.tree.leaves(trees)[0].shape[0]), *trees
+
+
+def encode_in_chunks(
+    encode: Encode, params: Tree, inputs: dict[int, Tree], chunk: int, key: Array | None
+) -> dict[int, Tree]:
+    """Embeddings [b, ...] of every group, as `encode` gives them, at most `chunk` rows at a time.
+
+    Differentiated directly, it keeps the activations of all chunks: the gradient that `cached_value_and_grad` equals.
+    """
+
+    def encode_group(group: int, rows: Tree) -> Tree:
+        count = jax.tree.leaves(rows)[0].shape[0]
+        group_key = fold_in(key, group)
+        embeddings = jax.lax.map(
+            lambda part: encode(params, part[1], fold_in(group_key, part[0])), _numbered(_in_chunks(rows, chunk))
+        )
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], embeddings)
+
+    return {group: encode_group(group, rows) for group, rows in inputs.items()}
+
+
+def _pull_back(
+    gradient: Tree, encode: Encode, params: Tree, rows: Tree, cotangents: Tree, chunk: int, key: Array | None
+) -> Tree:
+    """Adds to a gradient what comes through the embeddings of one group, whose cotangents are known."""
+
+    def add_chunk(total: Tree, numbered: tuple[Array, Tree, Tree]) -> tuple[Tree, None]:
+        number, part, cotangent = numbered
+        _, pull_back = jax.vjp(lambda params: encode(params, part, fold_in(key, number)), params)
+        return jax.tree.map(lambda a, b: a + b.astype(jnp.float32), total, *pull_back(cotangent)), None
+
+    total, _ = jax.lax.scan(add_chunk, gradient, _numbered(_in_chunks(rows, chunk), _in_chunks(cotangents, chunk)))
+    return total
+
+
+def cached_value_and_grad(
+    encode: Encode,
+    loss: Callable[[dict[int, Tree], Tree], tuple[Array, Any]],
+    params: Tree,
+    inputs: dict[int, Tree],
+    chunk: int,
+    key: Array | None,
+) -> tuple[tuple[Array, Any], Tree]:
+    """What `jax.value_and_grad(lambda p: loss(encode_in_chunks(encode, p, ...), p), has_aux=True)(params)` gives.
+
+    Inside a parallel function it is one device's share: the collectives are the loss's, which runs once.
+
+    >>> encode = lambda params, rows, key: rows * params
+    >>> loss = lambda embeddings, params: (jnp.sum(embeddings[0] ** 2) + params, "aux")
+    >>> cached = cached_value_and_grad(encode, loss, jnp.float32(2.0), {0: jnp.arange(3.0)}, 2, None)
+    >>> jax.tree.map(float, cached[0][0]), cached[0][1], float(cached[1])  # 5 p^2 + p and 10 p + 1
+    (22.0, 'aux', 21.0)
+
+    Args:
+      encode: the embeddings of some rows; one row's must not depend on the others'. It has to give finite embeddings
+        for rows of zeros, with which the last chunk is filled up.
+      loss: (embeddings by group, parameters) to (scalar, anything else wanted); differentiated in both arguments.
+      params: the parameters.
+      inputs: rows of every group, leaves [b, ...]; the groups may differ in b and in all else.
+      chunk: rows encoded at once, at least 1.
+      key: the step's dropout key; None without dropout.
+
+    Returns:
+      (loss, its second result) and the gradient in float32, in which the chunks are added up.
+    """
+    embeddings = encode_in_chunks(encode, params, inputs, chunk, key)
+    value, (cotangents, direct) = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(embeddings, params)
+
+    gradient = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), direct)
+    for group, rows in inputs.items():
+        gradient = _pull_back(gradient, encode, params, rows, cotangents[group], chunk, fold_in(key, group))
+    return value, gradient
