@@ -14,8 +14,9 @@ from uwe_jax.base.ranking_metrics import average_precision
 from uwe_jax.data.split import TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.models.uwe import UweModel
+from uwe_jax.ranking.encode import TextEncoder
+from uwe_jax.ranking.space import TargetSpace
 from uwe_jax.training.evaluation import Evaluator
-from uwe_jax.training.spaces import SpaceScorer
 
 SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
 LENGTHS = LengthSettings(skill=30, job=6, vacancy=30, alias=30)
@@ -40,26 +41,24 @@ def world():
 
 def one_by_one(model, params, table, positions, limit):
     """Token embeddings of each text on its own, without any padding."""
-    encode = jax.jit(model.encode)
+    encode, params = jax.jit(model.encode), parallel.first(params)
     out = []
     for position in positions:
         length = min(int(table.lengths[position]), limit)
         token_ids, mask = table.rows(np.array([position]), length)
-        tokens = encode(parallel.first(params), jnp.asarray(token_ids), jnp.asarray(mask))
+        tokens = encode(params, jnp.asarray(token_ids), jnp.asarray(mask))
         out.append(np.asarray(tokens.embeddings[0], np.float64))
     return out
 
 
 def test_scores_of_grouped_texts_equal_one_by_one(world):
     _, model, params, tables = world
-    scorer = SpaceScorer(model, texts_per_device=4)
+    encode = TextEncoder(model, texts_per_device=4)
     asked = np.array([5, 0, 9, 3])
-    queries = scorer.encode(params, tables["job"], asked, LENGTHS.job)
+    queries = encode(params, tables["job"], asked, LENGTHS.job)
     everything = np.arange(len(tables["skill"]))
-    targets = scorer.encode(params, tables["skill"], everything, LENGTHS.skill)
-    matrix = np.zeros((len(asked), len(everything)))
-    for positions, scores in scorer.scores(params, queries, targets):
-        matrix[positions] = scores
+    space = TargetSpace.build(encode(params, tables["skill"], everything, LENGTHS.skill), model.scorer)
+    matrix = space.scores(queries, model.scorer.tau_a)
     expected = reference.score_matrix(
         one_by_one(model, params, tables["job"], asked, LENGTHS.job),
         one_by_one(model, params, tables["skill"], everything, LENGTHS.skill),

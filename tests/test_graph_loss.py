@@ -8,7 +8,7 @@ import reference
 
 from uwe_jax import parallel
 from uwe_jax.base.config import LossSettings, ScorerSettings
-from uwe_jax.scoring.scorers import Tokens
+from uwe_jax.scoring.tokens import Tokens
 from uwe_jax.training.step import graph_loss
 
 M, D = 8, 6  # texts of each side, width

@@ -8,7 +8,8 @@ import reference
 
 from uwe_jax.base.config import ScorerSettings
 from uwe_jax.scoring.chunking import pairwise_scores
-from uwe_jax.scoring.scorers import Tokens, block_scores
+from uwe_jax.scoring.scorers import block_scores
+from uwe_jax.scoring.tokens import Tokens
 
 KINDS = ("soft", "max_sim", "mean_pool", "soft_pooled")
 QUERY_LENGTHS, TARGET_LENGTHS = (1, 5, 3, 4), (2, 7, 1)

@@ -60,6 +60,11 @@ def shard_rows(tree: T) -> T:
     return jax.tree.map(split, tree)
 
 
+def place(tree: Any) -> Any:
+    """Puts each leaf [devices, ...] onto the local devices, a slice on each."""
+    return parallel(lambda own: own, devices=jax.local_devices())(tree)
+
+
 def first(tree: T) -> T:
     """The first local device's copy of a replicated tree."""
     return jax.tree.map(lambda leaf: leaf[0], tree)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 from uwe_jax.base.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
-from uwe_jax.scoring.scorers import Tokens
+from uwe_jax.scoring.tokens import Tokens
 
 Params = dict[str, Any]
 
@@ -37,10 +37,10 @@ class UweModel:
         scorer = {"log_tau_a": jnp.asarray(math.log(self.scorer.tau_a), jnp.float32)} if learned else {}
         return {"encoder": encoder_params, "scorer": scorer}
 
-    def tau_a(self, params: Params) -> Float[Array, ""]:
-        """The attention temperature, learned or set."""
+    def tau_a(self, params: Params) -> Float[Array, ""] | float:
+        """The attention temperature: learned, or the setting, which the scorers may compile in."""
         learned = params["scorer"].get("log_tau_a")
-        return jnp.asarray(self.scorer.tau_a, jnp.float32) if learned is None else jnp.exp(learned)
+        return self.scorer.tau_a if learned is None else jnp.exp(learned)
 
     def encode(
         self,

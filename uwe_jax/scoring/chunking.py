@@ -7,11 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from uwe_jax.base.config import ScorerSettings
-from uwe_jax.scoring.scorers import Scores, Tokens, block_scores
+from uwe_jax.scoring.scorers import Scores, block_scores, score_texts
+from uwe_jax.scoring.tokens import Texts, Tokens, texts
 
-# Token products alive at a time where no chunk is asked for: 16 MiB of float32 for each of the few tensors of that
-# shape, which keeps a CPU in its caches and an accelerator busy.
-_BUDGET = 4 * 2**20
+# Token products alive at a time where no chunk is asked for. On a CPU 16 MiB of float32 for each of the few tensors of
+# that shape, which stay near its caches; on an accelerator 256 MiB, since smaller ones leave it waiting for launches.
+_BUDGET = {"cpu": 4 * 2**20}
+_ACCELERATOR_BUDGET = 64 * 2**20
 
 
 def chunk_size(q: Tokens, y: Tokens, settings: ScorerSettings) -> int:
@@ -20,7 +22,8 @@ def chunk_size(q: Tokens, y: Tokens, settings: ScorerSettings) -> int:
     if settings.kind == "mean_pool":
         return queries
     per_query = i * y.mask.shape[0] * (1 if settings.kind == "soft_pooled" else y.mask.shape[1])
-    return min(queries, settings.chunk or max(1, _BUDGET // per_query))
+    budget = _BUDGET.get(jax.default_backend(), _ACCELERATOR_BUDGET)
+    return min(queries, settings.chunk or max(1, budget // per_query))
 
 
 def pairwise_scores(q: Tokens, y: Tokens, tau_a: Float[Array, ""] | float, settings: ScorerSettings) -> Scores:
@@ -29,13 +32,18 @@ def pairwise_scores(q: Tokens, y: Tokens, tau_a: Float[Array, ""] | float, setti
     Chunks of queries are scored one after another and rematerialised in the backward pass. A last, partial chunk is
     filled up with texts without tokens.
     """
-    queries, _, d = q.embeddings.shape
+    queries = q.mask.shape[0]
     chunk = chunk_size(q, y, settings)
     if chunk >= queries:
         return block_scores(q, y, tau_a, settings)
+    # Split into direction and norm once, not chunk by chunk.
+    whole, targets = texts(q), texts(y)
     chunks = -(-queries // chunk)
-    fill = ((0, chunks * chunk - queries), (0, 0))
-    filled = Tokens(jnp.pad(q.embeddings, (*fill, (0, 0))), jnp.pad(q.mask, fill))
-    parts = Tokens(filled.embeddings.reshape(chunks, chunk, -1, d), filled.mask.reshape(chunks, chunk, -1))
-    scored = jax.lax.map(jax.checkpoint(lambda part: block_scores(part, y, tau_a, settings)), parts)
+
+    def cut(part: Array) -> Array:
+        filled = jnp.pad(part, ((0, chunks * chunk - queries), *((0, 0),) * (part.ndim - 1)))
+        return filled.reshape(chunks, chunk, *part.shape[1:])
+
+    score = jax.checkpoint(lambda part: score_texts(part, targets, tau_a, settings))
+    scored = jax.lax.map(score, Texts(*map(cut, whole)))
     return Scores(*(matrix.reshape(chunks * chunk, -1)[:queries] for matrix in scored))

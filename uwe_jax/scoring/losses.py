@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-_MASKED = -1e30
+from uwe_jax.scoring.softmax import MASKED
 
 
 class RowSum(NamedTuple):
@@ -46,11 +46,11 @@ def info_nce(
       the paper's equation for L(Y|S); with every positive in the denominator it is the L_out of supervised
       contrastive learning.
     """
-    logits = jnp.where(valid[None, :], scores / tau, _MASKED)
+    logits = jnp.where(valid[None, :], scores / tau, MASKED)
     positives = positives & valid[None, :]
     number = positives.sum(axis=1).astype(jnp.float32)
     if drop_other_positives:
-        negatives = jnp.where(positives, _MASKED, logits)
+        negatives = jnp.where(positives, MASKED, logits)
         denominator = jnp.logaddexp(jax.nn.logsumexp(negatives, axis=1)[:, None], logits)
     else:
         denominator = jax.nn.logsumexp(logits, axis=1)[:, None]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from uwe_jax import parallel
 from uwe_jax.base.config import EvaluationSettings, LengthSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import SKILL
@@ -16,7 +17,8 @@ from uwe_jax.base.ranking_metrics import METRICS, score_rankings
 from uwe_jax.data.split import HeldOut
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.models.uwe import Params, UweModel
-from uwe_jax.training.spaces import SpaceScorer, TextSpace
+from uwe_jax.ranking.encode import TextEncoder
+from uwe_jax.ranking.space import TargetSpace
 
 Results = dict[str, Any]
 
@@ -41,7 +43,8 @@ class Evaluator:
         self._tables = tables
         self._lengths = dataclasses.asdict(lengths)
         self._settings = settings
-        self._scorer = SpaceScorer(model, settings.texts_per_device)
+        self._model = model
+        self._encode = TextEncoder(model, settings.texts_per_device)
 
     def evaluate(
         self, params: Params, tasks: Mapping[str, tuple[Sequence[HeldOut], int]], *, label: str
@@ -78,7 +81,7 @@ class Evaluator:
         # Rankings of the same targets stand together, so each target space is encoded once, kept while it is needed,
         # and let go before the next.
         for target_kind in dict.fromkeys(ranking.target_kind for _, ranking, _ in chosen):
-            space = self._encode_targets(params, target_kind, label)
+            space = self._target_space(params, target_kind, label)
             for name, ranking, most in chosen:
                 if ranking.target_kind == target_kind:
                     results[name][ranking.direction] = self._rank(params, ranking, space, most)
@@ -88,25 +91,27 @@ class Evaluator:
                 measured[f"macro_{metric}"] = float(np.mean([each[metric] for each in by_direction]))
         return results
 
-    def _encode_targets(self, params: Params, kind: str, label: str) -> TextSpace:
+    def _target_space(self, params: Params, kind: str, label: str) -> TargetSpace:
         table = self._tables[kind]
-        return self._scorer.encode(
+        tokens = self._encode(
             params,
             table,
             np.arange(len(table)),
             self._lengths[kind],
             lambda groups: progress(groups, label=f"{label}: encoding {kind} nodes", unit="batch"),
         )
+        return TargetSpace.build(tokens, self._model.scorer)
 
-    def _rank(self, params: Params, ranking: HeldOut, space: TextSpace, max_queries: int) -> dict[str, float]:
+    def _rank(self, params: Params, ranking: HeldOut, space: TargetSpace, max_queries: int) -> dict[str, float]:
         kind = ranking.query_kind
         picked = np.arange(len(ranking.query_ids))
         if 0 < max_queries < len(picked):
             picked = np.sort(np.random.default_rng(0).permutation(len(picked))[:max_queries])
-        queries = self._scorer.encode(params, self._tables[kind], ranking.query_ids[picked], self._lengths[kind])
+        queries = self._encode(params, self._tables[kind], ranking.query_ids[picked], self._lengths[kind])
+        tau_a = float(self._model.tau_a(parallel.first({"scorer": params["scorer"]})))
         parts: list[dict[str, np.ndarray]] = []
-        for positions, scores in self._scorer.scores(params, queries, space):
-            relevant = [ranking.relevant[[picked[k]]].indices for k in positions]
+        for rows, scores in space.score_chunks(queries, tau_a):
+            relevant = [ranking.relevant[[k]].indices for k in picked[rows]]
             parts.append(score_rankings(scores, relevant))
         means = {name: 100.0 * float(np.mean(np.concatenate([p[name] for p in parts]))) for name in METRICS}
         return means | {"queries": len(picked), "targets": space.size}

@@ -1,0 +1,192 @@
+"""Ranking against a ragged target space equals the definition, whatever the chunks, shapes and devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from uwe_jax.base.config import ScorerSettings
+from uwe_jax.base.errors import UserError
+from uwe_jax.ranking import space as spaces
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.space import TargetSpace, bucket, padded_lengths
+from uwe_jax.scoring.ragged import ragged_scores
+from uwe_jax.scoring.scorers import block_scores
+from uwe_jax.scoring.tokens import Tokens
+
+KINDS = ("soft", "max_sim", "mean_pool", "soft_pooled")
+WIDTH = 8
+QUERY_LENGTHS = (3, 1, 5, 0, 2, 9, 4, 30, 2, 2, 2)
+TARGET_LENGTHS = (2, 7, 1, 2, 0, 40, 7, 3, 1, 2, 21, 19, 2)
+
+
+def ragged(rng, lengths, dtype=np.float32):
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return RaggedTokens((3 * rng.normal(size=(offsets[-1], WIDTH))).astype(dtype), offsets)
+
+
+def listed(tokens):
+    return [np.asarray(tokens.flat[a:b], np.float64) for a, b in zip(tokens.offsets, tokens.offsets[1:], strict=False)]
+
+
+@pytest.fixture
+def queries(rng):
+    return ragged(rng, QUERY_LENGTHS)
+
+
+@pytest.fixture
+def targets(rng):
+    return ragged(rng, TARGET_LENGTHS)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Several blocks, spans and chunks of queries even for a handful of texts."""
+    for name, value in {"_QUERY_TOKENS": 20, "_BLOCK_TOKENS": 4, "_SPAN_BLOCKS": 3, "_SMALL_BLOCK_TOKENS": 4}.items():
+        monkeypatch.setattr(spaces, name, value)
+
+
+@pytest.mark.parametrize("reduce", ["mean", "sum"])
+@pytest.mark.parametrize("logits", ["cosine", "dot"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_scores_equal_the_reference(queries, targets, kind, logits, reduce):
+    if reduce == "sum" and kind in ("mean_pool", "soft_pooled"):
+        pytest.skip("reduce has no part in this scorer")
+    options = {"kind": kind, "logits": logits, "tau_a": 0.4, "reduce": reduce}
+    scores = TargetSpace.build(targets, ScorerSettings(**options)).scores(queries, 0.4)
+    expected = reference.score_matrix(listed(queries), listed(targets), **options)
+    np.testing.assert_allclose(scores, expected, atol=1e-5 * (30 if reduce == "sum" else 1))
+
+
+def test_chunks_blocks_and_spans_change_nothing(queries, targets, small_blocks):
+    space = TargetSpace.build(targets, ScorerSettings())
+    assert len(space.spans) > 1
+    assert len(list(queries.chunks(20))) > 2
+    expected = reference.score_matrix(listed(queries), listed(targets))
+    np.testing.assert_allclose(space.scores(queries, 0.3), expected, atol=1e-5)
+
+
+def test_top_k_is_the_head_of_the_sorted_scores(queries, targets, small_blocks):
+    space = TargetSpace.build(targets, ScorerSettings())
+    scores = space.scores(queries, 0.3)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    for k in (1, 5, len(targets)):
+        ranking = space.top_k(queries, k, 0.3)
+        np.testing.assert_array_equal(ranking.positions, order[:, :k])
+        np.testing.assert_array_equal(ranking.scores, np.take_along_axis(scores, order[:, :k], axis=1))
+
+
+def test_equal_scores_are_ranked_by_position(rng):
+    one = rng.normal(size=(2, WIDTH)).astype(np.float32)
+    twins = RaggedTokens(np.tile(one, (9, 1)), np.arange(0, 20, 2, dtype=np.int64))
+    ranking = TargetSpace.build(twins, ScorerSettings()).top_k(twins.part(0, 1), 9, 0.3)
+    assert ranking.positions.tolist() == [list(range(9))]
+
+
+def test_one_query_and_many_equal_each_other(queries, targets):
+    space = TargetSpace.build(targets, ScorerSettings())
+    together = space.scores(queries, 0.3)
+    for k in range(len(queries)):
+        np.testing.assert_allclose(space.scores(queries.part(k, k + 1), 0.3), together[k : k + 1], atol=2e-6)
+
+
+def test_companions_change_no_score(rng, queries, targets):
+    """A long target among short ones, and a long query: texts of other lengths add padding, never a value."""
+    alone = TargetSpace.build(targets.part(0, 4), ScorerSettings()).scores(queries, 0.3)
+    np.testing.assert_allclose(
+        TargetSpace.build(targets, ScorerSettings()).scores(queries, 0.3)[:, :4], alone, atol=2e-6
+    )
+
+
+def test_limits_of_tau_a(queries, targets):
+    space = TargetSpace.build(targets, ScorerSettings())
+    max_sim = TargetSpace.build(targets, ScorerSettings(kind="max_sim")).scores(queries, 1.0)
+    np.testing.assert_allclose(space.scores(queries, 1e-4), max_sim, atol=1e-4)
+    units = [[x / np.linalg.norm(x, axis=1, keepdims=True) for x in listed(side)] for side in (queries, targets)]
+    average = [[float((q @ y.T).mean()) if q.size and y.size else 0.0 for y in units[1]] for q in units[0]]
+    np.testing.assert_allclose(space.scores(queries, 1e4), average, atol=1e-4)
+
+
+def test_equals_the_scorer_of_training(queries, targets):
+    def block(tokens):
+        rows, mask = tokens.padded(np.arange(len(tokens)), int(tokens.lengths.max()))
+        return Tokens(jnp.asarray(rows.swapaxes(0, 1)), jnp.asarray(mask.T))
+
+    trained = block_scores(block(queries), block(targets), 0.3, ScorerSettings()).forward
+    np.testing.assert_allclose(TargetSpace.build(targets, ScorerSettings()).scores(queries, 0.3), trained, atol=1e-5)
+
+
+def test_bfloat16_stays_near(queries, targets):
+    exact = TargetSpace.build(targets, ScorerSettings()).scores(queries, 0.3)
+    rounded = TargetSpace.build(targets, ScorerSettings(), dtype="bfloat16").scores(queries, 0.3)
+    assert 0 < np.abs(exact - rounded).max() < 5e-3
+
+
+def test_split_over_devices_equals_one_device(queries, targets, monkeypatch):
+    everywhere = TargetSpace.build(targets, ScorerSettings()).top_k(queries, 4, 0.3)
+    one = jax.local_devices()[:1]
+    for program in (spaces._score_program, spaces._top_k_program, spaces._unit_program):
+        program.cache_clear()
+    monkeypatch.setattr(jax, "local_devices", lambda: one)
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+    space = TargetSpace.build(targets, ScorerSettings())
+    assert space.spans[0].positions.shape[0] == 1
+    alone = space.top_k(queries, 4, 0.3)
+    for program in (spaces._score_program, spaces._top_k_program, spaces._unit_program):
+        program.cache_clear()
+    np.testing.assert_array_equal(everywhere.positions, alone.positions)
+    np.testing.assert_allclose(everywhere.scores, alone.scores, atol=2e-6)
+
+
+def test_compiles_once_for_numbers_of_queries_in_one_bucket(rng, targets, monkeypatch):
+    traced = []
+
+    def counting(queries, *rest):
+        traced.append(queries.owner.shape)
+        return ragged_scores(queries, *rest)
+
+    monkeypatch.setattr(spaces, "ragged_scores", counting)
+    settings = ScorerSettings(tau_a=0.31)  # no other test has compiled for it
+    space = TargetSpace.build(targets, settings)
+    for number in (7, 8, 7, 8):
+        space.top_k(ragged(rng, [4] * number), 3, 0.31)
+    assert len(traced) == sum(len(span.blocks) for span in space.spans)
+    space.top_k(ragged(rng, [4] * 9), 3, 0.31)
+    assert set(traced) == {(32,), (40,)}
+
+
+def test_buckets_waste_at_most_a_quarter():
+    sizes = np.arange(33, 3000)
+    filled = np.array([bucket(int(size)) for size in sizes])
+    assert (filled >= sizes).all()
+    assert ((filled - sizes) / sizes).max() <= 0.25
+    assert len(np.unique(filled)) < 30
+
+
+def test_little_of_a_length_joins_the_next():
+    lengths = np.repeat([3, 4, 5, 17, 40], [1000, 3, 1000, 200, 1])
+    stored = padded_lengths(lengths)
+    assert dict(zip(lengths.tolist(), stored.tolist(), strict=True)) == {3: 3, 4: 5, 5: 5, 17: 24, 40: 40}
+
+
+@pytest.mark.parametrize("k", [0, 14])
+def test_more_than_there_is_is_refused(queries, targets, k):
+    with pytest.raises(UserError, match=f"top_k is {k}; it must be between 1 and the 13 targets"):
+        TargetSpace.build(targets, ScorerSettings()).top_k(queries, k, 0.3)
+
+
+def test_embeddings_of_another_width_are_refused(rng, targets):
+    other = RaggedTokens(rng.normal(size=(3, 4)).astype(np.float32), np.array([0, 3]))
+    with pytest.raises(UserError, match="width 4 and the space's 8"):
+        TargetSpace.build(targets, ScorerSettings()).top_k(other, 1, 0.3)
+
+
+def test_an_empty_space_is_refused():
+    with pytest.raises(UserError, match="no texts"):
+        TargetSpace.build(RaggedTokens(np.zeros((0, WIDTH), np.float32), np.zeros(1, np.int64)), ScorerSettings())
+
+
+def test_no_queries_are_no_rankings(targets):
+    none = RaggedTokens(np.zeros((0, WIDTH), np.float32), np.zeros(1, np.int64))
+    assert TargetSpace.build(targets, ScorerSettings()).top_k(none, 3, 0.3).positions.shape == (0, 3)

@@ -1,0 +1,85 @@
+"""Encoding lists of texts on all devices of this process, the short ones apart from the long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import jax
+import numpy as np
+
+from uwe_jax import parallel
+from uwe_jax.data.tokens import TokenTable
+from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.ranking.ragged import RaggedTokens
+
+_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_TOKENS_PER_DEVICE = 4096
+
+
+def _groups(lengths: np.ndarray, limit: int, most: int) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Cuts texts into groups of similar length: (which texts, padded length, rows to fill up to)."""
+    order = np.argsort(lengths, kind="stable")
+    rounded = np.array([next((n for n in _LENGTHS if n >= k), k) for k in lengths[order]], np.int64)
+    rounded = np.minimum(rounded, limit)
+    devices = jax.local_device_count()
+    for length in np.unique(rounded).tolist():
+        members = order[rounded == length]
+        rows = devices * max(1, min(most, _TOKENS_PER_DEVICE // length))
+        for start in range(0, len(members), rows):
+            yield members[start : start + rows], length, rows
+
+
+class TextEncoder:
+    """Encodes texts with one model; compiles once per length.
+
+    Args:
+      model: whose encoder it is.
+      texts_per_device: texts encoded at once.
+    """
+
+    def __init__(self, model: UweModel, texts_per_device: int):
+        self._most = texts_per_device
+        self._encode: Callable = parallel.parallel(model.encode, devices=jax.local_devices())
+
+    def __call__(
+        self, params: Params, table: TokenTable, indices: np.ndarray, limit: int, progress: Callable = iter
+    ) -> RaggedTokens:
+        """Token embeddings of the texts at `indices` of a token table, cut to `limit` tokens, in their order.
+
+        Args:
+          params: replicated over devices.
+          progress: wraps the iteration over groups, for a bar.
+
+        Returns:
+          Embeddings in the encoder's compute dtype, in host memory.
+        """
+        lengths = np.minimum(table.lengths[indices], limit)
+        offsets = np.zeros(len(indices) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        flat: np.ndarray | None = None
+        waiting: tuple[np.ndarray, jax.Array] | None = None
+
+        def keep(members: np.ndarray, embeddings: jax.Array) -> None:
+            nonlocal flat
+            rows = np.asarray(embeddings)
+            rows = rows.reshape(-1, *rows.shape[2:])[: len(members)]
+            if flat is None:
+                flat = np.empty((offsets[-1], rows.shape[2]), rows.dtype)
+            real = np.arange(rows.shape[1])[None, :] < lengths[members, None]
+            row, column = np.nonzero(real)
+            flat[offsets[members[row]] + column] = rows[row, column]
+
+        for members, length, rows in progress(list(_groups(lengths, limit, self._most))):
+            filled = np.full(rows, -1, np.int64)
+            filled[: len(members)] = indices[members]
+            token_ids, mask = parallel.shard_rows(table.rows(filled, length))
+            embeddings = self._encode(params, token_ids, mask).embeddings
+            # The devices work on this group while the one before is copied.
+            if waiting:
+                keep(*waiting)
+            waiting = members, embeddings
+        if waiting:
+            keep(*waiting)
+        if flat is None:
+            raise ValueError("There are no texts to encode.")
+        return RaggedTokens(flat, offsets)

@@ -1,0 +1,74 @@
+"""Raw token embeddings of a list of texts, without padding, in host memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RaggedTokens:
+    """Token embeddings of n texts: text k has the rows flat[offsets[k]:offsets[k + 1]].
+
+    Attributes:
+      flat: raw (not normalised) encoder outputs [tokens, d] in any float dtype; may be memory-mapped.
+      offsets: int64 [n + 1].
+    """
+
+    flat: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of every text, int64 [n]."""
+        return np.diff(self.offsets)
+
+    @property
+    def width(self) -> int:
+        """Components of a token embedding, d."""
+        return self.flat.shape[1]
+
+    def pooled(self) -> RaggedTokens:
+        """One token a text: the float32 mean of its tokens, zero for a text without any."""
+        means = np.zeros((len(self), self.width), np.float32)
+        filled = np.flatnonzero(self.lengths)
+        if len(filled):
+            sums = np.add.reduceat(self.flat, self.offsets[filled], axis=0, dtype=np.float32)
+            means[filled] = sums / self.lengths[filled, None].astype(np.float32)
+        return RaggedTokens(means.astype(self.flat.dtype), np.arange(len(self) + 1, dtype=np.int64))
+
+    def part(self, start: int, stop: int) -> RaggedTokens:
+        """Texts start to stop - 1, sharing memory."""
+        offsets = self.offsets[start : stop + 1]
+        return RaggedTokens(self.flat[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    def chunks(self, tokens: int) -> Iterator[tuple[int, int]]:
+        """Cuts the texts into runs (start, stop) of at most so many tokens, and of one text where it is longer."""
+        start = 0
+        while start < len(self):
+            stop = int(np.searchsorted(self.offsets, self.offsets[start] + tokens, side="right")) - 1
+            # Texts without tokens take room as well: a run has at most as many texts as tokens.
+            stop = max(start + 1, min(stop, start + tokens, len(self)))
+            yield start, stop
+            start = stop
+
+    def padded(self, members: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Texts of at most `length` tokens, token by token.
+
+        Args:
+          members: which texts [b]; -1 for a text without tokens.
+          length: t.
+
+        Returns:
+          Embeddings [t, b, d], zero where there is no token, and a mask [t, b].
+        """
+        real = np.where(members < 0, 0, self.lengths[members])
+        token, text = np.nonzero(np.arange(length)[:, None] < real[None, :])
+        rows = np.zeros((length, len(members), self.width), self.flat.dtype)
+        rows[token, text] = self.flat[self.offsets[members[text]] + token]
+        return rows, np.arange(length)[:, None] < real[None, :]
