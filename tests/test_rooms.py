@@ -1,6 +1,7 @@
 """Imports point downward, and what is reserved to one room stays there."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ LEVELS = {
     "scoring": 2,
     "parallel": 3,
     "optimiser": 3,
+    "gradient_cache": 3,
+    "ranking": 3,
     "training": 4,
+    "benchmarks": 4,
+    "benchmark": 5,
     "train": 5,
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -55,11 +60,17 @@ def using(*packages: str) -> set[str]:
 
 
 def test_reserved_packages():
-    assert not using("torch", "tensorflow")
+    assert not using("tensorflow")
     assert not {"base", "data"} & using("jax", "flax", "optax")
     assert using("grain", "tensorflow_datasets") <= {"data"}
     orbax = {path for path in MODULES if any(name.startswith("orbax") for name in imports(path))}
     assert orbax == {PACKAGE / "training" / "checkpoint.py"}
+
+
+def test_torch_is_imported_by_the_peers_alone_and_only_inside_functions():
+    peers = PACKAGE / "benchmarks" / "torch_peers.py"
+    assert {path for path in MODULES if any(name.split(".")[0] == "torch" for name in imports(path))} == {peers}
+    assert not re.search("^(import|from) torch", peers.read_text(), re.MULTILINE)
 
 
 def test_pmap_and_collectives_live_in_parallel():

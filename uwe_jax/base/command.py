@@ -43,36 +43,24 @@ def usage(command: str) -> str:
     return "\n".join(lines)
 
 
-def run_with_config(command: str, main: Callable[[Config], object]) -> None:
-    """Reads `--config` and its overrides from the command line, calls `main`, and exits.
+def answer_errors(
+    work: Callable[[], object],
+    *,
+    after_full_disk: str = "what was saved before is whole, and the same command goes on from there.",
+    after_interrupt: str = "The same command goes on from the last checkpoint.",
+) -> None:
+    """Calls `work`, and answers what the user can mend with a sentence on standard error instead of a traceback.
 
-    Exits with 0 when done, 2 after a `UserError`, a wrong flag or a full disk (its sentence on standard error), 130
-    after Ctrl-C. Any other exception is a bug and keeps its traceback.
+    Exits with 2 after a `UserError` or a full disk, with 130 after Ctrl-C. Any other exception is a bug and keeps its
+    traceback.
+
+    Args:
+      work: all that the command does, the reading of its flags included.
+      after_full_disk: the end of the sentence, what is left and what to do.
+      after_interrupt: the sentence after "Interrupted.".
     """
-    values = flags.FlagValues()
-    flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file of configs/.")
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(usage(command))
-        sys.exit(0)
     try:
-        for argument in sys.argv[1:]:
-            if named := re.match(r"--config\.([^=]+)", argument):
-                check_setting_name(named[1])
-        try:
-            rest = values(sys.argv)
-            config_dict = flag.value
-        except OSError as error:  # of ml_collections, for a config file that is not there
-            known = ", ".join(path for path, _ in shipped_configs())
-            reason = str(error).strip().splitlines()[-1].strip()
-            raise UserError(f"--config cannot be read: {reason}. Shipped: {known}.") from error
-        except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"Command line: {' '.join(map(str, error.args))}") from error
-        if len(rest) > 1:
-            raise UserError(f"Unexpected argument {rest[1]!r}; settings are given as --config.key=value.")
-        if config_dict is None:
-            print(usage(command))
-            sys.exit(0)
-        main(Config.from_config_dict(config_dict))
+        work()
     except UserError as error:
         print(f"\nError: {error}", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
@@ -81,10 +69,51 @@ def run_with_config(command: str, main: Callable[[Config], object]) -> None:
             raise
         print(
             f"\nError: {error.strerror}: {error.filename or 'while writing'}. Make room or give another folder; "
-            "what was saved before is whole, and the same command goes on from there.",
+            f"{after_full_disk}",
             file=sys.stderr,
         )
         sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on from the last checkpoint.", file=sys.stderr)
+        print(f"\nInterrupted. {after_interrupt}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+
+
+def run_with_config(command: str, main: Callable[[Config], object]) -> None:
+    """Reads `--config` and its overrides from the command line, calls `main`, and exits.
+
+    Exits with 0 when done, 2 after a `UserError`, a wrong flag or a full disk (its sentence on standard error), 130
+    after Ctrl-C. Any other exception is a bug and keeps its traceback.
+    """
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(usage(command))
+        sys.exit(0)
+
+    def work() -> None:
+        config = _read_command_line()
+        if config is None:
+            print(usage(command))
+            sys.exit(0)
+        main(config)
+
+    answer_errors(work)
+
+
+def _read_command_line() -> Config | None:
+    """The settings of `--config` and its overrides; None where no config is named."""
+    values = flags.FlagValues()
+    flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file of configs/.")
+    for argument in sys.argv[1:]:
+        if named := re.match(r"--config\.([^=]+)", argument):
+            check_setting_name(named[1])
+    try:
+        rest = values(sys.argv)
+        config_dict = flag.value
+    except OSError as error:  # of ml_collections, for a config file that is not there
+        known = ", ".join(path for path, _ in shipped_configs())
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UserError(f"--config cannot be read: {reason}. Shipped: {known}.") from error
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"Command line: {' '.join(map(str, error.args))}") from error
+    if len(rest) > 1:
+        raise UserError(f"Unexpected argument {rest[1]!r}; settings are given as --config.key=value.")
+    return None if config_dict is None else Config.from_config_dict(config_dict)

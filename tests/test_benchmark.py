@@ -1,0 +1,394 @@
+"""The benchmark at tiny sizes: what its tables and JSON say, and that the peers do the same work as ours."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from jax.extend.core import jaxprs_in_params
+from tiny_encoder import tiny_config
+
+from uwe_jax import benchmark as command
+from uwe_jax import parallel
+from uwe_jax.base.command import answer_errors
+from uwe_jax.base.config import BatchSettings, EncoderSettings, LengthSettings, ScorerSettings
+from uwe_jax.base.errors import UserError
+from uwe_jax.benchmarks import lengths, memory, pipeline, scoring, steps, torch_peers, training
+from uwe_jax.benchmarks.batches import batch_builder
+from uwe_jax.benchmarks.encoders import ENCODERS, random_params
+from uwe_jax.benchmarks.flops import encoder_flops
+from uwe_jax.benchmarks.products import bare_product, chained_products
+from uwe_jax.benchmarks.timing import interleaved
+from uwe_jax.models.encoder import Encoder
+from uwe_jax.models.uwe import UweModel
+from uwe_jax.models.weights import params_to_hf
+from uwe_jax.training.step import batch_gradient
+
+TOKENS = LengthSettings(skill=6, job=6, vacancy=9, alias=6)
+SHORT = LengthSettings(skill=6, job=6, vacancy=6, alias=6)  # one length compiles in half the time
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread(monkeypatch):
+    """Threads of torch that wait for each other on a busy machine take far longer than one."""
+    monkeypatch.setattr(torch_peers, "cpu_threads", lambda: 1)
+
+
+@pytest.fixture
+def tiny_encoders(monkeypatch):
+    """One layer of width 16 under the names of the real sizes."""
+    for name, config in ENCODERS.items():
+        tiny = tiny_config(config.architecture, vocab_size=config.vocab_size, layers=1)
+        monkeypatch.setitem(ENCODERS, name, tiny)
+
+
+def numbers(outcome):
+    """The outcome as its JSON file would give it back, rows by contender."""
+    values = json.loads(json.dumps(outcome.to_dict()))
+    return values, {row["contender"]: row for row in values["rows"]}
+
+
+# ---- scoring --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scorer", "logits", "products"),
+    [
+        ("soft", "dot", "two products"),
+        ("soft", "cosine", "one product"),
+        ("max_sim", "dot", "one product"),
+        ("mean_pool", "dot", "one product"),
+        ("soft_pooled", "dot", "two products"),
+    ],
+)
+def test_scoring_measures_what_the_peer_computes_too(scorer, logits, products):
+    options = scoring.ScoringOptions(
+        queries=(3,), targets=21, widths=(8,), top_k=4, runs=2, scorer=scorer, logits=logits, tau_a=0.5
+    )
+    values, rows = numbers(scoring.run(options))
+    peer = f"torch, padded, {products}"
+    assert list(rows) == ["uwe_jax", "bare product", peer]
+    assert rows[peer]["max_score_difference"] < 1e-5
+    for row in rows.values():
+        assert len(row["seconds"]["runs"]) == 2
+        assert row["seconds"]["low"] <= row["seconds"]["median"] <= row["seconds"]["high"]
+        assert row["flops"] == 2 * row["query_tokens"] * row["target_tokens"] * 8
+        assert row["bytes"] == 4 * (8 * (row["query_tokens"] + row["target_tokens"]) + 3 * 21)
+        assert row["flops_per_second"] == pytest.approx(row["flops"] / row["seconds"]["median"])
+        assert row["ratio_to_product"] == pytest.approx(
+            row["seconds"]["median"] / rows["bare product"]["seconds"]["median"]
+        )
+    pooled = scorer == "mean_pool"
+    assert (rows["uwe_jax"]["query_tokens"] == 3) == pooled
+    assert (rows["uwe_jax"]["target_tokens"] == 21) == (scorer in ("mean_pool", "soft_pooled"))
+    assert values["settings"]["scorer"] == scorer
+
+
+def test_both_rank_the_same_targets(rng):
+    settings = ScorerSettings(logits="dot", tau_a=0.5)
+    targets = scoring.random_tokens(lengths.SKILLS, 30, 8, (0,))
+    queries = scoring.random_tokens(lengths.JOBS, 5, 8, (1,))
+    ours = scoring.TargetSpace.build(targets, settings).top_k(queries, 6, 0.5)
+    theirs = torch_peers.PaddedScoring(targets, settings, "float32", "cpu").top_k(queries, 6, 0.5)
+    np.testing.assert_array_equal(ours.positions, theirs.positions)
+    np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-5)
+
+
+def test_scoring_many_queries_has_a_row_of_its_own():
+    options = scoring.ScoringOptions(queries=(1,), targets=9, widths=(8,), top_k=2, runs=1, many=7, peers=False)
+    values, _ = numbers(scoring.run(options))
+    assert [(row["contender"], row["queries"]) for row in values["rows"]] == [
+        ("uwe_jax", 1),
+        ("bare product", 1),
+        ("uwe_jax", 7),
+    ]
+    assert values["rows"][2]["queries_per_second"] == pytest.approx(7 / values["rows"][2]["seconds"]["median"])
+    assert any("--no-peers" in note for note in values["notes"])
+
+
+def test_the_bare_product_is_the_product_over_all_devices(rng):
+    a, b = (rng.standard_normal((rows, 4)).astype(np.float32) for rows in (3, 21))
+    shares = np.asarray(bare_product(a, b, dtype="float32", exact=True)())
+    assert shares.shape == (8, 3, 3)
+    np.testing.assert_allclose(shares.swapaxes(0, 1).reshape(3, -1)[:, :21], a @ b.T, rtol=1e-5, atol=1e-6)
+
+
+def test_chained_products_follow_each_other_on_all_devices():
+    def run(pairs):
+        work, flops = chained_products(16, 3, 5, pairs, dtype="float32")
+        assert flops == pairs * 2 * 2 * 16 * 3 * 5
+        return np.asarray(work()).reshape(16, 3).astype(np.float64)
+
+    start, once, twice = run(0), run(1), run(2)
+    both, *_ = np.linalg.lstsq(start, once)  # W1 W2
+    np.testing.assert_allclose(once @ both, twice, atol=1e-5)
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+def test_training_takes_the_steps_that_pytorch_takes(tiny_encoders):
+    options = steps.TrainingOptions(skills=16, lengths=SHORT, runs=2, scorers=("soft",))
+    values, rows = numbers(training.run(options))
+    ours, theirs = rows["uwe_jax, soft"], rows["torch, soft"]
+    assert list(rows) == ["uwe_jax, soft", "torch, soft", "bare products"]
+    # Two to warm up and look at memory, one more to warm up, two that are timed: each follows from those before.
+    assert len(ours["losses"]) == len(theirs["losses"]) == 5
+    np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=1e-4)
+    assert ours["texts"] == 64
+    assert ours["padded_tokens"] == 16 * 4 * 6
+    assert 16 * 4 < ours["real_tokens"] < ours["padded_tokens"]
+    assert ours["program_bytes"] > 0
+    assert ours["flops_per_second"] == pytest.approx(ours["flops"] / ours["seconds"]["median"])
+    assert ours["share_of_product"] == pytest.approx(
+        ours["flops_per_second"] / rows["bare products"]["flops_per_second"]
+    )
+    assert rows["bare products"]["flops"] == pytest.approx(ours["flops"], rel=0.5)
+    assert ours["compile_seconds"] > 0
+    assert any("differs from ours by" in note for note in values["notes"])
+
+
+def test_steps_are_compared_with_mean_pooling_and_the_product():
+    def row(contender, seconds, rate):
+        return {"contender": contender, "seconds": {"median": seconds}, "flops_per_second": rate}
+
+    product = row("bare product", 1.0, 80.0)
+    soft, pooled, last = training.compared(
+        [row("uwe_jax, soft", 6.0, 20.0), row("uwe_jax, mean_pool", 4.0, 40.0)], product
+    )
+    assert (soft["ratio_to_mean_pool"], pooled["ratio_to_mean_pool"]) == (1.5, 1.0)
+    assert (soft["share_of_product"], pooled["share_of_product"]) == (0.25, 0.5)
+    assert last is product
+
+
+def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
+    options = steps.TrainingOptions(encoder="mpnet", skills=16, lengths=TOKENS)
+    batch = batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
+    peer = steps.PeerStep(options, [batch], "cpu")
+    with torch_peers.equal_terms(tf32=False):
+        loss = peer.trainer.backward(batch).item()
+    theirs = {name: parameter.grad.numpy() for name, parameter in peer.trainer.model.named_parameters()}
+
+    config = ENCODERS["mpnet"]
+    model = UweModel.create(config, EncoderSettings(), ScorerSettings())
+    params = model.initial_params(random_params(config, options.seed))
+
+    @parallel.parallel
+    def gradient(params, batch):
+        return parallel.mean_over_devices(batch_gradient(params, batch, model, steps.LOSS, None))
+
+    found, metrics = gradient(parallel.replicate(params), parallel.shard_rows(batch))
+    assert float(metrics["loss"][0]) == pytest.approx(loss, rel=1e-5)
+    largest = max(np.abs(gradient).max() for gradient in theirs.values())
+    for name, value in params_to_hf(parallel.first(found)["encoder"], config).items():
+        np.testing.assert_allclose(value, theirs[name], atol=1e-4 * largest, err_msg=name)
+
+
+def test_memory_only_compiles_and_runs_nothing(tiny_encoders, monkeypatch):
+    chunks = []
+    make = steps.make_train_step
+    # Without chunks it is a program that was compiled above.
+    monkeypatch.setattr(steps, "make_train_step", lambda *args: chunks.append(args[-1]) or make(*args[:-1]))
+    monkeypatch.setattr(steps.OurStep, "__call__", lambda self: pytest.fail("a step was taken"))
+    outcome = training.run(
+        steps.TrainingOptions(skills=16, lengths=SHORT, scorers=("soft",), memory_only=True, encode_chunk_size=2)
+    )
+    (row,) = outcome.rows
+    assert "seconds" not in row
+    assert row["program_bytes"] > 0
+    assert chunks == [2]
+    assert "encode_chunk_size 2" in outcome.text()
+
+
+def test_encoder_operations_are_those_of_its_matrix_products():
+    config = tiny_config("mpnet")
+
+    def products(jaxpr):
+        found = 0
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "dot_general":
+                (contracted, _), _ = equation.params["dimension_numbers"]
+                shape = equation.invars[0].aval.shape
+                found += 2 * equation.outvars[0].aval.size * int(np.prod([shape[axis] for axis in contracted]))
+            for inner in jaxprs_in_params(equation.params):
+                found += products(inner)
+        return found
+
+    params = random_params(config, 0)
+    ids, mask = jnp.ones((3, 7), jnp.int32), jnp.ones((3, 7), bool)
+    traced = jax.make_jaxpr(lambda p: Encoder(config).apply({"params": p}, ids, mask))(params)
+    assert encoder_flops(config, 3, 7) == products(traced.jaxpr)
+
+
+# ---- pipeline -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot pin a process to a core")
+def test_pipeline_makes_batches_on_one_core_and_leaves_it_again(monkeypatch):
+    before = os.sched_getaffinity(0)
+    seen = []
+    monkeypatch.setattr(pipeline, "interleaved", lambda *a: seen.append(os.sched_getaffinity(0)) or interleaved(*a))
+    outcome = pipeline.run(pipeline.PipelineOptions(skills=8, lengths=TOKENS, batches=3, runs=2, threads=1))
+    values, rows = numbers(outcome)
+    assert list(rows) == ["BatchBuilder alone", "through Grain, 1 thread"]
+    assert [len(cores) for cores in seen] == [1]
+    assert os.sched_getaffinity(0) == before
+    for row in rows.values():
+        assert row["batches_per_second"] == pytest.approx(3 / row["seconds"]["median"])
+        # int32 ids and a byte of mask for each token, valid and positives for three graphs.
+        assert row["batch_bytes"] == 8 * 5 * (6 + 6 + 9 + 6) + 3 * 8 + 3 * 8 * 8
+    assert f"core {min(before)}" in " ".join(values["notes"])
+
+
+# ---- what they share ------------------------------------------------------------------------------------------------
+
+
+def test_contenders_take_turns_after_warming_up():
+    order = []
+    times = interleaved({name: lambda name=name: order.append(name) for name in "ab"}, 2, warmups=1)
+    assert "".join(order) == "ab" + "abab"
+    assert [len(times[name].seconds) for name in "ab"] == [2, 2]
+
+
+def test_times_give_the_median_and_the_range():
+    assert interleaved({"sleep": lambda: time.sleep(0.01)}, 3)["sleep"].median >= 0.01
+    assert training.Times((3.0, 1.0, 2.0)).to_dict() == {
+        "median": 2.0,
+        "low": 1.0,
+        "high": 3.0,
+        "runs": [3.0, 1.0, 2.0],
+    }
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system keeps no resettable peak")
+def test_the_peak_counts_memory_that_was_freed_again():
+    def work(mebibytes):
+        np.ones((mebibytes, 2**20), np.uint8).sum()
+
+    assert memory.host_peak(lambda: work(96)).bytes > 90 * 2**20
+    assert memory.host_peak(lambda: work(1)).bytes < 32 * 2**20
+
+
+def test_lengths_of_a_whole_source_are_its_histogram(rng):
+    assert [sum(lengths.BY_KIND[kind]) for kind in ("skill", "job", "alias", "vacancy")] == [13896, 3007, 97483, 7669]
+    drawn = lengths.draw(lengths.SKILLS, 13896, rng)
+    np.testing.assert_array_equal(np.bincount(drawn), lengths.SKILLS)
+    assert len(lengths.draw(lengths.JOBS, 5000, rng)) == 5000
+
+
+def test_peers_are_taken_where_they_can_be_had(monkeypatch):
+    assert torch_peers.choose_device(None, "cpu")[0] == "cpu"
+    assert torch_peers.choose_device(False, "cpu")[0] is None
+    device, why = torch_peers.choose_device(None, "tpu")
+    assert device is None
+    assert "tpu" in why
+    monkeypatch.setattr(torch_peers.importlib.util, "find_spec", lambda name: None)
+    assert torch_peers.choose_device(None, "cpu")[1] == "PyTorch was left out: torch is not installed."
+    with pytest.raises(UserError, match="torch is not installed"):
+        torch_peers.choose_device(True, "cpu")
+
+
+def test_equal_terms_last_as_long_as_the_measurement(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torch_peers, "cpu_threads", lambda: before + 1)
+    with torch_peers.equal_terms(tf32=False):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_measuring_needs_no_data_packages_and_no_torch():
+    reserved = ("grain", "orbax", "tensorflow_datasets", "torch", "transformers")
+    code = f"import sys, uwe_jax.benchmark; print([name for name in {reserved} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+# ---- the command ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_without_a_mode_it_says_how_it_is_called(arguments, capsys):
+    command.benchmark(arguments)
+    out = capsys.readouterr().out
+    assert "python -m uwe_jax.benchmark scoring --queries" in out
+
+
+def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
+    out = tmp_path / "new" / "figures.json"
+    flags = "scoring --queries 2 --targets 12 --widths 8 --top_k 3 --runs 1 --seed 5"
+    command.benchmark([*flags.split(), "--out", str(out)])
+    text = capsys.readouterr().out
+    values = json.loads(out.read_text())
+    assert values["benchmark"] == "scoring"
+    assert values["settings"]["queries"] == [2]
+    assert len(values["rows"]) == 3
+    facts = values["facts"]
+    assert (facts["jax"], facts["torch"], facts["devices"]) == (jax.__version__, torch.__version__, 8)
+    assert facts["date"][:4].isdecimal()
+    for part in (facts["jax"], facts["cpu"], "float32", "8 x cpu", "bare product", "torch, padded, two products"):
+        assert part in text
+    for part in ("FLOP/s", "B/s", "MiB", "ms (min..max)", "/ product", "differ from ours by at most", str(out)):
+        assert part in text
+    for row in values["rows"]:
+        assert command.scoring.formats.milliseconds(row["seconds"]) in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("ranking", "invalid choice: 'ranking'"),
+        ("scoring --runs 0", "--runs is 0; it must be at least 1"),
+        ("scoring --runs many", "invalid int value: 'many'"),
+        ("scoring --targets 50", "--top_k 100 is more than the 50 targets"),
+        ("scoring --queries 1,x", "'1,x' is not a list of numbers"),
+        ("scoring --queries 0", "--queries is 0"),
+        ("scoring --dtype float16", "--dtype is 'float16'; it must be one of"),
+        ("scoring --scorer cosine", "'cosine'; it must be one of"),
+        ("scoring --encoder minilm", "unrecognized arguments: --encoder minilm"),
+        ("training --encoder bert", "--encoder is 'bert'; it must be one of 'minilm', 'mpnet'"),
+        ("training --skills 12", "--skills 12 does not divide by the 8 devices; 16 would"),
+        ("training --lengths skill=16,city=4", "'city=4' is not KIND=TOKENS"),
+        ("training --lengths vacancy=513", "--lengths vacancy is 513; it must be between 3 and 512"),
+        ("training --scorers ,", "--scorers is empty"),
+        ("pipeline --skills 20000", "--skills is 20000; it must be between 2 and 13896"),
+        ("pipeline --batches 0", "--batches is 0"),
+    ],
+)
+def test_bad_input_is_answered_with_a_sentence(flags, sentence, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        answer_errors(lambda: command.benchmark(flags.split()))
+    assert stop.value.code == 2
+    assert sentence in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_as_output_is_refused_before_anything_is_measured(tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        command.benchmark(["scoring", "--out", str(tmp_path)])
+
+
+def test_interruptions_and_full_disks_are_answered_in_the_words_of_the_command(capsys):
+    def full_disk():
+        raise OSError(errno.ENOSPC, "No space left on device", "/there")
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    for work, code, sentence in (
+        (full_disk, 2, "No space left on device: /there. Make room or give another folder; nothing is lost."),
+        (interrupted, 130, "Interrupted. Nothing was written."),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            answer_errors(work, after_full_disk="nothing is lost.", after_interrupt="Nothing was written.")
+        assert stop.value.code == code
+        assert sentence in capsys.readouterr().err
+    with pytest.raises(OSError, match="denied"):
+        answer_errors(lambda: (_ for _ in ()).throw(PermissionError(errno.EACCES, "denied")))

@@ -1,0 +1,70 @@
+"""Where a benchmark ran: versions, devices, processor and date."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import uwe_jax
+
+
+def cpu_threads() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_model() -> str:
+    """The processor's name as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+def version_of(package: str) -> str | None:
+    """The installed version; None where the package is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def facts(dtype: str | None = None) -> dict[str, Any]:
+    """What a table's header says and its JSON keeps. `dtype` is that of the products, None where there are none."""
+    device = jax.local_devices()[0]
+    return {
+        "uwe_jax": uwe_jax.__version__,
+        "jax": jax.__version__,
+        "jaxlib": version_of("jaxlib"),
+        "torch": version_of("torch"),
+        "python": platform.python_version(),
+        "platform": device.platform,
+        "device": device.device_kind,
+        "devices": jax.local_device_count(),
+        "cpu": cpu_model(),
+        "cpu_threads": cpu_threads(),
+        "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "dtype": dtype,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def header(facts: dict[str, Any]) -> str:
+    """The facts in two lines."""
+    load = facts["load_before"]
+    busy = f", load average {load:.2f} before" if load is not None else ""
+    torch = f", torch {facts['torch']}" if facts["torch"] else ", no torch"
+    dtype = f", {facts['dtype']}" if facts["dtype"] else ""
+    return (
+        f"{facts['devices']} x {facts['device']} ({facts['platform']}){dtype}; CPU {facts['cpu']}, "
+        f"{facts['cpu_threads']} threads{busy}\n"
+        f"uwe_jax {facts['uwe_jax']}, jax {facts['jax']}, jaxlib {facts['jaxlib']}{torch}, python {facts['python']}; "
+        f"{facts['date']}"
+    )

@@ -1,0 +1,50 @@
+"""Wall-clock time of several contenders, measured so that a busy moment strikes them all."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of every run, in the order they were taken."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle run, or the mean of the two in the middle."""
+        return statistics.median(self.seconds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a row: median, low, high and all runs."""
+        return {
+            "median": self.median,
+            "low": min(self.seconds),
+            "high": max(self.seconds),
+            "runs": list(self.seconds),
+        }
+
+
+def interleaved(contenders: Mapping[str, Callable[[], object]], runs: int, *, warmups: int = 1) -> dict[str, Times]:
+    """Times contenders in turn: one run of each, then the next of each.
+
+    Args:
+      contenders: by name, what is timed. Each returns only when its work is done, on the device as well.
+      runs: of each that count.
+      warmups: of each before, which do not: compilation, caches, clocks.
+    """
+    for work in contenders.values():
+        for _ in range(warmups):
+            work()
+    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(runs):
+        for name, work in contenders.items():
+            started = time.perf_counter()
+            work()
+            taken[name].append(time.perf_counter() - started)
+    return {name: Times(tuple(seconds)) for name, seconds in taken.items()}
