@@ -49,9 +49,9 @@ class Ranking(NamedTuple):
 
 
 def bucket(tokens: int) -> int:
-    """The packed length that so many query tokens are filled up to: four lengths an octave, from 8 on."""
-    step = max(8, 1 << max(0, (tokens - 1).bit_length() - 3))
-    return -(-tokens // step) * step
+    """The packed length that so many tokens are filled up to: 8, then steps of 4, then four lengths an octave."""
+    step = max(4, 1 << max(0, (tokens - 1).bit_length() - 3))
+    return max(8, -(-tokens // step) * step)
 
 
 def _chunk_scores(settings: ScorerSettings) -> Callable[..., jax.Array]:
