@@ -156,6 +156,7 @@ def test_killed_runs_end_like_an_uninterrupted_one(flags, tmp_path, kills):
     assert steps[0] == steps[1]
 
 
+@pytest.mark.slow
 def test_a_run_resumes_on_another_number_of_devices(flags, tmp_path, monkeypatch, capsys):
     # One device, cut off after step 3 by a failure; then eight devices.
     process = start([*flags, "--config.optimiser.learning_rate=0.001"])

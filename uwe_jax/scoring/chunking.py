@@ -10,9 +10,9 @@ from uwe_jax.base.config import ScorerSettings
 from uwe_jax.scoring.scorers import Scores, block_scores, score_texts
 from uwe_jax.scoring.tokens import Texts, Tokens, texts
 
-# Token products alive at a time where no chunk is asked for. On a CPU 16 MiB of float32 for each of the few tensors of
+# Token products alive at a time where no chunk is asked for. On a CPU 4 MiB of float32 for each of the few tensors of
 # that shape, which stay near its caches; on an accelerator 256 MiB, since smaller ones leave it waiting for launches.
-_BUDGET = {"cpu": 4 * 2**20}
+_BUDGET = {"cpu": 2**20}
 _ACCELERATOR_BUDGET = 64 * 2**20
 
 

@@ -60,12 +60,13 @@ def graph_loss(
       valid: which of its neighbours take part.
     """
     scores = pairwise_scores(skills, parallel.gather(neighbours), tau_a, scorer)
+    all_valid = parallel.gather(valid)
     options = {"tau": getattr(settings.tau, kind), "drop_other_positives": settings.drop_other_positives}
-    given_skills = info_nce(scores.forward, positives, parallel.gather(valid), **options)
+    given_skills = info_nce(scores.forward, positives, all_valid, **options)
     loss = parallel.share_of_mean(given_skills)
     if settings.symmetric:
         # An invalid neighbour has no positive, so its row weighs nothing.
-        own_positives = parallel.exchange(positives & parallel.gather(valid)[None, :])
+        own_positives = parallel.exchange(positives & all_valid[None, :])
         every_skill = jnp.ones(own_positives.shape[1], bool)
         given_neighbours = info_nce(parallel.exchange(scores.backward), own_positives, every_skill, **options)
         loss += parallel.share_of_mean(given_neighbours)
