@@ -252,9 +252,9 @@ def test_pipeline_makes_batches_on_one_core_and_leaves_it_again(monkeypatch):
 
 def test_contenders_take_turns_after_warming_up():
     order = []
-    times = interleaved({name: lambda name=name: order.append(name) for name in "ab"}, 2, warmups=1)
-    assert "".join(order) == "ab" + "abab"
-    assert [len(times[name].seconds) for name in "ab"] == [2, 2]
+    times = interleaved({name: lambda name=name: order.append(name) for name in "abc"}, 3, warmups=1)
+    assert "".join(order) == "abc" + "abc" + "bac" + "cab"
+    assert [len(times[name].seconds) for name in "abc"] == [3, 3, 3]
 
 
 def test_times_give_the_median_and_the_range():
