@@ -139,8 +139,8 @@ def test_training_takes_the_steps_that_pytorch_takes(tiny_encoders):
     values, rows = numbers(training.run(options))
     ours, theirs = rows["uwe_jax, soft"], rows["torch, soft"]
     assert list(rows) == ["uwe_jax, soft", "torch, soft", "bare products"]
-    # Two to warm up and look at memory, one more to warm up, two that are timed: each follows from those before.
-    assert len(ours["losses"]) == len(theirs["losses"]) == 5
+    # Two to warm up and look at memory, one more to warm up, two that are timed after one each: all follow each other.
+    assert len(ours["losses"]) == len(theirs["losses"]) == 7
     np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=1e-4)
     assert ours["texts"] == 64
     assert ours["padded_tokens"] == 16 * 4 * 6
@@ -255,6 +255,10 @@ def test_contenders_take_turns_after_warming_up():
     times = interleaved({name: lambda name=name: order.append(name) for name in "abc"}, 3, warmups=1)
     assert "".join(order) == "abc" + "abc" + "bac" + "cab"
     assert [len(times[name].seconds) for name in "abc"] == [3, 3, 3]
+    order.clear()
+    times = interleaved({name: lambda name=name: order.append(name) for name in "ab"}, 2, warmups=0, settle=1)
+    assert "".join(order) == "aabb" + "bbaa"
+    assert [len(times[name].seconds) for name in "ab"] == [2, 2]
 
 
 def test_times_give_the_median_and_the_range():

@@ -30,16 +30,17 @@ class Times:
         }
 
 
-def interleaved(contenders: Mapping[str, Callable[[], object]], runs: int, *, warmups: int = 1) -> dict[str, Times]:
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]], runs: int, *, warmups: int = 1, settle: int = 0
+) -> dict[str, Times]:
     """Times contenders in turn: one run of each, then the next of each, another one first every time.
-
-    Whoever follows a certain other finds other caches and other free memory: on a CPU a train step took a sixth longer
-    in one place than in another.
 
     Args:
       contenders: by name, what is timed. Each returns only when its work is done, on the device as well.
       runs: of each that count.
       warmups: of each before, which do not: compilation, caches, clocks.
+      settle: runs that do not count before each that does. Whoever needs much memory pays for finding it in pieces
+        when its turn comes: on a CPU a train step after another contender's took up to twice as long as after its own.
     """
     for work in contenders.values():
         for _ in range(warmups):
@@ -51,6 +52,8 @@ def interleaved(contenders: Mapping[str, Callable[[], object]], runs: int, *, wa
             # Backwards every other time, so that the neighbours change as well.
             step = turn if first % 2 == 0 else -turn
             name = order[(first + step) % len(order)]
+            for _ in range(settle):
+                contenders[name]()
             started = time.perf_counter()
             contenders[name]()
             taken[name].append(time.perf_counter() - started)

@@ -148,7 +148,7 @@ def run(options: TrainingOptions) -> Outcome:
         multiply, flops = _products(options)
         contenders: dict[str, Callable[[], object]] = {step.name: step for step in steps}
         say(f"Taking {options.runs} steps of each")
-        times = interleaved(contenders | {PRODUCT: multiply}, options.runs)
+        times = interleaved(contenders | {PRODUCT: multiply}, options.runs, settle=1)
     rows = [
         batch.row(step, times[step.name]) | {"peak_memory": peak.to_dict()}
         for step, peak in zip(steps, peaks, strict=True)
@@ -201,7 +201,7 @@ def _notes(options: TrainingOptions, rows: list[Row], about_peers: str) -> list[
     where = "host" if jax.default_backend() == "cpu" else "device"
     cuda = f"; of PyTorch, {METHODS['cuda']}" if agreement and where == "device" else ""
     return [
-        f"Median and range of {options.runs} runs, taken in turn; a step starts from a batch in host memory and ends "
+        f"Median and range of {options.runs} runs, taken in turn, each after one that does not count; a step starts from a batch in host memory and ends "
         "with its loss there.",
         "Achieved counts the matrix products of encoder and scorers over padded tokens, three times the forward pass. "
         "The bare products are those of the feed-forward block, over the same tokens in the same dtype, one after "
