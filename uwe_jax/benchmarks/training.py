@@ -201,8 +201,8 @@ def _notes(options: TrainingOptions, rows: list[Row], about_peers: str) -> list[
     where = "host" if jax.default_backend() == "cpu" else "device"
     cuda = f"; of PyTorch, {METHODS['cuda']}" if agreement and where == "device" else ""
     return [
-        f"Median and range of {options.runs} runs, taken in turn, each after one that does not count; a step starts from a batch in host memory and ends "
-        "with its loss there.",
+        f"Median and range of {options.runs} runs, taken in turn, each after one that does not count; a step starts "
+        "from a batch in host memory and ends with its loss there.",
         "Achieved counts the matrix products of encoder and scorers over padded tokens, three times the forward pass. "
         "The bare products are those of the feed-forward block, over the same tokens in the same dtype, one after "
         "another until they have as many operations as a step.",
