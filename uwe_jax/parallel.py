@@ -6,6 +6,7 @@ it, `first` removes it again.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -62,7 +63,13 @@ def shard_rows(tree: T) -> T:
 
 def place(tree: Any) -> Any:
     """Puts each leaf [devices, ...] onto the local devices, a slice on each."""
-    return parallel(lambda own: own, devices=jax.local_devices())(tree)
+    return _identity(tuple(jax.local_devices()))(tree)
+
+
+@functools.cache
+def _identity(devices: tuple[jax.Device, ...]) -> Callable:
+    """Kept, since a new function would be compiled anew for shapes that were placed before."""
+    return parallel(lambda own: own, devices=devices)
 
 
 def first(tree: T) -> T:

@@ -20,6 +20,7 @@ from uwe_jax.benchmarks.memory import METHODS, Peak, peak_of
 from uwe_jax.benchmarks.outcome import Column, Outcome, Row
 from uwe_jax.benchmarks.products import bare_product, dispatch_seconds
 from uwe_jax.benchmarks.timing import Times, interleaved
+from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.space import TargetSpace
 from uwe_jax.scoring.ragged import is_pooled
@@ -78,8 +79,7 @@ class ScoringOptions:
 def random_tokens(histogram: tuple[int, ...], texts: int, width: int, seed: tuple[int, ...]) -> RaggedTokens:
     """Token embeddings of so many texts whose lengths follow a histogram; normal with standard deviation 0.5."""
     rng = np.random.default_rng(seed)
-    offsets = np.zeros(texts + 1, np.int64)
-    np.cumsum(lengths.draw(histogram, texts, rng), out=offsets[1:])
+    offsets = run_offsets(lengths.draw(histogram, texts, rng))
     return RaggedTokens(_TOKEN_SCALE * rng.standard_normal((offsets[-1], width), np.float32), offsets)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.graph import BipartiteGraph, edge_matrix
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 
 # Fitted to ESCO 1.1.1, with its 123,855 edges between 13,896 skills and 3,007 occupations. The spreads are standard
@@ -82,8 +83,7 @@ def synthetic_tables(graphs: GraphSet, histograms: Mapping[str, Sequence[int]], 
                 f"{_SPECIAL.count} tokens"
             )
         rng = np.random.default_rng((seed, stream))
-        offsets = np.zeros(count + 1, np.int64)
-        np.cumsum(_draw(histogram, count, rng) - _SPECIAL.count, out=offsets[1:])
+        offsets = run_offsets(_draw(histogram, count, rng) - _SPECIAL.count)
         tables[kind] = TokenTable(rng.integers(*_TOKEN_IDS, size=offsets[-1], dtype=np.int32), offsets, _SPECIAL)
     return tables
 

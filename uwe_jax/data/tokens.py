@@ -14,7 +14,7 @@ import numpy as np
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically
 from uwe_jax.base.progress import progress
-from uwe_jax.data.ragged import run_entries
+from uwe_jax.data.ragged import run_entries, run_offsets
 
 _TEXTS_AT_ONCE = 2048
 
@@ -158,8 +158,7 @@ class Tokeniser:
                 waiting = []
         if waiting:
             lists.extend(self._ids(waiting))
-        offsets = np.zeros(len(lists) + 1, np.int64)
-        np.cumsum([len(ids) for ids in lists], out=offsets[1:])
+        offsets = run_offsets(np.array([len(ids) for ids in lists], np.int64))
         flat = np.fromiter((token for ids in lists for token in ids), np.int32, int(offsets[-1]))
         buffer = io.BytesIO()
         np.savez(buffer, flat=flat, offsets=offsets)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from uwe_jax import parallel
+from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.ranking.ragged import RaggedTokens
@@ -54,8 +55,7 @@ class TextEncoder:
           Embeddings in the encoder's compute dtype, in host memory.
         """
         lengths = np.minimum(table.lengths[indices], limit)
-        offsets = np.zeros(len(indices) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
+        offsets = run_offsets(lengths)
         flat: np.ndarray | None = None
         waiting: tuple[np.ndarray, jax.Array] | None = None
 
@@ -66,8 +66,7 @@ class TextEncoder:
             if flat is None:
                 flat = np.empty((offsets[-1], rows.shape[2]), rows.dtype)
             real = np.arange(rows.shape[1])[None, :] < lengths[members, None]
-            row, column = np.nonzero(real)
-            flat[offsets[members[row]] + column] = rows[row, column]
+            flat[run_entries(offsets[members], lengths[members])] = rows[real]
 
         for members, length, rows in progress(list(_groups(lengths, limit, self._most))):
             filled = np.full(rows, -1, np.int64)

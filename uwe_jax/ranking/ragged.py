@@ -68,7 +68,8 @@ class RaggedTokens:
           Embeddings [t, b, d], zero where there is no token, and a mask [t, b].
         """
         real = np.where(members < 0, 0, self.lengths[members])
-        token, text = np.nonzero(np.arange(length)[:, None] < real[None, :])
+        mask = np.arange(length)[:, None] < real[None, :]
+        token, text = np.nonzero(mask)
         rows = np.zeros((length, len(members), self.width), self.flat.dtype)
         rows[token, text] = self.flat[self.offsets[members[text]] + token]
-        return rows, np.arange(length)[:, None] < real[None, :]
+        return rows, mask

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from uwe_jax.base.config import ScorerSettings
-from uwe_jax.scoring.soft_attention import soft_attention
+from uwe_jax.scoring.soft_attention import cosines, soft_attention
 from uwe_jax.scoring.softmax import MASKED, attend
 from uwe_jax.scoring.tokens import Texts, Tokens, mean_embeddings, texts, unit_tokens
 
@@ -53,7 +53,7 @@ def soft(q: Texts, y: Texts, tau_a: Float[Array, ""] | float, settings: ScorerSe
 def max_sim(q: Texts, y: Texts, tau_a: Float[Array, ""] | float, settings: ScorerSettings) -> Scores:
     """MaxSim: reduce over i of max_j cos(e_i, t_j), the limit of soft cosine attention for tau_a -> 0."""
     del tau_a
-    cosine = jnp.einsum("qid,yjd->qiyj", q.unit, y.unit, preferred_element_type=jnp.float32)
+    cosine = cosines(q, y)
     mask_y, mask_q = y.mask[None, None, :, :], q.mask[:, :, None, None]
     forward = jnp.where(mask_y, cosine, MASKED).max(axis=3)
     backward = jnp.where(mask_q, cosine, MASKED).max(axis=1)

@@ -18,7 +18,8 @@ from uwe_jax.scoring.softmax import Attended, attend
 from uwe_jax.scoring.tokens import Texts
 
 
-def _products(q: Texts, y: Texts) -> Float[Array, "q i y j"]:
+def cosines(q: Texts, y: Texts) -> Float[Array, "q i y j"]:
+    """cos(e_i, t_j) of all token pairs, in float32."""
     return jnp.einsum("qid,yjd->qiyj", q.unit, y.unit, preferred_element_type=jnp.float32)
 
 
@@ -30,7 +31,7 @@ def _logit_scale(q: Texts, y: Texts, logits: str) -> Array:
 
 
 def _both(q: Texts, y: Texts, tau_a: Array, logits: str, bounded: bool) -> tuple[Array, Array, Attended, Attended]:
-    cosine = _products(q, y)
+    cosine = cosines(q, y)
     scaled = cosine * (_logit_scale(q, y, logits) / tau_a)
     bound = 1.0 / tau_a if bounded else None
     over_j = attend(cosine, scaled, y.mask[None, None, :, :], 3, bound)  # sums [q, i, y]
