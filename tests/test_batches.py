@@ -100,6 +100,18 @@ def parts(rng):
     return graphs, tables, BatchSampler(graphs, BatchSettings(global_batch_size=8), seed=0)
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sampled_positives_are_the_drawn_neighbours_alone(parts, processes):
+    graphs, tables, sampler = parts
+    ids = sampler(3)
+    for process in range(processes):
+        build = BatchBuilder(graphs, tables, LENGTHS, sampler, (process, processes), "sampled")
+        mine = np.arange(8).reshape(processes, -1)[process]
+        for kind, positives in build(3)["positives"].items():
+            expected = {(row, skill) for row, skill in enumerate(mine) if ids.neighbours[kind][skill] >= 0}
+            assert set(zip(*map(np.ndarray.tolist, np.nonzero(positives)), strict=True)) == expected
+
+
 def test_rows_hold_the_drawn_nodes_and_positives_the_whole_graph(parts):
     graphs, tables, sampler = parts
     batch, ids = BatchBuilder(graphs, tables, LENGTHS, sampler)(3), sampler(3)

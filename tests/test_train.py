@@ -212,6 +212,18 @@ def test_a_workdir_of_another_config_is_left_alone(flags, tmp_path, monkeypatch,
     assert (tmp_path / "run" / "config.json").read_bytes() == before
 
 
+def test_a_workdir_from_before_a_setting_existed_is_resumed(flags, tmp_path, monkeypatch, capsys):
+    assert run([*flags, "--config.steps=1"], monkeypatch) == 0
+    path = tmp_path / "run" / "config.json"
+    older = json.loads(path.read_text())
+    assert older["batch"].pop("positives") == "all"
+    path.write_text(json.dumps(older))
+    assert run([*flags, "--config.steps=1"], monkeypatch) == 0
+    path.write_text(json.dumps(older))
+    assert run([*flags, "--config.steps=1", "--config.batch.positives=sampled"], monkeypatch) == 2
+    assert "batch.positives: 'all' there, 'sampled' now" in capsys.readouterr().err
+
+
 def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):
     edges = tmp_path / "edges"
     edges.mkdir()

@@ -30,6 +30,7 @@ from uwe_jax.base.metric_writer import MetricWriter, read_metrics
 from uwe_jax.base.plot import plot_training
 from uwe_jax.base.progress import report, say
 from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
+from uwe_jax.data.footprint import Footprint
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
@@ -105,11 +106,13 @@ def train(config: Config) -> dict[str, Any]:
     process = (jax.process_index(), jax.process_count())
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
     say("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
-    build = BatchBuilder(splits.train, tables, lengths, sampler, process)
+    build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives)
     evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
     workdirs.claim(workdir, config)
+    # An evaluation looks here for what its queries and targets have in common with the training graphs.
+    Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
     checkpoints = Checkpoints(workdir / "checkpoints")
     restored = checkpoints.restore(state)
     before: dict[str, Any] = {}

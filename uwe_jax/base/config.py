@@ -102,6 +102,10 @@ class BatchSettings:
     encode_chunk_size: int = 0  # texts a device encodes at once, by gradient caching; 0 all at once, without it
     degree_temperature: float = 0.0  # 0 draws skills uniformly, 1 in proportion to their degree
     distractor_probability: float = 0.8  # how often a vacancy sentence is joined with a non-matching one
+    # all: every edge between two nodes of the batch is a positive. sampled: only the neighbour that was drawn for a
+    # skill, the single-positive loss that the paper compares with; a neighbour drawn before in the batch then counts
+    # for the first skill alone.
+    positives: str = "all"
     prefetch: int = 4  # batches made ahead of the step
     threads: int = 2  # threads that make them
 
@@ -110,6 +114,7 @@ class BatchSettings:
         within("batch.encode_chunk_size", self.encode_chunk_size, 0)
         within("batch.degree_temperature", self.degree_temperature, 0.0, 1.0)
         within("batch.distractor_probability", self.distractor_probability, 0.0, 1.0)
+        one_of("batch.positives", self.positives, ("all", "sampled"))
         within("batch.prefetch", self.prefetch, 1)
         within("batch.threads", self.threads, 1)
 
@@ -235,7 +240,16 @@ class Config:
         Raises:
           UserError: for an unknown key or a value that is out of range.
         """
-        return _from_mapping(cls, config.to_dict(), prefix="")
+        return cls.from_dict(config.to_dict())
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """Reads plain values, as `to_dict` gives them; what is missing, as in an older config.json, is at its default.
+
+        Raises:
+          UserError: for an unknown key or a value that is out of range.
+        """
+        return _from_mapping(cls, values, prefix="")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in the workdir's config.json: tuples are lists, as JSON has it."""

@@ -23,7 +23,7 @@ class BatchBuilder:
       nodes:     {kind: {token_ids: int32 [b, length], mask: bool [b, length]}} for skills and every graph's kind;
       valid:     {kind: bool [b]}, false for a neighbour that is missing or was drawn before;
       positives: {kind: bool [b, m]}, every edge of the WHOLE graph between this process's skills and the batch's
-                 neighbours.
+                 neighbours; or, on request, only the neighbour that was drawn for each skill.
 
     Args:
       graphs: training graphs.
@@ -31,6 +31,7 @@ class BatchBuilder:
       lengths: tokens per node of each kind.
       sampler: draws the ids.
       process: this process's index and the number of processes, which must divide the batch.
+      positives: all or sampled, as of `BatchSettings`.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class BatchBuilder:
         lengths: LengthSettings,
         sampler: BatchSampler,
         process: tuple[int, int] = (0, 1),
+        positives: str = "all",
     ):
         self._graphs = graphs
         self._tables = tables
         self._lengths = dataclasses.asdict(lengths)
         self._sampler = sampler
         self._process = process
+        self._positives = positives
 
     def __call__(self, step: int) -> Batch:
         ids = self._sampler(step)
@@ -66,7 +69,10 @@ class BatchBuilder:
         for kind, drawn in ids.neighbours.items():
             nodes[kind] = node_rows(kind, drawn[mine])
             valid[kind] = drawn[mine] >= 0
-            positives[kind] = self._graphs.graphs[kind].positives(ids.skills[mine], drawn)
+            if self._positives == "sampled":
+                positives[kind] = np.eye(len(drawn), dtype=bool)[mine] & (drawn >= 0)
+            else:
+                positives[kind] = self._graphs.graphs[kind].positives(ids.skills[mine], drawn)
         return {"nodes": nodes, "valid": valid, "positives": positives}
 
 

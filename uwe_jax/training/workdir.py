@@ -10,6 +10,8 @@ from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 
+# Hashes of the texts and edges of the training graphs; see `uwe_jax.data.footprint`.
+TRAINED_ON = "trained_on.npz"
 # What a resumed run may change without its result changing.
 _FREE = (
     "workdir",
@@ -48,7 +50,7 @@ def check(config: Config) -> Path:
         workdir.mkdir(parents=True, exist_ok=True)
         # Without a checkpoint there is nothing to resume and nothing to lose.
         if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):
-            changed = differences(config.to_dict(), json.loads(path.read_text()))
+            changed = differences(config.to_dict(), Config.from_dict(json.loads(path.read_text())).to_dict())
             if changed:
                 raise UserError(
                     f"{workdir} belongs to another config ({len(changed)} settings differ: {'; '.join(changed[:5])}). "

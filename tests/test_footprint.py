@@ -1,0 +1,68 @@
+"""What was trained on is found again in an evaluation, whatever its case, direction or kind."""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.footprint import Footprint, pair_hashes, text_hashes
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.graph_set import GraphSet, build_graph_set
+from uwe_jax.data.split import split_graphs
+
+GRAPHS = build_graph_set(
+    {
+        "job": [Edge("", "welding", "", "welder"), Edge("", "planning", "", "foreman")],
+        "alias": [Edge("", "welding", "", "join metal")],
+    }
+)
+
+
+def test_queries_targets_and_edges_are_counted():
+    found = Footprint.of(GRAPHS).overlap(
+        ["Welder", "FOREMAN ", "chef"],
+        ["cooking", "planning", "Welding"],
+        csr_array(np.array([[0, 1, 1], [0, 1, 0], [1, 0, 0]], bool)),
+    )
+    assert found.queries.tolist() == [True, True, False]
+    assert found.targets.tolist() == [False, True, True]
+    # welder-planning is no edge, though both texts are nodes.
+    assert found.edges.tolist() == [False, True, True, False]
+
+
+def test_an_edge_counts_in_both_directions_and_across_kinds():
+    found = Footprint.of(GRAPHS).overlap(["welding"], ["join metal", "welder"], csr_array(np.ones((1, 2), bool)))
+    assert found.edges.all()
+
+
+def test_held_out_nodes_leave_no_trace():
+    edges = [Edge("", f"skill {k % 60}", "", f"job {k}") for k in range(300)]
+    splits = split_graphs(build_graph_set({"job": edges}), 0.2, 0.2)
+    footprint = Footprint.of(splits.train)
+    for task in (*splits.tasks(1), *splits.tasks(2)):
+        found = footprint.overlap(task.query_texts, task.target_texts, task.relevant)
+        assert not found.queries.any()
+        assert not found.edges.any()
+    assert len(footprint.edges) == splits.train.graphs["job"].num_edges
+
+
+def test_pairs_do_not_collide():
+    hashes = text_hashes(f"text {k}" for k in range(1000))
+    assert len(np.unique(hashes)) == 1000
+    one, other = np.triu_indices(1000, 1)
+    assert len(np.unique(pair_hashes(hashes[one], hashes[other]))) == len(one)
+    np.testing.assert_array_equal(pair_hashes(hashes[:9], hashes[9:18]), pair_hashes(hashes[9:18], hashes[:9]))
+
+
+def test_it_survives_the_disk_and_a_damaged_file_is_said(tmp_path):
+    path = tmp_path / "trained_on.npz"
+    assert Footprint.read(path) is None
+    footprint = Footprint.of(GraphSet(GRAPHS.skills, GRAPHS.graphs))
+    footprint.write(path)
+    back = Footprint.read(path)
+    assert back is not None
+    np.testing.assert_array_equal(back.nodes, footprint.nodes)
+    np.testing.assert_array_equal(back.edges, footprint.edges)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(UserError, match="is damaged"):
+        Footprint.read(path)

@@ -1,0 +1,108 @@
+"""What a model was trained on, as hashes of texts: small enough to stand beside every checkpoint.
+
+An evaluation asks it how many of its queries, targets and query-target pairs the training graphs held.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.files import write_atomically
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.text import normalise
+
+
+def text_hashes(texts: Iterable[str]) -> np.ndarray:
+    """64-bit hashes of texts, uint64 [n]; texts that differ in case, white space or Unicode form alone are equal."""
+    digests = (
+        hashlib.blake2b(normalise(text).casefold().encode("utf-8", "surrogatepass"), digest_size=8) for text in texts
+    )
+    return np.frombuffer(b"".join(digest.digest() for digest in digests), "<u8").astype(np.uint64)
+
+
+def pair_hashes(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """64-bit hashes of pairs of text hashes, uint64 [n]; the order within a pair does not count."""
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    # An odd multiplier is a bijection of 64-bit words; without it, pairs of the same sum or xor would collide.
+    return (low * np.uint64(0x9E3779B97F4A7C15)) ^ (high + np.uint64(0x7F4A7C15F39CC060))
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much of an evaluation stands in the training graphs.
+
+    Attributes:
+      queries: bool [q], the query's text is a training node.
+      targets: bool [n], the target's text is a training node.
+      edges: bool [e], query and relevant target are joined by a training edge; in the order of the relevant pairs.
+    """
+
+    queries: np.ndarray
+    targets: np.ndarray
+    edges: np.ndarray
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Hashes of the texts and of the edges that were trained on, each sorted and without repeats."""
+
+    nodes: np.ndarray  # uint64
+    edges: np.ndarray  # uint64
+
+    @classmethod
+    def of(cls, train: GraphSet) -> Footprint:
+        """The footprint of training graphs: the nodes that have a training edge, and the edges."""
+        skills = text_hashes(train.skills)
+        nodes, edges = [], []
+        for graph in train.graphs.values():
+            pairs = graph.edges.tocoo()
+            left, right = skills[pairs.coords[0]], text_hashes(graph.neighbours)[pairs.coords[1]]
+            nodes += [np.unique(left), np.unique(right)]
+            edges.append(pair_hashes(left, right))
+        return cls(np.unique(np.concatenate(nodes)), np.unique(np.concatenate(edges)))
+
+    def overlap(self, queries: Iterable[str], targets: Iterable[str], relevant: csr_array) -> Overlap:
+        """Looks an evaluation up.
+
+        Args:
+          queries: q texts.
+          targets: n texts.
+          relevant: bool [q, n].
+        """
+        q, y = text_hashes(queries), text_hashes(targets)
+        rows = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
+        pairs = pair_hashes(q[rows], y[relevant.indices])
+        return Overlap(np.isin(q, self.nodes), np.isin(y, self.nodes), np.isin(pairs, self.edges))
+
+    def write(self, path: Path) -> None:
+        """Writes the footprint, atomically."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, nodes=self.nodes, edges=self.edges)
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> Footprint | None:
+        """Reads what `write` wrote; None where there is no such file.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        if not path.exists():
+            return None
+        try:
+            with path.open("rb") as file, np.load(file) as arrays:
+                return cls(arrays["nodes"], arrays["edges"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{path} is damaged ({error}): what the model was trained on is unknown. Run the training command once "
+                "more: on a finished run it only writes this file and the table again."
+            ) from error
