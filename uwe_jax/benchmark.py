@@ -20,8 +20,9 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from uwe_jax.base.arguments import Parser, names
 from uwe_jax.base.command import answer_errors
 from uwe_jax.base.config import LengthSettings
 from uwe_jax.base.errors import UserError
@@ -47,11 +48,6 @@ For example:
 MODE --help lists a mode's flags. Nothing is downloaded: data and parameters are random."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"Command line: {message}. `{self.prog} --help` lists what there is.")
-
-
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
@@ -59,15 +55,11 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1,32") from None
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def _lengths(text: str) -> dict[str, int]:
     """Reads skill=16,job=16; kinds may be missing."""
     kinds = [each.name for each in dataclasses.fields(LengthSettings)]
     chosen = {}
-    for part in _names(text):
+    for part in names(text):
         kind, _, tokens = part.partition("=")
         if kind not in kinds or not tokens.isdecimal():
             raise argparse.ArgumentTypeError(f"{part!r} is not KIND=TOKENS with a kind of {', '.join(kinds)}")
@@ -98,7 +90,7 @@ _FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "encoder": (str, "minilm or mpnet"),
     "skills": (int, "skills in the global batch"),
     "lengths": (_lengths, "padded tokens by node kind, such as skill=16,vacancy=64"),
-    "scorers": (_names, "scorers to train with, such as soft,mean_pool"),
+    "scorers": (names, "scorers to train with, such as soft,mean_pool"),
     "encode_chunk_size": (int, "texts encoded at once under gradient caching; 0 encodes all"),
     "remat": (bool, "recompute activations in the backward pass"),
     "dropout": (float, "dropout rate of the encoder"),
@@ -117,10 +109,10 @@ _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=_PROGRAM, add_help=False, allow_abbrev=False)
+    parser = Parser(prog=_PROGRAM, add_help=False)
     modes = parser.add_subparsers(dest="mode", required=True, metavar="MODE", prog=_PROGRAM)
     for mode, (options, _) in _MODES.items():
-        flags = modes.add_parser(mode, allow_abbrev=False)
+        flags = modes.add_parser(mode)
         defaults = options()
         for field in dataclasses.fields(options):
             read, text = _FLAGS[field.name]

@@ -1,4 +1,4 @@
-"""training.png: loss and validation MAP over steps."""
+"""Figures as files: how one is written, and training.png with loss and validation MAP over steps."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from typing import Any
 from uwe_jax.base.files import write_atomically
 
 
+def save_png(figure: Any, path: Path) -> None:
+    """Writes a `matplotlib.figure.Figure` atomically, drawn on a bare canvas: pyplot would look for a screen."""
+    # matplotlib is imported where something is drawn, for it takes a second that most commands can spare.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    write_atomically(path, buffer.getvalue())
+
+
 def plot_training(rows: list[dict[str, Any]], path: Path) -> None:
     """Draws the lines of metrics.jsonl: the loss on the left, MAP by direction on the right."""
-    # Imported here, for it takes a second that most commands can spare; drawn on a bare canvas, for a figure made
-    # by pyplot would look for a screen.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")
@@ -45,6 +52,4 @@ def plot_training(rows: list[dict[str, Any]], path: Path) -> None:
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer)
-    write_atomically(path, buffer.getvalue())
+    save_png(figure, path)

@@ -13,7 +13,7 @@ from uwe_jax.base.config import EvaluationSettings, LengthSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.base.progress import progress
-from uwe_jax.base.ranking_metrics import METRICS, score_rankings
+from uwe_jax.base.ranking_metrics import ranking_metrics, relevant_ranks
 from uwe_jax.data.split import HeldOut
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.models.uwe import Params, UweModel
@@ -21,6 +21,7 @@ from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.space import TargetSpace
 
 Results = dict[str, Any]
+METRICS = ("map", "rp@10", "mrr")
 
 
 class Evaluator:
@@ -109,11 +110,13 @@ class Evaluator:
             picked = np.sort(np.random.default_rng(0).permutation(len(picked))[:max_queries])
         queries = self._encode(params, self._tables[kind], ranking.query_ids[picked], self._lengths[kind])
         tau_a = float(self._model.tau_a(parallel.first({"scorer": params["scorer"]})))
-        parts: list[dict[str, np.ndarray]] = []
+        relevant = ranking.relevant[picked]
+        ranks: list[np.ndarray] = []
         for rows, scores in space.score_chunks(queries, tau_a):
-            relevant = [ranking.relevant[[k]].indices for k in picked[rows]]
-            parts.append(score_rankings(scores, relevant))
-        means = {name: 100.0 * float(np.mean(np.concatenate([p[name] for p in parts]))) for name in METRICS}
+            part = relevant[rows]
+            ranks.append(relevant_ranks(scores, part.indptr, part.indices))
+        measured = ranking_metrics(np.concatenate(ranks), relevant.indptr, METRICS)
+        means = {name: 100.0 * float(np.mean(values)) for name, values in measured.items()}
         return means | {"queries": len(picked), "targets": space.size}
 
 
