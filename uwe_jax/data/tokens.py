@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,9 +149,17 @@ class Tokeniser:
                     return TokenTable(arrays["flat"], arrays["offsets"], self.special)
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 cached.unlink(missing_ok=True)  # a damaged cache file is made anew below
+        table = self.tokenise(progress(texts, label=f"Tokenising {label}", unit=" texts", total=len(texts)))
+        buffer = io.BytesIO()
+        np.savez(buffer, flat=table.flat, offsets=table.offsets)
+        write_atomically(cached, buffer.getvalue())
+        return table
+
+    def tokenise(self, texts: Iterable[str]) -> TokenTable:
+        """Tokenises texts without a bar and without the cache: for the few, or those that never come again."""
         lists: list[list[int]] = []
         waiting: list[str] = []
-        for text in progress(texts, label=f"Tokenising {label}", unit=" texts", total=len(texts)):
+        for text in texts:
             waiting.append(text)
             if len(waiting) == _TEXTS_AT_ONCE:
                 lists.extend(self._ids(waiting))
@@ -160,7 +168,4 @@ class Tokeniser:
             lists.extend(self._ids(waiting))
         offsets = run_offsets(np.array([len(ids) for ids in lists], np.int64))
         flat = np.fromiter((token for ids in lists for token in ids), np.int32, int(offsets[-1]))
-        buffer = io.BytesIO()
-        np.savez(buffer, flat=flat, offsets=offsets)
-        write_atomically(cached, buffer.getvalue())
         return TokenTable(flat, offsets, self.special)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from huggingface_hub import (
     constants,
@@ -16,9 +12,8 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 
+from uwe_jax.base.network import in_one_line, within
 from uwe_jax.models.folder import CONFIG, FILES, Unavailable, lacking
-
-T = TypeVar("T")
 
 # Seconds for one answer, and for the first contact with all its look-ups, redirects and proxies.
 ANSWER_SECONDS = 5.0
@@ -51,37 +46,12 @@ def from_hub_network(hub_id: str) -> Path:
     # One cheap question first: a download started without it retries an unreachable hub for minutes.
     url = hf_hub_url(hub_id, CONFIG)
     try:
-        _within(CONTACT_SECONDS, lambda: get_hf_file_metadata(url, timeout=ANSWER_SECONDS))
+        within(CONTACT_SECONDS, lambda: get_hf_file_metadata(url, timeout=ANSWER_SECONDS))
         folder = Path(snapshot_download(hub_id, allow_patterns=list(FILES), etag_timeout=ANSWER_SECONDS))
-    except Unavailable as silence:
+    except TimeoutError as silence:
         raise Unavailable(f"{constants.ENDPOINT}: {silence}") from silence
     except Exception as error:  # of two HTTP libraries by the hub client's version; shown as it is
-        raise Unavailable(f"{constants.ENDPOINT}: {type(error).__name__}: {_in_one_line(error)}") from error
+        raise Unavailable(f"{constants.ENDPOINT}: {type(error).__name__}: {in_one_line(error)}") from error
     if missing := lacking(folder):
         raise Unavailable(f"{constants.ENDPOINT}: {hub_id} lacks {missing}")
     return folder
-
-
-def _within(seconds: float, call: Callable[[], T]) -> T:
-    """The result of `call`, given up after `seconds`: no HTTP timeout covers a name look-up that hangs."""
-    answer: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            answer.put((call(), None))
-        except Exception as error:
-            answer.put((None, error))
-
-    threading.Thread(target=work, daemon=True).start()
-    try:
-        value, error = answer.get(timeout=seconds)
-    except queue.Empty:
-        raise Unavailable(f"no answer within {seconds:g} seconds") from None
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]  # None only where `call` returns it
-
-
-def _in_one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:300] + "..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.delimited import read_table
@@ -38,8 +39,8 @@ def read_job_edges(release: EscoRelease, relations: str = "both") -> EscoEdges:
       UserError: a damaged zip, a missing column, broken rows, or relations of another release.
     """
     file = release.files["relations"]
-    skills = _Labels(release.files["skills"])
-    occupations = _Labels(release.files["occupations"])
+    skills = read_concepts(release.files["skills"])
+    occupations = read_concepts(release.files["occupations"])
     edges, total, unknown, unlabelled = [], 0, 0, 0
     problems = Problems(str(file))
     for line, (skill, occupation, relation) in read_table(
@@ -88,35 +89,73 @@ def read_alias_edges(release: EscoRelease) -> EscoEdges:
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.
     """
-    skills = _Labels(release.files["skills"], alternatives=True)
+    skills = read_concepts(release.files["skills"], alternatives=True)
     edges = []
     for uri, label in skills.labels.items():
-        aliases = dict.fromkeys(map(normalise, skills.alternatives[uri].split("\n")))
-        for alias in aliases:
-            if label and alias and alias.casefold() != label.casefold():
+        for alias in skills.alternatives_of(uri):
+            if label and alias.casefold() != label.casefold():
                 edges.append(Edge(uri, label, "", alias, ALTERNATIVE))
-    return EscoEdges(edges, skills.notes)
+    return EscoEdges(edges, list(skills.notes))
 
 
-class _Labels:
-    """Preferred label per concept URI, "" where the language has none."""
+@dataclass(frozen=True)
+class Concepts:
+    """The concepts of one file, in its order. Shared by all that read the file: not to be changed.
 
-    def __init__(self, file: EscoFile, *, alternatives: bool = False):
-        problems = Problems(str(file))
-        required = ("conceptUri", "preferredLabel", *(("altLabels",) if alternatives else ()))
-        self.labels: dict[str, str] = {}
-        self.alternatives: dict[str, str] = {}
-        for line, (uri, label, *others) in read_table(
-            file.read(), file.name, delimiter=",", required=required, problems=problems
-        ):
-            if not uri:
-                problems.add(f"{file.name}, line {line}", "no conceptUri", "the URI of the concept")
-                continue
-            self.labels[uri] = normalise(label)
-            self.alternatives[uri] = others[0] if others else ""
-        problems.check()
-        unlabelled = sum(not label for label in self.labels.values())
-        self.notes = _note(unlabelled, f"of {len(self.labels):,} concepts in {file.name} have no preferred label")
+    Attributes:
+      labels: preferred label per concept URI, normalised; "" where the language has none.
+      alternatives: alternative labels per concept URI as the file has them, one a line; "" without the column.
+      notes: see `EscoEdges`.
+    """
+
+    labels: dict[str, str]
+    alternatives: dict[str, str]
+    notes: tuple[str, ...]
+
+    def alternatives_of(self, uri: str) -> list[str]:
+        """The distinct alternative labels of a concept, normalised, in the file's order."""
+        return [text for text in dict.fromkeys(map(normalise, self.alternatives[uri].split("\n"))) if text]
+
+
+def read_concepts(file: EscoFile, *, alternatives: bool = False) -> Concepts:
+    """Skills or occupations with their labels. A file is read once in a process, as long as it stays the same.
+
+    Args:
+      file: of the role skills or occupations.
+      alternatives: are wanted too, so their column must be there.
+
+    Raises:
+      UserError: a damaged zip, a missing column, or broken rows.
+    """
+    concepts = _read_concepts(file, file.stamp)
+    if alternatives and not any(concepts.alternatives.values()):
+        read_table(file.read(), file.name, delimiter=",", required=("altLabels",), problems=Problems(str(file)))
+    return concepts
+
+
+@lru_cache(maxsize=8)
+def _read_concepts(file: EscoFile, stamp: tuple[int, int]) -> Concepts:
+    del stamp  # a file written anew is another entry of the cache
+    problems = Problems(str(file))
+    labels: dict[str, str] = {}
+    alternatives: dict[str, str] = {}
+    for line, (uri, label, others) in read_table(
+        file.read(),
+        file.name,
+        delimiter=",",
+        required=("conceptUri", "preferredLabel"),
+        optional=("altLabels",),
+        problems=problems,
+    ):
+        if not uri:
+            problems.add(f"{file.name}, line {line}", "no conceptUri", "the URI of the concept")
+            continue
+        labels[uri] = normalise(label)
+        alternatives[uri] = others
+    problems.check()
+    unlabelled = sum(not label for label in labels.values())
+    notes = _note(unlabelled, f"of {len(labels):,} concepts in {file.name} have no preferred label")
+    return Concepts(labels, alternatives, tuple(notes))
 
 
 def _note(count: int, phrase: str) -> list[str]:

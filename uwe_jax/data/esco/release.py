@@ -48,6 +48,12 @@ class EscoFile:
         content = self.path.read_bytes()
         return self.name, len(content), zlib.crc32(content)
 
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Time of the last change in nanoseconds and size in bytes, of the zip or of the CSV itself."""
+        status = self.path.stat()
+        return status.st_mtime_ns, status.st_size
+
     def read(self) -> bytes:
         """The content.
 
@@ -94,32 +100,57 @@ def find_release(folder: Path | str, kinds: Sequence[str], language: str = "en",
         name and version.
     """
     folder = Path(folder).expanduser()
-    version = version.strip().lower().removeprefix("v")
+    version = _plain_version(version)
     roles = list(dict.fromkeys(role for kind in kinds for role in NEEDS[kind]))
-    names = {
+    found = find_files(folder)
+    release = choose_release(found, roles, language, version)
+    if release is None:
+        names = file_names(language)
+        raise _incomplete(folder, _per_version(found), [names[role][0] for role in roles], kinds, version)
+    return release
+
+
+def file_names(language: str) -> dict[str, tuple[str, ...]]:
+    """The portal's names of each role's file."""
+    return {
         "skills": (f"skills_{language}.csv",),
         "occupations": (f"occupations_{language}.csv",),
         # Since 1.2 the relations are part of the language's zip.
         "relations": ("occupationSkillRelations.csv", f"occupationSkillRelations_{language}.csv"),
     }
-    found = find_files(folder)
-    per_version: dict[str, list[EscoFile]] = {}
-    for file in found:
-        per_version.setdefault(file.version, []).append(file)
+
+
+def choose_release(
+    found: Sequence[EscoFile], roles: Sequence[str], language: str = "en", version: str = ""
+) -> EscoRelease | None:
+    """The files of some roles, all of one version; None where no version has them all.
+
+    Args:
+      found: by `find_files`.
+      roles: wanted, of `file_names`.
+      language: code of the labels' language, as in skills_en.csv.
+      version: such as 1.1.1; empty takes the newest that has everything.
+
+    Raises:
+      UserError: two different files of one name and version.
+    """
+    version = _plain_version(version)
+    names = file_names(language)
+    per_version = _per_version(found)
     complete = [
         candidate
         for candidate, files in per_version.items()
         if version in ("", candidate) and all(any(file.name in names[role] for file in files) for role in roles)
     ]
     if not complete:
-        raise _incomplete(folder, per_version, [names[role][0] for role in roles], kinds, version)
+        return None
     newest = max(complete, key=lambda text: [int(part) for part in text.split(".") if part])
     chosen = {role: _only(per_version[newest], names[role]) for role in roles}
     return EscoRelease(newest, language, chosen)
 
 
-def find_files(folder: Path) -> list[EscoFile]:
-    """Every CSV in a folder, in the folders in it, and in the zips of both, sorted by path.
+def find_files(folder: Path, depth: int = 1) -> list[EscoFile]:
+    """Every CSV in a folder, in the folders in it down to `depth`, and in the zips of all, sorted by path.
 
     Raises:
       UserError: no such folder, or a damaged zip.
@@ -127,7 +158,8 @@ def find_files(folder: Path) -> list[EscoFile]:
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {state}. Expected the folder of the ESCO zips: set source.path to it. {DOWNLOAD}")
-    return [file for path in sorted([*folder.glob("*"), *folder.glob("*/*")]) for file in _files_in(path, folder)]
+    paths = [path for level in range(depth + 1) for path in folder.glob("*/" * level + "*")]
+    return [file for path in sorted(paths) for file in _files_in(path, folder)]
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
@@ -136,6 +168,17 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, EOFError) as error:
         raise _damaged(path, str(error)) from error
+
+
+def _plain_version(version: str) -> str:
+    return version.strip().lower().removeprefix("v")
+
+
+def _per_version(found: Sequence[EscoFile]) -> dict[str, list[EscoFile]]:
+    per_version: dict[str, list[EscoFile]] = {}
+    for file in found:
+        per_version.setdefault(file.version, []).append(file)
+    return per_version
 
 
 def _files_in(path: Path, folder: Path) -> Iterator[EscoFile]:

@@ -1,0 +1,352 @@
+"""Datasets of the hub, from a server on this machine that speaks as the hub does, through the hub's own client."""
+
+import contextlib
+import csv
+import io
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import HfApi, constants
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.tasks import hub_builder, hub_download
+from uwe_jax.data.tasks.hub import HubDataset, hub_origin, load_hub_rows
+from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
+
+REPO = "Org/skill-pairs"
+DATASET = HubDataset(REPO, {"title": "text", "skills": "texts", "related": "int"})
+ROWS = [
+    {"title": "head chef, pastry", "skills": ["plan menus", "C#"], "related": 1},
+    {"title": 'café "owner"', "skills": [], "related": 0},
+    {"title": "2024", "skills": ["manage a chef's team"], "related": -3},
+    {"title": "", "skills": ["a, b"], "related": 1},
+]
+SHA = "7d5a26014e88d1c34f2f5b3ea0f2e1a4d3c9b807"
+
+
+class FakeHub:
+    """What the hub answers, and what it was asked."""
+
+    def __init__(self):
+        self.revisions: dict[str, tuple[str, dict[str, bytes]]] = {}
+        self.refusal: tuple[int, str] | None = None
+        self.refused = "/"  # what the paths begin with that it refuses
+        self.seconds = 0.0  # that it keeps silent
+        self.asked: list[str] = []
+
+    def publish(self, files: dict[str, bytes], sha: str = SHA, repo: str = REPO) -> None:
+        self.revisions[repo] = sha, files
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        if self.refusal and path.startswith(self.refused):
+            return self.refusal[0], {"X-Error-Code": self.refusal[1]}, b"{}"
+        for repo, (sha, files) in self.revisions.items():
+            if path == f"/api/datasets/{repo}":
+                siblings = [{"rfilename": name} for name in files]
+                return 200, {}, json.dumps({"id": repo, "sha": sha, "siblings": siblings}).encode()
+            name = path.removeprefix(f"/datasets/{repo}/resolve/{sha}/")
+            if name in files:
+                return 200, {"X-Repo-Commit": sha, "ETag": f'"{hash((sha, name))}"'}, files[name]
+        return 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """The hub of this test alone, with an empty cache."""
+    fake = FakeHub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            time.sleep(fake.seconds)
+            path = self.path.split("?")[0]
+            fake.asked.append(path)
+            status, headers, body = fake.answer(path)
+            self.send_response(status)
+            for name, value in (headers | {"Content-Length": str(len(body))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                with contextlib.suppress(BrokenPipeError):  # of a client that gave up
+                    self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    # what HF_ENDPOINT sets when the client is imported
+    endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    template = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub_download, "_silent", {})
+    yield fake
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def sources(tmp_path) -> TaskSources:
+    return TaskSources((), tmp_path / "cache")
+
+
+def content(suffix: str, rows: list[dict] = ROWS) -> bytes:
+    """The rows in one of the formats."""
+    if suffix == ".parquet":
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows), sink)
+        return sink.getvalue()
+    if suffix == ".csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, ["id", *rows[0]])
+        writer.writeheader()
+        writer.writerows({"id": number, **row} for number, row in enumerate(rows))
+        return text.getvalue().encode()
+    lines = [json.dumps(row) for row in rows]
+    return ("\n".join(lines) if suffix == ".jsonl" else f"[{','.join(lines)}]").encode()
+
+
+def missing(dataset: HubDataset, split: str, sources: TaskSources) -> str:
+    with pytest.raises(TaskDataMissing) as raised:
+        load_hub_rows(dataset, split, sources)
+    message = str(raised.value)
+    assert "\n" not in message
+    assert f"put a copy of https://huggingface.co/datasets/{dataset.repo} into" in message
+    return message
+
+
+# --- what is read
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl", ".json"])
+def test_rows_are_downloaded_prepared_and_from_then_on_read_without_the_hub(hub, sources, suffix):
+    hub.publish({"README.md": b"", f"test{suffix}": content(suffix)})
+    assert load_hub_rows(DATASET, "test", sources) == ROWS
+    assert any(path.endswith(f"/resolve/{SHA}/test{suffix}") for path in hub.asked)
+    assert not any("README" in path for path in hub.asked)
+    hub.asked.clear()
+    offline = TaskSources((), sources.cache_dir, offline=True)
+    assert load_hub_rows(DATASET, "test", sources) == load_hub_rows(DATASET, "test", offline) == ROWS
+    assert hub.asked == []
+
+
+def test_the_lines_of_json_may_be_in_a_json_file(hub, sources):
+    hub.publish({"test.json": content(".jsonl")})
+    assert load_hub_rows(DATASET, "test", sources) == ROWS
+
+
+def test_the_files_of_a_split_are_joined_in_order_and_other_splits_are_left_alone(hub, sources):
+    parts = {
+        "data/validation-00001-of-00002.parquet": content(".parquet", ROWS[2:]),
+        "data/validation-00000-of-00002.parquet": content(".parquet", ROWS[:2]),
+        "data/test-00000-of-00001.parquet": content(".parquet", ROWS[1:2]),
+    }
+    hub.publish(parts)
+    assert load_hub_rows(DATASET, "validation", sources) == ROWS
+    assert not any("test-0" in path for path in hub.asked)
+    assert load_hub_rows(DATASET, "test", sources) == ROWS[1:2]
+    assert load_hub_rows(DATASET, "validation", sources) == ROWS
+
+
+@pytest.mark.parametrize(
+    ("names", "split", "expected"),
+    [
+        (["tech_validation_annotations.csv", "tech_test_annotations.csv"], "validation", [0]),
+        (["eval.jsonl", "train.jsonl"], "test", [0]),
+        (["dev/a.csv", "dev/b.csv", "test/a.csv"], "validation", [0, 1]),
+        (["en/test/part.csv", "train/test.csv"], "test", [0, 1]),  # a file's own name counts first
+        (["test.csv", "test.parquet", "README.md"], "test", [1]),  # the same rows twice
+        (["dataset.csv"], "train", [0]),
+        (["dataset.csv"], "test", []),
+        (["latest.csv", "test.csv"], "train", []),
+    ],
+)
+def test_a_file_belongs_to_the_split_that_its_name_or_folder_says(names, split, expected):
+    assert hub_download.files_of_split(names, split) == [names[place] for place in expected]
+
+
+def test_only_declared_columns_are_kept_and_other_columns_are_another_preparation(hub, sources):
+    hub.publish({"test.parquet": content(".parquet")})
+    titles = HubDataset(REPO, {"title": "text"})
+    assert load_hub_rows(titles, "test", sources) == [{"title": row["title"]} for row in ROWS]
+    assert load_hub_rows(DATASET, "test", sources) == ROWS
+    assert load_hub_rows(titles, "test", sources) == [{"title": row["title"]} for row in ROWS]
+
+
+def test_repositories_whose_names_begin_alike_are_kept_apart(hub, sources):
+    longer = HubDataset(f"{REPO}-tech", DATASET.columns)
+    hub.publish({"test.csv": content(".csv", ROWS[:1])}, repo=longer.repo)
+    hub.publish({"test.csv": content(".csv")})
+    assert load_hub_rows(longer, "test", sources) == ROWS[:1]
+    assert load_hub_rows(DATASET, "test", sources) == ROWS
+    assert load_hub_rows(longer, "test", sources) == ROWS[:1]
+
+
+# --- the commit
+
+
+def test_the_commit_is_recorded_and_a_later_one_is_not_noticed(hub, sources):
+    hub.publish({"test.csv": content(".csv")})
+    assert hub_origin(DATASET, "test", sources) == REPO
+    load_hub_rows(DATASET, "test", sources)
+    (folder,) = (sources.cache_dir / "tfds").iterdir()
+    assert folder.name.endswith(SHA)
+    (info,) = folder.rglob("dataset_info.json")
+    assert json.loads(info.read_text())["location"]["urls"] == [f"https://huggingface.co/datasets/{REPO}/tree/{SHA}"]
+    assert hub_origin(DATASET, "test", sources) == f"{REPO} at {SHA[:12]}"
+
+    later = "b" * 40
+    hub.publish({"test.csv": content(".csv", ROWS[:1]), "train.csv": content(".csv", ROWS[:2])}, later)
+    assert load_hub_rows(DATASET, "test", sources) == ROWS
+    assert load_hub_rows(DATASET, "train", sources) == ROWS[:2]  # of the later commit, as it was not there before
+    assert hub_origin(DATASET, "test", sources) == f"{REPO} at {SHA[:12]}"
+    assert hub_origin(DATASET, "train", sources) == f"{REPO} at {later[:12]}"
+
+
+def test_tfds_itself_reads_the_same(hub, sources):
+    hub.publish({"test.csv": content(".csv")})
+    load_hub_rows(DATASET, "test", sources)
+    builder = hub_builder.find_prepared(DATASET, "test", sources.cache_dir / "tfds")
+    examples = list(builder.as_data_source("test"))
+    assert [example["title"].decode() for example in examples] == [row["title"] for row in ROWS]
+    assert [[text.decode() for text in example["skills"]] for example in examples] == [row["skills"] for row in ROWS]
+    assert [int(example["related"]) for example in examples] == [row["related"] for row in ROWS]
+
+
+# --- files that are not as declared
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_a_missing_column_is_named_with_those_there_are(hub, sources, suffix):
+    hub.publish({f"test{suffix}": content(suffix, [{"title": "a", "abilities": ["b"], "related": 1}])})
+    with pytest.raises(UserError, match=r"(?s)test.*skills.*abilities") as raised:
+        load_hub_rows(DATASET, "test", sources)
+    assert not isinstance(raised.value, TaskDataMissing)  # that would pass for data that is not there
+    assert not (sources.cache_dir / "tfds").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "expected"),
+    [
+        ("test.csv", b"title,skills,related\na,[],1\nb,[],maybe\n", "line 3: found related 'maybe'"),
+        ("test.csv", b"title,skills,related\na,plan menus,1\n", "line 2: found skills 'plan menus'"),
+        ("test.csv", b"title,skills,related\n", "holds 0 rows in test.csv"),
+        ("test.json", b"[{", "is no JSON"),
+        ("test.parquet", b"PAR1", "cannot be read as Parquet"),
+    ],
+)
+def test_broken_files_are_named_and_leave_nothing_prepared(hub, sources, name, data, expected):
+    hub.publish({name: data})
+    with pytest.raises(UserError) as raised:
+        load_hub_rows(DATASET, "test", sources)
+    assert expected in str(raised.value)
+    assert REPO in str(raised.value)
+    assert not (sources.cache_dir / "tfds").exists()
+    hub.publish({"test.csv": content(".csv")}, "c" * 40)
+    assert load_hub_rows(DATASET, "test", sources) == ROWS
+
+
+def test_a_column_of_another_kind_is_a_mistake_of_the_declaration():
+    with pytest.raises(ValueError, match=r"their kinds must be of \('text', 'texts', 'int'\)"):
+        HubDataset(REPO, {"title": "string"})
+
+
+# --- a hub that does not give
+
+
+def test_offline_nobody_is_asked(hub, sources, monkeypatch):
+    offline = TaskSources((), sources.cache_dir, offline=True)
+    assert f"{REPO} (test) is not prepared in {sources.cache_dir}" in missing(DATASET, "test", offline)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in missing(DATASET, "test", sources)
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (None, "no such dataset"),
+        ((401, "RepoNotFound"), "no such dataset, or none that you may see without setting HF_TOKEN"),
+        ((403, "GatedRepo"), "gated: accept its terms on its page and set HF_TOKEN"),
+        ((503, ""), "503"),
+    ],
+)
+def test_what_the_hub_refuses_is_told_in_one_line(hub, sources, refusal, expected):
+    hub.refusal = refusal
+    message = missing(DATASET, "test", sources)
+    assert expected in message
+    assert constants.ENDPOINT in message
+    assert len(hub.asked) == 1
+
+
+def test_a_gated_dataset_shows_its_files_and_refuses_them(hub, sources):
+    hub.publish({"test.csv": content(".csv")})
+    hub.refusal, hub.refused = (403, "GatedRepo"), "/datasets/"
+    assert "gated: accept its terms on its page and set HF_TOKEN" in missing(DATASET, "test", sources)
+
+
+def test_a_split_that_is_not_there_names_the_files_that_are(hub, sources):
+    hub.publish({"README.md": b"", "test.csv": content(".csv"), "train.csv": content(".csv")})
+    message = missing(DATASET, "validation", sources)
+    assert "no file of the split 'validation' among its data files (test.csv, train.csv)" in message
+
+
+def test_a_hub_that_is_not_there_is_told(sources, monkeypatch, hub):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
+    assert "http://127.0.0.1:1: Connect" in missing(DATASET, "test", sources)
+
+
+def test_a_silent_hub_costs_seconds_once(hub, sources, monkeypatch):
+    hub.publish({"test.csv": content(".csv")})
+    hub.seconds = 1.0
+    assert hub_download.CONTACT_SECONDS < 10
+    monkeypatch.setattr(hub_download, "ANSWER_SECONDS", 0.2)
+    assert "Timeout" in missing(DATASET, "test", sources)
+    assert "before, so it was not asked again" in missing(HubDataset("Org/other", {"a": "text"}), "test", sources)
+    assert len(hub.asked) <= 1
+
+
+def test_a_name_look_up_that_hangs_is_given_up(hub, sources, monkeypatch):
+    monkeypatch.setattr(HfApi, "dataset_info", lambda *_, **__: time.sleep(30))
+    monkeypatch.setattr(hub_download, "CONTACT_SECONDS", 0.2)
+    assert "no answer within 0.2 seconds" in missing(DATASET, "test", sources)
+
+
+def test_a_file_that_does_not_come_is_given_up(hub, sources, monkeypatch):
+    hub.publish({"test.csv": content(".csv")})
+    monkeypatch.setattr(HfApi, "hf_hub_download", lambda *_, **__: time.sleep(30))
+    monkeypatch.setattr(hub_download, "FILE_SECONDS", 0.2)
+    assert "no answer within 0.2 seconds" in missing(DATASET, "test", sources)
+    assert not (sources.cache_dir / "tfds").exists()
+
+
+# --- the cache
+
+
+def test_a_cache_that_cannot_be_written_is_named(hub, sources):
+    hub.publish({"test.csv": content(".csv")})
+    sources.cache_dir.write_text("a file")
+    with pytest.raises(UserError, match=r"Prepared rows cannot be written to .*with about 20 MB.*set \$UWE_JAX_CACHE"):
+        load_hub_rows(DATASET, "test", sources)
+
+
+def test_damaged_rows_name_the_folder_to_remove(hub, sources):
+    hub.publish({"test.csv": content(".csv")})
+    load_hub_rows(DATASET, "test", sources)
+    (record,) = sources.cache_dir.rglob("*array_record*")
+    record.write_bytes(b"")
+    with pytest.raises(UserError, match=r"cannot be read.*they are prepared anew from the hub") as raised:
+        load_hub_rows(DATASET, "test", sources)
+    assert f"The prepared rows in {Path(record).parent}" in str(raised.value)

@@ -1,0 +1,166 @@
+"""The four tasks of WorkBench whose targets are the labels of an ESCO release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from uwe_jax.data.esco.reader import read_concepts
+from uwe_jax.data.esco.release import EscoRelease
+from uwe_jax.data.tasks.collection import Collection, Rows, read_collection
+from uwe_jax.data.tasks.declare import TaskContent, declare
+from uwe_jax.data.tasks.esco_labels import find_esco, labels_of, relations_of
+from uwe_jax.data.tasks.hub import HubDataset
+from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
+
+RELATIONS = ("skills", "occupations", "relations")
+
+# Skills that the publisher found in the descriptions of vacancies; the labels are English ones of ESCO 1.2.0.
+VACANCY_SKILLS = Collection(
+    HubDataset("TechWolf/vacancy-job-to-skill", {"vacancy_job_title": "text", "tagged_esco_skills": "texts"})
+)
+# The authors' own file has other columns than the hub, and holds the validation half.
+JOBBERT_TITLES = Collection(
+    HubDataset(
+        "TechWolf/JobBERT-evaluation-dataset",
+        {"vacancy_job_title": "text", "esco_URI": "text", "esco_job_title": "text"},
+    ),
+    layout={"vacancyTitle": "vacancy_job_title", "conceptUri": "esco_URI"},
+    split="validation",
+)
+
+
+def read_job_to_skill(sources: TaskSources, split: str) -> TaskContent:
+    """Test: occupations and the skills they need. Validation: vacancy titles and the skills of the vacancy."""
+    if split == "validation":
+        rows, release = _vacancy_skills(sources)
+        skills = list(labels_of(release, "skills").values())
+        return TaskContent(list(_tagged(rows)), skills, f"{rows.origin}; skills of {release}", merge_queries=False)
+    release = find_esco(sources, RELATIONS)
+    edges = relations_of(release)
+    needs: dict[str, list[str]] = {}
+    for edge in edges.edges:
+        needs.setdefault(edge.right_id, []).append(edge.left_text)
+    pairs = [(label, needs.get(uri, [])) for uri, label in labels_of(release, "occupations").items()]
+    return TaskContent(pairs, list(labels_of(release, "skills").values()), str(release), edges.notes)
+
+
+def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
+    """The same relations as of `read_job_to_skill`, asked from the other side.
+
+    Validation ranks the vacancy titles themselves: its rows name no occupation.
+    """
+    if split == "validation":
+        rows, release = _vacancy_skills(sources)
+        skills = set(labels_of(release, "skills").values())
+        titles: dict[str, list[str]] = {}
+        for title, tagged in _tagged(rows):
+            for skill in tagged:
+                titles.setdefault(skill, []).append(title)
+        known = [(skill, asked) for skill, asked in titles.items() if skill in skills]
+        unknown = len(titles) - len(known)
+        return TaskContent(
+            known,
+            sorted({title for title, _ in _tagged(rows)}),
+            f"{rows.origin}; skills of {release}",
+            [f"{unknown:,} labels that are no skill of {release} left out"] if unknown else [],
+        )
+    release = find_esco(sources, RELATIONS)
+    edges = relations_of(release)
+    needed: dict[str, list[str]] = {}
+    for edge in edges.edges:
+        needed.setdefault(edge.left_id, []).append(edge.right_text)
+    pairs = [(label, needed.get(uri, [])) for uri, label in labels_of(release, "skills").items()]
+    return TaskContent(pairs, list(labels_of(release, "occupations").values()), str(release), edges.notes)
+
+
+def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
+    """Vacancy titles and the occupation that each was filed under, by URI, else by label. A row is a query."""
+    release = find_esco(sources, ("occupations",))
+    read = read_collection(JOBBERT_TITLES, split, sources)
+    occupations = labels_of(release, "occupations")
+    pairs = []
+    for row in read.rows:
+        label = occupations.get(row["esco_URI"].strip(), row["esco_job_title"])
+        pairs.append((row["vacancy_job_title"], [label] if label else []))
+    origin = f"{read.origin}; occupations of {release}"
+    return TaskContent(pairs, list(occupations.values()), origin, merge_queries=False)
+
+
+def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
+    """Alternative labels and the skills that carry them.
+
+    In the release's order, an alternative with a skill that has had none so far is one for validation, so that every
+    skill with alternatives has one there; the others are for test. An alternative that equals the preferred label of
+    its skill is none.
+    """
+    release = find_esco(sources, ("skills",))
+    concepts = read_concepts(release.files["skills"], alternatives=True)
+    labels = labels_of(release, "skills")
+    carriers: dict[str, list[str]] = {}
+    for uri, label in labels.items():
+        for alternative in concepts.alternatives_of(uri):
+            if alternative != label:
+                carriers.setdefault(alternative, []).append(label)
+    seen: set[str] = set()
+    halves: dict[str, list[tuple[str, list[str]]]] = {"validation": [], "test": []}
+    for alternative, skills in carriers.items():
+        halves["test" if seen.issuperset(skills) else "validation"].append((alternative, skills))
+        seen.update(skills)
+    return TaskContent(halves[split], list(labels.values()), str(release), concepts.notes)
+
+
+def _vacancy_skills(sources: TaskSources) -> tuple[Rows, EscoRelease]:
+    if sources.language != "en":
+        raise TaskDataMissing(
+            f"{VACANCY_SKILLS.hub.repo}, the validation split, has English labels only; the language is "
+            f"{sources.language!r}. Take language 'en', or the test split."
+        )
+    return read_collection(VACANCY_SKILLS, "validation", sources), find_esco(sources, ("skills",))
+
+
+def _tagged(rows: Rows) -> Iterator[tuple[str, list[str]]]:
+    for row in rows.rows:
+        yield row["vacancy_job_title"], row["tagged_esco_skills"]
+
+
+_ESCO = "https://esco.ec.europa.eu/en/use-esco/download (classification, csv)"
+_RELATIONS = f"{_ESCO}: skills, occupations and relations; validation: {VACANCY_SKILLS.hub.repo} on the hub"
+
+SPECS = (
+    declare(
+        name="job_to_skill",
+        title="Job2Skill",
+        group="job_to_skill",
+        kinds=("job", "skill"),
+        splits=("validation", "test"),
+        read=read_job_to_skill,
+        where=_RELATIONS,
+    ),
+    declare(
+        name="skill_to_job",
+        title="Skill2Job",
+        group="skill_to_job",
+        kinds=("skill", "job"),
+        splits=("validation", "test"),
+        read=read_skill_to_job,
+        where=_RELATIONS,
+    ),
+    declare(
+        name="job_normalisation",
+        title="Job normalisation",
+        group="job_normalisation",
+        kinds=("job", "job"),
+        splits=("validation", "test"),
+        read=read_job_normalisation,
+        where=f"titles.csv of JobBERT, or {JOBBERT_TITLES.hub.repo} on the hub; occupations from {_ESCO}",
+    ),
+    declare(
+        name="skill_normalisation",
+        title="Skill normalisation",
+        group="skill_normalisation",
+        kinds=("alias", "skill"),
+        splits=("validation", "test"),
+        read=read_skill_normalisation,
+        where=f"{_ESCO}: skills",
+    ),
+)
