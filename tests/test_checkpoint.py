@@ -29,7 +29,28 @@ def test_round_trip_is_exact(tmp_path):
     restored = Checkpoints(tmp_path / "c").restore(state(0))
     assert restored.step == 1
     np.testing.assert_equal(restored.state, state(1))
-    assert restored.meta == META | {"checksum": checksum(state(1))}
+    parts = {name: checksum(part) for name, part in state(1).items()}
+    assert restored.meta == META | {"checksum": checksum(state(1)), "checksums": parts}
+
+
+def test_a_part_is_read_alone_and_nothing_is_written(tmp_path):
+    saved(tmp_path / "c", 10.0, 30.0, None, 20.0).close()
+    before = sorted(tmp_path.rglob("*"))
+    checkpoints = Checkpoints(tmp_path / "c", read_only=True)
+    assert (checkpoints.best_step(), checkpoints.steps()) == (2, [4, 3, 2])
+    np.testing.assert_equal(checkpoints.read_part("params", state(0)["params"], 2), state(2)["params"])
+    assert checkpoints.read_meta(2)["config"] == META["config"]
+    checkpoints.close()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_part_of_another_model_is_not_read(tmp_path):
+    checkpoints = saved(tmp_path / "c", 10.0)
+    params = state(0)["params"]
+    with pytest.raises(UserError, match="step 1 lacks 1 of the 2 arrays of its params"):
+        checkpoints.read_part("params", params | {"other": params["w"]}, 1)
+    with pytest.raises(UserError, match=r"step 1 cannot be read \("):
+        checkpoints.read_part("params", {"w": params["w"][:5]}, 1)
 
 
 def test_an_empty_folder_restores_nothing(tmp_path):
@@ -81,6 +102,8 @@ def test_a_changed_value_that_reads_well_is_noticed(tmp_path, monkeypatch, capsy
     monkeypatch.undo()
     with pytest.raises(UserError, match=r"No checkpoint in .* can be read: .*step 1 .*bytes differ"):
         Checkpoints(tmp_path / "c").restore(state(0))
+    with pytest.raises(UserError, match="step 1 is damaged: its bytes differ"):
+        Checkpoints(tmp_path / "c").read_part("params", state(0)["params"], 1)
 
 
 def test_a_full_disk_names_the_room_and_the_last_good_step(tmp_path, monkeypatch):

@@ -1,17 +1,19 @@
 """Checkpoints: the only room that knows Orbax.
 
-A checkpoint holds the training state and a `meta` object (step, config, graph fingerprints, metrics so far, and a
-checksum of the state). The newest one and the best one by validation MAP are kept. Saving goes on in the background;
-a checkpoint that was not finished is never taken for whole.
+A checkpoint holds the training state and a `meta` object (step, config, graph fingerprints, metrics so far, and
+checksums of the state and of each of its parts). The newest one and the best one by validation MAP are kept. Saving
+goes on in the background; a checkpoint that was not finished is never taken for whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import shutil
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from uwe_jax.base.progress import say
 
 _METRIC = "validation_map"
 _STATE, _META = "state", "meta"
+_PARTS = "checksums"  # in the meta object, by part of the state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,20 +47,43 @@ def checksum(state: Any) -> int:
     return crc
 
 
+def _parts(state: Any) -> dict[str, Any]:
+    """The fields of a training state, or the keys of a dictionary: parts that can be read alone."""
+    return dict(state) if isinstance(state, dict) else vars(state)
+
+
+def _on_one_device(template: Any) -> Any:
+    """What to restore in the place of arrays of these shapes and dtypes."""
+    one_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one_device), template)
+
+
+@contextlib.contextmanager
+def _reading(step: int) -> Iterator[None]:
+    """Turns what goes wrong inside into a UserError: damage shows as whatever the storage layers raise."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+        raise UserError(f"The checkpoint of step {step} cannot be read ({reason}).") from error
+
+
 class Checkpoints:
     """The checkpoints of one folder.
 
     Args:
       folder: made when the first checkpoint is saved.
+      read_only: never write there, not even to clear away what a killed run left or another one is saving just now.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, read_only: bool = False):
         self.folder = folder.absolute()
         # Orbax narrates every save and every restore at info level.
         logging.getLogger("absl").setLevel(logging.ERROR)
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
+                read_only=read_only,
                 preservation_policy=preservation_policy.AnyPreservationPolicy(
                     [
                         preservation_policy.LatestN(2),
@@ -99,14 +125,12 @@ class Checkpoints:
         if free < need * 1.1:
             raise self._full(f"{free / 2**20:.1f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.1f} MiB")
         metrics = None if validation_map is None else {_METRIC: validation_map}
+        checksums = {"checksum": checksum(host), _PARTS: {name: checksum(p) for name, p in _parts(host).items()}}
         try:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    **{
-                        _STATE: ocp.args.StandardSave(host),
-                        _META: ocp.args.JsonSave({**meta, "checksum": checksum(host)}),
-                    }
+                    **{_STATE: ocp.args.StandardSave(host), _META: ocp.args.JsonSave({**meta, **checksums})}
                 ),
                 metrics=metrics,
             )
@@ -170,21 +194,60 @@ class Checkpoints:
         Raises:
           UserError: it cannot be read, or its bytes are not those that were saved.
         """
-        one_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        target = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one_device), template)
-        try:
-            read = self._manager.restore(
-                step,
-                args=ocp.args.Composite(**{_STATE: ocp.args.StandardRestore(target), _META: ocp.args.JsonRestore()}),
-            )
-        # Damage shows as whatever the storage layers raise: the reason is passed on as it is.
-        except Exception as error:
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
-            raise UserError(f"The checkpoint of step {step} cannot be read ({reason}).") from error
+        items = {_STATE: ocp.args.StandardRestore(_on_one_device(template)), _META: ocp.args.JsonRestore()}
+        with _reading(step):
+            read = self._manager.restore(step, args=ocp.args.Composite(**items))
         state, meta = jax.tree.map(np.asarray, read[_STATE]), dict(read[_META])
-        if checksum(state) != meta["checksum"]:
-            raise UserError(f"The checkpoint of step {step} is damaged: its bytes differ from those that were saved.")
+        self._check(step, state, meta["checksum"])
         return Restored(step, state, meta)
+
+    def read_meta(self, step: int) -> dict[str, Any]:
+        """The meta object of one step's checkpoint.
+
+        Raises:
+          UserError: it cannot be read.
+        """
+        with _reading(step):
+            return dict(self._manager.restore(step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()}))[_META])
+
+    def read_part(self, part: str, template: Any, step: int) -> Any:
+        """Reads one part of the state, such as params, and nothing else of it: the optimiser takes twice their room.
+
+        Args:
+          part: a field of the state.
+          template: that part, of the shapes and dtypes to read.
+
+        Returns:
+          Host arrays.
+
+        Raises:
+          UserError: it cannot be read, or its bytes are not those that were saved.
+        """
+        target = {part: _on_one_device(template)}
+        restore_args = ocp.checkpoint_utils.construct_restore_args(target)
+        # A reader of its own: the manager reads a state whole once it has read or saved one so.
+        with _reading(step), ocp.PyTreeCheckpointer() as reader:
+            read = reader.restore(
+                self.folder / str(step) / _STATE,
+                args=ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True),
+            )
+        leaves = jax.tree.leaves(read[part])
+        # Orbax leaves the template standing where nothing was saved.
+        missing = sum(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
+        if missing:
+            raise UserError(
+                f"The checkpoint of step {step} lacks {missing} of the {len(leaves)} arrays of its {part}: it is of "
+                "another model."
+            )
+        found = jax.tree.map(np.asarray, read[part])
+        saved = self.read_meta(step).get(_PARTS)
+        if saved is not None:  # checkpoints from before parts had checksums can still be read
+            self._check(step, found, saved[part])
+        return found
+
+    def _check(self, step: int, state: Any, saved: int) -> None:
+        if checksum(state) != saved:
+            raise UserError(f"The checkpoint of step {step} is damaged: its bytes differ from those that were saved.")
 
     def set_aside_after(self, step: int) -> None:
         """Moves checkpoints newer than `step`, which could not be read, out of the way of those to come."""

@@ -1,0 +1,153 @@
+"""The evaluate command from its flags to its files, on a task of one's own; and what it answers to bad input."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from tiny_encoder import write_tiny_encoder
+
+from uwe_jax import evaluate
+from uwe_jax.base.command import answer_errors
+from uwe_jax.data.footprint import Footprint
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.graph_set import build_graph_set
+from uwe_jax.evaluation import run as evaluation_run
+
+SKILLS = ("write code", "care for patients", "engineer software", "nurse care", "code")
+QUERIES = {"software engineer": (0, 2, 4), "nurse": (1, 3), "patients": (1,), "code for care": (4, 3)}
+
+
+def write_table(path, header, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+@pytest.fixture
+def task(tmp_path):
+    folder = tmp_path / "mytask"
+    folder.mkdir()
+    write_table(folder / "queries.csv", ("id", "text"), [(f"q{k}", text) for k, text in enumerate(QUERIES)])
+    write_table(folder / "targets.csv", ("id", "text"), [(f"t{k}", text) for k, text in enumerate(SKILLS)])
+    pairs = [(f"q{q}", f"t{y}") for q, relevant in enumerate(QUERIES.values()) for y in relevant]
+    write_table(folder / "relevant.csv", ("query_id", "target_id"), pairs)
+    return folder
+
+
+def run(*flags):
+    """Runs the command in this process; returns its exit status."""
+    try:
+        answer_errors(lambda: evaluate.main([str(flag) for flag in flags]))
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+@pytest.fixture
+def flags(task, tmp_path):
+    return ("--tasks", task, "--out", tmp_path / "out", "--cache_dir", tmp_path / "cache", "--offline")
+
+
+def test_models_side_by_side(flags, tmp_path, capsys):
+    encoder = tmp_path / "encoder"
+    write_tiny_encoder(encoder, width=16, layers=1)
+    models = ("random", "bm25", "tfidf", encoder, f"{encoder}:soft")
+    assert run(*(part for model in models for part in ("--models", model)), *flags) == 0
+    printed = capsys.readouterr()
+    assert printed.err.count(" on mytask (4 queries, 5 targets): MAP ") == 5
+    assert "results.json, results.md, results.png" in printed.out
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["tasks"]["mytask"]["edges"] == 8
+    assert list(results["models"]) == ["random", "bm25", "tfidf", "encoder mean_pool", "encoder soft"]
+    for model in results["models"].values():
+        found = model["results"]["mytask"]
+        assert 0 < found["metrics"]["map"] <= 100
+        assert found["intervals"]["map"][0] <= found["metrics"]["map"] <= found["intervals"]["map"][1]
+        assert found["leakage"] is None
+    # Words in common make a lexical ranker better than chance.
+    scored = {name: model["results"]["mytask"]["metrics"]["map"] for name, model in results["models"].items()}
+    assert scored["bm25"] > scored["random"]
+    assert (tmp_path / "out" / "results.png").read_bytes()[:4] == b"\x89PNG"
+    assert "mytask" in (tmp_path / "out" / "results.md").read_text()
+
+
+class Wrong:
+    """Fails on long chunks, for the sake of the test; else ranks by nothing."""
+
+    name = "wrong"
+
+    def index(self, targets):
+        return lambda queries: np.full((len(queries), len(targets)), np.nan)
+
+
+def test_a_ranker_that_fails_loses_its_task_alone(flags, tmp_path, capsys):
+    assert run("--models", f"{__name__}:Wrong", "--models", "bm25", *flags) == 2
+    printed = capsys.readouterr()
+    assert "20 of 20 scores are NaN" in printed.err
+    assert "1 of 2 rankings failed: wrong on mytask" in printed.err
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["models"]["wrong"]["results"] == {}
+    assert "mytask" in results["models"]["bm25"]["results"]
+    assert any("wrong" in each["task"] for each in results["skipped"])
+
+
+def test_worst_rankings_are_written_on_request(flags, tmp_path):
+    assert run("--models", "random", *flags, "--dump_rankings", "2") == 0
+    folder = tmp_path / "out" / "rankings" / "random"
+    lines = [json.loads(line) for line in (folder / "mytask.jsonl").read_text().splitlines()]
+    assert len(lines) == 2
+    assert lines[0]["query"] in (folder / "mytask.md").read_text()
+
+
+def test_leaks_stand_beside_the_score_and_can_be_dropped(flags, tmp_path, monkeypatch):
+    edges = [Edge("", "write code", "", "Software Engineer"), Edge("", "nurse care", "", "midwife")]
+    footprint = Footprint.of(build_graph_set({"job": edges}))
+    monkeypatch.setattr(evaluation_run, "trained_on", lambda spec: footprint if spec == "bm25" else None)
+    assert run("--models", "bm25", "--models", "random", *flags) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    found = results["models"]["bm25"]["results"]["mytask"]["leakage"]
+    assert found == {"queries": 1, "targets": 2, "edges": 1, "domain": "in-domain"}
+    assert results["models"]["random"]["results"]["mytask"]["leakage"] is None
+    assert run("--models", "bm25", "--models", "random", *flags, "--drop_leaks") == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["tasks"]["mytask"]["queries"] == 3
+    assert results["models"]["bm25"]["results"]["mytask"]["leakage"]["domain"] == "zero-shot"
+
+
+def test_a_task_without_data_is_skipped_aloud_or_stops_a_strict_run(flags, tmp_path, capsys):
+    tasks = ("--tasks", f"{flags[1]},job_to_skill")
+    assert run("--models", "random", *flags, *tasks) == 0
+    assert "Skipped job_to_skill: " in capsys.readouterr().err
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [each["task"] for each in results["skipped"]] == ["job_to_skill"]
+    assert run("--models", "random", *flags, *tasks, "--strict") == 2
+    assert "1 of 2 tasks cannot be measured and --strict is set: job_to_skill" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ((), "no --models"),
+        (("--models", "bm25", "--tasks", "job_to_skil"), "job_to_skill"),
+        (("--models", "bm25", "--data", "nowhere"), "--data nowhere is no folder"),
+        (("--models", "bm25", "--metrics", "map@10"), "map@10"),
+        (("--models", "bm25", "--max_queries", "-1"), "--max_queries is -1; it must be at least 0"),
+        (("--models", "bm25", "--split", "train"), "invalid choice: 'train'"),
+        (("--models", "bm25", "--max_querys", "3"), "unrecognized arguments"),
+        (("--models", "no.such.module:Ranker"), "no.such.module"),
+        (("--models", "bm25", "--tasks", "job_to_skill"), "None of the 1 tasks"),
+    ],
+)
+def test_bad_input_is_answered_with_a_sentence(flags, added, message, capsys):
+    assert run(*flags, *added) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_alone_it_says_how_it_is_called(capsys):
+    assert run() == 0
+    assert "python -m uwe_jax.evaluate --models" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        evaluate.main(["--help"])
+    assert "skill_extraction_tech" in capsys.readouterr().out

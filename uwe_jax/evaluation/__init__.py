@@ -1,0 +1,1 @@
+"""Measuring rankings: what can rank, and how well it does on tasks."""

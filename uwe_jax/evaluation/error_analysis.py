@@ -1,0 +1,169 @@
+"""The queries that a model ranked worst: what was asked, where the right answers stand, what stands above them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uwe_jax.base.files import write_atomically
+from uwe_jax.data.tasks.task import RankingTask
+from uwe_jax.evaluation.markdown import MISSING, escape, markdown_rows
+
+Score = Callable[[Sequence[str]], np.ndarray]
+
+# Queries scored at once: their scores against a whole target space stay small.
+_QUERIES_AT_ONCE = 16
+# Right answers that the page shows of a query; the JSON lines hold all.
+_MOST_RIGHT = 20
+
+FLAGS = {
+    "nothing_right_on_top": "no right answer among the top targets shown",
+    "query_is_wrong_target": "the query itself is a target, and not a right answer",
+    "same_words_above": "a target of the same words as a right answer stands above all right ones",
+    "tied": "a right answer has the score of another target: position decided",
+}
+
+
+def dump_rankings(
+    folder: Path,
+    task: RankingTask,
+    model_name: str,
+    per_query: Mapping[str, np.ndarray],
+    score: Score,
+    *,
+    worst: int = 50,
+    top: int = 10,
+) -> tuple[Path, Path]:
+    """Writes the worst queries of a task, the worst first, equal ones by position.
+
+    `<task>.jsonl` holds a line for each: `model`, `task`, `position` of the query, `query`, `average_precision` in
+    percent, `relevant` (all right answers by rank, with `target`, `rank` and `score`, null if infinite), `top` (the
+    same, with `relevant`) and `flags`, of `FLAGS`. `<task>.md` shows the same to a reader. Targets of equal score are
+    ordered by position, the lower first.
+
+    Args:
+      folder: where both go; one for each model.
+      per_query: metrics as fractions, float64 [q]; `map` is read.
+      score: queries -> scores [k, n] against all targets of the task; called with few queries at a time.
+      worst: so many queries at most.
+      top: so many of the best targets of each.
+
+    Returns:
+      The paths of the JSON lines and of the page.
+
+    Raises:
+      ValueError: `per_query` or the scores do not have the task's shape.
+    """
+    precision = per_query["map"]
+    if precision.shape != (len(task.queries),):
+        raise ValueError(f"average precision of shape {precision.shape} for {len(task.queries)} queries of {task.name}")
+    chosen = np.argsort(precision, kind="stable")[:worst]
+    entries = [
+        {
+            "model": model_name,
+            "task": task.name,
+            "position": int(position),
+            "query": task.queries[position],
+            "average_precision": 100 * float(precision[position]),
+            **_ranking(task, int(position), scores, top),
+        }
+        for position, scores in _scores(task, chosen, score)
+    ]
+    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+    jsonl, page = folder / f"{task.name}.jsonl", folder / f"{task.name}.md"
+    write_atomically(jsonl, lines.encode())
+    write_atomically(page, _page(task, model_name, 100 * float(precision.mean()), entries, top).encode())
+    return jsonl, page
+
+
+def _scores(task: RankingTask, chosen: np.ndarray, score: Score) -> Iterator[tuple[int, np.ndarray]]:
+    """The chosen positions with their scores [n]."""
+    for start in range(0, len(chosen), _QUERIES_AT_ONCE):
+        positions = chosen[start : start + _QUERIES_AT_ONCE]
+        scores = np.asarray(score([task.queries[position] for position in positions]), np.float64)
+        if scores.shape != (len(positions), len(task.targets)):
+            raise ValueError(
+                f"scores of shape {scores.shape} for {len(positions)} queries and {len(task.targets)} targets"
+            )
+        yield from zip(positions, scores, strict=True)
+
+
+def _ranking(task: RankingTask, query: int, scores: np.ndarray, top: int) -> dict[str, Any]:
+    order = np.argsort(-scores, kind="stable")
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(1, len(order) + 1)
+    right = set(task.relevant[[query]].indices.tolist())
+
+    def entry(position: int) -> dict[str, Any]:
+        value = float(scores[position])
+        return {
+            "target": task.targets[position],
+            "rank": int(ranks[position]),
+            # JSON has no infinity.
+            "score": value if math.isfinite(value) else None,
+        }
+
+    relevant = sorted((entry(position) for position in right), key=lambda found: found["rank"])
+    above = [task.targets[position] for position in order[: relevant[0]["rank"] - 1]]
+    wording = {_words(found["target"]) for found in relevant}
+    itself = task.queries[query].casefold()
+    wrong_itself = any(
+        target.casefold() == itself and position not in right for position, target in enumerate(task.targets)
+    )
+    shared = Counter(scores.tolist())
+    flags = {
+        "nothing_right_on_top": relevant[0]["rank"] > top,
+        "query_is_wrong_target": wrong_itself,
+        "same_words_above": any(_words(target) in wording for target in above),
+        "tied": any(shared[float(scores[position])] > 1 for position in right),
+    }
+    return {
+        "relevant": relevant,
+        "top": [{**entry(position), "relevant": position in right} for position in order[:top].tolist()],
+        "flags": [name for name, raised in flags.items() if raised],
+    }
+
+
+def _words(text: str) -> tuple[str, ...]:
+    """Words whatever their case, order and punctuation: annotators choose one of such labels, as chance has it."""
+    return tuple(sorted(re.findall(r"\w+", text.casefold())))
+
+
+def _page(task: RankingTask, model_name: str, mean: float, entries: Sequence[Mapping[str, Any]], top: int) -> str:
+    counts = Counter(flag for entry in entries for flag in entry["flags"])
+    parts = [
+        f"# {escape(task.title)}: what {escape(model_name)} ranked worst",
+        f"The {len(entries):,} worst of {len(task.queries):,} queries by average precision, against "
+        f"{len(task.targets):,} targets; over all queries MAP is {mean:.2f} %. Split {escape(task.split)}, "
+        f"{escape(task.origin)}.",
+    ]
+    if counts:
+        parts.append(
+            "\n".join(f"- {counts[flag]:,} of {len(entries):,}: {FLAGS[flag]}" for flag in FLAGS if counts[flag])
+        )
+    for number, entry in enumerate(entries, 1):
+        relevant = entry["relevant"]
+        shown = relevant[:_MOST_RIGHT]
+        parts += [
+            f"## {number}. {escape(entry['query'])}",
+            f"Average precision {entry['average_precision']:.2f} %."
+            + "".join(f" {FLAGS[flag].capitalize()}." for flag in entry["flags"]),
+            markdown_rows(("right answer", "rank", "score"), [_row(found) for found in shown]),
+        ]
+        if len(relevant) > len(shown):
+            parts.append(f"{len(relevant) - len(shown):,} more, down to rank {relevant[-1]['rank']:,}.")
+        rows = [[*_row(found), "right" if found["relevant"] else ""] for found in entry["top"]]
+        parts.append(markdown_rows((f"top {top:,}", "rank", "score", ""), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(found: Mapping[str, Any]) -> list[str]:
+    score = MISSING if found["score"] is None else f"{found['score']:.4f}"
+    return [escape(found["target"]), f"{found['rank']:,}", score]

@@ -1,0 +1,61 @@
+"""Markdown tables from texts and numbers: escaping, rows, and the best of a column in bold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+# A cell without a value.
+MISSING = "-"
+
+# An underscore inside a word marks nothing, and names of models are full of them.
+_SPECIAL = re.compile(r"([\\`*\[\]<>#|~$&]|(?<![^\W_])_|_(?![^\W_]))")
+
+
+def escape(text: str) -> str:
+    r"""The text as Markdown that shows it unchanged in a line or a table cell; white space becomes one space.
+
+    >>> print(escape("C|C++ *[junior]*"))
+    C\|C++ \*\[junior\]\*
+    """
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def markdown_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: Collection[int] = (0,)) -> str:
+    """A table of cells that are Markdown already.
+
+    Args:
+      left: positions of the columns that are aligned to the left; numbers stand to the right.
+
+    Raises:
+      ValueError: a row has not as many cells as the header.
+    """
+    lines = [list(header), ["---" if place in left else "---:" for place in range(len(header))]]
+    for row in rows:
+        if len(row) != len(header):
+            raise ValueError(f"a row of {len(row)} cells under {len(header)} columns: {row}")
+        lines.append(list(row))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def bold_best(column: Sequence[float | None], *, competes: Sequence[bool] | None = None, digits: int = 2) -> list[str]:
+    """The numbers of a column as cells, the highest in bold, all of them where several read the same.
+
+    Args:
+      column: None for a missing value.
+      competes: whose value may be the best; all by default. With fewer than two of them nothing is bold.
+
+    >>> bold_best([11.804, None, 40.2])
+    ['11.80', '-', '**40.20**']
+    """
+    shown = [None if value is None else round(value, digits) for value in column]
+    allowed = [True] * len(shown) if competes is None else competes
+    rivals = [value for value, may in zip(shown, allowed, strict=True) if may and value is not None]
+    best = max(rivals) if len(rivals) > 1 else None
+
+    def cell(value: float | None, may: bool) -> str:
+        if value is None:
+            return MISSING
+        return f"**{value:.{digits}f}**" if may and value == best else f"{value:.{digits}f}"
+
+    return [cell(value, may) for value, may in zip(shown, allowed, strict=True)]

@@ -1,0 +1,102 @@
+"""One ranker on one task: ranks of all relevant targets, chunk by chunk; no score matrix is ever whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.progress import progress
+from uwe_jax.base.ranking_metrics import precisions, ranking_metrics, relevant_ranks
+from uwe_jax.base.statistics import bootstrap_interval, long_tail
+from uwe_jax.data.tasks.task import RankingTask
+from uwe_jax.evaluation.ranker import Ranker
+
+# Scores held at once: 128 MiB of float32.
+_SCORES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A ranker's answers to one task.
+
+    Attributes:
+      per_query: by metric, float64 [q] in [0, 1].
+      ranks: int64 [e], of every relevant pair of the task in the order of `task.relevant`, from 1.
+      score: queries to scores [q, n], for looking at single rankings afterwards.
+      seconds: that indexing and ranking took.
+    """
+
+    per_query: dict[str, np.ndarray]
+    ranks: np.ndarray
+    score: Callable[[Sequence[str]], np.ndarray]
+    seconds: float
+
+
+def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measured:
+    """Ranks all targets for all queries of a task.
+
+    Raises:
+      UserError: the ranker's scores have another shape than [queries, targets], are no numbers, or are NaN.
+    """
+    started = time.perf_counter()
+    score = ranker.index(task.targets)
+    relevant = task.relevant
+    number, targets = relevant.shape
+    rows = max(1, _SCORES // targets)
+    ranks = np.empty(relevant.nnz, np.int64)
+    starts = range(0, number, rows)
+    bar = progress(starts, label=f"{ranker.name}: {task.title}", unit="chunk") if len(starts) > 1 else iter(starts)
+    for start in bar:
+        part = relevant[start : start + rows]
+        scores = checked(score(task.queries[start : start + rows]), part.shape, ranker, task)
+        ranks[relevant.indptr[start] :][: part.nnz] = relevant_ranks(scores, part.indptr, part.indices)
+    per_query = ranking_metrics(ranks, relevant.indptr, metrics)
+    return Measured(per_query, ranks, score, time.perf_counter() - started)
+
+
+def checked(scores: Any, shape: tuple[int, int], ranker: Ranker, task: RankingTask) -> np.ndarray:
+    """Scores [q, n] that can be ranked.
+
+    Raises:
+      UserError: see `measure`.
+    """
+    where = f"{ranker.name} on {task.title}"
+    try:
+        array = np.asarray(scores)
+    except ValueError as error:  # of NumPy, for lists of unequal lengths
+        raise UserError(f"{where}: the scores are no array ({error}). Return one row per query.") from error
+    if array.shape != shape:
+        raise UserError(
+            f"{where}: scores of shape {array.shape} for {shape[0]} queries and {shape[1]} targets. Expected {shape}: "
+            "one row per query, one column per target, in the order given."
+        )
+    if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise UserError(f"{where}: scores of type {array.dtype}. Expected real numbers, higher for a better target.")
+    if np.issubdtype(array.dtype, np.floating) and (missing := int(np.isnan(array).sum())):
+        row = int(np.flatnonzero(np.isnan(array).any(axis=1))[0])
+        raise UserError(
+            f"{where}: {missing:,} of {array.size:,} scores are NaN and cannot be ranked, the first of them for the "
+            f"query of row {row} of its chunk. Correct the ranker; minus infinity is the score of what must rank last."
+        )
+    return array
+
+
+def summarise(measured: Measured, task: RankingTask, samples: int) -> dict[str, Any]:
+    """What results.json holds of it, in percent: `metrics`, bootstrap 95 % `intervals`, and `long_tail`."""
+    names = list(measured.per_query)
+    values = 100.0 * np.stack([measured.per_query[name] for name in names], axis=1)
+    found: dict[str, Any] = {
+        "metrics": dict(zip(names, values.mean(axis=0).tolist(), strict=True)),
+        "intervals": {},
+    }
+    if samples:
+        intervals = np.asarray(bootstrap_interval(values, samples=samples))
+        found["intervals"] = dict(zip(names, intervals.tolist(), strict=True))
+    tail = long_tail(precisions(measured.ranks, task.relevant.indptr), task.relevant.indices, len(task.targets))
+    found["long_tail"] = [{**each, "map": 100.0 * each["map"]} for each in tail]
+    return found

@@ -1,0 +1,106 @@
+"""results.png: MAP (else the first metric) of every model on every task, with its 95 % interval."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from uwe_jax.base.plot import save_png
+from uwe_jax.evaluation.aggregate import Results, headline_metrics, interval_of, is_in_domain, measured_tasks
+from uwe_jax.evaluation.reference import metric_title
+
+# Inches: a bar and the most it grows to where there are few, a line of a task's label, the gap between tasks.
+_BAR, _WIDEST_BAR, _LINE, _GAP = 0.15, 0.3, 0.155, 0.14
+# Inches: a letter of the legend, and what stands beside its text.
+_LETTER, _PATCH = 0.075, 0.6
+# From so many bars on the tasks stand in two columns.
+_LONG_COLUMN = 40
+_HATCH = "/////"
+
+
+def plot(results: Results, path: Path) -> None:
+    """Draws a bar for each model and task, hatched where the task is in-domain; at least one result must be there."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    models, tasks, metric = list(results["models"]), measured_tasks(results), headline_metrics(results)[0]
+    columns = 2 if len(models) * len(tasks) > _LONG_COLUMN and len(tasks) > 1 else 1
+    rows = -(-len(tasks) // columns)
+    label_lines = max(_label(results["tasks"][task]).count("\n") + 1 for task in tasks)
+    block = max(_LINE * label_lines, _BAR * len(models)) + _GAP
+    colours = _colours(len(models))
+    handles = [Patch(facecolor=colour) for colour in colours]
+    labels = ["\n".join(textwrap.wrap(name, 30)) for name in models]
+    if any(is_in_domain(result) for model in results["models"].values() for result in model["results"].values()):
+        handles.append(Patch(facecolor="grey", edgecolor="white", hatch=_HATCH, linewidth=0))
+        labels.append("in-domain")
+
+    width = 4.2 + 3.8 * columns
+    longest = max(len(line) for label in labels for line in label.splitlines())
+    legend_columns = min(len(labels), int(width / (_LETTER * longest + _PATCH)))
+    legend_lines = -(-len(labels) // legend_columns) * max(label.count("\n") + 1 for label in labels)
+    figure = Figure(figsize=(width, 1 + rows * block + 0.2 * legend_lines), dpi=150, layout="constrained")
+    for place, axes in enumerate(figure.subplots(1, columns, sharex=True, squeeze=False)[0]):
+        thickness = min(_WIDEST_BAR, (block - _GAP) / len(models)) / block
+        _draw(axes, results, metric, tasks[place * rows : (place + 1) * rows], colours, thickness)
+        axes.set_ylim(rows - 0.5, -0.5)
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns, frameon=False, fontsize=9)
+    _plain(legend.get_texts())
+    certain = any(
+        interval_of(result, metric) for model in results["models"].values() for result in model["results"].values()
+    )
+    figure.suptitle(f"{metric_title(metric)}, percent{', with 95 % intervals' if certain else ''}", fontsize=11)
+    save_png(figure, path)
+
+
+def _draw(
+    axes: Any, results: Results, metric: str, tasks: Sequence[str], colours: Sequence[Any], thickness: float
+) -> None:
+    models = list(results["models"].values())
+    for row, task in enumerate(tasks):
+        for place, (model, colour) in enumerate(zip(models, colours, strict=True)):
+            y = row + (place - (len(models) - 1) / 2) * thickness
+            result = model["results"].get(task)
+            if result is None or metric not in result["metrics"]:
+                axes.text(0, y, " not measured", va="center", fontsize=7, color="grey")
+                continue
+            value = result["metrics"][metric]
+            low, high = interval_of(result, metric) or (value, value)
+            axes.barh(
+                y,
+                value,
+                height=0.92 * thickness,
+                color=colour,
+                edgecolor="white",
+                linewidth=0,
+                hatch=_HATCH if is_in_domain(result) else None,
+                xerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
+                error_kw={"elinewidth": 1, "capsize": 2, "ecolor": "0.25"},
+            )
+            axes.text(max(value, high), y, f"  {value:.1f}", va="center", fontsize=7)
+    axes.set_yticks(range(len(tasks)), [_label(results["tasks"][task]) for task in tasks], fontsize=9)
+    _plain(axes.get_yticklabels())
+    axes.margins(x=0.1)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _label(task: dict[str, Any]) -> str:
+    return "\n".join([*textwrap.wrap(task["title"], 26), f"{task['queries']:,} queries"])
+
+
+def _plain(texts: Sequence[Any]) -> None:
+    """A dollar in a name is no formula."""
+    for text in texts:
+        text.set_parse_math(False)
+
+
+def _colours(count: int) -> list[Any]:
+    from matplotlib import colormaps
+
+    palette = colormaps["tab10" if count <= 10 else "tab20"]
+    return [palette(place % palette.N) for place in range(count)]

@@ -1,0 +1,54 @@
+"""A scorer as one writes it on a command line, such as `soft,logits=dot,tau_a=0.1`."""
+
+from __future__ import annotations
+
+from uwe_jax.base.config import ScorerSettings
+from uwe_jax.base.errors import UserError
+
+# Every scorer, with the settings that it reads.
+SCORER_OPTIONS = {
+    "mean_pool": (),
+    "soft": ("logits", "tau_a", "reduce"),
+    "soft_pooled": ("logits", "tau_a"),
+    "max_sim": ("reduce",),
+}
+
+
+def parse_scorer(text: str) -> ScorerSettings:
+    """The scorer that a text names; what it does not name is at its default.
+
+    >>> parse_scorer("soft,logits=dot,tau_a=0.1").tau_a
+    0.1
+
+    Raises:
+      UserError: an unknown scorer, an option that it does not read, or a value out of range.
+    """
+    kind, *options = text.split(",")
+    if kind not in SCORER_OPTIONS:
+        raise UserError(f"There is no scorer {kind!r}; it must be one of {', '.join(SCORER_OPTIONS)}.")
+    values: dict[str, str | float] = {}
+    for option in options:
+        key, _, value = option.partition("=")
+        if key not in SCORER_OPTIONS[kind]:
+            known = ", ".join(f"{each}=..." for each in SCORER_OPTIONS[kind]) or "no option"
+            raise UserError(f"Scorer {text!r}: {option!r} is no option of {kind}, which takes {known}.")
+        try:
+            values[key] = float(value) if key == "tau_a" else value
+        except ValueError as error:
+            raise UserError(f"Scorer {text!r}: {key} is {value!r}; it must be a number.") from error
+    return ScorerSettings(kind=kind, **values)  # type: ignore[arg-type]  # checked key by key
+
+
+def scorer_text(settings: ScorerSettings, tau_a: float | None = None) -> str:
+    """The text that `parse_scorer` reads as these settings.
+
+    Args:
+      tau_a: the learned one, in the place of the setting.
+
+    >>> scorer_text(ScorerSettings(kind="mean_pool")), scorer_text(ScorerSettings(logits="dot"), 0.12)
+    ('mean_pool', 'soft,logits=dot,tau_a=0.12')
+    """
+    given = {"logits": settings.logits, "tau_a": settings.tau_a if tau_a is None else tau_a, "reduce": settings.reduce}
+    defaults = ScorerSettings()
+    changed = [key for key in SCORER_OPTIONS[settings.kind] if given[key] != getattr(defaults, key)]
+    return ",".join([settings.kind, *(f"{key}={given[key]}" for key in changed)])

@@ -1,0 +1,109 @@
+"""Which ranker a word on the command line means."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.evaluation.encoders import load_checkpoint_ranker, load_encoder_ranker
+from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
+from uwe_jax.evaluation.ranker import Ranker
+from uwe_jax.evaluation.scorer_text import SCORER_OPTIONS, parse_scorer
+
+WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
+    "random": Random,
+    "bm25": Bm25,
+    "tfidf": TfIdf.of_words,
+    "tfidf_char": TfIdf.of_characters,
+}
+
+FORMS = f"""A model is one of
+  - {", ".join(WITHOUT_MODEL)}
+  - the workdir of a training run, such as runs/uwe
+  - an encoder's folder or hub id, such as all-MiniLM-L6-v2, with a scorer behind a colon where it is not mean_pool:
+    all-MiniLM-L6-v2:soft or all-MiniLM-L6-v2:soft,logits=dot,tau_a=0.1 (scorers: {", ".join(SCORER_OPTIONS)})
+  - a ranker of your own as module:attribute, such as my_rankers:Letters (see uwe_jax.evaluation.ranker)"""
+
+
+def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
+    """The ranker that a spec means; see `FORMS`.
+
+    A scorer behind the colon makes it an encoder, so a ranker of one's own cannot be called after a scorer.
+
+    Args:
+      cache_dir: where encoders from wheels are kept.
+      max_tokens: for encoders, longer texts lose their end.
+
+    Raises:
+      UserError: there is no such ranker, or it cannot be loaded.
+    """
+    if spec in WITHOUT_MODEL:
+        return WITHOUT_MODEL[spec]()
+    folder = Path(spec).expanduser()
+    if _is_workdir(folder):
+        return load_checkpoint_ranker(folder, cache_dir=cache_dir, max_tokens=max_tokens)
+    name, _, behind = ("", "", "") if folder.exists() else spec.rpartition(":")
+    if not name:
+        name, scorer = spec, "mean_pool"
+    elif behind.split(",")[0] in SCORER_OPTIONS:
+        scorer = behind
+    elif all(part.isidentifier() for part in (name + "." + behind).split(".")):
+        return _own_ranker(name, behind)
+    else:
+        raise UserError(f"Model {spec!r}: there is no scorer {behind!r}.\n{FORMS}")
+    if _is_workdir(Path(name).expanduser()):
+        raise UserError(f"Model {spec!r}: a trained model is scored as it was trained. Give {name} alone.")
+    try:
+        return load_encoder_ranker(name, parse_scorer(scorer), cache_dir=cache_dir, max_tokens=max_tokens)
+    except UserError as error:
+        if (Path(name).expanduser() / "config.json").exists():  # an encoder was meant, and something is wrong with it
+            raise
+        raise UserError(f"Model {spec!r}: {error}\n{FORMS}") from error
+
+
+def _is_workdir(folder: Path) -> bool:
+    """Whether training has written there: an encoder's folder holds a config.json as well, but another one."""
+    if (folder / "checkpoints").is_dir():
+        return True
+    try:
+        return "workdir" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _own_ranker(module: str, attribute: str) -> Ranker:
+    """A user's own ranker: an object with `name` and `index`, or a class or function that makes one."""
+    spec = f"{module}:{attribute}"
+    try:
+        found: Any = importlib.import_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise UserError(
+            f"Model {spec!r}: the module cannot be imported ({type(error).__name__}: {error}). It is looked for in the "
+            f"folder that the command is started in and where Python finds packages.\n{FORMS}"
+        ) from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            public = ", ".join(each for each in vars(found) if not each.startswith("_"))
+            raise UserError(f"Model {spec!r}: {found!r} has no {name!r}. It has {public}.")
+        found = getattr(found, name)
+    if inspect.isclass(found) or (callable(found) and not isinstance(found, Ranker)):
+        try:
+            inspect.signature(found).bind()
+        except TypeError as error:
+            raise UserError(
+                f"Model {spec!r} cannot be made without arguments ({error}). Name a class or function that takes none, "
+                "or an object."
+            ) from error
+        found = found()
+    lacking = [name for name in ("name", "index") if not hasattr(found, name)]
+    if lacking:
+        raise UserError(
+            f"Model {spec!r} is a {type(found).__name__} without {' and '.join(lacking)}; a ranker has a name and "
+            "index(targets) (see uwe_jax.evaluation.ranker)."
+        )
+    return found

@@ -1,0 +1,100 @@
+"""Rankers of this project as models of WorkRB, the field's benchmark toolkit (`pip install workrb`).
+
+    import workrb
+    from uwe_jax.evaluation.workrb_model import UweWorkRBModel
+
+    tasks = [workrb.tasks.ESCOJob2SkillRanking(split="test", languages=["en"])]
+    workrb.evaluate(UweWorkRBModel("runs/uwe"), tasks=tasks, output_folder="results/uwe")
+
+The only module that imports workrb and, with it, torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from workrb.models.base import ModelInterface
+from workrb.types import ModelInputType
+
+from uwe_jax.base.files import cache_folder
+from uwe_jax.evaluation.ranker import Ranker
+from uwe_jax.evaluation.specs import load_ranker
+
+# A group of texts is filled up before it is encoded, so few queries at a time would cost much.
+_QUERIES_AT_ONCE = 2048
+
+_CITATION = """
+@misc{delange2025unifiedworkembeddings,
+      title={Unified Work Embeddings: Contrastive Learning of a Bidirectional Multi-task Ranker},
+      author={Matthias De Lange and Jens-Joris Decorte and Jeroen Van Hautte},
+      year={2025},
+      eprint={2511.07969},
+      archivePrefix={arXiv},
+      primaryClass={cs.CL},
+      url={https://arxiv.org/abs/2511.07969},
+}
+"""
+
+
+class UweWorkRBModel(ModelInterface):
+    """A ranker that WorkRB can evaluate.
+
+    Args:
+      model: a ranker, or what `load_ranker` takes: the workdir of a training run, or an encoder.
+      cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
+      max_tokens: for encoders, longer texts lose their end.
+
+    Raises:
+      UserError: as of `load_ranker`.
+    """
+
+    def __init__(self, model: Ranker | str | Path, *, cache_dir: Path | None = None, max_tokens: int = 64):
+        if isinstance(model, str | Path):
+            model = load_ranker(str(model), cache_dir=cache_dir or cache_folder(), max_tokens=max_tokens)
+        self._ranker = model
+
+    @property
+    def name(self) -> str:
+        """The ranker's name."""
+        return self._ranker.name
+
+    @property
+    def description(self) -> str:
+        """Where the model comes from, as far as the ranker says it."""
+        return getattr(self._ranker, "description", "") or f"{self.name}, a ranker of uwe_jax"
+
+    @property
+    def citation(self) -> str:
+        """The paper on Unified Work Embeddings."""
+        return _CITATION
+
+    @property
+    def classification_label_space(self) -> None:
+        """None: classes are ranked by their texts, there is no head of fixed labels."""
+        return None
+
+    def _compute_rankings(
+        self,
+        queries: list[str],
+        targets: list[str],
+        query_input_type: ModelInputType | None = None,
+        target_input_type: ModelInputType | None = None,
+    ) -> torch.Tensor:
+        """Scores float32 [q, n]; one model serves every type of text, so the types have no part."""
+        del query_input_type, target_input_type
+        score = self._ranker.index(targets)
+        starts = range(0, len(queries), _QUERIES_AT_ONCE)
+        scores = [np.asarray(score(queries[start : start + _QUERIES_AT_ONCE]), np.float32) for start in starts]
+        return torch.from_numpy(np.concatenate(scores))
+
+    def _compute_classification(
+        self,
+        texts: list[str],
+        targets: list[str],
+        input_type: ModelInputType,
+        target_input_type: ModelInputType | None = None,
+    ) -> torch.Tensor:
+        """Scores float32 [texts, classes] of the class labels, ranked as targets."""
+        return self._compute_rankings(texts, targets, input_type, target_input_type)
