@@ -106,3 +106,10 @@ def test_long_tail_leaves_empty_bins_out():
 def test_long_tail_refuses_targets_that_are_none():
     with pytest.raises(ValueError, match="2 of 3 relevant positions are outside the 5 targets"):
         long_tail(np.ones(3), np.array([0, 5, -1]), 5)
+
+
+def test_rounding_takes_no_interval_outside_its_values():
+    for queries in range(50, 90):
+        values = np.zeros((queries, 1))
+        values[3] = 1 / 3 + queries / 1000
+        assert bootstrap_interval(values, samples=20)[0, 0] >= 0.0

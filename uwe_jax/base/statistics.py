@@ -51,7 +51,9 @@ def bootstrap_interval(
     moved = [
         np.einsum("q,...q->...", np.bincount(rng.integers(0, q, q), minlength=q), deviations) for _ in range(samples)
     ]
-    lo, hi = mean[None] + np.quantile(np.stack(moved) / q, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    ends = mean[None] + np.quantile(np.stack(moved) / q, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    # No mean lies outside its values; rounding would have it, and show as -0.00.
+    lo, hi = np.clip(ends, values.min(axis=0)[None], values.max(axis=0)[None])
     return (float(lo), float(hi)) if values.ndim == 1 else np.stack([lo, hi], axis=1)
 
 
