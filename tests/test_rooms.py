@@ -20,8 +20,13 @@ LEVELS = {
     "ranking": 3,
     "training": 4,
     "benchmarks": 4,
+    "evaluation": 4,
+    "experiments": 4,
     "benchmark": 5,
+    "ablate": 5,
+    "evaluate": 5,
     "train": 5,
+    "transfer": 5,
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
@@ -67,10 +72,14 @@ def test_reserved_packages():
     assert orbax == {PACKAGE / "training" / "checkpoint.py"}
 
 
-def test_torch_is_imported_by_the_peers_alone_and_only_inside_functions():
+def test_torch_is_imported_by_the_peers_inside_functions_and_by_the_workrb_model_alone():
     peers = PACKAGE / "benchmarks" / "torch_peers.py"
-    assert {path for path in MODULES if any(name.split(".")[0] == "torch" for name in imports(path))} == {peers}
+    workrb = PACKAGE / "evaluation" / "workrb_model.py"
+    assert {path for path in MODULES if any(name.split(".")[0] == "torch" for name in imports(path))} == {peers, workrb}
     assert not re.search("^(import|from) torch", peers.read_text(), re.MULTILINE)
+    assert {path for path in MODULES if any(name.split(".")[0] == "workrb" for name in imports(path))} == {workrb}
+    # Who imports it without having workrb gets an error, so nothing of the project does.
+    assert not {path for path in MODULES if any("workrb_model" in name for name in imports(path))}
 
 
 def test_pmap_and_collectives_live_in_parallel():

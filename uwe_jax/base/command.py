@@ -6,7 +6,7 @@ import ast
 import errno
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from absl import flags
@@ -38,7 +38,7 @@ def usage(command: str) -> str:
     width = max((len(path) for path, _ in listed), default=0)
     lines = [f"python -m uwe_jax.{command} --config=FILE [--config.key=value ...]", ""]
     lines += [f"  {path:<{width}}  {summary}" for path, summary in listed] or ["  (no config files found here)"]
-    example = listed[0][0] if listed else "configs/quickstart.py"
+    example = next((path for path, _ in listed if "quickstart" in path), "configs/quickstart.py")
     lines += ["", f"For example: python -m uwe_jax.{command} --config={example} --config.workdir=runs/mine"]
     return "\n".join(lines)
 
@@ -89,31 +89,42 @@ def run_with_config(command: str, main: Callable[[Config], object]) -> None:
         sys.exit(0)
 
     def work() -> None:
-        config = _read_command_line()
-        if config is None:
+        if len(sys.argv) == 1:
             print(usage(command))
             sys.exit(0)
-        main(config)
+        main(read_config(sys.argv[1:]))
 
     answer_errors(work)
 
 
-def _read_command_line() -> Config | None:
-    """The settings of `--config` and its overrides; None where no config is named."""
+def read_config(arguments: Sequence[str]) -> Config:
+    """The settings of `--config=FILE` and of its overrides `--config.key=value`, of which the last one counts.
+
+    What follows a colon, as in `--config=configs/ablation.py:max_sim`, goes to the file's `get_config`.
+
+    Raises:
+      UserError: there is no such file or setting, or a value does not fit.
+    """
+    argv = ["uwe_jax", *arguments]
     values = flags.FlagValues()
-    flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file of configs/.")
-    for argument in sys.argv[1:]:
+    flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file.", sys_argv=argv)
+    for argument in arguments:
         if named := re.match(r"--config\.([^=]+)", argument):
             check_setting_name(named[1])
     try:
-        rest = values(sys.argv)
-        config_dict = flag.value
+        rest = values(argv)
+        chosen = flag.value.to_dict() if flag.value is not None else None
     except OSError as error:  # of ml_collections, for a config file that is not there
         known = ", ".join(path for path, _ in shipped_configs())
         reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(f"--config cannot be read: {reason}. Shipped: {known}.") from error
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"Command line: {' '.join(map(str, error.args))}") from error
+        complaint = " ".join(map(str, error.args))
+        if "get_config() takes 0 positional arguments" in complaint:
+            complaint = "that config file has no variants; leave out the colon and what follows it"
+        raise UserError(f"Command line: {complaint}") from error
     if len(rest) > 1:
         raise UserError(f"Unexpected argument {rest[1]!r}; settings are given as --config.key=value.")
-    return None if config_dict is None else Config.from_config_dict(config_dict)
+    if chosen is None:
+        raise UserError("Command line: no config is named; give --config=FILE.")
+    return Config.from_dict(chosen)

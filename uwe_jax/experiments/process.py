@@ -1,0 +1,117 @@
+"""A child process whose output goes to a log, and that ends when its parent is told to."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+# How a child is asked to end, and for how many seconds it may finish what it does.
+_ENDINGS = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0))
+_TAIL_BYTES = 1 << 16
+
+
+def run_logged(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    *,
+    inherit: Sequence[int] = (),
+    watch: Callable[[], None] = lambda: None,
+) -> int:
+    """Runs a command to its end, with both outputs appended to `log`; returns its exit status.
+
+    The child stands in a session of its own: Ctrl-C reaches this process alone, which then asks the child to end, once,
+    and kills it where it does not.
+
+    Args:
+      inherit: file descriptors that stay open in the child.
+      watch: called about once a second while the child runs.
+
+    Returns:
+      The exit status; minus the signal's number where one ended the child.
+    """
+    with log.open("ab") as file:
+        file.write(f"$ {shlex.join(command)}\n".encode())
+        file.flush()
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            pass_fds=tuple(inherit),
+            start_new_session=True,
+        )
+        try:
+            while True:
+                try:
+                    return child.wait(timeout=1.0)
+                except subprocess.TimeoutExpired:
+                    watch()
+        finally:
+            _end(child)
+
+
+def _end(child: subprocess.Popen) -> None:
+    try:
+        for number, patience in _ENDINGS:
+            if child.poll() is not None:
+                return
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=patience)
+    finally:  # also where a second Ctrl-C cuts the waiting short
+        if child.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Lets SIGTERM and a closed terminal end this process like Ctrl-C does, so that it ends its child first."""
+
+    def stop(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may choose what a signal does
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def last_lines(log: Path, start: int, count: int) -> list[str]:
+    """The last `count` lines with text behind byte `start` of a log; bars drawn over each other are lines."""
+    if not log.exists():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - _TAIL_BYTES))
+        text = file.read().decode(errors="replace")
+    lines = [line.rstrip() for line in text.replace("\r", "\n").split("\n")]
+    return [line for line in lines if line][-count:]
+
+
+def describe_status(status: int) -> str:
+    """How a process ended, in words.
+
+    >>> describe_status(2), describe_status(-15)
+    ('exit status 2', 'ended by SIGTERM')
+    """
+    if status >= 0:
+        return f"exit status {status}"
+    if status == -signal.SIGKILL:
+        return "ended by SIGKILL; a machine that runs out of memory does that"
+    return f"ended by {signal.Signals(-status).name}"
