@@ -71,6 +71,26 @@ def test_models_side_by_side(flags, tmp_path, capsys):
     assert "mytask" in (tmp_path / "out" / "results.md").read_text()
 
 
+def test_models_measured_before_join_the_tables(flags, task, tmp_path, capsys):
+    before, after = tmp_path / "out", tmp_path / "after"
+    assert run("--models", "random", "--models", "bm25", *flags) == 0
+    assert run("--models", "tfidf", "--models", "bm25", *flags, "--out", after, "--join", before) == 0
+    joined = json.loads((after / "results.json").read_text())["models"]
+    assert list(joined) == ["random", "bm25", "tfidf", "bm25 (2)"]
+    assert joined["random"] == json.loads((before / "results.json").read_text())["models"]["random"]
+    assert joined["bm25"]["results"] == joined["bm25 (2)"]["results"]
+    assert "Joined from" in capsys.readouterr().err
+
+    with (task / "targets.csv").open("a") as file:
+        file.write("t9,drive trucks\n")
+    assert run("--models", "tfidf", *flags, "--out", after, "--join", before) == 2
+    assert "mytask is not the same task (targets 5 there, 6 now)" in capsys.readouterr().err
+    assert run("--models", "tfidf", *flags, "--out", after, "--join", tmp_path / "nowhere") == 2
+    assert "nowhere cannot be read" in capsys.readouterr().err
+    assert run("--models", "tfidf", *flags, "--out", after, "--join", before, "--max_tokens", "9") == 2
+    assert "--max_tokens 64, this evaluation at 9" in capsys.readouterr().err
+
+
 class Wrong:
     """Fails on long chunks, for the sake of the test; else ranks by nothing."""
 

@@ -102,6 +102,7 @@ def _parser() -> Parser:
         metavar="N",
         help="write the N (50) worst queries of every task with what was ranked above the right answer",
     )
+    add("--join", action="append", default=[], help="folder of an earlier evaluation whose models join the tables")
     add("--cache_dir", default="", help="prepared data and encoders (default: $UWE_JAX_CACHE or the user's cache)")
     return parser
 
@@ -122,6 +123,7 @@ def _options(arguments: Sequence[str]) -> EvaluationOptions:
             **chosen,
             "models": tuple(chosen["models"]),
             "data": folders,
+            "join": tuple(Path(path).expanduser() for path in chosen["join"]),
             "cache_dir": cache_folder(chosen["cache_dir"]),
         }
     )

@@ -20,6 +20,7 @@ from uwe_jax.data.tasks.spec import TaskSources
 from uwe_jax.data.tasks.task import RankingTask
 from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
 from uwe_jax.evaluation.error_analysis import dump_rankings
+from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.ranker import Ranker
@@ -47,6 +48,7 @@ class EvaluationOptions:
     strict: bool = False
     drop_leaks: bool = False
     dump_rankings: int = 0
+    join: tuple[Path, ...] = ()
 
 
 def trained_on(spec: str) -> Footprint | None:
@@ -136,6 +138,7 @@ def evaluate(options: EvaluationOptions) -> Results:
     from uwe_jax.evaluation.terminal import task_line, terminal_table
 
     check_metric_names(options.metrics)
+    earlier = [(path, read_results(path)) for path in options.join]
     started = time.perf_counter()
     footprints = {spec: trained_on(spec) for spec in options.models}
     tasks, skipped = prepare_tasks(options, [each for each in footprints.values() if each])
@@ -149,6 +152,8 @@ def evaluate(options: EvaluationOptions) -> Results:
         "skipped": skipped,
         "models": {},
     }
+    for path, other in earlier:
+        say(f"Joined from {path}: {', '.join(join_models(results, other, path)) or 'nothing'}")
     failures: list[str] = []
     for spec in options.models:
         ranker = load_ranker(spec, cache_dir=options.cache_dir, max_tokens=options.max_tokens)

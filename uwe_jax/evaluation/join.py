@@ -1,0 +1,72 @@
+"""Models that were measured before, beside those measured now."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
+
+# What makes scores on a task comparable.
+_SAME = ("queries", "targets", "edges", "split", "origin")
+
+
+def read_results(path: Path) -> Results:
+    """Reads a results.json, or the one in a folder.
+
+    Raises:
+      UserError: it is not there, or is something else.
+    """
+    file = path / "results.json" if path.is_dir() else path
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        complete = {"tasks", "models", "settings"} <= set(found)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"--join {file} cannot be read ({error}). Name the folder or results.json of an evaluation."
+        ) from error
+    if not complete:
+        raise UserError(f"--join {file} holds no results. Name the folder or results.json of an evaluation.")
+    return found
+
+
+def join_models(results: Results, other: Results, path: Path) -> list[str]:
+    """Adds the models of another evaluation to `results`, for the tasks that both have.
+
+    Args:
+      results: changed in place; its tasks are those that count.
+      other: from `read_results`.
+      path: of the other results, for messages.
+
+    Returns:
+      The names of the models that were added.
+
+    Raises:
+      UserError: a task of the same name has other queries, targets or edges, comes from elsewhere, or was read at
+        another length, so that scores do not compare.
+    """
+    if other["settings"].get("max_tokens") != results["settings"]["max_tokens"]:
+        raise UserError(
+            f"--join {path} was measured at --max_tokens {other['settings'].get('max_tokens')}, this evaluation at "
+            f"{results['settings']['max_tokens']}. Give the same."
+        )
+    shared = [name for name in results["tasks"] if name in other["tasks"]]
+    for name in shared:
+        here, there = results["tasks"][name], other["tasks"][name]
+        changed = [f"{key} {there[key]} there, {here[key]} now" for key in _SAME if there[key] != here[key]]
+        if changed:
+            raise UserError(
+                f"--join {path}: {name} is not the same task ({'; '.join(changed)}), so its scores do not compare. "
+                "Give the data, --split and --max_queries of that evaluation, or leave the task out with --tasks."
+            )
+    added = []
+    for name, model in other["models"].items():
+        found: dict[str, Any] = {task: model["results"][task] for task in shared if task in model["results"]}
+        if found and name not in results["models"]:
+            groups = group_means(results["tasks"], found)
+            means = {"groups": groups, "macro": macro_average(groups)}
+            results["models"][name] = {**model, "results": found, **means}
+            added.append(name)
+    return added
