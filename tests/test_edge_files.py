@@ -191,14 +191,16 @@ def test_broken_csv_rows(tmp_path, content, expected):
     [
         ('{"left": "a"', "found invalid JSON"),
         ("[" * 100_000, "found invalid JSON"),
-        ('["a", "b"]', 'found \'["a", "b"]\'; expected a JSON object such as'),
+        ('["a", "b"]', 'found \'["a", "b"]\'; expected a JSON object with the keys left, right'),
         (
             '{"left": "a", "rigth": "b"}',
-            "found no right (keys: left, rigth); expected the keys left and right",
+            "found no right (keys: left, rigth); expected a JSON object with the keys left, right",
         ),
-        ('{"left": 3, "right": "b"}', "found left '3'; expected a string"),
+        ('{"left": 3, "right": "b"}', "found left '3'; expected a text"),
+        ('{"left": "a", "right": "b", "left_id": 1.5}', "found left_id '1.5'; expected a text or an integer"),
         ('{"left": "a", "right": null}', "found an empty text in 'right'"),
         ('{"left": "a", "right": "\\ud800"}', "found half a surrogate pair"),
+        ('{"left": "a", "right": "b", "relation": "\\ud800"}', "found half a surrogate pair"),
     ],
 )
 def test_broken_json_rows(tmp_path, line, expected):
@@ -211,11 +213,11 @@ def test_broken_parquet(tmp_path):
     path.write_bytes(b"PAR1 but not really")
     assert "skill_job.parquet cannot be read as Parquet (19 bytes;" in message(tmp_path)
     pq.write_table(pa.table({"left": ["a"], "title": ["b"]}), path)
-    assert "has no column 'right'; expected the columns left,right" in message(tmp_path)
+    assert "has no column 'right'; expected the columns left, right. Its columns: left, title" in message(tmp_path)
     pq.write_table(pa.table({"left": ["a", "b"], "right": ["c", None]}), path)
     assert "skill_job.parquet, row 2: found an empty text in 'right'" in message(tmp_path)
     pq.write_table(pa.table({"left": ["a"], "right": np.arange(1)}), path)
-    assert "row 1: found right of type int64; expected a string" in message(tmp_path)
+    assert "row 1: found right '0'; expected a text" in message(tmp_path)
 
 
 def test_utf16_is_recognised(tmp_path):

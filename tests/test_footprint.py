@@ -63,6 +63,13 @@ def test_it_survives_the_disk_and_a_damaged_file_is_said(tmp_path):
     assert back is not None
     np.testing.assert_array_equal(back.nodes, footprint.nodes)
     np.testing.assert_array_equal(back.edges, footprint.edges)
-    path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(UserError, match="is damaged"):
-        Footprint.read(path)
+    whole = path.read_bytes()
+    # Cut off, not unpacked, and passing for an encrypted file.
+    inside = whole.index(b"nodes.npy") + 40
+    packed = whole[:inside] + b"\xff" * 9 + whole[inside + 9 :]
+    flags = whole.index(b"PK\x01\x02") + 8
+    encrypted = whole[:flags] + b"\x01" + whole[flags + 1 :]
+    for damaged in (whole[:40], packed, encrypted):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="is damaged"):
+            Footprint.read(path)

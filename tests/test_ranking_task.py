@@ -1,6 +1,7 @@
 """Making a task from texts: what is joined or left out is counted, and what cannot be ranked is an error."""
 
 import pytest
+from task_data import relevant
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.tasks.task import make_task
@@ -9,10 +10,6 @@ from uwe_jax.data.tasks.task import make_task
 def task(pairs, targets=("cooking", "welding"), **changes):
     settings = {"split": "all", "kinds": ("job", "skill"), "origin": "a test", **changes}
     return make_task("own", "Own task", pairs=pairs, targets=targets, **settings)
-
-
-def relevant(made):
-    return {(made.queries[q], made.targets[y]) for q, y in zip(*(made.relevant.nonzero()), strict=True)}
 
 
 def test_targets_are_the_sorted_vocabulary_with_those_nobody_asks_for():
@@ -45,6 +42,12 @@ def test_what_is_left_out_is_counted():
         "2 queries without a relevant target left out",
         "1 empty queries left out",
     }
+
+
+def test_labels_are_found_in_the_form_of_the_targets():
+    made = task([("chef", ["cafe\u0301", "welding", "  cooking"])], targets=["caf\u00e9", "welding", "cooking "])
+    assert relevant(made) == {("chef", "caf\u00e9"), ("chef", "welding"), ("chef", "cooking")}
+    assert made.notes == ()
 
 
 def test_a_label_named_twice_is_one_edge():

@@ -69,7 +69,7 @@ def test_formats_may_be_mixed_and_queries_of_equal_text_are_two(tmp_path):
 def test_settings(tmp_path):
     folder = write(tmp_path / "courses")
     settings = folder / "task.json"
-    settings.write_text(json.dumps({"title": "Courses", "query_kind": "job"}))
+    settings.write_text(json.dumps({"title": "Courses\n", "query_kind": "job"}))
     task = read_task_folder(folder)
     assert (task.title, task.query_kind, task.target_kind) == ("Courses", "job", "skill")
     for content, expected in (
@@ -94,7 +94,8 @@ def test_settings(tmp_path):
         ({"queries": [("q1", "a"), ("q2", "b"), ("q1", "c")]}, "queries.csv, line 4: found id 'q1' again (first in"),
         ({"targets": [*TARGETS, ("5", " \t")]}, "targets.csv, line 6: found an empty text for id '5'"),
         ({"queries": [*QUERIES[:2], ("", "nameless")]}, "found no id beside 'nameless'"),
-        ({"targets": [("1", "cooking"), ("4", "cooking")], "relevant": RELEVANT[:1]}, "has a target space of 1"),
+        ({"targets": TARGETS[:1] * 2}, "courses/targets.csv, line 3: found id '1' again (first in"),
+        ({"targets": TARGETS[::3], "relevant": RELEVANT[:1]}, "has a target space of 1 (1 equal targets joined)"),
         ({"relevant": []}, "has nothing to rank: of 3 queries 3 have no relevant target"),
     ],
 )
@@ -105,6 +106,27 @@ def test_mistakes_are_named(tmp_path, changes, expected):
 def test_a_mistake_is_told_once(tmp_path):
     folder = write(tmp_path / "courses", targets=[*TARGETS[:1], ("2", ""), *TARGETS[2:]])
     assert message(folder).startswith(f"1 broken row in {folder}:")  # not that q2's target is unknown, too
+    (folder / "targets.csv").write_bytes("id,text\n1,caf\xe9\n2,welding\n".encode("latin-1"))
+    assert message(folder).startswith(f"1 broken row in {folder}:\n  courses/targets.csv, line 2: found byte 0xe9")
+
+
+def test_windows_and_spreadsheets(tmp_path):
+    folder = write(tmp_path / "courses")
+    for path in folder.iterdir():
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n").replace(b"\r\r", b"\r"))
+    task = read_task_folder(folder)
+    assert (task.queries, task.targets) == (("cook, and serve", "weld steel"), ("cooking", "singing", "welding"))
+    (folder / "queries.csv").write_text("id,text\nq1,a\n", encoding="utf-16")
+    assert message(folder).startswith("courses/queries.csv is UTF-16 text. Expected UTF-8")
+
+
+def test_what_no_file_can_be_written_of_is_refused(tmp_path):
+    folder = write(tmp_path / "courses", ".jsonl")
+    (folder / "task.json").write_text('{"title": "\\ud800"}')
+    assert "each a text" in message(folder)
+    (folder / "task.json").unlink()
+    (folder / "queries.jsonl").write_text('{"id": "q1", "text": "\\ud800"}\n{"id": "q2", "text": "a"}')
+    assert "courses/queries.jsonl, line 1: found half a surrogate pair in" in message(folder)
 
 
 def test_missing_and_doubled_files_and_columns(tmp_path):

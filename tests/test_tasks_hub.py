@@ -1,17 +1,15 @@
 """Datasets of the hub, from a server on this machine that speaks as the hub does, through the hub's own client."""
 
-import contextlib
 import csv
 import io
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fake_hub import REPO, SHA, FakeHub
 from huggingface_hub import HfApi, constants
 
 from uwe_jax.base.errors import UserError
@@ -19,7 +17,6 @@ from uwe_jax.data.tasks import hub_builder, hub_download
 from uwe_jax.data.tasks.hub import HubDataset, hub_origin, load_hub_rows
 from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
 
-REPO = "Org/skill-pairs"
 DATASET = HubDataset(REPO, {"title": "text", "skills": "texts", "related": "int"})
 ROWS = [
     {"title": "head chef, pastry", "skills": ["plan menus", "C#"], "related": 1},
@@ -27,74 +24,21 @@ ROWS = [
     {"title": "2024", "skills": ["manage a chef's team"], "related": -3},
     {"title": "", "skills": ["a, b"], "related": 1},
 ]
-SHA = "7d5a26014e88d1c34f2f5b3ea0f2e1a4d3c9b807"
-
-
-class FakeHub:
-    """What the hub answers, and what it was asked."""
-
-    def __init__(self):
-        self.revisions: dict[str, tuple[str, dict[str, bytes]]] = {}
-        self.refusal: tuple[int, str] | None = None
-        self.refused = "/"  # what the paths begin with that it refuses
-        self.seconds = 0.0  # that it keeps silent
-        self.asked: list[str] = []
-
-    def publish(self, files: dict[str, bytes], sha: str = SHA, repo: str = REPO) -> None:
-        self.revisions[repo] = sha, files
-
-    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        if self.refusal and path.startswith(self.refused):
-            return self.refusal[0], {"X-Error-Code": self.refusal[1]}, b"{}"
-        for repo, (sha, files) in self.revisions.items():
-            if path == f"/api/datasets/{repo}":
-                siblings = [{"rfilename": name} for name in files]
-                return 200, {}, json.dumps({"id": repo, "sha": sha, "siblings": siblings}).encode()
-            name = path.removeprefix(f"/datasets/{repo}/resolve/{sha}/")
-            if name in files:
-                return 200, {"X-Repo-Commit": sha, "ETag": f'"{hash((sha, name))}"'}, files[name]
-        return 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
 
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """The hub of this test alone, with an empty cache."""
     fake = FakeHub()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            time.sleep(fake.seconds)
-            path = self.path.split("?")[0]
-            fake.asked.append(path)
-            status, headers, body = fake.answer(path)
-            self.send_response(status)
-            for name, value in (headers | {"Content-Length": str(len(body))}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "GET":
-                with contextlib.suppress(BrokenPipeError):  # of a client that gave up
-                    self.wfile.write(body)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    # what HF_ENDPOINT sets when the client is imported
-    endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-    template = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(hub_download, "_silent", {})
-    yield fake
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with fake.served() as endpoint:
+        # what HF_ENDPOINT sets when the client is imported
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        template = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(hub_download, "_silent", {})
+        yield fake
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from task_data import relevant
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.tasks.onet import SPECS
@@ -84,18 +85,13 @@ def load(name: str, *folders: Path) -> RankingTask:
     return LOAD[f"onet_{name}"](TaskSources(folders, Path("unused")), "all")
 
 
-def edges(task: RankingTask) -> set[tuple[str, str]]:
-    rows, columns = task.relevant.nonzero()
-    return {(task.queries[row], task.targets[column]) for row, column in zip(rows, columns, strict=True)}
-
-
 # --- the tasks
 
 
 def test_alternate_titles_ask_for_their_occupations(tmp_path):
     write(tmp_path)
     task = load("title_to_occupation", tmp_path)
-    assert edges(task) == {
+    assert relevant(task) == {
         ("President", "Chief Executives"),
         ("Executive Chef", "Head Cooks"),
         ("Manager", "Head Cooks"),
@@ -111,7 +107,7 @@ def test_alternate_titles_ask_for_their_occupations(tmp_path):
 def test_occupations_ask_for_the_activities_of_their_tasks(tmp_path):
     write(tmp_path)
     task = load("occupation_to_activity", tmp_path)
-    assert edges(task) == {
+    assert relevant(task) == {
         ("Chief Executives", "Direct financial operations."),
         ("Chief Executives", "Manage budgets."),
         ("Head Cooks", "Plan menu options."),
@@ -124,7 +120,7 @@ def test_occupations_ask_for_the_activities_of_their_tasks(tmp_path):
 def test_occupations_ask_for_their_technologies(tmp_path):
     write(tmp_path)
     task = load("occupation_to_technology", tmp_path)
-    assert edges(task) == {
+    assert relevant(task) == {
         ("Chief Executives", "AdSense Tracker"),
         ("Chief Executives", "Point of sale software"),
         ("Head Cooks", "Point of sale software"),
@@ -136,7 +132,7 @@ def test_occupations_ask_for_their_technologies(tmp_path):
 def test_task_statements_ask_for_their_activities(tmp_path):
     write(tmp_path)
     task = load("task_to_activity", tmp_path)
-    assert edges(task) == {
+    assert relevant(task) == {
         ("Direct financial activities.", "Direct financial operations."),
         ("Direct financial activities.", "Manage budgets."),
         ("Direct financial activities.", "Plan menu options."),  # of the same statement in another occupation
@@ -162,7 +158,7 @@ def test_a_zip_and_a_folder_are_found_and_give_the_same(tmp_path, depth, zipped)
     for spec in SPECS:
         name = spec.name.removeprefix("onet_")
         found, reference = load(name, tmp_path / "data"), load(name, tmp_path / "reference")
-        assert edges(found) == edges(reference)
+        assert relevant(found) == relevant(reference)
         assert (found.targets, found.origin, found.notes) == (reference.targets, reference.origin, reference.notes)
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from esco_downloads import SKILL, classification, write_zip
+from task_data import relevant, sources_of
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.tasks.skillskape import SPECS
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.data.tasks.spec import TaskDataMissing
 from uwe_jax.data.tasks.task import RankingTask
 
 (SPEC,) = SPECS
@@ -35,12 +36,7 @@ def write_esco(folder: Path, *versions: str) -> None:
 
 
 def load(folder: Path, split: str = "validation", **settings) -> RankingTask:
-    return SPEC.load(TaskSources((folder,), folder / "cache", **settings), split)
-
-
-def edges(task: RankingTask) -> set[tuple[str, str]]:
-    rows, columns = task.relevant.nonzero()
-    return {(task.queries[row], task.targets[column]) for row, column in zip(rows, columns, strict=True)}
+    return SPEC.load(sources_of(folder, **settings), split)
 
 
 @pytest.mark.parametrize("depth", ["", "skillskape", "a/b"])
@@ -48,7 +44,7 @@ def test_sentences_ask_for_their_skills(tmp_path, depth):
     write_esco(tmp_path / "esco", "1.1.0", "1.2.0")
     write(tmp_path / depth)
     task = load(tmp_path)
-    assert edges(task) == {
+    assert relevant(task) == {
         ("Weld, and plan.", "weld metal"),
         ("Weld, and plan.", "plan shifts, breaks"),
         ("Cook.", "chef's art"),
@@ -68,7 +64,7 @@ def test_without_the_release_of_the_labels_the_newest_counts(tmp_path):
     write(tmp_path)
     task = load(tmp_path)
     assert task.origin == "SkillSkape dev.csv; skills of ESCO v1.2.0 (en)"
-    assert ("Cook.", "chef's art") not in edges(task)
+    assert ("Cook.", "chef's art") not in relevant(task)
     assert load(tmp_path, esco_version="1.1.1").origin == "SkillSkape dev.csv; skills of ESCO v1.1.1 (en)"
 
 
@@ -89,7 +85,7 @@ def test_files_of_others_are_passed_over_and_rivals_are_refused(tmp_path):
     write(tmp_path / "copy")
     assert load(tmp_path).queries == ("Weld, and plan.", "Cook.")
     write(tmp_path / "rival", text=DEV.replace("bakery", "brewery"))
-    with pytest.raises(UserError, match=r"copy/dev\.csv, one/dev\.csv, rival/dev\.csv .*Expected one"):
+    with pytest.raises(UserError, match=r"of SkillSkape.*: copy/dev\.csv, one/dev\.csv, rival/dev\.csv\. Expected one"):
         load(tmp_path)
 
 

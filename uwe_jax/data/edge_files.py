@@ -10,16 +10,23 @@ from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import SKILL
-from uwe_jax.data.edge_formats import COLUMNS, READERS
+from uwe_jax.data.folders import check_folder
 from uwe_jax.data.graph import Edge, check_kind
-from uwe_jax.data.problems import Problems, shorten
+from uwe_jax.data.problems import Problems
+from uwe_jax.data.tables import FORMATS, read_rows
 from uwe_jax.data.text import normalise
 
 MAX_TEXT = 100_000  # characters; a longer text is a file that lost its line breaks
 
+REQUIRED = {"left": "text", "right": "text"}
+OPTIONAL = {"relation": "text", "left_id": "id", "right_id": "id"}
+
 _PREFIX = f"{SKILL}_"
-_FORMATS = ", ".join(READERS)
-_EXPECTED = f"{_PREFIX}<kind> in one of {_FORMATS}, or a folder {_PREFIX}<kind>/ of them, columns {COLUMNS}"
+_FORMATS = ", ".join(FORMATS)
+_EXPECTED = (
+    f"{_PREFIX}<kind> in one of {_FORMATS}, or a folder {_PREFIX}<kind>/ of them, columns "
+    "left,right[,relation][,left_id,right_id]"
+)
 _DOCUMENTS = {".md", ".rst"}  # may lie beside the edge files
 
 
@@ -68,9 +75,7 @@ def find_edge_files(folder: Path) -> dict[str, list[Path]]:
     Raises:
       UserError: no such folder, no edge file in it, two sources for a kind, or a file of an unknown format.
     """
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {state}. Expected a folder with {_EXPECTED}: set source.path to it.")
+    check_folder(folder, f"Expected a folder with {_EXPECTED}: set source.path to it.")
     found: dict[str, list[Path]] = {}
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     for entry in entries:
@@ -100,7 +105,7 @@ def _files_of_folder(folder: Path) -> list[Path]:
 
 def _known_format(path: Path) -> Path:
     # An unknown format is an error and not skipped: its edges would be missing without a word.
-    if path.suffix.lower() not in READERS or not path.is_file():
+    if path.suffix.lower() not in FORMATS or not path.is_file():
         raise UserError(
             f"{path} is in no format that is read here. Expected a file ending in {_FORMATS}: "
             "convert it, or move it elsewhere."
@@ -110,28 +115,17 @@ def _known_format(path: Path) -> Path:
 
 def _read_file(path: Path, folder: Path, problems: Problems) -> list[Edge]:
     edges = []
-    for place, (left, right, relation, left_id, right_id) in READERS[path.suffix.lower()](
-        path, str(path.relative_to(folder)), problems
-    ):
+    for place, row in read_rows(path, str(path.relative_to(folder)), REQUIRED, problems, optional=OPTIONAL):
         texts = []
-        for column, raw in (("left", left), ("right", right)):
-            text = normalise(raw)
+        for column in REQUIRED:
+            text = normalise(row[column])
             if not text:
                 problems.add(place, f"an empty text in {column!r}", "a text on both sides")
             elif len(text) > MAX_TEXT:
                 problems.add(place, f"{len(text):,} characters in {column!r}", f"at most {MAX_TEXT:,}")
-            elif not _encodable(text):
-                problems.add(place, f"half a surrogate pair in {shorten(text)}", "valid Unicode")
             else:
                 texts.append(text)
         if len(texts) == 2:
-            edges.append(Edge(left_id.strip(), texts[0], right_id.strip(), texts[1], relation.strip()))
+            left, right = texts
+            edges.append(Edge(row["left_id"].strip(), left, row["right_id"].strip(), right, row["relation"].strip()))
     return edges
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.text import normalise
+from uwe_jax.data.zips import ZIP_DAMAGE
 
 
 def text_hashes(texts: Iterable[str]) -> np.ndarray:
@@ -101,7 +101,7 @@ class Footprint:
         try:
             with path.open("rb") as file, np.load(file) as arrays:
                 return cls(arrays["nodes"], arrays["edges"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (KeyError, *ZIP_DAMAGE) as error:
             raise UserError(
                 f"{path} is damaged ({error}): what the model was trained on is unknown. Run the training command once "
                 "more: on a finished run it only writes this file and the table again."

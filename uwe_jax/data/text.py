@@ -21,4 +21,6 @@ def normalise(text: str) -> str:
     >>> normalise("cafe\u0301") == "caf\u00e9"
     True
     """
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip(" ")  # nearly every label: a third of the time
     return _GAPS.sub(" ", unicodedata.normalize("NFC", text)).strip(" ")

@@ -9,6 +9,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.data.delimited import read_table
 from uwe_jax.data.esco.release import EscoFile, EscoRelease
 from uwe_jax.data.graph import Edge
+from uwe_jax.data.notes import counted
 from uwe_jax.data.problems import Problems, shorten
 from uwe_jax.data.text import normalise
 
@@ -72,8 +73,8 @@ def read_job_edges(release: EscoRelease, relations: str = "both") -> EscoEdges:
     notes = [
         *skills.notes,
         *occupations.notes,
-        *_note(unknown, f"of {total:,} relations name a concept that the classification does not hold"),
-        *_note(unlabelled, f"of {total:,} relations name a concept without a label in {release.language!r}"),
+        *counted(unknown, f"of {total:,} relations name a concept that the classification does not hold"),
+        *counted(unlabelled, f"of {total:,} relations name a concept without a label in {release.language!r}"),
     ]
     return EscoEdges(edges, notes)
 
@@ -154,9 +155,5 @@ def _read_concepts(file: EscoFile, stamp: tuple[int, int]) -> Concepts:
         alternatives[uri] = others
     problems.check()
     unlabelled = sum(not label for label in labels.values())
-    notes = _note(unlabelled, f"of {len(labels):,} concepts in {file.name} have no preferred label")
+    notes = counted(unlabelled, f"of {len(labels):,} concepts in {file.name} have no preferred label")
     return Concepts(labels, alternatives, tuple(notes))
-
-
-def _note(count: int, phrase: str) -> list[str]:
-    return [f"{count:,} {phrase}"] if count else []

@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from uwe_jax.base.errors import UserError
+from uwe_jax.data.folders import check_folder, files_in
+from uwe_jax.data.zips import ZIP_DAMAGE
 
 DOWNLOAD = (
     "Download from https://esco.ec.europa.eu/en/use-esco/download, content 'classification', file type "
@@ -65,7 +67,7 @@ class EscoFile:
         with open_zip(self.path) as archive:
             try:
                 return archive.read(self.member)
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+            except ZIP_DAMAGE as error:
                 raise _damaged(self.path, f"{self.member}: {error}") from error
 
 
@@ -100,7 +102,7 @@ def find_release(folder: Path | str, kinds: Sequence[str], language: str = "en",
         name and version.
     """
     folder = Path(folder).expanduser()
-    version = _plain_version(version)
+    version = plain_version(version)
     roles = list(dict.fromkeys(role for kind in kinds for role in NEEDS[kind]))
     found = find_files(folder)
     release = choose_release(found, roles, language, version)
@@ -134,7 +136,7 @@ def choose_release(
     Raises:
       UserError: two different files of one name and version.
     """
-    version = _plain_version(version)
+    version = plain_version(version)
     names = file_names(language)
     per_version = _per_version(found)
     complete = [
@@ -150,27 +152,25 @@ def choose_release(
 
 
 def find_files(folder: Path, depth: int = 1) -> list[EscoFile]:
-    """Every CSV in a folder, in the folders in it down to `depth`, and in the zips of all, sorted by path.
+    """Every CSV in a folder, in the folders in it down to `depth`, and in the zips of all, in the order of `files_in`.
 
     Raises:
       UserError: no such folder, or a damaged zip.
     """
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {state}. Expected the folder of the ESCO zips: set source.path to it. {DOWNLOAD}")
-    paths = [path for level in range(depth + 1) for path in folder.glob("*/" * level + "*")]
-    return [file for path in sorted(paths) for file in _files_in(path, folder)]
+    check_folder(folder, f"Expected the folder of the ESCO zips: set source.path to it. {DOWNLOAD}")
+    return [file for path in files_in(folder, depth) for file in _csv_files(path, folder)]
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
     """Opens a zip; UserError if it is none."""
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except ZIP_DAMAGE as error:
         raise _damaged(path, str(error)) from error
 
 
-def _plain_version(version: str) -> str:
+def plain_version(version: str) -> str:
+    """A version as a user writes it, without its v."""
     return version.strip().lower().removeprefix("v")
 
 
@@ -181,11 +181,10 @@ def _per_version(found: Sequence[EscoFile]) -> dict[str, list[EscoFile]]:
     return per_version
 
 
-def _files_in(path: Path, folder: Path) -> Iterator[EscoFile]:
-    if path.name.startswith(".") or not path.is_file():
-        return
+def _csv_files(path: Path, folder: Path) -> Iterator[EscoFile]:
     # The innermost name that states a version counts: the zip's, then that of the folders around it.
-    stated = (_VERSION.search(part) for part in (path.name, path.parent.name, folder.name))
+    around = (part.name for part in path.relative_to(folder).parents)
+    stated = (_VERSION.search(name) for name in (path.name, *around, folder.name))
     version = next((match.group(1) for match in stated if match), "")
     if path.suffix.lower() == ".csv":
         yield EscoFile(path.name, path, "", version)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from uwe_jax.data.delimited import decode_lines
+from uwe_jax.data.notes import counted
 from uwe_jax.data.problems import Problems
 from uwe_jax.data.tasks.collection import Collection, read_collection
 from uwe_jax.data.tasks.declare import TaskContent, declare
@@ -48,13 +49,12 @@ def read_similarity(sources: TaskSources, split: str) -> TaskContent:
     """Skills and the one that each is related to, among the skills of all pairs.
 
     All related pairs are asked: the publisher has one split, and which tenth of them the paper tuned on follows
-    from another library's random numbers.
+    from another library's random numbers. A pair is a query; WorkRB 0.6 joins the pairs of one skill.
     """
     read = read_collection(SKILL_PAIRS, split, sources)
     skills = [row[side] for row in read.rows for side in ("skill_a", "skill_b")]
     pairs = [(row["skill_a"], [row["skill_b"]]) for row in read.rows if row["related"] == 1]
-    unrelated = len(read.rows) - len(pairs)
-    notes = [f"{unrelated:,} pairs that are not related give targets only"] if unrelated else []
+    notes = counted(len(read.rows) - len(pairs), "pairs that are not related give targets only")
     # A set: that a skill stands in several pairs is nothing to report.
     return TaskContent(pairs, sorted(set(skills)), read.origin, notes, merge_queries=False)
 

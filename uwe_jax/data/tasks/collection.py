@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from uwe_jax.base.errors import UserError
+from uwe_jax.data.folders import files_in, only_copy
 from uwe_jax.data.problems import Problems
+from uwe_jax.data.tables import FORMATS, Row, has_columns, read_rows
 from uwe_jax.data.tasks.hub import HubDataset, hub_origin, load_hub_rows
-from uwe_jax.data.tasks.places import files_in, stated_split
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.data.tasks.tables import FORMATS, Row, has_columns, read_rows
+from uwe_jax.data.tasks.spec import DEPTH, TaskDataMissing, TaskSources
+from uwe_jax.data.tasks.split_names import stated_split
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Collection:
       words: in a file's or folder's name that tell collections of the same columns apart; the first that occurs
         counts. Empty where the columns say enough.
       word: the one of this collection.
-      split: of a file whose name and folders say none; empty leaves such a file alone.
+      split: of a file whose name and folders say none; empty leaves such a file alone. Where there is a `layout`, of
+        a file in it alone: a copy of the hub's may be of any split.
     """
 
     hub: HubDataset
@@ -61,32 +62,24 @@ def read_collection(collection: Collection, split: str, sources: TaskSources) ->
         return Rows(rows, hub_origin(collection.hub, split, sources), None)
     except TaskDataMissing as error:
         named = f" whose name says {collection.word!r}" if collection.word else ""
-        columns = " or ".join(", ".join(layout) for layout in (collection.layout, collection.hub.columns) if layout)
+        columns = " or ".join(", ".join(layout) for layout in reversed(_layouts(collection)))
         raise TaskDataMissing(
-            f"No file with the columns {columns}{named} holds the {split} split in {_listed(sources.folders)}. {error}"
+            f"No file with the columns {columns}{named} holds the {split} split, by its name or its folder's, in "
+            f"{sources.listed}. {error}"
         ) from error
 
 
-def _listed(folders: Sequence[Path]) -> str:
-    return ", ".join(map(str, folders)) or "any folder: none was named"
+def _layouts(collection: Collection) -> list[Mapping[str, str]]:
+    return [layout for layout in (collection.hub.columns, collection.layout) if layout]
 
 
 def _only_file(collection: Collection, split: str, folder: Path) -> Path | None:
     found = [
         path
-        for path in files_in(folder)
+        for path in files_in(folder, DEPTH)
         if path.suffix.lower() in FORMATS and _belongs(collection, split, path, folder)
     ]
-    if not found:
-        return None
-    first, *others = found
-    if any(other.read_bytes() != first.read_bytes() for other in others):
-        names = ", ".join(str(path.relative_to(folder)) for path in found)
-        raise UserError(
-            f"{len(found)} files in {folder} hold the {split} split of {collection.hub.repo}: {names}. Expected one: "
-            "move the others elsewhere."
-        )
-    return first
+    return only_copy(found, folder, f"the {split} split of {collection.hub.repo}")
 
 
 def _belongs(collection: Collection, split: str, path: Path, folder: Path) -> bool:
@@ -96,9 +89,10 @@ def _belongs(collection: Collection, split: str, path: Path, folder: Path) -> bo
     # A folder that the user names may be called anything, so its name says no split; nor does the repository's own
     # name, which may hold a word such as evaluation.
     repo = collection.hub.repo.split("/")[-1].casefold()
-    if (stated_split(name.casefold().replace(repo, "") for name in inside) or collection.split) != split:
-        return False
-    return any(has_columns(path, layout) for layout in (collection.hub.columns, collection.layout) if layout)
+    stated = stated_split(name.casefold().replace(repo, "") for name in inside)
+    if stated:
+        return stated == split and any(has_columns(path, layout) for layout in _layouts(collection))
+    return collection.split == split and has_columns(path, _layouts(collection)[-1])
 
 
 def _stated_word(names: Sequence[str], words: Sequence[str]) -> str:

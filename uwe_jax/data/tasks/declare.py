@@ -32,18 +32,6 @@ def declare(
     """A task of the catalogue from a reader of its splits; the fields are those of `TaskSpec`."""
 
     def load(sources: TaskSources, split: str) -> RankingTask:
-        content = read(sources, split)
-        return make_task(
-            name,
-            title,
-            group=group,
-            split=split,
-            kinds=kinds,
-            pairs=content.pairs,
-            targets=content.targets,
-            origin=content.origin,
-            notes=content.notes,
-            merge_queries=content.merge_queries,
-        )
+        return make_task(name, title, group=group, split=split, kinds=kinds, **vars(read(sources, split)))
 
     return TaskSpec(name, title, group, kinds, splits, load, where)

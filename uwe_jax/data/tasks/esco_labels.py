@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from uwe_jax.data.esco.reader import EscoEdges, read_concepts, read_job_edges
-from uwe_jax.data.esco.release import DOWNLOAD, EscoFile, EscoRelease, choose_release, file_names, find_files
-from uwe_jax.data.tasks.places import DEPTH
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.data.esco.release import (
+    DOWNLOAD,
+    NEEDS,
+    EscoFile,
+    EscoRelease,
+    choose_release,
+    file_names,
+    find_files,
+    plain_version,
+)
+from uwe_jax.data.tasks.spec import DEPTH, TaskDataMissing, TaskSources
 
 
 def find_esco(
@@ -24,7 +32,7 @@ def find_esco(
       TaskDataMissing: in no folder.
       UserError: a damaged zip, or two different files of one name and version.
     """
-    version = sources.esco_version if version is None else version
+    version = plain_version(sources.esco_version if version is None else version)
     language = sources.language if language is None else language
     for folder in sources.folders:
         release = choose_release(find_files(folder, DEPTH), roles, language, version)
@@ -32,8 +40,7 @@ def find_esco(
             return release
     names = file_names(language)
     wanted = ", ".join(names[role][0] for role in roles)
-    folders = ", ".join(map(str, sources.folders)) or "any folder: none was named"
-    raise TaskDataMissing(f"No ESCO{' v' + version if version else ''} with {wanted} in {folders}. {DOWNLOAD}")
+    raise TaskDataMissing(f"No ESCO{' v' + version if version else ''} with {wanted} in {sources.listed}. {DOWNLOAD}")
 
 
 def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
@@ -43,7 +50,7 @@ def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
 
 def relations_of(release: EscoRelease) -> EscoEdges:
     """Essential and optional relations, see `read_job_edges`. Not to be changed: all that ask share them."""
-    files = tuple(release.files[role] for role in ("skills", "occupations", "relations"))
+    files = tuple(release.files[role] for role in NEEDS["job"])
     return _relations(release.version, release.language, files, tuple(file.stamp for file in files))
 
 
@@ -52,5 +59,4 @@ def _relations(
     version: str, language: str, files: tuple[EscoFile, ...], stamps: tuple[tuple[int, int], ...]
 ) -> EscoEdges:
     del stamps  # files written anew are another entry of the cache
-    roles = ("skills", "occupations", "relations")
-    return read_job_edges(EscoRelease(version, language, dict(zip(roles, files, strict=True))))
+    return read_job_edges(EscoRelease(version, language, dict(zip(NEEDS["job"], files, strict=True))))

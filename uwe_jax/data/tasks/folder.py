@@ -17,8 +17,9 @@ from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import NODE_KINDS, SKILL
+from uwe_jax.data.folders import check_folder
 from uwe_jax.data.problems import Problems, shorten
-from uwe_jax.data.tasks.tables import FORMATS, read_rows
+from uwe_jax.data.tables import FORMATS, half_pair, read_rows
 from uwe_jax.data.tasks.task import RankingTask, make_task
 from uwe_jax.data.text import normalise
 
@@ -45,16 +46,14 @@ def read_task_folder(path: Path | str) -> RankingTask:
         relevant id that no query or no target has, fewer than two targets, or nothing to rank.
     """
     folder = Path(path).expanduser()
-    if not folder.is_dir():
-        state = "is a file" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {state}. Expected the folder of a ranking task: {_EXPECTED}.")
+    check_folder(folder, f"Expected the folder of a ranking task: {_EXPECTED}.")
     title, kinds = _settings(folder)
     problems = Problems(str(folder))
     queries = _read_texts(folder, "queries", problems)
     targets = _read_texts(folder, "targets", problems)
+    problems.check()  # or every row that names a broken one would be called broken as well
     relevant: dict[str, list[str]] = {number: [] for number in queries}
-    file = _file(folder, "relevant")
-    for place, row in read_rows(file, file.name, RELEVANT, problems):
+    for place, row in read_rows(*_file(folder, "relevant"), RELEVANT, problems):
         known = True
         for column, texts, kind in (("query_id", queries, "queries"), ("target_id", targets, "targets")):
             number = row[column].strip()
@@ -81,31 +80,30 @@ def task_name(folder: Path) -> str:
     return folder.expanduser().resolve().name
 
 
-def _file(folder: Path, stem: str) -> Path:
+def _file(folder: Path, stem: str) -> tuple[Path, str]:
+    """One of the task's files, and its name for messages."""
     found = [path for suffix in FORMATS if (path := folder / f"{stem}{suffix}").is_file()]
     if len(found) == 1:
-        return found[0]
+        return found[0], f"{task_name(folder)}/{found[0].name}"
     holds = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
     two = f"two files for {stem}, {' and '.join(path.name for path in found)}" if found else f"no {stem} file"
     raise UserError(f"{folder} has {two}; it holds {holds}. Expected one of each: {_EXPECTED}.")
 
 
 def _read_texts(folder: Path, stem: str, problems: Problems) -> dict[str, str]:
-    """Text by id. A broken row keeps its id, so that rows that name it are not called broken as well."""
-    file = _file(folder, stem)
+    """Text by id."""
     texts: dict[str, str] = {}
     places: dict[str, str] = {}
-    for place, row in read_rows(file, file.name, TEXTS, problems):
+    for place, row in read_rows(*_file(folder, stem), TEXTS, problems):
         number, text = row["id"].strip(), normalise(row["text"])
         if not number:
             problems.add(place, f"no id beside {shorten(text)}", "an id that no other row has")
-            continue
-        if number in texts:
+        elif number in texts:
             problems.add(place, f"id {shorten(number)} again (first in {places[number]})", "an id once")
         elif not text:
             problems.add(place, f"an empty text for id {shorten(number)}", "a text")
-        texts.setdefault(number, text)
-        places.setdefault(number, place)
+        else:
+            texts[number], places[number] = text, place
     return texts
 
 
@@ -119,10 +117,11 @@ def _settings(folder: Path) -> tuple[str, tuple[str, str]]:
             found = json.loads(path.read_text(encoding="utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path} is no JSON ({error}). Expected an object with some of {wanted}.") from error
-    if not (isinstance(found, dict) and set(found) <= set(keys) and all(isinstance(v, str) for v in found.values())):
+    known = isinstance(found, dict) and set(found) <= set(keys)
+    if not known or not all(isinstance(value, str) and not half_pair(value) for value in found.values()):
         raise UserError(f"{path} holds {shorten(json.dumps(found))}. Expected some of {wanted}, each a text.")
     kinds = (found.get("query_kind", DEFAULT_KINDS[0]), found.get("target_kind", DEFAULT_KINDS[1]))
     for key, kind in zip(keys[1:], kinds, strict=True):
         if kind not in NODE_KINDS:
             raise UserError(f"{path} has {key} {kind!r}. Expected one of {', '.join(NODE_KINDS)}.")
-    return found.get("title") or task_name(folder), kinds
+    return normalise(found.get("title", "")) or task_name(folder), kinds

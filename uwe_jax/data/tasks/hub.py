@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.problems import Problems
+from uwe_jax.data.tables import Row, read_rows
 from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.data.tasks.tables import Row, read_rows
 
 COLUMN_KINDS = ("text", "texts", "int")
 
@@ -86,7 +83,9 @@ def _download(dataset: HubDataset, split: str, sources: TaskSources) -> tuple[st
             f"Run again where the hub answers, or put a copy of {dataset.page} into one of your data folders."
         ) from error
     problems = Problems(f"{dataset.page} at {revision}")
-    rows = [row for name, path in files for row in _read_file(path, f"{dataset.repo} {name}", dataset, problems)]
+    rows = [
+        row for name, path in files for _, row in read_rows(path, f"{dataset.repo} {name}", dataset.columns, problems)
+    ]
     problems.check()
     if not rows:
         raise UserError(
@@ -94,19 +93,3 @@ def _download(dataset: HubDataset, split: str, sources: TaskSources) -> tuple[st
             f"look at {dataset.page}, or put an older copy of it into one of your data folders."
         )
     return revision, rows
-
-
-def _read_file(path: Path, name: str, dataset: HubDataset, problems: Problems) -> list[Row]:
-    if path.suffix.lower() != ".json":
-        return [row for _, row in read_rows(path, name, dataset.columns, problems)]
-    # The hub takes JSON as one array of rows as well as by the line.
-    content = path.read_bytes()
-    if content.lstrip().startswith(b"["):
-        try:
-            content = "\n".join(map(json.dumps, json.loads(content))).encode()
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{name} is no JSON ({error}). Remove {path} and run again.") from error
-    with tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "rows.jsonl"
-        lines.write_bytes(content)
-        return [row for _, row in read_rows(lines, name, dataset.columns, problems)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from uwe_jax.base.errors import UserError
+from uwe_jax.data.notes import counted
 from uwe_jax.data.tasks.declare import TaskContent, declare
 from uwe_jax.data.tasks.onet_release import OCCUPATIONS, WHERE, OnetRelease, find_onet
 from uwe_jax.data.tasks.spec import TaskSources
@@ -27,7 +28,7 @@ def read_title_to_occupation(sources: TaskSources, split: str) -> TaskContent:
     rows = release.table("Alternate Titles.txt", "Alternate Title", CODE)
     own = {normalise(title).casefold() for title in occupations.values()}
     asked = [row for row in rows if normalise(row[0]).casefold() not in own]
-    notes = _note(len(rows) - len(asked), "alternate titles that equal the title of an occupation left out")
+    notes = counted(len(rows) - len(asked), "alternate titles that equal the title of an occupation left out")
     return _content(release, asked, occupations, "Alternate Titles.txt", notes)
 
 
@@ -87,7 +88,7 @@ def _content(
             f"are not of one release. Expected the files of one version: download them again from {WHERE}"
         )
     pairs = [(query if queries is None else queries[query], found) for query, found in labels.items()]
-    left_out = _note(unknown, f"of {total:,} rows of {file} that name what the release does not hold left out")
+    left_out = counted(unknown, f"of {total:,} rows of {file} that name what the release does not hold left out")
     return TaskContent(pairs, list(targets.values()), str(release), [*notes, *left_out])
 
 
@@ -97,10 +98,6 @@ def _texts(release: OnetRelease, name: str, key: str, text: str) -> dict[str, st
 
 def _activities(release: OnetRelease) -> dict[str, str]:
     return _texts(release, "DWA Reference.txt", "DWA ID", "DWA Title")
-
-
-def _note(count: int, phrase: str) -> list[str]:
-    return [f"{count:,} {phrase}"] if count else []
 
 
 SPECS = tuple(

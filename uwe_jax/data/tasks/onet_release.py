@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.delimited import read_table
+from uwe_jax.data.folders import files_in
 from uwe_jax.data.problems import Problems
-from uwe_jax.data.tasks.places import files_in
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.data.tasks.spec import DEPTH, TaskDataMissing, TaskSources
+from uwe_jax.data.zips import ZIP_DAMAGE
 
 WHERE = "https://www.onetcenter.org/database.html, the text files: a zip such as db_29_3_text.zip, as it is or unzipped"
 OCCUPATIONS = "Occupation Data.txt"
@@ -57,7 +57,7 @@ class OnetRelease:
                 return archive.read(self.inside + name)
         except (KeyError, FileNotFoundError):
             raise TaskDataMissing(f"{self} in {self.path} has no file {name!r}. Download it again: {WHERE}") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        except ZIP_DAMAGE as error:
             raise UserError(
                 f"{self.path} ({self.path.stat().st_size:,} bytes) is damaged in {name!r}: {error}. Download it "
                 f"again: {WHERE}"
@@ -71,11 +71,12 @@ def find_onet(sources: TaskSources) -> OnetRelease:
       TaskDataMissing: in no folder.
     """
     for folder in sources.folders:
-        releases = [release for path in files_in(folder) for release in _releases(path)]
+        releases = [release for path in files_in(folder, DEPTH) for release in _releases(path)]
         if releases:
             return max(releases, key=lambda release: release.version)
-    folders = ", ".join(map(str, sources.folders)) or "any folder: none was named"
-    raise TaskDataMissing(f"No O*NET database, a zip or folder with {OCCUPATIONS!r}, in {folders}. Get it from {WHERE}")
+    raise TaskDataMissing(
+        f"No O*NET database, a zip or folder with {OCCUPATIONS!r}, in {sources.listed}. Get it from {WHERE}"
+    )
 
 
 def _releases(path: Path) -> Iterator[OnetRelease]:
@@ -85,7 +86,7 @@ def _releases(path: Path) -> Iterator[OnetRelease]:
         try:
             with zipfile.ZipFile(path) as archive:
                 members = archive.namelist()
-        except (zipfile.BadZipFile, EOFError):
+        except ZIP_DAMAGE:
             return  # it may be anybody's
         for member in members:
             if PurePosixPath(member).name == OCCUPATIONS:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.delimited import read_table
 from uwe_jax.data.esco.release import EscoRelease
-from uwe_jax.data.problems import Problems, shorten
+from uwe_jax.data.folders import files_in, only_copy
+from uwe_jax.data.notes import counted
+from uwe_jax.data.problems import Problems
+from uwe_jax.data.tables import has_columns, read_rows
 from uwe_jax.data.tasks.declare import TaskContent, declare
 from uwe_jax.data.tasks.esco_labels import find_esco, labels_of
-from uwe_jax.data.tasks.places import files_in, stated_split
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.data.tasks.tables import has_columns
-from uwe_jax.data.tasks.text_lists import parse_texts
+from uwe_jax.data.tasks.spec import DEPTH, TaskDataMissing, TaskSources
+from uwe_jax.data.tasks.split_names import stated_split
 
 WHERE = "https://github.com/magantoine/skillskape, its dev.csv and test.csv, and the English zip of ESCO 1.1.0"
-COLUMNS = {"sentence": "text", "skills": "text"}
+COLUMNS = {"sentence": "text", "skills": "texts"}
 NO_SKILL = "UNK"
 # The sentences were written for the labels of this version.
 ESCO_VERSION = "1.1.0"
@@ -30,55 +29,31 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
     """
     path = _find(sources, split)
     release = _release(sources)
-    rows = read_annotated(path)
-    pairs = [(sentence, skills) for sentence, skills in rows if skills]
-    without = len(rows) - len(pairs)
-    notes = [f"{without:,} sentences without a skill left out"] if without else []
-    return TaskContent(
-        pairs, list(labels_of(release, "skills").values()), f"SkillSkape {path.name}; skills of {release}", notes
-    )
-
-
-def read_annotated(path: Path) -> list[tuple[str, list[str]]]:
-    """The sentences of a file, each with its skills: none for the label `UNK`.
-
-    Raises:
-      UserError: a missing column, or rows that cannot be read.
-    """
     problems = Problems(str(path))
-    rows = []
-    for line, (sentence, cell) in read_table(
-        path.read_bytes(), path.name, delimiter=",", required=tuple(COLUMNS), problems=problems
-    ):
-        skills = parse_texts(cell)
-        if skills is None:
-            expected = """a list of texts such as ['plan shifts', "manage a chef's team"]"""
-            problems.add(f"{path.name}, line {line}", f"skills {shorten(cell)}", expected)
-        else:
-            rows.append((sentence, [skill for skill in skills if skill != NO_SKILL]))
+    rows = [row for _, row in read_rows(path, path.name, COLUMNS, problems)]
     problems.check()
-    return rows
+    pairs = [(row["sentence"], [skill for skill in row["skills"] if skill != NO_SKILL]) for row in rows]
+    asked = [(sentence, skills) for sentence, skills in pairs if skills]
+    return TaskContent(
+        asked,
+        list(labels_of(release, "skills").values()),
+        f"SkillSkape {path.name}; skills of {release}",
+        counted(len(pairs) - len(asked), "sentences without a skill left out"),
+    )
 
 
 def _find(sources: TaskSources, split: str) -> Path:
     for folder in sources.folders:
         found = [
             path
-            for path in files_in(folder)
+            for path in files_in(folder, DEPTH)
             if path.suffix.lower() == ".csv" and stated_split([path.stem]) == split and has_columns(path, COLUMNS)
         ]
-        if not found:
-            continue
-        first, *others = found
-        if any(other.read_bytes() != first.read_bytes() for other in others):
-            raise UserError(
-                f"{', '.join(str(path.relative_to(folder)) for path in found)} in {folder} all hold the {split} split "
-                f"of SkillSkape, with different content. Expected one: move the others elsewhere."
-            )
-        return first
+        path = only_copy(found, folder, f"the {split} split of SkillSkape")
+        if path is not None:
+            return path
     name = "dev.csv" if split == "validation" else f"{split}.csv"
-    folders = ", ".join(map(str, sources.folders)) or "any folder: none was named"
-    raise TaskDataMissing(f"No {name} with the columns {', '.join(COLUMNS)} in {folders}. Get it from {WHERE}")
+    raise TaskDataMissing(f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}. Get it from {WHERE}")
 
 
 def _release(sources: TaskSources) -> EscoRelease:
@@ -90,9 +65,12 @@ def _release(sources: TaskSources) -> EscoRelease:
 
 SPECS = (
     declare(
-        *("skillskape", "SkillSkape", "", ("vacancy", "skill")),
-        ("validation", "test"),  # its train.csv is there to be trained on
-        read_skillskape,
-        WHERE,
+        name="skillskape",
+        title="SkillSkape",
+        group="",
+        kinds=("vacancy", "skill"),
+        splits=("validation", "test"),  # its train.csv is there to be trained on
+        read=read_skillskape,
+        where=WHERE,
     ),
 )

@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.base.errors import UserError
+from uwe_jax.data.folders import check_folder
 from uwe_jax.data.tasks.task import RankingTask
+
+# How deep the folders of a user are looked into.
+DEPTH = 2
 
 
 class TaskDataMissing(UserError):
@@ -38,9 +42,12 @@ class TaskSources:
     def __post_init__(self) -> None:
         object.__setattr__(self, "folders", tuple(folder.expanduser() for folder in self.folders))
         for folder in self.folders:
-            if not folder.is_dir():
-                state = "is a file" if folder.exists() else "does not exist"
-                raise UserError(f"{folder} {state}. Expected a folder with the data of tasks, such as ESCO's zips.")
+            check_folder(folder, "Expected a folder with the data of tasks, such as ESCO's zips.")
+
+    @property
+    def listed(self) -> str:
+        """The folders, for messages."""
+        return ", ".join(map(str, self.folders)) or "any folder: none was named"
 
 
 @dataclass(frozen=True)

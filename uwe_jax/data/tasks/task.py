@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import NODE_KINDS
 from uwe_jax.data.graph import edge_matrix
+from uwe_jax.data.notes import counted
 from uwe_jax.data.text import normalise
 
 # The six tasks of WorkBench, in the paper's order. The headline is the mean over them; a task of several sets counts
@@ -70,7 +71,7 @@ class RankingTask:
         )
 
     def sample(self, most: int) -> RankingTask:
-        """At most so many queries, drawn evenly and the same ones every time; 0 keeps all."""
+        """At most so many queries, drawn at random and the same ones every time; 0 keeps all."""
         if not 0 < most < len(self.queries):
             return self
         drawn = np.sort(np.random.default_rng(0).permutation(len(self.queries))[:most])
@@ -119,7 +120,11 @@ def make_task(
     for text, labels in pairs:
         asked += 1
         query = normalise(text)
-        known = [position[label] for label in map(normalise, labels) if label in position]
+        # Most labels are targets letter by letter; the others are looked up in the form of the targets.
+        found = [position.get(label) for label in labels]
+        if None in found:
+            found = [position.get(normalise(label)) for label in labels]
+        known = [place for place in found if place is not None]
         unknown_labels += len(labels) - len(known)
         if not query:
             empty_query += 1
@@ -134,28 +139,28 @@ def make_task(
         rows += [place] * len(known)
         columns += known
     answered = asked - empty_query - unanswered
-    counted = {
-        "equal targets joined": len(normalised) - normalised.count("") - len(space),
-        "empty targets left out": normalised.count(""),
-        "labels that are no target left out": unknown_labels,
-        "queries without a relevant target left out": unanswered,
-        "empty queries left out": empty_query,
-        "equal queries joined": answered - len(queries),
-    }
+    joined = counted(len(normalised) - normalised.count("") - len(space), "equal targets joined")
+    left_out = [
+        *joined,
+        *counted(normalised.count(""), "empty targets left out"),
+        *counted(unknown_labels, "labels that are no target left out"),
+        *counted(unanswered, "queries without a relevant target left out"),
+        *counted(empty_query, "empty queries left out"),
+        *counted(answered - len(queries), "equal queries joined"),
+    ]
     if not queries:
         raise UserError(
             f"{title} has nothing to rank: of {asked:,} queries {unanswered:,} have no relevant target among the "
-            f"{len(space):,} targets, {empty_query:,} are empty. Expected at least one query whose label equals a "
-            f"target. Read from {origin}: check that queries, labels and targets belong together."
+            f"{len(space):,} targets, {empty_query:,} are empty. Expected at least one query with a relevant target. "
+            f"Read from {origin}: check that queries, labels and targets belong together."
         )
     if len(space) < 2:
         raise UserError(
-            f"{title} has a target space of {len(space)}: every ranking of it is right. Expected at least two "
-            f"targets in {origin}."
+            f"{title} has a target space of {len(space)}{f' ({joined[0]})' if joined else ''}: every ranking of it is "
+            f"right. Expected at least two different targets in {origin}."
         )
     relevant = edge_matrix(np.array(rows), np.array(columns), (len(queries), len(space)))
     relevant.sum_duplicates()
-    left_out = [f"{count:,} {phrase}" for phrase, count in counted.items() if count]
     return RankingTask(
         name,
         title,

@@ -1,28 +1,17 @@
-"""What lies in the folders of a user, and which split a name states."""
+"""Which split the name of a file or folder states."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 
-DEPTH = 2  # folders inside a folder of the user that are looked into
-
-# The words of a file's or folder's name that the hub takes for a split.
+# The words of a name that the hub takes for a split.
 _WORDS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing", "eval", "evaluation"),
 }
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
-
-
-def files_in(folder: Path) -> Iterator[Path]:
-    """Every file in a folder and in the folders in it down to `DEPTH`, the upper ones first, each level by name."""
-    for level in range(DEPTH + 1):
-        for path in sorted(folder.glob("*/" * level + "*")):
-            if not path.name.startswith(".") and path.is_file():
-                yield path
 
 
 def stated_split(names: Iterable[str]) -> str:
