@@ -65,7 +65,7 @@ def evaluate(arguments: str) -> None:
             "house": {"title": "HOUSE|x", "group": "skill_extraction"},
         },
         "skipped": [{"task": "tech", "reason": "no file found"}],
-        "models": {"model": {"results": results, "macro": {name: value / 2 for name, value in metrics.items()}}},
+        "models": {"model": {"results": results}},
     }
     Path(out).mkdir(parents=True, exist_ok=True)
     Path(out, "results.json").write_text(json.dumps(content))

@@ -53,6 +53,17 @@ def test_a_part_of_another_model_is_not_read(tmp_path):
         checkpoints.read_part("params", {"w": params["w"][:5]}, 1)
 
 
+def test_damage_without_a_message_is_named(tmp_path, monkeypatch):
+    checkpoints = saved(tmp_path / "c", 10.0)
+
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(checkpoints._manager, "restore", fail)
+    with pytest.raises(UserError, match=r"step 1 cannot be read \(MemoryError: \)"):
+        checkpoints.read_meta(1)
+
+
 def test_an_empty_folder_restores_nothing(tmp_path):
     assert Checkpoints(tmp_path / "c").restore(state(0)) is None
 

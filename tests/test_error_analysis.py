@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from rendered import NASTY, shown
 
+from uwe_jax.base.errors import UserError
 from uwe_jax.base.ranking_metrics import ranking_metrics
 from uwe_jax.data.tasks.task import make_task
 from uwe_jax.evaluation.error_analysis import FLAGS, dump_rankings
@@ -36,23 +37,23 @@ def test_rankings_are_those_of_a_plain_sort(rng, tmp_path):
     orders = [brute_force(row) for row in scores]
     ranks = [[1 + order.index(p) for p in sorted(found)] for order, found in zip(orders, right, strict=True)]
     offsets = np.cumsum([0, *map(len, ranks)])
-    per_query = ranking_metrics(np.concatenate([np.array(each) for each in ranks]), offsets, ("map",))
-    per_query["map"][[7, 3]] = per_query["map"][[11, 11]]  # equal ones stand by position
+    precision = ranking_metrics(np.concatenate([np.array(each) for each in ranks]), offsets, ("map",))["map"]
+    precision[[7, 3]] = precision[[11, 11]]  # equal ones stand by position
     asked = []
 
     def score(queries):
         asked.append(len(queries))
         return scores[[place[query] for query in queries]].astype(np.float32)
 
-    jsonl, _ = dump_rankings(tmp_path, made, "m", per_query, score, worst=35, top=7)
+    jsonl, _ = dump_rankings(tmp_path, made, "m", precision, score, worst=35, top=7)
     entries = [json.loads(line) for line in jsonl.read_text().splitlines()]
-    worst = sorted(range(40), key=lambda k: (per_query["map"][k], k))[:35]
+    worst = sorted(range(40), key=lambda k: (precision[k], k))[:35]
     assert [entry["position"] for entry in entries] == worst
     assert sum(asked) == 35
     assert max(asked) < 35
     for k, entry in zip(worst, entries, strict=True):
         assert (entry["model"], entry["task"], entry["query"]) == ("m", "a_task", made.queries[k])
-        assert entry["average_precision"] == 100 * per_query["map"][k]
+        assert entry["average_precision"] == 100 * precision[k]
         assert entry["relevant"] == [
             {"target": made.targets[p], "rank": rank, "score": scores[k, p]}
             for rank, p in enumerate(orders[k], 1)
@@ -68,9 +69,9 @@ def test_rankings_are_those_of_a_plain_sort(rng, tmp_path):
 def test_the_page_shows_the_texts_unchanged(rng, tmp_path):
     made = random_task(rng)
     scores = rng.normal(size=(40, 30))
-    per_query = {"map": rng.random(40)}
+    precision = rng.random(40)
     jsonl, page = dump_rankings(
-        tmp_path, made, NASTY[0], per_query, lambda queries: scores[: len(queries)], worst=9, top=5
+        tmp_path, made, NASTY[0], precision, lambda queries: scores[: len(queries)], worst=9, top=5
     )
     texts = shown(page.read_text())
     assert texts[0] == f"A *task*: what {NASTY[0]} ranked worst"
@@ -110,7 +111,7 @@ def test_flags(flag, scores, tmp_path):
     made = make_task(
         "t", "T", split="all", kinds=("job", "skill"), pairs=[(query, targets[:1])], targets=targets, origin="x"
     )
-    jsonl, page = dump_rankings(tmp_path, made, "m", {"map": np.ones(1)}, lambda _: np.array([scores]), top=2)
+    jsonl, page = dump_rankings(tmp_path, made, "m", np.ones(1), lambda _: np.array([scores]), top=2)
     assert json.loads(jsonl.read_text())["flags"] == ([flag] if flag else [])
     for name, meaning in FLAGS.items():
         assert (f"- 1 of 1: {meaning}" in page.read_text()) == (name == flag)
@@ -120,7 +121,7 @@ def test_scores_of_infinity_are_null(tmp_path):
     made = make_task(
         "t", "T", split="all", kinds=("job", "skill"), pairs=[("q", ["a"])], targets=["a", "b"], origin="x"
     )
-    jsonl, page = dump_rankings(tmp_path, made, "m", {"map": np.ones(1)}, lambda _: np.array([[-np.inf, 3]]))
+    jsonl, page = dump_rankings(tmp_path, made, "m", np.ones(1), lambda _: np.array([[-np.inf, 3]]))
     entry = json.loads(jsonl.read_text(), parse_constant=pytest.fail)
     assert entry["relevant"] == [{"target": "a", "rank": 2, "score": None}]
     assert "| a | 2 | - |" in page.read_text()
@@ -129,7 +130,7 @@ def test_scores_of_infinity_are_null(tmp_path):
 def test_shapes_are_checked(rng, tmp_path):
     made = random_task(rng)
     with pytest.raises(ValueError, match=r"shape \(3,\) for 40 queries of a_task"):
-        dump_rankings(tmp_path, made, "m", {"map": np.ones(3)}, lambda queries: np.ones((len(queries), 30)))
-    with pytest.raises(ValueError, match=r"shape \(16, 29\) for 16 queries and 30 targets"):
-        dump_rankings(tmp_path, made, "m", {"map": np.ones(40)}, lambda queries: np.ones((len(queries), 29)))
+        dump_rankings(tmp_path, made, "m", np.ones(3), lambda queries: np.ones((len(queries), 30)))
+    with pytest.raises(UserError, match=r"m on A \*task\*: scores of shape \(16, 29\) for 16 queries and 30 targets"):
+        dump_rankings(tmp_path, made, "m", np.ones(40), lambda queries: np.ones((len(queries), 29)))
     assert not list(tmp_path.iterdir())

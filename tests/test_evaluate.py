@@ -1,7 +1,9 @@
 """The evaluate command from its flags to its files, on a task of one's own; and what it answers to bad input."""
 
 import csv
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -34,6 +36,10 @@ def task(tmp_path):
     return folder
 
 
+def read(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
 def run(*flags):
     """Runs the command in this process; returns its exit status."""
     try:
@@ -56,7 +62,7 @@ def test_models_side_by_side(flags, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.err.count(" on mytask (4 queries, 5 targets): MAP ") == 5
     assert "results.json, results.md, results.png" in printed.out
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    results = read(tmp_path / "out")
     assert results["tasks"]["mytask"]["edges"] == 8
     assert list(results["models"]) == ["random", "bm25", "tfidf", "encoder mean_pool", "encoder soft"]
     for model in results["models"].values():
@@ -75,11 +81,35 @@ def test_models_measured_before_join_the_tables(flags, task, tmp_path, capsys):
     before, after = tmp_path / "out", tmp_path / "after"
     assert run("--models", "random", "--models", "bm25", *flags) == 0
     assert run("--models", "tfidf", "--models", "bm25", *flags, "--out", after, "--join", before) == 0
-    joined = json.loads((after / "results.json").read_text())["models"]
+    joined = read(after)["models"]
     assert list(joined) == ["random", "bm25", "tfidf", "bm25 (2)"]
-    assert joined["random"] == json.loads((before / "results.json").read_text())["models"]["random"]
+    assert joined["bm25"]["results"]["mytask"].pop("difference")["to"] == "random"  # still the first of the table
+    assert joined["random"] == read(before)["models"]["random"]
     assert joined["bm25"]["results"] == joined["bm25 (2)"]["results"]
     assert "Joined from" in capsys.readouterr().err
+
+    # A difference to a model that is not the first of the new table is none of it.
+    first = tmp_path / "first"
+    assert run("--models", "tfidf_char", *flags, "--out", first) == 0
+    assert run("--models", "tfidf", *flags, "--out", after, "--join", first, "--join", before) == 0
+    joined = read(after)["models"]
+    assert list(joined) == ["tfidf_char", "random", "bm25", "tfidf"]
+    assert not any("difference" in model["results"]["mytask"] for model in joined.values())
+
+    # Into its own folder it loses nothing, and twice the same adds nothing.
+    assert run("--models", "tfidf", *flags, "--join", before, "--join", before) == 0
+    assert list(read(before)["models"]) == ["random", "bm25", "tfidf"]
+
+    results = read(before)
+    results["tasks"]["mytask"]["notes"] = ["2 of 6 queries were trained on, left out"]
+    (tmp_path / "other.json").write_text(json.dumps(results))
+    assert run("--models", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
+    assert "mytask is not the same task (notes ['2 of 6 queries were" in capsys.readouterr().err
+    del results["models"]["bm25"]["results"]["mytask"]["leakage"]
+    for broken in (results, [], {"tasks": {"mytask": 3}, "models": {}, "settings": {}}, {"tasks": {}, "models": {}}):
+        (tmp_path / "other.json").write_text(json.dumps(broken))
+        assert run("--models", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
+        assert "other.json holds no results" in capsys.readouterr().err
 
     with (task / "targets.csv").open("a") as file:
         file.write("t9,drive trucks\n")
@@ -104,15 +134,104 @@ def test_a_ranker_that_fails_loses_its_task_alone(flags, tmp_path, capsys):
     assert run("--models", f"{__name__}:Wrong", "--models", "bm25", *flags) == 2
     printed = capsys.readouterr()
     assert "20 of 20 scores are NaN" in printed.err
-    assert "1 of 2 rankings failed: wrong on mytask" in printed.err
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert (
+        "wrong on mytask failed, all else is in the tables. The reason of the first: wrong on mytask: 20" in printed.err
+    )
+    results = read(tmp_path / "out")
     assert results["models"]["wrong"]["results"] == {}
     assert "mytask" in results["models"]["bm25"]["results"]
-    assert any("wrong" in each["task"] for each in results["skipped"])
+    assert results["models"]["wrong"]["macro"] == {}
+    assert [each["task"] for each in results["skipped"]] == ["wrong on mytask"]
+    assert results["models"]["bm25"]["results"]["mytask"].keys() >= {"metrics", "intervals", "long_tail", "leakage"}
+
+
+def test_a_model_that_cannot_be_loaded_is_lost_alone(flags, tmp_path, capsys):
+    models = ("bm25", "no.such:Thing", "bm25", "random")
+    assert run(*(part for model in models for part in ("--models", model)), *flags) == 2
+    err = capsys.readouterr().err
+    assert "no.such:Thing on all tasks failed, all else is in the tables. The reason of the first: Model" in err
+    results = read(tmp_path / "out")
+    assert list(results["models"]) == ["bm25", "random"]  # who is named twice is measured once
+    assert [each["task"] for each in results["skipped"]] == ["no.such:Thing on all tasks"]
+    page = (tmp_path / "out" / "results.md").read_text()
+    assert "| no.such:Thing on all tasks | Model 'no.such:Thing': the module cannot be imported" in page
+
+
+class Own:
+    """As the documentation has it, and careless about types."""
+
+    name = 7
+    description = None
+    encode_seconds = np.float32(0)
+
+    def index(self, targets):
+        words = [set(target.split()) for target in targets]
+        self.encode_seconds = self.encode_seconds + np.float32(0.5)
+        return lambda queries: np.array([[len(w & set(query.split())) for w in words] for query in queries])
+
+
+def test_a_ranker_of_ones_own_returns_whole_numbers(flags, tmp_path):
+    assert run("--models", f"{__name__}:Own", *flags, "--dump_rankings", "3") == 0
+    model = read(tmp_path / "out")["models"]["7"]
+    assert model["description"] == ""
+    assert model["seconds"]["encode"] == 0.5
+    assert model["results"]["mytask"]["metrics"]["map"] > 50
+
+
+alive = []
+
+
+class Large(Own):
+    """Notes how many of its kind are in memory when it is made."""
+
+    def __init__(self):
+        alive.append(weakref.ref(self))
+        self.others = sum(each() is not None for each in alive) - 1
+
+    @property
+    def name(self):
+        return f"beside {self.others}"
+
+    def index(self, targets):
+        score = super().index(targets)
+        return lambda queries: score(queries) + self.others
+
+
+class Larger(Large):
+    pass
+
+
+def test_a_model_leaves_the_memory_before_the_next_is_loaded(flags, tmp_path):
+    gc.disable()  # device memory must not wait for the collector
+    try:
+        assert run(*(f"--models={__name__}:{name}" for name in ("Large", "Larger")), *flags) == 0
+    finally:
+        gc.enable()
+    assert list(read(tmp_path / "out")["models"]) == ["beside 0", "beside 0 (2)"]
+
+
+def test_models_are_compared_with_the_first_one(flags, tmp_path):
+    models = [f"--models={model}" for model in (f"{__name__}:Wrong", "random", "bm25", "tfidf")]
+    assert run(*models, *flags, "--metrics", "mrr") == 2
+    found = {name: model["results"].get("mytask", {}) for name, model in read(tmp_path / "out")["models"].items()}
+    assert [name for name in found if "difference" in found[name]] == ["bm25", "tfidf"]  # random is the first
+    assert run(*models[1:], *flags) == 0
+    results = {name: model["results"]["mytask"] for name, model in read(tmp_path / "out")["models"].items()}
+    for name in ("bm25", "tfidf"):
+        difference = results[name]["difference"]
+        assert difference == found[name]["difference"]
+        mean, low, high = difference["map"]
+        assert difference["to"] == "random"
+        assert mean == pytest.approx(results[name]["metrics"]["map"] - results["random"]["metrics"]["map"])
+        assert low <= mean <= high
+    assert "## Differences to random" in (tmp_path / "out" / "results.md").read_text()
+    assert run(*models[1:], *flags, "--bootstrap", "0") == 0
+    assert "difference" not in (tmp_path / "out" / "results.json").read_text()
 
 
 def test_worst_rankings_are_written_on_request(flags, tmp_path):
-    assert run("--models", "random", *flags, "--dump_rankings", "2") == 0
+    assert run("--models", "random", *flags, "--dump_rankings", "2", "--metrics", "mrr") == 0
+    assert list(read(tmp_path / "out")["models"]["random"]["results"]["mytask"]["metrics"]) == ["mrr"]
     folder = tmp_path / "out" / "rankings" / "random"
     lines = [json.loads(line) for line in (folder / "mytask.jsonl").read_text().splitlines()]
     assert len(lines) == 2
@@ -124,12 +243,12 @@ def test_leaks_stand_beside_the_score_and_can_be_dropped(flags, tmp_path, monkey
     footprint = Footprint.of(build_graph_set({"job": edges}))
     monkeypatch.setattr(evaluation_run, "trained_on", lambda spec: footprint if spec == "bm25" else None)
     assert run("--models", "bm25", "--models", "random", *flags) == 0
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    results = read(tmp_path / "out")
     found = results["models"]["bm25"]["results"]["mytask"]["leakage"]
     assert found == {"queries": 1, "targets": 2, "edges": 1, "domain": "in-domain"}
     assert results["models"]["random"]["results"]["mytask"]["leakage"] is None
     assert run("--models", "bm25", "--models", "random", *flags, "--drop_leaks") == 0
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    results = read(tmp_path / "out")
     assert results["tasks"]["mytask"]["queries"] == 3
     assert results["models"]["bm25"]["results"]["mytask"]["leakage"]["domain"] == "zero-shot"
 
@@ -138,7 +257,7 @@ def test_a_task_without_data_is_skipped_aloud_or_stops_a_strict_run(flags, tmp_p
     tasks = ("--tasks", f"{flags[1]},job_to_skill")
     assert run("--models", "random", *flags, *tasks) == 0
     assert "Skipped job_to_skill: " in capsys.readouterr().err
-    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    results = read(tmp_path / "out")
     assert [each["task"] for each in results["skipped"]] == ["job_to_skill"]
     assert run("--models", "random", *flags, *tasks, "--strict") == 2
     assert "1 of 2 tasks cannot be measured and --strict is set: job_to_skill" in capsys.readouterr().err
@@ -154,8 +273,11 @@ def test_a_task_without_data_is_skipped_aloud_or_stops_a_strict_run(flags, tmp_p
         (("--models", "bm25", "--max_queries", "-1"), "--max_queries is -1; it must be at least 0"),
         (("--models", "bm25", "--split", "train"), "invalid choice: 'train'"),
         (("--models", "bm25", "--max_querys", "3"), "unrecognized arguments"),
-        (("--models", "no.such.module:Ranker"), "no.such.module"),
+        (("--models", "no.such.module:Ranker"), "on all tasks failed, so nothing was measured. The reason of the"),
         (("--models", "bm25", "--tasks", "job_to_skill"), "None of the 1 tasks"),
+        (("--models", "bm25", "--tasks", ", "), "argument --tasks: ', ' names nothing"),
+        (("--models", "bm25", "--out", __file__), f"Cannot write to {__file__}: File exists. Name another folder"),
+        (("--models", "bm25", "--out", "/proc/nothing"), "Cannot write to /proc/nothing"),
     ],
 )
 def test_bad_input_is_answered_with_a_sentence(flags, added, message, capsys):

@@ -276,6 +276,30 @@ def test_the_sets_of_a_task_and_tasks_beside_workbench_have_tables_of_their_own(
     ]
 
 
+def test_every_table_says_which_metrics_it_shows(results):
+    results["tasks"] = {"own": results["tasks"]["own"]}
+    for entry in results["models"].values():
+        found = result(33, domain="in-domain")
+        entry["results"] = {"own": {**found, "metrics": {"mrr": 5.0}}}
+    further = markdown(results).partition("## Other target spaces")[2]
+    assert further.startswith("\n\nMRR; the best measured value of a column is bold; † in-domain: the graphs")
+
+
+def test_differences_are_to_the_first_model(results):
+    assert "Differences" not in markdown(results)
+    models = results["models"]
+    models["b"]["results"]["own"]["difference"] = {"to": "a_model", "map": [-89.0, -90.004, -0.004]}
+    models["b"]["results"]["j2s"]["difference"] = {"to": "a_model", "map": [3.0, -0.001, 31.456]}
+    models["c"]["results"]["own"]["difference"] = {"to": "a_model", "map": [1.0, 0.0, 2.0]}
+    page = markdown(results)
+    assert "in brackets the 95 % interval of the paired bootstrap, bold where it holds no 0." in page
+    assert sections(page)["Differences to a_model"] == [
+        ["task", "b", "c"],
+        ["Job2Skill", "+3.00 [+0.00, +31.46]", "-"],
+        [r"Own \| space", "**-89.00 [-90.00, +0.00]**", "+1.00 [+0.00, +2.00]"],
+    ]
+
+
 def test_other_target_spaces_move_no_headline(results):
     other = copy.deepcopy(results)
     for entry in other["models"].values():

@@ -15,6 +15,7 @@ import pytest
 from stand_in import score
 from tiny_encoder import write_tiny_encoder
 
+from uwe_jax import evaluate
 from uwe_jax.ablate import ablate
 from uwe_jax.base.command import answer_errors, read_config, usage
 from uwe_jax.base.errors import UserError
@@ -25,10 +26,11 @@ from uwe_jax.data.sources import load_graphs
 from uwe_jax.data.split import split_graphs
 from uwe_jax.experiments import heatmap
 from uwe_jax.experiments.cell import Cell, Stage
-from uwe_jax.experiments.graphs import TrainingGraphs
-from uwe_jax.experiments.grid import seconds_left
-from uwe_jax.experiments.recipe import Programs
-from uwe_jax.experiments.scores import read_scores
+from uwe_jax.experiments.grid import locked, run_grid, seconds_left
+from uwe_jax.experiments.options import read_options
+from uwe_jax.experiments.recipe import Programs, Recipe, TrainingGraphs
+from uwe_jax.experiments.summary import Outcome, Scores, read_scores, summarise
+from uwe_jax.experiments.table import notes
 from uwe_jax.transfer import transfer
 
 ROOT = Path(__file__).parents[1]
@@ -262,7 +264,13 @@ def test_a_dry_run_prints_the_commands_and_touches_nothing(grid):
     assert grid("--dry_run") == 0
     assert grid.calls == []
     assert not grid.out.exists()
-    assert len([line for line in grid.said.out.splitlines() if "stand_in.py" in line]) == len(EVERYTHING)
+    commands = [line for line in grid.said.out.splitlines() if "stand_in.py" in line]
+    assert len(commands) == len(EVERYTHING)
+    assert not any("--esco_version" in line for line in commands)
+    assert grid("--dry_run", "--config.source.version=1.1.0") == 0
+    evaluations = [line for line in grid.said.out.splitlines() if " --models " in line]
+    assert all("--esco_version 1.1.0" in line for line in evaluations)
+    assert len(evaluations) == 4
 
 
 def test_one_graph_is_compared_with_the_frozen_encoder_alone(grid):
@@ -320,6 +328,31 @@ def test_variants_that_would_train_alike_are_left_out(ablation):
     )
     assert ablation("--dry_run", "--seeds=0", "--config.scorer.kind=max_sim", data=False) == 0
     assert "mean_pool is left out" in ablation.said.err
+
+
+def test_the_macro_average_is_over_the_tasks_that_all_cells_have(tmp_path):
+    def scores(**task_map):
+        tasks = {name: {"title": name, "group": groups[name]} for name in task_map}
+        return Outcome("done", Scores({name: {"map": value} for name, value in task_map.items()}, {}, tasks))
+
+    groups = {"j2s": "job_to_skill", "tech": "skill_extraction", "house": "skill_extraction", "own": ""}
+    cells = [Cell(name, seed, tmp_path, ()) for name, seed in (("frozen", None), ("soft", 0), ("soft", 1))]
+    whole = scores(j2s=10.0, tech=40.0, house=20.0, own=90.0)
+    outcomes = [whole, scores(j2s=20.0, tech=60.0), scores(j2s=40.0, tech=60.0, house=1.0)]
+
+    def summary(outcomes):
+        return summarise(cells, outcomes, {"frozen": "", "soft": ""}, "frozen")
+
+    alone, found = summary([whole]), summary(outcomes)
+    assert alone["rows"]["frozen"]["results"]["macro"]["map"]["mean"] == 20.0
+    assert alone["not_in_macro"] == []
+    assert found["not_in_macro"] == ["house"]  # `own` is beside WorkBench
+    assert found["rows"]["frozen"]["results"]["macro"]["map"]["mean"] == 25.0
+    soft = found["rows"]["soft"]["results"]
+    assert soft["macro"]["map"]["values"] == [40.0, 50.0]
+    assert soft["macro"]["map"]["difference"] == 20.0
+    assert soft["house"]["map"]["values"] == [1.0]
+    assert notes(found) == ["The macro-average leaves out what only some of the models have a result on: house."]
 
 
 def test_every_shipped_variant_differs_from_all_others():
@@ -390,6 +423,7 @@ def test_the_picture_has_a_number_or_a_reason_in_every_cell(tmp_path, monkeypatc
         (transfer, [QUICKSTART, "--data=.", "--config.steps=0"], "steps is 0"),
         (transfer, [QUICKSTART, "--data=.", "--config.seed=3"], "use --seeds instead"),
         (transfer, [QUICKSTART, "--data=.", "--config.workdir=x"], "use --out instead"),
+        (transfer, [QUICKSTART, "--data=.", "--tasks="], "argument --tasks: '' names nothing"),
         (transfer, [QUICKSTART, "--data=.", "--seeds=a"], "'a' is not a list of numbers"),
         (transfer, [QUICKSTART, "--data=.", "--max_queries=-1"], "--max_queries is -1"),
         (transfer, [QUICKSTART, "--data=.", "--out=/proc/nothing"], "Cannot write to /proc/nothing"),
@@ -518,7 +552,9 @@ def test_the_estimate_takes_the_mean_of_each_stage(tmp_path):
 # ---- The real commands ----------------------------------------------------------------------------------------------
 
 
-def test_a_real_grid(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def real(tmp_path, monkeypatch):
+    """Flags of a small grid on the sample's job titles: a tiny encoder, and a task of twenty of the pairs."""
     edges = read_sample(("job",))["job"]
     words = sorted({word for edge in edges for word in f"{edge.left_text} {edge.right_text}".split()})
     write_tiny_encoder(tmp_path / "encoder", words=tuple(words), width=16, layers=1)
@@ -539,12 +575,12 @@ def test_a_real_grid(tmp_path, monkeypatch, capsys):
         with (task / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([header, *rows])
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
-    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
-    flags = [
+    return [
         QUICKSTART,
         f"--config.encoder.name={tmp_path / 'encoder'}",
         f"--config.source.cache_dir={tmp_path / 'cache'}",
         "--config.source.kinds=('job',)",
+        "--config.scorer.kind=mean_pool",  # compiles the fewest programs
         "--config.batch.global_batch_size=16",
         "--config.steps=2",
         "--config.evaluation.max_queries=8",
@@ -554,12 +590,34 @@ def test_a_real_grid(tmp_path, monkeypatch, capsys):
         f"--data={tmp_path}",
         f"--out={tmp_path / 'out'}",
     ]
-    transfer(flags)
+
+
+def test_a_real_evaluation_in_a_process_of_its_own(real, tmp_path):
+    options = read_options("transfer", "", real, {})
+    config = read_config(options.config)
+    recipe = Recipe(options, {})
+    with locked(options.out) as lock:
+        (outcome,) = run_grid([recipe.frozen(config)], options.out, lock)
+    assert outcome.status == "done", (options.out / "cells/frozen/log.txt").read_text()
+    (found,) = outcome.scores.results.values()
+    assert 0 < found["map"] < 100
+    assert list(outcome.scores.tasks) == ["mytask"]
+    # The commands of a trained cell are those that the real programs take.
+    training, evaluation = recipe.trained("job", 3, options.config).stages
+    assert read_config(training.command[3:]).seed == 3
+    assert evaluate._options(evaluation.command[3:]).models == (str(options.out / "cells/job-3/training"),)
+
+
+@pytest.mark.slow  # four processes that start JAX
+def test_a_real_grid(real, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    transfer(real)
     content = json.loads((tmp_path / "out/transfer.json").read_text())
     (name,) = content["tasks"]
     trained = content["rows"]["job"]
     assert trained["results"][name]["map"]["difference"] != 0
     assert trained["in_domain"] == [name]
+    assert set(trained["held_out"]) == {"job_to_skill", "macro"}
     assert any((tmp_path / "out/compiled").iterdir())  # compiled programs are shared by the cells
-    transfer(flags)
+    transfer(real)
     assert "Nothing is left to run" in capsys.readouterr().out

@@ -51,6 +51,9 @@ def test_chunks_give_what_the_whole_matrix_gives(monkeypatch, rng):
     np.testing.assert_array_equal(measured.ranks, ranks)
     for name, values in ranking_metrics(ranks, task.relevant.indptr, METRICS).items():
         np.testing.assert_array_equal(measured.per_query[name], values)
+    without = measure(ranker, task, ("mrr",))
+    assert list(without.per_query) == ["mrr"]
+    np.testing.assert_array_equal(without.average_precision, measured.per_query["map"])
 
 
 def test_the_summary_is_in_percent_with_intervals_around_the_mean(rng):

@@ -26,6 +26,7 @@ from uwe_jax.base.files import write_json
 from uwe_jax.evaluation.encoders import load_checkpoint_ranker
 from uwe_jax.evaluation.scorer_text import parse_scorer, scorer_text
 from uwe_jax.evaluation.specs import load_ranker
+from uwe_jax.experiments.summary import read_scores
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.training.checkpoint import Checkpoints
 
@@ -118,7 +119,7 @@ def test_a_trained_model_ranks_as_the_parameters_in_memory(encoder, cache, tmp_p
 
     monkeypatch.setattr(Checkpoints, "save", saved)
     config = Config(
-        workdir=str(tmp_path / "run"),
+        workdir=str(tmp_path / "training"),
         steps=2,
         encoder=EncoderSettings(name=str(encoder)),
         source=SourceSettings(kinds=("job",), cache_dir=str(cache)),
@@ -129,7 +130,8 @@ def test_a_trained_model_ranks_as_the_parameters_in_memory(encoder, cache, tmp_p
         evaluation=EvaluationSettings(max_queries=4, max_test_queries=4, texts_per_device=16, skip=("skill_to_job",)),
     )
     train(config)
-    ranker = load_checkpoint_ranker(tmp_path / "run", cache_dir=cache)
+    assert set(read_scores(tmp_path).held_out) == {"job_to_skill", "macro"}  # what a grid reads of a training
+    ranker = load_checkpoint_ranker(tmp_path / "training", cache_dir=cache)
     assert ranker.description.startswith("step 2 of 2, validation MAP ")
     model, frozen, tokeniser = parts(encoder, cache)
     scores = ranker.index(TARGETS)(QUERIES)

@@ -15,11 +15,11 @@ from uwe_jax.base.command import answer_errors, read_config
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import say
-from uwe_jax.experiments.experiment import Experiment, metric_names, settings_line
-from uwe_jax.experiments.graphs import TrainingGraphs
+from uwe_jax.data.tasks.catalogue import choose
+from uwe_jax.experiments.experiment import METRICS, Experiment, settings_line
 from uwe_jax.experiments.heatmap import plot_differences
 from uwe_jax.experiments.options import Options, read_options
-from uwe_jax.experiments.recipe import FROZEN, PROGRAMS, Programs, Recipe, check_data
+from uwe_jax.experiments.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.experiments.summary import SECTIONS, Summary
 from uwe_jax.experiments.table import Matrix, columns, matrix
 
@@ -60,7 +60,7 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     flags = {name: (f"--config={options.config_file}:{name}", *overrides) for name in {default: "", **chosen}}
     config = read_config(flags[default])
     if options.data:
-        check_data(options)
+        choose(options.tasks)  # a wrong name is told before hours of training
     graphs = TrainingGraphs.read(config)
     chosen = _distinct(chosen, {name: read_config(flags[name]) for name in chosen}, list(graphs.skills))
     recipe = Recipe(options, graphs.fingerprints, programs)
@@ -129,7 +129,7 @@ def _tables(summary: Summary) -> list[Matrix]:
         matrix(summary, section, metric, f"{title}{titles[section]}", first="variant", relative=False)
         for section in SECTIONS
         if columns(summary, section)
-        for metric, title in metric_names()
+        for metric, title in METRICS
     ]
 
 

@@ -18,10 +18,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from uwe_jax.base.arguments import Parser, names
+from uwe_jax.base.arguments import Parser, check_least, data_folders, names, some_names
 from uwe_jax.base.command import answer_errors
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import cache_folder
+from uwe_jax.data.tasks.catalogue import CATALOGUE, SETS
 from uwe_jax.evaluation.run import EvaluationOptions, evaluate
 
 _PROGRAM = "python -m uwe_jax.evaluate"
@@ -43,8 +44,6 @@ For example, the best checkpoint beside the frozen encoder and a lexical baselin
 
 
 def _parser() -> Parser:
-    from uwe_jax.data.tasks.catalogue import CATALOGUE, SETS
-
     defaults = EvaluationOptions((), (), (), Path(), Path())
     tasks = "\n".join(f"  {name:<{max(map(len, CATALOGUE))}}  {spec.where}" for name, spec in CATALOGUE.items())
     parser = Parser(
@@ -56,7 +55,7 @@ def _parser() -> Parser:
     add = parser.add_argument
     add("--models", action="append", default=[], help="a model as above; repeat the flag for several")
     add("--data", action="append", default=[], help="a folder that holds downloads; repeat the flag for several")
-    add("--tasks", type=names, default=("all",), help="tasks, sets of tasks or folders (default: all)")
+    add("--tasks", type=some_names, default=("all",), help="tasks, sets of tasks or folders (default: all)")
     add("--out", type=Path, default=Path("runs/evaluation"), help="folder of the results (default: runs/evaluation)")
     add(
         "--split",
@@ -109,20 +108,15 @@ def _parser() -> Parser:
 
 def _options(arguments: Sequence[str]) -> EvaluationOptions:
     chosen = vars(_parser().parse_args(arguments))
-    for name, least in (("max_queries", 0), ("max_tokens", 3), ("bootstrap", 0), ("dump_rankings", 0)):
-        if chosen[name] < least:
-            raise UserError(f"Command line: --{name} is {chosen[name]}; it must be at least {least}.")
+    check_least(chosen, max_queries=0, max_tokens=3, bootstrap=0, dump_rankings=0)
     if not chosen["models"]:
         raise UserError(f"Command line: no --models. `{_PROGRAM}` alone says what a model is.")
-    folders = tuple(Path(folder).expanduser() for folder in chosen["data"])
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"--data {folder} is no folder. Name the one that holds the downloads.")
     return EvaluationOptions(
         **{
             **chosen,
             "models": tuple(chosen["models"]),
-            "data": folders,
+            "data": data_folders(chosen["data"]),
+            "out": chosen["out"].expanduser(),
             "join": tuple(Path(path).expanduser() for path in chosen["join"]),
             "cache_dir": cache_folder(chosen["cache_dir"]),
         }

@@ -12,11 +12,11 @@ from pathlib import Path
 from uwe_jax.base.command import answer_errors, read_config
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import say
-from uwe_jax.experiments.experiment import Experiment, metric_names, settings_line
-from uwe_jax.experiments.graphs import TrainingGraphs
+from uwe_jax.data.tasks.catalogue import choose
+from uwe_jax.experiments.experiment import METRICS, Experiment, settings_line
 from uwe_jax.experiments.heatmap import plot_differences
 from uwe_jax.experiments.options import read_options
-from uwe_jax.experiments.recipe import FROZEN, PROGRAMS, Programs, Recipe, check_data
+from uwe_jax.experiments.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.experiments.summary import Summary
 from uwe_jax.experiments.table import Matrix, matrix
 
@@ -53,7 +53,7 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     if not options.data:
         raise UserError("No --data: transfer is measured on tasks. Name the folder that holds their data.")
     config = read_config(options.config)
-    check_data(options)
+    choose(options.tasks)  # a wrong name is told before hours of training
     graphs = TrainingGraphs.read(config, alone=True)
     sources: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in graphs.skills}
     if len(sources) > 1:
@@ -98,7 +98,7 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
 def _tables(summary: Summary) -> list[Matrix]:
     return [
         matrix(summary, "results", metric, f"{title}: gain over the frozen encoder", first="trained on", relative=True)
-        for metric, title in metric_names()
+        for metric, title in METRICS
     ]
 
 

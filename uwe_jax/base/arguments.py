@@ -1,9 +1,12 @@
-"""Reading the flags of commands that take no config file."""
+"""The flags and folders of commands."""
 
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
 
 from uwe_jax.base.errors import UserError
 
@@ -25,3 +28,47 @@ def names(text: str) -> tuple[str, ...]:
     ('soft', 'mean_pool')
     """
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def some_names(text: str) -> tuple[str, ...]:
+    """`names`, of which there must be one."""
+    if not names(text):
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing")
+    return names(text)
+
+
+def check_least(chosen: Mapping[str, Any], **least: int) -> None:
+    """Raises a UserError where a flag is below its least value.
+
+    >>> check_least({"max_queries": 5, "out": "runs"}, max_queries=0)
+    """
+    for name, value in least.items():
+        if chosen[name] < value:
+            raise UserError(f"Command line: --{name} is {chosen[name]}; it must be at least {value}.")
+
+
+def data_folders(paths: Iterable[str | Path]) -> tuple[Path, ...]:
+    """The folders of `--data`.
+
+    Raises:
+      UserError: one of them is no folder.
+    """
+    folders = tuple(Path(path).expanduser() for path in paths)
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"--data {folder} is no folder. Name the one that holds the downloads.")
+    return folders
+
+
+def make_out(out: Path) -> None:
+    """Makes the folder of `--out`, before hours of work that would end there.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UserError(f"Cannot write to {out}: {error.strerror}. Name another folder with --out.") from error

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64, Integer
+from jaxtyping import Float64, Int64, Integer, Real
 
 from uwe_jax.base.errors import UserError
 
@@ -49,7 +49,7 @@ def _owners(offsets: np.ndarray, entries: int) -> np.ndarray:
 
 
 def relevant_ranks(
-    scores: Float[np.ndarray, "q n"], offsets: Integer[np.ndarray, " bounds"], positions: Integer[np.ndarray, " e"]
+    scores: Real[np.ndarray, "q n"], offsets: Integer[np.ndarray, " bounds"], positions: Integer[np.ndarray, " e"]
 ) -> Int64[np.ndarray, " e"]:
     """The rank of every relevant target among all n targets, aligned with `positions`.
 

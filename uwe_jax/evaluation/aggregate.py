@@ -1,4 +1,4 @@
-"""What follows from the results by task: means over the sets of a task, macro-averages, and what is in-domain.
+"""What follows from the results by task: means over the sets of a task, macro-averages, what is in-domain.
 
 `Results` is the content of results.json. All functions read its `tasks` and `models`, and none its `macro` and
 `groups`, so that what is made from several joined results is right without further care.
@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from uwe_jax.data.tasks.task import GROUPS
 
@@ -88,6 +88,44 @@ def macro_average(groups: Mapping[str, Mapping[str, float]]) -> dict[str, float]
     return _mean(list(groups.values())) if groups else {}
 
 
+class Macro(NamedTuple):
+    """A macro-average of all models.
+
+    Attributes:
+      title: as tables show it.
+      values: metrics by model; empty where it was measured on nothing of it.
+      groups: by model, over how many of WorkBench's tasks.
+      whole: by model, whether it has a result on every set that counts, so that it compares.
+    """
+
+    title: str
+    values: dict[str, dict[str, float]]
+    groups: dict[str, int]
+    whole: dict[str, bool]
+
+
+def macro_averages(results: Results) -> list[Macro]:
+    """Over all that was measured of WorkBench and, where a task is in-domain for a model, over the zero-shot ones."""
+    measured = {name for members in workbench_sets(results).values() for name in members}
+    leaked = in_domain_tasks(results) & measured
+    left_out: dict[str, set[str]] = {"macro-average": set()} if measured else {}
+    if leaked:
+        left_out["zero-shot macro-average"] = leaked
+    done = {model: entry["results"] for model, entry in results["models"].items()}
+    found = []
+    for title, without in left_out.items():
+        groups = {model: group_means(results["tasks"], each, without) for model, each in done.items()}
+        found.append(
+            Macro(
+                title,
+                {model: macro_average(means) for model, means in groups.items()},
+                {model: len(means) for model, means in groups.items()},
+                {model: measured - without <= set(each) for model, each in done.items()},
+            )
+        )
+    return found
+
+
 def _mean(rows: list[Mapping[str, float]]) -> dict[str, float]:
     shared = [name for name in rows[0] if all(name in row for row in rows)]
     return {name: sum(row[name] for row in rows) / len(rows) for name in shared}
@@ -112,3 +150,9 @@ def in_domain_tasks(results: Results) -> set[str]:
         for name, result in model["results"].items()
         if is_in_domain(result)
     }
+
+
+def compared_with(results: Results) -> str:
+    """The model that the others' `difference` is to; empty where none was compared."""
+    found = (result for model in results["models"].values() for result in model["results"].values())
+    return next((result["difference"]["to"] for result in found if "difference" in result), "")

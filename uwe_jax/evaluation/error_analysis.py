@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ import numpy as np
 from uwe_jax.base.files import write_atomically
 from uwe_jax.data.tasks.task import RankingTask
 from uwe_jax.evaluation.markdown import MISSING, escape, markdown_rows
-
-Score = Callable[[Sequence[str]], np.ndarray]
+from uwe_jax.evaluation.measure import checked
+from uwe_jax.evaluation.ranker import Score
 
 # Queries scored at once: their scores against a whole target space stay small.
 _QUERIES_AT_ONCE = 16
@@ -35,7 +35,7 @@ def dump_rankings(
     folder: Path,
     task: RankingTask,
     model_name: str,
-    per_query: Mapping[str, np.ndarray],
+    average_precision: np.ndarray,
     score: Score,
     *,
     worst: int = 50,
@@ -50,7 +50,7 @@ def dump_rankings(
 
     Args:
       folder: where both go; one for each model.
-      per_query: metrics as fractions, float64 [q]; `map` is read.
+      average_precision: of all queries, fractions, float64 [q].
       score: queries -> scores [k, n] against all targets of the task; called with few queries at a time.
       worst: so many queries at most.
       top: so many of the best targets of each.
@@ -59,40 +59,39 @@ def dump_rankings(
       The paths of the JSON lines and of the page.
 
     Raises:
-      ValueError: `per_query` or the scores do not have the task's shape.
+      UserError: the scores have another shape than [k, targets], or are NaN.
+      ValueError: there are more or fewer average precisions than queries.
     """
-    precision = per_query["map"]
-    if precision.shape != (len(task.queries),):
-        raise ValueError(f"average precision of shape {precision.shape} for {len(task.queries)} queries of {task.name}")
-    chosen = np.argsort(precision, kind="stable")[:worst]
+    if average_precision.shape != (len(task.queries),):
+        raise ValueError(
+            f"average precision of shape {average_precision.shape} for {len(task.queries)} queries of {task.name}"
+        )
+    chosen = np.argsort(average_precision, kind="stable")[:worst]
     entries = [
         {
             "model": model_name,
             "task": task.name,
             "position": int(position),
             "query": task.queries[position],
-            "average_precision": 100 * float(precision[position]),
+            "average_precision": 100 * float(average_precision[position]),
             **_ranking(task, int(position), scores, top),
         }
-        for position, scores in _scores(task, chosen, score)
+        for position, scores in _scores(task, chosen, score, f"{model_name} on {task.title}")
     ]
     lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
     jsonl, page = folder / f"{task.name}.jsonl", folder / f"{task.name}.md"
     write_atomically(jsonl, lines.encode())
-    write_atomically(page, _page(task, model_name, 100 * float(precision.mean()), entries, top).encode())
+    write_atomically(page, _page(task, model_name, 100 * float(average_precision.mean()), entries, top).encode())
     return jsonl, page
 
 
-def _scores(task: RankingTask, chosen: np.ndarray, score: Score) -> Iterator[tuple[int, np.ndarray]]:
+def _scores(task: RankingTask, chosen: np.ndarray, score: Score, where: str) -> Iterator[tuple[int, np.ndarray]]:
     """The chosen positions with their scores [n]."""
     for start in range(0, len(chosen), _QUERIES_AT_ONCE):
         positions = chosen[start : start + _QUERIES_AT_ONCE]
-        scores = np.asarray(score([task.queries[position] for position in positions]), np.float64)
-        if scores.shape != (len(positions), len(task.targets)):
-            raise ValueError(
-                f"scores of shape {scores.shape} for {len(positions)} queries and {len(task.targets)} targets"
-            )
-        yield from zip(positions, scores, strict=True)
+        scores = score([task.queries[position] for position in positions])
+        whole = checked(scores, (len(positions), len(task.targets)), where)
+        yield from zip(positions, whole.astype(np.float64), strict=True)
 
 
 def _ranking(task: RankingTask, query: int, scores: np.ndarray, top: int) -> dict[str, Any]:

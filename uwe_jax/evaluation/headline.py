@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uwe_jax.data.tasks.task import GROUPS
@@ -13,12 +13,13 @@ from uwe_jax.evaluation.aggregate import (
     in_domain_tasks,
     is_in_domain,
     lacking_tasks,
-    macro_average,
+    macro_averages,
     measured_tasks,
     workbench_sets,
 )
 from uwe_jax.evaluation.markdown import MISSING, bold_best, escape, markdown_rows
 from uwe_jax.evaluation.reference import (
+    IN_DOMAIN_MARK,
     IN_DOMAIN_MEANING,
     PAPER,
     PAPER_ROWS,
@@ -27,8 +28,6 @@ from uwe_jax.evaluation.reference import (
     group_title,
     metric_title,
 )
-
-_IN_DOMAIN_MARK = " †"
 
 
 def headline(results: Results) -> str:
@@ -39,7 +38,6 @@ def headline(results: Results) -> str:
     tasks, models = results["tasks"], results["models"]
     metrics = headline_metrics(results)
     measured = [model["results"] for model in models.values()]
-    leaked = in_domain_tasks(results) & {name for members in sets.values() for name in members}
 
     columns = []
     for group in GROUPS:
@@ -49,26 +47,17 @@ def headline(results: Results) -> str:
         cells = _cells(means, metrics, whole)
         columns.append([cell + _mark(done, members) for cell, done in zip(cells, measured, strict=True)])
     titles = [group_title(group) for group in GROUPS]
-
-    def add_macro(title: str, without: Collection[str]) -> None:
-        kept = {name for members in sets.values() for name in members} - set(without)
-        groups = [group_means(tasks, done, without) for done in measured]
-        columns.append(
-            _cells([macro_average(one) for one in groups], metrics, [kept <= set(done) for done in measured])
-        )
-        columns.append([f"{len(one)} of {len(GROUPS)}" for one in groups])
-        titles.extend((title, "over tasks"))
-
-    add_macro("macro-average", ())
-    if leaked:
-        add_macro("zero-shot macro-average", leaked)
+    for macro in macro_averages(results):
+        columns.append(_cells(list(macro.values.values()), metrics, list(macro.whole.values())))
+        columns.append([f"{count} of {len(GROUPS)}" for count in macro.groups.values()])
+        titles += [macro.title, "over tasks"]
     rows = [[escape(name), *cells] for name, *cells in zip(models, *columns, strict=True)]
     rows.append(["*reported in the paper*", *[""] * len(titles)])
     rows += [_paper_cells(row, metrics, len(titles)) for row in PAPER_ROWS]
     parts = [
-        f"{' / '.join(map(metric_title, metrics))}; the best measured value of a column is bold.",
+        f"{_legend(metrics)}.",
         markdown_rows(("model", *titles), rows),
-        "\n".join(f"- {note}" for note in _notes(results, sets, leaked)),
+        "\n".join(f"- {note}" for note in _notes(results, sets)),
     ]
     for group, members in sets.items():
         if len(members) > 1:
@@ -79,7 +68,16 @@ def headline(results: Results) -> str:
 def further_table(results: Results) -> str:
     """Models against the tasks beside WorkBench, which no macro-average holds."""
     names = [name for name in measured_tasks(results) if not results["tasks"][name]["group"]]
-    return _task_table(results, names, headline_metrics(results)) if names else ""
+    if not names:
+        return ""
+    metrics = headline_metrics(results)
+    marked = in_domain_tasks(results) & set(names)
+    meaning = f"; {IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}" if marked else ""
+    return f"{_legend(metrics)}{meaning}.\n\n{_task_table(results, names, metrics)}"
+
+
+def _legend(metrics: Sequence[str]) -> str:
+    return f"{' / '.join(map(metric_title, metrics))}; the best measured value of a column is bold"
 
 
 def _task_table(results: Results, names: Sequence[str], metrics: Sequence[str]) -> str:
@@ -104,7 +102,7 @@ def _mark(done: Mapping[str, Any], names: Sequence[str]) -> str:
     """What is said beside a value: that it is in-domain, that it is over some sets only."""
     count = sum(name in done for name in names)
     partial = f" ({count} of {len(names)} sets)" if 0 < count < len(names) else ""
-    return partial + (_IN_DOMAIN_MARK if any(is_in_domain(done.get(name)) for name in names) else "")
+    return partial + (f" {IN_DOMAIN_MARK}" if any(is_in_domain(done.get(name)) for name in names) else "")
 
 
 def _paper_cells(row: PaperRow, metrics: Sequence[str], columns: int) -> list[str]:
@@ -117,8 +115,9 @@ def _paper_cells(row: PaperRow, metrics: Sequence[str], columns: int) -> list[st
     return [f"*{escape(row.name)}*", *cells, *[MISSING] * (columns - len(cells))]
 
 
-def _notes(results: Results, sets: Mapping[str, Sequence[str]], leaked: Collection[str]) -> list[str]:
+def _notes(results: Results, sets: Mapping[str, Sequence[str]]) -> list[str]:
     tasks = results["tasks"]
+    leaked = in_domain_tasks(results) & {name for members in sets.values() for name in members}
     missing = [group_title(group).lower() for group in GROUPS if group not in sets]
     missed = f"; missing: {', '.join(missing)}" if missing else ""
     notes = [
@@ -144,8 +143,8 @@ def _notes(results: Results, sets: Mapping[str, Sequence[str]], leaked: Collecti
     ]
     if leaked:
         notes.append(
-            f"† in-domain: {IN_DOMAIN_MEANING}. The zero-shot macro-average leaves out, for all models, what is "
-            "in-domain for one of them: "
+            f"{IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}. The zero-shot macro-average leaves out, for all models, "
+            "what is in-domain for one of them: "
             f"{', '.join(escape(tasks[name]['title']) for name in measured_tasks(results) if name in leaked)}."
         )
     return notes

@@ -10,7 +10,9 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
 
 # What makes scores on a task comparable.
-_SAME = ("queries", "targets", "edges", "split", "origin")
+_SAME = ("queries", "targets", "edges", "split", "origin", "notes")
+_OF_MODEL = {"spec", "description", "seconds", "results"}
+_OF_RESULT = {"metrics", "long_tail", "leakage"}
 
 
 def read_results(path: Path) -> Results:
@@ -22,11 +24,20 @@ def read_results(path: Path) -> Results:
     file = path / "results.json" if path.is_dir() else path
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        complete = {"tasks", "models", "settings"} <= set(found)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise UserError(
             f"--join {file} cannot be read ({error}). Name the folder or results.json of an evaluation."
         ) from error
+    try:
+        models = list(found["models"].values())
+        complete = (
+            isinstance(found["settings"], dict)
+            and all(set(_SAME) <= set(task) for task in found["tasks"].values())
+            and all(set(model) >= _OF_MODEL for model in models)
+            and all(set(result) >= _OF_RESULT for model in models for result in model["results"].values())
+        )
+    except (AttributeError, KeyError, TypeError):
+        complete = False
     if not complete:
         raise UserError(f"--join {file} holds no results. Name the folder or results.json of an evaluation.")
     return found
@@ -34,6 +45,9 @@ def read_results(path: Path) -> Results:
 
 def join_models(results: Results, other: Results, path: Path) -> list[str]:
     """Adds the models of another evaluation to `results`, for the tasks that both have.
+
+    A model of a name that is there already is not added. Differences are kept where they are to the first model of the
+    joined table.
 
     Args:
       results: changed in place; its tasks are those that count.
@@ -63,10 +77,20 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
             )
     added = []
     for name, model in other["models"].items():
-        found: dict[str, Any] = {task: model["results"][task] for task in shared if task in model["results"]}
+        found: dict[str, Any] = {task: dict(model["results"][task]) for task in shared if task in model["results"]}
         if found and name not in results["models"]:
             groups = group_means(results["tasks"], found)
             means = {"groups": groups, "macro": macro_average(groups)}
             results["models"][name] = {**model, "results": found, **means}
             added.append(name)
+            first = next(iter(results["models"]))
+            for task, result in found.items():
+                if "difference" in result and not (
+                    result["difference"]["to"] == first and _scores(results, first, task) == _scores(other, first, task)
+                ):
+                    del result["difference"]
     return added
+
+
+def _scores(results: Results, model: str, task: str) -> Any:
+    return results["models"].get(model, {}).get("results", {}).get(task, {}).get("metrics")

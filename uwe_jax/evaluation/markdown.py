@@ -21,6 +21,15 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
+def signed(value: float, digits: int = 1) -> str:
+    """A difference with its sign; what rounds to nothing has a plus.
+
+    >>> signed(-0.04), signed(-1.26), signed(1.255, 2)
+    ('+0.0', '-1.3', '+1.25')
+    """
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
 def markdown_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: Collection[int] = (0,)) -> str:
     """A table of cells that are Markdown already.
 

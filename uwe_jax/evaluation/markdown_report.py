@@ -7,9 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from uwe_jax.base.progress import duration
-from uwe_jax.evaluation.aggregate import Results, interval_of, is_in_domain, measured_tasks, metric_names
+from uwe_jax.evaluation.aggregate import (
+    Results,
+    compared_with,
+    interval_of,
+    is_in_domain,
+    measured_tasks,
+    metric_names,
+)
 from uwe_jax.evaluation.headline import further_table, headline
-from uwe_jax.evaluation.markdown import MISSING, bold_best, escape, markdown_rows
+from uwe_jax.evaluation.markdown import MISSING, bold_best, escape, markdown_rows, signed
 from uwe_jax.evaluation.reference import IN_DOMAIN_MEANING, group_title, metric_title
 
 
@@ -20,6 +27,7 @@ def markdown(results: Results) -> str:
         ("Other target spaces", further_table),
         ("Tasks", _tasks),
         ("All metrics", _metrics),
+        (f"Differences to {escape(compared_with(results))}", _differences),
         ("Long tail", _long_tail),
         ("Leakage", _leakage),
         ("Skipped", _skipped),
@@ -79,6 +87,33 @@ def _with_interval(result: Mapping[str, Any], name: str) -> str:
         return MISSING
     interval = interval_of(result, name)
     return f"{result['metrics'][name]:.2f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else "")
+
+
+def _differences(results: Results) -> str:
+    models = {
+        model: entry["results"]
+        for model, entry in results["models"].items()
+        if any("difference" in result for result in entry["results"].values())
+    }
+    rows = [
+        [escape(results["tasks"][task]["title"]), *(_difference(done.get(task)) for done in models.values())]
+        for task in measured_tasks(results)
+        if any("difference" in done.get(task, {}) for done in models.values())
+    ]
+    if not rows:
+        return ""
+    return (
+        "Points of MAP over the same queries; in brackets the 95 % interval of the paired bootstrap, bold where it "
+        "holds no 0.\n\n" + markdown_rows(("task", *map(escape, models)), rows)
+    )
+
+
+def _difference(result: Mapping[str, Any] | None) -> str:
+    if not result or "difference" not in result:
+        return MISSING
+    mean, low, high = result["difference"]["map"]
+    cell = f"{signed(mean, 2)} [{signed(low, 2)}, {signed(high, 2)}]"
+    return f"**{cell}**" if low > 0 or high < 0 else cell
 
 
 def _long_tail(results: Results) -> str:

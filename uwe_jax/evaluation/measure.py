@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from uwe_jax.base.progress import progress
 from uwe_jax.base.ranking_metrics import precisions, ranking_metrics, relevant_ranks
 from uwe_jax.base.statistics import bootstrap_interval, long_tail
 from uwe_jax.data.tasks.task import RankingTask
-from uwe_jax.evaluation.ranker import Ranker
+from uwe_jax.evaluation.ranker import Ranker, Score
 
 # Scores held at once: 128 MiB of float32.
 _SCORES = 32 * 2**20
@@ -26,14 +26,16 @@ class Measured:
 
     Attributes:
       per_query: by metric, float64 [q] in [0, 1].
+      average_precision: float64 [q], whether or not MAP is among the metrics.
       ranks: int64 [e], of every relevant pair of the task in the order of `task.relevant`, from 1.
       score: queries to scores [q, n], for looking at single rankings afterwards.
       seconds: that indexing and ranking took.
     """
 
     per_query: dict[str, np.ndarray]
+    average_precision: np.ndarray
     ranks: np.ndarray
-    score: Callable[[Sequence[str]], np.ndarray]
+    score: Score
     seconds: float
 
 
@@ -53,19 +55,23 @@ def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measur
     bar = progress(starts, label=f"{ranker.name}: {task.title}", unit="chunk") if len(starts) > 1 else iter(starts)
     for start in bar:
         part = relevant[start : start + rows]
-        scores = checked(score(task.queries[start : start + rows]), part.shape, ranker, task)
+        scores = checked(score(task.queries[start : start + rows]), part.shape, f"{ranker.name} on {task.title}")
         ranks[relevant.indptr[start] :][: part.nnz] = relevant_ranks(scores, part.indptr, part.indices)
-    per_query = ranking_metrics(ranks, relevant.indptr, metrics)
-    return Measured(per_query, ranks, score, time.perf_counter() - started)
+    found = ranking_metrics(ranks, relevant.indptr, (*metrics, "map"))
+    per_query = {name: found[name] for name in metrics}
+    return Measured(per_query, found["map"], ranks, score, time.perf_counter() - started)
 
 
-def checked(scores: Any, shape: tuple[int, int], ranker: Ranker, task: RankingTask) -> np.ndarray:
+def checked(scores: Any, shape: tuple[int, int], where: str) -> np.ndarray:
     """Scores [q, n] that can be ranked.
+
+    Args:
+      shape: that they must have.
+      where: the ranker and the task, for messages.
 
     Raises:
       UserError: see `measure`.
     """
-    where = f"{ranker.name} on {task.title}"
     try:
         array = np.asarray(scores)
     except ValueError as error:  # of NumPy, for lists of unequal lengths

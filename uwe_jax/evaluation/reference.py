@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from uwe_jax.evaluation.leakage import IN_DOMAIN_SHARE
 
+IN_DOMAIN_MARK = "†"
 IN_DOMAIN_MEANING = (
     f"the graphs that the model was trained on hold {100 * IN_DOMAIN_SHARE:g} % or more of the query-target edges"
 )

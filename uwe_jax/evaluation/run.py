@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import uwe_jax
+from uwe_jax.base.arguments import make_out
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically, write_json
 from uwe_jax.base.progress import duration, report, say
 from uwe_jax.base.ranking_metrics import DEFAULT_METRICS, check_metric_names
+from uwe_jax.base.statistics import paired_bootstrap
 from uwe_jax.data.footprint import Footprint
 from uwe_jax.data.tasks.catalogue import choose, load_tasks
 from uwe_jax.data.tasks.spec import TaskSources
@@ -24,7 +28,7 @@ from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.ranker import Ranker
-from uwe_jax.evaluation.specs import load_ranker
+from uwe_jax.evaluation.specs import FORMS, load_ranker
 from uwe_jax.training.workdir import TRAINED_ON
 
 
@@ -53,7 +57,7 @@ class EvaluationOptions:
 
 def trained_on(spec: str) -> Footprint | None:
     """The footprint of a training run's folder; None for any other ranker, of which no training data is known."""
-    folder = Path(spec)
+    folder = Path(spec).expanduser()
     if not (folder / "checkpoints").is_dir():
         return None
     footprint = Footprint.read(folder / TRAINED_ON)
@@ -124,93 +128,131 @@ def folder_name(name: str) -> str:
 def evaluate(options: EvaluationOptions) -> Results:
     """Measures every model on every task, and writes results.json, results.md and results.png.
 
-    What was measured is written after every task. A ranker that fails on a task loses that task alone.
+    What was measured is written after every task. A model that cannot be loaded is left out, and a ranker that fails on
+    a task loses that task alone.
 
     Returns:
       What results.json holds.
 
     Raises:
-      UserError: for what the user can mend; at the end as well, if a ranker failed on a task.
+      UserError: for what the user can mend; at the end as well, if a model could not be loaded or failed on a task.
     """
     # Imported here: drawing and tables are not needed before there is something to show.
-    from uwe_jax.evaluation.markdown_report import markdown
     from uwe_jax.evaluation.plots import plot
-    from uwe_jax.evaluation.terminal import task_line, terminal_table
+    from uwe_jax.evaluation.terminal import terminal_table
 
     check_metric_names(options.metrics)
     earlier = [(path, read_results(path)) for path in options.join]
+    make_out(options.out)
     started = time.perf_counter()
     footprints = {spec: trained_on(spec) for spec in options.models}
     tasks, skipped = prepare_tasks(options, [each for each in footprints.values() if each])
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)
-    say(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(options.models)} models to measure.")
+    say(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(footprints)} models to measure.")
     results: Results = {
         "version": uwe_jax.__version__,
         "settings": _settings(options),
         "tasks": {task.name: describe_task(task) for task in tasks},
-        "skipped": skipped,
+        "skipped": [*skipped],
         "models": {},
     }
     for path, other in earlier:
         say(f"Joined from {path}: {', '.join(join_models(results, other, path)) or 'nothing'}")
-    failures: list[str] = []
-    for spec in options.models:
-        ranker = load_ranker(spec, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-        name = _unused(ranker.name, results["models"])
-        entry: dict[str, Any] = {
-            "spec": spec,
-            "description": getattr(ranker, "description", ""),
-            "seconds": {},
-            "results": {},
-        }
-        results["models"][name] = entry
-        total = 0.0
-        for task in tasks:
-            try:
-                found, seconds = _measure(ranker, name, task, footprints[spec], options)
-            except UserError as error:
-                say(f"Failed: {error}")
-                failures.append(f"{name} on {task.name}")
-                skipped.append({"task": f"{task.name} for {name}", "reason": str(error)})
-                continue
-            total += seconds
-            entry["results"][task.name] = found
-            entry["seconds"] = {"total": total}
-            if (encoding := getattr(ranker, "encode_seconds", None)) is not None:
-                entry["seconds"]["encode"] = encoding
-            entry["groups"] = group_means(results["tasks"], entry["results"])
-            entry["macro"] = macro_average(entry["groups"])
-            write_json(options.out / "results.json", results)
-            say(task_line(name, results["tasks"][task.name], found, seconds))
-        del ranker
-    if any(entry["results"] for entry in results["models"].values()):
-        write_json(options.out / "results.json", results)
-        write_atomically(options.out / "results.md", markdown(results).encode())
+    precision_of_first: dict[str, np.ndarray] = {}
+    for spec, footprint in footprints.items():
+        _measure_model(spec, footprint, tasks, options, results, precision_of_first)
+    measured = any(entry["results"] for entry in results["models"].values())
+    if measured:
+        _write(results, options.out)
         plot(results, options.out / "results.png")
         report("\n" + terminal_table(results))
         report(f"\nWritten to {options.out}: results.json, results.md, results.png")
-    if failures:
+    if failed := results["skipped"][len(skipped) :]:
+        rest = "all else is in the tables" if measured else "so nothing was measured"
         raise UserError(
-            f"{len(failures)} of {len(options.models) * len(tasks)} rankings failed: {', '.join(failures)}. The lines "
-            "above say why; all others are in the tables."
+            f"{', '.join(each['task'] for each in failed)} failed, {rest}. The reason of the first: "
+            f"{failed[0]['reason']}"
         )
     return results
 
 
+def _measure_model(
+    spec: str,
+    footprint: Footprint | None,
+    tasks: Sequence[RankingTask],
+    options: EvaluationOptions,
+    results: Results,
+    precision_of_first: dict[str, np.ndarray],
+) -> None:
+    """Adds a model to the results. That it is no ranker, or fails on a task, is said and joins what is skipped.
+
+    Args:
+      precision_of_first: average precision [q] by task of the first model of the table, which that model leaves here; a
+        joined one leaves nothing.
+    """
+    from uwe_jax.evaluation.terminal import task_line
+
+    try:
+        ranker = load_ranker(spec, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+    except UserError as error:
+        _skip(results, f"{spec} on all tasks", error)
+        return
+    name = _unused(str(ranker.name) or spec, results["models"])
+    entry: dict[str, Any] = {"spec": spec, "description": str(getattr(ranker, "description", None) or "")}
+    entry |= {"seconds": {}, "results": {}, "groups": {}, "macro": {}}
+    results["models"][name] = entry
+    for task in tasks:
+        try:
+            found, seconds, precision = _measure(ranker, name, task, footprint, options)
+        except UserError as error:
+            _skip(results, f"{name} on {task.name}", error)
+            continue
+        first = next((model for model, other in results["models"].items() if other["results"]), name)
+        if name == first:
+            precision_of_first[task.name] = precision
+        elif options.bootstrap and task.name in precision_of_first:
+            points = 100.0 * precision, 100.0 * precision_of_first[task.name]
+            found["difference"] = {"to": first, "map": list(paired_bootstrap(*points, samples=options.bootstrap))}
+        entry["results"][task.name] = found
+        entry["seconds"] = {part: entry["seconds"].get(part, 0.0) + spent for part, spent in seconds.items()}
+        entry["groups"] = group_means(results["tasks"], entry["results"])
+        entry["macro"] = macro_average(entry["groups"])
+        _write(results, options.out)
+        say(task_line(name, results["tasks"][task.name], found, seconds["total"]))
+
+
 def _measure(
     ranker: Ranker, name: str, task: RankingTask, footprint: Footprint | None, options: EvaluationOptions
-) -> tuple[dict[str, Any], float]:
-    """One model on one task, as results.json has it, and the seconds that ranking took."""
-    # The worst rankings are those of the lowest average precision.
-    wanted = dict.fromkeys((*options.metrics, *(("map",) if options.dump_rankings else ())))
-    measured = measure(ranker, task, tuple(wanted))
+) -> tuple[dict[str, Any], dict[str, float], np.ndarray]:
+    """One model on one task: what results.json has of it, the seconds that it took, and its average precision [q]."""
+    encoded = getattr(ranker, "encode_seconds", None)
+    measured = measure(ranker, task, options.metrics)
+    seconds = {"total": measured.seconds}
+    if encoded is not None:
+        seconds["encode"] = float(getattr(ranker, "encode_seconds", 0.0) - encoded)
     found = summarise(measured, task, options.bootstrap)
     found["leakage"] = leakage(task, footprint).to_dict() if footprint else None
     if options.dump_rankings:
         folder = options.out / "rankings" / folder_name(name)
-        dump_rankings(folder, task, name, measured.per_query, measured.score, worst=options.dump_rankings)
-    return found, measured.seconds
+        precision, score = measured.average_precision, measured.score
+        dump_rankings(folder, task, name, precision, score, worst=options.dump_rankings)
+    return found, seconds, measured.average_precision
+
+
+def _skip(results: Results, what: str, error: UserError) -> None:
+    say(f"Failed: {error}")
+    # In one line, as a table takes it, and without the list of what a model may be.
+    results["skipped"].append({"task": what, "reason": " ".join(str(error).removesuffix(FORMS).split())})
+
+
+def _write(results: Results, out: Path) -> None:
+    """Writes results.json and results.md; a picture of earlier results goes."""
+    from uwe_jax.evaluation.markdown_report import markdown
+
+    write_json(out / "results.json", results)
+    write_atomically(out / "results.md", markdown(results).encode())
+    (out / "results.png").unlink(missing_ok=True)
 
 
 def _unused(name: str, taken: dict[str, Any]) -> str:

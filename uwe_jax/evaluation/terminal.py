@@ -13,25 +13,23 @@ from uwe_jax.base.progress import duration
 from uwe_jax.data.tasks.task import GROUPS
 from uwe_jax.evaluation.aggregate import (
     Results,
-    group_means,
     headline_metrics,
     in_domain_tasks,
     interval_of,
     is_in_domain,
     lacking_tasks,
-    macro_average,
+    macro_averages,
     measured_tasks,
     workbench_sets,
 )
 from uwe_jax.evaluation.markdown import MISSING
-from uwe_jax.evaluation.reference import IN_DOMAIN_MEANING, group_title, metric_title
+from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, group_title, metric_title
 
 # Columns of so many models stand side by side; further ones follow in tables of their own.
 _MODELS_ACROSS = 4
 _NAME_WIDTH, _TITLE_WIDTH = 24, 36
 # Wide enough for every table: a terminal that is not wraps lines, a cut number would be lost.
-_WIDTH = 200
-_IN_DOMAIN_MARK = "†"
+_WIDTH = 240
 
 
 def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any], seconds: float) -> str:
@@ -60,15 +58,15 @@ def terminal_table(results: Results) -> str:
     """MAP and RP@10 of every model on every task, WorkBench with its macro-average first, percent."""
     models = list(results["models"])
     tables = [
-        _draw(_table(results, models[start : start + _MODELS_ACROSS]))
+        drawn(_table(results, models[start : start + _MODELS_ACROSS]))
         for start in range(0, len(models), _MODELS_ACROSS)
     ]
     return "\n\n".join([*tables, "\n".join(_notes(results))]).rstrip()
 
 
-def _draw(table: Table) -> str:
+def drawn(table: Table) -> str:
+    """A table as lines of text, whatever stands in its cells."""
     buffer = io.StringIO()
-    # Names and titles are no markup, whatever brackets they hold.
     Console(file=buffer, width=_WIDTH, markup=False, highlight=False, emoji=False, force_terminal=False).print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
 
@@ -97,27 +95,17 @@ def _table(results: Results, models: Sequence[str]) -> Table:
 
     add_tasks(workbench)
     if workbench:
-        groups = [group_means(tasks, done) for done in measured]
-        macro = [_values(macro_average(means), metrics) for means in groups]
-        lines.add_row("macro-average", "", "", *macro, style="bold")
-        lines.add_row("over WorkBench tasks", "", "", *(f"{len(means)} of {len(GROUPS)}  " for means in groups))
-        if leaked := in_domain_tasks(results) & set(workbench):
-            means = [group_means(tasks, done, without=leaked) for done in measured]
-            lines.add_row(
-                "zero-shot macro-average",
-                "",
-                "",
-                *(_values(macro_average(one), metrics) for one in means),
-                style="bold",
-            )
-            lines.add_row("over WorkBench tasks", "", "", *(f"{len(one)} of {len(GROUPS)}  " for one in means))
+        for macro in macro_averages(results):
+            lines.add_row(macro.title, "", "", *(_values(macro.values[name], metrics) for name in models), style="bold")
+            over = [f"{macro.groups[name]} of {len(GROUPS)}  " for name in models]
+            lines.add_row("over WorkBench tasks", "", "", *over)
         lines.add_section()
     add_tasks(further)
     return lines
 
 
 def _cell(result: Mapping[str, Any] | None, metrics: Sequence[str]) -> str:
-    return _values(result["metrics"] if result else {}, metrics, _IN_DOMAIN_MARK if is_in_domain(result) else " ")
+    return _values(result["metrics"] if result else {}, metrics, IN_DOMAIN_MARK if is_in_domain(result) else " ")
 
 
 def _values(values: Mapping[str, float], metrics: Sequence[str], mark: str = " ") -> str:
@@ -140,10 +128,9 @@ def _notes(results: Results) -> list[str]:
         "cannot be compared with those over more tasks."
         for name, lacking in lacking_tasks(results).items()
     ]
-    if in_domain_tasks(results):
-        notes.append(
-            f"{_IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}. The zero-shot macro-average leaves out every task that "
-            "is in-domain for one of the models."
-        )
+    if leaked := in_domain_tasks(results):
+        workbench = {name for members in sets.values() for name in members}
+        without = " The zero-shot macro-average leaves out every task that is in-domain for one of the models."
+        notes.append(f"{IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}.{without if leaked & workbench else ''}")
     notes += [f"Skipped {skip['task']}: {skip['reason']}" for skip in results["skipped"]]
     return notes

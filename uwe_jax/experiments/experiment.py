@@ -17,12 +17,13 @@ from uwe_jax.base.files import write_atomically, write_json
 from uwe_jax.base.progress import duration, report, say
 from uwe_jax.evaluation.reference import metric_title
 from uwe_jax.experiments.cell import Cell, Stage, check_conflicts
-from uwe_jax.experiments.grid import FAILED, Outcome, locked, run_grid, seconds_left
+from uwe_jax.experiments.grid import locked, run_grid, seconds_left
 from uwe_jax.experiments.options import Options
-from uwe_jax.experiments.summary import Summary, summarise
+from uwe_jax.experiments.summary import FAILED, Outcome, Summary, summarise
 from uwe_jax.experiments.table import Matrix, document, notes
 
-METRICS = ("map", "rp@10")
+# Of the tables, each with its title.
+METRICS = tuple((metric, metric_title(metric)) for metric in ("map", "rp@10"))
 EXIT_FAILED_CELLS = 1
 _GRID = "grid.json"
 
@@ -176,8 +177,3 @@ def settings_line(config: Config, options: Options) -> str:
         f"Encoder {config.encoder.name}, {config.steps:,} steps of {config.batch.global_batch_size} skills, learning "
         f"rate {config.optimiser.learning_rate:g}, seed{'s'[: len(options.seeds) != 1]} {seeds}."
     )
-
-
-def metric_names() -> list[tuple[str, str]]:
-    """The metrics of the tables, each with its title."""
-    return [(metric, metric_title(metric)) for metric in METRICS]

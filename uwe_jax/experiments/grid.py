@@ -9,34 +9,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
+from uwe_jax.base.arguments import make_out
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import duration, say
 from uwe_jax.experiments.cell import Cell, Stage
 from uwe_jax.experiments.process import describe_status, ending_on_signals, last_lines, run_logged
-from uwe_jax.experiments.scores import Scores, read_scores
+from uwe_jax.experiments.summary import DONE, FAILED, Outcome, read_scores
 
-DONE, FAILED, PENDING = "done", "failed", "pending"
 _LINES_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a cell.
-
-    Attributes:
-      status: DONE, FAILED, or PENDING where it was not run yet.
-      scores: what was measured, where it is done.
-      reason: in one line, why it failed.
-    """
-
-    status: str
-    scores: Scores | None = None
-    reason: str = ""
 
 
 def seconds_left(cells: Sequence[Cell], first: int = 0) -> float | None:
@@ -159,12 +143,8 @@ def locked(out: Path) -> Iterator[int]:
     Raises:
       UserError: the folder cannot be written, or another process holds it.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file = (out / ".lock").open("a+")
-    except OSError as error:
-        raise UserError(f"Cannot write to {out}: {error.strerror}. Name another folder with --out.") from error
-    with file:
+    make_out(out)
+    with (out / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

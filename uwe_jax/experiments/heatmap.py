@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from uwe_jax.base.plot import save_png
+from uwe_jax.evaluation.markdown import signed
+from uwe_jax.evaluation.reference import IN_DOMAIN_MARK
 from uwe_jax.experiments.summary import Summary
-from uwe_jax.experiments.table import IN_DOMAIN_MARK, column_title, columns, gain, row_title, status
+from uwe_jax.experiments.table import column_title, columns, row_title, status
 
 # A scale narrower than this many points would paint noise in full colours.
 _LEAST_SPAN = 1.0
@@ -63,7 +65,7 @@ def plot_differences(
                 text, colour = status(row) or "not measured", "black"
             else:
                 mark = IN_DOMAIN_MARK if section == "results" and task in row["in_domain"] else ""
-                text, colour = f"{gain(value)}{mark}", "white" if abs(value) > _DARK * span else "black"
+                text, colour = f"{signed(value)}{mark}", "white" if abs(value) > _DARK * span else "black"
             axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=9 if len(text) < 8 else 7)
     baseline = summary["rows"].get(summary["baseline"], {}).get(section, {})
     headings = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.base.arguments import Parser, names
+from uwe_jax.base.arguments import Parser, check_least, data_folders, names, some_names
 from uwe_jax.base.errors import UserError
 
 # Set by the grid for every cell.
@@ -95,8 +95,10 @@ def read_options(program: str, usage: str, arguments: Sequence[str], defaults: d
         prog=program, usage=argparse.SUPPRESS, description=usage, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--data", action="append", type=Path, default=[], help="a folder that holds the tasks' data; may be repeated")
-    add("--tasks", type=names, default=standard.tasks, help=f"tasks and sets of tasks ({','.join(standard.tasks)})")
+    add("--data", action="append", default=[], help="a folder that holds the tasks' data; may be repeated")
+    add(
+        "--tasks", type=some_names, default=standard.tasks, help=f"tasks and sets of tasks ({','.join(standard.tasks)})"
+    )
     add("--out", type=Path, default=standard.out, help=f"folder of the grid ({standard.out})")
     add("--seeds", type=_seeds, default=standard.seeds, help=f"of the trainings ({','.join(map(str, standard.seeds))})")
     if "variants" in defaults:
@@ -118,10 +120,9 @@ def read_options(program: str, usage: str, arguments: Sequence[str], defaults: d
         raise UserError(
             f"Command line: --config=FILE has to come first among the settings. `{program}` alone says how."
         )
-    for name, least in (("max_queries", 0), ("max_tokens", 3)):
-        if chosen[name] < least:
-            raise UserError(f"Command line: --{name} is {chosen[name]}; it must be at least {least}.")
+    check_least(chosen, max_queries=0, max_tokens=3)
     for argument in config:
         if (named := re.match(r"--config\.(\w+)", argument)) and named[1] in _OURS:
             raise UserError(f"Command line: {argument} is set for every cell; use {_OURS[named[1]]} instead.")
-    return Options(config=tuple(config), **{**chosen, "data": tuple(folder.expanduser() for folder in chosen["data"])})
+    folders = {"data": data_folders(chosen["data"]), "out": chosen["out"].expanduser()}
+    return Options(config=tuple(config), **{**chosen, **folders})

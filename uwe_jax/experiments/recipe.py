@@ -1,4 +1,4 @@
-"""How a cell is trained and measured: the commands of its stages, and what their outcome depends on."""
+"""How a cell is trained and measured: the commands of its stages, the graphs, and what an outcome depends on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,60 @@ from typing import Any
 from uwe_jax.base.command import read_config
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
+from uwe_jax.data.sampling import BatchSampler
+from uwe_jax.data.sources import load_graphs
+from uwe_jax.data.split import split_graphs
 from uwe_jax.evaluation.scorer_text import scorer_text
 from uwe_jax.experiments.cell import Cell, Stage
 from uwe_jax.experiments.options import Options
 
 FROZEN = "frozen"
+
+
+@dataclass(frozen=True)
+class TrainingGraphs:
+    """The graphs of a source.
+
+    Attributes:
+      fingerprints: SHA-256 by kind, in the order of the training.
+      skills: by kind, how many skills have a training edge in that graph.
+    """
+
+    fingerprints: dict[str, str]
+    skills: dict[str, int]
+
+    @classmethod
+    def read(cls, config: Config, *, alone: bool = False) -> TrainingGraphs:
+        """Reads the source as a training run would, and forgets the edges again.
+
+        Args:
+          alone: each graph has to fill a batch by itself, not only all of them together.
+
+        Raises:
+          UserError: what a training run would refuse of its graphs.
+        """
+        graphs = load_graphs(config.source)
+        splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
+        skills = {kind: count["skills"] for kind, count in splits.train.counts().items()}
+        if alone:
+            _check_batch(config.batch.global_batch_size, skills)
+        BatchSampler(splits.train, config.batch, config.seed)
+        return cls(graphs.fingerprints(), skills)
+
+
+def _check_batch(size: int, skills: Mapping[str, int]) -> None:
+    """Raises UserError unless each graph alone has the skills for a batch of `size`."""
+    small = [kind for kind, count in skills.items() if count < size]
+    if not small:
+        return
+    counts = ", ".join(f"skill-{kind} {count:,}" for kind, count in skills.items())
+    rest = tuple(kind for kind in skills if kind not in small)
+    without = f', or leave {" and ".join(small)} out: --config.source.kinds="{rest}"' if rest else ""
+    raise UserError(
+        f"batch.global_batch_size is {size}, but alone {' and '.join(f'skill-{kind}' for kind in small)} cannot fill a "
+        f"batch. Skills with a training edge: {counts}. All trainings take the same batch size, so set "
+        f"--config.batch.global_batch_size to at most {min(skills.values())}{without}."
+    )
 
 
 @dataclass(frozen=True)
@@ -86,6 +135,7 @@ class Recipe:
             "max_queries": options.max_queries,
             "max_tokens": options.max_tokens,
             "language": config.source.language,
+            **({"esco_version": config.source.version} if config.source.version else {}),
         }
         command = [*self.programs.evaluate, "--models", model, "--out", str(folder / "evaluation")]
         command += [part for data in options.data for part in ("--data", str(data))]
@@ -96,13 +146,3 @@ class Recipe:
             command.append("--offline")
         data = [str(each.absolute()) for each in options.data]
         return Stage("evaluation", tuple(command), {**flags, "data": data, **settings}, "evaluation/results.json")
-
-
-def check_data(options: Options) -> None:
-    """Raises UserError, before hours of training, where the evaluation would refuse its tasks or folders."""
-    from uwe_jax.data.tasks.catalogue import choose
-
-    choose(options.tasks)
-    for folder in options.data:
-        if not folder.is_dir():
-            raise UserError(f"--data {folder} is no folder. Name the one that holds the downloads.")

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
-from uwe_jax.evaluation.markdown import MISSING, escape, markdown_rows
-from uwe_jax.experiments.grid import DONE, FAILED
-from uwe_jax.experiments.scores import MACRO
-from uwe_jax.experiments.summary import Summary
-
-IN_DOMAIN_MARK = "†"
-IN_DOMAIN_NOTE = (
-    f"{IN_DOMAIN_MARK} in-domain: edges of the task stand in the graphs that the model was trained on, so this is no "
-    "zero-shot result."
-)
-# Wide enough for every table: a terminal that is not wraps lines, a cut number would be lost.
-_WIDTH = 240
+from uwe_jax.evaluation.markdown import MISSING, escape, markdown_rows, signed
+from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING
+from uwe_jax.evaluation.terminal import drawn
+from uwe_jax.experiments.summary import DONE, FAILED, MACRO, Summary
 
 
 class Matrix(NamedTuple):
@@ -42,11 +32,7 @@ class Matrix(NamedTuple):
             table.add_column(name, justify="right" if place else "left", no_wrap=not place)
         for row in self.rows:
             table.add_row(*row)
-        buffer = io.StringIO()
-        Console(file=buffer, width=_WIDTH, markup=False, highlight=False, emoji=False, force_terminal=False).print(
-            table
-        )
-        return "\n".join([self.title, *(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())])
+        return f"{self.title}\n{drawn(table)}"
 
 
 def columns(summary: Summary, section: str) -> list[str]:
@@ -78,15 +64,6 @@ def status(row: dict[str, Any]) -> str:
     return "" if DONE in statuses else (FAILED if FAILED in statuses else next(iter(statuses), ""))
 
 
-def gain(value: float) -> str:
-    """A difference in points, signed.
-
-    >>> gain(-0.04), gain(-1.26)
-    ('+0.0', '-1.3')
-    """
-    return f"{round(value, 1) + 0.0:+.1f}"
-
-
 def matrix(summary: Summary, section: str, metric: str, title: str, *, first: str, relative: bool) -> Matrix:
     """One metric of all rows that the section concerns, and of all tasks, percent.
 
@@ -116,8 +93,8 @@ def _cell(found: dict[str, Any], *, is_baseline: bool, relative: bool) -> str:
     spread = "" if found["deviation"] is None else f" ± {found['deviation']:.1f}"
     difference = None if is_baseline else found["difference"]
     if relative and difference is not None:
-        return f"{gain(difference)}{spread}"
-    behind = "" if difference is None else f" ({gain(difference)})"
+        return f"{signed(difference)}{spread}"
+    behind = "" if difference is None else f" ({signed(difference)})"
     return f"{found['mean']:.1f}{spread}{behind}"
 
 
@@ -125,7 +102,10 @@ def notes(summary: Summary) -> list[str]:
     """What a reader of the tables has to know."""
     found = []
     if any(row["in_domain"] for row in summary["rows"].values()):
-        found.append(IN_DOMAIN_NOTE)
+        found.append(f"{IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}, so this is no zero-shot result.")
+    if without := summary["not_in_macro"]:
+        titles = ", ".join(column_title(summary, task) for task in without)
+        found.append(f"The macro-average leaves out what only some of the models have a result on: {titles}.")
     for name, row in summary["rows"].items():
         for cell in row["cells"]:
             if cell["status"] == FAILED:

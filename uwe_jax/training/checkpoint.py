@@ -64,8 +64,10 @@ def _reading(step: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
-        raise UserError(f"The checkpoint of step {step} cannot be read ({reason}).") from error
+        first_line = str(error).partition("\n")[0][:300]
+        raise UserError(
+            f"The checkpoint of step {step} cannot be read ({type(error).__name__}: {first_line})."
+        ) from error
 
 
 class Checkpoints:
