@@ -478,8 +478,12 @@ def test_without_arguments_it_says_how_it_is_called(command, capsys):
 # ---- Interruptions --------------------------------------------------------------------------------------------------
 
 
-def start(grid):
-    """Transfer in a process of its own, until its child waits in the training on vacancies; returns both processes."""
+def start(grid, interrupts=signal.SIG_DFL):
+    """Transfer in a process of its own, until its child waits in the training on vacancies; returns both processes.
+
+    Args:
+      interrupts: what SIGINT does in it; a shell has it ignored by what runs in the background.
+    """
     grid.order({"train vacancy-0": "wait"})
     script = (
         "import sys\nfrom uwe_jax.base.command import answer_errors\nfrom uwe_jax.experiments.recipe import Programs\n"
@@ -489,7 +493,11 @@ def start(grid):
     )
     flags = [*grid.config, f"--out={grid.out}", f"--data={grid.folder}"]
     process = subprocess.Popen(
-        [sys.executable, "-c", script, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", script, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),
     )
     waiting = grid.folder / "waiting"
     while not waiting.exists() or not waiting.read_text():
@@ -505,9 +513,16 @@ def is_running(pid):
         return False
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_grid_ends_its_child_and_goes_on(grid, number, status):
-    process, child = start(grid)
+@pytest.mark.parametrize(
+    ("number", "status", "interrupts"),
+    [
+        (signal.SIGINT, 130, signal.SIG_DFL),
+        (signal.SIGTERM, 143, signal.SIG_DFL),
+        (signal.SIGTERM, 143, signal.SIG_IGN),
+    ],
+)
+def test_an_interrupted_grid_ends_its_child_and_goes_on(grid, number, status, interrupts):
+    process, child = start(grid, interrupts)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == status, output

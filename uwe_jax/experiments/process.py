@@ -48,6 +48,7 @@ def run_logged(
             env=dict(environment),
             pass_fds=tuple(inherit),
             start_new_session=True,
+            preexec_fn=_listen_to_interrupts,
         )
         try:
             while True:
@@ -57,6 +58,11 @@ def run_logged(
                     watch()
         finally:
             _end(child)
+
+
+def _listen_to_interrupts() -> None:
+    """What a shell starts in the background ignores SIGINT and its children with it, which are to end on request."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _end(child: subprocess.Popen) -> None:
