@@ -10,7 +10,7 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.tasks.task import make_task
 from uwe_jax.evaluation import measure as measuring
-from uwe_jax.evaluation.leakage import leakage, without_leaks
+from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
 
 METRICS = ("map", "rp@10", "mrr")
@@ -107,10 +107,21 @@ TASK = make_task(
 
 
 def test_leaks_are_counted_and_name_the_domain():
-    found = leakage(TASK, trained(("Welding", "WELDER"), ("singing", "cook"))).to_dict()
+    footprint = trained(("Welding", "WELDER"), ("singing", "cook"))
+    assert is_in_domain(TASK, footprint)
+    found = leakage(TASK, footprint, in_domain=True).to_dict()
     assert found == {"queries": 2, "targets": 2, "edges": 1, "domain": "in-domain"}
     # Nodes in common without an edge of the task in common are no leak of its answers.
-    assert leakage(TASK, trained(("singing", "cook"))).domain == "zero-shot"
+    assert not is_in_domain(TASK, trained(("singing", "cook")))
+
+
+def test_a_chance_edge_makes_no_domain():
+    pairs = [(f"query {k}", ["welding"]) for k in range(200)]
+    task = make_task(
+        "own", "Own", split="all", kinds=("job", "skill"), pairs=pairs, targets=["welding", "cutting"], origin="a test"
+    )
+    assert not is_in_domain(task, trained(("welding", "query 7")))
+    assert is_in_domain(task, trained(("welding", "query 7"), ("welding", "query 8")))
 
 
 def test_what_any_model_was_trained_on_can_be_left_out():

@@ -31,12 +31,26 @@ class Leakage:
         return {"queries": self.queries, "targets": self.targets, "edges": self.edges, "domain": self.domain}
 
 
-def leakage(task: RankingTask, trained_on: Footprint) -> Leakage:
-    """Counts what a task has in common with training graphs. Texts are equal whatever their case."""
+def is_in_domain(task: RankingTask, trained_on: Footprint) -> bool:
+    """Whether so much of a task was trained on that its score is no zero-shot result.
+
+    Args:
+      task: with all its queries; those that were held out from training are of the same domain as the others.
+    """
+    edges = trained_on.overlap(task.queries, task.targets, task.relevant).edges
+    return bool(edges.sum() >= IN_DOMAIN_SHARE * len(edges))
+
+
+def leakage(task: RankingTask, trained_on: Footprint, *, in_domain: bool) -> Leakage:
+    """Counts what the measured queries have in common with training graphs. Texts are equal whatever their case.
+
+    Args:
+      task: with the queries that are measured.
+      in_domain: of the whole task, see `is_in_domain`.
+    """
     found = trained_on.overlap(task.queries, task.targets, task.relevant)
-    edges = int(found.edges.sum())
-    domain = "in-domain" if edges >= IN_DOMAIN_SHARE * task.relevant.nnz else "zero-shot"
-    return Leakage(int(found.queries.sum()), int(found.targets.sum()), edges, domain)
+    domain = "in-domain" if in_domain else "zero-shot"
+    return Leakage(int(found.queries.sum()), int(found.targets.sum()), int(found.edges.sum()), domain)
 
 
 def without_leaks(task: RankingTask, footprints: Sequence[Footprint]) -> RankingTask:

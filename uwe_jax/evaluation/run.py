@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from uwe_jax.data.tasks.task import RankingTask
 from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
 from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.join import join_models, read_results
-from uwe_jax.evaluation.leakage import leakage, without_leaks
+from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import FORMS, load_ranker
@@ -69,8 +69,16 @@ def trained_on(spec: str) -> Footprint | None:
     return footprint
 
 
-def prepare_tasks(options: EvaluationOptions, footprints: Sequence[Footprint]) -> tuple[list[RankingTask], list[dict]]:
-    """The tasks that there is data for, and those that are skipped with the reason.
+def prepare_tasks(
+    options: EvaluationOptions, footprints: Mapping[str, Footprint | None]
+) -> tuple[list[RankingTask], list[dict], set[tuple[str, str]]]:
+    """The tasks that there is data for, those that are skipped with the reason, and which are in-domain for a model.
+
+    Args:
+      footprints: by model, as it is given.
+
+    Returns:
+      Tasks, skipped tasks as results.json has them, and (model, name of a task) where the whole task is in-domain.
 
     Raises:
       UserError: a task is skipped under `strict`, or nothing is left.
@@ -78,11 +86,13 @@ def prepare_tasks(options: EvaluationOptions, footprints: Sequence[Footprint]) -
     sources = TaskSources(options.data, options.cache_dir, options.esco_version, options.language, options.offline)
     tasks, missing = load_tasks(choose(options.tasks), sources, options.split)
     skipped = [{"task": each.name, "reason": each.reason} for each in missing]
+    known = {spec: footprint for spec, footprint in footprints.items() if footprint}
+    in_domain = {(spec, task.name) for task in tasks for spec in known if is_in_domain(task, known[spec])}
     kept = []
     for task in tasks:
         try:
             if options.drop_leaks:
-                task = without_leaks(task, footprints)
+                task = without_leaks(task, list(known.values()))
         except UserError as error:
             skipped.append({"task": task.name, "reason": str(error)})
             continue
@@ -99,7 +109,7 @@ def prepare_tasks(options: EvaluationOptions, footprints: Sequence[Footprint]) -
             f"None of the {len(skipped)} tasks that were asked for can be measured; the lines above say why. Give the "
             "folders that hold their data: --data FOLDER."
         )
-    return kept, skipped
+    return kept, skipped, in_domain
 
 
 def describe_task(task: RankingTask) -> dict[str, Any]:
@@ -146,7 +156,7 @@ def evaluate(options: EvaluationOptions) -> Results:
     make_out(options.out)
     started = time.perf_counter()
     footprints = {spec: trained_on(spec) for spec in options.models}
-    tasks, skipped = prepare_tasks(options, [each for each in footprints.values() if each])
+    tasks, skipped, in_domain = prepare_tasks(options, footprints)
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)
     say(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(footprints)} models to measure.")
@@ -161,7 +171,8 @@ def evaluate(options: EvaluationOptions) -> Results:
         say(f"Joined from {path}: {', '.join(join_models(results, other, path)) or 'nothing'}")
     precision_of_first: dict[str, np.ndarray] = {}
     for spec, footprint in footprints.items():
-        _measure_model(spec, footprint, tasks, options, results, precision_of_first)
+        known = {task.name for task in tasks if (spec, task.name) in in_domain}
+        _measure_model(spec, footprint, known, tasks, options, results, precision_of_first)
     measured = any(entry["results"] for entry in results["models"].values())
     if measured:
         _write(results, options.out)
@@ -180,6 +191,7 @@ def evaluate(options: EvaluationOptions) -> Results:
 def _measure_model(
     spec: str,
     footprint: Footprint | None,
+    in_domain: Collection[str],
     tasks: Sequence[RankingTask],
     options: EvaluationOptions,
     results: Results,
@@ -188,6 +200,7 @@ def _measure_model(
     """Adds a model to the results. That it is no ranker, or fails on a task, is said and joins what is skipped.
 
     Args:
+      in_domain: names of the tasks that the model was trained on.
       precision_of_first: average precision [q] by task of the first model of the table, which that model leaves here; a
         joined one leaves nothing.
     """
@@ -204,10 +217,12 @@ def _measure_model(
     results["models"][name] = entry
     for task in tasks:
         try:
-            found, seconds, precision = _measure(ranker, name, task, footprint, options)
+            found, seconds, precision = _measure(ranker, name, task, options)
         except UserError as error:
             _skip(results, f"{name} on {task.name}", error)
             continue
+        leaked = leakage(task, footprint, in_domain=task.name in in_domain).to_dict() if footprint else None
+        found["leakage"] = leaked
         first = next((model for model, other in results["models"].items() if other["results"]), name)
         if name == first:
             precision_of_first[task.name] = precision
@@ -223,7 +238,7 @@ def _measure_model(
 
 
 def _measure(
-    ranker: Ranker, name: str, task: RankingTask, footprint: Footprint | None, options: EvaluationOptions
+    ranker: Ranker, name: str, task: RankingTask, options: EvaluationOptions
 ) -> tuple[dict[str, Any], dict[str, float], np.ndarray]:
     """One model on one task: what results.json has of it, the seconds that it took, and its average precision [q]."""
     encoded = getattr(ranker, "encode_seconds", None)
@@ -232,7 +247,6 @@ def _measure(
     if encoded is not None:
         seconds["encode"] = float(getattr(ranker, "encode_seconds", 0.0) - encoded)
     found = summarise(measured, task, options.bootstrap)
-    found["leakage"] = leakage(task, footprint).to_dict() if footprint else None
     if options.dump_rankings:
         folder = options.out / "rankings" / folder_name(name)
         precision, score = measured.average_precision, measured.score
