@@ -14,7 +14,7 @@ from uwe_jax.data.tasks.esco_labels import find_esco, labels_of
 from uwe_jax.data.tasks.spec import DEPTH, TaskDataMissing, TaskSources
 from uwe_jax.data.tasks.split_names import stated_split
 
-WHERE = "https://github.com/magantoine/skillskape, its dev.csv and test.csv, and the English zip of ESCO 1.1.0"
+WHERE = "https://huggingface.co/datasets/jjzha/skillskape, its dev.csv and test.csv, and the English zip of ESCO 1.1.0"
 COLUMNS = {"sentence": "text", "skills": "texts"}
 NO_SKILL = "UNK"
 # The sentences were written for the labels of this version.
