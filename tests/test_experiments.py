@@ -478,14 +478,15 @@ def test_without_arguments_it_says_how_it_is_called(command, capsys):
 # ---- Interruptions --------------------------------------------------------------------------------------------------
 
 
-def start(grid, interrupts=signal.SIG_DFL):
+def start(grid, interrupts="default_int_handler"):
     """Transfer in a process of its own, until its child waits in the training on vacancies; returns both processes.
 
     Args:
-      interrupts: what SIGINT does in it; a shell has it ignored by what runs in the background.
+      interrupts: what SIGINT does in it, of `signal`; a shell has it ignored by what runs in the background.
     """
     grid.order({"train vacancy-0": "wait"})
     script = (
+        f"import signal\nsignal.signal(signal.SIGINT, signal.{interrupts})\n"
         "import sys\nfrom uwe_jax.base.command import answer_errors\nfrom uwe_jax.experiments.recipe import Programs\n"
         "from uwe_jax.transfer import transfer\n"
         f"try:\n    answer_errors(lambda: transfer(sys.argv[1:], {stand_ins(grid.folder)!r}))\n"
@@ -497,7 +498,6 @@ def start(grid, interrupts=signal.SIG_DFL):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupts),
     )
     waiting = grid.folder / "waiting"
     while not waiting.exists() or not waiting.read_text():
@@ -516,9 +516,9 @@ def is_running(pid):
 @pytest.mark.parametrize(
     ("number", "status", "interrupts"),
     [
-        (signal.SIGINT, 130, signal.SIG_DFL),
-        (signal.SIGTERM, 143, signal.SIG_DFL),
-        (signal.SIGTERM, 143, signal.SIG_IGN),
+        (signal.SIGINT, 130, "default_int_handler"),
+        (signal.SIGTERM, 143, "default_int_handler"),
+        (signal.SIGTERM, 143, "SIG_IGN"),
     ],
 )
 def test_an_interrupted_grid_ends_its_child_and_goes_on(grid, number, status, interrupts):

@@ -72,7 +72,7 @@ def test_the_part_for_training_is_no_split(tmp_path):
     write_esco(tmp_path, "1.1.0")
     write(tmp_path, "train.csv")
     assert SPEC.splits == ("validation", "test")
-    with pytest.raises(TaskDataMissing, match=r"No dev\.csv with the columns sentence, skills in .*github"):
+    with pytest.raises(TaskDataMissing, match=r"No dev\.csv with the columns sentence, skills in .*huggingface"):
         load(tmp_path)
     write(tmp_path, "test.csv", ',sentence,skills\n0,Cook.,["chef\'s art"]\n')
     assert load(tmp_path, "test").queries == ("Cook.",)

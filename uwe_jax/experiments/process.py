@@ -40,16 +40,16 @@ def run_logged(
     with log.open("ab") as file:
         file.write(f"$ {shlex.join(command)}\n".encode())
         file.flush()
-        child = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=dict(environment),
-            pass_fds=tuple(inherit),
-            start_new_session=True,
-            preexec_fn=_listen_to_interrupts,
-        )
+        with _children_hear_interrupts():
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                pass_fds=tuple(inherit),
+                start_new_session=True,
+            )
         try:
             while True:
                 try:
@@ -60,9 +60,19 @@ def run_logged(
             _end(child)
 
 
-def _listen_to_interrupts() -> None:
-    """What a shell starts in the background ignores SIGINT and its children with it, which are to end on request."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@contextmanager
+def _children_hear_interrupts() -> Iterator[None]:
+    """What a shell starts in the background ignores SIGINT, and so would its children, which are to end on request."""
+    # Only the main thread may choose what a signal does.
+    main = threading.current_thread() is threading.main_thread()
+    ignored = main and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _end(child: subprocess.Popen) -> None:
