@@ -237,9 +237,11 @@ def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):
         "--config.lengths.job=8",
     ]
     assert run(flags, monkeypatch) == 0
-    (edges / "skill_job.csv").write_text("\n".join(["left,right", *rows, "skill 3,job 9"]))
+    trained_on = (tmp_path / "run" / "trained_on.npz").read_bytes()
+    (edges / "skill_job.csv").write_text("\n".join(["left,right", *rows, *(f"skill {s},job 9" for s in range(9))]))
     assert run(flags, monkeypatch) == 2
     assert "trained on other graphs: skill-job" in capsys.readouterr().err
+    assert (tmp_path / "run" / "trained_on.npz").read_bytes() == trained_on
 
 
 def test_a_nan_stops_the_run_and_names_the_step(flags, tmp_path, monkeypatch, capsys):

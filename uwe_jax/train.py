@@ -111,8 +111,6 @@ def train(config: Config) -> dict[str, Any]:
 
     # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
     workdirs.claim(workdir, config)
-    # An evaluation looks here for what its queries and targets have in common with the training graphs.
-    Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
     checkpoints = Checkpoints(workdir / "checkpoints")
     restored = checkpoints.restore(state)
     before: dict[str, Any] = {}
@@ -123,6 +121,8 @@ def train(config: Config) -> dict[str, Any]:
         say(f"Resuming {workdir} after step {restored.step} of {config.steps}.")
     else:
         say(f"Starting from the pretrained encoder: {pretrained.provenance}.")
+    # An evaluation looks here for what its queries and targets have in common with the training graphs.
+    Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
     first = int(state.step)
     state = parallel.replicate(state)
     writer = MetricWriter(workdir, resume_step=first)
