@@ -109,7 +109,7 @@ TASK = make_task(
 def test_leaks_are_counted_and_name_the_domain():
     footprint = trained(("Welding", "WELDER"), ("singing", "cook"))
     assert is_in_domain(TASK, footprint)
-    found = leakage(TASK, footprint, in_domain=True).to_dict()
+    found = leakage(TASK, footprint, in_domain=True)
     assert found == {"queries": 2, "targets": 2, "edges": 1, "domain": "in-domain"}
     # Nodes in common without an edge of the task in common are no leak of its answers.
     assert not is_in_domain(TASK, trained(("singing", "cook")))

@@ -18,7 +18,7 @@ from uwe_jax.base.progress import say
 from uwe_jax.data.tasks.catalogue import choose
 from uwe_jax.experiments.experiment import METRICS, Experiment, settings_line
 from uwe_jax.experiments.heatmap import plot_differences
-from uwe_jax.experiments.options import Options, read_options
+from uwe_jax.experiments.options import USAGE_END, Options, read_options
 from uwe_jax.experiments.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.experiments.summary import SECTIONS, Summary
 from uwe_jax.experiments.table import Matrix, columns, matrix
@@ -36,8 +36,7 @@ For example:
   {_PROGRAM} --config=configs/ablation.py --config.steps=300 --config.source.source=esco \\
       --config.source.path=downloads --data=downloads --out=runs/ablation_esco
 
-The same command again goes on where it stopped, and runs failed cells once more. Exit status: 0 when all cells are
-done, 1 when some failed, 2 on bad input, 130 after Ctrl-C. --help lists all flags."""
+{USAGE_END}"""
 
 
 def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:

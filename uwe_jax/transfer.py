@@ -15,7 +15,7 @@ from uwe_jax.base.progress import say
 from uwe_jax.data.tasks.catalogue import choose
 from uwe_jax.experiments.experiment import METRICS, Experiment, settings_line
 from uwe_jax.experiments.heatmap import plot_differences
-from uwe_jax.experiments.options import read_options
+from uwe_jax.experiments.options import USAGE_END, read_options
 from uwe_jax.experiments.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.experiments.summary import Summary
 from uwe_jax.experiments.table import Matrix, matrix
@@ -32,8 +32,7 @@ For example, with the ESCO zips in downloads/:
   {_PROGRAM} --config=configs/quickstart.py --data=downloads
   {_PROGRAM} --config=configs/esco_minilm.py --config.source.path=downloads --data=downloads --seeds=0,1,2
 
-The same command again goes on where it stopped, and runs failed cells once more. Exit status: 0 when all cells are
-done, 1 when some failed, 2 on bad input, 130 after Ctrl-C. --help lists all flags."""
+{USAGE_END}"""
 
 
 def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:

@@ -1,4 +1,4 @@
-"""How sure a mean over queries is, and what it hides about targets that are rarely relevant."""
+"""A fixed sample of queries, how sure a mean over them is, and what it hides about targets that are rarely relevant."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from jaxtyping import Float, Integer
 
 # For how many queries of a task a target is relevant: the least of each bin, and its name.
 _BINS = {1: "1", 2: "2-5", 6: "6-20", 21: "21-100", 101: "101+"}
+
+
+def fixed_sample(count: int, most: int) -> Integer[np.ndarray, " drawn"]:
+    """Positions of at most `most` of `count` things, ascending, drawn at random and the same every time; 0 takes all.
+
+    >>> fixed_sample(3, 0), fixed_sample(100, 2)
+    (array([0, 1, 2]), array([36, 82]))
+    """
+    if not 0 < most < count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])
 
 
 def bootstrap_interval(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically
 from uwe_jax.base.progress import progress
 from uwe_jax.data.ragged import run_entries, run_offsets
+from uwe_jax.data.zips import ZIP_DAMAGE
 
 _TEXTS_AT_ONCE = 2048
 
@@ -147,7 +147,7 @@ class Tokeniser:
             try:
                 with cached.open("rb") as file, np.load(file) as arrays:
                     return TokenTable(arrays["flat"], arrays["offsets"], self.special)
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            except (KeyError, *ZIP_DAMAGE):
                 cached.unlink(missing_ok=True)  # a damaged cache file is made anew below
         table = self.tokenise(progress(texts, label=f"Tokenising {label}", unit=" texts", total=len(texts)))
         buffer = io.BytesIO()

@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from uwe_jax.data.tasks.task import GROUPS
+from uwe_jax.evaluation.leakage import IN_DOMAIN
 
 Results = dict[str, Any]
-_IN_DOMAIN = "in-domain"
 _HEADLINE = ("map", "rp@10")
 
 
@@ -133,7 +133,7 @@ def _mean(rows: list[Mapping[str, float]]) -> dict[str, float]:
 
 def is_in_domain(result: Mapping[str, Any] | None) -> bool:
     """Whether the model was trained on the task itself; without a result or known training graphs it was not."""
-    return bool(result and result["leakage"] and result["leakage"]["domain"] == _IN_DOMAIN)
+    return bool(result and result["leakage"] and result["leakage"]["domain"] == IN_DOMAIN)
 
 
 def interval_of(result: Mapping[str, Any], metric: str) -> list[float] | None:

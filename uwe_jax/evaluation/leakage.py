@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,23 +11,10 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.data.footprint import Footprint
 from uwe_jax.data.tasks.task import RankingTask
 
+IN_DOMAIN = "in-domain"
 # A few equal pairs are chance (a job title that is an ESCO label as well); more than this share of a task's
 # query-target edges means that the task itself was trained on.
 IN_DOMAIN_SHARE = 0.01
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """Counts of a task's queries, targets and query-target edges that stand in a model's training graphs."""
-
-    queries: int
-    targets: int
-    edges: int
-    domain: str  # in-domain or zero-shot
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in results.json."""
-        return {"queries": self.queries, "targets": self.targets, "edges": self.edges, "domain": self.domain}
 
 
 def is_in_domain(task: RankingTask, trained_on: Footprint) -> bool:
@@ -41,16 +27,19 @@ def is_in_domain(task: RankingTask, trained_on: Footprint) -> bool:
     return bool(edges.sum() >= IN_DOMAIN_SHARE * len(edges))
 
 
-def leakage(task: RankingTask, trained_on: Footprint, *, in_domain: bool) -> Leakage:
+def leakage(task: RankingTask, trained_on: Footprint, *, in_domain: bool) -> dict[str, Any]:
     """Counts what the measured queries have in common with training graphs. Texts are equal whatever their case.
 
     Args:
       task: with the queries that are measured.
       in_domain: of the whole task, see `is_in_domain`.
+
+    Returns:
+      As in results.json: how many `queries`, `targets` and query-target `edges` stand in the graphs, and the `domain`.
     """
     found = trained_on.overlap(task.queries, task.targets, task.relevant)
-    domain = "in-domain" if in_domain else "zero-shot"
-    return Leakage(int(found.queries.sum()), int(found.targets.sum()), int(found.edges.sum()), domain)
+    counts = {part: int(getattr(found, part).sum()) for part in ("queries", "targets", "edges")}
+    return {**counts, "domain": IN_DOMAIN if in_domain else "zero-shot"}
 
 
 def without_leaks(task: RankingTask, footprints: Sequence[Footprint]) -> RankingTask:
@@ -59,13 +48,11 @@ def without_leaks(task: RankingTask, footprints: Sequence[Footprint]) -> Ranking
     Raises:
       UserError: nothing is left.
     """
-    relevant = task.relevant
     seen = np.zeros(len(task.queries), bool)
     for footprint in footprints:
-        found = footprint.overlap(task.queries, task.targets, relevant)
-        seen |= found.queries
-        rows = np.repeat(np.arange(len(seen)), np.diff(relevant.indptr))
-        seen[rows[found.edges]] = True
+        found = footprint.overlap(task.queries, task.targets, task.relevant)
+        # Every query has a relevant target, so no run of edges is empty.
+        seen |= found.queries | np.logical_or.reduceat(found.edges, task.relevant.indptr[:-1])
     if seen.all():
         raise UserError(f"all {len(seen):,} queries stand in training graphs; --drop_leaks leaves none to rank")
     if not seen.any():

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.base.plot import save_png
-from uwe_jax.evaluation.aggregate import Results, headline_metrics, interval_of, is_in_domain, measured_tasks
+from uwe_jax.evaluation.aggregate import (
+    Results,
+    headline_metrics,
+    in_domain_tasks,
+    interval_of,
+    is_in_domain,
+    measured_tasks,
+)
 from uwe_jax.evaluation.reference import metric_title
 
 # Inches: a bar and the most it grows to where there are few, a line of a task's label, the gap between tasks.
@@ -33,7 +40,7 @@ def plot(results: Results, path: Path) -> None:
     colours = _colours(len(models))
     handles = [Patch(facecolor=colour) for colour in colours]
     labels = ["\n".join(textwrap.wrap(name, 30)) for name in models]
-    if any(is_in_domain(result) for model in results["models"].values() for result in model["results"].values()):
+    if in_domain_tasks(results):
         handles.append(Patch(facecolor="grey", edgecolor="white", hatch=_HATCH, linewidth=0))
         labels.append("in-domain")
 

@@ -28,7 +28,7 @@ from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.ranker import Ranker
-from uwe_jax.evaluation.specs import FORMS, load_ranker
+from uwe_jax.evaluation.specs import FORMS, is_workdir, load_ranker
 from uwe_jax.training.workdir import TRAINED_ON
 
 
@@ -58,7 +58,7 @@ class EvaluationOptions:
 def trained_on(spec: str) -> Footprint | None:
     """The footprint of a training run's folder; None for any other ranker, of which no training data is known."""
     folder = Path(spec).expanduser()
-    if not (folder / "checkpoints").is_dir():
+    if not is_workdir(folder):
         return None
     footprint = Footprint.read(folder / TRAINED_ON)
     if footprint is None:
@@ -71,14 +71,14 @@ def trained_on(spec: str) -> Footprint | None:
 
 def prepare_tasks(
     options: EvaluationOptions, footprints: Mapping[str, Footprint | None]
-) -> tuple[list[RankingTask], list[dict], set[tuple[str, str]]]:
+) -> tuple[list[RankingTask], list[dict], dict[str, set[str]]]:
     """The tasks that there is data for, those that are skipped with the reason, and which are in-domain for a model.
 
     Args:
       footprints: by model, as it is given.
 
     Returns:
-      Tasks, skipped tasks as results.json has them, and (model, name of a task) where the whole task is in-domain.
+      Tasks, skipped tasks as results.json has them, and the names of in-domain tasks by model with a footprint.
 
     Raises:
       UserError: a task is skipped under `strict`, or nothing is left.
@@ -87,7 +87,9 @@ def prepare_tasks(
     tasks, missing = load_tasks(choose(options.tasks), sources, options.split)
     skipped = [{"task": each.name, "reason": each.reason} for each in missing]
     known = {spec: footprint for spec, footprint in footprints.items() if footprint}
-    in_domain = {(spec, task.name) for task in tasks for spec in known if is_in_domain(task, known[spec])}
+    in_domain = {
+        spec: {task.name for task in tasks if is_in_domain(task, footprint)} for spec, footprint in known.items()
+    }
     kept = []
     for task in tasks:
         try:
@@ -171,8 +173,7 @@ def evaluate(options: EvaluationOptions) -> Results:
         say(f"Joined from {path}: {', '.join(join_models(results, other, path)) or 'nothing'}")
     precision_of_first: dict[str, np.ndarray] = {}
     for spec, footprint in footprints.items():
-        known = {task.name for task in tasks if (spec, task.name) in in_domain}
-        _measure_model(spec, footprint, known, tasks, options, results, precision_of_first)
+        _measure_model(spec, footprint, in_domain.get(spec, ()), tasks, options, results, precision_of_first)
     measured = any(entry["results"] for entry in results["models"].values())
     if measured:
         _write(results, options.out)
@@ -221,8 +222,7 @@ def _measure_model(
         except UserError as error:
             _skip(results, f"{name} on {task.name}", error)
             continue
-        leaked = leakage(task, footprint, in_domain=task.name in in_domain).to_dict() if footprint else None
-        found["leakage"] = leaked
+        found["leakage"] = leakage(task, footprint, in_domain=task.name in in_domain) if footprint else None
         first = next((model for model, other in results["models"].items() if other["results"]), name)
         if name == first:
             precision_of_first[task.name] = precision

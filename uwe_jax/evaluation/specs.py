@@ -45,7 +45,7 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
     folder = Path(spec).expanduser()
-    if _is_workdir(folder):
+    if is_workdir(folder):
         return load_checkpoint_ranker(folder, cache_dir=cache_dir, max_tokens=max_tokens)
     name, _, behind = ("", "", "") if folder.exists() else spec.rpartition(":")
     if not name:
@@ -56,7 +56,7 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
         return _own_ranker(name, behind)
     else:
         raise UserError(f"Model {spec!r}: there is no scorer {behind!r}.\n{FORMS}")
-    if _is_workdir(Path(name).expanduser()):
+    if is_workdir(Path(name).expanduser()):
         raise UserError(f"Model {spec!r}: a trained model is scored as it was trained. Give {name} alone.")
     try:
         return load_encoder_ranker(name, parse_scorer(scorer), cache_dir=cache_dir, max_tokens=max_tokens)
@@ -66,7 +66,7 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
         raise UserError(f"Model {spec!r}: {error}\n{FORMS}") from error
 
 
-def _is_workdir(folder: Path) -> bool:
+def is_workdir(folder: Path) -> bool:
     """Whether training has written there: an encoder's folder holds a config.json as well, but another one."""
     if (folder / "checkpoints").is_dir():
         return True

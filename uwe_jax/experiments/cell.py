@@ -16,6 +16,18 @@ from uwe_jax.training.workdir import differences
 RECORD = "cell.json"
 
 
+def changed_settings(now: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
+    """How settings differ from recorded ones, as `key: there -> now`; empty where the outcome is the same.
+
+    Args:
+      now: JSON values; a training config stands under `config`.
+      recorded: likewise; what a training config lacks there was at its default.
+    """
+    ours, theirs = dict(now), dict(recorded)
+    config, recorded_config = (Config.from_dict(each.pop("config", {})).to_dict() for each in (ours, theirs))
+    return differences(config, recorded_config) + differences(ours, theirs)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One command of a cell.
@@ -35,12 +47,6 @@ class Stage:
     product: str
     costly: bool = False
     steps: int = 0
-
-    def changed_since(self, recorded: dict[str, Any]) -> list[str]:
-        """How the settings differ from recorded ones, as `key: there -> now`; empty where the outcome is the same."""
-        ours, theirs = dict(self.settings), dict(recorded)
-        now, there = (Config.from_dict(each.pop("config", {})).to_dict() for each in (ours, theirs))
-        return differences(now, there) + differences(ours, theirs)
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Cell:
         settled = [
             stage.name in record
             and record[stage.name]["done"]
-            and not stage.changed_since(record[stage.name]["settings"])
+            and not changed_settings(stage.settings, record[stage.name]["settings"])
             for stage in self.stages
         ]
         if all(settled) and self.has_product(self.stages[-1]):
@@ -120,7 +126,7 @@ class Cell:
             difference
             for stage in self.stages
             if stage.costly and stage.name in record and (record[stage.name]["done"] or self.has_product(stage))
-            for difference in stage.changed_since(record[stage.name]["settings"])
+            for difference in changed_settings(stage.settings, record[stage.name]["settings"])
         ]
 
 

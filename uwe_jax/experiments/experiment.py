@@ -16,7 +16,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically, write_json
 from uwe_jax.base.progress import duration, report, say
 from uwe_jax.evaluation.reference import metric_title
-from uwe_jax.experiments.cell import Cell, Stage, check_conflicts
+from uwe_jax.experiments.cell import Cell, changed_settings, check_conflicts
 from uwe_jax.experiments.grid import locked, run_grid, seconds_left
 from uwe_jax.experiments.options import Options
 from uwe_jax.experiments.summary import FAILED, Outcome, Summary, summarise
@@ -111,7 +111,7 @@ class Experiment:
             self.options.out.glob("cells/*/training/summary.json")
         )
         if theirs and trained:
-            changed = Stage("", (), settings, "").changed_since(theirs["settings"])
+            changed = changed_settings(settings, theirs["settings"])
             if theirs["experiment"] != self.name:
                 changed = [f"{theirs['experiment']} there, {self.name} now", *changed]
             if changed:

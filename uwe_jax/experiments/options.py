@@ -12,6 +12,10 @@ from typing import Any
 from uwe_jax.base.arguments import Parser, check_least, data_folders, names, some_names
 from uwe_jax.base.errors import UserError
 
+# What every command that runs a grid says of itself last.
+USAGE_END = """The same command again goes on where it stopped, and runs failed cells once more. Exit status: 0 when all
+cells are done, 1 when some failed, 2 on bad input, 130 after Ctrl-C. --help lists all flags."""
+
 # Set by the grid for every cell.
 _OURS = {"seed": "--seeds", "workdir": "--out"}
 

@@ -14,6 +14,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.base.progress import progress
 from uwe_jax.base.ranking_metrics import ranking_metrics, relevant_ranks
+from uwe_jax.base.statistics import fixed_sample
 from uwe_jax.data.split import HeldOut
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.models.uwe import Params, UweModel
@@ -105,9 +106,7 @@ class Evaluator:
 
     def _rank(self, params: Params, ranking: HeldOut, space: TargetSpace, max_queries: int) -> dict[str, float]:
         kind = ranking.query_kind
-        picked = np.arange(len(ranking.query_ids))
-        if 0 < max_queries < len(picked):
-            picked = np.sort(np.random.default_rng(0).permutation(len(picked))[:max_queries])
+        picked = fixed_sample(len(ranking.query_ids), max_queries)
         queries = self._encode(params, self._tables[kind], ranking.query_ids[picked], self._lengths[kind])
         tau_a = float(self._model.tau_a(parallel.first({"scorer": params["scorer"]})))
         relevant = ranking.relevant[picked]

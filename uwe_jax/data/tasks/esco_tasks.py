@@ -35,13 +35,7 @@ def read_job_to_skill(sources: TaskSources, split: str) -> TaskContent:
         rows, release = _vacancy_skills(sources)
         skills = list(labels_of(release, "skills").values())
         return TaskContent(list(_tagged(rows)), skills, f"{rows.origin}; skills of {release}", merge_queries=False)
-    release = find_esco(sources, NEEDS["job"])
-    edges = relations_of(release)
-    needs: dict[str, list[str]] = {}
-    for edge in edges.edges:
-        needs.setdefault(edge.right_id, []).append(edge.left_text)
-    pairs = [(label, needs.get(uri, [])) for uri, label in labels_of(release, "occupations").items()]
-    return TaskContent(pairs, list(labels_of(release, "skills").values()), str(release), edges.notes)
+    return _relations(sources, asked="occupations", ranked="skills")
 
 
 def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
@@ -63,13 +57,7 @@ def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
             f"{rows.origin}; skills of {release}",
             counted(len(titles) - len(known), f"labels that are no skill of {release} left out"),
         )
-    release = find_esco(sources, NEEDS["job"])
-    edges = relations_of(release)
-    needed: dict[str, list[str]] = {}
-    for edge in edges.edges:
-        needed.setdefault(edge.left_id, []).append(edge.right_text)
-    pairs = [(label, needed.get(uri, [])) for uri, label in labels_of(release, "skills").items()]
-    return TaskContent(pairs, list(labels_of(release, "occupations").values()), str(release), edges.notes)
+    return _relations(sources, asked="skills", ranked="occupations")
 
 
 def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
@@ -117,6 +105,20 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
             "that has more."
         )
     return TaskContent(halves[split], list(labels.values()), str(release), concepts.notes)
+
+
+def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
+    """All concepts of one role, and those of the other that a relation joins them with."""
+    release = find_esco(sources, NEEDS["job"])
+    edges = relations_of(release)
+    related: dict[str, list[str]] = {}
+    for edge in edges.edges:
+        if asked == "skills":
+            related.setdefault(edge.left_id, []).append(edge.right_text)
+        else:
+            related.setdefault(edge.right_id, []).append(edge.left_text)
+    pairs = [(label, related.get(uri, [])) for uri, label in labels_of(release, asked).items()]
+    return TaskContent(pairs, list(labels_of(release, ranked).values()), str(release), edges.notes)
 
 
 def _vacancy_skills(sources: TaskSources) -> tuple[Rows, EscoRelease]:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import NODE_KINDS
+from uwe_jax.base.statistics import fixed_sample
 from uwe_jax.data.graph import edge_matrix
 from uwe_jax.data.notes import counted
 from uwe_jax.data.text import normalise
@@ -72,9 +73,9 @@ class RankingTask:
 
     def sample(self, most: int) -> RankingTask:
         """At most so many queries, drawn at random and the same ones every time; 0 keeps all."""
-        if not 0 < most < len(self.queries):
+        drawn = fixed_sample(len(self.queries), most)
+        if len(drawn) == len(self.queries):
             return self
-        drawn = np.sort(np.random.default_rng(0).permutation(len(self.queries))[:most])
         return self.select(drawn, f"{most:,} of {len(self.queries):,} queries drawn at random")
 
 
