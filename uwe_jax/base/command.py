@@ -12,8 +12,9 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from uwe_jax.base.config import Config, check_setting_name
+from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.settings import check_setting_name
 
 EXIT_USER_ERROR = 2
 # What a disk answers that is full or may not be written; any other OSError may be a bug and keeps its traceback.
@@ -110,7 +111,7 @@ def read_config(arguments: Sequence[str]) -> Config:
     flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file.", sys_argv=argv)
     for argument in arguments:
         if named := re.match(r"--config\.([^=]+)", argument):
-            check_setting_name(named[1])
+            check_setting_name(Config, named[1])
     try:
         rest = values(argv)
         chosen = flag.value.to_dict() if flag.value is not None else None

@@ -8,30 +8,18 @@ the command line's overrides, into the frozen form that the program reads.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import ml_collections
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import GRAPH_KINDS
+from uwe_jax.base.settings import from_mapping, one_of, unknown_setting, within
 
-D = TypeVar("D")
-
-
-def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raises UserError unless `value` is among `allowed`."""
-    if value not in allowed:
-        raise UserError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, allowed))}.")
-
-
-def within(name: str, value: float, low: float, high: float = float("inf")) -> None:
-    """Raises UserError unless low <= value <= high."""
-    if not low <= value <= high:
-        span = f"at least {low}" if high == float("inf") else f"between {low} and {high}"
-        raise UserError(f"{name} is {value}; it must be {span}.")
+COMBINED = "combined"
+RELATIONS = ("essential", "optional", "both")
 
 
 @dataclass(frozen=True)
@@ -49,21 +37,51 @@ class EncoderSettings:
 
 
 @dataclass(frozen=True)
+class PartSettings:
+    """One of several sources that are combined. It stands under a name of the user's choice, its provenance."""
+
+    source: str = ""  # as source.source; empty: the part's name
+    path: str = ""  # folder of its downloads; empty: source.path
+    graphs: tuple[str, ...] = ()  # of those that the source offers, such as skill_job; empty: its usual ones
+    weight: float = 1.0  # how often its edges are drawn, compared with those of other parts; 0 leaves the part out
+    relations: str = "both"  # as source.relations
+    language: str = "en"  # as source.language
+    version: str = ""  # as source.version
+
+    def __post_init__(self) -> None:
+        one_of("source.parts: relations", self.relations, RELATIONS)
+        within("source.parts: weight", self.weight, 0.0)
+
+
+@dataclass(frozen=True)
 class SourceSettings:
     """Where the graphs come from."""
 
-    source: str = "sample"  # sample (embedded), esco (the portal's zips) or edges (a folder of edge files)
-    path: str = ""  # folder of the ESCO zips or of the edge files
-    kinds: tuple[str, ...] = ()  # graphs wanted, of job, vacancy, alias; empty: all the source has
-    relations: str = "both"  # ESCO skill-job relations: essential, optional or both
+    source: str = "sample"  # sample (embedded), edges (a folder of edge files), combined (the parts), esco, onet, ...
+    path: str = ""  # folder of the edge files or of the downloads
+    graphs: tuple[str, ...] = ()  # of those that the source offers, such as skill_job; empty: its usual ones
+    parts: dict[str, PartSettings] = field(default_factory=dict)  # what is combined, by name; see `combine`
+    join_aliases: bool = False  # skills join a skill that has their text as an alias, not only equal texts
+    kinds: tuple[str, ...] = ()  # kinds of graphs wanted, of job, vacancy, alias; empty: all the source has
+    relations: str = "both"  # ESCO skill-job and skill-skill relations: essential, optional or both
     language: str = "en"  # ESCO labels
-    version: str = ""  # ESCO version such as 1.1.1; empty: the newest complete one in the folder
+    version: str = ""  # version of the source such as 1.1.1; empty: the newest complete one in the folder
+    # Halves of evaluation tasks, of test and validation, whose queries and relevant pairs are kept out of the graphs.
+    keep_out: tuple[str, ...] = ("test",)
+    tasks_path: str = ""  # folder of the evaluation tasks' data to keep out; empty: source.path
     cache_dir: str = ""  # prepared datasets; empty: $UWE_JAX_CACHE or the user's cache folder
 
     def __post_init__(self) -> None:
-        one_of("source.relations", self.relations, ("essential", "optional", "both"))
+        one_of("source.relations", self.relations, RELATIONS)
         for kind in self.kinds:
             one_of("source.kinds", kind, GRAPH_KINDS)
+        for half in self.keep_out:
+            one_of("source.keep_out", half, ("test", "validation"))
+        if self.parts and self.source != COMBINED:
+            raise UserError(
+                f"source.parts names {', '.join(self.parts)}, but source.source is {self.source!r}. Set it to "
+                f"{COMBINED!r} to combine the parts, or leave source.parts empty."
+            )
 
 
 @dataclass(frozen=True)
@@ -249,7 +267,7 @@ class Config:
         Raises:
           UserError: for an unknown key or a value that is out of range.
         """
-        return _from_mapping(cls, values, prefix="")
+        return from_mapping(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in the workdir's config.json: tuples are lists, as JSON has it."""
@@ -263,37 +281,14 @@ def default_config() -> ml_collections.ConfigDict:
     return config
 
 
-def unknown_setting(prefix: str, name: str, known: list[str]) -> UserError:
-    """The answer to a key that is not there, with the nearest one that is."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {prefix}{near[0]}? " if near else ""
-    return UserError(f"Unknown setting {prefix}{name}. {hint}Known here: {', '.join(sorted(known))}.")
+def combine(**parts: dict[str, Any]) -> ml_collections.ConfigDict:
+    """The parts of a combined source for a config file: `config.source.parts = combine(onet={}, esco={"weight": 2.0})`.
 
-
-def check_setting_name(path: str) -> None:
-    """Raises UserError unless `path`, such as batch.global_batch_size, names a setting."""
-    values: Any = dataclasses.asdict(Config())
-    prefix = ""
-    for name in path.split("."):
-        if not isinstance(values, dict) or name not in values:
-            raise unknown_setting(prefix, name, list(values) if isinstance(values, dict) else [])
-        values, prefix = values[name], f"{prefix}{name}."
-
-
-def _from_mapping(cls: type[D], values: dict[str, Any], *, prefix: str) -> D:
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for name in sorted(set(values) - set(fields)):
-        raise unknown_setting(prefix, name, list(fields))
-    return cls(**{name: _read(fields[name], value, f"{prefix}{name}") for name, value in values.items()})
-
-
-def _read(spec: dataclasses.Field, value: Any, name: str) -> Any:
-    if isinstance(value, dict):
-        section = globals()[str(spec.type)]
-        return _from_mapping(section, value, prefix=f"{name}.")
-    if str(spec.type).startswith("tuple"):
-        return tuple(tuple(item) if isinstance(item, list) else item for item in value)
-    expected = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}[str(spec.type)]
-    if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-        raise UserError(f"{name} is {value!r}; it must be of type {spec.type}.")
-    return float(value) if spec.type == "float" else value
+    Args:
+      parts: by name, each with those settings of `PartSettings` that differ from their defaults.
+    """
+    defaults = dataclasses.asdict(PartSettings())
+    for name, values in parts.items():
+        for setting in sorted(set(values) - set(defaults)):
+            raise unknown_setting(f"source.parts.{name}.", setting, list(defaults))
+    return ml_collections.ConfigDict({name: {**defaults, **values} for name, values in parts.items()})

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import jax
 
-from uwe_jax.base.config import BatchSettings, LengthSettings, within
+from uwe_jax.base.config import BatchSettings, LengthSettings
 from uwe_jax.base.progress import say
+from uwe_jax.base.settings import within
 from uwe_jax.benchmarks import formats
 from uwe_jax.benchmarks import lengths as text_lengths
 from uwe_jax.benchmarks.batches import batch_builder

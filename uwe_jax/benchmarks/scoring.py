@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from uwe_jax.base.config import ScorerSettings, one_of, within
+from uwe_jax.base.config import ScorerSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import say
+from uwe_jax.base.settings import one_of, within
 from uwe_jax.benchmarks import formats, lengths, torch_peers
 from uwe_jax.benchmarks.device import facts
 from uwe_jax.benchmarks.memory import METHODS, Peak, peak_of

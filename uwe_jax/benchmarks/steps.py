@@ -16,11 +16,10 @@ from uwe_jax.base.config import (
     LossSettings,
     OptimiserSettings,
     ScorerSettings,
-    one_of,
-    within,
 )
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import NODE_KINDS
+from uwe_jax.base.settings import one_of, within
 from uwe_jax.benchmarks import lengths, torch_peers
 from uwe_jax.benchmarks.encoders import ENCODERS, random_params
 from uwe_jax.benchmarks.memory import Peak, peak_of

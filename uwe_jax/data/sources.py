@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from uwe_jax.base.config import SourceSettings, one_of
+from uwe_jax.base.config import SourceSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import cache_folder
 from uwe_jax.base.kinds import GRAPH_KINDS
 from uwe_jax.base.progress import say
+from uwe_jax.base.settings import one_of
 from uwe_jax.data.edge_files import read_edge_folder
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import GraphSet, build_graph_set

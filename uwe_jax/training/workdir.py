@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ _FREE = (
     "batch.threads",
     "evaluation.texts_per_device",
     "source.path",  # the graphs' fingerprints are compared instead
+    "source.tasks_path",
     "source.cache_dir",
 )
+_FREE_PART = re.compile(r"source\.parts\.[^.]+\.path")
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
@@ -33,7 +36,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
         a, b = ours.get(key), theirs.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             found += differences(a, b, f"{name}.")
-        elif a != b and name not in _FREE:
+        elif a != b and name not in _FREE and not _FREE_PART.fullmatch(name):
             found.append(f"{name}: {b!r} there, {a!r} now")
     return found
 
