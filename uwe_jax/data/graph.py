@@ -33,7 +33,7 @@ class BipartiteGraph:
     """Skills, their neighbours of one kind, and the edges between them. A node's id is its position.
 
     Raises:
-      ValueError: the edges' shape is not [skills, neighbours], or ids and texts differ in number.
+      ValueError: the edges' shape is not [skills, neighbours], or ids and texts, or weights and edges, differ in number.
     """
 
     kind: str  # of the right side
@@ -41,6 +41,9 @@ class BipartiteGraph:
     neighbours: tuple[str, ...]  # [n] right texts
     edges: csr_array  # bool [m, n], canonical: sorted indices, no duplicates
     neighbour_ids: tuple[str, ...] = ()  # [n] the source's identifiers, such as URIs; the texts where it has none
+    # float32 [edges], in the order of the edges, positive: how often each is drawn, compared with the others. None: all
+    # alike. They say what a batch is made of; every edge is as much of a positive as any other.
+    weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.skills), len(self.neighbours))
@@ -53,6 +56,8 @@ class BipartiteGraph:
         object.__setattr__(self, "neighbour_ids", self.neighbour_ids or self.neighbours)
         if len(self.neighbour_ids) != len(self.neighbours):
             raise ValueError(f"{self.name} has {len(self.neighbours)} neighbours but {len(self.neighbour_ids)} ids")
+        if self.weights is not None and self.weights.shape != (self.num_edges,):
+            raise ValueError(f"{self.name} has {self.num_edges} edges but weights of shape {self.weights.shape}")
 
     @property
     def name(self) -> str:
@@ -123,11 +128,13 @@ class BipartiteGraph:
             )
         rows = np.repeat(np.arange(len(self.skills)), np.diff(self.edges.indptr))
         keep = keep_skills[rows] & keep_neighbours[self.edges.indices]
-        return dataclasses.replace(self, edges=edge_matrix(rows[keep], self.edges.indices[keep], self.edges.shape))
+        edges = edge_matrix(rows[keep], self.edges.indices[keep], self.edges.shape)
+        # Rows and columns stay in order, so the weights do.
+        return dataclasses.replace(self, edges=edges, weights=None if self.weights is None else self.weights[keep])
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over the kind, every node's text and every edge, in hexadecimal.
+        """SHA-256 over the kind, every node's text and every edge with its weight, in hexadecimal.
 
         The same texts and edges give the same value on every machine, in whatever order a source lists them.
         Nodes without an edge count: they decide how the others are numbered, and with it what a batch holds.
@@ -138,8 +145,9 @@ class BipartiteGraph:
         right = right_rank[self.edges.indices]
         order = np.lexsort((right, left))
         pairs = np.stack([left[order], right[order]]).astype("<i8").tobytes()
+        weights = b"" if self.weights is None else self.weights[order].astype("<f4").tobytes()
         kind, _ = _sorted_texts([self.kind])
-        return hashlib.sha256(kind + skills + neighbours + pairs).hexdigest()
+        return hashlib.sha256(kind + skills + neighbours + pairs + weights).hexdigest()
 
 
 def check_kind(kind: str) -> str:

@@ -37,6 +37,9 @@ class BatchSampler:
     left over waits for the next epoch's permutation). With a temperature t > 0 each batch is drawn without
     replacement with probabilities in proportion to degree ** t, so frequent skills come back sooner.
 
+    Where edges have weights, a skill's neighbour is drawn in proportion to them, and skills without replacement in
+    proportion to the mean weight of their edges times degree ** t, at any temperature.
+
     Raises:
       UserError: the batch is larger than the number of skills with a training edge.
     """
@@ -55,11 +58,21 @@ class BatchSampler:
             )
         # Batches are made ahead, so that two epochs may be under way at once.
         self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
-        self._log_weights = settings.degree_temperature * np.log(degree[self.skills])
+        self._cumulative = {kind: _cumulative(graph) for kind, graph in self._graphs.items()}
+        mean_weight = self._total_weight()[self.skills] / degree[self.skills]
+        self._log_weights = settings.degree_temperature * np.log(degree[self.skills]) + np.log(mean_weight)
         if "vacancy" in self._graphs:
             mentions = np.diff(self._graphs["vacancy"].transpose.indptr) > 0
             self._sentences = np.flatnonzero(mentions)
             self._sentence_rank = np.cumsum(mentions) - 1  # place of a sentence's id in self._sentences
+
+    def _total_weight(self) -> np.ndarray:
+        """Sum of the weights of each skill's edges, over all graphs."""
+        total = np.zeros(len(next(iter(self._degrees.values()))))
+        for kind, graph in self._graphs.items():
+            sums = self._cumulative[kind]
+            total += self._degrees[kind] if sums is None else np.diff(sums[graph.edges.indptr])
+        return total
 
     def _rng(self, stream: int, index: int) -> np.random.Generator:
         return np.random.default_rng((self._seed, stream, index))
@@ -69,7 +82,7 @@ class BatchSampler:
 
     def _draw_skills(self, step: int) -> np.ndarray:
         m = self._settings.global_batch_size
-        if self._settings.degree_temperature == 0.0:
+        if not self._log_weights.any():  # all alike
             batches = len(self.skills) // m
             return self._epoch(step // batches)[(step % batches) * m :][:m]
         # The m largest of log-weight + Gumbel noise are a weighted sample without replacement.
@@ -78,10 +91,19 @@ class BatchSampler:
 
     def _draw_neighbours(self, graph: BipartiteGraph, skills: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         degree = self._degrees[graph.kind][skills]
-        pick = (rng.random(len(skills)) * degree).astype(np.int64)
+        place = rng.random(len(skills))
         drawn = np.full(len(skills), -1, np.int64)
         has = degree > 0
-        drawn[has] = graph.edges.indices[graph.edges.indptr[skills[has]] + pick[has]]
+        first, last = graph.edges.indptr[skills[has]], graph.edges.indptr[skills[has] + 1]
+        cumulative = self._cumulative[graph.kind]
+        if cumulative is None:
+            edge = first + (place[has] * (last - first)).astype(np.int64)
+        else:
+            # Where the cumulative weight passes a uniform point of the skill's own stretch of it.
+            low, high = cumulative[first], cumulative[last]
+            edge = np.searchsorted(cumulative, low + place[has] * (high - low), side="right") - 1
+            edge = np.clip(edge, first, last - 1)  # a sum of many numbers is rounded
+        drawn[has] = graph.edges.indices[edge]
         _, first = np.unique(drawn, return_index=True)
         repeated = np.ones(len(skills), bool)
         repeated[first] = False
@@ -117,3 +139,10 @@ class BatchSampler:
             else none
         )
         return BatchIds(skills, neighbours, distractors, first)
+
+
+def _cumulative(graph: BipartiteGraph) -> np.ndarray | None:
+    """Sum of the weights before each edge, float64 [edges + 1]; None where all weigh alike."""
+    if graph.weights is None:
+        return None
+    return np.concatenate([[0.0], np.cumsum(graph.weights, dtype=np.float64)])

@@ -1,67 +1,75 @@
-"""Where graphs come from. A new source is one function here and one entry in `SOURCES`."""
+"""Where graphs come from. A new source is a package with a `source.py` here and one entry in `SOURCES`."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-from uwe_jax.base.config import SourceSettings
+from uwe_jax.base.config import COMBINED, PartSettings, SourceSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import cache_folder
-from uwe_jax.base.kinds import GRAPH_KINDS
+from uwe_jax.base.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.base.progress import say
 from uwe_jax.base.settings import one_of
+from uwe_jax.data.composition.columns import columns_of
+from uwe_jax.data.composition.compose import Composition, Part, compose
+from uwe_jax.data.composition.keep_out import read_kept_out
+from uwe_jax.data.composition.saved import is_saved, read_saved
 from uwe_jax.data.edge_files import read_edge_folder
-from uwe_jax.data.graph import Edge
-from uwe_jax.data.graph_set import GraphSet, build_graph_set
+from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sample import read_sample
+from uwe_jax.data.source import Source, SourceEdges, SourceRequest
 
-Edges = dict[str, list[Edge]]  # by kind of the right side
+# Every kind of graph under the name that edge files have.
+_GRAPHS = {f"{SKILL}_{kind}": kind for kind in GRAPH_KINDS}
 
 
-def _sample(settings: SourceSettings) -> tuple[str, Edges]:
-    if settings.path:
+def _read_sample(request: SourceRequest) -> SourceEdges:
+    if request.path:
         raise UserError(
-            f"source.path is {settings.path!r}, but source.source is 'sample', which is embedded and takes "
-            "no path. Set source.source to 'esco' or 'edges' to read that folder, or leave source.path empty."
+            f"{request.setting}.path is {request.path!r}, but {request.setting}.source is 'sample', which is embedded and "
+            f"takes no path. Set {request.setting}.source to 'esco' or 'edges' to read that folder, or leave "
+            f"{request.setting}.path empty."
         )
-    return "the embedded sample", read_sample(settings.kinds or None)
+    edges = read_sample(tuple(_GRAPHS[name] for name in request.graphs))
+    return SourceEdges("the embedded sample", {f"{SKILL}_{kind}": listed for kind, listed in edges.items()})
 
 
-def _edges(settings: SourceSettings) -> tuple[str, Edges]:
-    path = _path(settings, "the folder of your edge files")
-    return path, read_edge_folder(path, settings.kinds or None)
-
-
-def _esco(settings: SourceSettings) -> tuple[str, Edges]:
-    # imported where it is needed: TFDS takes a second, and the other sources do without
-    from uwe_jax.data.esco.esco_dataset_builder import load_edges
-    from uwe_jax.data.esco.release import NEEDS, find_release
-
-    path = _path(settings, "the folder of the ESCO zips")
-    kinds = settings.kinds or tuple(NEEDS)
-    for kind in kinds:
-        if kind not in NEEDS:
+def _read_edges(request: SourceRequest) -> SourceEdges:
+    folder = request.folder("the folder of your edge files")
+    everything = request.graphs == tuple(_GRAPHS)
+    edges = read_edge_folder(folder, None if everything else tuple(_GRAPHS[name] for name in request.graphs))
+    for kind in edges:
+        if kind not in GRAPH_KINDS:
             raise UserError(
-                f"source.kinds holds {kind!r}, which ESCO does not have; expected "
-                f"{' or '.join(map(repr, NEEDS))}. Take it out, or read it from a folder of edge files "
-                "(source.source 'edges')."
+                f"{folder} has edges for {kind!r}; a model is trained on {', '.join(map(repr, GRAPH_KINDS))}. Rename the "
+                "file to the kind that is meant, or list the kinds you want in source.kinds."
             )
-    release = find_release(path, kinds, settings.language, settings.version)
-    data_dir = cache_folder(settings.cache_dir) / "tfds"
-    edges = {kind: load_edges(release, kind, settings.relations, data_dir) for kind in kinds}
-    return f"{release} in {path}", edges
+    return SourceEdges(str(folder), {f"{SKILL}_{kind}": listed for kind, listed in edges.items()})
 
 
-SOURCES: dict[str, Callable[[SourceSettings], tuple[str, Edges]]] = {
-    "sample": _sample,
-    "esco": _esco,
-    "edges": _edges,
+def _package(name: str) -> Callable[[], Source]:
+    """The source of a package beside this module, imported where it is needed: some take a second."""
+    return lambda: importlib.import_module(f"uwe_jax.data.{name}.source").SOURCE
+
+
+SOURCES: dict[str, Callable[[], Source]] = {
+    "sample": lambda: Source(_GRAPHS, _read_sample),
+    "edges": lambda: Source(_GRAPHS, _read_edges),
+    **{name: _package(name) for name in ("esco", "onet", "skillskape", "usajobs", "skillspan", "techwolf", "vacancies")},
 }
 
 
 def load_graphs(settings: SourceSettings) -> GraphSet:
-    """Reads the graphs that the settings ask for, and says what was read from where.
+    """The graphs of `load_composition`, for those who do not ask where an edge is from."""
+    return load_composition(settings).graphs
+
+
+def load_composition(settings: SourceSettings) -> Composition:
+    """Reads the sources that the settings name, merges them, and says what was read from where.
 
     Returns:
       The whole graphs, in the order of `settings.kinds`, else of `GRAPH_KINDS`.
@@ -69,24 +77,72 @@ def load_graphs(settings: SourceSettings) -> GraphSet:
     Raises:
       UserError: an unknown source, or input that its reader rejects.
     """
-    one_of("source.source", settings.source, tuple(SOURCES))
     started = time.perf_counter()
-    origin, edges = SOURCES[settings.source](settings)
-    for kind in edges:
-        if kind not in GRAPH_KINDS:
-            raise UserError(
-                f"{origin} has edges for {kind!r}; a model is trained on "
-                f"{', '.join(map(repr, GRAPH_KINDS))}. Rename the file to the kind that is meant, or list "
-                "the kinds you want in source.kinds."
-            )
-    graphs = build_graph_set({kind: edges[kind] for kind in settings.kinds or GRAPH_KINDS if kind in edges})
-    say(f"Read {origin}: {graphs.summary()}, in {time.perf_counter() - started:.1f} s")
-    return graphs
+    one_of("source.source", settings.source, (COMBINED, *SOURCES))
+    if settings.source == "edges" and settings.path and is_saved(Path(settings.path).expanduser()):
+        composition = read_saved(Path(settings.path).expanduser(), settings.kinds)
+        said = settings.path
+    else:
+        parts = [_read(part, settings, setting, name) for setting, name, part in _parts(settings)]
+        for part in parts:
+            for note in part.notes:
+                say(f"{part.origin}: {note}")
+        folder = Path(settings.tasks_path or settings.path).expanduser() if settings.tasks_path or settings.path else None
+        kept_out = None
+        if settings.keep_out and folder and folder.is_dir():
+            kept_out = read_kept_out(folder, settings.keep_out, cache_folder(settings.cache_dir))
+        composition = compose(parts, settings.kinds, join_aliases=settings.join_aliases, kept_out=kept_out)
+        for note in composition.notes:
+            say(note[0].upper() + note[1:])
+        if settings.source == COMBINED and kept_out is not None and kept_out.missing:
+            say(f"Not at hand, so nothing of them could be kept out: {', '.join(kept_out.missing)}")
+        said = " and ".join(part.origin for part in parts)
+    say(f"Read {said}: {composition.graphs.summary()}, in {time.perf_counter() - started:.1f} s")
+    return composition
 
 
-def _path(settings: SourceSettings, what: str) -> str:
-    if not settings.path:
+def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:
+    """Where each part stands in the configuration, its name, and its settings with nothing left to inherit."""
+    if settings.source != COMBINED:
+        alone = {field.name: getattr(settings, field.name) for field in dataclasses.fields(PartSettings) if field.name != "weight"}
+        return [("source", settings.source, PartSettings(**alone))]
+    if not settings.parts:
         raise UserError(
-            f"source.source is {settings.source!r} but source.path is empty. Expected {what}: set source.path."
+            f"source.source is {COMBINED!r} but source.parts is empty. Name the sources in the config file, such as "
+            "config.source.parts = combine(onet={}, skillskape={}); configs/zero_shot_minilm.py does."
         )
-    return settings.path
+    parts = [
+        (
+            f"source.parts.{name}",
+            name,
+            dataclasses.replace(part, source=part.source or name, path=part.path or settings.path),
+        )
+        for name, part in settings.parts.items()
+        if part.weight > 0
+    ]
+    if not parts:
+        raise UserError(f"All {len(settings.parts)} source.parts have weight 0. Give at least one a weight above 0.")
+    for setting, _, part in parts:
+        one_of(f"{setting}.source", part.source, tuple(SOURCES))
+    return parts
+
+
+def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str) -> Part:
+    source = SOURCES[part.source]()
+    graphs = source.choose(part.graphs, setting)
+    if settings.kinds and not part.graphs:
+        # Kinds that the usual graphs lack are looked for among all that the source offers.
+        of_kinds = tuple(graph for graph in graphs if source.offers[graph] in (*settings.kinds, "title"))
+        graphs = of_kinds
+    request = SourceRequest(
+        setting=setting,
+        path=part.path,
+        graphs=graphs,
+        cache_dir=cache_folder(settings.cache_dir),
+        relations=part.relations,
+        language=part.language,
+        version=part.version,
+    )
+    read = source.read(request)
+    edges = {graph: columns_of(source.offers[graph], listed) for graph, listed in read.edges.items()}
+    return Part(name, read.origin, part.weight, edges, source.offers, read.notes)

@@ -1,0 +1,1 @@
+"""Several sources become one set of graphs over one list of skills, with the provenance of every edge."""

@@ -1,0 +1,293 @@
+"""Merges what several sources give into graphs over one list of skills, and keeps who stated which edge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.kinds import GRAPH_KINDS, SKILL
+from uwe_jax.data.composition.aliases import joined_by_alias
+from uwe_jax.data.composition.columns import EdgeColumns, NodeNumbers, Nodes, by_text, merged_relations
+from uwe_jax.data.composition.keep_out import KeptOut
+from uwe_jax.data.composition.titles import with_titles
+from uwe_jax.data.graph import BipartiteGraph, edge_matrix
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.notes import counted
+from uwe_jax.data.source import TITLE
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What one source gave.
+
+    Attributes:
+      name: of the part in the configuration.
+      origin: what was read from where.
+      weight: of each of its edges, above 0.
+      edges: by name of the graph; of one source, so that its titles find its jobs.
+      kinds: of each graph: job, vacancy, alias or title.
+      notes: phrases on what was left out.
+    """
+
+    name: str
+    origin: str
+    weight: float
+    edges: Mapping[str, EdgeColumns]
+    kinds: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Statements:
+    """Who states the edges of one graph: a row per edge, part and relation. All int32 [s].
+
+    Attributes:
+      left, right: positions in the graph's skills and neighbours.
+      part: counts in the composition's parts.
+      relation: counts in the composition's relations.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    part: np.ndarray
+    relation: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class PartInfo:
+    """What is known of a part beside its edges."""
+
+    name: str
+    origin: str
+    weight: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Composition:
+    """The graphs, and where each edge is from.
+
+    Attributes:
+      graphs: what is trained on.
+      parts: in the order of the configuration.
+      relations: what the sources call their edges.
+      statements: by kind, as in `graphs`.
+      notes: phrases on what was joined and left out in merging.
+    """
+
+    graphs: GraphSet
+    parts: tuple[PartInfo, ...]
+    relations: tuple[str, ...]
+    statements: Mapping[str, Statements]
+    notes: tuple[str, ...] = ()
+
+    def counts(self) -> list[dict[str, object]]:
+        """Per part and kind that it has edges of: `part`, `kind`, `weight`, `edges`, `only` (edges that no other part
+        states), `skills` and `neighbours`.
+        """
+        rows: list[dict[str, object]] = []
+        for kind, statements in self.statements.items():
+            pair = statements.left.astype(np.int64) * len(self.graphs.graphs[kind].neighbours) + statements.right
+            of_part = [np.unique(pair[statements.part == number]) for number in range(len(self.parts))]
+            stated, times = np.unique(np.concatenate(of_part), return_counts=True)
+            once = stated[times == 1]
+            for number, (part, edges) in enumerate(zip(self.parts, of_part, strict=True)):
+                if not len(edges):
+                    continue
+                mine = statements.part == number
+                rows.append(
+                    {
+                        "part": part.name,
+                        "kind": kind,
+                        "weight": part.weight,
+                        "edges": len(edges),
+                        "only": int(np.isin(edges, once, assume_unique=True).sum()),
+                        "skills": len(np.unique(statements.left[mine])),
+                        "neighbours": len(np.unique(statements.right[mine])),
+                    }
+                )
+        return rows
+
+
+def compose(
+    parts: Sequence[Part],
+    kinds: Sequence[str] = (),
+    *,
+    join_aliases: bool = False,
+    kept_out: KeptOut | None = None,
+) -> Composition:
+    """One set of graphs from several sources.
+
+    Skills with equal texts are one node, over all parts and graphs, and so are neighbours of one kind. Nodes are sorted
+    by text, so that neither numbering nor fingerprints depend on the order of parts or edges. An edge that several
+    parts state has the largest of their weights.
+
+    Args:
+      parts: what the sources gave.
+      kinds: graphs wanted; empty takes all there are.
+      join_aliases: a skill also joins the skill that has its text as an alias; see `joined_by_alias`.
+      kept_out: of evaluations.
+
+    Raises:
+      UserError: no part has an edge of a kind that is wanted, or nothing is left of one.
+    """
+    relations, tables = _tables(parts)
+    wanted = [kind for kind in kinds or GRAPH_KINDS if kind in tables]
+    if missing := [kind for kind in kinds if kind not in tables]:
+        raise UserError(
+            f"source.kinds holds {missing[0]!r}, of which {_names(parts)} has no edges; there are some of "
+            f"{', '.join(map(repr, tables))}. Take it out of source.kinds, or add a source that has them."
+        )
+    notes: list[str] = []
+    skills = NodeNumbers()
+    merged = {kind: _merge(tables[kind], skills) for kind in wanted}
+    texts = skills.nodes()
+    if join_aliases and "alias" in merged:
+        alias = merged["alias"]
+        becomes = joined_by_alias(texts.texts, alias.left, alias.nodes.texts, alias.right)
+        merged = {kind: dataclasses.replace(graph, left=becomes[graph.left]) for kind, graph in merged.items()}
+        notes += counted(int((becomes != np.arange(len(texts))).sum()), "skills joined another one that has their text")
+    if kept_out is not None:
+        notes += _keep_out(merged, texts, kept_out)
+    return _numbered(parts, relations, merged, texts, notes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Merged:
+    """The rows of one kind over all parts."""
+
+    nodes: Nodes  # of the right side
+    left: np.ndarray  # counts in the skills of all parts
+    right: np.ndarray
+    part: np.ndarray
+    relation: np.ndarray
+    weight: np.ndarray
+
+    def where(self, keep: np.ndarray) -> _Merged:
+        columns = {name: getattr(self, name)[keep] for name in ("left", "right", "part", "relation", "weight")}
+        return _Merged(self.nodes, **columns)
+
+
+def _tables(
+    parts: Sequence[Part],
+) -> tuple[tuple[str, ...], dict[str, list[tuple[int, float, EdgeColumns, np.ndarray]]]]:
+    """All relations, and by kind the part's number and weight, its edges, and the new numbers of their relations."""
+    listed: list[tuple[str, int, float, EdgeColumns]] = []
+    for number, part in enumerate(parts):
+        titles = [edges for name, edges in part.edges.items() if part.kinds[name] == TITLE]
+        for name, edges in part.edges.items():
+            kind = part.kinds[name]
+            if kind == TITLE:
+                continue
+            if kind == "job":
+                for further in titles:
+                    edges = with_titles(edges, further)  # noqa: PLW2901
+            listed.append((kind, number, part.weight, edges))
+    relations, places = merged_relations([edges.relations for *_, edges in listed])
+    tables: dict[str, list] = {}
+    for (kind, number, weight, edges), place in zip(listed, places, strict=True):
+        tables.setdefault(kind, []).append((number, weight, edges, place))
+    return relations, {kind: tables[kind] for kind in GRAPH_KINDS if kind in tables}
+
+
+def _merge(tables: Sequence[tuple[int, float, EdgeColumns, np.ndarray]], skills: NodeNumbers) -> _Merged:
+    neighbours = NodeNumbers()
+    columns = []
+    for number, weight, edges, relation in tables:
+        own = np.ones(len(edges), np.float32) if edges.weights is None else edges.weights
+        columns.append(
+            (
+                skills.add_all(edges.left_nodes)[edges.left],
+                neighbours.add_all(edges.right_nodes)[edges.right],
+                np.full(len(edges), number, np.int32),
+                relation[edges.relation],
+                own * np.float32(weight),
+            )
+        )
+    return _Merged(neighbours.nodes(), *(np.concatenate(each) for each in zip(*columns, strict=True)))
+
+
+def _keep_out(merged: dict[str, _Merged], skills: Nodes, kept_out: KeptOut) -> list[str]:
+    """Takes evaluation texts out of `merged`, and says how many."""
+    notes = []
+    held_skills = kept_out.nodes(skills.texts, SKILL)
+    for kind, graph in merged.items():
+        held_nodes = kept_out.nodes(graph.nodes.texts, kind)
+        node = held_nodes[graph.right] | held_skills[graph.left]
+        pair = kept_out.edges(skills.texts, graph.nodes.texts, graph.left, graph.right)
+        texts = len(np.unique(graph.right[held_nodes[graph.right]])) + len(
+            np.unique(graph.left[held_skills[graph.left]])
+        )
+        notes += counted(texts, f"texts of skill-{kind} kept out with their edges: they are queries of an evaluation")
+        notes += counted(int((pair & ~node).sum()), f"edges of skill-{kind} kept out: an evaluation asks for them")
+        kept = graph.where(~(node | pair))
+        if not len(kept.left):
+            raise UserError(
+                f"Nothing is left of skill-{kind}: all of its {len(graph.left):,} edges are those of evaluations "
+                f"({', '.join(kept_out.found)}). Set source.keep_out to () to train on them, or leave {kind!r} out of "
+                "source.kinds."
+            )
+        merged[kind] = kept
+    return notes
+
+
+def _numbered(
+    parts: Sequence[Part],
+    relations: tuple[str, ...],
+    merged: Mapping[str, _Merged],
+    texts: Nodes,
+    notes: Sequence[str],
+) -> Composition:
+    used = np.zeros(len(texts), bool)
+    for graph in merged.values():
+        used[graph.left] = True
+    skills, skill_place = by_text(texts, used)
+    graphs, statements = {}, {}
+    for kind, graph in merged.items():
+        used = np.zeros(len(graph.nodes), bool)
+        used[graph.right] = True
+        neighbours, place = by_text(graph.nodes, used)
+        left, right = skill_place[graph.left], place[graph.right]
+        shape = (len(skills), len(neighbours))
+        weights = merged_weights(left, right, graph.weight, shape[1])
+        edges = edge_matrix(left, right, shape)
+        graphs[kind] = BipartiteGraph(kind, skills.texts, neighbours.texts, edges, neighbours.ids, weights)
+        statements[kind] = _distinct(Statements(left, right, graph.part, graph.relation), shape[1])
+    graphs = _without_equal_weights(graphs)
+    infos = tuple(PartInfo(part.name, part.origin, part.weight, part.notes) for part in parts)
+    return Composition(GraphSet(skills.texts, graphs, skills.ids), infos, relations, statements, tuple(notes))
+
+
+def merged_weights(left: np.ndarray, right: np.ndarray, weight: np.ndarray, width: int) -> np.ndarray:
+    """The largest weight of each distinct edge, float32 [edges], in the order of a canonical matrix of that width."""
+    pair = left.astype(np.int64) * width + right
+    order = np.lexsort((weight, pair))
+    last = np.append(np.diff(pair[order]) > 0, True)
+    return weight[order][last]
+
+
+def _distinct(statements: Statements, width: int) -> Statements:
+    """The statements in the order of the edges, each once."""
+    pair = statements.left.astype(np.int64) * width + statements.right
+    order = np.lexsort((statements.relation, statements.part, pair))
+    columns = [column[order] for column in (pair, statements.part, statements.relation)]
+    new = np.ones(len(order), bool)
+    new[1:] = np.any([np.diff(column) != 0 for column in columns], axis=0)
+    keep = order[new]
+    return Statements(*(getattr(statements, name)[keep] for name in ("left", "right", "part", "relation")))
+
+
+def _without_equal_weights(graphs: dict[str, BipartiteGraph]) -> dict[str, BipartiteGraph]:
+    """Weights that are the same everywhere say nothing, and are left out of graphs and fingerprints."""
+    found = np.unique(np.concatenate([np.unique(graph.weights) for graph in graphs.values()]))
+    if len(found) > 1:
+        return graphs
+    return {kind: dataclasses.replace(graph, weights=None) for kind, graph in graphs.items()}
+
+
+def _names(parts: Sequence[Part]) -> str:
+    return " and ".join(part.name for part in parts)

@@ -1,0 +1,99 @@
+"""What of the evaluation must not be trained on: the queries and relevant pairs of held-out halves of its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from uwe_jax.base.kinds import SKILL
+from uwe_jax.data.footprint import pair_hashes, text_hashes
+from uwe_jax.data.tasks.catalogue import CATALOGUE
+from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
+
+# Tasks whose halves are the labels and relations of ESCO itself. Who names ESCO's own graphs in a configuration trains
+# on them, and the evaluation calls the result in-domain; there is nothing that could be kept out of the other sources.
+_TAXONOMY = {("job_to_skill", "test"), ("skill_to_job", "test")} | {
+    ("skill_normalisation", half) for half in ("validation", "test")
+}
+
+
+@dataclass(frozen=True, eq=False)
+class KeptOut:
+    """Hashes of evaluation texts, by what they are; see `uwe_jax.data.footprint`.
+
+    Attributes:
+      queries: by node kind of the query, job or vacancy: uint64, sorted. A skill is asked for by label, and labels
+        are what every task has in common: skills that are queries are not left out, only their pairs.
+      pairs: of a query and a relevant target, uint64, sorted.
+      found: the halves that were at hand, such as "Job normalisation (test)".
+      missing: those that were not.
+    """
+
+    queries: dict[str, np.ndarray]
+    pairs: np.ndarray
+    found: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def nodes(self, texts: Sequence[str], kind: str) -> Bool[np.ndarray, " n"]:
+        """Which nodes of a kind are a query.
+
+        A sentence is left out wherever it stands, also among skills. A job title is left out among jobs alone, for a
+        skill may have the name of a job.
+        """
+        kinds = {"vacancy", kind} - {SKILL}
+        hashes = [self.queries[each] for each in sorted(kinds) if each in self.queries]
+        return np.isin(text_hashes(texts), np.concatenate(hashes)) if hashes else np.zeros(len(texts), bool)
+
+    def edges(
+        self, left: Sequence[str], right: Sequence[str], rows: np.ndarray, columns: np.ndarray
+    ) -> Bool[np.ndarray, " e"]:
+        """Which edges between `left[rows]` and `right[columns]` are a query and a relevant target of it."""
+        if not len(self.pairs):
+            return np.zeros(len(rows), bool)
+        return np.isin(pair_hashes(text_hashes(left)[rows], text_hashes(right)[columns]), self.pairs)
+
+
+def read_kept_out(folder: Path | None, halves: Sequence[str], cache_dir: Path) -> KeptOut:
+    """Reads the halves of all tasks that a folder of downloads holds. The hub is not asked.
+
+    Tasks that are ESCO itself, and those that their publisher does not split, have no half that could be kept out.
+
+    Args:
+      folder: of the downloads; None where there is none.
+      halves: of test and validation.
+      cache_dir: where datasets prepared from the hub are.
+
+    Raises:
+      UserError: a task's data is there and broken.
+    """
+    queries: dict[str, list[np.ndarray]] = {}
+    pairs: list[np.ndarray] = []
+    found, missing = [], []
+    wanted = [(spec, half) for spec in CATALOGUE.values() for half in halves if half in spec.splits]
+    wanted = [(spec, half) for spec, half in wanted if (spec.name, half) not in _TAXONOMY]
+    sources = TaskSources((folder,), cache_dir, offline=True) if folder else None
+    for spec, half in wanted:
+        name = f"{spec.title} ({half})"
+        try:
+            task = spec.load(sources, half) if sources else None
+        except TaskDataMissing:
+            task = None
+        if task is None:
+            missing.append(name)
+            continue
+        found.append(name)
+        q, y = text_hashes(task.queries), text_hashes(task.targets)
+        rows = np.repeat(np.arange(len(task.queries)), np.diff(task.relevant.indptr))
+        pairs.append(pair_hashes(q[rows], y[task.relevant.indices]))
+        if task.query_kind != SKILL:
+            queries.setdefault(task.query_kind, []).append(q)
+    return KeptOut(
+        {kind: np.unique(np.concatenate(hashes)) for kind, hashes in queries.items()},
+        np.unique(np.concatenate(pairs)) if pairs else np.empty(0, np.uint64),
+        tuple(found),
+        tuple(missing),
+    )
