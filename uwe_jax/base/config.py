@@ -124,6 +124,9 @@ class BatchSettings:
     # skill, the single-positive loss that the paper compares with; a neighbour drawn before in the batch then counts
     # for the first skill alone.
     positives: str = "all"
+    # Of combined sources. together: a batch holds skills of all of them. apart: of one, drawn by its weight, so that
+    # what sets two texts of a batch apart is never which source they are from.
+    parts: str = "together"
     prefetch: int = 4  # batches made ahead of the step
     threads: int = 2  # threads that make them
 
@@ -133,6 +136,7 @@ class BatchSettings:
         within("batch.degree_temperature", self.degree_temperature, 0.0, 1.0)
         within("batch.distractor_probability", self.distractor_probability, 0.0, 1.0)
         one_of("batch.positives", self.positives, ("all", "sampled"))
+        one_of("batch.parts", self.parts, ("together", "apart"))
         within("batch.prefetch", self.prefetch, 1)
         within("batch.threads", self.threads, 1)
 
@@ -274,9 +278,9 @@ class Config:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
-def default_config() -> ml_collections.ConfigDict:
-    """Returns the defaults of `Config` as a locked ConfigDict, for a config file to change."""
-    config = ml_collections.ConfigDict(dataclasses.asdict(Config()))
+def default_config(settings: type = Config) -> ml_collections.ConfigDict:
+    """Returns the defaults of `Config`, or of other settings, as a locked ConfigDict, for a config file to change."""
+    config = ml_collections.ConfigDict(dataclasses.asdict(settings()))
     config.lock()
     return config
 

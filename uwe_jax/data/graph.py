@@ -33,7 +33,7 @@ class BipartiteGraph:
     """Skills, their neighbours of one kind, and the edges between them. A node's id is its position.
 
     Raises:
-      ValueError: the edges' shape is not [skills, neighbours], or ids and texts, or weights and edges, differ in number.
+      ValueError: the edges' shape is not [skills, neighbours], or ids and texts, or edges and what goes with them, differ in number.
     """
 
     kind: str  # of the right side
@@ -44,6 +44,8 @@ class BipartiteGraph:
     # float32 [edges], in the order of the edges, positive: how often each is drawn, compared with the others. None: all
     # alike. They say what a batch is made of; every edge is as much of a positive as any other.
     weights: np.ndarray | None = None
+    # int64 [edges], in the order of the edges: bit k says that part k of the set states the edge. None: there is one.
+    parts: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.skills), len(self.neighbours))
@@ -56,8 +58,10 @@ class BipartiteGraph:
         object.__setattr__(self, "neighbour_ids", self.neighbour_ids or self.neighbours)
         if len(self.neighbour_ids) != len(self.neighbours):
             raise ValueError(f"{self.name} has {len(self.neighbours)} neighbours but {len(self.neighbour_ids)} ids")
-        if self.weights is not None and self.weights.shape != (self.num_edges,):
-            raise ValueError(f"{self.name} has {self.num_edges} edges but weights of shape {self.weights.shape}")
+        for name in ("weights", "parts"):
+            column = getattr(self, name)
+            if column is not None and column.shape != (self.num_edges,):
+                raise ValueError(f"{self.name} has {self.num_edges} edges but {name} of shape {column.shape}")
 
     @property
     def name(self) -> str:
@@ -127,10 +131,20 @@ class BipartiteGraph:
                 f"and {len(self.neighbours)} neighbours"
             )
         rows = np.repeat(np.arange(len(self.skills)), np.diff(self.edges.indptr))
-        keep = keep_skills[rows] & keep_neighbours[self.edges.indices]
+        return self.where(keep_skills[rows] & keep_neighbours[self.edges.indices])
+
+    def where(self, keep: Bool[np.ndarray, " e"]) -> BipartiteGraph:
+        """The graph with the same nodes, numbered alike, and only some of its edges, by their order."""
+        rows = np.repeat(np.arange(len(self.skills)), np.diff(self.edges.indptr))
+        # Rows and columns stay in order, so what goes with the edges does.
+        columns = {name: getattr(self, name) for name in ("weights", "parts")}
+        kept = {name: column if column is None else column[keep] for name, column in columns.items()}
         edges = edge_matrix(rows[keep], self.edges.indices[keep], self.edges.shape)
-        # Rows and columns stay in order, so the weights do.
-        return dataclasses.replace(self, edges=edges, weights=None if self.weights is None else self.weights[keep])
+        return dataclasses.replace(self, edges=edges, **kept)
+
+    def of_part(self, number: int) -> BipartiteGraph:
+        """The graph with only the edges that one part states."""
+        return self if self.parts is None else self.where((self.parts >> number & 1).astype(bool))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class GraphSet:
     skills: tuple[str, ...]  # [m] left texts of every graph
     graphs: dict[str, BipartiteGraph]  # by kind of the right side, in the order of the configuration
     skill_ids: tuple[str, ...] = ()  # [m] the sources' identifiers, such as URIs; the texts where there are none
+    part_weights: dict[str, float] = field(default_factory=dict)  # by name of the sources that were combined, in order
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skill_ids", self.skill_ids or self.skills)

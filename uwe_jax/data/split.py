@@ -6,6 +6,7 @@ assigned, training keeps the edges between two training nodes, and a held-out no
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,7 +159,7 @@ def split_graphs(graphs: GraphSet, validation: float, test: float, salt: str = "
         for kind, graph in graphs.graphs.items()
     }
     train = {kind: graph.subgraph(skills == TRAIN, neighbours[kind] == TRAIN) for kind, graph in graphs.graphs.items()}
-    splits = GraphSplits(graphs, skills, neighbours, GraphSet(graphs.skills, train, graphs.skill_ids))
+    splits = GraphSplits(graphs, skills, neighbours, dataclasses.replace(graphs, graphs=train))
     validated = {task.kind for task in splits.tasks(VALIDATION)}
     for kind, graph in graphs.graphs.items():
         if not train[kind].num_edges:

@@ -19,6 +19,8 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.notes import counted
 from uwe_jax.data.source import TITLE
 
+_MOST_PARTS = 63  # bits of an integer
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -57,7 +59,7 @@ class Statements:
     relation: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class PartInfo:
     """What is known of a part beside its edges."""
 
@@ -135,6 +137,8 @@ def compose(
     Raises:
       UserError: no part has an edge of a kind that is wanted, or nothing is left of one.
     """
+    if len(parts) > _MOST_PARTS:
+        raise UserError(f"{len(parts)} source.parts; at most {_MOST_PARTS} can be combined at once. Combine some first.")
     relations, tables = _tables(parts)
     wanted = [kind for kind in kinds or GRAPH_KINDS if kind in tables]
     if missing := [kind for kind in kinds if kind not in tables]:
@@ -253,21 +257,26 @@ def _numbered(
         neighbours, place = by_text(graph.nodes, used)
         left, right = skill_place[graph.left], place[graph.right]
         shape = (len(skills), len(neighbours))
-        weights = merged_weights(left, right, graph.weight, shape[1])
         edges = edge_matrix(left, right, shape)
-        graphs[kind] = BipartiteGraph(kind, skills.texts, neighbours.texts, edges, neighbours.ids, weights)
+        stated = _per_edge(left.astype(np.int64) * shape[1] + right, graph.weight, graph.part)
+        graphs[kind] = BipartiteGraph(kind, skills.texts, neighbours.texts, edges, neighbours.ids, *stated)
         statements[kind] = _distinct(Statements(left, right, graph.part, graph.relation), shape[1])
     graphs = _without_equal_weights(graphs)
+    part_weights = {part.name: part.weight for part in parts}
     infos = tuple(PartInfo(part.name, part.origin, part.weight, part.notes) for part in parts)
-    return Composition(GraphSet(skills.texts, graphs, skills.ids), infos, relations, statements, tuple(notes))
+    return Composition(GraphSet(skills.texts, graphs, skills.ids, part_weights), infos, relations, statements, tuple(notes))
 
 
-def merged_weights(left: np.ndarray, right: np.ndarray, weight: np.ndarray, width: int) -> np.ndarray:
-    """The largest weight of each distinct edge, float32 [edges], in the order of a canonical matrix of that width."""
-    pair = left.astype(np.int64) * width + right
-    order = np.lexsort((weight, pair))
-    last = np.append(np.diff(pair[order]) > 0, True)
-    return weight[order][last]
+def _per_edge(pair: np.ndarray, weight: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest weight of each distinct edge, float32 [edges], and the parts that state it, as bits of int64 [edges].
+
+    Args:
+      pair: int64 [s], the edge of each statement; edges come out in ascending order.
+    """
+    order = np.argsort(pair, kind="stable")
+    first = np.flatnonzero(np.diff(pair[order], prepend=-1))
+    bits = np.left_shift(np.int64(1), part[order].astype(np.int64))
+    return np.maximum.reduceat(weight[order], first), np.bitwise_or.reduceat(bits, first)
 
 
 def _distinct(statements: Statements, width: int) -> Statements:

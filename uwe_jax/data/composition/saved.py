@@ -98,7 +98,9 @@ def read_saved(folder: Path, kinds: Sequence[str] = ()) -> Composition:
         rows = {kind: edges.where(part == info.name) for kind, (edges, part) in tables.items()}
         # Their weights stand with the edges.
         parts.append(Part(info.name, info.origin, 1.0, {k: e for k, e in rows.items() if len(e)}, {k: k for k in rows}))
-    composition = dataclasses.replace(compose(parts, kinds), parts=infos, notes=tuple(manifest["notes"]))
+    composition = compose(parts, kinds)
+    graphs = dataclasses.replace(composition.graphs, part_weights={info.name: info.weight for info in infos})
+    composition = dataclasses.replace(composition, graphs=graphs, parts=infos, notes=tuple(manifest["notes"]))
     if not kinds and composition.graphs.fingerprints() != there:
         raise UserError(
             f"The edges in {folder} are not those that were combined: a file was changed, or a copy is not whole. Combine "

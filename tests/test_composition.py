@@ -1,0 +1,288 @@
+"""Several sources become one graph set: equal texts join, titles take over skills, and nobody's edge gets lost."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from uwe_jax.base.config import COMBINED, PartSettings, SourceSettings
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.composition.aliases import joined_by_alias
+from uwe_jax.data.composition.columns import columns_of
+from uwe_jax.data.composition.compose import Part, compose
+from uwe_jax.data.composition.keep_out import KeptOut
+from uwe_jax.data.composition.saved import read_saved, save
+from uwe_jax.data.composition.titles import with_titles
+from uwe_jax.data.footprint import pair_hashes, text_hashes
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.graph_set import build_graph_set
+from uwe_jax.data.sources import load_composition, load_graphs
+
+KINDS = {"skill_job": "job", "skill_vacancy": "vacancy", "skill_alias": "alias", "job_title": "title"}
+
+
+def pairs(rows, relation=""):
+    return [Edge("", left, "", right, relation) for left, right in rows]
+
+
+def part(name="one", weight=1.0, **graphs):
+    edges = {graph: columns_of(KINDS[graph], listed) for graph, listed in graphs.items()}
+    return Part(name, f"{name} in a folder", weight, edges, KINDS)
+
+
+def edge_weights(graph):
+    rows, columns = graph.edges.nonzero()
+    weights = np.ones(len(rows)) if graph.weights is None else graph.weights
+    return {
+        (graph.skills[row], graph.neighbours[column]): float(weight)
+        for row, column, weight in zip(rows, columns, weights, strict=True)
+    }
+
+
+texts = st.sampled_from(["weld", "cook", "plan shifts", "bake", "drive"])
+edge_lists = st.lists(st.tuples(texts, texts), min_size=1, max_size=12)
+
+
+@given(st.lists(edge_lists, min_size=1, max_size=4), st.randoms())
+@settings(max_examples=40, deadline=None)
+def test_parts_together_are_the_graph_of_all_their_edges(listed, random):
+    parts = [part(f"part {k}", skill_job=pairs(rows), skill_alias=pairs(rows[::-1])) for k, rows in enumerate(listed)]
+    everything = pairs([row for rows in listed for row in rows])
+    expected = build_graph_set({"job": everything, "alias": everything})
+    random.shuffle(parts)
+    assert compose(parts).graphs.fingerprints() == expected.fingerprints()
+
+
+def test_an_edge_has_the_largest_weight_of_the_parts_that_state_it():
+    one = part("one", 2.0, skill_job=pairs([("weld", "welder"), ("cook", "chef")], "essential"))
+    other = part("other", 0.5, skill_job=pairs([("weld", "welder"), ("bake", "baker")], "given"))
+    for parts in ([one, other], [other, one]):
+        composition = compose(parts)
+        expected = {("weld", "welder"): 2.0, ("cook", "chef"): 2.0, ("bake", "baker"): 0.5}
+        assert edge_weights(composition.graphs.graphs["job"]) == expected
+    counts = {row["part"]: (row["edges"], row["only"], row["skills"]) for row in composition.counts()}
+    assert counts == {"one": (2, 1, 2), "other": (2, 1, 2)}
+
+
+def test_equal_weights_are_no_weights():
+    rows = pairs([("weld", "welder")])
+    plain = compose([part(skill_job=rows)]).graphs
+    assert plain.graphs["job"].weights is None
+    assert compose([part(weight=3.0, skill_job=rows)]).graphs.fingerprints() == plain.fingerprints()
+
+
+def test_weights_are_part_of_the_fingerprint():
+    rows = [pairs([("weld", "welder")]), pairs([("cook", "chef")])]
+    prints = {
+        compose([part("a", 1.0, skill_job=rows[0]), part("b", weight, skill_job=rows[1])])
+        .graphs.graphs["job"]
+        .fingerprint
+        for weight in (1.0, 0.5, 0.25)
+    }
+    assert len(prints) == 3
+
+
+def test_titles_take_over_the_skills_of_their_job():
+    jobs = [
+        Edge("", "weld", "1", "welder", "essential"),
+        Edge("", "cut metal", "1", "welder", "optional"),
+        Edge("", "cook", "2", "chef", "essential"),
+    ]
+    titles = [
+        Edge("1", "welder", "", "spot welder", "alternative"),
+        Edge("1", "welder", "", "metal joiner", "reported"),
+        Edge("2", "chef", "", "metal joiner", "alternative"),  # a title of two jobs
+        Edge("3", "pilot", "", "captain", "alternative"),  # of a job without a skill
+    ]
+    columns = with_titles(columns_of("job", jobs), columns_of("title", titles))
+    stated = {
+        (columns.left_nodes.texts[a], columns.right_nodes.texts[b], columns.relations[c])
+        for a, b, c in zip(columns.left, columns.right, columns.relation, strict=True)
+    }
+    skills = {"1": [("weld", "essential"), ("cut metal", "optional")], "2": [("cook", "essential")], "3": []}
+    expected = {(edge.left_text, edge.right_text, edge.relation) for edge in jobs} | {
+        (skill, title.right_text, f"{relation}, {title.relation}")
+        for title in titles
+        for skill, relation in skills[title.left_id]
+    }
+    assert stated == expected
+
+
+def test_titles_stay_within_their_source():
+    jobs = part("a", skill_job=pairs([("weld", "welder")]))
+    titles = part("b", skill_job=pairs([("cook", "chef")]), job_title=pairs([("welder", "spot welder")]))
+    assert compose([jobs, titles]).graphs.graphs["job"].neighbours == ("chef", "welder")
+
+
+def test_aliases_join_only_on_request_and_only_where_one_skill_has_them():
+    taxonomy = part(
+        "taxonomy", skill_alias=pairs([("Python (language)", "python"), ("welding", "weld"), ("joining", "weld")])
+    )
+    other = part("other", skill_job=pairs([("Python", "coder"), ("weld", "welder"), ("WELDING", "welder")]))
+    apart = compose([taxonomy, other]).graphs
+    assert {"Python", "weld", "WELDING", "Python (language)"} <= set(apart.skills)
+    joined = compose([taxonomy, other], join_aliases=True)
+    assert edge_weights(joined.graphs.graphs["job"]).keys() == {
+        ("Python (language)", "coder"),
+        ("weld", "welder"),  # two skills have this alias
+        ("welding", "welder"),
+    }
+    assert any("2 skills joined another one" in note for note in joined.notes)
+
+
+def test_a_skill_with_aliases_joins_no_other():
+    becomes = joined_by_alias(["a", "b"], np.array([0, 1]), ["b", "c"], np.array([0, 1]))
+    assert becomes.tolist() == [0, 1]
+
+
+def kept_out(job=(), vacancy=(), related=()):
+    queries = {kind: np.unique(text_hashes(each)) for kind, each in (("job", job), ("vacancy", vacancy)) if each}
+    hashes = [pair_hashes(text_hashes([a]), text_hashes([b])) for a, b in related]
+    return KeptOut(queries, np.unique(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64), ("a task (test)",))
+
+
+def test_queries_and_pairs_of_an_evaluation_stay_out():
+    one = part(
+        skill_job=pairs([("weld", "Welder"), ("weld", "fitter"), ("You weld pipes.", "fitter"), ("cook", "chef")]),
+        skill_vacancy=pairs([("weld", "You  weld PIPES."), ("welder", "We seek a welder.")]),
+        skill_alias=pairs([("weld", "welding"), ("weld", "joining")]),
+    )
+    held = kept_out(job=["welder"], vacancy=["You weld pipes."], related=[("joining", "weld")])
+    composition = compose([one], kept_out=held)
+    edges = {kind: set(edge_weights(graph)) for kind, graph in composition.graphs.graphs.items()}
+    assert edges == {
+        "job": {("weld", "fitter"), ("cook", "chef")},  # a sentence goes wherever it stands
+        "vacancy": {("welder", "We seek a welder.")},  # a skill may have the name of a job that is asked for
+        "alias": {("weld", "welding")},
+    }
+    assert "2 texts of skill-job kept out" in composition.notes[0]
+    assert any("1 edges of skill-alias kept out" in note for note in composition.notes)
+
+
+def test_nothing_left_is_an_error():
+    with pytest.raises(UserError, match=r"Nothing is left of skill-job: all of its 1 edges .*a task \(test\)"):
+        compose([part(skill_job=pairs([("weld", "welder")]))], kept_out=kept_out(job=["welder"]))
+
+
+# ---- Saved ---------------------------------------------------------------------------------------------------------
+
+
+def example():
+    return compose(
+        [
+            part("one", 2.0, skill_job=[Edge("u1", "weld", "j1", "welder", "essential")], skill_alias=pairs([("weld", "w")])),
+            part("two", skill_job=pairs([("weld", "welder"), ("cook", "chef")], "given")),
+        ]
+    )
+
+
+def test_saved_graphs_come_back_with_their_provenance(tmp_path):
+    composition = example()
+    save(composition, tmp_path / "graphs", {"source": "combined"})
+    again = load_composition(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
+    assert again.graphs.fingerprints() == composition.graphs.fingerprints()
+    assert again.graphs.skill_ids == composition.graphs.skill_ids == ("cook", "u1")
+    assert again.graphs.graphs["job"].neighbour_ids == ("chef", "j1")
+    assert (again.parts, again.counts()) == (composition.parts, composition.counts())
+    for kind, stated in composition.statements.items():
+        relations = [again.relations[code] for code in again.statements[kind].relation]
+        assert relations == [composition.relations[code] for code in stated.relation]
+    assert list(load_graphs(SourceSettings(source="edges", path=str(tmp_path / "graphs"), kinds=("alias",))).graphs) == ["alias"]
+
+
+def test_saved_graphs_are_edge_files_without_their_manifest(tmp_path):
+    composition = compose([part(skill_job=pairs([("weld", "welder"), ("cook", "chef")]))])
+    save(composition, tmp_path / "graphs", {})
+    (tmp_path / "graphs" / "graphs.json").unlink()
+    graphs = load_graphs(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
+    assert graphs.fingerprints() == composition.graphs.fingerprints()
+
+
+def test_a_changed_or_damaged_folder_is_refused(tmp_path):
+    folder = tmp_path / "graphs"
+    save(example(), folder, {})
+    other = tmp_path / "other"
+    save(compose([part("one", skill_job=pairs([("weld", "smith")]))]), other, {})
+    (folder / "skill_job.parquet").write_bytes((other / "skill_job.parquet").read_bytes())
+    with pytest.raises(UserError, match="are not those that were combined"):
+        read_saved(folder)
+    (folder / "skill_job.parquet").write_bytes(b"PAR1 cut")
+    with pytest.raises(UserError, match=r"skill_job.parquet cannot be read"):
+        read_saved(folder)
+    with pytest.raises(UserError, match="no edges for 'vacancy'"):
+        read_saved(folder, ("vacancy",))
+    manifest = json.loads((folder / "graphs.json").read_text())
+    (folder / "graphs.json").write_text(json.dumps({**manifest, "format": 99}))
+    with pytest.raises(UserError, match="of format 99"):
+        read_saved(folder)
+    (folder / "graphs.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        read_saved(folder)
+
+
+def test_saving_replaces_its_own_folder_and_no_other(tmp_path, monkeypatch):
+    folder = tmp_path / "graphs"
+    save(example(), folder, {})
+    smaller = compose([part("one", skill_job=pairs([("weld", "welder")]))])
+    with monkeypatch.context() as patched:
+        patched.setattr("uwe_jax.data.composition.saved.write_json", lambda *_: os.kill(0, 99))  # any failure
+        with pytest.raises(OSError, match="Invalid argument"):
+            save(smaller, folder, {})
+    assert read_saved(folder).counts() == example().counts()  # the old one is untouched
+    save(smaller, folder, {})
+    assert sorted(path.name for path in folder.iterdir()) == ["graphs.json", "skill_job.parquet"]
+    assert [path.name for path in tmp_path.iterdir()] == ["graphs"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(UserError, match="holds something else"):
+        save(smaller, tmp_path / "mine", {})
+
+
+# ---- Through the settings ------------------------------------------------------------------------------------------
+
+
+def write_edges(folder, rows):
+    folder.mkdir()
+    (folder / "skill_job.csv").write_text("left,right\n" + "".join(f"{a},{b}\n" for a, b in rows))
+    return str(folder)
+
+
+def test_parts_of_a_configuration(tmp_path, capsys):
+    one = write_edges(tmp_path / "one", [("weld", "welder")])
+    two = write_edges(tmp_path / "two", [("weld", "fitter")])
+    parts = {
+        "mine": PartSettings(source="edges", path=one, weight=2.0),
+        "yours": PartSettings(source="edges", path=two),
+        "nobodys": PartSettings(source="edges", path=str(tmp_path / "nowhere"), weight=0.0),
+    }
+    composition = load_composition(SourceSettings(source=COMBINED, parts=parts))
+    assert edge_weights(composition.graphs.graphs["job"]) == {("weld", "welder"): 2.0, ("weld", "fitter"): 1.0}
+    assert [info.name for info in composition.parts] == ["mine", "yours"]
+    assert f"Read {one} and {two}: 1 skills; skill-job 2 edges" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"source": COMBINED}, "source.parts is empty"),
+        ({"source": COMBINED, "parts": {"a": PartSettings(weight=0.0)}}, "All 1 source.parts have weight 0"),
+        ({"source": COMBINED, "parts": {"onett": PartSettings()}}, "source.parts.onett.source is 'onett'; it must be one of"),
+        (
+            {"source": COMBINED, "parts": {"a": PartSettings(source="edges", graphs=("skil_job",))}},
+            "source.parts.a.graphs holds 'skil_job', which this source does not offer. Did you mean skill_job?",
+        ),
+        ({"source": COMBINED, "parts": {"a": PartSettings(source="edges")}}, "source.parts.a.path is empty"),
+    ],
+)
+def test_wrong_parts(settings, said):
+    with pytest.raises(UserError, match=r".") as raised:
+        load_composition(SourceSettings(**settings))
+    assert said in str(raised.value)
+
+
+def test_parts_without_a_combined_source():
+    with pytest.raises(UserError, match="source.parts names a, but source.source is 'esco'"):
+        SourceSettings(source="esco", parts={"a": PartSettings()})
