@@ -6,6 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+
+from uwe_jax.data.hub import download
 
 REPO = "Org/skill-pairs"
 SHA = "7d5a26014e88d1c34f2f5b3ea0f2e1a4d3c9b807"
@@ -67,3 +73,18 @@ class FakeHub:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextlib.contextmanager
+def only_hub(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """The hub that the client asks from now on, with an empty cache in a folder."""
+    fake = FakeHub()
+    with fake.served() as endpoint:
+        # what HF_ENDPOINT sets when the client is imported
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        template = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(download, "_silent", {})
+        yield fake

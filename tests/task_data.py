@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from esco_downloads import table
 
+from uwe_jax.data.hub.dataset import DataMissing
 from uwe_jax.data.tasks import collection
 from uwe_jax.data.tasks.catalogue import CATALOGUE
 from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
@@ -52,10 +53,10 @@ class HubInMemory:
         self.datasets: dict[tuple[str, str], list[tuple]] = {}
         self.asked: list[tuple[str, str]] = []
         monkeypatch.setattr(collection, "load_hub_rows", self._rows)
-        monkeypatch.setattr(collection, "hub_origin", lambda dataset, split, sources: f"{dataset.repo} at 7d5a")
+        monkeypatch.setattr(collection, "hub_origin", lambda dataset, split, cache_dir: f"{dataset.repo} at 7d5a")
 
-    def _rows(self, dataset, split, sources):
+    def _rows(self, dataset, split, cache_dir, offline):
         self.asked.append((dataset.repo, split))
         if (dataset.repo, split) not in self.datasets:
-            raise TaskDataMissing(f"{dataset.repo} ({split}) cannot be downloaded.")
+            raise DataMissing(f"{dataset.repo} ({split}) cannot be downloaded.")
         return [dict(zip(dataset.columns, row, strict=True)) for row in self.datasets[dataset.repo, split]]

@@ -1,6 +1,7 @@
 """Folders of edge files: every format gives the same edges, and every kind of broken row is named."""
 
 import csv
+import gzip
 import json
 from importlib import resources
 
@@ -16,6 +17,7 @@ from uwe_jax.data.edge_files import read_edge_folder
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.sample import read_sample
+from uwe_jax.data.tables import FORMATS
 from uwe_jax.data.text import normalise
 
 EDGES = [
@@ -38,7 +40,12 @@ def rows(edges):
 
 def write(path, edges):
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix in (".csv", ".tsv"):
+    if path.suffix == ".gz":
+        unzipped = path.with_suffix("")
+        write(unzipped, edges)
+        path.write_bytes(gzip.compress(unzipped.read_bytes()))
+        unzipped.unlink()
+    elif path.suffix in (".csv", ".tsv"):
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, FIELDS, delimiter="," if path.suffix == ".csv" else "\t")
             writer.writeheader()
@@ -55,7 +62,7 @@ def message(folder, **kwargs) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", FORMATS)
 def test_every_format_gives_the_same_edges(tmp_path, suffix):
     write(tmp_path / f"skill_job{suffix}", EDGES)
     assert read_edge_folder(tmp_path) == {"job": EDGES}
@@ -127,7 +134,7 @@ def test_missing_kind_lists_those_there(tmp_path):
     assert "has no edges for 'alias'; it has 'job'. Add skill_alias.csv" in message(tmp_path, kinds=("job", "alias"))
 
 
-@pytest.mark.parametrize("name", ["skill_job.csv.gz", "skill_job.xlsx", "skill_alias/part.txt"])
+@pytest.mark.parametrize("name", ["skill_job.parquet.gz", "skill_job.xlsx", "skill_alias/part.txt"])
 def test_unknown_format_is_refused_and_not_skipped(tmp_path, name):
     write(tmp_path / "skill_vacancy.csv", EDGES)
     (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_hub import REPO, SHA, FakeHub
+from fake_hub import REPO, SHA, only_hub
 from huggingface_hub import HfApi, constants
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.data.tasks import hub_builder, hub_download
-from uwe_jax.data.tasks.hub import HubDataset, hub_origin, load_hub_rows
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.data.hub import builder as hub_builder
+from uwe_jax.data.hub import download as hub_download
+from uwe_jax.data.hub.dataset import DataMissing, HubDataset, hub_origin, load_hub_rows
 
 DATASET = HubDataset(REPO, {"title": "text", "skills": "texts", "related": "int"})
 ROWS = [
@@ -29,21 +29,13 @@ ROWS = [
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """The hub of this test alone, with an empty cache."""
-    fake = FakeHub()
-    with fake.served() as endpoint:
-        # what HF_ENDPOINT sets when the client is imported
-        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
-        template = f"{endpoint}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(hub_download, "_silent", {})
+    with only_hub(tmp_path, monkeypatch) as fake:
         yield fake
 
 
 @pytest.fixture
-def sources(tmp_path) -> TaskSources:
-    return TaskSources((), tmp_path / "cache")
+def cache(tmp_path) -> Path:
+    return tmp_path / "cache"
 
 
 def content(suffix: str, rows: list[dict] = ROWS) -> bytes:
@@ -62,9 +54,9 @@ def content(suffix: str, rows: list[dict] = ROWS) -> bytes:
     return ("\n".join(lines) if suffix == ".jsonl" else f"[{','.join(lines)}]").encode()
 
 
-def missing(dataset: HubDataset, split: str, sources: TaskSources) -> str:
-    with pytest.raises(TaskDataMissing) as raised:
-        load_hub_rows(dataset, split, sources)
+def missing(dataset: HubDataset, split: str, cache: Path, offline: bool = False) -> str:
+    with pytest.raises(DataMissing) as raised:
+        load_hub_rows(dataset, split, cache, offline)
     message = str(raised.value)
     assert "\n" not in message
     assert f"put a copy of https://huggingface.co/datasets/{dataset.repo} into" in message
@@ -75,33 +67,32 @@ def missing(dataset: HubDataset, split: str, sources: TaskSources) -> str:
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl", ".json"])
-def test_rows_are_downloaded_prepared_and_from_then_on_read_without_the_hub(hub, sources, suffix):
+def test_rows_are_downloaded_prepared_and_from_then_on_read_without_the_hub(hub, cache, suffix):
     hub.publish({"README.md": b"", f"test{suffix}": content(suffix)})
-    assert load_hub_rows(DATASET, "test", sources) == ROWS
+    assert load_hub_rows(DATASET, "test", cache) == ROWS
     assert any(path.endswith(f"/resolve/{SHA}/test{suffix}") for path in hub.asked)
     assert not any("README" in path for path in hub.asked)
     hub.asked.clear()
-    offline = TaskSources((), sources.cache_dir, offline=True)
-    assert load_hub_rows(DATASET, "test", sources) == load_hub_rows(DATASET, "test", offline) == ROWS
+    assert load_hub_rows(DATASET, "test", cache) == load_hub_rows(DATASET, "test", cache, offline=True) == ROWS
     assert hub.asked == []
 
 
-def test_the_lines_of_json_may_be_in_a_json_file(hub, sources):
+def test_the_lines_of_json_may_be_in_a_json_file(hub, cache):
     hub.publish({"test.json": content(".jsonl")})
-    assert load_hub_rows(DATASET, "test", sources) == ROWS
+    assert load_hub_rows(DATASET, "test", cache) == ROWS
 
 
-def test_the_files_of_a_split_are_joined_in_order_and_other_splits_are_left_alone(hub, sources):
+def test_the_files_of_a_split_are_joined_in_order_and_other_splits_are_left_alone(hub, cache):
     parts = {
         "data/validation-00001-of-00002.parquet": content(".parquet", ROWS[2:]),
         "data/validation-00000-of-00002.parquet": content(".parquet", ROWS[:2]),
         "data/test-00000-of-00001.parquet": content(".parquet", ROWS[1:2]),
     }
     hub.publish(parts)
-    assert load_hub_rows(DATASET, "validation", sources) == ROWS
+    assert load_hub_rows(DATASET, "validation", cache) == ROWS
     assert not any("test-0" in path for path in hub.asked)
-    assert load_hub_rows(DATASET, "test", sources) == ROWS[1:2]
-    assert load_hub_rows(DATASET, "validation", sources) == ROWS
+    assert load_hub_rows(DATASET, "test", cache) == ROWS[1:2]
+    assert load_hub_rows(DATASET, "validation", cache) == ROWS
 
 
 @pytest.mark.parametrize(
@@ -121,48 +112,48 @@ def test_a_file_belongs_to_the_split_that_its_name_or_folder_says(names, split, 
     assert hub_download.files_of_split(names, split) == [names[place] for place in expected]
 
 
-def test_only_declared_columns_are_kept_and_other_columns_are_another_preparation(hub, sources):
+def test_only_declared_columns_are_kept_and_other_columns_are_another_preparation(hub, cache):
     hub.publish({"test.parquet": content(".parquet")})
     titles = HubDataset(REPO, {"title": "text"})
-    assert load_hub_rows(titles, "test", sources) == [{"title": row["title"]} for row in ROWS]
-    assert load_hub_rows(DATASET, "test", sources) == ROWS
-    assert load_hub_rows(titles, "test", sources) == [{"title": row["title"]} for row in ROWS]
+    assert load_hub_rows(titles, "test", cache) == [{"title": row["title"]} for row in ROWS]
+    assert load_hub_rows(DATASET, "test", cache) == ROWS
+    assert load_hub_rows(titles, "test", cache) == [{"title": row["title"]} for row in ROWS]
 
 
-def test_repositories_whose_names_begin_alike_are_kept_apart(hub, sources):
+def test_repositories_whose_names_begin_alike_are_kept_apart(hub, cache):
     longer = HubDataset(f"{REPO}-tech", DATASET.columns)
     hub.publish({"test.csv": content(".csv", ROWS[:1])}, repo=longer.repo)
     hub.publish({"test.csv": content(".csv")})
-    assert load_hub_rows(longer, "test", sources) == ROWS[:1]
-    assert load_hub_rows(DATASET, "test", sources) == ROWS
-    assert load_hub_rows(longer, "test", sources) == ROWS[:1]
+    assert load_hub_rows(longer, "test", cache) == ROWS[:1]
+    assert load_hub_rows(DATASET, "test", cache) == ROWS
+    assert load_hub_rows(longer, "test", cache) == ROWS[:1]
 
 
 # --- the commit
 
 
-def test_the_commit_is_recorded_and_a_later_one_is_not_noticed(hub, sources):
+def test_the_commit_is_recorded_and_a_later_one_is_not_noticed(hub, cache):
     hub.publish({"test.csv": content(".csv")})
-    assert hub_origin(DATASET, "test", sources) == REPO
-    load_hub_rows(DATASET, "test", sources)
-    (folder,) = (sources.cache_dir / "tfds").iterdir()
+    assert hub_origin(DATASET, "test", cache) == REPO
+    load_hub_rows(DATASET, "test", cache)
+    (folder,) = (cache / "tfds").iterdir()
     assert folder.name.endswith(SHA)
     (info,) = folder.rglob("dataset_info.json")
     assert json.loads(info.read_text())["location"]["urls"] == [f"https://huggingface.co/datasets/{REPO}/tree/{SHA}"]
-    assert hub_origin(DATASET, "test", sources) == f"{REPO} at {SHA[:12]}"
+    assert hub_origin(DATASET, "test", cache) == f"{REPO} at {SHA[:12]}"
 
     later = "b" * 40
     hub.publish({"test.csv": content(".csv", ROWS[:1]), "train.csv": content(".csv", ROWS[:2])}, later)
-    assert load_hub_rows(DATASET, "test", sources) == ROWS
-    assert load_hub_rows(DATASET, "train", sources) == ROWS[:2]  # of the later commit, as it was not there before
-    assert hub_origin(DATASET, "test", sources) == f"{REPO} at {SHA[:12]}"
-    assert hub_origin(DATASET, "train", sources) == f"{REPO} at {later[:12]}"
+    assert load_hub_rows(DATASET, "test", cache) == ROWS
+    assert load_hub_rows(DATASET, "train", cache) == ROWS[:2]  # of the later commit, as it was not there before
+    assert hub_origin(DATASET, "test", cache) == f"{REPO} at {SHA[:12]}"
+    assert hub_origin(DATASET, "train", cache) == f"{REPO} at {later[:12]}"
 
 
-def test_tfds_itself_reads_the_same(hub, sources):
+def test_tfds_itself_reads_the_same(hub, cache):
     hub.publish({"test.csv": content(".csv")})
-    load_hub_rows(DATASET, "test", sources)
-    builder = hub_builder.find_prepared(DATASET, "test", sources.cache_dir / "tfds")
+    load_hub_rows(DATASET, "test", cache)
+    builder = hub_builder.find_prepared(DATASET, "test", cache / "tfds")
     examples = list(builder.as_data_source("test"))
     assert [example["title"].decode() for example in examples] == [row["title"] for row in ROWS]
     assert [[text.decode() for text in example["skills"]] for example in examples] == [row["skills"] for row in ROWS]
@@ -173,12 +164,12 @@ def test_tfds_itself_reads_the_same(hub, sources):
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
-def test_a_missing_column_is_named_with_those_there_are(hub, sources, suffix):
+def test_a_missing_column_is_named_with_those_there_are(hub, cache, suffix):
     hub.publish({f"test{suffix}": content(suffix, [{"title": "a", "abilities": ["b"], "related": 1}])})
     with pytest.raises(UserError, match=r"(?s)test.*skills.*abilities") as raised:
-        load_hub_rows(DATASET, "test", sources)
-    assert not isinstance(raised.value, TaskDataMissing)  # that would pass for data that is not there
-    assert not (sources.cache_dir / "tfds").exists()
+        load_hub_rows(DATASET, "test", cache)
+    assert not isinstance(raised.value, DataMissing)  # that would pass for data that is not there
+    assert not (cache / "tfds").exists()
 
 
 @pytest.mark.parametrize(
@@ -191,15 +182,15 @@ def test_a_missing_column_is_named_with_those_there_are(hub, sources, suffix):
         ("test.parquet", b"PAR1", "cannot be read as Parquet"),
     ],
 )
-def test_broken_files_are_named_and_leave_nothing_prepared(hub, sources, name, data, expected):
+def test_broken_files_are_named_and_leave_nothing_prepared(hub, cache, name, data, expected):
     hub.publish({name: data})
     with pytest.raises(UserError) as raised:
-        load_hub_rows(DATASET, "test", sources)
+        load_hub_rows(DATASET, "test", cache)
     assert expected in str(raised.value)
     assert REPO in str(raised.value)
-    assert not (sources.cache_dir / "tfds").exists()
+    assert not (cache / "tfds").exists()
     hub.publish({"test.csv": content(".csv")}, "c" * 40)
-    assert load_hub_rows(DATASET, "test", sources) == ROWS
+    assert load_hub_rows(DATASET, "test", cache) == ROWS
 
 
 def test_a_column_of_another_kind_is_a_mistake_of_the_declaration():
@@ -210,11 +201,10 @@ def test_a_column_of_another_kind_is_a_mistake_of_the_declaration():
 # --- a hub that does not give
 
 
-def test_offline_nobody_is_asked(hub, sources, monkeypatch):
-    offline = TaskSources((), sources.cache_dir, offline=True)
-    assert f"{REPO} (test) is not prepared in {sources.cache_dir}" in missing(DATASET, "test", offline)
+def test_offline_nobody_is_asked(hub, cache, monkeypatch):
+    assert f"{REPO} (test) is not prepared in {cache}" in missing(DATASET, "test", cache, offline=True)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert "HF_HUB_OFFLINE is set" in missing(DATASET, "test", sources)
+    assert "HF_HUB_OFFLINE is set" in missing(DATASET, "test", cache)
     assert hub.asked == []
 
 
@@ -227,70 +217,70 @@ def test_offline_nobody_is_asked(hub, sources, monkeypatch):
         ((503, ""), "503"),
     ],
 )
-def test_what_the_hub_refuses_is_told_in_one_line(hub, sources, refusal, expected):
+def test_what_the_hub_refuses_is_told_in_one_line(hub, cache, refusal, expected):
     hub.refusal = refusal
-    message = missing(DATASET, "test", sources)
+    message = missing(DATASET, "test", cache)
     assert expected in message
     assert constants.ENDPOINT in message
     assert len(hub.asked) == 1
 
 
-def test_a_gated_dataset_shows_its_files_and_refuses_them(hub, sources):
+def test_a_gated_dataset_shows_its_files_and_refuses_them(hub, cache):
     hub.publish({"test.csv": content(".csv")})
     hub.refusal, hub.refused = (403, "GatedRepo"), "/datasets/"
-    assert "gated: accept its terms on its page and set HF_TOKEN" in missing(DATASET, "test", sources)
+    assert "gated: accept its terms on its page and set HF_TOKEN" in missing(DATASET, "test", cache)
 
 
-def test_a_split_that_is_not_there_names_the_files_that_are(hub, sources):
+def test_a_split_that_is_not_there_names_the_files_that_are(hub, cache):
     hub.publish({"README.md": b"", "test.csv": content(".csv"), "train.csv": content(".csv")})
-    message = missing(DATASET, "validation", sources)
+    message = missing(DATASET, "validation", cache)
     assert "no file of the split 'validation' among its data files (test.csv, train.csv)" in message
 
 
-def test_a_hub_that_is_not_there_is_told(sources, monkeypatch, hub):
+def test_a_hub_that_is_not_there_is_told(cache, monkeypatch, hub):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
-    assert "http://127.0.0.1:1: Connect" in missing(DATASET, "test", sources)
+    assert "http://127.0.0.1:1: Connect" in missing(DATASET, "test", cache)
 
 
-def test_a_silent_hub_costs_seconds_once(hub, sources, monkeypatch):
+def test_a_silent_hub_costs_seconds_once(hub, cache, monkeypatch):
     hub.publish({"test.csv": content(".csv")})
     hub.seconds = 1.0
     assert hub_download.CONTACT_SECONDS < 10
     monkeypatch.setattr(hub_download, "ANSWER_SECONDS", 0.2)
-    assert "Timeout" in missing(DATASET, "test", sources)
-    assert "before, so it was not asked again" in missing(HubDataset("Org/other", {"a": "text"}), "test", sources)
+    assert "Timeout" in missing(DATASET, "test", cache)
+    assert "before, so it was not asked again" in missing(HubDataset("Org/other", {"a": "text"}), "test", cache)
     assert len(hub.asked) <= 1
 
 
-def test_a_name_look_up_that_hangs_is_given_up(hub, sources, monkeypatch):
+def test_a_name_look_up_that_hangs_is_given_up(hub, cache, monkeypatch):
     monkeypatch.setattr(HfApi, "dataset_info", lambda *_, **__: time.sleep(30))
     monkeypatch.setattr(hub_download, "CONTACT_SECONDS", 0.2)
-    assert "no answer within 0.2 seconds" in missing(DATASET, "test", sources)
+    assert "no answer within 0.2 seconds" in missing(DATASET, "test", cache)
 
 
-def test_a_file_that_does_not_come_is_given_up(hub, sources, monkeypatch):
+def test_a_file_that_does_not_come_is_given_up(hub, cache, monkeypatch):
     hub.publish({"test.csv": content(".csv")})
     monkeypatch.setattr(HfApi, "hf_hub_download", lambda *_, **__: time.sleep(30))
     monkeypatch.setattr(hub_download, "FILE_SECONDS", 0.2)
-    assert "no answer within 0.2 seconds" in missing(DATASET, "test", sources)
-    assert not (sources.cache_dir / "tfds").exists()
+    assert "no answer within 0.2 seconds" in missing(DATASET, "test", cache)
+    assert not (cache / "tfds").exists()
 
 
 # --- the cache
 
 
-def test_a_cache_that_cannot_be_written_is_named(hub, sources):
+def test_a_cache_that_cannot_be_written_is_named(hub, cache):
     hub.publish({"test.csv": content(".csv")})
-    sources.cache_dir.write_text("a file")
+    cache.write_text("a file")
     with pytest.raises(UserError, match=r"Prepared rows cannot be written to .*with about 20 MB.*set \$UWE_JAX_CACHE"):
-        load_hub_rows(DATASET, "test", sources)
+        load_hub_rows(DATASET, "test", cache)
 
 
-def test_damaged_rows_name_the_folder_to_remove(hub, sources):
+def test_damaged_rows_name_the_folder_to_remove(hub, cache):
     hub.publish({"test.csv": content(".csv")})
-    load_hub_rows(DATASET, "test", sources)
-    (record,) = sources.cache_dir.rglob("*array_record*")
+    load_hub_rows(DATASET, "test", cache)
+    (record,) = cache.rglob("*array_record*")
     record.write_bytes(b"")
     with pytest.raises(UserError, match=r"cannot be read.*they are prepared anew from the hub") as raised:
-        load_hub_rows(DATASET, "test", sources)
+        load_hub_rows(DATASET, "test", cache)
     assert f"The prepared rows in {Path(record).parent}" in str(raised.value)

@@ -1,7 +1,7 @@
 """A folder of edge files as a source: `skill_<kind>.<format>`, or several files in a folder `skill_<kind>/`.
 
 A file holds one edge a row with the columns `left,right[,relation][,left_id,right_id]`, found by name; `left`
-is the skill. Other columns are ignored. Formats: CSV, TSV, JSON lines and Parquet, all UTF-8.
+is the skill. Other columns are ignored. Formats: CSV, TSV, JSON lines, each also gzipped, and Parquet, all UTF-8.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.folders import check_folder
 from uwe_jax.data.graph import Edge, check_kind
 from uwe_jax.data.problems import Problems
-from uwe_jax.data.tables import FORMATS, read_rows
+from uwe_jax.data.tables import FORMATS, read_rows, table_format
 from uwe_jax.data.text import normalise
 
 MAX_TEXT = 100_000  # characters; a longer text is a file that lost its line breaks
@@ -105,7 +105,7 @@ def _files_of_folder(folder: Path) -> list[Path]:
 
 def _known_format(path: Path) -> Path:
     # An unknown format is an error and not skipped: its edges would be missing without a word.
-    if path.suffix.lower() not in FORMATS or not path.is_file():
+    if not table_format(path) or not path.is_file():
         raise UserError(
             f"{path} is in no format that is read here. Expected a file ending in {_FORMATS}: "
             "convert it, or move it elsewhere."

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 
+# How deep the folders of a user are looked into.
+DEPTH = 2
+
 
 def check_folder(folder: Path, expected: str) -> None:
     """Raises UserError with what was expected, a sentence, unless there is such a folder."""

@@ -11,6 +11,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import progress, say
 
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+_BLOCK = 10_000  # records read at once: the protocol buffers of all would take ten times the memory of their texts
 
 
 class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -104,22 +106,32 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
     say(f"Prepared {builder.info.full_name} in {folder} in {time.perf_counter() - started:.1f} s")
 
 
-def read_features(builder: RecordBuilder, split: str) -> list[Any]:
+def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:
     """Every record of a prepared dataset, in the order in which it was written.
 
-    Returns:
-      Per record its features by name, as the protocol buffer `tf.train.Feature`.
+    Yields:
+      Of a record its features by name, as the protocol buffer `tf.train.Feature`.
 
     Raises:
       UserError: a record file is damaged or missing.
     """
     # Raw records and the bare protocol buffer: decoding through TFDS features takes six times as long.
-    try:
+    with _named_damage(builder):
         source = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
-        records = source.__getitems__(list(range(len(source))))
+        total = len(source)
+    for start in range(0, total, _BLOCK):
+        with _named_damage(builder):
+            records = source.__getitems__(list(range(start, min(start + _BLOCK, total))))
+        for record in records:
+            yield tf_example_pb2.Example.FromString(record).features.feature
+
+
+@contextmanager
+def _named_damage(builder: RecordBuilder) -> Iterator[None]:
+    try:
+        yield
     except (RuntimeError, OSError) as error:  # what array_record raises for a truncated or missing file
         raise UserError(
             f"The prepared {builder.RECORDS} in {builder.data_dir} cannot be read: {error}. Remove that folder and "
             f"run again; they are prepared anew from {builder.AGAIN}."
         ) from error
-    return [tf_example_pb2.Example.FromString(record).features.feature for record in records]

@@ -1,12 +1,14 @@
-"""Tables with a header as rows of typed columns: CSV, TSV, JSON lines and Parquet, all UTF-8."""
+"""Tables with a header as rows of typed columns: CSV, TSV, JSON lines, each also gzipped, and Parquet, all UTF-8."""
 
 from __future__ import annotations
 
 import ast
 import csv
+import gzip
 import json
 import re
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from uwe_jax.data.delimited import decode_lines, read_table
 from uwe_jax.data.problems import Problems, shorten
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-FORMATS = (*DELIMITERS, ".jsonl", ".parquet")
+_GZIP = ".gz"
+_TEXTS = (*DELIMITERS, ".jsonl")
+FORMATS = (*_TEXTS, ".parquet", *(f"{suffix}{_GZIP}" for suffix in _TEXTS))
 
 # Types of a column, and how a message calls a value of them. An id is text that JSON may write as a number.
 TYPES = {
@@ -34,10 +38,20 @@ Row = dict[str, Any]
 _Raw = Iterator[tuple[str, Sequence[object]]]
 
 
+def table_format(path: Path) -> str:
+    """The ending of `FORMATS` that a file's name has; "" where it has none.
+
+    >>> table_format(Path("a/edges.JSONL.gz")), table_format(Path("edges.v2.csv")), table_format(Path("edges.gz"))
+    ('.jsonl.gz', '.csv', '')
+    """
+    ending = "".join(path.suffixes[-2:]).lower()
+    return next((each for each in (ending, path.suffix.lower()) if each in FORMATS), "")
+
+
 def has_columns(path: Path, columns: Mapping[str, str]) -> bool:
     """Whether a file is a table with these columns. Anything else, readable or not, is none."""
     names = _column_names(path)
-    if path.suffix.lower() in DELIMITERS:
+    if _unzipped(path) in DELIMITERS:
         return {column.casefold() for column in columns} <= {name.strip().casefold() for name in names}
     return set(columns) <= set(names)
 
@@ -89,8 +103,35 @@ def half_pair(value: object) -> bool:
     return isinstance(value, list) and any(map(half_pair, value))
 
 
+def _unzipped(path: Path) -> str:
+    """The ending of a table's name without that of gzip; of any other file its own."""
+    return (table_format(path) or path.suffix.lower()).removesuffix(_GZIP)
+
+
+def _content(path: Path, name: str) -> bytes:
+    content = path.read_bytes()
+    if path.suffix.lower() != _GZIP:
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{name} is no whole gzip ({len(content):,} bytes; {error}). Expected a gzipped table: copy or download "
+            f"{path} again."
+        ) from error
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        if path.suffix.lower() != _GZIP:
+            return file.readline(_HEADER)
+        # Not by the gzip module, which gives nothing of a file that is cut off: reading it is to say so.
+        start = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(file.read(_HEADER), _HEADER)
+    return start.split(b"\n", 1)[0]
+
+
 def _column_names(path: Path) -> list[str]:
-    suffix = path.suffix.lower()
+    suffix = _unzipped(path)
     try:
         if suffix == ".parquet":
             # imported where it is needed: few folders hold Parquet, and the import takes a quarter of a second
@@ -103,23 +144,22 @@ def _column_names(path: Path) -> list[str]:
                 return []
         if suffix not in FORMATS:
             return []
-        with path.open("rb") as file:
-            line = file.readline(_HEADER).decode("utf-8-sig")
+        line = _first_line(path).decode("utf-8-sig")
         if suffix == ".jsonl":
             row = json.loads(line)
             return list(row) if isinstance(row, dict) else []
         return next(csv.reader([line], delimiter=DELIMITERS[suffix]), [])
-    except (OSError, ValueError, csv.Error, RecursionError):
+    except (OSError, ValueError, csv.Error, zlib.error, RecursionError):
         return []
 
 
 def _raw_rows(path: Path, name: str, required: tuple[str, ...], optional: tuple[str, ...], problems: Problems) -> _Raw:
-    suffix = path.suffix.lower()
+    suffix = _unzipped(path)
     if suffix == ".parquet":
         return _parquet_rows(path, name, required, optional)
     if suffix in DELIMITERS:
         rows = read_table(
-            path.read_bytes(),
+            _content(path, name),
             name,
             delimiter=DELIMITERS[suffix],
             required=required,
@@ -132,7 +172,7 @@ def _raw_rows(path: Path, name: str, required: tuple[str, ...], optional: tuple[
 
 def _json_rows(path: Path, name: str, required: tuple[str, ...], optional: tuple[str, ...], problems: Problems) -> _Raw:
     expected = f"a JSON object with the keys {', '.join(required)}"
-    text = decode_lines(path.read_bytes(), name, problems)
+    text = decode_lines(_content(path, name), name, problems)
     array = path.suffix.lower() == ".json" and text.lstrip().startswith("[")
     for place, row in _json_array(path, name, text) if array else _json_lines(name, text, expected, problems):
         if not isinstance(row, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -27,6 +27,10 @@ class EdgeBuilder(RecordBuilder, skip_registration=True):  # type: ignore[call-a
     def read_edges(self, manual_dir: Path) -> list[Edge]:
         """Reads every edge of this configuration from the user's files."""
 
+    def keep_notes(self, notes: Sequence[str]) -> None:
+        """Keeps phrases on what was left out beside the edges, for `read_notes`."""
+        self.info.metadata["notes"] = list(notes)
+
     def example(self, record: Edge) -> dict[str, str]:
         return record._asdict()
 
@@ -36,6 +40,7 @@ class EdgeBuilder(RecordBuilder, skip_registration=True):  # type: ignore[call-a
             builder=self,
             description=self.__doc__,
             features=tfds.features.FeaturesDict(features),
+            metadata=tfds.core.MetadataDict(),
             disable_shuffling=True,  # the order of the user's files; batches are drawn elsewhere
         )
 
@@ -58,7 +63,22 @@ def prepare_edges(builder: EdgeBuilder, manual_dir: Path) -> None:
 
 def read_prepared(builder: EdgeBuilder) -> list[Edge]:
     """Every edge of a prepared dataset, in the order in which it was written; see `read_features`."""
+    # A label stands in many edges: it is decoded and held once.
+    known = _Decoded()
     return [
-        Edge(*(feature[field].bytes_list.value[0].decode() for field in Edge._fields))
+        Edge(*(known[feature[field].bytes_list.value[0]] for field in Edge._fields))
         for feature in read_features(builder, _SPLIT)
     ]
+
+
+class _Decoded(dict[bytes, str]):
+    """Texts by their UTF-8."""
+
+    def __missing__(self, encoded: bytes) -> str:
+        self[encoded] = text = encoded.decode()
+        return text
+
+
+def read_notes(builder: EdgeBuilder) -> tuple[str, ...]:
+    """What `keep_notes` kept when the dataset was prepared."""
+    return tuple(builder.info.metadata.get("notes", ()))

@@ -14,7 +14,8 @@ from uwe_jax.data.problems import Problems, shorten
 from uwe_jax.data.text import normalise
 
 RELATIONS = ("essential", "optional")
-ALTERNATIVE = "alternative"  # the relation of an alias
+ALTERNATIVE = "alternative"  # the relation of an alias or a further title
+DESCRIPTION = "description"
 
 # The releases hold a few relations of concepts that were withdrawn (67 of 123,855 in 1.1.1). More than this
 # share means that relations and classification do not belong together.
@@ -39,44 +40,25 @@ def read_job_edges(release: EscoRelease, relations: str = "both") -> EscoEdges:
     Raises:
       UserError: a damaged zip, a missing column, broken rows, or relations of another release.
     """
-    file = release.files["relations"]
-    skills = read_concepts(release.files["skills"])
-    occupations = read_concepts(release.files["occupations"])
-    edges, total, unknown, unlabelled = [], 0, 0, 0
-    problems = Problems(str(file))
-    for line, (skill, occupation, relation) in read_table(
-        file.read(),
-        file.name,
-        delimiter=",",
-        required=("skillUri", "occupationUri", "relationType"),
-        problems=problems,
-    ):
-        if relation not in RELATIONS:
-            found = f"relationType {shorten(relation)}"
-            problems.add(f"{file.name}, line {line}", found, " or ".join(RELATIONS))
-            continue
-        total += 1
-        if skill not in skills.labels or occupation not in occupations.labels:
-            unknown += 1
-        elif not skills.labels[skill] or not occupations.labels[occupation]:
-            unlabelled += 1
-        elif relations in (relation, "both"):
-            edges.append(Edge(skill, skills.labels[skill], occupation, occupations.labels[occupation], relation))
-    problems.check()
-    if unknown > _MAX_UNKNOWN * total:
-        raise UserError(
-            f"{unknown:,} of {total:,} relations in {file} name a skill or an occupation that is not in "
-            f"{release.files['skills']} or {release.files['occupations']}: they are not of one release. "
-            "Expected a classification and relations of the same version: download both again and keep their "
-            "names."
-        )
-    notes = [
-        *skills.notes,
-        *occupations.notes,
-        *counted(unknown, f"of {total:,} relations name a concept that the classification does not hold"),
-        *counted(unlabelled, f"of {total:,} relations name a concept without a label in {release.language!r}"),
-    ]
-    return EscoEdges(edges, notes)
+    files = (release.files["skills"], release.files["occupations"])
+    return _read_relations(release, "relations", ("skillUri", "occupationUri"), files, relations)
+
+
+def read_skill_edges(release: EscoRelease, relations: str = "both") -> EscoEdges:
+    """The skill-skill graph: preferred labels of skills and of the skills that they draw on, mostly knowledge.
+
+    In the one direction that ESCO states. With its mirror image beside it an edge of a held-out skill would be
+    trained on from the other side, where the same text may not be held out.
+
+    Args:
+      release: with skills and skill_relations.
+      relations: essential, optional or both.
+
+    Raises:
+      UserError: a damaged zip, a missing column, broken rows, or relations of another release.
+    """
+    files = (release.files["skills"], release.files["skills"])
+    return _read_relations(release, "skill_relations", ("originalSkillUri", "relatedSkillUri"), files, relations)
 
 
 def read_alias_edges(release: EscoRelease) -> EscoEdges:
@@ -90,13 +72,92 @@ def read_alias_edges(release: EscoRelease) -> EscoEdges:
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.
     """
-    skills = read_concepts(release.files["skills"], alternatives=True)
-    edges = []
+    return _read_alternatives(release.files["skills"])
+
+
+def read_title_edges(release: EscoRelease) -> EscoEdges:
+    """The graph of job titles: preferred labels of occupations and their alternative labels, as `read_alias_edges`.
+
+    Args:
+      release: with occupations.
+    """
+    return _read_alternatives(release.files["occupations"])
+
+
+def read_description_edges(release: EscoRelease) -> EscoEdges:
+    """The graph of descriptions: preferred labels of skills and what ESCO says of them, a sentence or a few.
+
+    Args:
+      release: with skills.
+
+    Raises:
+      UserError: a damaged zip, a missing column, or broken rows.
+    """
+    skills = read_concepts(release.files["skills"], descriptions=True)
+    edges, without = [], 0
     for uri, label in skills.labels.items():
-        for alias in skills.alternatives_of(uri):
+        text = normalise(skills.descriptions[uri])
+        if not text or text.casefold() == label.casefold():
+            without += 1
+        elif label:
+            edges.append(Edge(uri, label, "", text, DESCRIPTION))
+    none = counted(without, f"of {len(skills.labels):,} skills have no description but their label")
+    return EscoEdges(edges, [*skills.notes, *none])
+
+
+def _read_alternatives(file: EscoFile) -> EscoEdges:
+    concepts = read_concepts(file, alternatives=True)
+    edges = []
+    for uri, label in concepts.labels.items():
+        for alias in concepts.alternatives_of(uri):
             if label and alias.casefold() != label.casefold():
                 edges.append(Edge(uri, label, "", alias, ALTERNATIVE))
-    return EscoEdges(edges, list(skills.notes))
+    return EscoEdges(edges, list(concepts.notes))
+
+
+def _read_relations(
+    release: EscoRelease, role: str, columns: tuple[str, str], files: tuple[EscoFile, EscoFile], relations: str
+) -> EscoEdges:
+    """The relations of two kinds of concepts.
+
+    Args:
+      role: of the file that holds them.
+      columns: of it, with the URIs of the left and of the right side.
+      files: of the concepts of either side.
+      relations: essential, optional or both.
+    """
+    file = release.files[role]
+    left, right = (read_concepts(each) for each in files)
+    edges, total, unknown, unlabelled = [], 0, 0, 0
+    problems = Problems(str(file))
+    for line, (one, other, relation) in read_table(
+        file.read(), file.name, delimiter=",", required=(*columns, "relationType"), problems=problems
+    ):
+        if relation not in RELATIONS:
+            found = f"relationType {shorten(relation)}"
+            problems.add(f"{file.name}, line {line}", found, " or ".join(RELATIONS))
+            continue
+        total += 1
+        if one not in left.labels or other not in right.labels:
+            unknown += 1
+        elif not left.labels[one] or not right.labels[other]:
+            unlabelled += 1
+        elif relations in (relation, "both"):
+            edges.append(Edge(one, left.labels[one], other, right.labels[other], relation))
+    problems.check()
+    distinct = list(dict.fromkeys(files))
+    if unknown > _MAX_UNKNOWN * total:
+        raise UserError(
+            f"{unknown:,} of {total:,} relations in {file} name a concept that is not in "
+            f"{' or '.join(map(str, distinct))}: they are not of one release. Expected a classification and relations "
+            "of the same version: download both again and keep their names."
+        )
+    notes = [
+        *(note for each in distinct for note in read_concepts(each).notes),
+        *counted(unknown, f"of {total:,} relations name a concept that the classification does not hold"),
+        *counted(unlabelled, f"of {total:,} relations name a concept without a label in {release.language!r}"),
+    ]
+    return EscoEdges(edges, notes)
 
 
 @dataclass(frozen=True)
@@ -106,11 +167,13 @@ class Concepts:
     Attributes:
       labels: preferred label per concept URI, normalised; "" where the language has none.
       alternatives: alternative labels per concept URI as the file has them, one a line; "" without the column.
+      descriptions: per concept URI as the file has them; "" without the column.
       notes: see `EscoEdges`.
     """
 
     labels: dict[str, str]
     alternatives: dict[str, str]
+    descriptions: dict[str, str]
     notes: tuple[str, ...]
 
     def alternatives_of(self, uri: str) -> list[str]:
@@ -118,19 +181,22 @@ class Concepts:
         return [text for text in dict.fromkeys(map(normalise, self.alternatives[uri].split("\n"))) if text]
 
 
-def read_concepts(file: EscoFile, *, alternatives: bool = False) -> Concepts:
+def read_concepts(file: EscoFile, *, alternatives: bool = False, descriptions: bool = False) -> Concepts:
     """Skills or occupations with their labels. A file is read once in a process, as long as it stays the same.
 
     Args:
       file: of the role skills or occupations.
       alternatives: are wanted too, so their column must be there.
+      descriptions: are wanted too, so their column must be there.
 
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.
     """
     concepts = _read_concepts(file, file.stamp)
-    if alternatives and not any(concepts.alternatives.values()):
-        read_table(file.read(), file.name, delimiter=",", required=("altLabels",), problems=Problems(str(file)))
+    wanted = ((alternatives, concepts.alternatives, "altLabels"), (descriptions, concepts.descriptions, "description"))
+    for is_wanted, texts, column in wanted:
+        if is_wanted and not any(texts.values()):
+            read_table(file.read(), file.name, delimiter=",", required=(column,), problems=Problems(str(file)))
     return concepts
 
 
@@ -140,12 +206,13 @@ def _read_concepts(file: EscoFile, stamp: tuple[int, int]) -> Concepts:
     problems = Problems(str(file))
     labels: dict[str, str] = {}
     alternatives: dict[str, str] = {}
-    for line, (uri, label, others) in read_table(
+    descriptions: dict[str, str] = {}
+    for line, (uri, label, others, description) in read_table(
         file.read(),
         file.name,
         delimiter=",",
         required=("conceptUri", "preferredLabel"),
-        optional=("altLabels",),
+        optional=("altLabels", "description"),
         problems=problems,
     ):
         if not uri:
@@ -153,7 +220,8 @@ def _read_concepts(file: EscoFile, stamp: tuple[int, int]) -> Concepts:
             continue
         labels[uri] = normalise(label)
         alternatives[uri] = others
+        descriptions[uri] = description
     problems.check()
     unlabelled = sum(not label for label in labels.values())
     notes = counted(unlabelled, f"of {len(labels):,} concepts in {file.name} have no preferred label")
-    return Concepts(labels, alternatives, tuple(notes))
+    return Concepts(labels, alternatives, descriptions, tuple(notes))

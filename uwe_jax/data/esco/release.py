@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.data.folders import check_folder, files_in
-from uwe_jax.data.zips import ZIP_DAMAGE
+from uwe_jax.data.folders import DEPTH, check_folder, files_in
+from uwe_jax.data.zips import ZIP_DAMAGE, signature
 
 DOWNLOAD = (
     "Download from https://esco.ec.europa.eu/en/use-esco/download, content 'classification', file type "
@@ -21,10 +20,16 @@ DOWNLOAD = (
     "relations. Put them into one folder as they are, names unchanged."
 )
 # What each graph is made of.
-NEEDS = {"job": ("skills", "occupations", "relations"), "alias": ("skills",)}
+NEEDS = {
+    "skill_job": ("skills", "occupations", "relations"),
+    "skill_alias": ("skills",),
+    "job_title": ("occupations",),
+    "skill_description": ("skills",),
+    "skill_skill": ("skills", "skill_relations"),
+}
 
 # Names up to the underscore before the language.
-_FAMILIES = {"skills", "occupations", "occupationSkillRelations", "occupationSkillRelations.csv"}
+_FAMILIES = {"skills", "occupations", "occupationSkillRelations", "skillSkillRelations"}
 _VERSION = re.compile(r"(?<![a-z])v(\d+(?:\.\d+)*)", re.IGNORECASE)
 
 
@@ -43,12 +48,7 @@ class EscoFile:
     @cached_property
     def signature(self) -> tuple[str, int, int]:
         """Name, size in bytes and CRC-32 of the content: the same zipped and unzipped."""
-        if self.member:
-            with open_zip(self.path) as archive:
-                entry = archive.getinfo(self.member)
-                return self.name, entry.file_size, entry.CRC
-        content = self.path.read_bytes()
-        return self.name, len(content), zlib.crc32(content)
+        return self.name, *signature(self.path, self.member)
 
     @property
     def stamp(self) -> tuple[int, int]:
@@ -77,25 +77,28 @@ class EscoRelease:
 
     version: str  # empty where no name says
     language: str
-    files: dict[str, EscoFile]  # by role: skills, occupations, relations; those there are
+    files: dict[str, EscoFile]  # by role, of `file_names`; those there are
 
     def __str__(self) -> str:
         return f"ESCO {'v' + self.version if self.version else 'of unknown version'} ({self.language})"
 
-    def digest(self, kind: str) -> str:
-        """Sixteen hexadecimal digits that change whenever a file that the kind's graph needs does."""
-        signatures = [self.files[role].signature for role in NEEDS[kind]]
+    def digest(self, graph: str) -> str:
+        """Sixteen hexadecimal digits that change whenever a file that a graph of `NEEDS` is made of does."""
+        signatures = [self.files[role].signature for role in NEEDS[graph]]
         return hashlib.sha256(repr(signatures).encode()).hexdigest()[:16]
 
 
-def find_release(folder: Path | str, kinds: Sequence[str], language: str = "en", version: str = "") -> EscoRelease:
+def find_release(
+    folder: Path | str, graphs: Sequence[str], language: str = "en", version: str = "", *, setting: str = "source"
+) -> EscoRelease:
     """Chooses the files for some graphs, all of one version.
 
     Args:
-      folder: with the portal's zips, or their contents, at most one folder deep.
-      kinds: graphs wanted, of `NEEDS`.
+      folder: with the portal's zips, or their contents; folders in it are looked into as deep as `DEPTH`.
+      graphs: wanted, of `NEEDS`.
       language: code of the labels' language, as in skills_en.csv.
       version: such as 1.1.1; empty takes the newest that has everything.
+      setting: where the folder is configured, for messages.
 
     Raises:
       UserError: no such folder, a damaged zip, no version that has everything, or two different files of one
@@ -103,12 +106,13 @@ def find_release(folder: Path | str, kinds: Sequence[str], language: str = "en",
     """
     folder = Path(folder).expanduser()
     version = plain_version(version)
-    roles = list(dict.fromkeys(role for kind in kinds for role in NEEDS[kind]))
-    found = find_files(folder)
+    roles = list(dict.fromkeys(role for graph in graphs for role in NEEDS[graph]))
+    check_folder(folder, f"Expected the folder of the ESCO zips: set {setting}.path to it. {DOWNLOAD}")
+    found = find_files(folder, DEPTH)
     release = choose_release(found, roles, language, version)
     if release is None:
         names = file_names(language)
-        raise _incomplete(folder, _per_version(found), [names[role][0] for role in roles], kinds, version)
+        raise _incomplete(folder, _per_version(found), [names[role][0] for role in roles], graphs, version, setting)
     return release
 
 
@@ -119,6 +123,7 @@ def file_names(language: str) -> dict[str, tuple[str, ...]]:
         "occupations": (f"occupations_{language}.csv",),
         # Since 1.2 the relations are part of the language's zip.
         "relations": ("occupationSkillRelations.csv", f"occupationSkillRelations_{language}.csv"),
+        "skill_relations": ("skillSkillRelations.csv", f"skillSkillRelations_{language}.csv"),
     }
 
 
@@ -151,13 +156,12 @@ def choose_release(
     return EscoRelease(newest, language, chosen)
 
 
-def find_files(folder: Path, depth: int = 1) -> list[EscoFile]:
+def find_files(folder: Path, depth: int) -> list[EscoFile]:
     """Every CSV in a folder, in the folders in it down to `depth`, and in the zips of all, in the order of `files_in`.
 
     Raises:
-      UserError: no such folder, or a damaged zip.
+      UserError: a damaged zip.
     """
-    check_folder(folder, f"Expected the folder of the ESCO zips: set source.path to it. {DOWNLOAD}")
     return [file for path in files_in(folder, depth) for file in _csv_files(path, folder)]
 
 
@@ -216,23 +220,28 @@ def _incomplete(
     folder: Path,
     per_version: dict[str, list[EscoFile]],
     names: list[str],
-    kinds: Sequence[str],
+    graphs: Sequence[str],
     version: str,
+    setting: str,
 ) -> UserError:
     held = []
     for candidate in sorted(per_version):
         there = {file.name for file in per_version[candidate]}
         # Relations and classification are looked for by family, so that another language shows.
-        shown = sorted(name for name in there if name.split("_")[0] in _FAMILIES)
+        shown = sorted(name for name in there if name.removesuffix(".csv").split("_")[0] in _FAMILIES)
         label = f"version {candidate}" if candidate else "unknown version"
         held.append(f"{label}: {', '.join(shown) or f'none of these, but {len(there)} other CSV files'}")
     holds = "; ".join(held) or "no zip and no CSV"
     asked = f" of version {version}" if version else " of one version"
-    graphs = " and ".join(f"skill-{kind}" for kind in kinds)
-    alias = " For skill-alias alone the relations are not needed: set source.kinds to ('alias',)."
+    skills_alone = [graph for graph in graphs if NEEDS[graph] == ("skills",)]
+    fewer = (
+        f" For {' and '.join(skills_alone)} alone the skills are enough: set {setting}.graphs to that."
+        if skills_alone and len(names) > 1
+        else ""
+    )
     return UserError(
-        f"{folder} does not hold what {graphs} need. Expected {', '.join(names)}, all{asked}. Found {holds}. "
-        f"{DOWNLOAD}{alias if set(kinds) == {'job', 'alias'} else ''}"
+        f"{folder} does not hold what {' and '.join(graphs)} need. Expected {', '.join(names)}, all{asked}. Found "
+        f"{holds}. {DOWNLOAD}{fewer}"
     )
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from uwe_jax.data.hub.dataset import HubDataset
 from uwe_jax.data.prepared import RecordBuilder, is_prepared, prepare, read_features
-from uwe_jax.data.tasks.hub import HubDataset
 
 _FEATURES = {
     "text": tfds.features.Text,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.problems import Problems
 from uwe_jax.data.tables import Row, read_rows
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
 
 COLUMN_KINDS = ("text", "texts", "int")
+
+
+class DataMissing(UserError):
+    """A dataset is not prepared and the hub does not give it. The text is one line: what was tried, what to do."""
 
 
 @dataclass(frozen=True)
@@ -38,48 +42,54 @@ class HubDataset:
         return f"https://huggingface.co/datasets/{self.repo}"
 
 
-def load_hub_rows(dataset: HubDataset, split: str, sources: TaskSources) -> list[Row]:
+def load_hub_rows(dataset: HubDataset, split: str, cache_dir: Path, offline: bool = False) -> list[Row]:
     """The rows of one split, in the order of its files.
 
     The first time they are downloaded and prepared, in a folder that the repository's commit names. From then on
     they are read from there and the hub is not asked, so a later commit is not noticed: remove that folder to
     have the newest.
 
+    Args:
+      dataset: what is read.
+      split: train, validation or test.
+      cache_dir: prepared rows go into its folder tfds.
+      offline: never ask the hub.
+
     Returns:
       Per row its columns: str, list[str] or int.
 
     Raises:
-      TaskDataMissing: not prepared, and the hub cannot be reached in seconds, refuses, or has no such split.
+      DataMissing: not prepared, and the hub cannot be reached in seconds, refuses, or has no such split.
       UserError: the files are not as declared, or the cache cannot be written or read.
     """
     # imported where it is needed: TFDS takes most of a second, and the other tasks do without
-    from uwe_jax.data.tasks.hub_builder import find_prepared, prepare_rows
+    from uwe_jax.data.hub.builder import find_prepared, prepare_rows
 
-    data_dir = sources.cache_dir / "tfds"
+    data_dir = cache_dir / "tfds"
     prepared = find_prepared(dataset, split, data_dir)
     if prepared is None:
-        revision, rows = _download(dataset, split, sources)
+        revision, rows = _download(dataset, split, cache_dir, offline)
         prepared = prepare_rows(dataset, split, revision, data_dir, rows)
     return prepared.rows()
 
 
-def hub_origin(dataset: HubDataset, split: str, sources: TaskSources) -> str:
+def hub_origin(dataset: HubDataset, split: str, cache_dir: Path) -> str:
     """What `load_hub_rows` has read, such as TechWolf/SkillMatch-1K at 7d5a26014e88."""
-    from uwe_jax.data.tasks.hub_builder import find_prepared
+    from uwe_jax.data.hub.builder import find_prepared
 
-    prepared = find_prepared(dataset, split, sources.cache_dir / "tfds")
+    prepared = find_prepared(dataset, split, cache_dir / "tfds")
     return f"{dataset.repo} at {prepared.revision[:12]}" if prepared else dataset.repo
 
 
-def _download(dataset: HubDataset, split: str, sources: TaskSources) -> tuple[str, list[Row]]:
+def _download(dataset: HubDataset, split: str, cache_dir: Path, offline: bool) -> tuple[str, list[Row]]:
     """The commit of the repository, and the rows of one of its splits."""
-    from uwe_jax.data.tasks.hub_download import Unreachable, download_split
+    from uwe_jax.data.hub.download import Unreachable, download_split
 
     try:
-        revision, files = download_split(dataset.repo, split, sources.offline)
+        revision, files = download_split(dataset.repo, split, offline)
     except Unreachable as error:
-        raise TaskDataMissing(
-            f"{dataset.repo} ({split}) is not prepared in {sources.cache_dir} and cannot be downloaded: {error}. "
+        raise DataMissing(
+            f"{dataset.repo} ({split}) is not prepared in {cache_dir} and cannot be downloaded: {error}. "
             f"Run again where the hub answers, or put a copy of {dataset.page} into one of your data folders."
         ) from error
     problems = Problems(f"{dataset.page} at {revision}")

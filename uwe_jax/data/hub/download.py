@@ -10,7 +10,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNot
 
 from uwe_jax.base.network import in_one_line, within
 from uwe_jax.base.progress import say
-from uwe_jax.data.tasks.split_names import stated_split
+from uwe_jax.data.hub.split_names import stated_split
 
 # Seconds for one answer, for the first contact with all its look-ups and proxies, and for one file.
 ANSWER_SECONDS = 5.0

@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 
 from uwe_jax.data.delimited import decode_lines
+from uwe_jax.data.hub.dataset import HubDataset
 from uwe_jax.data.notes import counted
 from uwe_jax.data.problems import Problems
 from uwe_jax.data.tasks.collection import Collection, read_collection
 from uwe_jax.data.tasks.declare import TaskContent, declare
 from uwe_jax.data.tasks.esco_labels import find_esco, labels_of
-from uwe_jax.data.tasks.hub import HubDataset
 from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
 
 # The annotators chose among the English labels of this version; another one lacks some of their labels.

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from uwe_jax.data.folders import files_in, only_copy
+from uwe_jax.data.hub.dataset import DataMissing, HubDataset, hub_origin, load_hub_rows
+from uwe_jax.data.hub.split_names import stated_split
 from uwe_jax.data.problems import Problems
-from uwe_jax.data.tables import FORMATS, Row, has_columns, read_rows
-from uwe_jax.data.tasks.hub import HubDataset, hub_origin, load_hub_rows
+from uwe_jax.data.tables import Row, has_columns, read_rows, table_format
 from uwe_jax.data.tasks.spec import DEPTH, TaskDataMissing, TaskSources
-from uwe_jax.data.tasks.split_names import stated_split
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ def read_collection(collection: Collection, split: str, sources: TaskSources) ->
         if path is not None:
             return Rows(_read_file(collection, path, folder), str(path.relative_to(folder)), path)
     try:
-        rows = load_hub_rows(collection.hub, split, sources)
-        return Rows(rows, hub_origin(collection.hub, split, sources), None)
-    except TaskDataMissing as error:
+        rows = load_hub_rows(collection.hub, split, sources.cache_dir, sources.offline)
+        return Rows(rows, hub_origin(collection.hub, split, sources.cache_dir), None)
+    except DataMissing as error:
         named = f" whose name says {collection.word!r}" if collection.word else ""
         columns = " or ".join(", ".join(layout) for layout in reversed(_layouts(collection)))
         raise TaskDataMissing(
@@ -75,9 +75,7 @@ def _layouts(collection: Collection) -> list[Mapping[str, str]]:
 
 def _only_file(collection: Collection, split: str, folder: Path) -> Path | None:
     found = [
-        path
-        for path in files_in(folder, DEPTH)
-        if path.suffix.lower() in FORMATS and _belongs(collection, split, path, folder)
+        path for path in files_in(folder, DEPTH) if table_format(path) and _belongs(collection, split, path, folder)
     ]
     return only_copy(found, folder, f"the {split} split of {collection.hub.repo}")
 

@@ -50,7 +50,7 @@ def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
 
 def relations_of(release: EscoRelease) -> EscoEdges:
     """Essential and optional relations, see `read_job_edges`. Not to be changed: all that ask share them."""
-    files = tuple(release.files[role] for role in NEEDS["job"])
+    files = tuple(release.files[role] for role in NEEDS["skill_job"])
     return _relations(release.version, release.language, files, tuple(file.stamp for file in files))
 
 
@@ -59,4 +59,4 @@ def _relations(
     version: str, language: str, files: tuple[EscoFile, ...], stamps: tuple[tuple[int, int], ...]
 ) -> EscoEdges:
     del stamps  # files written anew are another entry of the cache
-    return read_job_edges(EscoRelease(version, language, dict(zip(NEEDS["job"], files, strict=True))))
+    return read_job_edges(EscoRelease(version, language, dict(zip(NEEDS["skill_job"], files, strict=True))))

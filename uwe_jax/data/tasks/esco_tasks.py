@@ -6,18 +6,16 @@ from collections.abc import Iterator
 
 from uwe_jax.data.esco.reader import read_concepts
 from uwe_jax.data.esco.release import NEEDS, EscoRelease
+from uwe_jax.data.hub.dataset import HubDataset
 from uwe_jax.data.notes import counted
 from uwe_jax.data.tasks.collection import Collection, Rows, read_collection
 from uwe_jax.data.tasks.declare import TaskContent, declare
 from uwe_jax.data.tasks.esco_labels import find_esco, labels_of, relations_of
-from uwe_jax.data.tasks.hub import HubDataset
 from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.data.techwolf.source import TAGGED_VACANCIES
 from uwe_jax.data.text import normalise
 
-# Skills that the publisher found in the descriptions of vacancies; the labels are English ones of ESCO 1.2.0.
-VACANCY_SKILLS = Collection(
-    HubDataset("TechWolf/vacancy-job-to-skill", {"vacancy_job_title": "text", "tagged_esco_skills": "texts"})
-)
+VACANCY_SKILLS = Collection(TAGGED_VACANCIES)
 # The authors' own file has other columns than the hub, and holds the validation half.
 JOBBERT_TITLES = Collection(
     HubDataset(
@@ -109,7 +107,7 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
 
 def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
     """All concepts of one role, and those of the other that a relation joins them with."""
-    release = find_esco(sources, NEEDS["job"])
+    release = find_esco(sources, NEEDS["skill_job"])
     edges = relations_of(release)
     related: dict[str, list[str]] = {}
     for edge in edges.edges:

@@ -6,8 +6,8 @@
 | targets | id, text: the full target space |
 | relevant | query_id, target_id: one relevant target of a query a row |
 
-Each is CSV, TSV, JSON lines or Parquet, all UTF-8. An optional `task.json` holds "title", "query_kind" and
-"target_kind", for example {"title": "Courses", "query_kind": "vacancy", "target_kind": "skill"}.
+Each is CSV, TSV, JSON lines, these also gzipped, or Parquet, all UTF-8. An optional `task.json` holds "title",
+"query_kind" and "target_kind", for example {"title": "Courses", "query_kind": "vacancy", "target_kind": "skill"}.
 """
 
 from __future__ import annotations

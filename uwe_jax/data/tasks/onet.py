@@ -1,21 +1,15 @@
-"""O*NET, the United States' database of occupations, as ranking tasks beside WorkBench: no model is trained on it."""
+"""O*NET, the United States' database of occupations, as ranking tasks beside WorkBench."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.data.notes import counted
+from uwe_jax.data.onet import tables
+from uwe_jax.data.onet.release import WHERE, OnetFileMissing, OnetRelease, newest, releases_in
+from uwe_jax.data.onet.tables import Table
 from uwe_jax.data.tasks.declare import TaskContent, declare
-from uwe_jax.data.tasks.onet_release import OCCUPATIONS, WHERE, OnetRelease, find_onet
-from uwe_jax.data.tasks.spec import TaskSources
-from uwe_jax.data.text import normalise
-
-CODE = "O*NET-SOC Code"
-
-# A release may name a few things that it does not describe. More than this share of a table's rows means that its
-# files do not belong together.
-_MAX_UNKNOWN = 0.1
+from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
 
 
 def read_title_to_occupation(sources: TaskSources, split: str) -> TaskContent:
@@ -24,80 +18,89 @@ def read_title_to_occupation(sources: TaskSources, split: str) -> TaskContent:
     A title that equals the title of an occupation but for case is left out: to find it takes no model.
     """
     release = find_onet(sources)
-    occupations = _texts(release, OCCUPATIONS, CODE, "Title")
-    rows = release.table("Alternate Titles.txt", "Alternate Title", CODE)
-    own = {normalise(title).casefold() for title in occupations.values()}
-    asked = [row for row in rows if normalise(row[0]).casefold() not in own]
+    occupations = dict(_rows(release, tables.OCCUPATIONS))
+    rows = [(title, code) for code, title in _rows(release, tables.ALTERNATE_TITLES)]
+    own = {title.casefold() for title in occupations.values()}
+    asked = [row for row in rows if row[0].casefold() not in own]
     notes = counted(len(rows) - len(asked), "alternate titles that equal the title of an occupation left out")
-    return _content(release, asked, occupations, "Alternate Titles.txt", notes)
+    return _content(release, asked, occupations, tables.ALTERNATE_TITLES, notes)
 
 
 def read_occupation_to_activity(sources: TaskSources, split: str) -> TaskContent:
     """Occupations and the detailed work activities that their tasks consist of, among all activities."""
     release = find_onet(sources)
-    occupations = _texts(release, OCCUPATIONS, CODE, "Title")
-    rows = release.table("Tasks to DWAs.txt", CODE, "DWA ID")
-    return _content(release, rows, _activities(release), "Tasks to DWAs.txt", queries=occupations)
+    occupations = dict(_rows(release, tables.OCCUPATIONS))
+    rows = [(code, activity) for code, _, activity in _rows(release, tables.TASK_ACTIVITIES)]
+    return _content(release, rows, _activities(release), tables.TASK_ACTIVITIES, queries=occupations)
 
 
 def read_occupation_to_technology(sources: TaskSources, split: str) -> TaskContent:
     """Occupations and the software and equipment that they use, by product name, among all products."""
     release = find_onet(sources)
-    occupations = _texts(release, OCCUPATIONS, CODE, "Title")
-    rows = release.table("Technology Skills.txt", CODE, "Example")
+    occupations = dict(_rows(release, tables.OCCUPATIONS))
+    rows = [(code, product) for code, product in _rows(release, tables.TECHNOLOGIES)]
     products = {product: product for _, product in rows}
-    return _content(release, rows, products, "Technology Skills.txt", queries=occupations)
+    return _content(release, rows, products, tables.TECHNOLOGIES, queries=occupations)
 
 
 def read_task_to_activity(sources: TaskSources, split: str) -> TaskContent:
     """Task statements of all occupations and the detailed work activity of each, among all activities."""
     release = find_onet(sources)
-    statements = _texts(release, "Task Statements.txt", "Task ID", "Task")
-    rows = release.table("Tasks to DWAs.txt", "Task ID", "DWA ID")
-    return _content(release, rows, _activities(release), "Tasks to DWAs.txt", queries=statements)
+    statements = dict(_rows(release, tables.STATEMENTS))
+    rows = [(task, activity) for _, task, activity in _rows(release, tables.TASK_ACTIVITIES)]
+    return _content(release, rows, _activities(release), tables.TASK_ACTIVITIES, queries=statements)
+
+
+def find_onet(sources: TaskSources) -> OnetRelease:
+    """The newest version in the first folder that holds one.
+
+    Raises:
+      TaskDataMissing: in no folder.
+      UserError: a damaged zip.
+    """
+    for folder in sources.folders:
+        if releases := releases_in(folder):
+            return newest(releases)
+    raise TaskDataMissing(
+        f"No O*NET database, a zip or folder with {tables.OCCUPATIONS.files[0]!r}, in {sources.listed}. Get it from "
+        f"{WHERE}"
+    )
 
 
 def _content(
     release: OnetRelease,
-    rows: Iterable[list[str]],
+    rows: Iterable[tuple[str, str]],
     targets: Mapping[str, str],
-    file: str,
+    table: Table,
     notes: Iterable[str] = (),
     *,
     queries: Mapping[str, str] | None = None,
 ) -> TaskContent:
-    """What the rows of one file relate.
+    """What the rows of one table relate.
 
     Args:
       rows: a query and a target each.
       targets: text by what stands in the rows.
-      file: of the rows, for messages.
+      table: of the rows, for messages.
       queries: text by what stands in the rows; None where that is the text.
     """
     labels: dict[str, list[str]] = {} if queries is None else {key: [] for key in queries}
-    total = unknown = 0
-    for query, target in rows:
-        total += 1
-        if target not in targets or (queries is not None and query not in queries):
-            unknown += 1
-        else:
-            labels.setdefault(query, []).append(targets[target])
-    if unknown > _MAX_UNKNOWN * total:
-        raise UserError(
-            f"{unknown:,} of {total:,} rows of {file} in {release.path} name what its other files do not hold: they "
-            f"are not of one release. Expected the files of one version: download them again from {WHERE}"
-        )
+    kept, left_out = release.known_rows(table, rows, queries, targets)
+    for query, target in kept:
+        labels.setdefault(query, []).append(targets[target])
     pairs = [(query if queries is None else queries[query], found) for query, found in labels.items()]
-    left_out = counted(unknown, f"of {total:,} rows of {file} that name what the release does not hold left out")
     return TaskContent(pairs, list(targets.values()), str(release), [*notes, *left_out])
 
 
-def _texts(release: OnetRelease, name: str, key: str, text: str) -> dict[str, str]:
-    return dict(release.table(name, key, text))
+def _rows(release: OnetRelease, table: Table) -> list[list[str]]:
+    try:
+        return release.rows(table)
+    except OnetFileMissing as error:
+        raise TaskDataMissing(str(error)) from None
 
 
 def _activities(release: OnetRelease) -> dict[str, str]:
-    return _texts(release, "DWA Reference.txt", "DWA ID", "DWA Title")
+    return {code: title for code, title, _ in _rows(release, tables.DETAILED)}
 
 
 SPECS = tuple(

@@ -5,18 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from uwe_jax.data.esco.release import EscoRelease
-from uwe_jax.data.folders import files_in, only_copy
 from uwe_jax.data.notes import counted
 from uwe_jax.data.problems import Problems
-from uwe_jax.data.tables import has_columns, read_rows
+from uwe_jax.data.skillskape.reader import COLUMNS, PAGE, find_sentences, read_sentences
 from uwe_jax.data.tasks.declare import TaskContent, declare
 from uwe_jax.data.tasks.esco_labels import find_esco, labels_of
-from uwe_jax.data.tasks.spec import DEPTH, TaskDataMissing, TaskSources
-from uwe_jax.data.tasks.split_names import stated_split
+from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
 
-WHERE = "https://huggingface.co/datasets/jjzha/skillskape, its dev.csv and test.csv, and the English zip of ESCO 1.1.0"
-COLUMNS = {"sentence": "text", "skills": "texts"}
-NO_SKILL = "UNK"
+WHERE = f"{PAGE}, its dev.csv and test.csv, and the English zip of ESCO 1.1.0"
 # The sentences were written for the labels of this version.
 ESCO_VERSION = "1.1.0"
 
@@ -30,9 +26,8 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
     path = _find(sources, split)
     release = _release(sources)
     problems = Problems(str(path))
-    rows = [row for _, row in read_rows(path, path.name, COLUMNS, problems)]
+    pairs = [(sentence, skills) for _, sentence, skills in read_sentences(path, problems)]
     problems.check()
-    pairs = [(row["sentence"], [skill for skill in row["skills"] if skill != NO_SKILL]) for row in rows]
     asked = [(sentence, skills) for sentence, skills in pairs if skills]
     return TaskContent(
         asked,
@@ -44,12 +39,7 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
 
 def _find(sources: TaskSources, split: str) -> Path:
     for folder in sources.folders:
-        found = [
-            path
-            for path in files_in(folder, DEPTH)
-            if path.suffix.lower() == ".csv" and stated_split([path.stem]) == split and has_columns(path, COLUMNS)
-        ]
-        path = only_copy(found, folder, f"the {split} split of SkillSkape")
+        path = find_sentences(folder, split)
         if path is not None:
             return path
     name = "dev.csv" if split == "validation" else f"{split}.csv"

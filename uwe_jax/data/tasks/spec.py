@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.data.folders import check_folder
+from uwe_jax.data import folders
 from uwe_jax.data.tasks.task import RankingTask
 
-# How deep the folders of a user are looked into.
-DEPTH = 2
+DEPTH = folders.DEPTH
 
 
 class TaskDataMissing(UserError):
@@ -42,7 +41,7 @@ class TaskSources:
     def __post_init__(self) -> None:
         object.__setattr__(self, "folders", tuple(folder.expanduser() for folder in self.folders))
         for folder in self.folders:
-            check_folder(folder, "Expected a folder with the data of tasks, such as ESCO's zips.")
+            folders.check_folder(folder, "Expected a folder with the data of tasks, such as ESCO's zips.")
 
     @property
     def listed(self) -> str:

@@ -1,0 +1,1 @@
+"""O*NET, the United States' database of occupations, from its text download."""

@@ -1,0 +1,54 @@
+"""The tables of the O*NET database and the names that their files and columns have had.
+
+Release 30.3 renamed several, gave the work activities other identifiers and dropped the tools; 18.1 to 30.2 have one
+layout. See the dictionaries at https://www.onetcenter.org/dictionary/30.3/text/ and beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the database.
+
+    Attributes:
+      files: names that its file has had, the oldest first.
+      columns: of each column that is read, the names that it has had.
+    """
+
+    files: tuple[str, ...]
+    columns: tuple[tuple[str, ...], ...]
+
+    def columns_of(self, data: bytes) -> tuple[str, ...]:
+        """The columns as the header of a file names them; the oldest name of one that is not there.
+
+        Args:
+          data: the whole file.
+        """
+        header = data.split(b"\n", 1)[0].decode("utf-8-sig", "replace").split("\t")
+        there = {name.strip().casefold() for name in header}
+        return tuple(next((name for name in names if name.casefold() in there), names[0]) for names in self.columns)
+
+
+_CODE = ("O*NET-SOC Code",)
+_DETAILED = ("DWA ID", "DWA Element ID")
+_INTERMEDIATE = ("IWA ID", "IWA Element ID")
+
+OCCUPATIONS = Table(("Occupation Data.txt",), (_CODE, ("Title",)))
+ALTERNATE_TITLES = Table(("Alternate Titles.txt", "Job Titles.txt"), (_CODE, ("Alternate Title", "Job Title")))
+REPORTED_TITLES = Table(("Sample of Reported Titles.txt",), (_CODE, ("Reported Job Title",)))
+TECHNOLOGIES = Table(("Technology Skills.txt", "Software Skills.txt"), (_CODE, ("Example", "Workplace Example")))
+TOOLS = Table(("Tools Used.txt",), (_CODE, ("Example",)))
+STATEMENTS = Table(("Task Statements.txt",), (("Task ID",), ("Task",)))
+TASK_ACTIVITIES = Table(("Tasks to DWAs.txt",), (_CODE, ("Task ID",), _DETAILED))
+# Work activities on three levels, each with the one above it. The general ones are elements of the content model.
+DETAILED = Table(
+    ("DWA Reference.txt", "GWAs to IWAs to DWAs.txt"), (_DETAILED, ("DWA Title", "DWA Element Name"), _INTERMEDIATE)
+)
+INTERMEDIATE = Table(
+    ("IWA Reference.txt", "GWAs to IWAs.txt"),
+    (_INTERMEDIATE, ("IWA Title", "IWA Element Name"), ("Element ID", "GWA Element ID")),
+)
+GENERAL = Table(("Content Model Reference.txt",), (("Element ID",), ("Element Name",)))

@@ -1,0 +1,1 @@
+"""SkillSkape: synthetic vacancy sentences with the ESCO skills in them."""

@@ -1,0 +1,107 @@
+"""Which statements of a vacancy questionnaire say what a job does. The others are counted and left out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+# A statement is generic where the titles it stands under are of at least so many fields, of which no more than this
+# share has a word in common: "Assign work based on priorities" under titles from podiatrist to park ranger. What two
+# dozen titles of nurse anaesthetists share, by contrast, is what nurse anaesthetists do.
+MIN_FIELDS = 3
+MAX_SHARE = 0.5
+
+# Words are compared by their first letters, so that therapist and therapy, engineer and engineering are one.
+_STEM = 4
+# Words of a title that say a rank or a kind of appointment and no field of work.
+_RANKS = {
+    *("administrator", "assistant", "associate", "chief", "coordinator", "deputy", "director", "general", "head"),
+    *("interdisciplinary", "junior", "lead", "leader", "management", "manager", "nte", "office", "officer"),
+    *("permanent", "program", "programs", "seasonal", "senior", "service", "services", "spec", "specialist"),
+    *("sup", "supervisor", "supervisory", "supv", "supvy", "temporary", "term", "title", "trainee", "work", "worker"),
+    *("and", "for", "of", "the", "with"),
+}
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+# What a questionnaire holds besides duties, in lower case and with the spaces around words.
+_PHRASES = (
+    # headings above the skills that follow, and references to them
+    *(" ksa", "(ksa", "demonstrated knowledge, skills", "demonstrated knowledge skills"),
+    *("demonstrate knowledge, skills", "of the above ", "experience above", "requirements above"),
+    *("candidate must", "candidates must", "must possess"),
+    # answers about oneself
+    *(" my job", " my role ", " my work", " my peers", " my best guess", " my regular ", " my dut", " my supervisor"),
+    *(" my superiors", " my manager", " my daily", " part of a job", " part of the job", " part of my "),
+    # levels of experience and tests of fitness
+    *(" documented experience ", "without more than normal supervision", "screen out", "screen-out"),
+    *(" do the work of a ", " do the work of the ", " do the work of an "),
+    # conditions of an appointment
+    *("continuous service", "served continuously", "excepted service employee", "better (or equivalent) performance"),
+    *("performance ratings during each", "level of performance or better", "service medal", "served on active duty"),
+    *("contingent position", " plc service", " served at least ", "employed in the postal", "unrestricted license"),
+    *("removed from the occupation", " - tenure: ", " may qualify ", " registered health information "),
+    # instructions
+    *("yes/no", '"yes"', "select no more", "select one", "select all that", "select up to", "to be used if "),
+)
+_PATTERNS = (
+    re.compile(r":\W*$"),  # a heading, or a field to fill in
+    re.compile(r"^\W*(?:note|NOTE|Note)[:.\s]|NOTE[:.]"),
+    re.compile(r"(?:^|[.,;:] |\bwhere(?:by)? )I(?:'ve|'m)? (?!beams)[a-z]"),  # but not Class I
+    re.compile(r", [A-Z][a-z]+(?: [A-Z][a-z]+)? \([A-Z]{2}\)$"),  # an address
+)
+
+_COMPETENCY = re.compile(r"\W*competency id:? ?\d+\W*$", re.IGNORECASE)
+_END = " ;,."
+
+
+def is_boilerplate(statement: str) -> bool:
+    """Whether a normalised statement is part of the form and no duty.
+
+    >>> is_boilerplate("Demonstrated Knowledge, Skills, and Abilities (KSAs). The candidate must show all below")
+    True
+    >>> is_boilerplate("Work in this field has been a central part of my job."), is_boilerplate("Weld class I pipes.")
+    (True, False)
+    """
+    lower = f" {statement.casefold()} "
+    return any(phrase in lower for phrase in _PHRASES) or any(pattern.search(statement) for pattern in _PATTERNS)
+
+
+def clean(statement: str) -> str:
+    """A statement without what forms append to it: a competency's number, the word before the next one, a full stop.
+
+    >>> clean("Knowledge of Materials. Competency ID: 1212"), clean("Trains staff (and others).; AND")
+    ('Knowledge of Materials', 'Trains staff (and others)')
+    """
+    text = _COMPETENCY.sub("", statement) if "ID" in statement else statement
+    text = text.rstrip(_END)
+    head, _, last = text.rpartition(" ")
+    return head.rstrip(_END) if last.casefold() in ("and", "or") else text
+
+
+def wording(text: str) -> str:
+    """What texts that differ in case, punctuation and spacing have in common.
+
+    >>> wording("Weld, and  plan.") == wording("weld and plan")
+    True
+    """
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def is_generic(titles: Iterable[str]) -> bool:
+    """Whether titles with a statement in common have little else in common; see `MIN_FIELDS`.
+
+    A field of work is what a title's words say besides a rank: that of a lead welder is that of a welder.
+
+    >>> is_generic(["Welder", "Lead Welder", "Chef"]), is_generic(["Welder", "Pilot", "Chef", "Fry Chef"])
+    (False, True)
+    """
+    fields = {_field(title) for title in titles}
+    if len(fields) < MIN_FIELDS:
+        return False
+    counts = Counter(stem for field in fields for stem in field)
+    return max(counts.values()) <= MAX_SHARE * len(fields)
+
+
+def _field(title: str) -> frozenset[str]:
+    return frozenset(word[:_STEM] for word in _WORD.findall(title.casefold()) if word not in _RANKS)
