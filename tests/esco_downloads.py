@@ -20,6 +20,7 @@ RELATIONS = [
     (OCCUPATION + "b", "essential", SKILL + "2"),
     (OCCUPATION + "b", "essential", SKILL + "3"),
 ]
+SKILL_RELATIONS = [(SKILL + "1", "essential", SKILL + "2"), (SKILL + "3", "optional", SKILL + "2")]
 
 
 def table(header: list[str], rows: list[tuple[str, ...]]) -> str:
@@ -48,6 +49,12 @@ def relations(rows=RELATIONS, name="occupationSkillRelations.csv") -> dict[str, 
     return {name: table(header, [(job, kind, "knowledge", skill) for job, kind, skill in rows])}
 
 
+def skill_relations(rows=SKILL_RELATIONS, name="skillSkillRelations.csv") -> dict[str, str]:
+    """One more member file of the zip without a language."""
+    header = ["originalSkillUri", "originalSkillType", "relationType", "relatedSkillType", "relatedSkillUri"]
+    return {name: table(header, [(skill, "knowledge", kind, "knowledge", other) for skill, kind, other in rows])}
+
+
 def write_zip(folder: Path, version: str, language: str, members: dict[str, str]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"ESCO dataset - v{version} - classification - {language} - csv.zip"
@@ -60,4 +67,4 @@ def write_zip(folder: Path, version: str, language: str, members: dict[str, str]
 def write_release(folder: Path, version: str = "1.1.1", **kwargs) -> None:
     """Both zips of a version."""
     write_zip(folder, version, "en", classification(**kwargs))
-    write_zip(folder, version, "", relations())
+    write_zip(folder, version, "", relations() | skill_relations())

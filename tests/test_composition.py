@@ -173,7 +173,12 @@ def test_nothing_left_is_an_error():
 def example():
     return compose(
         [
-            part("one", 2.0, skill_job=[Edge("u1", "weld", "j1", "welder", "essential")], skill_alias=pairs([("weld", "w")])),
+            part(
+                "one",
+                2.0,
+                skill_job=[Edge("u1", "weld", "j1", "welder", "essential")],
+                skill_alias=pairs([("weld", "w")]),
+            ),
             part("two", skill_job=pairs([("weld", "welder"), ("cook", "chef")], "given")),
         ]
     )
@@ -190,7 +195,8 @@ def test_saved_graphs_come_back_with_their_provenance(tmp_path):
     for kind, stated in composition.statements.items():
         relations = [again.relations[code] for code in again.statements[kind].relation]
         assert relations == [composition.relations[code] for code in stated.relation]
-    assert list(load_graphs(SourceSettings(source="edges", path=str(tmp_path / "graphs"), kinds=("alias",))).graphs) == ["alias"]
+    only = SourceSettings(source="edges", path=str(tmp_path / "graphs"), kinds=("alias",))
+    assert list(load_graphs(only).graphs) == ["alias"]
 
 
 def test_saved_graphs_are_edge_files_without_their_manifest(tmp_path):
@@ -269,7 +275,10 @@ def test_parts_of_a_configuration(tmp_path, capsys):
     [
         ({"source": COMBINED}, "source.parts is empty"),
         ({"source": COMBINED, "parts": {"a": PartSettings(weight=0.0)}}, "All 1 source.parts have weight 0"),
-        ({"source": COMBINED, "parts": {"onett": PartSettings()}}, "source.parts.onett.source is 'onett'; it must be one of"),
+        (
+            {"source": COMBINED, "parts": {"onett": PartSettings()}},
+            "source.parts.onett.source is 'onett'; it must be one of",
+        ),
         (
             {"source": COMBINED, "parts": {"a": PartSettings(source="edges", graphs=("skil_job",))}},
             "source.parts.a.graphs holds 'skil_job', which this source does not offer. Did you mean skill_job?",
@@ -284,5 +293,5 @@ def test_wrong_parts(settings, said):
 
 
 def test_parts_without_a_combined_source():
-    with pytest.raises(UserError, match="source.parts names a, but source.source is 'esco'"):
+    with pytest.raises(UserError, match=r"source\.parts names a, but source\.source is 'esco'"):
         SourceSettings(source="esco", parts={"a": PartSettings()})

@@ -15,18 +15,28 @@ from esco_downloads import (
     SKILLS,
     classification,
     relations,
+    skill_relations,
+    table,
     write_release,
     write_zip,
 )
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.esco.esco_dataset_builder import Builder, load_edges
-from uwe_jax.data.esco.reader import read_alias_edges, read_job_edges
-from uwe_jax.data.esco.release import find_release
+from uwe_jax.data.esco.reader import (
+    read_alias_edges,
+    read_description_edges,
+    read_job_edges,
+    read_skill_edges,
+    read_title_edges,
+)
+from uwe_jax.data.esco.release import NEEDS, find_release
+from uwe_jax.data.esco.source import SOURCE
 from uwe_jax.data.graph import Edge
+from uwe_jax.data.source import SourceRequest
 from uwe_jax.data.tfds_edges import prepare_edges, read_prepared
 
-BOTH = ("job", "alias")
+BOTH = ("skill_job", "skill_alias")
 JOB_EDGES = [
     Edge(SKILL + "1", "weld metal", OCCUPATION + "a", "welder", "essential"),
     Edge(SKILL + "2", "plan shifts", OCCUPATION + "a", "welder", "optional"),
@@ -40,10 +50,20 @@ ALIAS_EDGES = [
 ]
 
 
-def message(folder, kinds=BOTH, **kwargs) -> str:
+def message(folder, graphs=BOTH, **kwargs) -> str:
     with pytest.raises(UserError) as raised:
-        find_release(folder, kinds, **kwargs)
+        find_release(folder, graphs, **kwargs)
     return str(raised.value)
+
+
+def load(release, cache, graph="skill_job", relations="both") -> list[Edge]:
+    edges, _ = load_edges(release, graph, relations, cache)
+    return edges
+
+
+def ask(folder, *graphs, **changes) -> SourceRequest:
+    request = {"setting": "source.parts.esco", "path": str(folder), "graphs": graphs, "cache_dir": folder / "cache"}
+    return SourceRequest(**(request | changes))
 
 
 # --- the files ---
@@ -61,6 +81,69 @@ def test_relations_become_job_edges(tmp_path, wanted, count):
 def test_alternative_labels_become_aliases_without_the_label_itself(tmp_path):
     write_release(tmp_path)
     assert read_alias_edges(find_release(tmp_path, BOTH)).edges == ALIAS_EDGES
+
+
+def test_alternative_labels_of_occupations_become_titles(tmp_path):
+    write_release(tmp_path, occupations=[(OCCUPATION + "a", "welder", "metal worker\nWelder"), *OCCUPATIONS[1:]])
+    assert read_title_edges(find_release(tmp_path, ("job_title",))).edges == [
+        Edge(OCCUPATION + "a", "welder", "", "metal worker", "alternative")
+    ]
+
+
+def test_descriptions_are_one_text_each_and_empty_ones_are_counted(tmp_path):
+    long = "It takes years. " * 1000
+    rows = [
+        (SKILL + "1", "weld metal", " Join\nmetal\u00a0parts. "),
+        (SKILL + "2", "plan shifts", ""),
+        (SKILL + "3", "haute cuisine", long),
+        (SKILL + "4", "budget", "Budget"),
+        (SKILL + "5", "", "What has no label in this language."),
+    ]
+    content = table(["conceptUri", "preferredLabel", "description"], rows)
+    write_zip(tmp_path, "1.2.0", "en", {"skills_en.csv": content})
+    release = find_release(tmp_path, ("skill_description",))
+    read = read_description_edges(release)
+    assert read.edges == [
+        Edge(SKILL + "1", "weld metal", "", "Join metal parts.", "description"),
+        Edge(SKILL + "3", "haute cuisine", "", long.strip(), "description"),
+    ]
+    assert read.notes == [
+        "1 of 5 concepts in skills_en.csv have no preferred label",
+        "2 of 5 concepts have no description but their label",
+    ]
+    assert load(release, tmp_path / "cache", "skill_description") == read.edges
+    members = {"occupations_en.csv": content.replace("/skill/", "/occupation/")}
+    write_zip(tmp_path / "jobs", "1.2.0", "en", members)
+    of_jobs = load(find_release(tmp_path / "jobs", ("job_description",)), tmp_path / "cache", "job_description")
+    assert [edge[1:] for edge in of_jobs] == [edge[1:] for edge in read.edges]
+    write_zip(tmp_path, "1.2.0", "en", {"skills_en.csv": "conceptUri,preferredLabel\na,b\n"})
+    with pytest.raises(UserError, match="has no column 'description'"):
+        read_description_edges(find_release(tmp_path, ("skill_description",)))
+
+
+@pytest.mark.parametrize("relations", ["both", "essential", "optional"])
+def test_relations_of_skills_point_one_way(tmp_path, relations):
+    expected = [
+        Edge(SKILL + "1", "weld metal", SKILL + "2", "plan shifts", "essential"),
+        Edge(SKILL + "3", "haute cuisine", SKILL + "2", "plan shifts", "optional"),
+    ]
+    expected = [edge for edge in expected if relations in (edge.relation, "both")]
+    write_release(tmp_path / "old")
+    members = classification() | skill_relations(name="skillSkillRelations_en.csv")
+    write_zip(tmp_path / "new", "1.2.1", "en", members)
+    for folder in (tmp_path / "old", tmp_path / "new"):
+        release = find_release(folder, ("skill_skill",))
+        assert read_skill_edges(release, relations).edges == expected
+        assert load(release, tmp_path / "cache", "skill_skill", relations) == expected
+
+
+def test_relations_of_unknown_skills_are_refused(tmp_path):
+    rows = [(SKILL + "1", "essential", SKILL + "gone")]
+    write_zip(tmp_path, "1.1.1", "en", classification() | skill_relations(rows))
+    with pytest.raises(
+        UserError, match=r"1 of 1 relations in .*skillSkillRelations\.csv name a concept that is not in"
+    ):
+        read_skill_edges(find_release(tmp_path, ("skill_skill",)))
 
 
 def test_unzipped_and_renamed_downloads_are_found_by_what_they_hold(tmp_path):
@@ -112,20 +195,21 @@ def test_newest_complete_version_is_taken_unless_one_is_asked_for(tmp_path):
     write_release(tmp_path, "1.0.10")
     write_zip(tmp_path, "1.1.0", "en", classification())  # newer, but its relations are not there
     assert find_release(tmp_path, BOTH).version == "1.0.10"
-    assert find_release(tmp_path, ("alias",)).version == "1.1.0"
+    assert find_release(tmp_path, ("skill_alias",)).version == "1.1.0"
     assert str(find_release(tmp_path, BOTH)) == "ESCO v1.0.10 (en)"
     for asked in ("1.0.9", "v1.0.9"):
         assert read_job_edges(find_release(tmp_path, BOTH, version=asked)).edges[0].left_text == "old label"
     text = message(tmp_path, version="1.1.0")
     assert "skills_en.csv, occupations_en.csv, occupationSkillRelations.csv, all of version 1.1.0" in text
-    assert "version 1.0.9: occupationSkillRelations.csv, occupations_en.csv, skills_en.csv" in text
+    there = "occupationSkillRelations.csv, occupations_en.csv, skillSkillRelations.csv, skills_en.csv"
+    assert f"version 1.0.9: {there}" in text
     assert "version 1.1.0: occupations_en.csv, skills_en.csv. Download" in text
 
 
 def test_missing_files_say_what_is_there_and_where_to_get_the_rest(tmp_path):
     assert "does not exist. Expected the folder of the ESCO zips" in message(tmp_path / "nowhere")
     text = message(tmp_path)
-    assert "does not hold what skill-job and skill-alias need. Expected skills_en.csv" in text
+    assert "does not hold what skill_job and skill_alias need. Expected skills_en.csv" in text
     assert "Found no zip and no CSV" in text
     assert "https://esco.ec.europa.eu/en/use-esco/download" in text
     write_zip(tmp_path, "1.1.1", "fr", classification(language="fr"))
@@ -133,7 +217,10 @@ def test_missing_files_say_what_is_there_and_where_to_get_the_rest(tmp_path):
     text = message(tmp_path)
     assert "version 1.1.1: occupations_fr.csv, skills_fr.csv" in text
     assert "version 9: none of these, but 1 other CSV files" in text
-    assert "set source.kinds to ('alias',)" in text
+    assert "For skill_alias alone the skills are enough: set source.graphs to that." in text
+    text = message(tmp_path, ("skill_skill", "skill_description"), setting="source.parts.esco")
+    assert "Expected skills_en.csv, skillSkillRelations.csv, all of one version" in text
+    assert "For skill_description alone the skills are enough: set source.parts.esco.graphs" in text
 
 
 def test_two_different_copies_of_a_file_are_refused(tmp_path):
@@ -171,7 +258,7 @@ def test_damaged_zips_are_refused(tmp_path):
         ),
         (
             relations([*RELATIONS, (OCCUPATION + "z", "optional", SKILL + "1")]),
-            "1 of 5 relations in .* name a skill or an occupation that is not in",
+            "1 of 5 relations in .* name a concept that is not in .*skills_en.csv or .*occupations_en.csv",
         ),
     ],
 )
@@ -186,7 +273,7 @@ def test_a_few_relations_of_withdrawn_concepts_are_counted(tmp_path):
     rows = [(f"{OCCUPATION}{n}", "essential", SKILL + "1") for n in range(20)]
     write_zip(tmp_path, "1.1.1", "en", classification(occupations=jobs))
     write_zip(tmp_path, "1.1.1", "", relations([*rows, (OCCUPATION + "gone", "optional", SKILL + "1")]))
-    read = read_job_edges(find_release(tmp_path, ("job",)))
+    read = read_job_edges(find_release(tmp_path, ("skill_job",)))
     assert len(read.edges) == 20
     assert read.notes == ["1 of 21 relations name a concept that the classification does not hold"]
 
@@ -197,38 +284,66 @@ def test_a_few_relations_of_withdrawn_concepts_are_counted(tmp_path):
 def test_prepared_edges_equal_those_read(tmp_path):
     write_release(tmp_path / "zips")
     release = find_release(tmp_path / "zips", BOTH)
-    for kind, wanted, expected in (
-        ("job", "both", JOB_EDGES),
-        ("job", "essential", [edge for edge in JOB_EDGES if edge.relation == "essential"]),
-        ("alias", "both", ALIAS_EDGES),
+    for graph, wanted, expected in (
+        ("skill_job", "both", JOB_EDGES),
+        ("skill_job", "essential", [edge for edge in JOB_EDGES if edge.relation == "essential"]),
+        ("skill_alias", "both", ALIAS_EDGES),
     ):
         for _ in range(2):  # prepared, then read back
-            assert load_edges(release, kind, wanted, tmp_path / "cache") == expected
+            assert load(release, tmp_path / "cache", graph, wanted) == expected
     names = sorted(path.parent.parent.name for path in (tmp_path / "cache").rglob("dataset_info.json"))
     assert names == ["skill_alias_en", "skill_job_en", "skill_job_essential_en"]
+
+
+def test_what_was_left_out_is_known_of_prepared_data(tmp_path):
+    jobs = [*OCCUPATIONS, *((f"{OCCUPATION}{n}", f"job {n}", "") for n in range(20))]
+    rows = [(f"{OCCUPATION}{n}", "essential", SKILL + "1") for n in range(20)]
+    write_zip(tmp_path, "1.1.1", "en", classification(occupations=jobs))
+    write_zip(tmp_path, "1.1.1", "", relations([*rows, (OCCUPATION + "gone", "optional", SKILL + "1")]))
+    for _ in range(2):  # prepared, then read back
+        read = SOURCE.read(ask(tmp_path, "skill_job", "skill_alias"))
+        assert read.notes == ("skill_job: 1 of 21 relations name a concept that the classification does not hold",)
+        assert {graph: len(edges) for graph, edges in read.edges.items()} == {"skill_job": 20, "skill_alias": 3}
+
+
+def test_the_source_reads_what_is_asked_for(tmp_path):
+    write_release(tmp_path / "taxonomies" / "esco")
+    (german,) = [(SKILL + "1", "Metall schweißen", "schweißen")]
+    write_zip(tmp_path / "taxonomies" / "esco", "1.0.9", "de", classification([german], language="de"))
+    read = SOURCE.read(ask(tmp_path, "job_title", "skill_job", relations="optional"))
+    assert list(read.edges) == ["job_title", "skill_job"]
+    assert read.edges["skill_job"] == [JOB_EDGES[1]]
+    assert [edge.right_text for edge in read.edges["job_title"]] == ["metal worker"]
+    assert read.origin == f"ESCO v1.1.1 (en) in {tmp_path}"
+    read = SOURCE.read(ask(tmp_path, "skill_alias", language="de", version="1.0.9"))
+    assert read.edges == {"skill_alias": [Edge(SKILL + "1", "Metall schweißen", "", "schweißen", "alternative")]}
+    with pytest.raises(UserError, match=r"source\.parts\.esco\.path is empty. Expected the folder of the ESCO zips"):
+        SOURCE.read(ask(tmp_path, "skill_alias", path=""))
+    assert set(SOURCE.offers) == set(NEEDS)
+    assert SOURCE.choose((), "source") == ("skill_job", "skill_alias")
 
 
 def test_prepared_edges_are_not_prepared_again(tmp_path, monkeypatch):
     write_release(tmp_path)
     release = find_release(tmp_path, BOTH)
-    load_edges(release, "job", "both", tmp_path / "cache")
+    load(release, tmp_path / "cache")
     monkeypatch.setattr(Builder, "read_edges", lambda *args: pytest.fail("read again"))
-    assert load_edges(release, "job", "both", tmp_path / "cache") == JOB_EDGES
+    assert load(release, tmp_path / "cache") == JOB_EDGES
 
 
 def test_changed_zips_are_never_answered_from_what_was_prepared(tmp_path):
     write_release(tmp_path / "zips")
-    load_edges(find_release(tmp_path / "zips", BOTH), "job", "both", tmp_path / "cache")
+    load(find_release(tmp_path / "zips", BOTH), tmp_path / "cache")
     same_length = [(SKILL + "1", "WELD METAL", SKILLS[0][2]), *SKILLS[1:]]
     write_release(tmp_path / "zips", skills=same_length)
-    edges = load_edges(find_release(tmp_path / "zips", BOTH), "job", "both", tmp_path / "cache")
+    edges = load(find_release(tmp_path / "zips", BOTH), tmp_path / "cache")
     assert edges[0].left_text == "WELD METAL"
 
 
 def test_a_language_the_builder_does_not_list(tmp_path):
     write_zip(tmp_path, "1.1.1", "tlh", classification(language="tlh"))
-    release = find_release(tmp_path, ("alias",), language="tlh")
-    assert load_edges(release, "alias", "both", tmp_path / "cache") == ALIAS_EDGES
+    release = find_release(tmp_path, ("skill_alias",), language="tlh")
+    assert load(release, tmp_path / "cache", "skill_alias") == ALIAS_EDGES
 
 
 def test_builder_alone_reads_its_manual_dir(tmp_path):
@@ -253,8 +368,8 @@ def test_interrupted_preparation_is_not_taken_for_a_whole_one(tmp_path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(Builder, "_generate_examples", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            load_edges(release, "job", "both", tmp_path / "cache")
-    assert load_edges(release, "job", "both", tmp_path / "cache") == JOB_EDGES
+            load(release, tmp_path / "cache")
+    assert load(release, tmp_path / "cache") == JOB_EDGES
 
 
 def test_killed_preparation_is_not_taken_for_a_whole_one(tmp_path):
@@ -269,20 +384,20 @@ def killed(self, edges):
     yield 0, edges[0]._asdict()
     os.kill(os.getpid(), signal.SIGKILL)
 Builder._generate_examples = killed
-load_edges(find_release({str(tmp_path)!r}, ("job",)), "job", "both", Path({str(tmp_path / "cache")!r}))
+load_edges(find_release({str(tmp_path)!r}, ("skill_job",)), "skill_job", "both", Path({str(tmp_path / "cache")!r}))
 """
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert finished.returncode == -9, finished.stderr
     (left,) = (tmp_path / "cache").glob("*/esco/skill_job_en/*")
     assert left.name.startswith("incomplete.")
-    release = find_release(tmp_path, ("job",))
-    assert load_edges(release, "job", "both", tmp_path / "cache") == JOB_EDGES
+    release = find_release(tmp_path, ("skill_job",))
+    assert load(release, tmp_path / "cache") == JOB_EDGES
 
 
 def test_bad_input_leaves_nothing_prepared(tmp_path):
     write_zip(tmp_path, "1.1.1", "en", classification() | relations() | {"skills_en.csv": "conceptUri\n"})
     with pytest.raises(UserError, match="no column 'preferredLabel'"):
-        load_edges(find_release(tmp_path, ("job",)), "job", "both", tmp_path / "cache")
+        load(find_release(tmp_path, ("skill_job",)), tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("dataset_info.json"))
     assert not list((tmp_path / "cache").rglob("incomplete*"))
 
@@ -290,7 +405,7 @@ def test_bad_input_leaves_nothing_prepared(tmp_path):
 def test_an_empty_graph_is_refused(tmp_path):
     write_zip(tmp_path, "1.1.1", "en", classification([(SKILL + "1", "weld metal", "WELD metal")]))
     with pytest.raises(UserError, match=r"esco/skill_alias_en/1.0.0 is empty: the files in .* give 0 edges"):
-        load_edges(find_release(tmp_path, ("alias",)), "alias", "both", tmp_path / "cache")
+        load(find_release(tmp_path, ("skill_alias",)), tmp_path / "cache", "skill_alias")
 
 
 def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
@@ -306,10 +421,10 @@ def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(Builder, "read_edges", together)
     results = []
 
-    def load():
-        results.append(load_edges(release, "job", "both", tmp_path / "cache"))
+    def prepare():
+        results.append(load(release, tmp_path / "cache"))
 
-    threads = [threading.Thread(target=load) for _ in range(2)]
+    threads = [threading.Thread(target=prepare) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -320,24 +435,24 @@ def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
 def test_damaged_prepared_data_names_the_folder_to_remove(tmp_path):
     write_release(tmp_path)
     release = find_release(tmp_path, BOTH)
-    load_edges(release, "job", "both", tmp_path / "cache")
+    load(release, tmp_path / "cache")
     (record,) = (tmp_path / "cache").rglob("*array_record*")
     whole = record.read_bytes()
     for damage in (lambda: record.write_bytes(whole[:-5000]), lambda: record.write_bytes(b""), record.unlink):
         damage()
         with pytest.raises(UserError) as raised:
-            load_edges(release, "job", "both", tmp_path / "cache")
+            load(release, tmp_path / "cache")
         assert f"The prepared edges in {record.parent} cannot be read" in str(raised.value)
     (record.parent / "dataset_info.json").unlink()
     with pytest.raises(UserError, match=r"holds no finished preparation.*Remove that folder"):
-        load_edges(release, "job", "both", tmp_path / "cache")
+        load(release, tmp_path / "cache")
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path):
     write_release(tmp_path)
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(UserError, match=r"cannot be written to .*set source\.cache_dir or \$UWE_JAX_CACHE"):
-        load_edges(find_release(tmp_path, BOTH), "job", "both", tmp_path / "cache")
+        load(find_release(tmp_path, BOTH), tmp_path / "cache")
 
 
 def test_a_full_disk_is_named_and_a_bug_is_not_renamed(tmp_path, monkeypatch):
@@ -353,7 +468,7 @@ def test_a_full_disk_is_named_and_a_bug_is_not_renamed(tmp_path, monkeypatch):
 
         monkeypatch.setattr(Builder, "_generate_examples", failing)
         with pytest.raises(expected, match=r"No space left on device\. Expected|an index is out of range"):
-            load_edges(find_release(tmp_path, BOTH), "job", "both", tmp_path / "cache")
+            load(find_release(tmp_path, BOTH), tmp_path / "cache")
 
 
 def test_neither_tensorflow_nor_jax_is_imported(tmp_path):
@@ -366,8 +481,8 @@ import sys
 from pathlib import Path
 from uwe_jax.data.esco.esco_dataset_builder import load_edges
 from uwe_jax.data.esco.release import find_release
-release = find_release({str(tmp_path / "zips")!r}, ("job",))
-assert len(load_edges(release, "job", "both", Path({str(tmp_path / "cache")!r}))) == 4
+release = find_release({str(tmp_path / "zips")!r}, ("skill_job",))
+assert len(load_edges(release, "skill_job", "both", Path({str(tmp_path / "cache")!r}))[0]) == 4
 assert not {{"tensorflow", "jax"}} & set(sys.modules), sys.modules
 """
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
@@ -382,6 +497,17 @@ assert not {{"tensorflow", "jax"}} & set(sys.modules), sys.modules
 
 # --- the real thing ---
 
+# Edges, texts on the left and texts on the right.
+REAL = {
+    ("skill_job", "both"): (123_788, 13_123, 3_007),
+    ("skill_job", "essential"): (64_891, 10_949, 3_006),
+    ("skill_job", "optional"): (58_897, 9_616, 2_799),
+    ("skill_alias", "both"): (85_205, 13_310, 84_682),
+    ("job_title", "both"): (30_084, 2_975, 29_199),
+    ("skill_description", "both"): (13_895, 13_895, 13_891),
+    ("skill_skill", "both"): (5_899, 3_813, 1_965),
+}
+
 
 @pytest.mark.slow
 def test_real_release(tmp_path):
@@ -389,19 +515,14 @@ def test_real_release(tmp_path):
     folder = os.environ.get("UWE_JAX_ESCO_DIR")
     if not folder:
         pytest.skip("UWE_JAX_ESCO_DIR does not name a folder with the portal's zips")
-    release = find_release(folder, BOTH, version="1.1.1")
+    release = find_release(folder, tuple(NEEDS), version="1.1.1")
     counts = {}
-    for kind, wanted in (("job", "both"), ("job", "essential"), ("job", "optional"), ("alias", "both")):
-        edges = load_edges(release, kind, wanted, tmp_path)
-        assert load_edges(release, kind, wanted, tmp_path) == edges
-        counts[kind, wanted] = (
+    for graph, wanted in REAL:
+        edges = load(release, tmp_path, graph, wanted)
+        assert load(release, tmp_path, graph, wanted) == edges
+        counts[graph, wanted] = (
             len(edges),
             len({edge.left_text for edge in edges}),
             len({edge.right_text for edge in edges}),
         )
-    assert counts == {
-        ("job", "both"): (123_788, 13_123, 3_007),
-        ("job", "essential"): (64_891, 10_949, 3_006),
-        ("job", "optional"): (58_897, 9_616, 2_799),
-        ("alias", "both"): (85_205, 13_310, 84_682),
-    }
+    assert counts == REAL

@@ -73,13 +73,13 @@ def test_sample():
 
 
 def test_wrong_settings_name_what_is_allowed(tmp_path, folder):
-    assert "source.source is 'escoo'; it must be one of 'sample', 'esco', 'edges'" in message(source="escoo")
+    assert "source.source is 'escoo'; it must be one of 'combined', 'sample', 'edges', 'esco'" in message(source="escoo")
     assert "source.path is empty. Expected the folder of your edge files" in message(source="edges")
     assert "source.path is empty. Expected the folder of the ESCO zips" in message(source="esco")
     # a forgotten source.source must not train on the sample in silence
     assert "which is embedded and takes no path" in message(path=str(tmp_path))
     text = message(source="esco", path=str(tmp_path), kinds=("job", "vacancy"))
-    assert "'vacancy', which ESCO does not have; expected 'job' or 'alias'" in text
+    assert "source.kinds holds 'vacancy', of which esco has no graph that is read; it has 'job'" in text
     (folder / "skill_course.csv").write_text("left,right\nweld,welding 101\n")
     text = message(source="edges", path=str(folder))
     assert "has edges for 'course'; a model is trained on 'job', 'vacancy', 'alias'" in text

@@ -4,6 +4,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from onet_download import FILES, damage, files_since_30_3
+from onet_download import write_onet as write
 from task_data import relevant
 
 from uwe_jax.base.errors import UserError
@@ -12,73 +14,6 @@ from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
 from uwe_jax.data.tasks.task import RankingTask
 
 LOAD = {spec.name: spec.load for spec in SPECS}
-
-# The columns stand in another order than in the official files: they are found by name.
-FILES = {
-    "Occupation Data.txt": [
-        ("Title", "O*NET-SOC Code", "Description"),
-        ("Chief Executives", "11-1011.00", "Determine policies."),
-        ("Head Cooks", "35-1011.00", 'Lead the "line".'),
-        ("Welders", "51-4121.00", ""),
-    ],
-    "Alternate Titles.txt": [
-        ("O*NET-SOC Code", "Alternate Title", "Short Title", "Source(s)"),
-        ("11-1011.00", "President", "", "08"),
-        ("35-1011.00", "Executive  Chef", "Chef", "08"),
-        ("35-1011.00", "Manager", "", "08"),
-        ("11-1011.00", "Manager", "", "08"),
-        ("35-1011.00", "head cooks", "", "08"),
-        ("11-1011.00", "Welders", "", "08"),
-    ],
-    "Sample of Reported Titles.txt": [
-        ("O*NET-SOC Code", "Reported Job Title", "Shown in My Next Move"),
-        ("35-1011.00", "Sous Chef", "Y"),
-    ],
-    "Technology Skills.txt": [
-        ("O*NET-SOC Code", "Example", "Commodity Code", "Commodity Title", "Hot Technology", "In Demand"),
-        ("11-1011.00", "AdSense Tracker", "43232306", "Data base software", "N", "N"),
-        ("35-1011.00", "Point of sale software", "43232306", "Sales software", "N", "N"),
-        ("11-1011.00", "Point of sale software", "43232306", "Sales software", "N", "N"),
-    ],
-    "Task Statements.txt": [
-        ("O*NET-SOC Code", "Task ID", "Task", "Task Type"),
-        ("11-1011.00", "1", "Direct financial activities.", "Core"),
-        ("35-1011.00", "2", '"Plan ""daily"" menus."', "Core"),
-        ("35-1011.00", "3", "Taste dishes.", "Core"),
-        ("51-4121.00", "4", "Direct financial activities.", "Core"),
-    ],
-    "Tasks to DWAs.txt": [
-        ("O*NET-SOC Code", "Task ID", "DWA ID", "Date"),
-        ("11-1011.00", "1", "D01", "07/2014"),
-        ("11-1011.00", "1", "D02", "07/2014"),
-        ("35-1011.00", "2", "D03", "07/2014"),
-        ("51-4121.00", "4", "D03", "07/2014"),
-    ],
-    "DWA Reference.txt": [
-        ("Element ID", "IWA ID", "DWA ID", "DWA Title"),
-        ("4", "I1", "D01", "Direct financial operations."),
-        ("4", "I1", "D02", "Manage budgets."),
-        ("4", "I1", "D03", "Plan menu options."),
-        ("4", "I1", "D04", "Weld."),
-    ],
-}
-
-
-def write(folder: Path, version: str = "29_3", zipped: bool = True, **changes: list | None) -> Path:
-    """The text download, as zip or unzipped; `changes` replace files by name, None leaves one out."""
-    tables = {name: rows for name, rows in (FILES | changes).items() if rows is not None}
-    texts = {name: "".join("\t".join(row) + "\r\n" for row in rows) for name, rows in tables.items()}
-    inside = f"db_{version}_text"
-    (folder if zipped else folder / inside).mkdir(parents=True, exist_ok=True)
-    if not zipped:
-        for name, text in texts.items():
-            (folder / inside / name).write_text(text, newline="")
-        return folder / inside
-    path = folder / f"{inside}.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in texts.items():
-            archive.writestr(f"{inside}/{name}", text)
-    return path
 
 
 def load(name: str, *folders: Path) -> RankingTask:
@@ -162,6 +97,16 @@ def test_a_zip_and_a_folder_are_found_and_give_the_same(tmp_path, depth, zipped)
         assert (found.targets, found.origin, found.notes) == (reference.targets, reference.origin, reference.notes)
 
 
+def test_the_layout_since_30_3_gives_the_same(tmp_path):
+    write(tmp_path / "old")
+    write(tmp_path / "new", "30_3", files=files_since_30_3())
+    for spec in SPECS:
+        name = spec.name.removeprefix("onet_")
+        old, new = load(name, tmp_path / "old"), load(name, tmp_path / "new")
+        assert relevant(new) == relevant(old)
+        assert (new.targets, new.notes, new.origin) == (old.targets, old.notes, "O*NET 30.3")
+
+
 def test_the_newest_version_of_the_first_folder_that_has_one_counts(tmp_path):
     (tmp_path / "none").mkdir()
     write(tmp_path / "first", "9_3")
@@ -207,9 +152,7 @@ def test_broken_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"DWA Reference\.txt, line 6: found 1 fields"):
         load("task_to_activity", tmp_path / "rows")
     path = write(tmp_path / "damaged")
-    whole = path.read_bytes()
-    start = whole.index(b"Alternate Titles.txt") + len(b"Alternate Titles.txt")
-    path.write_bytes(whole[:start] + bytes(value ^ 255 for value in whole[start : start + 9]) + whole[start + 9 :])
+    damage(path, "Alternate Titles.txt")
     with pytest.raises(UserError, match=r"is damaged in 'Alternate Titles\.txt'.*Download it again"):
         load("title_to_occupation", tmp_path / "damaged")
 

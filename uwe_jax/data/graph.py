@@ -33,7 +33,8 @@ class BipartiteGraph:
     """Skills, their neighbours of one kind, and the edges between them. A node's id is its position.
 
     Raises:
-      ValueError: the edges' shape is not [skills, neighbours], or ids and texts, or edges and what goes with them, differ in number.
+      ValueError: the edges' shape is not [skills, neighbours], or ids and texts, or edges and what goes with them,
+        differ in number.
     """
 
     kind: str  # of the right side

@@ -21,7 +21,7 @@ from uwe_jax.data.composition.saved import is_saved, read_saved
 from uwe_jax.data.edge_files import read_edge_folder
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sample import read_sample
-from uwe_jax.data.source import Source, SourceEdges, SourceRequest
+from uwe_jax.data.source import TITLE, Source, SourceEdges, SourceRequest
 
 # Every kind of graph under the name that edge files have.
 _GRAPHS = {f"{SKILL}_{kind}": kind for kind in GRAPH_KINDS}
@@ -30,8 +30,8 @@ _GRAPHS = {f"{SKILL}_{kind}": kind for kind in GRAPH_KINDS}
 def _read_sample(request: SourceRequest) -> SourceEdges:
     if request.path:
         raise UserError(
-            f"{request.setting}.path is {request.path!r}, but {request.setting}.source is 'sample', which is embedded and "
-            f"takes no path. Set {request.setting}.source to 'esco' or 'edges' to read that folder, or leave "
+            f"{request.setting}.path is {request.path!r}, but {request.setting}.source is 'sample', which is embedded "
+            f"and takes no path. Set {request.setting}.source to 'esco' or 'edges' to read that folder, or leave "
             f"{request.setting}.path empty."
         )
     edges = read_sample(tuple(_GRAPHS[name] for name in request.graphs))
@@ -45,8 +45,8 @@ def _read_edges(request: SourceRequest) -> SourceEdges:
     for kind in edges:
         if kind not in GRAPH_KINDS:
             raise UserError(
-                f"{folder} has edges for {kind!r}; a model is trained on {', '.join(map(repr, GRAPH_KINDS))}. Rename the "
-                "file to the kind that is meant, or list the kinds you want in source.kinds."
+                f"{folder} has edges for {kind!r}; a model is trained on {', '.join(map(repr, GRAPH_KINDS))}. Rename "
+                "the file to the kind that is meant, or list the kinds you want in source.kinds."
             )
     return SourceEdges(str(folder), {f"{SKILL}_{kind}": listed for kind, listed in edges.items()})
 
@@ -56,10 +56,11 @@ def _package(name: str) -> Callable[[], Source]:
     return lambda: importlib.import_module(f"uwe_jax.data.{name}.source").SOURCE
 
 
+_PACKAGES = ("esco", "onet", "skillskape", "usajobs", "skillspan", "techwolf", "vacancies")
 SOURCES: dict[str, Callable[[], Source]] = {
     "sample": lambda: Source(_GRAPHS, _read_sample),
     "edges": lambda: Source(_GRAPHS, _read_edges),
-    **{name: _package(name) for name in ("esco", "onet", "skillskape", "usajobs", "skillspan", "techwolf", "vacancies")},
+    **{name: _package(name) for name in _PACKAGES},
 }
 
 
@@ -83,13 +84,16 @@ def load_composition(settings: SourceSettings) -> Composition:
         composition = read_saved(Path(settings.path).expanduser(), settings.kinds)
         said = settings.path
     else:
-        parts = [_read(part, settings, setting, name) for setting, name, part in _parts(settings)]
+        named = _parts(settings)
+        _check_kinds(settings, named)
+        read = (_read(part, settings, setting, name) for setting, name, part in named)
+        parts = [part for part in read if part is not None]
         for part in parts:
             for note in part.notes:
                 say(f"{part.origin}: {note}")
-        folder = Path(settings.tasks_path or settings.path).expanduser() if settings.tasks_path or settings.path else None
         kept_out = None
-        if settings.keep_out and folder and folder.is_dir():
+        if settings.keep_out and (tasks := settings.tasks_path or settings.path):
+            folder = Path(tasks).expanduser()
             kept_out = read_kept_out(folder, settings.keep_out, cache_folder(settings.cache_dir))
         composition = compose(parts, settings.kinds, join_aliases=settings.join_aliases, kept_out=kept_out)
         for note in composition.notes:
@@ -104,8 +108,8 @@ def load_composition(settings: SourceSettings) -> Composition:
 def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:
     """Where each part stands in the configuration, its name, and its settings with nothing left to inherit."""
     if settings.source != COMBINED:
-        alone = {field.name: getattr(settings, field.name) for field in dataclasses.fields(PartSettings) if field.name != "weight"}
-        return [("source", settings.source, PartSettings(**alone))]
+        names = {field.name for field in dataclasses.fields(PartSettings)} - {"weight"}
+        return [("source", settings.source, PartSettings(**{name: getattr(settings, name) for name in names}))]
     if not settings.parts:
         raise UserError(
             f"source.source is {COMBINED!r} but source.parts is empty. Name the sources in the config file, such as "
@@ -127,13 +131,22 @@ def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:
     return parts
 
 
-def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str) -> Part:
+def _choose(part: PartSettings, settings: SourceSettings, setting: str) -> tuple[Source, tuple[str, ...]]:
+    """The source of a part, and which of its graphs are read."""
     source = SOURCES[part.source]()
     graphs = source.choose(part.graphs, setting)
     if settings.kinds and not part.graphs:
-        # Kinds that the usual graphs lack are looked for among all that the source offers.
-        of_kinds = tuple(graph for graph in graphs if source.offers[graph] in (*settings.kinds, "title"))
-        graphs = of_kinds
+        # In the order of the kinds; titles go with jobs.
+        wanted = [*settings.kinds, *([TITLE] if "job" in settings.kinds else [])]
+        graphs = tuple(graph for kind in wanted for graph in graphs if source.offers[graph] == kind)
+    return source, graphs
+
+
+def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str) -> Part | None:
+    """What a part gives; None where it has no graph of a kind that is wanted."""
+    source, graphs = _choose(part, settings, setting)
+    if not graphs:
+        return None
     request = SourceRequest(
         setting=setting,
         path=part.path,
@@ -146,3 +159,19 @@ def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str)
     read = source.read(request)
     edges = {graph: columns_of(source.offers[graph], listed) for graph, listed in read.edges.items()}
     return Part(name, read.origin, part.weight, edges, source.offers, read.notes)
+
+
+def _check_kinds(settings: SourceSettings, parts: list[tuple[str, str, PartSettings]]) -> None:
+    """Raises UserError, before anything is read, if no part can have a kind of graph that is wanted."""
+    found = {}
+    for setting, _, part in parts:
+        source, graphs = _choose(part, settings, setting)
+        found |= {source.offers[graph]: graph for graph in graphs}
+    for kind in settings.kinds:
+        if kind not in found:
+            there = ", ".join(repr(each) for each in found if each != TITLE) or "none of the kinds"
+            raise UserError(
+                f"source.kinds holds {kind!r}, of which {' and '.join(part.source for _, _, part in parts)} has no "
+                f"graph that is read; it has {there}. Take {kind!r} out of source.kinds, name a graph of that kind in "
+                "source.graphs, or add a source that has one."
+            )

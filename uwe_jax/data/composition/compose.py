@@ -20,6 +20,7 @@ from uwe_jax.data.notes import counted
 from uwe_jax.data.source import TITLE
 
 _MOST_PARTS = 63  # bits of an integer
+_SYNONYMS = ("", "alias", "alternative")  # relations of what a skill is called, by those who name any
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,9 @@ def compose(
       UserError: no part has an edge of a kind that is wanted, or nothing is left of one.
     """
     if len(parts) > _MOST_PARTS:
-        raise UserError(f"{len(parts)} source.parts; at most {_MOST_PARTS} can be combined at once. Combine some first.")
+        raise UserError(
+            f"{len(parts)} source.parts; at most {_MOST_PARTS} can be combined. Combine some of them first."
+        )
     relations, tables = _tables(parts)
     wanted = [kind for kind in kinds or GRAPH_KINDS if kind in tables]
     if missing := [kind for kind in kinds if kind not in tables]:
@@ -152,7 +155,9 @@ def compose(
     texts = skills.nodes()
     if join_aliases and "alias" in merged:
         alias = merged["alias"]
-        becomes = joined_by_alias(texts.texts, alias.left, alias.nodes.texts, alias.right)
+        # Of kind alias are wider activities and related skills, too: no other names of a skill.
+        same = np.isin(alias.relation, [k for k, relation in enumerate(relations) if relation in _SYNONYMS])
+        becomes = joined_by_alias(texts.texts, alias.left[same], alias.nodes.texts, alias.right[same])
         merged = {kind: dataclasses.replace(graph, left=becomes[graph.left]) for kind, graph in merged.items()}
         notes += counted(int((becomes != np.arange(len(texts))).sum()), "skills joined another one that has their text")
     if kept_out is not None:
@@ -189,7 +194,7 @@ def _tables(
                 continue
             if kind == "job":
                 for further in titles:
-                    edges = with_titles(edges, further)  # noqa: PLW2901
+                    edges = with_titles(edges, further)
             listed.append((kind, number, part.weight, edges))
     relations, places = merged_relations([edges.relations for *_, edges in listed])
     tables: dict[str, list] = {}
@@ -264,7 +269,8 @@ def _numbered(
     graphs = _without_equal_weights(graphs)
     part_weights = {part.name: part.weight for part in parts}
     infos = tuple(PartInfo(part.name, part.origin, part.weight, part.notes) for part in parts)
-    return Composition(GraphSet(skills.texts, graphs, skills.ids, part_weights), infos, relations, statements, tuple(notes))
+    graph_set = GraphSet(skills.texts, graphs, skills.ids, part_weights)
+    return Composition(graph_set, infos, relations, statements, tuple(notes))
 
 
 def _per_edge(pair: np.ndarray, weight: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,7 @@ def read_kept_out(folder: Path | None, halves: Sequence[str], cache_dir: Path) -
     Tasks that are ESCO itself, and those that their publisher does not split, have no half that could be kept out.
 
     Args:
-      folder: of the downloads; None where there is none.
+      folder: of the downloads; nothing is found where there is none.
       halves: of test and validation.
       cache_dir: where datasets prepared from the hub are.
 
@@ -75,7 +75,7 @@ def read_kept_out(folder: Path | None, halves: Sequence[str], cache_dir: Path) -
     found, missing = [], []
     wanted = [(spec, half) for spec in CATALOGUE.values() for half in halves if half in spec.splits]
     wanted = [(spec, half) for spec, half in wanted if (spec.name, half) not in _TAXONOMY]
-    sources = TaskSources((folder,), cache_dir, offline=True) if folder else None
+    sources = TaskSources((folder,), cache_dir, offline=True) if folder.is_dir() else None
     for spec, half in wanted:
         name = f"{spec.title} ({half})"
         try:

@@ -103,8 +103,8 @@ def read_saved(folder: Path, kinds: Sequence[str] = ()) -> Composition:
     composition = dataclasses.replace(composition, graphs=graphs, parts=infos, notes=tuple(manifest["notes"]))
     if not kinds and composition.graphs.fingerprints() != there:
         raise UserError(
-            f"The edges in {folder} are not those that were combined: a file was changed, or a copy is not whole. Combine "
-            f"them anew, or remove {_MANIFEST} to train on the edge files as they are."
+            f"The edges in {folder} are not those that were combined: a file was changed, or a copy is not whole. "
+            f"Combine them anew, or remove {_MANIFEST} to train on the edge files as they are."
         )
     return composition
 
@@ -177,7 +177,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text())
         if manifest["format"] != _FORMAT:
             raise UserError(
-                f"{path} is of format {manifest['format']}; this version reads format {_FORMAT}. Combine the graphs anew."
+                f"{path} is of format {manifest['format']}; this version reads format {_FORMAT}. Combine the graphs "
+                "anew."
             )
         return {key: manifest[key] for key in ("fingerprints", "parts", "notes")}
     except (ValueError, KeyError, TypeError) as error:

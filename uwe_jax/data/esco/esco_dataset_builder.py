@@ -12,6 +12,7 @@ from uwe_jax.data.esco.reader import (
     RELATIONS,
     read_alias_edges,
     read_description_edges,
+    read_job_description_edges,
     read_job_edges,
     read_skill_edges,
     read_title_edges,
@@ -28,7 +29,13 @@ LANGUAGES = (
 
 # Readers of the graphs: of those whose edges are essential or optional, and of the others.
 _RELATED = {"skill_job": read_job_edges, "skill_skill": read_skill_edges}
-_READ = {"skill_alias": read_alias_edges, "job_title": read_title_edges, "skill_description": read_description_edges}
+_READ = {
+    "skill_alias": read_alias_edges,
+    "job_title": read_title_edges,
+    "job_alias": read_title_edges,
+    "skill_description": read_description_edges,
+    "job_description": read_job_description_edges,
+}
 
 
 @dataclasses.dataclass(eq=False)

@@ -93,16 +93,29 @@ def read_description_edges(release: EscoRelease) -> EscoEdges:
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.
     """
-    skills = read_concepts(release.files["skills"], descriptions=True)
+    return _read_descriptions(release.files["skills"])
+
+
+def read_job_description_edges(release: EscoRelease) -> EscoEdges:
+    """Preferred labels of occupations, in the place of skills, and what ESCO says of them, as `read_description_edges`.
+
+    Args:
+      release: with occupations.
+    """
+    return _read_descriptions(release.files["occupations"])
+
+
+def _read_descriptions(file: EscoFile) -> EscoEdges:
+    concepts = read_concepts(file, descriptions=True)
     edges, without = [], 0
-    for uri, label in skills.labels.items():
-        text = normalise(skills.descriptions[uri])
+    for uri, label in concepts.labels.items():
+        text = normalise(concepts.descriptions[uri])
         if not text or text.casefold() == label.casefold():
             without += 1
         elif label:
             edges.append(Edge(uri, label, "", text, DESCRIPTION))
-    none = counted(without, f"of {len(skills.labels):,} skills have no description but their label")
-    return EscoEdges(edges, [*skills.notes, *none])
+    none = counted(without, f"of {len(concepts.labels):,} concepts have no description but their label")
+    return EscoEdges(edges, [*concepts.notes, *none])
 
 
 def _read_alternatives(file: EscoFile) -> EscoEdges:

@@ -24,7 +24,9 @@ NEEDS = {
     "skill_job": ("skills", "occupations", "relations"),
     "skill_alias": ("skills",),
     "job_title": ("occupations",),
+    "job_alias": ("occupations",),
     "skill_description": ("skills",),
+    "job_description": ("occupations",),
     "skill_skill": ("skills", "skill_relations"),
 }
 

@@ -9,7 +9,9 @@ OFFERS = {
     "skill_job": "job",
     "skill_alias": "alias",
     "job_title": TITLE,
+    "job_alias": "alias",  # as job_title, with the job in the place of a skill
     "skill_description": "vacancy",
+    "job_description": "vacancy",  # the job in the place of a skill
     "skill_skill": "alias",
 }
 

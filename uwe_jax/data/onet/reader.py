@@ -98,6 +98,11 @@ def read_titles(release: OnetRelease) -> Found:
     return list(titles.values()), [*notes, *counted(equal, "titles that equal that of their occupation left out")]
 
 
+def read_descriptions(release: OnetRelease) -> Found:
+    """Occupations, in the place of a skill, and what the database says of each: a sentence or a few."""
+    return [Edge(code, title, "", text, "description") for code, title, text in release.rows(tables.DESCRIPTIONS)], []
+
+
 def read_activities(release: OnetRelease) -> dict[str, str]:
     """Titles of the detailed work activities by their id."""
     return {code: title for code, title, _ in release.rows(tables.DETAILED)}
@@ -124,8 +129,14 @@ GRAPHS = {
     "job_title": OnetGraph(
         "title", read_titles, (tables.OCCUPATIONS, tables.ALTERNATE_TITLES), (tables.REPORTED_TITLES,)
     ),
+    "job_alias": OnetGraph(
+        "alias", read_titles, (tables.OCCUPATIONS, tables.ALTERNATE_TITLES), (tables.REPORTED_TITLES,)
+    ),
+    "job_description": OnetGraph("vacancy", read_descriptions, (tables.DESCRIPTIONS,)),
     "activity_task": OnetGraph("vacancy", read_activity_tasks, (tables.STATEMENTS, *_ACTIVITIES)),
     "activity_alias": OnetGraph(
         "alias", read_activity_aliases, (tables.DETAILED, tables.INTERMEDIATE), (tables.GENERAL,)
     ),
 }
+# Read where none is named: the others have a job in the place of a skill.
+USUAL = tuple(name for name in GRAPHS if name not in ("job_alias", "job_description"))

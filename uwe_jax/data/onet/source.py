@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.data.onet.reader import GRAPHS
+from uwe_jax.data.onet.reader import GRAPHS, USUAL
 from uwe_jax.data.onet.release import WHERE, OnetRelease, find_release
 from uwe_jax.data.source import Source, SourceEdges, SourceRequest
 
@@ -11,7 +11,7 @@ from uwe_jax.data.source import Source, SourceEdges, SourceRequest
 def read(request: SourceRequest) -> SourceEdges:
     """The graphs of one release.
 
-    No release has the files of all graphs: whoever asks for all of them gets those there are, and a note on the others.
+    No release has the files of all graphs: whoever names none gets those there are, and a note on the others.
 
     Raises:
       UserError: no folder, no such version in it, a graph that the release has no file of, a damaged zip, or broken
@@ -24,7 +24,7 @@ def read(request: SourceRequest) -> SourceEdges:
     release = find_release(folder, request.version, setting=request.setting)
     absent = {graph: reason for graph in request.graphs if (reason := _absence(release, graph))}
     graphs = [graph for graph in request.graphs if graph not in absent]
-    if absent and (set(request.graphs) != set(GRAPHS) or not graphs):
+    if absent and (request.graphs != USUAL or not graphs):
         there = ", ".join(graph for graph in GRAPHS if not _absence(release, graph)) or "no graph"
         raise UserError(
             f"{request.setting}.graphs holds {' and '.join(absent)}, but {release} in {release.path} has "
@@ -44,4 +44,4 @@ def _absence(release: OnetRelease, graph: str) -> str:
     return " and ".join(f"no file {' or '.join(map(repr, files))}" for files in missing)
 
 
-SOURCE = Source({name: graph.kind for name, graph in GRAPHS.items()}, read)
+SOURCE = Source({name: graph.kind for name, graph in GRAPHS.items()}, read, default=USUAL)

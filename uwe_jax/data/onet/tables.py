@@ -37,6 +37,7 @@ _DETAILED = ("DWA ID", "DWA Element ID")
 _INTERMEDIATE = ("IWA ID", "IWA Element ID")
 
 OCCUPATIONS = Table(("Occupation Data.txt",), (_CODE, ("Title",)))
+DESCRIPTIONS = Table(("Occupation Data.txt",), (_CODE, ("Title",), ("Description",)))
 ALTERNATE_TITLES = Table(("Alternate Titles.txt", "Job Titles.txt"), (_CODE, ("Alternate Title", "Job Title")))
 REPORTED_TITLES = Table(("Sample of Reported Titles.txt",), (_CODE, ("Reported Job Title",)))
 TECHNOLOGIES = Table(("Technology Skills.txt", "Software Skills.txt"), (_CODE, ("Example", "Workplace Example")))
