@@ -11,7 +11,7 @@ import numpy as np
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import progress
 from uwe_jax.base.statistics import fixed_sample
-from uwe_jax.data.footprint import Footprint, pair_hashes, text_hashes
+from uwe_jax.data.footprint import Footprint, held, pair_hashes, text_hashes
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.tasks.spec import TaskSources, TaskSpec
 from uwe_jax.data.tasks.task import RankingTask
@@ -34,11 +34,6 @@ class _Hashes(NamedTuple):
         rows = np.repeat(np.arange(len(q)), np.diff(task.relevant.indptr))
         return cls(q, y, pair_hashes(q[rows], y[task.relevant.indices]))
 
-    def held_by(self, footprint: Footprint) -> Footprint:
-        """What of the footprint's millions the task asks for, so that all else looks it up among the few."""
-        asked = np.concatenate([self.queries, self.targets])
-        return Footprint(_common(asked, footprint.nodes), _common(self.edges, footprint.edges))
-
 
 def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -> dict[str, Any]:
     """Looks every half of every task up in the whole graphs, held-out nodes included.
@@ -56,6 +51,7 @@ def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -
     parts = {
         kind: Footprint.of(dataclasses.replace(graphs, graphs={kind: graph})) for kind, graph in graphs.graphs.items()
     }
+    whole = Footprint.of(graphs)
     halves = [(spec, split) for spec in specs for split in spec.splits]
     tasks, missing = [], []
     for spec, split in progress(halves, label="Looking tasks up", unit=" halves", total=len(halves)):
@@ -65,10 +61,7 @@ def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -
             missing.append({"title": spec.title, "split": split, "reason": " ".join(str(error).split())})
             continue
         hashes = _Hashes.of(task)
-        asked = {kind: hashes.held_by(part) for kind, part in parts.items()}
-        nodes, edges = ([getattr(part, name) for part in asked.values()] for name in ("nodes", "edges"))
-        whole = Footprint(np.unique(np.concatenate(nodes)), np.unique(np.concatenate(edges)))
-        shared = np.flatnonzero(np.isin(hashes.queries, whole.nodes))
+        shared = np.flatnonzero(held(hashes.queries, whole.nodes))
         tasks.append(
             {
                 "name": task.name,
@@ -81,16 +74,10 @@ def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -
                 "edges": int(task.relevant.nnz),
                 "leakage": leakage(task, whole, in_domain=is_in_domain(task, whole)),
                 "shared_queries": [task.queries[shared[k]] for k in fixed_sample(len(shared), _EXAMPLES)],
-                "by_graph": {kind: int(np.isin(hashes.edges, part.edges).sum()) for kind, part in asked.items()},
+                "by_graph": {kind: int(held(hashes.edges, part.edges).sum()) for kind, part in parts.items()},
             }
         )
     return {"tasks": tasks, "missing": missing}
-
-
-def _common(values: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """The values that a sorted table holds, sorted and without repeats."""
-    values = np.unique(values)
-    return values[np.searchsorted(table, values, side="right") > np.searchsorted(table, values, side="left")]
 
 
 def section(found: Mapping[str, Any]) -> Section:
