@@ -1,0 +1,177 @@
+"""`python -m uwe_jax.tag` from vacancies to edges that a source reads."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from vacancy_files import TAXONOMY, many, write_rows, write_taxonomy
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.edge_files import read_edge_folder
+from uwe_jax.data.vacancies.files import find_vacancy_files
+from uwe_jax.data.vacancies.job import open_job
+from uwe_jax.data.vacancies.pool import run_job
+from uwe_jax.data.vacancies.tagger import JOB, VACANCY, TagSettings
+from uwe_jax.tag import USAGE, main
+from uwe_jax.tagging.by_model import tag_by_model
+
+KILLED = """
+import os, signal, sys
+from uwe_jax.data.vacancies import job
+from uwe_jax.tag import main
+write = job.ChunkDone.write
+def dying(self, path):
+    if path.stem == "00002":
+        os.kill(os.getpid(), signal.SIGKILL)  # its edges are written, that it is done is not
+    write(self, path)
+job.ChunkDone.write = dying
+main(sys.argv[1:])
+"""
+
+
+class Words:
+    """Ranks by the share of a skill's words that a sentence has."""
+
+    name = "words"
+
+    def __init__(self):
+        self.asked: list[str] = []
+
+    def index(self, targets):
+        def score(queries):
+            self.asked += queries
+            spoken = [set(query.lower().strip(".").split()) for query in queries]
+            return np.array([[len(s & set(t.split())) / len(t.split()) for t in targets] for s in spoken], np.float32)
+
+        return score
+
+
+@pytest.fixture
+def flags(tmp_path) -> list[str]:
+    write_rows(tmp_path / "jobs" / "v.jsonl", many(12))
+    write_taxonomy(tmp_path / "skills.csv")
+    return [
+        *("--vacancies", str(tmp_path / "jobs"), "--taxonomy", str(tmp_path / "skills.csv")),
+        *("--chunk_rows", "3", "--processes", "1"),
+    ]
+
+
+def contents(folder) -> dict[str, list]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {
+        str(path.relative_to(folder)): pq.read_table(folder / path).to_pylist()
+        if path.suffix == ".parquet"
+        else [(folder / path).read_text()]
+        for path in files
+    }
+
+
+def test_edges_that_the_source_reads_and_a_summary(tmp_path, flags, capsys):
+    main([*flags, "--out", str(tmp_path / "out")])
+    edges = read_edge_folder(tmp_path / "out")
+    assert {kind: len(listed) for kind, listed in edges.items()} == {"job": 24, "vacancy": 24}
+    assert set(edges["job"][0]) >= {"exact", "plan shifts", "s2"}
+    row = pq.read_table(tmp_path / "out" / VACANCY / "00000.parquet").to_pylist()[0]
+    names = {"left": "plan shifts", "right": "Day 0: plan shifts.", "left_id": "s2", "right_id": "0"}
+    assert row == {**names, "relation": "exact", "score": 1.0, "span": "plan shifts"}
+    said = capsys.readouterr().out
+    assert "rows                 12\n" in said
+    assert "edges skill_vacancy  24  exact 24\n" in said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [JOB, VACANCY, "tagging.json"]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+    before = contents(tmp_path / "out")
+    main([*flags, "--out", str(tmp_path / "out")])  # done already
+    assert capsys.readouterr().out == said
+    assert contents(tmp_path / "out") == before
+    with pytest.raises(UserError, match="holds a tagging of other vacancies or with other settings"):
+        main([*flags, "--no_aliases", "--out", str(tmp_path / "out")])
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_killed_run_leaves_no_edges_and_the_same_command_goes_on(tmp_path, flags, capsys):
+    main([*flags, "--out", str(tmp_path / "whole")])
+    command = [*flags, "--out", str(tmp_path / "out")]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    killed = subprocess.run([sys.executable, "-c", KILLED, *command], env=environment, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (tmp_path / "out").exists()
+    (partial,) = tmp_path.glob(".out.*.partial")
+    assert len(list((partial / "done").iterdir())) == 2
+    main(command)
+    assert "Going on: 2 of 4 chunks" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert not partial.exists()
+
+
+def test_a_model_tags_what_names_no_skill(tmp_path):
+    rows = [
+        {"title": "Welder", "description": "You weld metal all day.\nIn all shifts plan well.\nDo it with metal here."},
+        {"title": "Cook", "description": "In all shifts plan well."},
+        {"title": "Own", "description": "In all shifts plan well.", "skills": "cook"},
+    ]
+    path = write_rows(tmp_path / "v.jsonl", rows)
+
+    def job(name: str, keep: str):
+        settings = TagSettings(keep_sentences=keep)
+        made = open_job(tmp_path / name, find_vacancy_files(path), TAXONOMY, settings, chunk_rows=2)
+        run_job(made, 1)
+        return made
+
+    ranker, untagged = Words(), job("untagged", "untagged")
+    total = tag_by_model(untagged, TAXONOMY, ranker, threshold=0.6, top_k=2)
+    assert "You weld metal all day." not in ranker.asked
+    assert total.counts == {"sentences read by the model": 4, "sentences tagged by the model": 3}
+    # One row in each chunk has the sentence; who brings skills keeps them to the title.
+    assert total.edges == {"skill_vacancy/model": 2, "skill_job/model": 2}
+    added = [row for part in untagged.parts(JOB) if "model" in part.name for row in pq.read_table(part).to_pylist()]
+    assert [(row["left"], row["right"], row["relation"], row["score"]) for row in added] == [
+        ("plan shifts", "Welder", "model", 1.0),
+        ("plan shifts", "Cook", "model", 1.0),
+    ]
+    ranker.asked.clear()
+    assert tag_by_model(untagged, TAXONOMY, ranker, threshold=0.6, top_k=2) == total
+    assert ranker.asked == []  # all chunks were done
+
+    everything = tag_by_model(job("all", "all"), TAXONOMY, Words(), threshold=0.5, top_k=2)
+    assert everything.counts["sentences read by the model"] == 5
+    # weld metal is known of its own sentence, and named by half in another one
+    assert everything.skills == {"plan shifts": 4, "weld metal": 2}
+
+
+def test_the_command_with_a_model(tmp_path, flags, capsys):
+    write_rows(tmp_path / "jobs" / "v.jsonl", [{"title": "Chef", "description": "You love a haute French cuisine."}])
+    main([*flags, "--model", "bm25", "--threshold", "0.1", "--out", str(tmp_path / "out")])
+    (edge,) = read_edge_folder(tmp_path / "out", ("job",))["job"]
+    assert (edge.left_text, edge.right_text, edge.relation) == ("haute cuisine", "Chef", "model")
+    result = json.loads((tmp_path / "out" / "tagging.json").read_text())
+    assert (result["model"], result["threshold"], result["edges"]) == (
+        "bm25",
+        0.1,
+        {"skill_vacancy/model": 1, "skill_job/model": 1},
+    )
+    assert "tagged by the model" in capsys.readouterr().out
+
+
+def test_what_the_command_cannot_do_is_said(tmp_path, flags, capsys):
+    main([])
+    assert capsys.readouterr().out.strip() == USAGE
+    out, file = ["--out", str(tmp_path / "out")], str(tmp_path / "jobs" / "v.jsonl")
+    for wrong, expected in [
+        ([*flags], "no --out"),
+        ([*out], "no --vacancies"),
+        ([*flags[:2], *out], "no --taxonomy, and v.jsonl has no column of skills"),
+        ([*flags, *out, "--title_column", "headline"], "no table of vacancies .1 tables.* headline,description"),
+        ([*flags, *out, "--vacancies", file, "--id_column", "key"], "no column 'key', which you named for the id"),
+        ([*flags, *out, "--top_k", "0"], "--top_k is 0; it must be at least 1"),
+        ([*flags, *out, "--vacancies", str(tmp_path / "nowhere")], "There is no"),
+        ([*flags, "--out", str(tmp_path)], "holds other files and no tagging.json"),
+    ]:
+        with pytest.raises(UserError, match=expected):
+            main(wrong)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,79 @@
+"""The skills to tag with: ESCO as downloaded, or a user's own list."""
+
+import json
+
+import pytest
+from esco_downloads import SKILL, write_release
+from vacancy_files import TAXONOMY, write_rows, write_taxonomy
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.taxonomy import Skill, find_taxonomy, read_taxonomy
+
+
+def test_esco_is_found_in_the_folders_of_a_folder(tmp_path):
+    write_release(tmp_path / "downloads" / "esco")
+    taxonomy = read_taxonomy(tmp_path)
+    assert taxonomy.skills[0] == Skill(SKILL + "1", "weld metal", ("join metal", "metal joining", "Weld Metal"))
+    assert [skill.label for skill in taxonomy.skills] == ["weld metal", "plan shifts", "haute cuisine"]
+    assert "ESCO v1.1.1 (en)" in taxonomy.origin
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.tsv", "mine.jsonl", "mine.csv.gz", "mine.parquet"])
+def test_a_users_file_in_every_format(tmp_path, name):
+    assert read_taxonomy(write_taxonomy(tmp_path / name)).skills == TAXONOMY.skills
+
+
+def test_a_file_called_taxonomy_comes_before_esco(tmp_path):
+    write_release(tmp_path)
+    write_taxonomy(tmp_path / "mine" / "taxonomy.jsonl")
+    assert read_taxonomy(tmp_path).skills == TAXONOMY.skills
+    write_taxonomy(tmp_path / "taxonomy.csv")
+    with pytest.raises(UserError, match=r"holds 2 taxonomies: taxonomy.csv, mine/taxonomy.jsonl"):
+        read_taxonomy(tmp_path)
+
+
+def test_one_label_a_line(tmp_path):
+    path = tmp_path / "skills.txt"
+    path.write_text("weld metal\n\n  plan   shifts \nweld metal\n", encoding="utf-8-sig")
+    assert read_taxonomy(path).skills == (Skill("", "weld metal"), Skill("", "plan shifts"))
+    path.write_bytes("Pflege für Ältere".encode("latin-1"))
+    with pytest.raises(UserError, match="UTF-8"):
+        read_taxonomy(path)
+
+
+def test_the_portals_own_csv_and_lists_of_aliases(tmp_path):
+    rows = [{"conceptUri": "u1", "preferredLabel": "plan shifts", "altLabels": "schedule staff\nmake rosters"}]
+    assert read_taxonomy(write_rows(tmp_path / "skills_en.csv", rows)).skills[0].aliases == (
+        "schedule staff",
+        "make rosters",
+    )
+    lists = [
+        {"skill": "plan, test and ship", "alias": ["ship; fast"]},
+        {"skill": "plan, test and ship", "alias": ["b"]},
+    ]
+    assert read_taxonomy(write_rows(tmp_path / "own.jsonl", lists)).skills == (
+        Skill("", "plan, test and ship", ("ship; fast", "b")),
+    )
+
+
+def test_what_is_missing_or_broken_is_said(tmp_path):
+    assert find_taxonomy(tmp_path) is None
+    with pytest.raises(UserError, match=r"holds no taxonomy. Expected the folder of the ESCO zips"):
+        read_taxonomy(tmp_path)
+    with pytest.raises(UserError, match="There is no"):
+        read_taxonomy(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no column label; its columns: a, b"):
+        read_taxonomy(write_rows(tmp_path / "a.csv", [{"a": 1, "b": 2}]))
+    path = tmp_path / "b.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in ({"label": "x"}, {"label": " "}, {"label": "y", "alias": 3})))
+    with pytest.raises(
+        UserError, match=r"(?s)2 broken rows in .*b.jsonl, line 2: found label ' '.*line 3: found alias"
+    ):
+        read_taxonomy(path)
+
+
+def test_the_digest_changes_with_the_content():
+    changed = TAXONOMY.skills[0]._replace(aliases=())
+    others = [type(TAXONOMY)("", (changed, *TAXONOMY.skills[1:])), type(TAXONOMY)("", TAXONOMY.skills[1:])]
+    assert type(TAXONOMY)("elsewhere", TAXONOMY.skills).digest == TAXONOMY.digest
+    assert TAXONOMY.digest not in {taxonomy.digest for taxonomy in others}

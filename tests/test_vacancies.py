@@ -1,0 +1,365 @@
+"""A user's vacancies: rows as a stream, sentences, tagging chunk by chunk, and what a failure leaves."""
+
+import json
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from esco_downloads import write_release
+from vacancy_files import ROWS, TAXONOMY, many, write_rows, write_taxonomy
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.broken_rows import BrokenRows
+from uwe_jax.data.chunks import column_names, cut, read_chunk
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.skillspan.source import SOURCE as SKILLSPAN
+from uwe_jax.data.source import SourceRequest
+from uwe_jax.data.vacancies.cleaning import plain_text
+from uwe_jax.data.vacancies.columns import Vacancy, VacancyColumns, find_columns
+from uwe_jax.data.vacancies.files import find_vacancy_files
+from uwe_jax.data.vacancies.job import job_key, open_job, run_chunk
+from uwe_jax.data.vacancies.parts import read_part, read_records
+from uwe_jax.data.vacancies.pool import run_job
+from uwe_jax.data.vacancies.sentences import cut_sentences, length_problem
+from uwe_jax.data.vacancies.source import SOURCE
+from uwe_jax.data.vacancies.tagger import JOB, SENTENCES, VACANCY, Tagged, TagSettings, VacancyTagger
+
+FORMATS = ["v.csv", "v.tsv", "v.jsonl", "v.csv.gz", "v.jsonl.gz", "v.parquet"]
+
+
+def tagged(vacancy: Vacancy, taxonomy=TAXONOMY, **settings) -> dict[str, list]:
+    records: dict[str, list] = {JOB: [], VACANCY: [], SENTENCES: []}
+    for graph, record in VacancyTagger(taxonomy, TagSettings(**settings)).tag(vacancy, Counter()):
+        records[graph].append(record)
+    return records
+
+
+def job_in(folder: Path, path: Path, *, chunk_rows: int = 3, max_broken: float = 0.01, **settings):
+    files = find_vacancy_files(path)
+    return open_job(folder, files, TAXONOMY, TagSettings(**settings), chunk_rows=chunk_rows, max_broken=max_broken)
+
+
+def edges_of(job, graph: str) -> list[Edge]:
+    return [edge for part in job.parts(graph) for edge in read_part(part)]
+
+
+# --- rows as a stream ---
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_the_chunks_of_a_file_are_its_rows(tmp_path, name, rows):
+    written = [
+        {"id": str(n), "title": f"Job {n}", "description": 'two\nlines, "quoted"\n' * (n % 3)} for n in range(50)
+    ]
+    path = write_rows(tmp_path / name, written, **({"row_group_size": 20} if "parquet" in name else {}))
+    assert column_names(path) == ["id", "title", "description"]
+    chunks, broken = cut(path, name, rows), BrokenRows()
+    assert [row for chunk in chunks for _, row in read_chunk(chunk, ["id", "title", "description"], broken)] == written
+    assert sum(chunk.rows for chunk in chunks) == 50
+    assert broken.count == 0
+    # Each chunk on its own, the last one first.
+    assert [row["id"] for _, row in read_chunk(chunks[-1], ["id"], broken)][-1] == "49"
+    assert len(chunks) <= (20 if name.endswith("gz") else 60)
+
+
+def test_places_name_the_line_and_broken_rows_cost_no_other(tmp_path):
+    path = tmp_path / "v.csv"
+    lines = [b'\xef\xbb\xbftitle,"description"', b"a,b", b"", b'"c\nc",d', b"e", b"caf\xe9,f", b"g,h"]
+    path.write_bytes(b"\r\n".join(lines) + b"\r\n")
+    places, broken = [], BrokenRows()
+    for chunk in cut(path, "v.csv", 2):
+        places += [(place, row["title"]) for place, row in read_chunk(chunk, ["title"], broken)]
+    assert places == [("v.csv, line 2", "a"), ("v.csv, line 4", "c\nc"), ("v.csv, line 8", "g")]
+    assert broken.count == 2
+    assert "v.csv, line 6: found 1 fields, the first 'e'; expected 2 as in the header" in broken.shown[0]
+    assert "v.csv, line 7: found bytes that are no UTF-8" in broken.shown[1]
+
+    path = tmp_path / "v.jsonl"
+    path.write_bytes(b'{"title": "a"}\n\n{"title"\n[1]\n{"title": "\xe9"}\n{"title": "b"}')
+    (chunk,) = cut(path, "v.jsonl", 9)
+    broken = BrokenRows()
+    assert [row["title"] for _, row in read_chunk(chunk, ["title"], broken)] == ["a", "b"]
+    assert [shown.split(":")[0] for shown in broken.shown] == [f"v.jsonl, line {line}" for line in (3, 4, 5)]
+
+
+def test_files_that_cannot_be_cut_are_said(tmp_path):
+    for name, content, expected in [
+        ("a.csv", b'title,description\n"a,b\nc,d\n', "line 4: a row that cannot be parsed"),
+        ("b.csv", b"", "is empty"),
+        ("c.csv", "title".encode("utf-16"), "UTF-16"),
+        ("d.parquet", b"PAR1", "cannot be read as Parquet"),
+        ("e.csv.gz", b"\x1f\x8b nothing", "is no whole gzip"),
+        ("f.xlsx", b"", "in no format that is read here"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=expected):
+            (column_names(tmp_path / name), cut(tmp_path / name, name, 10))
+
+
+# --- columns, texts and sentences ---
+
+
+def test_columns_are_found_by_what_they_are_called_or_by_what_a_user_says():
+    names = ["Job Title", "job_description", "Required skills", "posting id", "text"]
+    assert list(find_columns(names, VacancyColumns()).items()) == [
+        ("title", "Job Title"),
+        ("description", "job_description"),
+        ("skills", "Required skills"),
+        ("id", "posting id"),
+    ]
+    assert find_columns(names, VacancyColumns(description="TEXT", skills="none"))["description"] == "text"
+    assert "skills" not in find_columns(names, VacancyColumns(skills="none"))
+
+
+def test_html_becomes_lines_and_other_text_stays():
+    html = "<div>We&nbsp;build\n<b>fast</b>.<script>x()</script></div><ul><li>C&#43;&#43;<li>SQL</ul><td>a</td><td>b"
+    assert plain_text(html) == "We build fast.\nC++\nSQL\na\nb"
+    assert plain_text("&lt;p&gt;R&amp;amp;D&lt;br/&gt;you&lt;/p&gt;") == "R&D\nyou"
+    assert plain_text("a < b & c > d <ORGANIZATION>\nx") == "a < b & c > d <ORGANIZATION>\nx"
+
+
+def test_sentences_of_lists_and_prose():
+    text = (
+        "Requirements:\n• 5+ years of C# and .NET. Dr. Smith calls e.g. today.\n- plan shifts\n1. weld metal ▪ sing\n"
+        "A line that a mail program has broken at about seventy characters\nand that goes on here. The end!"
+    )
+    assert cut_sentences(text) == [
+        "Requirements:",
+        "5+ years of C# and .NET.",
+        "Dr. Smith calls e.g. today.",
+        "plan shifts",
+        "weld metal",
+        "sing",
+        "A line that a mail program has broken at about seventy characters and that goes on here.",
+        "The end!",
+    ]
+    assert [length_problem(each) for each in ("Fun", "plan two shifts", "x " * 201)] == ["short", "", "long"]
+
+
+# --- tagging ---
+
+
+def test_titles_get_the_skills_of_their_vacancy_and_sentences_their_own():
+    records = tagged(Vacancy("Welder", ROWS[0]["description"], None, "1"))
+    assert records[VACANCY] == [
+        Tagged("weld metal", "You weld metal & more.", "exact", "s1", "1", 1.0, "weld metal"),
+        Tagged("plan shifts", "Schedule staff on two sites", "alias", "s2", "1", 1.0, "Schedule staff"),
+    ]
+    assert [(edge.left, edge.right, edge.relation) for edge in records[JOB]] == [
+        ("weld metal", "Welder", "exact"),
+        ("plan shifts", "Welder", "alias"),
+    ]
+    assert tagged(Vacancy("Welder", ROWS[0]["description"], None, "1"), aliases=False)[VACANCY] == records[VACANCY][:1]
+
+
+def test_skills_that_a_row_brings_come_first():
+    row = Vacancy("Chef", "You schedule staff and cook with love.\nYou also weld metal.", ["Plan Shifts", "cook"], "")
+    records = tagged(row)
+    # The title has what the row says and nothing else; linked to the taxonomy where it has the skill.
+    assert [(edge.left, edge.left_id, edge.relation) for edge in records[JOB]] == [
+        ("plan shifts", "s2", "given"),
+        ("cook", "", "given"),
+    ]
+    assert [(edge.left, edge.relation, edge.span) for edge in records[VACANCY]] == [
+        ("cook", "given", "cook"),
+        ("plan shifts", "alias", "schedule staff"),
+        ("weld metal", "exact", "weld metal"),
+    ]
+    assert [edge.left for edge in tagged(row, taxonomy=None)[JOB]] == ["Plan Shifts", "cook"]
+    assert [edge.left for edge in tagged(row, taxonomy=None)[VACANCY]] == ["cook"]
+
+
+def test_sentences_are_kept_for_a_model_as_asked():
+    row = Vacancy("Welder", "You weld metal all day.\nYou are good with people.", None, "7")
+    assert tagged(row)[SENTENCES] == []
+    (sentence,) = tagged(row, keep_sentences="untagged")[SENTENCES]
+    assert sentence == ("You are good with people.", "Welder", "7", [])
+    assert [each.known for each in tagged(row, keep_sentences="all")[SENTENCES]] == [["weld metal"], []]
+
+
+# --- jobs ---
+
+
+def test_every_format_and_any_size_of_chunk_gives_the_same_edges(tmp_path):
+    expected = None
+    for number, name in enumerate(FORMATS):
+        job = job_in(tmp_path / f"job{number}", write_rows(tmp_path / name), chunk_rows=1 + number)
+        total = run_job(job, 1)
+        edges = [sorted(edges_of(job, graph)) for graph in (JOB, VACANCY)]
+        assert (total.counts["rows"], sum(total.edges.values())) == (4, sum(map(len, edges)))
+        expected = expected or edges
+        assert edges == expected
+    assert len(expected[0]) == 6
+
+
+def test_several_processes_do_what_one_does(tmp_path):
+    path = write_rows(tmp_path / "v.jsonl", many(30))
+    one, two = (job_in(tmp_path / name, path, keep_sentences="all") for name in ("one", "two"))
+    assert run_job(one, 1) == run_job(two, 2)
+    for graph in (JOB, VACANCY, SENTENCES):
+        assert [list(read_records(part)) for part in one.parts(graph)] == [
+            list(read_records(part)) for part in two.parts(graph)
+        ]
+    assert len(edges_of(one, VACANCY)) == 60
+
+
+def test_boilerplate_counts_once_in_a_chunk(tmp_path):
+    job = job_in(tmp_path / "job", write_rows(tmp_path / "v.jsonl", [ROWS[1]] * 5), chunk_rows=5)
+    assert run_job(job, 1).edges == {"skill_vacancy/exact": 2, "skill_job/exact": 2}
+
+
+def test_a_chunk_that_fails_leaves_nothing_and_is_done_again(tmp_path, monkeypatch):
+    job = job_in(tmp_path / "job", write_rows(tmp_path / "v.jsonl", many(9)))
+    real, seen = VacancyTagger.tag, []
+
+    def failing(self, vacancy, counts):
+        seen.append(vacancy.id)
+        if vacancy.id == "5":
+            raise RuntimeError("the lights went out")
+        return real(self, vacancy, counts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VacancyTagger, "tag", failing)
+        with pytest.raises(RuntimeError):
+            run_job(job, 1)
+    assert job.left() == [1, 2]
+    assert [path.name for path in (job.folder / VACANCY).iterdir()] == ["00000.parquet"]
+    # The same file elsewhere is the same vacancies.
+    (tmp_path / "moved").mkdir()
+    path = (tmp_path / "v.jsonl").rename(tmp_path / "moved" / "v.jsonl")
+    again, whole = (job_in(tmp_path / name, path) for name in ("job", "whole"))
+    assert run_job(again, 1) == run_job(whole, 1)
+    assert edges_of(again, JOB) == edges_of(whole, JOB)
+
+
+def test_broken_rows_are_left_out_up_to_a_share(tmp_path):
+    path = write_rows(
+        tmp_path / "v.jsonl", [*many(8), {"title": 7, "description": "x"}, {"title": "", "description": None}]
+    )
+    total = run_job(job_in(tmp_path / "a", path, max_broken=0.2), 1)
+    assert (total.broken.count, total.counts["rows"]) == (2, 8)
+    assert total.notes()[0] == "2 broken rows of 10 left out: v.jsonl, line 9: found title '7'; expected a text"
+    with pytest.raises(UserError, match=r"(?s)2 broken rows.*line 10: found neither a title.*than 10.00% of 10"):
+        run_job(job_in(tmp_path / "b", path, max_broken=0.1), 1)
+
+
+def test_the_key_changes_with_content_settings_and_skills(tmp_path):
+    def key(settings=TagSettings(), taxonomy=TAXONOMY, rows=3) -> str:  # noqa: B008
+        return job_key(find_vacancy_files(tmp_path), taxonomy, settings, rows)
+
+    path = write_rows(tmp_path / "v.jsonl")
+    keys = {key(), key(TagSettings(aliases=False)), key(taxonomy=None), key(rows=4)}
+    path.write_bytes(path.read_bytes().replace(b"Welder", b"Wielder"[:6]))
+    assert len(keys | {key()}) == 5
+
+
+# --- the sources ---
+
+
+def request(folder: Path, cache: Path, *graphs: str) -> SourceRequest:
+    return SourceRequest("source", str(folder), graphs, cache)
+
+
+def test_a_folder_of_vacancies_is_prepared_once(tmp_path, monkeypatch):
+    write_release(tmp_path / "data")  # its tables are no vacancies
+    write_rows(tmp_path / "data" / "jobs" / "one.csv", ROWS[:2])
+    write_rows(tmp_path / "data" / "jobs" / "two.parquet", ROWS[2:])
+    write_rows(tmp_path / "data" / "test.jsonl", ROWS)  # states a test split
+    read = SOURCE.read(request(tmp_path / "data", tmp_path / "cache", JOB, VACANCY))
+    assert read.origin.startswith("vacancies jobs/one.csv, jobs/two.parquet in ")
+    assert "1 rows without a skill" in read.notes
+    assert {edge.right_text for edge in read.edges[JOB]} == {"Welder", "Head chef", "Developer"}
+    assert (
+        Edge(*("http://data.europa.eu/esco/skill/3", "haute cuisine", "2", "We love haute cuisine.", "exact"))
+        in (read.edges[VACANCY])
+    )
+    assert not list((tmp_path / "cache").rglob("parts"))
+    monkeypatch.setattr("uwe_jax.data.vacancies.pool.run_chunk", None)  # nothing is tagged again
+    assert SOURCE.read(request(tmp_path / "data", tmp_path / "cache", JOB, VACANCY)) == read
+
+
+def test_what_a_folder_of_vacancies_lacks_is_said(tmp_path):
+    with pytest.raises(UserError, match="holds no table of vacancies"):
+        SOURCE.read(request(tmp_path, tmp_path / "cache", JOB))
+    path = write_rows(tmp_path / "vacancies" / "v.csv")
+    with pytest.raises(UserError, match=r"no column of skills in vacancies/v.csv.*no taxonomy"):
+        SOURCE.read(request(tmp_path, tmp_path / "cache", JOB))
+    path.write_text("headline,description\na,b\n")
+    with pytest.raises(UserError, match="no column for the title; its columns: headline, description"):
+        SOURCE.read(request(tmp_path, tmp_path / "cache", JOB))
+    path.write_text("title,description,skills\nChef,You cook.,cook;plan shifts\n")
+    edges = SOURCE.read(request(tmp_path, tmp_path / "cache", JOB)).edges[JOB]
+    assert [edge.left_text for edge in edges] == ["cook", "plan shifts"]
+
+
+def test_skillspan_is_tagged_by_name_and_its_test_split_is_not_read(tmp_path):
+    def write(name: str, *sentences: str) -> None:
+        rows = [{"tokens": sentence.split(), "tags_skill": []} for sentence in sentences]
+        (tmp_path / name).write_text("\n".join(map(json.dumps, rows)))
+
+    write("test.json", "Never read to weld metal")
+    with pytest.raises(UserError, match="whose name states train"):
+        SKILLSPAN.read(request(tmp_path, tmp_path / "cache", VACANCY))
+    write("train.json", "You weld metal .", "You weld metal .", "Weld metal", "Nothing is named here")
+    with pytest.raises(UserError, match=r"train.json but no taxonomy.*Expected the folder of the ESCO zips"):
+        SKILLSPAN.read(request(tmp_path, tmp_path / "cache", VACANCY))
+    write_taxonomy(tmp_path / "taxonomy.csv")
+    read = SKILLSPAN.read(request(tmp_path, tmp_path / "cache", VACANCY))
+    assert read.edges[VACANCY] == [Edge("s1", "weld metal", "", "You weld metal .", "exact")]
+    assert len(read.notes) == 3
+
+
+# --- Apache Beam ---
+
+
+@pytest.fixture
+def beam():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a package that is not ours
+        return pytest.importorskip("apache_beam")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_beam_does_what_one_machine_does(tmp_path, beam):
+    from uwe_jax.data.vacancies.beam import run_job_on_beam
+
+    path = write_rows(tmp_path / "v.jsonl", many(10))
+    here, there = job_in(tmp_path / "here", path), job_in(tmp_path / "there", path)
+    run_chunk(1, str(there.folder))  # begun without Beam
+    assert run_job_on_beam(there) == run_job(here, 1)
+    for graph in (JOB, VACANCY):
+        assert [pq.read_table(part) for part in there.parts(graph)] == [
+            pq.read_table(part) for part in here.parts(graph)
+        ]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_builder_writes_the_same_records_on_beam(tmp_path, beam):
+    import tensorflow_datasets as tfds
+
+    from uwe_jax.data.tfds_edges import read_prepared
+    from uwe_jax.data.vacancies.beam import pipeline_options
+    from uwe_jax.data.vacancies.vacancies_dataset_builder import Builder
+
+    path = write_rows(tmp_path / "v.jsonl", many(10))
+    here, there = job_in(tmp_path / "here", path), job_in(tmp_path / "there", path)
+    run_job(here, 1)
+    builder = Builder(job=there, on_beam=True, config=JOB, data_dir=str(tmp_path / "tfds"))
+    config = tfds.download.DownloadConfig(
+        beam_runner="DirectRunner", beam_options=pipeline_options(()), manual_dir=str(tmp_path)
+    )
+    builder.download_and_prepare(download_config=config)
+    assert read_prepared(builder) == edges_of(here, JOB)
+    assert "tensorflow" not in sys.modules
+
+
+def test_without_beam_a_user_is_told_what_to_install(tmp_path, monkeypatch):
+    from uwe_jax.data.vacancies.beam import run_job_on_beam
+
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    with pytest.raises(UserError, match="pip install apache-beam"):
+        run_job_on_beam(job_in(tmp_path / "job", write_rows(tmp_path / "v.jsonl")))

@@ -1,0 +1,1 @@
+"""SkillSpan: real vacancy sentences. Its spans name no skill of a taxonomy, so they are tagged by name."""

@@ -1,0 +1,78 @@
+"""Sentences of a description."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from uwe_jax.data.text import normalise
+
+MIN_WORDS = 3
+MAX_CHARACTERS = 400
+
+_WORD = re.compile(r"\w+")
+_LINE = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+# Characters that open an item of a list wherever they stand, and those that do so only between spaces or at the start.
+_INLINE_BULLET = re.compile(r"[•▪◦●■□‣\u2043∙►➢✓✔]|(?<=\s)[*·](?=\s)")
+_ITEM = re.compile(r"^\s*(?:[-*+\u2013\u2014·>o]\s+|\(?\d{1,2}[.)]\s+|\(?[a-z]\)\s+)+")
+# Mail and terminals break prose at some width: a long line that stops without a mark goes on in lower case.
+_WRAPPED = re.compile(r"(?<=[\w,])[ \t]*\n(?=[a-z])")
+_WRAP_WIDTH = 60
+
+
+def cut_sentences(text: str, language: str = "en") -> list[str]:
+    """The sentences of a plain text, normalised, in its order.
+
+    Line breaks and bullets separate; what stands between them is cut by sentencex, whose rules and abbreviations are
+    those of the language. Bullets and numbers of list items are taken off.
+
+    Args:
+      language: code such as en; sentencex falls back to a related one.
+
+    >>> cut_sentences("You:\\n• know e.g. C# and .NET. Mr. Li helps.\\n2) plan shifts")
+    ['You:', 'know e.g. C# and .NET.', 'Mr. Li helps.', 'plan shifts']
+    """
+    # imported where it is needed: other sources do without
+    import sentencex
+
+    found = []
+    for line in _lines(text):
+        for item in _INLINE_BULLET.split(line):
+            bare = _ITEM.sub("", item)
+            for piece in _joined(sentencex.segment(language, bare)) if bare.strip() else ():
+                if tidy := normalise(piece):
+                    found.append(tidy)
+    return found
+
+
+def length_problem(sentence: str, min_words: int = MIN_WORDS, max_characters: int = MAX_CHARACTERS) -> str:
+    """Why a sentence is left out: short or long; "" where its length is fine.
+
+    >>> length_problem("Apply now!"), length_problem("You weld metal."), length_problem("word " * 100)
+    ('short', '', 'long')
+    """
+    if len(sentence) > max_characters:
+        return "long"
+    return "short" if len(_WORD.findall(sentence)) < min_words else ""
+
+
+def _lines(text: str) -> list[str]:
+    lines: list[str] = []
+    for line in _LINE.split(text):
+        if lines and len(lines[-1]) >= _WRAP_WIDTH and _WRAPPED.search(f"{lines[-1]}\n{line}"):
+            lines[-1] += " " + line
+        else:
+            lines.append(line)
+    return lines
+
+
+def _joined(pieces: list[str]) -> Iterator[str]:
+    """sentencex cuts behind a full stop that opens a word, as in .NET; such pieces belong together."""
+    held = ""
+    for piece in pieces:
+        held += piece
+        if not (held.endswith(".") and (len(held) == 1 or held[-2].isspace())):
+            yield held
+            held = ""
+    if held:
+        yield held
