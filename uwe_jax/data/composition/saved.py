@@ -17,7 +17,8 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.composition.columns import EdgeColumns, Nodes
-from uwe_jax.data.composition.compose import Composition, Part, PartInfo, compose
+from uwe_jax.data.composition.compose import compose
+from uwe_jax.data.composition.parts import Composition, Part, PartInfo
 
 _MANIFEST = "graphs.json"
 _FORMAT = 1
