@@ -291,8 +291,3 @@ def test_wrong_parts(settings, said):
     with pytest.raises(UserError, match=r".") as raised:
         load_composition(SourceSettings(**settings))
     assert said in str(raised.value)
-
-
-def test_parts_without_a_combined_source():
-    with pytest.raises(UserError, match=r"source\.parts names a, but source\.source is 'esco'"):
-        SourceSettings(source="esco", parts={"a": PartSettings()})

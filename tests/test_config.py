@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from uwe_jax.base.config import Config, PerGraph, default_config
+from uwe_jax.base.config import Config, PartSettings, PerGraph, combine, default_config
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.settings import check_setting_name
 
 
 def read(**changes):
@@ -60,6 +61,27 @@ def test_an_unknown_key_is_named():
         config.batch.sice = 3
     with pytest.raises(UserError, match=r"Unknown setting batch\.sice\."):
         Config.from_config_dict(config)
+
+
+def test_parts_have_settings_of_their_own():
+    config = default_config()
+    config.source.source = "combined"
+    config.source.parts = combine(onet={"weight": 2.0}, mine={"source": "edges", "graphs": ("skill_job",)})
+    config.source.parts.onet.weight = 0.5
+    read = Config.from_config_dict(config)
+    expected = {"onet": PartSettings(weight=0.5), "mine": PartSettings(source="edges", graphs=("skill_job",))}
+    assert read.source.parts == expected
+    assert Config.from_dict(read.to_dict()) == read
+    for path in ("source.parts.onet.weight", "source.parts.any.path"):
+        check_setting_name(Config, path)
+    with pytest.raises(UserError, match=r"Unknown setting source\.parts\.onet\.wait\. Did you mean"):
+        check_setting_name(Config, "source.parts.onet.wait")
+    with pytest.raises(UserError, match=r"Unknown setting source\.parts\.onet\.weigth"):
+        combine(onet={"weigth": 2.0})
+    with pytest.raises(UserError, match=r"weight is -1\.0; it must be at least"):
+        Config.from_dict({"source": {"parts": {"onet": {"weight": -1.0}}}})
+    with pytest.raises(UserError, match=r"source\.parts is 3; it must be a section"):
+        Config.from_dict({"source": {"parts": 3}})
 
 
 def test_tuples_may_come_as_lists():

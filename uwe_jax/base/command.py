@@ -8,13 +8,16 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from absl import flags
 from ml_collections import config_flags
 
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
-from uwe_jax.base.settings import check_setting_name
+from uwe_jax.base.settings import check_setting_name, from_mapping
+
+S = TypeVar("S")
 
 EXIT_USER_ERROR = 2
 # What a disk answers that is full or may not be written; any other OSError may be a bug and keeps its traceback.
@@ -22,20 +25,25 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 EXIT_INTERRUPTED = 130
 
 
-def shipped_configs() -> list[tuple[str, str]]:
-    """Path and first docstring line of every config file in `configs/`, here or beside the package."""
+def shipped_configs(command: str) -> list[tuple[str, str]]:
+    """Path and first docstring line of every config file in `configs/`, here or beside the package.
+
+    Args:
+      command: that stands in the docstring of the files that are for it.
+    """
     folders = [Path("configs"), Path(__file__).resolve().parents[2] / "configs"]
     folder = next((f for f in folders if f.is_dir()), None)
     found = []
     for path in sorted(folder.glob("*.py")) if folder else ():
-        summary = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
-        found.append((str(path), summary))
+        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
+        if f"uwe_jax.{command} " in docstring:
+            found.append((str(path), docstring.partition("\n")[0]))
     return found
 
 
 def usage(command: str) -> str:
     """What the command answers where no config is named."""
-    listed = shipped_configs()
+    listed = shipped_configs(command)
     width = max((len(path) for path, _ in listed), default=0)
     lines = [f"python -m uwe_jax.{command} --config=FILE [--config.key=value ...]", ""]
     lines += [f"  {path:<{width}}  {summary}" for path, summary in listed] or ["  (no config files found here)"]
@@ -99,9 +107,19 @@ def run_with_config(command: str, main: Callable[[Config], object]) -> None:
 
 
 def read_config(arguments: Sequence[str]) -> Config:
+    """The settings of a training run by its command line; see `read_command_line`."""
+    return read_command_line(arguments, Config, "train")
+
+
+def read_command_line(arguments: Sequence[str], settings: type[S], command: str) -> S:
     """The settings of `--config=FILE` and of its overrides `--config.key=value`, of which the last one counts.
 
     What follows a colon, as in `--config=configs/ablation.py:max_sim`, goes to the file's `get_config`.
+
+    Args:
+      arguments: behind the program.
+      settings: dataclass that the file's `get_config` starts from.
+      command: whose shipped files are named where there is no such file.
 
     Raises:
       UserError: there is no such file or setting, or a value does not fit.
@@ -111,12 +129,12 @@ def read_config(arguments: Sequence[str]) -> Config:
     flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file.", sys_argv=argv)
     for argument in arguments:
         if named := re.match(r"--config\.([^=]+)", argument):
-            check_setting_name(Config, named[1])
+            check_setting_name(settings, named[1])
     try:
         rest = values(argv)
         chosen = flag.value.to_dict() if flag.value is not None else None
     except OSError as error:  # of ml_collections, for a config file that is not there
-        known = ", ".join(path for path, _ in shipped_configs())
+        known = ", ".join(path for path, _ in shipped_configs(command))
         reason = str(error).strip().splitlines()[-1].strip()
         raise UserError(f"--config cannot be read: {reason}. Shipped: {known}.") from error
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -128,4 +146,4 @@ def read_config(arguments: Sequence[str]) -> Config:
         raise UserError(f"Unexpected argument {rest[1]!r}; settings are given as --config.key=value.")
     if chosen is None:
         raise UserError("Command line: no config is named; give --config=FILE.")
-    return Config.from_dict(chosen)
+    return from_mapping(settings, chosen)

@@ -60,7 +60,7 @@ class SourceSettings:
     source: str = "sample"  # sample (embedded), edges (a folder of edge files), combined (the parts), esco, onet, ...
     path: str = ""  # folder of the edge files or of the downloads
     graphs: tuple[str, ...] = ()  # of those that the source offers, such as skill_job; empty: its usual ones
-    parts: dict[str, PartSettings] = field(default_factory=dict)  # what is combined, by name; see `combine`
+    parts: dict[str, PartSettings] = field(default_factory=dict)  # what combined combines, by name; see `combine`
     join_aliases: bool = False  # skills join a skill that has their text as an alias, not only equal texts
     kinds: tuple[str, ...] = ()  # kinds of graphs wanted, of job, vacancy, alias; empty: all the source has
     relations: str = "both"  # ESCO skill-job and skill-skill relations: essential, optional or both
@@ -77,11 +77,6 @@ class SourceSettings:
             one_of("source.kinds", kind, GRAPH_KINDS)
         for half in self.keep_out:
             one_of("source.keep_out", half, ("test", "validation"))
-        if self.parts and self.source != COMBINED:
-            raise UserError(
-                f"source.parts names {', '.join(self.parts)}, but source.source is {self.source!r}. Set it to "
-                f"{COMBINED!r} to combine the parts, or leave source.parts empty."
-            )
 
 
 @dataclass(frozen=True)

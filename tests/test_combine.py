@@ -1,0 +1,88 @@
+"""`python -m uwe_jax.combine`: from a config and downloads to a folder that trains, without what evaluations ask for."""
+
+import json
+
+import pytest
+from task_data import write
+
+from uwe_jax.base.config import SourceSettings
+from uwe_jax.base.errors import UserError
+from uwe_jax.combine import combine
+from uwe_jax.data.sources import load_composition
+
+CONFIG = """
+from uwe_jax.base.config import combine, default_config
+
+def get_config():
+    config = default_config()
+    config.source.source = "combined"
+    config.source.path = {folder!r}
+    config.source.cache_dir = {folder!r} + "/cache"
+    config.source.parts = combine(
+        onet={{"source": "edges", "path": {folder!r} + "/mine", "weight": 2.0}},
+        skillskape={{}},
+    )
+    return config
+"""
+LABELS = "weld metal\nplan shifts\nbake bread\n"
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Edge files and SkillSkape, beside two halves of an evaluation that some of their texts belong to."""
+    rows = [
+        ("weld metal", "You weld."),
+        ("plan shifts", "You plan  SHIFTS."),  # a query of the test half, but for case and spaces
+        ("bake bread", "You bake."),  # of the validation half
+    ]
+    write(tmp_path / "mine" / "skill_vacancy.csv", "left,right\n" + "".join(f"{a},{b}\n" for a, b in rows))
+    write(tmp_path / "skape" / "train.csv", ",sentence,skills\n0,You weld and plan.,\"['weld metal', 'plan shifts']\"\n")
+    for half, sentence, label in (("test", "you plan shifts.", "plan shifts"), ("validation", "You bake.", "bake bread")):
+        name = f"tech_{half}_annotations.csv"
+        write(tmp_path / "annotated" / name, f"sentence,span,sub_span,label\n{sentence},x,,{label}\n")
+    write(tmp_path / "annotated" / "skills_en_label.txt", LABELS)
+    path = write(tmp_path / "config.py", CONFIG.format(folder=str(tmp_path)))
+    return f"--config={path}"
+
+
+def sentences(folder):
+    return set(load_composition(SourceSettings(source="edges", path=str(folder))).graphs.graphs["vacancy"].neighbours)
+
+
+def test_a_folder_that_trains(config, tmp_path, capsys):
+    out = tmp_path / "graphs" / "all"
+    combine([config, f"--out={out}"])
+    assert sentences(out) == {"You weld.", "You bake.", "You weld and plan."}
+    captured = capsys.readouterr()
+    assert "1 texts of skill-vacancy kept out" in captured.err
+    assert "Not at hand, so nothing of them could be kept out: Job2Skill (validation)" not in captured.err
+    assert "SkillSkape (test)" in captured.err.split("Not at hand")[1]
+    table = [line.split() for line in captured.out.splitlines()[:3]]
+    assert table[1] == ["onet", "skill-vacancy", "2", "2", "2", "2", "2"]
+    assert table[2] == ["skillskape", "skill-vacancy", "1", "2", "2", "2", "1"]
+    written = json.loads((out / "graphs.json").read_text())
+    assert written["settings"]["parts"]["onet"]["weight"] == 2.0
+    assert [part["name"] for part in written["parts"]] == ["onet", "skillskape"]
+
+
+def test_what_is_kept_out_is_the_users_choice(config, tmp_path):
+    both, none = tmp_path / "both", tmp_path / "none"
+    combine([config, "--config.source.keep_out=('test','validation')", f"--out={both}"])
+    assert sentences(both) == {"You weld.", "You weld and plan."}
+    combine([config, "--config.source.keep_out=()", f"--out={none}"])
+    assert sentences(none) == {"You weld.", "You plan SHIFTS.", "You bake.", "You weld and plan."}
+
+
+def test_a_part_without_weight_is_left_out(config, tmp_path):
+    combine([config, "--config.source.parts.skillskape.weight=0", f"--out={tmp_path / 'mine_alone'}"])
+    assert sentences(tmp_path / "mine_alone") == {"You weld.", "You bake."}
+
+
+def test_nothing_is_read_where_nothing_could_be_written(config, tmp_path, capsys):
+    with pytest.raises(UserError, match="holds something else than combined graphs"):
+        combine([config, f"--out={tmp_path / 'mine'}"])
+    assert "Read " not in capsys.readouterr().err
+    combine([])
+    assert "--out=FOLDER" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"Unknown setting source\.parts\.onet\.wight\. Did you mean"):
+        combine([config, "--config.source.parts.onet.wight=3"])

@@ -1,0 +1,306 @@
+"""The parts of enrichment: equivalences with plain loops, and what each check refuses."""
+
+import asyncio
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from uwe_jax.base.config import PerGraph
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.graph_set import build_graph_set
+from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSpec
+from uwe_jax.data.tasks.task import make_task
+from uwe_jax.enrichment import asking, evaluation_texts, grounding, nearness
+from uwe_jax.enrichment.answers import Unreadable, read_answer
+from uwe_jax.enrichment.budget import Budget, Cost
+from uwe_jax.enrichment.candidates import Candidate
+from uwe_jax.enrichment.checks import Checker
+from uwe_jax.enrichment.copies import Texts, overlap
+from uwe_jax.enrichment.evaluation_texts import EvaluationTexts, read_evaluation_texts
+from uwe_jax.enrichment.grounding import Example, nearest, nearest_examples, real_texts
+from uwe_jax.enrichment.language import LanguageCheck
+from uwe_jax.enrichment.ledger import Answer, Ledger, key_of, open_ledger
+from uwe_jax.enrichment.plan import Request
+from uwe_jax.enrichment.prompts import SHIPPED, Prompt, PromptFiles, TemplateFiles
+from uwe_jax.enrichment.rare import degrees, rare_skills
+from uwe_jax.enrichment.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
+from uwe_jax.evaluation.lexical import Random, TfIdf
+
+SENTENCE = "Every day you mix dough and bake bread for the whole town with our team"
+
+
+def answer(number: int = 0, **changes) -> Answer:
+    return Answer(
+        **{
+            **{"key": f"k{number}", "model": "m", "prompt": "p", "kind": "job", "skill": "s", "answer": "ä\n\u2028"},
+            **{"finish": "stop", "input_tokens": 3, "output_tokens": 2, "estimated": False, "problem": ""},
+            "seconds": 0.1,
+            **changes,
+        }
+    )
+
+
+def test_rare_skills_are_those_with_the_fewest_edges_and_more_of_them_only_add():
+    edges = [Edge("", f"skill {s}", "", f"job {n}") for s in range(30) for n in range(s % 5)]
+    graphs = build_graph_set({"job": edges, "alias": [Edge("", f"skill {s}", "", f"alias {s}") for s in range(30)]})
+    degree = degrees(graphs, "job")
+    found = rare_skills(graphs, "job", 2, 0, seed=0)
+    assert set(found) == set(np.flatnonzero(degree <= 2))
+    assert (np.diff(degree[found]) >= 0).all()
+    for count in (1, 7, 12):
+        np.testing.assert_array_equal(rare_skills(graphs, "job", 2, count, seed=0), found[:count])
+    assert rare_skills(graphs, "job", 2, 0, seed=1).tolist() != found.tolist()
+    assert len(rare_skills(graphs, "vacancy", 0, 0, seed=0)) == 30
+
+
+def test_nearest_is_a_sort_whatever_the_chunk(monkeypatch):
+    texts, queries = [f"text {n}" for n in range(50)], [f"query {n}" for n in range(9)]
+    scores = Random().index(texts)(queries)
+    found = nearest(Random(), queries, texts, 6)
+    assert [[n for n, _ in row] for row in found] == np.argsort(-scores, axis=1)[:, :6].tolist()
+    monkeypatch.setattr(grounding, "_SCORES", 100)
+    assert nearest(Random(), queries, texts, 6) == found
+    assert [len(row) for row in nearest(Random(), queries, texts[:4], 6)] == [4] * 9
+    # Texts that score alike do not all go to the front of the alphabet.
+    alike = nearest(TfIdf.of_words(), queries, [f"other{n}" for n in range(50)], 3)
+    assert len({row[0] for row in alike}) > 4
+
+
+def test_examples_are_a_skills_own_texts_first(tmp_path):
+    edges = [Edge("", "bake bread", "u1", "baker"), Edge("", "weld steel", "u2", "steel welder")]
+    graphs = build_graph_set({"job": edges})
+    (tmp_path / "more.txt").write_text("bread shop\n\nsecret bread title\nbaker\n")
+    texts, left_out = real_texts(graphs, "job", (str(tmp_path / "more.txt"),), "", {"secret bread title"})
+    assert left_out == 1
+    assert [(each.text, each.id) for each in texts] == [
+        ("baker", "u1"), ("steel welder", "u2"), ("bread shop", "more.txt, line 1"),
+    ]  # fmt: skip
+    (row,) = nearest_examples(TfIdf.of_words(), graphs, "job", [0], texts, 3)
+    assert [(each.text, each.own, each.score > 0) for each in row] == [
+        ("baker", True, False), ("bread shop", False, True), ("steel welder", False, False),
+    ]  # fmt: skip
+
+
+def test_a_skill_space_measures_as_a_loop_does(monkeypatch):
+    skills = [f"skill {n}" for n in range(20)]
+    texts, own = [f"text {n}" for n in range(11)], [n % 5 for n in range(11)]
+    scores = Random().index(skills)(texts)
+    expected = []
+    for row, s in zip(scores, own, strict=True):
+        others = [float(value) for n, value in enumerate(row) if n != s]
+        expected.append((float(row[s]), max(others), 1 + sum(value > row[s] for value in others)))
+    for size in (2**24, 40):
+        monkeypatch.setattr(nearness, "_SCORES", size)
+        found = nearness.SkillSpace(Random(), skills).measure(texts, own)
+        assert [(each.own, each.other, each.rank) for each in found] == expected
+        assert all(scores[k, each.sibling] == np.float32(each.other) for k, each in enumerate(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "problem"),
+    [
+        ('{"texts": ["a", "b"]}', "stop", ""),
+        ('```json\n{"texts": ["a", "b"]}\n```', "stop", ""),
+        ('Sure: {"texts": ["a"]}', "stop", "no JSON"),
+        ('{"texts": ["a"]} Enjoy!', "stop", "no JSON"),
+        ('{"texts": ["a", "b', "stop", "no JSON"),
+        ('{"texts": ["a"]}', "length", "cut off"),
+        ("", "content_filter", "empty (finish_reason content_filter)"),
+        ('["a"]', "stop", "list and no object"),
+        ('{"texts": "a"}', "stop", "texts is no list"),
+        ('{"texts": []}', "stop", "empty list"),
+        ('{"texts": ["a", 3]}', "stop", "entry 2 of texts is int"),
+        ('{"texts": ["a", " \\n"]}', "stop", "entry 2 of texts is empty"),
+        ('{"texts": ["\\ud83d"]}', "stop", "half a surrogate"),
+        ('{"texts": ["a"], "note": ""}', "stop", "the keys texts, note"),
+        ('{"texts": ["a"], "texts": ["b"]}', "stop", "a key stands twice"),
+    ],
+)
+def test_answers_are_read_strictly(text, finish, problem):
+    if not problem:
+        assert read_answer(text, finish) == ["a", "b"]
+        return
+    with pytest.raises(Unreadable, match=re.escape(problem)):
+        read_answer(text, finish)
+
+
+def test_copies_are_found_by_words():
+    known = Texts([SENTENCE, "C++"], run=5)
+    assert known.copied(SENTENCE.upper() + "!") == "equal to one"
+    assert known.copied(f"Here {' '.join(SENTENCE.split()[3:8])} daily") == "5 words in a row"
+    assert not known.copied(f"Here {' '.join(SENTENCE.split()[3:7])} daily")
+    assert "c++" in known
+    assert "C#" not in known
+    assert overlap(SENTENCE, SENTENCE.replace("dough", "clay")) == pytest.approx(14 / 15)
+    assert overlap("bake bread", "bake bread") == 0  # too short to tell by its words
+
+
+def test_languages_are_told_apart_where_there_is_enough_text():
+    check = LanguageCheck("en", 0.5)
+    assert not check.wrong(SENTENCE)
+    assert check.wrong("Wir suchen für unsere Station eine erfahrene Pflegekraft.").startswith("de at ")
+    assert not check.wrong("Pflegekraft gesucht")
+    assert not LanguageCheck("de", 0.5).wrong("Wir suchen für unsere Station eine erfahrene Pflegekraft.")
+
+
+def test_a_ledger_keeps_whole_lines_and_drops_a_torn_one(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    with open_ledger(path) as ledger:
+        ledger.add(answer(0))
+        ledger.add(answer(1, skill="\ud83d"))
+        with pytest.raises(UserError, match="Another enrichment is at work"), open_ledger(path):
+            pass
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"key": "k2", "mod')
+    assert list(Ledger.read(path).answers) == ["k0", "k1"]
+    with open_ledger(path) as ledger:
+        assert ledger.torn == 18
+        assert ledger.answers == {"k0": answer(0), "k1": answer(1, skill="\ud83d")}
+        ledger.add(answer(2))
+    assert path.read_bytes().startswith(whole)
+    assert list(Ledger.read(path).answers) == ["k0", "k1", "k2"]
+    path.write_bytes(b"oops\n" + whole)
+    with pytest.raises(UserError, match=r"answers.jsonl, line 1 is no answer"):
+        Ledger.read(path)
+
+
+def test_a_key_is_of_model_prompt_and_try():
+    prompt = Prompt("system", "user")
+    asked = (("m", prompt, 0), ("m", prompt, 1), ("n", prompt, 0), ("m", Prompt("syste", "muser"), 0))
+    keys = {key_of(*each) for each in asked}
+    assert len(keys) == 4
+
+
+def test_a_budget_counts_what_is_under_way():
+    budget = Budget(BudgetSettings(tokens=100), EndpointSettings(max_tokens=30), Cost(1, 10, 10))
+    assert not budget.reserve(Cost(1, 20, 30))
+    assert "could bring it to 101" in budget.reserve(Cost(1, 1, 30))
+    budget.settle(Cost(1, 20, 30), Cost(1, 15, 5))
+    assert not budget.under_way
+    assert not budget.reserve(Cost(1, 30, 30))
+    assert budget.spent == Cost(2, 25, 15)
+
+
+def test_rates_are_kept_by_requests_and_tokens(monkeypatch):
+    taken = []
+
+    class Limiter:
+        def __init__(self, max_rate, time_period):
+            self.max_rate = max_rate
+            assert time_period == 60
+
+        async def acquire(self, amount):
+            taken.append((self.max_rate, amount))
+
+    monkeypatch.setattr(asking, "library", lambda name: type("aiolimiter", (), {"AsyncLimiter": Limiter}))
+    limits = asking._Limits(EndpointSettings(requests_per_minute=7, tokens_per_minute=500))
+    asyncio.run(limits.wait(Cost(1, 300, 100)))
+    asyncio.run(limits.wait(Cost(1, 300, 600)))
+    assert taken == [(7, 1), (500, 400), (7, 1), (500, 500)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("vacancy.txt", "Write $count about $skil.", "names $skil, which there is not. There are $skill, $count"),
+        ("vacancy.txt", "Write $count.", "does not name $skill"),
+        ("vacancy.txt", "Write $count about $skill for 5 $.", "a dollar sign itself is $$"),
+        ("template_vacancy.txt", "We need $skill\nWe need you", "template_vacancy.txt, line 2 does not name $skill"),
+        ("template_vacancy.txt", "# none", "holds no template"),
+    ],
+)
+def test_prompt_files_are_checked(name, text, message, tmp_path):
+    for path in SHIPPED.iterdir():
+        (tmp_path / path.name).write_text(path.read_text())
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=re.escape(message)):
+        (TemplateFiles if name.startswith("template") else PromptFiles)(str(tmp_path), ("vacancy",))
+
+
+def test_a_prompt_shows_its_texts_as_they_are(tmp_path):
+    (tmp_path / "system.txt").write_text("Answer.")
+    (tmp_path / "job.txt").write_text("$count for $skill in $language\n$titles\n$aliases\n$sentences $siblings")
+    values = {"skill": "R$skill", "count": 2, "language": "en", "titles": ["a $5 job", "b"], "aliases": []}
+    prompt = PromptFiles(str(tmp_path), ("job",)).render("job", {**values, "sentences": [], "siblings": []})
+    assert prompt.user == "2 for R$skill in en\n- a $5 job\n- b\n(none)\n(none) (none)"
+
+
+def test_evaluation_texts_are_the_queries_of_every_split_at_hand(tmp_path, monkeypatch, capsys):
+    def load_sentences(sources, split):
+        return make_task("s", "S", split=split, kinds=("vacancy", "skill"), pairs=[(SENTENCE, ["bake bread"])],
+                         targets=["bake bread", "weld"], origin="o")  # fmt: skip
+
+    def load(sources, split):
+        assert sources.offline
+        if split == "test":
+            raise TaskDataMissing("not there")
+        pairs = [("bakers wanted at five in the morning", ["bake bread"]), ("welders wanted", ["weld"])]
+        return make_task("t", "T", split=split, kinds=("job", "skill"), pairs=pairs, targets=["bake bread", "weld"],
+                         origin="o")  # fmt: skip
+
+    spec = TaskSpec("t", "T", "", ("job", "skill"), ("validation", "test"), load, "nowhere")
+    other = dataclasses.replace(spec, name="s", splits=("all",), load=load_sentences)
+    monkeypatch.setattr(evaluation_texts, "CATALOGUE", {"t": spec, "s": other})
+    texts = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
+    assert len(texts) == 3
+    assert texts.copied("BAKERS  wanted at five in the morning")
+    # A sentence may hold the name of a job; its own words in a row are a copy.
+    assert not texts.copied("bakers wanted at five in the morning in town")
+    assert texts.copied("you mix dough and bake bread") == "5 words in a row"
+    assert (texts.found, texts.missing) == (("t (validation)", "s (all)"), ("t (test)",))
+    assert "Guarding 3 queries" in capsys.readouterr().err
+
+
+def check(
+    *texts, skill="bake bread", kind="vacancy", evaluation=(), settings=None, count=9, generator="language_model"
+):
+    """The reasons for which texts are refused; empty for those that are taken."""
+    skills = ("bake bread", "bake fresh bread daily", "weld steel")
+    edges = {each: [Edge("", s, "", f"{s} {each}") for s in skills] for each in ("job", "vacancy", "alias")}
+    graphs = build_graph_set(edges)
+    shown = (Example("We bake fine bread for the old town and its many guests", "x", False, 1.0),)
+    request = Request(kind, graphs.skills.index(skill), skill, count, shown, ())
+    candidates = [
+        Candidate(request, text, "language_model", "", "", (), surplus=n >= count) for n, text in enumerate(texts)
+    ]
+    settings = settings or CheckSettings(max_lead=PerGraph(1.0, 1.0, 1.0))
+    checker = Checker(settings, graphs, EvaluationTexts(evaluation, (), 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
+    accepted, rejected = checker.check(candidates)
+    reasons = {each.text: each.reason for each in rejected}
+    assert len(accepted) + len(rejected) == len(texts)
+    assert [each.candidate.text for each in accepted] == [text for text in texts if text not in reasons]
+    return [reasons.get(text, "") for text in texts]
+
+
+def test_each_check_refuses_what_it_is_for():
+    good = "You will bake bread for schools and hospitals"
+    assert check(good) == [""]
+    assert check("bake bread") == ["length"]
+    assert check("bake bread", kind="alias") == ["label of a skill"]
+    assert check("Wir backen jeden Morgen frisches Brot für die ganze Stadt") == ["language"]
+    assert check("bake bread alias", kind="alias") == ["in the graph already"]
+    assert check("We bake fine bread for the old town and its many friends") == ["copy of an example"]
+    assert check("We bake fine bread for the young town and our many guests") == ["copy of an example"]
+    assert check(good, evaluation=[good.upper()]) == ["copy of an evaluation text"]
+    long = "At night you bake bread and rolls for three schools nearby"
+    assert check(long, evaluation=[f"{long} and more"]) == ["copy of an evaluation text"]
+    assert check(good, good.replace("schools", "colleges"), "The bakery needs people who bake bread") == [
+        "", "taken before", "",
+    ]  # fmt: skip
+    assert check(good, "Our ovens bake bread around the clock", count=1) == ["", "more texts than asked for"]
+
+
+def test_near_and_far_are_by_score_rank_and_lead():
+    text = "You bake fresh bread every day in our shop"
+    wide = CheckSettings(max_rank=CountPerGraph(9, 9, 9), max_lead=PerGraph(1.0, 1.0, 1.0))
+    assert check(text, settings=wide) == [""]
+    assert check(text, settings=dataclasses.replace(wide, max_rank=CountPerGraph(9, 1, 9))) == [
+        "nearer to other skills"
+    ]
+    lead = dataclasses.replace(wide, max_lead=PerGraph(1.0, 0.05, 1.0))
+    assert check(text, settings=lead) == ["nearer to other skills"]
+    assert check(text, skill="bake fresh bread daily", settings=lead) == [""]
+    assert check("You paint the walls of our shop", settings=wide) == ["not near enough to its skill"]
