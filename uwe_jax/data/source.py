@@ -23,6 +23,7 @@ class SourceRequest:
       setting: where in the configuration it stands, such as source.parts.onet, for messages.
       path: folder of the downloads; empty for a source that needs none.
       graphs: wanted, of what the source offers; never empty.
+      named: the user named these graphs, so that each has to be there; else they are those that the source usually has.
       cache_dir: prepared data goes into its folder tfds.
       relations: of ESCO's skill-job graph: essential, optional or both.
       language: code of the labels' language.
@@ -34,6 +35,7 @@ class SourceRequest:
     path: str
     graphs: tuple[str, ...]
     cache_dir: Path
+    named: bool = True
     relations: str = "both"
     language: str = "en"
     version: str = ""

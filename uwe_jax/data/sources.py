@@ -19,7 +19,7 @@ from uwe_jax.data.composition.compose import compose
 from uwe_jax.data.composition.keep_out import read_kept_out
 from uwe_jax.data.composition.parts import Composition, Part
 from uwe_jax.data.composition.saved import is_saved, read_saved
-from uwe_jax.data.edge_files import read_edge_folder
+from uwe_jax.data.edge_files import find_edge_files, read_edge_folder
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sample import read_sample
 from uwe_jax.data.source import TITLE, Source, SourceEdges, SourceRequest
@@ -41,8 +41,12 @@ def _read_sample(request: SourceRequest) -> SourceEdges:
 
 def _read_edges(request: SourceRequest) -> SourceEdges:
     folder = request.folder("the folder of your edge files")
-    everything = request.graphs == tuple(_GRAPHS)
-    edges = read_edge_folder(folder, None if everything else tuple(_GRAPHS[name] for name in request.graphs))
+    kinds = tuple(_GRAPHS[name] for name in request.graphs)
+    if not request.named:
+        there = find_edge_files(folder)
+        # A kind that no model is trained on is an error below, unless it was not asked for.
+        kinds = tuple(kind for kind in there if kind in kinds or len(kinds) == len(_GRAPHS))
+    edges = read_edge_folder(folder, kinds)
     for kind in edges:
         if kind not in GRAPH_KINDS:
             raise UserError(
@@ -153,6 +157,7 @@ def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str)
         path=part.path,
         graphs=graphs,
         cache_dir=cache_folder(settings.cache_dir),
+        named=bool(part.graphs) or (bool(settings.kinds) and settings.source != COMBINED),
         relations=part.relations,
         language=part.language,
         version=part.version,

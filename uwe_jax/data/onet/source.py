@@ -24,7 +24,7 @@ def read(request: SourceRequest) -> SourceEdges:
     release = find_release(folder, request.version, setting=request.setting)
     absent = {graph: reason for graph in request.graphs if (reason := _absence(release, graph))}
     graphs = [graph for graph in request.graphs if graph not in absent]
-    if absent and (request.graphs != USUAL or not graphs):
+    if absent and (request.named or not graphs):
         there = ", ".join(graph for graph in GRAPHS if not _absence(release, graph)) or "no graph"
         raise UserError(
             f"{request.setting}.graphs holds {' and '.join(absent)}, but {release} in {release.path} has "
