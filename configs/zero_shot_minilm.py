@@ -2,8 +2,8 @@
 
 Command:   python -m uwe_jax.train --config=configs/zero_shot_minilm.py \\
                --config.source.path=FOLDER_WITH_THE_DOWNLOADS
-           where the folder holds O*NET's text zip, SkillSkape's train.csv, the federal questionnaires and ESCO's English
-           zip, of which only the descriptions of skills and of occupations are read.
+           where the folder holds O*NET's text zip, SkillSkape's train.csv, the federal questionnaires and ESCO's
+           English zip, of which only the descriptions of skills and of occupations are read.
 Hardware:  two CPU cores, 8 GiB of memory
 Time:      not measured yet
 Metric:    not measured yet
@@ -40,8 +40,8 @@ def get_config():
     config.lengths.vacancy = 56
     # A short run on a small encoder takes a higher rate than the paper's long one.
     config.optimiser.learning_rate = 1.5e-4
-    # What counts is measured on work tasks afterwards. Encoding the 94,000 skills and 40,000 sentences of all sources as
-    # targets would cost half as much as the training; titles are short.
+    # What counts is measured on work tasks afterwards. To encode the 94,000 skills and 40,000 sentences of all sources
+    # as targets would cost half as much as the training; titles are short.
     config.evaluation.every = 360
     config.evaluation.max_queries = 200
     config.evaluation.max_test_queries = 200

@@ -1,4 +1,4 @@
-"""`python -m uwe_jax.combine`: from a config and downloads to a folder that trains, without what evaluations ask for."""
+"""`python -m uwe_jax.combine`: from a config and downloads to a folder that trains, without evaluation queries."""
 
 import json
 
@@ -36,8 +36,10 @@ def config(tmp_path):
         ("bake bread", "You bake."),  # of the validation half
     ]
     write(tmp_path / "mine" / "skill_vacancy.csv", "left,right\n" + "".join(f"{a},{b}\n" for a, b in rows))
-    write(tmp_path / "skape" / "train.csv", ",sentence,skills\n0,You weld and plan.,\"['weld metal', 'plan shifts']\"\n")
-    for half, sentence, label in (("test", "you plan shifts.", "plan shifts"), ("validation", "You bake.", "bake bread")):
+    row = "0,You weld and plan.,\"['weld metal', 'plan shifts']\""
+    write(tmp_path / "skape" / "train.csv", f",sentence,skills\n{row}\n")
+    queries = (("test", "you plan shifts.", "plan shifts"), ("validation", "You bake.", "bake bread"))
+    for half, sentence, label in queries:
         name = f"tech_{half}_annotations.csv"
         write(tmp_path / "annotated" / name, f"sentence,span,sub_span,label\n{sentence},x,,{label}\n")
     write(tmp_path / "annotated" / "skills_en_label.txt", LABELS)

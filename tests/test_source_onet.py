@@ -69,7 +69,8 @@ SAME_ACTIVITY = "activity_alias: 1 work activities that are called as the one ab
 
 
 def read(folder, *graphs, **changes) -> SourceEdges:
-    request = {"setting": "source.parts.onet", "path": str(folder), "cache_dir": folder / "cache", "named": bool(graphs)}
+    request = {"setting": "source.parts.onet", "path": str(folder), "cache_dir": folder / "cache"}
+    request["named"] = bool(graphs)
     return SOURCE.read(SourceRequest(**(request | {"graphs": SOURCE.choose(graphs, "source")} | changes)))
 
 

@@ -88,4 +88,4 @@ def _read(hint: Any, value: Any, name: str) -> Any:
         return tuple(tuple(item) if isinstance(item, list) else item for item in value)
     if not isinstance(value, _TYPES[hint]) or (isinstance(value, bool) and hint is not bool):
         raise UserError(f"{name} is {value!r}; it must be of type {hint.__name__}.")
-    return float(value) if hint is float else value
+    return float(value) if hint is float else value  # type: ignore[arg-type]  # checked above

@@ -138,10 +138,9 @@ class BipartiteGraph:
         """The graph with the same nodes, numbered alike, and only some of its edges, by their order."""
         rows = np.repeat(np.arange(len(self.skills)), np.diff(self.edges.indptr))
         # Rows and columns stay in order, so what goes with the edges does.
-        columns = {name: getattr(self, name) for name in ("weights", "parts")}
-        kept = {name: column if column is None else column[keep] for name, column in columns.items()}
         edges = edge_matrix(rows[keep], self.edges.indices[keep], self.edges.shape)
-        return dataclasses.replace(self, edges=edges, **kept)
+        weights, parts = (column if column is None else column[keep] for column in (self.weights, self.parts))
+        return dataclasses.replace(self, edges=edges, weights=weights, parts=parts)
 
     def of_part(self, number: int) -> BipartiteGraph:
         """The graph with only the edges that one part states."""

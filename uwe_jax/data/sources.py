@@ -169,7 +169,7 @@ def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str)
 
 def _check_kinds(settings: SourceSettings, parts: list[tuple[str, str, PartSettings]]) -> None:
     """Raises UserError, before anything is read, if no part can have a kind of graph that is wanted."""
-    found = {}
+    found: dict[str, str] = {}
     for setting, _, part in parts:
         source, graphs = _choose(part, settings, setting)
         found |= {source.offers[graph]: graph for graph in graphs}

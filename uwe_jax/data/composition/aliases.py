@@ -32,7 +32,7 @@ def joined_by_alias(skills: Sequence[str], left: np.ndarray, aliases: Sequence[s
     becomes = np.arange(len(skills), dtype=np.int32)
     has_aliases = np.zeros(len(skills), bool)
     has_aliases[named] = True
-    for skill in np.flatnonzero(~has_aliases):
+    for skill in np.flatnonzero(~has_aliases).tolist():
         found = owners.get(skills[skill].casefold(), ())
         if len(found) == 1:
             (becomes[skill],) = found

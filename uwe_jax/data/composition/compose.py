@@ -206,8 +206,8 @@ def _distinct(statements: Statements, width: int) -> Statements:
 
 def _without_equal_weights(graphs: dict[str, BipartiteGraph]) -> dict[str, BipartiteGraph]:
     """Weights that are the same everywhere say nothing, and are left out of graphs and fingerprints."""
-    found = np.unique(np.concatenate([np.unique(graph.weights) for graph in graphs.values()]))
-    if len(found) > 1:
+    columns = [graph.weights for graph in graphs.values() if graph.weights is not None]
+    if len(np.unique(np.concatenate([np.unique(column) for column in columns]))) > 1:
         return graphs
     return {kind: dataclasses.replace(graph, weights=None) for kind, graph in graphs.items()}
 

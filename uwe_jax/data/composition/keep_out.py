@@ -57,7 +57,7 @@ class KeptOut:
         return np.isin(pair_hashes(text_hashes(left)[rows], text_hashes(right)[columns]), self.pairs)
 
 
-def read_kept_out(folder: Path | None, halves: Sequence[str], cache_dir: Path) -> KeptOut:
+def read_kept_out(folder: Path, halves: Sequence[str], cache_dir: Path) -> KeptOut:
     """Reads the halves of all tasks that a folder of downloads holds. The hub is not asked.
 
     Tasks that are ESCO itself, and those that their publisher does not split, have no half that could be kept out.
