@@ -84,13 +84,11 @@ class LanguageModelServer:
 
     Attributes:
       asked: the prompts, in the order of the requests.
-      delivered: prompts whose answer was sent to its end and good.
     """
 
     def __init__(self, mode=lambda number, prompt: "", delay=0.0, key="", port=0):
         self.mode, self.delay, self.key = mode, delay, key
         self.asked: list[str] = []
-        self.delivered: list[str] = []
         self.most_at_once = self._at_once = 0
         self._lock = threading.Lock()
         self._http = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
@@ -200,11 +198,7 @@ class LanguageModelServer:
                     self.send(200, reply, keep=40)
                     self.close_connection = True
                     return None
-                self.send(200, reply)
-                if mode not in UNREADABLE:
-                    with server._lock:
-                        server.delivered.append(prompt)
-                return None
+                return self.send(200, reply)
 
         return Handler
 

@@ -1,9 +1,11 @@
 """Enrichment from its command line to its edges, against a real server on loopback that also misbehaves."""
 
 import csv
+import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +22,10 @@ from uwe_jax.base.command import answer_errors
 from uwe_jax.base.config import SourceSettings
 from uwe_jax.data.edge_files import read_edge_folder
 from uwe_jax.data.sources import load_graphs
+from uwe_jax.enrichment import account as account_of
 from uwe_jax.enrichment import asking, libraries
+from uwe_jax.enrichment import run as enrich_run
+from uwe_jax.enrichment.ledger import Ledger
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("job", "vacancy", "alias")
@@ -233,6 +238,65 @@ def test_tokens_and_money_are_never_exceeded(budget, out, capsys):
     assert "12 requests" in printed.out
 
 
+def test_tries_that_came_to_nothing_count_in_every_run(out, capsys):
+    with LanguageModelServer(lambda number, prompt: "" if number % 2 else "malformed") as server:
+        for _ in range(2):
+            assert run(*flags_of(server, out, budget__requests=5)) == 0
+            assert len(server.asked) == 5
+    assert account(out)["spent"]["requests"] == 5
+    assert sum(each["finish"] == "lost" for each in ledger(out)) == 3
+    assert "Stopped: budget.requests is 5" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_a_sentence_and_what_is_under_way_is_kept(plain, out, monkeypatch, capsys):
+    add, calls = Ledger.add, []
+
+    def full(self, answer):
+        calls.append(answer)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        add(self, answer)
+
+    with LanguageModelServer(delay=0.05) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "add", full)
+            assert run(*flags_of(server, out, endpoint__concurrency=4)) == 2
+        err = capsys.readouterr().err
+        assert "No space left on device" in err
+        assert "Traceback" not in err
+        assert 4 <= len(server.asked) < 12
+        assert len(ledger(out)) == len(server.asked) - 1
+        assert run(*flags_of(server, out)) == 0
+        assert len(server.asked) == 13
+    assert edges(out) == edges(plain)
+
+
+def test_a_kill_between_two_files_of_edges_leaves_a_folder_to_go_on_with(plain, out):
+    shutil.copytree(plain, out)
+    (out / "enrichment.json").unlink()
+    assert run(*flags_of("http://127.0.0.1:9/v1", out)) == 0
+    assert edges(out) == edges(plain)
+
+
+def test_edges_that_are_being_written_are_not_called_complete(plain, out, monkeypatch):
+    shutil.copytree(plain, out)
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(account_of, "write_edges", killed)
+    assert run(*flags_of("http://127.0.0.1:9/v1", out)) == 130
+    assert not account(out)["complete"]
+
+
+def test_a_file_is_no_folder_to_write_to(out, monkeypatch, capsys):
+    monkeypatch.setattr(enrich_run, "load_graphs", lambda _: pytest.fail("too late"))
+    out.write_text("mine")
+    for where in (out, out / "below"):
+        assert run(*flags_of("http://127.0.0.1:9/v1", where, source__source="edges", source__path="x")) == 2
+        assert f"{out} is a file" in capsys.readouterr().err
+
+
 def test_a_dry_run_shows_prompts_and_asks_nothing(out, capsys):
     with LanguageModelServer() as server:
         assert run(*flags_of(server, out), "--dry_run=1") == 0
@@ -321,16 +385,19 @@ def test_one_request_without_an_answer_is_told_by_the_exit_status(out, capsys):
 
 
 def test_a_key_is_sent_and_written_nowhere(out, monkeypatch, capsys):
-    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    monkeypatch.setenv("MY_KEY", "sk-very-secret\n")  # as a file ends
     with LanguageModelServer(key="sk-very-secret") as server:
         assert run(*flags_of(server, out, endpoint__api_key_variable="MY_KEY")) == 0
         server.key = "another"
         other = out.parent / "other"
         assert run(*flags_of(server, other, endpoint__api_key_variable="MY_KEY")) == 2
         assert run(*flags_of(server, other, endpoint__api_key_variable="NO_KEY")) == 2
+        monkeypatch.setenv("MY_KEY", "sk-very-secret\nsk-very-secret")
+        assert run(*flags_of(server, other, endpoint__api_key_variable="MY_KEY")) == 2
     printed = capsys.readouterr()
     assert "MY_KEY, which is set" in printed.err
     assert "NO_KEY, which is not set" in printed.err
+    assert "MY_KEY holds 29 characters that are no key" in printed.err
     assert "sk-very-secret" not in printed.err + printed.out
     assert all(b"sk-very-secret" not in path.read_bytes() for path in out.parent.rglob("*") if path.is_file())
 
@@ -369,6 +436,9 @@ def test_nothing_foreign_is_overwritten_and_new_texts_are_no_source(plain, out, 
     assert "which no enrichment has written" in capsys.readouterr().err
     assert run(*flags_of("http://127.0.0.1:9/v1", out.parent / "x", source__source="edges", source__path=plain)) == 2
     assert "is the result of an enrichment" in capsys.readouterr().err
+    files = {"grounding__title_files": f"('{plain}',)"}
+    assert run(*flags_of("http://127.0.0.1:9/v1", out.parent / "x", **files)) == 2
+    assert "is the result of an enrichment" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -377,6 +447,7 @@ def test_nothing_foreign_is_overwritten_and_new_texts_are_no_source(plain, out, 
         ({"generator": "gpt"}, "generator is 'gpt'; it must be one of 'endpoint', 'template'"),
         ({"endpoint__model": ""}, "endpoint.model is empty"),
         ({"endpoint__base_url": "localhost:8000"}, "must begin with http"),
+        ({"endpoint__base_url": "http://localhost:80a/v1"}, "no address"),
         ({"endpoint__extra_body": "[1]"}, "expected an object"),
         ({"endpoint__concurency": 2}, "Did you mean endpoint.concurrency?"),
         ({"kinds": "('title',)"}, "kinds is 'title'"),
@@ -398,6 +469,14 @@ def test_wrong_settings_are_answered_with_a_sentence(changes, message, out, monk
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_lexical_ranker_starts_without_jax():
+    code = (
+        "import sys, pathlib, uwe_jax.enrich; from uwe_jax.evaluation.specs import load_ranker; "
+        "load_ranker('tfidf', cache_dir=pathlib.Path()); sys.exit('jax' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_its_config_is_listed_and_the_others_are_not(capsys):

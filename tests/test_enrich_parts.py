@@ -2,7 +2,10 @@
 
 import asyncio
 import dataclasses
+import errno
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSpec
 from uwe_jax.data.tasks.task import make_task
 from uwe_jax.enrichment import asking, evaluation_texts, grounding, nearness
 from uwe_jax.enrichment.answers import Unreadable, read_answer
-from uwe_jax.enrichment.budget import Budget, Cost
+from uwe_jax.enrichment.budget import Budget, Cost, NoRoom, Room
 from uwe_jax.enrichment.candidates import Candidate
 from uwe_jax.enrichment.checks import Checker
 from uwe_jax.enrichment.copies import Texts, overlap
@@ -167,11 +170,33 @@ def test_a_ledger_keeps_whole_lines_and_drops_a_torn_one(tmp_path):
         Ledger.read(path)
 
 
-def test_a_key_is_of_model_prompt_and_try():
+def test_a_key_is_of_model_graph_prompt_and_try():
     prompt = Prompt("system", "user")
-    asked = (("m", prompt, 0), ("m", prompt, 1), ("n", prompt, 0), ("m", Prompt("syste", "muser"), 0))
+    asked = (("m", "job", prompt, 0), ("m", "job", prompt, 1), ("n", "job", prompt, 0), ("m", "alias", prompt, 0),
+             ("m", "job", Prompt("syste", "muser"), 0), ("m", "job", prompt, 0, True))  # fmt: skip
     keys = {key_of(*each) for each in asked}
-    assert len(keys) == 4
+    assert len(keys) == 6
+
+
+def test_an_answer_that_cannot_be_written_leaves_no_half_line(tmp_path, monkeypatch):
+    path, write = tmp_path / "answers.jsonl", os.write
+
+    def full(file, content):
+        if len(content) < 50:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, content[:-10])
+
+    with open_ledger(path) as ledger:
+        ledger.add(answer(0))
+        whole = path.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            with pytest.raises(OSError, match="No space left"):
+                ledger.add(answer(1))
+        assert path.read_bytes() == whole
+        assert list(ledger.answers) == ["k0"]
+        ledger.add(answer(2))
+    assert list(Ledger.read(path).answers) == ["k0", "k2"]
 
 
 def test_a_budget_counts_what_is_under_way():
@@ -184,22 +209,84 @@ def test_a_budget_counts_what_is_under_way():
     assert budget.spent == Cost(2, 25, 15)
 
 
+def test_a_try_that_was_lost_is_spent_and_the_next_one_needs_room():
+    budget, cost = Budget(BudgetSettings(requests=2), EndpointSettings(), Cost()), Cost(1, 20, 30)
+    assert not budget.reserve(cost)
+    room = Room(budget, cost)
+    room.hold()
+    for spent in (1, 2):
+        room.settle(cost)
+        room.settle(Cost(9, 9, 9))  # nothing is set aside any more
+        assert (budget.spent.requests, budget.under_way) == (spent, False)
+        if spent == 1:
+            room.hold()
+    with pytest.raises(NoRoom):
+        room.hold()
+
+
+@pytest.mark.parametrize(
+    ("settings", "tokens"),
+    [
+        ({"max_tokens": 30}, 30),
+        ({"max_tokens": 0, "extra_body": '{"max_completion_tokens": 900}'}, 900),
+        ({"max_tokens": 0}, 20),  # the likely answer
+    ],
+)
+def test_the_greatest_answer_is_set_aside(settings, tokens):
+    request = Request("job", 0, "s", 1, (), ())
+    assert (
+        Budget(BudgetSettings(), EndpointSettings(**settings), Cost()).at_most(request, Prompt("", "")).output_tokens
+        == tokens
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("http://localhost:80a/v1", "no address"),
+        ("http://", "names no host"),
+        ("http://local host/v1", "white space"),
+        ("http://[::1/v1", "no address"),
+        ("https://me:secret@host/v1", "holds a user, a password or a query"),
+        ("https://host/v1?key=secret", "holds a user, a password or a query"),
+    ],
+)
+def test_an_address_is_checked_and_a_secret_in_it_not_shown(address, message):
+    with pytest.raises(UserError, match=message) as raised:
+        EndpointSettings(base_url=address)
+    assert "secret" not in str(raised.value)
+    assert EndpointSettings(base_url="http://[::1]:8000/v1").base_url
+
+
 def test_rates_are_kept_by_requests_and_tokens(monkeypatch):
     taken = []
 
     class Limiter:
         def __init__(self, max_rate, time_period):
-            self.max_rate = max_rate
-            assert time_period == 60
+            self.max_rate, self.time_period = max_rate, time_period
 
         async def acquire(self, amount):
-            taken.append((self.max_rate, amount))
+            taken.append((self.time_period, amount))
 
     monkeypatch.setattr(asking, "library", lambda name: type("aiolimiter", (), {"AsyncLimiter": Limiter}))
-    limits = asking._Limits(EndpointSettings(requests_per_minute=7, tokens_per_minute=500))
-    asyncio.run(limits.wait(Cost(1, 300, 100)))
-    asyncio.run(limits.wait(Cost(1, 300, 600)))
-    assert taken == [(7, 1), (500, 400), (7, 1), (500, 500)]
+    limits = asking._Limits(EndpointSettings(requests_per_minute=6, tokens_per_minute=600))
+    asyncio.run(limits.wait(Cost(1, 15, 10)))
+    # One request in ten seconds, and a second's worth of tokens in a second.
+    assert taken == [(10, 1), (1, 10), (1, 10), (1, 5)]
+
+
+def test_who_waits_for_its_turn_ends_when_the_run_has_to():
+    async def stopped():
+        work = asking.Asking(
+            EndpointSettings(), Ledger(Path(), {}), Budget(BudgetSettings(), EndpointSettings(), Cost())
+        )
+        waiting = asyncio.ensure_future(work._unless_stopped(asyncio.sleep(600)))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        work._stop("refused")
+        await asyncio.wait_for(waiting, 30)
+
+    asyncio.run(stopped())
 
 
 @pytest.mark.parametrize(
@@ -254,9 +341,7 @@ def test_evaluation_texts_are_the_queries_of_every_split_at_hand(tmp_path, monke
     assert "Guarding 3 queries" in capsys.readouterr().err
 
 
-def check(
-    *texts, skill="bake bread", kind="vacancy", evaluation=(), settings=None, count=9, generator="language_model"
-):
+def check(*texts, skill="bake bread", kind="vacancy", evaluation=(), settings=None, count=9):
     """The reasons for which texts are refused; empty for those that are taken."""
     skills = ("bake bread", "bake fresh bread daily", "weld steel")
     edges = {each: [Edge("", s, "", f"{s} {each}") for s in skills] for each in ("job", "vacancy", "alias")}

@@ -18,6 +18,7 @@ from uwe_jax.data.vacancies.job import open_job
 from uwe_jax.data.vacancies.pool import run_job
 from uwe_jax.data.vacancies.tagger import JOB, VACANCY, TagSettings
 from uwe_jax.tag import USAGE, main
+from uwe_jax.tagging import run
 from uwe_jax.tagging.by_model import tag_by_model
 
 KILLED = """
@@ -107,6 +108,20 @@ def test_a_killed_run_leaves_no_edges_and_the_same_command_goes_on(tmp_path, fla
     assert "Going on: 2 of 4 chunks" in capsys.readouterr().err
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert not partial.exists()
+
+
+def test_two_commands_do_not_write_one_folder(tmp_path, flags, monkeypatch):
+    command = [*flags, "--out", str(tmp_path / "out")]
+    finish = run._finish
+
+    def again(*arguments):
+        with pytest.raises(UserError, match="Another process tags the same vacancies"):
+            main(command)
+        finish(*arguments)
+
+    monkeypatch.setattr(run, "_finish", again)
+    main(command)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [JOB, VACANCY, "tagging.json"]
 
 
 def test_a_model_tags_what_names_no_skill(tmp_path):

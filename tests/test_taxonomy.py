@@ -32,6 +32,11 @@ def test_a_file_called_taxonomy_comes_before_esco(tmp_path):
         read_taxonomy(tmp_path)
 
 
+def test_the_id_zero_is_an_id(tmp_path):
+    (tmp_path / "skills.jsonl").write_text('{"id": 0, "label": "cook"}\n{"id": null, "label": "bake"}\n')
+    assert [skill.id for skill in read_taxonomy(tmp_path / "skills.jsonl").skills] == ["0", ""]
+
+
 def test_one_label_a_line(tmp_path):
     path = tmp_path / "skills.txt"
     path.write_text("weld metal\n\n  plan   shifts \nweld metal\n", encoding="utf-8-sig")

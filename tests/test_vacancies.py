@@ -1,6 +1,7 @@
 """A user's vacancies: rows as a stream, sentences, tagging chunk by chunk, and what a failure leaves."""
 
 import json
+import os
 import sys
 import warnings
 from collections import Counter
@@ -17,6 +18,7 @@ from uwe_jax.data.chunks import column_names, cut, read_chunk
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.skillspan.source import SOURCE as SKILLSPAN
 from uwe_jax.data.source import SourceRequest
+from uwe_jax.data.taxonomy import Skill, Taxonomy
 from uwe_jax.data.vacancies.cleaning import plain_text
 from uwe_jax.data.vacancies.columns import Vacancy, VacancyColumns, find_columns
 from uwe_jax.data.vacancies.files import find_vacancy_files
@@ -171,6 +173,31 @@ def test_skills_that_a_row_brings_come_first():
     ]
     assert [edge.left for edge in tagged(row, taxonomy=None)[JOB]] == ["Plan Shifts", "cook"]
     assert [edge.left for edge in tagged(row, taxonomy=None)[VACANCY]] == ["cook"]
+
+
+def test_a_skill_whose_small_letters_are_longer_is_found():
+    # The small letter of the first one is two characters.
+    row = Vacancy("Guide", "You know İstanbul and plan shifts.", ["İstanbul"], "")
+    assert [edge.left for edge in tagged(row)[VACANCY]] == ["İstanbul", "plan shifts"]
+    own = Taxonomy("", (Skill("0", "İstanbul"),))
+    assert [edge.left_id for edge in tagged(row, taxonomy=own)[JOB]] == ["0"]
+
+
+def test_a_long_title_is_not_counted_as_none():
+    for title, what in (("x" * 301, "titles too long, left out"), (" ", "rows without a title")):
+        counts: Counter[str] = Counter()
+        list(VacancyTagger(TAXONOMY, TagSettings()).tag(Vacancy(title, "You plan shifts.", None, ""), counts))
+        assert {each for each in counts if "title" in each and counts[each]} == {what}
+
+
+def test_a_file_that_has_changed_since_it_was_cut_is_said(tmp_path):
+    path = write_rows(tmp_path / "v.jsonl", many(9))
+    job = job_in(tmp_path / "job", path)
+    write_rows(path, many(10))
+    with pytest.raises(UserError, match="has changed since it was cut into chunks"):
+        run_job(job, 1)
+    os.utime(write_rows(path, many(9)), (1, 1))
+    assert run_job(job_in(tmp_path / "job", path), 1).counts["rows"] == 9
 
 
 def test_sentences_are_kept_for_a_model_as_asked():

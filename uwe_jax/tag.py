@@ -68,7 +68,12 @@ def _parser() -> Parser:
         default=defaults.model_reads,
         help="sentences that the model reads: those that name no skill, or all (default: untagged)",
     )
-    add("--no_aliases", dest="aliases", action="store_false", help="look for the labels of skills alone")
+    add(
+        "--no_aliases",
+        dest="aliases",
+        action="store_false",
+        help="look for the labels of skills alone in titles and sentences",
+    )
     add("--language", default=defaults.language, help="of the vacancies and of ESCO's labels (default: en)")
     add("--esco_version", default="", help="such as 1.1.1 (default: the newest in the folder)")
     for name, what in (

@@ -20,6 +20,8 @@ class Chunk:
       first: number of the first row: of its line in the file, from 1, or of the row in a Parquet file.
       rows: how many, as far as the cutting could see.
       skip: rows of the first row group that belong to chunks before.
+      size: bytes of the file when it was cut; -1 where nobody has looked.
+      mtime_ns: when the file was last changed before it was cut, likewise.
     """
 
     path: str
@@ -29,3 +31,5 @@ class Chunk:
     first: int
     rows: int
     skip: int = 0
+    size: int = -1
+    mtime_ns: int = -1

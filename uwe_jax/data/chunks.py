@@ -61,6 +61,17 @@ def cut(path: Path, name: str, rows: int) -> list[Chunk]:
     Raises:
       UserError: it cannot be read, or from some line on nobody can tell where rows begin.
     """
+    size, mtime_ns = stamp(path)
+    return [replace(chunk, size=size, mtime_ns=mtime_ns) for chunk in _cut(path, name, rows)]
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Size and time of change of a file, by which a chunk tells that it has changed since."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _cut(path: Path, name: str, rows: int) -> list[Chunk]:
     if _unzipped(path) == ".parquet":
         return cut_parquet(path, name, rows)
     ends = _csv_records(path, name) if _unzipped(path) in DELIMITERS else _json_records(path)
@@ -93,6 +104,11 @@ def read_chunk(chunk: Chunk, columns: Sequence[str], broken: BrokenRows) -> Iter
       UserError: the file has changed since it was cut, or is damaged.
     """
     path = Path(chunk.path)
+    if chunk.size >= 0 and stamp(path) != (chunk.size, chunk.mtime_ns):
+        raise UserError(
+            f"{path} has changed since it was cut into chunks ({chunk.size:,} bytes then, {path.stat().st_size:,} "
+            "now), so nobody can tell where its rows begin. Run again while nothing writes to it."
+        )
     suffix = _unzipped(path)
     if suffix == ".parquet":
         rows = parquet_rows(chunk, path, columns)

@@ -77,7 +77,7 @@ class SkillMatcher:
         """
         if self._automaton is None:
             return []
-        low = _lower(text)
+        low = lower(text)
         shouted = not any(map(str.islower, text))
         found = []
         for number, start, stop in self._automaton.find_matches_as_indexes(low, overlapping=True):
@@ -100,18 +100,18 @@ def whole_words(texts: Iterable[str]) -> Finder:
     >>> whole_words(["Python", "weld metal"])("You weld metal with python3 and Python.")
     [('weld metal', 4, 14), ('python', 32, 38)]
     """
-    names = sorted({_lower(text) for text in texts if text}, key=lambda name: (-len(name), name))
+    names = sorted({lower(text) for text in texts if text}, key=lambda name: (-len(name), name))
     if not names:
         return lambda text: []
     pattern = re.compile("|".join(rf"{_edge(name[0], '<!')}{re.escape(name)}{_edge(name[-1], '!')}" for name in names))
-    return lambda text: [(match[0], match.start(), match.end()) for match in pattern.finditer(_lower(text))]
+    return lambda text: [(match[0], match.start(), match.end()) for match in pattern.finditer(lower(text))]
 
 
 def _edge(character: str, look: str) -> str:
     return rf"(?{look}\w)" if character.isalnum() else ""
 
 
-def _lower(text: str) -> str:
+def lower(text: str) -> str:
     """In small letters, of the same length: a letter that would become two stays as it is."""
     low = text.lower()
     if len(low) == len(text):
@@ -141,7 +141,7 @@ def _terms(taxonomy: Taxonomy, left_out: Counter[str]) -> dict[str, _Term]:
     for number, skill in enumerate(taxonomy.skills):
         qualified = _QUALIFIED.fullmatch(skill.label)
         for text in (skill.label, *([qualified[1]] if qualified else []), *skill.aliases):
-            name = _lower(text)
+            name = lower(text)
             (labels if text is skill.label else aliases)[name].add(number)
             spellings[name].add(text)
     own_words = [set(_WORD.findall(skill.label.lower())) for skill in taxonomy.skills]

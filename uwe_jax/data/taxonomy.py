@@ -131,7 +131,8 @@ def _of_file(path: Path) -> Taxonomy:
                 broken.add(place, f"aliases {shorten(str(values['aliases']))}", "texts separated by ; or |, or a list")
             else:
                 aliases = tuple(filter(None, map(normalise, others)))
-                skills.append(Skill(str(values.get("id") or "").strip(), normalise(label), aliases))
+                number = "" if values.get("id") is None else str(values["id"]).strip()
+                skills.append(Skill(number, normalise(label), aliases))
     if broken.count:
         raise broken.error(str(path), "Nothing was read. Correct these rows and run again.")
     return _checked(str(path), skills)

@@ -83,7 +83,7 @@ def write_account(
     complete: bool,
     notes: dict[str, Any],
 ) -> None:
-    """Writes the edges, what was refused, and last the account.
+    """Writes the edges, what was refused, and the account: incomplete at first, as it is at last.
 
     Args:
       out: the folder.
@@ -96,19 +96,21 @@ def write_account(
       complete: whether nothing is left to ask.
       notes: further entries.
     """
-    files = write_edges(out, graphs, accepted, with_source=settings.with_source)
-    write_rejected(out / REJECTED, rejected)
     account = {
         "version": uwe_jax.__version__,
-        "complete": complete,
-        "files": files,
+        "complete": False,
+        "files": {},
         "counts": {kind: dataclasses.asdict(each) for kind, each in counts.items()},
         "spent": {**dataclasses.asdict(spent), "money": spent.money(settings.endpoint)},
         "source_fingerprints": graphs.fingerprints(),
         **notes,
         "settings": settings.to_dict(),
     }
+    # Before the first file of edges: a kill between two of them leaves no account that calls them complete.
     write_json(out / ACCOUNT, account)
+    files = write_edges(out, graphs, accepted, with_source=settings.with_source)
+    write_rejected(out / REJECTED, rejected)
+    write_json(out / ACCOUNT, account | {"complete": complete, "files": files})
 
 
 def account_text(counts: dict[str, KindCounts]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import progress, say
 from uwe_jax.enrichment.answers import Unreadable, read_answer
-from uwe_jax.enrichment.budget import Budget, Cost, estimated_tokens
+from uwe_jax.enrichment.budget import Budget, Cost, NoRoom, Room, estimated_tokens
 from uwe_jax.enrichment.endpoint import Completion, Endpoint, RequestFailed
 from uwe_jax.enrichment.ledger import Answer, Ledger, key_of
 from uwe_jax.enrichment.libraries import library
@@ -29,7 +29,7 @@ def answer_to(request: Request, model: str, ledger: Ledger, tries_to_read: int) 
     assert request.prompt is not None
     last = None
     for attempt in range(tries_to_read):
-        found = ledger.answers.get(key_of(model, request.prompt, attempt))
+        found = ledger.answers.get(key_of(model, request.kind, request.prompt, attempt))
         if found is None:
             return last, attempt
         last = found
@@ -64,6 +64,8 @@ class Asking:
         self._budget = budget
         self._in_a_row = 0
         self._refusal: UserError | None = None
+        self._broken: OSError | None = None  # of the file of answers
+        self._halted = asyncio.Event()  # `stopped` says why
         self._settled = asyncio.Event()  # the next request under way has come to its end
         self.failed: list[str] = []
         self.stopped = ""
@@ -76,8 +78,9 @@ class Asking:
 
         Raises:
           UserError: the server is gone, or refuses every request; what was answered is kept.
+          OSError: an answer cannot be written, such as on a full disk; those before are kept.
         """
-        endpoint = Endpoint(self._settings, stopping=lambda: self._refusal is not None)
+        endpoint = Endpoint(self._settings, stopping=lambda: bool(self._refusal or self._broken))
         endpoint.check_there()
         bar = progress(range(len(requests) + 1), label="Asking", unit="request", total=len(requests))
         try:
@@ -105,6 +108,8 @@ class Asking:
                 async with asyncio.TaskGroup() as workers:
                     for _ in range(self._settings.concurrency):
                         workers.create_task(self._work(endpoint, limits, waiting, bar))
+                if self._broken is not None:
+                    raise self._broken  # here and not above: there it would end the requests under way
                 checkpoint()
                 if self.stopped:
                     return
@@ -121,7 +126,10 @@ class Asking:
                     break
                 except UserError as error:
                     self._refusal = self._refusal or error
-                    self.stopped = self.stopped or "the server refuses"
+                    self._stop("the server refuses")
+                except OSError as error:
+                    self._broken = self._broken or error
+                    self._stop("an answer could not be written")
             if self.stopped:
                 return
             next(bar, None)
@@ -132,23 +140,66 @@ class Asking:
         reserved = self._budget.at_most(request, prompt)
         while lacking := self._budget.reserve(reserved):
             if not self._budget.under_way or self.stopped:
-                self.stopped = self.stopped or lacking
+                self._stop(lacking)
                 return
             await self._settled.wait()  # requests under way mostly cost less than was set aside for them
-        spent = Cost()
+        room, spent = Room(self._budget, reserved), Cost()
+
+        def lost(reason: str) -> None:
+            room.settle(reserved)
+            self._ledger.add(self._lost(request, reason, reserved))
+
         try:
-            await limits.wait(reserved)
+            await self._unless_stopped(limits.wait(reserved))
             if self.stopped:
                 return
-            completion = await endpoint.complete(prompt)
+            completion = await endpoint.complete(prompt, room.hold, lost)
             answer = self._answer(request, completion, reserved)
-            self._ledger.add(answer)
             spent = Cost.of([answer])
+            self._ledger.add(answer)
             self._in_a_row = 0
+        except NoRoom:
+            return  # it is asked again when there is room, or not at all
         finally:
-            self._budget.settle(reserved, spent)
+            room.settle(spent)
             self._settled.set()
             self._settled = asyncio.Event()
+
+    async def _unless_stopped(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Waits for something, but no longer than until the run has to stop."""
+        tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(self._halted.wait())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if tasks[0].done():
+                tasks[0].result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    def _stop(self, reason: str) -> None:
+        self.stopped = self.stopped or reason
+        self._halted.set()
+
+    def _lost(self, request: Request, reason: str, cost: Cost) -> Answer:
+        """A try without an answer, at the most it may have cost."""
+        assert request.prompt is not None
+        model, number = self._settings.model, 0
+        while (key := key_of(model, request.kind, request.prompt, number, lost=True)) in self._ledger.answers:
+            number += 1
+        return Answer(
+            key=key,
+            model=model,
+            prompt=request.prompt.hash,
+            kind=request.kind,
+            skill=request.label,
+            answer="",
+            finish="lost",
+            input_tokens=cost.input_tokens,
+            output_tokens=cost.output_tokens,
+            estimated=True,
+            problem=reason,
+            seconds=0.0,
+        )
 
     def _answer(self, request: Request, completion: Completion, reserved: Cost) -> Answer:
         assert request.prompt is not None
@@ -161,7 +212,7 @@ class Asking:
             problem = str(error)
         asked, answered = completion.input_tokens, completion.output_tokens
         return Answer(
-            key=key_of(model, request.prompt, attempt),
+            key=key_of(model, request.kind, request.prompt, attempt),
             model=model,
             prompt=request.prompt.hash,
             kind=request.kind,
@@ -180,7 +231,7 @@ class Asking:
         self._in_a_row += 1
         say(f"No answer to one request, after {self._settings.retries} further tries at most: {reason}")
         if self._in_a_row >= GIVE_UP_AFTER and not self.stopped:
-            self.stopped = "the server is gone"
+            self._stop("the server is gone")
             self._refusal = UserError(
                 f"{self._in_a_row} requests in a row got no answer from {self._settings.base_url} (the last: "
                 f"{reason}). What was answered is kept; look after the server and run the same command again."
@@ -188,20 +239,25 @@ class Asking:
 
 
 class _Limits:
-    """Requests and tokens a minute, by the estimate; bursts of a minute's worth are let through."""
+    """Requests and tokens a minute, by the estimate, evenly: at most a second's worth, or one, goes at once."""
 
     def __init__(self, settings: EndpointSettings):
-        self._requests = _limiter(settings.requests_per_minute)
-        self._tokens = _limiter(settings.tokens_per_minute)
+        self._limiters = [_limiter(settings.requests_per_minute), _limiter(settings.tokens_per_minute)]
+        self._turn = asyncio.Lock()  # who is in the middle of taking is not overtaken
 
     async def wait(self, cost: Cost) -> None:
         """Returns when a request of this cost may be sent."""
-        if self._requests:
-            await self._requests.acquire(cost.requests)
-        if self._tokens:
-            # A request of more than a minute's worth takes all of one: it could never be sent otherwise.
-            await self._tokens.acquire(min(cost.tokens, self._tokens.max_rate))
+        async with self._turn:
+            for limiter, amount in zip(self._limiters, (cost.requests, cost.tokens), strict=True):
+                while limiter and amount > 0:
+                    part = min(amount, limiter.max_rate)
+                    await limiter.acquire(part)
+                    amount -= part
 
 
 def _limiter(per_minute: int) -> Any:
-    return library("aiolimiter").AsyncLimiter(per_minute, 60) if per_minute else None
+    if not per_minute:
+        return None
+    # The library lets a whole period's worth through at once, so its period is as short as can be.
+    at_once = max(1, per_minute // 60)
+    return library("aiolimiter").AsyncLimiter(at_once, 60 * at_once / per_minute)

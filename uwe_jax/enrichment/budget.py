@@ -1,4 +1,4 @@
-"""What enrichment costs: an estimate before it starts, and a budget that is never exceeded."""
+"""What enrichment costs: an estimate before it starts, and a budget that what is asked has to fit into."""
 
 from __future__ import annotations
 
@@ -85,8 +85,11 @@ class Budget:
         self._reserved = Cost()
 
     def at_most(self, request: Request, prompt: Prompt) -> Cost:
-        """What a request may cost: its question, and an answer of the greatest length, or the likely one without."""
-        return Cost(1, question_tokens(prompt), self._endpoint.max_tokens or likely_answer_tokens(request))
+        """What a request may cost, by estimate: its question, and an answer of the greatest length.
+
+        Where no greatest length is set, the likely one stands for it, and a longer answer may exceed the budget.
+        """
+        return Cost(1, question_tokens(prompt), self._endpoint.longest_answer() or likely_answer_tokens(request))
 
     def reserve(self, cost: Cost) -> str:
         """Sets aside what a request may cost.
@@ -116,6 +119,35 @@ class Budget:
         self.spent = self.spent + spent
 
 
+class NoRoom(Exception):
+    """A further try of a request does not fit into the budget now."""
+
+
+class Room:
+    """What is set aside for one request, one try at a time.
+
+    Args:
+      budget: in which `cost` is set aside already.
+      cost: of a try, at most.
+    """
+
+    def __init__(self, budget: Budget, cost: Cost):
+        self._budget, self._cost = budget, cost
+        self._held = True
+
+    def hold(self) -> None:
+        """Sets the cost aside once more where the try before has spent it; raises NoRoom where it does not fit."""
+        if not self._held and self._budget.reserve(self._cost):
+            raise NoRoom
+        self._held = True
+
+    def settle(self, spent: Cost) -> None:
+        """Replaces what is set aside, if anything is, by what a try has cost."""
+        if self._held:
+            self._budget.settle(self._cost, spent)
+            self._held = False
+
+
 def cost_text(cost: Cost, endpoint: EndpointSettings) -> str:
     """A cost as a phrase; money where the endpoint has prices."""
     money = f", {cost.money(endpoint):,.4g} at the prices set" if endpoint.input_price + endpoint.output_price else ""
@@ -137,12 +169,12 @@ def estimate_text(requests: list[Request], settings: EndpointSettings, spent: Co
     questions = sum(question_tokens(each.prompt) for each in requests if each.prompt)
     likely = Cost(len(requests), questions, sum(map(likely_answer_tokens, requests)))
     lines = [f"Ahead, by estimate (a token is {CHARACTERS_PER_TOKEN} characters): {cost_text(likely, settings)}"]
-    if settings.max_tokens:
-        most = Cost(len(requests), questions, len(requests) * settings.max_tokens)
+    if longest := settings.longest_answer():
+        most = Cost(len(requests), questions, len(requests) * longest)
         money = f", {most.money(settings):,.4g}" if settings.input_price + settings.output_price else ""
         lines.append(
-            f"At most {most.output_tokens:,} tokens of answers{money}, unless answers cannot be read and are "
-            "asked for again"
+            f"At most {most.output_tokens:,} tokens of answers{money}, unless answers cannot be read, or do "
+            "not come, and are asked for again"
         )
     if not settings.input_price + settings.output_price:
         lines.append("endpoint.input_price and endpoint.output_price are 0: free, or what it costs is not known")

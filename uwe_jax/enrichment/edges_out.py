@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,9 +33,24 @@ def edge_file(kind: str) -> str:
     return f"{SKILL}_{kind}.parquet"
 
 
-def check_out(out: Path) -> None:
-    """Raises UserError where a folder holds edge files that no enrichment wrote, so that none is overwritten."""
-    foreign = sorted(path.name for path in out.glob(f"{SKILL}_*")) if not (out / ACCOUNT).exists() else []
+def check_out(out: Path, *, writing: bool = True) -> None:
+    """Raises UserError where `out` is no folder, or holds edge files that no enrichment wrote: none is overwritten.
+
+    Args:
+      out: need not be there.
+      writing: whether it must be possible to write there.
+    """
+    try:
+        there = next(each for each in (out, *out.absolute().parents) if each.exists())
+        if not there.is_dir():
+            raise UserError(f"Cannot write to {out}: {there} is a file. Name another folder with out.")
+        # The answers are there before anything else is, so a kill leaves no folder that is taken for another's.
+        ours = (out / ACCOUNT).exists() or (out / ANSWERS).exists()
+    except PermissionError as error:
+        raise UserError(f"Cannot read {out}: {error.strerror}. Name another folder with out.") from error
+    if writing and not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"Cannot write to {out}: {there} may not be written to. Name another folder with out.")
+    foreign = [] if ours else sorted(path.name for path in out.glob(f"{SKILL}_*"))
     if foreign:
         raise UserError(
             f"{out} holds {', '.join(foreign[:5])}, which no enrichment has written. Name another folder with out; the "
@@ -42,7 +59,7 @@ def check_out(out: Path) -> None:
 
 
 def check_source(path: str) -> None:
-    """Raises UserError where a source is itself the result of an enrichment: new texts are no real ones."""
+    """Raises UserError where a source of edges or examples is an enrichment's result: new texts are no real ones."""
     if path and (Path(path).expanduser() / ACCOUNT).exists():
         raise UserError(
             f"{path} is the result of an enrichment: its new texts would count as edges and serve as real examples. "
@@ -89,8 +106,6 @@ def write_edges(
 
 def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
     """Writes what was not taken, one JSON object a line, atomically."""
-    import json
-
     lines = (json.dumps(vars(each), ensure_ascii=False) + "\n" for each in rejected)
     write_atomically(path, "".join(lines).encode("utf-8", "surrogatepass"))
 

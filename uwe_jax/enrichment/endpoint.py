@@ -19,6 +19,8 @@ from uwe_jax.enrichment.settings import EndpointSettings
 # Seconds in which a server has to show that it is there.
 _THERE = 10.0
 _AGAIN = {408, 409, 425, 429}  # and 5xx
+# Causes by which a request did not reach the server.
+_NEVER_SENT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "LocalProtocolError", "UnsupportedProtocol"}
 _REFUSED = {401: "does not take the key", 403: "does not allow it", 404: "does not know the address or the model"}
 
 
@@ -45,7 +47,7 @@ class Endpoint:
       stopping: whether the run is about to stop, so that nothing is tried again.
 
     Raises:
-      UserError: the client is not installed.
+      UserError: the client is not installed, or the key is none.
     """
 
     def __init__(self, settings: EndpointSettings, stopping: Callable[[], bool] = lambda: False):
@@ -53,10 +55,11 @@ class Endpoint:
         self._tenacity = library("tenacity")
         self._settings = settings
         self._stopping = stopping
+        self._key = _read_key(settings.api_key_variable)
         self._access: dict[str, Any] = {
             "base_url": settings.base_url,
             # The client wants one; a server without keys does not look at it.
-            "api_key": os.environ.get(settings.api_key_variable) or "none",
+            "api_key": self._key or "none",
             "max_retries": 0,
         }
         self._client: Any = None
@@ -98,8 +101,18 @@ class Endpoint:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def complete(self, prompt: Prompt) -> Completion:
+    async def complete(
+        self,
+        prompt: Prompt,
+        before: Callable[[], None] = lambda: None,
+        lost: Callable[[str], None] = lambda reason: None,
+    ) -> Completion:
         """Asks one prompt, again where the server is busy, broken or slow.
+
+        Args:
+          prompt: that is asked.
+          before: called before every try; what it raises ends the tries.
+          lost: called with the reason after a try that came to nothing although the server may have done the work.
 
         Raises:
           RequestFailed: this request got no answer.
@@ -115,13 +128,22 @@ class Endpoint:
             reraise=True,
         )
         try:
-            return await retrying(self._ask, prompt)
+            return await retrying(self._try, prompt, before, lost)
         except self._openai.APIStatusError as error:
             if error.status_code in _REFUSED or self._asks_for_too_long(error):
                 raise self._refusal(error) from error
             raise RequestFailed(f"HTTP {error.status_code}: {self._reason(error)}") from error
         except (self._openai.OpenAIError, ValueError) as error:
             raise RequestFailed(self._reason(error)) from error
+
+    async def _try(self, prompt: Prompt, before: Callable[[], None], lost: Callable[[str], None]) -> Completion:
+        before()
+        try:
+            return await self._ask(prompt)
+        except (self._openai.OpenAIError, ValueError) as error:
+            if self._may_be_billed(error):
+                lost(self._reason(error))
+            raise
 
     async def _ask(self, prompt: Prompt) -> Completion:
         settings = self._settings
@@ -155,13 +177,16 @@ class Endpoint:
         # ValueError: a body that is no JSON, or JSON that is no completion, as a proxy in trouble sends it.
         return isinstance(error, (self._openai.APIConnectionError, self._openai.APIResponseValidationError, ValueError))
 
+    def _may_be_billed(self, error: BaseException) -> bool:
+        if isinstance(error, self._openai.APIStatusError):
+            return False
+        return type(error.__cause__).__name__ not in _NEVER_SENT
+
     def _wait(self, state: Any) -> float:
-        told = _retry_after(state.outcome.exception())
-        if told is not None:
-            return told
         first, longest = self._settings.first_wait, self._settings.longest_wait
         doubled = self._tenacity.wait_exponential(multiplier=first, max=longest)
-        return (doubled + self._tenacity.wait_random(0, first))(state)
+        backoff = (doubled + self._tenacity.wait_random(0, first))(state)
+        return max(_retry_after(state.outcome.exception()) or 0.0, backoff)  # it may ask for 0 seconds in a row
 
     def _count(self, _: object) -> None:
         self.tries_again += 1
@@ -172,8 +197,9 @@ class Endpoint:
     def _reason(self, error: BaseException) -> str:
         """What went wrong, the cause included: the client alone says "Connection error."."""
         cause = f": {type(error.__cause__).__name__} {error.__cause__}".rstrip() if error.__cause__ else ""
-        # A server may quote the key it was given.
-        return in_one_line(Exception(f"{error}{cause}".replace(self._access["api_key"], "KEY")))
+        text = f"{error}{cause}"
+        # A server may quote the key it was given, and so may the client.
+        return in_one_line(Exception(text.replace(self._key, "KEY") if self._key else text))
 
     def _refusal(self, error: Any) -> UserError:
         status, base_url = error.status_code, self._settings.base_url
@@ -184,7 +210,7 @@ class Endpoint:
         else:
             what = _REFUSED[status]
             variable = self._settings.api_key_variable
-            state = "is set" if os.environ.get(variable) else "is not set"
+            state = "is set" if self._key else "is not set"
             step = (
                 f"Check endpoint.model ({self._settings.model}) and endpoint.base_url."
                 if status == 404
@@ -192,6 +218,17 @@ class Endpoint:
                 "(endpoint.api_key_variable)."
             )
         return UserError(f"{base_url} {what} (HTTP {status}: {self._reason(error)}). {step}")
+
+
+def _read_key(variable: str) -> str:
+    # A file that a key is read from mostly ends with a line break.
+    key = os.environ.get(variable, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise UserError(
+            f"The environment variable {variable} holds {len(key):,} characters that are no key: line breaks or other "
+            "characters than ASCII are among them. Set it to the key alone (endpoint.api_key_variable)."
+        )
+    return key
 
 
 def _retry_after(error: Any) -> float | None:

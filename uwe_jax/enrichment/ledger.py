@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from uwe_jax.enrichment.prompts import Prompt
 
 @dataclass(frozen=True)
 class Answer:
-    """A finished request.
+    """A finished request, or a try that got no answer and may have been billed (`finish` is lost).
 
     Attributes:
       key: see `key_of`.
@@ -49,9 +49,15 @@ class Answer:
     seconds: float
 
 
-def key_of(model: str, prompt: Prompt, attempt: int) -> str:
-    """SHA-256 that names what was asked: model, prompt, and how often before the answer could not be read."""
-    return hashlib.sha256(f"{model}\0{prompt.hash}\0{attempt}".encode()).hexdigest()
+def key_of(model: str, kind: str, prompt: Prompt, attempt: int, lost: bool = False) -> str:
+    """SHA-256 that names what was asked: model, graph, prompt, and how often before the answer could not be read.
+
+    Args:
+      attempt: number of the try, from 0 on.
+      lost: whether the tries that got no answer are counted instead.
+    """
+    name = f"{model}\0{kind}\0{prompt.hash}\0{'lost ' if lost else ''}{attempt}"
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 class Ledger:
@@ -91,10 +97,15 @@ class Ledger:
         if self._file is None:
             raise ValueError("this ledger was opened to be read")
         line = json.dumps(dataclasses.asdict(answer), ensure_ascii=True) + "\n"
-        content = line.encode()
-        while content:
-            content = content[os.write(self._file, content) :]
-        os.fsync(self._file)
+        content, size = line.encode(), os.fstat(self._file).st_size
+        try:
+            while content:
+                content = content[os.write(self._file, content) :]
+            os.fsync(self._file)
+        except OSError:
+            with suppress(OSError):  # half a line would make the next one unreadable
+                os.ftruncate(self._file, size)
+            raise
         self.answers[answer.key] = answer
 
 
@@ -109,7 +120,7 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UserError(
                 f"Another enrichment is at work in {path.parent}. Wait for its end, or name another folder with out."
             ) from error

@@ -44,9 +44,11 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
     """
     # ---- Settings and folder ------------------------------------------------------------------------------------
     out = Path(settings.out).expanduser()
-    for path in (settings.source.path, *(part.path for part in settings.source.parts.values())):
+    parts = (part.path for part in settings.source.parts.values())
+    examples = (*settings.grounding.sentence_files, *settings.grounding.title_files)
+    for path in (settings.source.path, *parts, *examples):
         check_source(path)
-    check_out(out)
+    check_out(out, writing=dry_run is None)
     cache_dir = cache_folder(settings.source.cache_dir)
 
     @cache
@@ -70,7 +72,7 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
         out.mkdir(parents=True, exist_ok=True)
         with open_ledger(out / ANSWERS) as ledger:
             return work.fill_templates(ledger) if settings.generator == TEMPLATE else work.ask(ledger)
-    except PermissionError as error:
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise UserError(f"Cannot write to {out}: {error.strerror}. Name another folder with out.") from error
 
 

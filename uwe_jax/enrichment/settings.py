@@ -6,6 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from uwe_jax.base.config import PerGraph, SourceSettings
 from uwe_jax.base.errors import UserError
@@ -88,8 +89,7 @@ class EndpointSettings:
         within("endpoint.timeout", self.timeout, 0.1)
         within("endpoint.concurrency", self.concurrency, 1)
         within("endpoint.tries_to_read", self.tries_to_read, 1)
-        if not self.base_url.startswith(("http://", "https://")):
-            raise UserError(f"endpoint.base_url is {self.base_url!r}; it must begin with http:// or https://.")
+        _check_address(self.base_url)
         self.extra_fields()
 
     def extra_fields(self) -> dict[str, Any]:
@@ -106,10 +106,42 @@ class EndpointSettings:
             raise UserError(f'endpoint.extra_body is {self.extra_body!r}; expected an object such as {{"top_p": 0.9}}.')
         return fields
 
+    def longest_answer(self) -> int:
+        """Tokens that an answer may have, by `max_tokens` or by a limit in `extra_body`; 0: the server's own limit."""
+        fields = self.extra_fields()
+        limits = (self.max_tokens, fields.get("max_completion_tokens"), fields.get("max_tokens"))
+        return max(limit for limit in limits if isinstance(limit, int))
+
+
+def _check_address(base_url: str) -> None:
+    if any(mark in base_url for mark in "@?#"):
+        raise UserError(
+            "endpoint.base_url holds a user, a password or a query (one of @ ? #), which would stand in messages and "
+            "in the account of the run, so it is not shown here. Give the address alone, such as https://host/v1, and "
+            "the key in the environment variable that endpoint.api_key_variable names."
+        )
+    what = f"endpoint.base_url is {base_url!r}"
+    if not base_url.startswith(("http://", "https://")):
+        raise UserError(f"{what}; it must begin with http:// or https://.")
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise UserError(f"{what}, no address ({error}). Expected one such as http://localhost:8000/v1.") from error
+    if not host or port == 0 or not base_url.isprintable() or " " in base_url:
+        raise UserError(
+            f"{what}, which names no host or port, or holds white space. Expected http://localhost:8000/v1."
+        )
+
 
 @dataclass(frozen=True)
 class BudgetSettings:
-    """What all runs on one folder may spend together; 0 sets no limit. A request that could exceed it is not asked."""
+    """What all runs on one folder may spend together; 0 sets no limit.
+
+    A request that could exceed it is not asked. Tokens of questions, and of answers without a greatest length, are
+    estimates until the server has counted them, so tokens and money may be off by as much as the estimate of the last
+    requests is.
+    """
 
     requests: int = 0
     tokens: int = 0  # of questions and answers

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.evaluation.encoders import load_checkpoint_ranker, load_encoder_ranker
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.scorer_text import SCORER_OPTIONS, parse_scorer
@@ -44,6 +43,9 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     """
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
+    # Here and not above: what words and letters alone achieve needs no JAX.
+    from uwe_jax.evaluation.encoders import load_checkpoint_ranker, load_encoder_ranker
+
     folder = Path(spec).expanduser()
     if is_workdir(folder):
         return load_checkpoint_ranker(folder, cache_dir=cache_dir, max_tokens=max_tokens)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,15 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 from uwe_jax.base.progress import duration, report, say
 from uwe_jax.data.taxonomy import Taxonomy, read_taxonomy
-from uwe_jax.data.vacancies.files import find_vacancy_files
+from uwe_jax.data.vacancies.files import VacancyFile, find_vacancy_files
 from uwe_jax.data.vacancies.job import ChunkDone, TaggingJob, job_key, open_job
 from uwe_jax.data.vacancies.tagger import JOB, SENTENCES, VACANCY, TagSettings
 from uwe_jax.tagging.options import TaggingOptions
 from uwe_jax.tagging.summary import summary_table
 
 RESULT = "tagging.json"
-_WORKING = ("done", "taxonomy.json", "job.json", SENTENCES)  # of the job, of no use when it is done
+_LOCK = "lock"
+_WORKING = ("done", "taxonomy.json", "job.json", SENTENCES, _LOCK)  # of the job, of no use when it is done
 
 
 def tag(options: TaggingOptions) -> None:
@@ -55,13 +59,48 @@ def tag(options: TaggingOptions) -> None:
     for other in options.out.parent.glob(f".{options.out.name}.*.partial"):
         if other != work:
             say(f"{other} is left of a tagging of other vacancies or settings. Remove it if you do not want to go on.")
+    with _alone(work):
+        result = _tagged(options, work, key, files, taxonomy, settings)
+        _finish(work, options.out, result)
+    report(summary_table(result))
+    say(f"Written to {options.out} in {duration(time.perf_counter() - started)}: read it with the source 'edges'.")
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Holds a job against every other process.
+
+    Raises:
+      UserError: another one is at work on it.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / _LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another process tags the same vacancies in {work}. Wait for its end, or name another folder with "
+                "--out."
+            ) from error
+        yield
+
+
+def _tagged(
+    options: TaggingOptions,
+    work: Path,
+    key: str,
+    files: list[VacancyFile],
+    taxonomy: Taxonomy | None,
+    settings: TagSettings,
+) -> dict[str, Any]:
+    """Does what is not done of a job; the content of tagging.json."""
     job = open_job(work, files, taxonomy, settings, chunk_rows=options.chunk_rows, max_broken=options.max_broken)
     if len(job.left()) < len(job.chunks):
         say(f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name.")
     total = _by_name(job, options)
     if options.model and taxonomy:
         total.merge(_by_model(job, taxonomy, options))
-    result = {
+    return {
         "key": key,
         "vacancies": [str(file.path) for file in files],
         "taxonomy": taxonomy.origin if taxonomy else "",
@@ -74,9 +113,6 @@ def tag(options: TaggingOptions) -> None:
         "top_skills": total.skills.most_common(20),
         "broken": total.broken.to_dict(),
     }
-    _finish(work, options.out, result)
-    report(summary_table(result))
-    say(f"Written to {options.out} in {duration(time.perf_counter() - started)}: read it with the source 'edges'.")
 
 
 def _by_name(job: TaggingJob, options: TaggingOptions) -> ChunkDone:

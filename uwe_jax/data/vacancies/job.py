@@ -25,7 +25,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically, write_json
 from uwe_jax.data.broken_rows import BrokenRows
 from uwe_jax.data.chunk import Chunk
-from uwe_jax.data.chunks import cut, read_chunk
+from uwe_jax.data.chunks import cut, read_chunk, stamp
 from uwe_jax.data.notes import counted
 from uwe_jax.data.taxonomy import Skill, Taxonomy
 from uwe_jax.data.vacancies.columns import Vacancy, parse_row
@@ -34,7 +34,7 @@ from uwe_jax.data.vacancies.parts import PartWriter
 from uwe_jax.data.vacancies.tagger import JOB, LEFT_OUT, ROWS, SENTENCES, VACANCY, Tagged, TagSettings, VacancyTagger
 
 # Raise it whenever the same files and settings give other edges.
-VERSION = "1.0.0"
+VERSION = "1.0.1"
 CHUNK_ROWS = 2_000
 MAX_BROKEN = 0.01
 
@@ -192,8 +192,12 @@ def open_job(
 
 def _moved(job: TaggingJob, files: Sequence[VacancyFile]) -> TaggingJob:
     """The job with its files where they are now: the same content may have come to lie elsewhere since."""
-    paths = {file.name: str(file.path.resolve()) for file in files}
-    chunks = tuple(dataclasses.replace(chunk, path=paths[chunk.name]) for chunk in job.chunks)
+    places = {file.name: (str(file.path.resolve()), *stamp(file.path)) for file in files}
+    chunks = tuple(
+        dataclasses.replace(chunk, path=path, size=size, mtime_ns=mtime_ns)
+        for chunk in job.chunks
+        for path, size, mtime_ns in [places[chunk.name]]
+    )
     if chunks == job.chunks:
         return job
     described = json.loads((job.folder / "job.json").read_text(encoding="utf-8"))

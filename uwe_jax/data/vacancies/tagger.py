@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from uwe_jax.data.matching import ALIAS, EXACT, Finder, SkillMatcher, whole_words
+from uwe_jax.data.matching import ALIAS, EXACT, Finder, SkillMatcher, lower, whole_words
 from uwe_jax.data.taxonomy import Taxonomy
 from uwe_jax.data.text import normalise
 from uwe_jax.data.vacancies.cleaning import plain_text
@@ -41,7 +41,7 @@ class TagSettings:
       language: of the descriptions, for the cutting into sentences.
       min_words: a shorter sentence is no example of a skill; the skills in it still count for the title.
       max_characters: of a sentence, likewise.
-      aliases: whether skills are looked for by their other names too.
+      aliases: whether texts are searched for the other names of skills too; a row's own skill may always be one.
       keep_sentences: for a model to read: none, untagged (where nothing was found) or all.
     """
 
@@ -91,20 +91,20 @@ class VacancyTagger:
     def __init__(self, taxonomy: Taxonomy | None, settings: TagSettings):
         self._skills = taxonomy.skills if taxonomy else ()
         self._matcher = SkillMatcher(taxonomy) if taxonomy else None
-        self._by_label = {skill.label.lower(): number for number, skill in enumerate(self._skills)}
+        self._by_label = {lower(skill.label): number for number, skill in enumerate(self._skills)}
         self._settings = settings
 
     def tag(self, vacancy: Vacancy, counts: Counter[str]) -> Iterator[tuple[str, Tagged | Sentence]]:
         """The edges of a vacancy, under `JOB` and `VACANCY`, and under `SENTENCES` what a model is to read."""
         title = normalise(plain_text(vacancy.title))
-        if len(title) > _MAX_TITLE:
-            counts[LONG_TITLE] += 1
+        if not title or len(title) > _MAX_TITLE:
+            counts[LONG_TITLE if title else NO_TITLE] += 1
             title = ""
         given = self._link(vacancy.skills or [], counts)
         counts[ROWS] += 1
         counts[OWN] += bool(given)
         named = whole_words(text for text, (label, _) in given.items() for text in (text, label))
-        by_name = {name.lower(): skill for text, skill in given.items() for name in (text, skill[0])}
+        by_name = {lower(name): skill for text, skill in given.items() for name in (text, skill[0])}
         found: dict[str, Tagged] = {}
         for left, left_id in given.values():
             found[left] = Tagged(left, title, GIVEN, left_id, vacancy.id, 1.0, "")
@@ -130,14 +130,12 @@ class VacancyTagger:
         counts[NO_SKILL] += not found
         if title:
             yield from ((JOB, edge) for edge in found.values())
-        else:
-            counts[NO_TITLE] += not title
 
     def _link(self, skills: list[str], counts: Counter[str]) -> dict[str, tuple[str, str]]:
         """Label and id of the skills of a row: the taxonomy's where it has a skill of that name, else its own."""
         linked: dict[str, tuple[str, str]] = {}
         for skill in filter(None, map(normalise, skills)):
-            number = self._by_label.get(skill.lower())
+            number = self._by_label.get(lower(skill))
             if number is None and self._matcher is not None:
                 whole = [match for match in self._matcher.find(skill) if match.stop - match.start == len(skill)]
                 number = whole[0].skill if whole else None

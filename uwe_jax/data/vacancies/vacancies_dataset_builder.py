@@ -23,7 +23,7 @@ from uwe_jax.data.vacancies.tagger import JOB, VACANCY, TagSettings
 class Builder(EdgeBuilder):
     """Titles of a user's vacancies with their skills, or sentences with the skills named in them."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.0.1")
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=JOB), tfds.core.BuilderConfig(name=VACANCY)]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Tables with the columns title,description[,skills][,id], and a taxonomy beside them."
