@@ -88,3 +88,23 @@ def test_nothing_is_read_where_nothing_could_be_written(config, tmp_path, capsys
     assert "--out=FOLDER" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"Unknown setting source\.parts\.onet\.wight\. Did you mean"):
         combine([config, "--config.source.parts.onet.wight=3"])
+
+
+def test_evaluations_stay_out_of_what_was_combined_before(config, tmp_path, capsys):
+    out = tmp_path / "graphs"
+    combine([config, "--config.source.keep_out=()", f"--out={out}"])
+    settings = SourceSettings(source="edges", path=str(out), tasks_path=str(tmp_path / "annotated"))
+    read = load_composition(settings).graphs.graphs["vacancy"].neighbours
+    assert set(read) == {"You weld.", "You bake.", "You weld and plan."}
+    said = capsys.readouterr().err
+    assert "1 texts of skill-vacancy kept out" in said
+    assert "Not at hand, so nothing of them could be kept out: " in said
+    with pytest.raises(UserError, match=r"nowhere does not exist. .*set source.tasks_path"):
+        load_composition(SourceSettings(source="edges", path=str(out), tasks_path=str(tmp_path / "nowhere")))
+
+
+def test_evaluations_are_looked_for_beside_every_part(config, tmp_path):
+    (tmp_path / "annotated").rename(tmp_path / "skape" / "annotated")
+    none = ["--config.source.path=", f"--config.source.parts.skillskape.path={tmp_path / 'skape'}"]
+    combine([config, *none, f"--out={tmp_path / 'graphs'}"])
+    assert sentences(tmp_path / "graphs") == {"You weld.", "You bake.", "You weld and plan."}

@@ -1,10 +1,8 @@
 """Several sources become one graph set: equal texts join, titles take over skills, and nobody's edge gets lost."""
 
-import json
-import os
-
 import numpy as np
 import pytest
+from compositions import edge_weights, pairs, part
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,34 +12,11 @@ from uwe_jax.data.composition.aliases import joined_by_alias
 from uwe_jax.data.composition.columns import columns_of
 from uwe_jax.data.composition.compose import compose
 from uwe_jax.data.composition.keep_out import KeptOut
-from uwe_jax.data.composition.parts import Part
-from uwe_jax.data.composition.saved import read_saved, save
 from uwe_jax.data.composition.titles import with_titles
 from uwe_jax.data.footprint import pair_hashes, text_hashes
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
-from uwe_jax.data.sources import load_composition, load_graphs
-
-KINDS = {"skill_job": "job", "skill_vacancy": "vacancy", "skill_alias": "alias", "job_title": "title"}
-
-
-def pairs(rows, relation=""):
-    return [Edge("", left, "", right, relation) for left, right in rows]
-
-
-def part(name="one", weight=1.0, **graphs):
-    edges = {graph: columns_of(KINDS[graph], listed) for graph, listed in graphs.items()}
-    return Part(name, f"{name} in a folder", weight, edges, KINDS)
-
-
-def edge_weights(graph):
-    rows, columns = graph.edges.nonzero()
-    weights = np.ones(len(rows)) if graph.weights is None else graph.weights
-    return {
-        (graph.skills[row], graph.neighbours[column]): float(weight)
-        for row, column, weight in zip(rows, columns, weights, strict=True)
-    }
-
+from uwe_jax.data.sources import load_composition
 
 texts = st.sampled_from(["weld", "cook", "plan shifts", "bake", "drive"])
 edge_lists = st.lists(st.tuples(texts, texts), min_size=1, max_size=12)
@@ -54,7 +29,9 @@ def test_parts_together_are_the_graph_of_all_their_edges(listed, random):
     everything = pairs([row for rows in listed for row in rows])
     expected = build_graph_set({"job": everything, "alias": everything})
     random.shuffle(parts)
-    assert compose(parts).graphs.fingerprints() == expected.fingerprints()
+    graphs = compose(parts).graphs
+    assert {kind: graph.fingerprint for kind, graph in graphs.graphs.items()} == expected.fingerprints()
+    assert graphs.fingerprints() == compose(parts[::-1]).graphs.fingerprints()
 
 
 def test_an_edge_has_the_largest_weight_of_the_parts_that_state_it():
@@ -86,6 +63,26 @@ def test_weights_are_part_of_the_fingerprint():
     assert len(prints) == 3
 
 
+def test_who_states_an_edge_is_part_of_the_fingerprint_of_several_parts():
+    rows = [("weld", "welder"), ("cook", "chef")]
+
+    def prints(*split):
+        graphs = compose([part(name, skill_job=pairs(each)) for name, each in zip("ab", split, strict=False)]).graphs
+        return graphs.fingerprints()["job"], graphs.graphs["job"].fingerprint
+
+    found = [prints(rows), prints(rows[:1], rows[1:]), prints(rows[1:], rows[:1]), prints(rows, rows[1:])]
+    assert len({whole for whole, _ in found}) == 4
+    assert {plain for _, plain in found} == {found[0][0]}
+
+
+def test_a_part_without_an_edge_takes_no_turn():
+    one, two = part("one", skill_job=pairs([("weld", "welder")])), part("two", skill_alias=pairs([("weld", "w")]))
+    composition = compose([two, one], ["job"])
+    assert [info.name for info in composition.parts] == list(composition.graphs.part_weights) == ["one"]
+    assert composition.counts()[0]["part"] == "one"
+    assert composition.notes == ("two is left out: it has no edge here",)
+
+
 def test_titles_take_over_the_skills_of_their_job():
     jobs = [
         Edge("", "weld", "1", "welder", "essential"),
@@ -112,6 +109,19 @@ def test_titles_take_over_the_skills_of_their_job():
     assert stated == expected
 
 
+def test_jobs_of_one_name_keep_their_titles_apart():
+    jobs = [Edge("", "bake", "o1", "chef"), Edge("", "cook", "o2", "chef")]
+    for job, skill in (("o1", "bake"), ("o2", "cook")):
+        graph = compose([part(skill_job=jobs, job_title=[Edge(job, "chef", "", "head chef")])]).graphs.graphs["job"]
+        assert set(edge_weights(graph)) == {("bake", "chef"), ("cook", "chef"), (skill, "head chef")}
+        assert graph.neighbour_ids == ("o1", "head chef")
+
+
+def test_titles_alone_are_an_error():
+    with pytest.raises(UserError, match=r"further titles of jobs, and no skills .* such as skill_job"):
+        compose([part(job_title=pairs([("welder", "spot welder")]))])
+
+
 def test_titles_stay_within_their_source():
     jobs = part("a", skill_job=pairs([("weld", "welder")]))
     titles = part("b", skill_job=pairs([("cook", "chef")]), job_title=pairs([("welder", "spot welder")]))
@@ -132,6 +142,14 @@ def test_aliases_join_only_on_request_and_only_where_one_skill_has_them():
         ("welding", "welder"),
     }
     assert any("2 skills joined another one" in note for note in joined.notes)
+
+
+def test_aliases_join_where_they_are_not_wanted_and_titles_of_jobs_do_not():
+    taxonomy = part("taxonomy", skill_alias=pairs([("welding", "weld")]), job_alias=pairs([("welder", "joiner")]))
+    other = part("other", skill_job=pairs([("weld", "fitter"), ("joiner", "fitter")]))
+    graphs = compose([taxonomy, other], ["job"], join_aliases=True).graphs
+    assert list(graphs.graphs) == ["job"]
+    assert set(edge_weights(graphs.graphs["job"])) == {("welding", "fitter"), ("joiner", "fitter")}
 
 
 def test_a_skill_with_aliases_joins_no_other():
@@ -163,89 +181,20 @@ def test_queries_and_pairs_of_an_evaluation_stay_out():
     assert any("1 edges of skill-alias kept out" in note for note in composition.notes)
 
 
+def test_job_queries_stay_out_wherever_a_job_stands():
+    rows = [("welder", "fitter"), ("chef", "WELDER"), ("chef", "cook")]
+    of_jobs = part(job_alias=pairs(rows), job_description=pairs(rows))
+    of_skills = part("two", skill_alias=pairs(rows))
+    graphs = compose([of_jobs], kept_out=kept_out(job=["welder"])).graphs.graphs
+    assert set(edge_weights(graphs["alias"])) == {("chef", "cook")}
+    assert set(edge_weights(graphs["vacancy"])) == {("chef", "WELDER"), ("chef", "cook")}  # on the right a sentence
+    graphs = compose([of_jobs, of_skills], kept_out=kept_out(job=["welder"])).graphs.graphs
+    assert set(edge_weights(graphs["alias"])) == set(rows)
+
+
 def test_nothing_left_is_an_error():
     with pytest.raises(UserError, match=r"Nothing is left of skill-job: all of its 1 edges .*a task \(test\)"):
         compose([part(skill_job=pairs([("weld", "welder")]))], kept_out=kept_out(job=["welder"]))
-
-
-# ---- Saved ---------------------------------------------------------------------------------------------------------
-
-
-def example():
-    return compose(
-        [
-            part(
-                "one",
-                2.0,
-                skill_job=[Edge("u1", "weld", "j1", "welder", "essential")],
-                skill_alias=pairs([("weld", "w")]),
-            ),
-            part("two", skill_job=pairs([("weld", "welder"), ("cook", "chef")], "given")),
-        ]
-    )
-
-
-def test_saved_graphs_come_back_with_their_provenance(tmp_path):
-    composition = example()
-    save(composition, tmp_path / "graphs", {"source": "combined"})
-    again = load_composition(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
-    assert again.graphs.fingerprints() == composition.graphs.fingerprints()
-    assert again.graphs.skill_ids == composition.graphs.skill_ids == ("cook", "u1")
-    assert again.graphs.graphs["job"].neighbour_ids == ("chef", "j1")
-    assert (again.parts, again.counts()) == (composition.parts, composition.counts())
-    for kind, stated in composition.statements.items():
-        relations = [again.relations[code] for code in again.statements[kind].relation]
-        assert relations == [composition.relations[code] for code in stated.relation]
-    only = SourceSettings(source="edges", path=str(tmp_path / "graphs"), kinds=("alias",))
-    assert list(load_graphs(only).graphs) == ["alias"]
-
-
-def test_saved_graphs_are_edge_files_without_their_manifest(tmp_path):
-    composition = compose([part(skill_job=pairs([("weld", "welder"), ("cook", "chef")]))])
-    save(composition, tmp_path / "graphs", {})
-    (tmp_path / "graphs" / "graphs.json").unlink()
-    graphs = load_graphs(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
-    assert graphs.fingerprints() == composition.graphs.fingerprints()
-
-
-def test_a_changed_or_damaged_folder_is_refused(tmp_path):
-    folder = tmp_path / "graphs"
-    save(example(), folder, {})
-    other = tmp_path / "other"
-    save(compose([part("one", skill_job=pairs([("weld", "smith")]))]), other, {})
-    (folder / "skill_job.parquet").write_bytes((other / "skill_job.parquet").read_bytes())
-    with pytest.raises(UserError, match="are not those that were combined"):
-        read_saved(folder)
-    (folder / "skill_job.parquet").write_bytes(b"PAR1 cut")
-    with pytest.raises(UserError, match=r"skill_job.parquet cannot be read"):
-        read_saved(folder)
-    with pytest.raises(UserError, match="no edges for 'vacancy'"):
-        read_saved(folder, ("vacancy",))
-    manifest = json.loads((folder / "graphs.json").read_text())
-    (folder / "graphs.json").write_text(json.dumps({**manifest, "format": 99}))
-    with pytest.raises(UserError, match="of format 99"):
-        read_saved(folder)
-    (folder / "graphs.json").write_text("{")
-    with pytest.raises(UserError, match="is damaged"):
-        read_saved(folder)
-
-
-def test_saving_replaces_its_own_folder_and_no_other(tmp_path, monkeypatch):
-    folder = tmp_path / "graphs"
-    save(example(), folder, {})
-    smaller = compose([part("one", skill_job=pairs([("weld", "welder")]))])
-    with monkeypatch.context() as patched:
-        patched.setattr("uwe_jax.data.composition.saved.write_json", lambda *_: os.kill(0, 99))  # any failure
-        with pytest.raises(OSError, match="Invalid argument"):
-            save(smaller, folder, {})
-    assert read_saved(folder).counts() == example().counts()  # the old one is untouched
-    save(smaller, folder, {})
-    assert sorted(path.name for path in folder.iterdir()) == ["graphs.json", "skill_job.parquet"]
-    assert [path.name for path in tmp_path.iterdir()] == ["graphs"]
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("keep")
-    with pytest.raises(UserError, match="holds something else"):
-        save(smaller, tmp_path / "mine", {})
 
 
 # ---- Through the settings ------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Settings: overrides are checked, and a wrong one is answered with its name and what it may be."""
 
 import json
+import re
 
 import pytest
 
@@ -47,11 +48,13 @@ def test_paper_values_are_the_defaults():
         ({"encoder__dtype": "float16"}, "encoder.dtype"),
         ({"evaluation__skip": ("job_to_alias",)}, "evaluation.skip"),
         ({"source__kinds": ("title",)}, "source.kinds is 'title'"),
+        ({"source__graphs": (1,)}, "source.graphs[0] is 1; it must be of type str"),
+        ({"optimiser__learning_rate_factors": (("a",),)}, "learning_rate_factors[0] is ('a',); it must have 2 entries"),
         ({"workdir": ""}, "workdir is empty"),
     ],
 )
 def test_a_value_out_of_range_is_named(changes, message):
-    with pytest.raises(UserError, match=message.replace(".", r"\.")):
+    with pytest.raises(UserError, match=re.escape(message)):
         read(**changes)
 
 
@@ -78,6 +81,11 @@ def test_parts_have_settings_of_their_own():
         check_setting_name(Config, "source.parts.onet.wait")
     with pytest.raises(UserError, match=r"Unknown setting source\.parts\.onet\.weigth"):
         combine(onet={"weigth": 2.0})
+    with pytest.raises(UserError, match=r"source\.parts\.onet is None; it must be a section"):
+        combine(onet=None)
+    config.source.parts = combine(onet={"weight": 2})
+    config.source.parts.onet.weight = 0.5
+    assert Config.from_config_dict(config).source.parts == {"onet": PartSettings(weight=0.5)}
     with pytest.raises(UserError, match=r"weight is -1\.0; it must be at least"):
         Config.from_dict({"source": {"parts": {"onet": {"weight": -1.0}}}})
     with pytest.raises(UserError, match=r"source\.parts is 3; it must be a section"):

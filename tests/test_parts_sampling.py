@@ -90,3 +90,17 @@ def test_a_part_too_small_for_a_batch():
     with pytest.raises(UserError, match=r"only 3 skills have a training edge in source\.parts\.b\. .*parts=together"):
         BatchSampler(graphs, BatchSettings(global_batch_size=4, parts="apart"), seed=0)
     BatchSampler(graphs, BatchSettings(global_batch_size=4), seed=0)
+
+
+def test_distractors_are_of_the_part_and_match_no_skill_in_any():
+    skills = "abcdefgh"
+    graphs = compose([part(name, 1.0, skills, "skill_vacancy", 1) for name in "xy"]).graphs
+    vacancy = graphs.graphs["vacancy"]
+    settings = BatchSettings(global_batch_size=4, parts="apart", distractor_probability=1.0)
+    batches, _ = drawn(graphs, settings, 30)
+    for batch in batches:
+        own, joined = (
+            {vacancy.neighbours[k][0] for k in ids} for ids in (batch.neighbours["vacancy"], batch.distractors)
+        )
+        assert own == joined
+        assert not vacancy.positives(batch.skills, batch.distractors).any()

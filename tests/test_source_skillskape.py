@@ -1,5 +1,6 @@
 """SkillSkape as a source: its sentences for training, and nothing of those that evaluate."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,11 @@ def test_another_content_is_prepared_anew(tmp_path):
     path.write_text(TRAIN.replace("weld metal", "weld steel"))
     assert load(tmp_path).edges["skill_vacancy"][0].left_text == "weld steel"
     assert len(list((tmp_path / ".cache" / "tfds").iterdir())) == 2
+
+
+def test_a_gzipped_file(tmp_path):
+    tmp_path.joinpath("train.csv.gz").write_bytes(gzip.compress(TRAIN.encode()))
+    assert load(tmp_path).edges["skill_vacancy"] == EDGES
 
 
 def test_sentences_that_evaluate_are_never_read(tmp_path):

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fake_hub import SHA, only_hub
+from huggingface_hub import constants
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.graph import Edge
@@ -48,9 +49,9 @@ def hub(tmp_path, monkeypatch):
         yield fake
 
 
-def load(tmp_path: Path, *graphs: str, path: Path | str = "", offline: bool = False) -> SourceEdges:
+def load(tmp_path: Path, *graphs: str, path: Path | str = "") -> SourceEdges:
     names = SOURCE.choose(graphs, "source")
-    return SOURCE.read(SourceRequest("source", str(path), names, tmp_path / "cache", offline=offline))
+    return SOURCE.read(SourceRequest("source", str(path), names, tmp_path / "cache"))
 
 
 def message(tmp_path: Path, *graphs: str, **settings) -> str:
@@ -68,7 +69,7 @@ def publish_both(hub) -> None:
     )
 
 
-def test_the_split_for_training_is_downloaded_once(hub, tmp_path):
+def test_the_split_for_training_is_downloaded_once(hub, tmp_path, monkeypatch):
     publish_both(hub)
     read = load(tmp_path, "skill_job", "skill_vacancy")
     assert read.edges == {"skill_job": TAGGED_EDGES, "skill_vacancy": EDGES}
@@ -77,7 +78,8 @@ def test_the_split_for_training_is_downloaded_once(hub, tmp_path):
     assert read.notes == (f"1 pairs of {SENTENCES.repo} without a text left out",)
     assert not any("validation" in path or "test" in path for path in hub.asked)
     hub.asked.clear()
-    assert load(tmp_path, "skill_job", "skill_vacancy", offline=True) == read
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert load(tmp_path, "skill_job", "skill_vacancy") == read
     assert load(tmp_path).edges == {"skill_vacancy": EDGES}
     assert hub.asked == []
 
@@ -111,14 +113,15 @@ def test_a_copy_of_what_evaluates_is_not_trained_on(hub, tmp_path):
     copy = tmp_path / "downloads" / "vacancy-job-to-skill"
     copy.mkdir(parents=True)
     (copy / "validation.jsonl").write_text(json.dumps(dict(zip(TAGGED_VACANCIES.columns, HELD_OUT[0], strict=True))))
-    text = message(tmp_path, "skill_job", path=tmp_path / "downloads", offline=True)
+    text = message(tmp_path, "skill_job", path=tmp_path / "downloads")
     assert f"{copy} has no file of the split 'train'" in text
     publish_both(hub)
     assert load(tmp_path, "skill_job", path=tmp_path / "downloads").edges == {"skill_job": TAGGED_EDGES}
 
 
-def test_offline_without_a_copy_both_ways_are_named(hub, tmp_path):
-    text = message(tmp_path, path=tmp_path, offline=True)
+def test_offline_without_a_copy_both_ways_are_named(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    text = message(tmp_path, path=tmp_path)
     assert f"{SENTENCES.repo} (train) is not prepared in {tmp_path / 'cache'}" in text
     assert f"put a copy of {SENTENCES.page} into" in text
     assert f"In {tmp_path} no folder is named like it." in text

@@ -16,7 +16,7 @@ import ml_collections
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.kinds import GRAPH_KINDS
-from uwe_jax.base.settings import from_mapping, one_of, unknown_setting, within
+from uwe_jax.base.settings import from_mapping, one_of, within
 
 COMBINED = "combined"
 RELATIONS = ("essential", "optional", "both")
@@ -280,14 +280,15 @@ def default_config(settings: type = Config) -> ml_collections.ConfigDict:
     return config
 
 
-def combine(**parts: dict[str, Any]) -> ml_collections.ConfigDict:
+def combine(**parts: Any) -> ml_collections.ConfigDict:
     """The parts of a combined source for a config file: `config.source.parts = combine(onet={}, esco={"weight": 2.0})`.
 
     Args:
-      parts: by name, each with those settings of `PartSettings` that differ from their defaults.
+      parts: by name, each a mapping with those settings of `PartSettings` that differ from their defaults.
+
+    Raises:
+      UserError: a part is no section, or has an unknown setting or a value of another type.
     """
-    defaults = dataclasses.asdict(PartSettings())
-    for name, values in parts.items():
-        for setting in sorted(set(values) - set(defaults)):
-            raise unknown_setting(f"source.parts.{name}.", setting, list(defaults))
-    return ml_collections.ConfigDict({name: {**defaults, **values} for name, values in parts.items()})
+    # Read as it will be later: a ConfigDict keeps the type that a value has now, so a weight of 2 has to be 2.0.
+    read = from_mapping(SourceSettings, {"parts": parts}, "source.").parts
+    return ml_collections.ConfigDict({name: dataclasses.asdict(part) for name, part in read.items()})

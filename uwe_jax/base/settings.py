@@ -79,13 +79,18 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     if (section or dataclasses.is_dataclass(hint)) and not isinstance(value, Mapping):
         raise UserError(f"{name} is {value!r}; it must be a section with settings of its own.")
     if section:
-        return {key: from_mapping(section, each, f"{name}.{key}.") for key, each in value.items()}
+        return {key: _read(section, each, f"{name}.{key}") for key, each in value.items()}
     if dataclasses.is_dataclass(hint):
         return from_mapping(hint, value, f"{name}.")  # type: ignore[arg-type]
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, (list, tuple)):
             raise UserError(f"{name} is {value!r}; it must be a list.")
-        return tuple(tuple(item) if isinstance(item, list) else item for item in value)
+        items = typing.get_args(hint)
+        if items[-1] is ...:
+            items = items[:1] * len(value)
+        if len(items) != len(value):
+            raise UserError(f"{name} is {value!r}; it must have {len(items)} entries.")
+        return tuple(_read(item, each, f"{name}[{k}]") for k, (item, each) in enumerate(zip(items, value, strict=True)))
     if not isinstance(value, _TYPES[hint]) or (isinstance(value, bool) and hint is not bool):
         raise UserError(f"{name} is {value!r}; it must be of type {hint.__name__}.")
     return float(value) if hint is float else value  # type: ignore[arg-type]  # checked above

@@ -43,6 +43,19 @@ def held(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
     return known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
 
 
+def task_hashes(
+    queries: Iterable[str], targets: Iterable[str], relevant: csr_array
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hashes of an evaluation's queries [q], targets [n], and relevant pairs in their order [e], all uint64.
+
+    Args:
+      relevant: bool [q, n].
+    """
+    q, y = text_hashes(queries), text_hashes(targets)
+    rows = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
+    return q, y, pair_hashes(q[rows], y[relevant.indices])
+
+
 @dataclass(frozen=True)
 class Overlap:
     """How much of an evaluation stands in the training graphs.
@@ -85,9 +98,7 @@ class Footprint:
           targets: n texts.
           relevant: bool [q, n].
         """
-        q, y = text_hashes(queries), text_hashes(targets)
-        rows = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
-        pairs = pair_hashes(q[rows], y[relevant.indices])
+        q, y, pairs = task_hashes(queries, targets, relevant)
         return Overlap(held(q, self.nodes), held(y, self.nodes), held(pairs, self.edges))
 
     def write(self, path: Path) -> None:

@@ -153,6 +153,14 @@ class BipartiteGraph:
         The same texts and edges give the same value on every machine, in whatever order a source lists them.
         Nodes without an edge count: they decide how the others are numbered, and with it what a batch holds.
         """
+        return self.fingerprint_of(())
+
+    def fingerprint_of(self, parts: Sequence[str]) -> str:
+        """The fingerprint with which of some parts state each edge, whatever the order of the parts.
+
+        Args:
+          parts: names of those that the bits of `parts` stand for; empty leaves them out.
+        """
         skills, left_rank = _sorted_texts(self.skills)
         neighbours, right_rank = _sorted_texts(self.neighbours)
         left = np.repeat(left_rank, np.diff(self.edges.indptr))
@@ -161,7 +169,12 @@ class BipartiteGraph:
         pairs = np.stack([left[order], right[order]]).astype("<i8").tobytes()
         weights = b"" if self.weights is None else self.weights[order].astype("<f4").tobytes()
         kind, _ = _sorted_texts([self.kind])
-        return hashlib.sha256(kind + skills + neighbours + pairs + weights).hexdigest()
+        stated = b""
+        if parts and self.parts is not None:
+            stated, rank = _sorted_texts(parts)
+            bits = [np.packbits((self.parts[order] >> number & 1).astype(bool)) for number in np.argsort(rank)]
+            stated += np.concatenate(bits).tobytes()
+        return hashlib.sha256(kind + skills + neighbours + pairs + weights + stated).hexdigest()
 
 
 def check_kind(kind: str) -> str:
@@ -206,7 +219,7 @@ def tidy_edges(kind: str, edges: Iterable[Edge]) -> list[Edge]:
     if not tidy:
         raise UserError(
             f"The {SKILL}-{kind} graph is empty: its source has 0 edges. Expected at least one skill with a "
-            f"{kind}: check the source's path, or leave {kind!r} out of source.kinds."
+            f"{kind}: check the source's path, or leave this graph out of source.graphs."
         )
     return tidy
 

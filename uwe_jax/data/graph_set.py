@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -36,8 +37,16 @@ class GraphSet:
                 raise ValueError(f"the skills of {graph.name} are not those of the set")
 
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of each graph, by kind, in hexadecimal. See `BipartiteGraph.fingerprint`."""
-        return {kind: graph.fingerprint for kind, graph in self.graphs.items()}
+        """SHA-256 of each graph, by kind, in hexadecimal. See `BipartiteGraph.fingerprint`.
+
+        With several parts also over which of them states each edge, for batches depend on it.
+        """
+        return dict(self._fingerprints)
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, str]:
+        names = tuple(self.part_weights) if len(self.part_weights) > 1 else ()
+        return {kind: graph.fingerprint_of(names) for kind, graph in self.graphs.items()}
 
     def counts(self) -> dict[str, dict[str, int]]:
         """By kind: `skills` and `neighbours` that have an edge, and `edges`."""
@@ -62,6 +71,8 @@ class GraphSet:
 
 def build_graph_set(edges: Mapping[str, Iterable[Edge]]) -> GraphSet:
     """Merges edge lists into graphs over one list of skills.
+
+    The plain reference for `composition.compose`, which does the same with columns, weights and provenance.
 
     Equal normalised texts are one node. Nodes are sorted by text, so neither numbering nor fingerprints
     depend on the order of the edges.

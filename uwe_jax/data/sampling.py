@@ -42,8 +42,8 @@ class BatchSampler:
     Where edges have weights, a skill's neighbour is drawn in proportion to them, and skills without replacement in
     proportion to the mean weight of their edges times degree ** t, at any temperature.
 
-    Of parts that are kept apart, a batch has skills and neighbours of one, and of its graphs alone. Parts take turns in
-    proportion to their weights; each has epochs of its own.
+    Of parts that are kept apart, a batch has skills, neighbours and distractors of one, and of its graphs alone.
+    Parts take turns in proportion to their weights; each has epochs of its own.
 
     Raises:
       UserError: the batch is larger than the number of skills with a training edge.
@@ -63,32 +63,30 @@ class BatchSampler:
         else:
             self._pools = [_Pool(self._graphs, settings, (seed,))]
         self.skills = np.unique(np.concatenate([pool.skills for pool in self._pools]))
-        if "vacancy" in self._graphs:
-            mentions = np.diff(self._graphs["vacancy"].transpose.indptr) > 0
-            self._sentences = np.flatnonzero(mentions)
-            self._sentence_rank = np.cumsum(mentions) - 1  # place of a sentence's id in self._sentences
 
     def _turns(self, steps: np.ndarray) -> np.ndarray:
         """Which part has its turn at each step: multiples of the golden ratio fall into its share of [0, 1) evenly."""
         return np.searchsorted(np.cumsum(self._share)[:-1], (steps + 0.5) * _GOLDEN % 1.0, side="right")
 
     def _draw_distractors(
-        self, skills: np.ndarray, sentences: np.ndarray, rng: np.random.Generator
+        self, pool: _Pool, skills: np.ndarray, sentences: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         wanted = rng.random(len(skills)) < self._settings.distractor_probability
         first = rng.random(len(skills)) < 0.5
-        # A distractor that matched any skill of the batch would turn one of its negatives into a hidden positive.
+        # A distractor that matched any skill of the batch, in whichever part, would turn one of its negatives into a
+        # hidden positive.
         graph = self._graphs["vacancy"]
         starts = graph.edges.indptr[skills]
         degrees = graph.edges.indptr[skills + 1] - starts
-        matching = self._sentence_rank[np.unique(graph.edges.indices[run_entries(starts, degrees)])]
-        candidates = len(self._sentences) - len(matching)
+        matching = np.unique(graph.edges.indices[run_entries(starts, degrees)])
+        matching = np.searchsorted(pool.sentences, matching[pool.mentioned[matching]])
+        candidates = len(pool.sentences) - len(matching)
         if candidates == 0:
             return np.full(len(skills), -1, np.int64), first
         # Candidate k stands behind all matching sentences that have at most k candidates before them.
         drawn = rng.integers(candidates, size=len(skills))
         drawn += np.searchsorted(matching - np.arange(len(matching)), drawn, side="right")
-        return np.where(wanted & (sentences >= 0), self._sentences[drawn], -1), first
+        return np.where(wanted & (sentences >= 0), pool.sentences[drawn], -1), first
 
     def __call__(self, step: int) -> BatchIds:
         """The ids of batch `step`, counted from 0."""
@@ -100,7 +98,7 @@ class BatchSampler:
         none = np.full(len(skills), -1, np.int64), np.zeros(len(skills), bool)
         distractors, first = (
             self._draw_distractors(
-                skills, neighbours["vacancy"], np.random.default_rng((self._seed, _DISTRACTORS, step))
+                pool, skills, neighbours["vacancy"], np.random.default_rng((self._seed, _DISTRACTORS, step))
             )
             if "vacancy" in neighbours
             else none
@@ -143,6 +141,9 @@ class _Pool:
             )
         # Batches are made ahead, so that two epochs may be under way at once.
         self._epoch = lru_cache(maxsize=2)(lambda epoch: self._rng(_PERMUTATION, epoch).permutation(self.skills))
+        if "vacancy" in graphs:
+            self.mentioned = np.diff(graphs["vacancy"].transpose.indptr) > 0  # of all sentences, those with an edge
+            self.sentences = np.flatnonzero(self.mentioned)
         self._cumulative = {kind: _cumulative(graph) for kind, graph in graphs.items()}
         mean_weight = self._total_weight()[self.skills] / degree[self.skills]
         self._log_weights = settings.degree_temperature * np.log(degree[self.skills]) + np.log(mean_weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.base.errors import UserError
@@ -28,7 +28,6 @@ class SourceRequest:
       relations: of ESCO's skill-job graph: essential, optional or both.
       language: code of the labels' language.
       version: of the source, such as 1.1.1; empty takes the newest there is.
-      offline: never ask the hub.
     """
 
     setting: str
@@ -39,7 +38,6 @@ class SourceRequest:
     relations: str = "both"
     language: str = "en"
     version: str = ""
-    offline: bool = False
 
     def folder(self, what: str) -> Path:
         """The folder of the downloads.
@@ -75,11 +73,14 @@ class Source:
       offers: kind of every graph by its name; kinds are job, vacancy, alias and `TITLE`.
       read: reads the graphs that a request names.
       default: graphs that are read where a configuration names none; empty means all.
+      jobs: graphs of other kinds than job that have a job in the place of a skill. Where their kind is alias, the right
+        side is further titles of it.
     """
 
     offers: Mapping[str, str]
     read: Callable[[SourceRequest], SourceEdges]
-    default: tuple[str, ...] = field(default=())
+    default: tuple[str, ...] = ()
+    jobs: frozenset[str] = frozenset()
 
     def choose(self, names: tuple[str, ...], setting: str) -> tuple[str, ...]:
         """The graphs of some names, or those that are read where there is none.

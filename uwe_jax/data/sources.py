@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from uwe_jax.base.config import COMBINED, PartSettings, SourceSettings
@@ -16,10 +16,11 @@ from uwe_jax.base.progress import say
 from uwe_jax.base.settings import one_of
 from uwe_jax.data.composition.columns import columns_of
 from uwe_jax.data.composition.compose import compose
-from uwe_jax.data.composition.keep_out import read_kept_out
+from uwe_jax.data.composition.keep_out import KeptOut, read_kept_out
 from uwe_jax.data.composition.parts import Composition, Part
 from uwe_jax.data.composition.saved import is_saved, read_saved
 from uwe_jax.data.edge_files import find_edge_files, read_edge_folder
+from uwe_jax.data.folders import check_folder
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sample import read_sample
 from uwe_jax.data.source import TITLE, Source, SourceEdges, SourceRequest
@@ -41,6 +42,12 @@ def _read_sample(request: SourceRequest) -> SourceEdges:
 
 def _read_edges(request: SourceRequest) -> SourceEdges:
     folder = request.folder("the folder of your edge files")
+    if is_saved(folder):
+        raise UserError(
+            f"{request.setting}.path is {request.path!r}, which holds combined graphs: they are no part of others, for "
+            "their edges have parts and weights of their own. Name their sources instead, or remove its graphs.json to "
+            "take its edge files as those of one source."
+        )
     kinds = tuple(_GRAPHS[name] for name in request.graphs)
     if not request.named:
         there = find_edge_files(folder)
@@ -85,29 +92,47 @@ def load_composition(settings: SourceSettings) -> Composition:
     """
     started = time.perf_counter()
     one_of("source.source", settings.source, (COMBINED, *SOURCES))
+    named = _parts(settings)
+    _check_kinds(settings, named)
+    kept_out = _kept_out(settings, [part.path for _, _, part in named])
     if settings.source == "edges" and settings.path and is_saved(Path(settings.path).expanduser()):
-        composition = read_saved(Path(settings.path).expanduser(), settings.kinds)
+        kinds = settings.kinds or tuple(kind for name, kind in _GRAPHS.items() if name in settings.graphs)
+        composition = read_saved(Path(settings.path).expanduser(), kinds, kept_out)
         said = settings.path
     else:
-        named = _parts(settings)
-        _check_kinds(settings, named)
         read = (_read(part, settings, setting, name) for setting, name, part in named)
         parts = [part for part in read if part is not None]
         for part in parts:
             for note in part.notes:
                 say(f"{part.origin}: {note}")
-        kept_out = None
-        if settings.keep_out and (tasks := settings.tasks_path or settings.path):
-            folder = Path(tasks).expanduser()
-            kept_out = read_kept_out(folder, settings.keep_out, cache_folder(settings.cache_dir))
         composition = compose(parts, settings.kinds, join_aliases=settings.join_aliases, kept_out=kept_out)
-        for note in composition.notes:
-            say(note[0].upper() + note[1:])
-        if settings.source == COMBINED and kept_out is not None and kept_out.missing:
-            say(f"Not at hand, so nothing of them could be kept out: {', '.join(kept_out.missing)}")
         said = " and ".join(part.origin for part in parts)
+    for note in composition.notes:
+        say(note[0].upper() + note[1:])
+    if kept_out is not None and kept_out.missing and (kept_out.found or settings.source == COMBINED):
+        say(f"Not at hand, so nothing of them could be kept out: {', '.join(kept_out.missing)}")
     say(f"Read {said}: {composition.graphs.summary()}, in {time.perf_counter() - started:.1f} s")
     return composition
+
+
+def _kept_out(settings: SourceSettings, paths: Sequence[str]) -> KeptOut | None:
+    """What is kept out of the graphs, looked for in the folders of all parts; None where there is nothing to look in.
+
+    Raises:
+      UserError: `tasks_path` is no folder, or a task's data is broken.
+    """
+    if not settings.keep_out:
+        return None
+    if settings.tasks_path:
+        folders = [Path(settings.tasks_path).expanduser()]
+        check_folder(folders[0], "Expected the folder of the evaluation tasks' data: set source.tasks_path to it.")
+    else:
+        # What is no folder is for its source to say.
+        named = dict.fromkeys(Path(path).expanduser() for path in (settings.path, *paths) if path)
+        folders = [folder for folder in named if folder.is_dir()]
+    if not folders and settings.source != COMBINED:
+        return None
+    return read_kept_out(folders, settings.keep_out, cache_folder(settings.cache_dir))
 
 
 def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:
@@ -141,8 +166,9 @@ def _choose(part: PartSettings, settings: SourceSettings, setting: str) -> tuple
     source = SOURCES[part.source]()
     graphs = source.choose(part.graphs, setting)
     if settings.kinds and not part.graphs:
-        # In the order of the kinds; titles go with jobs.
-        wanted = [*settings.kinds, *([TITLE] if "job" in settings.kinds else [])]
+        # In the order of the kinds; titles go with jobs, and aliases tell which skills are one.
+        further = [TITLE] * ("job" in settings.kinds) + ["alias"] * settings.join_aliases
+        wanted = dict.fromkeys([*settings.kinds, *further])
         graphs = tuple(graph for kind in wanted for graph in graphs if source.offers[graph] == kind)
     return source, graphs
 
@@ -157,14 +183,14 @@ def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str)
         path=part.path,
         graphs=graphs,
         cache_dir=cache_folder(settings.cache_dir),
-        named=bool(part.graphs) or (bool(settings.kinds) and settings.source != COMBINED),
+        named=bool(part.graphs) or (bool(settings.kinds) and settings.source != COMBINED and not settings.join_aliases),
         relations=part.relations,
         language=part.language,
         version=part.version,
     )
     read = source.read(request)
     edges = {graph: columns_of(source.offers[graph], listed) for graph, listed in read.edges.items()}
-    return Part(name, read.origin, part.weight, edges, source.offers, read.notes)
+    return Part(name, read.origin, part.weight, edges, source.offers, read.notes, source.jobs)
 
 
 def _check_kinds(settings: SourceSettings, parts: list[tuple[str, str, PartSettings]]) -> None:

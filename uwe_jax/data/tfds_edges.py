@@ -51,7 +51,7 @@ class EdgeBuilder(RecordBuilder, skip_registration=True):  # type: ignore[call-a
             raise UserError(
                 f"{self.info.full_name} is empty: the files in {dl_manager.manual_dir} give 0 edges. "
                 "Expected at least one: check that they are the ones you mean, or leave this graph out of "
-                "source.kinds."
+                "source.graphs."
             )
         return {_SPLIT: self._generate_examples(edges)}
 

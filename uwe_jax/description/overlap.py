@@ -4,35 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import progress
 from uwe_jax.base.statistics import fixed_sample
-from uwe_jax.data.footprint import Footprint, held, pair_hashes, text_hashes
+from uwe_jax.data.footprint import Footprint, held, task_hashes
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.tasks.spec import TaskSources, TaskSpec
-from uwe_jax.data.tasks.task import RankingTask
 from uwe_jax.description.section import Grid, Section, percent
 from uwe_jax.evaluation.leakage import IN_DOMAIN, IN_DOMAIN_SHARE, is_in_domain, leakage
 
 _EXAMPLES = 5
-
-
-class _Hashes(NamedTuple):
-    """A task as hashes of its texts."""
-
-    queries: np.ndarray  # uint64 [q]
-    targets: np.ndarray  # uint64 [n]
-    edges: np.ndarray  # uint64 [e], of the relevant pairs
-
-    @classmethod
-    def of(cls, task: RankingTask) -> _Hashes:
-        q, y = text_hashes(task.queries), text_hashes(task.targets)
-        rows = np.repeat(np.arange(len(q)), np.diff(task.relevant.indptr))
-        return cls(q, y, pair_hashes(q[rows], y[task.relevant.indices]))
 
 
 def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -> dict[str, Any]:
@@ -60,8 +45,8 @@ def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -
         except UserError as error:  # data that is broken is another reason why there is nothing to compare with
             missing.append({"title": spec.title, "split": split, "reason": " ".join(str(error).split())})
             continue
-        hashes = _Hashes.of(task)
-        shared = np.flatnonzero(held(hashes.queries, whole.nodes))
+        queries, _, edges = task_hashes(task.queries, task.targets, task.relevant)
+        shared = np.flatnonzero(held(queries, whole.nodes))
         tasks.append(
             {
                 "name": task.name,
@@ -74,7 +59,7 @@ def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -
                 "edges": int(task.relevant.nnz),
                 "leakage": leakage(task, whole, in_domain=is_in_domain(task, whole)),
                 "shared_queries": [task.queries[shared[k]] for k in fixed_sample(len(shared), _EXAMPLES)],
-                "by_graph": {kind: int(held(hashes.edges, part.edges).sum()) for kind, part in parts.items()},
+                "by_graph": {kind: int(held(edges, part.edges).sum()) for kind, part in parts.items()},
             }
         )
     return {"tasks": tasks, "missing": missing}

@@ -13,7 +13,10 @@ from uwe_jax.data.graph import Edge, tidy_edges
 
 @dataclass(frozen=True, eq=False)
 class Nodes:
-    """Distinct texts in any order, each with the source's identifier; the text itself where there is none."""
+    """Texts in any order, each with the source's identifier; the text itself where there is none.
+
+    Of one source a text may stand with several identifiers: two jobs of one name are two until graphs are merged.
+    """
 
     texts: tuple[str, ...]
     ids: tuple[str, ...]
@@ -59,18 +62,20 @@ class EdgeColumns:
 
 
 def columns_of(kind: str, edges: Iterable[Edge]) -> EdgeColumns:
-    """The columns of listed edges, their texts normalised.
+    """The columns of listed edges, their texts normalised; nodes are told apart by text and identifier.
 
     Raises:
       UserError: there is no edge, or an edge has an empty text.
     """
     tidy = tidy_edges(kind, edges)
-    lefts, rights = NodeNumbers(), NodeNumbers()
+    lefts: dict[tuple[str, str], int] = {}
+    rights: dict[tuple[str, str], int] = {}
     relations: dict[str, int] = {}
-    left = np.fromiter((lefts.add(edge.left_text, edge.left_id) for edge in tidy), np.int32, len(tidy))
-    right = np.fromiter((rights.add(edge.right_text, edge.right_id) for edge in tidy), np.int32, len(tidy))
+    left = np.fromiter((lefts.setdefault((e.left_text, e.left_id), len(lefts)) for e in tidy), np.int32, len(tidy))
+    right = np.fromiter((rights.setdefault((e.right_text, e.right_id), len(rights)) for e in tidy), np.int32, len(tidy))
     relation = np.fromiter((relations.setdefault(edge.relation, len(relations)) for edge in tidy), np.int32, len(tidy))
-    return EdgeColumns(lefts.nodes(), rights.nodes(), left, right, relation, tuple(relations))
+    left_nodes, right_nodes = (Nodes(*zip(*numbers, strict=True)) for numbers in (lefts, rights))
+    return EdgeColumns(left_nodes, right_nodes, left, right, relation, tuple(relations))
 
 
 class NodeNumbers:

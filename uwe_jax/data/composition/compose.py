@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from uwe_jax.data.notes import counted
 from uwe_jax.data.source import TITLE
 
 _MOST_PARTS = 63  # bits of an integer
+_JOB, _ALIAS = "job", "alias"
 _SYNONYMS = ("", "alias", "alternative")  # relations of what a skill is called, by those who name any
 
 
@@ -51,6 +53,11 @@ def compose(
             f"{len(parts)} source.parts; at most {_MOST_PARTS} can be combined. Combine some of them first."
         )
     relations, tables = _tables(parts)
+    if not tables:
+        raise UserError(
+            f"{_names(parts)} gives further titles of jobs, and no skills that they could take over. Name a graph of "
+            "skills and jobs of the same source beside them, such as skill_job, in source.graphs."
+        )
     wanted = [kind for kind in kinds or GRAPH_KINDS if kind in tables]
     if missing := [kind for kind in kinds if kind not in tables]:
         raise UserError(
@@ -59,14 +66,16 @@ def compose(
         )
     notes: list[str] = []
     skills = NodeNumbers()
-    merged = {kind: _merge(tables[kind], skills) for kind in wanted}
+    joining = [_ALIAS] if join_aliases and _ALIAS in tables else []
+    merged = {kind: _merge(tables[kind], skills) for kind in dict.fromkeys([*wanted, *joining])}
     texts = skills.nodes()
-    if join_aliases and "alias" in merged:
-        alias = merged["alias"]
-        # Of kind alias are wider activities and related skills, too: no other names of a skill.
-        same = np.isin(alias.relation, [k for k, relation in enumerate(relations) if relation in _SYNONYMS])
+    if joining:
+        alias = merged[_ALIAS]
+        # Of kind alias are wider activities, related skills and titles of jobs, too: no other names of a skill.
+        synonyms = [k for k, relation in enumerate(relations) if relation in _SYNONYMS]
+        same = np.isin(alias.relation, synonyms) & ~alias.of_jobs
         becomes = joined_by_alias(texts.texts, alias.left[same], alias.nodes.texts, alias.right[same])
-        merged = {kind: dataclasses.replace(graph, left=becomes[graph.left]) for kind, graph in merged.items()}
+        merged = {kind: dataclasses.replace(merged[kind], left=becomes[merged[kind].left]) for kind in wanted}
         notes += counted(int((becomes != np.arange(len(texts))).sum()), "skills joined another one that has their text")
     if kept_out is not None:
         notes += _keep_out(merged, texts, kept_out)
@@ -83,38 +92,49 @@ class _Merged:
     part: np.ndarray
     relation: np.ndarray
     weight: np.ndarray
+    of_jobs: np.ndarray  # bool, a job stands in the place of the skill
 
     def where(self, keep: np.ndarray) -> _Merged:
-        columns = {name: getattr(self, name)[keep] for name in ("left", "right", "part", "relation", "weight")}
+        columns = {
+            name: getattr(self, name)[keep] for name in ("left", "right", "part", "relation", "weight", "of_jobs")
+        }
         return _Merged(self.nodes, **columns)
 
 
-def _tables(
-    parts: Sequence[Part],
-) -> tuple[tuple[str, ...], dict[str, list[tuple[int, float, EdgeColumns, np.ndarray]]]]:
-    """All relations, and by kind the part's number and weight, its edges, and the new numbers of their relations."""
-    listed: list[tuple[str, int, float, EdgeColumns]] = []
+class _Table(NamedTuple):
+    """The edges of one graph of a part."""
+
+    part: int
+    weight: float
+    of_jobs: bool
+    edges: EdgeColumns
+    relation: np.ndarray  # the number in all relations of each of its own
+
+
+def _tables(parts: Sequence[Part]) -> tuple[tuple[str, ...], dict[str, list[_Table]]]:
+    """All relations, and the graphs of all parts by kind."""
+    listed: list[tuple[str, int, float, bool, EdgeColumns]] = []
     for number, part in enumerate(parts):
         titles = [edges for name, edges in part.edges.items() if part.kinds[name] == TITLE]
         for name, edges in part.edges.items():
             kind = part.kinds[name]
             if kind == TITLE:
                 continue
-            if kind == "job":
+            if kind == _JOB:
                 for further in titles:
                     edges = with_titles(edges, further)
-            listed.append((kind, number, part.weight, edges))
+            listed.append((kind, number, part.weight, name in part.jobs, edges))
     relations, places = merged_relations([edges.relations for *_, edges in listed])
-    tables: dict[str, list] = {}
-    for (kind, number, weight, edges), place in zip(listed, places, strict=True):
-        tables.setdefault(kind, []).append((number, weight, edges, place))
+    tables: dict[str, list[_Table]] = {}
+    for (kind, number, weight, of_jobs, edges), place in zip(listed, places, strict=True):
+        tables.setdefault(kind, []).append(_Table(number, weight, of_jobs, edges, place))
     return relations, {kind: tables[kind] for kind in GRAPH_KINDS if kind in tables}
 
 
-def _merge(tables: Sequence[tuple[int, float, EdgeColumns, np.ndarray]], skills: NodeNumbers) -> _Merged:
+def _merge(tables: Sequence[_Table], skills: NodeNumbers) -> _Merged:
     neighbours = NodeNumbers()
     columns = []
-    for number, weight, edges, relation in tables:
+    for number, weight, of_jobs, edges, relation in tables:
         own = np.ones(len(edges), np.float32) if edges.weights is None else edges.weights
         columns.append(
             (
@@ -123,6 +143,7 @@ def _merge(tables: Sequence[tuple[int, float, EdgeColumns, np.ndarray]], skills:
                 np.full(len(edges), number, np.int32),
                 relation[edges.relation],
                 own * np.float32(weight),
+                np.full(len(edges), of_jobs),
             )
         )
     return _Merged(neighbours.nodes(), *(np.concatenate(each) for each in zip(*columns, strict=True)))
@@ -132,13 +153,15 @@ def _keep_out(merged: dict[str, _Merged], skills: Nodes, kept_out: KeptOut) -> l
     """Takes evaluation texts out of `merged`, and says how many."""
     notes = []
     held_skills = kept_out.nodes(skills.texts, SKILL)
+    held_jobs = kept_out.nodes(skills.texts, _JOB)
     for kind, graph in merged.items():
-        held_nodes = kept_out.nodes(graph.nodes.texts, kind)
-        node = held_nodes[graph.right] | held_skills[graph.left]
+        left = np.where(graph.of_jobs, held_jobs[graph.left], held_skills[graph.left])
+        right = kept_out.nodes(graph.nodes.texts, kind)[graph.right]
+        if kind == _ALIAS and graph.of_jobs.any():
+            right |= graph.of_jobs & kept_out.nodes(graph.nodes.texts, _JOB)[graph.right]
+        node = left | right
         pair = kept_out.edges(skills.texts, graph.nodes.texts, graph.left, graph.right)
-        texts = len(np.unique(graph.right[held_nodes[graph.right]])) + len(
-            np.unique(graph.left[held_skills[graph.left]])
-        )
+        texts = len(np.unique(graph.left[left])) + len(np.unique(graph.right[right]))
         notes += counted(texts, f"texts of skill-{kind} kept out with their edges: they are queries of an evaluation")
         notes += counted(int((pair & ~node).sum()), f"edges of skill-{kind} kept out: an evaluation asks for them")
         kept = graph.where(~(node | pair))
@@ -159,6 +182,15 @@ def _numbered(
     texts: Nodes,
     notes: Sequence[str],
 ) -> Composition:
+    # A part may have no edge of the kinds that are wanted, or only such as are kept out.
+    stating = np.zeros(len(parts), bool)
+    for graph in merged.values():
+        stating[graph.part] = True
+    notes = [*notes, *(f"{parts[k].name} is left out: it has no edge here" for k in np.flatnonzero(~stating).tolist())]
+    number = np.cumsum(stating, dtype=np.int32) - 1
+    merged = {kind: dataclasses.replace(graph, part=number[graph.part]) for kind, graph in merged.items()}
+    parts = [parts[k] for k in np.flatnonzero(stating).tolist()]
+
     used = np.zeros(len(texts), bool)
     for graph in merged.values():
         used[graph.left] = True

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from uwe_jax.base.kinds import SKILL
-from uwe_jax.data.footprint import pair_hashes, text_hashes
+from uwe_jax.data.footprint import held, pair_hashes, task_hashes, text_hashes
 from uwe_jax.data.tasks.catalogue import CATALOGUE
 from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
 
@@ -44,51 +44,48 @@ class KeptOut:
         A sentence is left out wherever it stands, also among skills. A job title is left out among jobs alone, for a
         skill may have the name of a job.
         """
-        kinds = {"vacancy", kind} - {SKILL}
-        hashes = [self.queries[each] for each in sorted(kinds) if each in self.queries]
-        return np.isin(text_hashes(texts), np.concatenate(hashes)) if hashes else np.zeros(len(texts), bool)
+        hashes = text_hashes(texts)
+        found = np.zeros(len(texts), bool)
+        for each in ({"vacancy", kind} - {SKILL}) & self.queries.keys():
+            found |= held(hashes, self.queries[each])
+        return found
 
     def edges(
         self, left: Sequence[str], right: Sequence[str], rows: np.ndarray, columns: np.ndarray
     ) -> Bool[np.ndarray, " e"]:
         """Which edges between `left[rows]` and `right[columns]` are a query and a relevant target of it."""
-        if not len(self.pairs):
-            return np.zeros(len(rows), bool)
-        return np.isin(pair_hashes(text_hashes(left)[rows], text_hashes(right)[columns]), self.pairs)
+        return held(pair_hashes(text_hashes(left)[rows], text_hashes(right)[columns]), self.pairs)
 
 
-def read_kept_out(folder: Path, halves: Sequence[str], cache_dir: Path) -> KeptOut:
-    """Reads the halves of all tasks that a folder of downloads holds. The hub is not asked.
+def read_kept_out(folders: Sequence[Path], halves: Sequence[str], cache_dir: Path) -> KeptOut:
+    """Reads the halves of all tasks that folders of downloads hold. The hub is not asked.
 
     Tasks that are ESCO itself, and those that their publisher does not split, have no half that could be kept out.
 
     Args:
-      folder: of the downloads; nothing is found where there is none.
+      folders: of the downloads, searched in this order.
       halves: of test and validation.
       cache_dir: where datasets prepared from the hub are.
 
     Raises:
-      UserError: a task's data is there and broken.
+      UserError: one of the folders is none, or a task's data is there and broken.
     """
     queries: dict[str, list[np.ndarray]] = {}
     pairs: list[np.ndarray] = []
     found, missing = [], []
     wanted = [(spec, half) for spec in CATALOGUE.values() for half in halves if half in spec.splits]
     wanted = [(spec, half) for spec, half in wanted if (spec.name, half) not in _TAXONOMY]
-    sources = TaskSources((folder,), cache_dir, offline=True) if folder.is_dir() else None
+    sources = TaskSources(tuple(folders), cache_dir, offline=True)
     for spec, half in wanted:
         name = f"{spec.title} ({half})"
         try:
-            task = spec.load(sources, half) if sources else None
+            task = spec.load(sources, half)
         except TaskDataMissing:
-            task = None
-        if task is None:
             missing.append(name)
             continue
         found.append(name)
-        q, y = text_hashes(task.queries), text_hashes(task.targets)
-        rows = np.repeat(np.arange(len(task.queries)), np.diff(task.relevant.indptr))
-        pairs.append(pair_hashes(q[rows], y[task.relevant.indices]))
+        q, _, related = task_hashes(task.queries, task.targets, task.relevant)
+        pairs.append(related)
         if task.query_kind != SKILL:
             queries.setdefault(task.query_kind, []).append(q)
     return KeptOut(

@@ -22,6 +22,7 @@ class Part:
       edges: by name of the graph; of one source, so that its titles find its jobs.
       kinds: of each graph: job, vacancy, alias or title.
       notes: phrases on what was left out.
+      jobs: graphs with a job in the place of a skill; see `Source.jobs`.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Part:
     edges: Mapping[str, EdgeColumns]
     kinds: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    jobs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class Composition:
 
     Attributes:
       graphs: what is trained on.
-      parts: in the order of the configuration.
+      parts: those with an edge, in the order of the configuration.
       relations: what the sources call their edges.
       statements: by kind, as in `graphs`.
       notes: phrases on what was joined and left out in merging.

@@ -18,6 +18,7 @@ from uwe_jax.base.files import write_json
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.composition.columns import EdgeColumns, Nodes
 from uwe_jax.data.composition.compose import compose
+from uwe_jax.data.composition.keep_out import KeptOut
 from uwe_jax.data.composition.parts import Composition, Part, PartInfo
 
 _MANIFEST = "graphs.json"
@@ -34,8 +35,24 @@ def is_saved(folder: Path) -> bool:
 
 def check_free(folder: Path) -> None:
     """Raises UserError if something else than a saved composition would be overwritten."""
-    if folder.exists() and not is_saved(folder) and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"{folder} is there and holds something else than combined graphs. Name another with --out.")
+    if not folder.exists():
+        return
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if names and (others := names - _own_files(folder)):
+        raise UserError(
+            f"{folder} is there and holds something else than combined graphs: {', '.join(sorted(others)[:5])}. Name "
+            "another with --out."
+        )
+
+
+def _own_files(folder: Path) -> set[str]:
+    """Names of the files that `save` wrote into a folder; none where it wrote none."""
+    if not folder.is_dir() or not is_saved(folder):
+        return set()
+    try:
+        return {_MANIFEST, *(f"{SKILL}_{kind}.parquet" for kind in _read_manifest(folder)["fingerprints"])}
+    except UserError:  # of another program
+        return set()
 
 
 def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> None:
@@ -52,6 +69,7 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
     Raises:
       UserError: the folder holds something else.
     """
+    folder = folder.resolve()  # "." has no name
     check_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
@@ -65,7 +83,11 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
             # A folder cannot replace another one in one step: the old one is out of the way for a moment.
             old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
             folder.rename(old)
-            partial.rename(folder)
+            try:
+                partial.rename(folder)
+            except BaseException:
+                old.rename(folder)
+                raise
             shutil.rmtree(old)
         else:
             partial.rename(folder)
@@ -73,12 +95,13 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read_saved(folder: Path, kinds: Sequence[str] = ()) -> Composition:
+def read_saved(folder: Path, kinds: Sequence[str] = (), kept_out: KeptOut | None = None) -> Composition:
     """Reads what `save` wrote.
 
     Args:
       folder: that `is_saved`.
       kinds: graphs wanted; empty takes all there are.
+      kept_out: of evaluations, beside what was kept out when the folder was written.
 
     Raises:
       UserError: another format, a kind that is not there, a file that cannot be read, or graphs that are not those
@@ -92,22 +115,27 @@ def read_saved(folder: Path, kinds: Sequence[str] = ()) -> Composition:
                 f"{folder} has no edges for {kind!r}; it has {', '.join(map(repr, there))}. Take {kind!r} out of "
                 "source.kinds, or combine the graphs anew."
             )
-    infos = tuple(PartInfo(**{**part, "notes": tuple(part["notes"])}) for part in manifest["parts"])
-    tables = {kind: _read_edges(folder / f"{SKILL}_{kind}.parquet") for kind in kinds or there}
+    infos: dict[str, PartInfo] = {info.name: info for info in manifest["parts"]}
+    tables = {kind: _read_edges(folder / f"{SKILL}_{kind}.parquet") for kind in there}
     parts = []
-    for info in infos:
+    for info in infos.values():
         rows = {kind: edges.where(part == info.name) for kind, (edges, part) in tables.items()}
         # Their weights stand with the edges.
         parts.append(Part(info.name, info.origin, 1.0, {k: e for k, e in rows.items() if len(e)}, {k: k for k in rows}))
-    composition = compose(parts, kinds)
-    graphs = dataclasses.replace(composition.graphs, part_weights={info.name: info.weight for info in infos})
-    composition = dataclasses.replace(composition, graphs=graphs, parts=infos, notes=tuple(manifest["notes"]))
-    if not kinds and composition.graphs.fingerprints() != there:
+
+    def composed(kinds: Sequence[str] = (), kept_out: KeptOut | None = None) -> Composition:
+        found = compose(parts, kinds, kept_out=kept_out)
+        own = tuple(infos[part.name] for part in found.parts)
+        graphs = dataclasses.replace(found.graphs, part_weights={info.name: info.weight for info in own})
+        return dataclasses.replace(found, graphs=graphs, parts=own, notes=(*manifest["notes"], *found.notes))
+
+    composition = composed()
+    if composition.graphs.fingerprints() != there:
         raise UserError(
             f"The edges in {folder} are not those that were combined: a file was changed, or a copy is not whole. "
             f"Combine them anew, or remove {_MANIFEST} to train on the edge files as they are."
         )
-    return composition
+    return composed(kinds, kept_out) if kinds or (kept_out is not None and kept_out.found) else composition
 
 
 def _write_edges(composition: Composition, kind: str, path: Path) -> None:
@@ -142,10 +170,13 @@ def _read_edges(path: Path) -> tuple[EdgeColumns, np.ndarray]:
 
     try:
         table = pq.read_table(path, read_dictionary=_TEXTS).unify_dictionaries().combine_chunks()
+        for name in _TEXTS:
+            if table[name].type != pa.dictionary(pa.int32(), pa.string()) or table[name].null_count:
+                raise ValueError(f"column {name!r} does not hold texts alone")
         codes = {name: table[name].chunk(0).indices.to_numpy().astype(np.int32) for name in _TEXTS}
         texts = {name: tuple(table[name].chunk(0).dictionary.to_pylist()) for name in _TEXTS}
-        weights = table["weight"].to_numpy()
-    except (pa.ArrowException, OSError, KeyError, IndexError) as error:
+        weights = table["weight"].cast(pa.float32()).to_numpy()
+    except (pa.ArrowException, OSError, KeyError, IndexError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}. Combine the graphs anew.") from error
 
     def nodes(side: str) -> tuple[Nodes, np.ndarray]:
@@ -181,6 +212,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
                 f"{path} is of format {manifest['format']}; this version reads format {_FORMAT}. Combine the graphs "
                 "anew."
             )
-        return {key: manifest[key] for key in ("fingerprints", "parts", "notes")}
+        parts = [PartInfo(**{**part, "notes": tuple(part["notes"])}) for part in manifest["parts"]]
+        return {"fingerprints": dict(manifest["fingerprints"]), "parts": parts, "notes": tuple(manifest["notes"])}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}). Combine the graphs anew.") from error

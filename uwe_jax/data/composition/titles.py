@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from uwe_jax.data.composition.columns import EdgeColumns, NodeNumbers
+from uwe_jax.data.composition.columns import EdgeColumns, Nodes
 from uwe_jax.data.ragged import run_entries
 
 
@@ -21,30 +21,29 @@ def with_titles(jobs: EdgeColumns, titles: EdgeColumns) -> EdgeColumns:
       The edges of `jobs`, then those of the titles; the relation of these is that of the job's edge with that of the
       title behind it, as in "essential, alternative".
     """
-    numbers = NodeNumbers()
-    own = numbers.add_all(jobs.right_nodes)
-    further = numbers.add_all(titles.right_nodes)
+    numbers: dict[str, int] = {}
+    own = np.array([numbers.setdefault(job_id, len(numbers)) for job_id in jobs.right_nodes.ids], np.int32)
+    named = np.array([numbers.get(job_id, -1) for job_id in titles.left_nodes.ids], np.int32)
 
     # The titles of each job in `jobs`, one job's after another's.
-    job_of_id = {job_id: place for place, job_id in enumerate(jobs.right_nodes.ids)}
-    place = np.array([job_of_id.get(job_id, -1) for job_id in titles.left_nodes.ids], np.int32)
-    job = place[titles.left]
+    job = named[titles.left]
     order = np.argsort(job, kind="stable")
     order = order[np.searchsorted(job[order], 0) :]
-    counts = np.bincount(job[order], minlength=len(jobs.right_nodes))
+    counts = np.bincount(job[order], minlength=len(numbers))
     starts = np.cumsum(counts) - counts
 
     # Every edge once per title of its job.
-    repeats = counts[jobs.right]
+    job = own[jobs.right]
+    repeats = counts[job]
     edge = np.repeat(np.arange(len(jobs)), repeats)
-    title = order[run_entries(starts[jobs.right], repeats)]
+    title = order[run_entries(starts[job], repeats)]
     relation = jobs.relation[edge] * len(titles.relations) + titles.relation[title]
     weights = None if jobs.weights is None else np.concatenate([jobs.weights, jobs.weights[edge]])
     return EdgeColumns(
         jobs.left_nodes,
-        numbers.nodes(),
+        Nodes(jobs.right_nodes.texts + titles.right_nodes.texts, jobs.right_nodes.ids + titles.right_nodes.ids),
         np.concatenate([jobs.left, jobs.left[edge]]),
-        np.concatenate([own[jobs.right], further[titles.right[title]]]),
+        np.concatenate([jobs.right, len(jobs.right_nodes) + titles.right[title]]),
         np.concatenate([jobs.relation, len(jobs.relations) + relation]),
         (*jobs.relations, *(f"{one}, {other}".strip(", ") for one in jobs.relations for other in titles.relations)),
         weights,

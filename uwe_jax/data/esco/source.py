@@ -15,6 +15,8 @@ OFFERS = {
     "skill_skill": "alias",
 }
 
+JOBS = frozenset({"job_alias", "job_description"})
+
 
 def read(request: SourceRequest) -> SourceEdges:
     """The graphs of one release, in one language.
@@ -34,4 +36,4 @@ def read(request: SourceRequest) -> SourceEdges:
     return SourceEdges(f"{release} in {folder}", edges, tuple(notes))
 
 
-SOURCE = Source(OFFERS, read, default=("skill_job", "skill_alias"))
+SOURCE = Source(OFFERS, read, default=("skill_job", "skill_alias"), jobs=JOBS)

@@ -44,4 +44,9 @@ def _absence(release: OnetRelease, graph: str) -> str:
     return " and ".join(f"no file {' or '.join(map(repr, files))}" for files in missing)
 
 
-SOURCE = Source({name: graph.kind for name, graph in GRAPHS.items()}, read, default=USUAL)
+SOURCE = Source(
+    {name: graph.kind for name, graph in GRAPHS.items()},
+    read,
+    default=USUAL,
+    jobs=frozenset({"job_alias", "job_description"}),
+)

@@ -10,7 +10,7 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.data.hub.split_names import stated_split
 from uwe_jax.data.notes import counted
 from uwe_jax.data.problems import Problems, shorten
-from uwe_jax.data.tables import has_columns, read_rows
+from uwe_jax.data.tables import has_columns, read_rows, table_format
 from uwe_jax.data.text import normalise
 
 PAGE = "https://huggingface.co/datasets/jjzha/skillskape"
@@ -19,7 +19,7 @@ NO_SKILL = "UNK"
 
 
 def find_sentences(folder: Path, split: str) -> Path | None:
-    """The CSV of one split, by its columns and the split that its own name states; None where there is none.
+    """The CSV of one split, gzipped or not, by its columns and the split that its name states; None if there is none.
 
     Args:
       folder: of the user.
@@ -28,11 +28,8 @@ def find_sentences(folder: Path, split: str) -> Path | None:
     Raises:
       UserError: two files that differ.
     """
-    found = [
-        path
-        for path in files_in(folder, DEPTH)
-        if path.suffix.lower() == ".csv" and stated_split([path.stem]) == split and has_columns(path, COLUMNS)
-    ]
+    tables = [path for path in files_in(folder, DEPTH) if table_format(path) in (".csv", ".csv.gz")]
+    found = [path for path in tables if stated_split([path.stem]) == split and has_columns(path, COLUMNS)]
     return only_copy(found, folder, f"the {split} split of SkillSkape")
 
 

@@ -87,7 +87,7 @@ def _rows(dataset: HubDataset, request: SourceRequest) -> tuple[list[Row], str]:
         return rows, f"{dataset.repo} in {copy}"
     try:
         return (
-            load_hub_rows(dataset, SPLIT, request.cache_dir, request.offline),
+            load_hub_rows(dataset, SPLIT, request.cache_dir),
             hub_origin(dataset, SPLIT, request.cache_dir),
         )
     except DataMissing as error:

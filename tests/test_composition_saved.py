@@ -1,0 +1,145 @@
+"""Combined graphs as a folder: it appears whole, comes back as it was, and overwrites nothing else."""
+
+import json
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from compositions import pairs, part
+
+from uwe_jax.base.config import COMBINED, PartSettings, SourceSettings
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.composition.compose import compose
+from uwe_jax.data.composition.saved import read_saved, save
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.sources import load_composition, load_graphs
+
+
+def example():
+    return compose(
+        [
+            part(
+                "one",
+                2.0,
+                skill_job=[Edge("u1", "weld", "j1", "welder", "essential")],
+                skill_alias=pairs([("weld", "w")]),
+            ),
+            part("two", skill_job=pairs([("weld", "welder"), ("cook", "chef")], "given")),
+        ]
+    )
+
+
+def test_saved_graphs_come_back_with_their_provenance(tmp_path):
+    composition = example()
+    save(composition, tmp_path / "graphs", {"source": "combined"})
+    again = load_composition(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
+    assert again.graphs.fingerprints() == composition.graphs.fingerprints()
+    assert again.graphs.skill_ids == composition.graphs.skill_ids == ("cook", "u1")
+    assert again.graphs.graphs["job"].neighbour_ids == ("chef", "j1")
+    assert (again.parts, again.counts()) == (composition.parts, composition.counts())
+    for kind, stated in composition.statements.items():
+        relations = [again.relations[code] for code in again.statements[kind].relation]
+        assert relations == [composition.relations[code] for code in stated.relation]
+    only = SourceSettings(source="edges", path=str(tmp_path / "graphs"), kinds=("alias",))
+    assert list(load_graphs(only).graphs) == ["alias"]
+
+
+def test_saved_graphs_are_edge_files_without_their_manifest(tmp_path):
+    composition = compose([part(skill_job=pairs([("weld", "welder"), ("cook", "chef")]))])
+    save(composition, tmp_path / "graphs", {})
+    (tmp_path / "graphs" / "graphs.json").unlink()
+    graphs = load_graphs(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
+    assert graphs.fingerprints() == composition.graphs.fingerprints()
+
+
+def test_a_changed_or_damaged_folder_is_refused(tmp_path):
+    folder = tmp_path / "graphs"
+    save(example(), folder, {})
+    other = tmp_path / "other"
+    save(compose([part("one", skill_job=pairs([("weld", "smith")]))]), other, {})
+    (folder / "skill_job.parquet").write_bytes((other / "skill_job.parquet").read_bytes())
+    for kinds in ((), ("alias",)):
+        with pytest.raises(UserError, match="are not those that were combined"):
+            read_saved(folder, kinds)
+    numbers = pq.read_table(other / "skill_job.parquet")
+    column = numbers.column_names.index("relation")
+    pq.write_table(numbers.set_column(column, "relation", pa.array([1])), folder / "skill_job.parquet")
+    with pytest.raises(UserError, match=r"skill_job.parquet cannot be read: column 'relation' does not hold texts"):
+        read_saved(folder)
+    (folder / "skill_job.parquet").write_bytes(b"PAR1 cut")
+    with pytest.raises(UserError, match=r"skill_job.parquet cannot be read"):
+        read_saved(folder)
+    with pytest.raises(UserError, match="no edges for 'vacancy'"):
+        read_saved(folder, ("vacancy",))
+    manifest = json.loads((folder / "graphs.json").read_text())
+    (folder / "graphs.json").write_text(json.dumps({**manifest, "format": 99}))
+    with pytest.raises(UserError, match="of format 99"):
+        read_saved(folder)
+    wrong = [{**each, "wight": 1.0} for each in manifest["parts"]]
+    (folder / "graphs.json").write_text(json.dumps({**manifest, "parts": wrong}))
+    with pytest.raises(UserError, match=r"is damaged .*wight"):
+        read_saved(folder)
+    (folder / "graphs.json").write_text("{")
+    with pytest.raises(UserError, match="is damaged"):
+        read_saved(folder)
+
+
+def test_saving_replaces_its_own_folder_and_no_other(tmp_path, monkeypatch):
+    folder = tmp_path / "graphs"
+    save(example(), folder, {})
+    smaller = compose([part("one", skill_job=pairs([("weld", "welder")]))])
+    with monkeypatch.context() as patched:
+        patched.setattr("uwe_jax.data.composition.saved.write_json", lambda *_: os.kill(0, 99))  # any failure
+        with pytest.raises(OSError, match="Invalid argument"):
+            save(smaller, folder, {})
+    assert read_saved(folder).counts() == example().counts()  # the old one is untouched
+    save(smaller, folder, {})
+    assert sorted(path.name for path in folder.iterdir()) == ["graphs.json", "skill_job.parquet"]
+    assert [path.name for path in tmp_path.iterdir()] == ["graphs"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(UserError, match="holds something else"):
+        save(smaller, tmp_path / "mine", {})
+    (tmp_path / "mine" / "graphs.json").write_text('{"nodes": 3}')  # of another program
+    with pytest.raises(UserError, match=r"holds something else .*: graphs.json, notes.txt"):
+        save(smaller, tmp_path / "mine", {})
+    (folder / "notes.txt").write_text("keep")
+    with pytest.raises(UserError, match=r"combined graphs: notes.txt\. Name another"):
+        save(smaller, folder, {})
+
+
+def test_saving_into_the_empty_folder_that_one_is_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(example(), Path(), {})
+    assert read_saved(tmp_path).counts() == example().counts()
+
+
+def test_the_old_folder_is_back_where_the_new_one_cannot_come(tmp_path, monkeypatch):
+    folder, rename = tmp_path / "graphs", Path.rename
+    save(example(), folder, {})
+
+    def fails(path, target):
+        if path.name.endswith(".partial"):
+            raise OSError("no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(OSError, match="no"):
+        save(compose([part("one", skill_job=pairs([("weld", "welder")]))]), folder, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["graphs"]
+    assert read_saved(folder).counts() == example().counts()
+
+
+def test_saved_graphs_take_part_in_settings(tmp_path):
+    save(example(), tmp_path / "graphs", {})
+    path = str(tmp_path / "graphs")
+    assert list(load_graphs(SourceSettings(source="edges", path=path, graphs=("skill_alias",))).graphs) == ["alias"]
+    alias = load_composition(SourceSettings(source="edges", path=path, kinds=("alias",)))
+    assert [info.name for info in alias.parts] == list(alias.graphs.part_weights) == ["one"]
+    with pytest.raises(UserError, match=r"source.graphs holds 'skill_jobs', which this source does not offer"):
+        load_graphs(SourceSettings(source="edges", path=path, graphs=("skill_jobs",)))
+    parts = {"mine": PartSettings(source="edges", path=path)}
+    with pytest.raises(UserError, match=r"source.parts.mine.path is .* which holds combined graphs"):
+        load_graphs(SourceSettings(source=COMBINED, parts=parts))
