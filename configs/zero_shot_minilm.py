@@ -1,4 +1,4 @@
-"""Train MiniLM without any relation or alias of ESCO, so that WorkBench stays zero-shot: two cores, three quarters of an hour.
+"""Train MiniLM without any relation or alias of ESCO, so that WorkBench stays zero-shot: two cores, 44 minutes.
 
 Command:   python -m uwe_jax.train --config=configs/zero_shot_minilm.py \\
                --config.source.path=FOLDER_WITH_THE_DOWNLOADS
