@@ -44,6 +44,15 @@ def _written_list(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
+    return python_literal(text)
+
+
+def python_literal(text: str) -> object:
+    """What a text says that was written as Python writes values; None where it says no such thing.
+
+    >>> python_literal("['C#', \\"manage a chef's team\\"]"), python_literal("weld metal")
+    (['C#', "manage a chef's team"], None)
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a backslash in a label, which Python takes for a mistake

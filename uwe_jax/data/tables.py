@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import csv
 import gzip
 import json
 import re
-import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.delimited import decode_lines, read_table
+from uwe_jax.data.lists import python_literal
 from uwe_jax.data.problems import Problems, shorten
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -262,10 +261,5 @@ def _parse_texts(cell: str) -> object:
     >>> _parse_texts("weld metal") is None
     True
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a backslash in a label, which Python takes for a mistake
-            value = ast.literal_eval(cell.strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
+    value = python_literal(cell.strip())
     return None if half_pair(value) else value
