@@ -56,17 +56,24 @@ class BatchSampler:
         self._share = np.ones(1)
         if settings.parts == "apart" and len(graphs.part_weights) > 1:
             self._pools = [
-                _Pool(_of_part(self._graphs, number), settings, (seed,), name, number)
+                _Pool(_of_part(self._graphs, number), settings, seed, name, number)
                 for number, name in enumerate(graphs.part_weights)
             ]
             self._share = np.array(list(graphs.part_weights.values())) / sum(graphs.part_weights.values())
         else:
-            self._pools = [_Pool(self._graphs, settings, (seed,))]
+            self._pools = [_Pool(self._graphs, settings, seed)]
         self.skills = np.unique(np.concatenate([pool.skills for pool in self._pools]))
 
-    def _turns(self, steps: np.ndarray) -> np.ndarray:
-        """Which part has its turn at each step: multiples of the golden ratio fall into its share of [0, 1) evenly."""
-        return np.searchsorted(np.cumsum(self._share)[:-1], (steps + 0.5) * _GOLDEN % 1.0, side="right")
+    def _turn(self, step: int) -> tuple[_Pool, int]:
+        """Whose turn a step is, and how many turns it has had before.
+
+        Multiples of the golden ratio fall into each part's share of [0, 1) evenly.
+        """
+        if len(self._pools) == 1:
+            return self._pools[0], step
+        places = (np.arange(step + 1) + 0.5) * _GOLDEN % 1.0
+        turns = np.searchsorted(np.cumsum(self._share)[:-1], places, side="right")
+        return self._pools[turns[-1]], int(np.count_nonzero(turns[:-1] == turns[-1]))
 
     def _draw_distractors(
         self, pool: _Pool, skills: np.ndarray, sentences: np.ndarray, rng: np.random.Generator
@@ -90,9 +97,8 @@ class BatchSampler:
 
     def __call__(self, step: int) -> BatchIds:
         """The ids of batch `step`, counted from 0."""
-        turns = self._turns(np.arange(step + 1))
-        pool = self._pools[turns[-1]]
-        skills = pool.draw_skills(int(np.count_nonzero(turns[:-1] == turns[-1])))
+        pool, index = self._turn(step)
+        skills = pool.draw_skills(index)
         rng = np.random.default_rng((self._seed, _NEIGHBOURS, step))
         neighbours = {kind: pool.draw_neighbours(kind, skills, rng) for kind in pool.graphs}
         none = np.full(len(skills), -1, np.int64), np.zeros(len(skills), bool)
@@ -121,13 +127,13 @@ class _Pool:
         self,
         graphs: dict[str, BipartiteGraph],
         settings: BatchSettings,
-        seed: tuple[int, ...],
+        seed: int,
         name: str = "",
         number: int = 0,
     ):
         self.graphs = graphs
         self._settings = settings
-        self._rng = lambda stream, index: np.random.default_rng((*seed, stream, index, *([number] if name else [])))
+        self._rng = lambda stream, index: np.random.default_rng((seed, stream, index, *([number] if name else [])))
         self._degrees = {kind: np.diff(graph.edges.indptr) for kind, graph in graphs.items()}
         degree = np.sum(list(self._degrees.values()), axis=0) if graphs else np.zeros(0)
         self.skills = np.flatnonzero(degree)
