@@ -24,10 +24,10 @@ from uwe_jax.base.config import (
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 from uwe_jax.evaluation.encoders import load_checkpoint_ranker
-from uwe_jax.evaluation.scorer_text import parse_scorer, scorer_text
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.experiments.summary import read_scores
 from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.scoring.scorer_text import parse_scorer, scorer_text
 from uwe_jax.training.checkpoint import Checkpoints
 
 

@@ -20,10 +20,10 @@ from uwe_jax.evaluation.embedding_cache import EmbeddingCache
 from uwe_jax.evaluation.encoder_ranker import EncoderRanker
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf, words
 from uwe_jax.evaluation.ranker import Ranker
-from uwe_jax.evaluation.scorer_text import parse_scorer
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.uwe import UweModel
+from uwe_jax.scoring.scorer_text import parse_scorer
 from uwe_jax.scoring.scorers import score_texts
 from uwe_jax.scoring.tokens import Tokens
 from uwe_jax.scoring.tokens import texts as split_texts

@@ -30,8 +30,10 @@ class EncoderSettings:
     dtype: str = "float32"  # of activations; parameters, softmax and norms stay float32
     dropout: float = 0.0  # replaces both dropout rates of the encoder's own config
     remat: bool = False  # recompute activations in the backward pass: less memory, about a third more time
+    pretrained_share: float = 0.0  # of the pretrained weights in what is measured, ranked with and exported
 
     def __post_init__(self) -> None:
+        within("encoder.pretrained_share", self.pretrained_share, 0.0, 1.0)
         one_of("encoder.dtype", self.dtype, ("float32", "bfloat16"))
         within("encoder.dropout", self.dropout, 0.0, 0.99)
 

@@ -128,6 +128,11 @@ class Tokeniser:
         vocabulary = sorted(self._tokenizer.get_vocab().items())
         self._digest = hashlib.sha256(repr((vocabulary, self.special, self._ids(["A a é\n- 1"]))).encode())
 
+    @property
+    def digest(self) -> str:
+        """Changes with the vocabulary, the special tokens and how texts are normalised."""
+        return self._digest.hexdigest()
+
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
 

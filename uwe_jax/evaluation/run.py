@@ -28,8 +28,8 @@ from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.ranker import Ranker
-from uwe_jax.evaluation.specs import FORMS, is_workdir, load_ranker
-from uwe_jax.training.workdir import TRAINED_ON
+from uwe_jax.evaluation.specs import FORMS, load_ranker
+from uwe_jax.training.workdir import TRAINED_ON, is_workdir
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from uwe_jax.base.errors import UserError
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
 from uwe_jax.evaluation.ranker import Ranker
-from uwe_jax.evaluation.scorer_text import SCORER_OPTIONS, parse_scorer
+from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer
+from uwe_jax.training.workdir import is_workdir
 
 WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
     "random": Random,
@@ -66,16 +66,6 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
         if (Path(name).expanduser() / "config.json").exists():  # an encoder was meant, and something is wrong with it
             raise
         raise UserError(f"Model {spec!r}: {error}\n{FORMS}") from error
-
-
-def is_workdir(folder: Path) -> bool:
-    """Whether training has written there: an encoder's folder holds a config.json as well, but another one."""
-    if (folder / "checkpoints").is_dir():
-        return True
-    try:
-        return "workdir" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
 
 
 def _own_ranker(module: str, attribute: str) -> Ranker:

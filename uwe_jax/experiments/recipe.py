@@ -14,9 +14,9 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.sources import load_graphs
 from uwe_jax.data.split import split_graphs
-from uwe_jax.evaluation.scorer_text import scorer_text
 from uwe_jax.experiments.cell import Cell, Stage
 from uwe_jax.experiments.options import Options
+from uwe_jax.scoring.scorer_text import scorer_text
 
 FROZEN = "frozen"
 

@@ -1,0 +1,1 @@
+"""Trained models in use: loading them, ranking with them, explaining a score."""
