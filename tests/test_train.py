@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from tiny_encoder import write_tiny_encoder
 from uwe_jax.base.command import run_with_config
 from uwe_jax.base.metric_writer import read_metrics
 from uwe_jax.data.sample import read_sample
+from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.rankers.run_folder import load_run
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if "uwe_jax.train " in path.read_text()]
@@ -249,6 +252,27 @@ def test_parts_apart_train_on_the_graphs_of_one_at_a_time(flags, tmp_path, monke
     assert sorted(map(sorted, graphs)) == [["loss/alias"]] * 3 + [["loss/job"]] * 3
     # The same command on the finished run makes nothing anew.
     assert run([f"--config={config}", *flags[1:]], monkeypatch) == 0
+
+
+def test_what_is_measured_and_loaded_has_its_share_of_pretrained_weights(flags, encoder, cache, tmp_path, monkeypatch):
+    assert run([*flags, "--config.encoder.pretrained_share=1.0"], monkeypatch) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["after"] == summary["before"]  # the training went on beneath, all of it blended away
+
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    pretrained = load_encoder(str(encoder)).params
+    loaded = {}
+    for share in (0.0, 0.25, 1.0):
+        config["encoder"]["pretrained_share"] = share
+        path.write_text(json.dumps(config))
+        loaded[share] = load_run(tmp_path / "run", cache_dir=cache)
+    assert "25% pretrained weights" in loaded[0.25].description
+    chex.assert_trees_all_equal(loaded[1.0].params["encoder"], pretrained)
+    quarter = jax.tree.map(lambda one, other: 0.75 * one + 0.25 * other, loaded[0.0].params["encoder"], pretrained)
+    chex.assert_trees_all_close(loaded[0.25].params["encoder"], quarter, atol=1e-6)
+    moved = jax.tree.map(lambda one, other: np.abs(one - other).max(), loaded[0.0].params["encoder"], pretrained)
+    assert max(jax.tree.leaves(moved)) > 1e-3
 
 
 def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):

@@ -37,8 +37,9 @@ from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.sources import load_graphs
 from uwe_jax.data.split import TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokens import Tokeniser, TokenTable
+from uwe_jax.models.blend import blend
 from uwe_jax.models.pretrained import load_encoder
-from uwe_jax.models.uwe import UweModel
+from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
@@ -73,6 +74,17 @@ def tokenise(config: Config, graphs: GraphSet, tokenizer_folder: Path) -> dict[s
         )
     )
     return tables
+
+
+def in_use(trained: Params, pretrained: Params, share: float) -> Params:
+    """The parameters that are measured: the trained ones, with their share of pretrained weights blended in.
+
+    Args:
+      trained: replicated over devices, as is what is returned.
+      pretrained: the encoder's, one copy.
+      share: `encoder.pretrained_share`.
+    """
+    return parallel.replicate(blend(parallel.first(trained), pretrained, share)) if share else trained
 
 
 def train(config: Config) -> dict[str, Any]:
@@ -136,6 +148,7 @@ def train(config: Config) -> dict[str, Any]:
     stream = batches(build, config.batch, first=first, last=config.steps)
     log = StepLog(config, writer, rate, first, remedy=checkpoints.describe)
     measured: dict[str, Any] = {}
+    share = config.encoder.pretrained_share
     for step in range(first, config.steps + 1):
         is_last = step == config.steps
         fresh = restored is None or step > first
@@ -147,7 +160,9 @@ def train(config: Config) -> dict[str, Any]:
         if validate:
             started = time.perf_counter()
             wanted = validation | (test if step == 0 or is_last else {})
-            measured = evaluator.evaluate(state.params, wanted, label=f"Step {step}")
+            measured = evaluator.evaluate(
+                in_use(state.params, pretrained.params, share), wanted, label=f"Step {step}"
+            )
             results = measured["validation"]
             before = measured["test"] if step == 0 else before
             writer.write(step, {"validation": results})
@@ -181,7 +196,8 @@ def train(config: Config) -> dict[str, Any]:
     if "test" not in measured or best != config.steps:
         if best != int(parallel.first(state.step)):
             state = parallel.replicate(checkpoints.read(parallel.first(state), best).state)
-        measured = evaluator.evaluate(state.params, test, label=f"Best checkpoint, step {best}")
+        best_params = in_use(state.params, pretrained.params, share)
+        measured = evaluator.evaluate(best_params, test, label=f"Best checkpoint, step {best}")
     after = measured["test"]
     summary = {
         "before": before,
