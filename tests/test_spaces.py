@@ -1,0 +1,490 @@
+"""Target spaces in memory and as folders: what is read is what was written, whatever happened in between."""
+
+import errno
+import inspect
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import filelock
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from uwe_jax.base.config import ScorerSettings
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.ragged import run_offsets
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.space import TargetSpace
+from uwe_jax.spaces import folder as folders
+from uwe_jax.spaces import quantise as formats
+from uwe_jax.spaces import writing
+from uwe_jax.spaces.folder import append, compact, load_space, remove, verify
+from uwe_jax.spaces.quantise import DTYPES, quantise, restore
+from uwe_jax.spaces.searchable import Hit, Origin
+from uwe_jax.spaces.space import Space, target_ids
+
+WIDTH = 8
+SOFT = Origin("tiny", "0123456789abcdef", 64, ScorerSettings())
+
+
+def random_tokens(number: int, seed: int = 0, least: int = 1) -> RaggedTokens:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(least, 6, number)
+    lengths[:1] = 5  # so that spaces are compiled for few lengths
+    return RaggedTokens(rng.standard_normal((lengths.sum(), WIDTH)).astype(np.float32), run_offsets(lengths))
+
+
+def made(names: str, seed: int = 0, origin: Origin = SOFT, dtype: str = "float32") -> Space:
+    """A target for every letter, which is its id."""
+    return Space.from_tokens(random_tokens(len(names), seed), [f"text {n}" for n in names], list(names), origin, dtype)
+
+
+def rows(space: Space) -> list[tuple[str, str, bytes]]:
+    tokens = space.tokens
+    flat = [tokens.part(k, k + 1).flat.tobytes() for k in range(len(tokens))]
+    return list(zip(space.ids, space.texts, flat, strict=True))
+
+
+def segments(folder: Path) -> list[dict]:
+    return json.loads((folder / "space.json").read_text())["segments"]
+
+
+def edit(folder: Path, **values) -> None:
+    path = folder / "space.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.fixture(autouse=True)
+def fast_disk(monkeypatch):
+    """Nobody cuts the power, and waiting for the disk takes most of the time."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """A space of a to k without c: segments of 8 and 3 targets."""
+    made("abcdefgh").save(tmp_path / "space")
+    append(tmp_path / "space", made("ijk", 1))
+    assert remove(tmp_path / "space", ["c"]) == 1
+    return tmp_path / "space"
+
+
+# In memory
+
+
+def test_search_is_the_order_of_all_scores():
+    targets, queries = random_tokens(8, 1), random_tokens(2, 2)
+    space = Space.from_tokens(targets, [f"text {k}" for k in range(8)], None, SOFT, "float32")
+    scores = TargetSpace.build(targets, SOFT.scorer).scores(queries, 0.2)
+    scorer = ScorerSettings(tau_a=0.2, learn_tau_a=True)
+    found = space.search(queries, 4, scorer)
+    for hits, expected in zip(found, scores, strict=True):
+        best = np.argsort(-expected, kind="stable")[:4]
+        assert [hit.text for hit in hits] == [f"text {k}" for k in best]
+        np.testing.assert_allclose([hit.score for hit in hits], expected[best], atol=1e-6)
+    # Another temperature does not put the targets on the devices again.
+    assert space.target_space(scorer) is space.target_space(SOFT.scorer)
+    assert space.target_space(scorer) is not space.target_space(ScorerSettings(logits="dot"))
+
+
+def test_equal_targets_come_in_their_order_and_top_k_ends_with_the_space():
+    one = random_tokens(1)
+    same = RaggedTokens(np.tile(one.flat, (4, 1)), run_offsets(np.tile(one.lengths, 4)))
+    space = Space.from_tokens(same, ["same"] * 4, list("dbca"), SOFT)
+    space = space.without(["b"]).add(one, ["same"], ["b"])
+    hits, _ = space.search(random_tokens(2, 2), 100, SOFT.scorer)
+    assert [hit.id for hit in hits] == list("dcab")
+    assert isinstance(hits[0], Hit)
+    assert isinstance(hits[0].score, float)
+
+
+def test_a_space_without_targets_answers_nothing(tmp_path):
+    space = made("ab").without("a").without("b")
+    assert len(space) == 0
+    assert space.search(random_tokens(2), 3, SOFT.scorer) == [[], []]
+    space.save(tmp_path / "space")
+    opened = load_space(tmp_path / "space")
+    assert (len(opened), opened.tokens.width, list(opened.ids)) == (0, WIDTH, [])
+    append(tmp_path / "space", made("xy"))
+    assert rows(load_space(tmp_path / "space")) == rows(made("xy"))
+
+
+def test_adding_and_removing_equal_building_anew():
+    whole, tokens = made("abcdef"), random_tokens(6)
+    texts = list(whole.texts)
+    grown = Space.from_tokens(tokens.part(0, 2), texts[:2], list("ab"), SOFT, "float32")
+    grown = grown.add(tokens.part(2, 6), texts[2:], list("cdef"))
+    assert rows(grown) == rows(whole)
+    assert rows(grown.without(["b", "e", "never there"])) == [row for row in rows(whole) if row[0] not in "be"]
+    replaced = grown.add(tokens.part(5, 6), ["new"], ["a"], replace=True)
+    assert list(replaced.ids) == list("bcdefa")
+    assert (replaced.texts[-1], rows(replaced)[-1][2]) == ("new", rows(whole)[5][2])
+    assert rows(grown) == rows(whole)  # what it was made from is as it was
+
+
+def test_texts_are_lists_that_decode_what_is_asked_for():
+    odd = ["", "d\u00e9j\u00e0", "\u4e16\u754c \U0001f600", "lone \ud800", "plain"]
+    space = Space.from_tokens(random_tokens(5), odd, None, SOFT).without([odd[1]])
+    left = [odd[0], *odd[2:]]
+    assert space.ids == space.texts == left
+    assert list(space.texts) == left
+    assert (space.texts[-1], space.texts[1:3], len(space.texts)) == (odd[-1], odd[2:4], 4)
+    assert space.texts != left[:3]
+    with pytest.raises(IndexError):
+        space.texts[4]
+
+
+@pytest.mark.parametrize(
+    ("texts", "ids", "message"),
+    [
+        (["a", "b", "a"], None, "1 targets that stand twice.*'a'.*id of its own"),
+        (["a", "b", "c"], ["1", "2", "1"], "1 ids that stand twice.*'1'"),
+        (["a", "b", "c"], ["1", "2"], "3 targets and 2 ids"),
+        (["a", "b"], None, "2 targets and the token embeddings of 3"),
+    ],
+)
+def test_ids_are_one_a_target(texts, ids, message):
+    with pytest.raises(UserError, match=message):
+        Space.from_tokens(random_tokens(3), texts, ids, SOFT)
+
+
+def test_ids_are_texts():
+    unchecked = inspect.unwrap(target_ids)  # as for those who do without the tests' type checks
+    with pytest.raises(UserError, match="The id 0 is of type int; ids are texts: give '0'"):
+        unchecked(["a", "b"], ["1", 0])
+
+
+def test_ids_that_are_there_are_named():
+    names = [f"id {k}" for k in range(9)]
+    space = Space.from_tokens(random_tokens(9), names, None, SOFT)
+    with pytest.raises(UserError, match=r"7 of the ids are in the space.*'id 0'.*'id 4' and 2 more.*replace=True"):
+        space.add(random_tokens(8), [*names[:7], "new"])
+    wide = RaggedTokens(np.zeros((1, WIDTH + 1), np.float32), run_offsets(np.array([1])))
+    with pytest.raises(UserError, match="width 9 and the space's 8"):
+        space.add(wide, ["new"])
+    assert space.search(random_tokens(0), 3, SOFT.scorer) == []
+    with pytest.raises(UserError, match="top_k is 0"):
+        space.search(random_tokens(1), 0, SOFT.scorer)
+
+
+# What is stored
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["soft", "mean_pool"])
+def test_what_was_saved_is_opened(tmp_path, dtype, kind):
+    origin = Origin("tiny", "0", 32, ScorerSettings(kind=kind, tau_a=0.21))
+    space = Space.from_tokens(random_tokens(30, least=0), [f"text {k}" for k in range(30)], None, origin, dtype)
+    space.save(tmp_path / "deep" / "space")
+    opened = load_space(tmp_path / "deep" / "space")
+    verify(tmp_path / "deep" / "space")
+    assert (opened.origin, opened.dtype, opened.width, len(opened)) == (origin, dtype, WIDTH, 30)
+    assert rows(opened) == rows(space)
+    assert opened.tokens.flat.dtype == (np.float32 if dtype == "int8" else DTYPES[dtype])
+    assert not opened.parts[0].segment.values.flags.owndata
+
+
+def test_a_space_in_any_dtype_is_searched():
+    queries = random_tokens(2, 2)
+    (best, *_), _ = made("abcde").search(queries, 4, SOFT.scorer)
+    for dtype, error in (("bfloat16", 1e-2), ("int8", 1e-2), ("float16", 1e-3)):
+        (hit, *_), _ = made("abcde", dtype=dtype).search(queries, 4, SOFT.scorer)
+        assert hit[:2] == best[:2]
+        assert 0 < abs(hit.score - best.score) < error
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_numbers_are_stored_to_their_precision(dtype, monkeypatch, rng):
+    flat = (rng.standard_normal((50, 24)) * rng.lognormal(0, 3, (50, 1))).astype(np.float32)
+    flat[7] = 0
+    values, scales = quantise(flat, dtype)
+    found = restore(values, scales).astype(np.float32)
+    if scales is not None:
+        allowed = np.abs(flat).max(axis=1, keepdims=True) / 127 * 0.50001
+        assert np.abs(values).max() == 127
+    else:
+        allowed = np.abs(flat) * float(ml_dtypes.finfo(DTYPES[dtype]).eps) / 2 + 1e-7
+    assert (np.abs(found - flat) <= allowed).all()
+    assert not found[7].any()
+    monkeypatch.setattr(formats, "_ROWS", 7)
+    for whole, chunked in zip((values, scales), quantise(flat, dtype), strict=True):
+        np.testing.assert_array_equal(whole, chunked)
+
+
+def test_what_cannot_be_stored_is_refused():
+    tokens = random_tokens(2)
+    tokens.flat[1, 1] = 1e6
+    Space.from_tokens(tokens, ["a", "b"], None, SOFT, "bfloat16")
+    with pytest.raises(UserError, match=r"1e\+06, which is beyond float16"):
+        Space.from_tokens(tokens, ["a", "b"], None, SOFT, "float16")
+    tokens.flat[1, 1] = np.nan
+    with pytest.raises(UserError, match="NaN or infinity"):
+        Space.from_tokens(tokens, ["a", "b"], None, SOFT, "int8")
+    with pytest.raises(UserError, match="dtype of a space is 'int4'; it must be one of 'float32'"):
+        Space.from_tokens(tokens, ["a", "b"], None, SOFT, "int4")
+
+
+def test_scorers_that_pool_targets_are_given_means_alone():
+    pooled = Origin("tiny", "0", 64, ScorerSettings(kind="soft_pooled"))
+    targets, queries = random_tokens(8), random_tokens(2, 1)
+    space = Space.from_tokens(targets, [f"{k}" for k in range(8)], None, pooled, "float32")
+    np.testing.assert_array_equal(space.tokens.flat, targets.pooled().flat)
+    scores = TargetSpace.build(targets, pooled.scorer).scores(queries, 0.3)
+    for hits, expected in zip(space.search(queries, 8, pooled.scorer), scores, strict=True):
+        assert [hit.id for hit in hits] == [f"{k}" for k in np.argsort(-expected, kind="stable")]
+    with pytest.raises(UserError, match=r"holds the mean.*scorer soft_pooled; soft reads"):
+        space.search(queries, 8, SOFT.scorer)
+
+
+def test_a_segment_is_a_safetensors_file(tmp_path):
+    space = made("abc", dtype="int8")
+    space.save(tmp_path / "space")
+    (path,) = (tmp_path / "space" / "segments").iterdir()
+    with safe_open(path, "np") as file:
+        found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    np.testing.assert_array_equal(found["values"] * found["scales"][:, None], space.tokens.flat)
+    np.testing.assert_array_equal(found["offsets"], space.tokens.offsets)
+    assert found["texts"].tobytes() == b"text atext btext c"
+    assert found["id_offsets"].tolist() == [0, 1, 2, 3]
+
+
+# Changing a folder
+
+
+def test_changes_of_a_folder_equal_those_in_memory(saved):
+    memory = made("abcdefgh").add(random_tokens(3, 1), ["text i", "text j", "text k"], list("ijk")).without("c")
+    opened = load_space(saved)
+    assert (rows(opened), len(segments(saved))) == (rows(memory), 2)
+    queries = random_tokens(2, 2)
+    assert opened.search(queries, 4, SOFT.scorer) == memory.search(queries, 4, SOFT.scorer)
+    compact(saved)
+    verify(saved)
+    assert rows(load_space(saved)) == rows(memory)
+    assert [each["targets"] for each in segments(saved)] == [10]
+    assert len(list((saved / "segments").iterdir())) == 1
+    assert rows(opened) == rows(memory)  # the files it maps are deleted, and there for those who opened them
+    assert remove(saved, ["a", "a", "nobody"]) == 1
+    assert remove(saved, "k") == 1
+    assert rows(load_space(saved)) == rows(memory.without(["a", "k"]))
+
+
+def test_a_target_is_replaced_when_that_is_asked_for(saved):
+    with pytest.raises(UserError, match="1 of the ids are in the space already, 'b'"):
+        append(saved, made("bx", 9))
+    assert append(saved, made("bx", 9), replace=True) == 1
+    opened = load_space(saved)
+    assert list(opened.ids) == list("adefghijkbx")
+    assert rows(opened)[-2:] == rows(made("bx", 9))
+    assert json.loads((saved / "space.json").read_text())["targets"] == 11
+
+
+def test_what_is_added_takes_the_dtype_of_the_folder(tmp_path):
+    made("ab", dtype="int8").save(tmp_path / "space")
+    append(tmp_path / "space", made("cd", 1, dtype="float16"))
+    half = made("cd", 1, dtype="float16").tokens
+    expected = Space.from_tokens(half, ["text c", "text d"], list("cd"), SOFT, "int8")
+    assert rows(load_space(tmp_path / "space"))[2:] == rows(expected)
+
+
+def test_a_space_that_grows_by_one_has_few_segments(tmp_path):
+    made("a" * 0).save(tmp_path / "space")
+    tokens = random_tokens(15)
+    names = [f"t{k}" for k in range(15)]
+    for k in range(15):
+        append(tmp_path / "space", Space.from_tokens(tokens.part(k, k + 1), names[k : k + 1], None, SOFT, "float32"))
+    sizes = [each["targets"] for each in segments(tmp_path / "space")]
+    assert sum(sizes) == 15
+    assert all(large > 2 * small for large, small in itertools.pairwise(sizes))
+    assert rows(load_space(tmp_path / "space")) == rows(Space.from_tokens(tokens, names, None, SOFT, "float32"))
+
+
+def test_a_segment_of_which_nothing_is_left_is_dropped(saved):
+    remove(saved, list("ijk"))
+    assert [each["targets"] for each in segments(saved)] == [8]
+    assert len(list((saved / "segments").iterdir())) == 2  # until the next one writes
+    remove(saved, "a")
+    assert len(list((saved / "segments").iterdir())) == 1
+
+
+def test_saving_replaces_a_space_also_the_one_that_it_was_opened_from(saved):
+    opened = load_space(saved)
+    before = rows(opened)
+    opened.without("a").save(saved)
+    assert rows(load_space(saved)) == before[1:]
+    made("xyz").save(saved)
+    verify(saved)
+    assert rows(load_space(saved)) == rows(made("xyz"))
+    assert rows(opened) == before
+
+
+def test_only_targets_of_the_same_model_are_added(saved):
+    for origin, message in (
+        (Origin("other", "ffff", 64, SOFT.scorer), r"made by tiny \(0123456789abcdef\).*by other \(ffff\)"),
+        (Origin("tiny", SOFT.fingerprint, 32, SOFT.scorer), "up to 64 tokens.*up to 32"),
+        (Origin("tiny", SOFT.fingerprint, 64, ScorerSettings(kind="mean_pool")), "scorer soft.*for mean_pool"),
+    ):
+        with pytest.raises(UserError, match=message):
+            append(saved, made("xy", origin=origin))
+    wide = RaggedTokens(np.zeros((1, WIDTH + 1), np.float32), run_offsets(np.array([1])))
+    with pytest.raises(UserError, match=r"width 8.*of width 9"):
+        append(saved, Space.from_tokens(wide, ["x"], None, SOFT))
+    append(saved, made("xy", origin=Origin("tiny", SOFT.fingerprint, 64, ScorerSettings(kind="max_sim"))))
+
+
+# What goes wrong
+
+
+def test_a_newer_format_is_refused(saved):
+    edit(saved, version=2)
+    for use in (load_space, verify, compact, lambda path: made("z").save(path), lambda path: append(path, made("z"))):
+        with pytest.raises(UserError, match="space of format 2, and this uwe_jax reads formats up to 1"):
+            use(saved)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff", b"[]", b"{}", b'{"format": "other"}', b'{"format": "uwe_jax space", "version": "1"}'],
+)
+def test_a_manifest_that_is_none_is_refused(saved, content):
+    (saved / "space.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"space\.json is not the manifest of a space"):
+        load_space(saved)
+
+
+def test_a_manifest_with_wrong_entries_is_refused(saved):
+    entries = segments(saved)
+    for wrong in ({"file": "../x"}, {"removed": [8]}, {"removed": 1}, {"later": 1}):
+        edit(saved, segments=[entries[0] | wrong])
+        with pytest.raises(UserError, match=r"space\.json is not the manifest"):
+            load_space(saved)
+    edit(saved, segments=[entries[0] | {"targets": 7, "removed": []}])
+    with pytest.raises(UserError, match=r"holds 8 targets.*expected 7"):
+        load_space(saved)
+    edit(saved, segments=entries, width=4)
+    with pytest.raises(UserError, match=r"embeddings .*; expected 8 and float32"):
+        load_space(saved)
+
+
+def test_damaged_files_are_named(saved):
+    path = saved / "segments" / segments(saved)[1]["file"]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5])
+    with pytest.raises(UserError, match=rf"{path.name} has {len(whole) - 5:,} bytes, and {len(whole):,} were written"):
+        load_space(saved)
+    path.write_bytes(whole[:-1] + b"?")
+    load_space(saved)
+    with pytest.raises(UserError, match=f"{path.name} is damaged: its sha256"):
+        verify(saved)
+    path.write_bytes(b"?" * len(whole))
+    with pytest.raises(UserError, match=f"{path.name} is damaged"):
+        load_space(saved)
+    path.unlink()
+    with pytest.raises(UserError, match=f"{path.name} is missing"):
+        load_space(saved)
+
+
+def test_what_is_no_space_is_said(tmp_path):
+    with pytest.raises(UserError, match="no folder"):
+        load_space(tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"holds no space\.json"):
+        remove(tmp_path, "a")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(UserError, match=r"holds 1 files that are not of a space, such as thesis\.txt"):
+        made("a").save(tmp_path)
+    with pytest.raises(UserError, match="cannot be written"):
+        made("a").save(tmp_path / "thesis.txt")
+    with pytest.raises(UserError, match="cannot be written"):
+        made("a").save(tmp_path / "thesis.txt" / "space")
+
+
+def test_a_reader_starts_over_when_the_space_was_compacted_before_its_eyes(saved, monkeypatch):
+    before = rows(load_space(saved))
+    read = folders.read_manifest
+
+    def reads_before_a_compaction(path):
+        monkeypatch.setattr(folders, "read_manifest", read)
+        manifest = read(path)
+        compact(saved)
+        return manifest
+
+    monkeypatch.setattr(folders, "read_manifest", reads_before_a_compaction)
+    assert rows(load_space(saved)) == before
+
+
+def test_a_second_writer_is_told_and_readers_are_not_held_up(saved, monkeypatch):
+    monkeypatch.setattr(writing, "_PATIENCE", 0.05)
+    before = rows(load_space(saved))
+    with filelock.FileLock(saved / "space.lock"):
+        for change in (compact, lambda path: remove(path, "a"), lambda path: made("z").save(path)):
+            with pytest.raises(UserError, match=r"Another process is writing to .*try again"):
+                change(saved)
+        assert rows(load_space(saved)) == before
+    assert remove(saved, "a") == 1
+
+
+def test_a_full_disk_leaves_the_space_as_it_was(saved, monkeypatch):
+    before = rows(load_space(saved))
+    left = 0
+
+    def full(file):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for moment in range(3):  # of the segment, of its name, of the manifest
+        left = moment
+        with pytest.raises(OSError, match="No space left"):
+            append(saved, made("xyz"))
+        left = 100
+        assert rows(load_space(saved)) == before
+        assert not list(saved.rglob("*.partial"))
+    append(saved, made("xyz"))
+    assert list(load_space(saved).ids) == list("abdefghijkxyz")
+
+
+@pytest.fixture
+def as_nobody(tmp_path, monkeypatch):
+    """In a folder that this process may enter and not write; root gives up its rights meanwhile."""
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield
+    if root:
+        os.seteuid(0)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        path.chmod(0o755)
+
+
+def test_who_may_not_write_is_told_and_can_read(saved, as_nobody):
+    there = Path("space")
+    assert len(load_space(there)) == 10
+    verify(there)
+    for change in (compact, lambda path: remove(path, "a"), made("z").save, lambda path: made("z").save(path / "new")):
+        with pytest.raises(UserError, match=r"space.* cannot be written .*may write to"):
+            change(there)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills copies of a process")
+def test_a_kill_at_any_moment_leaves_a_space_and_the_next_change_succeeds(tmp_path):
+    targets = random_tokens(24)
+    texts, ids = [f"text {k}" for k in range(24)], [f"t{k}" for k in range(24)]
+    space = Space.from_tokens(targets.part(0, 19), texts[:19], ids[:19], SOFT)
+    space.save(tmp_path / "there")
+    append(tmp_path / "there", Space.from_tokens(targets.part(19, 24), texts[19:], ids[19:], SOFT))
+    remove(tmp_path / "there", "t5")
+    Space.from_tokens(targets.part(0, 4), texts[:4], ["t3", "n1", "n2", "n3"], SOFT).save(tmp_path / "more")
+    command = [sys.executable, str(Path(__file__).parent / "killed_writer.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50
