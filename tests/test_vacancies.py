@@ -340,6 +340,35 @@ def test_skillspan_is_tagged_by_name_and_its_test_split_is_not_read(tmp_path):
     assert len(read.notes) == 3
 
 
+def test_skillspans_spans_stand_for_skills_without_a_taxonomy(tmp_path):
+    graph = "span_vacancy"
+    rows = [
+        ("You plan shifts and weld metal", "O B I O B I", "O O O O O B"),
+        ("You plan shifts and weld metal", "O B I O B I", "O O O O O B"),  # the same sentence of another vacancy
+        ("You code R at <ORGANIZATION>", "O B O O B", "O O B O O"),
+        ("Weld metal", "B I", "O O"),  # too short for a sentence
+        ("Nothing is marked here", "O O O O", "O O O O"),
+    ]
+
+    def write(*rows: tuple[str, str, str]) -> None:
+        keys = ("tokens", "tags_skill", "tags_knowledge")
+        lines = (json.dumps(dict(zip(keys, map(str.split, row), strict=True))) for row in rows)
+        (tmp_path / "train.json").write_text("\n".join(lines))
+
+    write(*rows)
+    read = SKILLSPAN.read(request(tmp_path, tmp_path / "cache", graph))
+    assert [(edge.left_text, edge.right_text, edge.relation) for edge in read.edges[graph]] == [
+        ("plan shifts", "You plan shifts and weld metal", "skill"),
+        ("weld metal", "You plan shifts and weld metal", "skill"),
+        ("metal", "You plan shifts and weld metal", "knowledge"),
+        ("code", "You code R at <ORGANIZATION>", "skill"),
+    ]
+    assert [note.split()[0] for note in read.notes] == ["1", "2"]
+    write(*rows, ("You weld", "O O B", "O O"))
+    with pytest.raises(UserError, match=r"2 tokens and \{'tags_skill': 3\}.*one tag a token"):
+        SKILLSPAN.read(request(tmp_path, tmp_path / "cache", graph))
+
+
 # --- Apache Beam ---
 
 

@@ -1,1 +1,1 @@
-"""SkillSpan: real vacancy sentences. Its spans name no skill of a taxonomy, so they are tagged by name."""
+"""SkillSpan: real vacancy sentences, with the spans that were marked in them or tagged with a taxonomy by name."""

@@ -1,4 +1,4 @@
-"""SkillSpan's sentences, tagged by name, as a TFDS dataset."""
+"""SkillSpan's sentences as TFDS datasets: tagged by name, and with the spans that were marked in them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import tensorflow_datasets as tfds
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.skillspan.reader import DOWNLOAD, find_train, read_edges
+from uwe_jax.data.skillspan.spans import read_span_edges
 from uwe_jax.data.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.data.tfds_edges import EdgeBuilder
 
-GRAPH = "skill_vacancy"
+TAGGED, SPANS = "skill_vacancy", "span_vacancy"
 
 
 class Builder(EdgeBuilder):
-    """Skills of a taxonomy with real vacancy sentences that name them."""
+    """Real vacancy sentences with the skills of a taxonomy that they name, or with the spans marked in them."""
 
     # Raise it whenever the same files give other edges, or prepared data would outlive the code that made it.
     VERSION = tfds.core.Version("1.0.0")
-    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=GRAPH)]
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in (TAGGED, SPANS)]
     MANUAL_DOWNLOAD_INSTRUCTIONS = DOWNLOAD
 
     def __init__(self, *, path: Path | None = None, taxonomy: Taxonomy | None = None, **kwargs: Any):
@@ -29,7 +30,10 @@ class Builder(EdgeBuilder):
         super().__init__(**kwargs)
 
     def read_edges(self, manual_dir: Path) -> list[Edge]:
-        taxonomy = self._taxonomy or read_taxonomy(manual_dir)
-        edges, notes = read_edges(self._path or find_train(manual_dir), taxonomy)
+        path = self._path or find_train(manual_dir)
+        if self.builder_config.name == SPANS:
+            edges, notes = read_span_edges(path)
+        else:
+            edges, notes = read_edges(path, self._taxonomy or read_taxonomy(manual_dir))
         self.keep_notes(notes)
         return edges

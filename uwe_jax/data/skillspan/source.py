@@ -1,15 +1,16 @@
-"""SkillSpan as a source: its sentences for training, tagged with the skills of a taxonomy that they name."""
+"""SkillSpan as a source: its sentences for training, with the skills of a taxonomy that they name or with its spans."""
 
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.skillspan.reader import find_train
 from uwe_jax.data.source import Source, SourceEdges, SourceRequest
-from uwe_jax.data.taxonomy import EXPECTED, find_taxonomy
+from uwe_jax.data.taxonomy import EXPECTED, Taxonomy, find_taxonomy
 
-_GRAPH = "skill_vacancy"
+_TAGGED, _SPANS = "skill_vacancy", "span_vacancy"
 
 
 def _read(request: SourceRequest) -> SourceEdges:
@@ -17,19 +18,29 @@ def _read(request: SourceRequest) -> SourceEdges:
     from uwe_jax.data.skillspan.skillspan_dataset_builder import Builder
     from uwe_jax.data.tfds_edges import prepare_edges, read_notes, read_prepared
 
-    folder = request.folder("the folder of SkillSpan's train.json and a taxonomy")
+    folder = request.folder("the folder of SkillSpan's train.json")
     path = find_train(folder)
+    edges, notes, origin = {}, [], f"SkillSpan {path.name} in {path.parent}"
+    for graph in request.graphs:
+        taxonomy = _taxonomy(folder, path, request) if graph == _TAGGED else None
+        digest = hashlib.sha256(path.read_bytes() + (taxonomy.digest.encode() if taxonomy else b"")).hexdigest()[:16]
+        place = request.cache_dir / "tfds" / f"skillspan-unknown-{digest}"
+        builder = Builder(path=path, taxonomy=taxonomy, config=graph, data_dir=str(place))
+        prepare_edges(builder, folder)
+        edges[graph] = read_prepared(builder)
+        notes += read_notes(builder)
+        origin += f", tagged with {taxonomy.origin}" if taxonomy else ""
+    return SourceEdges(origin, edges, tuple(notes))
+
+
+def _taxonomy(folder: Path, path: Path, request: SourceRequest) -> Taxonomy:
     taxonomy = find_taxonomy(folder, language=request.language, version=request.version)
     if taxonomy is None:
         raise UserError(
-            f"{folder} holds SkillSpan's {path.name} but no taxonomy, and its sentences name skills of none. {EXPECTED}"
+            f"{folder} holds SkillSpan's {path.name} but no taxonomy, and its sentences name skills of none. "
+            f"{EXPECTED} The graph {_SPANS} does without."
         )
-    digest = hashlib.sha256(path.read_bytes() + taxonomy.digest.encode()).hexdigest()[:16]
-    place = request.cache_dir / "tfds" / f"skillspan-unknown-{digest}"
-    builder = Builder(path=path, taxonomy=taxonomy, config=_GRAPH, data_dir=str(place))
-    prepare_edges(builder, folder)
-    origin = f"SkillSpan {path.name} in {path.parent}, tagged with {taxonomy.origin}"
-    return SourceEdges(origin, {_GRAPH: read_prepared(builder)}, read_notes(builder))
+    return taxonomy
 
 
-SOURCE = Source({_GRAPH: "vacancy"}, _read)
+SOURCE = Source({_TAGGED: "vacancy", _SPANS: "vacancy"}, _read, default=(_TAGGED,))
