@@ -16,7 +16,7 @@ _LINE = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _INLINE_BULLET = re.compile(r"[•▪◦●■□‣\u2043∙►➢✓✔]|(?<=\s)[*·](?=\s)")
 _ITEM = re.compile(r"^\s*(?:[-*+\u2013\u2014·>o]\s+|\(?\d{1,2}[.)]\s+|\(?[a-z]\)\s+)+")
 # Mail and terminals break prose at some width: a long line that stops without a mark goes on in lower case.
-_WRAPPED = re.compile(r"(?<=[\w,])[ \t]*\n(?=[a-z])")
+_OPEN_END, _GOES_ON = re.compile(r"[\w,]"), re.compile("[a-z]")
 _WRAP_WIDTH = 60
 
 
@@ -57,13 +57,18 @@ def length_problem(sentence: str, min_words: int = MIN_WORDS, max_characters: in
 
 
 def _lines(text: str) -> list[str]:
-    lines: list[str] = []
-    for line in _LINE.split(text):
-        if lines and len(lines[-1]) >= _WRAP_WIDTH and _WRAPPED.search(f"{lines[-1]}\n{line}"):
-            lines[-1] += " " + line
+    """Lines of a text, those joined again that were broken at some width; in time linear in the text."""
+    lines: list[list[str]] = []
+    length, last = 0, ""  # of the line so far: its characters, and the last of them that is no blank
+    for part in _LINE.split(text):
+        if lines and length >= _WRAP_WIDTH and _OPEN_END.match(last) and _GOES_ON.match(part):
+            lines[-1].append(part)
+            length += 1 + len(part)
+            last = part.rstrip(" \t")[-1:] or last
         else:
-            lines.append(line)
-    return lines
+            lines.append([part])
+            length, last = len(part), part.rstrip(" \t")[-1:]
+    return [" ".join(parts) for parts in lines]
 
 
 def _joined(pieces: list[str]) -> Iterator[str]:
