@@ -1,3 +1,31 @@
-"""Unified Work Embeddings in JAX/Flax: one bi-encoder that ranks work-domain text for work-domain text."""
+"""Unified Work Embeddings in JAX/Flax: one bi-encoder that ranks work-domain text for work-domain text.
+
+What most programs need stands here and is imported when it is asked for, so that `import uwe_jax` costs nothing: `load`
+a model, `load_space` a target space. `uwe_jax.rankers.ranker` has an example.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from uwe_jax.rankers.ranker import Ranker, load
+    from uwe_jax.spaces.folder import load_space
+    from uwe_jax.spaces.searchable import Hit
 
 __version__ = "0.1.0"
+__all__ = ["Hit", "Ranker", "load", "load_space"]
+
+_HOMES = {
+    "Hit": "uwe_jax.spaces.searchable",
+    "Ranker": "uwe_jax.rankers.ranker",
+    "load": "uwe_jax.rankers.ranker",
+    "load_space": "uwe_jax.spaces.folder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

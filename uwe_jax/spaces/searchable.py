@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from uwe_jax.base.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
@@ -35,6 +35,7 @@ class Origin:
     scorer: ScorerSettings
 
 
+@runtime_checkable
 class Searchable(Protocol):
     """Targets that were encoded by one model."""
 

@@ -1,0 +1,333 @@
+"""Ranking from Python: the scores of evaluation, explained to the last digit, and clear refusals."""
+
+import json
+import logging
+import shutil
+import textwrap
+from dataclasses import replace
+from itertools import count
+
+import jax
+import numpy as np
+import pytest
+from tiny_encoder import WORDS, write_tiny_encoder
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.evaluation.specs import load_ranker
+from uwe_jax.rankers import few, limits, ranker
+from uwe_jax.rankers.explanation import Explanation
+from uwe_jax.rankers.load import load_model
+from uwe_jax.rankers.pieces import PieceReader, Pieces, joined
+from uwe_jax.rankers.ranker import Ranker, load
+
+TARGETS = ["care for patients", "write code", "software engineer", "nurse", "code for nurse patients care", "a zebra"]
+QUERIES = ["nurse patients", "write write software code", "zebra", "engineer", "nurse patients"]
+SCORERS = (
+    "mean_pool",
+    "soft",
+    "soft,logits=dot,tau_a=0.7,reduce=sum",
+    "soft_pooled",
+    "max_sim,reduce=sum",
+)
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return write_tiny_encoder(tmp_path_factory.mktemp("encoders") / "tiny", layers=1)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def model(encoder, cache):
+    return load(f"{encoder}:soft", cache_dir=cache)
+
+
+@pytest.fixture(scope="module")
+def space(model):
+    return model.encode_targets(TARGETS, dtype="float32", progress=False)
+
+
+@pytest.fixture
+def encoded(model, monkeypatch):
+    """A list that grows by the texts that are tokenised, and so encoded."""
+    seen, plain = [], model.loaded.tokeniser.tokenise
+
+    def tokenise(texts):
+        seen.extend(texts)
+        return plain(list(texts))
+
+    monkeypatch.setattr(model.loaded.tokeniser, "tokenise", tokenise)
+    return seen
+
+
+@pytest.mark.parametrize("scorer", SCORERS)
+def test_scores_hits_and_explanations_are_those_of_evaluation(encoder, cache, scorer):
+    spec = f"{encoder}:{scorer}"
+    expected = load_ranker(spec, cache_dir=cache).index(TARGETS)(QUERIES)
+    model = load(spec, cache_dir=cache)
+    np.testing.assert_allclose(model.scores(QUERIES, TARGETS), expected, atol=1e-5)
+
+    ids = [f"t{k}" for k in range(len(TARGETS))]
+    hits = model.rank(QUERIES, model.encode_targets(TARGETS, ids, dtype="float32", progress=False), top_k=4)
+    for row, found in zip(expected, hits, strict=True):
+        order = np.argsort(-row, kind="stable")[:4]
+        assert [(hit.id, hit.text) for hit in found] == [(ids[k], TARGETS[k]) for k in order]
+        np.testing.assert_allclose([hit.score for hit in found], row[order], atol=1e-5)
+
+    for q, y in ((0, 4), (1, 1), (2, 5)):
+        whole = model.explain(QUERIES[q], TARGETS[y], by_word=False)
+        words = model.explain(QUERIES[q], TARGETS[y])
+        for each in (whole, words):
+            assert each.score == pytest.approx(expected[q, y], abs=1e-5)
+            pairs = each.shares[:, None] * each.weights * each.cosines
+            np.testing.assert_allclose(pairs.sum(axis=1), each.contributions, atol=1e-6)
+            if scorer.startswith(("soft,", "max_sim")) or scorer == "soft":
+                np.testing.assert_allclose(each.weights.sum(axis=1), 1, atol=1e-5)
+        assert (words.weights > 0).sum() > 0
+        assert len(words.query_tokens) <= len(whole.query_tokens)
+
+
+def test_many_texts_are_scored_as_few_are(model, monkeypatch):
+    expected = model.scores(QUERIES, TARGETS)
+    monkeypatch.setattr(few, "_MOST", 0)
+    monkeypatch.delattr(ranker, "few_scores")
+    np.testing.assert_allclose(model.scores(QUERIES, TARGETS), expected, atol=1e-5)
+
+
+def test_the_cosines_and_the_attention_of_an_explanation(model):
+    """The definition, token by token."""
+    tokens = model.encode(["nurse zebra", "write code"])
+    q, y = (tokens.part(k, k + 1).flat for k in (0, 1))
+    found = model.explain("nurse zebra", "write code", by_word=False)
+    for i, own in enumerate(q):
+        cosines = np.array([own @ each / np.linalg.norm(own) / np.linalg.norm(each) for each in y])
+        np.testing.assert_allclose(found.cosines[i], cosines, atol=1e-5)
+        weights = np.exp(cosines / model.scorer.tau_a)
+        np.testing.assert_allclose(found.weights[i], weights / weights.sum(), atol=1e-5)
+    np.testing.assert_allclose(found.shares, 1 / len(q))
+    assert found.target_tokens == ("[start]", "write", "code", "[end]")
+    assert found.query_tokens == ("[start]", "nurse", "z", "##e", "##b", "##r", "##a", "[end]")
+    words = model.explain("nurse zebra", "write code")
+    assert words.query_tokens == ("[start]", "nurse", "zebra", "[end]")
+    np.testing.assert_allclose(words.shares[2], 5 / 8)
+    np.testing.assert_allclose(words.contributions[2], found.contributions[2:7].sum(), atol=1e-6)
+    np.testing.assert_allclose(words.weights[2], found.weights[2:7].mean(axis=0), atol=1e-6)
+
+
+def test_a_learned_temperature_is_the_one_that_counts(encoder, cache):
+    loaded = load_model(f"{encoder}:soft", cache_dir=cache)
+    scorer = replace(loaded.model.scorer, learn_tau_a=True)
+    params = {**loaded.params, "scorer": {"log_tau_a": np.log(np.float32(0.05))}}
+    learned = Ranker(replace(loaded, model=replace(loaded.model, scorer=scorer), params=params))
+    expected = load(f"{encoder}:soft,tau_a=0.05", cache_dir=cache)
+    scores = learned.scores("nurse", TARGETS)
+    np.testing.assert_allclose(scores, expected.scores("nurse", TARGETS), atol=1e-5)
+    assert learned.explain("nurse", TARGETS[0]).score == pytest.approx(scores[0, 0], abs=1e-5)
+
+
+def test_one_query_is_answered_as_among_others(model, space):
+    together = model.rank(QUERIES, space, top_k=3)
+    for query, hits in zip(QUERIES, together, strict=True):
+        alone = model.rank(query, space, top_k=3)
+        assert [hit.id for hit in alone] == [hit.id for hit in hits]
+        np.testing.assert_allclose([hit.score for hit in alone], [hit.score for hit in hits], atol=1e-6)
+    assert model.rank([], space) == []
+    assert len(model.rank("nurse", space, top_k=100)) == len(TARGETS)
+    assert model.scores([], TARGETS).shape == (0, len(TARGETS))
+    assert len(model.encode([])) == 0
+
+
+def test_texts_are_normalised_and_encoded_once(model, space, encoded):
+    same = ["nurse", " nurse\x00", "nurse\u200b\n", "write code", "nurse"]
+    hits = model.rank(same, space)
+    assert encoded == ["nurse", "write code"]
+    assert hits[0] == hits[1] == hits[2] == hits[4] != hits[3]
+    encoded.clear()
+    scores = model.scores(same, ["nurse", "nurse"])
+    assert encoded == ["nurse", "write code"]
+    np.testing.assert_allclose(scores[:3], np.broadcast_to(scores[:1, :1], (3, 2)), atol=1e-6)
+    encoded.clear()
+    tokens = model.encode(["nurse", "write code", "nurse"])
+    assert encoded == ["nurse", "write code"]
+    np.testing.assert_array_equal(tokens.part(0, 1).flat, tokens.part(2, 3).flat)
+    assert tokens.lengths.tolist() == [3, 4, 3]
+
+
+def test_a_stream_is_answered_as_it_comes(model, space):
+    read = []
+
+    def queries():
+        for number in count():
+            read.append(number)
+            yield QUERIES[number % len(QUERIES)]
+
+    answers = model.rank_stream(queries(), space, 2, batch=3)
+    assert not read
+    found = [next(answers) for _ in range(4)]
+    assert len(read) == 6  # two batches, of a list without end
+    expected = model.rank(QUERIES, space, 2)
+    for hits, alike in zip(found, expected, strict=False):
+        assert [hit.id for hit in hits] == [hit.id for hit in alike]
+    assert list(model.rank_stream(iter(()), space)) == []
+
+    broken = model.rank_stream(["nurse"] * 4 + [""], space, batch=2)
+    assert len([next(broken) for _ in range(4)]) == 4
+    with pytest.raises(UserError, match="Query 5 is empty"):
+        next(broken)
+
+
+def test_targets_are_encoded_in_parts_and_kept(model, space, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(ranker, "_PART", 4)
+    parts = model.encode_targets(TARGETS, dtype="float32")
+    np.testing.assert_allclose(parts.tokens.flat, space.tokens.flat, atol=1e-5)
+    assert list(parts.ids) == list(parts.texts) == TARGETS
+    assert "Encoding targets, part 2 of 2" in capsys.readouterr().err
+    assert (parts.origin.fingerprint, parts.origin.scorer) == (model.loaded.fingerprint, model.scorer)
+    half = model.encode_targets(TARGETS, progress=False)
+    assert half.tokens.flat.dtype == np.float16
+    assert not capsys.readouterr().err
+    half.save(tmp_path / "space")
+
+    from uwe_jax.spaces.folder import load_space
+
+    assert model.rank("nurse", load_space(tmp_path / "space")) == model.rank("nurse", half)
+    assert model.rank("nurse", half)[0].score == pytest.approx(model.rank("nurse", space)[0].score, abs=2e-3)
+
+
+def test_the_example_runs_as_it_stands(encoder, monkeypatch, tmp_path, capsys):
+    """With the exports that the package offers at its top."""
+    from uwe_jax.spaces.folder import load_space
+
+    example = textwrap.dedent("\n".join(ranker.__doc__.splitlines()[2:])).replace("all-MiniLM-L6-v2", str(encoder))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path / "cache"))
+    names = {}
+    exec(example, names)
+    assert "by soft" in capsys.readouterr().out
+    assert len(load_space(tmp_path / "skills")) == len(names["space"]) == 3
+
+
+def test_nothing_is_compiled_after_warming_up(model, space, caplog):
+    model.warm_up(space, top_k=3)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        for words in range(1, 12):
+            model.rank(" ".join(WORDS[k % len(WORDS)] for k in range(words)), space, top_k=3)
+    assert not [record.message for record in caplog.records if "ompil" in record.message]
+
+
+def test_spaces_of_other_models_are_refused(model, space, encoder, cache, tmp_path):
+    other = write_tiny_encoder(tmp_path / "other", seed=1, layers=1)
+    with pytest.raises(UserError, match=r"encoded by other mean_pool \(\w+\), and the queries would be by tiny soft"):
+        model.rank("nurse", load(other, cache_dir=cache).encode_targets(["code"], progress=False))
+    with pytest.raises(UserError, match="encoded by tiny soft"):
+        load(other, cache_dir=cache).rank_stream(["nurse"], space)
+    pooled = load(encoder, cache_dir=cache)
+    with pytest.raises(UserError, match=r"one mean a target, for the scorer mean_pool .* scores by soft"):
+        model.rank("nurse", pooled.encode_targets(["code"], progress=False))
+    # Tokens hold all that a mean needs.
+    assert pooled.rank("nurse", space)[0].score == pytest.approx(pooled.scores("nurse", TARGETS).max(), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["nurse", " \n\x00"], "Query 2 is empty"),
+        (["nurse", "a" * (limits.MAX_CHARACTERS + 1)], "Query 2 has 100,001 characters; at most 100,000"),
+        (["caf\u00e9 \ud83d x"], "Query 1 is not valid Unicode: character 6"),
+        (["nurse", float("nan")], "Query 2 is nan, a float"),
+    ],
+)
+def test_texts_that_no_model_could_read_are_refused(texts, message):
+    with pytest.raises(UserError, match=message):
+        limits.accepted(texts, "Query")
+
+
+def test_every_way_in_has_its_limits(model, space):
+    for refused, message in [
+        (lambda: model.rank("", space), "Query 1 is empty"),
+        (lambda: model.scores("nurse", ["code", ""]), "Target 2 is empty"),
+        (lambda: model.explain("nurse", " "), "Target 1 is empty"),
+        (lambda: model.encode([""]), "Text 1 is empty"),
+        (lambda: model.encode_targets(["code", "\t"], progress=False), "Target 2 is empty"),
+        (lambda: model.encode_targets([]), "no targets"),
+        (lambda: model.scores("nurse", []), "no texts"),
+        (lambda: model.encode_targets(["code"], ["a", "b"]), "1 targets and 2 ids"),
+        (lambda: model.encode_targets(["code", "a", "code "]), "1 targets that stand twice.* 'code'"),
+        (lambda: model.encode_targets(["code", "a"], ["1", "1"]), "1 ids that stand twice"),
+        (lambda: model.encode_targets(["code"], dtype="float8"), "float8"),
+        (lambda: model.rank("nurse", space, 0), "top_k is 0"),
+        (lambda: model.rank_stream(["nurse"], space, batch=0), "batch is 0"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            refused()
+
+
+def test_max_tokens_cut_and_fit_the_encoder(encoder, cache, model):
+    cut = load(f"{encoder}:soft", cache_dir=cache, max_tokens=4)
+    np.testing.assert_allclose(
+        cut.scores("nurse care for patients", "write code"), model.scores("nurse care", "write code"), atol=1e-5
+    )
+    found = cut.explain("nurse care for patients", "write code")
+    assert found.query_tokens == ("[start]", "nurse", "care", "[end]")
+    for wrong in (2, 161):
+        with pytest.raises(UserError, match=f"max_tokens is {wrong}; for the encoder of tiny soft it must be 3 to 160"):
+            load(f"{encoder}:soft", cache_dir=cache, max_tokens=wrong)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+def test_pieces_are_the_encoders_tokens(architecture, cache, tmp_path):
+    folder = write_tiny_encoder(tmp_path / "encoder", architecture, layers=1)
+    tokeniser = Tokeniser(folder, cache / "tokens")
+    text = "Nurse/zebra (h/f) \U0001f642 caf\u00e9"
+    read = PieceReader(folder, tokeniser, 64)(text)
+    assert len(read.texts) == len(read.words) == tokeniser.tokenise([text]).lengths[0]
+    assert joined(read) == ("[start]", "Nurse", "/", "zebra", *"(h/f)", "\U0001f642", "caf\u00e9", "[end]")
+    short = PieceReader(folder, tokeniser, 5)(text)
+    assert short == Pieces(("[start]", "Nurse", "/", "z", "[end]"), (-1, 0, 1, 2, 3))
+
+
+@pytest.mark.parametrize("change", ["no file", "another file"])
+def test_pieces_are_spelt_by_the_vocabulary_where_the_file_does_not_tell(encoder, cache, change, tmp_path):
+    """Transformers decides how a text is cut; a file is read for where the tokens stand."""
+    tokeniser = Tokeniser(encoder, cache / "tokens")
+    folder = tmp_path / "encoder"
+    shutil.copytree(encoder, folder)
+    reader = PieceReader(folder, tokeniser, 64)
+    if change == "no file":
+        text, expected = "Nurse zed", ("[start]", "nurse", "z", "##e", "##d", "[end]")
+        assert reader._set_up is not None  # read before the file goes
+        (folder / "tokenizer.json").unlink()
+    else:
+        text, expected = "nurse [SEP]", ("[start]", "nurse", "[SEP]", "[end]")
+        content = json.loads((folder / "tokenizer.json").read_text())
+        content["added_tokens"] = []
+        (folder / "tokenizer.json").write_text(json.dumps(content))
+    assert reader(text).texts == expected
+
+
+def test_explanations_as_table_json_and_picture(model, tmp_path):
+    found = model.explain("nurse \U0001f642 $a$", "care for patients $b$")
+    table = found.table()
+    assert f"Score {found.score:.4f} by soft" in table
+    best = int(found.weights[1].argmax())
+    assert f"{found.target_tokens[best]} {found.weights[1, best]:.2f} ({found.cosines[1, best]:.2f})" in table
+    read = json.loads(json.dumps(found.to_dict()))
+    assert read["score"] == found.score
+    assert read["query_tokens"][:2] == ["[start]", "nurse"]
+    np.testing.assert_allclose(read["weights"], found.weights)
+    np.testing.assert_allclose(sum(read["contributions"]), found.score)
+
+    from matplotlib.image import imread
+
+    found.save_picture(tmp_path / "one.png")  # the smiling face is in no font of matplotlib
+    assert imread(tmp_path / "one.png").std() > 0.05
+    rng = np.random.default_rng(0)
+    own, other = (tuple("x" * k for k in range(number)) for number in (3, 64))
+    many = Explanation(own, other, np.full(3, 1 / 3), rng.random((3, 64)), rng.random((3, 64)) - 0.5, "soft")
+    many.save_picture(tmp_path / "many.png")
+    assert max(imread(tmp_path / "many.png").shape) < 4000
