@@ -1,0 +1,207 @@
+"""`python -m uwe_jax.index`: from a file or taxonomy to a space, and what changes one."""
+
+import json
+
+import numpy as np
+import pytest
+from esco_downloads import OCCUPATION, SKILL, write_release
+from onet_download import write_onet
+from tiny_encoder import write_tiny_encoder
+from vacancy_files import write_rows
+
+import uwe_jax.index
+from uwe_jax.base.errors import UserError
+from uwe_jax.index import USAGE, main
+from uwe_jax.rankers import indexing
+from uwe_jax.rankers.ranker import load
+from uwe_jax.rankers.texts_in import read_ids, read_targets
+from uwe_jax.spaces.folder import load_space
+
+ROWS = [
+    {"id": "s1", "label": "care for  patients"},
+    {"id": "s2", "label": "write code"},
+    {"id": "s3", "label": "engineer software"},
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    return f"{write_tiny_encoder(tmp_path_factory.mktemp('tiny'))}"
+
+
+@pytest.fixture(scope="module")
+def built(model, tmp_path_factory) -> tuple:
+    """A file of targets and the space of it, not to be changed."""
+    folder = tmp_path_factory.mktemp("built")
+    path = write_rows(folder / "skills.csv", ROWS)
+    main(["--model", model, "--targets", str(path), "--out", str(folder / "skills")])
+    return path, folder / "skills"
+
+
+def contents(folder) -> dict[str, str]:
+    space = load_space(folder)
+    return dict(zip(space.ids, space.texts, strict=True))
+
+
+def test_a_space_is_what_the_python_api_makes(built, model):
+    path, out = built
+    assert contents(out) == {"s1": "care for patients", "s2": "write code", "s3": "engineer software"}
+    ranker, space = load(model), load_space(out)
+    assert space.origin == ranker.origin
+    same = ranker.encode_targets(list(space.texts), list(space.ids), progress=False)
+    np.testing.assert_array_equal(space.tokens.flat, same.tokens.flat)
+    assert json.loads((out / "index.json").read_text()) == {"model": model, "targets": [f"{path}, column label"]}
+
+
+def test_targets_come_and_go_without_encoding_the_others_again(built, model, tmp_path, capsys, monkeypatch):
+    path, _ = built
+    out = tmp_path / "space"
+    main(["--model", model, "--targets", str(path), "--out", str(out), "--dtype", "float32", "--max_tokens", "20"])
+    first = load_space(out)
+
+    encoded = []
+    real = indexing.load
+
+    def watched(*args, **kwargs):
+        ranker = real(*args, **kwargs)
+        encode = ranker.encode_targets
+        monkeypatch.setattr(
+            ranker, "encode_targets", lambda texts, *a, **k: encoded.extend(texts) or encode(texts, *a, **k)
+        )
+        return ranker
+
+    monkeypatch.setattr(indexing, "load", watched)
+    rows = [ROWS[0], {"id": "s2", "label": "write software"}, {"id": "s4", "label": "nurse"}]
+    more = write_rows(tmp_path / "more.jsonl", rows)
+    (tmp_path / "old.txt").write_text("s3\nnowhere\n")
+    # The model, its tokens and the dtype are those of the space.
+    main(["--out", str(out), "--add", str(more), "--remove", str(tmp_path / "old.txt")])
+    assert contents(out) == {"s1": "care for patients", "s2": "write software", "s4": "nurse"}
+    assert encoded == ["write software", "nurse"]
+    told = capsys.readouterr()
+    assert "Removed 1 targets; 1 of the ids were not there." in told.err
+    assert "Added 1 targets, and replaced the text of 1." in told.err
+    changed = load_space(out)
+    assert (changed.dtype, changed.origin) == ("float32", first.origin)
+    lengths = first.tokens.lengths
+    np.testing.assert_array_equal(changed.tokens.flat[: lengths[0]], first.tokens.flat[: lengths[0]])
+
+    main(["--out", str(out), "--add", str(more)])
+    assert len(encoded) == 2  # all there already
+    main(["--out", str(out), "--compact", "--verify"])
+    assert contents(out) == {"s1": "care for patients", "s2": "write software", "s4": "nurse"}
+    told = capsys.readouterr()
+    assert "is whole" in told.err
+    assert "targets      3\n" in told.out
+    assert "float32" in told.out
+    assert "in 1 segments" in told.out
+
+
+def test_another_model_cannot_add(built, tmp_path):
+    out = tmp_path / "space"
+    _, space = built
+    load_space(space).save(out)  # without the note of where its model lies
+    (tmp_path / "more.txt").write_text("nurse\n")
+    with pytest.raises(UserError, match="does not say where its model"):
+        main(["--out", str(out), "--add", str(tmp_path / "more.txt")])
+    other = write_tiny_encoder(tmp_path / "other", seed=1)
+    with pytest.raises(UserError, match="The space was encoded by"):
+        main(["--out", str(out), "--add", str(tmp_path / "more.txt"), "--model", str(other)])
+    assert contents(out) == contents(space)
+
+
+def test_bad_targets_leave_the_space_as_it_was(built, model, tmp_path):
+    path, out = built
+    before = contents(out)
+    bad = tmp_path / "bad.csv"
+    bad.write_text("id,label\na,nurse\na,care\n")
+    with pytest.raises(UserError, match="the id 'a' stands for two texts, 'nurse' and 'care'"):
+        main(["--model", model, "--targets", str(bad), "--out", str(out)])
+    bad.write_text("id,label\na,nurse\nb,  \n")
+    with pytest.raises(UserError, match=r"(?s)1 broken row .*bad.csv, line 3: found label '  '; expected a text"):
+        main(["--out", str(out), "--remove", str(path), "--add", str(bad)])
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "letter.doc").touch()
+    with pytest.raises(UserError, match="not of a space"):
+        main(["--model", "no such model", "--targets", str(path), "--out", str(tmp_path / "foreign")])
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.jsonl", "a.csv.gz", "a.parquet"])
+def test_tables(tmp_path, name):
+    rows = [{"code": 7, "titel": "Pfleger\u00a0in", "title": "nurse"}, {"code": 8, "titel": "Koch", "title": "cook"}]
+    path = write_rows(tmp_path / name, rows)
+    found = read_targets(path)
+    assert (found.texts, found.ids) == (("nurse", "cook"), ("7", "8"))
+    assert read_targets(path, column="titel", id_column="title").texts == ("Pfleger in", "Koch")
+    assert read_ids(path) == ["7", "8"]
+    assert read_ids(path, "titel") == ["Pfleger\u00a0in", "Koch"]
+    with pytest.raises(UserError, match=r"no column 'name'. Its columns: code, titel, title"):
+        read_targets(path, column="name")
+
+
+def test_texts_without_ids_are_their_own(tmp_path):
+    path = tmp_path / "skills.txt"
+    path.write_text("weld metal\n\n  plan   shifts \nweld metal\n", encoding="utf-8-sig")
+    found = read_targets(path)
+    assert found.ids == found.texts == ("weld metal", "plan shifts")
+    assert found.notes == ("1 rows that repeat another one left out",)
+    assert read_targets(write_rows(tmp_path / "odd.csv", [{"anything": "cook"}])).ids == ("cook",)
+    two = write_rows(tmp_path / "two.csv", [{"a": "cook", "b": "bake"}])
+    with pytest.raises(UserError, match=r"no column called text or .* Its columns: a, b. Use --column"):
+        read_targets(two)
+    with pytest.raises(UserError, match=r"no column called id or .* Use --id_column"):
+        read_ids(two)
+    path.write_bytes("Pflege für Ältere".encode("latin-1"))
+    with pytest.raises(UserError, match="UTF-8"):
+        read_targets(path)
+    path.write_text(" \n")
+    for read in (read_targets, read_ids):
+        with pytest.raises(UserError, match="holds no"):
+            read(path)
+        with pytest.raises(UserError, match="There is no"):
+            read(tmp_path / "nowhere.csv")
+        with pytest.raises(UserError, match="in no format"):
+            read(write_tiny_encoder(tmp_path / "tiny") / "config.json")
+
+
+def test_taxonomies(tmp_path):
+    write_release(tmp_path / "esco")
+    onet = write_onet(tmp_path / "onet")
+    skills = read_targets(tmp_path)  # skills are ESCO's alone
+    assert skills.texts == ("weld metal", "plan shifts", "haute cuisine")
+    assert skills.ids == (SKILL + "1", SKILL + "2", SKILL + "3")
+    assert "ESCO v1.1.1 (en)" in skills.origin
+    assert read_targets(tmp_path / "esco", kind="occupations").ids == (OCCUPATION + "a", OCCUPATION + "b")
+    assert read_targets(onet, kind="occupations").ids == ("11-1011.00", "35-1011.00", "51-4121.00")
+    assert read_targets(onet, kind="activities", version="29.3").ids == ("D01", "D02", "D03", "D04")
+    tools = read_targets(tmp_path / "onet", kind="technologies")
+    assert tools.ids == tools.texts == ("AdSense Tracker", "Point of sale software")
+    with pytest.raises(UserError, match=r"the occupations of ESCO v1.1.1 \(en\) and of O\*NET 29.3. Expected one"):
+        read_targets(tmp_path, kind="occupations")
+    with pytest.raises(UserError, match=r"holds no skills. It holds O\*NET 29.3: occupations, .*--kind"):
+        read_targets(onet)
+    with pytest.raises(UserError, match=r"holds no version 1.2 of ESCO"):
+        read_targets(tmp_path / "esco", version="1.2")
+    with pytest.raises(UserError, match="no table"):
+        read_targets(tmp_path, column="label")
+    with pytest.raises(UserError, match="has no kinds"):
+        read_targets(write_rows(tmp_path / "a.csv", ROWS), kind="skills")
+
+
+def test_the_command_line(capsys, tmp_path):
+    main([])
+    assert capsys.readouterr().out.strip() == USAGE
+    for flags, message in (
+        (["--info"], "no --out"),
+        (["--out", "x"], "nothing to do with x"),
+        (["--out", "x", "--targets", "y"], "no --model"),
+        (["--out", "x", "--targets", "y", "--add", "z"], "Give one of them"),
+        (["--out", str(tmp_path / "x"), "--info"], "There is no folder"),
+        (["--out", str(tmp_path / "x"), "--remove", "nowhere.txt"], "There is no nowhere.txt"),
+        (["--out", "x", "--upload", "y"], "no place in Qdrant"),
+        (["--out", "x", "--dtype", "int4"], "invalid choice"),
+    ):
+        with pytest.raises(UserError, match=message):
+            uwe_jax.index.main(flags)
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,238 @@
+"""`python -m uwe_jax.rank`: queries from anywhere against spaces on disk, good and bad ones."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from tiny_encoder import write_tiny_encoder
+from vacancy_files import write_rows
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.index import main as index
+from uwe_jax.rank import USAGE, main
+from uwe_jax.rankers.limits import MAX_CHARACTERS
+from uwe_jax.rankers.queries_in import BATCH, batches, file_queries, line_queries
+from uwe_jax.rankers.ranker import load
+from uwe_jax.spaces.folder import load_space
+
+SKILLS = ("care for patients", "write code", "engineer software")
+JOBS = ("nurse", "software engineer")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A model, and two spaces of it that tell where it lies."""
+    folder = tmp_path_factory.mktemp("rank")
+    write_tiny_encoder(folder / "tiny")
+    for name, texts in (("skills", SKILLS), ("jobs", JOBS)):
+        rows = [{"id": f"{name}{number}", "text": text} for number, text in enumerate(texts)]
+        targets = write_rows(folder / f"{name}.csv", rows)
+        index(["--model", str(folder / "tiny"), "--targets", str(targets), "--out", str(folder / name)])
+    return folder
+
+
+@pytest.fixture
+def piped(tmp_path, monkeypatch):
+    """Puts bytes on standard input."""
+    with contextlib.ExitStack() as opened:
+
+        def put(content: bytes) -> None:
+            (tmp_path / "in").write_bytes(content)
+            monkeypatch.setattr(sys, "stdin", opened.enter_context((tmp_path / "in").open("rb")))
+
+        yield put
+
+
+def answers(capsys) -> list[dict]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_answers_are_those_of_the_python_api(folder, capsys):
+    main(
+        [
+            "nurse",
+            "write  software",
+            "--space",
+            str(folder / "skills"),
+            "--space",
+            f"titles={folder / 'jobs'}",
+            "--json",
+        ]
+    )
+    told = answers(capsys)
+    assert [(each["number"], each["query"]) for each in told] == [(1, "nurse"), (2, "write software")]
+    ranker = load(folder / "tiny")
+    for name, space in (("skills", "skills"), ("titles", "jobs")):
+        expected = ranker.rank([each["query"] for each in told], load_space(folder / space))
+        for each, hits in zip(told, expected, strict=True):
+            found = each["hits"][name]
+            assert [(hit["id"], hit["text"]) for hit in found] == [(hit.id, hit.text) for hit in hits]
+            assert [hit["score"] for hit in found] == pytest.approx([hit.score for hit in hits], abs=1e-6)
+
+
+def test_tables_and_explanations_for_people(folder, tmp_path, capsys):
+    picture = tmp_path / "why.png"
+    main(["nurse", "--space", str(folder / "jobs"), "--top_k", "1", "--explain", "--picture", str(picture)])
+    told = capsys.readouterr().out
+    assert "nurse in jobs" in told
+    assert "1.0000 │ nurse" in told
+    assert "jobs0" in told
+    assert "software engineer" not in told
+    assert "Why 'nurse':\nScore 1.0000 by mean_pool" in told
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    main(["nurse", "--space", str(folder / "jobs"), "--explain", "--json"])
+    (told,) = answers(capsys)
+    assert told["explanations"]["jobs"] == load(folder / "tiny").explain("nurse", "nurse").to_dict()
+
+
+def test_queries_from_files(folder, tmp_path, capsys):
+    texts = ["nurse", "write code", "nurse"]
+    lines = tmp_path / "q.txt"
+    lines.write_text("\ufeffnurse\r\nwrite\tcode\nnurse")
+    assert [query.text for query in file_queries(lines) if query] == texts
+    rows = [{"n": n, "query": text} for n, text in enumerate(texts)]
+    for name in ("q.jsonl", "q.parquet", "q.csv"):
+        table = write_rows(tmp_path / name, rows)
+        assert [query.text for query in file_queries(table, "query") if query] == texts
+    main(["--space", str(folder / "jobs"), "--queries", str(table), "--json", "--top_k", "1", "--column", "query"])
+    told = answers(capsys)
+    assert [each["query"] for each in told] == texts
+    assert told[0]["hits"] == told[2]["hits"]
+
+
+def test_what_cannot_be_read_in_a_table_is_told_in_its_place(tmp_path):
+    path = tmp_path / "q.jsonl"
+    rows = ['{"text": "nurse"}', "{", '{"text": 3}', '{"text": null}', '{"text": "code"}', '["text"]']
+    path.write_text("\n".join(rows))
+    found = list(file_queries(path))
+    assert [query.number for query in found] == [1, 2, 3, 4, 5, 6]
+    assert [query.text for query in found] == ["nurse", "", "", "", "code", ""]
+    assert "Query 2 cannot be read: q.jsonl, line 2: found invalid JSON" in found[1].problem
+    assert "line 3: found '3'; expected a text" in found[2].problem
+    assert "Query 4 is empty" in found[3].problem
+    with pytest.raises(UserError, match="There is no file"):
+        file_queries(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="is no table"):
+        file_queries(write_tiny_encoder(tmp_path / "tiny") / "config.json", "text")
+
+
+def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
+    lines = [
+        b"nurse",
+        b"",
+        b"\xff\xfe",
+        b"a" * (10 * 2**20),
+        "é".encode() * (MAX_CHARACTERS + 1),
+        b"\x1b[31mcode\x07",
+        b"care",
+    ]
+    piped(b"\n".join(lines))
+    with pytest.raises(
+        UserError, match=r"4 of 7 queries were not answered, all others were. The first: Query 2 is empty"
+    ):
+        main(["--space", str(folder / "jobs"), "--json"])
+    told = answers(capsys)
+    assert [each["number"] for each in told] == [1, 2, 3, 4, 5, 6, 7]
+    assert [each.get("query") for each in told] == ["nurse", None, None, None, None, "[31mcode", "care"]
+    assert "byte 0xff at position 1" in told[2]["error"]
+    assert "10,485,760 characters; at most 100,000" in told[3]["error"]
+    assert "100,001 characters" in told[4]["error"]
+
+
+def test_all_bad_and_no_queries(folder, piped, capsys):
+    piped(b"\n \n")
+    with pytest.raises(UserError, match="2 of 2 queries"):
+        main(["--space", str(folder / "jobs")])
+    assert "Query 2 is empty" in capsys.readouterr().out
+    piped(b"")
+    main(["--space", str(folder / "jobs"), "--json"])
+    assert answers(capsys) == []
+
+
+def test_many_lines_are_held_in_batches():
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as pipe:
+        found = batches(line_queries(reading))
+        pipe.write(b"first\nsec")
+        assert [query.text for query in next(found)] == ["first"]  # not waiting for the rest of the second
+        pipe.write(b"ond\n" + b"x\n" * 2 * BATCH)
+        sizes = [len(next(found)), len(next(found)), len(next(found))]
+        assert sizes == [BATCH, BATCH, 1]
+        pipe.write(b"last")
+    assert [(query.number, query.text) for batch in found for query in batch] == [(2 * BATCH + 3, "last")]
+    os.close(reading)
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(folder, monkeypatch, capsys):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        main(["nurse", "--space", str(folder / "jobs")])
+
+
+def test_a_program_asks_through_a_pipe_and_is_answered_line_by_line(folder):
+    command = [sys.executable, "-m", "uwe_jax.rank", "--space", str(folder / "skills"), "--json", "--top_k", "1"]
+    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0", "LC_ALL": "C"}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as asked:
+        for line in ("write code", "", "engineer softwäre"):
+            asked.stdin.write(f"{line}\n".encode())
+            asked.stdin.flush()
+            told = json.loads(asked.stdout.readline())
+            assert told.get("query", "") == line
+        assert told["hits"]["skills"][0]["text"] in SKILLS
+        asked.stdin.close()
+        assert asked.stdout.read() == b""
+        errors = asked.stderr.read().decode()
+    assert asked.returncode == 2
+    assert "Error: 1 of 3 queries were not answered" in errors
+    assert "Traceback" not in errors
+
+
+def test_models_and_spaces_that_do_not_fit(folder, tmp_path):
+    other = write_tiny_encoder(tmp_path / "other", seed=1)
+    with pytest.raises(UserError, match=r"jobs: The space was encoded by .* Load the model of the space"):
+        main(["nurse", "--space", str(folder / "jobs"), "--model", str(other)])
+    with pytest.raises(UserError, match="holds one mean a target"):
+        main(["nurse", "--space", str(folder / "jobs"), "--model", f"{folder / 'tiny'}:soft"])
+    load_space(folder / "jobs").save(tmp_path / "bare")
+    with pytest.raises(UserError, match="bare does not say where its model was loaded from"):
+        main(["nurse", "--space", str(folder / "skills"), "--space", str(tmp_path / "bare")])
+    main(["nurse", "--space", str(tmp_path / "bare"), "--model", str(folder / "tiny")])
+    (tmp_path / "bare" / "index.json").write_text('{"model": "somewhere/else", "targets": []}')
+    with pytest.raises(UserError, match="2 models"):
+        main(["nurse", "--space", str(folder / "skills"), "--space", str(tmp_path / "bare")])
+
+
+def test_a_space_in_qdrant_answers_alike(folder, tmp_path, capsys):
+    pytest.importorskip("qdrant_client")
+    place = f"qdrant:{tmp_path / 'store'}#skills"
+    index(["--out", str(folder / "skills"), "--upload", place])
+    capsys.readouterr()
+    with pytest.raises(UserError, match="does not say where its model"):
+        main(["nurse", "--space", place])
+    main(["nurse", "--space", f"there={place}", "--json", "--candidates", "3", "--model", str(folder / "tiny")])
+    (there,) = answers(capsys)
+    main(["nurse", "--space", f"there={folder / 'skills'}", "--json"])
+    assert [there] == answers(capsys)
+
+
+def test_the_command_line(capsys):
+    main([])
+    assert capsys.readouterr().out.strip() == USAGE
+    for flags, message in (
+        (["nurse"], "no --space"),
+        (["nurse", "--space", "x"], "There is no folder x"),
+        (["nurse", "--space", "x/a", "--space", "y/a"], "2 spaces under 1 names"),
+        (["nurse", "--space", "x", "--queries", "y"], "give one of them"),
+        (["--space", "x", "--column", "text"], "--column is one of the file"),
+        (["a", "b", "--space", "x", "--picture", "p.png"], "--picture draws one query"),
+        (["nurse", "--space", "x", "--top_k", "0"], "--top_k is 0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            main(flags)

@@ -1,0 +1,90 @@
+"""Answering queries as they come, from spaces on disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.progress import say
+from uwe_jax.engines.location import open_space
+from uwe_jax.rankers.answers import Answer, json_line, readable
+from uwe_jax.rankers.options import RankOptions
+from uwe_jax.rankers.queries_in import Query, batches, file_queries, given_queries, line_queries
+from uwe_jax.rankers.ranker import Ranker, load
+from uwe_jax.rankers.recorded import recorded
+from uwe_jax.spaces.searchable import Hit, Searchable
+
+
+def rank(options: RankOptions) -> None:
+    """Writes to standard output an answer for every query, in their order, as soon as nothing more has come.
+
+    Raises:
+      UserError: for anything that the user can mend. Queries that cannot be answered are told in their place, and
+        counted at the end.
+    """
+    queries = _queries(options)
+    spaces = {name: open_space(place, candidates=options.candidates) for name, place in options.spaces}
+    model = options.model or _recorded_model(options.spaces)
+    most = options.max_tokens or max(space.origin.max_tokens for space in spaces.values())
+    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
+    for name, place in options.spaces:
+        try:
+            ranker.rank([], spaces[name], options.top_k)  # refuses a space of another model, before queries come
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from error
+    write = json_line if options.json else readable
+    count, refused, first = 0, 0, ""
+    for batch in batches(queries):
+        for answer in _answers(ranker, spaces, batch, options):
+            sys.stdout.write(f"{write(answer)}\n")
+            refused += bool(answer.query.problem)
+            first = first or answer.query.problem
+        sys.stdout.flush()
+        count += len(batch)
+    if refused:
+        raise UserError(f"{refused:,} of {count:,} queries were not answered, all others were. The first: {first}")
+
+
+def _recorded_model(spaces: Sequence[tuple[str, str]]) -> str:
+    models = {place: recorded(Path(place).expanduser()).model for _, place in spaces}
+    if unknown := [place for place, model in models.items() if not model]:
+        raise UserError(f"{unknown[0]} does not say where its model was loaded from. Name the model with --model.")
+    if len(set(models.values())) > 1:
+        told = ", ".join(f"{place} by {model}" for place, model in models.items())
+        raise UserError(f"The spaces were made by {len(set(models.values()))} models: {told}. Rank them one by one.")
+    return next(iter(models.values()))
+
+
+def _queries(options: RankOptions) -> Iterator[Query | None]:
+    if options.queries:
+        return given_queries(options.queries)
+    if options.queries_file:
+        return file_queries(options.queries_file, options.column)
+    if sys.stdin is None:
+        raise UserError("There is no query: none on the command line, no --queries, and standard input is closed.")
+    if sys.stdin.isatty():
+        say("A query a line; Ctrl-D ends.")
+    return line_queries(sys.stdin.fileno())
+
+
+def _answers(
+    ranker: Ranker, spaces: Mapping[str, Searchable], batch: Sequence[Query], options: RankOptions
+) -> Iterator[Answer]:
+    texts = [query.text for query in batch if not query.problem]
+    found: dict[str, Iterator[list[Hit]]] = {}
+    if texts:
+        tokens = ranker.encode(texts)  # once, whatever the number of spaces
+        found = {name: iter(space.search(tokens, options.top_k, ranker.scorer)) for name, space in spaces.items()}
+    for query in batch:
+        if query.problem:
+            yield Answer(query)
+            continue
+        hits = {name: next(each) for name, each in found.items()}
+        best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
+        explanations = {name: ranker.explain(query.text, hit.text) for name, hit in best.items()}
+        if options.picture:
+            for explanation in explanations.values():
+                explanation.save_picture(options.picture)
+        yield Answer(query, hits, explanations)
