@@ -1,0 +1,487 @@
+"""The service over real HTTP: answers, batches, limits, bad input, keys, and stopping."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from service_stand_in import SKILLS, Client, StandIn, StandInSpace, common, running, wait_for
+from tiny_encoder import write_tiny_encoder
+
+from uwe_jax import serve as command
+from uwe_jax.base.errors import UserError
+from uwe_jax.rankers.ranker import load
+from uwe_jax.service import server
+from uwe_jax.service.keys import Keys, read_keys
+from uwe_jax.service.loading import load_served
+from uwe_jax.service.options import Limits, ServiceOptions
+from uwe_jax.service.rate import TokenBuckets
+from uwe_jax.service.tasks import ServedModel
+from uwe_jax.service.vacancy import vacancy_sentences
+
+PAGE = Path(server.__file__).parent / "page"
+KEY = "0123456789abcdef-key"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def served():
+    limits = Limits(body_bytes=20_000, queries=40, characters=200, vacancy_characters=2_000, top_k=20, waiting=50)
+    with running(limits=limits) as client:
+        yield client
+
+
+def test_rank_answers_every_query_with_its_best_targets(served):
+    reply = served.rank("test code", " weld\tthe metal ", top_k=2)
+    assert reply.status == 200
+    assert reply.json["space"] == "skills"
+    assert [each["query"] for each in reply.json["results"]] == ["test code", " weld\tthe metal "]
+    hits = [[hit["text"] for hit in each["hits"]] for each in reply.json["results"]]
+    assert hits == [["test code", "write code"], ["weld metal", "care for patients"]]
+    assert reply.json["results"][0]["hits"][1] == {"id": "id of write code", "text": "write code", "score": 0.5}
+    assert [hit["text"] for hit in served.rank("nurse", space="jobs").json["results"][0]["hits"]] == ["nurse", "welder"]
+
+
+def test_what_is_served(served):
+    told = served.ask("GET", "/v1/spaces").json
+    assert told["spaces"] == [{"name": "skills", "targets": 6}, {"name": "jobs", "targets": 2}]
+    assert told["model"] == {"name": "stand-in", "scorer": "soft", "fingerprint": "0123456789abcdef"}
+    assert told["limits"]["top_k"] == 20
+
+
+def test_a_vacancy_names_the_sentence_behind_every_skill(served):
+    text = "You will:\n• write code\n• weld metal and test code\n2024\nwrite code"
+    reply = served.ask("POST", "/v1/vacancy", {"text": text, "top_k": 3})
+    assert reply.json["sentences"] == ["write code", "weld metal and test code"]
+    found = {hit["text"]: (hit["sentence"], hit["score"]) for hit in reply.json["hits"]}
+    assert found == {"write code": (0, 1.0), "weld metal": (1, 1.0), "test code": (1, 1.0)}
+    assert vacancy_sentences("<ul><li>Python</li><li>Duties:</li></ul>") == ["Python"]
+
+
+def test_scores_and_explanations(served):
+    asked = {"queries": ["write code", "weld"], "targets": ["write", "weld code", "x"]}
+    assert served.ask("POST", "/v1/scores", asked).json == {"scores": [[1.0, 0.5, 0.0], [0.0, 0.5, 0.0]]}
+    reply = served.ask("POST", "/v1/explain", {"query": "code", "target": "write code"})
+    assert reply.json["score"] == 0.465
+
+
+@pytest.fixture
+def trained(tmp_path, monkeypatch):
+    """Options of a service of a tiny encoder with a space on disk, and the ranker and the space themselves."""
+    # Compiles two dozen programs; `test_it_is_warm_when_it_is_ready` looks at it.
+    monkeypatch.setattr(ServedModel, "warm_up", lambda self, batch: None)
+    folder = write_tiny_encoder(tmp_path / "encoder")
+    ranker = load(f"{folder}:soft", cache_dir=tmp_path)
+    space = ranker.encode_targets(["write code", "care for patients", "engineer software"], progress=False)
+    space.save(tmp_path / "skills")
+    return ServiceOptions(f"{folder}:soft", (("skills", str(tmp_path / "skills")),), cache_dir=tmp_path), ranker, space
+
+
+def test_a_real_model_answers_as_from_python(trained):
+    options, ranker, space = trained
+    queries, skills = ["nurse", "software engineer", "code"], list(space.texts)
+    with running(load=lambda _: load_served(options)) as client:
+        answers = client.rank(*queries).json["results"]
+        scores = client.ask("POST", "/v1/scores", {"queries": queries, "targets": skills}).json["scores"]
+        explained = client.ask("POST", "/v1/explain", {"query": "nurse", "target": "write code"}).json
+    for answer, expected in zip(answers, ranker.rank(queries, space), strict=True):
+        assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in expected]
+        np.testing.assert_allclose([hit["score"] for hit in answer["hits"]], [hit.score for hit in expected], atol=2e-6)
+    np.testing.assert_allclose(scores, ranker.scores(queries, skills), atol=1e-6)
+    assert explained["query_tokens"] == list(ranker.explain("nurse", "write code").query_tokens)
+
+
+def test_what_cannot_be_served_is_told_before_it_is_asked(trained, tmp_path):
+    options, _, space = trained
+    other = write_tiny_encoder(tmp_path / "other", seed=1)
+    with pytest.raises(UserError, match="was encoded by"):
+        load_served(replace(options, model=f"{other}:soft"))
+    with pytest.raises(UserError, match="Name the model with --model"):
+        load_served(replace(options, model=""))
+    space.without(space.ids).save(tmp_path / "skills")
+    with pytest.raises(UserError, match="is empty"):
+        load_served(options)
+
+
+def test_it_is_warm_when_it_is_ready():
+    model = StandIn()
+    ServedModel(model, {"skills": StandInSpace(), "jobs": StandInSpace()}).warm_up(8)
+    assert {len(batch) for batch in model.batches} == {2, 4, 8}
+
+
+def in_queue(client: Client) -> int:
+    """Texts that wait, as the service tells."""
+    return int(float(re.search(rb"^uwe_waiting_texts (.*)$", client.ask("GET", "/metrics").body, re.MULTILINE)[1]))
+
+
+def at_once(client: Client, queries: list[str], **more) -> list:
+    """Asks one query a request, all requests at the same time."""
+    with ThreadPoolExecutor(len(queries)) as pool:
+        return list(pool.map(lambda query: client.rank(query, **more), queries))
+
+
+def test_concurrent_requests_share_batches_and_each_gets_its_own_answer():
+    queries = [f"{word} {number}" for number in range(5) for word in ("write code", "weld metal", "plan shifts")]
+    with running(limits=Limits(batch=8)) as client:
+        client.model.open.clear()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(at_once, client, queries, top_k=1)
+            wait_for(lambda: client.model.batches)
+            wait_for(lambda: in_queue(client) == len(queries) - len(client.model.batches[0]))
+            client.model.open.set()
+            replies = waiting.result()
+        sizes = [len(batch) for batch in client.model.batches]
+        assert sum(sizes) == len(queries)
+        assert max(sizes) == 8
+        assert len(sizes) <= 3
+        assert len(client.model.threads) == 1
+    for query, reply in zip(queries, replies, strict=True):
+        assert reply.json["results"][0]["hits"][0]["text"] == query.rpartition(" ")[0]
+
+
+def test_requests_of_two_spaces_are_not_mixed():
+    with running() as client:
+        client.model.open.clear()
+        with ThreadPoolExecutor(6) as pool:
+            asked = [pool.submit(client.rank, "nurse", space=space, top_k=1) for space in ("jobs", "skills") * 3]
+            wait_for(lambda: client.model.batches and in_queue(client) == 6 - len(client.model.batches[0]))
+            client.model.open.set()
+            found = [each.result().json["results"][0]["hits"][0]["text"] for each in asked]
+    assert found == ["nurse", SKILLS[0]] * 3
+
+
+def test_an_error_costs_its_own_request_alone_and_shows_nothing(caplog):
+    with running() as client:
+        client.model.open.clear()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(at_once, client, ["write code", "boom", "weld metal", "test code"])
+            wait_for(lambda: client.model.batches and in_queue(client) == 4 - len(client.model.batches[0]))
+            client.model.open.set()
+            good, bad, *others = waiting.result()
+        assert [each.status for each in (good, *others)] == [200] * 3
+        assert bad.status == 500
+        assert set(bad.json) == {"detail", "id"}
+        assert b"secret" not in bad.body
+        assert b"Traceback" not in bad.body
+        assert bad.json["id"] == bad.headers["x-request-id"]
+        failures = [record for record in caplog.records if record.exc_info]
+        assert [bad.json["id"] in record.getMessage() for record in failures] == [True]
+        assert "a secret of the inside" in caplog.text
+        assert "weld metal" not in caplog.text
+        assert client.rank("write code").status == 200
+
+
+def test_a_full_queue_refuses_and_recovers():
+    with running(limits=Limits(queries=3, waiting=3)) as client:
+        client.model.open.clear()
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(client.rank, "write code")
+            wait_for(lambda: client.model.batches)
+            second = pool.submit(client.rank, "a", "b")
+            wait_for(lambda: in_queue(client) == 2)
+            refused = client.rank("c", "d")
+            assert refused.status == 503
+            assert int(refused.headers["retry-after"]) >= 1
+            assert "busy" in refused.json["detail"]
+            client.model.open.set()
+            assert [first.result().status, second.result().status] == [200, 200]
+        assert client.rank("c", "d").status == 200
+
+
+def test_a_late_answer_is_given_up_and_its_question_never_asked():
+    with running(limits=Limits(deadline=0.3)) as client:
+        client.model.open.clear()
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(client.rank, "held up")
+            wait_for(lambda: client.model.batches)
+            second = pool.submit(client.rank, "too late")
+            assert [first.result().status, second.result().status] == [504, 504]
+        client.model.open.set()
+        assert client.rank("write code").status == 200
+        assert ["too late"] not in client.model.batches
+
+
+RANK = "/v1/rank"
+DEEP = b'{"queries": ' + b"[" * 9000 + b"]" * 9000 + b"}"
+MANY = json.dumps({"text": "\n".join(f"sentence {number}" for number in range(41))}).encode()
+MALFORMED = {
+    "no JSON": ("POST", RANK, b"{queries: nurse", JSON, 400),
+    "cut JSON": ("POST", RANK, b'{"queries": ["nurse"', JSON, 400),
+    "no UTF-8": ("POST", RANK, b'{"queries": ["\xff\xfe"]}', JSON, 400),
+    "nothing": ("POST", RANK, b"", JSON, 422),
+    "deep": ("POST", RANK, DEEP, JSON, (400, 422)),
+    "many digits": ("POST", RANK, b'{"queries": ["a"], "top_k": ' + b"9" * 9000 + b"}", JSON, (400, 422)),
+    "a list": ("POST", RANK, b"[]", JSON, 422),
+    "null": ("POST", RANK, b"null", JSON, 422),
+    "no queries": ("POST", RANK, b"{}", JSON, 422),
+    "empty list": ("POST", RANK, b'{"queries": []}', JSON, 422),
+    "empty query": ("POST", RANK, b'{"queries": ["nurse", ""]}', JSON, 422),
+    "blank query": ("POST", RANK, b'{"queries": [" \\u0000\\t\\u200b "]}', JSON, 422),
+    "half a character": ("POST", RANK, b'{"queries": ["\\ud800"]}', JSON, 422),
+    "a text": ("POST", RANK, b'{"queries": "nurse"}', JSON, 422),
+    "numbers": ("POST", RANK, b'{"queries": [1, 2]}', JSON, 422),
+    "nulls": ("POST", RANK, b'{"queries": [null]}', JSON, 422),
+    "NaN": ("POST", RANK, b'{"queries": ["a"], "top_k": NaN}', JSON, (400, 422)),
+    "infinite": ("POST", RANK, b'{"queries": ["a"], "top_k": Infinity}', JSON, (400, 422)),
+    "true": ("POST", RANK, b'{"queries": ["a"], "top_k": true}', JSON, 422),
+    "fraction": ("POST", RANK, b'{"queries": ["a"], "top_k": 2.5}', JSON, 422),
+    "top_k 0": ("POST", RANK, b'{"queries": ["a"], "top_k": 0}', JSON, 422),
+    "top_k -1": ("POST", RANK, b'{"queries": ["a"], "top_k": -1}', JSON, 422),
+    "top_k 21": ("POST", RANK, b'{"queries": ["a"], "top_k": 21}', JSON, 422),
+    "unknown space": ("POST", RANK, b'{"queries": ["a"], "space": "../etc"}', JSON, 422),
+    "unknown key": ("POST", RANK, b'{"queries": ["a"], "topk": 3}', JSON, 422),
+    "too many": ("POST", RANK, json.dumps({"queries": ["a"] * 41}).encode(), JSON, 422),
+    "too long": ("POST", RANK, json.dumps({"queries": ["a" * 201]}).encode(), JSON, 422),
+    "huge": ("POST", RANK, json.dumps({"queries": ["a"] * 30_000}).encode(), JSON, 413),
+    "vacancy too long": ("POST", "/v1/vacancy", json.dumps({"text": "word. " * 400}).encode(), JSON, 422),
+    "vacancy of too many": ("POST", "/v1/vacancy", MANY, JSON, 422),
+    "vacancy of nothing": ("POST", "/v1/vacancy", b'{"text": " :\\n 12 "}', JSON, 422),
+    "no target": ("POST", "/v1/scores", b'{"queries": ["a"], "targets": []}', JSON, 422),
+    "empty target": ("POST", "/v1/explain", b'{"query": "a", "target": " "}', JSON, 422),
+    "no content type": ("POST", RANK, b'{"queries": ["a"]}', {}, 415),
+    "a form": ("POST", RANK, b"queries=a", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
+    "plain text": ("POST", RANK, b'{"queries": ["a"]}', {"Content-Type": "text/plain"}, 415),
+    "GET": ("GET", RANK, None, {}, 405),
+    "PUT": ("PUT", RANK, b"{}", JSON, 405),
+    "BREW": ("BREW", RANK, None, {}, 405),
+    "POST to the page": ("POST", "/", b"{}", JSON, 405),
+    "no such path": ("GET", "/v1/nothing", None, {}, 404),
+    "above the page": ("GET", "/page/..%2f..%2foptions.py", None, {}, 404),
+    "foreign host": ("GET", "/v1/spaces", None, {"Host": "evil.example"}, 421),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_requests_are_refused_with_a_sentence(served, name):
+    method, path, body, headers, status = MALFORMED[name]
+    reply = served.ask(method, path, body, headers)
+    assert reply.status in (status if isinstance(status, tuple) else (status,)), reply.body
+    assert set(reply.json) == {"detail", "id"}
+    assert len(reply.json["detail"]) < 400
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'")
+    assert "server" not in reply.headers
+    assert served.rank("write code").status == 200
+
+
+def test_refusals_say_what_to_mend(served):
+    def detail(**asked) -> str:
+        return served.ask("POST", RANK, asked).json["detail"]
+
+    assert detail(queries=["a", "b" * 201]) == "Query 2 has 201 characters; at most 200 are taken."
+    assert detail(queries=["a", " "]) == "Query 2 is empty; it must hold text. Fill it or leave it out."
+    assert detail(queries=["a"], top_k=99) == "top_k is 99; it must be 1 to 20."
+    assert detail(queries=["a"], space="x") == "There is no space of that name; there are skills, jobs."
+    assert detail(queries=["a"], top_k="3") == "top_k: Input should be a valid integer."
+    assert detail(queries=["a"] * 41) == "There are 41 of query; expected 1 to 40."
+
+
+def test_control_characters_are_dropped(served):
+    plain, odd = served.rank("write code"), served.rank("\x00write\x1b\u200b code\x07")
+    assert plain.json["results"][0]["hits"] == odd.json["results"][0]["hits"]
+
+
+def test_a_body_that_tells_no_length_is_counted_while_it_comes(served):
+    def endless():
+        for _ in range(400):
+            yield b'{"queries": ["' + b"a" * 1000
+
+    reply = served.ask("POST", RANK, endless(), JSON)
+    assert (reply.status, reply.headers["connection"]) == (413, "close")
+    assert "20,000 bytes" in reply.json["detail"]
+
+
+def raw(port: int, sent: bytes) -> bytes:
+    """What a service answers to bytes on a connection that stays open."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        found = b""
+        while part := connection.recv(65536):
+            found += part
+        return found
+
+
+def test_a_body_that_never_comes_is_given_up():
+    with running(limits=Limits(deadline=0.2)) as client:
+        head = b"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        assert raw(client.port, head + b"Content-Length: 50\r\n\r\n{").startswith(b"HTTP/1.1 408 ")
+        assert raw(client.port, b"\x16\x03\x01 no HTTP at all\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        assert client.rank("write code").status == 200
+
+
+def test_a_key_is_asked_for_where_there_is_one():
+    with running(keys=(KEY, KEY[::-1])) as client:
+        assert client.ask("GET", "/").status == 200
+        assert client.ask("GET", "/healthz").status == 200
+        for path in ("/v1/spaces", "/metrics"):
+            refused = client.ask("GET", path)
+            assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+            for wrong in ("", "Bearer", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", f"Basic {KEY}", "Bearer \xe9"):
+                assert client.ask("GET", path, headers={"Authorization": wrong}).status == 401
+            for headers in ({"Authorization": f"Bearer {KEY}"}, {"X-API-Key": KEY}, {"X-API-Key": KEY[::-1]}):
+                assert client.ask("GET", path, headers=headers).status == 200
+        # A wrong key is refused before a body is read.
+        assert client.ask("POST", RANK, b"x" * 3_000_000).status == 401
+        assert client.ask("GET", "/openapi.json").json["security"] == [{"key": []}]
+
+
+def test_keys_come_from_a_file_and_the_environment(tmp_path, monkeypatch):
+    path = tmp_path / "keys"
+    path.write_text(f"# ours\n{KEY}\n\n")
+    monkeypatch.setenv("UWE_JAX_API_KEY", KEY[::-1])
+    assert read_keys(path) == (KEY[::-1], KEY)
+    assert not Keys(())
+    for bad in ("", "short", "with a space in it, which is none", "naïve" * 5):
+        path.write_text(bad)
+        with pytest.raises(UserError, match="key"):
+            read_keys(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_keys(tmp_path / "none")
+
+
+def test_one_client_asks_so_often_and_not_more():
+    with running(limits=Limits(rate=0.5)) as client:
+        assert client.rank("write code").status == 200
+        refused = client.rank("write code")
+        assert (refused.status, refused.headers["retry-after"]) == (429, "2")
+        assert client.ask("GET", "/healthz").status == 200
+
+
+def test_tokens_come_back_at_the_rate():
+    now = 0.0
+    buckets = TokenBuckets(2.0, 4.0, clock=lambda: now)
+    assert [buckets.wait("a") for _ in range(5)] == [0, 0, 0, 0, 0.5]
+    assert buckets.wait("b") == 0
+    now = 0.5
+    assert [buckets.wait("a"), buckets.wait("a")] == [0, 0.5]
+    now = 100.0
+    assert [buckets.wait("a") for _ in range(5)] == [0, 0, 0, 0, 0.5]
+    assert TokenBuckets(0.0, 1.0).wait("a") == 0
+
+
+def test_it_is_alive_while_it_loads_and_ready_when_it_has():
+    go = threading.Event()
+
+    def load(options):
+        go.wait()
+        return ServedModel(StandIn(), {"skills": StandInSpace()})
+
+    with running(load=load, wait=False) as client:
+        assert client.ask("GET", "/healthz").status == 200
+        for reply in (client.ask("GET", "/readyz"), client.rank("a"), client.ask("GET", "/v1/spaces")):
+            assert (reply.status, reply.headers["retry-after"]) == (503, "5")
+        assert b"uwe_ready 0.0" in client.ask("GET", "/metrics").body
+        go.set()
+        wait_for(lambda: client.ask("GET", "/readyz").status == 200)
+        assert client.ask("HEAD", "/readyz").status == 200
+        assert b"uwe_ready 1.0" in client.ask("GET", "/metrics").body
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_service():
+    def load(options):
+        raise UserError("There is no such model.")
+
+    with pytest.raises(UserError, match="no such model"):
+        server.serve(ServiceOptions("", (), port=0), load=load)
+
+
+def test_a_signal_stops_it_when_all_is_answered():
+    program = [sys.executable, str(Path(__file__).parent / "service_stand_in.py"), "1.5"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        client = Client(int(process.stdout.readline()))
+        wait_for(lambda: client.ask("GET", "/readyz").status == 200)
+        with ThreadPoolExecutor(1) as pool:
+            in_flight = pool.submit(client.rank, "write code")
+            wait_for(lambda: b"uwe_requests_in_flight 2.0" in client.ask("GET", "/metrics").body)
+            process.send_signal(signal.SIGTERM)
+            wait_for(lambda: client.ask("GET", "/readyz").status == 503)
+            refused = client.rank("weld metal")
+            assert (refused.status, refused.json["detail"]) == (503, "The service is stopping.")
+            assert refused.headers["connection"] == "close"
+            assert in_flight.result().json["results"][0]["hits"][0]["text"] == "write code"
+        assert process.wait(10) == 0
+
+
+def test_everything_is_counted_and_nothing_of_a_client_becomes_a_label(served):
+    served.rank("write code")
+    served.ask("GET", "/secret-path")
+    text = served.ask("GET", "/metrics").body.decode()
+    assert re.search(r'uwe_requests_total\{method="POST",route="/v1/rank",status="200"\} [1-9]', text)
+    assert 'method="GET",route="other",status="404"' in text
+    assert "secret-path" not in text
+
+
+def test_the_page_is_made_of_its_own_files_alone(served):
+    for path, kind in (("/", "text/html"), ("/docs", "text/html"), ("/page/page.css", "text/css")):
+        reply = served.ask("GET", path)
+        assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (200, kind)
+        assert reply.headers["cache-control"] == "no-cache"
+    files = {path.name: path.read_text() for path in PAGE.iterdir()}
+    for name, text in files.items():
+        assert not re.search(r"(?:src|href|url|from|import|fetch)\W{1,3}(?:https?:)?//", text), name
+    for name in ("index.html", "docs.html"):
+        assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*\ssrc=)", files[name]), name
+        for linked in re.findall(r'(?:src|href)="(page/[^"]+)"', files[name]):
+            assert served.ask("GET", f"/{linked}").status == 200
+    assert not any("innerHTML" in text for text in files.values())
+
+
+def test_the_schema_tells_of_every_path(served):
+    schema = served.ask("GET", "/openapi.json").json
+    assert {
+        "/v1/rank",
+        "/v1/vacancy",
+        "/v1/scores",
+        "/v1/explain",
+        "/v1/spaces",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    } == set(schema["paths"])
+    problem = schema["paths"]["/v1/rank"]["post"]["responses"]["422"]["content"]["application/json"]["schema"]
+    assert problem == {"$ref": "#/components/schemas/Problem"}
+
+
+def test_the_command_line_becomes_options(tmp_path, monkeypatch):
+    monkeypatch.delenv("UWE_JAX_API_KEY", raising=False)
+    chosen = command._options(
+        ["--space", "a=x/y", "--space", "x/z", "--model", "m", "--rate", "2.5", "--max_batch", "7", "--cache_dir", "c"]
+    )
+    assert chosen.spaces == (("a", "x/y"), ("z", "x/z"))
+    assert (chosen.limits.rate, chosen.limits.batch, chosen.host) == (2.5, 7, "127.0.0.1")
+    assert "localhost" in chosen.allowed_hosts
+    for arguments, complaint in (
+        (["--model", "m"], "no --space"),
+        (["--space", "x/a", "--space", "y/a"], "name of its own"),
+        (["--space", "x="], "names no space"),
+        (["--space", "a", "--max_batch", "0"], "batch is 0"),
+        (["--space", "a", "--deadline", "nan"], "deadline is nan"),
+        (["--space", "a", "--max_waiting", "3"], "waiting is 3"),
+        (["--space", "a", "--api_key_file", str(tmp_path)], "cannot be read"),
+    ):
+        with pytest.raises(UserError, match=complaint):
+            command.main(arguments)
+
+
+def test_an_address_that_is_taken_or_open_to_all_is_told(caplog):
+    with running() as client, pytest.raises(UserError, match="Cannot listen"):
+        server.serve(ServiceOptions("", (), port=client.port), load=lambda options: None)
+    for keys, warned in (((), True), ((KEY,), False)):
+        options = ServiceOptions("", (), host="0.0.0.0", keys=keys)
+        caplog.clear()
+        server._announce(options, 80)
+        assert ("no API key" in caplog.text) == warned
+        assert options.allowed_hosts == ()
+
+
+def test_the_stand_in_ranks_by_words():
+    assert common("test the code", "write code") == 0.5

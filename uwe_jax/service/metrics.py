@@ -1,0 +1,47 @@
+"""What a service counts, in the text format of Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+
+_SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """Counters of one service."""
+
+    def __init__(self):
+        self._registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+        self.requests = Counter(
+            "uwe_requests", "Requests that were answered.", ("route", "method", "status"), registry=self._registry
+        )
+        self.seconds = Histogram(
+            "uwe_request_seconds",
+            "From a request to its answer.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.in_flight = Gauge("uwe_requests_in_flight", "Requests being answered.", registry=self._registry)
+        self.waiting = Gauge("uwe_waiting_texts", "Texts that wait for the model.", registry=self._registry)
+        self.batches = Histogram("uwe_batch_texts", "Texts of a batch.", buckets=_TEXTS, registry=self._registry)
+        self.batch_seconds = Histogram(
+            "uwe_batch_seconds", "The model's time for a batch.", buckets=_SECONDS, registry=self._registry
+        )
+        self.ready = Gauge("uwe_ready", "1 when models and spaces are loaded and warm.", registry=self._registry)
+
+    def text(self) -> bytes:
+        """All of them, in version 0.0.4 of the format."""
+        return generate_latest(self._registry)
