@@ -1,0 +1,454 @@
+"""A space in Qdrant finds what the space itself finds; uploads are resumable and whole or not there at all."""
+
+import dataclasses
+import os
+import socket
+import sys
+import uuid
+
+import numpy as np
+import pytest
+
+pytest.importorskip("qdrant_client", reason="needs the extra qdrant")
+
+from qdrant_client import QdrantClient, models
+from qdrant_over_http import qdrant_server
+
+from uwe_jax.base.config import ScorerSettings
+from uwe_jax.base.errors import UserError
+from uwe_jax.engines import connection, stored, upload
+from uwe_jax.engines.embedded import write_ahead
+from uwe_jax.engines.location import in_qdrant, open_space, put_space
+from uwe_jax.engines.qdrant import QdrantSpace
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.spaces.searchable import Origin
+from uwe_jax.spaces.space import Space
+
+WIDTH, N = 8, 40
+K = 5  # one number of hits, so that few programs are compiled
+SERVER = "UWE_JAX_QDRANT_URL"  # of a server that the tests may write to
+SCORERS = {
+    "soft": ScorerSettings(tau_a=0.3),
+    "soft dot": ScorerSettings(logits="dot", tau_a=2.0),
+    "max_sim": ScorerSettings(kind="max_sim", reduce="sum"),
+    "soft_pooled": ScorerSettings(kind="soft_pooled", logits="dot", tau_a=2.0),
+    "mean_pool": ScorerSettings(kind="mean_pool"),
+}
+
+
+def ragged(rng: np.random.Generator, texts: int, least: int = 1) -> RaggedTokens:
+    """Tokens around a few directions, of norms about those of MiniLM."""
+    offsets = np.concatenate([[0], np.cumsum(rng.integers(least, 9, texts))])
+    centres = rng.standard_normal((6, WIDTH))
+    flat = centres[rng.integers(0, 6, offsets[-1])] + 0.5 * rng.standard_normal((offsets[-1], WIDTH))
+    return RaggedTokens((3.0 * flat).astype(np.float32), offsets)
+
+
+def make_space(seed: int = 0, texts: int = N, kind: str = "soft", model: str = "model") -> Space:
+    tokens = ragged(np.random.default_rng(seed), texts)
+    origin = Origin(model, f"fingerprint of {model}", 64, ScorerSettings(kind=kind))
+    return Space.from_tokens(
+        tokens, [f"text {k}" for k in range(texts)], [f"id:{k}" for k in range(texts)], origin, "float32"
+    )
+
+
+def assert_same(found, expected):
+    assert [[hit.id for hit in row] for row in found] == [[hit.id for hit in row] for row in expected]
+    assert [[hit.text for hit in row] for row in found] == [[hit.text for hit in row] for row in expected]
+    for row, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose([h.score for h in row], [h.score for h in right], atol=1e-4)
+
+
+@pytest.fixture
+def queries() -> RaggedTokens:
+    return ragged(np.random.default_rng(9), 5)
+
+
+@pytest.fixture(params=["folder", "http", "server"])
+def location(request, tmp_path):
+    """Where a store is: a folder, the REST interface in front of a store in memory, and a server where one is named."""
+    if request.param == "folder":
+        yield str(tmp_path / "store")
+    elif request.param == "http":
+        with qdrant_server() as server:
+            yield server.url
+    else:
+        url = os.environ.get(SERVER)
+        if not url:
+            pytest.skip(f"${SERVER} names no server")
+        yield url
+
+
+@pytest.fixture
+def name(location):
+    """Of a space that nobody else has on a server that others use, too."""
+    chosen = f"test-{uuid.uuid4().hex}"
+    yield chosen
+    if "://" in location:
+        QdrantSpace.delete(location, chosen)
+
+
+@pytest.fixture
+def small_batches(monkeypatch):
+    """A few targets a request."""
+    monkeypatch.setattr(upload, "_BATCH_NUMBERS", 40 * WIDTH)
+
+
+class Stopped(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Lets an upload end after so many batches; returns the batches' sizes."""
+    sent = []
+    upsert = QdrantClient.upsert
+
+    def stop(batches: int) -> list[int]:
+        sent.clear()
+
+        def counted(client, collection, points, **kwargs):
+            if len(sent) == batches:
+                raise Stopped
+            sent.append(len(points))
+            return upsert(client, collection, points, **kwargs)
+
+        monkeypatch.setattr(QdrantClient, "upsert", counted)
+        return sent
+
+    return stop
+
+
+@pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
+def test_finds_and_scores_as_the_space(scorer, queries):
+    space = make_space()
+    with QdrantSpace.create(":memory:", "skills", space) as held:
+        held.candidates = len(space)
+        assert_same(held.search(queries, K, scorer), space.search(queries, K, scorer))
+        assert held.recall(queries, K, space, scorer=scorer) == 1
+
+
+@pytest.mark.parametrize("kind", ["mean_pool", "soft_pooled"])
+def test_pooled_targets_are_single_vectors(kind, queries):
+    space = make_space(kind=kind)
+    scorer = ScorerSettings(kind=kind, logits="dot", tau_a=2.0)
+    client = QdrantClient(":memory:")
+    with QdrantSpace.create(client, "skills", space) as held:
+        held.candidates = len(space)
+        assert_same(held.search(queries, K, scorer), space.search(queries, K, scorer))
+        collection = client.get_aliases().aliases[0].collection_name
+        assert client.get_collection(collection).config.params.vectors.multivector_config is None
+        assert np.shape(client.retrieve(collection, [3], with_vectors=True)[0].vector) == (WIDTH,)
+        with pytest.raises(UserError, match=r"made for the scorer .*; soft reads the tokens"):
+            held.search(queries, K, ScorerSettings())
+    client.close()
+
+
+def test_one_by_one_equals_all_at_once_and_mean_pooling_needs_no_more_candidates_than_hits(queries):
+    space = make_space(kind="mean_pool")
+    with QdrantSpace.create(":memory:", "skills", space) as held:
+        held.candidates = 1
+        found = held.search(queries, K, space.origin.scorer)
+        assert_same(found, space.search(queries, K, space.origin.scorer))
+        assert found == [held.search(queries.part(k, k + 1), K, space.origin.scorer)[0] for k in range(len(queries))]
+        assert held.search(queries.part(0, 0), 3, space.origin.scorer) == []
+
+
+def test_a_store_serves_later(location, name, queries):
+    space = make_space()
+    QdrantSpace.create(location, name, space, bar=True).close()
+    with QdrantSpace.open(location, name, candidates=N) as held:
+        assert held.origin == space.origin
+        assert len(held) == len(space)
+        assert_same(held.search(queries, 100, space.origin.scorer), space.search(queries, 100, space.origin.scorer))
+        held.exhaustive = True
+        assert_same(held.search(queries, K, space.origin.scorer), space.search(queries, K, space.origin.scorer))
+    assert name in QdrantSpace.names(location)
+    assert QdrantSpace.delete(location, name) == 1
+    assert name not in QdrantSpace.names(location)
+
+
+def test_equal_scores_stand_in_the_order_of_the_targets(rng):
+    one = ragged(rng, 1, least=3).flat
+    tokens = RaggedTokens(np.tile(one, (9, 1)), np.arange(10) * len(one))
+    space = Space.from_tokens(tokens, list("ihgfedcba"), None, Origin("m", "f", 64, ScorerSettings()), "float32")
+    with QdrantSpace.create(":memory:", "skills", space) as held:
+        assert [hit.id for hit in held.search(ragged(rng, 1), 9, ScorerSettings())[0]] == list("ihgfedcba")
+
+
+@pytest.mark.parametrize("kind", ["soft", "mean_pool"])
+def test_texts_without_tokens(rng, kind):
+    token, offsets = ragged(rng, 1).flat[:1], np.array([0, 0, 1])
+    scorer = ScorerSettings(kind=kind)
+    space = Space.from_tokens(
+        RaggedTokens(token, offsets), ["", "a"], ["x", "y"], Origin("m", "f", 64, scorer), "float32"
+    )
+    queries = RaggedTokens(-token, offsets)
+    with QdrantSpace.create(":memory:", "skills", space) as held:
+        assert_same(held.search(queries, 2, scorer), space.search(queries, 2, scorer))
+
+
+def test_an_index_may_find_fewer(queries):
+    space = make_space()
+    with QdrantSpace.create(":memory:", "skills", space) as held:
+        whole = held.search(queries, K, space.origin.scorer)
+        found = held._candidates(queries, N, space.origin.scorer)
+        at = [np.array([int(hit.id[3:]) for hit in row[:3]]) for row in whole]
+        assert all(set(few) <= set(all_of) for few, all_of in zip(at, found, strict=True))
+        held._candidates = lambda *_: at
+        assert_same(held.search(queries, K, space.origin.scorer), [row[:3] for row in whole])
+
+
+def test_recall_is_the_share_of_the_exact_answer(queries):
+    space = make_space()
+    scorer = ScorerSettings(logits="dot", tau_a=50.0)  # far from MaxSim
+    with QdrantSpace.create(":memory:", "skills", space) as held:
+        shares = [held.recall(queries, K, space, scorer=scorer, candidates=number) for number in (K, 3 * K, N)]
+        assert 0 < shares[0] < 1
+        assert shares == sorted(shares)
+        assert shares[2] == 1
+        held.candidates = 5
+        exact = [{hit.id for hit in row} for row in space.search(queries, K, scorer)]
+        found = [{hit.id for hit in row} for row in held.search(queries, K, scorer)]
+        assert shares[0] == np.mean([len(a & b) / K for a, b in zip(exact, found, strict=True)])
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_an_upload_that_stopped_is_not_there_and_goes_on(location, name, queries, stop_after):
+    space = make_space()
+    sent = stop_after(2)
+    with pytest.raises(Stopped):
+        QdrantSpace.create(location, name, space)
+    with pytest.raises(UserError, match=f"The upload of the space {name} to Qdrant at .* has not ended"):
+        QdrantSpace.open(location, name)
+    assert name not in QdrantSpace.names(location)
+    before = sum(sent)
+    assert 0 < before < len(space)
+    sent = stop_after(1000)
+    with QdrantSpace.create(location, name, space) as held:
+        assert sum(sent) == len(space) - before
+        held.candidates = len(space)
+        assert_same(held.search(queries, K, space.origin.scorer), space.search(queries, K, space.origin.scorer))
+    sent = stop_after(0)
+    QdrantSpace.create(location, name, space).close()
+    assert sent == []
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_a_new_version_takes_the_place_of_the_old_when_it_is_whole(location, name, queries, stop_after):
+    old, new = make_space(0), make_space(1)
+    QdrantSpace.create(location, name, old).close()
+    stop_after(1)
+    with pytest.raises(Stopped):
+        QdrantSpace.create(location, name, new)
+    with QdrantSpace.open(location, name, candidates=N) as held:
+        assert_same(held.search(queries, K, old.origin.scorer), old.search(queries, K, old.origin.scorer))
+    assert QdrantSpace.delete(location, name, unfinished_only=True) == 1
+    stop_after(1000)
+    with QdrantSpace.create(location, name, new) as held:
+        held.candidates = N
+        assert_same(held.search(queries, K, new.origin.scorer), new.search(queries, K, new.origin.scorer))
+    assert QdrantSpace.delete(location, name) == 1
+
+
+def test_a_reader_of_a_space_that_was_replaced_is_told(queries):
+    with qdrant_server() as server:
+        space = make_space(0)
+        with QdrantSpace.create(server.url, "skills", space) as held:
+            QdrantSpace.create(server.url, "skills", make_space(1)).close()
+            with pytest.raises(UserError, match="the space was replaced or deleted since it was opened"):
+                held.search(queries, 3, space.origin.scorer)
+
+
+def test_another_models_space_is_replaced_when_asked(location, name):
+    QdrantSpace.create(location, name, make_space()).close()
+    other = make_space(model="other")
+    with pytest.raises(UserError, match=r"made by model \(fingerprint of model\), and this one by other \(fing"):
+        QdrantSpace.create(location, name, other)
+    QdrantSpace.create(location, name, other, replace=True).close()
+    with QdrantSpace.open(location, name) as held:
+        assert held.origin == other.origin
+
+
+def test_what_is_not_there_is_answered_with_what_is(location, name):
+    QdrantSpace.create(location, name, make_space()).close()
+    with pytest.raises(UserError, match=f"There is no space jobs in Qdrant at .* There are: .*{name}"):
+        QdrantSpace.open(location, "jobs")
+
+
+def test_other_collections_are_left_alone():
+    client = QdrantClient(":memory:")
+    client.create_collection("theirs", vectors_config=models.VectorParams(size=2, distance=models.Distance.DOT))
+    with pytest.raises(UserError, match="has a collection theirs of another program"):
+        QdrantSpace.create(client, "theirs", make_space())
+    with pytest.raises(UserError, match=r"theirs .* is not a space of this program\. There are no spaces yet"):
+        QdrantSpace.open(client, "theirs")
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "has format 2; this version of uwe_jax reads up to 1"),
+        ({"size": "many"}, "is damaged .*size is 'many'"),
+    ],
+)
+def test_a_newer_or_damaged_space_is_refused(monkeypatch, change, message):
+    client = QdrantClient(":memory:")
+    metadata = stored.Stored.metadata
+    monkeypatch.setattr(stored.Stored, "metadata", lambda self: {"uwe_jax": metadata(self)["uwe_jax"] | change})
+    QdrantSpace.create(client, "skills", make_space())
+    with pytest.raises(UserError, match=message):
+        QdrantSpace.open(client, "skills")
+    client.close()
+
+
+def test_a_server_looks_far_or_at_every_target(queries):
+    with qdrant_server() as server, QdrantSpace.create(server.url, "skills", make_space()) as held:
+        held.search(queries.part(0, 1), K, held.origin.scorer)
+        held.exhaustive = True
+        held.search(queries.part(0, 1), K, held.origin.scorer)
+        assert [(each.hnsw_ef, each.exact) for each in server.params] == [(256, False), (None, True)]
+
+
+def test_embedded_mode_does_not_wait_for_the_disk_at_every_target(tmp_path):
+    def mode() -> str:
+        return storage.execute("PRAGMA journal_mode").fetchone()[0]
+
+    client = QdrantClient(path=str(tmp_path))
+    QdrantSpace.create(client, "skills", make_space(texts=3))
+    collection = client.get_aliases().aliases[0].collection_name
+    storage = client._client.collections[collection].storage.storage
+    with write_ahead(client, collection):
+        assert mode() == "wal"
+    assert mode() == "delete"
+    client.close()
+
+
+def test_targets_that_went_missing_are_counted(queries):
+    client = QdrantClient(":memory:")
+    space = make_space(texts=5)
+    held = QdrantSpace.create(client, "skills", space)
+    collection = client.get_aliases().aliases[0].collection_name
+    found = held._candidates(queries, K, space.origin.scorer)
+    client.delete(collection, [2])
+    held._candidates = lambda *_: found
+    with pytest.raises(UserError, match="1 of 5 targets are gone from the collection"):
+        held.search(queries, 3, space.origin.scorer)
+    client.close()
+
+
+def test_bad_calls(queries):
+    space = make_space()
+    with QdrantSpace.create(":memory:", "skills", space) as held:
+        with pytest.raises(UserError, match="top_k is 0"):
+            held.search(queries, 0, space.origin.scorer)
+        with pytest.raises(UserError, match="width 4 and the space's 8"):
+            held.search(RaggedTokens(queries.flat[:, :4], queries.offsets), 3, space.origin.scorer)
+    for bad in ("", "a/b", "skills--0123456789ab", "x" * 300):
+        with pytest.raises(UserError, match="cannot be named"):
+            QdrantSpace.create(":memory:", bad, space)
+    with pytest.raises(UserError, match="no targets"):
+        QdrantSpace.create(":memory:", "skills", space.without(space.ids))
+    with pytest.raises(UserError, match="dtype is 'int8'"):
+        QdrantSpace.create(":memory:", "skills", space, dtype="int8")
+
+
+def test_folders_that_cannot_be_opened(tmp_path):
+    store, space = tmp_path / "store", make_space(texts=3)
+    with pytest.raises(UserError, match="holds no Qdrant store"):
+        QdrantSpace.open(store, "skills")
+    assert not store.exists()
+    with QdrantSpace.create(store, "skills", space), pytest.raises(UserError, match="open in another process"):
+        QdrantSpace.open(store, "skills")
+    QdrantSpace.open(store, "skills").close()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(UserError, match="neither a Qdrant store nor an empty folder"):
+        QdrantSpace.create(tmp_path / "other", "skills", space)
+    (store / "meta.json").write_text("{")
+    with pytest.raises(UserError, match=r"cannot be opened .*JSONDecodeError"):
+        QdrantSpace.open(store, "skills")
+
+
+def test_servers_that_do_not_answer(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        with pytest.raises(UserError, match=r"does not answer .*Check the address"):
+            QdrantSpace.open(f"http://127.0.0.1:{free.getsockname()[1]}", "skills")
+    monkeypatch.setattr(connection, "FIRST_ANSWER_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match=r"no answer within 0\.1 s"):
+        QdrantSpace.open(f"http://127.0.0.1:{silent.getsockname()[1]}", "skills")
+    for url in ("ftp://host", "https://", "http://host:port"):
+        with pytest.raises(UserError, match=r"the address must start|that is no address"):
+            QdrantSpace.open(url, "skills")
+
+
+@pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
+def test_servers_that_answer_otherwise(monkeypatch, queries):
+    with qdrant_server() as server:
+        space = make_space(texts=3)
+        server.key = "secret"
+        with pytest.raises(UserError, match=r"wants another API key \(HTTP 403: forbidden\)\. Set \$QDRANT_API_KEY"):
+            QdrantSpace.create(server.url, "skills", space)
+        monkeypatch.setenv("QDRANT_API_KEY", "secret")
+        QdrantSpace.create(server.url, "skills", space).close()
+        server.version = "1.9.2"
+        with pytest.raises(UserError, match=r"has version 1\.9\.2; 1\.16 or newer is needed"):
+            QdrantSpace.open(server.url, "skills")
+        server.version = None
+        with pytest.raises(UserError, match="does not speak as a Qdrant server does"):
+            QdrantSpace.open(server.url, "skills")
+        with pytest.raises(UserError, match=r"answered HTTP 404: GET elsewhere not found"):
+            QdrantSpace.open(server.url + "/elsewhere", "skills")
+
+
+def test_a_client_of_ones_own_over_grpc():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        client = QdrantClient(host="127.0.0.1", grpc_port=port, prefer_grpc=True, check_compatibility=False, timeout=5)
+        with pytest.raises(UserError, match=r"the given client's store does not answer \(UNAVAILABLE"):
+            QdrantSpace.open(client, "skills")
+        client.close()
+
+
+def test_without_the_client(monkeypatch):
+    monkeypatch.setitem(sys.modules, "qdrant_client", None)
+    with pytest.raises(UserError, match=r"qdrant_client, which is not installed. .*pip install 'uwe_jax\[qdrant\]'"):
+        open_space("qdrant:store#skills")
+
+
+def test_a_space_by_where_it_is(tmp_path, queries):
+    space = make_space()
+    specs = [str(tmp_path / "space"), f"qdrant:{tmp_path / 'store'}#skills"]
+    for spec in specs:
+        put_space(spec, space, bar=False)
+        opened = open_space(spec)
+        assert opened.origin == space.origin
+        assert_same(opened.search(queries, K, ScorerSettings()), space.search(queries, K, ScorerSettings()))
+        if isinstance(opened, QdrantSpace):
+            opened.close()
+    assert in_qdrant("qdrant:http://h:6333#skills") == ("http://h:6333", "skills")
+    for bad in ("qdrant:", "qdrant:#skills", "qdrant:store", "qdrant:store#"):
+        with pytest.raises(UserError, match="does not name a space in Qdrant"):
+            open_space(bad)
+
+
+def test_the_digest_changes_with_all_that_is_stored():
+    space = make_space(texts=4)
+    tokens, texts, ids = space.tokens, list(space.texts), list(space.ids)
+    other = dataclasses.replace(tokens, flat=tokens.flat + np.eye(len(tokens.flat), WIDTH, dtype=np.float32) * 1e-3)
+    moved = dataclasses.replace(tokens, offsets=tokens.offsets + (np.arange(5) == 2))
+    digests = {
+        upload.content_digest(*each)
+        for each in (
+            (tokens, texts, ids),
+            (other, texts, ids),
+            (moved, texts, ids),
+            (tokens, texts[::-1], ids),
+            (tokens, texts, ids[::-1]),
+            (tokens, texts, ids, "x"),
+        )
+    }
+    assert len(digests) == 6
