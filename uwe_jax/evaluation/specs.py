@@ -23,7 +23,7 @@ WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
 
 FORMS = f"""A model is one of
   - {", ".join(WITHOUT_MODEL)}
-  - the workdir of a training run, such as runs/uwe
+  - the workdir of a training run, such as runs/uwe, or the folder or hub id of an export
   - an encoder's folder or hub id, such as all-MiniLM-L6-v2, with a scorer behind a colon where it is not mean_pool:
     all-MiniLM-L6-v2:soft or all-MiniLM-L6-v2:soft,logits=dot,tau_a=0.1 (scorers: {", ".join(SCORER_OPTIONS)})
   - a ranker of your own as module:attribute, such as my_rankers:Letters (see uwe_jax.evaluation.ranker)"""
@@ -51,17 +51,16 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
         return load_checkpoint_ranker(folder, cache_dir=cache_dir, max_tokens=max_tokens)
     name, _, behind = ("", "", "") if folder.exists() else spec.rpartition(":")
     if not name:
-        name, scorer = spec, "mean_pool"
-    elif behind.split(",")[0] in SCORER_OPTIONS:
-        scorer = behind
-    elif all(part.isidentifier() for part in (name + "." + behind).split(".")):
-        return _own_ranker(name, behind)
-    else:
+        name, behind = spec, ""
+    elif behind.split(",")[0] not in SCORER_OPTIONS:
+        if all(part.isidentifier() for part in (name + "." + behind).split(".")):
+            return _own_ranker(name, behind)
         raise UserError(f"Model {spec!r}: there is no scorer {behind!r}.\n{FORMS}")
     if is_workdir(Path(name).expanduser()):
         raise UserError(f"Model {spec!r}: a trained model is scored as it was trained. Give {name} alone.")
     try:
-        return load_encoder_ranker(name, parse_scorer(scorer), cache_dir=cache_dir, max_tokens=max_tokens)
+        scorer = parse_scorer(behind) if behind else None
+        return load_encoder_ranker(name, scorer, cache_dir=cache_dir, max_tokens=max_tokens)
     except UserError as error:
         if (Path(name).expanduser() / "config.json").exists():  # an encoder was meant, and something is wrong with it
             raise

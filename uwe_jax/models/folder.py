@@ -22,6 +22,7 @@ FILES = (
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
+    "uwe_jax.json",  # of an export of ours: the scorer, without which it would be ranked by mean pooling
 )
 
 

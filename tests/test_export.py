@@ -1,0 +1,513 @@
+"""Export: PyTorch computes what we compute, the folder reads back as what was exported, nothing of the user is lost."""
+
+import dataclasses
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard, constants
+from tiny_encoder import write_tiny_encoder
+from transformers import AutoModel, AutoTokenizer
+
+from uwe_jax.base.command import answer_errors
+from uwe_jax.base.config import (
+    BatchSettings,
+    Config,
+    EncoderSettings,
+    EvaluationSettings,
+    LengthSettings,
+    ScorerSettings,
+    SourceSettings,
+)
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.files import write_json
+from uwe_jax.evaluation.specs import load_ranker
+from uwe_jax.export import USAGE, main
+from uwe_jax.exporting import export as exporting
+from uwe_jax.exporting import hub as export_hub
+from uwe_jax.exporting.export import ExportOptions, export
+from uwe_jax.exporting.provenance import hub_id
+from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.rankers.load import load_model
+from uwe_jax.rankers.run_folder import load_run
+from uwe_jax.scoring.scorer_text import parse_scorer
+from uwe_jax.scoring.scorers import block_scores
+from uwe_jax.scoring.tokens import Tokens
+from uwe_jax.training.checkpoint import Checkpoints
+
+TEXTS = ("care for patients", "write code", "nurse", "software engineer write code for patients zebra", "code")
+QUERIES = ("nurse patients", "engineer", "write write software code")
+METRICS = {"map": 61.25, "rp@10": 70.0, "mrr": 65.5, "queries": 4, "targets": 9}
+MAX_TOKENS = 8
+
+
+def write_run(workdir, encoder, dtype="float32", learn_tau_a=True):
+    """The workdir of a finished run: moved weights, a learned tau_a, and its summary."""
+    config = Config(
+        workdir=str(workdir),
+        steps=7,
+        encoder=EncoderSettings(name=str(encoder), dtype=dtype),
+        scorer=ScorerSettings(learn_tau_a=learn_tau_a),
+    )
+    pretrained, rng = load_encoder(str(encoder)), np.random.default_rng(1)
+    moved = jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape).astype(np.float32), pretrained.params)
+    scorer = {"log_tau_a": np.log(np.float32(0.17))} if learn_tau_a else {}
+    state = {"params": {"encoder": moved, "scorer": scorer}, "step": np.int32(7)}
+    meta = {
+        "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
+        "fingerprints": {"job": "ab12", "alias": "cd34"},
+        "before": None,
+        "validation": {"macro_map": 61.25},
+    }
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    checkpoints.save(7, state, meta, 61.25)
+    checkpoints.close()
+    write_json(workdir / "config.json", config.to_dict())
+    results = {"before": {"skill_to_job": {**METRICS, "map": 50.0}}, "after": {"skill_to_job": METRICS}}
+    write_json(workdir / "summary.json", {**results, "step": 7, "steps": 7, "held_out": "test"})
+    return workdir
+
+
+def options(checkpoint, out, cache, **changes):
+    return ExportOptions(str(checkpoint), out, cache, **{"max_tokens": MAX_TOKENS, **changes})
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@dataclasses.dataclass
+class Exported:
+    """A run, and the folder that was made of it."""
+
+    workdir: Path
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def exports(cache, tmp_path_factory):
+    """One of each architecture; MPNet was trained in mixed precision."""
+    made = {}
+    for architecture, dtype in (("bert", "float32"), ("mpnet", "bfloat16")):
+        folder = tmp_path_factory.mktemp(architecture)
+        run = write_run(folder / "run", write_tiny_encoder(folder / "encoder", architecture, layers=1), dtype)
+        made[architecture] = Exported(run, export(options(run, folder / "tiny-uwe", cache, license="mit")))
+    return made
+
+
+@pytest.fixture(params=["bert", "mpnet"])
+def made(request, exports):
+    return exports[request.param]
+
+
+@pytest.fixture
+def broken(exports, tmp_path):
+    """A copy of an export, for a test to break."""
+    return shutil.copytree(exports["bert"].folder, tmp_path / "tiny-uwe")
+
+
+@pytest.fixture(scope="module")
+def in_float32(exports, cache):
+    """Of every run: the tokens of QUERIES and of TEXTS, and their scores, by an encoder that computes in float32."""
+    found = {}
+    for architecture, made in exports.items():
+        run = load_run(made.workdir, cache_dir=cache, max_tokens=MAX_TOKENS)
+        model = dataclasses.replace(run.model, encoder=run.model.encoder.clone(dtype=jnp.float32))
+        texts = (*QUERIES, *TEXTS)
+        rows = run.tokeniser.tokenise(texts).rows(np.arange(len(texts)), MAX_TOKENS)
+        embeddings, mask = jax.jit(model.encode)(run.params, *map(jnp.asarray, rows))
+        q, y = (Tokens(embeddings[part], mask[part]) for part in (slice(len(QUERIES)), slice(len(QUERIES), None)))
+        found[architecture] = q, y, jax.jit(block_scores, static_argnums=3)(q, y, model.tau_a(run.params), run.scorer)
+    return found
+
+
+def shipped_scorer(folder):
+    """The module of uwe_scorer.py of an export."""
+    spec = importlib.util.spec_from_file_location("uwe_scorer", folder / "uwe_scorer.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def hidden_files(folder):
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+# ---- What PyTorch computes ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+def test_transformers_and_the_shipped_scorer_rank_as_the_run_in_float32(exports, in_float32, architecture):
+    folder = exports[architecture].folder
+    encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+    scorer = shipped_scorer(folder).UweScorer.from_pretrained(folder)
+    assert float(scorer.tau_a) == pytest.approx(0.17, abs=1e-6)
+    queries, targets = (scorer.embed(encoder, tokenizer, texts, batch_size=2) for texts in (QUERIES, TEXTS))
+    scores = scorer.scores(queries, targets, block=2)
+    np.testing.assert_allclose(scores, in_float32[architecture][-1].forward, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+def test_sentence_transformers_embeds_by_the_mean_of_our_tokens(exports, in_float32, architecture, recwarn):
+    library = pytest.importorskip("sentence_transformers")
+    model = library.SentenceTransformer(str(exports[architecture].folder), device="cpu")
+    assert (model.max_seq_length, model.similarity_fn_name) == (MAX_TOKENS, "cosine")
+    _, (tokens, mask), _ = in_float32[architecture]
+    means = (tokens * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1)[:, None]
+    np.testing.assert_allclose(model.encode(list(TEXTS)), means, rtol=0, atol=1e-5)
+    assert not [warning for warning in recwarn if issubclass(warning.category, DeprecationWarning | FutureWarning)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "soft",
+        "soft,logits=dot",
+        "soft,reduce=sum",
+        "soft,logits=dot,reduce=sum",
+        "soft_pooled",
+        "soft_pooled,logits=dot",
+        "max_sim",
+        "max_sim,reduce=sum",
+        "mean_pool",
+    ],
+)
+def test_the_shipped_scorer_is_ours(exports, text, rng):
+    """Over raw embeddings of norms about 4, with padding, and with texts that have no token at all."""
+    q, y = (rng.standard_normal((n, t, 16)).astype(np.float32) for n, t in ((4, 5), (6, 7)))
+    q_mask, y_mask = (np.arange(t) < rng.integers(1, t + 1, n)[:, None] for n, t in ((4, 5), (6, 7)))
+    q_mask[2] = y_mask[3] = False
+    settings = parse_scorer(text)
+    blocks = (Tokens(jnp.asarray(x), jnp.asarray(mask)) for x, mask in ((q, q_mask), (y, y_mask)))
+    expected = jax.jit(block_scores, static_argnums=3)(*blocks, 0.13, settings).forward
+    scorer = shipped_scorer(exports["bert"].folder).UweScorer(settings.kind, settings.logits, 0.13, settings.reduce)
+    scores = scorer(*map(torch.from_numpy, (q, q_mask, y, y_mask)))
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
+    ragged = ([torch.from_numpy(x[m]) for x, m in zip(*side, strict=True)] for side in ((q, q_mask), (y, y_mask)))
+    np.testing.assert_allclose(scorer.scores(*ragged, block=4), expected, rtol=0, atol=1e-5)
+
+
+def test_the_examples_of_the_model_card_run(exports, monkeypatch, capsys):
+    pytest.importorskip("sentence_transformers")
+    folder = exports["bert"].folder
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    blocks = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    assert ["sentence_transformers" in blocks[0], "uwe_scorer" in blocks[1], "uwe_jax.load(" in blocks[2]] == [True] * 3
+    for block in blocks[:2]:
+        exec(block, {})
+    assert "tensor([[" in capsys.readouterr().out
+    sys.modules.pop("uwe_scorer")
+
+
+# ---- What uwe_jax reads back ----------------------------------------------------------------------------------------
+
+
+def test_an_export_reads_back_bit_for_bit(made, cache, tmp_path):
+    run = load_run(made.workdir, cache_dir=cache, max_tokens=MAX_TOKENS)
+    back = load_model(made.folder, cache_dir=cache)
+    chex.assert_trees_all_equal(back.params, run.params)
+    assert back.stored_fingerprint == dataclasses.replace(back, stored_fingerprint="").fingerprint == run.fingerprint
+    assert (back.scorer, back.tau_a, back.max_tokens) == (run.scorer, run.tau_a, MAX_TOKENS)
+    assert (back.model.encoder.config, back.model.encoder.dtype) == (run.model.encoder.config, run.model.encoder.dtype)
+    assert load_model(made.folder, cache_dir=cache, max_tokens=5).max_tokens == 5
+
+    again = export(options(made.folder, tmp_path / "tiny-uwe", cache, license="mit", max_tokens=None))
+    for path in sorted(path for path in made.folder.rglob("*") if path.is_file()):
+        assert (again / path.relative_to(made.folder)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_an_export_is_evaluated_as_the_run_and_is_an_encoder(exports, cache):
+    made = exports["bert"]
+    run, back = (load_ranker(str(spec), cache_dir=cache, max_tokens=MAX_TOKENS) for spec in (made.workdir, made.folder))
+    np.testing.assert_array_equal(back.index(TEXTS)(QUERIES), run.index(TEXTS)(QUERIES))
+    assert "exported by uwe_jax" in back.description
+    assert load_model(f"{made.folder}:mean_pool", cache_dir=cache).scorer.kind == "mean_pool"
+    trained = load_run(made.workdir, cache_dir=cache).params["encoder"]
+    chex.assert_trees_all_equal(load_encoder(str(made.folder)).params, trained)
+
+
+def test_a_run_that_went_on_from_an_export_says_so(exports, cache, tmp_path):
+    first = exports["bert"].folder
+    second = export(options(write_run(tmp_path / "second", first), tmp_path / "out", cache))
+    earlier = json.loads((second / "uwe_jax.json").read_text())["training"]["started_from"]
+    manifest = json.loads((first / "uwe_jax.json").read_text())
+    assert earlier == {key: manifest[key] for key in ("name", "fingerprint", "training")}
+    assert f"went on from run (`{manifest['fingerprint']}`)" in (second / "README.md").read_text()
+
+
+def test_an_export_on_the_hub_is_ranked_as_it_was_trained(exports, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--me--mine" / "snapshots" / ("a" * 40)
+    shutil.copytree(exports["bert"].folder, snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("a" * 40)
+    assert load_model("me/mine", cache_dir=cache).scorer.kind == "soft"
+    assert load_model("me/mine:max_sim", cache_dir=cache).scorer.kind == "max_sim"
+
+
+def change(folder, **values):
+    path = folder / "uwe_jax.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda out: (out / "model.safetensors").write_bytes(b"short"), r"model.safetensors has 5 bytes instead of"),
+        (lambda out: flip(out / "model.safetensors"), "model.safetensors has other content"),
+        (lambda out: (out / "tokenizer.json").unlink(), "lacks tokenizer.json|tokenizer.json is missing"),
+        (lambda out: (out / "uwe_jax.json").write_text("{"), "uwe_jax.json is not readable JSON"),
+        (lambda out: (out / "uwe_jax.json").write_text("[]"), "has no format number"),
+        (lambda out: change(out, format=2, uwe_jax="9.9"), "format 2, written by uwe_jax 9.9.*Install the newer"),
+        (lambda out: change(out, scorer={"kind": "soft", "tau": 3}), "scorer: .*'tau'"),
+        (lambda out: change(out, files={"config.json": 3}), "files holds other things than sizes"),
+        (lambda out: change(out, fingerprint=None), "fingerprint is None; it must be of type str"),
+    ],
+)
+def test_what_is_wrong_with_an_export_is_said(broken, cache, break_it, message):
+    break_it(broken)
+    with pytest.raises(UserError, match=message):
+        load_model(broken, cache_dir=cache)
+
+
+# ---- The folder -----------------------------------------------------------------------------------------------------
+
+
+def test_an_export_needs_no_torch(exports, cache, tmp_path):
+    made = exports["bert"]
+    # None in sys.modules is a package that cannot be found or imported.
+    code = "import sys; sys.modules['torch'] = None; from uwe_jax.export import main; main(sys.argv[1:])"
+    flags = [f"--checkpoint={made.workdir}", f"--out={tmp_path / 'tiny-uwe'}", f"--cache_dir={cache}", "--license=mit"]
+    command = [sys.executable, "-c", code, *flags, f"--max_tokens={MAX_TOKENS}"]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    for path in sorted(path for path in made.folder.rglob("*") if path.is_file()):
+        assert (tmp_path / "tiny-uwe" / path.relative_to(made.folder)).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_model_card_says_what_the_hub_reads(made, exports, cache, tmp_path):
+    text = (made.folder / "README.md").read_text()
+    data = ModelCard(text).data
+    assert (data.license, data.library_name, data.pipeline_tag) == (
+        "mit",
+        "sentence-transformers",
+        "sentence-similarity",
+    )
+    assert data.base_model is None  # a folder of one's own is none that the hub knows
+    assert [(r.metric_type, r.metric_value) for r in data.eval_results] == [
+        ("map", 61.25),
+        ("rp@10", 70.0),
+        ("mrr", 65.5),
+    ]
+    assert "| skill to job | MAP | 50.0 | 61.2 |" in text
+    assert "| skill-alias | `cd34` |" in text
+    assert ("bfloat16" in text) == (made is exports["mpnet"])
+    for name in ("README.md", "uwe_jax.json"):  # what is published names no folder of the author's
+        assert str(made.workdir.parent) not in (made.folder / name).read_text()
+
+
+def test_an_encoder_as_published_is_exported_with_the_scorer_that_is_named(exports, cache, tmp_path):
+    encoder = exports["bert"].workdir.parent / "encoder"
+    out = export(options(f"{encoder}:max_sim", tmp_path / "out", cache, name="plain", language=("nl", "fr")))
+    back = load_model(out, cache_dir=cache)
+    assert (back.name, back.scorer.kind, back.training) == ("plain", "max_sim", {})
+    data = ModelCard((out / "README.md").read_text()).data
+    assert (data.language, data.eval_results) == (["nl", "fr"], None)
+    assert [hub_id(name) for name in ("all-mpnet-base-v2", "me/mine", str(encoder))] == [
+        "sentence-transformers/all-mpnet-base-v2",
+        "me/mine",
+        "",
+    ]
+
+
+def test_an_unchanged_export_is_replaced(exports, broken, cache):
+    export(options(exports["mpnet"].workdir, broken, cache))
+    assert load_model(broken, cache_dir=cache).model.encoder.config.architecture == "mpnet"
+    assert not hidden_files(broken.parent)
+
+
+@pytest.mark.parametrize(
+    ("put_there", "message"),
+    [
+        (lambda out: (out / "notes.txt").write_text("mine"), "changes of yours.*notes.txt is new"),
+        (lambda out: (out / "README.md").write_text("mine"), "changes of yours.*README.md has"),
+        (lambda out: (out / "uwe_jax.json").unlink(), "holds other things than an export"),
+        (lambda out: (shutil.rmtree(out), out.write_text("mine")), "is a file"),
+    ],
+)
+def test_what_is_not_ours_is_not_replaced(broken, exports, cache, put_there, message):
+    put_there(broken)
+    before = broken.read_text() if broken.is_file() else sorted((p, p.stat().st_mtime_ns) for p in broken.rglob("*"))
+    with pytest.raises(UserError, match=message):
+        export(options(exports["bert"].workdir, broken, cache))
+    assert before == (
+        broken.read_text() if broken.is_file() else sorted((p, p.stat().st_mtime_ns) for p in broken.rglob("*"))
+    )
+
+
+def test_an_export_that_fails_leaves_the_folder_as_it_was(exports, broken, cache, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exporting, "write_scorer", full)
+    before = {path: path.read_bytes() for path in broken.rglob("*") if path.is_file()}
+    with pytest.raises(OSError, match="No space"):
+        export(options(exports["mpnet"].workdir, broken, cache))
+    assert {path: path.read_bytes() for path in broken.rglob("*") if path.is_file()} == before
+    assert not hidden_files(broken.parent)
+
+
+# ---- The command ----------------------------------------------------------------------------------------------------
+
+
+def command(*flags):
+    """Runs the command in this process; returns its exit status."""
+    try:
+        answer_errors(lambda: main([str(flag) for flag in flags]))
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--out", "OUT"), "no --checkpoint"),
+        (("--checkpoint", "RUN"), "no --out"),
+        (("--checkpoint", "RUN", "--out", "OUT", "--max_tokens", "2"), "--max_tokens is 2; it must be at least 3"),
+        (("--checkpoint", "RUN", "--out", "OUT", "--max_tokens", "161"), "max_tokens is 161"),
+        (("--checkpoint", "RUN", "--out", "OUT", "--push_to_hub", "mine"), "names no owner"),
+        (("--checkpoint", "RUN", "--out", "OUT", "--push_to_hub", "me/my model"), "Give it as user/name"),
+        (("--checkpoint", "RUN/none", "--out", "OUT"), "there is no folder"),
+    ],
+)
+def test_what_is_wrong_with_a_command_is_said(exports, cache, tmp_path, capsys, flags, message):
+    run, out = exports["bert"].workdir, tmp_path / "out"
+    flags = [flag.replace("RUN", str(run)).replace("OUT", str(out)) for flag in flags]
+    assert command(*flags, "--cache_dir", cache) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_without_flags_the_command_says_how_it_is_called(capsys):
+    assert command() == 0
+    assert capsys.readouterr().out.strip() == USAGE
+
+
+class FakeApi:
+    """What is asked of the hub."""
+
+    asked: list
+    refusal: Exception | None = None
+
+    def __init__(self, **_):
+        pass
+
+    def create_repo(self, repo, **settings):
+        if self.refusal:
+            raise self.refusal
+        self.asked.append((repo, settings))
+        return f"https://hub/{repo}"
+
+    def upload_folder(self, *, folder_path, **settings):
+        self.asked.append((sorted(path.name for path in folder_path.iterdir()), settings["repo_id"]))
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    monkeypatch.setattr(FakeApi, "asked", [], raising=False)
+    monkeypatch.setattr(export_hub, "HfApi", FakeApi)
+    return FakeApi
+
+
+def test_an_export_is_pushed(exports, cache, tmp_path, hub, capsys):
+    out = tmp_path / "out"
+    flags = ("--checkpoint", exports["bert"].workdir, "--out", out, "--cache_dir", cache)
+    assert command(*flags, "--push_to_hub", "me/mine", "--private") == 0
+    created, uploaded = hub.asked
+    assert created == ("me/mine", {"private": True, "exist_ok": True})
+    assert uploaded == (sorted(path.name for path in out.iterdir()), "me/mine")
+    card = (out / "README.md").read_text()
+    assert 'SentenceTransformer("me/mine")' in card
+    assert 'folder = snapshot_download("me/mine")' in card
+    assert "https://hub/me/mine" in capsys.readouterr().out
+
+
+def test_a_hub_that_does_not_answer_leaves_the_folder(exports, cache, tmp_path, hub, monkeypatch):
+    monkeypatch.setattr(hub, "refusal", ConnectionError("no route to the hub"))
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"is written, but .* did not take it as me/mine .*no route.*hf upload me/mine"):
+        export(options(exports["bert"].workdir, out, cache, push_to_hub="me/mine"))
+    assert load_model(out, cache_dir=cache).name == "run"
+
+
+def test_libraries_that_onnx_needs_are_named(exports, cache, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UserError, match=r"--onnx needs .*onnxscript.*pip install"):
+        export(options(exports["bert"].workdir, tmp_path / "out", cache, onnx=True))
+
+
+# ---- What takes longer ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+def test_onnx_runtime_computes_the_same_tokens(exports, in_float32, cache, tmp_path, monkeypatch, architecture):
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    folder = export(options(exports[architecture].workdir, tmp_path / "out", cache, onnx=True))
+    session = runtime.InferenceSession(str(folder / "onnx" / "model.onnx"))
+    run = load_run(exports[architecture].workdir, cache_dir=cache)
+    table = run.tokeniser.tokenise([" ".join(TEXTS * 20), *TEXTS])
+    encode = dataclasses.replace(run.model, encoder=run.model.encoder.clone(dtype=jnp.float32)).encode
+    for texts, length in ((range(1), 150), (range(6), 9), (range(1, 2), 5)):  # other batches and lengths
+        token_ids, mask = table.rows(np.array(texts), length)
+        expected = encode(run.params, jnp.asarray(token_ids), jnp.asarray(mask)).embeddings
+        inputs = {"input_ids": token_ids.astype(np.int64), "attention_mask": mask.astype(np.int64)}
+        np.testing.assert_allclose(session.run(None, inputs)[0][mask], expected[mask], rtol=0, atol=1e-4)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UWE_JAX_CACHE", str(cache))
+    examples = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    exec(examples[2], {})  # of uwe_jax itself
+    found = {}
+    exec(examples[3], found)
+    assert found["tokens"].shape == (2, *found["ids"].shape[1:], 16)
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_an_export(exports, cache, tmp_path):
+    from uwe_jax.train import train
+
+    first = exports["bert"].folder
+    config = Config(
+        workdir=str(tmp_path / "further"),
+        steps=1,
+        encoder=EncoderSettings(name=str(first)),
+        source=SourceSettings(kinds=("job",), cache_dir=str(cache)),
+        lengths=LengthSettings(skill=8, job=8),
+        batch=BatchSettings(global_batch_size=8),
+        scorer=ScorerSettings(kind="mean_pool"),
+        evaluation=EvaluationSettings(max_queries=4, max_test_queries=4, texts_per_device=16, skip=("skill_to_job",)),
+    )
+    train(config)
+    again = load_model(export(options(config.workdir, tmp_path / "out", cache)), cache_dir=cache)
+    assert again.training["started_from"]["fingerprint"] == load_model(first, cache_dir=cache).fingerprint
+    assert again.fingerprint != again.training["started_from"]["fingerprint"]

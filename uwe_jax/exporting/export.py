@@ -1,0 +1,83 @@
+"""The export from a model's name to its folder, and to the hub where it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from uwe_jax.base.progress import report, say
+from uwe_jax.exporting.contents import write_encoder, write_manifest, write_scorer
+from uwe_jax.exporting.hub import check_repository, push
+from uwe_jax.exporting.model_card import CardOptions, languages_of, model_card
+from uwe_jax.exporting.onnx_encoder import check_libraries, write_onnx
+from uwe_jax.exporting.provenance import base_model, training_record
+from uwe_jax.exporting.staging import check_replaceable, replacing
+from uwe_jax.rankers.exported import manifest_of
+from uwe_jax.rankers.limits import check_max_tokens
+from uwe_jax.rankers.load import load_model
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What is exported, and where to. The fields are the flags of `python -m uwe_jax.export`."""
+
+    checkpoint: str
+    out: Path
+    cache_dir: Path
+    name: str = ""
+    max_tokens: int | None = None
+    license: str = ""
+    language: tuple[str, ...] = ()
+    onnx: bool = False
+    push_to_hub: str = ""
+    private: bool = False
+
+
+def export(options: ExportOptions) -> Path:
+    """Writes a model as a folder for PyTorch and for `uwe_jax`, whole or not at all; PyTorch is not needed.
+
+    Returns:
+      The folder.
+
+    Raises:
+      UserError: the model cannot be read, the folder is not free or cannot be written, or the hub does not take it; the
+        folder then stays.
+    """
+    out = options.out.expanduser().resolve()
+    # ---- What can go wrong without the model ------------------------------------------------------------------------
+    check_replaceable(out)
+    if options.push_to_hub:
+        check_repository(options.push_to_hub)
+    if options.onnx:
+        check_libraries()
+
+    # ---- The model --------------------------------------------------------------------------------------------------
+    model = load_model(options.checkpoint, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+    model = dataclasses.replace(model, name=options.name or model.name)
+    check_max_tokens(model)
+    training = training_record(model, options.checkpoint)
+    manifest = manifest_of(model, base_model(model, options.checkpoint), training)
+    card = CardOptions(
+        license=options.license,
+        languages=options.language or languages_of(training),
+        where=options.push_to_hub or out.name,
+        on_hub=bool(options.push_to_hub),
+        onnx=options.onnx,
+    )
+
+    # ---- The folder -------------------------------------------------------------------------------------------------
+    with replacing(out) as folder:
+        write_encoder(model, folder)
+        write_scorer(folder)
+        if options.onnx:
+            write_onnx(model, folder)
+        text = model_card(manifest, model.model.encoder.config.width, card)
+        (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
+        write_manifest(folder, manifest)
+    report(f"Exported {model.name} ({model.description}) to {out}")
+    if not options.license:
+        say("No licence is stated in the model card; --license names one, such as apache-2.0.")
+    if options.push_to_hub:
+        report(f"Pushed to {push(out, options.push_to_hub, private=options.private)}")
+    return out
