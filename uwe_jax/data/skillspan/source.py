@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from uwe_jax.base.errors import UserError
+from uwe_jax.data.graph import Edge
 from uwe_jax.data.skillspan.reader import find_train
 from uwe_jax.data.source import Source, SourceEdges, SourceRequest
 from uwe_jax.data.taxonomy import EXPECTED, Taxonomy, find_taxonomy
@@ -20,7 +21,9 @@ def _read(request: SourceRequest) -> SourceEdges:
 
     folder = request.folder("the folder of SkillSpan's train.json")
     path = find_train(folder)
-    edges, notes, origin = {}, [], f"SkillSpan {path.name} in {path.parent}"
+    origin = f"SkillSpan {path.name} in {path.parent}"
+    edges: dict[str, list[Edge]] = {}
+    notes: list[str] = []
     for graph in request.graphs:
         taxonomy = _taxonomy(folder, path, request) if graph == _TAGGED else None
         digest = hashlib.sha256(path.read_bytes() + (taxonomy.digest.encode() if taxonomy else b"")).hexdigest()[:16]
