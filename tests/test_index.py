@@ -1,5 +1,6 @@
 """`python -m uwe_jax.index`: from a file or taxonomy to a space, and what changes one."""
 
+import functools
 import json
 
 import numpy as np
@@ -26,11 +27,19 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> str:
-    return f"{write_tiny_encoder(tmp_path_factory.mktemp('tiny'))}"
+    return f"{write_tiny_encoder(tmp_path_factory.mktemp('tiny'), layers=1)}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    """Calls of one model share what it has compiled."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(indexing, "load", functools.cache(load))
+        yield
 
 
 @pytest.fixture(scope="module")
-def built(model, tmp_path_factory) -> tuple:
+def built(model, loaded_once, tmp_path_factory) -> tuple:
     """A file of targets and the space of it, not to be changed."""
     folder = tmp_path_factory.mktemp("built")
     path = write_rows(folder / "skills.csv", ROWS)
@@ -104,7 +113,7 @@ def test_another_model_cannot_add(built, tmp_path):
     (tmp_path / "more.txt").write_text("nurse\n")
     with pytest.raises(UserError, match="does not say where its model"):
         main(["--out", str(out), "--add", str(tmp_path / "more.txt")])
-    other = write_tiny_encoder(tmp_path / "other", seed=1)
+    other = write_tiny_encoder(tmp_path / "other", seed=1, layers=1)
     with pytest.raises(UserError, match="The space was encoded by"):
         main(["--out", str(out), "--add", str(tmp_path / "more.txt"), "--model", str(other)])
     assert contents(out) == contents(space)

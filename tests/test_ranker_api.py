@@ -279,6 +279,15 @@ def test_max_tokens_cut_and_fit_the_encoder(encoder, cache, model):
             load(f"{encoder}:soft", cache_dir=cache, max_tokens=wrong)
 
 
+def test_a_model_keeps_the_tokens_that_it_was_exported_with(encoder, cache, monkeypatch):
+    def exported(name, *, cache_dir, max_tokens):
+        return load_model(name, cache_dir=cache_dir, max_tokens=20 if max_tokens is None else max_tokens)
+
+    monkeypatch.setattr(ranker, "load_model", exported)
+    assert load(encoder, cache_dir=cache).loaded.max_tokens == 20
+    assert load(encoder, cache_dir=cache, max_tokens=64).loaded.max_tokens == 64
+
+
 @pytest.mark.parametrize("architecture", ["bert", "mpnet"])
 def test_pieces_are_the_encoders_tokens(architecture, cache, tmp_path):
     folder = write_tiny_encoder(tmp_path / "encoder", architecture, layers=1)

@@ -90,8 +90,7 @@ def _parser() -> Parser:
     add(
         "--max_tokens",
         type=int,
-        default=defaults.max_tokens,
-        help=f"tokens of a text in a new space; longer texts lose their end (default: {defaults.max_tokens})",
+        help="tokens of a text in a new space; longer texts lose their end (default: that of an export, else 64)",
     )
     add("--cache_dir", default="", help="encoders (default: $UWE_JAX_CACHE or the user's cache)")
     return parser
@@ -99,7 +98,8 @@ def _parser() -> Parser:
 
 def _options(arguments: Sequence[str]) -> IndexOptions:
     chosen = vars(_parser().parse_args(arguments))
-    check_least(chosen, max_tokens=3)
+    if chosen["max_tokens"] is not None:
+        check_least(chosen, max_tokens=3)
     asked = {flag: chosen[flag] for flag in ("targets", "remove", "add", "compact", "verify", "upload")}
     if chosen["out"] is None:
         raise UserError(f"Command line: no --out. `{_PROGRAM}` alone says how it is called.")

@@ -5,19 +5,33 @@ Results go to standard output; log lines and bars go to standard error.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from typing import TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+_HUSHED = ContextVar("hushed", default=False)
 
 
 def say(message: str) -> None:
     """Prints a log line to standard error, above a progress bar where one is drawn."""
-    tqdm.write(message, file=sys.stderr)
+    if not _HUSHED.get():
+        tqdm.write(message, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Leaves out log lines, for a command whose answers they would stand among; bars and results are still shown."""
+    before = _HUSHED.set(True)
+    try:
+        yield
+    finally:
+        _HUSHED.reset(before)
 
 
 def report(message: str) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from uwe_jax import parallel
-from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import progress
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.evaluation.embedding_cache import EmbeddingCache
 from uwe_jax.evaluation.ranker import Score
 from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.rankers.limits import check_positions
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.space import TargetSpace
@@ -58,9 +58,7 @@ class EncoderRanker:
         description: str = "",
         cache_bytes: int = CACHE_BYTES,
     ):
-        least, most = tokeniser.special.count + 1, model.encoder.config.max_tokens
-        if not least <= max_tokens <= most:
-            raise UserError(f"max_tokens is {max_tokens}; for the encoder of {name} it must be {least} to {most}.")
+        check_positions(name, model, tokeniser, max_tokens)
         self.name = name
         self.description = description
         self.encode_seconds = 0.0

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.base.progress import say
+from uwe_jax.base.progress import hushed, say
 from uwe_jax.engines.location import open_space
 from uwe_jax.rankers.answers import Answer, json_line, readable
 from uwe_jax.rankers.options import RankOptions
@@ -28,7 +28,10 @@ def rank(options: RankOptions) -> None:
     spaces = {name: open_space(place, candidates=options.candidates) for name, place in options.spaces}
     model = options.model or _recorded_model(options.spaces)
     most = options.max_tokens or max(space.origin.max_tokens for space in spaces.values())
-    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
+    typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
+    say(f"Loading {model}." + (" Then type a query a line; Ctrl-D ends." if typed else ""))
+    with hushed():
+        ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
     for name, place in options.spaces:
         try:
             ranker.rank([], spaces[name], options.top_k)  # refuses a space of another model, before queries come
@@ -64,8 +67,6 @@ def _queries(options: RankOptions) -> Iterator[Query | None]:
         return file_queries(options.queries_file, options.column)
     if sys.stdin is None:
         raise UserError("There is no query: none on the command line, no --queries, and standard input is closed.")
-    if sys.stdin.isatty():
-        say("A query a line; Ctrl-D ends.")
     return line_queries(sys.stdin.fileno())
 
 

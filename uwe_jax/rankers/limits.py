@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.text import normalise
+from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.models.uwe import UweModel
 from uwe_jax.rankers.loaded import LoadedModel
 
 # Of one text. A model reads its first few hundred characters; longer ones are files given by mistake.
@@ -35,10 +36,7 @@ def _accepted(text: object, what: str, position: int) -> str:
     if not isinstance(text, str):
         raise UserError(f"{what} {position} is {text!r}, a {type(text).__name__}; it must be text (str).")
     if len(text) > MAX_CHARACTERS:
-        raise UserError(
-            f"{what} {position} has {len(text):,} characters; at most {MAX_CHARACTERS:,} are taken. Cut it into "
-            "sentences or paragraphs and give each as a text of its own."
-        )
+        raise UserError(too_long(what, position, len(text)))
     normal = normalise(text)
     if not normal:
         raise UserError(f"{what} {position} is empty; it must hold text. Fill it or leave it out.")
@@ -53,25 +51,21 @@ def _accepted(text: object, what: str, position: int) -> str:
     return normal
 
 
+def too_long(what: str, position: int, characters: int) -> str:
+    """Why a text of more than MAX_CHARACTERS is refused."""
+    return (
+        f"{what} {position} has {characters:,} characters; at most {MAX_CHARACTERS:,} are taken. Cut it into sentences "
+        "or paragraphs and give each as a text of its own."
+    )
+
+
 def check_max_tokens(loaded: LoadedModel) -> None:
-    """Raises UserError where a model's `max_tokens` leave no room for a text, or the encoder has fewer positions."""
-    least, most = loaded.tokeniser.special.count + 1, loaded.model.encoder.config.max_tokens
-    if not least <= loaded.max_tokens <= most:
-        raise UserError(
-            f"max_tokens is {loaded.max_tokens}; for the encoder of {loaded.name} it must be {least} to {most}."
-        )
+    """Raises UserError unless a model's `max_tokens` fit its encoder; see `check_positions`."""
+    check_positions(loaded.name, loaded.model, loaded.tokeniser, loaded.max_tokens)
 
 
-def target_ids(targets: Sequence[str], ids: Sequence[str] | None) -> Sequence[str]:
-    """The ids of n targets: as given, or the targets themselves. Looked at before the hours that encoding may take.
-
-    Raises:
-      UserError: there is not one a target, or one stands twice.
-    """
-    chosen = targets if ids is None else ids
-    if len(chosen) != len(targets):
-        raise UserError(f"There are {len(targets):,} targets and {len(chosen):,} ids. Give one id a target.")
-    if twice := [each for each, times in Counter(chosen).items() if times > 1]:
-        how = "targets that stand twice, and texts are their own ids" if ids is None else "ids that stand twice"
-        raise UserError(f"There are {len(twice):,} {how}, such as {twice[0]!r}. Give every target an id of its own.")
-    return chosen
+def check_positions(name: str, model: UweModel, tokeniser: Tokeniser, max_tokens: int) -> None:
+    """Raises UserError where `max_tokens` leave no room for a text, or the encoder has fewer positions."""
+    least, most = tokeniser.special.count + 1, model.encoder.config.max_tokens
+    if not least <= max_tokens <= most:
+        raise UserError(f"max_tokens is {max_tokens}; for the encoder of {name} it must be {least} to {most}.")

@@ -21,7 +21,7 @@ class IndexOptions:
       upload: a place of `put_space` in Qdrant, to copy it to then; empty for none.
       kind, column, id_column, language, version: of targets and ids, as of `read_targets`.
       dtype: of a new space.
-      max_tokens: of a text in a new space.
+      max_tokens: of a text in a new space; None takes the model's, see `load_model`.
     """
 
     out: Path
@@ -39,7 +39,7 @@ class IndexOptions:
     language: str = "en"
     version: str = ""
     dtype: str = "float16"
-    max_tokens: int = 64
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True)

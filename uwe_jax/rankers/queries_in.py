@@ -18,7 +18,7 @@ from uwe_jax.data.broken_rows import BrokenRows
 from uwe_jax.data.chunks import cut, read_chunk
 from uwe_jax.data.problems import shorten
 from uwe_jax.data.tables import FORMATS, table_format
-from uwe_jax.rankers.limits import MAX_CHARACTERS, accepted
+from uwe_jax.rankers.limits import MAX_CHARACTERS, accepted, too_long
 from uwe_jax.rankers.texts_in import CHUNK_ROWS, text_column
 
 BATCH = 256  # queries that are answered at once
@@ -139,12 +139,7 @@ class _Line:
 
     def query(self, number: int) -> Query:
         if len(self._held) > _MOST_BYTES:
-            return Query(
-                number,
-                "",
-                f"Query {number} has {self._characters:,} characters; at most {MAX_CHARACTERS:,} are taken. Cut it "
-                "into sentences or paragraphs and give each as a query of its own.",
-            )
+            return Query(number, "", too_long("Query", number, self._characters))
         content = self._held.removeprefix(_BOM) if number == 1 else self._held
         try:
             return checked(number, content.decode())

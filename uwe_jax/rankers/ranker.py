@@ -28,9 +28,9 @@ from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.rankers.attribution import attribute
 from uwe_jax.rankers.explanation import Explanation, explained, explained_by_word
 from uwe_jax.rankers.few import are_few, few_scores
-from uwe_jax.rankers.limits import accepted, check_max_tokens, target_ids
+from uwe_jax.rankers.limits import accepted, check_max_tokens
 from uwe_jax.rankers.load import load_model
-from uwe_jax.rankers.loaded import MAX_TOKENS, LoadedModel
+from uwe_jax.rankers.loaded import LoadedModel
 from uwe_jax.rankers.pieces import PieceReader
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
@@ -39,7 +39,7 @@ from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.spaces.quantise import check_dtype
 from uwe_jax.spaces.searchable import Hit, Origin, Searchable
-from uwe_jax.spaces.space import Space
+from uwe_jax.spaces.space import Space, target_ids
 
 # Targets encoded before they are put into their storage format: some gigabytes of float32 at the most.
 _PART = 32768
@@ -47,14 +47,15 @@ _PART = 32768
 _SHORT = (4, 8, 12, 16)
 
 
-def load(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int = MAX_TOKENS) -> Ranker:
+def load(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> Ranker:
     """A model that is ready to rank.
 
     Args:
       name: the workdir of a training run, an exported folder, or an encoder's folder or hub id, which scores by
         mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft".
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
-      max_tokens: longer texts lose their end; special tokens included.
+      max_tokens: longer texts lose their end; special tokens included. None takes what a model was exported with, for
+        others the paper's 64.
 
     Raises:
       UserError: there is no such model, it cannot be read, or it has no positions for so many tokens.
@@ -138,7 +139,7 @@ class Ranker:
         """
         check_dtype(dtype)
         targets = accepted(_listed(texts), "Target")
-        chosen = target_ids(targets, ids)
+        chosen = target_ids(targets, ids)  # before the hours that encoding may take
         starts = range(0, len(targets), _PART)
         space: Space | None = None
         for number, start in enumerate(starts, 1):

@@ -150,7 +150,7 @@ def verify(folder: str | Path) -> None:
       UserError: something is missing or damaged; names the file.
     """
     folder = Path(folder).expanduser()
-    manifest, ids = read_manifest(folder), list(load_space(folder).ids)
+    manifest, space = read_manifest(folder), load_space(folder)
     for entry in manifest.segments:
         path = folder / SEGMENTS / entry.file
         try:
@@ -163,8 +163,8 @@ def verify(folder: str | Path) -> None:
                 f"{path} is damaged: its sha256 is {found[:12]}..., and {entry.sha256[:12]}... was written. Restore it "
                 "from a copy, or build the space again."
             )
-    if len(set(ids)) < len(ids):
-        raise UserError(f"{folder} names {len(ids) - len(set(ids)):,} ids twice. Build the space again.")
+    if twice := len(space) - len(set(space.ids)):  # read now: damaged ones may be no text
+        raise UserError(f"{folder} names {twice:,} ids twice. Build the space again.")
 
 
 def _open(folder: Path, manifest: Manifest, entry: Entry) -> Part:
