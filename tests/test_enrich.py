@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -160,7 +161,16 @@ def test_troubles_of_a_server_change_nothing(plain, out, capsys):
 
 
 def test_answers_that_cannot_be_read_are_asked_for_again(plain, out):
-    with LanguageModelServer(lambda number, prompt: UNREADABLE[number] if number < 3 else "") as server:
+    lock, waiting, seen = threading.Lock(), list(UNREADABLE[:3]), set()
+
+    def mode(number, prompt):
+        """Three prompts are answered badly once each: asked for again, one may come before another's first time."""
+        with lock:
+            first = prompt not in seen
+            seen.add(prompt)
+            return waiting.pop() if first and waiting else ""
+
+    with LanguageModelServer(mode) as server:
         assert run(*flags_of(server, out)) == 0
         assert len(server.asked) == 15
     assert edges(out) == edges(plain)
