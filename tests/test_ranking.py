@@ -43,7 +43,12 @@ def targets(rng):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Several blocks, spans and chunks of queries even for a handful of texts."""
-    for name, value in {"_QUERY_TOKENS": 20, "_BLOCK_TOKENS": 4, "_SPAN_BLOCKS": 3, "_SMALL_BLOCK_TOKENS": 4}.items():
+    for name, value in {
+        "_QUERY_TOKENS": 20,
+        "_BLOCK_TOKENS": {"cpu": 4},
+        "_SPAN_BLOCKS": 3,
+        "_SMALL_BLOCK_TOKENS": 4,
+    }.items():
         monkeypatch.setattr(spaces, name, value)
 
 

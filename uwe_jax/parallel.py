@@ -6,7 +6,6 @@ it, `first` removes it again.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -42,7 +41,13 @@ def parallel(
 
 def replicate(tree: T) -> T:
     """Copies a tree to every local device: each leaf [...] becomes [devices, ...]."""
-    return parallel(lambda _, whole: whole, in_axes=(0, None))(np.zeros(jax.local_device_count()), tree)
+    devices = jax.local_device_count()
+    if jax.process_count() == 1 and all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(tree)):
+        # Without a program, which would take longer than the copies. Never the memory of the caller, whose arrays may
+        # change, and which could not be donated.
+        slices = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (devices, *leaf.shape)), tree)
+        return jax.device_put(slices, _on_own_device(), may_alias=False)
+    return parallel(lambda _, whole: whole, in_axes=(0, None))(np.zeros(devices), tree)
 
 
 def shard_rows(tree: T) -> T:
@@ -62,14 +67,17 @@ def shard_rows(tree: T) -> T:
 
 
 def place(tree: Any) -> Any:
-    """Puts each leaf [devices, ...] onto the local devices, a slice on each."""
-    return _identity(tuple(jax.local_devices()))(tree)
+    """Puts each leaf [devices, ...] onto the local devices, a slice on each.
+
+    On a CPU that may be the memory of the leaf itself, which must not change any more.
+    """
+    return jax.device_put(tree, _on_own_device())
 
 
-@functools.cache
-def _identity(devices: tuple[jax.Device, ...]) -> Callable:
-    """Kept, since a new function would be compiled anew for shapes that were placed before."""
-    return parallel(lambda own: own, devices=devices)
+def _on_own_device() -> jax.sharding.Sharding:
+    """How a parallel function of the local devices holds its arguments."""
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
 
 
 def first(tree: T) -> T:

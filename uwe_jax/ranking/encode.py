@@ -15,10 +15,14 @@ from uwe_jax.ranking.ragged import RaggedTokens
 
 _LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _TOKENS_PER_DEVICE = 4096
+# Of so many texts a group fills up to the next power of two: whoever asks for a few waits for their rows alone. Of more
+# texts it fills up to all the rows of its length, and one program a length is compiled.
+_FEW = 64
 
 
 def _groups(lengths: np.ndarray, limit: int, most: int) -> Iterator[tuple[np.ndarray, int, int]]:
     """Cuts texts into groups of similar length: (which texts, padded length, rows to fill up to)."""
+    few = len(lengths) <= _FEW
     order = np.argsort(lengths, kind="stable")
     rounded = np.array([next((n for n in _LENGTHS if n >= k), k) for k in lengths[order]], np.int64)
     rounded = np.minimum(rounded, limit)
@@ -27,7 +31,9 @@ def _groups(lengths: np.ndarray, limit: int, most: int) -> Iterator[tuple[np.nda
         members = order[rounded == length]
         rows = devices * max(1, min(most, _TOKENS_PER_DEVICE // length))
         for start in range(0, len(members), rows):
-            yield members[start : start + rows], length, rows
+            group = members[start : start + rows]
+            needed = devices * (1 << (-(-len(group) // devices) - 1).bit_length())
+            yield group, length, min(rows, needed) if few else rows
 
 
 class TextEncoder:

@@ -1,0 +1,139 @@
+"""An encoder's tokeniser as transformers sets it up, kept so that the next process does without transformers.
+
+Importing transformers and having it set up a tokeniser takes seconds, reading back what it set up a tenth of one. Kept
+is transformers' own tokeniser, not the file that it was made of: by class and settings the two may differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
+
+from uwe_jax.base.errors import UserError
+from uwe_jax.base.files import write_atomically
+
+# All that transformers reads of a folder; the encoder's config may decide on the tokeniser's class.
+_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+)
+# Must come out the same before and after keeping: accents, other scripts, control characters, special tokens as text.
+_PROBES = [
+    "work",
+    "A a é\n- 1",
+    "Ünïcode  naïve\tcafé \u2013 50% £3,000/yr; C++/C# (.NET)",
+    "護理師 Krankenschwester медсестра \u200b\x07 ﬁ ½",
+    "[CLS] <s> a</s> [UNK]<unk> <mask>b [MASK] [PAD] <pad>",
+    "",
+    "x" * 300,
+]
+
+
+class TextReader(NamedTuple):
+    """Reads texts as token ids.
+
+    Attributes:
+      ids: token ids of each of a list of texts, whole, with the special tokens around it where the second argument
+        says so.
+      vocabulary: all tokens with their ids.
+      pad: id that fills rows up.
+    """
+
+    ids: Callable[[list[str], bool], list[list[int]]]
+    vocabulary: Callable[[], dict[str, int]]
+    pad: int
+
+
+def open_tokeniser(folder: Path, cache_dir: Path) -> TextReader:
+    """The tokeniser of an encoder: as it was kept, else by transformers, and then kept.
+
+    Args:
+      folder: holds the tokeniser's files, as Hugging Face saves them.
+      cache_dir: where it is kept, under the contents of these files and the versions of both libraries. One that
+        cannot be written to is passed over.
+
+    Raises:
+      UserError: the folder holds no usable tokeniser.
+    """
+    kept = cache_dir / f"tokeniser-{_key(folder)}.json"
+    if kept.exists():
+        with contextlib.suppress(Exception):  # which tokenizers raises of damage; the file is made anew below
+            return _read(kept.read_text(encoding="utf-8"))
+    made = _by_transformers(folder)
+    reader = TextReader(lambda texts, special: _transformers_ids(made, texts, special), made.get_vocab, _pad(made))
+    content = _content(made)
+    if content is not None and _same(_read(content), reader):
+        with contextlib.suppress(OSError):
+            write_atomically(kept, content.encode())
+    return reader
+
+
+def _by_transformers(folder: Path) -> Any:
+    # Imported here: it takes seconds, and the rest of the data room does without.
+    from transformers import AutoTokenizer
+
+    try:
+        made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"No usable tokeniser in {folder}: {error}") from error
+    made.model_max_length = int(1e12)  # texts are cut to fixed lengths later, and counted
+    return made
+
+
+def _transformers_ids(made: Any, texts: list[str], special: bool) -> list[list[int]]:
+    return made(texts, add_special_tokens=special, return_attention_mask=False)["input_ids"]
+
+
+def _pad(made: Any) -> int:
+    return int(made.pad_token_id)
+
+
+def _content(made: Any) -> str | None:
+    """What is kept of a tokeniser; None for one that is written in Python, of which there is nothing to keep."""
+    native = getattr(made, "backend_tokenizer", None)
+    if not isinstance(native, Tokenizer):
+        return None
+    spelt = bool(native.encode_special_tokens)
+    return json.dumps({"pad": _pad(made), "encode_special_tokens": spelt, "tokenizer": native.to_str()})
+
+
+def _read(content: str) -> TextReader:
+    kept = json.loads(content)
+    tokenizer = Tokenizer.from_str(kept["tokenizer"])
+    tokenizer.encode_special_tokens = kept["encode_special_tokens"]
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def ids(texts: list[str], special: bool) -> list[list[int]]:
+        return [each.ids for each in tokenizer.encode_batch_fast(texts, add_special_tokens=special)]
+
+    return TextReader(ids, lambda: tokenizer.get_vocab(with_added_tokens=True), kept["pad"])
+
+
+def _same(one: TextReader, other: TextReader) -> bool:
+    return one.vocabulary() == other.vocabulary() and all(
+        one.ids(_PROBES, special) == other.ids(_PROBES, special) for special in (False, True)
+    )
+
+
+def _key(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in _FILES:
+        content = path.read_bytes() if (path := folder / name).is_file() else b""
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    for package in ("transformers", "tokenizers"):
+        digest.update(f"{package} {importlib.metadata.version(package)}\n".encode())
+    return digest.hexdigest()[:32]
