@@ -1,4 +1,4 @@
-"""`python -m uwe_jax.benchmark scoring|training|pipeline`: how fast this machine ranks, trains and makes batches.
+"""`python -m uwe_jax.benchmark scoring|rank|training|pipeline`: how fast this machine ranks, trains and makes batches.
 
 Prints a table and writes the same numbers as JSON. Without a mode it says how it is called.
 """
@@ -28,19 +28,21 @@ from uwe_jax.base.config import LengthSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 from uwe_jax.base.progress import report
-from uwe_jax.benchmarks import pipeline, scoring, steps, training
+from uwe_jax.benchmarks import pipeline, ranking, scoring, steps, training
 from uwe_jax.benchmarks.outcome import Outcome
 
 _PROGRAM = "python -m uwe_jax.benchmark"
 USAGE = """python -m uwe_jax.benchmark MODE [--flag value ...]
 
   scoring    ranking against a cached target space, beside the bare matrix product and plain PyTorch
+  rank       a query from its text to its hits, alone, under load and from a fresh start of the command
   training   the whole train step, beside mean pooling and plain PyTorch
   pipeline   the making of batches on one core
 
 For example:
   python -m uwe_jax.benchmark scoring
   python -m uwe_jax.benchmark scoring --queries 1,32,256 --widths 768 --dtype bfloat16
+  python -m uwe_jax.benchmark rank --encoder mpnet --clients 1,4,16
   python -m uwe_jax.benchmark training --encoder mpnet --skills 512 --lengths skill=64,job=64,alias=64 --dtype bfloat16
   python -m uwe_jax.benchmark training --encoder mpnet --skills 512 --encode_chunk_size 128 --memory_only
   python -m uwe_jax.benchmark pipeline --threads 4
@@ -86,6 +88,10 @@ _FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "logits": (str, "attention logits of soft and soft_pooled: dot or cosine"),
     "tau_a": (float, "attention temperature"),
     "top_k": (int, "targets returned of each query"),
+    "query_tokens": (_numbers, "tokens of single queries, special ones included, such as 4,8"),
+    "clients": (_numbers, "clients that ask at once, such as 1,4"),
+    "requests": (int, "queries of all clients together"),
+    "starts": (int, "starts of the command, on top of the one that compiles; 0 leaves it out"),
     "many": (int, "rank so many queries once, for their peak memory; minutes on a CPU; 0 does not"),
     "encoder": (str, "minilm or mpnet"),
     "skills": (int, "skills in the global batch"),
@@ -103,6 +109,7 @@ _FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
 }
 _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
     "scoring": (scoring.ScoringOptions, scoring.run),
+    "rank": (ranking.RankingOptions, ranking.run),
     "training": (steps.TrainingOptions, training.run),
     "pipeline": (pipeline.PipelineOptions, pipeline.run),
 }

@@ -160,9 +160,7 @@ def train(config: Config) -> dict[str, Any]:
         if validate:
             started = time.perf_counter()
             wanted = validation | (test if step == 0 or is_last else {})
-            measured = evaluator.evaluate(
-                in_use(state.params, pretrained.params, share), wanted, label=f"Step {step}"
-            )
+            measured = evaluator.evaluate(in_use(state.params, pretrained.params, share), wanted, label=f"Step {step}")
             results = measured["validation"]
             before = measured["test"] if step == 0 else before
             writer.write(step, {"validation": results})

@@ -1,0 +1,354 @@
+"""What makes one query quick changes no answer: few rows, kept tokenisers and programs, arrays placed without one."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_encoder import random_params, tiny_config, write_tiny_encoder
+from transformers import AutoTokenizer
+
+from uwe_jax import benchmark as command
+from uwe_jax import parallel
+from uwe_jax.base import compile_cache
+from uwe_jax.base.compile_cache import keep_compiled_programs
+from uwe_jax.base.config import EncoderSettings, ScorerSettings
+from uwe_jax.base.errors import UserError
+from uwe_jax.benchmarks import ranking
+from uwe_jax.benchmarks.crowd import latencies, percentiles
+from uwe_jax.benchmarks.encoders import ENCODERS
+from uwe_jax.benchmarks.made_up import text_of, write_model
+from uwe_jax.data import tokeniser_file
+from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.models import hub
+from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.uwe import UweModel
+from uwe_jax.ranking import space as spaces
+from uwe_jax.ranking.encode import TextEncoder
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.space import TargetSpace, bucket
+
+TEXTS = ["nurse", "Nurse  care\tfor [CLS] patients", "", "naïve Ünïcode", "<mask>engineer", "code " * 30]
+
+# ---- the encoder ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def encoding(tmp_path, monkeypatch):
+    """A function from texts to token embeddings, and the shapes that the encoder was called with."""
+    tokeniser = Tokeniser(write_tiny_encoder(tmp_path / "encoder", layers=1), tmp_path / "cache")
+    config = tiny_config(vocab_size=len(tokeniser._reader.vocabulary()), layers=1)
+    model = UweModel.create(config, EncoderSettings(), ScorerSettings())
+    encoder = TextEncoder(model, texts_per_device=16)
+    params = parallel.replicate(model.initial_params(random_params(config)))
+    shapes, encode = [], encoder._encode
+    monkeypatch.setattr(encoder, "_encode", lambda p, ids, mask: shapes.append(ids.shape) or encode(p, ids, mask))
+    return lambda texts: encoder(params, tokeniser.tokenise(texts), np.arange(len(texts)), 64), shapes
+
+
+def test_few_texts_wait_for_their_own_rows_and_are_encoded_as_among_many(encoding):
+    encode, shapes = encoding
+    many = encode(["nurse care", *["write code"] * 70])
+    assert set(shapes) == {(8, 16, 8)}
+    shapes.clear()
+    alone = encode(["nurse care"])
+    assert shapes == [(8, 1, 8)]
+    np.testing.assert_allclose(alone.flat, many.part(0, 1).flat, atol=1e-6)
+    shapes.clear()
+    nine = encode(["nurse care"] * 9)
+    assert shapes == [(8, 2, 8)]
+    np.testing.assert_allclose(nine.flat, np.tile(alone.flat, (9, 1)), atol=1e-6)
+
+
+# ---- the target space -----------------------------------------------------------------------------------------------
+
+
+def some_tokens(rng, lengths, width=8):
+    return RaggedTokens(rng.normal(size=(sum(lengths), width)).astype(np.float32), np.cumsum([0, *lengths]))
+
+
+def test_a_query_of_four_tokens_is_not_filled_up():
+    assert [bucket(tokens) for tokens in (0, 1, 3, 4, 5, 8, 9)] == [4, 4, 4, 4, 8, 8, 12]
+
+
+def test_norms_and_directions_do_not_depend_on_how_far_rows_are_filled_up(rng):
+    rows = rng.normal(size=(8, 13, 4)).astype(np.float32)
+    unit, norms = spaces._units(rows, "float32")
+    np.testing.assert_allclose(norms, np.linalg.norm(rows, axis=2), rtol=1e-6)
+    np.testing.assert_allclose(unit * norms[:, :, None], rows, rtol=1e-5)
+
+
+def test_lengths_in_a_space_share_programs(rng, monkeypatch):
+    """Blocks of many shapes are made by programs of few."""
+    shapes, make = [], spaces._unit_program
+    monkeypatch.setattr(
+        spaces, "_unit_program", lambda dtype: lambda rows: shapes.append(rows.shape) or make(dtype)(rows)
+    )
+    monkeypatch.setattr(spaces, "_SMALL_BLOCK_TOKENS", 1)
+    lengths = [tokens for tokens in range(1, 12) for _ in range(24)]
+    targets, query = some_tokens(rng, lengths), some_tokens(rng, [3])
+    space = TargetSpace.build(targets, ScorerSettings())
+    assert len(shapes) == 11
+    assert len(set(shapes)) == 5
+    np.testing.assert_allclose(
+        space.scores(query, 0.3)[0, 240:],
+        TargetSpace.build(targets.part(240, 264), ScorerSettings()).scores(query, 0.3)[0],
+        atol=1e-6,
+    )
+
+
+# ---- arrays on devices ----------------------------------------------------------------------------------------------
+
+
+def test_arrays_are_copied_to_devices_as_a_program_would(rng):
+    tree = {"a": rng.normal(size=(3, 2)).astype(np.float32), "b": np.arange(4), "c": np.float32(2) * np.ones(())}
+    by_program = parallel.replicate(jax.tree.map(jnp.asarray, tree))
+    copied = parallel.replicate(tree)
+    tree["a"][:] = 0  # what was copied stays
+    for ours, expected in zip(*map(jax.tree.leaves, (copied, by_program)), strict=True):
+        assert (ours.shape, ours.dtype) == (expected.shape, expected.dtype)
+        assert ours.sharding.is_equivalent_to(expected.sharding, ours.ndim)
+        np.testing.assert_array_equal(ours, expected)
+
+
+def test_what_is_placed_is_what_a_parallel_function_takes(rng):
+    rows = rng.normal(size=(8, 3)).astype(np.float32)
+    placed = parallel.place(rows)
+    result = parallel.parallel(lambda own: own * 2)(placed)
+    assert placed.sharding.is_equivalent_to(result.sharding, 2)
+    np.testing.assert_array_equal(result, rows * 2)
+
+
+# ---- the tokeniser --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+def test_a_kept_tokeniser_reads_as_transformers_does(tmp_path, monkeypatch, architecture):
+    folder = write_tiny_encoder(tmp_path / "encoder", architecture=architecture)
+    first = Tokeniser(folder, tmp_path / "cache")
+    monkeypatch.setattr(tokeniser_file, "_by_transformers", lambda _: pytest.fail("transformers was asked again"))
+    kept = Tokeniser(folder, tmp_path / "cache")
+    assert (kept.digest, kept.special) == (first.digest, first.special)
+    expected = AutoTokenizer.from_pretrained(folder)
+    assert kept._ids(TEXTS) == expected(TEXTS, add_special_tokens=False)["input_ids"] == first._ids(TEXTS)
+    np.testing.assert_array_equal(kept.tokenise(TEXTS).flat, first.tokenise(TEXTS).flat)
+
+
+def test_another_file_is_another_tokeniser_and_damage_is_mended(tmp_path):
+    folder, cache = write_tiny_encoder(tmp_path / "encoder"), tmp_path / "cache"
+    before = Tokeniser(folder, cache)
+    (kept,) = cache.iterdir()
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert Tokeniser(folder, cache).digest == before.digest
+    json.loads(kept.read_text())
+
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["normalizer"]["lowercase"] = False
+    path.write_text(json.dumps(content))
+    assert Tokeniser(folder, cache)._ids(["Nurse"]) != before._ids(["Nurse"])
+
+
+def test_settings_that_the_file_does_not_hold_are_kept(tmp_path):
+    folder, cache = write_tiny_encoder(tmp_path / "encoder"), tmp_path / "cache"
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"split_special_tokens": True}))
+    first, kept = Tokeniser(folder, cache), Tokeniser(folder, cache)
+    assert kept._ids(["nurse [CLS]"]) == first._ids(["nurse [CLS]"])
+    assert kept._ids(["nurse [CLS]"]) != Tokeniser(write_tiny_encoder(tmp_path / "plain"), cache)._ids(["nurse [CLS]"])
+
+
+def test_a_tokeniser_that_would_read_differently_or_cannot_be_kept_is_not(tmp_path, monkeypatch):
+    folder = write_tiny_encoder(tmp_path / "encoder")
+    (tmp_path / "file").touch()
+    assert Tokeniser(folder, tmp_path / "file" / "cache").special.count == 2
+    monkeypatch.setattr(tokeniser_file, "_same", lambda *_: False)
+    assert Tokeniser(folder, tmp_path / "cache").special.count == 2
+    assert not (tmp_path / "cache").exists()
+
+
+# ---- what a fresh start does without --------------------------------------------------------------------------------
+
+
+def test_weights_taken_from_wheels_before_need_no_hub(tmp_path, monkeypatch):
+    kept = write_tiny_encoder(tmp_path / "encoders" / "all-MiniLM-L6-v2")
+    for look in ("from_hub_cache", "from_hub_network"):
+        monkeypatch.setattr(hub, look, lambda *_: pytest.fail("the hub was asked"))
+    monkeypatch.chdir(tmp_path)
+    assert resolve_encoder("sentence-transformers/all-MiniLM-L6-v2", cache_dir=tmp_path).folder == kept
+
+
+def test_ranking_imports_nothing_heavy_and_programs_are_kept(tmp_path):
+    heavy = (
+        "orbax",
+        "transformers",
+        "huggingface_hub",
+        "matplotlib",
+        "sklearn",
+        "pandas",
+        "tensorflow_datasets",
+        "torch",
+    )
+    code = (
+        "from uwe_jax.base.compile_cache import keep_compiled_programs; folder = keep_compiled_programs()\n"
+        "import sys, uwe_jax.rankers.answering, jax\n"
+        "jax.jit(lambda x: x + 1)(1.0)\n"
+        f"print([name for name in {heavy} if name in sys.modules], len(list(folder.iterdir())) > 0)"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    environment |= {"UWE_JAX_CACHE": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split("\n")[0] == "[] True"
+
+
+@pytest.fixture
+def before_jax(monkeypatch):
+    """As if jax was not imported yet and nobody had set anything."""
+    monkeypatch.delitem(sys.modules, "jax")
+    names = (
+        "JAX_COMPILATION_CACHE_DIR",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS",
+        "JAX_COMPILATION_CACHE_MAX_SIZE",
+    )
+    for name in names:
+        monkeypatch.setenv(name, "")  # so that it is put back in the end
+        monkeypatch.delenv(name)
+
+
+def test_programs_are_kept_by_processor(before_jax, tmp_path, monkeypatch):
+    folders = []
+    for flags in ("flags : avx2", "flags : avx2 avx512f"):
+        monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+        monkeypatch.setattr(compile_cache, "_CPU_INFO", tmp_path / "cpuinfo")
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+        folders.append(keep_compiled_programs(tmp_path / "compiled"))
+        assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folders[-1])
+        assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+    assert len(set(folders)) == 2
+    assert {folder.parent for folder in folders} == {tmp_path / "compiled"}
+    assert all(folder.is_dir() for folder in folders)
+
+
+def test_what_is_set_stands(before_jax, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    assert keep_compiled_programs(tmp_path / "file" / "compiled") is None
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    assert keep_compiled_programs(tmp_path) is None
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
+
+
+def test_after_jax_was_imported_nothing_is_set(monkeypatch, tmp_path):
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    assert keep_compiled_programs(tmp_path) is None
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+# ---- benchmark rank -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tiny_encoders(monkeypatch):
+    """One layer of width 16 under the names of the real sizes."""
+    for name, config in ENCODERS.items():
+        monkeypatch.setitem(ENCODERS, name, tiny_config(config.architecture, vocab_size=200, layers=1))
+
+
+@pytest.mark.parametrize("encoder", ["minilm", "mpnet"])
+def test_made_up_texts_have_the_tokens_asked_for(tiny_encoders, tmp_path, rng, encoder):
+    write_model(ENCODERS[encoder], tmp_path / "encoder", seed=0)
+    tokeniser = Tokeniser(tmp_path / "encoder", tmp_path / "cache")
+    assert tokeniser.special.pad == ENCODERS[encoder].pad_token_id
+    texts = [text_of(tokens, rng, ENCODERS[encoder]) for tokens in (3, 4, 17)]
+    table = tokeniser.tokenise(texts)
+    assert table.lengths.tolist() == [3, 4, 17]
+    assert table.flat.min() > 3  # none of the special tokens, so every word was known
+
+
+def test_the_command_shows_single_queries_load_and_starts(tiny_encoders, tmp_path, capsys, monkeypatch):
+    taken = iter((9.0, 2.0, 4.0))
+    monkeypatch.setattr(ranking._Bench, "_start", lambda self: next(taken))
+    out = tmp_path / "rank.json"
+    flags = "rank --targets 40 --query_tokens 3,9 --clients 1,3 --requests 7 --runs 2 --top_k 4 --starts 2"
+    command.benchmark([*flags.split(), "--out", str(out)])
+    rows = json.loads(out.read_text())["rows"]
+    single, load, starts = rows[:6], rows[6:8], rows[8:]
+    assert [row["query_tokens"] for row in single] == [3] * 3 + [9] * 3
+    for ours, forward, product in (single[:3], single[3:]):
+        assert [each["contender"] for each in (ours, forward, product)] == [
+            ranking.RANK,
+            ranking.FORWARD,
+            ranking.PRODUCT,
+        ]
+        bare = forward["seconds"]["median"] + product["seconds"]["median"]
+        assert ours["ratio_to_bare"] == pytest.approx(ours["seconds"]["median"] / bare)
+    assert [row["clients"] for row in load] == [1, 3]
+    for row in load:
+        assert 0 < row["p50"] <= row["p90"] <= row["p99"]
+        assert row["queries_per_second"] > 0
+    assert [row["seconds"]["runs"] for row in starts] == [[9.0], [2.0, 4.0]]
+    text = capsys.readouterr().out
+    for part in ("/ (forward + product)", "p99 ms", "warm cache", "3,000 (2,000..4,000)"):
+        assert part in text
+
+
+def test_a_query_is_compared_with_the_work_of_its_scorer(tiny_encoders, tmp_path):
+    """Where both sides are pooled the bare product has one row a text."""
+    options = ranking.RankingOptions(targets=20, scorer="mean_pool", query_tokens=(5,), runs=1, top_k=3, starts=0)
+    bench = ranking._Bench(options, tmp_path / "bench")
+    text = bench._text(5)
+    assert np.asarray(bench._bare(text)[ranking.PRODUCT]()).size == 1 * 24  # 20 targets on 8 devices
+    assert list(bench.start_rows()) == []
+    hits = bench._ask(text)
+    assert len(hits) == 3
+
+
+@pytest.mark.slow
+def test_the_start_of_the_real_command_is_timed(tiny_encoders, tmp_path):
+    bench = ranking._Bench(ranking.RankingOptions(targets=20, top_k=3), tmp_path / "bench")
+    assert bench._start() > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ("--query_tokens 2", "--query_tokens is 2; it must be between 3 and 64"),
+        ("--clients 0", "--clients is 0; it must be at least 1"),
+        ("--targets 5", "--top_k 10 is more than the 5 targets"),
+        ("--scorer best", "--scorer is 'best'; it must be one of"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(flags, sentence):
+    with pytest.raises(UserError, match=sentence):
+        command.benchmark(["rank", *flags.split()])
+
+
+def test_every_question_is_asked_once_and_clients_ask_together():
+    together = threading.Barrier(3, timeout=20)
+    asked = []
+
+    def ask(question):
+        asked.append(question)
+        together.wait()
+
+    seconds, whole = latencies(ask, list("abcdef"), clients=3)
+    assert sorted(asked) == list("abcdef")
+    assert len(seconds) == 6
+    assert 0 < max(seconds) <= whole
+
+
+def test_a_failure_ends_the_load():
+    with pytest.raises(ZeroDivisionError):
+        latencies(lambda number: 1 / number, [1, 0, 2, 3], clients=2)
+
+
+def test_percentiles_are_those_of_numpy(rng):
+    seconds = rng.random(500).tolist()
+    found = percentiles(seconds)
+    assert list(found) == ["p50", "p90", "p99"]
+    assert sum(each > found["p99"] for each in seconds) == 5
