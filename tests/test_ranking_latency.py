@@ -28,6 +28,7 @@ from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.models import hub
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.uwe import UweModel
+from uwe_jax.rankers.run_folder import _shapes
 from uwe_jax.ranking import space as spaces
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
@@ -90,14 +91,14 @@ def test_lengths_in_a_space_share_programs(rng, monkeypatch):
         spaces, "_unit_program", lambda dtype: lambda rows: shapes.append(rows.shape) or make(dtype)(rows)
     )
     monkeypatch.setattr(spaces, "_SMALL_BLOCK_TOKENS", 1)
-    lengths = [tokens for tokens in range(1, 12) for _ in range(24)]
+    lengths = [tokens for tokens in range(1, 7) for _ in range(24)]
     targets, query = some_tokens(rng, lengths), some_tokens(rng, [3])
     space = TargetSpace.build(targets, ScorerSettings())
-    assert len(shapes) == 11
-    assert len(set(shapes)) == 5
+    assert len(shapes) == 6
+    assert len(set(shapes)) == 4
     np.testing.assert_allclose(
-        space.scores(query, 0.3)[0, 240:],
-        TargetSpace.build(targets.part(240, 264), ScorerSettings()).scores(query, 0.3)[0],
+        space.scores(query, 0.3)[0, 120:],
+        TargetSpace.build(targets.part(120, 144), ScorerSettings()).scores(query, 0.3)[0],
         atol=1e-6,
     )
 
@@ -352,3 +353,15 @@ def test_percentiles_are_those_of_numpy(rng):
     found = percentiles(seconds)
     assert list(found) == ["p50", "p90", "p99"]
     assert sum(each > found["p99"] for each in seconds) == 5
+
+
+@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+def test_the_shapes_of_a_runs_parameters_are_those_of_fresh_ones(architecture):
+    config = tiny_config(architecture)
+    model = UweModel.create(config, EncoderSettings(), ScorerSettings(learn_tau_a=True))
+    ids = jnp.ones((1, 4), jnp.int32)
+    fresh = jax.eval_shape(lambda: model.encoder.init(jax.random.key(0), ids, ids > 0)["params"])
+    shapes = _shapes(model)
+    assert jax.tree.structure(shapes["encoder"]) == jax.tree.structure(fresh)
+    assert jax.tree.leaves(shapes["encoder"]) == jax.tree.leaves(fresh)
+    assert shapes["scorer"]["log_tau_a"].shape == ()
