@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import sqlite3
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.extras import extra_library
 from uwe_jax.base.network import in_one_line, within
 
 MEMORY = ":memory:"
@@ -30,15 +30,7 @@ def library(module: str = "qdrant_client") -> Any:
     Raises:
       UserError: it is not installed.
     """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and module.split(".")[0] != error.name.split(".")[0]:
-            raise
-        raise UserError(
-            f"A space in Qdrant needs the Python package {module.split('.')[0]}, which is not installed. "
-            "Install it with pip install 'uwe_jax[qdrant]'."
-        ) from error
+    return extra_library(module, use="A space in Qdrant", install="pip install 'uwe_jax[qdrant]'")
 
 
 class Store:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from uwe_jax.base.errors import UserError
+from uwe_jax.base.extras import extra_library
 
 
 def library(module: str) -> Any:
@@ -14,12 +13,8 @@ def library(module: str) -> Any:
     Raises:
       UserError: it is not installed.
     """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name and module.split(".")[0] != error.name.split(".")[0]:
-            raise
-        raise UserError(
-            f"Enrichment by a language model needs the Python package {module.split('.')[0]}, which is not installed. "
-            "Install it with pip install 'uwe_jax[enrich]', or fill templates offline with --config.generator=template."
-        ) from error
+    return extra_library(
+        module,
+        use="Enrichment by a language model",
+        install="pip install 'uwe_jax[enrich]', or fill templates offline with --config.generator=template",
+    )
