@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import hushed, say
@@ -13,7 +12,7 @@ from uwe_jax.rankers.answers import Answer, json_line, readable
 from uwe_jax.rankers.options import RankOptions
 from uwe_jax.rankers.queries_in import Query, batches, file_queries, given_queries, line_queries
 from uwe_jax.rankers.ranker import Ranker, load
-from uwe_jax.rankers.recorded import recorded
+from uwe_jax.rankers.recorded import recorded_model
 from uwe_jax.spaces.searchable import Hit, Searchable
 
 
@@ -26,17 +25,14 @@ def rank(options: RankOptions) -> None:
     """
     queries = _queries(options)
     spaces = {name: open_space(place, candidates=options.candidates) for name, place in options.spaces}
-    model = options.model or _recorded_model(options.spaces)
+    model = options.model or recorded_model([place for _, place in options.spaces])
     most = options.max_tokens or max(space.origin.max_tokens for space in spaces.values())
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     say(f"Loading {model}." + (" Then type a query a line; Ctrl-D ends." if typed else ""))
     with hushed():
         ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
     for name, place in options.spaces:
-        try:
-            ranker.rank([], spaces[name], options.top_k)  # refuses a space of another model, before queries come
-        except UserError as error:
-            raise UserError(f"{place}: {error}") from error
+        ranker.check(spaces[name], options.top_k, place)  # before queries come
     write = json_line if options.json else readable
     count, refused, first = 0, 0, ""
     for batch in batches(queries):
@@ -48,16 +44,6 @@ def rank(options: RankOptions) -> None:
         count += len(batch)
     if refused:
         raise UserError(f"{refused:,} of {count:,} queries were not answered, all others were. The first: {first}")
-
-
-def _recorded_model(spaces: Sequence[tuple[str, str]]) -> str:
-    models = {place: recorded(Path(place).expanduser()).model for _, place in spaces}
-    if unknown := [place for place, model in models.items() if not model]:
-        raise UserError(f"{unknown[0]} does not say where its model was loaded from. Name the model with --model.")
-    if len(set(models.values())) > 1:
-        told = ", ".join(f"{place} by {model}" for place, model in models.items())
-        raise UserError(f"The spaces were made by {len(set(models.values()))} models: {told}. Rank them one by one.")
-    return next(iter(models.values()))
 
 
 def _queries(options: RankOptions) -> Iterator[Query | None]:

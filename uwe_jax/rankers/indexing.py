@@ -111,7 +111,7 @@ def _add(options: IndexOptions, targets: Targets) -> None:
             f"{options.out} does not say where its model, {there.origin.model}, was loaded from. Name it with --model."
         )
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=there.origin.max_tokens)
-    ranker.rank([], there)  # refuses another model, before it encodes
+    ranker.check(there)  # before it encodes
     replaced = append(options.out, ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype), replace=True)
     record(options.out, model, (*note.targets, targets.origin))
     say(f"Added {len(targets) - replaced:,} targets, and replaced the text of {replaced:,}.")

@@ -178,7 +178,7 @@ class Ranker:
           UserError: the space was made by another model, `top_k` is below 1, or a query is refused (see
             `uwe_jax.rankers.limits`).
         """
-        self._check(space, top_k)
+        self.check(space, top_k)
         found = self._search(accepted(_listed(queries), "Query"), space, top_k)
         return found[0] if isinstance(queries, str) else found
 
@@ -196,7 +196,7 @@ class Ranker:
         Raises:
           UserError: as of `rank`, the errors of a query when its turn has come.
         """
-        self._check(space, top_k)
+        self.check(space, top_k)
         if batch < 1:
             raise UserError(f"batch is {batch}; it must be at least 1.")
 
@@ -254,20 +254,32 @@ class Ranker:
         for tokens in _SHORT:
             self.rank(" ".join(["a"] * max(1, min(tokens, self.loaded.max_tokens) - special)), space, top_k)
 
-    def _check(self, space: Searchable, top_k: int) -> None:
+    def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
+        """Raises UserError unless this model can rank so many targets of a space.
+
+        Args:
+          space: as of `rank`.
+          top_k: as of `rank`.
+          place: of the space, before the sentence of an error.
+        """
+        if problem := self._problem(space, top_k):
+            raise UserError(f"{place}: {problem}" if place else problem)
+
+    def _problem(self, space: Searchable, top_k: int) -> str:
         if top_k < 1:
-            raise UserError(f"top_k is {top_k}; it must be at least 1.")
+            return f"top_k is {top_k}; it must be at least 1."
         made, own = space.origin, self.origin
         if made.fingerprint != own.fingerprint:
-            raise UserError(
+            return (
                 f"The space was encoded by {made.model} ({made.fingerprint}), and the queries would be by {own.model} "
                 f"({own.fingerprint}). Load the model of the space, or encode its targets with this one."
             )
         if is_pooled(made.scorer.kind, query=False) and not is_pooled(own.scorer.kind, query=False):
-            raise UserError(
+            return (
                 f"The space holds one mean a target, for the scorer {scorer_text(made.scorer)} of {made.model}; "
                 f"{own.model} scores by {scorer_text(own.scorer)}, which reads every token. Encode the targets with it."
             )
+        return ""
 
     def _search(self, queries: list[str], space: Searchable, top_k: int) -> list[list[Hit]]:
         """The hits of accepted queries; equal ones are searched once."""

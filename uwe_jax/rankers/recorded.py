@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 
 _NAME = "index.json"
@@ -41,3 +43,18 @@ def recorded(folder: Path) -> Recorded:
         return Recorded(str(found["model"]), tuple(map(str, found["targets"])))
     except (OSError, ValueError, KeyError, TypeError):
         return Recorded()
+
+
+def recorded_model(places: Sequence[str]) -> str:
+    """The one model that some spaces were built with.
+
+    Raises:
+      UserError: a space does not say, or they were built with several.
+    """
+    models = {place: recorded(Path(place).expanduser()).model for place in places}
+    if unknown := [place for place, model in models.items() if not model]:
+        raise UserError(f"{unknown[0]} does not say where its model was loaded from. Name the model with --model.")
+    if len(set(models.values())) > 1:
+        told = ", ".join(f"{place} by {model}" for place, model in models.items())
+        raise UserError(f"The spaces were made by {len(set(models.values()))} models: {told}. Rank them one by one.")
+    return next(iter(models.values()))

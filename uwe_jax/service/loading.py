@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.service.log import LOG
@@ -20,32 +19,20 @@ def load_served(options: ServiceOptions) -> ServedModel:
     # Imported here: they import jax, and the service tells that it is alive while they do.
     from uwe_jax.engines.location import open_space
     from uwe_jax.rankers.ranker import load
+    from uwe_jax.rankers.recorded import recorded_model
 
     start = time.monotonic()
     spaces = {name: open_space(where) for name, where in options.spaces}
     longest = max(space.origin.max_tokens for space in spaces.values())
-    ranker = load(options.model or _recorded_model(options), cache_dir=options.cache_dir, max_tokens=longest)
+    model = options.model or recorded_model([options.spaces[0][1]])
+    ranker = load(model, cache_dir=options.cache_dir, max_tokens=longest)
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
     for name, where in options.spaces:
         if not len(spaces[name]):
             raise UserError(f"The space {name} ({where}) is empty. Add targets to it, or leave it out.")
-        try:
-            ranker.rank([], spaces[name])  # refuses a space of another model
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
+        ranker.check(spaces[name], place=where)
         LOG.info("Space %s: %s targets of %s", name, f"{len(spaces[name]):,}", where)
     served = ServedModel(ranker, spaces)
     served.warm_up(options.limits.batch)
     LOG.info("Ready after %.1f s", time.monotonic() - start)
     return served
-
-
-def _recorded_model(options: ServiceOptions) -> str:
-    """The model that the first space was built with."""
-    from uwe_jax.rankers.recorded import recorded
-
-    where = options.spaces[0][1]
-    model = recorded(Path(where).expanduser()).model
-    if not model:
-        raise UserError(f"{where} does not say where its model was loaded from. Name the model with --model.")
-    return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from uwe_jax.data.ragged import run_entries, run_offsets
 class LazyStrings(Sequence[str]):
     """A sequence of texts that are made when they are asked for; equal to any sequence of the same texts."""
 
+    @abc.abstractmethod
     def at(self, position: int) -> str:
         """The text at a position from 0 to n - 1."""
-        raise NotImplementedError
 
     @overload
     def __getitem__(self, position: int) -> str: ...
