@@ -19,12 +19,13 @@ import pytest
 from language_model_server import CONTENTS, TROUBLES, UNREADABLE, LanguageModelServer
 
 from uwe_jax import enrich
+from uwe_jax.base import extras
 from uwe_jax.base.command import answer_errors
 from uwe_jax.base.config import SourceSettings
 from uwe_jax.data.edge_files import read_edge_folder
 from uwe_jax.data.sources import load_graphs
 from uwe_jax.enrichment import account as account_of
-from uwe_jax.enrichment import asking, libraries
+from uwe_jax.enrichment import asking
 from uwe_jax.enrichment import run as enrich_run
 from uwe_jax.enrichment.ledger import Ledger
 
@@ -424,7 +425,7 @@ def test_templates_need_neither_a_server_nor_its_libraries(out, monkeypatch, cap
     def missing(name):
         raise ModuleNotFoundError(name=name)
 
-    monkeypatch.setattr(libraries, "importlib", SimpleNamespace(import_module=missing))
+    monkeypatch.setattr(extras, "importlib", SimpleNamespace(import_module=missing))
     flags = flags_of("http://127.0.0.1:9/v1", out.parent / "a", generator="template")
     assert run(*flags) == 0
     assert run(*flags_of("http://127.0.0.1:9/v1", out.parent / "b", generator="template", rare__skills=6)) == 0
