@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.files import cache_folder
+from uwe_jax.base.remote import is_remote, local_copy
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,12 +50,12 @@ def check_least(chosen: Mapping[str, Any], **least: int) -> None:
 
 
 def data_folders(paths: Iterable[str | Path]) -> tuple[Path, ...]:
-    """The folders of `--data`.
+    """The folders of `--data`; of one in a bucket, a local copy.
 
     Raises:
       UserError: one of them is no folder.
     """
-    folders = tuple(Path(path).expanduser() for path in paths)
+    folders = tuple(local_copy(str(p), cache_folder()) if is_remote(p) else Path(p).expanduser() for p in paths)
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--data {folder} is no folder. Name the one that holds the downloads.")

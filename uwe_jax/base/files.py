@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-import platformdirs
+from uwe_jax.base.remote import is_remote
+from uwe_jax.base.remote_cache import local_cache, mirror
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -30,6 +31,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def cache_folder(setting: str = "") -> Path:
-    """Where downloads and prepared data are kept: the setting, else $UWE_JAX_CACHE, else the user's cache folder."""
-    chosen = setting or os.environ.get("UWE_JAX_CACHE") or platformdirs.user_cache_dir("uwe_jax")
-    return Path(chosen).expanduser()
+    """Where downloads and prepared data are kept: the setting, else $UWE_JAX_CACHE, else the user's cache folder.
+
+    For a URL such as gs://bucket/cache it is the local folder that stands for it; see `uwe_jax.base.remote_cache`.
+    """
+    chosen = setting or os.environ.get("UWE_JAX_CACHE") or str(local_cache())
+    return mirror(chosen, local_cache()) if is_remote(chosen) else Path(chosen).expanduser()

@@ -90,6 +90,15 @@ class Footprint:
             edges.append(pair_hashes(left, right))
         return cls(np.unique(np.concatenate(nodes)), np.unique(np.concatenate(edges)))
 
+    @classmethod
+    def union(cls, footprints: Iterable[Footprint]) -> Footprint:
+        """The footprint of all that several models were trained on."""
+        several = list(footprints)
+        return cls(
+            np.unique(np.concatenate([each.nodes for each in several])),
+            np.unique(np.concatenate([each.edges for each in several])),
+        )
+
     def overlap(self, queries: Iterable[str], targets: Iterable[str], relevant: csr_array) -> Overlap:
         """Looks an evaluation up.
 

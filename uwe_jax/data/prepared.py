@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
+from uwe_jax.base import remote_cache
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import progress, say
 
@@ -61,9 +62,13 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
 
 def is_prepared(builder: RecordBuilder) -> bool:
-    """Whether the builder's folder holds a finished preparation."""
+    """Whether the builder's folder holds a finished preparation; one that lies in a bucket's cache is fetched."""
     folder = Path(builder.data_dir)
-    return (folder / "dataset_info.json").is_file() and (folder / "features.json").is_file()
+    fetched = not folder.exists() and remote_cache.find(folder)
+    whole = (folder / "dataset_info.json").is_file() and (folder / "features.json").is_file()
+    if fetched and whole:
+        builder.info.read_from_directory(str(folder))  # the builder was made when there was nothing to read
+    return whole
 
 
 def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
@@ -104,6 +109,7 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
     finally:
         tfds.enable_progress_bar()
     say(f"Prepared {builder.info.full_name} in {folder} in {time.perf_counter() - started:.1f} s")
+    remote_cache.keep(folder)
 
 
 def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:

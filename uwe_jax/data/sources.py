@@ -13,6 +13,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import cache_folder
 from uwe_jax.base.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.base.progress import say
+from uwe_jax.base.remote import is_remote, local_copy
 from uwe_jax.base.settings import one_of
 from uwe_jax.data.composition.columns import columns_of
 from uwe_jax.data.composition.compose import compose
@@ -92,6 +93,7 @@ def load_composition(settings: SourceSettings) -> Composition:
     """
     started = time.perf_counter()
     one_of("source.source", settings.source, (COMBINED, *SOURCES))
+    settings = _at_hand(settings)
     named = _parts(settings)
     _check_kinds(settings, named)
     kept_out = _kept_out(settings, [part.path for _, _, part in named])
@@ -113,6 +115,19 @@ def load_composition(settings: SourceSettings) -> Composition:
         say(f"Not at hand, so nothing of them could be kept out: {', '.join(kept_out.missing)}")
     say(f"Read {said}: {composition.graphs.summary()}, in {time.perf_counter() - started:.1f} s")
     return composition
+
+
+def _at_hand(settings: SourceSettings) -> SourceSettings:
+    """The settings with local copies in the place of folders in buckets."""
+
+    def here(path: str) -> str:
+        return str(local_copy(path, cache_folder(settings.cache_dir))) if is_remote(path) else path
+
+    parts = {
+        name: dataclasses.replace(part, path=here(part.path)) if part.weight > 0 else part
+        for name, part in settings.parts.items()
+    }
+    return dataclasses.replace(settings, path=here(settings.path), tasks_path=here(settings.tasks_path), parts=parts)
 
 
 def _kept_out(settings: SourceSettings, paths: Sequence[str]) -> KeptOut | None:

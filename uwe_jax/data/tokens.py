@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from uwe_jax.base import remote_cache
 from uwe_jax.base.files import write_atomically
 from uwe_jax.base.progress import progress
 from uwe_jax.data.ragged import run_entries, run_offsets
@@ -145,7 +146,7 @@ class Tokeniser:
         for text in texts:
             digest.update(text.encode() + b"\0")
         cached = self._cache_dir / f"{digest.hexdigest()[:32]}.npz"
-        if cached.exists():
+        if remote_cache.find(cached):
             try:
                 with cached.open("rb") as file, np.load(file) as arrays:
                     return TokenTable(arrays["flat"], arrays["offsets"], self.special)
@@ -155,6 +156,7 @@ class Tokeniser:
         buffer = io.BytesIO()
         np.savez(buffer, flat=table.flat, offsets=table.offsets)
         write_atomically(cached, buffer.getvalue())
+        remote_cache.keep(cached)
         return table
 
     def tokenise(self, texts: Iterable[str]) -> TokenTable:

@@ -8,6 +8,7 @@ from pathlib import Path
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import cache_folder
 from uwe_jax.base.progress import say
+from uwe_jax.base.remote import is_remote, local_copy
 from uwe_jax.models.folder import Unavailable, lacking
 from uwe_jax.models.wheels import PINNED, from_wheels, is_kept, pinned_encoder
 
@@ -27,8 +28,8 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
     from these wheels before comes before the hub: it is the same, and needs no network.
 
     Args:
-      name: a folder, a hub id such as "sentence-transformers/all-mpnet-base-v2", or the short name of a
-        pinned encoder such as "all-MiniLM-L6-v2".
+      name: a folder or the URL of one in a bucket, a hub id such as "sentence-transformers/all-mpnet-base-v2", or the
+        short name of a pinned encoder such as "all-MiniLM-L6-v2".
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
         What comes from the hub lies in the hub's own cache.
 
@@ -38,7 +39,7 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
     pinned, cache_dir = pinned_encoder(name), cache_dir or cache_folder()
     hub_id = pinned.hub_id if pinned else name
     local, hub, wheels = (
-        ("local folder", lambda: _local(name)),
+        ("local folder", lambda: _local(name, cache_dir)),
         ("hub", lambda: _hub(hub_id)),
         ("package index", lambda: _wheels(name, cache_dir)),
     )
@@ -57,12 +58,12 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
 
 
 def _is_path(name: str) -> bool:
-    """Whether the name can only be a folder: a hub id has at most one slash, inside."""
+    """Whether the name can only be a folder, here or in a bucket: a hub id has at most one slash, inside."""
     return name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") > 1 or name.endswith("/")
 
 
-def _local(name: str) -> ResolvedEncoder:
-    folder = Path(name).expanduser().absolute()
+def _local(name: str, cache_dir: Path) -> ResolvedEncoder:
+    folder = local_copy(name, cache_dir) if is_remote(name) else Path(name).expanduser().absolute()
     if not folder.is_dir():
         raise Unavailable(f"there is no folder {folder}")
     if missing := lacking(folder):

