@@ -16,11 +16,23 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 _HUSHED = ContextVar("hushed", default=False)
+_silent = False
+
+
+def be_silent() -> None:
+    """Leaves out log lines, bars and results from here on: of several processes of one training only one speaks."""
+    global _silent
+    _silent = True
+
+
+def is_silent() -> bool:
+    """Whether `be_silent` was called."""
+    return _silent
 
 
 def say(message: str) -> None:
     """Prints a log line to standard error, above a progress bar where one is drawn."""
-    if not _HUSHED.get():
+    if not (_HUSHED.get() or _silent):
         tqdm.write(message, file=sys.stderr)
 
 
@@ -36,8 +48,9 @@ def hushed() -> Iterator[None]:
 
 def report(message: str) -> None:
     """Prints a result to standard output, above a progress bar where one is drawn."""
-    tqdm.write(message, file=sys.stdout)
-    sys.stdout.flush()
+    if not _silent:
+        tqdm.write(message, file=sys.stdout)
+        sys.stdout.flush()
 
 
 def progress(items: Iterable[T], *, label: str, unit: str, total: int | None = None) -> Iterator[T]:
@@ -45,7 +58,18 @@ def progress(items: Iterable[T], *, label: str, unit: str, total: int | None = N
 
     The bar is redrawn at most once a second, so a log file does not fill with it.
     """
-    return iter(tqdm(items, desc=label, unit=unit, total=total, mininterval=1.0, dynamic_ncols=True, leave=False))
+    return iter(
+        tqdm(
+            items,
+            desc=label,
+            unit=unit,
+            total=total,
+            mininterval=1.0,
+            dynamic_ncols=True,
+            leave=False,
+            disable=_silent,
+        )
+    )
 
 
 def duration(seconds: float) -> str:

@@ -26,6 +26,7 @@ from uwe_jax.benchmarks.memory import Peak, peak_of
 from uwe_jax.data.batches import Batch
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.optimiser import make_optimiser
+from uwe_jax.training.device_memory import planned
 from uwe_jax.training.step import TrainState, make_train_step
 
 # A constant rate from the first step, as the peer has.
@@ -99,11 +100,8 @@ class OurStep:
     @property
     def program_bytes(self) -> int | None:
         """Memory on each device as the compiler planned it: arguments, results and what lies between."""
-        sizes = self._step.memory_analysis()
-        if sizes is None:
-            return None
-        new_results = sizes.output_size_in_bytes - sizes.alias_size_in_bytes
-        return int(sizes.argument_size_in_bytes + new_results + sizes.temp_size_in_bytes)
+        plan = planned(self._step)
+        return plan.total if plan else None
 
 
 class PeerStep:

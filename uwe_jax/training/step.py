@@ -158,6 +158,13 @@ def batch_gradient(
     return jax.grad(plain, has_aux=True)(params)
 
 
+def dropout_key(model: UweModel, seed: int, number: Array | int) -> Array | None:
+    """Inside a parallel function: this device's key after `number` steps; None without dropout."""
+    if not model.encoder.dropout:
+        return None
+    return fold_in(fold_in(jax.random.key(seed), number), parallel.device_index())
+
+
 def make_train_step(
     model: UweModel,
     settings: LossSettings,
@@ -172,10 +179,7 @@ def make_train_step(
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = None
-        if model.encoder.dropout:
-            key = jax.random.fold_in(jax.random.key(seed), state.step)
-            key = jax.random.fold_in(key, parallel.device_index())
+        key = dropout_key(model, seed, state.step)
         gradients, metrics = parallel.mean_over_devices(
             batch_gradient(state.params, batch, model, settings, key, encode_chunk_size)
         )

@@ -13,9 +13,16 @@ from tqdm import tqdm
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.metric_writer import MetricWriter
-from uwe_jax.base.progress import StepClock, duration, say
+from uwe_jax.base.progress import StepClock, duration, is_silent, say
+from uwe_jax.training.device_memory import gibibytes, peak
+from uwe_jax.training.fit import memory_errors_as_sentence
 
 _STEPS_BEFORE_AN_ESTIMATE = 5
+# Against losses that are not numbers.
+WHAT_HELPS = (
+    "Start over in another --config.workdir with a lower --config.optimiser.learning_rate, a longer "
+    "--config.optimiser.warmup_fraction or a larger --config.scorer.tau_a."
+)
 
 
 class StepLog:
@@ -27,6 +34,7 @@ class StepLog:
       rate: learning rate by step.
       first: steps taken before this process began.
       remedy: what to say about checkpoints where a loss is not a number.
+      facts: further numbers for each line of metrics.jsonl.
     """
 
     def __init__(
@@ -36,12 +44,14 @@ class StepLog:
         rate: Callable[[int], Any],
         first: int,
         remedy: Callable[[], str],
+        facts: Callable[[], dict[str, float]] = dict,
     ):
         self._config = config
         self._writer = writer
         self._rate = rate
         self._first = first
         self._remedy = remedy
+        self._facts = facts
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
         self._before: dict[str, float] = {}
         self.clock = StepClock(first, config.steps)
@@ -51,6 +61,7 @@ class StepLog:
             desc="Training",
             mininterval=1.0,
             dynamic_ncols=True,
+            disable=is_silent(),
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}",
         )
 
@@ -69,7 +80,9 @@ class StepLog:
             return
         step, metrics = self._pending
         self._pending = None
-        values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
+        # Accelerators work behind the program's back: what goes wrong there shows where a result is waited for.
+        with memory_errors_as_sentence(self._config.batch):
+            values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
         self.clock.step_done()
         self._check(step, values)
         self._before = values
@@ -91,9 +104,8 @@ class StepLog:
             else "it was the first step of this run"
         )
         raise UserError(
-            f"Step {step} has loss {loss} and gradient norm {norm}; {last}. {self._remedy()} Start over in another "
-            "--config.workdir with a lower --config.optimiser.learning_rate, a longer "
-            "--config.optimiser.warmup_fraction or a larger --config.scorer.tau_a."
+            f"Step {step} has loss {loss} and gradient norm {norm}; {last}. {self._remedy()} The same command with "
+            f"--config.nan_hunt=True goes on from there and finds out where it begins. {WHAT_HELPS}"
         )
 
     def _show(self, step: int, values: dict[str, float]) -> None:
@@ -104,8 +116,9 @@ class StepLog:
                 f"loss {values['loss']:.3f}, {pace:.0f} examples/s, {duration(left)} left", refresh=False
             )
             if step - self._first == _STEPS_BEFORE_AN_ESTIMATE:
-                say(f"About {duration(left)} to go, at {seconds:.2f} s a step.")
+                so_far = "".join(f"; peak memory so far {gibibytes(size)}" for size in peak().values())
+                say(f"About {duration(left)} to go, at {seconds:.2f} s a step{so_far}.")
         self._bar.update()
         if step % self._config.log_every == 0 or step == self._config.steps:
             extra = {"learning_rate": float(self._rate(step - 1)), "examples_per_second": pace}
-            self._writer.write(step, {**values, **extra})
+            self._writer.write(step, {**values, **extra, **self._facts()})

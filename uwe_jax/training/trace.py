@@ -1,0 +1,167 @@
+"""`--config.profile`: what devices and host do during a few steps, as a trace to open in xprof or Perfetto."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from uwe_jax.base.progress import say
+
+STEP = "train"  # the name of a step in the trace
+_SHOWN = 8
+
+
+class Operation(NamedTuple):
+    """One operation of a compiled program: its name, how often it ran, and the time it took itself, in seconds."""
+
+    name: str
+    runs: int
+    seconds: float
+
+
+class Trace:
+    """Traces some steps of a run, from its second one: the first also sets memory up.
+
+    Whatever ends the run, the trace is closed and whole. Of several processes each traces its own devices, into a
+    folder of its own below.
+
+    Args:
+      folder: to write to, such as workdir/trace. It may be an `epath.Path` of a bucket.
+      first: steps taken before this run.
+      steps: how many to trace; 0 traces nothing and costs nothing.
+      wait: returns when the latest step has ended on the devices.
+    """
+
+    def __init__(self, folder: Path, first: int, steps: int, wait: Callable[[], object]):
+        self._folder = folder / f"process-{jax.process_index()}" if jax.process_count() > 1 else folder
+        self._traced = range(first + 1, first + 1 + steps)
+        self._taken = 0
+        self._wait = wait
+        self._stop: weakref.finalize | None = None
+
+    @contextlib.contextmanager
+    def step(self, number: int) -> Iterator[None]:
+        """Everything that belongs to a step, its batch included; `number` counts the steps taken before it."""
+        if number not in self._traced:
+            yield
+            return
+        if self._stop is None:
+            self._wait()
+            # Stopped also where an error ends the run: then this object goes.
+            self._stop = weakref.finalize(self, _start(self._folder))
+        with jax.profiler.StepTraceAnnotation(STEP, step_num=number + 1):
+            yield
+            self._taken += 1
+        if number == self._traced[-1]:
+            self.close()
+
+    def close(self) -> None:
+        """Writes the trace, if one was begun and is not written yet, and says where it lies."""
+        if not self._traced:
+            return
+        if self._stop is None:
+            say(f"Nothing was traced: this run took no step after its first one, of step {self._traced[0]}.")
+        elif self._stop.alive:
+            self._wait()
+            self._stop()
+            say(how_to_open(self._folder, self._taken))
+            table = costliest(operations(self._folder), self._taken)
+            if table:
+                say(table)
+        self._traced = range(0)
+
+
+def _start(folder: Path) -> Callable[[], None]:
+    """Starts a trace; returns what stops and writes it."""
+    if "://" not in str(folder):
+        jax.profiler.start_trace(folder, create_perfetto_trace=True)
+        return jax.profiler.stop_trace
+    # The profiler writes to disks only.
+    local = tempfile.TemporaryDirectory(prefix="uwe_jax_trace_")
+    jax.profiler.start_trace(local.name, create_perfetto_trace=True)
+
+    def stop() -> None:
+        jax.profiler.stop_trace()
+        with local:
+            for path in (path for path in Path(local.name).rglob("*") if path.is_file()):
+                target = folder / str(path.relative_to(local.name))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(path.read_bytes())
+
+    return stop
+
+
+def how_to_open(folder: Path, steps: int) -> str:
+    """Where a trace lies, and what shows it."""
+    return (
+        f"Traced {steps} step{'s'[: steps != 1]} into {folder}. To look at it: pip install xprof && "
+        f"xprof --logdir={folder} --port=6006, then http://localhost:6006; or open perfetto_trace.json.gz of "
+        f"{folder}/plugins/profile/ in https://ui.perfetto.dev"
+    )
+
+
+def operations(folder: Path) -> list[Operation]:
+    """The operations of the newest trace in a folder over all of its devices, the costliest first.
+
+    Time inside an operation that another one is nested in, such as the body of a loop, counts for the inner one alone.
+    """
+    files = sorted(folder.glob("plugins/profile/*/*.xplane.pb"), key=str)
+    if not files:
+        return []
+    runs: dict[str, int] = defaultdict(int)
+    seconds: dict[str, float] = defaultdict(float)
+    data = jax.profiler.ProfileData.from_serialized_xspace(files[-1].read_bytes())
+    for line in (line for plane in data.planes for line in plane.lines):
+        for name, own in _own_times(_events(line)):
+            runs[name] += 1
+            seconds[name] += own * 1e-9
+    found = [Operation(name, runs[name], seconds[name]) for name in seconds]
+    return sorted(found, key=lambda operation: -operation.seconds)
+
+
+def _events(line: Any) -> list[tuple[float, float, str]]:
+    """(start, end, name) of the operations of one line of a trace, in nanoseconds."""
+    found = []
+    for event in line.events:
+        stats = dict(event.stats)
+        if "hlo_op" in stats or line.name == "XLA Ops":
+            # Accelerators tell which line of the model an operation came from.
+            name = str(stats.get("tf_op") or stats.get("hlo_op") or event.name)
+            found.append((event.start_ns, event.start_ns + event.duration_ns, name))
+    return found
+
+
+def _own_times(events: list[tuple[float, float, str]]) -> list[tuple[str, float]]:
+    """Names of events with their durations, less those of the events inside them."""
+    own: list[tuple[str, float]] = []
+    around: list[tuple[float, int]] = []  # ends and positions of the events that are open
+    for start, end, name in sorted(events, key=lambda event: (event[0], -event[1])):
+        while around and around[-1][0] <= start:
+            around.pop()
+        if around:
+            outer, time = own[around[-1][1]]
+            own[around[-1][1]] = outer, time - (min(end, around[-1][0]) - start)
+        around.append((end, len(own)))
+        own.append((name, end - start))
+    return own
+
+
+def costliest(found: list[Operation], steps: int) -> str:
+    """The first operations as a table, in time per step and as shares of the time of all."""
+    total = sum(operation.seconds for operation in found)
+    if not total:
+        return ""
+    lines = ["Costliest operations, by their own time on all devices of this process:"]
+    for operation in found[:_SHOWN]:
+        lines.append(
+            f"  {operation.seconds / steps * 1e3:8.2f} ms a step  {operation.seconds / total:4.0%}  "
+            f"{operation.runs / steps:6.0f} x  {operation.name[-90:]}"
+        )
+    return "\n".join(lines)
