@@ -31,6 +31,11 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+from tiny_encoder import write_tiny_encoder
+
+from uwe_jax.data.sample import read_sample
+
+ROOT = Path(__file__).parents[1]
 
 # A busy machine must not fail a test, and a test that passed must pass again.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
@@ -42,3 +47,40 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 def rng() -> np.random.Generator:
     """A seeded generator, so that a failure repeats."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def sample_encoder(tmp_path_factory):
+    """A tiny encoder whose vocabulary is the sample's."""
+    edges = read_sample()
+    words = sorted({w for kind in edges for edge in edges[kind] for w in edge.left_text.split()})
+    folder = tmp_path_factory.mktemp("encoder")
+    write_tiny_encoder(folder, words=tuple(words), width=16, layers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prepared_cache(tmp_path_factory):
+    """A cache folder of the session's training runs."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def small_run(sample_encoder, prepared_cache, tmp_path):
+    """Flags of the training command that make the quickstart small."""
+    return [
+        f"--config={ROOT / 'configs/quickstart.py'}",
+        f"--config.encoder.name={sample_encoder}",
+        f"--config.source.cache_dir={prepared_cache}",
+        f"--config.workdir={tmp_path / 'run'}",
+        "--config.source.kinds=('job', 'alias')",
+        "--config.batch.global_batch_size=16",
+        "--config.steps=6",
+        "--config.evaluation.every=3",
+        "--config.checkpoint_every=3",
+        "--config.log_every=1",
+        "--config.evaluation.max_queries=8",
+        "--config.evaluation.max_test_queries=8",
+        "--config.evaluation.texts_per_device=16",
+        "--config.optimiser.learning_rate=0.01",
+    ]

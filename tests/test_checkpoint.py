@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.training import checkpoint
-from uwe_jax.training.checkpoint import Checkpoints, checksum
+from uwe_jax.training import checkpoint, checksums
+from uwe_jax.training.checkpoint import Checkpoints
+from uwe_jax.training.checksums import checksum
 
 META = {"config": {"steps": 3}, "fingerprints": {"job": "abc"}}
 
@@ -108,7 +109,8 @@ def test_a_damaged_checkpoint_is_said_and_passed_over(tmp_path, capsys, damage):
 
 
 def test_a_changed_value_that_reads_well_is_noticed(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(checkpoint, "checksum", lambda _: 0)
+    for module in (checkpoint, checksums):
+        monkeypatch.setattr(module, "checksum", lambda _: 0)
     saved(tmp_path / "c", 10.0)
     monkeypatch.undo()
     with pytest.raises(UserError, match=r"No checkpoint in .* can be read: .*step 1 .*bytes differ"):

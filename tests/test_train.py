@@ -1,11 +1,9 @@
 """The real command, from its first line to its summary: what it writes, how it resumes, what it refuses."""
 
 import json
-import os
 import re
 import runpy
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,11 +12,11 @@ import chex
 import jax
 import numpy as np
 import pytest
-from tiny_encoder import write_tiny_encoder
+from training_processes import start
 
-from uwe_jax.base.command import run_with_config
+from uwe_jax.base.command import read_config, run_with_config
+from uwe_jax.base.errors import UserError
 from uwe_jax.base.metric_writer import read_metrics
-from uwe_jax.data.sample import read_sample
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.rankers.run_folder import load_run
 
@@ -26,40 +24,9 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if "uwe_jax.train " in path.read_text()]
 
 
-@pytest.fixture(scope="session")
-def encoder(tmp_path_factory):
-    """A tiny encoder whose vocabulary is the sample's."""
-    edges = read_sample()
-    words = sorted({w for kind in edges for edge in edges[kind] for w in edge.left_text.split()})
-    folder = tmp_path_factory.mktemp("encoder")
-    write_tiny_encoder(folder, words=tuple(words), width=16, layers=1)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def flags(encoder, cache, tmp_path):
-    """Settings that make the quickstart small."""
-    return [
-        f"--config={ROOT / 'configs/quickstart.py'}",
-        f"--config.encoder.name={encoder}",
-        f"--config.source.cache_dir={cache}",
-        f"--config.workdir={tmp_path / 'run'}",
-        "--config.source.kinds=('job', 'alias')",
-        "--config.batch.global_batch_size=16",
-        "--config.steps=6",
-        "--config.evaluation.every=3",
-        "--config.checkpoint_every=3",
-        "--config.log_every=1",
-        "--config.evaluation.max_queries=8",
-        "--config.evaluation.max_test_queries=8",
-        "--config.evaluation.texts_per_device=16",
-        "--config.optimiser.learning_rate=0.01",
-    ]
+def flags(small_run):
+    return small_run
 
 
 def run(flags, monkeypatch):
@@ -72,19 +39,6 @@ def run(flags, monkeypatch):
     except SystemExit as stop:
         return stop.code
     return 0
-
-
-def start(flags):
-    """The command in a process of its own, on one device."""
-    env = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0", "JAX_PLATFORMS": "cpu"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "uwe_jax.train", *map(str, flags)],
-        cwd=ROOT,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def checkpoint_bytes(workdir, step):
@@ -254,19 +208,21 @@ def test_parts_apart_train_on_the_graphs_of_one_at_a_time(flags, tmp_path, monke
     assert run([f"--config={config}", *flags[1:]], monkeypatch) == 0
 
 
-def test_what_is_measured_and_loaded_has_its_share_of_pretrained_weights(flags, encoder, cache, tmp_path, monkeypatch):
+def test_what_is_measured_and_loaded_has_its_share_of_pretrained_weights(
+    flags, sample_encoder, prepared_cache, tmp_path, monkeypatch
+):
     assert run([*flags, "--config.encoder.pretrained_share=1.0"], monkeypatch) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["after"] == summary["before"]  # the training went on beneath, all of it blended away
 
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text())
-    pretrained = load_encoder(str(encoder)).params
+    pretrained = load_encoder(str(sample_encoder)).params
     loaded = {}
     for share in (0.0, 0.25, 1.0):
         config["encoder"]["pretrained_share"] = share
         path.write_text(json.dumps(config))
-        loaded[share] = load_run(tmp_path / "run", cache_dir=cache)
+        loaded[share] = load_run(tmp_path / "run", cache_dir=prepared_cache)
     assert "25% pretrained weights" in loaded[0.25].description
     chex.assert_trees_all_equal(loaded[1.0].params["encoder"], pretrained)
     quarter = jax.tree.map(lambda one, other: 0.75 * one + 0.25 * other, loaded[0.0].params["encoder"], pretrained)
@@ -309,8 +265,19 @@ def test_without_a_config_the_shipped_ones_are_listed(asked, monkeypatch, capsys
     assert "two cores, under four minutes" in out
 
 
+def test_each_source_of_the_zero_shot_config_can_be_trained_on_alone():
+    path = f"--config={ROOT / 'configs/zero_shot_minilm.py'}"
+    whole = read_config([path])
+    alone = [read_config([f"{path}:{name}"]) for name in ("skillskape", "onet", "descriptions", "usajobs", "skillspan")]
+    parts = [name for config in alone for name in config.source.parts]
+    assert sorted(parts) == sorted(whole.source.parts)
+    assert len({config.workdir for config in (whole, *alone)}) == 6
+    with pytest.raises(UserError, match="no source 'esco' to train on alone; there are skillskape, onet"):
+        read_config([f"{path}:esco"])
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_says_its_command_and_takes_a_step(path, encoder, cache, tmp_path, monkeypatch):
+def test_every_config_says_its_command_and_takes_a_step(path, sample_encoder, prepared_cache, tmp_path, monkeypatch):
     docstring = runpy.run_path(str(path))["__doc__"]
     for word in ("Command:", "Hardware:", "Time:", "Metric:"):
         assert word in docstring
@@ -321,8 +288,8 @@ def test_every_config_says_its_command_and_takes_a_step(path, encoder, cache, tm
         (edges / f"skill_{kind}.csv").write_text("\n".join(["left,right", *rows]))
     flags = [
         f"--config={path}",
-        f"--config.encoder.name={encoder}",
-        f"--config.source.cache_dir={cache}",
+        f"--config.encoder.name={sample_encoder}",
+        f"--config.source.cache_dir={prepared_cache}",
         f"--config.workdir={tmp_path / 'run'}",
         "--config.source.source=edges",
         f"--config.source.path={edges}",

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jaxtyping import Array, Float
 
 from uwe_jax.scoring.losses import RowSum
@@ -83,6 +84,22 @@ def _on_own_device() -> jax.sharding.Sharding:
 def first(tree: T) -> T:
     """The first local device's copy of a replicated tree."""
     return jax.tree.map(lambda leaf: leaf[0], tree)
+
+
+def spread(tree: Any) -> Any:
+    """Host arrays, equal in every process, as global arrays of which each process holds a copy on one device.
+
+    What is written from them is written by all processes, a share by each.
+    """
+    by_process = {device.process_index: device for device in reversed(jax.devices())}
+    mesh = jax.sharding.Mesh(np.array([by_process[process] for process in sorted(by_process)]), ("processes",))
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(whole, leaf, leaf.shape), tree)
+
+
+def of_all_processes(value: int) -> list[int]:
+    """Every process's value, in the order of processes. All of them must call it, and wait for each other in it."""
+    return np.asarray(multihost_utils.process_allgather(np.array(value))).reshape(-1).tolist()
 
 
 def device_index() -> Array:

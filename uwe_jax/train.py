@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 
 from uwe_jax.base.huge_pages import restart_with_huge_pages
+from uwe_jax.base.supervisor import supervise
 
 if __name__ == "__main__":
-    restart_with_huge_pages()  # before the imports that take seconds
+    # Before the imports, which take seconds and start threads.
+    restart_with_huge_pages()
+    supervise()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
+import functools
 import time
 from pathlib import Path
 from typing import Any
@@ -23,12 +27,13 @@ import uwe_jax
 from uwe_jax import parallel
 from uwe_jax.base.command import run_with_config
 from uwe_jax.base.config import Config
-from uwe_jax.base.errors import UserError
+from uwe_jax.base.errors import Stopped, UserError
 from uwe_jax.base.files import cache_folder, write_json
 from uwe_jax.base.kinds import NODE_KINDS, SKILL
-from uwe_jax.base.metric_writer import MetricWriter, read_metrics
+from uwe_jax.base.metric_writer import MetricWriter, SilentWriter, read_metrics
 from uwe_jax.base.plot import plot_training
 from uwe_jax.base.progress import report, say
+from uwe_jax.base.remote_cache import leave_writing_to_another
 from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
 from uwe_jax.data.footprint import Footprint
 from uwe_jax.data.graph_set import GraphSet
@@ -36,17 +41,24 @@ from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.sources import load_graphs
 from uwe_jax.data.split import TEST, VALIDATION, split_graphs
+from uwe_jax.data.tokeniser_file import open_tokeniser
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.models.blend import blend
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.optimiser import learning_rate_schedule, make_optimiser
+from uwe_jax.processes.interruption import Interruption
+from uwe_jax.processes.joining import is_first, together
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.evaluation import Evaluator
+from uwe_jax.training.fit import CompiledStep
+from uwe_jax.training.nan_hunt import NanHunt
+from uwe_jax.training.remote_workdir import RunFolder
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
+from uwe_jax.training.trace import Trace
 
 
 def check_devices(config: Config) -> None:
@@ -88,14 +100,25 @@ def in_use(trained: Params, pretrained: Params, share: float) -> Params:
 
 
 def train(config: Config) -> dict[str, Any]:
-    """Trains as the config says; returns what is written to summary.json.
+    """Trains as the config says, with the other processes of the training; returns what is written to summary.json.
 
     Raises:
       UserError: for anything that the user can mend.
+      Stopped: something outside ended it early; the same call goes on.
     """
+    with together(config.distributed), Interruption.watched() as stop:
+        return _train(config, stop)
+
+
+def _train(config: Config, stop: Interruption) -> dict[str, Any]:
     # ---- Workdir and devices ------------------------------------------------------------------------------------
     check_devices(config)
-    workdir = workdirs.check(config)
+    if not is_first():
+        leave_writing_to_another()
+    cache = cache_folder(config.source.cache_dir)
+    run = RunFolder.of(config.workdir, cache, jax.process_index())
+    run.pull()
+    workdir = workdirs.check(config, run)
     devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
 
     # ---- Graphs -------------------------------------------------------------------------------------------------
@@ -105,7 +128,7 @@ def train(config: Config) -> dict[str, Any]:
     fingerprints = graphs.fingerprints()
 
     # ---- Encoder and optimiser ----------------------------------------------------------------------------------
-    pretrained = load_encoder(config.encoder.name, cache_dir=cache_folder(config.source.cache_dir))
+    pretrained = load_encoder(config.encoder.name, cache_dir=cache)
     model = UweModel.create(pretrained.config, config.encoder, config.scorer)
     params = model.initial_params(pretrained.params)
     optimiser = make_optimiser(config.optimiser, config.steps)
@@ -122,74 +145,104 @@ def train(config: Config) -> dict[str, Any]:
     evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
-    workdirs.claim(workdir, config)
-    checkpoints = Checkpoints(workdir / "checkpoints")
+    if is_first():
+        workdirs.claim(workdir, config)
+    checkpoints = Checkpoints(run.checkpoints)
     restored = checkpoints.restore(state)
     before: dict[str, Any] = {}
     if restored:
-        workdirs.check_fingerprints(fingerprints, restored.meta["fingerprints"], workdir)
+        workdirs.check_fingerprints(fingerprints, restored.meta["fingerprints"], config.workdir)
         checkpoints.set_aside_after(restored.step)
         state, before = restored.state, restored.meta["before"]
-        say(f"Resuming {workdir} after step {restored.step} of {config.steps}.")
+        say(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
     else:
         say(f"Starting from the pretrained encoder: {pretrained.provenance}.")
     # An evaluation looks here for what its queries and targets have in common with the training graphs.
-    Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
+    if is_first():
+        Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
     first = int(state.step)
     state = parallel.replicate(state)
-    writer = MetricWriter(workdir, resume_step=first)
+    writer = MetricWriter(workdir, resume_step=first) if is_first() else SilentWriter()
 
     validation = {"validation": (splits.tasks(VALIDATION), config.evaluation.max_queries)}
     test = {"test": (splits.tasks(TEST) or splits.tasks(VALIDATION), config.evaluation.max_test_queries)}
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
     train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
+    compiled = CompiledStep(train_step, config.batch, copies=int(config.nan_hunt))
+    if first < config.steps:
+        compiled.prepare(state, parallel.shard_rows(build(first)))
+    if config.nan_hunt:
+        tokeniser = functools.partial(open_tokeniser, pretrained.folder, cache / "tokens")
+        train_step = NanHunt(compiled, config, model, workdir / "nan", tokeniser, checkpoints.describe)
+    else:
+        train_step = compiled
     rate = learning_rate_schedule(config.optimiser, config.steps)
     stream = batches(build, config.batch, first=first, last=config.steps)
-    log = StepLog(config, writer, rate, first, remedy=checkpoints.describe)
+    log = StepLog(config, writer, rate, first, remedy=checkpoints.describe, facts=compiled.facts)
+    trace = Trace(workdir / "trace", first, config.profile_steps if config.profile else 0, wait=log.settle)
     measured: dict[str, Any] = {}
     share = config.encoder.pretrained_share
-    for step in range(first, config.steps + 1):
-        is_last = step == config.steps
-        fresh = restored is None or step > first
-        validate = fresh and (step % config.evaluation.every == 0 or is_last)
-        save = fresh and step > 0 and (validate or step % config.checkpoint_every == 0)
-        results = None
-        if validate or save:
-            log.settle()  # a loss that is not a number is noticed before anything is kept
-        if validate:
-            started = time.perf_counter()
-            wanted = validation | (test if step == 0 or is_last else {})
-            measured = evaluator.evaluate(in_use(state.params, pretrained.params, share), wanted, label=f"Step {step}")
-            results = measured["validation"]
-            before = measured["test"] if step == 0 else before
-            writer.write(step, {"validation": results})
-            log.clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
-            say(f"Step {step}: " + reports.one_line(results))
-        if save:
-            checkpoints.save(
-                step,
-                parallel.first(state),
-                {
-                    "version": uwe_jax.__version__,
-                    "config": config.to_dict(),
-                    "fingerprints": fingerprints,
-                    "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
-                    "data": {"seed": config.seed, "next_batch": step},
-                    "before": before,
-                    "validation": results,
-                },
-                results["macro_map"] if results else None,
-            )
-        if is_last:
-            break
+    with stop.later():
+        for step in range(first, config.steps + 1):
+            is_last = step == config.steps
+            new = restored is None or step > first
+            stopping = new and stop.requested(step)
+            due = step % config.evaluation.every == 0 or is_last
+            # A checkpoint that was saved in haste was not validated.
+            validate = due and not stopping and (restored is None or new or restored.meta["validation"] is None)
+            save = step > 0 and (validate or (new and (stopping or step % config.checkpoint_every == 0)))
+            results = None
+            if validate or save:
+                log.settle()  # a loss that is not a number is noticed before anything is kept
+            if validate:
+                started = time.perf_counter()
+                wanted = validation | (test if step == 0 or is_last else {})
+                try:
+                    with stop.at_once():
+                        params_in_use = in_use(state.params, pretrained.params, share)
+                        measured = evaluator.evaluate(params_in_use, wanted, label=f"Step {step}")
+                except Stopped:
+                    stopping = True
+                else:
+                    results = measured["validation"]
+                    before = measured["test"] if step == 0 else before
+                    writer.write(step, {"validation": results})
+                    log.clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
+                    say(f"Step {step}: " + reports.one_line(results))
+            if save and (results or new):
+                checkpoints.save(
+                    step,
+                    parallel.first(state),
+                    {
+                        "version": uwe_jax.__version__,
+                        "config": config.to_dict(),
+                        "fingerprints": fingerprints,
+                        "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
+                        "data": {"seed": config.seed, "next_batch": step},
+                        "before": before,
+                        "validation": results,
+                    },
+                    results["macro_map"] if results else None,
+                )
+                if is_first():
+                    run.try_to_push()
+            if stopping:
+                trace.close()
+                log.close()
+                checkpoints.close()
+                raise Stopped(f"Asked to stop. {checkpoints.describe()} The same command goes on from there.")
+            if is_last:
+                break
 
-        state, metrics = train_step(state, parallel.shard_rows(next(stream)))
-        log.taken(step + 1, metrics)
-    log.close()
+            with trace.step(step):
+                state, metrics = train_step(state, parallel.shard_rows(next(stream)))
+                log.taken(step + 1, metrics)
+        trace.close()
+        log.close()
+        checkpoints.wait()
 
     # ---- The best checkpoint, before against after --------------------------------------------------------------
-    checkpoints.wait()
     best = checkpoints.best_step() or config.steps
     if "test" not in measured or best != config.steps:
         if best != int(parallel.first(state.step)):
@@ -207,12 +260,14 @@ def train(config: Config) -> dict[str, Any]:
         "encoder": pretrained.provenance,
     }
     writer.close()
-    write_json(workdir / "summary.json", summary)
-    plot_training(read_metrics(writer.path), workdir / "training.png")
     checkpoints.close()
+    if is_first():
+        write_json(workdir / "summary.json", summary)
+        plot_training(read_metrics(workdir / "metrics.jsonl"), workdir / "training.png")
+        run.push()
     title = f"Held-out {summary['held_out']} nodes against the full target space, percent (step {summary['step']})"
     report("\n" + reports.table(before, after, title))
-    report(f"\nWritten to {workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
+    report(f"\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
     report(f"Next:\n{reports.next_command(config)}")
     return summary
 

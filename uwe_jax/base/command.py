@@ -14,15 +14,15 @@ from absl import flags
 from ml_collections import config_flags
 
 from uwe_jax.base.config import Config
-from uwe_jax.base.errors import UserError
+from uwe_jax.base.errors import Stopped, UserError
+from uwe_jax.base.progress import say
 from uwe_jax.base.settings import check_setting_name, from_mapping
+from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
 
 S = TypeVar("S")
 
-EXIT_USER_ERROR = 2
 # What a disk answers that is full or may not be written; any other OSError may be a bug and keeps its traceback.
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-EXIT_INTERRUPTED = 130
 
 
 def shipped_configs(command: str) -> list[tuple[str, str]]:
@@ -60,8 +60,8 @@ def answer_errors(
 ) -> None:
     """Calls `work`, and answers what the user can mend with a sentence on standard error instead of a traceback.
 
-    Exits with 2 after a `UserError` or a full disk, with 130 after Ctrl-C. Any other exception is a bug and keeps its
-    traceback.
+    Exits with 2 after a `UserError` or a full disk, with 75 after `Stopped`, with 130 after Ctrl-C. Any other exception
+    is a bug and keeps its traceback.
 
     Args:
       work: all that the command does, the reading of its flags included.
@@ -82,6 +82,9 @@ def answer_errors(
             file=sys.stderr,
         )
         sys.exit(EXIT_USER_ERROR)
+    except Stopped as stop:
+        say(f"\n{stop}")
+        sys.exit(EXIT_AGAIN)
     except KeyboardInterrupt:
         print(f"\nInterrupted. {after_interrupt}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -90,8 +93,7 @@ def answer_errors(
 def run_with_config(command: str, main: Callable[[Config], object]) -> None:
     """Reads `--config` and its overrides from the command line, calls `main`, and exits.
 
-    Exits with 0 when done, 2 after a `UserError`, a wrong flag or a full disk (its sentence on standard error), 130
-    after Ctrl-C. Any other exception is a bug and keeps its traceback.
+    Exits with 0 when done, and otherwise as `answer_errors` does.
     """
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(usage(command))

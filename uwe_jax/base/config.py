@@ -226,6 +226,21 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True)
+class DistributedSettings:
+    """How the processes of one training find each other. Each of them is told its own; see `uwe_jax.processes`."""
+
+    coordinator: str = ""  # HOST:PORT where the first process listens; empty: $JAX_COORDINATOR_ADDRESS, or as found
+    processes: int = 0  # of the training; 0: $JAX_NUM_PROCESSES, or as found from Slurm, Open MPI or a TPU
+    process: int = -1  # which of them this is, from 0; -1: $JAX_PROCESS_ID, or as found
+    timeout_seconds: int = 60  # after which a process that gives no sign of life is taken for lost
+
+    def __post_init__(self) -> None:
+        within("distributed.processes", self.processes, 0)
+        within("distributed.process", self.process, -1)
+        within("distributed.timeout_seconds", self.timeout_seconds, 2)
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole training run."""
 
@@ -234,6 +249,9 @@ class Config:
     steps: int = 1000
     log_every: int = 10  # steps between lines of metrics.jsonl
     checkpoint_every: int = 100  # steps between checkpoints, besides those after a validation
+    profile: bool = False  # trace a few steps into the workdir
+    profile_steps: int = 3  # how many
+    nan_hunt: bool = False  # keep the state before each step, and find where a loss stopped being a number
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     source: SourceSettings = field(default_factory=SourceSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
@@ -243,12 +261,14 @@ class Config:
     loss: LossSettings = field(default_factory=LossSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    distributed: DistributedSettings = field(default_factory=DistributedSettings)
 
     def __post_init__(self) -> None:
         within("steps", self.steps, 1)
         within("seed", self.seed, 0, 2**31 - 1)
         within("log_every", self.log_every, 1)
         within("checkpoint_every", self.checkpoint_every, 1)
+        within("profile_steps", self.profile_steps, 1)
         if not self.workdir:
             raise UserError("workdir is empty; name a folder, for example --config.workdir=runs/mine.")
 

@@ -44,6 +44,16 @@ class MetricWriter:
             self._board.close()
 
 
+class SilentWriter(MetricWriter):
+    """What a process holds that leaves the record to another one."""
+
+    def __init__(self) -> None:
+        self._board = None
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Writes nothing."""
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out."""
     rows = []

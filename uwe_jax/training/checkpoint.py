@@ -2,17 +2,20 @@
 
 A checkpoint holds the training state and a `meta` object (step, config, graph fingerprints, metrics so far, and
 checksums of the state and of each of its parts). The newest one and the best one by validation MAP are kept. Saving
-goes on in the background; a checkpoint that was not finished is never taken for whole.
+goes on in the background; a checkpoint that was not finished is never taken for whole. Of several processes each
+writes its share and reads the whole, so that any other number of them can go on.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import json
 import logging
+import os
 import shutil
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,14 +23,20 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from uwe_jax import parallel
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import say
+from uwe_jax.training.checksums import checksum, checksums_of_parts, with_checksum, without_checksum
 
 _METRIC = "validation_map"
-_STATE, _META = "state", "meta"
+_STATE, _META, _METRICS = "state", "meta", "metrics"  # the last one is Orbax's
 _PARTS = "checksums"  # in the meta object, by part of the state
+# What a disk answers that is full or may not be written, in the system's words: storage layers wrap them in theirs.
+_FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)]
+_READ_ONLY = os.strerror(errno.EROFS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,19 +46,6 @@ class Restored:
     step: int
     state: Any
     meta: dict[str, Any]
-
-
-def checksum(state: Any) -> int:
-    """CRC-32 over the bytes of all leaves; storage formats do not notice every flipped bit, this does."""
-    crc = 0
-    for leaf in jax.tree.leaves(state):
-        crc = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8).data, crc)
-    return crc
-
-
-def _parts(state: Any) -> dict[str, Any]:
-    """The fields of a training state, or the keys of a dictionary: parts that can be read alone."""
-    return dict(state) if isinstance(state, dict) else vars(state)
 
 
 def _on_one_device(template: Any) -> Any:
@@ -78,10 +74,12 @@ class Checkpoints:
       read_only: never write there, not even to clear away what a killed run left or another one is saving just now.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False):
+    def __init__(self, folder: Path | epath.Path, *, read_only: bool = False):
         self.folder = folder.absolute()
         # Orbax narrates every save and every restore at info level.
         logging.getLogger("absl").setLevel(logging.ERROR)
+        if not read_only:
+            self._set_aside_without_metrics()
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
@@ -113,31 +111,37 @@ class Checkpoints:
         """Starts saving in the background.
 
         Args:
-          step: steps taken.
+          step: steps taken. A checkpoint of that step is replaced: it was saved in haste, before its validation.
           state: one copy of the training state, not a replicated one.
           meta: JSON values.
           validation_map: what the best checkpoint is chosen by, where this one was validated.
 
         Raises:
-          UserError: the disk has not enough room, or the save before this one failed for want of it.
+          UserError: the disk has not enough room or may not be written, for this save or the one before it.
         """
+        self.wait()  # as the manager would: what is being written takes room
         host = jax.tree.map(np.asarray, state)
         need = sum(leaf.nbytes for leaf in jax.tree.leaves(host))
         free = shutil.disk_usage(next(p for p in (self.folder, *self.folder.parents) if p.exists())).free
         if free < need * 1.1:
-            raise self._full(f"{free / 2**20:.1f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.1f} MiB")
+            raise self._not_saved(f"{free / 2**20:.1f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.1f} MiB")
         metrics = None if validation_map is None else {_METRIC: validation_map}
-        checksums = {"checksum": checksum(host), _PARTS: {name: checksum(p) for name, p in _parts(host).items()}}
-        try:
+        checksums = {"checksum": checksum(host), _PARTS: checksums_of_parts(host)}
+        if jax.process_count() > 1:
+            host = parallel.spread(host)
+        with self._writing():
+            if step in self._manager.all_steps():
+                self._manager.delete(step)
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    **{_STATE: ocp.args.StandardSave(host), _META: ocp.args.JsonSave({**meta, **checksums})}
+                    **{
+                        _STATE: ocp.args.StandardSave(host),
+                        _META: ocp.args.JsonSave(with_checksum({**meta, **checksums})),
+                    }
                 ),
                 metrics=metrics,
             )
-        except OSError as error:
-            raise self._full(str(error)) from error
 
     def wait(self) -> None:
         """Returns once the save in progress is whole on disk.
@@ -145,20 +149,32 @@ class Checkpoints:
         Raises:
           UserError: it could not be written.
         """
-        try:
+        with self._writing():
             self._manager.wait_until_finished()
-        except OSError as error:
-            raise self._full(str(error)) from error
 
     def describe(self) -> str:
-        """A sentence on which checkpoint a run can go on from."""
+        """A sentence on which checkpoint a run can go on from, once the save in progress is over."""
+        with contextlib.suppress(Exception):  # whether it failed shows in what there is
+            self._manager.wait_until_finished()
         if not self.steps():
             return f"No checkpoint was saved yet in {self.folder}."
         return f"The last good checkpoint in {self.folder} is that of step {self.steps()[0]}."
 
-    def _full(self, reason: str) -> UserError:
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turns what a disk answers inside into a UserError, whatever the storage layers make of it."""
+        try:
+            yield
+        except Exception as error:
+            reason = next((words for words in (*_FULL, _READ_ONLY) if words in str(error)), None)
+            if reason is None and not isinstance(error, OSError):
+                raise
+            raise self._not_saved(reason or str(error)) from error
+
+    def _not_saved(self, reason: str) -> UserError:
+        mend = "Make it writable" if reason == _READ_ONLY else "Make room"
         return UserError(
-            f"Cannot save a checkpoint: {reason}. {self.describe()} Make room, and the same command goes on from there."
+            f"Cannot save a checkpoint: {reason}. {self.describe()} {mend}, and the same command goes on from there."
         )
 
     def restore(self, template: Any) -> Restored | None:
@@ -179,10 +195,19 @@ class Checkpoints:
         failures = []
         for step in self.steps():
             try:
-                return self.read(template, step)
+                restored = self.read(template, step)
             except UserError as error:
-                say(f"{error} Trying the one before it.")
-                failures.append(str(error))
+                restored, failure = None, str(error)
+            # What one process cannot read, none of them goes on from.
+            unread = [
+                process for process, read in enumerate(parallel.of_all_processes(restored is not None)) if not read
+            ]
+            if restored and not unread:
+                return restored
+            failures.append(
+                failure if not restored else f"Process {unread[0]} cannot read the checkpoint of step {step}."
+            )
+            say(f"{failures[-1]} Trying the one before it.")
         if not failures:
             return None
         raise UserError(
@@ -199,7 +224,7 @@ class Checkpoints:
         items = {_STATE: ocp.args.StandardRestore(_on_one_device(template)), _META: ocp.args.JsonRestore()}
         with _reading(step):
             read = self._manager.restore(step, args=ocp.args.Composite(**items))
-        state, meta = jax.tree.map(np.asarray, read[_STATE]), dict(read[_META])
+        state, meta = jax.tree.map(np.asarray, read[_STATE]), self._checked_meta(step, read[_META])
         self._check(step, state, meta["checksum"])
         return Restored(step, state, meta)
 
@@ -207,10 +232,11 @@ class Checkpoints:
         """The meta object of one step's checkpoint.
 
         Raises:
-          UserError: it cannot be read.
+          UserError: it cannot be read, or is not what was saved.
         """
         with _reading(step):
-            return dict(self._manager.restore(step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()}))[_META])
+            read = self._manager.restore(step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()}))
+        return self._checked_meta(step, read[_META])
 
     def read_part(self, part: str, template: Any, step: int) -> Any:
         """Reads one part of the state, such as params, and nothing else of it: the optimiser takes twice their room.
@@ -247,18 +273,40 @@ class Checkpoints:
             self._check(step, found, saved[part])
         return found
 
+    def _checked_meta(self, step: int, read: dict[str, Any]) -> dict[str, Any]:
+        meta = without_checksum(read)
+        if meta is None:
+            raise UserError(f"The checkpoint of step {step} is damaged: its meta object is not the one that was saved.")
+        return meta
+
     def _check(self, step: int, state: Any, saved: int) -> None:
         if checksum(state) != saved:
             raise UserError(f"The checkpoint of step {step} is damaged: its bytes differ from those that were saved.")
 
     def set_aside_after(self, step: int) -> None:
         """Moves checkpoints newer than `step`, which could not be read, out of the way of those to come."""
-        for newer in [s for s in self.steps() if s > step]:
-            aside = self.folder.with_name("damaged_checkpoints") / f"{newer}-{time.time_ns()}"
-            aside.parent.mkdir(exist_ok=True)
-            (self.folder / str(newer)).rename(aside)
-            say(f"Moved the checkpoint of step {newer} to {aside}.")
+        self._set_aside([newer for newer in self.steps() if newer > step])
         self._manager.reload()
+
+    def _set_aside_without_metrics(self) -> None:
+        """Moves checkpoints whose metrics cannot be read out of the way: Orbax reads those of all when it begins."""
+        unreadable = []
+        for path in self.folder.glob(f"[0-9]*/{_METRICS}/{_METRICS}"):
+            try:
+                json.loads(path.read_text())
+            except (OSError, ValueError) as error:
+                step = int(path.parts[-3])
+                say(f"The metrics of the checkpoint of step {step} cannot be read ({error}).")
+                unreadable.append(step)
+        self._set_aside(unreadable)
+
+    def _set_aside(self, steps: list[int]) -> None:
+        for step in steps if jax.process_index() == 0 else ():
+            aside = self.folder.with_name("damaged_checkpoints") / f"{step}-{time.time_ns()}"
+            aside.parent.mkdir(exist_ok=True)
+            (self.folder / str(step)).rename(aside)
+            say(f"Moved the checkpoint of step {step} to {aside}.")
+        parallel.of_all_processes(len(steps))  # none of them looks before they are moved
 
     def close(self) -> None:
         """Waits for the save in progress and lets go of threads."""

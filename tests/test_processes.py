@@ -1,0 +1,253 @@
+"""Finding the other processes, noticing that one is gone, and being asked to stop; without starting any."""
+
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+from training_processes import ROOT, free_port
+
+from uwe_jax.base.config import DistributedSettings
+from uwe_jax.base.errors import Stopped, UserError
+from uwe_jax.base.surroundings import is_one_of_several
+from uwe_jax.processes import joining, maintenance, roll_call
+from uwe_jax.processes.interruption import Interruption
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "several"),
+    [
+        ([], {}, False),
+        (["--config.distributed.processes=3"], {}, True),
+        (["--config.distributed.processes=1"], {"JAX_NUM_PROCESSES": "2"}, False),
+        (["--config.distributed.processes=0"], {"JAX_NUM_PROCESSES": "2"}, True),
+        ([], {"SLURM_NTASKS": "2", "SLURM_PROCID": "0"}, False),  # a batch script
+        ([], {"SLURM_NTASKS": "2", "SLURM_STEP_NODELIST": "n1"}, True),
+        ([], {"SLURM_NTASKS": "1", "SLURM_STEP_NODELIST": "n1"}, False),
+        ([], {"OMPI_COMM_WORLD_SIZE": "2"}, True),
+    ],
+)
+def test_one_of_several_is_known_before_jax_is_there(arguments, environment, several):
+    assert is_one_of_several(arguments, environment) == several
+
+
+def test_the_settings_of_several_processes_come_from_flags_and_variables():
+    flags = DistributedSettings(coordinator="10.0.0.2:8476", processes=2, process=1)
+    variables = {"JAX_COORDINATOR_ADDRESS": "10.0.0.2:8476", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "1"}
+    expected = {"coordinator_address": "10.0.0.2:8476", "num_processes": 2, "process_id": 1}
+    assert joining._explicit(flags, {}) == joining._explicit(DistributedSettings(), variables) == expected
+    assert joining._explicit(DistributedSettings(), {}) == {}
+    # A launcher's own variables say the rest.
+    assert joining._explicit(DistributedSettings(), {"JAX_COORDINATOR_ADDRESS": "a:1", "SLURM_NTASKS": "2"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "message"),
+    [
+        ({"processes": 2}, {}, r"coordinator \(now not given\), distributed.processes \(now 2\)"),
+        ({"coordinator": "a:1"}, {}, "distributed.processes .now not given"),
+        ({"coordinator": "a:1", "processes": 2, "process": 2}, {}, "process is 2, but there are 2 processes"),
+        ({"coordinator": "nowhere", "processes": 2, "process": 0}, {}, "'nowhere'; it must be HOST:PORT"),
+        ({"coordinator": "a:1"}, {"JAX_NUM_PROCESSES": "two"}, "JAX_NUM_PROCESSES is 'two'"),
+    ],
+)
+def test_half_of_the_settings_is_answered_with_a_sentence(settings, environment, message):
+    with pytest.raises(UserError, match=message):
+        joining._explicit(DistributedSettings(**settings), environment)
+
+
+class Service:
+    """What stands in for JAX's coordination service: a table of values."""
+
+    def __init__(self):
+        self.values = {}
+
+    def key_value_set(self, key, value, allow_overwrite=False):
+        self.values[key] = value
+
+    def key_value_dir_get(self, prefix):
+        if self.values is None:
+            raise RuntimeError("UNAVAILABLE")
+        return [(key, value) for key, value in self.values.items() if key.startswith(prefix)]
+
+
+@pytest.fixture
+def ends(monkeypatch):
+    """Statuses with which a roll call would have ended this process; waiting for one returns it."""
+    ended = []
+    monkeypatch.setattr(roll_call.os, "_exit", ended.append)
+
+    def wait(seconds=10):
+        last = time.monotonic() + seconds
+        while not ended and time.monotonic() < last:
+            time.sleep(0.01)
+        return ended[:1]
+
+    return wait
+
+
+def test_a_process_that_stands_still_is_lost(ends, capsys):
+    service = Service()
+    beating = threading.Event()
+
+    def beat():
+        for count in range(10**6):
+            if beating.wait(0.02):
+                return
+            service.values["uwe_jax/alive/0"] = str(count)
+
+    threading.Thread(target=beat, daemon=True).start()
+    watch = roll_call.RollCall(service, 1, 2, timeout_seconds=0.5)
+    assert ends(1.5) == []  # alive, however long it takes
+    beating.set()
+    assert ends() == [75]
+    watch.part()
+    assert "Process 1 of 2 stops: process 0 has given no sign of life" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("error", "status"), [(UserError("the disk is full"), 2), (RuntimeError("a bug"), 75)])
+def test_what_ended_one_process_is_said_by_the_others(ends, capsys, error, status):
+    service = Service()
+    failing = roll_call.RollCall(service, 1, 2, timeout_seconds=60)
+    watch = roll_call.RollCall(service, 0, 2, timeout_seconds=1)
+    failing.ended(error)
+    assert ends() == [status]
+    watch.part()
+    assert f"process 1 ended: {error}" in capsys.readouterr().err
+
+
+def test_a_service_that_is_gone_is_the_first_process_that_is_lost(ends, capsys):
+    service = Service()
+    service.values = None
+    watch = roll_call.RollCall(service, 1, 2, timeout_seconds=1)
+    assert ends() == [75]
+    watch.part()
+    assert "the first process does not answer any more" in capsys.readouterr().err
+
+
+def test_who_has_parted_is_left_in_peace(ends):
+    service = Service()
+    watch = roll_call.RollCall(service, 1, 2, timeout_seconds=0.2)
+    watch.part()
+    service.values = None
+    assert ends(0.5) == []
+
+
+@pytest.mark.parametrize(
+    ("note", "status", "sentence"),
+    [
+        ("supervisor.tell('127.0.0.1:{port}', 1, 2)", 75, "Process 1 of 2 was ended because the first process"),
+        ("supervisor.tell('127.0.0.1:{port}', 0, 2)", 134, "ended by SIGABRT"),
+        ("pass", 134, "ended by SIGABRT"),
+    ],
+)
+def test_an_aborted_process_is_explained_by_its_parent(note, status, sentence):
+    script = f"""
+        import os, sys
+        from uwe_jax.base import supervisor
+        supervisor.supervise()
+        {note.format(port=free_port())}
+        os.abort()
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), "--config.distributed.processes=2"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert sentence in done.stderr
+
+
+def test_a_parent_passes_signals_on_and_ends_as_its_child_does():
+    script = """
+        import signal, sys, time
+        from uwe_jax.base import supervisor
+        supervisor.supervise()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+        print("ready", flush=True)
+        time.sleep(60)
+        """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), "--config.distributed.processes=2"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 7
+
+
+def test_a_request_waits_for_what_has_to_be_saved():
+    with Interruption.watched() as stop:
+        with stop.later():
+            assert not stop.requested(1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.requested(2)
+            with pytest.raises(Stopped), stop.at_once():
+                pytest.fail("what takes long is not begun")
+        with pytest.raises(Stopped, match="nothing was unsaved"):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_what_takes_long_is_left_at_once():
+    def long_work():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    with Interruption.watched() as stop, stop.later(), pytest.raises(Stopped), stop.at_once():
+        long_work()
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    """Google's metadata server, with one notice."""
+
+    def do_GET(self):
+        assert self.headers["Metadata-Flavor"] == "Google"
+        calm = {"maintenance-event": "NONE", "preempted": "FALSE"}
+        value = {**calm, **self.server.notices}[self.path.rpartition("/")[2]]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(value.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def metadata(monkeypatch):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    server.notices = {}
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("GCE_METADATA_HOST", f"127.0.0.1:{server.server_port}")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("notice", [{"maintenance-event": "TERMINATE_ON_HOST_MAINTENANCE"}, {"preempted": "TRUE"}])
+def test_a_notice_of_maintenance_is_a_request_to_stop(metadata, monkeypatch, notice):
+    monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.05)
+    host = os.environ["GCE_METADATA_HOST"]
+    with Interruption.watched() as stop, stop.later():
+        assert maintenance.notice(host) is None
+        assert not stop.requested(1)
+        metadata.notices = notice
+        last = time.monotonic() + 10
+        while not stop.requested(2) and time.monotonic() < last:
+            time.sleep(0.01)
+        assert stop.requested(2)
+
+
+def test_a_metadata_server_that_does_not_answer_gives_no_notice():
+    assert maintenance.notice(f"127.0.0.1:{free_port()}") is None

@@ -1,0 +1,100 @@
+"""Several processes of one training, for real, over loopback: what they end with, and how they stop."""
+
+import json
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+from training_processes import finish, saved_state, several, start
+
+from uwe_jax.base.metric_writer import read_metrics
+
+
+def wait_for_steps(workdir, steps, processes):
+    """Returns when so many steps are on record, or one of the processes has ended."""
+    while len(read_metrics(workdir / "metrics.jsonl")) < steps and all(each.poll() is None for each in processes):
+        time.sleep(0.05)
+
+
+def assert_equal_parameters(one, other):
+    """Equal but for the order in which devices are summed over.
+
+    The bias of the attention's keys has no gradient but rounding, which Adam blows up to whole steps.
+    """
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(one["params"]), jax.tree.leaves(other["params"]), strict=True
+    ):
+        name = jax.tree_util.keystr(path)
+        if "['key']['bias']" not in name:
+            np.testing.assert_allclose(a, b, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture
+def flags(small_run):
+    """Steps that rounding does not blow up."""
+    return [*small_run, "--config.optimiser.learning_rate=0.001"]
+
+
+def test_two_processes_end_like_one(flags, tmp_path):
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    with several([*flags, f"--config.workdir={together}"], 2, devices=2) as started:
+        one = start([*flags, f"--config.workdir={alone}"], devices=4)
+        (first, second, single) = finish([*started, one])
+    assert (first[0], second[0], single[0]) == (0, 0, 0), first[1] + second[1] + single[1]
+    assert "2 processes train together on 4 devices" in first[1]
+    assert "macro-average" in first[1]
+    # One of them speaks; Gloo's own lines aside.
+    assert not [line for line in second[1].splitlines() if line and "[Gloo]" not in line], second[1]
+    assert_equal_parameters(saved_state(together, 6), saved_state(alone, 6))
+    written = {path.parent.name for path in (together / "checkpoints/6/state").glob("ocdbt.process_*/manifest.ocdbt")}
+    assert written == {"ocdbt.process_0", "ocdbt.process_1"}
+    summaries = [json.loads((folder / "summary.json").read_text()) for folder in (together, alone)]
+    assert summaries[0]["before"] == summaries[1]["before"]
+    rows = [read_metrics(folder / "metrics.jsonl") for folder in (together, alone)]
+    assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
+
+
+@pytest.mark.slow
+def test_another_number_of_processes_goes_on(flags, tmp_path):
+    alone = tmp_path / "alone"
+    long = [*flags, "--config.steps=40", "--config.evaluation.every=20", "--config.checkpoint_every=100"]
+    ((status, output),) = finish([start([*long, f"--config.workdir={alone}"], devices=4)])
+    assert status == 0, output
+    for processes, devices in ((2, 2), (4, 1)):
+        with several(long, processes, devices=devices) as started:
+            wait_for_steps(tmp_path / "run", 6 * processes, started)
+            started[-1].send_signal(signal.SIGTERM)  # any of them: they agree on the step
+            ended = finish(started)
+        assert [status for status, _ in ended] == [75] * processes, ended
+        assert "The same command goes on from there" in ended[0][1]
+    ((status, output),) = finish([start(long, devices=2)])
+    assert status == 0, output
+    assert "Resuming" in output
+    assert_equal_parameters(saved_state(tmp_path / "run", 40), saved_state(alone, 40))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_lost_process_ends_the_other_with_a_sentence(flags, tmp_path, lost):
+    with several([*flags, "--config.steps=100000"], 2) as started:
+        wait_for_steps(tmp_path / "run", 5, started)
+        started[lost].send_signal(signal.SIGKILL)
+        began = time.monotonic()
+        status, output = finish([started[1 - lost]], seconds=120)[0]
+    assert status == 75, output
+    assert time.monotonic() - began < 60  # the timeout is 10 seconds
+    sentence = "the first process, at 127.0.0.1" if lost == 0 else "process 1 has given no sign of life"
+    assert sentence in output or "the first process does not answer" in output
+    assert "The same command goes on from the last checkpoint" in output
+
+
+@pytest.mark.slow
+def test_bad_input_of_one_process_ends_all_of_them(flags):
+    with several(flags, 2, last=["--config.encoder.name=./no-such-folder"]) as started:
+        (first, second) = finish(started, seconds=120)
+    assert (first[0], second[0]) == (2, 2), first[1] + second[1]
+    assert "process 1 ended: " in first[1]
+    assert "no-such-folder" in first[1]
+    assert "no-such-folder" in second[1]

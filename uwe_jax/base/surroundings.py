@@ -1,0 +1,40 @@
+"""Whether this process was started as one of several, by environment and command line; without importing JAX."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_FLAG = re.compile(r"--config\.distributed\.processes=(\d+)$")
+# Number of processes: ours, and those of the launchers whose other variables JAX reads by itself.
+NUMBERS = ("JAX_NUM_PROCESSES", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+# Slurm sets the number for a batch script as well, which is no task; this one, which JAX reads, for tasks alone.
+_SLURM_TASK = "SLURM_STEP_NODELIST"
+
+
+def is_one_of_several(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether flags, a launcher or the host say that other processes train together with this one.
+
+    >>> is_one_of_several(["--config.distributed.processes=2"], {})
+    True
+    >>> is_one_of_several([], {"SLURM_NTASKS": "4", "SLURM_STEP_NODELIST": "n1"})
+    True
+    """
+    flags = [int(found[1]) for argument in arguments if (found := _FLAG.match(argument))]
+    if flags and flags[-1]:
+        return flags[-1] > 1
+    for name in NUMBERS:
+        if name.startswith("SLURM") and _SLURM_TASK not in environment:
+            continue
+        if environment.get(name, "1").isdigit() and int(environment.get(name, "1")) > 1:
+            return True
+    return is_tpu_host()
+
+
+def is_tpu_host() -> bool:
+    """Whether this machine has TPU chips and their library: it may be one of several hosts, and JAX finds that out."""
+    if importlib.util.find_spec("libtpu") is None:
+        return False
+    return any(Path("/dev").glob("accel[0-9]*")) or Path("/dev/vfio/0").exists()

@@ -1,0 +1,79 @@
+"""Being asked to stop: SIGTERM, which schedulers, clouds and `kill` send some time before they use force."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import jax
+from jax.experimental import multihost_utils
+
+from uwe_jax.base.errors import Stopped
+from uwe_jax.processes.maintenance import watch_for_notices
+
+
+class Interruption:
+    """Whether training is asked to stop.
+
+    A single process stops at once where there is nothing to save, and at the next step where there is. Several
+    processes agree on the step, through JAX, whichever of them was asked.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._at_once = True
+
+    @classmethod
+    @contextlib.contextmanager
+    def watched(cls) -> Iterator[Interruption]:
+        """Watches for SIGTERM and for notices of maintenance inside."""
+        self = cls()
+        before = None
+        # JAX has its own handler, with which several processes agree, and only the main thread can have one.
+        own = jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
+        if own:
+            before = signal.signal(signal.SIGTERM, self._take)
+        notices = watch_for_notices()
+        try:
+            yield self
+        finally:
+            if notices:
+                notices.set()
+            if own:
+                signal.signal(signal.SIGTERM, before)
+
+    def requested(self, step: int) -> bool:
+        """Whether to save and stop after `step` steps, the same answer in every process. To be asked at each step."""
+        if jax.process_count() > 1:
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self._asked
+
+    @contextlib.contextmanager
+    def later(self) -> Iterator[None]:
+        """Inside, a request waits for the next `requested`: there is something to save first."""
+        self._at_once = False
+        try:
+            yield
+        finally:
+            self._at_once = True
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Inside `later`, a stretch that may be left at any moment, by `Stopped`: what it makes can be made again."""
+        self._at_once = True
+        try:
+            if self._asked:
+                raise Stopped("Asked to stop.")
+            yield
+        finally:
+            self._at_once = False
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        if self._at_once:
+            raise Stopped(
+                "Asked to stop (SIGTERM) while nothing was unsaved. The same command goes on where this one stopped."
+            )
