@@ -35,6 +35,7 @@ from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import USAGE, main
 from uwe_jax.exporting import export as exporting
 from uwe_jax.exporting import hub as export_hub
+from uwe_jax.exporting.average import Share
 from uwe_jax.exporting.export import ExportOptions, export
 from uwe_jax.exporting.provenance import hub_id
 from uwe_jax.models.pretrained import load_encoder
@@ -51,7 +52,7 @@ METRICS = {"map": 61.25, "rp@10": 70.0, "mrr": 65.5, "queries": 4, "targets": 9}
 MAX_TOKENS = 8
 
 
-def write_run(workdir, encoder, dtype="float32", learn_tau_a=True):
+def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1):
     """The workdir of a finished run: moved weights, a learned tau_a, and its summary."""
     config = Config(
         workdir=str(workdir),
@@ -59,7 +60,7 @@ def write_run(workdir, encoder, dtype="float32", learn_tau_a=True):
         encoder=EncoderSettings(name=str(encoder), dtype=dtype),
         scorer=ScorerSettings(learn_tau_a=learn_tau_a),
     )
-    pretrained, rng = load_encoder(str(encoder)), np.random.default_rng(1)
+    pretrained, rng = load_encoder(str(encoder)), np.random.default_rng(seed)
     moved = jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape).astype(np.float32), pretrained.params)
     scorer = {"log_tau_a": np.log(np.float32(0.17))} if learn_tau_a else {}
     state = {"params": {"encoder": moved, "scorer": scorer}, "step": np.int32(7)}
@@ -79,7 +80,7 @@ def write_run(workdir, encoder, dtype="float32", learn_tau_a=True):
 
 
 def options(checkpoint, out, cache, **changes):
-    return ExportOptions(str(checkpoint), out, cache, **{"max_tokens": MAX_TOKENS, **changes})
+    return ExportOptions((Share(str(checkpoint), 1.0),), out, cache, **{"max_tokens": MAX_TOKENS, **changes})
 
 
 @pytest.fixture(scope="module")

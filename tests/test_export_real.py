@@ -25,6 +25,7 @@ from uwe_jax.base.files import cache_folder
 from uwe_jax.data.tasks.catalogue import choose, load_tasks
 from uwe_jax.data.tasks.spec import TaskSources
 from uwe_jax.evaluation.encoders import encoder_ranker
+from uwe_jax.exporting.average import Share
 from uwe_jax.exporting.export import ExportOptions, export
 from uwe_jax.rankers.load import load_model
 from uwe_jax.rankers.run_folder import load_run
@@ -96,7 +97,7 @@ def best(scores):
 
 
 def test_pytorch_finds_the_ten_best_targets_that_jax_finds(workdir, task, tmp_path):
-    folder = export(ExportOptions(str(workdir), tmp_path / "exported", cache_folder()))
+    folder = export(ExportOptions((Share(str(workdir), 1.0),), tmp_path / "exported", cache_folder()))
     run, back = load_run(workdir, cache_dir=cache_folder()), load_model(folder)
     assert back.fingerprint == run.fingerprint == replace(back, stored_fingerprint="").fingerprint
     ours, theirs = scores_in_jax(workdir, task), scores_in_torch(folder, task)

@@ -12,13 +12,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it comp
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from uwe_jax.base.arguments import Parser, check_least, names
+from uwe_jax.base.arguments import Parser
 from uwe_jax.base.command import answer_errors
 from uwe_jax.base.errors import UserError
-from uwe_jax.base.files import cache_folder
+from uwe_jax.exporting.average import Share
 from uwe_jax.exporting.export import ExportOptions, export
+from uwe_jax.exporting.flags import add_flags, options_of
 
 _PROGRAM = "python -m uwe_jax.export"
 USAGE = """python -m uwe_jax.export --checkpoint MODEL --out FOLDER [--flag value ...]
@@ -42,28 +42,19 @@ def _parser() -> Parser:
         usage=f"{_PROGRAM} --checkpoint MODEL --out FOLDER [--flag value ...]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
-    add("--checkpoint", default="", help="folder of a training run (its best checkpoint), an export, or an encoder")
-    add("--out", default="", help="folder to write")
-    add("--name", default="", help="of the model (default: that of the run)")
-    add("--max_tokens", type=int, help="of a text (default: 64, or that of an export)")
-    add("--license", default="", help="an identifier of the hub for the model card, such as apache-2.0")
-    add("--language", type=names, default=(), help="ISO codes for the model card (default: of the ESCO labels)")
-    add("--onnx", action="store_true", help="write the encoder as onnx/model.onnx too; needs pip install uwe_jax[onnx]")
-    add("--push_to_hub", default="", metavar="USER/NAME", help="upload the folder into this repository")
-    add("--private", action="store_true", help="make the repository private where it is made now")
-    add("--cache_dir", default="", help="prepared data and encoders (default: $UWE_JAX_CACHE or the user's cache)")
+    parser.add_argument(
+        "--checkpoint", default="", help="folder of a training run (its best checkpoint), an export, or an encoder"
+    )
+    add_flags(parser)
     return parser
 
 
 def _options(arguments: Sequence[str]) -> ExportOptions:
     chosen = vars(_parser().parse_args(arguments))
-    for flag in ("checkpoint", "out"):
-        if not chosen[flag]:
-            raise UserError(f"Command line: no --{flag}. `{_PROGRAM}` alone says how it is called.")
-    if chosen["max_tokens"] is not None:
-        check_least(chosen, max_tokens=3)
-    return ExportOptions(**{**chosen, "out": Path(chosen["out"]), "cache_dir": cache_folder(chosen["cache_dir"])})
+    checkpoint = chosen.pop("checkpoint")
+    if not checkpoint:
+        raise UserError(f"Command line: no --checkpoint. `{_PROGRAM}` alone says how it is called.")
+    return options_of(chosen, (Share(checkpoint, 1.0),), _PROGRAM)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -29,6 +29,7 @@ from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import FORMS, load_ranker
+from uwe_jax.rankers.exported import is_exported
 from uwe_jax.training.workdir import TRAINED_ON, is_workdir
 
 
@@ -56,8 +57,10 @@ class EvaluationOptions:
 
 
 def trained_on(spec: str) -> Footprint | None:
-    """The footprint of a training run's folder; None for any other ranker, of which no training data is known."""
+    """The footprint of a run's or an export's folder; None for any other ranker, of which no training data is known."""
     folder = Path(spec).expanduser()
+    if is_exported(folder):
+        return Footprint.read(folder / TRAINED_ON)
     if not is_workdir(folder):
         return None
     footprint = Footprint.read(folder / TRAINED_ON)

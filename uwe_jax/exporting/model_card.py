@@ -130,6 +130,22 @@ def _scoring(scorer: ScorerSettings, dtype: str) -> str:
 
 
 def _training(training: dict[str, Any]) -> str:
+    return f"## Training\n\n{_of(training)}"
+
+
+def _of(training: dict[str, Any]) -> str:
+    return _average(training["average"]) if "average" in training else _run(training)
+
+
+def _average(models: Sequence[dict[str, Any]]) -> str:
+    rows = [f"| {model['name']} | {model['weight']:g} | `{model['fingerprint']}` |" for model in models]
+    table = "\n".join(["| model | weight | fingerprint |", "|---|---|---|", *rows])
+    parts = [f"### {model['name']}\n\n{_of(model['training'])}" for model in models if model["training"]]
+    opening = "The encoder's parameters are a weighted sum of those of models that were trained from one encoder:"
+    return "\n\n".join([opening, table, *parts])
+
+
+def _run(training: dict[str, Any]) -> str:
     config = training["config"]
     source = config["source"]
     parts = [
@@ -143,7 +159,7 @@ def _training(training: dict[str, Any]) -> str:
     blended = f" The weights are {share:.0%} the pretrained ones, blended in after training." if share else ""
     batch, optimiser = config["batch"]["global_batch_size"], config["optimiser"]["learning_rate"]
     return (
-        "## Training\n\nMany-to-many InfoNCE on bipartite graphs of skills with job titles, vacancy sentences and "
+        "Many-to-many InfoNCE on bipartite graphs of skills with job titles, vacancy sentences and "
         f"aliases: step {training['step']:,} of {config['steps']:,}, {batch:,} skills a step, peak learning rate "
         f"{optimiser:g}, seed {config['seed']}.{began}{blended} `uwe_jax.json` holds every setting. Sources:\n\n"
         + "\n".join(parts)
@@ -194,6 +210,8 @@ def _limits(options: CardOptions) -> str:
 
 def languages_of(training: dict[str, Any]) -> tuple[str, ...]:
     """Languages of the ESCO labels that a model was trained on; empty where there were none."""
+    if "average" in training:
+        return tuple(dict.fromkeys(code for model in training["average"] for code in languages_of(model["training"])))
     source = training.get("config", {}).get("source", {})
     parts: Sequence[dict[str, Any]] = [
         {"source": name, **{key: value for key, value in part.items() if value}}

@@ -1,7 +1,8 @@
-"""Interpolation between the weights an encoder came with and those that training made of them."""
+"""Weighted sums of parameters: of several models, or of a trained one and of what its encoder came with."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -27,8 +28,15 @@ def blend(trained: Params, pretrained: Params, share: float) -> Params:
     """
     if not share:
         return trained
+    return {**trained, "encoder": weighted_sum([trained["encoder"], pretrained], [1 - share, share])}
 
-    def between(one: Any, other: Any) -> Any:
-        return (1 - share) * one + share * other
 
-    return {**trained, "encoder": jax.tree.map(between, trained["encoder"], pretrained)}
+def weighted_sum(trees: Sequence[Any], weights: Sequence[float]) -> Any:
+    """sum_k w_k theta_k of trees of one structure.
+
+    >>> weighted_sum([{"w": 4.0}, {"w": 1.0}], [0.5, 2.0])
+    {'w': 4.0}
+    """
+    return jax.tree.map(
+        lambda *leaves: sum(weight * leaf for weight, leaf in zip(weights, leaves, strict=True)), *trees
+    )

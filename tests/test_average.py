@@ -1,0 +1,117 @@
+"""Averages of models: the sum that was asked for, and nothing of which the parts do not go together."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from test_export import write_run
+from tiny_encoder import write_tiny_encoder
+
+from uwe_jax.average import USAGE, main
+from uwe_jax.base.command import answer_errors
+from uwe_jax.base.errors import UserError
+from uwe_jax.data.footprint import Footprint
+from uwe_jax.evaluation.run import trained_on
+from uwe_jax.exporting.average import Share, parse_shares
+from uwe_jax.rankers.load import load_model
+from uwe_jax.training.workdir import TRAINED_ON
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    folder = tmp_path / "encoder"
+    folder.mkdir()
+    write_tiny_encoder(folder)
+    return folder
+
+
+@pytest.fixture
+def runs(encoder, tmp_path):
+    """Two runs of one encoder, with what they were trained on."""
+    folders = []
+    for number in (1, 2):
+        folder = write_run(tmp_path / f"run{number}", encoder, seed=number)
+        hashes = np.array([7, 10 + number], np.uint64)
+        Footprint(hashes, hashes).write(folder / TRAINED_ON)
+        folders.append(folder)
+    return folders
+
+
+def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, capsys):
+    out = tmp_path / "averaged"
+    main(["--models", f"{runs[0]}=1", "--models", f"{runs[1]}=0.3", "--models", f"{encoder}=-0.3", "--out", str(out)])
+    one, two, published, average = (load_model(name).params for name in (*runs, encoder, out))
+    expected = jax.tree.map(
+        lambda a, b, c: a + np.float32(0.3) * (b - c), one["encoder"], two["encoder"], published["encoder"]
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), average["encoder"], expected)
+    assert average["scorer"] == one["scorer"]
+    assert "averaged" in capsys.readouterr().out
+
+    record = json.loads((out / "uwe_jax.json").read_text())
+    assert record["name"] == "averaged"
+    parts = record["training"]["average"]
+    assert [part["weight"] for part in parts] == [1.0, 0.3, -0.3]
+    assert parts[0]["fingerprint"] == load_model(runs[0]).fingerprint != record["fingerprint"]
+    assert parts[1]["training"]["step"] == 7
+    assert parts[2]["training"] == {}
+    card = (out / "README.md").read_text()
+    assert "| run2 | 0.3 | `" in card
+    assert "### run1\n\nMany-to-many InfoNCE" in card
+
+    # What it has seen is what any of them has seen, and an average of averages knows it as well.
+    footprint = trained_on(str(out))
+    assert footprint is not None
+    assert footprint.nodes.tolist() == footprint.edges.tolist() == [7, 11, 12]
+    main(["--models", str(out), "--models", str(runs[0]), "--out", str(tmp_path / "again"), "--name", "mine"])
+    assert load_model(tmp_path / "again").name == "mine"
+
+
+def test_without_models_it_says_how_it_is_called(capsys):
+    main([])
+    assert capsys.readouterr().out.strip() == USAGE
+
+
+@pytest.mark.parametrize(
+    ("specs", "message"),
+    [
+        (["a"], "two models or more, and 1 is given"),
+        (["a=0.5", "b"], "--models b: 1 of the 2 models have a weight"),
+        (["a=0.5", "b=x"], "'x' is no number"),
+        (["a=0.5", "b=0.4"], "add up to 0.9, not to 1. Give what is missing, here 0.1"),
+        (["a=nan", "b=1"], "add up to nan"),
+    ],
+)
+def test_bad_weights_are_answered_with_a_sentence(specs, message):
+    with pytest.raises(UserError, match=message):
+        parse_shares(specs)
+
+
+def test_a_name_may_hold_an_equals_sign():
+    assert parse_shares(["x=y=0.25", "z=0.75"]) == (Share("x=y", 0.25), Share("z", 0.75))
+
+
+def test_models_that_do_not_go_together_are_refused(runs, encoder, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    write_tiny_encoder(other, width=8)
+    untold = write_run(tmp_path / "untold", encoder, learn_tau_a=False)
+    for models, message in (
+        ((runs[0], other), "another architecture"),
+        ((runs[0], untold), "was trained with the scorer"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            answer_errors(lambda m=models: main([*(f"--models={name}" for name in m), f"--out={tmp_path / 'out'}"]))
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
+def test_what_is_not_known_of_one_is_not_known_of_the_average(runs, tmp_path, capsys):
+    (runs[1] / TRAINED_ON).unlink()
+    main(["--models", str(runs[0]), "--models", str(runs[1]), "--out", str(tmp_path / "out")])
+    assert "is not known" in capsys.readouterr().err
+    assert trained_on(str(tmp_path / "out")) is None
+    assert dataclasses.asdict(load_model(tmp_path / "out").scorer)["kind"] == "soft"
