@@ -62,7 +62,7 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
     assert "### run1\n\nMany-to-many InfoNCE" in card
 
     # What it has seen is what any of them has seen, and an average of averages knows it as well.
-    footprint = trained_on(str(out))
+    footprint = trained_on(str(out), tmp_path)
     assert footprint is not None
     assert footprint.nodes.tolist() == footprint.edges.tolist() == [7, 11, 12]
     main(["--models", str(out), "--models", str(runs[0]), "--out", str(tmp_path / "again"), "--name", "mine"])
@@ -113,5 +113,5 @@ def test_what_is_not_known_of_one_is_not_known_of_the_average(runs, tmp_path, ca
     (runs[1] / TRAINED_ON).unlink()
     main(["--models", str(runs[0]), "--models", str(runs[1]), "--out", str(tmp_path / "out")])
     assert "is not known" in capsys.readouterr().err
-    assert trained_on(str(tmp_path / "out")) is None
+    assert trained_on(str(tmp_path / "out"), tmp_path) is None
     assert dataclasses.asdict(load_model(tmp_path / "out").scorer)["kind"] == "soft"

@@ -7,6 +7,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from test_train import run
 from training_processes import finish, saved_state, several, start
 
 from uwe_jax.base.metric_writer import read_metrics
@@ -37,13 +38,13 @@ def flags(small_run):
     return [*small_run, "--config.optimiser.learning_rate=0.001"]
 
 
-def test_two_processes_end_like_one(flags, tmp_path):
+def test_two_processes_end_like_one(flags, tmp_path, monkeypatch):
     together, alone = tmp_path / "together", tmp_path / "alone"
-    with several([*flags, f"--config.workdir={together}"], 2, devices=2) as started:
-        one = start([*flags, f"--config.workdir={alone}"], devices=4)
-        (first, second, single) = finish([*started, one])
-    assert (first[0], second[0], single[0]) == (0, 0, 0), first[1] + second[1] + single[1]
-    assert "2 processes train together on 4 devices" in first[1]
+    with several([*flags, f"--config.workdir={together}"], 2, devices=4) as started:
+        assert run([*flags, f"--config.workdir={alone}"], monkeypatch) == 0
+        first, second = finish(started)
+    assert (first[0], second[0]) == (0, 0), first[1] + second[1]
+    assert "2 processes train together on 8 devices" in first[1]
     assert "macro-average" in first[1]
     # One of them speaks; Gloo's own lines aside.
     assert not [line for line in second[1].splitlines() if line and "[Gloo]" not in line], second[1]

@@ -211,6 +211,8 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
                     log.clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
                     say(f"Step {step}: " + reports.one_line(results))
             if save and (results or new):
+                if is_first():
+                    run.try_to_push()  # before the checkpoint: no resumed run lacks the lines that led to it
                 checkpoints.save(
                     step,
                     parallel.first(state),
@@ -225,8 +227,6 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
                     },
                     results["macro_map"] if results else None,
                 )
-                if is_first():
-                    run.try_to_push()
             if stopping:
                 trace.close()
                 log.close()

@@ -16,8 +16,9 @@ from ml_collections import config_flags
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import Stopped, UserError
 from uwe_jax.base.progress import say
+from uwe_jax.base.remote import Unreachable
 from uwe_jax.base.settings import check_setting_name, from_mapping
-from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
+from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR
 
 S = TypeVar("S")
 
@@ -60,8 +61,8 @@ def answer_errors(
 ) -> None:
     """Calls `work`, and answers what the user can mend with a sentence on standard error instead of a traceback.
 
-    Exits with 2 after a `UserError` or a full disk, with 75 after `Stopped`, with 130 after Ctrl-C. Any other exception
-    is a bug and keeps its traceback.
+    Exits with 2 after a `UserError` or a full disk, 1 where a bucket did not answer, 75 after `Stopped`, 130 after
+    Ctrl-C. Any other exception is a bug and keeps its traceback.
 
     Args:
       work: all that the command does, the reading of its flags included.
@@ -72,7 +73,7 @@ def answer_errors(
         work()
     except UserError as error:
         print(f"\nError: {error}", file=sys.stderr)
-        sys.exit(EXIT_USER_ERROR)
+        sys.exit(EXIT_FAILED if isinstance(error, Unreachable) else EXIT_USER_ERROR)
     except OSError as error:
         if error.errno not in _DISK:
             raise

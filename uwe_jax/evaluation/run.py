@@ -30,6 +30,7 @@ from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import FORMS, load_ranker
 from uwe_jax.rankers.exported import is_exported
+from uwe_jax.training.remote_workdir import at_hand
 from uwe_jax.training.workdir import TRAINED_ON, is_workdir
 
 
@@ -56,9 +57,9 @@ class EvaluationOptions:
     join: tuple[Path, ...] = ()
 
 
-def trained_on(spec: str) -> Footprint | None:
+def trained_on(spec: str, cache_dir: Path) -> Footprint | None:
     """The footprint of a run's or an export's folder; None for any other ranker, of which no training data is known."""
-    folder = Path(spec).expanduser()
+    folder = Path(at_hand(spec, cache_dir)).expanduser()
     if is_exported(folder):
         return Footprint.read(folder / TRAINED_ON)
     if not is_workdir(folder):
@@ -160,7 +161,7 @@ def evaluate(options: EvaluationOptions) -> Results:
     earlier = [(path, read_results(path)) for path in options.join]
     make_out(options.out)
     started = time.perf_counter()
-    footprints = {spec: trained_on(spec) for spec in options.models}
+    footprints = {spec: trained_on(spec, options.cache_dir) for spec in options.models}
     tasks, skipped, in_domain = prepare_tasks(options, footprints)
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)

@@ -12,6 +12,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer
+from uwe_jax.training.remote_workdir import at_hand
 from uwe_jax.training.workdir import is_workdir
 
 WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
@@ -46,6 +47,7 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     # Here and not above: what words and letters alone achieve needs no JAX.
     from uwe_jax.evaluation.encoders import load_checkpoint_ranker, load_encoder_ranker
 
+    spec = at_hand(spec, cache_dir)
     folder = Path(spec).expanduser()
     if is_workdir(folder):
         return load_checkpoint_ranker(folder, cache_dir=cache_dir, max_tokens=max_tokens)

@@ -37,6 +37,7 @@ def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject
     Raises:
       UserError: there is no such model, or it cannot be read.
     """
+    name = at_hand(name, cache_dir)
     model = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
-    folder = Path(at_hand(name, cache_dir)).expanduser()
-    return Subject(model, base_model(model, name), training_record(model, name), Footprint.read(folder / TRAINED_ON))
+    footprint = Footprint.read(Path(name).expanduser() / TRAINED_ON)
+    return Subject(model, base_model(model, name), training_record(model, name), footprint)

@@ -23,6 +23,7 @@ from uwe_jax.data.vacancies.job import ChunkDone, TaggingJob, job_key, open_job
 from uwe_jax.data.vacancies.tagger import JOB, SENTENCES, VACANCY, TagSettings
 from uwe_jax.tagging.options import TaggingOptions
 from uwe_jax.tagging.summary import summary_table
+from uwe_jax.training.remote_workdir import at_hand, checkpoints_of
 
 RESULT = "tagging.json"
 _LOCK = "lock"
@@ -149,7 +150,7 @@ def _key(key: str, options: TaggingOptions) -> str:
     if not options.model:
         return key
     # A run that goes on training has another best checkpoint tomorrow.
-    folder = Path(options.model).expanduser() / "checkpoints"
+    folder = checkpoints_of(Path(at_hand(options.model, options.cache_dir)).expanduser())
     steps = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     told = [key, options.model, steps, options.threshold, options.top_k, options.max_tokens]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]

@@ -11,11 +11,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
-import json
 import logging
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,7 +27,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from uwe_jax import parallel
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import say
+from uwe_jax.base.remote import is_remote
 from uwe_jax.training.checksums import checksum, checksums_of_parts, with_checksum, without_checksum
+from uwe_jax.training.damaged import set_aside, steps_without_metrics
 
 _METRIC = "validation_map"
 _STATE, _META, _METRICS = "state", "meta", "metrics"  # the last one is Orbax's
@@ -75,11 +75,12 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path | epath.Path, *, read_only: bool = False):
-        self.folder = folder.absolute()
+        # The URL of a bucket is absolute as it is.
+        self.folder = folder if is_remote(str(folder)) else folder.absolute()
         # Orbax narrates every save and every restore at info level.
         logging.getLogger("absl").setLevel(logging.ERROR)
         if not read_only:
-            self._set_aside_without_metrics()
+            set_aside(self.folder, steps_without_metrics(self.folder, _METRICS))
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
@@ -122,7 +123,7 @@ class Checkpoints:
         self.wait()  # as the manager would: what is being written takes room
         host = jax.tree.map(np.asarray, state)
         need = sum(leaf.nbytes for leaf in jax.tree.leaves(host))
-        free = shutil.disk_usage(next(p for p in (self.folder, *self.folder.parents) if p.exists())).free
+        free = self._free()
         if free < need * 1.1:
             raise self._not_saved(f"{free / 2**20:.1f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.1f} MiB")
         metrics = None if validation_map is None else {_METRIC: validation_map}
@@ -142,6 +143,12 @@ class Checkpoints:
                 ),
                 metrics=metrics,
             )
+
+    def _free(self) -> float:
+        """Bytes that can be written; a bucket never fills up."""
+        if is_remote(str(self.folder)):
+            return float("inf")
+        return shutil.disk_usage(next(p for p in (self.folder, *self.folder.parents) if p.exists())).free
 
     def wait(self) -> None:
         """Returns once the save in progress is whole on disk.
@@ -285,28 +292,8 @@ class Checkpoints:
 
     def set_aside_after(self, step: int) -> None:
         """Moves checkpoints newer than `step`, which could not be read, out of the way of those to come."""
-        self._set_aside([newer for newer in self.steps() if newer > step])
+        set_aside(self.folder, [newer for newer in self.steps() if newer > step])
         self._manager.reload()
-
-    def _set_aside_without_metrics(self) -> None:
-        """Moves checkpoints whose metrics cannot be read out of the way: Orbax reads those of all when it begins."""
-        unreadable = []
-        for path in self.folder.glob(f"[0-9]*/{_METRICS}/{_METRICS}"):
-            try:
-                json.loads(path.read_text())
-            except (OSError, ValueError) as error:
-                step = int(path.parts[-3])
-                say(f"The metrics of the checkpoint of step {step} cannot be read ({error}).")
-                unreadable.append(step)
-        self._set_aside(unreadable)
-
-    def _set_aside(self, steps: list[int]) -> None:
-        for step in steps if jax.process_index() == 0 else ():
-            aside = self.folder.with_name("damaged_checkpoints") / f"{step}-{time.time_ns()}"
-            aside.parent.mkdir(exist_ok=True)
-            (self.folder / str(step)).rename(aside)
-            say(f"Moved the checkpoint of step {step} to {aside}.")
-        parallel.of_all_processes(len(steps))  # none of them looks before they are moved
 
     def close(self) -> None:
         """Waits for the save in progress and lets go of threads."""

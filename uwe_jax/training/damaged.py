@@ -1,0 +1,48 @@
+"""Checkpoints that cannot be read: moved out of the way of those to come, never deleted."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from etils import epath
+
+from uwe_jax import parallel
+from uwe_jax.base.progress import say
+from uwe_jax.base.remote import is_remote, move
+
+FOLDER = "damaged_checkpoints"  # beside the folder of checkpoints
+
+
+def steps_without_metrics(folder: Path | epath.Path, metrics: str) -> list[int]:
+    """Steps of the checkpoints whose metrics cannot be read: Orbax reads those of all when it begins.
+
+    Args:
+      folder: of the checkpoints.
+      metrics: name of their item of metrics, and of the file in it.
+    """
+    unreadable = []
+    for path in folder.glob(f"[0-9]*/{metrics}/{metrics}"):
+        try:
+            json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            step = int(path.parts[-3])
+            say(f"The metrics of the checkpoint of step {step} cannot be read ({error}).")
+            unreadable.append(step)
+    return unreadable
+
+
+def set_aside(folder: Path | epath.Path, steps: Sequence[int]) -> None:
+    """Moves the checkpoints of these steps out of their folder. All processes call it, and the first one moves."""
+    for step in steps if jax.process_index() == 0 else ():
+        aside = folder.with_name(FOLDER) / f"{step}-{time.time_ns()}"
+        if is_remote(str(folder)):
+            move(str(folder / str(step)), str(aside))
+        else:
+            aside.parent.mkdir(exist_ok=True)
+            (folder / str(step)).rename(aside)
+        say(f"Moved the checkpoint of step {step} to {aside}.")
+    parallel.of_all_processes(len(steps))  # none of them looks before they are moved
