@@ -21,9 +21,10 @@ from uwe_jax.base.command import answer_errors
 from uwe_jax.base.config import BatchSettings, EncoderSettings, LengthSettings, ScorerSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.benchmarks import lengths, memory, pipeline, scoring, steps, torch_peers, training
-from uwe_jax.benchmarks.batches import batch_builder
+from uwe_jax.benchmarks.batches import batch_builder, graphs_like_esco
 from uwe_jax.benchmarks.encoders import ENCODERS, random_params
 from uwe_jax.benchmarks.flops import encoder_flops
+from uwe_jax.benchmarks.graph_stages import EDGES
 from uwe_jax.benchmarks.products import bare_product, chained_products
 from uwe_jax.benchmarks.timing import interleaved
 from uwe_jax.models.encoder import Encoder
@@ -247,6 +248,25 @@ def test_pipeline_makes_batches_on_one_core_and_leaves_it_again(monkeypatch):
     assert f"core {min(before)}" in " ".join(values["notes"])
 
 
+def test_pipeline_measures_what_comes_before_the_first_batch_of_graphs_of_another_size():
+    options = pipeline.PipelineOptions(skills=8, edges=3_000, lengths=TOKENS, batches=1, runs=1, threads=1)
+    values, rows = numbers(pipeline.run(options))
+    stages = list(rows)[: -(1 + ("through Grain, 1 thread" in rows))]
+    assert stages[:2] == ["reading edge files", "reading what combine wrote"]
+    graphs = graphs_like_esco(0, options.edges / EDGES)
+    for name in stages[:2]:
+        # What was written, with a byte of data and eight of position for an edge at the least.
+        assert rows[name]["edges"] == sum(graph.num_edges for graph in graphs.graphs.values())
+        assert rows[name]["edges"] == pytest.approx(options.edges, rel=0.15)  # fewer where a pair was drawn twice
+        assert rows[name]["held_bytes"] > 9 * rows[name]["edges"]
+    for name in stages:
+        assert rows[name]["seconds_once"] >= 0
+        assert rows[name]["peak_memory"] is None or rows[name]["peak_memory"]["bytes"] >= 0
+    assert rows["token tables (random ids)"]["held_bytes"] > 4 * rows[stages[0]]["nodes"]
+    assert rows["BatchBuilder alone"]["batches_per_second"] > 0
+    assert "in ESCO's proportions" in " ".join(values["notes"])
+
+
 # ---- what they share ------------------------------------------------------------------------------------------------
 
 
@@ -363,6 +383,8 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         ("training --scorers ,", "--scorers is empty"),
         ("pipeline --skills 20000", "--skills is 20000; it must be between 2 and 13896"),
         ("pipeline --batches 0", "--batches is 0"),
+        ("pipeline --edges 50", "--edges is 50; it must be at least 2000"),
+        ("pipeline --edges 20000 --skills 900", "--skills is 900; it must be between 2 and 550"),
     ],
 )
 def test_bad_input_is_answered_with_a_sentence(flags, sentence, capsys, tmp_path, monkeypatch):

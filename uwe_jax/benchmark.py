@@ -46,6 +46,7 @@ For example:
   python -m uwe_jax.benchmark training --encoder mpnet --skills 512 --lengths skill=64,job=64,alias=64 --dtype bfloat16
   python -m uwe_jax.benchmark training --encoder mpnet --skills 512 --encode_chunk_size 128 --memory_only
   python -m uwe_jax.benchmark pipeline --threads 4
+  python -m uwe_jax.benchmark pipeline --edges 1000000
 
 MODE --help lists a mode's flags. Nothing is downloaded: data and parameters are random."""
 
@@ -102,6 +103,7 @@ _FLAGS: dict[str, tuple[Callable[[str], Any], str]] = {
     "dropout": (float, "dropout rate of the encoder"),
     "memory_only": (bool, "compile and report memory, run nothing"),
     "batches": (int, "batches made in one run"),
+    "edges": (int, "about how many the graphs have, and measure their reading as well; 0 takes ESCO's size"),
     "threads": (int, "threads of Grain"),
     "runs": (int, "runs that count, of every contender"),
     "seed": (int, "of data and parameters"),

@@ -5,11 +5,19 @@ from __future__ import annotations
 from uwe_jax.base.config import BatchSettings, LengthSettings
 from uwe_jax.benchmarks import lengths
 from uwe_jax.data.batches import BatchBuilder
+from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.synthetic import synthetic_graphs, synthetic_tables
 
 # As many skills, jobs and aliases as the histograms count; sentences as a generated training set may have.
 _SENTENCES = 20_000
+
+
+def graphs_like_esco(seed: int, scale: float = 1.0) -> GraphSet:
+    """Synthetic graphs with so many times ESCO's nodes of every kind, and about as many times its edges."""
+    sizes = (sum(lengths.SKILLS), sum(lengths.JOBS), _SENTENCES, sum(lengths.ALIASES))
+    skills, jobs, sentences, aliases = (max(1, round(scale * size)) for size in sizes)
+    return synthetic_graphs(skills, jobs, sentences, aliases, seed)
 
 
 def batch_builder(settings: BatchSettings, texts: LengthSettings, seed: int) -> BatchBuilder:
@@ -18,6 +26,6 @@ def batch_builder(settings: BatchSettings, texts: LengthSettings, seed: int) -> 
     Raises:
       UserError: the batch is larger than the 13,896 skills.
     """
-    graphs = synthetic_graphs(sum(lengths.SKILLS), sum(lengths.JOBS), _SENTENCES, sum(lengths.ALIASES), seed)
+    graphs = graphs_like_esco(seed)
     tables = synthetic_tables(graphs, lengths.BY_KIND, seed)
     return BatchBuilder(graphs, tables, texts, BatchSampler(graphs, settings, seed))

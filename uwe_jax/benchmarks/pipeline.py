@@ -1,4 +1,7 @@
-"""`benchmark pipeline`: how fast batches are made on one core, alone and through Grain."""
+"""`benchmark pipeline`: how fast batches are made on one core, alone and through Grain.
+
+With `--edges`, of graphs of another size, and what comes before the first batch of such graphs.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,19 @@ from uwe_jax.benchmarks import formats
 from uwe_jax.benchmarks import lengths as text_lengths
 from uwe_jax.benchmarks.batches import batch_builder
 from uwe_jax.benchmarks.device import facts
-from uwe_jax.benchmarks.outcome import Column, Outcome
+from uwe_jax.benchmarks.graph_stages import measured_builder, scaled_skills
+from uwe_jax.benchmarks.outcome import Column, Outcome, Row
 from uwe_jax.benchmarks.timing import interleaved
 from uwe_jax.data.batches import BatchBuilder
 
 COLUMNS = (
     Column("contender", "contender"),
+    Column("edges", "edges", formats.whole),
+    Column("nodes", "nodes", formats.whole),
+    Column("s", "seconds_once", formats.significant),
+    Column("CPU s", "cpu_seconds", formats.significant),
+    Column("holds", "held_bytes", formats.mebibytes),
+    Column("peak memory", "peak_memory", formats.peak),
     Column("skills", "skills", formats.whole),
     Column("batches/s", "batches_per_second", formats.significant),
     Column("ms a batch (min..max)", "seconds_per_batch", formats.milliseconds),
@@ -30,12 +40,15 @@ COLUMNS = (
     Column("made", "bytes_per_second", formats.scaled("B/s")),
 )
 
+_FEWEST_EDGES = 2_000
+
 
 @dataclass(frozen=True)
 class PipelineOptions:
     """What batches are made, and how often."""
 
     skills: int = 512  # in a batch
+    edges: int = 0  # about how many in the graphs, whose making is then measured as well; 0 takes ESCO's size
     lengths: LengthSettings = field(default_factory=LengthSettings)  # tokens per node of each kind
     batches: int = 50  # made in one run
     threads: int = 2  # of Grain
@@ -43,7 +56,10 @@ class PipelineOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        within("--skills", self.skills, 2, sum(text_lengths.SKILLS))
+        if self.edges:
+            within("--edges", self.edges, _FEWEST_EDGES)
+        # A fifth of the skills of graphs that were read is held out, more or less.
+        within("--skills", self.skills, 2, scaled_skills(self.edges) // 2 if self.edges else sum(text_lengths.SKILLS))
         for name, least in (("batches", 1), ("threads", 1), ("runs", 1), ("seed", 0)):
             within(f"--{name}", getattr(self, name), least)
 
@@ -77,10 +93,15 @@ def _through_grain(build: BatchBuilder, settings: BatchSettings, number: int) ->
 
 
 def run(options: PipelineOptions) -> Outcome:
-    """Measures the making of batches from synthetic graphs of ESCO's size."""
+    """Measures the making of batches from synthetic graphs."""
     about = facts()
     settings = BatchSettings(global_batch_size=options.skills, threads=options.threads)
-    build = batch_builder(settings, options.lengths, options.seed)
+    rows: list[Row] = []
+    if options.edges:
+        with one_core():
+            build, rows = measured_builder(options.edges, settings, options.lengths, options.seed)
+    else:
+        build = batch_builder(settings, options.lengths, options.seed)
     bytes_a_batch = sum(leaf.nbytes for leaf in jax.tree.leaves(build(0)))
 
     def alone() -> None:
@@ -94,7 +115,6 @@ def run(options: PipelineOptions) -> Outcome:
     say(f"Making {options.batches} batches of {options.skills} skills, {options.runs} times each way")
     with one_core() as core:
         times = interleaved(contenders, options.runs)
-    rows = []
     for name, taken in times.items():
         whole = taken.to_dict()
         rows.append(
@@ -114,11 +134,17 @@ def run(options: PipelineOptions) -> Outcome:
         if core is None
         else f"the process was kept on core {core}"
     )
+    size = "in ESCO's proportions" if options.edges else "of ESCO's size"
     padded = ", ".join(f"{kind} {tokens}" for kind, tokens in dataclasses.asdict(options.lengths).items())
     notes = [
         f"Median and range of {options.runs} runs of {options.batches} batches, taken in turn; {pinned}.",
-        f"Synthetic graphs of ESCO's size with texts as long as real ones, padded to {padded} tokens.",
+        f"Synthetic graphs {size} with texts as long as real ones, padded to {padded} tokens.",
     ]
+    if options.edges:
+        notes.append(
+            "Each stage before the first batch ran once. Holds: matrices, texts and lists of graphs, or tables. "
+            "Peak memory: growth of the resident set over what was there before the stage."
+        )
     if grain is None:
         notes.append("Grain is not installed: batches were not made through it.")
     return Outcome(
