@@ -46,7 +46,7 @@ read -ra words <<<"${outcomes[${#attempts[@]} - 1]}"
 echo "step ${#attempts[@]}"
 outcome=${words[$WORKER]:-${words[0]}}
 case $outcome in
-  wait) trap 'exit 75' TERM; echo >"$STAND_IN/waits-$WORKER"; while :; do sleep 0.05; done ;;
+  wait) trap 'exit 75' TERM; echo $$ >>"$STAND_IN/waiting"; echo >"$STAND_IN/waits-$WORKER"; while :; do sleep 0.05; done ;;
   preempt) echo >"$STAND_IN/preempted"; exit 143 ;;
   vanish) echo >"$STAND_IN/vanished"; exit 143 ;;
 esac
@@ -142,8 +142,11 @@ class TpuLand:
 @contextlib.contextmanager
 def tpu_land(checkout, folder):
     """A `TpuLand` in an empty folder; what was started there ends with it."""
-    yield TpuLand(checkout, folder)
-    # Trainings that wait outlive their connection, as they should.
-    for pid in folder.glob("worker-*/uwe_jax/run/pid"):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(int(pid.read_text()), signal.SIGKILL)
+    try:
+        yield TpuLand(checkout, folder)
+    finally:
+        # Trainings that wait outlive their connection, as they should, and here also the machine that they ran on.
+        waiting = folder / "waiting"
+        for pid in waiting.read_text().split() if waiting.exists() else ():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
