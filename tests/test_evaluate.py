@@ -241,7 +241,7 @@ def test_worst_rankings_are_written_on_request(flags, tmp_path):
 def test_leaks_stand_beside_the_score_and_can_be_dropped(flags, tmp_path, monkeypatch):
     edges = [Edge("", "write code", "", "Software Engineer"), Edge("", "nurse care", "", "midwife")]
     footprint = Footprint.of(build_graph_set({"job": edges}))
-    monkeypatch.setattr(evaluation_run, "trained_on", lambda spec: footprint if spec == "bm25" else None)
+    monkeypatch.setattr(evaluation_run, "trained_on", lambda spec, _: footprint if spec == "bm25" else None)
     assert run("--models", "bm25", "--models", "random", *flags) == 0
     results = read(tmp_path / "out")
     found = results["models"]["bm25"]["results"]["mytask"]["leakage"]
