@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from jax.experimental import multihost_utils
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.training import checkpoint, checksums
+from uwe_jax.training import checkpoint, checksums, storage
 from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.checksums import checksum
 
@@ -75,6 +76,49 @@ def test_the_best_and_the_last_are_kept(tmp_path):
     assert {2, 6} <= set(checkpoints.steps())
     assert len(checkpoints.steps()) <= 3
     np.testing.assert_equal(checkpoints.read(state(0), 2).state, state(2))
+
+
+def test_a_checkpoint_saved_in_haste_is_there_while_its_validation_is_added(tmp_path, monkeypatch):
+    checkpoints = saved(tmp_path / "c", None)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "c/1/state").rglob("*")}
+
+    def killed_after(files):
+        left = iter(range(files))
+
+        def replace(file, value):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            storage.replace_json(file, value)
+
+        return replace
+
+    for files in (0, 1):  # of the two that are replaced
+        monkeypatch.setattr(checkpoint, "replace_json", killed_after(files))
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(1, state(1), META | {"validation": 40.0}, 40.0)
+        again = Checkpoints(tmp_path / "c")
+        assert again.restore(state(0)).meta.get("validation") is None  # which is therefore measured again
+        again.close()
+    monkeypatch.undo()
+
+    checkpoints.save(1, state(1), META | {"validation": 40.0}, 40.0)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "c/1/state").rglob("*")} == before
+    for reader in (checkpoints, Checkpoints(tmp_path / "c")):
+        assert reader.best_step() == 1
+        restored = reader.restore(state(0))
+        np.testing.assert_equal(restored.state, state(1))
+        assert restored.meta["validation"] == 40.0
+    checkpoints.save(2, state(2), META, 30.0)
+    checkpoints.save(3, state(3), META, 20.0)
+    checkpoints.save(4, state(4), META, 10.0)
+    checkpoints.wait()
+    assert (checkpoints.best_step(), checkpoints.steps()) == (1, [4, 3, 1])
+
+
+def test_saving_leaves_the_count_of_questions_to_the_processes(tmp_path, monkeypatch):
+    """JAX finds the step where processes stop from the numbers that they asked with; Orbax would ask with its own."""
+    monkeypatch.setattr(multihost_utils, "reached_preemption_sync_point", lambda _: pytest.fail("asked"))
+    saved(tmp_path / "c", 10.0).close()
 
 
 def flip(folder):

@@ -39,5 +39,11 @@ def test_metrics_after_the_restored_step_are_written_anew(tmp_path):
         file.write('{"step": 4, "los')  # cut short by a kill
     MetricWriter(tmp_path, resume_step=2).close()
     assert [row["step"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [1, 2]
+    for validated in (True, False):  # a run that was cut off between this line and its checkpoint writes it again
+        writer = MetricWriter(tmp_path, resume_step=2, validated=validated)
+        writer.write(2, {"validation": {"macro_map": 1.0}})
+        writer.close()
+        rows = read_metrics(tmp_path / "metrics.jsonl")
+        assert [(row["step"], "loss" in row) for row in rows] == [(1, True), (2, True), (2, False)]
     MetricWriter(tmp_path).close()
     assert read_metrics(tmp_path / "metrics.jsonl") == []

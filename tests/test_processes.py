@@ -1,7 +1,10 @@
 """Finding the other processes, noticing that one is gone, and being asked to stop; without starting any."""
 
+import contextlib
+import errno
 import http.server
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,10 +15,12 @@ import time
 import pytest
 from training_processes import ROOT, free_port
 
+from uwe_jax.base import supervisor, surroundings
 from uwe_jax.base.config import DistributedSettings
 from uwe_jax.base.errors import Stopped, UserError
+from uwe_jax.base.remote import Unreachable
 from uwe_jax.base.surroundings import is_one_of_several
-from uwe_jax.processes import joining, maintenance, roll_call
+from uwe_jax.processes import interruption, joining, maintenance, roll_call
 from uwe_jax.processes.interruption import Interruption
 
 
@@ -34,6 +39,31 @@ from uwe_jax.processes.interruption import Interruption
 )
 def test_one_of_several_is_known_before_jax_is_there(arguments, environment, several):
     assert is_one_of_several(arguments, environment) == several
+
+
+def test_a_tpu_host_whose_chips_are_left_alone_is_no_tpu_host(monkeypatch):
+    monkeypatch.setattr(surroundings.importlib.util, "find_spec", lambda _: "libtpu")
+    monkeypatch.setattr(surroundings.Path, "exists", lambda _: True)
+    assert is_one_of_several([], {})
+    assert is_one_of_several([], {"JAX_PLATFORMS": "tpu,cpu"})
+    assert not is_one_of_several([], {"JAX_PLATFORMS": "cpu"})
+
+
+@pytest.mark.parametrize(
+    ("raised", "answered", "sentence"),
+    [
+        (ValueError("coordinator_address should be defined."), UserError, "Give it distributed.coordinator"),
+        (RuntimeError("DEADLINE_EXCEEDED: late\nand more"), Unreachable, "other: DEADLINE_EXCEEDED: late Expected"),
+    ],
+)
+def test_processes_that_do_not_meet_are_said(monkeypatch, raised, answered, sentence):
+    def fail(**_):
+        raise raised
+
+    monkeypatch.setattr(joining.jax.distributed, "initialize", fail)
+    with pytest.raises(UserError, match=sentence) as caught:
+        joining._join(DistributedSettings(), {})
+    assert type(caught.value) is answered
 
 
 def test_the_settings_of_several_processes_come_from_flags_and_variables():
@@ -110,7 +140,16 @@ def test_a_process_that_stands_still_is_lost(ends, capsys):
     assert "Process 1 of 2 stops: process 0 has given no sign of life" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("error", "status"), [(UserError("the disk is full"), 2), (RuntimeError("a bug"), 75)])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UserError("mend me"), 2),
+        (OSError(errno.ENOSPC, "No space left on device"), 2),
+        (Unreachable("the bucket does not answer"), 75),
+        (KeyboardInterrupt("Ctrl-C"), 130),
+        (RuntimeError("a bug"), 75),
+    ],
+)
 def test_what_ended_one_process_is_said_by_the_others(ends, capsys, error, status):
     service = Service()
     failing = roll_call.RollCall(service, 1, 2, timeout_seconds=60)
@@ -130,6 +169,83 @@ def test_a_service_that_is_gone_is_the_first_process_that_is_lost(ends, capsys):
     assert "the first process does not answer any more" in capsys.readouterr().err
 
 
+def test_who_has_parted_is_not_taken_for_lost(ends):
+    service = Service()
+    parted = roll_call.RollCall(service, 1, 2, timeout_seconds=0.2)
+    watch = roll_call.RollCall(service, 0, 2, timeout_seconds=0.2)
+    parted.part()
+    assert ends(1) == []
+    watch.part()
+
+
+@pytest.fixture
+def joined(monkeypatch):
+    """This process as the second of two; returns what it would have been left with, or at exit."""
+    left, at_exit, service = [], [], Service()
+    monkeypatch.setattr(joining, "_join", lambda *_: None)
+    monkeypatch.setattr(joining, "_client", lambda: (service, "127.0.0.1:1"))
+    monkeypatch.setattr(joining.progress, "be_silent", lambda: None)
+    monkeypatch.setattr(joining.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(joining.jax, "process_index", lambda: 1)
+    monkeypatch.setattr(joining.jax.distributed, "shutdown", lambda: None)
+    register = joining.atexit.register  # which other libraries call as well
+
+    def note(function, *args):
+        at_exit.extend(args) if function is joining._leave else register(function, *args)
+
+    monkeypatch.setattr(joining.atexit, "register", note)
+    monkeypatch.setattr(joining, "_LAST_WORDS_SECONDS", 0.05)
+    monkeypatch.setattr(joining.os, "_exit", left.append)
+    return left, at_exit
+
+
+TWO = DistributedSettings(coordinator="127.0.0.1:1", processes=2, process=1)
+
+
+@pytest.mark.parametrize(("error", "status"), [(UserError("mend me"), 2), (Unreachable("no answer"), 1)])
+def test_who_ends_with_an_error_waits_for_no_thread(joined, error, status):
+    left, at_exit = joined
+    with pytest.raises(UserError, match=str(error)), joining.together(TWO):
+        raise error
+    last = time.monotonic() + 10
+    while not left and time.monotonic() < last:
+        time.sleep(0.01)
+    assert left == at_exit == [status]
+
+
+@pytest.mark.parametrize(
+    ("message", "waits"),
+    [("UNKNOWN: Gloo AllGather failed: Connection closed by peer", 1), ("RESOURCE_EXHAUSTED: Out of memory", 0)],
+)
+def test_only_an_error_that_another_process_may_have_caused_waits_for_a_verdict(joined, monkeypatch, message, waits):
+    waited = []
+    monkeypatch.setattr(roll_call.RollCall, "wait_for_verdict", lambda self: waited.append(self))
+    monkeypatch.setattr(joining, "_leave_alone", lambda _: None)
+    with pytest.raises(UserError), joining.together(TWO):  # noqa: PT012
+        try:
+            raise ValueError(message)
+        except ValueError as error:
+            raise UserError("cannot be read") from error
+    assert len(waited) == waits
+
+
+@pytest.mark.parametrize("status", [0, 75])
+def test_a_process_lost_at_the_end_takes_nothing_away(joined, monkeypatch, status):
+    left, at_exit = joined
+
+    def fail():
+        raise RuntimeError("DEADLINE_EXCEEDED: Barrier timed out.")
+
+    monkeypatch.setattr(joining.jax.distributed, "shutdown", fail)
+    if status:
+        with pytest.raises(Stopped, match="asked"), joining.together(TWO):
+            raise Stopped("asked")
+    else:
+        with joining.together(TWO):
+            pass
+    assert (left, at_exit) == ([], [status])
+
+
 def test_who_has_parted_is_left_in_peace(ends):
     service = Service()
     watch = roll_call.RollCall(service, 1, 2, timeout_seconds=0.2)
@@ -144,12 +260,15 @@ def test_who_has_parted_is_left_in_peace(ends):
         ("supervisor.tell('127.0.0.1:{port}', 1, 2)", 75, "Process 1 of 2 was ended because the first process"),
         ("supervisor.tell('127.0.0.1:{port}', 0, 2)", 134, "ended by SIGABRT"),
         ("pass", 134, "ended by SIGABRT"),
+        ("os.kill(os.getpid(), 15)", 75, "Asked to stop .* nothing was unsaved"),
     ],
 )
-def test_an_aborted_process_is_explained_by_its_parent(note, status, sentence):
+def test_a_killed_process_is_explained_by_its_parent(note, status, sentence):
     script = f"""
         import os, sys
         from uwe_jax.base import supervisor
+        from uwe_jax.base.ending import end_on_request
+        end_on_request()
         supervisor.supervise()
         {note.format(port=free_port())}
         os.abort()
@@ -162,7 +281,7 @@ def test_an_aborted_process_is_explained_by_its_parent(note, status, sentence):
         check=False,
     )
     assert done.returncode == status
-    assert sentence in done.stderr
+    assert re.search(sentence, done.stderr)
 
 
 def test_a_parent_passes_signals_on_and_ends_as_its_child_does():
@@ -187,14 +306,78 @@ def test_a_parent_passes_signals_on_and_ends_as_its_child_does():
     assert process.returncode == 7
 
 
-def test_a_request_waits_for_what_has_to_be_saved():
-    with Interruption.watched() as stop:
+def test_a_parent_whose_child_is_gone_passes_nothing_on(monkeypatch):
+    reader, writer = os.pipe()
+    os.close(writer)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(supervisor.os, "waitpid", lambda *_: (1, signal.SIGKILL))
+    monkeypatch.setattr(supervisor.os, "kill", lambda *_: pytest.fail("another process may have the number by now"))
+    try:
+        assert supervisor._watch(1, reader) == 137
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def test_a_request_before_training_is_not_an_end_like_a_crash():
+    script = """
+        import time
+        from uwe_jax.base.ending import end_on_request
+        end_on_request()
+        print("ready", flush=True)
+        time.sleep(60)
+        """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert "The same command goes on where this one stopped" in said
+    assert "    end_on_request()\n" in (ROOT / "uwe_jax/train.py").read_text()
+
+
+def test_several_processes_count_their_questions_from_one(monkeypatch):
+    """JAX answers a request from before the first question at number 1, whatever steps were taken before."""
+    asked = []
+    monkeypatch.setattr(interruption.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(
+        interruption.multihost_utils, "reached_preemption_sync_point", lambda n: asked.append(n) or n == 2
+    )
+    stop = Interruption()
+    assert [stop.requested(), stop.requested(), stop.requested()] == [False, True, False]
+    assert asked == [1, 2, 3]
+
+
+def test_a_request_during_the_last_save_is_heard_after_it():
+    def save(stop):
         with stop.later():
-            assert not stop.requested(1)
+            assert not stop.requested()
             os.kill(os.getpid(), signal.SIGTERM)
-            assert stop.requested(2)
-            with pytest.raises(Stopped), stop.at_once():
+
+    with Interruption.watched() as stop, pytest.raises(Stopped, match="nothing was unsaved"):
+        save(stop)
+
+
+def test_a_request_waits_for_what_has_to_be_saved():
+    def work(stop):
+        with stop.later():
+            assert not stop.requested()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.requested()
+            with stop.at_once():
                 pytest.fail("what takes long is not begun")
+
+    with Interruption.watched() as stop:
+        with pytest.raises(Stopped, match="Asked to stop"):
+            work(stop)
         with pytest.raises(Stopped, match="nothing was unsaved"):
             os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
@@ -205,7 +388,7 @@ def test_what_takes_long_is_left_at_once():
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
 
-    with Interruption.watched() as stop, stop.later(), pytest.raises(Stopped), stop.at_once():
+    with pytest.raises(Stopped), Interruption.watched() as stop, stop.later(), stop.at_once():
         long_work()
 
 
@@ -239,14 +422,14 @@ def metadata(monkeypatch):
 def test_a_notice_of_maintenance_is_a_request_to_stop(metadata, monkeypatch, notice):
     monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.05)
     host = os.environ["GCE_METADATA_HOST"]
-    with Interruption.watched() as stop, stop.later():
+    with contextlib.suppress(Stopped), Interruption.watched() as stop, stop.later():
         assert maintenance.notice(host) is None
-        assert not stop.requested(1)
+        assert not stop.requested()
         metadata.notices = notice
         last = time.monotonic() + 10
-        while not stop.requested(2) and time.monotonic() < last:
+        while not stop.requested() and time.monotonic() < last:
             time.sleep(0.01)
-        assert stop.requested(2)
+        assert stop.requested()
 
 
 def test_a_metadata_server_that_does_not_answer_gives_no_notice():

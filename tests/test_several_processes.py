@@ -1,14 +1,18 @@
 """Several processes of one training, for real, over loopback: what they end with, and how they stop."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 
 import jax
 import numpy as np
 import pytest
 from test_train import run
-from training_processes import finish, saved_state, several, start
+from training_processes import ROOT, finish, free_port, saved_state, several, start
 
 from uwe_jax.base.metric_writer import read_metrics
 
@@ -89,6 +93,58 @@ def test_a_lost_process_ends_the_other_with_a_sentence(flags, tmp_path, lost):
     sentence = "the first process, at 127.0.0.1" if lost == 0 else "process 1 has given no sign of life"
     assert sentence in output or "the first process does not answer" in output
     assert "The same command goes on from the last checkpoint" in output
+
+
+@pytest.mark.slow
+def test_what_one_process_cannot_read_none_goes_on_from(tmp_path):
+    """A shared file system that shows one of them something else, or a bucket that once gives it no answer."""
+    script = """
+        import sys
+        from pathlib import Path
+        import jax, numpy as np
+        port, index, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+        jax.distributed.initialize(f"127.0.0.1:{port}", 2, index, cluster_detection_method="deactivate")
+        from uwe_jax.training.checkpoint import Checkpoints
+        state = lambda step: {"w": np.full((64, 64), step, np.float32)}
+        checkpoints = Checkpoints(folder)
+        for step in (1, 2):
+            checkpoints.save(step, state(step), {"validation": None}, None)
+            checkpoints.wait()
+        read = checkpoints._reader.restore
+        def cannot(step, **more):
+            if step == 2 and index == 1:
+                raise OSError("no answer")
+            return read(step, **more)
+        checkpoints._reader.restore = cannot
+        restored = checkpoints.restore(state(0))
+        checkpoints._reader.restore = read
+        assert restored.step == 1 and (restored.state["w"] == 1).all()
+        checkpoints.set_aside_after(1)
+        checkpoints.save(2, state(3), {"validation": None}, None)
+        checkpoints.wait()
+        checkpoints.save(2, state(3), {"validation": 5.0}, 5.0)
+        assert checkpoints.best_step() == 2 and checkpoints.read_meta(2)["validation"] == 5.0
+        checkpoints.close()
+        """
+    port = free_port()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script), str(port), str(index), str(tmp_path / "c")],
+            cwd=ROOT,
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        ended = finish(started, seconds=60)
+    finally:
+        for process in started:
+            process.kill()
+    assert [status for status, _ in ended] == [0, 0], ended
+    assert "Process 1 cannot read the checkpoint of step 2. Trying the one before it." in ended[0][1]
 
 
 @pytest.mark.slow

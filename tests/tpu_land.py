@@ -46,7 +46,9 @@ read -ra words <<<"${outcomes[${#attempts[@]} - 1]}"
 echo "step ${#attempts[@]}"
 outcome=${words[$WORKER]:-${words[0]}}
 case $outcome in
-  wait) trap 'exit 75' TERM; echo $$ >>"$STAND_IN/waiting"; echo >"$STAND_IN/waits-$WORKER"; while :; do sleep 0.05; done ;;
+  wait) trap 'exit 75' TERM; echo $$ >>"$STAND_IN/waiting"
+    echo >"$STAND_IN/waits-$WORKER"
+    while :; do sleep 0.05; done ;;
   preempt) echo >"$STAND_IN/preempted"; exit 143 ;;
   vanish) echo >"$STAND_IN/vanished"; exit 143 ;;
 esac

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -56,8 +55,10 @@ def several(
         yield started
     finally:
         for process in started:
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
 
 
 def finish(started: Sequence[subprocess.Popen[str]], *, seconds: float = 300) -> list[tuple[int, str]]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 
+from uwe_jax.base.ending import end_on_request
 from uwe_jax.base.huge_pages import restart_with_huge_pages
 from uwe_jax.base.supervisor import supervise
 
 if __name__ == "__main__":
     # Before the imports, which take seconds and start threads.
     restart_with_huge_pages()
+    end_on_request()
     supervise()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
@@ -52,6 +54,7 @@ from uwe_jax.processes.joining import is_first, together
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
+from uwe_jax.training.due import Due
 from uwe_jax.training.evaluation import Evaluator
 from uwe_jax.training.fit import CompiledStep
 from uwe_jax.training.nan_hunt import NanHunt
@@ -162,7 +165,8 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
         Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
     first = int(state.step)
     state = parallel.replicate(state)
-    writer = MetricWriter(workdir, resume_step=first) if is_first() else SilentWriter()
+    validated = restored is not None and restored.meta["validation"] is not None
+    writer = MetricWriter(workdir, resume_step=first, validated=validated) if is_first() else SilentWriter()
 
     validation = {"validation": (splits.tasks(VALIDATION), config.evaluation.max_queries)}
     test = {"test": (splits.tasks(TEST) or splits.tasks(VALIDATION), config.evaluation.max_test_queries)}
@@ -177,6 +181,12 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
         train_step = NanHunt(compiled, config, model, workdir / "nan", tokeniser, checkpoints.describe)
     else:
         train_step = compiled
+    about = {
+        "version": uwe_jax.__version__,
+        "config": config.to_dict(),
+        "fingerprints": fingerprints,
+        "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
+    }
     rate = learning_rate_schedule(config.optimiser, config.steps)
     stream = batches(build, config.batch, first=first, last=config.steps)
     log = StepLog(config, writer, rate, first, remedy=checkpoints.describe, facts=compiled.facts)
@@ -187,15 +197,12 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
         for step in range(first, config.steps + 1):
             is_last = step == config.steps
             new = restored is None or step > first
-            stopping = new and stop.requested(step)
-            due = step % config.evaluation.every == 0 or is_last
-            # A checkpoint that was saved in haste was not validated.
-            validate = due and not stopping and (restored is None or new or restored.meta["validation"] is None)
-            save = step > 0 and (validate or (new and (stopping or step % config.checkpoint_every == 0)))
+            stopping = new and stop.requested()
+            due = Due.after(step, config, new=new, stopping=stopping, validated=validated)
             results = None
-            if validate or save:
+            if due.validate or due.save:
                 log.settle()  # a loss that is not a number is noticed before anything is kept
-            if validate:
+            if due.validate:
                 started = time.perf_counter()
                 wanted = validation | (test if step == 0 or is_last else {})
                 try:
@@ -210,23 +217,12 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
                     writer.write(step, {"validation": results})
                     log.clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
                     say(f"Step {step}: " + reports.one_line(results))
-            if save and (results or new):
+            if due.save and (results or new):
                 if is_first():
                     run.try_to_push()  # before the checkpoint: no resumed run lacks the lines that led to it
-                checkpoints.save(
-                    step,
-                    parallel.first(state),
-                    {
-                        "version": uwe_jax.__version__,
-                        "config": config.to_dict(),
-                        "fingerprints": fingerprints,
-                        "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
-                        "data": {"seed": config.seed, "next_batch": step},
-                        "before": before,
-                        "validation": results,
-                    },
-                    results["macro_map"] if results else None,
-                )
+                position = {"data": {"seed": config.seed, "next_batch": step}, "before": before, "validation": results}
+                validation_map = results["macro_map"] if results else None
+                checkpoints.save(step, parallel.first(state), about | position, validation_map)
             if stopping:
                 trace.close()
                 log.close()

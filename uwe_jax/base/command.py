@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,8 +23,8 @@ from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXI
 
 S = TypeVar("S")
 
-# What a disk answers that is full or may not be written; any other OSError may be a bug and keeps its traceback.
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+# What a disk answers that takes nothing more; any other OSError may be a bug and keeps its traceback.
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 def shipped_configs(command: str) -> list[tuple[str, str]]:
@@ -73,7 +74,7 @@ def answer_errors(
         work()
     except UserError as error:
         print(f"\nError: {error}", file=sys.stderr)
-        sys.exit(EXIT_FAILED if isinstance(error, Unreachable) else EXIT_USER_ERROR)
+        sys.exit(exit_status(error))
     except OSError as error:
         if error.errno not in _DISK:
             raise
@@ -84,11 +85,27 @@ def answer_errors(
         )
         sys.exit(EXIT_USER_ERROR)
     except Stopped as stop:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked once more while Python ends, it would end by the signal
         say(f"\n{stop}")
         sys.exit(EXIT_AGAIN)
     except KeyboardInterrupt:
         print(f"\nInterrupted. {after_interrupt}", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+
+
+def exit_status(error: BaseException) -> int:
+    """What `answer_errors` exits with after this error; 1 for one that keeps its traceback.
+
+    >>> exit_status(UserError("mend me")), exit_status(ValueError("a bug"))
+    (2, 1)
+    """
+    if isinstance(error, Stopped):
+        return EXIT_AGAIN
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    full = isinstance(error, OSError) and error.errno in _DISK
+    mend = isinstance(error, UserError) and not isinstance(error, Unreachable)
+    return EXIT_USER_ERROR if full or mend else EXIT_FAILED
 
 
 def run_with_config(command: str, main: Callable[[Config], object]) -> None:

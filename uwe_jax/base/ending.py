@@ -16,7 +16,11 @@ def end_on_request() -> None:
     signal.signal(signal.SIGTERM, _end)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    # The interpreter may be in the middle of anything, so nothing of it is used.
+def say_nothing_unsaved() -> None:
+    """Says so, without a buffer: the interpreter may be in the middle of anything."""
     os.write(2, _SENTENCE)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    say_nothing_unsaved()
     os._exit(EXIT_AGAIN)

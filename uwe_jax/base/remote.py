@@ -29,7 +29,7 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class Unreachable(UserError):
-    """A bucket did not answer, or not with sense. It may pass: the same command can go on later."""
+    """A bucket or another machine did not answer, or not with sense. It may pass: the same command can go on later."""
 
 
 class RemoteFile(NamedTuple):

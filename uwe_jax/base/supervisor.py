@@ -17,6 +17,7 @@ import sys
 import time
 from typing import Any
 
+from uwe_jax.base.ending import say_nothing_unsaved
 from uwe_jax.base.statuses import EXIT_AGAIN
 from uwe_jax.base.surroundings import is_one_of_several
 
@@ -40,6 +41,8 @@ def supervise() -> None:
         os._exit(_watch(child, reader))
     os.close(reader)
     _note = writer
+    # A handler in Python would wait for C++, which waits for the other processes for minutes; the parent says the rest.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(OSError, AttributeError):  # Linux: the child is not to outlive its parent
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -56,9 +59,13 @@ def _watch(child: int, reader: int) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nobody left to pass it on to
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return code
+    if -code == signal.SIGTERM:  # nobody listened to it yet
+        say_nothing_unsaved()
+        return EXIT_AGAIN
     with open(reader, "rb") as file:
         note: dict[str, Any] = json.loads(file.readline() or b"null") or {}
     if -code == signal.SIGABRT and note.get("process") and _is_gone(note["coordinator"]):

@@ -30,11 +30,16 @@ def is_one_of_several(arguments: Sequence[str], environment: Mapping[str, str]) 
             continue
         if environment.get(name, "1").isdigit() and int(environment.get(name, "1")) > 1:
             return True
-    return is_tpu_host()
+    return is_tpu_host(environment)
 
 
-def is_tpu_host() -> bool:
-    """Whether this machine has TPU chips and their library: it may be one of several hosts, and JAX finds that out."""
+def is_tpu_host(environment: Mapping[str, str]) -> bool:
+    """Whether this machine has TPU chips and their library: it may be one of several hosts, and JAX finds that out.
+
+    Not where JAX is told to leave the chips alone.
+    """
+    if "tpu" not in (environment.get("JAX_PLATFORMS") or "tpu"):
+        return False
     if importlib.util.find_spec("libtpu") is None:
         return False
     return any(Path("/dev").glob("accel[0-9]*")) or Path("/dev/vfio/0").exists()

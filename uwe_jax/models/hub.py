@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from huggingface_hub import (
     constants,
     get_hf_file_metadata,
+    hf_hub_download,
     hf_hub_url,
-    snapshot_download,
     try_to_load_from_cache,
 )
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from uwe_jax.base.network import in_one_line, within
 from uwe_jax.models.folder import CONFIG, FILES, Unavailable, lacking
@@ -47,11 +49,39 @@ def from_hub_network(hub_id: str) -> Path:
     url = hf_hub_url(hub_id, CONFIG)
     try:
         within(CONTACT_SECONDS, lambda: get_hf_file_metadata(url, timeout=ANSWER_SECONDS))
-        folder = Path(snapshot_download(hub_id, allow_patterns=list(FILES), etag_timeout=ANSWER_SECONDS))
+        folder = download_files(hub_id, FILES)
     except TimeoutError as silence:
         raise Unavailable(f"{constants.ENDPOINT}: {silence}") from silence
     except Exception as error:  # of two HTTP libraries by the hub client's version; shown as it is
         raise Unavailable(f"{constants.ENDPOINT}: {type(error).__name__}: {in_one_line(error)}") from error
     if missing := lacking(folder):
         raise Unavailable(f"{constants.ENDPOINT}: {hub_id} lacks {missing}")
+    return folder
+
+
+def download_files(hub_id: str, names: Iterable[str]) -> Path:
+    """Downloads files of a repository into the hub's cache, those of them that it has.
+
+    One by one, each with the client's limits on how long an answer may take: `snapshot_download` asks for a list of all
+    files first, and waits for that without one.
+
+    Args:
+      names: the first one is there.
+
+    Returns:
+      The snapshot's folder.
+    """
+    folder = None
+    for name in names:
+        # All of one commit: a repository may change meanwhile.
+        revision = folder.name if folder else None
+        try:
+            file = hf_hub_download(hub_id, name, revision=revision, etag_timeout=ANSWER_SECONDS)
+        except LocalEntryNotFoundError:  # neither cached nor to be had just now
+            raise
+        except EntryNotFoundError:
+            continue
+        folder = folder or Path(file).parents[name.count("/")]
+    if folder is None:
+        raise Unavailable(f"{hub_id} has none of the files of an encoder")
     return folder

@@ -14,6 +14,8 @@ from jax.experimental import multihost_utils
 from uwe_jax.base.errors import Stopped
 from uwe_jax.processes.maintenance import watch_for_notices
 
+_NOTHING_UNSAVED = "Asked to stop (SIGTERM) while nothing was unsaved. The same command goes on where this one stopped."
+
 
 class Interruption:
     """Whether training is asked to stop.
@@ -25,6 +27,7 @@ class Interruption:
     def __init__(self) -> None:
         self._asked = False
         self._at_once = True
+        self._times_asked = 0
 
     @classmethod
     @contextlib.contextmanager
@@ -45,20 +48,25 @@ class Interruption:
             if own:
                 signal.signal(signal.SIGTERM, before)
 
-    def requested(self, step: int) -> bool:
-        """Whether to save and stop after `step` steps, the same answer in every process. To be asked at each step."""
+    def requested(self) -> bool:
+        """Whether to save and stop, the same answer in every process. To be asked once after each step."""
         if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
+            # Counted from here, not by the steps of the training: JAX answers a request from before the first question
+            # at number 1 alone, which a training that goes on is past.
+            self._times_asked += 1
+            return multihost_utils.reached_preemption_sync_point(self._times_asked)
         return self._asked
 
     @contextlib.contextmanager
     def later(self) -> Iterator[None]:
-        """Inside, a request waits for the next `requested`: there is something to save first."""
+        """Inside, a request waits for the next `requested`, or for the end: there is something to save first."""
         self._at_once = False
         try:
             yield
         finally:
             self._at_once = True
+        if self._asked:
+            raise Stopped(_NOTHING_UNSAVED)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
@@ -74,6 +82,4 @@ class Interruption:
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
         if self._at_once:
-            raise Stopped(
-                "Asked to stop (SIGTERM) while nothing was unsaved. The same command goes on where this one stopped."
-            )
+            raise Stopped(_NOTHING_UNSAVED)

@@ -5,22 +5,30 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 
 from uwe_jax.base import progress, supervisor
+from uwe_jax.base.command import exit_status
 from uwe_jax.base.config import DistributedSettings
 from uwe_jax.base.errors import Stopped, UserError
-from uwe_jax.base.statuses import EXIT_INTERRUPTED, EXIT_USER_ERROR
+from uwe_jax.base.remote import Unreachable
+from uwe_jax.base.statuses import EXIT_AGAIN
 from uwe_jax.base.surroundings import NUMBERS, is_one_of_several
 from uwe_jax.processes.roll_call import RollCall
 
 # JAX takes a process for lost after so much longer than we do, where a thread that gives signs of life is not heard.
 _JAX_WAITS_LONGER = 2
 _START_SECONDS = 300  # for all processes to come: machines of one training do not start at the same moment
+_LOSS = re.compile(
+    "(UNKNOWN|INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED|FAILED_PRECONDITION): |Connection (closed|reset)"
+)
+_LAST_WORDS_SECONDS = 10.0  # for an error to be said
 
 
 def is_first() -> bool:
@@ -56,18 +64,53 @@ def together(settings: DistributedSettings) -> Iterator[None]:
     try:
         yield
     except Stopped:
-        roll_call.part()  # all processes stop at the same step
-        jax.distributed.shutdown()
+        _part(roll_call, EXIT_AGAIN)  # all processes stop at the same step
         raise
     except BaseException as error:
-        if isinstance(error, jax.errors.JaxRuntimeError):
-            roll_call.wait_for_verdict()  # a collective that failed because another process is gone
+        if _may_come_of_a_loss(error):
+            roll_call.wait_for_verdict()
         roll_call.ended(error)
-        # The others are not waited for: they are told, and would wait for this one.
-        atexit.register(_leave, _status(error))
+        _leave_alone(exit_status(error))
         raise
+    _part(roll_call, 0)
+
+
+def _may_come_of_a_loss(error: BaseException | None) -> bool:
+    """Whether it may be a collective that failed because another process is gone.
+
+    By what is said, down to the first cause: the same failure comes as a JaxRuntimeError where a program runs, and as a
+    ValueError where JAX starts one.
+
+    >>> _may_come_of_a_loss(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"))
+    True
+    >>> _may_come_of_a_loss(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
+    False
+    """
+    while error is not None:
+        if _LOSS.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _part(roll_call: RollCall, status: int) -> None:
+    """Waits for the others to have done what they have to, as this process has."""
     roll_call.part()
-    jax.distributed.shutdown()
+    try:
+        jax.distributed.shutdown()
+    except RuntimeError as error:
+        # One of them was lost or late. That takes nothing away from what is done.
+        progress.say(f"Not all processes came to the end together: {str(error).partition(chr(10))[0][:300]}")
+        atexit.register(_leave, status)
+
+
+def _leave_alone(status: int) -> None:
+    """Has this process end without the others: they are told, and would wait for this one."""
+    atexit.register(_leave, status)
+    # Python waits for threads before that, and those of a save in progress may wait for the others.
+    watchdog = threading.Timer(_LAST_WORDS_SECONDS, _leave, [status])
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _explicit(settings: DistributedSettings, environment: Mapping[str, str]) -> dict[str, Any]:
@@ -120,9 +163,14 @@ def _join(settings: DistributedSettings, found: dict[str, Any]) -> None:
             heartbeat_timeout_seconds=settings.timeout_seconds * _JAX_WAITS_LONGER,
             shutdown_timeout_seconds=_START_SECONDS,
         )
-    except (RuntimeError, ValueError) as error:
-        first_line = str(error).partition("\n")[0][:300]
+    except ValueError as error:
         raise UserError(
+            f"This process was started as one of several, but JAX does not find out who the others are: {error} Give "
+            "it distributed.coordinator, distributed.processes and distributed.process, as flags --config.distributed.*"
+        ) from error
+    except RuntimeError as error:
+        first_line = str(error).partition("\n")[0][:300]
+        raise Unreachable(  # a machine may still be on its way
             f"The processes of this training did not find each other: {first_line} Expected "
             f"{found.get('num_processes', 'as many processes as the launcher started')}, all of which can reach "
             f"{found.get('coordinator_address', 'the first one')}, within {_START_SECONDS} seconds."
@@ -137,12 +185,6 @@ def _client() -> tuple[Any, str]:
     from jax._src.distributed import global_state
 
     return global_state.client, str(global_state.coordinator_address)
-
-
-def _status(error: BaseException) -> int:
-    if isinstance(error, UserError):
-        return EXIT_USER_ERROR
-    return EXIT_INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
 
 
 def _leave(status: int) -> None:

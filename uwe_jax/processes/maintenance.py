@@ -48,7 +48,7 @@ def notice(host: str) -> str | None:
 
 def _watch(host: str, ended: threading.Event) -> None:
     while not ended.wait(PAUSE_SECONDS):
-        if notice(host):
+        if notice(host) and not ended.is_set():
             os.kill(os.getpid(), signal.SIGTERM)
             return
 

@@ -2,7 +2,7 @@
 
 A collective operation whose other end is gone waits, on some devices for ever. So each process counts upwards in JAX's
 coordination service, from a thread, and looks at the counts of the others: who stands still for too long is lost, and
-who ends with an error leaves a message. Either ends this process, with a sentence.
+who ends leaves a message, its status and why. A loss or an error ends this process, with a sentence.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import threading
 import time
 from typing import Any
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_USER_ERROR
+from uwe_jax.base.command import exit_status
+from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
 
 _ALIVE, _ENDED = "uwe_jax/alive/", "uwe_jax/ended/"
+# With which all end if one does: that one is not repeated. After anything else the others are, with the same command.
+_FINAL = (EXIT_USER_ERROR, EXIT_INTERRUPTED)
 
 
 class RollCall:
@@ -37,11 +39,14 @@ class RollCall:
         self._parting = threading.Event()
         self._seen: dict[int, tuple[str, float]] = {}
         self._pause = min(2.0, timeout_seconds / 10)
+        self._answers = 0
         threading.Thread(target=self._watch, name="roll call", daemon=True).start()
+        if index:
+            threading.Thread(target=self._watch_service, name="roll call's service", daemon=True).start()
 
     def part(self) -> None:
-        """From here on others may end without this process ending with them."""
-        self._parting.set()
+        """From here on this process and the others may end, one by one and in any order."""
+        self._tell(0, "has nothing left to do")
 
     def wait_for_verdict(self) -> None:
         """Returns if no other process turns out to be lost, after the time this takes; ends this process otherwise."""
@@ -49,11 +54,12 @@ class RollCall:
 
     def ended(self, error: BaseException) -> None:
         """Tells the others that this process ends with an error, and why."""
-        self.part()
-        kind = "mend" if isinstance(error, UserError) else "error"
-        first_line = (str(error).partition("\n")[0] or type(error).__name__)[:1000]
+        self._tell(exit_status(error), (str(error).partition("\n")[0] or type(error).__name__)[:1000])
+
+    def _tell(self, status: int, why: str) -> None:
+        self._parting.set()
         try:
-            self._client.key_value_set(f"{_ENDED}{self._index}", f"{kind} {first_line}", allow_overwrite=True)
+            self._client.key_value_set(f"{_ENDED}{self._index}", f"{status} {why}", allow_overwrite=True)
         except Exception:  # the service may be what is gone; then there is nobody to tell
             return
 
@@ -69,15 +75,29 @@ class RollCall:
                 if self._index and not self._parting.is_set():
                     self._end(f"the first process does not answer any more ({type(error).__name__})", EXIT_AGAIN)
                 continue
+            self._answers += 1
             self._judge({int(key.rpartition("/")[2]): count for key, count in alive.items()}, ended)
 
+    def _watch_service(self) -> None:
+        """Notices a first process that is frozen, not gone: what is asked of it then waits, without an error."""
+        answers, waited = -1, 0.0
+        # Counted in pauses: all processes of a machine that is suspended for a while are well when it goes on.
+        while not self._parting.wait(self._pause):
+            waited = waited + self._pause if self._answers == answers else 0.0
+            answers = self._answers
+            if waited > self._timeout:
+                self._end(f"the first process has given no answer for {self._timeout} seconds", EXIT_AGAIN)
+
     def _judge(self, alive: dict[int, str], ended: dict[str, str]) -> None:
+        parted = {self._index}
         for key, message in ended.items():
-            kind, _, reason = message.partition(" ")
-            status = EXIT_USER_ERROR if kind == "mend" else EXIT_AGAIN
-            self._end(f"process {key.rpartition('/')[2]} ended: {reason}", status)
+            process = int(key.rpartition("/")[2])
+            status, _, reason = message.partition(" ")
+            if int(status):
+                self._end(f"process {process} ended: {reason}", int(status) if int(status) in _FINAL else EXIT_AGAIN)
+            parted.add(process)
         now = time.monotonic()
-        for process in set(range(self._count)) - {self._index}:
+        for process in set(range(self._count)) - parted:
             count = alive.get(process, "")
             if process not in self._seen or self._seen[process][0] != count:
                 self._seen[process] = count, now

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,13 +28,12 @@ from uwe_jax.base.progress import say
 from uwe_jax.base.remote import is_remote
 from uwe_jax.training.checksums import checksum, checksums_of_parts, with_checksum, without_checksum
 from uwe_jax.training.damaged import set_aside, steps_without_metrics
+from uwe_jax.training.storage import reading, reason_not_written, replace_json, what_to_mend
 
 _METRIC = "validation_map"
 _STATE, _META, _METRICS = "state", "meta", "metrics"  # the last one is Orbax's
+_META_FILE = "metadata"  # Orbax's name of the file that holds a JSON item
 _PARTS = "checksums"  # in the meta object, by part of the state
-# What a disk answers that is full or may not be written, in the system's words: storage layers wrap them in theirs.
-_FULL = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)]
-_READ_ONLY = os.strerror(errno.EROFS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,16 +51,19 @@ def _on_one_device(template: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one_device), template)
 
 
-@contextlib.contextmanager
-def _reading(step: int) -> Iterator[None]:
-    """Turns what goes wrong inside into a UserError: damage shows as whatever the storage layers raise."""
-    try:
-        yield
-    except Exception as error:
-        first_line = str(error).partition("\n")[0][:300]
-        raise UserError(
-            f"The checkpoint of step {step} cannot be read ({type(error).__name__}: {first_line})."
-        ) from error
+def _reader_alone(folder: Path | epath.Path) -> ocp.CheckpointManager:
+    """Reads without waiting for the other processes: they would wait for ever for one that cannot read its copy."""
+    process = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
+    )
+    return _Manager(folder, options=ocp.CheckpointManagerOptions(read_only=True, multiprocessing_options=alone))
+
+
+class _Manager(ocp.CheckpointManager):
+    def reached_preemption(self, step: int) -> bool:
+        """No. Asking JAX, as Orbax does, would move the count by which processes agree where to stop."""
+        return False
 
 
 class Checkpoints:
@@ -81,7 +81,7 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.ERROR)
         if not read_only:
             set_aside(self.folder, steps_without_metrics(self.folder, _METRICS))
-        self._manager = ocp.CheckpointManager(
+        self._manager = _Manager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
                 read_only=read_only,
@@ -99,6 +99,7 @@ class Checkpoints:
                 enable_async_checkpointing=True,
             ),
         )
+        self._reader = self._manager if jax.process_count() == 1 else _reader_alone(self.folder)
 
     def steps(self) -> list[int]:
         """Steps of the finished checkpoints, the newest first."""
@@ -112,7 +113,7 @@ class Checkpoints:
         """Starts saving in the background.
 
         Args:
-          step: steps taken. A checkpoint of that step is replaced: it was saved in haste, before its validation.
+          step: steps taken. To a checkpoint of that step, saved in haste before its validation, what it lacks is added.
           state: one copy of the training state, not a replicated one.
           meta: JSON values.
           validation_map: what the best checkpoint is chosen by, where this one was validated.
@@ -130,19 +131,26 @@ class Checkpoints:
         checksums = {"checksum": checksum(host), _PARTS: checksums_of_parts(host)}
         if jax.process_count() > 1:
             host = parallel.spread(host)
+        meta = with_checksum({**meta, **checksums})
         with self._writing():
             if step in self._manager.all_steps():
-                self._manager.delete(step)
+                self._complete(step, meta, metrics)
+                return
             self._manager.save(
                 step,
-                args=ocp.args.Composite(
-                    **{
-                        _STATE: ocp.args.StandardSave(host),
-                        _META: ocp.args.JsonSave(with_checksum({**meta, **checksums})),
-                    }
-                ),
+                args=ocp.args.Composite(**{_STATE: ocp.args.StandardSave(host), _META: ocp.args.JsonSave(meta)}),
                 metrics=metrics,
             )
+
+    def _complete(self, step: int, meta: dict[str, Any], metrics: dict[str, float] | None) -> None:
+        """Replaces all but the state. Were the checkpoint saved anew, a kill could leave neither."""
+        if jax.process_index() == 0:
+            # The meta object says that it was validated, so it comes last.
+            if metrics is not None:
+                replace_json(self.folder / str(step) / _METRICS / _METRICS, metrics)
+            replace_json(self.folder / str(step) / _META / _META_FILE, meta)
+        parallel.of_all_processes(step)  # none of them looks before it is there
+        self._manager.reload()
 
     def _free(self) -> float:
         """Bytes that can be written; a bucket never fills up."""
@@ -169,19 +177,19 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turns what a disk answers inside into a UserError, whatever the storage layers make of it."""
+        """Turns what a disk answers inside into a UserError."""
         try:
             yield
         except Exception as error:
-            reason = next((words for words in (*_FULL, _READ_ONLY) if words in str(error)), None)
-            if reason is None and not isinstance(error, OSError):
+            reason = reason_not_written(error)
+            if reason is None:
                 raise
-            raise self._not_saved(reason or str(error)) from error
+            raise self._not_saved(reason) from error
 
     def _not_saved(self, reason: str) -> UserError:
-        mend = "Make it writable" if reason == _READ_ONLY else "Make room"
         return UserError(
-            f"Cannot save a checkpoint: {reason}. {self.describe()} {mend}, and the same command goes on from there."
+            f"Cannot save a checkpoint: {reason}. {self.describe()} {what_to_mend(reason)}, and the same command goes "
+            "on from there."
         )
 
     def restore(self, template: Any) -> Restored | None:
@@ -229,8 +237,8 @@ class Checkpoints:
           UserError: it cannot be read, or its bytes are not those that were saved.
         """
         items = {_STATE: ocp.args.StandardRestore(_on_one_device(template)), _META: ocp.args.JsonRestore()}
-        with _reading(step):
-            read = self._manager.restore(step, args=ocp.args.Composite(**items))
+        with reading(step):
+            read = self._reader.restore(step, args=ocp.args.Composite(**items))
         state, meta = jax.tree.map(np.asarray, read[_STATE]), self._checked_meta(step, read[_META])
         self._check(step, state, meta["checksum"])
         return Restored(step, state, meta)
@@ -241,8 +249,8 @@ class Checkpoints:
         Raises:
           UserError: it cannot be read, or is not what was saved.
         """
-        with _reading(step):
-            read = self._manager.restore(step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()}))
+        with reading(step):
+            read = self._reader.restore(step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()}))
         return self._checked_meta(step, read[_META])
 
     def read_part(self, part: str, template: Any, step: int) -> Any:
@@ -261,7 +269,7 @@ class Checkpoints:
         target = {part: _on_one_device(template)}
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
         # A reader of its own: the manager reads a state whole once it has read or saved one so.
-        with _reading(step), ocp.PyTreeCheckpointer() as reader:
+        with reading(step), ocp.PyTreeCheckpointer() as reader:
             read = reader.restore(
                 self.folder / str(step) / _STATE,
                 args=ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True),
@@ -298,4 +306,5 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for the save in progress and lets go of threads."""
         self.wait()
-        self._manager.close()
+        for manager in {self._manager, self._reader}:
+            manager.close()

@@ -1,0 +1,121 @@
+"""What is done to trainings on purpose, and how the ends of two of them are compared."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from training_processes import saved_state
+
+from uwe_jax.base.metric_writer import read_metrics
+
+_OF_THE_MACHINE = ("_per_second", "_seconds", "_bytes")  # ends of names in metrics.jsonl that differ between runs
+
+
+def assert_equal_ends(actual: Path, expected: Path) -> None:
+    """Checkpoints bit for bit, summary, and every line of the metrics once: two workdirs of one config."""
+    kept = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (actual, expected)]
+    assert kept[0] == kept[1]
+    steps = json.loads((expected / "config.json").read_text())["steps"]
+    jax.tree.map(np.testing.assert_array_equal, saved_state(actual, steps), saved_state(expected, steps))
+    summaries = [json.loads((run / "summary.json").read_text()) for run in (actual, expected)]
+    assert summaries[0] == summaries[1]
+    assert _lines(actual) == _lines(expected)
+
+
+def _lines(workdir: Path) -> list[dict]:
+    rows = read_metrics(workdir / "metrics.jsonl")
+    return [{name: row[name] for name in row if not name.endswith(_OF_THE_MACHINE)} for row in rows]
+
+
+def newest(workdir: Path) -> int:
+    """Step of the newest whole checkpoint; 0 where there is none."""
+    folders = (workdir / "checkpoints").glob("[0-9]*")
+    return max((int(folder.name) for folder in folders if folder.name.isdigit()), default=0)
+
+
+def being_written(workdir: Path) -> set[tuple[str, int]]:
+    """The checkpoints that are being written, or were when the process was killed."""
+    found = set()
+    for folder in (workdir / "checkpoints").glob("*-tmp"):
+        try:
+            found.add((folder.name, folder.stat().st_ino))
+        except FileNotFoundError:  # finished in between
+            continue
+    return found
+
+
+def wait_until(condition: Callable[[], object], process: subprocess.Popen, seconds: float = 120) -> bool:
+    """Whether the condition came true before the process ended."""
+    last = time.monotonic() + seconds
+    while process.poll() is None:
+        if condition():
+            return True
+        assert time.monotonic() < last, f"nothing happened within {seconds} seconds"
+        time.sleep(0.005)
+    return False
+
+
+def takes_signals(process: subprocess.Popen) -> bool:
+    """Whether the process has a handler for SIGTERM by now, as Linux tells."""
+    caught = next(
+        line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if line.startswith("SigCgt")
+    )
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def child_of(process: subprocess.Popen) -> int:
+    """The process that trains, of the one that looks after it."""
+    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+
+
+def read_until(process: subprocess.Popen, text: str) -> str:
+    """The output so far, once it holds that text or is over."""
+    output = b""
+    while text.encode() not in output and (more := os.read(process.stdout.fileno(), 2**16)):
+        output += more
+    return output.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, source: Sequence[str], options: str = "") -> Iterator[Callable[[str], None]]:
+    """A file system of its own in a folder; skips the test where none can be mounted.
+
+    Args:
+      source: the arguments of mount that name it.
+
+    Yields:
+      What mounts it again with other options.
+    """
+    folder.mkdir(exist_ok=True)
+
+    def mount(*arguments: str) -> None:
+        done = subprocess.run(["mount", *arguments, str(folder)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+
+    try:
+        mount(*(("-o", options) if options else ()), *source)
+    except FileNotFoundError:
+        pytest.skip("there is no mount here")
+    try:
+        yield lambda changed: mount("-o", f"remount,{changed}")
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path, *, but: int = 0) -> Path:
+    """Fills a disk but for so many bytes; returns the file that takes the room."""
+    ballast = folder / f"ballast-{time.monotonic_ns()}"
+    usage = os.statvfs(folder)
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):  # others write meanwhile
+        while file.tell() < usage.f_bavail * usage.f_frsize - but or not but:
+            file.write(bytes(4096))
+    return ballast
