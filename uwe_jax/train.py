@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from uwe_jax.base.ending import end_on_request
+from uwe_jax.base.ending import end_on_request, ending_at_once
 from uwe_jax.base.huge_pages import restart_with_huge_pages
 from uwe_jax.base.supervisor import supervise
 
@@ -269,4 +269,5 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_with_config("train", train)
+    with ending_at_once():
+        run_with_config("train", train)

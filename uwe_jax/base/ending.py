@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from types import FrameType
 
 from uwe_jax.base.statuses import EXIT_AGAIN
@@ -19,6 +22,23 @@ def end_on_request() -> None:
 def say_nothing_unsaved() -> None:
     """Says so, without a buffer: the interpreter may be in the middle of anything."""
     os.write(2, _SENTENCE)
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Ends the process as soon as the work inside is over, or exits with a status, without what Python does last.
+
+    That would wait for threads, of which those of a save that failed may never end, and would let SIGTERM end the
+    process like a crash meanwhile. An error that keeps its traceback ends the process as always.
+    """
+    status: object = 0
+    try:
+        yield
+    except SystemExit as end:
+        status = end.code or 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status if isinstance(status, int) else 1)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

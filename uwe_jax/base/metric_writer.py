@@ -59,7 +59,7 @@ class MetricWriter:
 
     def close(self) -> None:
         """Lets TensorBoard's writer finish."""
-        if self._board:
+        if self._board and self._board_listens():
             self._board.close()
 
 

@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -27,6 +28,8 @@ class Interruption:
     def __init__(self) -> None:
         self._asked = False
         self._at_once = True
+        self._leaving = False
+        self._before: Any = None
         self._times_asked = 0
 
     @classmethod
@@ -34,11 +37,10 @@ class Interruption:
     def watched(cls) -> Iterator[Interruption]:
         """Watches for SIGTERM and for notices of maintenance inside."""
         self = cls()
-        before = None
         # JAX has its own handler, with which several processes agree, and only the main thread can have one.
         own = jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
         if own:
-            before = signal.signal(signal.SIGTERM, self._take)
+            self._before = signal.signal(signal.SIGTERM, self._take)
         notices = watch_for_notices()
         try:
             yield self
@@ -46,7 +48,7 @@ class Interruption:
             if notices:
                 notices.set()
             if own:
-                signal.signal(signal.SIGTERM, before)
+                signal.signal(signal.SIGTERM, self._before)
 
     def requested(self) -> bool:
         """Whether to save and stop, the same answer in every process. To be asked once after each step."""
@@ -71,15 +73,18 @@ class Interruption:
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
         """Inside `later`, a stretch that may be left at any moment, by `Stopped`: what it makes can be made again."""
-        self._at_once = True
+        self._at_once = self._leaving = True
         try:
             if self._asked:
                 raise Stopped("Asked to stop.")
             yield
         finally:
-            self._at_once = False
+            self._at_once = self._leaving = False
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
+        if self._at_once and not self._leaving and callable(self._before):
+            # An exception may be swallowed by whatever was at work, such as the collection of garbage.
+            self._before(number, frame)
         if self._at_once:
             raise Stopped(_NOTHING_UNSAVED)

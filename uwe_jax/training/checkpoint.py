@@ -97,6 +97,7 @@ class Checkpoints:
                 ),
                 best_fn=lambda metrics: metrics[_METRIC],
                 enable_async_checkpointing=True,
+                cleanup_tmp_directories=not read_only,  # what a killed run left takes the room of a checkpoint
             ),
         )
         self._reader = self._manager if jax.process_count() == 1 else _reader_alone(self.folder)
