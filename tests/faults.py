@@ -1,10 +1,12 @@
 """What is done to trainings on purpose, and how the ends of two of them are compared."""
 
 import contextlib
+import http.server
 import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,12 +24,12 @@ _OF_THE_MACHINE = ("_per_second", "_seconds", "_bytes")  # ends of names in metr
 def assert_equal_ends(actual: Path, expected: Path) -> None:
     """Checkpoints bit for bit, summary, and every line of the metrics once: two workdirs of one config."""
     kept = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (actual, expected)]
-    assert kept[0] == kept[1]
+    assert kept[0] == kept[1], kept
     steps = json.loads((expected / "config.json").read_text())["steps"]
     jax.tree.map(np.testing.assert_array_equal, saved_state(actual, steps), saved_state(expected, steps))
     summaries = [json.loads((run / "summary.json").read_text()) for run in (actual, expected)]
-    assert summaries[0] == summaries[1]
-    assert _lines(actual) == _lines(expected)
+    assert summaries[0] == summaries[1], summaries
+    assert _lines(actual) == _lines(expected), (_lines(actual), _lines(expected))
 
 
 def _lines(workdir: Path) -> list[dict]:
@@ -119,3 +121,38 @@ def fill(folder: Path, *, but: int = 0) -> Path:
         while file.tell() < usage.f_bavail * usage.f_frsize - but or not but:
             file.write(bytes(4096))
     return ballast
+
+
+@contextlib.contextmanager
+def hub_silent_from(moment: str) -> Iterator[str]:
+    """The address of a model hub that takes connections and answers none, or none from those for weights on."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            if moment == "the start" or "/api/" in self.path or self.path.endswith("model.safetensors"):
+                over.wait()
+                self.close_connection = True
+                return
+            self.send_response(200)
+            for name, value in {"X-Repo-Commit": "a" * 40, "ETag": '"config"', "Content-Length": "2"}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(b"{}")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    over = threading.Event()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        over.set()
+        server.shutdown()
+        server.server_close()
