@@ -42,6 +42,7 @@ def flags(small_run):
     return [*small_run, "--config.optimiser.learning_rate=0.001"]
 
 
+@pytest.mark.slow  # a minute of processor time
 def test_two_processes_end_like_one(flags, tmp_path, monkeypatch):
     together, alone = tmp_path / "together", tmp_path / "alone"
     with several([*flags, f"--config.workdir={together}"], 2, devices=4) as started:
