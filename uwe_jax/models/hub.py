@@ -12,7 +12,7 @@ from huggingface_hub import (
     hf_hub_url,
     try_to_load_from_cache,
 )
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError
 
 from uwe_jax.base.network import in_one_line, within
 from uwe_jax.models.folder import CONFIG, FILES, Unavailable, lacking
@@ -45,10 +45,8 @@ def from_hub_network(hub_id: str) -> Path:
     """
     if constants.HF_HUB_OFFLINE:
         raise Unavailable("HF_HUB_OFFLINE is set, so the hub was not asked")
-    # One cheap question first: a download started without it retries an unreachable hub for minutes.
-    url = hf_hub_url(hub_id, CONFIG)
     try:
-        within(CONTACT_SECONDS, lambda: get_hf_file_metadata(url, timeout=ANSWER_SECONDS))
+        _ask(hf_hub_url(hub_id, CONFIG))
         folder = download_files(hub_id, FILES)
     except TimeoutError as silence:
         raise Unavailable(f"{constants.ENDPOINT}: {silence}") from silence
@@ -59,11 +57,21 @@ def from_hub_network(hub_id: str) -> Path:
     return folder
 
 
+def _ask(url: str) -> None:
+    """One cheap question first: a download started without it retries a hub that does not answer for minutes.
+
+    Raises:
+      EntryNotFoundError: there is no such file.
+      TimeoutError: there was no answer.
+    """
+    within(CONTACT_SECONDS, lambda: get_hf_file_metadata(url, timeout=ANSWER_SECONDS))
+
+
 def download_files(hub_id: str, names: Iterable[str]) -> Path:
     """Downloads files of a repository into the hub's cache, those of them that it has.
 
-    One by one, each with the client's limits on how long an answer may take: `snapshot_download` asks for a list of all
-    files first, and waits for that without one.
+    One by one, each asked for in seconds and downloaded within the client's limits on silence: `snapshot_download` asks
+    for a list of all files first, and waits for that without a limit.
 
     Args:
       names: the first one is there.
@@ -76,11 +84,10 @@ def download_files(hub_id: str, names: Iterable[str]) -> Path:
         # All of one commit: a repository may change meanwhile.
         revision = folder.name if folder else None
         try:
-            file = hf_hub_download(hub_id, name, revision=revision, etag_timeout=ANSWER_SECONDS)
-        except LocalEntryNotFoundError:  # neither cached nor to be had just now
-            raise
+            _ask(hf_hub_url(hub_id, name, revision=revision))
         except EntryNotFoundError:
             continue
+        file = hf_hub_download(hub_id, name, revision=revision, etag_timeout=ANSWER_SECONDS)
         folder = folder or Path(file).parents[name.count("/")]
     if folder is None:
         raise Unavailable(f"{hub_id} has none of the files of an encoder")
