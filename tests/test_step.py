@@ -243,3 +243,11 @@ def test_rows_by_length_and_back(build):
     for kind, tokens in tokens_by_kind(embeddings, nodes).items():
         np.testing.assert_array_equal(tokens.embeddings[..., 0], nodes[kind]["token_ids"])
         np.testing.assert_array_equal(tokens.mask, nodes[kind]["mask"])
+
+
+def test_one_copy_is_taken_without_a_program_of_all_devices():
+    """Such programs, one for every leaf, can have several processes wait for each other for ever."""
+    tree = {"weights": np.arange(6.0, dtype=np.float32).reshape(2, 3), "step": np.int32(7)}
+    copy = parallel.first(parallel.parallel(lambda whole: whole)(parallel.replicate(tree)))
+    chex.assert_trees_all_equal(jax.tree.map(np.asarray, copy), tree)
+    assert all(leaf.devices() == {jax.local_devices()[0]} for leaf in jax.tree.leaves(copy))

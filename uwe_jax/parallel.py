@@ -82,8 +82,12 @@ def _on_own_device() -> jax.sharding.Sharding:
 
 
 def first(tree: T) -> T:
-    """The first local device's copy of a replicated tree."""
-    return jax.tree.map(lambda leaf: leaf[0], tree)
+    """The first local device's copy of a replicated tree.
+
+    What that device holds is taken as it is: indexing the whole array would be a program of all local devices, with a
+    sum over them for every leaf.
+    """
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
 
 def spread(tree: Any) -> Any:

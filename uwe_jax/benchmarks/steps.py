@@ -91,7 +91,7 @@ class OurStep:
     def __call__(self) -> None:
         batch = self._batches[len(self.losses) % len(self._batches)]
         self._state, metrics = jax.block_until_ready(self._step(self._state, parallel.shard_rows(batch)))
-        self.losses.append(float(metrics["loss"][0]))
+        self.losses.append(float(parallel.first(metrics["loss"])))
 
     def peak(self) -> Peak:
         """Memory of a step on top of parameters and optimiser state; takes steps."""

@@ -186,11 +186,11 @@ def _tree_piece(name: str, tree: Any, facts: Any, first_rows: bool) -> Piece:
         if count := int(np.asarray(bad)[0]):
             rows: tuple[int, ...] = ()
             if first_rows and leaf.ndim > 1:
-                one = np.asarray(leaf[0])
+                one = np.asarray(parallel.first(leaf))
                 rows = _first(np.isfinite(one).reshape(one.shape[0], -1).all(axis=1))
-            details.append(Detail(label, count, leaf[0].size, rows=rows))
+            details.append(Detail(label, count, math.prod(leaf.shape[1:]), rows=rows))
     note = f"largest finite value {largest[0]:.3g} in {largest[1]}"
-    total = sum(leaf[0].size for _, leaf in leaves)
+    total = sum(math.prod(leaf.shape[1:]) for _, leaf in leaves)
     return Piece(name, sum(detail.bad for detail in details), total, "values", tuple(details), note)
 
 
@@ -230,7 +230,7 @@ def take_apart(step: SuspectStep) -> tuple[list[Piece], dict[int, Any]]:
     pieces.append(_text_piece("encoder", [call for call in calls if call[0] != RESULT]))
     pieces.append(_text_piece(RESULT, [call for call in calls if call[0] == RESULT]))
 
-    tau_a = float(np.asarray(step.model.tau_a(jax.tree.map(lambda leaf: leaf[0], {"scorer": params["scorer"]}))))
+    tau_a = float(np.asarray(step.model.tau_a(parallel.first({"scorer": params["scorer"]}))))
     learned = {name: float(np.asarray(value)[0]) for name, value in params["scorer"].items()}
     told = ", ".join([f"tau_a {tau_a:.6g}", *(f"scorer/{name} {value:.6g}" for name, value in learned.items())])
     # A temperature of zero divides the attention's logits.

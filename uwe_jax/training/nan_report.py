@@ -145,7 +145,7 @@ def write_inputs(folder: Path, step: SuspectStep) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {"batch.npz": step.batch}
     if jax.process_index() == 0:
-        params = jax.tree.map(lambda leaf: np.asarray(leaf[0]), step.params)
+        params = jax.tree.map(np.asarray, parallel.first(step.params))
         if sum(leaf.nbytes for leaf in jax.tree.leaves(params)) <= _MOST_PARAMETER_BYTES:
             files["params.npz"] = params
     for name, tree in files.items():
