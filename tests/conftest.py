@@ -35,6 +35,7 @@ import jax
 import numpy as np
 import pytest
 from tiny_encoder import write_tiny_encoder
+from tpu_land import commit_launch, tpu_land
 
 from uwe_jax.data.sample import read_sample
 
@@ -89,3 +90,16 @@ def small_run(sample_encoder, prepared_cache, tmp_path):
         "--config.evaluation.texts_per_device=16",
         "--config.optimiser.learning_rate=0.01",
     ]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A repository of the launch scripts alone."""
+    return commit_launch(tmp_path_factory.mktemp("checkout"))
+
+
+@pytest.fixture
+def tpu(checkout, tmp_path):
+    """A stand-in for Google Cloud, to which the launch scripts talk."""
+    with tpu_land(checkout, tmp_path) as land:
+        yield land

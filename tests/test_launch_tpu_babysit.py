@@ -3,18 +3,7 @@
 import signal
 
 import pytest
-from tpu_land import TRAIN, commit_launch, tpu_land
-
-
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory):
-    return commit_launch(tmp_path_factory.mktemp("checkout"))
-
-
-@pytest.fixture
-def tpu(checkout, tmp_path):
-    with tpu_land(checkout, tmp_path) as land:
-        yield land
+from tpu_land import TRAIN
 
 
 def babysit(tpu, *arguments, **kwargs):
