@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import errno
 import re
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import TypeVar
 from absl import flags
 from ml_collections import config_flags
 
+from uwe_jax.base import disk
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import Stopped, UserError
 from uwe_jax.base.progress import say
@@ -22,9 +22,6 @@ from uwe_jax.base.settings import check_setting_name, from_mapping
 from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR
 
 S = TypeVar("S")
-
-# What a disk answers that takes nothing more; any other OSError may be a bug and keeps its traceback.
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 def shipped_configs(command: str) -> list[tuple[str, str]]:
@@ -76,11 +73,11 @@ def answer_errors(
         print(f"\nError: {error}", file=sys.stderr)
         sys.exit(exit_status(error))
     except OSError as error:
-        if error.errno not in _DISK:
+        if not disk.refuses(error):
             raise
         print(
-            f"\nError: {error.strerror}: {error.filename or 'while writing'}. Make room or give another folder; "
-            f"{after_full_disk}",
+            f"\nError: {error.strerror}: {error.filename or 'while writing'}. "
+            f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}",
             file=sys.stderr,
         )
         sys.exit(EXIT_USER_ERROR)
@@ -103,9 +100,8 @@ def exit_status(error: BaseException) -> int:
         return EXIT_AGAIN
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED
-    full = isinstance(error, OSError) and error.errno in _DISK
     mend = isinstance(error, UserError) and not isinstance(error, Unreachable)
-    return EXIT_USER_ERROR if full or mend else EXIT_FAILED
+    return EXIT_USER_ERROR if mend or disk.refuses(error) else EXIT_FAILED
 
 
 def run_with_config(command: str, main: Callable[[Config], object]) -> None:

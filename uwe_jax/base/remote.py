@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
+from uwe_jax.base import disk
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.network import in_one_line
 from uwe_jax.base.progress import is_silent, say
@@ -24,8 +25,6 @@ _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
 # What a store calls the version of an object; the first that there is.
 _VERSIONS = ("generation", "etag", "ETag", "md5Hash", "mtime", "LastModified", "created")
 _DENIED = re.compile(r"\b40[13]\b|forbidden|denied|credential|unauthorized|permission", re.IGNORECASE)
-# Of the local disk, not of the bucket: commands have a sentence of their own for it.
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class Unreachable(UserError):
@@ -239,7 +238,8 @@ def _answering(url: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _DISK:
+        # The local disk's, which commands have a sentence for. EIO is what stores say of anything.
+        if disk.refuses(error) and error.errno != errno.EIO:
             raise
         if isinstance(error, FileNotFoundError):
             raise _nothing(url) from error

@@ -23,12 +23,13 @@ from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from uwe_jax import parallel
+from uwe_jax.base.disk import reason_not_written, what_to_mend
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import say
 from uwe_jax.base.remote import is_remote
 from uwe_jax.training.checksums import checksum, checksums_of_parts, with_checksum, without_checksum
 from uwe_jax.training.damaged import set_aside, steps_without_metrics
-from uwe_jax.training.storage import reading, reason_not_written, replace_json, what_to_mend
+from uwe_jax.training.storage import reading, replace_json
 
 _METRIC = "validation_map"
 _STATE, _META, _METRICS = "state", "meta", "metrics"  # the last one is Orbax's
