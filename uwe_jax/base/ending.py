@@ -11,7 +11,7 @@ from types import FrameType
 
 from uwe_jax.base.statuses import EXIT_AGAIN
 
-_SENTENCE = b"\nAsked to stop (SIGTERM) while nothing was unsaved. The same command goes on where this one stopped.\n"
+NOTHING_UNSAVED = "Asked to stop (SIGTERM) while nothing was unsaved. The same command goes on where this one stopped."
 
 
 def end_on_request() -> None:
@@ -21,7 +21,7 @@ def end_on_request() -> None:
 
 def say_nothing_unsaved() -> None:
     """Says so, without a buffer: the interpreter may be in the middle of anything."""
-    os.write(2, _SENTENCE)
+    os.write(2, f"\n{NOTHING_UNSAVED}\n".encode())
 
 
 @contextlib.contextmanager

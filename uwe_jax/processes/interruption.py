@@ -12,10 +12,9 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
+from uwe_jax.base.ending import NOTHING_UNSAVED
 from uwe_jax.base.errors import Stopped
 from uwe_jax.processes.maintenance import watch_for_notices
-
-_NOTHING_UNSAVED = "Asked to stop (SIGTERM) while nothing was unsaved. The same command goes on where this one stopped."
 
 
 class Interruption:
@@ -68,7 +67,7 @@ class Interruption:
         finally:
             self._at_once = True
         if self._asked:
-            raise Stopped(_NOTHING_UNSAVED)
+            raise Stopped(NOTHING_UNSAVED)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
@@ -87,4 +86,4 @@ class Interruption:
             # An exception may be swallowed by whatever was at work, such as the collection of garbage.
             self._before(number, frame)
         if self._at_once:
-            raise Stopped(_NOTHING_UNSAVED)
+            raise Stopped(NOTHING_UNSAVED)
