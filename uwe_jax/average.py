@@ -9,7 +9,6 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
-import argparse
 import sys
 from collections.abc import Sequence
 
@@ -43,12 +42,7 @@ def main(arguments: Sequence[str]) -> None:
     if not arguments:
         print(USAGE)
         return
-    parser = Parser(
-        prog=_PROGRAM,
-        description=USAGE,
-        usage=f"{_PROGRAM} --models NAME=WEIGHT --models NAME=WEIGHT ... --out FOLDER [--flag value ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser.explained(USAGE)
     parser.add_argument(
         "--models", action="append", default=[], metavar="NAME=WEIGHT", help="a run, an export or an encoder; repeated"
     )

@@ -5,7 +5,6 @@ Without arguments it says how it is called.
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Sequence
@@ -37,12 +36,7 @@ For example, one's own files, ESCO as downloaded, or what a config trains on:
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog=_PROGRAM,
-        usage=argparse.SUPPRESS,
-        description=USAGE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser.explained(USAGE)
     add = parser.add_argument
     add(
         "--data",

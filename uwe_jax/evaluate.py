@@ -13,7 +13,6 @@ if __name__ == "__main__":
     restart_with_huge_pages()  # as train does; before the imports that take seconds
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,11 +45,8 @@ For example, the best checkpoint beside the frozen encoder and a lexical baselin
 def _parser() -> Parser:
     defaults = EvaluationOptions((), (), (), Path(), Path())
     tasks = "\n".join(f"  {name:<{max(map(len, CATALOGUE))}}  {spec.where}" for name, spec in CATALOGUE.items())
-    parser = Parser(
-        prog=_PROGRAM,
-        description=f"{USAGE}\n\nTasks, and where their data comes from:\n{tasks}\nSets of tasks: {', '.join(SETS)}.",
-        usage=f"{_PROGRAM} --models MODEL [--flag value ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser.explained(
+        f"{USAGE}\n\nTasks, and where their data comes from:\n{tasks}\nSets of tasks: {', '.join(SETS)}."
     )
     add = parser.add_argument
     add("--models", action="append", default=[], help="a model as above; repeat the flag for several")

@@ -9,7 +9,6 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
-import argparse
 import sys
 from collections.abc import Sequence
 
@@ -36,12 +35,7 @@ For example:
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog=_PROGRAM,
-        description=USAGE,
-        usage=f"{_PROGRAM} --checkpoint MODEL --out FOLDER [--flag value ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser.explained(USAGE)
     parser.add_argument(
         "--checkpoint", default="", help="folder of a training run (its best checkpoint), an export, or an encoder"
     )

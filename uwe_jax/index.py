@@ -9,7 +9,6 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,12 +46,7 @@ Then: python -m uwe_jax.rank --space spaces/skills "head chef"
 
 def _parser() -> Parser:
     defaults = IndexOptions(Path(), Path())
-    parser = Parser(
-        prog=_PROGRAM,
-        description=USAGE,
-        usage=f"{_PROGRAM} --out FOLDER [--flag value ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser.explained(USAGE)
     add = parser.add_argument
     add("--out", type=Path, help="folder of the space; one that is there is replaced when --targets are encoded")
     add("--model", default="", help="encodes the targets (default, for --add: the one that the space was built with)")

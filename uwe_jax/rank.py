@@ -9,7 +9,6 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
-import argparse
 import io
 import sys
 from collections.abc import Sequence
@@ -42,12 +41,7 @@ status 2.
 
 def _parser() -> Parser:
     defaults = RankOptions((), Path())
-    parser = Parser(
-        prog=_PROGRAM,
-        description=USAGE,
-        usage=f"{_PROGRAM} --space SPACE [QUERY ...] [--flag value ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser.explained(USAGE)
     add = parser.add_argument
     add("queries", nargs="*", metavar="QUERY", help="a text (default: lines from standard input)")
     add("--space", dest="spaces", action="append", default=[], help="[NAME=]SPACE; repeat the flag for several")

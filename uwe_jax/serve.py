@@ -13,7 +13,6 @@ if __name__ == "__main__":
     restart_with_huge_pages()  # as train does; before the imports that take seconds
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -59,12 +58,7 @@ _LIMITS = {
 
 
 def _parser() -> Parser:
-    parser = Parser(
-        prog=_PROGRAM,
-        description=USAGE,
-        usage=f"{_PROGRAM} --space SPACE [--flag value ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser.explained(USAGE)
     add = parser.add_argument
     add("--model", default="", help="a model as above (default: the one that the first space was built with)")
     add(

@@ -9,7 +9,6 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,12 +41,7 @@ The folder is read by the source 'edges':
 
 def _parser() -> Parser:
     defaults = TaggingOptions(Path(), None, Path(), Path())
-    parser = Parser(
-        prog=_PROGRAM,
-        description=USAGE,
-        usage=f"{_PROGRAM} --vacancies PATH --taxonomy PATH --out FOLDER [--flag value ...]",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser.explained(USAGE)
     add = parser.add_argument
     add("--vacancies", type=Path, help="a file, or a folder of files")
     add("--taxonomy", type=Path, help="the folder of the ESCO zips, or a file of skills")

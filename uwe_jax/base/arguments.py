@@ -19,6 +19,21 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **kwargs):
         super().__init__(**{"allow_abbrev": False, **kwargs})
 
+    @classmethod
+    def explained(cls, text: str) -> Parser:
+        """One whose help begins with `text`, as the command prints it where it is called without arguments.
+
+        Args:
+          text: its first line is how the command is called, `python -m MODULE` and then the flags.
+        """
+        call, _, more = text.partition("\n")
+        return cls(
+            prog=" ".join(call.split()[:3]),
+            usage=call,
+            description=more.strip(),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
     def error(self, message: str) -> NoReturn:
         raise UserError(f"Command line: {message}. `{self.prog} --help` lists what there is.")
 
