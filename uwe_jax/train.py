@@ -239,10 +239,11 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
         checkpoints.wait()
 
     # ---- The best checkpoint, before against after --------------------------------------------------------------
-    best = checkpoints.best_step() or config.steps
-    if "test" not in measured or best != config.steps:
-        if best != int(parallel.first(state.step)):
-            state = parallel.replicate(checkpoints.read(parallel.first(state), best).state)
+    last = int(parallel.first(state.step))
+    better = checkpoints.read_best(parallel.first(state), in_hand=last)
+    best = better.step if better else last
+    if "test" not in measured or better:
+        state = parallel.replicate(better.state) if better else state
         best_params = in_use(state.params, pretrained.params, share)
         measured = evaluator.evaluate(best_params, test, label=f"Best checkpoint, step {best}")
     after = measured["test"]

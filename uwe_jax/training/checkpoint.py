@@ -211,26 +211,49 @@ class Checkpoints:
         """
         failures = []
         for step in self.steps():
-            try:
-                restored = self.read(template, step)
-            except UserError as error:
-                restored, failure = None, str(error)
-            # What one process cannot read, none of them goes on from.
-            unread = [
-                process for process, read in enumerate(parallel.of_all_processes(restored is not None)) if not read
-            ]
-            if restored and not unread:
+            restored, failure = self._read_by_all(template, step)
+            if restored:
                 return restored
-            failures.append(
-                failure if not restored else f"Process {unread[0]} cannot read the checkpoint of step {step}."
-            )
-            say(f"{failures[-1]} Trying the one before it.")
+            failures.append(failure)
+            say(f"{failure} Trying the one before it.")
         if not failures:
             return None
         raise UserError(
             f"No checkpoint in {self.folder} can be read: {' '.join(failures)} Restore the folder from a copy, or "
             "start over with another --config.workdir."
         )
+
+    def read_best(self, template: Any, in_hand: int) -> Restored | None:
+        """Reads the checkpoint with the highest validation MAP of those that are whole.
+
+        One that cannot be read is said aloud and moved out of the way.
+
+        Args:
+          template: as of `restore`.
+          in_hand: step of the state that the caller has.
+
+        Returns:
+          None where nothing better can be read than what is in hand.
+        """
+        while (best := self.best_step()) not in (None, in_hand):
+            restored, failure = self._read_by_all(template, best)
+            if restored:
+                return restored
+            say(f"{failure} It was the best one; the next best takes its place.")
+            self._set_aside([best])
+        return None
+
+    def _read_by_all(self, template: Any, step: int) -> tuple[Restored | None, str]:
+        """The checkpoint of a step, or why it is not used: what one process cannot read, none of them goes on from."""
+        failure = ""
+        try:
+            restored = self.read(template, step)
+        except UserError as error:
+            restored, failure = None, str(error)
+        unread = [process for process, read in enumerate(parallel.of_all_processes(restored is not None)) if not read]
+        if not unread:
+            return restored, ""
+        return None, failure or f"Process {unread[0]} cannot read the checkpoint of step {step}."
 
     def read(self, template: Any, step: int) -> Restored:
         """Reads the checkpoint of one step; see `restore`.
@@ -302,7 +325,10 @@ class Checkpoints:
 
     def set_aside_after(self, step: int) -> None:
         """Moves checkpoints newer than `step`, which could not be read, out of the way of those to come."""
-        set_aside(self.folder, [newer for newer in self.steps() if newer > step])
+        self._set_aside([newer for newer in self.steps() if newer > step])
+
+    def _set_aside(self, steps: list[int]) -> None:
+        set_aside(self.folder, steps)
         self._manager.reload()
 
     def close(self) -> None:
