@@ -3,6 +3,7 @@
 import functools
 import json
 
+import filelock
 import numpy as np
 import pytest
 from esco_downloads import OCCUPATION, SKILL, write_release
@@ -16,6 +17,7 @@ from uwe_jax.index import USAGE, main
 from uwe_jax.rankers import indexing
 from uwe_jax.rankers.ranker import load
 from uwe_jax.rankers.texts_in import read_ids, read_targets
+from uwe_jax.spaces import writing
 from uwe_jax.spaces.folder import load_space
 
 ROWS = [
@@ -214,3 +216,32 @@ def test_the_command_line(capsys, tmp_path):
         with pytest.raises(UserError, match=message):
             uwe_jax.index.main(flags)
     assert not (tmp_path / "x").exists()
+
+
+def test_what_was_encoded_waits_for_another_writer(built, model, tmp_path, monkeypatch):
+    path, _ = built
+    out = tmp_path / "space"
+    main(["--model", model, "--targets", str(path), "--out", str(out)])
+    note = json.loads((out / "index.json").read_text())
+    monkeypatch.setattr(writing, "_PATIENCE", 0.05)
+    lock = filelock.FileLock(out / "space.lock")
+    real, told = indexing.load, []
+
+    def another_begins_to_write(*args, **kwargs):
+        lock.acquire()
+        (out / "index.json").write_text(json.dumps({**note, "targets": [*note["targets"], "theirs"]}))
+        return real(*args, **kwargs)
+
+    def until_it_is_waited_for(message):
+        told.append(message)
+        lock.release()
+
+    monkeypatch.setattr(indexing, "load", another_begins_to_write)
+    monkeypatch.setattr(writing, "say", until_it_is_waited_for)
+    (tmp_path / "more.txt").write_text("nurse\n")
+    main(["--out", str(out), "--add", str(tmp_path / "more.txt")])
+    assert contents(out)["nurse"] == "nurse"
+    assert json.loads((out / "index.json").read_text())["targets"][1:] == ["theirs", f"{tmp_path / 'more.txt'}"]
+    main(["--model", model, "--targets", str(path), "--out", str(out)])
+    assert len(load_space(out)) == len(ROWS)
+    assert [message.startswith("Another process is writing to") for message in told] == [True, True]

@@ -13,9 +13,9 @@ from uwe_jax.rankers.ranker import load
 from uwe_jax.rankers.recorded import record, recorded
 from uwe_jax.rankers.texts_in import Targets, read_ids, read_targets
 from uwe_jax.scoring.scorer_text import scorer_text
-from uwe_jax.spaces.folder import append, compact, load_space, remove, verify
+from uwe_jax.spaces.folder import append, compact, load_space, remove, verify, write_space
 from uwe_jax.spaces.manifest import read_manifest
-from uwe_jax.spaces.writing import changing, creating
+from uwe_jax.spaces.writing import LONG_PATIENCE, changing, creating
 
 
 def index(options: IndexOptions) -> None:
@@ -92,7 +92,8 @@ def _build(options: IndexOptions, path: Path) -> None:
     with creating(options.out):  # before minutes of encoding that would end there
         pass
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-    ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype).save(options.out)
+    space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype)
+    write_space(options.out, space, patience=LONG_PATIENCE)
     record(options.out, options.model, (targets.origin,))
     say(f"Built in {duration(time.perf_counter() - started)}. Next: python -m uwe_jax.rank --space {options.out} QUERY")
 
@@ -104,16 +105,17 @@ def _add(options: IndexOptions, targets: Targets) -> None:
     _tell(targets)
     if not len(targets):
         return
-    note = recorded(options.out)
-    model = options.model or note.model
+    model = options.model or recorded(options.out).model
     if not model:
         raise UserError(
             f"{options.out} does not say where its model, {there.origin.model}, was loaded from. Name it with --model."
         )
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=there.origin.max_tokens)
     ranker.check(there)  # before it encodes
-    replaced = append(options.out, ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype), replace=True)
-    record(options.out, model, (*note.targets, targets.origin))
+    space = ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype)
+    replaced = append(options.out, space, replace=True, patience=LONG_PATIENCE)
+    with changing(options.out, patience=LONG_PATIENCE):  # another process may have added, too, meanwhile
+        record(options.out, model, (*recorded(options.out).targets, targets.origin))
     say(f"Added {len(targets) - replaced:,} targets, and replaced the text of {replaced:,}.")
 
 

@@ -71,21 +71,22 @@ def load_space(folder: str | Path) -> Space:
             return Space(manifest.origin, manifest.dtype, manifest.width, manifest.pooled, parts)
 
 
-def write_space(folder: str | Path, space: Space) -> None:
-    """Writes a space to a folder; see `Space.save`."""
-    with creating(folder) as writer:
+def write_space(folder: str | Path, space: Space, *, patience: float = 0) -> None:
+    """Writes a space to a folder; see `Space.save`, and `changing` for `patience`."""
+    with creating(folder, patience=patience) as writer:
         parts = [part for part in space.parts if len(part)]
         entries = (writer.add(parts),) if parts else ()
         writer.commit(Manifest(space.origin, space.dtype, space.width, space.pooled, entries))
 
 
-def append(folder: str | Path, space: Space, *, replace: bool = False) -> int:
+def append(folder: str | Path, space: Space, *, replace: bool = False, patience: float = 0) -> int:
     """Adds the targets of a space to the one in a folder, in the dtype of the folder, behind those that are there.
 
     Args:
       folder: of a space.
       space: by the same model.
       replace: a target whose id is there already takes its place; it stands behind the others, too.
+      patience: as of `changing`.
 
     Returns:
       How many targets were replaced.
@@ -94,7 +95,7 @@ def append(folder: str | Path, space: Space, *, replace: bool = False) -> int:
       UserError: there is no space, it is of another model, some ids are there already, or it cannot be written.
       OSError: the disk is full; the space is as it was.
     """
-    with changing(folder) as (writer, manifest):
+    with changing(folder, patience=patience) as (writer, manifest):
         _check_same_model(writer.folder, manifest, space)
         there = load_space(writer.folder)
         both = check_new(there.ids, space.ids, replace=replace)

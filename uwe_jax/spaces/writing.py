@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.progress import duration, say
 from uwe_jax.spaces.manifest import MANIFEST, Entry, Manifest, read_manifest, write_manifest
 from uwe_jax.spaces.segment import Part
 from uwe_jax.spaces.segment_file import write_segment
@@ -20,6 +21,8 @@ _LOCK = "space.lock"
 _SUFFIX = ".safetensors"
 _PARTIAL = f".{MANIFEST}.*.partial"  # of `write_atomically`, killed
 _PATIENCE = 2.0  # seconds: a small change takes less
+# Seconds for who would lose long work, such as encoding, by giving up: the largest of changes takes less.
+LONG_PATIENCE = 1800.0
 
 
 class Writer:
@@ -63,15 +66,19 @@ class Writer:
 
 
 @contextlib.contextmanager
-def changing(folder: str | Path) -> Iterator[tuple[Writer, Manifest]]:
+def changing(folder: str | Path, *, patience: float = 0) -> Iterator[tuple[Writer, Manifest]]:
     """Holds the lock of a space that is there, whose manifest comes with the writer.
+
+    Args:
+      folder: of the space.
+      patience: seconds to wait for another process that writes to it; two at least.
 
     Raises:
       UserError: there is no space, another process writes to it, or it may not be written.
     """
     folder = Path(folder).expanduser()
     read_manifest(folder)  # a lock would leave its file in a folder that is no space
-    with _locked(folder):
+    with _locked(folder, patience):
         manifest = read_manifest(folder)
         writer = Writer(folder, manifest)
         writer.tidy()
@@ -79,8 +86,12 @@ def changing(folder: str | Path) -> Iterator[tuple[Writer, Manifest]]:
 
 
 @contextlib.contextmanager
-def creating(folder: str | Path) -> Iterator[Writer]:
+def creating(folder: str | Path, *, patience: float = 0) -> Iterator[Writer]:
     """Holds the lock of a folder that a space is written to; one that is there stays until the new one is committed.
+
+    Args:
+      folder: of the space.
+      patience: as of `changing`.
 
     Raises:
       UserError: the folder holds something else, another process writes to it, or it may not be written.
@@ -89,18 +100,24 @@ def creating(folder: str | Path) -> Iterator[Writer]:
     with _explained(folder):
         _check_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with _locked(folder, patience):
         writer = Writer(folder, read_manifest(folder) if (folder / MANIFEST).exists() else None)
         writer.tidy()
         yield writer
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = filelock.FileLock(folder / _LOCK, timeout=_PATIENCE)
+def _locked(folder: Path, patience: float) -> Iterator[None]:
+    lock = filelock.FileLock(folder / _LOCK)
     with _explained(folder):
         try:
-            lock.acquire()
+            try:
+                lock.acquire(timeout=_PATIENCE)
+            except filelock.Timeout:
+                if patience <= _PATIENCE:
+                    raise
+                say(f"Another process is writing to {folder}. Waiting up to {duration(patience)} for it.")
+                lock.acquire(timeout=patience)
         except filelock.Timeout as error:
             raise UserError(
                 f"Another process is writing to {folder}. Wait until it has finished and try again. If there is none, "
