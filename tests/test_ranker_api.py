@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from tiny_encoder import WORDS, write_tiny_encoder
 
+import uwe_jax
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.evaluation.specs import load_ranker
@@ -245,6 +246,10 @@ def test_spaces_of_other_models_are_refused(model, space, encoder, cache, tmp_pa
 def test_texts_that_no_model_could_read_are_refused(texts, message):
     with pytest.raises(UserError, match=message):
         limits.accepted(texts, "Query")
+
+
+def test_the_error_that_a_user_can_mend_stands_at_the_top():
+    assert uwe_jax.UserError is UserError
 
 
 def test_every_way_in_has_its_limits(model, space):
