@@ -7,6 +7,7 @@ from jax.experimental import multihost_utils
 from uwe_jax.base.errors import UserError
 from uwe_jax.training import checkpoint, checksums, storage
 from uwe_jax.training.checkpoint import Checkpoints
+from uwe_jax.training.checkpoint_reader import CheckpointReader
 from uwe_jax.training.checksums import checksum
 
 META = {"config": {"steps": 3}, "fingerprints": {"job": "abc"}}
@@ -38,7 +39,7 @@ def test_round_trip_is_exact(tmp_path):
 def test_a_part_is_read_alone_and_nothing_is_written(tmp_path):
     saved(tmp_path / "c", 10.0, 30.0, None, 20.0).close()
     before = sorted(tmp_path.rglob("*"))
-    checkpoints = Checkpoints(tmp_path / "c", read_only=True)
+    checkpoints = CheckpointReader(tmp_path / "c")
     assert (checkpoints.best_step(), checkpoints.steps()) == (2, [4, 3, 2])
     np.testing.assert_equal(checkpoints.read_part("params", state(0)["params"], 2), state(2)["params"])
     assert checkpoints.read_meta(2)["config"] == META["config"]

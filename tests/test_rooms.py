@@ -87,7 +87,7 @@ def test_reserved_packages():
     assert not {"base", "data"} & using("jax", "flax", "optax")
     assert using("grain", "tensorflow_datasets") <= {"data"}
     orbax = {path for path in MODULES if any(name.startswith("orbax") for name in imports(path))}
-    assert orbax == {PACKAGE / "training" / "checkpoint.py"}
+    assert orbax == {PACKAGE / "training" / name for name in ("checkpoint.py", "checkpoint_reader.py")}
 
 
 def test_torch_is_imported_inside_functions_and_by_the_workrb_model_alone():

@@ -20,7 +20,7 @@ from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.models.weights import name_table, params_from_hf
 from uwe_jax.rankers.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.scoring.scorer_text import scorer_text
-from uwe_jax.training.checkpoint import Checkpoints
+from uwe_jax.training.checkpoint_reader import CheckpointReader
 from uwe_jax.training.remote_workdir import checkpoints_of
 
 
@@ -94,11 +94,11 @@ def _read_run_config(workdir: Path) -> Config:
         ) from error
 
 
-def _open_checkpoints(workdir: Path) -> tuple[Checkpoints, int]:
+def _open_checkpoints(workdir: Path) -> tuple[CheckpointReader, int]:
     """The run's checkpoints, and the step of the one to measure."""
     folder = checkpoints_of(workdir)
     if folder.is_dir():
-        checkpoints = Checkpoints(folder, read_only=True)
+        checkpoints = CheckpointReader(folder)
         if steps := checkpoints.steps():
             return checkpoints, checkpoints.best_step() or steps[0]
         checkpoints.close()

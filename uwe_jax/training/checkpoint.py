@@ -1,4 +1,4 @@
-"""Checkpoints: the only room that knows Orbax.
+"""Checkpoints: written here, read back in `checkpoint_reader`; no other module knows Orbax.
 
 A checkpoint holds the training state and a `meta` object (step, config, graph fingerprints, metrics so far, and
 checksums of the state and of each of its parts). The newest one and the best one by validation MAP are kept. Saving
@@ -9,17 +9,13 @@ writes its share and reads the whole, so that any other number of them can go on
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import logging
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from uwe_jax import parallel
@@ -27,89 +23,35 @@ from uwe_jax.base.disk import reason_not_written, what_to_mend
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import say
 from uwe_jax.base.remote import is_remote
-from uwe_jax.training.checksums import checksum, checksums_of_parts, with_checksum, without_checksum
+from uwe_jax.training.checkpoint_reader import META, METRIC, PARTS, STATE, CheckpointReader, Manager, Restored
+from uwe_jax.training.checksums import checksum, checksums_of_parts, with_checksum
 from uwe_jax.training.damaged import set_aside, steps_without_metrics
-from uwe_jax.training.storage import reading, replace_json
+from uwe_jax.training.storage import replace_json
 
-_METRIC = "validation_map"
-_STATE, _META, _METRICS = "state", "meta", "metrics"  # the last one is Orbax's
-_META_FILE = "metadata"  # Orbax's name of the file that holds a JSON item
-_PARTS = "checksums"  # in the meta object, by part of the state
+_METRICS, _META_FILE = "metrics", "metadata"  # Orbax's names of an item, and of the file that holds a JSON item
 
 
-@dataclasses.dataclass(frozen=True)
-class Restored:
-    """A checkpoint read back: the step it was taken after, the state as host arrays, and its meta object."""
-
-    step: int
-    state: Any
-    meta: dict[str, Any]
-
-
-def _on_one_device(template: Any) -> Any:
-    """What to restore in the place of arrays of these shapes and dtypes."""
-    one_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one_device), template)
-
-
-def _reader_alone(folder: Path | epath.Path) -> ocp.CheckpointManager:
-    """Reads without waiting for the other processes: they would wait for ever for one that cannot read its copy."""
-    process = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
-    )
-    return _Manager(folder, options=ocp.CheckpointManagerOptions(read_only=True, multiprocessing_options=alone))
-
-
-class _Manager(ocp.CheckpointManager):
-    def reached_preemption(self, step: int) -> bool:
-        """No. Asking JAX, as Orbax does, would move the count by which processes agree where to stop."""
-        return False
-
-
-class Checkpoints:
-    """The checkpoints of one folder.
+class Checkpoints(CheckpointReader):
+    """The checkpoints of one folder, which may be written.
 
     Args:
       folder: made when the first checkpoint is saved.
-      read_only: never write there, not even to clear away what a killed run left or another one is saving just now.
     """
 
-    def __init__(self, folder: Path | epath.Path, *, read_only: bool = False):
-        # The URL of a bucket is absolute as it is.
-        self.folder = folder if is_remote(str(folder)) else folder.absolute()
-        # Orbax narrates every save and every restore at info level.
-        logging.getLogger("absl").setLevel(logging.ERROR)
-        if not read_only:
-            set_aside(self.folder, steps_without_metrics(self.folder, _METRICS))
-        self._manager = _Manager(
+    def _open(self) -> ocp.CheckpointManager:
+        set_aside(self.folder, steps_without_metrics(self.folder, _METRICS))
+        best = preservation_policy.BestN(
+            get_metric_fn=lambda metrics: metrics[METRIC], n=1, keep_checkpoints_without_metrics=False
+        )
+        return Manager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
-                read_only=read_only,
-                preservation_policy=preservation_policy.AnyPreservationPolicy(
-                    [
-                        preservation_policy.LatestN(2),
-                        preservation_policy.BestN(
-                            get_metric_fn=lambda metrics: metrics[_METRIC],
-                            n=1,
-                            keep_checkpoints_without_metrics=False,
-                        ),
-                    ]
-                ),
-                best_fn=lambda metrics: metrics[_METRIC],
+                preservation_policy=preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(2), best]),
+                best_fn=lambda metrics: metrics[METRIC],
                 enable_async_checkpointing=True,
-                cleanup_tmp_directories=not read_only,  # what a killed run left takes the room of a checkpoint
+                cleanup_tmp_directories=True,  # what a killed run left takes the room of a checkpoint
             ),
         )
-        self._reader = self._manager if jax.process_count() == 1 else _reader_alone(self.folder)
-
-    def steps(self) -> list[int]:
-        """Steps of the finished checkpoints, the newest first."""
-        return sorted(self._manager.all_steps(), reverse=True)
-
-    def best_step(self) -> int | None:
-        """Step of the kept checkpoint with the highest validation MAP; None where none was validated."""
-        return self._manager.best_step()
 
     def save(self, step: int, state: Any, meta: dict[str, Any], validation_map: float | None) -> None:
         """Starts saving in the background.
@@ -129,8 +71,8 @@ class Checkpoints:
         free = self._free()
         if free < need * 1.1:
             raise self._not_saved(f"{free / 2**20:.1f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.1f} MiB")
-        metrics = None if validation_map is None else {_METRIC: validation_map}
-        checksums = {"checksum": checksum(host), _PARTS: checksums_of_parts(host)}
+        metrics = None if validation_map is None else {METRIC: validation_map}
+        checksums = {"checksum": checksum(host), PARTS: checksums_of_parts(host)}
         if jax.process_count() > 1:
             host = parallel.spread(host)
         meta = with_checksum({**meta, **checksums})
@@ -140,7 +82,7 @@ class Checkpoints:
                 return
             self._manager.save(
                 step,
-                args=ocp.args.Composite(**{_STATE: ocp.args.StandardSave(host), _META: ocp.args.JsonSave(meta)}),
+                args=ocp.args.Composite(**{STATE: ocp.args.StandardSave(host), META: ocp.args.JsonSave(meta)}),
                 metrics=metrics,
             )
 
@@ -150,7 +92,7 @@ class Checkpoints:
             # The meta object says that it was validated, so it comes last.
             if metrics is not None:
                 replace_json(self.folder / str(step) / _METRICS / _METRICS, metrics)
-            replace_json(self.folder / str(step) / _META / _META_FILE, meta)
+            replace_json(self.folder / str(step) / META / _META_FILE, meta)
         parallel.of_all_processes(step)  # none of them looks before it is there
         self._manager.reload()
 
@@ -255,74 +197,6 @@ class Checkpoints:
             return restored, ""
         return None, failure or f"Process {unread[0]} cannot read the checkpoint of step {step}."
 
-    def read(self, template: Any, step: int) -> Restored:
-        """Reads the checkpoint of one step; see `restore`.
-
-        Raises:
-          UserError: it cannot be read, or its bytes are not those that were saved.
-        """
-        items = {_STATE: ocp.args.StandardRestore(_on_one_device(template)), _META: ocp.args.JsonRestore()}
-        with reading(step):
-            read = self._reader.restore(step, args=ocp.args.Composite(**items))
-        state, meta = jax.tree.map(np.asarray, read[_STATE]), self._checked_meta(step, read[_META])
-        self._check(step, state, meta["checksum"])
-        return Restored(step, state, meta)
-
-    def read_meta(self, step: int) -> dict[str, Any]:
-        """The meta object of one step's checkpoint.
-
-        Raises:
-          UserError: it cannot be read, or is not what was saved.
-        """
-        with reading(step):
-            read = self._reader.restore(step, args=ocp.args.Composite(**{_META: ocp.args.JsonRestore()}))
-        return self._checked_meta(step, read[_META])
-
-    def read_part(self, part: str, template: Any, step: int) -> Any:
-        """Reads one part of the state, such as params, and nothing else of it: the optimiser takes twice their room.
-
-        Args:
-          part: a field of the state.
-          template: that part, of the shapes and dtypes to read.
-
-        Returns:
-          Host arrays.
-
-        Raises:
-          UserError: it cannot be read, or its bytes are not those that were saved.
-        """
-        target = {part: _on_one_device(template)}
-        restore_args = ocp.checkpoint_utils.construct_restore_args(target)
-        # A reader of its own: the manager reads a state whole once it has read or saved one so.
-        with reading(step), ocp.PyTreeCheckpointer() as reader:
-            read = reader.restore(
-                self.folder / str(step) / _STATE,
-                args=ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True),
-            )
-        leaves = jax.tree.leaves(read[part])
-        # Orbax leaves the template standing where nothing was saved.
-        missing = sum(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
-        if missing:
-            raise UserError(
-                f"The checkpoint of step {step} lacks {missing} of the {len(leaves)} arrays of its {part}: it is of "
-                "another model."
-            )
-        found = jax.tree.map(np.asarray, read[part])
-        saved = self.read_meta(step).get(_PARTS)
-        if saved is not None:  # checkpoints from before parts had checksums can still be read
-            self._check(step, found, saved[part])
-        return found
-
-    def _checked_meta(self, step: int, read: dict[str, Any]) -> dict[str, Any]:
-        meta = without_checksum(read)
-        if meta is None:
-            raise UserError(f"The checkpoint of step {step} is damaged: its meta object is not the one that was saved.")
-        return meta
-
-    def _check(self, step: int, state: Any, saved: int) -> None:
-        if checksum(state) != saved:
-            raise UserError(f"The checkpoint of step {step} is damaged: its bytes differ from those that were saved.")
-
     def set_aside_after(self, step: int) -> None:
         """Moves checkpoints newer than `step`, which could not be read, out of the way of those to come."""
         self._set_aside([newer for newer in self.steps() if newer > step])
@@ -334,5 +208,4 @@ class Checkpoints:
     def close(self) -> None:
         """Waits for the save in progress and lets go of threads."""
         self.wait()
-        for manager in {self._manager, self._reader}:
-            manager.close()
+        super().close()
