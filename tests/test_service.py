@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,18 @@ def test_a_real_model_answers_as_from_python(trained):
         np.testing.assert_allclose([hit["score"] for hit in answer["hits"]], [hit.score for hit in expected], atol=2e-6)
     np.testing.assert_allclose(scores, ranker.scores(queries, skills), atol=1e-6)
     assert explained["query_tokens"] == list(ranker.explain("nurse", "write code").query_tokens)
+
+
+def test_what_happens_to_a_space_on_disk_does_not_reach_who_is_served(trained):
+    options, ranker, space = trained
+    expected = [hit.text for hit in ranker.rank(["nurse"], space)[0]]
+    with running(load=lambda _: load_served(options)) as client:
+        assert client.rank("as when it was warmed up").status == 200
+        for path in Path(options.spaces[0][1]).glob("segments/*"):
+            # In place, as a copy over it does; cut short, it would end a process that reads on from it.
+            with path.open("r+b") as file:
+                file.write(b"x" * path.stat().st_size)
+        assert [hit["text"] for hit in client.rank("nurse").json["results"][0]["hits"]] == expected
 
 
 def test_what_cannot_be_served_is_told_before_it_is_asked(trained, tmp_path):
@@ -315,6 +328,26 @@ def test_a_body_that_never_comes_is_given_up():
         head = b"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         assert raw(client.port, head + b"Content-Length: 50\r\n\r\n{").startswith(b"HTTP/1.1 408 ")
         assert raw(client.port, b"\x16\x03\x01 no HTTP at all\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+        assert client.rank("write code").status == 200
+
+
+def test_clients_that_send_or_take_nothing_do_not_keep_others_out():
+    limits = Limits(deadline=2.0, connections=4, body_bytes=1 << 23, queries=800)
+    with running(limits=limits) as client, ExitStack() as opened:
+        assert client.rank("a first one, which imports what the others need").status in (200, 504)
+        body = json.dumps({"queries": ["a" * 9_999] * 800, "top_k": 1}).encode()
+        full = b"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        full += f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+        for sent in (b"", b"GET /healthz HTTP/1.1\r\nHost: loc", full):
+            connection = opened.enter_context(socket.socket())
+            # Less room than the answer takes, which repeats the queries: a system holds megabytes for it.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.connect(("127.0.0.1", client.port))
+            connection.sendall(sent)
+        connections = client.server.server_state.connections
+        wait_for(lambda: sorted(each.transport.get_write_buffer_size() > 0 for each in connections) == [0, 0, 1])
+        assert client.ask("GET", "/healthz").status == 503
+        wait_for(lambda: not connections)
         assert client.rank("write code").status == 200
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from typing import Any
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.service.log import LOG
@@ -22,7 +24,7 @@ def load_served(options: ServiceOptions) -> ServedModel:
     from uwe_jax.rankers.recorded import recorded_model
 
     start = time.monotonic()
-    spaces = {name: open_space(where) for name, where in options.spaces}
+    spaces = {name: apart_from_files(open_space(where)) for name, where in options.spaces}
     longest = max(space.origin.max_tokens for space in spaces.values())
     model = options.model or recorded_model([options.spaces[0][1]])
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=longest)
@@ -36,3 +38,26 @@ def load_served(options: ServiceOptions) -> ServedModel:
     served.warm_up(options.limits.batch)
     LOG.info("Ready after %.1f s", time.monotonic() - start)
     return served
+
+
+def apart_from_files(space: Any) -> Any:
+    """A space whose answers, once it was searched, need its files no more.
+
+    Its embeddings stand on the devices from then on; texts and ids are copied here. Whoever reads on from a mapped file
+    that was cut short since, as by a copy over it, is ended by the system.
+    """
+    from uwe_jax.spaces.segment import Part
+    from uwe_jax.spaces.space import Space
+    from uwe_jax.spaces.strings import PackedStrings
+
+    if not isinstance(space, Space):
+        return space
+
+    def copied(strings: PackedStrings) -> PackedStrings:
+        return PackedStrings(strings.blob.copy(), strings.offsets.copy())
+
+    parts = [
+        Part(replace(part.segment, texts=copied(part.segment.texts), ids=copied(part.segment.ids)), part.kept)
+        for part in space.parts
+    ]
+    return Space(space.origin, space.dtype, space.width, space.pooled, parts)

@@ -12,6 +12,7 @@ import uvicorn
 from uwe_jax.base.errors import UserError
 from uwe_jax.service.app import make_app
 from uwe_jax.service.batching import Batcher
+from uwe_jax.service.connection import bounded
 from uwe_jax.service.gate import Gate
 from uwe_jax.service.loading import load_served
 from uwe_jax.service.log import LOG
@@ -77,7 +78,7 @@ def serve(
         config = uvicorn.Config(
             gate,
             loop="asyncio",
-            http="h11",
+            http=bounded(options.limits.deadline),
             ws="none",
             lifespan="off",
             log_config=None,
