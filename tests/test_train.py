@@ -61,7 +61,9 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     assert "Texts cut to their fixed length" in err
     assert "validation MAP" in err
     assert "macro-average" in out
-    assert "Next:\npython -m uwe_jax.train" in out
+    assert re.findall(r"^python -m uwe_jax\.(\w+)", out.partition("Next:\n")[2], re.MULTILINE) == [
+        *("index", "rank", "export", "train", "train")
+    ]
 
     summary = json.loads((workdir / "summary.json").read_text())
     assert 0 < summary["before"]["macro_map"] < 100

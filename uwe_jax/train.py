@@ -265,7 +265,7 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
     title = f"Held-out {summary['held_out']} nodes against the full target space, percent (step {summary['step']})"
     report("\n" + reports.table(before, after, title))
     report(f"\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
-    report(f"Next:\n{reports.next_command(config)}")
+    report(f"Next:\n{reports.next_commands(config)}")
     return summary
 
 

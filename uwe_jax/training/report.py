@@ -68,8 +68,21 @@ def _pair(before: float, after: float) -> tuple[str, str, str]:
     return f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}"
 
 
-def next_command(config: Config) -> str:
-    """A command that goes on from here."""
+def next_commands(config: Config) -> str:
+    """Commands that go on from here: rank with the model, take it to PyTorch, train a better one."""
+    model = shlex.quote(config.workdir)
+    targets = f"{shlex.quote(config.source.path)} --kind skills" if config.source.source == "esco" else "TEXTS.txt"
+    return "\n".join(
+        (
+            f"python -m uwe_jax.index --model {model} --targets {targets} --out spaces/mine",
+            'python -m uwe_jax.rank --space spaces/mine "head chef"',
+            f"python -m uwe_jax.export --checkpoint {model} --out exported",
+            _more_training(config),
+        )
+    )
+
+
+def _more_training(config: Config) -> str:
     if config.source.source == "sample":
         return (
             "python -m uwe_jax.train --config=configs/esco_minilm.py --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS\n"
