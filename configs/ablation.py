@@ -1,7 +1,7 @@
 """The paper's ablations at a small budget: what the scorer, its temperature and the loss contribute.
 
-Command:   python -m uwe_jax.ablate --config=configs/ablation.py --data=FOLDER_WITH_THE_ESCO_ZIPS
-           or one variant alone: python -m uwe_jax.train --config=configs/ablation.py:max_sim
+Command:   uwe-jax ablate --config=configs/ablation.py --data=FOLDER_WITH_THE_ESCO_ZIPS
+           or one variant alone: uwe-jax train --config=configs/ablation.py:max_sim
 Hardware:  two CPU cores, 4 GiB of memory
 Time:      three to four minutes a variant and seed with its evaluation, measured on two busy cores with ESCO's graphs
 Metric:    macro MAP on held-out nodes for seed 0: soft 31.4 -> 36.8, cosine_0.1 29.2 -> 35.9, dot_0.1 27.4 -> 34.4;
@@ -11,8 +11,8 @@ Metric:    macro MAP on held-out nodes for seed 0: soft 31.4 -> 36.8, cosine_0.1
 
 import difflib
 
-from uwe_jax.base.config import default_config
-from uwe_jax.base.errors import UserError
+from uwe_jax.config import default_config
+from uwe_jax.runtime.errors import UserError
 
 # By name: what it is, and the settings in which it differs from the first, which the others are compared with.
 _VARIANTS = {

@@ -1,13 +1,13 @@
 """Combine ESCO, O*NET, SkillSkape and federal questionnaires, and train MiniLM on all of them: two cores.
 
-Command:   python -m uwe_jax.combine --config=configs/combined.py --config.source.path=FOLDER_WITH_THE_DOWNLOADS
-           python -m uwe_jax.train --config=configs/combined.py --config.source.path=FOLDER_WITH_THE_DOWNLOADS
+Command:   uwe-jax combine --config=configs/combined.py --config.source.path=FOLDER_WITH_THE_DOWNLOADS
+           uwe-jax train --config=configs/combined.py --config.source.path=FOLDER_WITH_THE_DOWNLOADS
 Hardware:  two CPU cores, 8 GiB of memory
 Time:      combining takes two minutes, measured on two cores; training was not run to its end
 Metric:    not measured yet
 """
 
-from uwe_jax.base.config import combine, default_config
+from uwe_jax.config import combine, default_config
 
 
 def get_config():

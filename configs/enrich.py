@@ -1,15 +1,15 @@
 """Enrich the skills of the embedded sample that have few edges; offline by templates, or by a language model.
 
-Command:   python -m uwe_jax.enrich --config=configs/enrich.py --config.generator=template
-           or python -m uwe_jax.enrich --config=configs/enrich.py --config.endpoint.model=MODEL \\
+Command:   uwe-jax enrich --config=configs/enrich.py --config.generator=template
+           or uwe-jax enrich --config=configs/enrich.py --config.endpoint.model=MODEL \\
                --config.endpoint.base_url=http://localhost:8000/v1
 Hardware:  two CPU cores, 4 GiB of memory; the language model runs elsewhere
 Time:      templates a minute; a language model as long as it takes to answer
 Metric:    the account of new edges and of what was refused, in runs/enrich/enrichment.json
 """
 
-from uwe_jax.base.config import default_config
-from uwe_jax.enrichment.settings import EnrichmentSettings
+from uwe_jax.config import default_config
+from uwe_jax.curation.enrich.settings import EnrichmentSettings
 
 
 def get_config():

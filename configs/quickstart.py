@@ -1,12 +1,12 @@
 """Train MiniLM on the embedded sample: two cores, under four minutes.
 
-Command:   python -m uwe_jax.train --config=configs/quickstart.py
+Command:   uwe-jax train --config=configs/quickstart.py
 Hardware:  two CPU cores, 4 GiB of memory
 Time:      three minutes, measured on two cores with the download of the encoder
 Metric:    macro MAP on held-out nodes 31.4 -> 36.8, job title to skill 28.7 -> 41.3
 """
 
-from uwe_jax.base.config import default_config
+from uwe_jax.config import default_config
 
 
 def get_config():

@@ -1,6 +1,6 @@
 """The paper's settings: MPNet, 512 skills a batch, raw-dot soft late interaction; for a TPU VM or a GPU.
 
-Command:   python -m uwe_jax.train --config=configs/uwe_mpnet.py --config.source.source=edges \\
+Command:   uwe-jax train --config=configs/uwe_mpnet.py --config.source.source=edges \\
                --config.source.path=FOLDER
            where FOLDER holds skill_job, skill_vacancy and skill_alias edge files (or source=esco for ESCO alone).
 Hardware:  one accelerator of 40 GB or more, or a TPU VM; lower batch.global_batch_size or set encoder.remat on less
@@ -9,7 +9,7 @@ Time:      a step of this size took 268 ms on one H100 in the benchmark (without
 Metric:    not measured yet; the paper reports a macro MAP of 40.2 over WorkBench against 32.3 for the frozen encoder
 """
 
-from uwe_jax.base.config import default_config
+from uwe_jax.config import default_config
 
 
 def get_config():

@@ -1,16 +1,16 @@
 """Train MiniLM without any relation or alias of ESCO, so that WorkBench stays zero-shot: two cores, an hour, six runs.
 
-Command:   python -m uwe_jax.train --config=configs/zero_shot_minilm.py \\
+Command:   uwe-jax train --config=configs/zero_shot_minilm.py \\
                --config.source.path=FOLDER_WITH_THE_DOWNLOADS
            where the folder holds O*NET's text zip, SkillSkape's train.csv, SkillSpan's train.json, the federal
            questionnaires and ESCO's English zip, of which only the descriptions of skills and of occupations are read.
            It can be used as it is. To add more of what each source teaches, train on each of them alone for 30 steps,
            and add 0.15 of what that changes in the weights:
            for source in skillskape onet descriptions usajobs skillspan; do
-             python -m uwe_jax.train --config=configs/zero_shot_minilm.py:$source \\
+             uwe-jax train --config=configs/zero_shot_minilm.py:$source \\
                  --config.source.path=FOLDER_WITH_THE_DOWNLOADS
            done
-           python -m uwe_jax.average --out runs/zero_shot_average --models runs/zero_shot_minilm=1 \\
+           uwe-jax average --out runs/zero_shot_average --models runs/zero_shot_minilm=1 \\
                --models runs/zero_shot_skillskape=0.15 --models runs/zero_shot_onet=0.15 \\
                --models runs/zero_shot_descriptions=0.15 --models runs/zero_shot_usajobs=0.15 \\
                --models runs/zero_shot_skillspan=0.15 --models all-MiniLM-L6-v2=-0.75
@@ -19,7 +19,7 @@ Time:      32 minutes, and five times 5 minutes, measured on two shared cores
 Metric:    mean MAP over Job2Skill, Skill2Job, job normalisation, TECH and HOUSE 30.1 -> 35.8, averaged 36.3
 """
 
-from uwe_jax.base.config import combine, default_config
+from uwe_jax.config import combine, default_config
 
 PARTS = {
     "onet": {"graphs": ("activity_job", "job_title", "activity_task", "activity_alias"), "weight": 4.0},

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from uwe_jax.data.composition.columns import columns_of
-from uwe_jax.data.composition.parts import Part
 from uwe_jax.data.graph import Edge
+from uwe_jax.sources.mixture.columns import columns_of
+from uwe_jax.sources.mixture.parts import Part
 
 KINDS = {"skill_job": "job", "skill_vacancy": "vacancy", "skill_alias": "alias", "job_title": "title"}
 KINDS |= {"job_alias": "alias", "job_description": "vacancy"}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from uwe_jax.data.hub import download
+from uwe_jax.sources.hub import download
 
 REPO = "Org/skill-pairs"
 SHA = "7d5a26014e88d1c34f2f5b3ea0f2e1a4d3c9b807"

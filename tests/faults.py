@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from training_processes import saved_state
 
-from uwe_jax.base.metric_writer import read_metrics
+from uwe_jax.training.metric_writer import read_metrics
 
 _OF_THE_MACHINE = ("_per_second", "_seconds", "_bytes")  # ends of names in metrics.jsonl that differ between runs
 

@@ -14,8 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.spaces.folder import append, compact, load_space, remove, verify
+from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
+from uwe_jax.runtime.errors import UserError
 
 os.fsync = lambda file: None  # a kill loses nothing that was written, and waiting for the disk takes most of the time
 WRITES = {"os.mkdir", "os.rename", "os.remove"}

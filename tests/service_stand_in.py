@@ -21,11 +21,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from uwe_jax.base.config import ScorerSettings
-from uwe_jax.service.options import Limits, ServiceOptions
-from uwe_jax.service.server import Server, serve
-from uwe_jax.service.tasks import ServedModel
-from uwe_jax.spaces.searchable import Hit, Origin
+from uwe_jax.config import ScorerSettings
+from uwe_jax.retrieval.store.searchable import Hit, Origin
+from uwe_jax.serving.options import Limits, ServiceOptions
+from uwe_jax.serving.server import Server, serve
+from uwe_jax.serving.tasks import ServedModel
 
 SKILLS = ("care for patients", "write code", "weld metal", "plan shifts", "test code", "keep records")
 ORIGIN = Origin("stand-in", "0123456789abcdef", 64, ScorerSettings())

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from esco_downloads import table
 
-from uwe_jax.data.hub.dataset import DataMissing
-from uwe_jax.data.tasks import collection
-from uwe_jax.data.tasks.catalogue import CATALOGUE
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.data.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks import collection
+from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
+from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.sources.hub.dataset import DataMissing
 
 JOBBERT = "TechWolf/JobBERT-evaluation-dataset"
 

@@ -9,13 +9,13 @@ import pytest
 from test_export import write_run
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax.average import USAGE, main
-from uwe_jax.base.command import answer_errors
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.footprint import Footprint
+from uwe_jax.commands.average import USAGE, main
+from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.evaluation.run import trained_on
-from uwe_jax.exporting.average import Share, parse_shares
-from uwe_jax.rankers.load import load_model
+from uwe_jax.export.average import Share, parse_shares
+from uwe_jax.models.loading import load_model
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.training.workdir import TRAINED_ON
 
 

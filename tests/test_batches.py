@@ -10,7 +10,7 @@ from graphs import random_graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uwe_jax.base.config import BatchSettings, LengthSettings
+from uwe_jax.config import BatchSettings, LengthSettings
 from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
@@ -198,7 +198,7 @@ def test_making_batches_starts_no_jax_backend(tmp_path):
         "    importlib.import_module(module.name)\n"
         "from graphs import random_graphs\n"
         "from test_batches import LENGTHS, table\n"
-        "from uwe_jax.base.config import BatchSettings\n"
+        "from uwe_jax.config import BatchSettings\n"
         "graphs = random_graphs(np.random.default_rng(0), kinds=('job',))\n"
         "rng = np.random.default_rng(0)\n"
         "sizes = {'skill': len(graphs.skills), 'job': len(graphs.graphs['job'].neighbours)}\n"

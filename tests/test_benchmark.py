@@ -15,21 +15,21 @@ import torch
 from jax.extend.core import jaxprs_in_params
 from tiny_encoder import tiny_config
 
-from uwe_jax import benchmark as command
-from uwe_jax import parallel
-from uwe_jax.base.command import answer_errors
-from uwe_jax.base.config import BatchSettings, EncoderSettings, LengthSettings, ScorerSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.benchmarks import lengths, memory, pipeline, scoring, steps, torch_peers, training
-from uwe_jax.benchmarks.batches import batch_builder, graphs_like_esco
-from uwe_jax.benchmarks.encoders import ENCODERS, random_params
-from uwe_jax.benchmarks.flops import encoder_flops
-from uwe_jax.benchmarks.graph_stages import EDGES
-from uwe_jax.benchmarks.products import bare_product, chained_products
-from uwe_jax.benchmarks.timing import interleaved
+from uwe_jax.commands import benchmark as command
+from uwe_jax.config import BatchSettings, EncoderSettings, LengthSettings, ScorerSettings
+from uwe_jax.distributed import parallel
 from uwe_jax.models.encoder import Encoder
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.models.weights import params_to_hf
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.studies.benchmarks import lengths, memory, pipeline, scoring, steps, torch_peers, training
+from uwe_jax.studies.benchmarks.batches import batch_builder, graphs_like_esco
+from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
+from uwe_jax.studies.benchmarks.flops import encoder_flops
+from uwe_jax.studies.benchmarks.graph_stages import EDGES
+from uwe_jax.studies.benchmarks.products import bare_product, chained_products
+from uwe_jax.studies.benchmarks.timing import interleaved
 from uwe_jax.training.step import batch_gradient
 
 TOKENS = LengthSettings(skill=6, job=6, vacancy=9, alias=6)
@@ -329,7 +329,7 @@ def test_equal_terms_last_as_long_as_the_measurement(monkeypatch):
 
 def test_measuring_needs_no_data_packages_and_no_torch():
     reserved = ("grain", "orbax", "tensorflow_datasets", "torch", "transformers")
-    code = f"import sys, uwe_jax.benchmark; print([name for name in {reserved} if name in sys.modules])"
+    code = f"import sys, uwe_jax.commands.benchmark; print([name for name in {reserved} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -341,7 +341,7 @@ def test_measuring_needs_no_data_packages_and_no_torch():
 def test_without_a_mode_it_says_how_it_is_called(arguments, capsys):
     command.benchmark(arguments)
     out = capsys.readouterr().out
-    assert "python -m uwe_jax.benchmark scoring --queries" in out
+    assert "uwe-jax benchmark scoring --queries" in out
 
 
 def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):

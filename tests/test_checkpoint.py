@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.training import checkpoint, checksums, storage
+from uwe_jax.models import checksums, storage
+from uwe_jax.models.checkpoint_reader import CheckpointReader
+from uwe_jax.models.checksums import checksum
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.training import checkpoint
 from uwe_jax.training.checkpoint import Checkpoints
-from uwe_jax.training.checkpoint_reader import CheckpointReader
-from uwe_jax.training.checksums import checksum
 
 META = {"config": {"steps": 3}, "fingerprints": {"job": "abc"}}
 

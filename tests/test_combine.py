@@ -1,17 +1,17 @@
-"""`python -m uwe_jax.combine`: from a config and downloads to a folder that trains, without evaluation queries."""
+"""`uwe-jax combine`: from a config and downloads to a folder that trains, without evaluation queries."""
 
 import json
 
 import pytest
 from task_data import write
 
-from uwe_jax.base.config import SourceSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.combine import combine
-from uwe_jax.data.sources import load_composition
+from uwe_jax.commands.combine import combine
+from uwe_jax.config import SourceSettings
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.catalogue import load_composition
 
 CONFIG = """
-from uwe_jax.base.config import combine, default_config
+from uwe_jax.config import combine, default_config
 
 def get_config():
     config = default_config()

@@ -6,17 +6,17 @@ from compositions import edge_weights, pairs, part
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uwe_jax.base.config import COMBINED, PartSettings, SourceSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.composition.aliases import joined_by_alias
-from uwe_jax.data.composition.columns import columns_of
-from uwe_jax.data.composition.compose import compose
-from uwe_jax.data.composition.keep_out import KeptOut
-from uwe_jax.data.composition.titles import with_titles
-from uwe_jax.data.footprint import pair_hashes, text_hashes
+from uwe_jax.config import COMBINED, PartSettings, SourceSettings
+from uwe_jax.data.decontamination import KeptOut
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
-from uwe_jax.data.sources import load_composition
+from uwe_jax.data.training_hashes import pair_hashes, text_hashes
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.catalogue import load_composition
+from uwe_jax.sources.mixture.aliases import joined_by_alias
+from uwe_jax.sources.mixture.columns import columns_of
+from uwe_jax.sources.mixture.compose import compose
+from uwe_jax.sources.mixture.titles import with_titles
 
 texts = st.sampled_from(["weld", "cook", "plan shifts", "bake", "drive"])
 edge_lists = st.lists(st.tuples(texts, texts), min_size=1, max_size=12)

@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from compositions import pairs, part
 
-from uwe_jax.base.config import COMBINED, PartSettings, SourceSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.composition.compose import compose
-from uwe_jax.data.composition.saved import read_saved, save
+from uwe_jax.config import COMBINED, PartSettings, SourceSettings
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.sources import load_composition, load_graphs
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.catalogue import load_composition, load_graphs
+from uwe_jax.sources.mixture.compose import compose
+from uwe_jax.sources.mixture.saved import read_saved, save
 
 
 def example():
@@ -91,7 +91,7 @@ def test_saving_replaces_its_own_folder_and_no_other(tmp_path, monkeypatch):
     save(example(), folder, {})
     smaller = compose([part("one", skill_job=pairs([("weld", "welder")]))])
     with monkeypatch.context() as patched:
-        patched.setattr("uwe_jax.data.composition.saved.write_json", lambda *_: os.kill(0, 99))  # any failure
+        patched.setattr("uwe_jax.sources.mixture.saved.write_json", lambda *_: os.kill(0, 99))  # any failure
         with pytest.raises(OSError, match="Invalid argument"):
             save(smaller, folder, {})
     assert read_saved(folder).counts() == example().counts()  # the old one is untouched

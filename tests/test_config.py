@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from uwe_jax.base.config import Config, PartSettings, PerGraph, combine, default_config
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.settings import check_setting_name
+from uwe_jax.config import Config, PartSettings, PerGraph, combine, default_config
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import check_setting_name
 
 
 def read(**changes):

@@ -14,19 +14,19 @@ import pytest
 from graphs import random_graphs
 from rendered import NASTY, sections, shown
 
-from uwe_jax import describe
-from uwe_jax.base.command import answer_errors
-from uwe_jax.base.config import LengthSettings
+from uwe_jax.commands import describe
+from uwe_jax.config import LengthSettings
+from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts, tokens
+from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph import BipartiteGraph, Edge, edge_matrix
 from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.ragged import run_offsets
-from uwe_jax.data.tasks.catalogue import choose
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
-from uwe_jax.data.tasks.task import make_task
-from uwe_jax.data.taxonomy import Skill, Taxonomy
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
-from uwe_jax.description import coverage, degrees, duplicates, findings, overlap, texts, tokens
-from uwe_jax.description.section import Grid, Section
+from uwe_jax.evaluation.tasks.catalogue import choose
+from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import make_task
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.sources.taxonomy import Skill, Taxonomy
 
 ROOT = Path(__file__).parents[1]
 
@@ -454,7 +454,7 @@ def test_the_command_from_files_to_page(folder, capsys):
 
 
 def test_several_sources_are_told_apart(folder, capsys, monkeypatch):
-    monkeypatch.setattr("uwe_jax.description.description.plot_degrees", lambda *_: None)
+    monkeypatch.setattr("uwe_jax.curation.describe.description.plot_degrees", lambda *_: None)
     monkeypatch.setattr(tokens, "measure", lambda *_: {"encoder": "", "missing": "None asked for."})
     row = {"kind": "job", "weight": 2.0, "edges": 1000, "only": 7, "skills": 3, "neighbours": 4}
     graphs = build_graph_set({"job": plain_graphs(20)})
@@ -490,7 +490,7 @@ def test_bad_input_is_answered_with_a_sentence(folder, capsys, flags, expected):
 
 def test_without_arguments_it_says_how_it_is_called(capsys):
     assert run() == 0
-    assert "python -m uwe_jax.describe --config.source.source=edges" in capsys.readouterr().out
+    assert "uwe-jax describe --config.source.source=edges" in capsys.readouterr().out
 
 
 def test_every_task_of_the_catalogue_is_named_where_there_is_no_data(tmp_path):
@@ -503,6 +503,6 @@ def test_every_task_of_the_catalogue_is_named_where_there_is_no_data(tmp_path):
 
 def test_it_starts_without_jax():
     heavy = ("jax", "torch", "transformers", "matplotlib.figure", "tensorflow_datasets")
-    code = f"import sys, uwe_jax.describe; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, uwe_jax.commands.describe; print([name for name in {heavy} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert answer.stdout.strip() == "[]"

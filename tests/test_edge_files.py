@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.edge_files import read_edge_folder
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
-from uwe_jax.data.sample import read_sample
-from uwe_jax.data.tables import FORMATS
 from uwe_jax.data.text import normalise
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.edge_files import read_edge_folder
+from uwe_jax.sources.sample import read_sample
+from uwe_jax.sources.tables.typed_rows import FORMATS
 
 EDGES = [
     Edge("s1", "weld", "j1", "welder", "essential"),

@@ -11,13 +11,13 @@ import torch
 from tiny_encoder import random_params, tiny_config
 from torch_twin import assert_same, build_torch, padded, random_torch, state
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.models.attention import relative_buckets
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
 from uwe_jax.models.layers import exact_gelu
 from uwe_jax.models.pretrained import load_encoder, read_tensors
 from uwe_jax.models.weights import params_from_hf
+from uwe_jax.runtime.errors import UserError
 
 ARCHITECTURES = ("bert", "mpnet")
 both = pytest.mark.parametrize("architecture", ARCHITECTURES)

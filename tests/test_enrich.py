@@ -18,16 +18,16 @@ import pyarrow.parquet as pq
 import pytest
 from language_model_server import CONTENTS, TROUBLES, UNREADABLE, LanguageModelServer
 
-from uwe_jax import enrich
-from uwe_jax.base import extras
-from uwe_jax.base.command import answer_errors
-from uwe_jax.base.config import SourceSettings
-from uwe_jax.data.edge_files import read_edge_folder
-from uwe_jax.data.sources import load_graphs
-from uwe_jax.enrichment import account as account_of
-from uwe_jax.enrichment import asking
-from uwe_jax.enrichment import run as enrich_run
-from uwe_jax.enrichment.ledger import Ledger
+from uwe_jax.commands import enrich
+from uwe_jax.config import SourceSettings
+from uwe_jax.curation.enrich import asking
+from uwe_jax.curation.enrich import cost_report as account_of
+from uwe_jax.curation.enrich import run as enrich_run
+from uwe_jax.curation.enrich.response_cache import Ledger
+from uwe_jax.runtime import optional_imports as extras
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.sources.catalogue import load_graphs
+from uwe_jax.sources.edge_files import read_edge_folder
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("job", "vacancy", "alias")
@@ -322,7 +322,7 @@ def test_a_dry_run_shows_prompts_and_asks_nothing(out, capsys):
 def test_a_killed_run_goes_on_without_asking_twice_or_losing_an_answer(plain, out):
     with LanguageModelServer(delay=0.1) as server:
         flags = flags_of(server, out, endpoint__concurrency=2)
-        command = [sys.executable, "-m", "uwe_jax.enrich", *map(str, flags)]
+        command = [sys.executable, "-m", "uwe_jax", "enrich", *map(str, flags)]
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         path = out / "answers.jsonl"
         until = time.monotonic() + 60
@@ -484,7 +484,7 @@ def test_wrong_settings_are_answered_with_a_sentence(changes, message, out, monk
 
 def test_a_lexical_ranker_starts_without_jax():
     code = (
-        "import sys, pathlib, uwe_jax.enrich; from uwe_jax.evaluation.specs import load_ranker; "
+        "import sys, pathlib, uwe_jax.commands.enrich; from uwe_jax.evaluation.specs import load_ranker; "
         "load_ranker('tfidf', cache_dir=pathlib.Path()); sys.exit('jax' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

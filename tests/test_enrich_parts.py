@@ -10,27 +10,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from uwe_jax.base.config import PerGraph
-from uwe_jax.base.errors import UserError
+from uwe_jax.config import PerGraph
+from uwe_jax.curation.enrich import asking, evaluation_texts, grounding, nearness
+from uwe_jax.curation.enrich.answers import Unreadable, read_answer
+from uwe_jax.curation.enrich.budget import Budget, Cost, NoRoom, Room
+from uwe_jax.curation.enrich.candidates import Candidate
+from uwe_jax.curation.enrich.checks import Checker
+from uwe_jax.curation.enrich.copies import Texts, overlap
+from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts, read_evaluation_texts
+from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
+from uwe_jax.curation.enrich.language import LanguageCheck
+from uwe_jax.curation.enrich.plan import Request
+from uwe_jax.curation.enrich.prompts import SHIPPED, Prompt, PromptFiles, TemplateFiles
+from uwe_jax.curation.enrich.rare import degrees, rare_skills
+from uwe_jax.curation.enrich.response_cache import Answer, Ledger, key_of, open_ledger
+from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSpec
-from uwe_jax.data.tasks.task import make_task
-from uwe_jax.enrichment import asking, evaluation_texts, grounding, nearness
-from uwe_jax.enrichment.answers import Unreadable, read_answer
-from uwe_jax.enrichment.budget import Budget, Cost, NoRoom, Room
-from uwe_jax.enrichment.candidates import Candidate
-from uwe_jax.enrichment.checks import Checker
-from uwe_jax.enrichment.copies import Texts, overlap
-from uwe_jax.enrichment.evaluation_texts import EvaluationTexts, read_evaluation_texts
-from uwe_jax.enrichment.grounding import Example, nearest, nearest_examples, real_texts
-from uwe_jax.enrichment.language import LanguageCheck
-from uwe_jax.enrichment.ledger import Answer, Ledger, key_of, open_ledger
-from uwe_jax.enrichment.plan import Request
-from uwe_jax.enrichment.prompts import SHIPPED, Prompt, PromptFiles, TemplateFiles
-from uwe_jax.enrichment.rare import degrees, rare_skills
-from uwe_jax.enrichment.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.evaluation.lexical import Random, TfIdf
+from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSpec
+from uwe_jax.evaluation.tasks.task import make_task
+from uwe_jax.runtime.errors import UserError
 
 SENTENCE = "Every day you mix dough and bake bread for the whole town with our team"
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from rendered import NASTY, shown
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.ranking_metrics import ranking_metrics
-from uwe_jax.data.tasks.task import make_task
 from uwe_jax.evaluation.error_analysis import FLAGS, dump_rankings
+from uwe_jax.evaluation.tasks.task import make_task
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.ranking_metrics import ranking_metrics
 
 
 def random_task(rng, queries=40, targets=30):

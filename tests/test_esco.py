@@ -21,20 +21,20 @@ from esco_downloads import (
     write_zip,
 )
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.esco.esco_dataset_builder import Builder, load_edges
-from uwe_jax.data.esco.reader import (
+from uwe_jax.data.graph import Edge
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.esco.esco_dataset_builder import Builder, load_edges
+from uwe_jax.sources.esco.reader import (
     read_alias_edges,
     read_description_edges,
     read_job_edges,
     read_skill_edges,
     read_title_edges,
 )
-from uwe_jax.data.esco.release import NEEDS, find_release
-from uwe_jax.data.esco.source import SOURCE
-from uwe_jax.data.graph import Edge
-from uwe_jax.data.source import SourceRequest
-from uwe_jax.data.tfds_edges import prepare_edges, read_prepared
+from uwe_jax.sources.esco.release import NEEDS, find_release
+from uwe_jax.sources.esco.source import SOURCE
+from uwe_jax.sources.source import SourceRequest
+from uwe_jax.sources.tfds_edges import prepare_edges, read_prepared
 
 BOTH = ("skill_job", "skill_alias")
 JOB_EDGES = [
@@ -378,8 +378,8 @@ def test_killed_preparation_is_not_taken_for_a_whole_one(tmp_path):
     program = f"""
 import os, signal
 from pathlib import Path
-from uwe_jax.data.esco.esco_dataset_builder import Builder, load_edges
-from uwe_jax.data.esco.release import find_release
+from uwe_jax.sources.esco.esco_dataset_builder import Builder, load_edges
+from uwe_jax.sources.esco.release import find_release
 def killed(self, edges):
     yield 0, edges[0]._asdict()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -479,8 +479,8 @@ def test_neither_tensorflow_nor_jax_is_imported(tmp_path):
     program = f"""
 import sys
 from pathlib import Path
-from uwe_jax.data.esco.esco_dataset_builder import load_edges
-from uwe_jax.data.esco.release import find_release
+from uwe_jax.sources.esco.esco_dataset_builder import load_edges
+from uwe_jax.sources.esco.release import find_release
 release = find_release({str(tmp_path / "zips")!r}, ("skill_job",))
 assert len(load_edges(release, "skill_job", "both", Path({str(tmp_path / "cache")!r}))[0]) == 4
 assert not {{"tensorflow", "jax"}} & set(sys.modules), sys.modules

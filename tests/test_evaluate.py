@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax import evaluate
-from uwe_jax.base.command import answer_errors
-from uwe_jax.data.footprint import Footprint
+from uwe_jax.commands import evaluate
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
+from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.evaluation import run as evaluation_run
+from uwe_jax.runtime.command import answer_errors
 
 SKILLS = ("write code", "care for patients", "engineer software", "nurse care", "code")
 QUERIES = {"software engineer": (0, 2, 4), "nurse": (1, 3), "patients": (1,), "code for care": (4, 3)}
@@ -291,7 +291,7 @@ def test_bad_input_is_answered_with_a_sentence(flags, added, message, capsys):
 
 def test_alone_it_says_how_it_is_called(capsys):
     assert run() == 0
-    assert "python -m uwe_jax.evaluate --models" in capsys.readouterr().out
+    assert "uwe-jax evaluate --models" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         evaluate.main(["--help"])
     assert "skill_extraction_tech" in capsys.readouterr().out

@@ -8,13 +8,13 @@ import reference
 from graphs import random_graphs
 from tiny_encoder import random_params, tiny_config
 
-from uwe_jax import parallel
-from uwe_jax.base.config import EncoderSettings, EvaluationSettings, LengthSettings, ScorerSettings
+from uwe_jax.config import EncoderSettings, EvaluationSettings, LengthSettings, ScorerSettings
 from uwe_jax.data.split import TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
+from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.ranking.encode import TextEncoder
-from uwe_jax.ranking.space import TargetSpace
+from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.training.evaluation import Evaluator
 
 SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)

@@ -8,9 +8,9 @@ from rendered import NASTY, sections, shown
 
 from uwe_jax.evaluation import plots
 from uwe_jax.evaluation.aggregate import group_means, in_domain_tasks, macro_average, measured_tasks
-from uwe_jax.evaluation.markdown import bold_best, escape, markdown_rows
 from uwe_jax.evaluation.markdown_report import markdown
 from uwe_jax.evaluation.terminal import task_line, terminal_table
+from uwe_jax.runtime.markdown import bold_best, escape, markdown_rows
 
 
 def task(title, group, queries=10, **other):

@@ -15,23 +15,23 @@ import pytest
 from stand_in import score
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax import evaluate
-from uwe_jax.ablate import ablate
-from uwe_jax.base.command import answer_errors, read_config, usage
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.plot import save_png
-from uwe_jax.data.sample import read_sample
+from uwe_jax.commands import evaluate
+from uwe_jax.commands.ablate import ablate
+from uwe_jax.commands.transfer import transfer
 from uwe_jax.data.sampling import BatchSampler
-from uwe_jax.data.sources import load_graphs
 from uwe_jax.data.split import split_graphs
-from uwe_jax.experiments import heatmap
-from uwe_jax.experiments.cell import Cell, Stage
-from uwe_jax.experiments.grid import locked, run_grid, seconds_left
-from uwe_jax.experiments.options import read_options
-from uwe_jax.experiments.recipe import Programs, Recipe, TrainingGraphs
-from uwe_jax.experiments.summary import Outcome, Scores, read_scores, summarise
-from uwe_jax.experiments.table import notes
-from uwe_jax.transfer import transfer
+from uwe_jax.runtime.command import answer_errors, read_config, usage
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.plot import save_png
+from uwe_jax.sources.catalogue import load_graphs
+from uwe_jax.sources.sample import read_sample
+from uwe_jax.studies import heatmap
+from uwe_jax.studies.cell import Cell, Stage
+from uwe_jax.studies.grid import locked, run_grid, seconds_left
+from uwe_jax.studies.options import read_options
+from uwe_jax.studies.recipe import Programs, Recipe, TrainingGraphs
+from uwe_jax.studies.summary import Outcome, Scores, read_scores, summarise
+from uwe_jax.studies.table import notes
 
 ROOT = Path(__file__).parents[1]
 QUICKSTART = f"--config={ROOT / 'configs/quickstart.py'}"
@@ -487,8 +487,8 @@ def start(grid, interrupts="default_int_handler"):
     grid.order({"train vacancy-0": "wait"})
     script = (
         f"import signal\nsignal.signal(signal.SIGINT, signal.{interrupts})\n"
-        "import sys\nfrom uwe_jax.base.command import answer_errors\nfrom uwe_jax.experiments.recipe import Programs\n"
-        "from uwe_jax.transfer import transfer\n"
+        "import sys\nfrom uwe_jax.runtime.command import answer_errors\nfrom uwe_jax.studies.recipe import Programs\n"
+        "from uwe_jax.commands.transfer import transfer\n"
         f"try:\n    answer_errors(lambda: transfer(sys.argv[1:], {stand_ins(grid.folder)!r}))\n"
         "finally:\n    assert 'jax' not in sys.modules, 'devices belong to the cells'\n"
     )

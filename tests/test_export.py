@@ -19,8 +19,8 @@ from huggingface_hub import ModelCard, constants
 from tiny_encoder import write_tiny_encoder
 from transformers import AutoModel, AutoTokenizer
 
-from uwe_jax.base.command import answer_errors
-from uwe_jax.base.config import (
+from uwe_jax.commands.export import USAGE, main
+from uwe_jax.config import (
     BatchSettings,
     Config,
     EncoderSettings,
@@ -29,18 +29,18 @@ from uwe_jax.base.config import (
     ScorerSettings,
     SourceSettings,
 )
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.files import write_json
 from uwe_jax.evaluation.specs import load_ranker
-from uwe_jax.export import USAGE, main
-from uwe_jax.exporting import export as exporting
-from uwe_jax.exporting import hub as export_hub
-from uwe_jax.exporting.average import Share
-from uwe_jax.exporting.export import ExportOptions, export
-from uwe_jax.exporting.provenance import hub_id
+from uwe_jax.export import export as exporting
+from uwe_jax.export import hub as export_hub
+from uwe_jax.export.average import Share
+from uwe_jax.export.export import ExportOptions, export
+from uwe_jax.export.provenance import hub_id
+from uwe_jax.models.loading import load_model
 from uwe_jax.models.pretrained import load_encoder
-from uwe_jax.rankers.load import load_model
-from uwe_jax.rankers.run_folder import load_run
+from uwe_jax.models.run_folder import load_run
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_json
 from uwe_jax.scoring.scorer_text import parse_scorer
 from uwe_jax.scoring.scorers import block_scores
 from uwe_jax.scoring.tokens import Tokens
@@ -296,7 +296,7 @@ def test_what_is_wrong_with_an_export_is_said(broken, cache, break_it, message):
 def test_an_export_needs_no_torch(exports, cache, tmp_path):
     made = exports["bert"]
     # None in sys.modules is a package that cannot be found or imported.
-    code = "import sys; sys.modules['torch'] = None; from uwe_jax.export import main; main(sys.argv[1:])"
+    code = "import sys; sys.modules['torch'] = None; from uwe_jax.commands.export import main; main(sys.argv[1:])"
     flags = [f"--checkpoint={made.workdir}", f"--out={tmp_path / 'tiny-uwe'}", f"--cache_dir={cache}", "--license=mit"]
     command = [sys.executable, "-c", code, *flags, f"--max_tokens={MAX_TOKENS}"]
     subprocess.run(command, check=True, capture_output=True, text=True)
@@ -495,7 +495,7 @@ def test_onnx_runtime_computes_the_same_tokens(exports, in_float32, cache, tmp_p
 
 @pytest.mark.slow
 def test_training_goes_on_from_an_export(exports, cache, tmp_path):
-    from uwe_jax.train import train
+    from uwe_jax.commands.train import train
 
     first = exports["bert"].folder
     config = Config(

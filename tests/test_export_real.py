@@ -12,15 +12,15 @@ import pytest
 from training_processes import finish, start
 from transformers import AutoModel, AutoTokenizer
 
-from uwe_jax.base.files import cache_folder
-from uwe_jax.data.tasks.catalogue import choose, load_tasks
-from uwe_jax.data.tasks.spec import TaskSources
 from uwe_jax.evaluation.encoders import encoder_ranker
-from uwe_jax.exporting.average import Share
-from uwe_jax.exporting.export import ExportOptions, export
+from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
+from uwe_jax.evaluation.tasks.spec import TaskSources
+from uwe_jax.export.average import Share
+from uwe_jax.export.export import ExportOptions, export
+from uwe_jax.models.loading import load_model
 from uwe_jax.models.pretrained import load_encoder
-from uwe_jax.rankers.load import load_model
-from uwe_jax.rankers.run_folder import load_run
+from uwe_jax.models.run_folder import load_run
+from uwe_jax.runtime.files import cache_folder
 from uwe_jax.training.workdir import is_workdir
 
 DATA = os.environ.get("UWE_JAX_DATA_DIR")

@@ -26,7 +26,7 @@ from faults import (
 )
 from training_processes import finish, several, start
 
-from uwe_jax.base.metric_writer import read_metrics
+from uwe_jax.training.metric_writer import read_metrics
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from uwe_jax.base.files import cache_folder, write_atomically, write_json
-from uwe_jax.base.metric_writer import MetricWriter, read_metrics
+from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
+from uwe_jax.training.metric_writer import MetricWriter, read_metrics
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

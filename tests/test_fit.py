@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from jax import monitoring
 
-from uwe_jax import parallel
-from uwe_jax.base.config import BatchSettings, Config
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.metric_writer import SilentWriter
+from uwe_jax.config import BatchSettings, Config
+from uwe_jax.distributed import parallel
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.training import device_memory, fit, step_log
 from uwe_jax.training.device_memory import Room, host_memory, planned, room
 from uwe_jax.training.fit import CompiledStep, is_out_of_memory, knobs, memory_errors_as_sentence
+from uwe_jax.training.metric_writer import SilentWriter
 from uwe_jax.training.step_log import StepLog
 
 GIB = 2**30

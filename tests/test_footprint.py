@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.footprint import Footprint, pair_hashes, text_hashes
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import GraphSet, build_graph_set
 from uwe_jax.data.split import split_graphs
+from uwe_jax.data.training_hashes import Footprint, pair_hashes, text_hashes
+from uwe_jax.runtime.errors import UserError
 
 GRAPHS = build_graph_set(
     {

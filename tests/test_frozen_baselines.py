@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from uwe_jax.base.files import cache_folder
-from uwe_jax.base.ranking_metrics import ranking_metrics, relevant_ranks
-from uwe_jax.data.tasks.catalogue import choose, load_tasks
-from uwe_jax.data.tasks.spec import TaskSources
 from uwe_jax.evaluation.encoders import load_encoder_ranker
 from uwe_jax.evaluation.measure import measure
+from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
+from uwe_jax.evaluation.tasks.spec import TaskSources
 from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.runtime.files import cache_folder
+from uwe_jax.scoring.ranking_metrics import ranking_metrics, relevant_ranks
 
 DATA = os.environ.get("UWE_JAX_DATA_DIR")
 MINILM, MPNET = "sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers/all-mpnet-base-v2"

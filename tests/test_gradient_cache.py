@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax import gradient_cache, train
-from uwe_jax.base.config import BatchSettings, Config, default_config
-from uwe_jax.base.errors import UserError
-from uwe_jax.gradient_cache import cached_value_and_grad, encode_in_chunks
+from uwe_jax.commands import train
+from uwe_jax.config import BatchSettings, Config, default_config
+from uwe_jax.distributed import gradient_cache
+from uwe_jax.distributed.gradient_cache import cached_value_and_grad, encode_in_chunks
+from uwe_jax.runtime.errors import UserError
 
 FEATURES, WIDTH = 5, 4
 ROWS = {3: 10, 7: 6}  # of the groups, which differ in rows and in tokens

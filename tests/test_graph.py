@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.data.graph import BipartiteGraph, Edge, build_graph
 from uwe_jax.data.graph_set import GraphSet, build_graph_set
 from uwe_jax.data.text import normalise
+from uwe_jax.runtime.errors import UserError
 
 
 def edge(left: str, right: str, left_id: str = "", right_id: str = "") -> Edge:

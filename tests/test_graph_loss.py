@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import reference
 
-from uwe_jax import parallel
-from uwe_jax.base.config import LossSettings, ScorerSettings
+from uwe_jax.config import LossSettings, ScorerSettings
+from uwe_jax.distributed import parallel
 from uwe_jax.scoring.tokens import Tokens
 from uwe_jax.training.step import graph_loss
 

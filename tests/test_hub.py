@@ -12,10 +12,10 @@ import pytest
 from fake_hub import REPO, SHA, only_hub
 from huggingface_hub import HfApi, constants
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.hub import builder as hub_builder
-from uwe_jax.data.hub import download as hub_download
-from uwe_jax.data.hub.dataset import DataMissing, HubDataset, hub_origin, load_hub_rows
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.hub import builder as hub_builder
+from uwe_jax.sources.hub import download as hub_download
+from uwe_jax.sources.hub.dataset import DataMissing, HubDataset, hub_origin, load_hub_rows
 
 DATASET = HubDataset(REPO, {"title": "text", "skills": "texts", "related": "int"})
 ROWS = [

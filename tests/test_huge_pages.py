@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from uwe_jax.base import huge_pages
+from uwe_jax.runtime import huge_pages
 
 
 @pytest.fixture

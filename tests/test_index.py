@@ -1,4 +1,4 @@
-"""`python -m uwe_jax.index`: from a file or taxonomy to a space, and what changes one."""
+"""`uwe-jax index`: from a file or taxonomy to a space, and what changes one."""
 
 import functools
 import json
@@ -11,14 +11,14 @@ from onet_download import write_onet
 from tiny_encoder import write_tiny_encoder
 from vacancy_files import write_rows
 
-import uwe_jax.index
-from uwe_jax.base.errors import UserError
-from uwe_jax.index import USAGE, main
-from uwe_jax.rankers import indexing
-from uwe_jax.rankers.ranker import load
-from uwe_jax.rankers.texts_in import read_ids, read_targets
-from uwe_jax.spaces import writing
-from uwe_jax.spaces.folder import load_space
+import uwe_jax.commands.index
+from uwe_jax.commands.index import USAGE, main
+from uwe_jax.retrieval import indexing
+from uwe_jax.retrieval.ranker import load
+from uwe_jax.retrieval.store import writing
+from uwe_jax.retrieval.store.folder import load_space
+from uwe_jax.retrieval.texts_in import read_ids, read_targets
+from uwe_jax.runtime.errors import UserError
 
 ROWS = [
     {"id": "s1", "label": "care for  patients"},
@@ -214,7 +214,7 @@ def test_the_command_line(capsys, tmp_path):
         (["--out", "x", "--dtype", "int4"], "invalid choice"),
     ):
         with pytest.raises(UserError, match=message):
-            uwe_jax.index.main(flags)
+            uwe_jax.commands.index.main(flags)
     assert not (tmp_path / "x").exists()
 
 

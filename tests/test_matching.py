@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uwe_jax.data.matching import COMMON_ALIAS, COMMON_LABEL, SkillMatcher, whole_words
-from uwe_jax.data.taxonomy import Skill, Taxonomy
+from uwe_jax.sources.matching import COMMON_ALIAS, COMMON_LABEL, SkillMatcher, whole_words
+from uwe_jax.sources.taxonomy import Skill, Taxonomy
 
 
 def matcher(*skills: tuple[str, ...]) -> SkillMatcher:

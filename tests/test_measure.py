@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.ranking_metrics import ranking_metrics, relevant_ranks
-from uwe_jax.data.footprint import Footprint
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
-from uwe_jax.data.tasks.task import make_task
+from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.evaluation import measure as measuring
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
+from uwe_jax.evaluation.tasks.task import make_task
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.ranking_metrics import ranking_metrics, relevant_ranks
 
 METRICS = ("map", "rp@10", "mrr")
 

@@ -11,8 +11,7 @@ from flax import linen as nn
 from graphs import random_graphs
 from tiny_encoder import random_params, tiny_config
 
-from uwe_jax import parallel
-from uwe_jax.base.config import (
+from uwe_jax.config import (
     BatchSettings,
     Config,
     EncoderSettings,
@@ -21,15 +20,16 @@ from uwe_jax.base.config import (
     OptimiserSettings,
     ScorerSettings,
 )
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.batches import BatchBuilder
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokeniser_file import TextReader
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
+from uwe_jax.distributed import parallel
 from uwe_jax.models.encoder import Encoder
+from uwe_jax.models.optimiser import make_optimiser
 from uwe_jax.models.uwe import UweModel
-from uwe_jax.optimiser import make_optimiser
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.training import nan_hunt, nan_report
 from uwe_jax.training.nan_hunt import NanHunt
 from uwe_jax.training.nan_pieces import RESULT, Detail, Piece, SuspectStep, take_apart

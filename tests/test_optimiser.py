@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from uwe_jax.base.config import OptimiserSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.optimiser import decayed, learning_rate_schedule, make_optimiser
+from uwe_jax.config import OptimiserSettings
+from uwe_jax.models.optimiser import decayed, learning_rate_schedule, make_optimiser
+from uwe_jax.runtime.errors import UserError
 
 PARAMS = {
     "encoder": {"dense": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}, "norm": {"scale": jnp.ones(2)}},

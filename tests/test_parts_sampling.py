@@ -5,13 +5,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from uwe_jax.base.config import BatchSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.composition.columns import columns_of
-from uwe_jax.data.composition.compose import compose
-from uwe_jax.data.composition.parts import Part
+from uwe_jax.config import BatchSettings
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.sampling import BatchSampler
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.mixture.columns import columns_of
+from uwe_jax.sources.mixture.compose import compose
+from uwe_jax.sources.mixture.parts import Part
 
 KINDS = {"skill_job": "job", "skill_vacancy": "vacancy"}
 

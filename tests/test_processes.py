@@ -15,13 +15,15 @@ import time
 import pytest
 from training_processes import ROOT, free_port
 
-from uwe_jax.base import supervisor, surroundings
-from uwe_jax.base.config import DistributedSettings
-from uwe_jax.base.errors import Stopped, UserError
-from uwe_jax.base.remote import Unreachable
-from uwe_jax.base.surroundings import is_one_of_several
-from uwe_jax.processes import interruption, joining, maintenance, roll_call
-from uwe_jax.processes.interruption import Interruption
+from uwe_jax.config import DistributedSettings
+from uwe_jax.distributed import heartbeat as roll_call
+from uwe_jax.distributed import interruption, joining, maintenance
+from uwe_jax.distributed.interruption import Interruption
+from uwe_jax.runtime import process_environment as surroundings
+from uwe_jax.runtime import supervisor
+from uwe_jax.runtime.errors import Stopped, UserError
+from uwe_jax.runtime.process_environment import is_one_of_several
+from uwe_jax.runtime.remote import Unreachable
 
 
 @pytest.mark.parametrize(
@@ -266,8 +268,8 @@ def test_who_has_parted_is_left_in_peace(ends):
 def test_a_killed_process_is_explained_by_its_parent(note, status, sentence):
     script = f"""
         import os, sys
-        from uwe_jax.base import supervisor
-        from uwe_jax.base.ending import end_on_request
+        from uwe_jax.runtime import supervisor
+        from uwe_jax.runtime.ending import end_on_request
         end_on_request()
         supervisor.supervise()
         {note.format(port=free_port())}
@@ -287,7 +289,7 @@ def test_a_killed_process_is_explained_by_its_parent(note, status, sentence):
 def test_a_parent_passes_signals_on_and_ends_as_its_child_does():
     script = """
         import signal, sys, time
-        from uwe_jax.base import supervisor
+        from uwe_jax.runtime import supervisor
         supervisor.supervise()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
         print("ready", flush=True)
@@ -323,7 +325,7 @@ def test_a_parent_whose_child_is_gone_passes_nothing_on(monkeypatch):
 def test_a_request_before_training_is_not_an_end_like_a_crash():
     script = """
         import time
-        from uwe_jax.base.ending import end_on_request
+        from uwe_jax.runtime.ending import end_on_request
         end_on_request()
         print("ready", flush=True)
         time.sleep(60)
@@ -341,7 +343,7 @@ def test_a_request_before_training_is_not_an_end_like_a_crash():
     _, said = process.communicate(timeout=30)
     assert process.returncode == 75
     assert "The same command goes on where this one stopped" in said
-    assert "    end_on_request()\n" in (ROOT / "uwe_jax/train.py").read_text()
+    assert "    end_on_request()\n" in (ROOT / "uwe_jax/commands/train.py").read_text()
 
 
 def test_several_processes_count_their_questions_from_one(monkeypatch):

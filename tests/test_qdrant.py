@@ -14,15 +14,15 @@ pytest.importorskip("qdrant_client", reason="needs the extra qdrant")
 from qdrant_client import QdrantClient, models
 from qdrant_over_http import qdrant_server
 
-from uwe_jax.base.config import ScorerSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.engines import connection, stored, upload
-from uwe_jax.engines.embedded import write_ahead
-from uwe_jax.engines.location import in_qdrant, open_space, put_space
-from uwe_jax.engines.qdrant import QdrantSpace
+from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.spaces.searchable import Origin
-from uwe_jax.spaces.space import Space
+from uwe_jax.retrieval.qdrant import connection, stored, upload
+from uwe_jax.retrieval.qdrant.embedded import write_ahead
+from uwe_jax.retrieval.qdrant.location import in_qdrant, open_space, put_space
+from uwe_jax.retrieval.qdrant.qdrant_space import QdrantSpace
+from uwe_jax.retrieval.store.searchable import Origin
+from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.runtime.errors import UserError
 
 WIDTH, N = 8, 40
 K = 5  # one number of hits, so that few programs are compiled

@@ -1,4 +1,4 @@
-"""`python -m uwe_jax.rank`: queries from anywhere against spaces on disk, good and bad ones."""
+"""`uwe-jax rank`: queries from anywhere against spaces on disk, good and bad ones."""
 
 import contextlib
 import functools
@@ -11,14 +11,14 @@ import pytest
 from tiny_encoder import write_tiny_encoder
 from vacancy_files import write_rows
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.index import main as index
-from uwe_jax.rank import USAGE, main
-from uwe_jax.rankers import answering, indexing
-from uwe_jax.rankers.limits import MAX_CHARACTERS
-from uwe_jax.rankers.queries_in import BATCH, batches, file_queries, line_queries
-from uwe_jax.rankers.ranker import load
-from uwe_jax.spaces.folder import load_space
+from uwe_jax.commands.index import main as index
+from uwe_jax.commands.rank import USAGE, main
+from uwe_jax.retrieval import answering, indexing
+from uwe_jax.retrieval.limits import MAX_CHARACTERS
+from uwe_jax.retrieval.queries_in import BATCH, batches, file_queries, line_queries
+from uwe_jax.retrieval.ranker import load
+from uwe_jax.retrieval.store.folder import load_space
+from uwe_jax.runtime.errors import UserError
 
 SKILLS = ("care for patients", "write code", "engineer software")
 JOBS = ("nurse", "software engineer")
@@ -187,7 +187,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(folder, monkeypatch, caps
 
 
 def test_a_program_asks_through_a_pipe_and_is_answered_line_by_line(folder):
-    command = [sys.executable, "-m", "uwe_jax.rank", "--space", str(folder / "skills"), "--json", "--top_k", "1"]
+    command = [sys.executable, "-m", "uwe_jax", "rank", "--space", str(folder / "skills"), "--json", "--top_k", "1"]
     environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0", "LC_ALL": "C"}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE

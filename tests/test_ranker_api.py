@@ -13,14 +13,14 @@ import pytest
 from tiny_encoder import WORDS, write_tiny_encoder
 
 import uwe_jax
-from uwe_jax.base.errors import UserError
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.evaluation.specs import load_ranker
-from uwe_jax.rankers import few, limits, ranker
-from uwe_jax.rankers.explanation import Explanation
-from uwe_jax.rankers.load import load_model
-from uwe_jax.rankers.pieces import PieceReader, Pieces, joined
-from uwe_jax.rankers.ranker import Ranker, load
+from uwe_jax.models.loading import load_model
+from uwe_jax.retrieval import few, limits, ranker
+from uwe_jax.retrieval.explanation import Explanation
+from uwe_jax.retrieval.pieces import PieceReader, Pieces, joined
+from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.runtime.errors import UserError
 
 TARGETS = ["care for patients", "write code", "software engineer", "nurse", "code for nurse patients care", "a zebra"]
 QUERIES = ["nurse patients", "write write software code", "zebra", "engineer", "nurse patients"]
@@ -194,7 +194,7 @@ def test_targets_are_encoded_in_parts_and_kept(model, space, monkeypatch, capsys
     assert not capsys.readouterr().err
     half.save(tmp_path / "space")
 
-    from uwe_jax.spaces.folder import load_space
+    from uwe_jax.retrieval.store.folder import load_space
 
     assert model.rank("nurse", load_space(tmp_path / "space")) == model.rank("nurse", half)
     assert model.rank("nurse", half)[0].score == pytest.approx(model.rank("nurse", space)[0].score, abs=2e-3)
@@ -202,7 +202,7 @@ def test_targets_are_encoded_in_parts_and_kept(model, space, monkeypatch, capsys
 
 def test_the_example_runs_as_it_stands(encoder, monkeypatch, tmp_path, capsys):
     """With the exports that the package offers at its top."""
-    from uwe_jax.spaces.folder import load_space
+    from uwe_jax.retrieval.store.folder import load_space
 
     example = textwrap.dedent("\n".join(ranker.__doc__.splitlines()[2:])).replace("all-MiniLM-L6-v2", str(encoder))
     monkeypatch.chdir(tmp_path)

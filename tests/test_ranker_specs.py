@@ -11,7 +11,7 @@ import pytest
 from test_rankers import QUERIES, SCORERS, TARGETS, direct_scores, parts
 from tiny_encoder import WORDS, write_tiny_encoder
 
-from uwe_jax.base.config import (
+from uwe_jax.config import (
     BatchSettings,
     Config,
     EncoderSettings,
@@ -21,13 +21,13 @@ from uwe_jax.base.config import (
     ScorerSettings,
     SourceSettings,
 )
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.files import write_json
 from uwe_jax.evaluation.encoders import load_checkpoint_ranker
 from uwe_jax.evaluation.specs import load_ranker
-from uwe_jax.experiments.summary import read_scores
 from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_json
 from uwe_jax.scoring.scorer_text import parse_scorer, scorer_text
+from uwe_jax.studies.summary import read_scores
 from uwe_jax.training.checkpoint import Checkpoints
 
 
@@ -109,7 +109,7 @@ def test_a_run_without_validation_has_its_newest_checkpoint_measured(encoder, ca
 
 
 def test_a_trained_model_ranks_as_the_parameters_in_memory(encoder, cache, tmp_path, monkeypatch):
-    from uwe_jax.train import train
+    from uwe_jax.commands.train import train
 
     states, save = {}, Checkpoints.save
 

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax.base.config import (
+from uwe_jax.config import (
     EncoderSettings,
     ScorerSettings,
 )
-from uwe_jax.base.errors import UserError
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.evaluation.embedding_cache import EmbeddingCache
 from uwe_jax.evaluation.encoder_ranker import EncoderRanker
@@ -23,6 +22,7 @@ from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.uwe import UweModel
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import parse_scorer
 from uwe_jax.scoring.scorers import score_texts
 from uwe_jax.scoring.tokens import Tokens

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import reference
 
-from uwe_jax.base.config import ScorerSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.ranking import space as spaces
+from uwe_jax.config import ScorerSettings
+from uwe_jax.ranking import target_space as spaces
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.ranking.space import TargetSpace, bucket, padded_lengths
+from uwe_jax.ranking.target_space import TargetSpace, bucket, padded_lengths
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ragged import ragged_scores
 from uwe_jax.scoring.scorers import block_scores
 from uwe_jax.scoring.tokens import Tokens

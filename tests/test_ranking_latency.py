@@ -13,26 +13,26 @@ import pytest
 from tiny_encoder import random_params, tiny_config, write_tiny_encoder
 from transformers import AutoTokenizer
 
-from uwe_jax import benchmark as command
-from uwe_jax import parallel
-from uwe_jax.base import compile_cache
-from uwe_jax.base.compile_cache import keep_compiled_programs
-from uwe_jax.base.config import EncoderSettings, ScorerSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.benchmarks import ranking
-from uwe_jax.benchmarks.crowd import latencies, percentiles
-from uwe_jax.benchmarks.encoders import ENCODERS
-from uwe_jax.benchmarks.made_up import text_of, write_model
+from uwe_jax.commands import benchmark as command
+from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.data import tokeniser_file
 from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.distributed import parallel
 from uwe_jax.models import hub
 from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.run_folder import _shapes
 from uwe_jax.models.uwe import UweModel
-from uwe_jax.rankers.run_folder import _shapes
-from uwe_jax.ranking import space as spaces
+from uwe_jax.ranking import target_space as spaces
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.ranking.space import TargetSpace, bucket
+from uwe_jax.ranking.target_space import TargetSpace, bucket
+from uwe_jax.runtime import compile_cache
+from uwe_jax.runtime.compile_cache import keep_compiled_programs
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.studies.benchmarks import ranking
+from uwe_jax.studies.benchmarks.crowd import latencies, percentiles
+from uwe_jax.studies.benchmarks.encoders import ENCODERS
+from uwe_jax.studies.benchmarks.made_up import text_of, write_model
 
 TEXTS = ["nurse", "Nurse  care\tfor [CLS] patients", "", "naïve Ünïcode", "<mask>engineer", "code " * 30]
 
@@ -196,8 +196,8 @@ def test_ranking_imports_nothing_heavy_and_programs_are_kept(tmp_path):
         "torch",
     )
     code = (
-        "from uwe_jax.base.compile_cache import keep_compiled_programs; folder = keep_compiled_programs()\n"
-        "import sys, uwe_jax.rankers.answering, jax\n"
+        "from uwe_jax.runtime.compile_cache import keep_compiled_programs; folder = keep_compiled_programs()\n"
+        "import sys, uwe_jax.retrieval.answering, jax\n"
         "jax.jit(lambda x: x + 1)(1.0)\n"
         f"print([name for name in {heavy} if name in sys.modules], len(list(folder.iterdir())) > 0)"
     )

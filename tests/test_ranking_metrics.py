@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.ranking_metrics import (
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.ranking_metrics import (
     DEFAULT_METRICS,
     check_metric_names,
     precisions,

@@ -3,8 +3,8 @@
 import pytest
 from task_data import relevant
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.tasks.task import make_task
+from uwe_jax.evaluation.tasks.task import make_task
+from uwe_jax.runtime.errors import UserError
 
 
 def task(pairs, targets=("cooking", "welding"), **changes):

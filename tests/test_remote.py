@@ -16,21 +16,21 @@ from test_source_skillskape import TRAIN as SKILLSKAPE
 from test_train import ROOT, run
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax.base import remote, remote_cache
-from uwe_jax.base.arguments import data_folders
-from uwe_jax.base.config import PartSettings, SourceSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.files import cache_folder
-from uwe_jax.base.metric_writer import read_metrics
-from uwe_jax.data.skillskape.source import SOURCE as SKILLSKAPE_SOURCE
-from uwe_jax.data.source import SourceRequest
-from uwe_jax.data.sources import load_graphs
+from uwe_jax.config import PartSettings, SourceSettings
 from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.models.checkpoint_reader import CheckpointReader
+from uwe_jax.models.loading import load_model
+from uwe_jax.models.remote_workdir import RunFolder, at_hand, checkpoints_of
 from uwe_jax.models.resolve import resolve_encoder
-from uwe_jax.rankers.load import load_model
+from uwe_jax.runtime import remote, remote_cache
+from uwe_jax.runtime.arguments import data_folders
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder
+from uwe_jax.sources.catalogue import load_graphs
+from uwe_jax.sources.skillskape.source import SOURCE as SKILLSKAPE_SOURCE
+from uwe_jax.sources.source import SourceRequest
 from uwe_jax.training.checkpoint import Checkpoints
-from uwe_jax.training.checkpoint_reader import CheckpointReader
-from uwe_jax.training.remote_workdir import RunFolder, at_hand, checkpoints_of
+from uwe_jax.training.metric_writer import read_metrics
 from uwe_jax.training.step_log import StepLog
 
 ROWS = ["left,right", *(f"skill {s},job {s % 7}" for s in range(40))]

@@ -15,11 +15,11 @@ import pytest
 from huggingface_hub import constants
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.models import hub, wheels
 from uwe_jax.models.folder import FILES, lacking
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.runtime.errors import UserError
 
 NAME = "all-MiniLM-L6-v2"
 HUB_ID = f"sentence-transformers/{NAME}"

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from uwe_jax.base.config import BatchSettings
-from uwe_jax.base.errors import UserError
+from uwe_jax.config import BatchSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
+from uwe_jax.runtime.errors import UserError
 
 
 @pytest.fixture

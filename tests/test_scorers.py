@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import reference
 
-from uwe_jax.base.config import ScorerSettings
+from uwe_jax.config import ScorerSettings
 from uwe_jax.scoring.chunking import pairwise_scores
 from uwe_jax.scoring.scorers import block_scores
 from uwe_jax.scoring.tokens import Tokens

@@ -19,16 +19,16 @@ import pytest
 from service_stand_in import SKILLS, Client, StandIn, StandInSpace, common, running, wait_for
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax import serve as command
-from uwe_jax.base.errors import UserError
-from uwe_jax.rankers.ranker import load
-from uwe_jax.service import server
-from uwe_jax.service.keys import Keys, read_keys
-from uwe_jax.service.loading import load_served
-from uwe_jax.service.options import Limits, ServiceOptions
-from uwe_jax.service.rate import TokenBuckets
-from uwe_jax.service.tasks import ServedModel
-from uwe_jax.service.vacancy import vacancy_sentences
+from uwe_jax.commands import serve as command
+from uwe_jax.retrieval.ranker import load
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.serving import server
+from uwe_jax.serving.keys import Keys, read_keys
+from uwe_jax.serving.loading import load_served
+from uwe_jax.serving.options import Limits, ServiceOptions
+from uwe_jax.serving.rate import TokenBuckets
+from uwe_jax.serving.tasks import ServedModel
+from uwe_jax.serving.vacancy import vacancy_sentences
 
 PAGE = Path(server.__file__).parent / "page"
 KEY = "0123456789abcdef-key"

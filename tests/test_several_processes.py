@@ -14,7 +14,7 @@ import pytest
 from test_train import run
 from training_processes import ROOT, finish, free_port, saved_state, several, start
 
-from uwe_jax.base.metric_writer import read_metrics
+from uwe_jax.training.metric_writer import read_metrics
 
 
 def wait_for_steps(workdir, steps, processes):

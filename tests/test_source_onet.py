@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from onet_download import CONTENT_MODEL, FILES, damage, files_since_30_3, write_onet
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.onet.onet_dataset_builder import Builder, load_edges
-from uwe_jax.data.onet.reader import GRAPHS
-from uwe_jax.data.onet.release import find_release
-from uwe_jax.data.onet.source import SOURCE
-from uwe_jax.data.source import SourceEdges, SourceRequest
-from uwe_jax.data.tfds_edges import prepare_edges, read_prepared
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.onet.onet_dataset_builder import Builder, load_edges
+from uwe_jax.sources.onet.reader import GRAPHS
+from uwe_jax.sources.onet.release import find_release
+from uwe_jax.sources.onet.source import SOURCE
+from uwe_jax.sources.source import SourceEdges, SourceRequest
+from uwe_jax.sources.tfds_edges import prepare_edges, read_prepared
 
 CHIEF, COOK, WELDER = ("11-1011.00", "Chief Executives"), ("35-1011.00", "Head Cooks"), ("51-4121.00", "Welders")
 OPERATIONS, BUDGETS, MENUS = (

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.skillskape.source import SOURCE
-from uwe_jax.data.source import SourceEdges, SourceRequest
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.skillskape.source import SOURCE
+from uwe_jax.sources.source import SourceEdges, SourceRequest
 
 TRAIN = """,sentence,skills
 0,"Weld,  and plan.","['weld metal', 'plan shifts, breaks']"
@@ -46,7 +46,7 @@ def test_sentences_are_joined_with_their_skills_and_read_again_from_what_was_pre
     assert first.edges == {"skill_vacancy": EDGES}
     assert first.notes == ("2 sentences without a skill left out",)
     assert first.origin == f"SkillSkape train.csv in {path.parent}"
-    monkeypatch.setattr("uwe_jax.data.skillskape.skillskape_dataset_builder.read_vacancy_edges", None)
+    monkeypatch.setattr("uwe_jax.sources.skillskape.skillskape_dataset_builder.read_vacancy_edges", None)
     assert load(tmp_path) == first
 
 

@@ -11,11 +11,11 @@ import pytest
 from fake_hub import SHA, only_hub
 from huggingface_hub import constants
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.source import SourceEdges, SourceRequest
-from uwe_jax.data.tasks.esco_tasks import VACANCY_SKILLS
-from uwe_jax.data.techwolf.source import SENTENCES, SOURCE, TAGGED_VACANCIES
+from uwe_jax.evaluation.tasks.esco_tasks import VACANCY_SKILLS
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.source import SourceEdges, SourceRequest
+from uwe_jax.sources.techwolf.source import SENTENCES, SOURCE, TAGGED_VACANCIES
 
 ROWS = [("You weld, daily.", "weld metal"), ("You cook. ", "chef's art"), ("", "weld metal")]
 EDGES = [

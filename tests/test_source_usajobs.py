@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.source import SourceEdges, SourceRequest
-from uwe_jax.data.tables import has_columns
-from uwe_jax.data.usajobs.reader import read_job_edges
-from uwe_jax.data.usajobs.source import SOURCE
-from uwe_jax.data.usajobs.statements import MIN_FIELDS, clean, is_boilerplate, is_generic, wording
-from uwe_jax.data.usajobs.titles import one_spelling
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.source import SourceEdges, SourceRequest
+from uwe_jax.sources.tables.typed_rows import has_columns
+from uwe_jax.sources.usajobs.reader import read_job_edges
+from uwe_jax.sources.usajobs.source import SOURCE
+from uwe_jax.sources.usajobs.statements import MIN_FIELDS, clean, is_boilerplate, is_generic, wording
+from uwe_jax.sources.usajobs.titles import one_spelling
 
 ROWS = [
     {"title": "Welder", "agency": "Navy", "statements": ["Weld pipes.", "Assign work."]},
@@ -76,7 +76,7 @@ def test_duties_are_joined_with_titles_and_read_again_from_what_was_prepared(tmp
         "1 spellings of a title joined with others",
     )
     assert first.origin == f"USAJOBS questionnaires in {path}"
-    monkeypatch.setattr("uwe_jax.data.usajobs.usajobs_dataset_builder.read_job_edges", None)
+    monkeypatch.setattr("uwe_jax.sources.usajobs.usajobs_dataset_builder.read_job_edges", None)
     assert load(tmp_path) == first
 
 

@@ -3,9 +3,9 @@
 import pytest
 from esco_downloads import write_release
 
-from uwe_jax.base.config import SourceSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.sources import load_graphs
+from uwe_jax.config import SourceSettings
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.catalogue import load_graphs
 
 
 def message(**settings) -> str:

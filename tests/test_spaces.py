@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from uwe_jax.base.config import ScorerSettings
-from uwe_jax.base.errors import UserError
+from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.ranking.space import TargetSpace
-from uwe_jax.spaces import folder as folders
-from uwe_jax.spaces import quantise as formats
-from uwe_jax.spaces import writing
-from uwe_jax.spaces.folder import append, compact, load_space, remove, verify
-from uwe_jax.spaces.quantise import DTYPES, quantise, restore
-from uwe_jax.spaces.searchable import Hit, Origin
-from uwe_jax.spaces.space import Space, target_ids
+from uwe_jax.ranking.target_space import TargetSpace
+from uwe_jax.retrieval.store import folder as folders
+from uwe_jax.retrieval.store import quantise as formats
+from uwe_jax.retrieval.store import writing
+from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
+from uwe_jax.retrieval.store.quantise import DTYPES, quantise, restore
+from uwe_jax.retrieval.store.searchable import Hit, Origin
+from uwe_jax.retrieval.store.stored_targets import Space, target_ids
+from uwe_jax.runtime.errors import UserError
 
 WIDTH = 8
 SOFT = Origin("tiny", "0123456789abcdef", 64, ScorerSettings())

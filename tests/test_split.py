@@ -8,10 +8,10 @@ from graphs import random_graphs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.split import TEST, TRAIN, VALIDATION, GraphSplits, assign_splits, split_graphs
+from uwe_jax.runtime.errors import UserError
 
 TEXTS = tuple(f"text {number}" for number in range(2_000))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uwe_jax.base.statistics import bootstrap_interval, long_tail, paired_bootstrap
+from uwe_jax.scoring.statistics import bootstrap_interval, long_tail, paired_bootstrap
 
 
 def loop_interval(values, samples, level, seed):

@@ -11,8 +11,7 @@ import pytest
 from graphs import random_graphs
 from tiny_encoder import random_params, tiny_config
 
-from uwe_jax import parallel
-from uwe_jax.base.config import (
+from uwe_jax.config import (
     BatchSettings,
     EncoderSettings,
     LengthSettings,
@@ -23,9 +22,10 @@ from uwe_jax.base.config import (
 from uwe_jax.data.batches import BatchBuilder
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
-from uwe_jax.gradient_cache import encode_in_chunks
+from uwe_jax.distributed import parallel
+from uwe_jax.distributed.gradient_cache import encode_in_chunks
+from uwe_jax.models.optimiser import make_optimiser
 from uwe_jax.models.uwe import UweModel
-from uwe_jax.optimiser import make_optimiser
 from uwe_jax.scoring.tokens import Tokens
 from uwe_jax.training import step as step_module
 from uwe_jax.training.step import (

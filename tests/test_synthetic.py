@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uwe_jax.base.config import BatchSettings, LengthSettings
+from uwe_jax.config import BatchSettings, LengthSettings
 from uwe_jax.data.batches import BatchBuilder
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.synthetic import synthetic_graphs, synthetic_tables

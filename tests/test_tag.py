@@ -1,4 +1,4 @@
-"""`python -m uwe_jax.tag` from vacancies to edges that a source reads."""
+"""`uwe-jax tag` from vacancies to edges that a source reads."""
 
 import json
 import os
@@ -11,20 +11,20 @@ import pyarrow.parquet as pq
 import pytest
 from vacancy_files import TAXONOMY, many, write_rows, write_taxonomy
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.edge_files import read_edge_folder
-from uwe_jax.data.vacancies.files import find_vacancy_files
-from uwe_jax.data.vacancies.job import open_job
-from uwe_jax.data.vacancies.pool import run_job
-from uwe_jax.data.vacancies.tagger import JOB, VACANCY, TagSettings
-from uwe_jax.tag import USAGE, main
-from uwe_jax.tagging import run
-from uwe_jax.tagging.by_model import tag_by_model
+from uwe_jax.commands.tag import USAGE, main
+from uwe_jax.curation.tag import run
+from uwe_jax.curation.tag.by_model import tag_by_model
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.edge_files import read_edge_folder
+from uwe_jax.sources.vacancies.files import find_vacancy_files
+from uwe_jax.sources.vacancies.job import open_job
+from uwe_jax.sources.vacancies.pool import run_job
+from uwe_jax.sources.vacancies.tagger import JOB, VACANCY, TagSettings
 
 KILLED = """
 import os, signal, sys
-from uwe_jax.data.vacancies import job
-from uwe_jax.tag import main
+from uwe_jax.sources.vacancies import job
+from uwe_jax.commands.tag import main
 write = job.ChunkDone.write
 def dying(self, path):
     if path.stem == "00002":

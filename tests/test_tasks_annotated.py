@@ -6,7 +6,7 @@ import pytest
 from esco_downloads import SKILL, table, write_release
 from task_data import load, missing, relevant, write
 
-from uwe_jax.base.errors import UserError
+from uwe_jax.runtime.errors import UserError
 
 OTHER_SKILLS = [(SKILL + "2", "plan shifts", ""), (SKILL + "3", "haute cuisine", "")]
 ANNOTATED = """sentence,span,sub_span,label

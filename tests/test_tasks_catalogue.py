@@ -7,11 +7,11 @@ import pytest
 from esco_downloads import OCCUPATION, write_release
 from task_data import JOBBERT, HubInMemory, sources_of, write_titles
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.tasks import catalogue
-from uwe_jax.data.tasks.catalogue import CATALOGUE, SETS, choose, load_tasks
-from uwe_jax.data.tasks.spec import TaskSources
-from uwe_jax.data.tasks.task import GROUPS
+from uwe_jax.evaluation.tasks import catalogue
+from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS, choose, load_tasks
+from uwe_jax.evaluation.tasks.spec import TaskSources
+from uwe_jax.evaluation.tasks.task import GROUPS
+from uwe_jax.runtime.errors import UserError
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from esco_downloads import OCCUPATION, OCCUPATIONS, RELATIONS, SKILL, classifica
 from esco_downloads import write_zip as write_esco
 from task_data import JOBBERT, HubInMemory, load, missing, relevant, write, write_titles
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.esco import reader
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.esco import reader
 
 OTHER_SKILLS = [(SKILL + "2", "plan shifts", ""), (SKILL + "3", "haute cuisine", "")]
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.tasks.catalogue import choose, load_tasks
-from uwe_jax.data.tasks.folder import read_task_folder
-from uwe_jax.data.tasks.spec import TaskSources
+from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
+from uwe_jax.evaluation.tasks.folder import read_task_folder
+from uwe_jax.evaluation.tasks.spec import TaskSources
+from uwe_jax.runtime.errors import UserError
 
 QUERIES = [("q1", "cook, and serve"), ("q2", "weld\nsteel"), ("q3", "sleep")]
 TARGETS = [("1", "cooking"), ("2", "welding"), ("3", "singing"), ("4", "cooking ")]

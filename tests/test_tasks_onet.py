@@ -8,10 +8,10 @@ from onet_download import FILES, damage, files_since_30_3
 from onet_download import write_onet as write
 from task_data import relevant
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.tasks.onet import SPECS
-from uwe_jax.data.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.data.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.onet import SPECS
+from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.runtime.errors import UserError
 
 LOAD = {spec.name: spec.load for spec in SPECS}
 

@@ -6,10 +6,10 @@ import pytest
 from esco_downloads import SKILL, classification, write_zip
 from task_data import relevant, sources_of
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.tasks.skillskape import SPECS
-from uwe_jax.data.tasks.spec import TaskDataMissing
-from uwe_jax.data.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.skillskape import SPECS
+from uwe_jax.evaluation.tasks.spec import TaskDataMissing
+from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.runtime.errors import UserError
 
 (SPEC,) = SPECS
 

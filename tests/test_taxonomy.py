@@ -6,8 +6,8 @@ import pytest
 from esco_downloads import SKILL, write_release
 from vacancy_files import TAXONOMY, write_rows, write_taxonomy
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.taxonomy import Skill, find_taxonomy, read_taxonomy
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.taxonomy import Skill, find_taxonomy, read_taxonomy
 
 
 def test_esco_is_found_in_the_folders_of_a_folder(tmp_path):

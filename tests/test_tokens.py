@@ -8,8 +8,8 @@ from test_batches import plain_row
 from tiny_encoder import write_tiny_encoder
 from transformers import AutoTokenizer
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.data.tokens import SpecialTokens, Tokeniser, TokenTable
+from uwe_jax.runtime.errors import UserError
 
 TEXTS = ["nurse care for patients", "", "write  code", "zzz unknown Nurse", "code " * 40]
 

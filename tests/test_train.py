@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from training_processes import start
 
-from uwe_jax.base.command import read_config, run_with_config
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.metric_writer import read_metrics
 from uwe_jax.models.pretrained import load_encoder
-from uwe_jax.rankers.run_folder import load_run
+from uwe_jax.models.run_folder import load_run
+from uwe_jax.runtime.command import read_config, run_with_config
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.training.metric_writer import read_metrics
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if "uwe_jax.train " in path.read_text()]
+CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if "uwe_jax.commands.train " in path.read_text()]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def flags(small_run):
 
 def run(flags, monkeypatch):
     """Runs the command in this process; returns its exit status."""
-    from uwe_jax import train
+    from uwe_jax.commands import train
 
     monkeypatch.setattr(sys, "argv", ["train", *map(str, flags)])
     try:
@@ -191,7 +191,7 @@ def test_parts_apart_train_on_the_graphs_of_one_at_a_time(flags, tmp_path, monke
     config = tmp_path / "config.py"
     parts = {kind: {"source": "edges", "path": str(tmp_path / kind)} for kind in ("job", "alias")}
     config.write_text(
-        "from uwe_jax.base.config import combine\n"
+        "from uwe_jax.config import combine\n"
         "from configs.quickstart import get_config as quickstart\n"
         "def get_config():\n"
         "    config = quickstart()\n"

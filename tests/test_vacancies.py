@@ -12,22 +12,22 @@ import pytest
 from esco_downloads import write_release
 from vacancy_files import ROWS, TAXONOMY, many, write_rows, write_taxonomy
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.broken_rows import BrokenRows
-from uwe_jax.data.chunks import column_names, cut, read_chunk
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.skillspan.source import SOURCE as SKILLSPAN
-from uwe_jax.data.source import SourceRequest
-from uwe_jax.data.taxonomy import Skill, Taxonomy
-from uwe_jax.data.vacancies.cleaning import plain_text
-from uwe_jax.data.vacancies.columns import Vacancy, VacancyColumns, find_columns
-from uwe_jax.data.vacancies.files import find_vacancy_files
-from uwe_jax.data.vacancies.job import job_key, open_job, run_chunk
-from uwe_jax.data.vacancies.parts import read_part, read_records
-from uwe_jax.data.vacancies.pool import run_job
-from uwe_jax.data.vacancies.sentences import cut_sentences, length_problem
-from uwe_jax.data.vacancies.source import SOURCE
-from uwe_jax.data.vacancies.tagger import JOB, SENTENCES, VACANCY, Tagged, TagSettings, VacancyTagger
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.skillspan.source import SOURCE as SKILLSPAN
+from uwe_jax.sources.source import SourceRequest
+from uwe_jax.sources.tables.broken_rows import BrokenRows
+from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
+from uwe_jax.sources.taxonomy import Skill, Taxonomy
+from uwe_jax.sources.vacancies.cleaning import plain_text
+from uwe_jax.sources.vacancies.columns import Vacancy, VacancyColumns, find_columns
+from uwe_jax.sources.vacancies.files import find_vacancy_files
+from uwe_jax.sources.vacancies.job import job_key, open_job, run_chunk
+from uwe_jax.sources.vacancies.parts import read_part, read_records
+from uwe_jax.sources.vacancies.pool import run_job
+from uwe_jax.sources.vacancies.sentences import cut_sentences, length_problem
+from uwe_jax.sources.vacancies.source import SOURCE
+from uwe_jax.sources.vacancies.tagger import JOB, SENTENCES, VACANCY, Tagged, TagSettings, VacancyTagger
 
 FORMATS = ["v.csv", "v.tsv", "v.jsonl", "v.csv.gz", "v.jsonl.gz", "v.parquet"]
 
@@ -305,7 +305,7 @@ def test_a_folder_of_vacancies_is_prepared_once(tmp_path, monkeypatch):
         in (read.edges[VACANCY])
     )
     assert not list((tmp_path / "cache").rglob("parts"))
-    monkeypatch.setattr("uwe_jax.data.vacancies.pool.run_chunk", None)  # nothing is tagged again
+    monkeypatch.setattr("uwe_jax.sources.vacancies.pool.run_chunk", None)  # nothing is tagged again
     assert SOURCE.read(request(tmp_path / "data", tmp_path / "cache", JOB, VACANCY)) == read
 
 
@@ -381,7 +381,7 @@ def beam():
 
 @pytest.mark.filterwarnings("ignore")
 def test_beam_does_what_one_machine_does(tmp_path, beam):
-    from uwe_jax.data.vacancies.beam import run_job_on_beam
+    from uwe_jax.sources.vacancies.beam import run_job_on_beam
 
     path = write_rows(tmp_path / "v.jsonl", many(10))
     here, there = job_in(tmp_path / "here", path), job_in(tmp_path / "there", path)
@@ -397,9 +397,9 @@ def test_beam_does_what_one_machine_does(tmp_path, beam):
 def test_the_builder_writes_the_same_records_on_beam(tmp_path, beam):
     import tensorflow_datasets as tfds
 
-    from uwe_jax.data.tfds_edges import read_prepared
-    from uwe_jax.data.vacancies.beam import pipeline_options
-    from uwe_jax.data.vacancies.vacancies_dataset_builder import Builder
+    from uwe_jax.sources.tfds_edges import read_prepared
+    from uwe_jax.sources.vacancies.beam import pipeline_options
+    from uwe_jax.sources.vacancies.vacancies_dataset_builder import Builder
 
     path = write_rows(tmp_path / "v.jsonl", many(10))
     here, there = job_in(tmp_path / "here", path), job_in(tmp_path / "there", path)
@@ -414,7 +414,7 @@ def test_the_builder_writes_the_same_records_on_beam(tmp_path, beam):
 
 
 def test_without_beam_a_user_is_told_what_to_install(tmp_path, monkeypatch):
-    from uwe_jax.data.vacancies.beam import run_job_on_beam
+    from uwe_jax.sources.vacancies.beam import run_job_on_beam
 
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     with pytest.raises(UserError, match="pip install apache-beam"):

@@ -10,11 +10,11 @@ from safetensors.numpy import save_file
 from tiny_encoder import random_params, random_tensors, tiny_config, write_tiny_encoder
 from torch_twin import CLASSES, padded, torch_hidden
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
 from uwe_jax.models.pretrained import load_encoder, read_config, read_tensors
 from uwe_jax.models.weights import name_table, params_from_hf, params_to_hf
+from uwe_jax.runtime.errors import UserError
 
 both = pytest.mark.parametrize("architecture", ["bert", "mpnet"])
 

@@ -13,10 +13,10 @@ import workrb
 from workrb.tasks.abstract.ranking_base import RankingDataset, RankingTask, RankingTaskGroup
 from workrb.types import LabelType, Language, ModelInputType
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.evaluation import workrb_model
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.evaluation.workrb_model import UweWorkRBModel
+from uwe_jax.runtime.errors import UserError
 
 TARGETS = ["care for patients", "write code", "software engineer", "nurse"]
 QUERIES = ["patients care", "code", "nurse", "engineer software", "patients"]

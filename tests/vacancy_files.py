@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from uwe_jax.data.taxonomy import Skill, Taxonomy
+from uwe_jax.sources.taxonomy import Skill, Taxonomy
 
 TAXONOMY = Taxonomy(
     "four skills",

@@ -1,7 +1,7 @@
 """Unified Work Embeddings in JAX/Flax: one bi-encoder that ranks work-domain text for work-domain text.
 
 What most programs need stands here and is imported when it is asked for, so that `import uwe_jax` costs nothing: `load`
-a model, `load_space` a target space, `UserError` for whatever a user can mend. `uwe_jax.rankers.ranker` has an example.
+a model, `load_space` a target space, `UserError` for whatever a user can mend. `uwe_jax.retrieval.ranker` has an example.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uwe_jax.base.errors import UserError
-    from uwe_jax.rankers.ranker import Ranker, load
-    from uwe_jax.spaces.folder import load_space
-    from uwe_jax.spaces.searchable import Hit
+    from uwe_jax.retrieval.ranker import Ranker, load
+    from uwe_jax.retrieval.store.folder import load_space
+    from uwe_jax.retrieval.store.searchable import Hit
+    from uwe_jax.runtime.errors import UserError
 
 __version__ = "0.1.0"
 __all__ = ["Hit", "Ranker", "UserError", "load", "load_space"]
 
 _HOMES = {
-    "Hit": "uwe_jax.spaces.searchable",
-    "Ranker": "uwe_jax.rankers.ranker",
-    "UserError": "uwe_jax.base.errors",
-    "load": "uwe_jax.rankers.ranker",
-    "load_space": "uwe_jax.spaces.folder",
+    "Hit": "uwe_jax.retrieval.store.searchable",
+    "Ranker": "uwe_jax.retrieval.ranker",
+    "UserError": "uwe_jax.runtime.errors",
+    "load": "uwe_jax.retrieval.ranker",
+    "load_space": "uwe_jax.retrieval.store.folder",
 }
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.base.config import LengthSettings
-from uwe_jax.base.kinds import SKILL
+from uwe_jax.config import LengthSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import TokenTable
+from uwe_jax.runtime.kinds import SKILL
 
 Batch = dict[str, Any]
 

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 from scipy.sparse import csr_array
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.ragged import run_entries
 from uwe_jax.data.text import normalise
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import SKILL
 
 
 class Edge(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import grain
 
-from uwe_jax.base.config import BatchSettings
+from uwe_jax.config import BatchSettings
 from uwe_jax.data.batches import Batch
 
 

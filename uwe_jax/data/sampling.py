@@ -11,11 +11,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from uwe_jax.base.config import BatchSettings
-from uwe_jax.base.errors import UserError
+from uwe_jax.config import BatchSettings
 from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.ragged import run_entries
+from uwe_jax.runtime.errors import UserError
 
 # Streams of random numbers that must not depend on each other's length.
 _PERMUTATION, _WEIGHTED, _NEIGHBOURS, _DISTRACTORS = range(4)

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Int8
 from scipy.sparse import csr_array
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import SKILL
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SPLIT_NAMES = ("training", "validation", "test")

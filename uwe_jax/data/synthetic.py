@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.graph import BipartiteGraph, edge_matrix
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
+from uwe_jax.runtime.kinds import SKILL
 
 # Fitted to ESCO 1.1.1, with its 123,855 edges between 13,896 skills and 3,007 occupations. The spreads are standard
 # deviations of the logarithm of a skill's and of a job's chance to get an edge beyond its first.

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.files import write_atomically
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_atomically
 
 # All that transformers reads of a folder; the encoder's config may decide on the tokeniser's class.
 _FILES = (

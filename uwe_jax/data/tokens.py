@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from uwe_jax.base import remote_cache
-from uwe_jax.base.files import write_atomically
-from uwe_jax.base.progress import progress
 from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.tokeniser_file import open_tokeniser
-from uwe_jax.data.zips import ZIP_DAMAGE
+from uwe_jax.runtime import remote_cache
+from uwe_jax.runtime.files import write_atomically
+from uwe_jax.runtime.progress import progress
+from uwe_jax.runtime.zips import ZIP_DAMAGE
 
 _TEXTS_AT_ONCE = 2048
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
-from uwe_jax.data.tasks.task import GROUPS
 from uwe_jax.evaluation.leakage import IN_DOMAIN
+from uwe_jax.evaluation.tasks.task import GROUPS
 
 Results = dict[str, Any]
 _HEADLINE = ("map", "rp@10")

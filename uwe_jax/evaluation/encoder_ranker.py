@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from uwe_jax import parallel
-from uwe_jax.base.progress import progress
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.distributed import parallel
 from uwe_jax.evaluation.embedding_cache import EmbeddingCache
 from uwe_jax.evaluation.ranker import Score
 from uwe_jax.models.uwe import Params, UweModel
-from uwe_jax.rankers.limits import check_positions
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.ranking.space import TargetSpace
+from uwe_jax.ranking.target_space import TargetSpace
+from uwe_jax.retrieval.limits import check_positions
+from uwe_jax.runtime.progress import progress
 
 CACHE_BYTES = 2**30
 

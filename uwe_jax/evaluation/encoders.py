@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uwe_jax.base.config import ScorerSettings
+from uwe_jax.config import ScorerSettings
 from uwe_jax.evaluation.encoder_ranker import EncoderRanker
-from uwe_jax.rankers.load import load_published
-from uwe_jax.rankers.loaded import LoadedModel
-from uwe_jax.rankers.run_folder import load_run
+from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.loading import load_published
+from uwe_jax.models.run_folder import load_run
 
 
 def encoder_ranker(loaded: LoadedModel) -> EncoderRanker:

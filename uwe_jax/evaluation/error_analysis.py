@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.base.files import write_atomically
-from uwe_jax.data.tasks.task import RankingTask
-from uwe_jax.evaluation.markdown import MISSING, escape, markdown_rows
 from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Score
+from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.runtime.files import write_atomically
+from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows
 
 # Queries scored at once: their scores against a whole target space stay small.
 _QUERIES_AT_ONCE = 16

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from uwe_jax.data.tasks.task import GROUPS
 from uwe_jax.evaluation.aggregate import (
     Results,
     group_means,
@@ -17,7 +16,6 @@ from uwe_jax.evaluation.aggregate import (
     measured_tasks,
     workbench_sets,
 )
-from uwe_jax.evaluation.markdown import MISSING, bold_best, escape, markdown_rows
 from uwe_jax.evaluation.reference import (
     IN_DOMAIN_MARK,
     IN_DOMAIN_MEANING,
@@ -28,6 +26,8 @@ from uwe_jax.evaluation.reference import (
     group_title,
     metric_title,
 )
+from uwe_jax.evaluation.tasks.task import GROUPS
+from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows
 
 
 def headline(results: Results) -> str:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
+from uwe_jax.runtime.errors import UserError
 
 # What makes scores on a task comparable.
 _SAME = ("queries", "targets", "edges", "split", "origin", "notes")

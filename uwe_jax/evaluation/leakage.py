@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.data.footprint import Footprint
-from uwe_jax.data.tasks.task import RankingTask
+from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.runtime.errors import UserError
 
 IN_DOMAIN = "in-domain"
 # A few equal pairs are chance (a job title that is an ESCO label as well); more than this share of a task's

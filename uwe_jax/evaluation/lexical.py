@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csc_array
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.evaluation.ranker import Score
+from uwe_jax.runtime.errors import UserError
 
 
 def words(text: str) -> list[str]:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from uwe_jax.base.progress import duration
 from uwe_jax.evaluation.aggregate import (
     Results,
     compared_with,
@@ -16,8 +15,9 @@ from uwe_jax.evaluation.aggregate import (
     metric_names,
 )
 from uwe_jax.evaluation.headline import further_table, headline
-from uwe_jax.evaluation.markdown import MISSING, bold_best, escape, markdown_rows, signed
 from uwe_jax.evaluation.reference import IN_DOMAIN_MEANING, group_title, metric_title
+from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows, signed
+from uwe_jax.runtime.progress import duration
 
 
 def markdown(results: Results) -> str:

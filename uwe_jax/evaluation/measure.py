@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.progress import progress
-from uwe_jax.base.ranking_metrics import precisions, ranking_metrics, relevant_ranks
-from uwe_jax.base.statistics import bootstrap_interval, long_tail
-from uwe_jax.data.tasks.task import RankingTask
 from uwe_jax.evaluation.ranker import Ranker, Score
+from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import progress
+from uwe_jax.scoring.ranking_metrics import precisions, ranking_metrics, relevant_ranks
+from uwe_jax.scoring.statistics import bootstrap_interval, long_tail
 
 # Scores held at once: 128 MiB of float32.
 _SCORES = 32 * 2**20

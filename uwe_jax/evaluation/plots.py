@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.base.plot import save_png
 from uwe_jax.evaluation.aggregate import (
     Results,
     headline_metrics,
@@ -17,6 +16,7 @@ from uwe_jax.evaluation.aggregate import (
     measured_tasks,
 )
 from uwe_jax.evaluation.reference import metric_title
+from uwe_jax.runtime.plot import save_png
 
 # Inches: a bar and the most it grows to where there are few, a line of a task's label, the gap between tasks.
 _BAR, _WIDEST_BAR, _LINE, _GAP = 0.15, 0.3, 0.155, 0.14

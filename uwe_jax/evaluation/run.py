@@ -12,16 +12,7 @@ from typing import Any
 import numpy as np
 
 import uwe_jax
-from uwe_jax.base.arguments import make_out
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.files import write_atomically, write_json
-from uwe_jax.base.progress import duration, report, say
-from uwe_jax.base.ranking_metrics import DEFAULT_METRICS, check_metric_names
-from uwe_jax.base.statistics import paired_bootstrap
-from uwe_jax.data.footprint import Footprint
-from uwe_jax.data.tasks.catalogue import choose, load_tasks
-from uwe_jax.data.tasks.spec import TaskSources
-from uwe_jax.data.tasks.task import RankingTask
+from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
 from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.join import join_models, read_results
@@ -29,14 +20,23 @@ from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import FORMS, load_ranker
-from uwe_jax.rankers.exported import is_exported
-from uwe_jax.training.remote_workdir import at_hand
+from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
+from uwe_jax.evaluation.tasks.spec import TaskSources
+from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.models.exported import is_exported
+from uwe_jax.models.remote_workdir import at_hand
+from uwe_jax.runtime.arguments import make_out
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_atomically, write_json
+from uwe_jax.runtime.progress import duration, report, say
+from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS, check_metric_names
+from uwe_jax.scoring.statistics import paired_bootstrap
 from uwe_jax.training.workdir import TRAINED_ON, is_workdir
 
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What is measured on what. The fields are the flags of `python -m uwe_jax.evaluate`."""
+    """What is measured on what. The fields are the flags of `uwe-jax evaluate`."""
 
     models: tuple[str, ...]
     tasks: tuple[str, ...]

@@ -9,8 +9,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from uwe_jax.base.progress import duration
-from uwe_jax.data.tasks.task import GROUPS
 from uwe_jax.evaluation.aggregate import (
     Results,
     headline_metrics,
@@ -22,8 +20,10 @@ from uwe_jax.evaluation.aggregate import (
     measured_tasks,
     workbench_sets,
 )
-from uwe_jax.evaluation.markdown import MISSING
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, group_title, metric_title
+from uwe_jax.evaluation.tasks.task import GROUPS
+from uwe_jax.runtime.markdown import MISSING
+from uwe_jax.runtime.progress import duration
 
 # Columns of so many models stand side by side; further ones follow in tables of their own.
 _MODELS_ACROSS = 4

@@ -18,9 +18,9 @@ import torch
 from workrb.models.base import ModelInterface
 from workrb.types import ModelInputType
 
-from uwe_jax.base.files import cache_folder
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
+from uwe_jax.runtime.files import cache_folder
 
 # A group of texts is filled up before it is encoded, so few queries at a time would cost much.
 _QUERIES_AT_ONCE = 2048

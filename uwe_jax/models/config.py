@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from uwe_jax.base.errors import UserError
+from uwe_jax.runtime.errors import UserError
 
 ARCHITECTURES = ("bert", "mpnet")
 
@@ -86,7 +86,7 @@ class EncoderConfig:
 
         >>> EncoderConfig.from_hf({"model_type": "gpt2"})
         Traceback (most recent call last):
-        uwe_jax.base.errors.UserError: An encoder of architecture 'gpt2' is not supported. \
+        uwe_jax.runtime.errors.UserError: An encoder of architecture 'gpt2' is not supported. \
 Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2).
         """
         architecture = str(values.get("model_type"))

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.models.attention import RelativeBias, SelfAttention
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.layers import INITIALISER, FeedForward, Norm
+from uwe_jax.runtime.errors import UserError
 
 
 def positions(token_ids: Int[Array, "b i"], config: EncoderConfig) -> Int[Array, "#b i"]:

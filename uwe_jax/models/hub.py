@@ -14,8 +14,8 @@ from huggingface_hub import (
 )
 from huggingface_hub.errors import EntryNotFoundError
 
-from uwe_jax.base.network import in_one_line, within
 from uwe_jax.models.folder import CONFIG, FILES, Unavailable, lacking
+from uwe_jax.runtime.network import in_one_line, within
 
 # Seconds for one answer, and for the first contact with all its look-ups, redirects and proxies.
 ANSWER_SECONDS = 5.0

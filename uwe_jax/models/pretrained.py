@@ -10,11 +10,11 @@ import ml_dtypes  # noqa: F401  # teaches numpy bfloat16, which some weights are
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from uwe_jax.base.errors import UserError
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.weights import Params, params_from_hf
+from uwe_jax.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

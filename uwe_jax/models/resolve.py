@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.files import cache_folder
-from uwe_jax.base.progress import say
-from uwe_jax.base.remote import is_remote, local_copy
 from uwe_jax.models.folder import Unavailable, lacking
 from uwe_jax.models.wheels import PINNED, from_wheels, is_kept, pinned_encoder
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.progress import say
+from uwe_jax.runtime.remote import is_remote, local_copy
 
 
 @dataclass(frozen=True)

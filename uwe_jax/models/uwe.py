@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from uwe_jax.base.config import EncoderSettings, ScorerSettings
+from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
 from uwe_jax.scoring.tokens import Tokens

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.progress import say
 from uwe_jax.models.config import EncoderConfig
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import say
 
 Params = dict[str, Any]
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from uwe_jax.base.progress import progress, say
 from uwe_jax.models.folder import FILES, WEIGHTS, Unavailable, lacking
+from uwe_jax.runtime.progress import progress, say
 
 _BLOCK = 1 << 20
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from uwe_jax import parallel
 from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.tokens import TokenTable
+from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.ranking.ragged import RaggedTokens
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from uwe_jax.base.config import ScorerSettings
+from uwe_jax.config import ScorerSettings
 from uwe_jax.scoring.scorers import Scores, block_scores, score_texts
 from uwe_jax.scoring.tokens import Texts, Tokens, texts
 

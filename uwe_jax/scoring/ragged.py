@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from uwe_jax.base.config import ScorerSettings
+from uwe_jax.config import ScorerSettings
 from uwe_jax.scoring.softmax import MASKED, TINY, attend
 from uwe_jax.scoring.tokens import UnitTokens
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from uwe_jax.base.config import ScorerSettings
-from uwe_jax.base.errors import UserError
+from uwe_jax.config import ScorerSettings
+from uwe_jax.runtime.errors import UserError
 
 # Every scorer, with the settings that it reads.
 SCORER_OPTIONS = {

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from uwe_jax.base.config import ScorerSettings
+from uwe_jax.config import ScorerSettings
 from uwe_jax.scoring.soft_attention import cosines, soft_attention
 from uwe_jax.scoring.softmax import MASKED, attend
 from uwe_jax.scoring.tokens import Texts, Tokens, mean_embeddings, texts, unit_tokens

@@ -18,15 +18,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from uwe_jax import parallel
-from uwe_jax.base.disk import reason_not_written, what_to_mend
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.progress import say
-from uwe_jax.base.remote import is_remote
-from uwe_jax.training.checkpoint_reader import META, METRIC, PARTS, STATE, CheckpointReader, Manager, Restored
-from uwe_jax.training.checksums import checksum, checksums_of_parts, with_checksum
+from uwe_jax.distributed import parallel
+from uwe_jax.models.checkpoint_reader import META, METRIC, PARTS, STATE, CheckpointReader, Manager, Restored
+from uwe_jax.models.checksums import checksum, checksums_of_parts, with_checksum
+from uwe_jax.models.storage import replace_json
+from uwe_jax.runtime.disk_errors import reason_not_written, what_to_mend
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import say
+from uwe_jax.runtime.remote import is_remote
 from uwe_jax.training.damaged import set_aside, steps_without_metrics
-from uwe_jax.training.storage import replace_json
 
 _METRICS, _META_FILE = "metrics", "metadata"  # Orbax's names of an item, and of the file that holds a JSON item
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import jax
 from etils import epath
 
-from uwe_jax import parallel
-from uwe_jax.base.progress import say
-from uwe_jax.base.remote import is_remote, move
+from uwe_jax.distributed import parallel
+from uwe_jax.runtime.progress import say
+from uwe_jax.runtime.remote import is_remote, move
 
 FOLDER = "damaged_checkpoints"  # beside the folder of checkpoints
 

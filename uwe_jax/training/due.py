@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from uwe_jax.base.config import Config
+from uwe_jax.config import Config
 
 
 class Due(NamedTuple):

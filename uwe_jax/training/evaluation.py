@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax import parallel
-from uwe_jax.base.config import EvaluationSettings, LengthSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.kinds import SKILL
-from uwe_jax.base.progress import progress
-from uwe_jax.base.ranking_metrics import ranking_metrics, relevant_ranks
-from uwe_jax.base.statistics import fixed_sample
+from uwe_jax.config import EvaluationSettings, LengthSettings
 from uwe_jax.data.split import HeldOut
 from uwe_jax.data.tokens import TokenTable
+from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.ranking.encode import TextEncoder
-from uwe_jax.ranking.space import TargetSpace
+from uwe_jax.ranking.target_space import TargetSpace
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.runtime.progress import progress
+from uwe_jax.scoring.ranking_metrics import ranking_metrics, relevant_ranks
+from uwe_jax.scoring.statistics import fixed_sample
 
 Results = dict[str, Any]
 METRICS = ("map", "rp@10", "mrr")

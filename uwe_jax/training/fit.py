@@ -13,9 +13,9 @@ from typing import Any
 
 import jax
 
-from uwe_jax.base.config import BatchSettings
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.progress import duration, say
+from uwe_jax.config import BatchSettings
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import duration, say
 from uwe_jax.training.device_memory import Room, gibibytes, peak, planned, room
 
 # What compilers and allocators of XLA say where memory is short; any other error keeps its name.

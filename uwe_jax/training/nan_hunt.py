@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 import uwe_jax
-from uwe_jax import parallel
-from uwe_jax.base.config import Config
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.progress import say
+from uwe_jax.config import Config
 from uwe_jax.data.tokeniser_file import TextReader
+from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import UweModel
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import say
 from uwe_jax.training import nan_report
 from uwe_jax.training.device_memory import gibibytes
 from uwe_jax.training.nan_pieces import SuspectStep, take_apart

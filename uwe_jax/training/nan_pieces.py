@@ -14,12 +14,12 @@ import optax
 from flax import linen as nn
 from jaxtyping import Array, Bool
 
-from uwe_jax import parallel
-from uwe_jax.base.config import LossSettings
-from uwe_jax.base.kinds import SKILL
+from uwe_jax.config import LossSettings
 from uwe_jax.data.batches import Batch
-from uwe_jax.gradient_cache import encode_in_chunks, fold_in
+from uwe_jax.distributed import parallel
+from uwe_jax.distributed.gradient_cache import encode_in_chunks, fold_in
 from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.chunking import pairwise_scores
 from uwe_jax.training.step import batch_gradient, batch_loss, dropout_key, rows_by_length, tokens_by_kind
 

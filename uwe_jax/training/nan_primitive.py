@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from uwe_jax import parallel
+from uwe_jax.distributed import parallel
 from uwe_jax.training.nan_pieces import RESULT, Piece, SuspectStep
 from uwe_jax.training.step import batch_gradient, batch_loss
 

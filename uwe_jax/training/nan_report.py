@@ -15,8 +15,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from uwe_jax import parallel
-from uwe_jax.base.config import Config
+from uwe_jax.config import Config
+from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.training.nan_pieces import Detail, Piece, SuspectStep
 

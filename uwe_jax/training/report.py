@@ -8,7 +8,7 @@ import shlex
 from rich.console import Console
 from rich.table import Table
 
-from uwe_jax.base.config import Config
+from uwe_jax.config import Config
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.training.evaluation import Results, directions
 
@@ -74,9 +74,9 @@ def next_commands(config: Config) -> str:
     targets = f"{shlex.quote(config.source.path)} --kind skills" if config.source.source == "esco" else "TEXTS.txt"
     return "\n".join(
         (
-            f"python -m uwe_jax.index --model {model} --targets {targets} --out spaces/mine",
-            'python -m uwe_jax.rank --space spaces/mine "head chef"',
-            f"python -m uwe_jax.export --checkpoint {model} --out exported",
+            f"uwe-jax index --model {model} --targets {targets} --out spaces/mine",
+            'uwe-jax rank --space spaces/mine "head chef"',
+            f"uwe-jax export --checkpoint {model} --out exported",
             _more_training(config),
         )
     )
@@ -85,12 +85,12 @@ def next_commands(config: Config) -> str:
 def _more_training(config: Config) -> str:
     if config.source.source == "sample":
         return (
-            "python -m uwe_jax.train --config=configs/esco_minilm.py --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS\n"
+            "uwe-jax train --config=configs/esco_minilm.py --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS\n"
             "  or, on edge files of your own (left,right columns in skill_job.csv, skill_alias.csv, ...):\n"
-            "python -m uwe_jax.train --config=configs/quickstart.py --config.source.source=edges "
+            "uwe-jax train --config=configs/quickstart.py --config.source.source=edges "
             "--config.source.path=FOLDER --config.workdir=runs/mine"
         )
     return (
-        "python -m uwe_jax.train --config=configs/uwe_mpnet.py --config.workdir=runs/mpnet "
+        "uwe-jax train --config=configs/uwe_mpnet.py --config.workdir=runs/mpnet "
         f"--config.source.source={config.source.source} --config.source.path={shlex.quote(config.source.path)}"
     )

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from uwe_jax import parallel
-from uwe_jax.base.config import LossSettings, ScorerSettings
-from uwe_jax.base.kinds import SKILL
+from uwe_jax.config import LossSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
-from uwe_jax.gradient_cache import cached_value_and_grad, fold_in
+from uwe_jax.distributed import parallel
+from uwe_jax.distributed.gradient_cache import cached_value_and_grad, fold_in
 from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.chunking import pairwise_scores
 from uwe_jax.scoring.losses import info_nce
 from uwe_jax.scoring.tokens import Tokens
@@ -175,7 +175,7 @@ def make_train_step(
     """The compiled step: (replicated state, batch split over devices) to (next state, metrics of the batch).
 
     The state's memory is taken over by the result. Dropout keys follow from seed, step and device. With an
-    `encode_chunk_size`, each device encodes that many texts at a time (see `uwe_jax.gradient_cache`).
+    `encode_chunk_size`, each device encodes that many texts at a time (see `uwe_jax.distributed.gradient_cache`).
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

@@ -10,12 +10,12 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from uwe_jax.base.config import Config
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.metric_writer import MetricWriter
-from uwe_jax.base.progress import StepClock, duration, is_silent, say
+from uwe_jax.config import Config
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import StepClock, duration, is_silent, say
 from uwe_jax.training.device_memory import gibibytes, peak
 from uwe_jax.training.fit import memory_errors_as_sentence
+from uwe_jax.training.metric_writer import MetricWriter
 
 _STEPS_BEFORE_AN_ESTIMATE = 5
 # Against losses that are not numbers.

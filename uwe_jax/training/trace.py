@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from uwe_jax.base.progress import say
+from uwe_jax.runtime.progress import say
 
 STEP = "train"  # the name of a step in the trace
 _SHOWN = 8

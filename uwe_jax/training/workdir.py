@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.base.config import Config
-from uwe_jax.base.errors import UserError
-from uwe_jax.base.files import write_json
-from uwe_jax.training.remote_workdir import RunFolder
+from uwe_jax.config import Config
+from uwe_jax.models.remote_workdir import RunFolder
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_json
 
-# Hashes of the texts and edges of the training graphs; see `uwe_jax.data.footprint`.
+# Hashes of the texts and edges of the training graphs; see `uwe_jax.data.training_hashes`.
 TRAINED_ON = "trained_on.npz"
 # What a resumed run may change without its result changing.
 _FREE = (

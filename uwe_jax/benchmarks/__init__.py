@@ -1,1 +1,0 @@
-"""What `python -m uwe_jax.benchmark` measures, and with what: timing, memory, device facts, peers and tables."""

@@ -1,0 +1,146 @@
+"""`uwe-jax ablate --config=configs/ablation.py --data=...`: what each choice contributes, over seeds.
+
+Without arguments it says how it is called.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from uwe_jax.config import Config
+from uwe_jax.evaluation.tasks.catalogue import choose
+from uwe_jax.runtime.command import answer_errors, read_config
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import say
+from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
+from uwe_jax.studies.heatmap import plot_differences
+from uwe_jax.studies.options import USAGE_END, Options, read_options
+from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
+from uwe_jax.studies.summary import SECTIONS, Summary
+from uwe_jax.studies.table import Matrix, columns, matrix
+
+_PROGRAM = "uwe-jax ablate"
+USAGE = f"""{_PROGRAM} --config=FILE [--config.key=value ...] [--data=FOLDER] [--flag=value ...]
+
+Trains every variant of a config file over several seeds and measures all of them. The file has VARIANTS, a line on each
+by name, and get_config(variant); the first variant is what the others are compared with. Writes ablation.json,
+ablation.md and ablation.png. Without --data the variants are compared on held-out nodes of the training graphs alone.
+
+For example:
+  {_PROGRAM} --config=configs/ablation.py
+  {_PROGRAM} --config=configs/ablation.py --data=downloads --variants=soft,mean_pool,max_sim --seeds=0,1,2,3,4
+  {_PROGRAM} --config=configs/ablation.py --config.steps=300 --config.source.source=esco \\
+      --config.source.path=downloads --data=downloads --out=runs/ablation_esco
+
+{USAGE_END}"""
+
+
+def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
+    """Runs the grid that a command line asks for.
+
+    Args:
+      arguments: behind the program.
+      programs: that the cells run.
+
+    Raises:
+      UserError: for anything that the user can mend.
+    """
+    if not arguments:
+        print(USAGE)
+        return
+    standard = {"out": Path("runs/ablation"), "seeds": (0, 1, 2), "variants": ()}
+    options = read_options(_PROGRAM, USAGE, arguments, standard)
+    default, chosen = _variants(options)
+    overrides = options.config[1 if "=" in options.config[0] else 2 :]
+    flags = {name: (f"--config={options.config_file}:{name}", *overrides) for name in {default: "", **chosen}}
+    config = read_config(flags[default])
+    if options.data:
+        choose(options.tasks)  # a wrong name is told before hours of training
+    graphs = TrainingGraphs.read(config)
+    chosen = _distinct(chosen, {name: read_config(flags[name]) for name in chosen}, list(graphs.skills))
+    recipe = Recipe(options, graphs.fingerprints, programs)
+    frozen = [recipe.frozen(config)] if options.data else []
+    trained = [recipe.trained(name, seed, flags[name]) for seed in options.seeds for name in chosen]
+    descriptions = {FROZEN: f"the encoder as published, scored like {default}"} if frozen else {}
+    Experiment(
+        name="ablation",
+        title="Ablation",
+        options=options,
+        config=config,
+        graphs=graphs.fingerprints,
+        cells=[*frozen, *trained],
+        descriptions={**descriptions, **chosen},
+        baseline=default,
+        intro=[
+            settings_line(config, options),
+            f"Cells: percent, mean ± standard deviation over seeds (difference to {default} in points).",
+            *(f"{name}: {text}." for name, text in {**descriptions, **chosen}.items()),
+        ],
+        tables=_tables,
+        draw=_draw,
+    ).carry_out()
+
+
+def _variants(options: Options) -> tuple[str, dict[str, str]]:
+    """The first variant of the config file, and those that are wanted with their descriptions, in the file's order."""
+    path = options.config_file
+    if ":" in Path(path).name:
+        file, _, variant = path.rpartition(":")
+        raise UserError(f"--config={path} names a variant. Give --config={file} and --variants={variant}.")
+    if not Path(path).is_file():
+        read_config((f"--config={path}",))  # says what is wrong with it
+    found: Any = runpy.run_path(path).get("VARIANTS")
+    if not isinstance(found, Mapping) or not found:
+        raise UserError(
+            f"{path} has no VARIANTS. An ablation's config has VARIANTS, a line on each variant by name, and "
+            "get_config(variant), as configs/ablation.py does."
+        )
+    for name in options.variants:
+        if name not in found:
+            raise UserError(f"--variants: {path} has no variant {name!r}. It has {', '.join(found)}.")
+    return next(iter(found)), {name: text for name, text in found.items() if name in (options.variants or found)}
+
+
+def _distinct(variants: Mapping[str, str], configs: Mapping[str, Config], kinds: Sequence[str]) -> dict[str, str]:
+    """The variants without those that train like one before them, under the overrides and the graphs that there are."""
+    seen: dict[str, str] = {}
+    kept = {}
+    for name, text in variants.items():
+        settings = configs[name].to_dict()
+        del settings["workdir"]
+        if "vacancy" not in kinds:
+            del settings["batch"]["distractor_probability"]
+        first = seen.setdefault(repr(settings), name)
+        if first == name:
+            kept[name] = text
+        else:
+            say(f"{name} is left out: with these graphs and overrides it trains exactly like {first}.")
+    return kept
+
+
+def _tables(summary: Summary) -> list[Matrix]:
+    titles = {"results": "", "held_out": " on held-out nodes of the training graphs (in-domain)"}
+    return [
+        matrix(summary, section, metric, f"{title}{titles[section]}", first="variant", relative=False)
+        for section in SECTIONS
+        if columns(summary, section)
+        for metric, title in METRICS
+    ]
+
+
+def _draw(summary: Summary, path: Path) -> None:
+    section = "results" if columns(summary, "results") else "held_out"
+    rows = [name for name in summary["rows"] if name not in (FROZEN, summary["baseline"])]
+    title = f"MAP: difference to {summary['baseline']}"
+    plot_differences(summary, section, "map", rows, path, title=title, label="points of MAP")
+
+
+if __name__ == "__main__":
+    answer_errors(
+        lambda: ablate(sys.argv[1:]),
+        after_interrupt="What is done is kept; the same command goes on from there.",
+    )

@@ -1,0 +1,114 @@
+"""`uwe-jax transfer --config=... --data=...`: what training on each graph alone brings to each task.
+
+Without arguments it says how it is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from uwe_jax.evaluation.tasks.catalogue import choose
+from uwe_jax.runtime.command import answer_errors, read_config
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import say
+from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
+from uwe_jax.studies.heatmap import plot_differences
+from uwe_jax.studies.options import USAGE_END, read_options
+from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
+from uwe_jax.studies.summary import Summary
+from uwe_jax.studies.table import Matrix, matrix
+
+_PROGRAM = "uwe-jax transfer"
+ALL = "all"
+USAGE = f"""{_PROGRAM} --config=FILE [--config.key=value ...] --data=FOLDER [--flag=value ...]
+
+Trains on each graph of the source alone and on all of them together, with the same steps and batch size, and measures
+every model and the frozen encoder on every task. Writes transfer.json, transfer.md and transfer.png: rows are training
+graphs, columns are tasks, cells are gains in MAP over the frozen encoder.
+
+For example, with the ESCO zips in downloads/:
+  {_PROGRAM} --config=configs/quickstart.py --data=downloads
+  {_PROGRAM} --config=configs/esco_minilm.py --config.source.path=downloads --data=downloads --seeds=0,1,2
+
+{USAGE_END}"""
+
+
+def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
+    """Runs the grid that a command line asks for.
+
+    Args:
+      arguments: behind the program.
+      programs: that the cells run.
+
+    Raises:
+      UserError: for anything that the user can mend.
+    """
+    if not arguments:
+        print(USAGE)
+        return
+    options = read_options(_PROGRAM, USAGE, arguments, {"out": Path("runs/transfer")})
+    if not options.data:
+        raise UserError("No --data: transfer is measured on tasks. Name the folder that holds their data.")
+    config = read_config(options.config)
+    choose(options.tasks)  # a wrong name is told before hours of training
+    graphs = TrainingGraphs.read(config, alone=True)
+    sources: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in graphs.skills}
+    if len(sources) > 1:
+        sources[ALL] = tuple(graphs.skills)
+    else:
+        say(
+            f"The source has one graph, skill-{next(iter(sources))}: there is only the frozen encoder to compare "
+            "it with."
+        )
+    recipe = Recipe(options, graphs.fingerprints, programs)
+    cells = [
+        recipe.frozen(config),
+        *(
+            recipe.trained(name, seed, (*options.config, f"--config.source.kinds={kinds}"))
+            for seed in options.seeds
+            for name, kinds in sources.items()
+        ),
+    ]
+    descriptions = {FROZEN: "as published, under the same scorer"}
+    for name, kinds in sources.items():
+        descriptions[name] = "trained on " + " and ".join(f"skill-{kind}" for kind in kinds)
+    Experiment(
+        name="transfer",
+        title="Transfer between training graphs",
+        options=options,
+        config=config,
+        graphs=graphs.fingerprints,
+        cells=cells,
+        descriptions=descriptions,
+        baseline=FROZEN,
+        intro=[
+            settings_line(config, options),
+            "Rows: the graphs trained on, alone or all together, with the same number of steps and the same batch "
+            "size. Cells: percentage points gained over the frozen encoder under the same scorer, whose own row holds "
+            "its scores in percent; ± is the standard deviation over seeds.",
+        ],
+        tables=_tables,
+        draw=_draw,
+    ).carry_out()
+
+
+def _tables(summary: Summary) -> list[Matrix]:
+    return [
+        matrix(summary, "results", metric, f"{title}: gain over the frozen encoder", first="trained on", relative=True)
+        for metric, title in METRICS
+    ]
+
+
+def _draw(summary: Summary, path: Path) -> None:
+    rows = [name for name in summary["rows"] if name != FROZEN]
+    title = "MAP: gain over the frozen encoder by training graph"
+    plot_differences(summary, "results", "map", rows, path, title=title, label="points of MAP")
+
+
+if __name__ == "__main__":
+    answer_errors(
+        lambda: transfer(sys.argv[1:]),
+        after_interrupt="What is done is kept; the same command goes on from there.",
+    )

@@ -1,0 +1,316 @@
+"""Every setting of a training run, as frozen dataclasses with a comment per field and cross-field checks.
+
+The dataclasses hold the defaults. A file in `configs/` starts from `default_config()`, a locked
+`ml_collections.ConfigDict` with the same keys, and changes some; `Config.from_config_dict` turns the result, with
+the command line's overrides, into the frozen form that the program reads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_collections
+
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import GRAPH_KINDS
+from uwe_jax.runtime.settings import from_mapping, one_of, within
+
+COMBINED = "combined"
+RELATIONS = ("essential", "optional", "both")
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """Which pretrained encoder is trained, and how it computes."""
+
+    name: str = "sentence-transformers/all-MiniLM-L6-v2"  # a folder, a hub id, or one of the pinned wheels
+    dtype: str = "float32"  # of activations; parameters, softmax and norms stay float32
+    dropout: float = 0.0  # replaces both dropout rates of the encoder's own config
+    remat: bool = False  # recompute activations in the backward pass: less memory, about a third more time
+    pretrained_share: float = 0.0  # of the pretrained weights in what is measured, ranked with and exported
+
+    def __post_init__(self) -> None:
+        within("encoder.pretrained_share", self.pretrained_share, 0.0, 1.0)
+        one_of("encoder.dtype", self.dtype, ("float32", "bfloat16"))
+        within("encoder.dropout", self.dropout, 0.0, 0.99)
+
+
+@dataclass(frozen=True)
+class PartSettings:
+    """One of several sources that are combined. It stands under a name of the user's choice, its provenance."""
+
+    source: str = ""  # as source.source; empty: the part's name
+    path: str = ""  # folder of its downloads; empty: source.path
+    graphs: tuple[str, ...] = ()  # of those that the source offers, such as skill_job; empty: its usual ones
+    weight: float = 1.0  # how often its edges are drawn, compared with those of other parts; 0 leaves the part out
+    relations: str = "both"  # as source.relations
+    language: str = "en"  # as source.language
+    version: str = ""  # as source.version
+
+    def __post_init__(self) -> None:
+        one_of("source.parts: relations", self.relations, RELATIONS)
+        within("source.parts: weight", self.weight, 0.0)
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Where the graphs come from."""
+
+    source: str = "sample"  # sample (embedded), edges (a folder of edge files), combined (the parts), esco, onet, ...
+    path: str = ""  # folder of the edge files or of the downloads
+    graphs: tuple[str, ...] = ()  # of those that the source offers, such as skill_job; empty: its usual ones
+    parts: dict[str, PartSettings] = field(default_factory=dict)  # what combined combines, by name; see `combine`
+    join_aliases: bool = False  # skills join a skill that has their text as an alias, not only equal texts
+    kinds: tuple[str, ...] = ()  # kinds of graphs wanted, of job, vacancy, alias; empty: all the source has
+    relations: str = "both"  # ESCO skill-job and skill-skill relations: essential, optional or both
+    language: str = "en"  # ESCO labels
+    version: str = ""  # version of the source such as 1.1.1; empty: the newest complete one in the folder
+    # Halves of evaluation tasks, of test and validation, whose queries and relevant pairs are kept out of the graphs.
+    keep_out: tuple[str, ...] = ("test",)
+    tasks_path: str = ""  # folder of the evaluation tasks' data to keep out; empty: source.path
+    cache_dir: str = ""  # prepared datasets; empty: $UWE_JAX_CACHE or the user's cache folder
+
+    def __post_init__(self) -> None:
+        one_of("source.relations", self.relations, RELATIONS)
+        for kind in self.kinds:
+            one_of("source.kinds", kind, GRAPH_KINDS)
+        for half in self.keep_out:
+            one_of("source.keep_out", half, ("test", "validation"))
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Which share of the nodes of every kind is held out, by a hash of their text."""
+
+    validation: float = 0.1  # chooses the best checkpoint
+    test: float = 0.1  # read only for the table before and after; 0 reports on validation
+    salt: str = ""  # another salt, another split
+
+    def __post_init__(self) -> None:
+        within("split.validation", self.validation, 0.0, 0.9)
+        within("split.test", self.test, 0.0, 0.9)
+        within("split.validation + split.test", self.validation + self.test, 0.0, 0.95)
+
+
+@dataclass(frozen=True)
+class LengthSettings:
+    """Tokens per node of each kind, special tokens included. Fixed, so that a step compiles once."""
+
+    skill: int = 64
+    job: int = 64
+    vacancy: int = 64
+    alias: int = 64
+
+    def __post_init__(self) -> None:
+        for kind, length in dataclasses.asdict(self).items():
+            within(f"lengths.{kind}", length, 3)
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How a batch is drawn from the training graphs."""
+
+    global_batch_size: int = 512  # skills in a batch over all devices, and at most as many neighbours per graph
+    encode_chunk_size: int = 0  # texts a device encodes at once, by gradient caching; 0 all at once, without it
+    degree_temperature: float = 0.0  # 0 draws skills uniformly, 1 in proportion to their degree
+    distractor_probability: float = 0.8  # how often a vacancy sentence is joined with a non-matching one
+    # all: every edge between two nodes of the batch is a positive. sampled: only the neighbour that was drawn for a
+    # skill, the single-positive loss that the paper compares with; a neighbour drawn before in the batch then counts
+    # for the first skill alone.
+    positives: str = "all"
+    # Of combined sources. together: a batch holds skills of all of them. apart: of one, drawn by its weight, so that
+    # what sets two texts of a batch apart is never which source they are from.
+    parts: str = "together"
+    prefetch: int = 4  # batches made ahead of the step
+    threads: int = 2  # threads that make them
+
+    def __post_init__(self) -> None:
+        within("batch.global_batch_size", self.global_batch_size, 2)
+        within("batch.encode_chunk_size", self.encode_chunk_size, 0)
+        within("batch.degree_temperature", self.degree_temperature, 0.0, 1.0)
+        within("batch.distractor_probability", self.distractor_probability, 0.0, 1.0)
+        one_of("batch.positives", self.positives, ("all", "sampled"))
+        one_of("batch.parts", self.parts, ("together", "apart"))
+        within("batch.prefetch", self.prefetch, 1)
+        within("batch.threads", self.threads, 1)
+
+
+@dataclass(frozen=True)
+class ScorerSettings:
+    """The score s(q, y) of two texts from their token embeddings."""
+
+    kind: str = "soft"  # soft late interaction, or max_sim, mean_pool, soft_pooled
+    logits: str = "cosine"  # attention logits: cosine, or dot (the paper's raw dot products)
+    tau_a: float = 0.3  # attention temperature; the paper's is 0.1, with dot
+    learn_tau_a: bool = False  # train tau_a with the encoder
+    reduce: str = "mean"  # over query tokens: mean keeps scores in [-1, 1], sum is the Frobenius product
+    chunk: int = 0  # queries scored at once, in training and in evaluation; 0 picks by a memory budget
+
+    def __post_init__(self) -> None:
+        one_of("scorer.kind", self.kind, ("soft", "max_sim", "mean_pool", "soft_pooled"))
+        one_of("scorer.logits", self.logits, ("cosine", "dot"))
+        one_of("scorer.reduce", self.reduce, ("mean", "sum"))
+        within("scorer.tau_a", self.tau_a, 1e-4)
+        within("scorer.chunk", self.chunk, 0)
+
+
+@dataclass(frozen=True)
+class PerGraph:
+    """One number for each kind of graph."""
+
+    job: float
+    vacancy: float
+    alias: float
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Many-to-many InfoNCE over the graphs."""
+
+    alpha: PerGraph = field(default_factory=lambda: PerGraph(1.0, 0.5, 0.5))  # weight of each graph's loss
+    tau: PerGraph = field(default_factory=lambda: PerGraph(0.05, 0.02, 0.02))  # temperature of its softmax
+    symmetric: bool = True  # both directions; false keeps neighbours ranked for skills only
+    drop_other_positives: bool = False  # leave a row's other positives out of each positive's denominator
+
+    def __post_init__(self) -> None:
+        for kind in GRAPH_KINDS:
+            within(f"loss.alpha.{kind}", getattr(self.alpha, kind), 0.0)
+            within(f"loss.tau.{kind}", getattr(self.tau, kind), 1e-4)
+
+
+@dataclass(frozen=True)
+class OptimiserSettings:
+    """AdamW with warm-up and decay."""
+
+    learning_rate: float = 8e-5  # at the end of the warm-up
+    warmup_fraction: float = 0.1  # of all steps, linear from zero
+    decay: str = "cosine"  # to zero over the remaining steps: cosine, linear or constant (no decay)
+    weight_decay: float = 0.01  # not on norms, biases and scalars
+    clip_norm: float = 1.0  # global gradient norm; 0 does not clip
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+    # (pattern, factor): the learning rate of parameters whose path matches the regular expression is multiplied
+    # by the factor of the first match, e.g. (("embeddings/", 0.1), ("tau_a", 10.0))
+    learning_rate_factors: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        one_of("optimiser.decay", self.decay, ("cosine", "linear", "constant"))
+        within("optimiser.learning_rate", self.learning_rate, 0.0)
+        within("optimiser.warmup_fraction", self.warmup_fraction, 0.0, 1.0)
+        within("optimiser.weight_decay", self.weight_decay, 0.0)
+        within("optimiser.clip_norm", self.clip_norm, 0.0)
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Ranking of held-out nodes against the full target space."""
+
+    every: int = 100  # steps between validations; the last step is always validated
+    max_queries: int = 1000  # validation queries per graph and direction, the same ones each time; 0 takes all
+    max_test_queries: int = 0  # the same for the table before and after
+    skip: tuple[str, ...] = ()  # directions left out, e.g. ("skill_to_alias",) when there are many aliases
+    texts_per_device: int = 64  # encoded at once, fewer when they are long
+
+    def __post_init__(self) -> None:
+        within("evaluation.every", self.every, 1)
+        within("evaluation.max_queries", self.max_queries, 0)
+        within("evaluation.max_test_queries", self.max_test_queries, 0)
+        within("evaluation.texts_per_device", self.texts_per_device, 1)
+        directions = tuple(d for kind in GRAPH_KINDS for d in (f"skill_to_{kind}", f"{kind}_to_skill"))
+        for direction in self.skip:
+            one_of("evaluation.skip", direction, directions)
+
+
+@dataclass(frozen=True)
+class DistributedSettings:
+    """How the processes of one training find each other. Each of them is told its own; see `uwe_jax.distributed`."""
+
+    coordinator: str = ""  # HOST:PORT where the first process listens; empty: $JAX_COORDINATOR_ADDRESS, or as found
+    processes: int = 0  # of the training; 0: $JAX_NUM_PROCESSES, or as found from Slurm, Open MPI or a TPU
+    process: int = -1  # which of them this is, from 0; -1: $JAX_PROCESS_ID, or as found
+    timeout_seconds: int = 60  # after which a process that gives no sign of life is taken for lost
+
+    def __post_init__(self) -> None:
+        within("distributed.processes", self.processes, 0)
+        within("distributed.process", self.process, -1)
+        within("distributed.timeout_seconds", self.timeout_seconds, 2)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole training run."""
+
+    workdir: str = "runs/uwe"  # everything the run writes; the same command on it resumes
+    seed: int = 0  # batches and dropout
+    steps: int = 1000
+    log_every: int = 10  # steps between lines of metrics.jsonl
+    checkpoint_every: int = 100  # steps between checkpoints, besides those after a validation
+    profile: bool = False  # trace a few steps into the workdir
+    profile_steps: int = 3  # how many
+    nan_hunt: bool = False  # keep the state before each step, and find where a loss stopped being a number
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    source: SourceSettings = field(default_factory=SourceSettings)
+    split: SplitSettings = field(default_factory=SplitSettings)
+    lengths: LengthSettings = field(default_factory=LengthSettings)
+    batch: BatchSettings = field(default_factory=BatchSettings)
+    scorer: ScorerSettings = field(default_factory=ScorerSettings)
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    distributed: DistributedSettings = field(default_factory=DistributedSettings)
+
+    def __post_init__(self) -> None:
+        within("steps", self.steps, 1)
+        within("seed", self.seed, 0, 2**31 - 1)
+        within("log_every", self.log_every, 1)
+        within("checkpoint_every", self.checkpoint_every, 1)
+        within("profile_steps", self.profile_steps, 1)
+        if not self.workdir:
+            raise UserError("workdir is empty; name a folder, for example --config.workdir=runs/mine.")
+
+    @classmethod
+    def from_config_dict(cls, config: ml_collections.ConfigDict) -> Config:
+        """Reads a ConfigDict made by `default_config`, with the user's changes.
+
+        Raises:
+          UserError: for an unknown key or a value that is out of range.
+        """
+        return cls.from_dict(config.to_dict())
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """Reads plain values, as `to_dict` gives them; what is missing, as in an older config.json, is at its default.
+
+        Raises:
+          UserError: for an unknown key or a value that is out of range.
+        """
+        return from_mapping(cls, values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in the workdir's config.json: tuples are lists, as JSON has it."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+def default_config(settings: type = Config) -> ml_collections.ConfigDict:
+    """Returns the defaults of `Config`, or of other settings, as a locked ConfigDict, for a config file to change."""
+    config = ml_collections.ConfigDict(dataclasses.asdict(settings()))
+    config.lock()
+    return config
+
+
+def combine(**parts: Any) -> ml_collections.ConfigDict:
+    """The parts of a combined source for a config file: `config.source.parts = combine(onet={}, esco={"weight": 2.0})`.
+
+    Args:
+      parts: by name, each a mapping with those settings of `PartSettings` that differ from their defaults.
+
+    Raises:
+      UserError: a part is no section, or has an unknown setting or a value of another type.
+    """
+    # Read as it will be later: a ConfigDict keeps the type that a value has now, so a weight of 2 has to be 2.0.
+    read = from_mapping(SourceSettings, {"parts": parts}, "source.").parts
+    return ml_collections.ConfigDict({name: dataclasses.asdict(part) for name, part in read.items()})

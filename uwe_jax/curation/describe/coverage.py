@@ -1,0 +1,131 @@
+"""How much of a taxonomy the graphs hold, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uwe_jax.curation.describe.section import Grid, Section, listed, percent
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.text import normalise
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.statistics import fixed_sample
+from uwe_jax.sources.taxonomy import Taxonomy, find_taxonomy, read_taxonomy
+
+# Edges that a skill should have: some at all, and enough to be learned from.
+LEAST_EDGES = (1, 5)
+_EXAMPLES = 20
+_ANY = "any"
+
+
+def measure(graphs: GraphSet, taxonomy: Taxonomy) -> dict[str, Any]:
+    """Finds the skills of a taxonomy among those of the graphs: by their id, or by their label whatever its case.
+
+    Args:
+      graphs: that are described.
+      taxonomy: with a skill at least.
+
+    Returns:
+      origin; skills of the taxonomy; nodes: those that are a node; edges: by kind of the graph, and `any` for all
+      together, the skills with at least so many edges, by LEAST_EDGES; uncovered: skills without any edge, examples
+      of them, and how many have an alias that is a skill of the graphs (as_alias) or a label that is the text of a
+      neighbour (as_neighbour); foreign: skills of the graphs with an edge that are not in the taxonomy, and
+      foreign_examples.
+    """
+    texts: dict[str, list[int]] = {}
+    for place, text in enumerate(graphs.skills):
+        texts.setdefault(_form(text), []).append(place)
+    ids = {identity: [place] for place, identity in enumerate(graphs.skill_ids)}
+    skills = taxonomy.skills
+    nodes = [{*texts.get(_form(skill.label), ()), *ids.get(skill.id, ())} for skill in skills]
+    owners = np.repeat(np.arange(len(skills)), [len(each) for each in nodes])
+    places = np.fromiter((place for each in nodes for place in each), np.int64, len(owners))
+    degrees = {kind: np.diff(graph.edges.indptr) for kind, graph in graphs.graphs.items()}
+    degrees[_ANY] = sum(degrees.values(), np.zeros(len(graphs.skills), np.int64))
+    edges = {kind: np.bincount(owners, each[places], len(skills)) for kind, each in degrees.items()}
+
+    uncovered = [skills[place] for place in np.flatnonzero(edges[_ANY] == 0)]
+    neighbours = set(map(_form, (text for graph in graphs.graphs.values() for text in graph.neighbours)))
+    connected = {text for text, found in texts.items() if degrees[_ANY][found].any()}
+    theirs = np.zeros(len(graphs.skills), bool)
+    theirs[places] = True
+    foreign = np.flatnonzero(~theirs & (degrees[_ANY] > 0))
+    return {
+        "origin": taxonomy.origin,
+        "skills": len(skills),
+        "nodes": sum(map(bool, nodes)),
+        "edges": {
+            kind: {str(least): int(np.count_nonzero(each >= least)) for least in LEAST_EDGES}
+            for kind, each in edges.items()
+        },
+        "uncovered": len(uncovered),
+        "examples": [uncovered[place].label for place in fixed_sample(len(uncovered), _EXAMPLES)],
+        "as_alias": sum(not connected.isdisjoint(map(_form, skill.aliases)) for skill in uncovered),
+        "as_neighbour": sum(_form(skill.label) in neighbours for skill in uncovered),
+        "foreign": len(foreign),
+        "foreign_examples": [graphs.skills[foreign[place]] for place in fixed_sample(len(foreign), _EXAMPLES)],
+    }
+
+
+def find(path: Path | None, folders: Iterable[Path], language: str, version: str) -> Taxonomy:
+    """The taxonomy that graphs are compared with.
+
+    Args:
+      path: a file or folder that a user named; None takes the first of the folders that holds one.
+      folders: of downloads.
+      language: of ESCO's labels.
+      version: of ESCO; empty takes the newest.
+
+    Raises:
+      UserError: there is none, or it is broken.
+    """
+    if path is not None:
+        return read_taxonomy(path, language=language, version=version)
+    for folder in folders:
+        if found := find_taxonomy(folder, language=language, version=version):
+            return found
+    raise UserError("Name one with --taxonomy, a file of labels or the folder of the ESCO zips.")
+
+
+def _form(text: str) -> str:
+    return normalise(text).casefold()
+
+
+def section(found: Mapping[str, Any]) -> Section:
+    """Coverage as a table, with examples of what is missing; or why there is no taxonomy."""
+    title = "Coverage of a taxonomy"
+    if "missing" in found:
+        return Section(title, [f"Nothing to compare with. {found['missing']}"])
+    total = found["skills"]
+    rows = [
+        [
+            "all graphs" if kind == _ANY else f"skill-{kind}",
+            *(f"{each[str(least)]:,} ({percent(each[str(least)], total)})" for least in LEAST_EDGES),
+        ]
+        for kind, each in found["edges"].items()
+    ]
+    notes = []
+    if found["uncovered"]:
+        notes.append(
+            f"Without an edge: {found['uncovered']:,} ({percent(found['uncovered'], total)}). For example "
+            f"{listed(found['examples'])}."
+        )
+    if found["as_alias"] or found["as_neighbour"]:
+        notes.append(
+            f"Of these, {found['as_alias']:,} have another name that is a skill of the graphs, and "
+            f"{found['as_neighbour']:,} a label that stands as a neighbour."
+        )
+    if found["foreign"]:
+        notes.append(
+            f"Skills of the graphs that are not in the taxonomy: {found['foreign']:,}. For example "
+            f"{listed(found['foreign_examples'])}."
+        )
+    return Section(
+        title,
+        [f"{found['origin']} has {total:,} skills; {found['nodes']:,} ({percent(found['nodes'], total)}) are nodes."],
+        [Grid(("skills with edges in", *(f"at least {least}" for least in LEAST_EDGES)), rows)],
+        notes,
+    )

@@ -1,0 +1,144 @@
+"""A whole description: every measure in turn, shown as soon as it is there, then a page, JSON and a picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uwe_jax
+from uwe_jax.config import Config
+from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts, tokens
+from uwe_jax.curation.describe.picture import plot_degrees
+from uwe_jax.curation.describe.section import Grid, Section
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
+from uwe_jax.runtime.markdown import escape
+from uwe_jax.runtime.progress import report, say
+
+FILES = ("describe.md", "describe.json", "degrees.png")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What graphs are compared with.
+
+    Attributes:
+      folders: with the data of tasks and taxonomies.
+      tasks: to look up.
+      taxonomy: a file or folder; None takes the first one in the folders.
+    """
+
+    folders: tuple[Path, ...]
+    tasks: Sequence[TaskSpec]
+    taxonomy: Path | None = None
+
+
+def describe(
+    graphs: GraphSet,
+    config: Config,
+    comparison: Comparison,
+    out: Path,
+    *,
+    provenance: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """Measures graphs, prints what it finds, and writes FILES.
+
+    Args:
+      graphs: as a training run reads them, before the split.
+      config: whose encoder, lengths and source count.
+      comparison: what they are compared with.
+      out: folder of the files.
+      provenance: what each source gave, as of `Composition.counts`; shown where there are several.
+
+    Returns:
+      What is written to describe.json.
+    """
+    started = time.perf_counter()
+    cache_dir = cache_folder(config.source.cache_dir)
+    # The network is not asked: what a task has on the hub counts where an evaluation has fetched it before.
+    sources = TaskSources(comparison.folders, cache_dir, language=config.source.language, offline=True)
+    sections: list[Section] = []
+    found: dict[str, Any] = {
+        "version": uwe_jax.__version__,
+        "config": config.to_dict(),
+        "fingerprints": graphs.fingerprints(),
+        "skills": len(graphs.skills),
+        "provenance": list(map(dict, provenance)),
+    }
+
+    def show(section: Section) -> None:
+        sections.append(section)
+        report(section.terminal() + "\n")
+
+    if len({row["part"] for row in provenance}) > 1:
+        show(_provenance_section(provenance))
+    found["graphs"] = degrees.measure(graphs)
+    show(degrees.sizes_section(found["graphs"], len(graphs.skills)))
+    show(degrees.degrees_section(found["graphs"]))
+    found["taxonomy"] = _or_reason(
+        lambda: coverage.measure(
+            graphs,
+            coverage.find(comparison.taxonomy, sources.folders, config.source.language, config.source.version),
+        ),
+        named=comparison.taxonomy is not None,
+    )
+    show(coverage.section(found["taxonomy"]))
+    found.update(texts.measure(graphs))
+    show(texts.longest_section(found["longest"]))
+    show(texts.strange_section(found["strange"]))
+    found["duplicates"] = duplicates.measure(graphs)
+    show(duplicates.section(found["duplicates"]))
+    found["truncation"] = tokens.measure(graphs, config.encoder.name, config.lengths, cache_dir)
+    show(tokens.section(found["truncation"]))
+    found["overlap"] = overlap.measure(graphs, comparison.tasks, sources)
+    show(overlap.section(found["overlap"]))
+    found["findings"] = findings.findings(found)
+    show(findings.section(found["findings"]))
+
+    page, json_file, picture = (out / name for name in FILES)
+    write_json(json_file, found)
+    write_atomically(page, _page(found, sections).encode("utf-8", "backslashreplace"))
+    plot_degrees(graphs, picture)
+    say(f"Described in {time.perf_counter() - started:.1f} s")
+    report(f"Written to {out}: {', '.join(FILES)}")
+    return found
+
+
+def _or_reason(measure: Callable[[], dict[str, Any]], *, named: bool) -> dict[str, Any]:
+    """What is measured; where there is nothing to compare with, the reason, unless the user has named it."""
+    try:
+        return measure()
+    except UserError as error:
+        if named:
+            raise
+        return {"missing": str(error)}
+
+
+def _provenance_section(provenance: Sequence[Mapping[str, Any]]) -> Section:
+    counts = ("edges", "only", "skills", "neighbours")
+    rows = [
+        [row["part"], f"skill-{row['kind']}", f"{row['weight']:g}", *(f"{row[count]:,}" for count in counts)]
+        for row in provenance
+    ]
+    header = ("source", "graph", "weight", "edges", "of its own", "skills", "neighbours")
+    return Section("Sources", (), [Grid(header, rows, left=(0, 1))])
+
+
+def _page(found: Mapping[str, Any], sections: Sequence[Section]) -> str:
+    source = found["config"]["source"]
+    fingerprints = [f"skill-{kind}: {value}" for kind, value in found["fingerprints"].items()]
+    # What to look at comes first on a page, and last in a terminal.
+    *measured, remarks = sections
+    parts = [
+        "# Training graphs",
+        escape(f"Source: {source['source']} {source['path']}"),
+        *(section.markdown() for section in (remarks, *measured)),
+        "## Picture\n\n![Degrees of the nodes](degrees.png)",
+        Section("Fingerprints", notes=fingerprints).markdown(),
+    ]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,149 @@
+"""Texts that are different nodes and hardly different: in spelling, in a plural, in the order of their words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from uwe_jax.curation.describe.section import Grid, Section, listed, percent
+from uwe_jax.curation.describe.texts import texts_of
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.scoring.statistics import fixed_sample
+
+_EXAMPLES = 5
+# A plus and a hash tell C, C++ and C# apart.
+_SIGNS = re.compile(r"[^\w+#]+|_+")
+# Not of short words, and not of those in ss, us and is: gas, class, campus, analysis.
+_PLURAL = re.compile(r"(?<=\w\w[^\Wsui])s\b")
+
+
+def spelling(text: str) -> str:
+    """The text without case, punctuation and runs of white space; itself where nothing else is left.
+
+    >>> spelling("Self-motivation (team)"), spelling("C++"), spelling("...")
+    ('self motivation team', 'c++', '...')
+    """
+    return _SIGNS.sub(" ", text.casefold()).strip() or text
+
+
+def singular(key: str) -> str:
+    """A key of `spelling` without the s at the end of words.
+
+    >>> singular("manage budgets of gas companies"), singular("class analysis")
+    ('manage budget of gas companie', 'class analysis')
+    """
+    return _PLURAL.sub("", key)
+
+
+def sorted_words(key: str) -> str:
+    """A key with its words in alphabetical order.
+
+    >>> sorted_words("nurse senior") == sorted_words("senior nurse")
+    True
+    """
+    return " ".join(sorted(key.split()))
+
+
+# Each on the key of the one before it, so that every level joins at least what the last one did.
+LEVELS: dict[str, tuple[str, Callable[[str], str]]] = {
+    "spelling": ("case, punctuation, white space", spelling),
+    "plural": ("and the s of a plural", singular),
+    "order": ("and the order of words", sorted_words),
+}
+
+
+def near_equal(texts: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """How many texts of a kind would be joined with another one at each of LEVELS.
+
+    Returns:
+      By level `surplus`: texts less distinct keys; and `examples`: groups of texts that this level joins and the one
+      before does not. And the keys of the first level.
+    """
+    found: dict[str, Any] = {}
+    keys: list[str] = list(texts)
+    first: list[str] = []
+    for name, (_, key_of) in LEVELS.items():
+        before, keys = keys, [key_of(key) for key in keys]
+        first = first or keys
+        joined = _groups(keys, before)
+        found[name] = {
+            "surplus": len(keys) - len(set(keys)),
+            "examples": [
+                [texts[place] for place in joined[k].values()] for k in fixed_sample(len(joined), _EXAMPLES).tolist()
+            ],
+        }
+    return found, first
+
+
+def _groups(keys: Iterable[str], before: Iterable[str]) -> list[dict[str, int]]:
+    """For every key that several earlier keys share: the first place of each of these."""
+    firsts: dict[str, tuple[str, int]] = {}
+    groups: dict[str, dict[str, int]] = {}
+    for place, (key, old) in enumerate(zip(keys, before, strict=True)):
+        known, first = firsts.setdefault(key, (old, place))
+        if old != known:
+            groups.setdefault(key, {known: first}).setdefault(old, place)
+    return list(groups.values())
+
+
+def measure(graphs: GraphSet) -> dict[str, Any]:
+    """Duplicates within the kinds, between them, and edges that join a text with itself.
+
+    Returns:
+      within: by kind `texts` and, by level, what `near_equal` says. between: for every two kinds that share texts
+      their `kinds`, the `texts` of the first that the second has as well, and `examples`. loops: by kind of the graph,
+      edges whose two texts are equal. The last two take texts that differ in case, punctuation or white space for
+      equal.
+    """
+    texts = texts_of(graphs)
+    number: dict[str, int] = {}
+    within, ids = {}, {}
+    for kind, each in texts.items():
+        levels, keys = near_equal(each)
+        within[kind] = {"texts": len(each), "levels": levels}
+        ids[kind] = np.fromiter((number.setdefault(key, len(number)) for key in keys), np.int64, len(keys))
+    between = []
+    for one, other in combinations(texts, 2):
+        shared = np.flatnonzero(np.isin(ids[one], ids[other]))
+        if len(shared):
+            examples = [texts[one][shared[k]] for k in fixed_sample(len(shared), _EXAMPLES)]
+            between.append({"kinds": [one, other], "texts": len(shared), "examples": examples})
+    loops = {}
+    for kind, graph in graphs.graphs.items():
+        pairs = graph.edges.tocoo()
+        loops[kind] = int(np.count_nonzero(ids[SKILL][pairs.coords[0]] == ids[kind][pairs.coords[1]]))
+    return {"within": within, "between": between, "loops": loops}
+
+
+def section(found: Mapping[str, Any]) -> Section:
+    """Duplicates as tables."""
+    rows, examples = [], []
+    for kind, each in found["within"].items():
+        surplus = [each["levels"][name]["surplus"] for name in LEVELS]
+        cells = [f"{count:,} ({percent(count, each['texts'])})" for count in surplus]
+        rows.append([kind, f"{each['texts']:,}", *cells])
+        for name, (meaning, _) in LEVELS.items():
+            if groups := each["levels"][name]["examples"]:
+                examples.append([kind, meaning, "; ".join(listed(group, " = ") for group in groups)])
+    shared = [
+        [" and ".join(each["kinds"]), f"{each['texts']:,}", listed(each["examples"])] for each in found["between"]
+    ]
+    loops = ", ".join(f"{count:,} of skill-{kind}" for kind, count in found["loops"].items())
+    return Section(
+        "Duplicates",
+        [
+            "Texts that would fall together with another one of their kind, if they were compared without what a "
+            "column says and those before it:"
+        ],
+        [
+            Grid(("nodes", "texts", *(meaning for meaning, _ in LEVELS.values())), rows),
+            Grid(("nodes", "differ in", "examples"), examples, left=(0, 1, 2)),
+            Grid(("stand as both", "texts", "examples"), shared, left=(0, 2)),
+        ],
+        [f"Edges that join a text with itself, case, punctuation and white space apart: {loops}."],
+    )

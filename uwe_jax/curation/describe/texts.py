@@ -1,0 +1,220 @@
+"""What is worth a look among the texts of the nodes: the longest ones, and those that a rule finds strange."""
+
+from __future__ import annotations
+
+import html.entities
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from uwe_jax.curation.describe.section import Grid, Section, listed, percent, quoted
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.scoring.statistics import fixed_sample
+
+# Texts of a kind that the rules look at; of more, this many are drawn.
+MOST_TEXTS = 300_000
+_LONGEST = 10
+_EXAMPLES = 5
+
+# Characters from which on a text is too long for what it should be: a label, or a sentence or two.
+LONG_LABEL, LONG_SENTENCE = 150, 1000
+
+# What the second and later bytes of a UTF-8 sequence look like when they are read as Windows-1252 or Latin-1.
+_LATER = "".join(bytes([byte]).decode("cp1252", "ignore") + chr(byte) for byte in range(0x80, 0xC0))
+# Only first bytes that occur in practice: others are letters before a closing quote, as in a German "groß" in quotes.
+_MOJIBAKE = re.compile(
+    f"[\u00c2\u00c3][{_LATER}]|\u00e2[\u20ac\u201a\u201e\u2020\u02c6\u2030][{_LATER}]?|\u00ef\u00bb\u00bf|\u00f0\u0178"
+)
+_TAG = re.compile(
+    r"</?(?:[abipu]|br|div|em|font|h[1-6]|hr|img|li|ol|span|strong|table|t[dhr]|ul)(?:\s[^<>]*)?/?>", re.I
+)
+_ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-f]+|([a-z]+\d{0,2}));", re.I)
+_ADDRESS = re.compile(r"https?://|\bwww\.|[\w.]@\w[\w-]*\.\w", re.I)
+_RUN = re.compile(r"([^\W\d]|[^\w\s])\1{3}")
+_WORD_RUN = re.compile(r"\b(\w+)(?:\W+\1\b){2}", re.I)
+_NOT_LETTERS = re.compile(r"[\W\d_]")
+_PLACEHOLDERS = {"n/a", "na", "nan", "nil", "none", "null", "other", "tbd", "test", "todo", "unk", "unknown", "xxx"}
+# A joiner between letters belongs to the spelling of some scripts.
+_JOINERS = "\u200c\u200d"
+_LEAST_LETTERS = 0.5
+
+
+def _unreadable(text: str) -> bool:
+    return any(unicodedata.category(c) in ("Cc", "Cf", "Cn", "Co", "Cs") and c not in _JOINERS for c in text)
+
+
+def _has_entity(text: str) -> bool:
+    return any(not found[1] or f"{found[1]};" in html.entities.html5 for found in _ENTITY.finditer(text))
+
+
+def _letters(text: str) -> int:
+    """Letters of a text; signs that combine with letters count as well."""
+    if text.isascii():
+        return len(text) - len(_NOT_LETTERS.findall(text))
+    return sum(unicodedata.category(c)[0] in "LM" for c in text)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reason to find a text strange.
+
+    Attributes:
+      meaning: what it finds, as tables show it.
+      holds: whether a text is strange, by the text and the kind of its node.
+      damage: a text that it finds is broken, not only unusual.
+    """
+
+    meaning: str
+    holds: Callable[[str, str], bool]
+    damage: bool = False
+
+
+RULES: dict[str, Rule] = {
+    "replacement": Rule(
+        "the replacement character U+FFFD: a letter was lost", lambda text, _: "\ufffd" in text, damage=True
+    ),
+    "mojibake": Rule(
+        "UTF-8 read as Windows-1252, such as Ã© for é",
+        lambda text, _: not text.isascii() and _MOJIBAKE.search(text) is not None,
+        damage=True,
+    ),
+    "invisible": Rule(
+        "control, invisible, private or unassigned characters",
+        lambda text, _: not text.isprintable() and _unreadable(text),
+        damage=True,
+    ),
+    "html": Rule(
+        "HTML tags or entities",
+        lambda text, _: ("<" in text and _TAG.search(text) is not None) or ("&" in text and _has_entity(text)),
+        damage=True,
+    ),
+    "placeholder": Rule(
+        "a word that stands for no text, such as unknown or n/a",
+        lambda text, _: len(text) < 8 and text.casefold() in _PLACEHOLDERS,
+        damage=True,
+    ),
+    "address": Rule(
+        "a web or e-mail address",
+        lambda text, _: ("." in text or "://" in text) and _ADDRESS.search(text) is not None,
+    ),
+    "one_character": Rule("a single character", lambda text, _: len(text) == 1),
+    "few_letters": Rule(
+        f"no letter, or fewer than {100 * _LEAST_LETTERS:g} % letters in 4 characters or more",
+        lambda text, _: (
+            not (letters := _letters(text))
+            or (len(text) > 3 and letters < _LEAST_LETTERS * (len(text) - text.count(" ")))
+        ),
+    ),
+    "capitals": Rule(
+        "10 letters or more, all of them capitals", lambda text, _: text.isupper() and _letters(text) >= 10
+    ),
+    "repeats": Rule(
+        "a letter or sign four times in a row, or a word three times",
+        lambda text, _: _RUN.search(text) is not None or _WORD_RUN.search(text) is not None,
+    ),
+    "long": Rule(
+        f"more than {LONG_LABEL} characters, or {LONG_SENTENCE:,} in a vacancy sentence",
+        lambda text, kind: len(text) > (LONG_SENTENCE if kind == "vacancy" else LONG_LABEL),
+    ),
+}
+
+
+def texts_of(graphs: GraphSet) -> dict[str, tuple[str, ...]]:
+    """The texts of the nodes by kind, skills first."""
+    return {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
+
+
+def reasons(text: str, kind: str) -> list[str]:
+    """Names of the rules that find a text strange.
+
+    >>> reasons("CAF\u00c3\u00a9 &amp; more", "job"), reasons("C++", "skill"), reasons("C", "skill")
+    (['mojibake', 'html'], [], ['one_character'])
+    """
+    return [name for name, rule in RULES.items() if rule.holds(text, kind)]
+
+
+def longest(texts: Sequence[str]) -> dict[str, Any]:
+    """Characters of the texts of a kind: median, most, and the longest texts."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    order = np.argsort(-lengths, kind="stable")[:_LONGEST]
+    return {
+        "median": float(np.median(lengths)) if len(lengths) else 0.0,
+        "most": int(lengths.max(initial=0)),
+        "texts": [{"text": texts[place], "characters": int(lengths[place])} for place in order],
+    }
+
+
+def strange(texts: Sequence[str], kind: str, most: int = MOST_TEXTS) -> dict[str, Any]:
+    """How many texts each rule finds.
+
+    Returns:
+      looked_at: texts; of: texts there are; any: texts that a rule finds; found: by rule that finds any, count and
+      examples.
+    """
+    drawn = fixed_sample(len(texts), most)
+    places: dict[str, list[int]] = {name: [] for name in RULES}
+    strangers = 0
+    for place in drawn.tolist():
+        names = reasons(texts[place], kind)
+        strangers += bool(names)
+        for name in names:
+            places[name].append(place)
+    return {
+        "looked_at": len(drawn),
+        "of": len(texts),
+        "any": strangers,
+        "found": {
+            name: {
+                "count": len(found),
+                "examples": [texts[found[example]] for example in fixed_sample(len(found), _EXAMPLES)],
+            }
+            for name, found in places.items()
+            if found
+        },
+    }
+
+
+def measure(graphs: GraphSet) -> dict[str, Any]:
+    """`longest` and `strange` texts by kind."""
+    texts = texts_of(graphs)
+    return {
+        "longest": {kind: longest(each) for kind, each in texts.items()},
+        "strange": {kind: strange(each, kind) for kind, each in texts.items()},
+    }
+
+
+def longest_section(found: Mapping[str, Any]) -> Section:
+    """The longest texts as a table."""
+    header, rows, page = ("nodes", "median characters", "most", "longest text"), [], []
+    for kind, each in found.items():
+        texts = [[quoted(top["text"]), f"{top['characters']:,}"] for top in each["texts"]]
+        rows.append([kind, f"{each['median']:,.0f}", f"{each['most']:,}", texts[0][0]])
+        page += [[kind, *text] for text in texts[1:]]
+    further = Grid(("nodes", "next longest texts", "characters"), page, left=(0, 1), brief=0)
+    return Section("Longest texts", (), [Grid(header, rows, left=(0, 3)), further])
+
+
+def strange_section(found: Mapping[str, Any]) -> Section:
+    """What the rules find as a table, with examples."""
+    rows = []
+    for kind, each in found.items():
+        for name, rule in each["found"].items():
+            count = f"{rule['count']:,}"
+            share = percent(rule["count"], each["looked_at"])
+            rows.append([kind, RULES[name].meaning, count, share, listed(rule["examples"])])
+    kinds = ", ".join(f"{each['any']:,} of {each['looked_at']:,} {kind} texts" for kind, each in found.items())
+    sampled = [
+        f"Of {each['of']:,} {kind} texts {each['looked_at']:,} were looked at, drawn at random."
+        for kind, each in found.items()
+        if each["looked_at"] < each["of"]
+    ]
+    return Section(
+        "Strange texts",
+        [f"A rule finds {kinds}; a text may be found by several.", *sampled],
+        [Grid(("nodes", "reason", "texts", "share", "examples"), rows, left=(0, 1, 4))],
+    )

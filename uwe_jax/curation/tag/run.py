@@ -1,0 +1,198 @@
+"""One tagging from vacancies to a folder of edges that appears when all is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from uwe_jax.curation.tag.options import TaggingOptions
+from uwe_jax.curation.tag.summary import summary_table
+from uwe_jax.models.remote_workdir import at_hand, checkpoints_of
+from uwe_jax.runtime.arguments import make_out
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.progress import duration, report, say
+from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
+from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
+from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, job_key, open_job
+from uwe_jax.sources.vacancies.tagger import JOB, SENTENCES, VACANCY, TagSettings
+
+RESULT = "tagging.json"
+_LOCK = "lock"
+_WORKING = ("done", "taxonomy.json", "job.json", SENTENCES, _LOCK)  # of the job, of no use when it is done
+
+
+def tag(options: TaggingOptions) -> None:
+    """Tags the vacancies and shows what came of it. The same call goes on where another one was stopped.
+
+    The folder `out` holds skill_job/ and skill_vacancy/ with Parquet files, which the source edges reads, and
+    tagging.json with the settings and the numbers.
+
+    Raises:
+      UserError: for anything that the user can mend.
+    """
+    started = time.perf_counter()
+    make_out(options.out.parent)
+    files = find_vacancy_files(options.vacancies, options.columns)
+    taxonomy = _taxonomy(options, [file.name for file in files if "skills" not in file.columns])
+    settings = TagSettings(
+        language=options.language,
+        min_words=options.min_words,
+        max_characters=options.max_characters,
+        aliases=options.aliases,
+        keep_sentences=options.model_reads if options.model else "none",
+    )
+    key = _key(job_key(files, taxonomy, settings, options.chunk_rows), options)
+    if (done := _read_result(options.out, key)) is not None:
+        _tidy(options.out)
+        say(f"{options.out} holds this tagging already.")
+        report(summary_table(done))
+        return
+    work = options.out.parent / f".{options.out.name}.{key}.partial"
+    for other in options.out.parent.glob(f".{options.out.name}.*.partial"):
+        if other != work:
+            say(f"{other} is left of a tagging of other vacancies or settings. Remove it if you do not want to go on.")
+    with _alone(work):
+        result = _tagged(options, work, key, files, taxonomy, settings)
+        _finish(work, options.out, result)
+    report(summary_table(result))
+    say(f"Written to {options.out} in {duration(time.perf_counter() - started)}: read it with the source 'edges'.")
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Holds a job against every other process.
+
+    Raises:
+      UserError: another one is at work on it.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / _LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"Another process tags the same vacancies in {work}. Wait for its end, or name another folder with "
+                "--out."
+            ) from error
+        yield
+
+
+def _tagged(
+    options: TaggingOptions,
+    work: Path,
+    key: str,
+    files: list[VacancyFile],
+    taxonomy: Taxonomy | None,
+    settings: TagSettings,
+) -> dict[str, Any]:
+    """Does what is not done of a job; the content of tagging.json."""
+    job = open_job(work, files, taxonomy, settings, chunk_rows=options.chunk_rows, max_broken=options.max_broken)
+    if len(job.left()) < len(job.chunks):
+        say(f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name.")
+    total = _by_name(job, options)
+    if options.model and taxonomy:
+        total.merge(_by_model(job, taxonomy, options))
+    return {
+        "key": key,
+        "vacancies": [str(file.path) for file in files],
+        "taxonomy": taxonomy.origin if taxonomy else "",
+        "model": options.model,
+        "threshold": options.threshold if options.model else None,
+        "settings": dataclasses.asdict(settings),
+        "counts": dict(total.counts),
+        "edges": dict(total.edges),
+        "skills": len(total.skills),
+        "top_skills": total.skills.most_common(20),
+        "broken": total.broken.to_dict(),
+    }
+
+
+def _by_name(job: TaggingJob, options: TaggingOptions) -> ChunkDone:
+    if options.beam_runner:
+        from uwe_jax.sources.vacancies.beam import run_job_on_beam
+
+        return run_job_on_beam(job, options.beam_runner, options.beam_options)
+    from uwe_jax.sources.vacancies.pool import run_job
+
+    return run_job(job, options.processes)
+
+
+def _by_model(job: TaggingJob, taxonomy: Taxonomy, options: TaggingOptions) -> ChunkDone:
+    # Here and not above: the processes that tag by name import this module, and need no JAX.
+    from uwe_jax.curation.tag.by_model import tag_by_model
+    from uwe_jax.evaluation.specs import load_ranker
+
+    ranker = load_ranker(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+    return tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k)
+
+
+def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
+    if options.taxonomy is not None:
+        return read_taxonomy(options.taxonomy, language=options.language, version=options.esco_version)
+    if bare or options.model:
+        why = f"{', '.join(bare[:3])} has no column of skills" if bare else "a model ranks the skills of one"
+        raise UserError(
+            f"Command line: no --taxonomy, and {why}. Name the folder of the ESCO zips, or a file of skills."
+        )
+    return None
+
+
+def _key(key: str, options: TaggingOptions) -> str:
+    if not options.model:
+        return key
+    # A run that goes on training has another best checkpoint tomorrow.
+    folder = checkpoints_of(Path(at_hand(options.model, options.cache_dir)).expanduser())
+    steps = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    told = [key, options.model, steps, options.threshold, options.top_k, options.max_tokens]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _read_result(out: Path, key: str) -> dict[str, Any] | None:
+    """What a finished tagging of this key has written; None where there is nothing yet.
+
+    Raises:
+      UserError: there is something else.
+    """
+    try:
+        if not any(out.iterdir()):
+            return None
+        result = json.loads((out / RESULT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not out.exists():
+            return None
+        raise UserError(f"{out} holds other files and no {RESULT}. Name another folder with --out.") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{out} cannot be read ({error}). Name another folder with --out.") from error
+    if result.get("key") == key:
+        return result
+    raise UserError(f"{out} holds a tagging of other vacancies or with other settings. Name another folder with --out.")
+
+
+def _finish(work: Path, out: Path, result: dict[str, Any]) -> None:
+    write_json(work / RESULT, result)
+    for graph in (JOB, VACANCY):
+        if (work / graph).is_dir() and not any((work / graph).iterdir()):
+            (work / graph).rmdir()  # a folder of edges without one is an error to who reads it
+    # In one step, and only then what is of no use any more: a kill leaves a job to go on with, or all the edges.
+    work.replace(out)
+    _tidy(out)
+
+
+def _tidy(out: Path) -> None:
+    for name in _WORKING:
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+        else:
+            (out / name).unlink(missing_ok=True)
+    for graph in (JOB, VACANCY):
+        for partial in (out / graph).glob(".*.partial"):
+            partial.unlink()

@@ -1,0 +1,58 @@
+"""What came of a tagging, for a person at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from uwe_jax.sources.vacancies.tagger import (
+    JOB,
+    LEFT_OUT,
+    LINKED,
+    NAMED,
+    OWN,
+    RELATIONS,
+    ROWS,
+    SENTENCES_READ,
+    UNLINKED,
+    UNNAMED,
+    VACANCY,
+)
+
+_TOP = 10
+
+
+def summary_table(result: Mapping[str, Any]) -> str:
+    """Rows, sentences and edges by how they were tagged, what was left out, and the skills that came most often.
+
+    Args:
+      result: the content of tagging.json.
+    """
+    counts, edges, broken = result["counts"], result["edges"], result["broken"]
+    sentences, by_model = counts.get(SENTENCES_READ, 0), counts.get("sentences tagged by the model", 0)
+    tagged = counts.get(NAMED, 0) + (by_model if result["settings"]["keep_sentences"] == "untagged" else 0)
+    lines = [("rows", counts.get(ROWS, 0), "")]
+    if broken["count"]:
+        lines.append(("broken rows, left out", broken["count"], broken["shown"][0]))
+    lines += [(name, counts[name], "") for name in (OWN, LINKED, UNLINKED) if counts.get(name)]
+    lines.append(("sentences", sentences, ""))
+    lines.append(("  that name a skill", counts.get(NAMED, 0), _share(counts.get(NAMED, 0), sentences)))
+    if result["model"]:
+        lines.append(("  tagged by the model", by_model, f"{_share(by_model, sentences)}, {result['model']}"))
+    if result["settings"]["keep_sentences"] != "all":
+        lines.append(("  untagged", sentences - tagged, _share(sentences - tagged, sentences)))
+    lines += [(name, counts[name], "") for name in LEFT_OUT if name != UNNAMED and counts.get(name)]
+    for graph in (JOB, VACANCY):
+        by_relation = {relation: edges.get(f"{graph}/{relation}", 0) for relation in RELATIONS}
+        said = ", ".join(f"{relation} {number:,}" for relation, number in by_relation.items() if number)
+        lines.append((f"edges {graph}", sum(by_relation.values()), said))
+    lines.append(("distinct skills", result["skills"], ""))
+    width = max(len(name) for name, *_ in lines)
+    numbers = max(len(f"{number:,}") for _, number, _ in lines)
+    table = [f"{name:<{width}}  {number:>{numbers},}  {note}".rstrip() for name, number, note in lines]
+    top = ", ".join(f"{skill} {number:,}" for skill, number in result["top_skills"][:_TOP])
+    return "\n".join([*table, f"Most often: {top or 'none'}"])
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else ""

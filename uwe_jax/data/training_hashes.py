@@ -1,0 +1,135 @@
+"""What a model was trained on, as hashes of texts: small enough to stand beside every checkpoint.
+
+An evaluation asks it how many of its queries, targets and query-target pairs the training graphs held.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.text import normalise
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_atomically
+from uwe_jax.runtime.zips import ZIP_DAMAGE
+
+
+def text_hashes(texts: Iterable[str]) -> np.ndarray:
+    """64-bit hashes of texts, uint64 [n]; texts that differ in case, white space or Unicode form alone are equal."""
+    digests = (
+        hashlib.blake2b(normalise(text).casefold().encode("utf-8", "surrogatepass"), digest_size=8) for text in texts
+    )
+    return np.frombuffer(b"".join(digest.digest() for digest in digests), "<u8").astype(np.uint64)
+
+
+def pair_hashes(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """64-bit hashes of pairs of text hashes, uint64 [n]; the order within a pair does not count."""
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    # An odd multiplier is a bijection of 64-bit words; without it, pairs of the same sum or xor would collide.
+    return (low * np.uint64(0x9E3779B97F4A7C15)) ^ (high + np.uint64(0x7F4A7C15F39CC060))
+
+
+def held(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which hashes are among the known ones, which are sorted: NumPy's `isin` would sort millions of them each time."""
+    if not len(known):
+        return np.zeros(len(hashes), bool)
+    return known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
+
+
+def task_hashes(
+    queries: Iterable[str], targets: Iterable[str], relevant: csr_array
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hashes of an evaluation's queries [q], targets [n], and relevant pairs in their order [e], all uint64.
+
+    Args:
+      relevant: bool [q, n].
+    """
+    q, y = text_hashes(queries), text_hashes(targets)
+    rows = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
+    return q, y, pair_hashes(q[rows], y[relevant.indices])
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How much of an evaluation stands in the training graphs.
+
+    Attributes:
+      queries: bool [q], the query's text is a training node.
+      targets: bool [n], the target's text is a training node.
+      edges: bool [e], query and relevant target are joined by a training edge; in the order of the relevant pairs.
+    """
+
+    queries: np.ndarray
+    targets: np.ndarray
+    edges: np.ndarray
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Hashes of the texts and of the edges that were trained on, each sorted and without repeats."""
+
+    nodes: np.ndarray  # uint64
+    edges: np.ndarray  # uint64
+
+    @classmethod
+    def of(cls, train: GraphSet) -> Footprint:
+        """The footprint of training graphs: the nodes that have a training edge, and the edges."""
+        skills = text_hashes(train.skills)
+        nodes, edges = [], []
+        for graph in train.graphs.values():
+            pairs = graph.edges.tocoo()
+            left, right = skills[pairs.coords[0]], text_hashes(graph.neighbours)[pairs.coords[1]]
+            nodes += [np.unique(left), np.unique(right)]
+            edges.append(pair_hashes(left, right))
+        return cls(np.unique(np.concatenate(nodes)), np.unique(np.concatenate(edges)))
+
+    @classmethod
+    def union(cls, footprints: Iterable[Footprint]) -> Footprint:
+        """The footprint of all that several models were trained on."""
+        several = list(footprints)
+        return cls(
+            np.unique(np.concatenate([each.nodes for each in several])),
+            np.unique(np.concatenate([each.edges for each in several])),
+        )
+
+    def overlap(self, queries: Iterable[str], targets: Iterable[str], relevant: csr_array) -> Overlap:
+        """Looks an evaluation up.
+
+        Args:
+          queries: q texts.
+          targets: n texts.
+          relevant: bool [q, n].
+        """
+        q, y, pairs = task_hashes(queries, targets, relevant)
+        return Overlap(held(q, self.nodes), held(y, self.nodes), held(pairs, self.edges))
+
+    def write(self, path: Path) -> None:
+        """Writes the footprint, atomically."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, nodes=self.nodes, edges=self.edges)
+        write_atomically(path, buffer.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> Footprint | None:
+        """Reads what `write` wrote; None where there is no such file.
+
+        Raises:
+          UserError: the file is damaged.
+        """
+        if not path.exists():
+            return None
+        try:
+            with path.open("rb") as file, np.load(file) as arrays:
+                return cls(arrays["nodes"], arrays["edges"])
+        except (KeyError, *ZIP_DAMAGE) as error:
+            raise UserError(
+                f"{path} is damaged ({error}): what the model was trained on is unknown. Run the training command once "
+                "more: on a finished run it only writes this file and the table again."
+            ) from error

@@ -1,0 +1,193 @@
+"""Joining the processes of one training: `jax.distributed` from flags, the environment, or what JAX finds by itself."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+
+from uwe_jax.config import DistributedSettings
+from uwe_jax.distributed.heartbeat import RollCall
+from uwe_jax.runtime import progress, supervisor
+from uwe_jax.runtime.command import exit_status
+from uwe_jax.runtime.errors import Stopped, UserError
+from uwe_jax.runtime.exit_codes import EXIT_AGAIN
+from uwe_jax.runtime.process_environment import NUMBERS, is_one_of_several
+from uwe_jax.runtime.remote import Unreachable
+
+# JAX takes a process for lost after so much longer than we do, where a thread that gives signs of life is not heard.
+_JAX_WAITS_LONGER = 2
+_START_SECONDS = 300  # for all processes to come: machines of one training do not start at the same moment
+_LOSS = re.compile(
+    "(UNKNOWN|INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED|FAILED_PRECONDITION): |Connection (closed|reset)"
+)
+_LAST_WORDS_SECONDS = 10.0  # for an error to be said
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes logs, metrics and summaries."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def together(settings: DistributedSettings) -> Iterator[None]:
+    """Joins the other processes of the training, if there are any, and parts from them at the end.
+
+    From then on `jax.devices()` are those of all processes, only the first process speaks, and each of them ends with a
+    sentence soon after another one is lost. Must come before anything else asks JAX for devices.
+
+    Raises:
+      UserError: settings that contradict each other, or processes that do not come.
+    """
+    found = _explicit(settings, os.environ)
+    if not found and not is_one_of_several([], os.environ):
+        yield
+        return
+    _join(settings, found)
+    if jax.process_count() == 1:  # a TPU host of its own
+        yield
+        return
+    index, count = jax.process_index(), jax.process_count()
+    if index:
+        progress.be_silent()
+    progress.say(f"{count} processes train together on {jax.device_count()} devices.")
+    client, address = _client()
+    supervisor.tell(address, index, count)
+    roll_call = RollCall(client, index, count, settings.timeout_seconds)
+    try:
+        yield
+    except Stopped:
+        _part(roll_call, EXIT_AGAIN)  # all processes stop at the same step
+        raise
+    except BaseException as error:
+        if _may_come_of_a_loss(error):
+            roll_call.wait_for_verdict()
+        roll_call.ended(error)
+        _leave_alone(exit_status(error))
+        raise
+    _part(roll_call, 0)
+
+
+def _may_come_of_a_loss(error: BaseException | None) -> bool:
+    """Whether it may be a collective that failed because another process is gone.
+
+    By what is said, down to the first cause: the same failure comes as a JaxRuntimeError where a program runs, and as a
+    ValueError where JAX starts one.
+
+    >>> _may_come_of_a_loss(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"))
+    True
+    >>> _may_come_of_a_loss(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
+    False
+    """
+    while error is not None:
+        if _LOSS.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _part(roll_call: RollCall, status: int) -> None:
+    """Waits for the others to have done what they have to, as this process has."""
+    roll_call.part()
+    try:
+        jax.distributed.shutdown()
+    except RuntimeError as error:
+        # One of them was lost or late. That takes nothing away from what is done.
+        progress.say(f"Not all processes came to the end together: {str(error).partition(chr(10))[0][:300]}")
+        atexit.register(_leave, status)
+
+
+def _leave_alone(status: int) -> None:
+    """Has this process end without the others: they are told, and would wait for this one."""
+    atexit.register(_leave, status)
+    # Python waits for threads before that, and those of a save in progress may wait for the others.
+    watchdog = threading.Timer(_LAST_WORDS_SECONDS, _leave, [status])
+    watchdog.daemon = True
+    watchdog.start()
+
+
+def _explicit(settings: DistributedSettings, environment: Mapping[str, str]) -> dict[str, Any]:
+    """What flags or variables say about the processes; empty where they say nothing.
+
+    Raises:
+      UserError: they say a part of it, or what cannot be.
+    """
+    address = settings.coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
+    processes = settings.processes or _number(environment, "JAX_NUM_PROCESSES", 0)
+    process = settings.process if settings.process >= 0 else _number(environment, "JAX_PROCESS_ID", -1)
+    if not address and process < 0 and processes < 2:
+        return {}
+    if address and not processes and process < 0 and any(name in environment for name in NUMBERS[1:]):
+        return {}  # a launcher knows the rest, and JAX reads the address by itself
+    if not address or not processes or process < 0:
+        raise UserError(
+            f"Several processes need three settings: distributed.coordinator (now {address or 'not given'}), "
+            f"distributed.processes (now {processes or 'not given'}) and distributed.process (now "
+            f"{'not given' if process < 0 else process}), as flags --config.distributed.* or as "
+            "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. Slurm, Open MPI and TPU hosts need none "
+            "of them."
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise UserError(f"distributed.coordinator is {address!r}; it must be HOST:PORT, such as 10.0.0.2:8476.")
+    if process >= processes:
+        raise UserError(
+            f"distributed.process is {process}, but there are {processes} processes; they count from 0 to "
+            f"{processes - 1}."
+        )
+    return {"coordinator_address": address, "num_processes": processes, "process_id": process}
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "")
+    if text and not text.isdigit():
+        raise UserError(f"{name} is {text!r}; it must be a number.")
+    return int(text) if text else default
+
+
+def _join(settings: DistributedSettings, found: dict[str, Any]) -> None:
+    if found:
+        # Otherwise JAX looks for a cluster as well, and gives each process of one a single GPU.
+        found = {**found, "cluster_detection_method": "deactivate"}
+    try:
+        jax.distributed.initialize(
+            **found,
+            initialization_timeout=_START_SECONDS,
+            heartbeat_timeout_seconds=settings.timeout_seconds * _JAX_WAITS_LONGER,
+            shutdown_timeout_seconds=_START_SECONDS,
+        )
+    except ValueError as error:
+        raise UserError(
+            f"This process was started as one of several, but JAX does not find out who the others are: {error} Give "
+            "it distributed.coordinator, distributed.processes and distributed.process, as flags --config.distributed.*"
+        ) from error
+    except RuntimeError as error:
+        first_line = str(error).partition("\n")[0][:300]
+        raise Unreachable(  # a machine may still be on its way
+            f"The processes of this training did not find each other: {first_line} Expected "
+            f"{found.get('num_processes', 'as many processes as the launcher started')}, all of which can reach "
+            f"{found.get('coordinator_address', 'the first one')}, within {_START_SECONDS} seconds."
+        ) from error
+
+
+def _client() -> tuple[Any, str]:
+    """JAX's connection to its coordination service, and the service's address.
+
+    JAX has no public way to either; its own libraries, Orbax among them, take the same one.
+    """
+    from jax._src.distributed import global_state
+
+    return global_state.client, str(global_state.coordinator_address)
+
+
+def _leave(status: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -1,0 +1,62 @@
+"""ESCO for ranking tasks: a release in the user's folders, and its relations, read once in a process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from uwe_jax.evaluation.tasks.spec import DEPTH, TaskDataMissing, TaskSources
+from uwe_jax.sources.esco.reader import EscoEdges, read_concepts, read_job_edges
+from uwe_jax.sources.esco.release import (
+    DOWNLOAD,
+    NEEDS,
+    EscoFile,
+    EscoRelease,
+    choose_release,
+    file_names,
+    find_files,
+    plain_version,
+)
+
+
+def find_esco(
+    sources: TaskSources, roles: Sequence[str], *, version: str | None = None, language: str | None = None
+) -> EscoRelease:
+    """The files of some roles, from the first folder that holds them all in one version.
+
+    Args:
+      sources: whose version and language count where none is given.
+      roles: of skills, occupations and relations.
+
+    Raises:
+      TaskDataMissing: in no folder.
+      UserError: a damaged zip, or two different files of one name and version.
+    """
+    version = plain_version(sources.esco_version if version is None else version)
+    language = sources.language if language is None else language
+    for folder in sources.folders:
+        release = choose_release(find_files(folder, DEPTH), roles, language, version)
+        if release is not None:
+            return release
+    names = file_names(language)
+    wanted = ", ".join(names[role][0] for role in roles)
+    raise TaskDataMissing(f"No ESCO{' v' + version if version else ''} with {wanted} in {sources.listed}. {DOWNLOAD}")
+
+
+def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
+    """Preferred label by URI of all skills or occupations that have one in the release's language."""
+    return {uri: label for uri, label in read_concepts(release.files[role]).labels.items() if label}
+
+
+def relations_of(release: EscoRelease) -> EscoEdges:
+    """Essential and optional relations, see `read_job_edges`. Not to be changed: all that ask share them."""
+    files = tuple(release.files[role] for role in NEEDS["skill_job"])
+    return _relations(release.version, release.language, files, tuple(file.stamp for file in files))
+
+
+@lru_cache(maxsize=2)
+def _relations(
+    version: str, language: str, files: tuple[EscoFile, ...], stamps: tuple[tuple[int, int], ...]
+) -> EscoEdges:
+    del stamps  # files written anew are another entry of the cache
+    return read_job_edges(EscoRelease(version, language, dict(zip(NEEDS["skill_job"], files, strict=True))))

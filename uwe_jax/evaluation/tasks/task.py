@@ -1,0 +1,176 @@
+"""One ranking task: queries, the full target space, and which targets are relevant."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from uwe_jax.data.graph import edge_matrix
+from uwe_jax.data.text import normalise
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import NODE_KINDS
+from uwe_jax.scoring.statistics import fixed_sample
+from uwe_jax.sources.notes import counted
+
+# The six tasks of WorkBench, in the paper's order. The headline is the mean over them; a task of several sets counts
+# as the mean of its sets.
+GROUPS = (
+    "job_to_skill",
+    "skill_to_job",
+    "job_normalisation",
+    "skill_normalisation",
+    "skill_extraction",
+    "skill_similarity",
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RankingTask:
+    """Queries that are answered by ranking all targets. Made by `make_task`.
+
+    Attributes:
+      name: identifies the task, such as job_to_skill or skill_extraction_tech.
+      title: as tables show it.
+      group: of `GROUPS`, the headline it counts for; empty for a task beside WorkBench.
+      split: test, validation, or all where its publisher does not split it.
+      query_kind: node kind of the queries, of `NODE_KINDS`.
+      target_kind: node kind of the targets.
+      queries: q texts, each with a relevant target; equal texts may stand twice.
+      targets: n distinct texts in code point order.
+      relevant: bool [q, n].
+      origin: what was read, such as ESCO v1.1.1 (en).
+      notes: a phrase with a number for all that was left out or joined.
+    """
+
+    name: str
+    title: str
+    group: str
+    split: str
+    query_kind: str
+    target_kind: str
+    queries: tuple[str, ...]
+    targets: tuple[str, ...]
+    relevant: csr_array
+    origin: str
+    notes: tuple[str, ...] = ()
+
+    def select(self, keep: np.ndarray, note: str = "") -> RankingTask:
+        """The task with some of its queries only.
+
+        Args:
+          keep: positions of queries, int [k].
+          note: added to `notes`.
+        """
+        return dataclasses.replace(
+            self,
+            queries=tuple(self.queries[k] for k in keep),
+            relevant=self.relevant[keep],
+            notes=(*self.notes, note) if note else self.notes,
+        )
+
+    def sample(self, most: int) -> RankingTask:
+        """At most so many queries, drawn at random and the same ones every time; 0 keeps all."""
+        drawn = fixed_sample(len(self.queries), most)
+        if len(drawn) == len(self.queries):
+            return self
+        return self.select(drawn, f"{most:,} of {len(self.queries):,} queries drawn at random")
+
+
+def make_task(
+    name: str,
+    title: str,
+    *,
+    group: str = "",
+    split: str,
+    kinds: tuple[str, str],
+    pairs: Iterable[tuple[str, Sequence[str]]],
+    targets: Iterable[str],
+    origin: str,
+    notes: Sequence[str] = (),
+    merge_queries: bool = True,
+) -> RankingTask:
+    """A task from texts. What has to be left out is counted in its notes.
+
+    Texts are normalised. Equal targets are one target; a label that is no target and a query without any relevant
+    target are left out.
+
+    Args:
+      kinds: node kinds of queries and targets.
+      pairs: every query with its relevant labels.
+      targets: the full target space, those that nobody asks for included.
+      merge_queries: equal queries are one query whose labels are joined; else every pair is a query of its own.
+
+    Raises:
+      UserError: nothing is left to rank.
+      ValueError: an unknown kind or group.
+    """
+    if group not in ("", *GROUPS) or not set(kinds) <= set(NODE_KINDS):
+        raise ValueError(f"{name}: group {group!r} and kinds {kinds} must be of {GROUPS} and {NODE_KINDS}")
+    normalised = [normalise(text) for text in targets]
+    space = sorted(set(normalised) - {""})
+    position = {text: place for place, text in enumerate(space)}
+
+    queries: list[str] = []
+    place_of: dict[str, int] = {}
+    rows: list[int] = []
+    columns: list[int] = []
+    asked = empty_query = unknown_labels = unanswered = 0
+    for text, labels in pairs:
+        asked += 1
+        query = normalise(text)
+        # Most labels are targets letter by letter; the others are looked up in the form of the targets.
+        found = [position.get(label) for label in labels]
+        if None in found:
+            found = [position.get(normalise(label)) for label in labels]
+        known = [place for place in found if place is not None]
+        unknown_labels += len(labels) - len(known)
+        if not query:
+            empty_query += 1
+            continue
+        if not known:
+            unanswered += 1
+            continue
+        place = place_of.get(query) if merge_queries else None
+        if place is None:
+            place = place_of[query] = len(queries)
+            queries.append(query)
+        rows += [place] * len(known)
+        columns += known
+    answered = asked - empty_query - unanswered
+    joined = counted(len(normalised) - normalised.count("") - len(space), "equal targets joined")
+    left_out = [
+        *joined,
+        *counted(normalised.count(""), "empty targets left out"),
+        *counted(unknown_labels, "labels that are no target left out"),
+        *counted(unanswered, "queries without a relevant target left out"),
+        *counted(empty_query, "empty queries left out"),
+        *counted(answered - len(queries), "equal queries joined"),
+    ]
+    if not queries:
+        raise UserError(
+            f"{title} has nothing to rank: of {asked:,} queries {unanswered:,} have no relevant target among the "
+            f"{len(space):,} targets, {empty_query:,} are empty. Expected at least one query with a relevant target. "
+            f"Read from {origin}: check that queries, labels and targets belong together."
+        )
+    if len(space) < 2:
+        raise UserError(
+            f"{title} has a target space of {len(space)}{f' ({joined[0]})' if joined else ''}: every ranking of it is "
+            f"right. Expected at least two different targets in {origin}."
+        )
+    relevant = edge_matrix(np.array(rows), np.array(columns), (len(queries), len(space)))
+    relevant.sum_duplicates()
+    return RankingTask(
+        name,
+        title,
+        group,
+        split,
+        *kinds,
+        tuple(queries),
+        tuple(space),
+        relevant,
+        origin,
+        (*notes, *left_out),
+    )

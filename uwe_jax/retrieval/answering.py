@@ -1,0 +1,77 @@
+"""Answering queries as they come, from spaces on disk."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+
+from uwe_jax.retrieval.answers import Answer, json_line, readable
+from uwe_jax.retrieval.options import RankOptions
+from uwe_jax.retrieval.qdrant.location import open_space
+from uwe_jax.retrieval.queries_in import Query, batches, file_queries, given_queries, line_queries
+from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.recorded import recorded_model
+from uwe_jax.retrieval.store.searchable import Hit, Searchable
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import hushed, say
+
+
+def rank(options: RankOptions) -> None:
+    """Writes to standard output an answer for every query, in their order, as soon as nothing more has come.
+
+    Raises:
+      UserError: for anything that the user can mend. Queries that cannot be answered are told in their place, and
+        counted at the end.
+    """
+    queries = _queries(options)
+    spaces = {name: open_space(place, candidates=options.candidates) for name, place in options.spaces}
+    model = options.model or recorded_model([place for _, place in options.spaces])
+    most = options.max_tokens or max(space.origin.max_tokens for space in spaces.values())
+    typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
+    say(f"Loading {model}." + (" Then type a query a line; Ctrl-D ends." if typed else ""))
+    with hushed():
+        ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
+    for name, place in options.spaces:
+        ranker.check(spaces[name], options.top_k, place)  # before queries come
+    write = json_line if options.json else readable
+    count, refused, first = 0, 0, ""
+    for batch in batches(queries):
+        for answer in _answers(ranker, spaces, batch, options):
+            sys.stdout.write(f"{write(answer)}\n")
+            refused += bool(answer.query.problem)
+            first = first or answer.query.problem
+        sys.stdout.flush()
+        count += len(batch)
+    if refused:
+        raise UserError(f"{refused:,} of {count:,} queries were not answered, all others were. The first: {first}")
+
+
+def _queries(options: RankOptions) -> Iterator[Query | None]:
+    if options.queries:
+        return given_queries(options.queries)
+    if options.queries_file:
+        return file_queries(options.queries_file, options.column)
+    if sys.stdin is None:
+        raise UserError("There is no query: none on the command line, no --queries, and standard input is closed.")
+    return line_queries(sys.stdin.fileno())
+
+
+def _answers(
+    ranker: Ranker, spaces: Mapping[str, Searchable], batch: Sequence[Query], options: RankOptions
+) -> Iterator[Answer]:
+    texts = [query.text for query in batch if not query.problem]
+    found: dict[str, Iterator[list[Hit]]] = {}
+    if texts:
+        tokens = ranker.encode(texts)  # once, whatever the number of spaces
+        found = {name: iter(space.search(tokens, options.top_k, ranker.scorer)) for name, space in spaces.items()}
+    for query in batch:
+        if query.problem:
+            yield Answer(query)
+            continue
+        hits = {name: next(each) for name, each in found.items()}
+        best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
+        explanations = {name: ranker.explain(query.text, hit.text) for name, hit in best.items()}
+        if options.picture:
+            for explanation in explanations.values():
+                explanation.save_picture(options.picture)
+        yield Answer(query, hits, explanations)

@@ -1,0 +1,84 @@
+"""Answers to queries as they are written: JSON lines for programs, tables for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from uwe_jax.retrieval.explanation import Explanation
+from uwe_jax.retrieval.queries_in import Query
+from uwe_jax.retrieval.store.searchable import Hit
+from uwe_jax.sources.tables.problems import shorten
+
+_TITLE = 100  # characters of a query above its hits
+_DIGITS = 6  # of a score: what float32 holds
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found for a query.
+
+    Attributes:
+      query: or what is wrong with it.
+      hits: best first, by the name of their space; none where there is a problem.
+      explanations: of the best hit of every space, by its name; empty where none was asked for.
+    """
+
+    query: Query
+    hits: Mapping[str, list[Hit]] = field(default_factory=dict)
+    explanations: Mapping[str, Explanation] = field(default_factory=dict)
+
+
+def json_line(answer: Answer) -> str:
+    """One JSON object on one line.
+
+    `number` is that of the line, row or argument; beside it stands `error`, a sentence, or `query` and `hits`, a list
+    of `id`, `text` and `score` by the name of their space; and `explanations` by the same names where they were asked
+    for, each as of `Explanation.to_dict`.
+
+    >>> print(json_line(Answer(Query(1, "chef"), {"skills": [Hit("s4", "cook", 0.5)]})))
+    {"number": 1, "query": "chef", "hits": {"skills": [{"id": "s4", "text": "cook", "score": 0.5}]}}
+    >>> print(json_line(Answer(Query(2, "", "Query 2 is empty."))))
+    {"number": 2, "error": "Query 2 is empty."}
+    """
+    if answer.query.problem:
+        return json.dumps({"number": answer.query.number, "error": answer.query.problem}, ensure_ascii=False)
+    content = {
+        "number": answer.query.number,
+        "query": answer.query.text,
+        "hits": {
+            name: [{"id": hit.id, "text": hit.text, "score": round(hit.score, _DIGITS)} for hit in hits]
+            for name, hits in answer.hits.items()
+        },
+    }
+    if answer.explanations:
+        content["explanations"] = {name: each.to_dict() for name, each in answer.explanations.items()}
+    return json.dumps(content, ensure_ascii=False)
+
+
+def readable(answer: Answer) -> str:
+    """Lines for a person: a table of hits for every space, and under it the explanation of the best one."""
+    # Imported here: programs that read JSON lines do without.
+    from rich.table import Table
+
+    from uwe_jax.evaluation.terminal import drawn
+
+    if answer.query.problem:
+        return f"{answer.query.problem}\n"
+    lines = []
+    for name, hits in answer.hits.items():
+        text = answer.query.text
+        table = Table(title=f"{text if len(text) <= _TITLE else text[:_TITLE] + '...'} in {name}", title_justify="left")
+        table.add_column("", justify="right")
+        table.add_column("score", justify="right")
+        table.add_column("target", overflow="fold")
+        with_ids = any(hit.id != hit.text for hit in hits)
+        if with_ids:
+            table.add_column("id", overflow="fold")
+        for place, hit in enumerate(hits, 1):
+            table.add_row(str(place), f"{hit.score:.4f}", hit.text, *([hit.id] if with_ids else []))
+        lines.append(drawn(table) if hits else f"{text}: {name} holds no targets")
+        if name in answer.explanations:
+            lines.append(f"Why {shorten(hits[0].text)}:\n{answer.explanations[name].table()}")
+    return "\n".join(lines) + "\n"

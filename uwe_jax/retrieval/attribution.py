@@ -1,0 +1,92 @@
+"""What every pair of tokens contributes to a score, for each scorer in one form.
+
+    s(q, y) = sum_i share[i] sum_j weight[i, j] cos(e_i, t_j)
+
+Scorers over tokens have it already: weights are the attention over target tokens (all of it on the best one for MaxSim)
+and every query token has the same share. A mean falls apart into its tokens: with ybar the mean of n target tokens,
+cos(e_i, ybar) = sum_j |t_j| / (n |ybar|) cos(e_i, t_j), and likewise for the query's.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from uwe_jax.config import ScorerSettings
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.few import padded_block
+from uwe_jax.scoring.ragged import is_pooled
+from uwe_jax.scoring.soft_attention import cosines
+from uwe_jax.scoring.softmax import MASKED, attend
+from uwe_jax.scoring.tokens import Texts, mean_embeddings, texts, unit_tokens
+
+
+class Attribution(NamedTuple):
+    """The parts of one score: shares [i], weights [i, j] and cosines [i, j], float32."""
+
+    shares: np.ndarray
+    weights: np.ndarray
+    cosines: np.ndarray
+
+
+def attribute(query: RaggedTokens, target: RaggedTokens, scorer: ScorerSettings) -> Attribution:
+    """Takes the score of a query and a target apart.
+
+    Args:
+      query: raw token embeddings of one text of i tokens.
+      target: raw token embeddings of one text of j tokens.
+      scorer: with the attention temperature to use.
+    """
+    parts = _program(scorer)(padded_block(query), padded_block(target), np.float32(scorer.tau_a))
+    shares, weights, cosine = (np.asarray(part) for part in parts)
+    i, j = len(query.flat), len(target.flat)
+    return Attribution(shares[:i], weights[:i, :j], cosine[:i, :j])
+
+
+@functools.cache
+def _program(scorer: ScorerSettings) -> jax.stages.Wrapped:
+    return jax.jit(lambda q, y, tau_a: _parts(texts(q), texts(y), tau_a, scorer))
+
+
+def _parts(
+    q: Texts, y: Texts, tau_a: Float[Array, ""], scorer: ScorerSettings
+) -> tuple[Float[Array, " i"], Float[Array, "i j"], Float[Array, "i j"]]:
+    cosine = cosines(q, y)[0, :, 0, :]
+    if is_pooled(scorer.kind, query=False):
+        weights = jnp.broadcast_to(_mean_shares(y)[None, :], cosine.shape)
+    elif scorer.kind == "max_sim":
+        best = jnp.where(y.mask, cosine, MASKED).argmax(axis=1)
+        weights = jax.nn.one_hot(best, cosine.shape[1])
+    else:
+        weights = _attention(cosine, q.norms[0, :, None] * y.norms, y.mask, 1, tau_a, scorer)
+    return _shares(q, y, tau_a, scorer), weights, cosine
+
+
+def _shares(q: Texts, y: Texts, tau_a: Float[Array, ""], scorer: ScorerSettings) -> Float[Array, " i"]:
+    """How much each query token counts."""
+    if scorer.kind == "mean_pool":
+        return _mean_shares(q)
+    if scorer.kind == "soft_pooled":
+        mean = unit_tokens(mean_embeddings(y), jnp.float32)
+        return _attention(q.unit[0] @ mean.unit[0], q.norms[0] * mean.norms, q.mask[0], 0, tau_a, scorer)
+    counted = q.mask[0].astype(jnp.float32)
+    return counted / counted.sum() if scorer.reduce == "mean" else counted
+
+
+def _attention(cosine: Array, norms: Array, mask: Array, axis: int, tau_a: Array, scorer: ScorerSettings) -> Array:
+    """The softmax weights of the scorer's logits over an axis; `norms` are the products of both sides' norms."""
+    logits = (cosine if scorer.logits == "cosine" else cosine * norms) / tau_a
+    attended = attend(cosine, logits, mask, axis)
+    return attended.weights / jnp.expand_dims(attended.sums, axis)
+
+
+def _mean_shares(side: Texts) -> Float[Array, " t"]:
+    """|t_j| / (n |mean|): the share of each token's direction in that of the mean."""
+    counted = side.mask[0].astype(jnp.float32)
+    mean = unit_tokens(mean_embeddings(side), jnp.float32)
+    return counted * side.norms[0] / (counted.sum() * mean.norms[0])

@@ -1,0 +1,124 @@
+"""Where a score comes from: which token of the query met which token of the target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uwe_jax.retrieval.attribution import Attribution
+from uwe_jax.retrieval.pieces import Pieces, joined
+from uwe_jax.scoring.softmax import TINY
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """A score as a sum over pairs of tokens: sum_i shares[i] sum_j weights[i, j] cosines[i, j].
+
+    Two query tokens, each attending to one of two target tokens:
+
+    >>> one = Explanation(("care", "code"), ("caring", "coding"), shares=np.array([0.5, 0.5]), weights=np.eye(2),
+    ...                   cosines=np.array([[0.8, 0.1], [0.2, 0.4]]), scorer="max_sim")
+    >>> one.contributions.tolist(), round(one.score, 6)
+    ([0.4, 0.2], 0.6)
+
+    Attributes:
+      query_tokens: i of them, readable; special tokens in brackets, `[start]` and `[end]`.
+      target_tokens: j of them.
+      shares: [i], how much each query token counts. Equal for `soft` and `max_sim` (1/i where scores are means over
+        query tokens, 1 where they are sums), the query's own attention for `soft_pooled`.
+      weights: [i, j], how much of a query token's attention a target token has; rows sum to 1 for `soft` and `max_sim`.
+        Where a scorer takes the mean of a side's tokens, these are the tokens' shares in the direction of that mean.
+      cosines: [i, j], of the token embeddings.
+      scorer: as `uwe_jax.scoring.scorer_text` writes it, tau_a to four digits.
+    """
+
+    query_tokens: tuple[str, ...]
+    target_tokens: tuple[str, ...]
+    shares: np.ndarray
+    weights: np.ndarray
+    cosines: np.ndarray
+    scorer: str
+
+    @cached_property
+    def contributions(self) -> np.ndarray:
+        """[i], what each query token adds to the score; they sum to it."""
+        return self.shares * (self.weights * self.cosines).sum(axis=1)
+
+    @property
+    def score(self) -> float:
+        """s(q, y)."""
+        return float(self.contributions.sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as lists and numbers, for JSON."""
+        return {
+            "query_tokens": list(self.query_tokens),
+            "target_tokens": list(self.target_tokens),
+            "shares": self.shares.tolist(),
+            "weights": self.weights.tolist(),
+            "cosines": self.cosines.tolist(),
+            "contributions": self.contributions.tolist(),
+            "score": self.score,
+            "scorer": self.scorer,
+        }
+
+    def table(self, best: int = 3) -> str:
+        """Lines for a terminal: every query token, what it adds, and the target tokens it attends to most.
+
+        Args:
+          best: target tokens in a line, with their weights and, in brackets, cosines.
+        """
+        # Imported here: drawing tables takes a while to import, and most uses of a ranker do without.
+        from rich.table import Table
+
+        from uwe_jax.evaluation.terminal import drawn
+
+        lines = Table(title=f"Score {self.score:.4f} by {self.scorer}", title_justify="left")
+        lines.add_column("query")
+        lines.add_column("adds", justify="right")
+        lines.add_column("by attending to: weight (cosine)")
+        for token, adds, weights, cosines in zip(
+            self.query_tokens, self.contributions, self.weights, self.cosines, strict=True
+        ):
+            most = [j for j in np.argsort(-weights, kind="stable")[:best] if weights[j] > 0]
+            met = ", ".join(f"{self.target_tokens[j]} {weights[j]:.2f} ({cosines[j]:.2f})" for j in most)
+            lines.add_row(token, f"{adds:.4f}", met)
+        return drawn(lines)
+
+    def save_picture(self, path: str | Path) -> None:
+        """Writes a heat map of the weights, with the cosines in its cells, as a PNG."""
+        from uwe_jax.retrieval.explanation_picture import draw
+
+        draw(self, Path(path))
+
+
+def explained(query: Pieces, target: Pieces, parts: Attribution, scorer: str) -> Explanation:
+    """The explanation of a score by the encoder's own tokens."""
+    return Explanation(query.texts, target.texts, parts.shares, parts.weights, parts.cosines, scorer)
+
+
+def explained_by_word(query: Pieces, target: Pieces, parts: Attribution, scorer: str) -> Explanation:
+    """The explanation of a score with the pieces of a word as one, which changes no sum.
+
+    A word's share and what falls on it are those of its pieces together; a weight is the mean of its query pieces', by
+    their shares, and a cosine the mean over pairs of pieces, by what each pair counts.
+    """
+    by_query, by_target = _groups(query), _groups(target)
+    shares = by_query @ parts.shares
+    pairs = parts.shares[:, None] * parts.weights
+    counts = by_query @ pairs @ by_target.T
+    # Pairs that count nothing, as all but one of MaxSim's, still have a cosine to show.
+    filled = pairs + TINY
+    cosines = (by_query @ (filled * parts.cosines) @ by_target.T) / (by_query @ filled @ by_target.T)
+    weights = counts / np.maximum(shares, TINY)[:, None]
+    return Explanation(joined(query), joined(target), shares, weights, cosines, scorer)
+
+
+def _groups(found: Pieces) -> np.ndarray:
+    """Which word [w] each token [t] belongs to, as zeros and ones in float64, [w, t]."""
+    words = np.array(found.words)
+    return (np.unique(words)[:, None] == words[None, :]).astype(np.float64)

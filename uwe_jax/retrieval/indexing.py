@@ -1,0 +1,123 @@
+"""Building a target space on disk, and changing it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from uwe_jax.retrieval.options import IndexOptions
+from uwe_jax.retrieval.qdrant.location import in_qdrant, put_space
+from uwe_jax.retrieval.ranker import load
+from uwe_jax.retrieval.recorded import record, recorded
+from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify, write_space
+from uwe_jax.retrieval.store.manifest import read_manifest
+from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
+from uwe_jax.retrieval.texts_in import Targets, read_ids, read_targets
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import duration, report, say
+from uwe_jax.scoring.scorer_text import scorer_text
+
+
+def index(options: IndexOptions) -> None:
+    """Builds or changes the space, and shows what it is then.
+
+    Raises:
+      UserError: for anything that the user can mend.
+    """
+    if options.upload and not in_qdrant(options.upload):
+        raise UserError(f"--upload {options.upload} is no place in Qdrant. Write qdrant:STORE#NAME.")
+    if options.targets is not None:
+        _build(options, options.targets)
+    # All files are read before the first of them changes anything.
+    gone = [each for path in options.remove for each in read_ids(path, options.id_column)]
+    more = [_read(options, path) for path in options.add]
+    if gone:
+        count = remove(options.out, gone)
+        say(f"Removed {count:,} targets; {len(set(gone)) - count:,} of the ids were not there.")
+    for targets in more:
+        _add(options, targets)
+    if options.compact:
+        compact(options.out)
+    if options.verify:
+        verify(options.out)
+        say(f"{options.out} is whole: every file is as it was written.")
+    if options.upload:
+        put_space(options.upload, load_space(options.out), replace=True)
+        say(f"Uploaded to {options.upload}.")
+    report(described(options.out))
+
+
+def described(folder: Path) -> str:
+    """What a space is, in lines for a person.
+
+    Raises:
+      UserError: there is no space in the folder.
+    """
+    manifest, note = read_manifest(folder), recorded(folder)
+    origin, segments = manifest.origin, manifest.segments
+    held, gone = sum(each.targets for each in segments), sum(len(each.removed) for each in segments)
+    tokens, size = sum(each.tokens for each in segments), sum(each.bytes for each in segments)
+    means = ", one mean a target" if manifest.pooled else ""
+    lines = {
+        "space": str(folder),
+        "model": f"{origin.model}, fingerprint {origin.fingerprint}",
+        "loaded from": note.model or "not known: name it with --model",
+        "scorer": f"{scorer_text(origin.scorer)}, {origin.max_tokens} tokens a text at most",
+        "targets": f"{held - gone:,}" + (f", and {gone:,} removed that --compact frees" if gone else ""),
+        "read from": "; ".join(note.targets) or "not known",
+        "tokens": f"{tokens:,} of width {manifest.width}{means}",
+        "stored as": f"{manifest.dtype}, {size / 1e6:,.1f} MB in {len(segments)} segments",
+    }
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+
+
+def _read(options: IndexOptions, path: Path) -> Targets:
+    return read_targets(
+        path,
+        kind=options.kind,
+        column=options.column,
+        id_column=options.id_column,
+        language=options.language,
+        version=options.version,
+    )
+
+
+def _build(options: IndexOptions, path: Path) -> None:
+    started = time.perf_counter()
+    if not options.model:
+        raise UserError("Command line: no --model. Name the model that is to encode the targets.")
+    targets = _read(options, path)
+    _tell(targets)
+    with creating(options.out):  # before minutes of encoding that would end there
+        pass
+    ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+    space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype)
+    write_space(options.out, space, patience=LONG_PATIENCE)
+    record(options.out, options.model, (targets.origin,))
+    say(f"Built in {duration(time.perf_counter() - started)}. Next: uwe-jax rank --space {options.out} QUERY")
+
+
+def _add(options: IndexOptions, targets: Targets) -> None:
+    with changing(options.out):  # likewise
+        there = load_space(options.out)
+    targets = targets.unlike(dict(zip(there.ids, there.texts, strict=True)))
+    _tell(targets)
+    if not len(targets):
+        return
+    model = options.model or recorded(options.out).model
+    if not model:
+        raise UserError(
+            f"{options.out} does not say where its model, {there.origin.model}, was loaded from. Name it with --model."
+        )
+    ranker = load(model, cache_dir=options.cache_dir, max_tokens=there.origin.max_tokens)
+    ranker.check(there)  # before it encodes
+    space = ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype)
+    replaced = append(options.out, space, replace=True, patience=LONG_PATIENCE)
+    with changing(options.out, patience=LONG_PATIENCE):  # another process may have added, too, meanwhile
+        record(options.out, model, (*recorded(options.out).targets, targets.origin))
+    say(f"Added {len(targets) - replaced:,} targets, and replaced the text of {replaced:,}.")
+
+
+def _tell(targets: Targets) -> None:
+    say("; ".join((f"{targets.origin}: {len(targets):,} targets", *targets.notes)))

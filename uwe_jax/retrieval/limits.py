@@ -1,0 +1,71 @@
+"""Which texts are taken, and in which form: what no model could make anything of is refused with its position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from uwe_jax.data.text import normalise
+from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.uwe import UweModel
+from uwe_jax.runtime.errors import UserError
+
+# Of one text. A model reads its first few hundred characters; longer ones are files given by mistake.
+MAX_CHARACTERS = 100_000
+
+
+def accepted(texts: Iterable[object], what: str, first: int = 1) -> list[str]:
+    r"""Texts in the form in which they are compared, tokenised and stored.
+
+    >>> accepted(["care  for\tpatients ", "nurse\x00"], "Query")
+    ['care for patients', 'nurse']
+
+    Args:
+      texts: as they were given.
+      what: what one of them is called in an error, such as "Query".
+      first: the position of the first of them, for texts that come part by part.
+
+    Raises:
+      UserError: a text is empty, no text at all, not valid Unicode or longer than MAX_CHARACTERS; positions count
+        from 1.
+    """
+    return [_accepted(text, what, position) for position, text in enumerate(texts, first)]
+
+
+def _accepted(text: object, what: str, position: int) -> str:
+    if not isinstance(text, str):
+        raise UserError(f"{what} {position} is {text!r}, a {type(text).__name__}; it must be text (str).")
+    if len(text) > MAX_CHARACTERS:
+        raise UserError(too_long(what, position, len(text)))
+    normal = normalise(text)
+    if not normal:
+        raise UserError(f"{what} {position} is empty; it must hold text. Fill it or leave it out.")
+    if not normal.isascii():
+        try:
+            normal.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{what} {position} is not valid Unicode: character {error.start + 1} is half of a pair "
+                f"({normal[error.start]!r}). Read it with the encoding that it was written in."
+            ) from error
+    return normal
+
+
+def too_long(what: str, position: int, characters: int) -> str:
+    """Why a text of more than MAX_CHARACTERS is refused."""
+    return (
+        f"{what} {position} has {characters:,} characters; at most {MAX_CHARACTERS:,} are taken. Cut it into sentences "
+        "or paragraphs and give each as a text of its own."
+    )
+
+
+def check_max_tokens(loaded: LoadedModel) -> None:
+    """Raises UserError unless a model's `max_tokens` fit its encoder; see `check_positions`."""
+    check_positions(loaded.name, loaded.model, loaded.tokeniser, loaded.max_tokens)
+
+
+def check_positions(name: str, model: UweModel, tokeniser: Tokeniser, max_tokens: int) -> None:
+    """Raises UserError where `max_tokens` leave no room for a text, or the encoder has fewer positions."""
+    least, most = tokeniser.special.count + 1, model.encoder.config.max_tokens
+    if not least <= max_tokens <= most:
+        raise UserError(f"max_tokens is {max_tokens}; for the encoder of {name} it must be {least} to {most}.")

@@ -1,0 +1,310 @@
+"""Ranking with a trained model from Python.
+
+import uwe_jax
+
+ranker = uwe_jax.load("all-MiniLM-L6-v2:soft")  # or the workdir of a training run, or an exported folder
+space = ranker.encode_targets(["care for patients", "write code", "engineer software"])
+for hit in ranker.rank("nurse", space, top_k=2):
+    print(f"{hit.score:.2f} {hit.text}")
+print(ranker.explain("nurse", "care for patients").table())
+space.save("skills")  # and later: space = uwe_jax.load_space("skills")
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from uwe_jax.data.ragged import run_entries, run_offsets
+from uwe_jax.distributed import parallel
+from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.loading import load_model
+from uwe_jax.ranking.encode import TextEncoder
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.target_space import TargetSpace
+from uwe_jax.retrieval.attribution import attribute
+from uwe_jax.retrieval.explanation import Explanation, explained, explained_by_word
+from uwe_jax.retrieval.few import are_few, few_scores
+from uwe_jax.retrieval.limits import accepted, check_max_tokens
+from uwe_jax.retrieval.pieces import PieceReader
+from uwe_jax.retrieval.store.quantise import check_dtype
+from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
+from uwe_jax.retrieval.store.stored_targets import Space, target_ids
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import progress
+from uwe_jax.scoring.ragged import is_pooled
+from uwe_jax.scoring.scorer_text import scorer_text
+
+# Targets encoded before they are put into their storage format: some gigabytes of float32 at the most.
+_PART = 32768
+# Tokens of the queries that `warm_up` compiles for, special ones included.
+_SHORT = (4, 8, 12, 16)
+
+
+def load(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> Ranker:
+    """A model that is ready to rank.
+
+    Args:
+      name: the workdir of a training run, an exported folder, or an encoder's folder or hub id, which scores by
+        mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft".
+      cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
+      max_tokens: longer texts lose their end; special tokens included. None takes what a model was exported with, for
+        others the paper's 64.
+
+    Raises:
+      UserError: there is no such model, it cannot be read, or it has no positions for so many tokens.
+    """
+    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens))
+
+
+class Ranker:
+    """Encodes texts, ranks targets for queries and explains scores, on all devices of this process.
+
+    Texts are normalised (`uwe_jax.data.text`): Unicode NFC, runs of white space and control characters as one space.
+    A text that a call gives several times is encoded once. Wherever a list of texts is expected, one text will do.
+
+    Args:
+      loaded: the model.
+
+    Attributes:
+      loaded: the model.
+      name: of the model, for people.
+      scorer: how it scores, with the learned attention temperature where it was learned.
+
+    Raises:
+      UserError: the encoder has no positions for the model's `max_tokens`, or they leave no room for a text.
+    """
+
+    def __init__(self, loaded: LoadedModel):
+        check_max_tokens(loaded)
+        self.loaded = loaded
+        self.name = loaded.name
+        self.scorer = loaded.scorer
+        self._encoder = TextEncoder(loaded.model, loaded.texts_per_device)
+
+    def __repr__(self) -> str:
+        return f"<Ranker {self.name}: {self.loaded.description}>"
+
+    @cached_property
+    def origin(self) -> Origin:
+        """What target spaces of this model are marked with; its fingerprint takes a moment the first time."""
+        return Origin(self.name, self.loaded.fingerprint, self.loaded.max_tokens, self.scorer)
+
+    @cached_property
+    def _params(self) -> Any:
+        return parallel.replicate(self.loaded.params)
+
+    @cached_property
+    def _pieces(self) -> PieceReader:
+        return PieceReader(self.loaded.folder, self.loaded.tokeniser, self.loaded.max_tokens)
+
+    def encode(self, texts: str | Sequence[str], *, label: str = "") -> RaggedTokens:
+        """Raw token embeddings of texts, in their order and in the encoder's compute dtype.
+
+        Texts of like length are encoded together.
+
+        Args:
+          texts: n of them.
+          label: of a progress bar; without one there is no bar.
+
+        Raises:
+          UserError: a text is refused (see `uwe_jax.retrieval.limits`).
+        """
+        return self._embed(accepted(_listed(texts), "Text"), label)
+
+    def encode_targets(
+        self,
+        texts: Sequence[str],
+        ids: Sequence[str] | None = None,
+        *,
+        dtype: str = "float16",
+        progress: bool = True,
+    ) -> Space:
+        """A target space: encoded once, ranked any number of times, and kept with `Space.save`.
+
+        Args:
+          texts: n targets.
+          ids: n of them, each once; None takes the texts themselves.
+          dtype: in which embeddings are stored, see `Space`.
+          progress: show a bar on standard error.
+
+        Raises:
+          UserError: there is no text, a text is refused, ids are not one a text or not distinct, or an unknown dtype.
+        """
+        check_dtype(dtype)
+        targets = accepted(_listed(texts), "Target")
+        chosen = target_ids(targets, ids)  # before the hours that encoding may take
+        starts = range(0, len(targets), _PART)
+        space: Space | None = None
+        for number, start in enumerate(starts, 1):
+            part = slice(start, start + _PART)
+            of = f", part {number} of {len(starts)}" if len(starts) > 1 else ""
+            tokens = self._embed(targets[part], f"Encoding targets{of}" if progress else "")
+            if space is None:
+                space = Space.from_tokens(tokens, targets[part], chosen[part], origin=self.origin, dtype=dtype)
+            else:
+                space = space.add(tokens, targets[part], chosen[part])
+        if space is None:
+            raise UserError("There are no targets to encode. Give at least one text.")
+        return space
+
+    # A str is a Sequence[str] as well, to a type checker; the first overload that fits is taken.
+    @overload
+    def rank(  # type: ignore[overload-overlap]
+        self, queries: str, space: Searchable, top_k: int = 10
+    ) -> list[Hit]: ...
+
+    @overload
+    def rank(self, queries: Sequence[str], space: Searchable, top_k: int = 10) -> list[list[Hit]]: ...
+
+    def rank(self, queries: str | Sequence[str], space: Searchable, top_k: int = 10) -> list[Hit] | list[list[Hit]]:
+        """The best targets of one query or of several, best first.
+
+        Args:
+          queries: one text, or q of them; for millions see `rank_stream`.
+          space: targets encoded by this model.
+          top_k: hits of a query; all targets where there are fewer.
+
+        Returns:
+          Hits (id, text, score) of the query, or a list of hits for each of the queries.
+
+        Raises:
+          UserError: the space was made by another model, `top_k` is below 1, or a query is refused (see
+            `uwe_jax.retrieval.limits`).
+        """
+        self.check(space, top_k)
+        found = self._search(accepted(_listed(queries), "Query"), space, top_k)
+        return found[0] if isinstance(queries, str) else found
+
+    def rank_stream(
+        self, queries: Iterable[str], space: Searchable, top_k: int = 10, *, batch: int = 1024
+    ) -> Iterator[list[Hit]]:
+        """Yields the hits of each query in turn, for more queries than memory holds.
+
+        Args:
+          queries: as they come; so many as `batch` are read, and answered together.
+          space: as of `rank`.
+          top_k: as of `rank`.
+          batch: queries at a time: more are faster, one answers each before the next is read.
+
+        Raises:
+          UserError: as of `rank`, the errors of a query when its turn has come.
+        """
+        self.check(space, top_k)
+        if batch < 1:
+            raise UserError(f"batch is {batch}; it must be at least 1.")
+
+        def answers() -> Iterator[list[Hit]]:
+            waiting, first = iter(queries), 1
+            while part := list(islice(waiting, batch)):
+                yield from self._search(accepted(part, "Query", first), space, top_k)
+                first += len(part)
+
+        return answers()
+
+    def scores(self, queries: str | Sequence[str], targets: str | Sequence[str]) -> np.ndarray:
+        """s(q, y) of every query with every target, float32 [q, n].
+
+        For targets that are scored again `encode_targets` saves their encoding.
+
+        Raises:
+          UserError: a text is refused, or there is no target.
+        """
+        asked, wanted = accepted(_listed(queries), "Query"), accepted(_listed(targets), "Target")
+        tokens = self._embed([*asked, *wanted])
+        q, y = tokens.part(0, len(asked)), tokens.part(len(asked), len(tokens))
+        if are_few(q, y):
+            return few_scores(q, y, self.scorer)
+        return TargetSpace.build(y, self.scorer).scores(q, self.scorer.tau_a)
+
+    def explain(self, query: str, target: str, *, by_word: bool = True) -> Explanation:
+        """Which token of the query met which token of the target, and what that adds to their score.
+
+        What `max_tokens` cuts off takes no part.
+
+        Args:
+          query: one text.
+          target: one text.
+          by_word: put the pieces of a word together; else each of the encoder's tokens stands alone.
+
+        Raises:
+          UserError: a text is refused.
+        """
+        texts = accepted([query], "Query") + accepted([target], "Target")
+        tokens = self._embed(texts)
+        parts = attribute(tokens.part(0, 1), tokens.part(1, 2), self.scorer)
+        explain = explained_by_word if by_word else explained
+        how = scorer_text(self.scorer, round(self.scorer.tau_a, 4))
+        return explain(self._pieces(texts[0]), self._pieces(texts[1]), parts, how)
+
+    def warm_up(self, space: Searchable, top_k: int = 10) -> None:
+        """Compiles, and puts on the devices, what single short queries against a space need.
+
+        Args:
+          space: as of `rank`.
+          top_k: that will be asked for; another one may be compiled when it comes.
+        """
+        special = self.loaded.tokeniser.special.count
+        for tokens in _SHORT:
+            self.rank(" ".join(["a"] * max(1, min(tokens, self.loaded.max_tokens) - special)), space, top_k)
+
+    def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
+        """Raises UserError unless this model can rank so many targets of a space.
+
+        Args:
+          space: as of `rank`.
+          top_k: as of `rank`.
+          place: of the space, before the sentence of an error.
+        """
+        if problem := self._problem(space, top_k):
+            raise UserError(f"{place}: {problem}" if place else problem)
+
+    def _problem(self, space: Searchable, top_k: int) -> str:
+        if top_k < 1:
+            return f"top_k is {top_k}; it must be at least 1."
+        made, own = space.origin, self.origin
+        if made.fingerprint != own.fingerprint:
+            return (
+                f"The space was encoded by {made.model} ({made.fingerprint}), and the queries would be by {own.model} "
+                f"({own.fingerprint}). Load the model of the space, or encode its targets with this one."
+            )
+        if is_pooled(made.scorer.kind, query=False) and not is_pooled(own.scorer.kind, query=False):
+            return (
+                f"The space holds one mean a target, for the scorer {scorer_text(made.scorer)} of {made.model}; "
+                f"{own.model} scores by {scorer_text(own.scorer)}, which reads every token. Encode the targets with it."
+            )
+        return ""
+
+    def _search(self, queries: list[str], space: Searchable, top_k: int) -> list[list[Hit]]:
+        """The hits of accepted queries; equal ones are searched once."""
+        distinct = list(dict.fromkeys(queries))
+        if not distinct:
+            return []
+        found = dict(zip(distinct, space.search(self._embed(distinct), top_k, self.scorer), strict=True))
+        return [found[query] for query in queries]
+
+    def _embed(self, texts: list[str], label: str = "") -> RaggedTokens:
+        """Raw token embeddings of accepted texts, each distinct one encoded once."""
+        model = self.loaded.model
+        if not texts:
+            return RaggedTokens(np.zeros((0, model.encoder.config.width), model.encoder.dtype), np.zeros(1, np.int64))
+        places: dict[str, int] = {}
+        rows = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))
+        table = self.loaded.tokeniser.tokenise(places)
+        bar: Callable = functools.partial(progress, label=label, unit=" batches") if label else iter
+        tokens = self._encoder(self._params, table, np.arange(len(table)), self.loaded.max_tokens, bar)
+        if len(places) == len(texts):
+            return tokens
+        lengths = tokens.lengths[rows]
+        return RaggedTokens(tokens.flat[run_entries(tokens.offsets[rows], lengths)], run_offsets(lengths))
+
+
+def _listed(texts: str | Sequence[str]) -> Sequence[str]:
+    """One text is a list of one, not of its letters."""
+    return [texts] if isinstance(texts, str) else texts

@@ -1,0 +1,230 @@
+"""A target space in host memory, or memory-mapped from its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uwe_jax.config import ScorerSettings
+from uwe_jax.data.ragged import run_offsets
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, restore
+from uwe_jax.retrieval.store.searchable import Hit, Origin
+from uwe_jax.retrieval.store.segment import Part, Segment
+from uwe_jax.retrieval.store.strings import JoinedStrings, LazyStrings
+from uwe_jax.runtime.errors import UserError
+
+_NAMED = 5  # ids that a message names
+
+
+class Space:
+    """n targets with token embeddings of one model, and the search among them. Never changes: see `add`, `without`.
+
+    Attributes:
+      origin: the model.
+      dtype: in which embeddings are stored: float32, bfloat16, float16 or int8.
+      width: components of a token embedding, d.
+      pooled: whether nothing but the mean of every target's tokens is held, as `origin.scorer` needs no more.
+      parts: the targets, in storage format.
+    """
+
+    def __init__(self, origin: Origin, dtype: str, width: int, pooled: bool, parts: Sequence[Part]):
+        self.origin = origin
+        self.dtype = dtype
+        self.width = width
+        self.pooled = pooled
+        self.parts = tuple(parts)
+        self._ids = JoinedStrings.join((part.segment.ids, part.kept) for part in self.parts)
+        self._texts = JoinedStrings.join((part.segment.texts, part.kept) for part in self.parts)
+        self._building = threading.Lock()
+        self._built: dict[ScorerSettings, Any] = {}
+
+    @classmethod
+    def from_tokens(
+        cls,
+        tokens: RaggedTokens,
+        texts: Sequence[str],
+        ids: Sequence[str] | None,
+        origin: Origin,
+        dtype: str = "float16",
+    ) -> Space:
+        """A space of n targets.
+
+        Args:
+          tokens: raw token embeddings of the texts.
+          texts: n of them; equal ones may stand twice, under ids of their own.
+          ids: n of them, each once; None takes the texts themselves.
+          origin: the model that encoded them. Where its scorer pools targets, only their means are kept.
+          dtype: to store embeddings in.
+
+        Raises:
+          UserError: an unknown dtype, ids that are not one a text or not distinct, or embeddings that the dtype cannot
+            hold.
+        """
+        from uwe_jax.scoring.ragged import is_pooled  # imports jax, which reading a space does without
+
+        check_dtype(dtype)
+        ids = target_ids(texts, ids)
+        if len(tokens) != len(texts):
+            raise UserError(f"There are {len(texts):,} targets and the token embeddings of {len(tokens):,} texts.")
+        pooled = is_pooled(origin.scorer.kind, query=False)
+        segment = Segment.store(tokens.pooled() if pooled else tokens, texts, ids, dtype)
+        return cls(origin, dtype, tokens.width, pooled, [Part(segment)])
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __repr__(self) -> str:
+        return f"<Space of {len(self):,} targets by {self.origin.model}, {self.dtype}>"
+
+    @property
+    def ids(self) -> LazyStrings:
+        """Of the targets, in their order."""
+        return self._ids
+
+    @property
+    def texts(self) -> LazyStrings:
+        """Of the targets, in their order."""
+        return self._texts
+
+    @property
+    def tokens(self) -> RaggedTokens:
+        """Token embeddings as stored, int8 as float32; made anew unless all targets stand in one whole segment."""
+        wholes = [part.whole() for part in self.parts]
+        flats = [restore(whole.values, whole.scales) for whole in wholes]
+        if len(flats) == 1:
+            return RaggedTokens(flats[0], wholes[0].offsets)
+        if not flats:
+            return RaggedTokens(np.zeros((0, self.width), DTYPES["float32"]), np.zeros(1, np.int64))
+        lengths = np.concatenate([np.diff(whole.offsets) for whole in wholes])
+        return RaggedTokens(np.concatenate(flats), run_offsets(lengths))
+
+    def add(
+        self, tokens: RaggedTokens, texts: Sequence[str], ids: Sequence[str] | None = None, *, replace: bool = False
+    ) -> Space:
+        """A space with more targets behind those of this one, whose memory it shares.
+
+        Args:
+          tokens: by the model of `origin`; see `from_tokens` for the others.
+          replace: a target whose id is there already takes its place; it stands behind the others, too.
+
+        Raises:
+          UserError: as `from_tokens`, and for an id that is there already.
+        """
+        if tokens.width != self.width:
+            raise UserError(
+                f"The targets' embeddings have width {tokens.width} and the space's {self.width}: they come from two "
+                "encoders. Encode with the model of the space."
+            )
+        more = Space.from_tokens(tokens, texts, ids, origin=self.origin, dtype=self.dtype)
+        kept = self.without(check_new(self.ids, more.ids, replace=replace))
+        return Space(self.origin, self.dtype, self.width, self.pooled, [*kept.parts, *more.parts])
+
+    def without(self, ids: Iterable[str]) -> Space:
+        """A space without some targets, whose memory it shares; ids that are not there are passed over."""
+        gone = id_set(ids)
+        parts = [part.without(gone) for part in self.parts] if gone else self.parts
+        return Space(self.origin, self.dtype, self.width, self.pooled, [part for part in parts if len(part)])
+
+    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings) -> list[list[Hit]]:
+        """The best targets of every query; see `Searchable.search`.
+
+        The first search puts the targets on the devices, where they stay.
+
+        Raises:
+          UserError: `top_k` is below 1, the queries' width is another, or the space holds means and the scorer reads
+            tokens.
+        """
+        if top_k < 1:
+            raise UserError(f"top_k is {top_k}; it must be at least 1.")
+        if not len(self) or not len(queries):
+            return [[] for _ in range(len(queries))]
+        found = self.target_space(scorer).top_k(queries, min(top_k, len(self)), scorer.tau_a)
+        ids, texts = self.ids, self.texts
+        return [
+            [Hit(ids[at], texts[at], score) for at, score in zip(*row, strict=True)]
+            for row in zip(found.positions.tolist(), found.scores.tolist(), strict=True)
+        ]
+
+    def target_space(self, scorer: ScorerSettings) -> Any:
+        """The targets on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), built once for a scorer and kept.
+
+        Raises:
+          UserError: the space holds means and the scorer reads tokens, or it has no targets.
+        """
+        from uwe_jax.ranking.target_space import TargetSpace
+        from uwe_jax.scoring.ragged import is_pooled
+
+        if self.pooled and not is_pooled(scorer.kind, query=False):
+            raise UserError(
+                f"The space holds the mean of every target's tokens, made for the scorer {self.origin.scorer.kind}; "
+                f"{scorer.kind} reads the tokens themselves. Encode the targets with that scorer."
+            )
+        # What `top_k` is given with every call does not change what stands on the devices.
+        settings = dataclasses.replace(scorer, tau_a=ScorerSettings().tau_a, learn_tau_a=False)
+        with self._building:
+            if settings not in self._built:
+                self._built.clear()  # a second copy on the devices may not fit
+                self._built[settings] = TargetSpace.build(self.tokens, settings)
+            return self._built[settings]
+
+    def save(self, folder: str | Path) -> None:
+        """Writes the space to a folder, which `uwe_jax.retrieval.store.folder` describes; an earlier space there is replaced.
+
+        Raises:
+          UserError: the folder holds something else, may not be written, or is being written to.
+          OSError: the disk is full; an earlier space is still there.
+        """
+        from uwe_jax.retrieval.store.folder import write_space
+
+        write_space(Path(folder), self)
+
+
+def id_set(ids: Iterable[str]) -> set[str]:
+    """The ids; a single one may stand for itself."""
+    return {ids} if isinstance(ids, str) else set(ids)
+
+
+def check_new(ids: Iterable[str], more: Iterable[str], *, replace: bool) -> set[str]:
+    """Which of more ids are among `ids`.
+
+    Raises:
+      UserError: some are, and they shall not replace.
+    """
+    both = set(ids) & set(more)
+    if both and not replace:
+        raise UserError(
+            f"{len(both):,} of the ids are in the space already, {_some(both)}. Give other ids, or replace these "
+            "targets (replace=True)."
+        )
+    return both
+
+
+def target_ids(texts: Sequence[str], ids: Sequence[str] | None) -> Sequence[str]:
+    """The ids of n targets: as given, or the texts themselves.
+
+    Raises:
+      UserError: they are not one a text, or not distinct, or not of type str.
+    """
+    chosen = texts if ids is None else ids
+    if len(chosen) != len(texts):
+        raise UserError(f"There are {len(texts):,} targets and {len(chosen):,} ids. Give one id a target.")
+    if odd := [each for each in chosen if not isinstance(each, str)]:
+        raise UserError(f"The id {odd[0]!r} is of type {type(odd[0]).__name__}; ids are texts: give {str(odd[0])!r}.")
+    if twice := [each for each, times in Counter(chosen).items() if times > 1]:
+        how = "targets that stand twice, and texts are their own ids" if ids is None else "ids that stand twice"
+        raise UserError(f"There are {len(twice):,} {how}: {_some(twice)}. Give every target an id of its own.")
+    return chosen
+
+
+def _some(ids: Iterable[str]) -> str:
+    """A few ids, for a message."""
+    ordered = sorted(ids)
+    shown = ", ".join(repr(each if len(each) <= 60 else each[:57] + "...") for each in ordered[:_NAMED])
+    return f"{shown} and {len(ordered) - _NAMED:,} more" if len(ordered) > _NAMED else shown

@@ -1,0 +1,270 @@
+"""Where the targets of a space come from: ESCO or O*NET as downloaded, a column of a table, or one text a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from uwe_jax.data.text import normalise
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources import taxonomy
+from uwe_jax.sources.esco.reader import read_concepts
+from uwe_jax.sources.esco.release import DOWNLOAD, EscoRelease, choose_release, find_files
+from uwe_jax.sources.folders import DEPTH
+from uwe_jax.sources.notes import counted
+from uwe_jax.sources.onet import tables
+from uwe_jax.sources.onet.release import WHERE, OnetRelease, newest, releases_in
+from uwe_jax.sources.tables.broken_rows import BrokenRows
+from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
+from uwe_jax.sources.tables.problems import shorten
+from uwe_jax.sources.tables.typed_rows import FORMATS, table_format
+from uwe_jax.sources.taxonomy import named_columns
+
+CHUNK_ROWS = 50_000  # of a table, read at a time
+# What ESCO and O*NET offer as targets. O*NET's products and titles have no id of their own.
+ESCO_KINDS = ("skills", "occupations")
+ONET_KINDS = {
+    "occupations": tables.OCCUPATIONS,
+    "activities": tables.DETAILED,
+    "tasks": tables.STATEMENTS,
+    "technologies": tables.TECHNOLOGIES,
+    "tools": tables.TOOLS,
+    "titles": tables.ALTERNATE_TITLES,
+}
+_WITHOUT_ID = {"technologies", "tools", "titles"}
+# How the columns of a user's file may be called, compared by letters and digits alone.
+_COLUMNS = {"text": ("text", "target", *taxonomy.COLUMNS["label"]), "id": taxonomy.COLUMNS["id"]}
+_EXPECTED = (
+    f"Expected the folder of ESCO's or O*NET's zips, a table in one of {', '.join(FORMATS)}, or a .txt with one text a "
+    "line."
+)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Texts to rank, with distinct ids.
+
+    Attributes:
+      origin: what was read from where.
+      texts: normalised, none empty, n of them.
+      ids: of the texts; the text itself where the source has no id for it.
+      notes: a phrase per reason why something was left out, with its number.
+    """
+
+    origin: str
+    texts: tuple[str, ...]
+    ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def unlike(self, there: Mapping[str, str]) -> Targets:
+        """Those whose id is not there, or is there with another text.
+
+        Args:
+          there: texts by their ids.
+        """
+        new = [(i, text) for i, text in zip(self.ids, self.texts, strict=True) if there.get(i) != text]
+        notes = (*self.notes, *counted(len(self) - len(new), "that are there already left out"))
+        return Targets(self.origin, tuple(text for _, text in new), tuple(i for i, _ in new), notes)
+
+
+def read_targets(
+    path: Path | str,
+    *,
+    kind: str = "",
+    column: str = "",
+    id_column: str = "",
+    language: str = "en",
+    version: str = "",
+) -> Targets:
+    """The targets that a path means.
+
+    Args:
+      path: the folder of ESCO's or O*NET's zips or one of these zips; a CSV, TSV, JSON lines (each also gzipped) or
+        Parquet file; or a .txt with one text a line.
+      kind: of `ESCO_KINDS` or `ONET_KINDS`, for a folder; empty takes the skills of ESCO.
+      column: of a table, with the texts; empty takes the one called text, label, skill, title or alike, or the only
+        one.
+      id_column: of a table; empty takes the one called id, uri, code or alike, if there is one.
+      language: of ESCO's labels.
+      version: of ESCO or O*NET; empty takes the newest.
+
+    Raises:
+      UserError: there is no such path, kind or column, it is broken, one id stands for two texts, or nothing is left.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        if column or id_column:
+            raise UserError(
+                f"{path} is no table, so it has no column {column or id_column!r}. Use --kind for a folder."
+            )
+        return _of_downloads(path, kind, language, version)
+    _check_file(path)
+    if kind:
+        raise UserError(
+            f"{path} is a file, which has no kinds. Leave out --kind {kind}; --column names a column of it."
+        )
+    if path.suffix.lower() == ".txt":
+        lines = [normalise(line) for line in _lines(path)]
+        return _targets(str(path), ((line, line) for line in lines if line))
+    return _of_table(path, column, id_column)
+
+
+def read_ids(path: Path | str, id_column: str = "") -> list[str]:
+    """The distinct ids in a file: of a table's column, or one a line of a .txt.
+
+    Raises:
+      UserError: there is no such file or column, or it holds no id.
+    """
+    path = Path(path).expanduser()
+    _check_file(path)
+    if path.suffix.lower() == ".txt":
+        found = [line.strip() for line in _lines(path)]
+    else:
+        column = _chosen(path, "id", id_column)
+        if not column:
+            raise _no_column(path, "id")
+        broken = BrokenRows()
+        found = [
+            _id_of(row.get(column))
+            for chunk in cut(path, path.name, CHUNK_ROWS)
+            for _, row in read_chunk(chunk, [column], broken)
+        ]
+        _check_rows(path, broken)
+    ids = list(dict.fromkeys(filter(None, found)))
+    if not ids:
+        raise UserError(f"{path} holds no id. Expected one a line, or a column of ids.")
+    return ids
+
+
+def text_column(path: Path, column: str = "") -> str:
+    """The column of a table that holds the texts, as of `read_targets`.
+
+    Raises:
+      UserError: there is no such column, or none can be told.
+    """
+    chosen = _chosen(path, "text", column)
+    if not chosen and len(names := column_names(path)) == 1:
+        return names[0]
+    if not chosen:
+        raise _no_column(path, "text")
+    return chosen
+
+
+def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets:
+    folder, depth = (path, DEPTH) if path.is_dir() else (path.parent, 0)
+    if not folder.is_dir() or not path.exists():
+        raise UserError(f"There is no {path}. {_EXPECTED}")
+    inside = [file for file in find_files(folder, depth) if path in (folder, file.path)]
+    esco = {role: found for role in ESCO_KINDS if (found := choose_release(inside, (role,), language, version))}
+    known = [release for release in releases_in(folder) if path in (folder, release.path)]
+    fitting = [release for release in known if version in ("", release.label)]
+    onet = newest(fitting) if fitting else None
+    offers: dict[str, list[str]] = {}
+    for role, release in esco.items():
+        offers.setdefault(str(release), []).append(role)
+    if onet:
+        offers[str(onet)] = [name for name, table in ONET_KINDS.items() if onet.file_of(table)]
+    kind = kind or ESCO_KINDS[0]
+    holding = [release for release, kinds in offers.items() if kind in kinds]
+    if len(holding) == 1:
+        where = f"{holding[0]}, {kind}, in {path}"
+        return _of_esco(esco[kind], kind, where) if kind in esco else _of_onet(onet, kind, where)
+    if holding:
+        raise UserError(
+            f"{path} holds the {kind} of {' and of '.join(holding)}. Expected one: name the folder or zip of the one "
+            "that you mean."
+        )
+    if not offers:
+        asked = f"version {version} of " if version else ""
+        raise UserError(
+            f"{path} holds no {asked}ESCO in the language {language!r} and no {asked}O*NET. For ESCO: {DOWNLOAD} For "
+            f"O*NET: {WHERE}"
+        )
+    there = "; ".join(f"{release}: {', '.join(kinds)}" for release, kinds in offers.items())
+    raise UserError(f"{path} holds no {kind}. It holds {there}. Name one of these with --kind.")
+
+
+def _of_esco(release: EscoRelease, kind: str, where: str) -> Targets:
+    concepts = read_concepts(release.files[kind])
+    return _targets(where, ((uri, label) for uri, label in concepts.labels.items() if label), concepts.notes)
+
+
+def _of_onet(release: OnetRelease | None, kind: str, where: str) -> Targets:
+    assert release is not None
+    rows = release.rows(ONET_KINDS[kind])
+    return _targets(where, ((row[1] if kind in _WITHOUT_ID else row[0], row[1]) for row in rows))
+
+
+def _of_table(path: Path, column: str, id_column: str) -> Targets:
+    column, id_column = text_column(path, column), _chosen(path, "id", id_column)
+    columns = list(dict.fromkeys(filter(None, (column, id_column))))
+    broken, pairs = BrokenRows(), []
+    for chunk in cut(path, path.name, CHUNK_ROWS):
+        for place, row in read_chunk(chunk, columns, broken):
+            text = row.get(column)
+            if not isinstance(text, str) or not normalise(text):
+                broken.add(place, f"{column} {shorten(str(text))}", "a text")
+            else:
+                pairs.append((_id_of(row.get(id_column)) or normalise(text), normalise(text)))
+    _check_rows(path, broken)
+    return _targets(f"{path}, column {column}", pairs)
+
+
+def _targets(origin: str, pairs: Iterable[tuple[str, str]], notes: Iterable[str] = ()) -> Targets:
+    """Ids and texts; rows that repeat both count once."""
+    texts: dict[str, str] = {}
+    repeated = 0
+    for target_id, text in pairs:
+        if texts.setdefault(target_id, text) != text:
+            raise UserError(
+                f"{origin}: the id {shorten(target_id)} stands for two texts, {shorten(texts[target_id])} and "
+                f"{shorten(text)}. Expected an id of its own for each: correct it, or name another column of ids."
+            )
+        repeated += 1
+    if not texts:
+        raise UserError(f"{origin} holds no text. {_EXPECTED}")
+    told = counted(repeated - len(texts), "rows that repeat another one left out")
+    return Targets(origin, tuple(texts.values()), tuple(texts), (*notes, *told))
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"There is no {path}. {_EXPECTED}")
+    if path.suffix.lower() != ".txt" and not table_format(path):
+        raise UserError(f"{path} is in no format that is read here. {_EXPECTED}")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no UTF-8 text ({error}). Save it as UTF-8 and run again.") from error
+
+
+def _chosen(path: Path, role: str, column: str) -> str:
+    """The column of a role: the one asked for, or by its name; "" where there is none."""
+    names = column_names(path)
+    if column and column not in names:
+        raise UserError(
+            f"{path} has no column {column!r}. Its columns: {', '.join(names) or 'none'}. Name one of these."
+        )
+    return column or named_columns(names, _COLUMNS).get(role, "")
+
+
+def _no_column(path: Path, role: str) -> UserError:
+    names = ", ".join(column_names(path)) or "none"
+    flag = "--column" if role == "text" else "--id_column"
+    return UserError(f"{path} has no column called {' or '.join(_COLUMNS[role])}. Its columns: {names}. Use {flag}.")
+
+
+def _id_of(value: object) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _check_rows(path: Path, broken: BrokenRows) -> None:
+    if broken.count:
+        raise broken.error(str(path), "Nothing was read. Correct these rows and run again.")

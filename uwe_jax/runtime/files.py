@@ -1,0 +1,51 @@
+"""Writing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from uwe_jax.runtime.remote import is_remote
+from uwe_jax.runtime.remote_cache import local_cache, mirror
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives errors of the disk inside the file's name: those of writing, unlike those of opening, come without."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replaces `path` with `content` in one step: a kill leaves the old file or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with naming(path), partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON, atomically."""
+    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def cache_folder(setting: str = "") -> Path:
+    """Where downloads and prepared data are kept: the setting, else $UWE_JAX_CACHE, else the user's cache folder.
+
+    For a URL such as gs://bucket/cache it is the local folder that stands for it; see `uwe_jax.runtime.remote_cache`.
+    """
+    chosen = setting or os.environ.get("UWE_JAX_CACHE") or str(local_cache())
+    return mirror(chosen, local_cache()) if is_remote(chosen) else Path(chosen).expanduser()

@@ -1,0 +1,93 @@
+"""A parent that outlives a training process which its own libraries kill, and says why it ended.
+
+When the first of several processes is lost, JAX aborts the others from a thread of its own: no Python runs any more,
+and what is left is a stack trace in C++ and the status of a crash. The parent sees that the first process is gone, says
+so in a sentence and ends with the status on which launchers start again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from uwe_jax.runtime.ending import say_nothing_unsaved
+from uwe_jax.runtime.exit_codes import EXIT_AGAIN
+from uwe_jax.runtime.process_environment import is_one_of_several
+
+_PR_SET_PDEATHSIG = 1
+_note: int | None = None  # where the child tells its parent who it is
+
+
+def supervise() -> None:
+    """Goes on in a child process, whose status this one ends with; does nothing for a training of one process.
+
+    To be called before anything starts threads. SIGTERM is passed on; Ctrl-C reaches the child by itself.
+    """
+    global _note
+    if not is_one_of_several(sys.argv[1:], os.environ):
+        return
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        os.close(writer)
+        os._exit(_watch(child, reader))
+    os.close(reader)
+    _note = writer
+    # A handler in Python would wait for C++, which waits for the other processes for minutes; the parent says the rest.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(OSError, AttributeError):  # Linux: the child is not to outlive its parent
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def tell(coordinator: str, process: int, processes: int) -> None:
+    """Tells the parent, where there is one, which process this is and where the first one listens, as HOST:PORT."""
+    if _note is not None:
+        note = {"coordinator": coordinator, "process": process, "processes": processes}
+        os.write(_note, json.dumps(note).encode() + b"\n")
+
+
+def _watch(child: int, reader: int) -> int:
+    """Waits for the child; returns the status to end with."""
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _, status = os.waitpid(child, 0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nobody left to pass it on to
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return code
+    if -code == signal.SIGTERM:  # nobody listened to it yet
+        say_nothing_unsaved()
+        return EXIT_AGAIN
+    with open(reader, "rb") as file:
+        note: dict[str, Any] = json.loads(file.readline() or b"null") or {}
+    if -code == signal.SIGABRT and note.get("process") and _is_gone(note["coordinator"]):
+        print(
+            f"\nProcess {note['process']} of {note['processes']} was ended because the first process, at "
+            f"{note['coordinator']}, is gone; see its log for why. The same command goes on from the last checkpoint.",
+            file=sys.stderr,
+            flush=True,
+        )
+        return EXIT_AGAIN
+    print(f"\nThe training process was ended by {signal.Signals(-code).name}.", file=sys.stderr, flush=True)
+    return 128 - code
+
+
+def _is_gone(address: str, seconds: float = 5.0) -> bool:
+    """Whether nothing listens there, or stops to within so many seconds: who is dying may still answer."""
+    host, _, port = address.rpartition(":")
+    last = time.monotonic() + seconds
+    while time.monotonic() < last:
+        try:
+            socket.create_connection((host, int(port)), timeout=seconds).close()
+        except OSError:
+            return True
+        time.sleep(0.2)
+    return False

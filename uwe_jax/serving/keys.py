@@ -1,0 +1,65 @@
+"""API keys: where they are read from, and how a request's is compared."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from uwe_jax.runtime.errors import UserError
+
+VARIABLE = "UWE_JAX_API_KEY"
+_SHORTEST = 16
+
+
+def read_keys(path: Path | None) -> tuple[str, ...]:
+    """The keys of a file, one a line, and those of the environment variable `VARIABLE`, separated by commas.
+
+    Several keys let one be replaced while the other still works. Lines that begin with # do not count.
+
+    Raises:
+      UserError: the file cannot be read or holds no key, or a key is shorter than 16 characters or not plain ASCII.
+    """
+    keys = [key.strip() for key in os.environ.get(VARIABLE, "").split(",") if key.strip()]
+    if path is not None:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--api_key_file {path} cannot be read ({error}). Name a text file of keys.") from error
+        found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not found:
+            raise UserError(f"--api_key_file {path} holds no key. Write one a line, of {_SHORTEST} characters or more.")
+        keys += found
+    for key in keys:
+        if len(key) < _SHORTEST or not key.isascii() or not key.isprintable() or " " in key:
+            raise UserError(
+                f"An API key has {len(key)} characters; it must have at least {_SHORTEST}, all of them printable ASCII "
+                "without spaces. `openssl rand -hex 32` makes one."
+            )
+    return tuple(dict.fromkeys(keys))
+
+
+class Keys:
+    """The keys of a service.
+
+    Args:
+      keys: none of them: everybody may ask.
+    """
+
+    def __init__(self, keys: Iterable[str]):
+        self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def admits(self, authorization: str, api_key: str) -> bool:
+        """Whether the headers Authorization ("Bearer KEY") or X-API-Key bring a key.
+
+        The time it takes tells nothing: digests of one length are compared, every time with all of them.
+        """
+        scheme, _, token = authorization.partition(" ")
+        given = token.strip() if scheme.lower() == "bearer" else api_key.strip()
+        digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
+        return sum([hmac.compare_digest(digest, known) for known in self._digests]) > 0

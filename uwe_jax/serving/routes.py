@@ -1,0 +1,194 @@
+"""What a service answers, path by path."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.serving.batching import Batcher
+from uwe_jax.serving.gate import DEADLINE
+from uwe_jax.serving.messages import (
+    ExplainAnswer,
+    ExplainRequest,
+    LimitsAnswer,
+    Problem,
+    RankAnswer,
+    RankRequest,
+    ScoresAnswer,
+    ScoresRequest,
+    SpacesAnswer,
+    State,
+    VacancyAnswer,
+    VacancyRequest,
+)
+from uwe_jax.serving.metrics import Metrics
+from uwe_jax.serving.options import Limits
+from uwe_jax.serving.refusals import Refusal
+from uwe_jax.serving.tasks import ExplainTask, RankTask, ScoresTask, ServedModel
+from uwe_jax.serving.vacancy import gather, vacancy_sentences
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The body is no JSON."},
+    401: {"model": Problem, "description": "A key is needed."},
+    413: {"model": Problem, "description": "The body is too large."},
+    415: {"model": Problem, "description": "The body is not application/json."},
+    422: {"model": Problem, "description": "Something in the request does not fit."},
+    429: {"model": Problem, "description": "The client asks too often."},
+    503: {"model": Problem, "description": "Busy, not ready yet, or stopping: try again after Retry-After seconds."},
+    504: {"model": Problem, "description": "The answer would take longer than a request may."},
+}
+api = APIRouter(prefix="/v1", tags=["Ranking"], responses=_REFUSALS)
+watch = APIRouter(tags=["Watching"])
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the routes share, as `app.state.service`."""
+
+    batcher: Batcher
+    limits: Limits
+    metrics: Metrics
+
+    @property
+    def model(self) -> ServedModel:
+        """The model.
+
+        Raises:
+          Refusal: 503 while it is loading.
+        """
+        if not isinstance(self.batcher.model, ServedModel):
+            raise Refusal(503, "The model is still loading.", retry_after=5)
+        return self.batcher.model
+
+    def space(self, name: str) -> str:
+        """The name of a space that is there; the first one for an empty name."""
+        spaces = self.model.spaces
+        if name and name not in spaces:
+            raise Refusal(422, f"There is no space of that name; there are {', '.join(spaces)}.")
+        return name or next(iter(spaces))
+
+    def top_k(self, top_k: int) -> int:
+        """It, within bounds."""
+        if not 1 <= top_k <= self.limits.top_k:
+            raise Refusal(422, f"top_k is {top_k}; it must be 1 to {self.limits.top_k}.")
+        return top_k
+
+    def texts(self, texts: Sequence[str], what: str) -> tuple[str, ...]:
+        """Texts as a model takes them, within bounds.
+
+        Args:
+          texts: as they came.
+          what: one of them, for an error.
+        """
+        # Imports jax, which is loaded by the time a request is answered; the service listens before.
+        from uwe_jax.retrieval.limits import accepted
+
+        if not 1 <= len(texts) <= self.limits.queries:
+            raise Refusal(422, f"There are {len(texts):,} of {what.lower()}; expected 1 to {self.limits.queries}.")
+        for position, text in enumerate(texts, 1):
+            if len(text) > self.limits.characters:
+                most = self.limits.characters
+                raise Refusal(422, f"{what} {position} has {len(text):,} characters; at most {most:,} are taken.")
+        try:
+            return tuple(accepted(texts, what))
+        except UserError as error:
+            raise Refusal(422, str(error)) from error
+
+
+def _service(request: Request) -> Service:
+    return request.app.state.service
+
+
+@api.post("/rank", response_model=RankAnswer, summary="Rank targets for queries")
+async def rank(request: Request, asked: RankRequest) -> JSONResponse:
+    """The best targets of a space for every query."""
+    service = _service(request)
+    task = RankTask(service.texts(asked.queries, "Query"), service.space(asked.space), service.top_k(asked.top_k))
+    found = await service.batcher.ask(task, request.scope[DEADLINE])
+    results = [
+        {"query": query, "hits": [_hit(hit) for hit in hits]} for query, hits in zip(asked.queries, found, strict=True)
+    ]
+    return JSONResponse({"space": task.space, "results": results})
+
+
+@api.post("/vacancy", response_model=VacancyAnswer, summary="Find what a vacancy asks for")
+async def vacancy(request: Request, asked: VacancyRequest) -> JSONResponse:
+    """Cuts a vacancy into sentences, ranks targets for each, and gathers the best of all."""
+    service = _service(request)
+    space, top_k, most = service.space(asked.space), service.top_k(asked.top_k), service.limits.vacancy_characters
+    if len(asked.text) > most:
+        raise Refusal(422, f"The vacancy has {len(asked.text):,} characters; at most {most:,} are taken.")
+    sentences = await asyncio.to_thread(vacancy_sentences, asked.text)
+    if not sentences:
+        raise Refusal(422, "The vacancy has no sentence. Send some text.")
+    task = RankTask(service.texts(sentences, "Sentence"), space, top_k)
+    found = gather(await service.batcher.ask(task, request.scope[DEADLINE]), top_k)
+    hits = [{**_hit(each.hit), "sentence": each.sentence, "support": each.support} for each in found]
+    return JSONResponse({"space": space, "sentences": list(task.queries), "hits": hits})
+
+
+@api.post("/scores", response_model=ScoresAnswer, summary="Score pairs")
+async def scores(request: Request, asked: ScoresRequest) -> JSONResponse:
+    """The score of every query with every target; the targets need not be in any space."""
+    service = _service(request)
+    task = ScoresTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
+    _ = service.model
+    return JSONResponse({"scores": await service.batcher.ask(task, request.scope[DEADLINE])})
+
+
+@api.post("/explain", response_model=ExplainAnswer, summary="Explain a score")
+async def explain(request: Request, asked: ExplainRequest) -> JSONResponse:
+    """Which token of the query attended to which token of the target, with what weight and cosine."""
+    service = _service(request)
+    _ = service.model
+    task = ExplainTask(service.texts([asked.query], "Query")[0], service.texts([asked.target], "Target")[0])
+    return JSONResponse(await service.batcher.ask(task, request.scope[DEADLINE]))
+
+
+@api.get("/spaces", response_model=SpacesAnswer, summary="What is served")
+async def spaces(request: Request) -> dict[str, Any]:
+    """The model, the target spaces and the limits of a request."""
+    service = _service(request)
+    model, limits = service.model, service.limits
+    origin = model.ranker.origin
+    return {
+        "model": {"name": model.ranker.name, "scorer": scorer_text(origin.scorer), "fingerprint": origin.fingerprint},
+        "spaces": [{"name": name, "targets": len(space)} for name, space in model.spaces.items()],
+        "limits": {name: getattr(limits, name) for name in LimitsAnswer.model_fields},
+    }
+
+
+@watch.head("/healthz", include_in_schema=False)
+@watch.get("/healthz", response_model=State, summary="Whether the process works")
+async def healthz(request: Request) -> JSONResponse:
+    """200 unless the thread of the model has ended: then the process is to be started again."""
+    alive = _service(request).batcher.alive
+    return JSONResponse({"status": "ok" if alive else "the model's thread has ended"}, 200 if alive else 503)
+
+
+@watch.head("/readyz", include_in_schema=False)
+@watch.get("/readyz", response_model=State, summary="Whether requests are answered")
+async def readyz(request: Request) -> JSONResponse:
+    """200 when model and spaces are loaded and warm, and the service is not stopping."""
+    if request.app.state.gate.stopping:
+        return JSONResponse({"status": "stopping"}, 503)
+    _ = _service(request).model
+    return JSONResponse({"status": "ready"})
+
+
+@watch.get("/metrics", response_class=PlainTextResponse, summary="Counters for Prometheus")
+async def metrics(request: Request) -> PlainTextResponse:
+    """In the text format of Prometheus."""
+    return PlainTextResponse(_service(request).metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def _hit(hit: Any) -> dict[str, Any]:
+    # Six digits are what float32 scores carry.
+    return {"id": hit.id, "text": hit.text, "score": round(hit.score, 6)}

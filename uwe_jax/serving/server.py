@@ -1,0 +1,125 @@
+"""Listening, and stopping without losing a request."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.serving.app import make_app
+from uwe_jax.serving.batching import Batcher
+from uwe_jax.serving.connection import bounded
+from uwe_jax.serving.gate import Gate
+from uwe_jax.serving.loading import load_served
+from uwe_jax.serving.log import LOG
+from uwe_jax.serving.metrics import Metrics
+from uwe_jax.serving.options import ServiceOptions, is_loopback
+from uwe_jax.serving.tasks import ServedModel
+
+_LOADING_SECONDS = 10.0  # that a model which is being loaded gets to end
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that, told to stop, still answers what it has and refuses what comes."""
+
+    def __init__(self, config: uvicorn.Config, gate: Gate, stop_after: float):
+        super().__init__(config)
+        self._gate, self._stop_after = gate, stop_after
+        self._until = 0.0
+
+    def stop(self) -> None:
+        """Refuses new requests; the server ends when the others are answered."""
+        if not self._gate.stopping:
+            LOG.info("Stopping: %d requests are still to be answered", self._gate.in_flight)
+            self._until = time.monotonic() + self._stop_after
+            self._gate.stopping = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A first signal stops the server; a second one does not wait."""
+        if self._gate.stopping:
+            self.should_exit = self.force_exit = True
+        self.stop()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; whether to end."""
+        if self._gate.stopping and (not self._gate.in_flight or time.monotonic() >= self._until):
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def serve(
+    options: ServiceOptions,
+    *,
+    load: Callable[[ServiceOptions], ServedModel] = load_served,
+    listening: Callable[[Server, int], object] = lambda server, port: None,
+) -> bool:
+    """Answers requests until the process is told to stop.
+
+    Args:
+      options: of the service.
+      load: gives the model and its spaces.
+      listening: called with the server and its port once connections are taken.
+
+    Returns:
+      Whether the model's thread has ended; where it has not, it is still inside a computation.
+
+    Raises:
+      UserError: the address is taken or is none, or the model or a space cannot be loaded.
+    """
+    metrics = Metrics()
+    with _listen(options) as sock:
+        port = sock.getsockname()[1]
+        batcher = Batcher(lambda: load(options), options.limits, metrics, lambda: server.stop())
+        gate = make_app(options, batcher, metrics)
+        config = uvicorn.Config(
+            gate,
+            loop="asyncio",
+            http=bounded(options.limits.deadline),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(options.proxies),
+            forwarded_allow_ips=list(options.proxies) or None,
+            limit_concurrency=options.limits.connections,
+            timeout_graceful_shutdown=1,
+        )
+        server = Server(config, gate, options.stop_after)
+        _announce(options, port)
+        batcher.start()
+        listening(server, port)
+        server.run(sockets=[sock])
+    ended = batcher.stop(_LOADING_SECONDS)
+    if batcher.failure:
+        raise batcher.failure
+    LOG.info("Stopped")
+    return ended
+
+
+def _listen(options: ServiceOptions) -> socket.socket:
+    host = options.host.strip("[]")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, options.port), family=family, backlog=1024)
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"Cannot listen at {options.host} port {options.port} ({error}). Name another --host or --port; --port 0 "
+            "takes a free one."
+        ) from error
+
+
+def _announce(options: ServiceOptions, port: int) -> None:
+    host = options.host.strip("[]")
+    shown = f"[{host}]" if ":" in host else host
+    LOG.info("Listening at http://%s:%d (loading; /readyz tells when it answers)", shown, port)
+    if not is_loopback(host) and not options.keys:
+        LOG.warning(
+            "WARNING: %s can be reached from other machines and no API key is asked for: whoever reaches it may use "
+            "it. Give --api_key_file, or listen at 127.0.0.1.",
+            shown,
+        )

@@ -1,0 +1,224 @@
+"""Where graphs come from. A new source is a package with a `source.py` here and one entry in `SOURCES`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from uwe_jax.config import COMBINED, PartSettings, SourceSettings
+from uwe_jax.data.decontamination import KeptOut, read_kept_out
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
+from uwe_jax.runtime.progress import say
+from uwe_jax.runtime.remote import is_remote, local_copy
+from uwe_jax.runtime.settings import one_of
+from uwe_jax.sources.edge_files import find_edge_files, read_edge_folder
+from uwe_jax.sources.folders import check_folder
+from uwe_jax.sources.mixture.columns import columns_of
+from uwe_jax.sources.mixture.compose import compose
+from uwe_jax.sources.mixture.parts import Composition, Part
+from uwe_jax.sources.mixture.saved import is_saved, read_saved
+from uwe_jax.sources.sample import read_sample
+from uwe_jax.sources.source import TITLE, Source, SourceEdges, SourceRequest
+
+# Every kind of graph under the name that edge files have.
+_GRAPHS = {f"{SKILL}_{kind}": kind for kind in GRAPH_KINDS}
+
+
+def _read_sample(request: SourceRequest) -> SourceEdges:
+    if request.path:
+        raise UserError(
+            f"{request.setting}.path is {request.path!r}, but {request.setting}.source is 'sample', which is embedded "
+            f"and takes no path. Set {request.setting}.source to 'esco' or 'edges' to read that folder, or leave "
+            f"{request.setting}.path empty."
+        )
+    edges = read_sample(tuple(_GRAPHS[name] for name in request.graphs))
+    return SourceEdges("the embedded sample", {f"{SKILL}_{kind}": listed for kind, listed in edges.items()})
+
+
+def _read_edges(request: SourceRequest) -> SourceEdges:
+    folder = request.folder("the folder of your edge files")
+    if is_saved(folder):
+        raise UserError(
+            f"{request.setting}.path is {request.path!r}, which holds combined graphs: they are no part of others, for "
+            "their edges have parts and weights of their own. Name their sources instead, or remove its graphs.json to "
+            "take its edge files as those of one source."
+        )
+    kinds = tuple(_GRAPHS[name] for name in request.graphs)
+    if not request.named:
+        there = find_edge_files(folder)
+        # A kind that no model is trained on is an error below, unless it was not asked for.
+        kinds = tuple(kind for kind in there if kind in kinds or len(kinds) == len(_GRAPHS))
+    edges = read_edge_folder(folder, kinds)
+    for kind in edges:
+        if kind not in GRAPH_KINDS:
+            raise UserError(
+                f"{folder} has edges for {kind!r}; a model is trained on {', '.join(map(repr, GRAPH_KINDS))}. Rename "
+                "the file to the kind that is meant, or list the kinds you want in source.kinds."
+            )
+    return SourceEdges(str(folder), {f"{SKILL}_{kind}": listed for kind, listed in edges.items()})
+
+
+def _package(name: str) -> Callable[[], Source]:
+    """The source of a package beside this module, imported where it is needed: some take a second."""
+    return lambda: importlib.import_module(f"uwe_jax.data.{name}.source").SOURCE
+
+
+_PACKAGES = ("esco", "onet", "skillskape", "usajobs", "skillspan", "techwolf", "vacancies")
+SOURCES: dict[str, Callable[[], Source]] = {
+    "sample": lambda: Source(_GRAPHS, _read_sample),
+    "edges": lambda: Source(_GRAPHS, _read_edges),
+    **{name: _package(name) for name in _PACKAGES},
+}
+
+
+def load_graphs(settings: SourceSettings) -> GraphSet:
+    """The graphs of `load_composition`, for those who do not ask where an edge is from."""
+    return load_composition(settings).graphs
+
+
+def load_composition(settings: SourceSettings) -> Composition:
+    """Reads the sources that the settings name, merges them, and says what was read from where.
+
+    Returns:
+      The whole graphs, in the order of `settings.kinds`, else of `GRAPH_KINDS`.
+
+    Raises:
+      UserError: an unknown source, or input that its reader rejects.
+    """
+    started = time.perf_counter()
+    one_of("source.source", settings.source, (COMBINED, *SOURCES))
+    settings = _at_hand(settings)
+    named = _parts(settings)
+    _check_kinds(settings, named)
+    kept_out = _kept_out(settings, [part.path for _, _, part in named])
+    if settings.source == "edges" and settings.path and is_saved(Path(settings.path).expanduser()):
+        kinds = settings.kinds or tuple(kind for name, kind in _GRAPHS.items() if name in settings.graphs)
+        composition = read_saved(Path(settings.path).expanduser(), kinds, kept_out)
+        said = settings.path
+    else:
+        read = (_read(part, settings, setting, name) for setting, name, part in named)
+        parts = [part for part in read if part is not None]
+        for part in parts:
+            for note in part.notes:
+                say(f"{part.origin}: {note}")
+        composition = compose(parts, settings.kinds, join_aliases=settings.join_aliases, kept_out=kept_out)
+        said = " and ".join(part.origin for part in parts)
+    for note in composition.notes:
+        say(note[0].upper() + note[1:])
+    if kept_out is not None and kept_out.missing and (kept_out.found or settings.source == COMBINED):
+        say(f"Not at hand, so nothing of them could be kept out: {', '.join(kept_out.missing)}")
+    say(f"Read {said}: {composition.graphs.summary()}, in {time.perf_counter() - started:.1f} s")
+    return composition
+
+
+def _at_hand(settings: SourceSettings) -> SourceSettings:
+    """The settings with local copies in the place of folders in buckets."""
+
+    def here(path: str) -> str:
+        return str(local_copy(path, cache_folder(settings.cache_dir))) if is_remote(path) else path
+
+    parts = {
+        name: dataclasses.replace(part, path=here(part.path)) if part.weight > 0 else part
+        for name, part in settings.parts.items()
+    }
+    return dataclasses.replace(settings, path=here(settings.path), tasks_path=here(settings.tasks_path), parts=parts)
+
+
+def _kept_out(settings: SourceSettings, paths: Sequence[str]) -> KeptOut | None:
+    """What is kept out of the graphs, looked for in the folders of all parts; None where there is nothing to look in.
+
+    Raises:
+      UserError: `tasks_path` is no folder, or a task's data is broken.
+    """
+    if not settings.keep_out:
+        return None
+    if settings.tasks_path:
+        folders = [Path(settings.tasks_path).expanduser()]
+        check_folder(folders[0], "Expected the folder of the evaluation tasks' data: set source.tasks_path to it.")
+    else:
+        # What is no folder is for its source to say.
+        named = dict.fromkeys(Path(path).expanduser() for path in (settings.path, *paths) if path)
+        folders = [folder for folder in named if folder.is_dir()]
+    if not folders and settings.source != COMBINED:
+        return None
+    return read_kept_out(folders, settings.keep_out, cache_folder(settings.cache_dir))
+
+
+def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:
+    """Where each part stands in the configuration, its name, and its settings with nothing left to inherit."""
+    if settings.source != COMBINED:
+        names = {field.name for field in dataclasses.fields(PartSettings)} - {"weight"}
+        return [("source", settings.source, PartSettings(**{name: getattr(settings, name) for name in names}))]
+    if not settings.parts:
+        raise UserError(
+            f"source.source is {COMBINED!r} but source.parts is empty. Name the sources in the config file, such as "
+            "config.source.parts = combine(onet={}, skillskape={}); configs/zero_shot_minilm.py does."
+        )
+    parts = [
+        (
+            f"source.parts.{name}",
+            name,
+            dataclasses.replace(part, source=part.source or name, path=part.path or settings.path),
+        )
+        for name, part in settings.parts.items()
+        if part.weight > 0
+    ]
+    if not parts:
+        raise UserError(f"All {len(settings.parts)} source.parts have weight 0. Give at least one a weight above 0.")
+    for setting, _, part in parts:
+        one_of(f"{setting}.source", part.source, tuple(SOURCES))
+    return parts
+
+
+def _choose(part: PartSettings, settings: SourceSettings, setting: str) -> tuple[Source, tuple[str, ...]]:
+    """The source of a part, and which of its graphs are read."""
+    source = SOURCES[part.source]()
+    graphs = source.choose(part.graphs, setting)
+    if settings.kinds and not part.graphs:
+        # In the order of the kinds; titles go with jobs, and aliases tell which skills are one.
+        further = [TITLE] * ("job" in settings.kinds) + ["alias"] * settings.join_aliases
+        wanted = dict.fromkeys([*settings.kinds, *further])
+        graphs = tuple(graph for kind in wanted for graph in graphs if source.offers[graph] == kind)
+    return source, graphs
+
+
+def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str) -> Part | None:
+    """What a part gives; None where it has no graph of a kind that is wanted."""
+    source, graphs = _choose(part, settings, setting)
+    if not graphs:
+        return None
+    request = SourceRequest(
+        setting=setting,
+        path=part.path,
+        graphs=graphs,
+        cache_dir=cache_folder(settings.cache_dir),
+        named=bool(part.graphs) or (bool(settings.kinds) and settings.source != COMBINED and not settings.join_aliases),
+        relations=part.relations,
+        language=part.language,
+        version=part.version,
+    )
+    read = source.read(request)
+    edges = {graph: columns_of(source.offers[graph], listed) for graph, listed in read.edges.items()}
+    return Part(name, read.origin, part.weight, edges, source.offers, read.notes, source.jobs)
+
+
+def _check_kinds(settings: SourceSettings, parts: list[tuple[str, str, PartSettings]]) -> None:
+    """Raises UserError, before anything is read, if no part can have a kind of graph that is wanted."""
+    found: dict[str, str] = {}
+    for setting, _, part in parts:
+        source, graphs = _choose(part, settings, setting)
+        found |= {source.offers[graph]: graph for graph in graphs}
+    for kind in settings.kinds:
+        if kind not in found:
+            there = ", ".join(repr(each) for each in found if each != TITLE) or "none of the kinds"
+            raise UserError(
+                f"source.kinds holds {kind!r}, of which {' and '.join(part.source for _, _, part in parts)} has no "
+                f"graph that is read; it has {there}. Take {kind!r} out of source.kinds, name a graph of that kind in "
+                "source.graphs, or add a source that has one."
+            )

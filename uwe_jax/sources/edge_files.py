@@ -1,0 +1,131 @@
+"""A folder of edge files as a source: `skill_<kind>.<format>`, or several files in a folder `skill_<kind>/`.
+
+A file holds one edge a row with the columns `left,right[,relation][,left_id,right_id]`, found by name; `left`
+is the skill. Other columns are ignored. Formats: CSV, TSV, JSON lines, each also gzipped, and Parquet, all UTF-8.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uwe_jax.data.graph import Edge, check_kind
+from uwe_jax.data.text import normalise
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.sources.folders import check_folder
+from uwe_jax.sources.tables.problems import Problems
+from uwe_jax.sources.tables.typed_rows import FORMATS, read_rows, table_format
+
+MAX_TEXT = 100_000  # characters; a longer text is a file that lost its line breaks
+
+REQUIRED = {"left": "text", "right": "text"}
+OPTIONAL = {"relation": "text", "left_id": "id", "right_id": "id"}
+
+_PREFIX = f"{SKILL}_"
+_FORMATS = ", ".join(FORMATS)
+_EXPECTED = (
+    f"{_PREFIX}<kind> in one of {_FORMATS}, or a folder {_PREFIX}<kind>/ of them, columns "
+    "left,right[,relation][,left_id,right_id]"
+)
+_DOCUMENTS = {".md", ".rst"}  # may lie beside the edge files
+
+
+def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -> dict[str, list[Edge]]:
+    """Reads the edges of a folder.
+
+    Args:
+      folder: where the edge files are.
+      kinds: of the right sides wanted; None reads all there are.
+
+    Returns:
+      Edges per kind, in the order of `kinds`, else by name. Texts are normalised and not empty.
+
+    Raises:
+      UserError: no such folder, no or two sources for a kind, an unknown format, a missing column, or rows
+        that cannot be read (the first five are shown, all are counted).
+    """
+    folder = Path(folder).expanduser()
+    files = find_edge_files(folder)
+    for kind in kinds or ():
+        if kind not in files:
+            raise UserError(
+                f"{folder} has no edges for {kind!r}; it has {', '.join(map(repr, files))}. Add "
+                f"{_PREFIX}{kind}.csv (or another of {_FORMATS}), or take {kind!r} out of "
+                "source.kinds."
+            )
+    problems = Problems(str(folder))
+    edges = {
+        kind: [edge for path in files[kind] for edge in _read_file(path, folder, problems)]
+        for kind in (files if kinds is None else kinds)
+    }
+    problems.check()
+    for kind, listed in edges.items():
+        if not listed:
+            names = ", ".join(str(path.relative_to(folder)) for path in files[kind])
+            raise UserError(
+                f"{folder} has 0 edges for {kind!r}: {names} hold no row. Expected at least one row: "
+                f"add edges, or take {kind!r} out of source.kinds."
+            )
+    return edges
+
+
+def find_edge_files(folder: Path) -> dict[str, list[Path]]:
+    """The edge files of a folder by kind, sorted by name.
+
+    Raises:
+      UserError: no such folder, no edge file in it, two sources for a kind, or a file of an unknown format.
+    """
+    check_folder(folder, f"Expected a folder with {_EXPECTED}: set source.path to it.")
+    found: dict[str, list[Path]] = {}
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    for entry in entries:
+        if not entry.name.startswith(_PREFIX):
+            continue
+        kind = check_kind(entry.name.removeprefix(_PREFIX).split(".")[0])
+        if kind in found:
+            raise UserError(
+                f"{folder} has two sources for {kind!r}: {entry.name} and "
+                f"{found[kind][0].relative_to(folder)}. Expected one: put both files into {_PREFIX}{kind}/."
+            )
+        found[kind] = _files_of_folder(entry) if entry.is_dir() else [_known_format(entry)]
+    if not found:
+        holds = ", ".join(entry.name for entry in entries[:10]) or "nothing"
+        more = f" and {len(entries) - 10} more" if len(entries) > 10 else ""
+        raise UserError(f"{folder} has no edge file: it holds {holds}{more}. Expected {_EXPECTED}.")
+    return found
+
+
+def _files_of_folder(folder: Path) -> list[Path]:
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    files = [_known_format(entry) for entry in entries if entry.suffix.lower() not in _DOCUMENTS]
+    if not files:
+        raise UserError(f"{folder} holds no edge file. Expected files ending in {_FORMATS}.")
+    return files
+
+
+def _known_format(path: Path) -> Path:
+    # An unknown format is an error and not skipped: its edges would be missing without a word.
+    if not table_format(path) or not path.is_file():
+        raise UserError(
+            f"{path} is in no format that is read here. Expected a file ending in {_FORMATS}: "
+            "convert it, or move it elsewhere."
+        )
+    return path
+
+
+def _read_file(path: Path, folder: Path, problems: Problems) -> list[Edge]:
+    edges = []
+    for place, row in read_rows(path, str(path.relative_to(folder)), REQUIRED, problems, optional=OPTIONAL):
+        texts = []
+        for column in REQUIRED:
+            text = normalise(row[column])
+            if not text:
+                problems.add(place, f"an empty text in {column!r}", "a text on both sides")
+            elif len(text) > MAX_TEXT:
+                problems.add(place, f"{len(text):,} characters in {column!r}", f"at most {MAX_TEXT:,}")
+            else:
+                texts.append(text)
+        if len(texts) == 2:
+            left, right = texts
+            edges.append(Edge(row["left_id"].strip(), left, row["right_id"].strip(), right, row["relation"].strip()))
+    return edges

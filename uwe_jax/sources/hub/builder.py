@@ -1,0 +1,116 @@
+"""One split of a dataset of the hub as a TFDS dataset: one example per row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from uwe_jax.sources.hub.dataset import HubDataset
+from uwe_jax.sources.prepared import RecordBuilder, is_prepared, prepare, read_features
+
+_FEATURES = {
+    "text": tfds.features.Text,
+    "texts": lambda: tfds.features.Sequence(tfds.features.Text()),
+    "int": lambda: tfds.features.Scalar(np.int64),
+}
+# How a feature becomes a value again, read from its protocol buffer.
+_VALUES = {
+    "text": lambda feature: feature.bytes_list.value[0].decode(),
+    "texts": lambda feature: [text.decode() for text in feature.bytes_list.value],
+    "int": lambda feature: feature.int64_list.value[0],
+}
+
+
+class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Rows of a dataset that its authors publish on the Hugging Face hub."""
+
+    # Raise it whenever the same files give other rows, or prepared data would outlive the code that made it.
+    VERSION = tfds.core.Version("1.0.0")
+    RECORDS = "rows"
+    MEGABYTES = 20
+    CACHE = "$UWE_JAX_CACHE"
+    AGAIN = "the hub"
+
+    def __init__(
+        self, dataset: HubDataset, split: str, revision: str, data_dir: Path, rows: Sequence[Mapping[str, Any]] = ()
+    ):
+        """Takes the rows that a preparation writes; reading needs none.
+
+        Args:
+          dataset: with the kinds of the rows' columns.
+          split: which rows they are.
+          revision: commit of the repository.
+          data_dir: of all prepared datasets.
+          rows: each with a value per column.
+        """
+        self.revision = revision
+        self._dataset = dataset
+        self._split = split
+        self._rows = rows
+        super().__init__(config=_config(dataset, split), data_dir=str(data_dir / f"{_family(dataset)}{revision}"))
+
+    @classmethod
+    def get_builder_config(cls, name: str, version: object = None) -> tfds.core.BuilderConfig:
+        """One per repository and split: they are not listed beforehand."""
+        del version
+        return tfds.core.BuilderConfig(name=name)
+
+    def example(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(record)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The prepared rows, in the order in which they were written; see `read_features`."""
+        kinds = self._dataset.columns.items()
+        return [
+            {name: _VALUES[kind](features[name]) for name, kind in kinds}
+            for features in read_features(self, self._split)
+        ]
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {name: _FEATURES[kind]() for name, kind in self._dataset.columns.items()}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.__doc__,
+            homepage=f"{self._dataset.page}/tree/{self.revision}",
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,  # the order of the files is that of the queries
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+        return {self._split: self._generate_examples(self._rows)}
+
+
+def find_prepared(dataset: HubDataset, split: str, data_dir: Path) -> HubRows | None:
+    """The split as it was prepared last; None where it never was."""
+    folders = data_dir.glob(f"{_family(dataset)}*/hub_rows/{_config(dataset, split)}/{HubRows.VERSION}")
+    for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns, reverse=True):
+        revision = folder.parents[2].name.removeprefix(_family(dataset))
+        builder = HubRows(dataset, split, revision, data_dir)
+        if is_prepared(builder):
+            return builder
+    return None
+
+
+def prepare_rows(
+    dataset: HubDataset, split: str, revision: str, data_dir: Path, rows: Sequence[Mapping[str, Any]]
+) -> HubRows:
+    """Writes the rows of one split, of one commit; see `prepare`."""
+    builder = HubRows(dataset, split, revision, data_dir, rows)
+    prepare(builder)
+    return builder
+
+
+def _family(dataset: HubDataset) -> str:
+    """What the folders of all commits begin with: no repository may have two hyphens in its name."""
+    return f"hub--{dataset.repo.replace('/', '--')}--"
+
+
+def _config(dataset: HubDataset, split: str) -> str:
+    # Rows with other columns are another configuration, or they would be looked for in these.
+    digest = hashlib.sha256(repr(sorted(dataset.columns.items())).encode()).hexdigest()[:8]
+    return f"{dataset.repo.replace('/', '--')}-{split}-{digest}"

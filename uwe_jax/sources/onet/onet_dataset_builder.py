@@ -1,0 +1,52 @@
+"""O*NET as a TFDS dataset: one configuration per graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from uwe_jax.data.graph import Edge
+from uwe_jax.sources.onet.reader import GRAPHS
+from uwe_jax.sources.onet.release import WHERE, OnetRelease, find_release
+from uwe_jax.sources.tfds_edges import EdgeBuilder, prepare_edges, read_notes, read_prepared
+
+
+class Builder(EdgeBuilder):
+    """Work activities, technologies and tools of O*NET with the occupations, titles and tasks they belong to."""
+
+    # Raise it whenever the same files give other edges, or prepared data would outlive the code that made it.
+    VERSION = tfds.core.Version("1.0.0")
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in GRAPHS]
+    DEFAULT_BUILDER_CONFIG_NAME = "activity_job"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = f"Get it from {WHERE}"
+
+    def __init__(self, *, release: OnetRelease | None = None, **kwargs: Any):
+        """Takes what any TFDS builder takes, and the files to read; without, the newest in `manual_dir`."""
+        self._release = release
+        super().__init__(**kwargs)
+
+    def read_edges(self, manual_dir: Path) -> list[Edge]:
+        edges, notes = GRAPHS[self.builder_config.name].read(self._release or find_release(manual_dir))
+        self.keep_notes(notes)
+        return edges
+
+
+def load_edges(release: OnetRelease, graph: str, data_dir: Path) -> tuple[list[Edge], tuple[str, ...]]:
+    """The edges of one graph, prepared on first use, and the notes of that preparation.
+
+    Args:
+      release: its files.
+      graph: of `GRAPHS`.
+      data_dir: of all prepared datasets. Each release's go into a folder named by version and content, so
+        that edges prepared from other files are never read in their place.
+
+    Raises:
+      UserError: see `OnetRelease.rows`, `OnetRelease.known_rows` and `prepare_edges`.
+    """
+    wanted = GRAPHS[graph]
+    folder = data_dir / f"onet-{release.label}-{release.digest((*wanted.needs, *wanted.takes))}"
+    builder = Builder(release=release, config=graph, data_dir=str(folder))
+    prepare_edges(builder, release.path.parent)
+    return read_prepared(builder), read_notes(builder)

@@ -1,0 +1,211 @@
+"""Finds the O*NET database in the layout of its text download, zipped or unzipped, and reads its tables."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from uwe_jax.data.text import normalise
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.zips import ZIP_DAMAGE, signature
+from uwe_jax.sources.folders import DEPTH, check_folder, files_in
+from uwe_jax.sources.notes import counted
+from uwe_jax.sources.onet.tables import OCCUPATIONS, Table
+from uwe_jax.sources.tables.delimited import read_table
+from uwe_jax.sources.tables.problems import Problems
+
+WHERE = "https://www.onetcenter.org/database.html, the text files: a zip such as db_29_3_text.zip, as it is or unzipped"
+
+_VERSION = re.compile(r"db_(\d+)_(\d+)", re.IGNORECASE)
+_OCCUPATIONS = OCCUPATIONS.files[0]
+
+# A release may name a few things that it does not describe. More than this share of a table's rows means that its
+# files do not belong together.
+_MAX_UNKNOWN = 0.1
+
+
+class OnetFileMissing(UserError):
+    """A release has no such table. The text is one line."""
+
+
+@dataclass(frozen=True)
+class OnetRelease:
+    """The text files of one version."""
+
+    version: tuple[int, ...]  # such as 29, 3, from the name of the folder inside; empty where it does not say
+    path: Path  # of the zip, or of the folder of the files
+    inside: str  # folder inside the zip that holds the files, with its slash; empty for a folder
+
+    def __str__(self) -> str:
+        return f"O*NET {_dotted(self.version)}"
+
+    def file_of(self, table: Table) -> str:
+        """The name that the file of a table has here; "" where there is none."""
+        return next((name for name in table.files if name in self._names), "")
+
+    def rows(self, table: Table) -> list[list[str]]:
+        """The values of a table's columns, found by their header, of every row: normalised, none empty.
+
+        Raises:
+          OnetFileMissing: the release has no such file.
+          UserError: a damaged zip, a missing column, or broken rows.
+        """
+        name = self.file_of(table)
+        if not name:
+            raise OnetFileMissing(
+                f"{self} in {self.path} has no file {' or '.join(map(repr, table.files))}. Download it again: {WHERE}"
+            )
+        data = self._read(name)
+        columns = table.columns_of(data)
+        problems = Problems(f"{self.path}: {self.inside}{name}" if self._zipped else str(self.path / name))
+        rows = []
+        for line, fields in read_table(data, name, delimiter="\t", required=columns, problems=problems):
+            values = list(map(normalise, fields))
+            if "" in values:
+                problems.add(f"{name}, line {line}", f"no {columns[values.index('')]}", "a value")
+            else:
+                rows.append(values)
+        problems.check()
+        return rows
+
+    def known_rows(
+        self, table: Table, rows: Iterable[Sequence[str]], *known: Collection[str] | None
+    ) -> tuple[list[Sequence[str]], list[str]]:
+        """The rows that name only what the release describes.
+
+        Args:
+          table: that the rows are of, for messages.
+          rows: codes.
+          known: per column the codes there are; None where the column holds no code.
+
+        Returns:
+          The rows, and a phrase with the number of the others where there are any.
+
+        Raises:
+          UserError: more than a tenth of the rows are others.
+        """
+        name = self.file_of(table)
+        rows = list(rows)
+        kept = [
+            row for row in rows if all(codes is None or code in codes for code, codes in zip(row, known, strict=True))
+        ]
+        unknown = len(rows) - len(kept)
+        if unknown > _MAX_UNKNOWN * len(rows):
+            raise UserError(
+                f"{unknown:,} of {len(rows):,} rows of {name} in {self.path} name what its other files do not hold: "
+                f"they are not of one release. Expected the files of one version: download them again from {WHERE}"
+            )
+        left_out = f"of {len(rows):,} rows of {name} that name what the release does not hold left out"
+        return kept, counted(unknown, left_out)
+
+    def digest(self, tables: Iterable[Table]) -> str:
+        """Sixteen hexadecimal digits that change whenever the file of one of the tables does."""
+        names = [name for table in tables if (name := self.file_of(table))]
+        signatures = [(name, *signature(*self._place(name))) for name in names]
+        return hashlib.sha256(repr(signatures).encode()).hexdigest()[:16]
+
+    @property
+    def label(self) -> str:
+        """The version as a folder's name has it, such as 29.3."""
+        return ".".join(map(str, self.version)) or "unknown"
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        if not self._zipped:
+            return frozenset(path.name for path in self.path.iterdir() if path.is_file())
+        with zipfile.ZipFile(self.path) as archive:
+            members = archive.namelist()
+        return frozenset(member.removeprefix(self.inside) for member in members if member.startswith(self.inside))
+
+    @property
+    def _zipped(self) -> bool:
+        return self.path.is_file()
+
+    def _place(self, name: str) -> tuple[Path, str]:
+        """The file to open, and the member of it that is meant where it is a zip."""
+        return (self.path, self.inside + name) if self._zipped else (self.path / name, "")
+
+    def _read(self, name: str) -> bytes:
+        path, member = self._place(name)
+        if not member:
+            return path.read_bytes()
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return archive.read(member)
+        except ZIP_DAMAGE as error:
+            raise _damaged(path, f" in {name!r}: {error}") from error
+
+
+def find_release(folder: Path, version: str = "", *, setting: str = "source") -> OnetRelease:
+    """The newest version in a folder, or the one that is asked for.
+
+    Args:
+      folder: of the user; folders are looked into as deep as `DEPTH`.
+      version: such as 29.3.
+      setting: where the folder is configured, for messages.
+
+    Raises:
+      UserError: no such folder, or no such version in it.
+    """
+    check_folder(folder, f"Expected the folder of O*NET's text files: set {setting}.path to it. Get them from {WHERE}")
+    releases = releases_in(folder)
+    wanted = tuple(map(int, re.findall(r"\d+", version)))
+    fitting = [release for release in releases if not version or release.version == wanted]
+    if fitting:
+        return newest(fitting)
+    if not releases:
+        raise UserError(f"{folder} holds no O*NET database, a zip or folder with {_OCCUPATIONS!r}. Get it from {WHERE}")
+    there = ", ".join(_dotted(found) for found in sorted({release.version for release in releases}))
+    raise UserError(
+        f"{setting}.version is {version!r}, but {folder} holds O*NET {there}. Expected one of these, or empty for the "
+        "newest."
+    )
+
+
+def releases_in(folder: Path) -> list[OnetRelease]:
+    """Every version in a folder and the folders in it.
+
+    Raises:
+      UserError: a zip that is O*NET's by its name is damaged.
+    """
+    return [release for path in files_in(folder, DEPTH) for release in _releases(path)]
+
+
+def newest(releases: Sequence[OnetRelease]) -> OnetRelease:
+    """The release with the highest version, the first of several."""
+    return max(releases, key=lambda release: release.version)
+
+
+def _releases(path: Path) -> Iterator[OnetRelease]:
+    if path.name == _OCCUPATIONS:
+        yield OnetRelease(_version(path.parent.name), path.parent, "")
+    elif path.suffix.lower() == ".zip":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = archive.namelist()
+        except ZIP_DAMAGE as error:
+            if _version(path.name):
+                raise _damaged(path, f": {error}") from error
+            return  # it may be anybody's
+        for member in members:
+            if PurePosixPath(member).name == _OCCUPATIONS:
+                inside = member.removesuffix(_OCCUPATIONS)
+                yield OnetRelease(_version(inside) or _version(path.name), path, inside)
+
+
+def _version(name: str) -> tuple[int, ...]:
+    found = _VERSION.search(name)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version)) or "of unknown version"
+
+
+def _damaged(path: Path, what: str) -> UserError:
+    return UserError(f"{path} ({path.stat().st_size:,} bytes) is damaged{what}. Download it again: {WHERE}")

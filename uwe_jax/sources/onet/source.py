@@ -1,0 +1,52 @@
+"""O*NET as a source of training graphs."""
+
+from __future__ import annotations
+
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.onet.reader import GRAPHS, USUAL
+from uwe_jax.sources.onet.release import WHERE, OnetRelease, find_release
+from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
+
+
+def read(request: SourceRequest) -> SourceEdges:
+    """The graphs of one release.
+
+    No release has the files of all graphs: whoever names none gets those there are, and a note on the others.
+
+    Raises:
+      UserError: no folder, no such version in it, a graph that the release has no file of, a damaged zip, or broken
+        rows.
+    """
+    # imported where it is needed: TFDS takes a second, and the other sources do without
+    from uwe_jax.sources.onet.onet_dataset_builder import load_edges
+
+    folder = request.folder("the folder of O*NET's text files")
+    release = find_release(folder, request.version, setting=request.setting)
+    absent = {graph: reason for graph in request.graphs if (reason := _absence(release, graph))}
+    graphs = [graph for graph in request.graphs if graph not in absent]
+    if absent and (request.named or not graphs):
+        there = ", ".join(graph for graph in GRAPHS if not _absence(release, graph)) or "no graph"
+        raise UserError(
+            f"{request.setting}.graphs holds {' and '.join(absent)}, but {release} in {release.path} has "
+            f"{' and '.join(dict.fromkeys(absent.values()))}. It has the files of {there}: name these, or set "
+            f"{request.setting}.version to a release that has the others. Get it from {WHERE}"
+        )
+    edges, notes = {}, [f"{graph} left out: there is {reason}" for graph, reason in absent.items()]
+    for graph in graphs:
+        edges[graph], found = load_edges(release, graph, request.cache_dir / "tfds")
+        notes += [f"{graph}: {note}" for note in found]
+    return SourceEdges(f"{release} in {folder}", edges, tuple(notes))
+
+
+def _absence(release: OnetRelease, graph: str) -> str:
+    """What a release lacks for a graph; "" where nothing."""
+    missing = [table.files for table in GRAPHS[graph].needs if not release.file_of(table)]
+    return " and ".join(f"no file {' or '.join(map(repr, files))}" for files in missing)
+
+
+SOURCE = Source(
+    {name: graph.kind for name, graph in GRAPHS.items()},
+    read,
+    default=USUAL,
+    jobs=frozenset({"job_alias", "job_description"}),
+)

@@ -1,0 +1,14 @@
+"""The embedded sample: a small labour market, so that everything runs without a download."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from uwe_jax.data.graph import Edge
+from uwe_jax.sources.edge_files import read_edge_folder
+
+
+def read_sample(kinds: tuple[str, ...] | None = None) -> dict[str, list[Edge]]:
+    """The edges of the sample by kind: job, vacancy and alias. See `read_edge_folder`."""
+    with resources.as_file(resources.files("uwe_jax.data") / "sample") as folder:
+        return read_edge_folder(folder, kinds)

@@ -1,0 +1,65 @@
+"""The files of SkillSkape: one sentence a row, with the labels of the ESCO skills in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.text import normalise
+from uwe_jax.sources.folders import DEPTH, files_in, only_copy
+from uwe_jax.sources.hub.split_names import stated_split
+from uwe_jax.sources.notes import counted
+from uwe_jax.sources.tables.problems import Problems, shorten
+from uwe_jax.sources.tables.typed_rows import has_columns, read_rows, table_format
+
+PAGE = "https://huggingface.co/datasets/jjzha/skillskape"
+COLUMNS = {"sentence": "text", "skills": "texts"}
+NO_SKILL = "UNK"
+
+
+def find_sentences(folder: Path, split: str) -> Path | None:
+    """The CSV of one split, gzipped or not, by its columns and the split that its name states; None if there is none.
+
+    Args:
+      folder: of the user.
+      split: train, validation or test.
+
+    Raises:
+      UserError: two files that differ.
+    """
+    tables = [path for path in files_in(folder, DEPTH) if table_format(path) in (".csv", ".csv.gz")]
+    found = [path for path in tables if stated_split([path.stem]) == split and has_columns(path, COLUMNS)]
+    return only_copy(found, folder, f"the {split} split of SkillSkape")
+
+
+def read_sentences(path: Path, problems: Problems) -> Iterator[tuple[str, str, list[str]]]:
+    """The place of each row, its sentence and its skills, empty for a sentence without one.
+
+    Raises:
+      UserError: a missing column. Broken rows go to `problems`.
+    """
+    for place, row in read_rows(path, path.name, COLUMNS, problems):
+        yield place, row["sentence"], [skill for skill in row["skills"] if skill != NO_SKILL]
+
+
+def read_vacancy_edges(path: Path) -> tuple[list[Edge], list[str]]:
+    """The skill-vacancy graph: an edge per sentence and skill in it. Skills are labels without an id.
+
+    Returns:
+      The edges, and how many sentences have no skill and so gave none.
+
+    Raises:
+      UserError: a missing column, or broken rows.
+    """
+    problems = Problems(str(path))
+    edges, without = [], 0
+    for place, sentence, skills in read_sentences(path, problems):
+        text, labels = normalise(sentence), [normalise(skill) for skill in skills]
+        without += not labels
+        if not text or "" in labels:
+            problems.add(place, f"{shorten(sentence)} with the skills {shorten(str(skills))}", "no empty text")
+        else:
+            edges += [Edge("", label, "", text) for label in labels]
+    problems.check()
+    return edges, counted(without, "sentences without a skill left out")

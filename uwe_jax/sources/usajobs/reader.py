@@ -1,0 +1,90 @@
+"""Questionnaires as edges: one row has a job title and the statements that its announcements ask about."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from uwe_jax.data.graph import Edge
+from uwe_jax.data.text import normalise
+from uwe_jax.sources.folders import DEPTH, files_in, only_copy
+from uwe_jax.sources.notes import counted
+from uwe_jax.sources.tables.problems import Problems
+from uwe_jax.sources.tables.typed_rows import has_columns, read_rows
+from uwe_jax.sources.usajobs.statements import clean, is_boilerplate, is_generic, wording
+from uwe_jax.sources.usajobs.titles import one_spelling
+
+COLUMNS = {"title": "text", "statements": "texts"}
+RELATION = "statement"
+
+
+def find_questionnaires(folder: Path) -> Path | None:
+    """The table with the columns of `COLUMNS`; None where there is none.
+
+    Args:
+      folder: of the user.
+
+    Raises:
+      UserError: two that differ.
+    """
+    found = [path for path in files_in(folder, DEPTH) if has_columns(path, COLUMNS)]
+    return only_copy(found, folder, "titles and their statements")
+
+
+def read_job_edges(path: Path) -> tuple[list[Edge], list[str]]:
+    """The statement-job graph: an edge per title and statement under it. Neither has an id.
+
+    Statements in one wording are one text, and titles that differ in case alone are one title. What is no duty, and
+    what stands under unrelated titles (see `statements`), gives no edge.
+
+    Args:
+      path: a table with the columns of `COLUMNS`; statements is a list of texts.
+
+    Returns:
+      The edges, without repetitions, in the order of the file, and what was left out or joined.
+
+    Raises:
+      UserError: a missing column, broken rows, or a file that cannot be read.
+    """
+    problems = Problems(str(path))
+    rows: list[tuple[str, list[str]]] = []
+    for place, row in read_rows(path, path.name, COLUMNS, problems):
+        title = normalise(row["title"])
+        if not title:
+            problems.add(place, f"no title above {len(row['statements'])} statements", "the title of a job")
+        rows.append((title, [normalise(statement) for statement in row["statements"]]))
+    problems.check()
+
+    spelling = one_spelling(title for title, _ in rows)
+    texts: dict[str, str] = {}  # of every wording its first spelling
+    titles_of: dict[str, dict[str, None]] = defaultdict(dict)  # in the order of the file
+    boilerplate = 0
+    key_of: dict[str, str] = {}  # "" of what is part of the form
+    for title, statements in rows:
+        for statement in statements:
+            if statement not in key_of:
+                text = clean(statement)
+                key_of[statement] = "" if is_boilerplate(statement) else wording(text)
+                texts.setdefault(key_of[statement], text)
+            key = key_of[statement]
+            if key:
+                titles_of[key][spelling[title]] = None
+            else:
+                boilerplate += 1
+    generic = {key for key, titles in titles_of.items() if is_generic(titles)}
+    edges = [
+        Edge("", texts[key], "", title, RELATION)
+        for key, titles in titles_of.items()
+        if key not in generic
+        for title in titles
+    ]
+    pairs = sum(len(statements) for _, statements in rows)
+    notes = [
+        *counted(boilerplate, f"of {pairs:,} statements are part of the form and left out"),
+        *counted(
+            sum(len(titles_of[key]) for key in generic),
+            f"pairs of {len(generic):,} statements that unrelated titles share left out",
+        ),
+        *counted(len(spelling) - len(set(spelling.values())), "spellings of a title joined with others"),
+    ]
+    return edges, notes

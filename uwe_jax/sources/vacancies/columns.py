@@ -1,0 +1,89 @@
+"""How the columns of a user's vacancies may be called, and what stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.tables.lists import split_list
+from uwe_jax.sources.tables.problems import shorten
+from uwe_jax.sources.taxonomy import named_columns
+
+# Compared by letters and digits alone, so that Job Title, job_title and jobTitle are one; the earlier ones first.
+SYNONYMS = {
+    "title": ("title", "jobtitle", "vacancytitle", "positiontitle", "postingtitle", "jobname", "position", "job"),
+    "description": (
+        *("description", "jobdescription", "vacancydescription", "fulldescription", "descriptiontext", "body"),
+        *("text", "content", "vacancytext", "jobtext", "adtext", "html", "descriptionhtml"),
+    ),
+    "skills": ("skills", "skill", "skillnames", "requiredskills", "skilllist", "jobskills", "competences"),
+    "id": ("id", "vacancyid", "jobid", "postingid", "jobpostingid", "uuid", "uri", "url"),
+}
+REQUIRED = ("title", "description")
+
+
+@dataclass(frozen=True)
+class VacancyColumns:
+    """Names of columns; an empty one is found by `SYNONYMS`."""
+
+    title: str = ""
+    description: str = ""
+    skills: str = ""
+    id: str = ""
+
+
+class Vacancy(NamedTuple):
+    """A row. Its skills are None where the row names none."""
+
+    title: str
+    description: str
+    skills: list[str] | None
+    id: str
+
+
+def find_columns(names: Sequence[str], columns: VacancyColumns) -> dict[str, str]:
+    """The columns of a table by role; title and description are missing where it has none.
+
+    >>> find_columns(["ID", "Job Title", "body"], VacancyColumns())
+    {'title': 'Job Title', 'description': 'body', 'id': 'ID'}
+    """
+    chosen = {role: name for role, name in asdict(columns).items() if name}
+    by_name = {name.casefold(): name for name in reversed(names)}
+    taken = {role: by_name[name.casefold()] for role, name in chosen.items() if name.casefold() in by_name}
+    known = {role: synonyms for role, synonyms in SYNONYMS.items() if role not in chosen}
+    found = taken | named_columns([name for name in names if name not in taken.values()], known)
+    return {role: found[role] for role in SYNONYMS if role in found}
+
+
+def check_columns(found: Mapping[str, str], names: Sequence[str], file: str, columns: VacancyColumns) -> None:
+    """Raises UserError where a column is missing that was asked for or that every table needs."""
+    wanted = asdict(columns)
+    for role in SYNONYMS:
+        if role in found or not (wanted[role] or role in REQUIRED):
+            continue
+        there = ", ".join(names) or "none"
+        asked = f"{wanted[role]!r}, which you named for the {role}" if wanted[role] else f"for the {role}"
+        raise UserError(
+            f"{file} has no column {asked}; its columns: {there}. Expected one called "
+            f"{', '.join(SYNONYMS[role][:6])} or alike: rename it, or say which it is."
+        )
+
+
+def parse_row(row: Mapping[str, Any], found: Mapping[str, str]) -> Vacancy | tuple[str, str]:
+    """The vacancy of a row; what was found and what was expected where it is none."""
+    values = {role: row.get(column) for role, column in found.items()}
+    texts = {}
+    for role in REQUIRED:
+        text = values.get(role)
+        if text is not None and not isinstance(text, str):
+            return f"{found[role]} {shorten(str(text))}", "a text"
+        texts[role] = text or ""
+    if not any(text.strip() for text in texts.values()):
+        return "neither a title nor a description", "at least one of them"
+    skills = split_list(values.get("skills"))
+    if skills is None:
+        return f"{found['skills']} {shorten(str(values['skills']))}", "texts separated by ; or |, or a list of them"
+    number = values.get("id")
+    return Vacancy(**texts, skills=skills or None, id="" if number is None else str(number).strip())

@@ -1,0 +1,53 @@
+"""A user's own vacancies as a source of graphs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
+from uwe_jax.sources.taxonomy import EXPECTED, Taxonomy, find_taxonomy
+from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
+from uwe_jax.sources.vacancies.job import CHUNK_ROWS, VERSION, job_key, open_job
+from uwe_jax.sources.vacancies.tagger import JOB, VACANCY, TagSettings
+
+
+def _read(request: SourceRequest) -> SourceEdges:
+    # imported where it is needed: TFDS takes a second
+    from uwe_jax.sources.prepared import is_prepared
+    from uwe_jax.sources.tfds_edges import prepare_edges, read_notes, read_prepared
+    from uwe_jax.sources.vacancies.vacancies_dataset_builder import Builder
+
+    folder = request.folder("tables of vacancies with a title and a description, and a taxonomy beside them")
+    files = find_vacancy_files(folder)
+    taxonomy = _taxonomy(request, folder, files)
+    settings = TagSettings(language=request.language)
+    digest = job_key(files, taxonomy, settings, CHUNK_ROWS)
+    place = request.cache_dir / "tfds" / f"vacancies-{VERSION}-{digest}"
+    builders = {name: Builder(config=name, data_dir=str(place)) for name in (JOB, VACANCY)}
+    if not all(is_prepared(builders[name]) for name in request.graphs):
+        job = open_job(place / "parts", files, taxonomy, settings)
+        builders = {name: Builder(job=job, config=name, data_dir=str(place)) for name in builders}
+        for name in request.graphs:
+            prepare_edges(builders[name], folder)
+    if all(map(is_prepared, builders.values())):
+        shutil.rmtree(place / "parts", ignore_errors=True)
+    names = ", ".join(file.name for file in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")
+    origin = f"vacancies {names} in {folder}, tagged with {taxonomy.origin if taxonomy else 'their own skills'}"
+    edges = {name: read_prepared(builders[name]) for name in request.graphs}
+    return SourceEdges(origin, edges, read_notes(builders[request.graphs[0]]))
+
+
+def _taxonomy(request: SourceRequest, folder: Path, files: list[VacancyFile]) -> Taxonomy | None:
+    taxonomy = find_taxonomy(folder, language=request.language, version=request.version)
+    bare = [file.name for file in files if "skills" not in file.columns]
+    if taxonomy is None and bare:
+        raise UserError(
+            f"There is no column of skills in {', '.join(bare[:3])} of {folder}, and no taxonomy to tag with. "
+            f"{EXPECTED} Put it into {folder}."
+        )
+    return taxonomy
+
+
+SOURCE = Source(offers={JOB: "job", VACANCY: "vacancy"}, read=_read)

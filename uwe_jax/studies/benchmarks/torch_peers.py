@@ -1,0 +1,300 @@
+"""The same work in plain PyTorch, as one would write it first: the only module of the package that imports torch.
+
+Torch is imported inside functions, so that nothing but a benchmark with peers needs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from uwe_jax.config import LossSettings, OptimiserSettings, ScorerSettings
+from uwe_jax.data.batches import Batch
+from uwe_jax.models.config import EncoderConfig
+from uwe_jax.models.weights import Params, params_to_hf
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.target_space import Ranking
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.studies.benchmarks.device import cpu_threads
+from uwe_jax.studies.benchmarks.memory import Peak, host_peak
+
+Tensor = Any  # torch.Tensor, which cannot be named without importing torch
+_TINY = 1e-6
+
+
+def choose_device(wanted: bool | None, platform: str) -> tuple[str | None, str]:
+    """The torch device of the kind that JAX computes on, and a sentence about it.
+
+    Args:
+      wanted: True insists on peers, False leaves them out, None takes them where they can be had.
+      platform: JAX's: cpu, gpu or tpu.
+
+    Returns:
+      cpu, cuda or None, which means no peers.
+
+    Raises:
+      UserError: peers are insisted on and cannot be had.
+    """
+    if wanted is False:
+        return None, "PyTorch was left out (--no-peers)."
+    reason = "torch is not installed"
+    if importlib.util.find_spec("torch") is not None:
+        import torch
+
+        if platform == "cpu":
+            return "cpu", f"PyTorch runs on the CPU with {cpu_threads()} threads, as many as JAX's."
+        if platform == "gpu" and torch.cuda.is_available():
+            return "cuda", "PyTorch runs on the same GPU."
+        reason = f"torch sees no device of the kind that JAX uses, {platform}"
+    if wanted:
+        raise UserError(f"--peers: {reason}. Install a torch for this device, or leave --peers out.")
+    return None, f"PyTorch was left out: {reason}."
+
+
+@contextlib.contextmanager
+def equal_terms(*, tf32: bool) -> Iterator[None]:
+    """Gives torch as many threads as JAX has and, on CUDA, the same bits in float32 products; restores both."""
+    import torch
+
+    threads, products = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
+    torch.set_num_threads(cpu_threads())
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cuda.matmul.allow_tf32 = products
+
+
+def peer_peak(work: Callable[[], object], device: str) -> Peak:
+    """`memory.peak_of` for torch: runs `work` twice."""
+    import torch
+
+    work()
+    if device == "cpu":
+        return host_peak(work)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    work()
+    return Peak(torch.cuda.max_memory_allocated() - before)
+
+
+def out_of_memory() -> type[Exception]:
+    """What torch raises where the device's memory is not enough."""
+    import torch
+
+    return torch.OutOfMemoryError
+
+
+def _tensor(array: np.ndarray, device: str) -> Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device, copy=True)
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x / x.float().norm(dim=-1, keepdim=True).clamp(min=_TINY).to(x.dtype)
+
+
+class PaddedScoring:
+    """Ranking as the equation reads: targets padded to the longest, one query at a time.
+
+    Soft late interaction over raw dots takes two products, the raw one for the weights and the normalised one for the
+    cosines; everything else takes one.
+
+    Args:
+      targets: raw token embeddings; padded and normalised here, once.
+      settings: the scorer.
+      dtype: of the products, float32 or bfloat16; softmax and sums are float32.
+      device: cpu or cuda.
+    """
+
+    def __init__(self, targets: RaggedTokens, settings: ScorerSettings, dtype: str, device: str):
+        import torch
+
+        self._settings = settings
+        self._dtype = getattr(torch, dtype)
+        self._device = device
+        lengths = targets.lengths
+        mask = np.arange(lengths.max())[None, :] < lengths[:, None]
+        padded = np.zeros((*mask.shape, targets.width), np.float32)
+        padded[mask] = targets.flat
+        raw, self._mask = _tensor(padded, device), _tensor(mask, device)
+        if settings.kind in ("mean_pool", "soft_pooled"):
+            raw = raw.sum(1) / self._mask.sum(1, keepdim=True)
+        self._unit = _unit(raw).to(self._dtype)
+        two = settings.kind in ("soft", "soft_pooled") and settings.logits == "dot"
+        self._raw = raw.to(self._dtype) if two else None
+        self.name = f"torch, padded, {'two products' if two else 'one product'}"
+
+    def _score(self, query: Tensor, tau_a: float) -> Tensor:
+        """Scores [y] of one query's real tokens [i, d]."""
+        import torch
+
+        settings = self._settings
+        if settings.kind == "mean_pool":
+            pooled = _unit(query.mean(0)).to(self._dtype)
+            return torch.einsum("d,yd->y", pooled, self._unit).float()
+        query, unit = query[None].to(self._dtype), _unit(query)[None].to(self._dtype)
+        letters = "qid,yd->qyi" if settings.kind == "soft_pooled" else "qid,yjd->qyij"
+        cosine = torch.einsum(letters, unit, self._unit).float()
+        if settings.kind == "max_sim":
+            per_token = cosine.masked_fill(~self._mask[None, :, None, :], -torch.inf).amax(-1)
+            return self._reduce(per_token)[0]
+        logits = (cosine if self._raw is None else torch.einsum(letters, query, self._raw).float()) / tau_a
+        if settings.kind == "soft":
+            logits = logits.masked_fill(~self._mask[None, :, None, :], -torch.inf)
+        attended = (torch.softmax(logits, dim=-1) * cosine).sum(-1)
+        return attended[0] if settings.kind == "soft_pooled" else self._reduce(attended)[0]
+
+    def _reduce(self, per_token: Tensor) -> Tensor:
+        return per_token.sum(-1) if self._settings.reduce == "sum" else per_token.mean(-1)
+
+    def _matrix(self, queries: RaggedTokens, tau_a: float) -> Tensor:
+        import torch
+
+        texts = np.split(queries.flat, queries.offsets[1:-1])
+        with torch.inference_mode():
+            return torch.stack([self._score(_tensor(text, self._device), tau_a) for text in texts])
+
+    def scores(self, queries: RaggedTokens, tau_a: float) -> np.ndarray:
+        """All scores s(q, y), float32 [q, n]."""
+        return self._matrix(queries, tau_a).cpu().numpy()
+
+    def top_k(self, queries: RaggedTokens, k: int, tau_a: float) -> Ranking:
+        """The k best targets of every query."""
+        best = self._matrix(queries, tau_a).topk(k, dim=1)
+        return Ranking(best.indices.cpu().numpy(), best.values.cpu().numpy())
+
+
+def _soft_scores(
+    q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor, settings: ScorerSettings
+) -> tuple[Tensor, Tensor]:
+    """Soft late interaction in both directions, s(q, y) and s(y, q) [q, y], from one product."""
+    import torch
+
+    dot = torch.einsum("qid,yjd->qyij", q, y).float()
+    norm_q, norm_y = (x.float().norm(dim=-1).clamp(min=_TINY) for x in (q, y))
+    cosine = dot / norm_q[:, None, :, None] / norm_y[None, :, None, :]
+    logits = (cosine if settings.logits == "cosine" else dot) / settings.tau_a
+
+    def direction(other: Tensor, own: Tensor, dim: int) -> Tensor:
+        weights = torch.softmax(logits.masked_fill(~other, -torch.inf), dim=dim)
+        per_token = (weights * cosine).sum(dim) * own
+        return per_token.sum(-1) if settings.reduce == "sum" else per_token.sum(-1) / own.sum(-1)
+
+    return (
+        direction(y_mask[None, :, None, :], q_mask[:, None, :].float(), -1),
+        direction(q_mask[:, None, :, None], y_mask[None, :, :].float(), -2),
+    )
+
+
+class Trainer:
+    """A transformers model under the same loss and optimiser, its parameters those that ours starts from.
+
+    Args:
+      config: of the encoder.
+      params: the encoder's parameters, as ours are kept.
+      scorer: soft late interaction; its temperature is not learned here.
+      loss: weights and temperatures of the graphs; symmetric, all positives in the denominator.
+      optimiser: AdamW at a constant learning rate.
+      dtype: float32, or bfloat16 through autocast.
+      dropout: both rates of the encoder.
+      device: cpu or cuda.
+    """
+
+    def __init__(
+        self,
+        config: EncoderConfig,
+        params: Params,
+        scorer: ScorerSettings,
+        loss: LossSettings,
+        optimiser: OptimiserSettings,
+        *,
+        dtype: str,
+        dropout: float,
+        device: str,
+    ):
+        import torch
+        import transformers
+
+        name = {"bert": "Bert", "mpnet": "MPNet"}[config.architecture]
+        rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+        hf_config = getattr(transformers, f"{name}Config")(**config.to_hf() | rates)
+        self.model = getattr(transformers, f"{name}Model")(hf_config, add_pooling_layer=False)
+        self.model.load_state_dict({k: torch.from_numpy(v) for k, v in params_to_hf(params, config).items()})
+        self.model.to(device).train()
+        groups = [
+            {"params": [p for p in self.model.parameters() if p.ndim >= 2], "weight_decay": optimiser.weight_decay},
+            {"params": [p for p in self.model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        betas = (optimiser.b1, optimiser.b2)
+        self._adamw = torch.optim.AdamW(groups, lr=optimiser.learning_rate, betas=betas, eps=optimiser.eps)
+        self._clip = optimiser.clip_norm
+        self._scorer, self._loss = scorer, loss
+        self._autocast = dtype == "bfloat16"
+        self._device = device
+
+    def step(self, batch: Batch) -> float:
+        """One step of training; returns its loss."""
+        import torch
+
+        self._adamw.zero_grad(set_to_none=True)
+        loss = self.backward(batch)
+        if self._clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._clip)
+        self._adamw.step()
+        value = loss.item()
+        if self._device == "cuda":
+            torch.cuda.synchronize()
+        return value
+
+    def backward(self, batch: Batch) -> Tensor:
+        """Adds the gradients of a batch's loss to the model's parameters; returns the loss."""
+        import torch
+
+        masks = {kind: _tensor(rows["mask"], self._device) for kind, rows in batch["nodes"].items()}
+        for mask in masks.values():
+            mask[:, 0] = True  # a missing neighbour would have nothing to attend to; the loss leaves it out anyway
+        with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._autocast):
+            encoded = self._encode({kind: rows["token_ids"] for kind, rows in batch["nodes"].items()}, masks)
+            total = torch.zeros((), device=self._device)
+            for kind in batch["positives"]:
+                scores = _soft_scores(encoded["skill"], masks["skill"], encoded[kind], masks[kind], self._scorer)
+                positives, valid = (_tensor(batch[name][kind], self._device) for name in ("positives", "valid"))
+                total = total + getattr(self._loss.alpha, kind) * _graph_loss(
+                    *scores, positives & valid[None, :], valid, getattr(self._loss.tau, kind)
+                )
+        total.backward()
+        return total.detach()
+
+    def _encode(self, token_ids: dict[str, np.ndarray], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Token embeddings of every kind; kinds of one length go through the encoder together, as they do in ours."""
+        import torch
+
+        encoded: dict[str, Tensor] = {}
+        for length in {ids.shape[1] for ids in token_ids.values()}:
+            kinds = [kind for kind, ids in token_ids.items() if ids.shape[1] == length]
+            ids = _tensor(np.concatenate([token_ids[kind] for kind in kinds]).astype(np.int64), self._device)
+            mask = torch.cat([masks[kind] for kind in kinds])
+            hidden = self.model(ids, attention_mask=mask.long()).last_hidden_state
+            encoded |= dict(zip(kinds, hidden.chunk(len(kinds)), strict=True))
+        return encoded
+
+
+def _graph_loss(forward: Tensor, backward: Tensor, positives: Tensor, valid: Tensor, tau: float) -> Tensor:
+    """Both directions of one graph's many-to-many InfoNCE."""
+    import torch
+
+    def direction(scores: Tensor, positives: Tensor, valid: Tensor) -> Tensor:
+        losses = -torch.log_softmax((scores / tau).masked_fill(~valid, -torch.inf), dim=1)
+        number = positives.sum(1)
+        rows = losses.masked_fill(~positives, 0.0).sum(1) / number.clamp(min=1)
+        return rows.sum() / (number > 0).sum().clamp(min=1)
+
+    return direction(forward, positives, valid) + direction(backward.T, positives.T, torch.ones_like(valid))

@@ -1,0 +1,179 @@
+"""An experiment from its plan to its tables."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uwe_jax
+from uwe_jax.config import Config
+from uwe_jax.evaluation.reference import metric_title
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_atomically, write_json
+from uwe_jax.runtime.progress import duration, report, say
+from uwe_jax.studies.cell import Cell, changed_settings, check_conflicts
+from uwe_jax.studies.grid import locked, run_grid, seconds_left
+from uwe_jax.studies.options import Options
+from uwe_jax.studies.summary import FAILED, Outcome, Summary, summarise
+from uwe_jax.studies.table import Matrix, document, notes
+
+# Of the tables, each with its title.
+METRICS = tuple((metric, metric_title(metric)) for metric in ("map", "rp@10"))
+EXIT_FAILED_CELLS = 1
+_GRID = "grid.json"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a command does with its grid.
+
+    Attributes:
+      name: of the files that it writes, such as transfer.
+      title: over the page.
+      options: of the command line.
+      config: that every training starts from.
+      graphs: fingerprint of each training graph.
+      cells: in the order in which they are run.
+      descriptions: of every row of the tables, by name.
+      baseline: the row that the others are compared with.
+      intro: paragraphs at the head of the page.
+      tables: makes the tables of a summary; the first is what a terminal is shown.
+      draw: makes the picture of a summary.
+    """
+
+    name: str
+    title: str
+    options: Options
+    config: Config
+    graphs: Mapping[str, str]
+    cells: Sequence[Cell]
+    descriptions: Mapping[str, str]
+    baseline: str
+    intro: Sequence[str]
+    tables: Callable[[Summary], Sequence[Matrix]]
+    draw: Callable[[Summary, Path], None]
+
+    def carry_out(self) -> None:
+        """Says what is to be done, does what is left of it, and writes the tables; stops after the plan of a dry run.
+
+        The tables are written after every cell, and again at the end with the picture. Exits with
+        `EXIT_FAILED_CELLS` where a cell failed.
+
+        Raises:
+          UserError: the folder belongs to another grid, cannot be written, or is at work.
+        """
+        claim = self._claim()
+        check_conflicts(self.cells)
+        report(self._plan())
+        if self.options.dry_run:
+            report("\n" + "\n".join(shlex.join(stage.command) for cell in self.cells for stage in cell.remaining()))
+            return
+        outcomes: list[Outcome] = []
+        out = self.options.out
+        with locked(out) as lock:
+            write_json(out / _GRID, claim)
+            for outcome in run_grid(self.cells, out, lock, discard_checkpoints=self.options.discard_checkpoints):
+                outcomes.append(outcome)
+                summary = self._write(outcomes)
+        picture = out / f"{self.name}.png"
+        picture.unlink(missing_ok=True)
+        self.draw(summary, picture)
+        tables = self.tables(summary)
+        report("\n" + "\n".join(["\n\n".join(table.terminal() for table in tables[:1]), *notes(summary)]))
+        written = [f"{self.name}.json", f"{self.name}.md", *([picture.name] if picture.exists() else []), "cells/"]
+        report(f"\nWritten to {out}: {', '.join(written)}")
+        failed = sum(outcome.status == FAILED for outcome in outcomes)
+        if failed:
+            say(f"{failed} of {len(self.cells)} cells failed; the same command again runs only what is not done.")
+            sys.exit(EXIT_FAILED_CELLS)
+
+    def _claim(self) -> dict[str, Any]:
+        """What grid.json is to hold.
+
+        Raises:
+          UserError: it says that the folder is another grid's, and something was trained for that.
+        """
+        settings = {"config": self.config.to_dict(), "graphs": dict(self.graphs)}
+        path = self.options.out / _GRID
+        try:
+            theirs = json.loads(path.read_text()) if path.is_file() else None
+        except ValueError as error:
+            raise UserError(
+                f"{path} is not valid JSON ({error}); it is written by the run itself. Remove it if nothing else "
+                "in the folder was changed, or name another folder with --out."
+            ) from error
+        trained = any(self.options.out.glob("cells/*/training/checkpoints/[0-9]*")) or any(
+            self.options.out.glob("cells/*/training/summary.json")
+        )
+        if theirs and trained:
+            changed = changed_settings(settings, theirs["settings"])
+            if theirs["experiment"] != self.name:
+                changed = [f"{theirs['experiment']} there, {self.name} now", *changed]
+            if changed:
+                raise UserError(
+                    f"{self.options.out} holds another grid ({len(changed)} differences: {'; '.join(changed[:5])}). "
+                    "Name another folder with --out, or repeat the settings that it was started with."
+                )
+        return {"experiment": self.name, "settings": settings}
+
+    def _plan(self) -> str:
+        options, cells = self.options, self.cells
+        lines = [f"{self.title}: {_counted(len(cells), 'cell')} in {options.out}"]
+        width = max(len(cell.title) for cell in cells)
+        for place, cell in enumerate(cells, 1):
+            left = [stage.name for stage in cell.remaining()]
+            lines.append(f"  {place:>3}  {cell.title:<{width}}  {' and '.join(left) or 'done'}")
+        stages = [stage for cell in cells for stage in cell.remaining()]
+        steps = sum(stage.steps for stage in stages)
+        trainings = sum(stage.name == "training" for stage in stages)
+        parts = []
+        if trainings:
+            size = self.config.batch.global_batch_size
+            parts.append(f"{_counted(trainings, 'training')} ({steps:,} steps of {size} skills in all)")
+        if evaluations := len(stages) - trainings:
+            queries = f"{options.max_queries:,} queries of a task at most" if options.max_queries else "all queries"
+            parts.append(f"{_counted(evaluations, 'evaluation')} ({', '.join(options.tasks)}; {queries})")
+        seconds = seconds_left(cells)
+        time = f" About {duration(seconds)}, by the cells that are done." if seconds is not None else ""
+        lines.append(f"To do: {' and '.join(parts)}.{time}" if stages else "Nothing is left to run.")
+        return "\n".join(lines)
+
+    def _write(self, outcomes: Sequence[Outcome]) -> Summary:
+        options = self.options
+        summary = summarise(self.cells, outcomes, self.descriptions, self.baseline)
+        content = {
+            "version": uwe_jax.__version__,
+            "experiment": self.name,
+            "settings": {
+                "config": self.config.to_dict(),
+                "graphs": dict(self.graphs),
+                "seeds": list(options.seeds),
+                "tasks": list(options.tasks),
+                "split": options.split,
+                "max_queries": options.max_queries,
+                "max_tokens": options.max_tokens,
+            },
+            **summary,
+        }
+        write_json(options.out / f"{self.name}.json", content)
+        page = document(self.title, self.intro, self.tables(summary), notes(summary))
+        write_atomically(options.out / f"{self.name}.md", page.encode())
+        return summary
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s'[: count != 1]}"
+
+
+def settings_line(config: Config, options: Options) -> str:
+    """What all trainings of a grid share, in one sentence."""
+    seeds = ", ".join(map(str, options.seeds))
+    return (
+        f"Encoder {config.encoder.name}, {config.steps:,} steps of {config.batch.global_batch_size} skills, learning "
+        f"rate {config.optimiser.learning_rate:g}, seed{'s'[: len(options.seeds) != 1]} {seeds}."
+    )

@@ -1,0 +1,159 @@
+"""Runs the cells of a grid one after the other, and goes on where an earlier run stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from uwe_jax.runtime.arguments import make_out
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import duration, say
+from uwe_jax.studies.cell import Cell, Stage
+from uwe_jax.studies.process import describe_status, ending_on_signals, last_lines, run_logged
+from uwe_jax.studies.summary import DONE, FAILED, Outcome, read_scores
+
+_LINES_SHOWN = 12
+
+
+def seconds_left(cells: Sequence[Cell], first: int = 0) -> float | None:
+    """What the remaining stages will take, by the mean of those that are done; None as long as one kind has none.
+
+    Args:
+      cells: of the grid.
+      first: cells before this one are not run any more.
+    """
+    known: dict[str, list[float]] = {}
+    for cell in cells:
+        for name, entry in cell.record().items():
+            if entry["done"]:
+                known.setdefault(name, []).append(entry["seconds"])
+    left = [stage.name for cell in cells[first:] for stage in cell.remaining()]
+    if any(name not in known for name in left):
+        return None
+    return sum(sum(known[name]) / len(known[name]) for name in left)
+
+
+def run_grid(cells: Sequence[Cell], out: Path, lock: int, *, discard_checkpoints: bool = False) -> Iterator[Outcome]:
+    """Runs what is left of every cell, each stage in a process of its own, and yields their outcomes in their order.
+
+    A cell that fails is told of at once, and does not keep the others from running, unless it is `needed`. Compiled
+    programs are shared by all through the folder `compiled` of `out`, or JAX_COMPILATION_CACHE_DIR.
+
+    Args:
+      cells: in the order in which they are run.
+      out: the grid's folder.
+      lock: on that folder, from `locked`.
+      discard_checkpoints: a cell's checkpoints are removed when it is done.
+    """
+    with ending_on_signals():
+        for place, cell in enumerate(cells):
+            try:
+                outcome = _run_cell(cells, place, _environment(out), lock)
+            finally:
+                if discard_checkpoints and not cell.remaining():
+                    shutil.rmtree(cell.folder / "training" / "checkpoints", ignore_errors=True)
+            yield outcome
+            if outcome.status == FAILED and cell.needed:
+                say(f"All the others need what {cell.title} failed in: they are not run.")
+                return
+
+
+def _run_cell(cells: Sequence[Cell], place: int, environment: dict[str, str], lock: int) -> Outcome:
+    cell = cells[place]
+    label = f"[{place + 1}/{len(cells)}] {cell.title}"
+    stages = cell.remaining()
+    if not stages:
+        say(f"{label}: done before.")
+    elif len(stages) < len(cell.stages):
+        say(f"{label}: {cell.stages[-len(stages) - 1].name} was done before.")
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    for stage in stages:
+        left = seconds_left(cells, place)
+        say(f"{label}: {stage.name}" + ("." if left is None else f"; about {duration(left)} left for all."))
+        cell.note(stage, done=False, seconds=0.0)
+        start = cell.log.stat().st_size if cell.log.exists() else 0
+        started = time.perf_counter()
+        with _live_line(cell, f"{label}: {stage.name}", start) as watch:
+            status = run_logged(stage.command, cell.log, environment, inherit=(lock,), watch=watch)
+        took = time.perf_counter() - started
+        if status != 0 or not cell.has_product(stage):
+            ending = describe_status(status) if status else f"exit status 0, but it left no {stage.product}"
+            return _failed(cell, stage, label, f"{ending}, after {duration(took)}", start)
+        cell.note(stage, done=True, seconds=took)
+        say(f"{label}: {stage.name} took {duration(took)}.")
+    try:
+        return Outcome(DONE, read_scores(cell.folder))
+    except ValueError as error:
+        cell.note(cell.stages[-1], done=False, seconds=0.0)
+        say(f"{label}: failed. {error}")
+        return Outcome(FAILED, reason=str(error))
+
+
+def _failed(cell: Cell, stage: Stage, label: str, ending: str, start: int) -> Outcome:
+    shown = last_lines(cell.log, start, _LINES_SHOWN)
+    say(
+        "\n".join(
+            [f"{label}: FAILED in its {stage.name} ({ending}). The end of {cell.log}:", *(f"    {s}" for s in shown)]
+        )
+    )
+    sentence = next((line for line in reversed(shown) if line.startswith("Error: ")), "")
+    return Outcome(FAILED, reason=f"{stage.name}: {ending}. {sentence}".rstrip())
+
+
+@contextmanager
+def _live_line(cell: Cell, label: str, start: int) -> Iterator[Callable[[], None]]:
+    """At a terminal, one line that says for how long a stage has run and what it said last."""
+    began = time.perf_counter()
+    with tqdm(bar_format="{desc}", leave=False, disable=not sys.stderr.isatty()) as line:
+
+        def watch() -> None:
+            said = last_lines(cell.log, start, 1)
+            width = max(40, shutil.get_terminal_size().columns - 1)
+            text = f"{label}, {duration(time.perf_counter() - began)}: {said[0] if said else ''}"
+            line.set_description_str(text[:width])
+
+        yield watch
+
+
+def _environment(out: Path) -> dict[str, str]:
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str((out / "compiled").absolute()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TQDM_DISABLE": "1",  # bars would fill the log
+        **os.environ,
+    }
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[int]:
+    """Makes and holds the folder of a grid, so that no two processes work in it at once.
+
+    Yields:
+      A file descriptor. A child that inherits it holds the folder too, even if this process is killed before it.
+
+    Raises:
+      UserError: the folder cannot be written, or another process holds it.
+    """
+    make_out(out)
+    with (out / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"Another process works in {out} (started as process {file.read().strip() or 'unknown'}, or one that "
+                "it left behind when it was killed). Wait for it, end it, or name another folder with --out."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield file.fileno()

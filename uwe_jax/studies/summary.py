@@ -1,0 +1,177 @@
+"""What the cells of a grid measured: one by one, and as means over seeds by row, task and metric."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from uwe_jax.evaluation.aggregate import group_means, is_in_domain, macro_average
+from uwe_jax.studies.cell import Cell
+
+T = TypeVar("T")
+MACRO = "macro"
+EVALUATION = Path("evaluation") / "results.json"
+SUMMARY = Path("training") / "summary.json"
+DONE, FAILED, PENDING = "done", "failed", "pending"
+SECTIONS = ("results", "held_out")
+
+Metrics = dict[str, dict[str, float]]  # metrics in percent, by task; MACRO stands among the tasks
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one trained model or frozen encoder.
+
+    Attributes:
+      results: on the tasks of the evaluation, where there was one; without a macro-average.
+      held_out: on held-out nodes of its own training graphs, where it was trained.
+      tasks: what results.json says of each task.
+      in_domain: tasks that have edges in the training graphs.
+      skipped: tasks that could not be measured, with the reason.
+    """
+
+    results: Metrics
+    held_out: Metrics
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    in_domain: frozenset[str] = frozenset()
+    skipped: tuple[dict[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a cell.
+
+    Attributes:
+      status: DONE, FAILED, or PENDING where it was not run yet.
+      scores: what was measured, where it is done.
+      reason: in one line, why it failed.
+    """
+
+    status: str
+    scores: Scores | None = None
+    reason: str = ""
+
+
+def read_scores(folder: Path) -> Scores:
+    """Reads what the stages of a cell left in its folder.
+
+    Raises:
+      ValueError: a file is broken or lacks what its command writes.
+    """
+    held_out = _read(folder / SUMMARY, _held_out) if (folder / SUMMARY).exists() else {}
+    if not (folder / EVALUATION).exists():
+        return Scores({}, held_out)
+    return dataclasses.replace(_read(folder / EVALUATION, _evaluation), held_out=held_out)
+
+
+def _read(path: Path, interpret: Callable[[dict[str, Any]], T]) -> T:
+    try:
+        return interpret(json.loads(path.read_text(encoding="utf-8")))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not what its command writes ({error!r}).") from error
+
+
+def _evaluation(content: dict[str, Any]) -> Scores:
+    (model,) = content["models"].values()
+    results = {name: dict(result["metrics"]) for name, result in model["results"].items()}
+    tasks = {name: content["tasks"][name] for name in results}
+    in_domain = frozenset(name for name, result in model["results"].items() if is_in_domain(result))
+    return Scores(results, {}, tasks, in_domain, tuple(content["skipped"]))
+
+
+def _held_out(summary: dict[str, Any]) -> Metrics:
+    """The table of a training run by ranking, its macro-average under MACRO."""
+    after = summary["after"]
+    metrics = {
+        name: {"map": each["map"], "rp@10": each["rp@10"]} for name, each in after.items() if isinstance(each, dict)
+    }
+    return {**metrics, MACRO: {"map": after["macro_map"], "rp@10": after["macro_rp@10"]}}
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean, and the standard deviation of the sample (n - 1); None for a single value.
+
+    >>> mean_and_deviation([1.0, 2.0, 3.0]), mean_and_deviation([4.0])
+    ((2.0, 1.0), (4.0, None))
+    """
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def summarise(
+    cells: Sequence[Cell], outcomes: Sequence[Outcome], descriptions: Mapping[str, str], baseline: str
+) -> Summary:
+    """Joins the outcomes of the first cells; those without one are pending.
+
+    The macro-average is over the tasks that every evaluated cell has a result on, so that all compare.
+
+    Args:
+      cells: of the grid.
+      outcomes: in the order of the cells.
+      descriptions: of every row, by name.
+      baseline: the row that all are compared with.
+
+    Returns:
+      JSON values: `tasks` and `skipped` as results.json has them; `not_in_macro`, tasks of WorkBench that only some
+      cells have a result on; `rows` by name with `description`, `cells` (seed, status, reason, folder), `in_domain`
+      (tasks) and, under `results` and `held_out`, by task and metric the `values` by seed, their `mean` and
+      `deviation`, and `difference` of the mean to the baseline's, None where either is missing.
+    """
+    measured = [outcome.scores for outcome in outcomes if outcome.scores]
+    tasks = {name: task for scores in measured for name, task in scores.tasks.items()}
+    only_some = {name for name in tasks if any(scores.tasks and name not in scores.tasks for scores in measured)}
+    rows: dict[str, Any] = {}
+    pending = [Outcome(PENDING)] * (len(cells) - len(outcomes))
+    joined = list(zip(cells, [*outcomes, *pending], strict=True))
+    for name, description in descriptions.items():
+        mine = [(cell, outcome) for cell, outcome in joined if cell.name == name]
+        done = [outcome.scores for _, outcome in mine if outcome.scores]
+        rows[name] = {
+            "description": description,
+            "cells": [
+                {"seed": cell.seed, "status": outcome.status, "reason": outcome.reason, "folder": str(cell.folder)}
+                for cell, outcome in mine
+            ],
+            "in_domain": sorted({task for scores in done for task in scores.in_domain}),
+            "results": _means([_with_macro(scores, only_some) for scores in done]),
+            "held_out": _means([scores.held_out for scores in done]),
+        }
+    for row in rows.values():
+        for section in SECTIONS:
+            _compare(row[section], rows[baseline][section] if baseline in rows else {})
+    return {
+        "baseline": baseline,
+        "tasks": tasks,
+        "skipped": list({each["task"]: each for scores in measured for each in scores.skipped}.values()),
+        "not_in_macro": [name for name in tasks if name in only_some and tasks[name]["group"]],
+        "rows": rows,
+    }
+
+
+def _with_macro(scores: Scores, without: set[str]) -> Metrics:
+    measured = {name: {"metrics": metrics} for name, metrics in scores.results.items()}
+    macro = macro_average(group_means(scores.tasks, measured, without))
+    return {**scores.results, **({MACRO: macro} if macro else {})}
+
+
+def _means(seeds: Sequence[Metrics]) -> dict[str, dict[str, dict[str, Any]]]:
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for task in dict.fromkeys(task for each in seeds for task in each):
+        measured = [each[task] for each in seeds if task in each]
+        for metric in measured[0]:
+            values = [each[metric] for each in measured if metric in each]
+            mean, deviation = mean_and_deviation(values)
+            found.setdefault(task, {})[metric] = {"values": values, "mean": mean, "deviation": deviation}
+    return found
+
+
+def _compare(ours: dict[str, dict[str, dict[str, Any]]], theirs: dict[str, dict[str, dict[str, Any]]]) -> None:
+    for task, metrics in ours.items():
+        for metric, found in metrics.items():
+            other = theirs.get(task, {}).get(metric)
+            found["difference"] = found["mean"] - other["mean"] if other else None

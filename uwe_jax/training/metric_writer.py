@@ -1,0 +1,94 @@
+"""The record of a run: metrics.jsonl, a picture of it, and TensorBoard where that is installed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from uwe_jax.runtime.files import naming, write_atomically
+from uwe_jax.runtime.progress import say
+
+# Values that TensorBoard's writer may be behind. At its default of ten, a thread that died would be waited for.
+_QUEUE = 10_000
+
+
+class MetricWriter:
+    """Appends one JSON object a line to metrics.jsonl, each with its `step`.
+
+    Args:
+      workdir: where the file lies; made if missing.
+      resume_step: lines of later steps, left by a run that was cut off after its last checkpoint, are dropped, since
+        they will be written again.
+      validated: whether the checkpoint of that step knows its validation. Otherwise a line of it, left by a run that
+        was cut off while it told the checkpoint, is dropped as well.
+    """
+
+    def __init__(self, workdir: Path, *, resume_step: int = 0, validated: bool = True):
+        self.path = workdir / "metrics.jsonl"
+        kept = [
+            row
+            for row in read_metrics(self.path)
+            if resume_step and row["step"] < resume_step + (validated or "validation" not in row)
+        ]
+        write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        self._board: Any = None
+        try:
+            from tensorboardX import SummaryWriter
+
+            self._board = SummaryWriter(
+                str(workdir / "tensorboard"), purge_step=resume_step and resume_step + 1, max_queue=_QUEUE
+            )
+        except ImportError:
+            pass
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Writes one line; nested values are flattened to names with slashes for TensorBoard."""
+        with naming(self.path), self.path.open("a") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        if self._board and not self._board_listens():
+            say(f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on.")
+            self._board = None
+        if self._board:
+            for name, value in _flat(values):
+                self._board.add_scalar(name, value, step)
+
+    def _board_listens(self) -> bool:
+        """Whether the thread is there that writes for TensorBoard: a full disk ends it, and who hands it more waits."""
+        return self._board.file_writer.event_writer._worker.is_alive()  # there is no public way to ask
+
+    def close(self) -> None:
+        """Lets TensorBoard's writer finish."""
+        if self._board and self._board_listens():
+            self._board.close()
+
+
+class SilentWriter(MetricWriter):
+    """What a process holds that leaves the record to another one."""
+
+    def __init__(self) -> None:
+        self._board = None
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Writes nothing."""
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    pairs = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            pairs.extend(_flat(value, f"{prefix}{name}/"))
+        elif isinstance(value, int | float):
+            pairs.append((f"{prefix}{name}", float(value)))
+    return pairs
