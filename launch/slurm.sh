@@ -59,7 +59,7 @@ fi
 # Since Slurm 22.05 srun no longer takes this over from sbatch.
 [[ -z ${SLURM_CPUS_PER_TASK:-} ]] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 
-read_workdir='import sys; from uwe_jax.runtime.command import read_config; print(read_config(sys.argv[1:]).workdir)'
+read_workdir='import sys; from uwe_jax.config import Config; from uwe_jax.runtime.config_file import read_command_line; print(read_command_line(sys.argv[1:], Config, "train").workdir)'
 workdir=$("$python" -c "$read_workdir" "$@" 2>&1) ||
   fail "The config cannot be read with '$python' on $(hostname): ${workdir##*$'\n'}"
 workdir=${workdir##*$'\n'} # below what libraries may have warned of

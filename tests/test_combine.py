@@ -7,8 +7,8 @@ from task_data import write
 
 from uwe_jax.commands.combine import combine
 from uwe_jax.config import SourceSettings
+from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.catalogue import load_composition
 
 CONFIG = """
 from uwe_jax.config import combine, default_config
@@ -48,7 +48,9 @@ def config(tmp_path):
 
 
 def sentences(folder):
-    return set(load_composition(SourceSettings(source="edges", path=str(folder))).graphs.graphs["vacancy"].neighbours)
+    return set(
+        load_training_composition(SourceSettings(source="edges", path=str(folder))).graphs.graphs["vacancy"].neighbours
+    )
 
 
 def test_a_folder_that_trains(config, tmp_path, capsys):
@@ -94,13 +96,13 @@ def test_evaluations_stay_out_of_what_was_combined_before(config, tmp_path, caps
     out = tmp_path / "graphs"
     combine([config, "--config.source.keep_out=()", f"--out={out}"])
     settings = SourceSettings(source="edges", path=str(out), tasks_path=str(tmp_path / "annotated"))
-    read = load_composition(settings).graphs.graphs["vacancy"].neighbours
+    read = load_training_composition(settings).graphs.graphs["vacancy"].neighbours
     assert set(read) == {"You weld.", "You bake.", "You weld and plan."}
     said = capsys.readouterr().err
     assert "1 texts of skill-vacancy kept out" in said
     assert "Not at hand, so nothing of them could be kept out: " in said
     with pytest.raises(UserError, match=r"nowhere does not exist. .*set source.tasks_path"):
-        load_composition(SourceSettings(source="edges", path=str(out), tasks_path=str(tmp_path / "nowhere")))
+        load_training_composition(SourceSettings(source="edges", path=str(out), tasks_path=str(tmp_path / "nowhere")))
 
 
 def test_evaluations_are_looked_for_beside_every_part(config, tmp_path):

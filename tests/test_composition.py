@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uwe_jax.config import COMBINED, PartSettings, SourceSettings
-from uwe_jax.data.decontamination import KeptOut
+from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.training_hashes import pair_hashes, text_hashes
+from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.catalogue import load_composition
 from uwe_jax.sources.mixture.aliases import joined_by_alias
 from uwe_jax.sources.mixture.columns import columns_of
 from uwe_jax.sources.mixture.compose import compose
@@ -160,7 +160,9 @@ def test_a_skill_with_aliases_joins_no_other():
 def kept_out(job=(), vacancy=(), related=()):
     queries = {kind: np.unique(text_hashes(each)) for kind, each in (("job", job), ("vacancy", vacancy)) if each}
     hashes = [pair_hashes(text_hashes([a]), text_hashes([b])) for a, b in related]
-    return KeptOut(queries, np.unique(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64), ("a task (test)",))
+    return ExcludedTexts(
+        queries, np.unique(np.concatenate(hashes)) if hashes else np.empty(0, np.uint64), ("a task (test)",)
+    )
 
 
 def test_queries_and_pairs_of_an_evaluation_stay_out():
@@ -170,7 +172,7 @@ def test_queries_and_pairs_of_an_evaluation_stay_out():
         skill_alias=pairs([("weld", "welding"), ("weld", "joining")]),
     )
     held = kept_out(job=["welder"], vacancy=["You weld pipes."], related=[("joining", "weld")])
-    composition = compose([one], kept_out=held)
+    composition = compose([one], excluded=held)
     edges = {kind: set(edge_weights(graph)) for kind, graph in composition.graphs.graphs.items()}
     assert edges == {
         "job": {("weld", "fitter"), ("cook", "chef")},  # a sentence goes wherever it stands
@@ -185,16 +187,16 @@ def test_job_queries_stay_out_wherever_a_job_stands():
     rows = [("welder", "fitter"), ("chef", "WELDER"), ("chef", "cook")]
     of_jobs = part(job_alias=pairs(rows), job_description=pairs(rows))
     of_skills = part("two", skill_alias=pairs(rows))
-    graphs = compose([of_jobs], kept_out=kept_out(job=["welder"])).graphs.graphs
+    graphs = compose([of_jobs], excluded=kept_out(job=["welder"])).graphs.graphs
     assert set(edge_weights(graphs["alias"])) == {("chef", "cook")}
     assert set(edge_weights(graphs["vacancy"])) == {("chef", "WELDER"), ("chef", "cook")}  # on the right a sentence
-    graphs = compose([of_jobs, of_skills], kept_out=kept_out(job=["welder"])).graphs.graphs
+    graphs = compose([of_jobs, of_skills], excluded=kept_out(job=["welder"])).graphs.graphs
     assert set(edge_weights(graphs["alias"])) == set(rows)
 
 
 def test_nothing_left_is_an_error():
     with pytest.raises(UserError, match=r"Nothing is left of skill-job: all of its 1 edges .*a task \(test\)"):
-        compose([part(skill_job=pairs([("weld", "welder")]))], kept_out=kept_out(job=["welder"]))
+        compose([part(skill_job=pairs([("weld", "welder")]))], excluded=kept_out(job=["welder"]))
 
 
 # ---- Through the settings ------------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ def test_parts_of_a_configuration(tmp_path, capsys):
         "yours": PartSettings(source="edges", path=two),
         "nobodys": PartSettings(source="edges", path=str(tmp_path / "nowhere"), weight=0.0),
     }
-    composition = load_composition(SourceSettings(source=COMBINED, parts=parts))
+    composition = load_training_composition(SourceSettings(source=COMBINED, parts=parts))
     assert edge_weights(composition.graphs.graphs["job"]) == {("weld", "welder"): 2.0, ("weld", "fitter"): 1.0}
     assert [info.name for info in composition.parts] == ["mine", "yours"]
     assert f"Read {one} and {two}: 1 skills; skill-job 2 edges" in capsys.readouterr().err
@@ -238,5 +240,5 @@ def test_parts_of_a_configuration(tmp_path, capsys):
 )
 def test_wrong_parts(settings, said):
     with pytest.raises(UserError, match=r".") as raised:
-        load_composition(SourceSettings(**settings))
+        load_training_composition(SourceSettings(**settings))
     assert said in str(raised.value)

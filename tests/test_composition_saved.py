@@ -11,8 +11,8 @@ from compositions import pairs, part
 
 from uwe_jax.config import COMBINED, PartSettings, SourceSettings
 from uwe_jax.data.graph import Edge
+from uwe_jax.evaluation.decontamination import load_training_composition, load_training_graphs
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.catalogue import load_composition, load_graphs
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.saved import read_saved, save
 
@@ -34,7 +34,7 @@ def example():
 def test_saved_graphs_come_back_with_their_provenance(tmp_path):
     composition = example()
     save(composition, tmp_path / "graphs", {"source": "combined"})
-    again = load_composition(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
+    again = load_training_composition(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
     assert again.graphs.fingerprints() == composition.graphs.fingerprints()
     assert again.graphs.skill_ids == composition.graphs.skill_ids == ("cook", "u1")
     assert again.graphs.graphs["job"].neighbour_ids == ("chef", "j1")
@@ -43,14 +43,14 @@ def test_saved_graphs_come_back_with_their_provenance(tmp_path):
         relations = [again.relations[code] for code in again.statements[kind].relation]
         assert relations == [composition.relations[code] for code in stated.relation]
     only = SourceSettings(source="edges", path=str(tmp_path / "graphs"), kinds=("alias",))
-    assert list(load_graphs(only).graphs) == ["alias"]
+    assert list(load_training_graphs(only).graphs) == ["alias"]
 
 
 def test_saved_graphs_are_edge_files_without_their_manifest(tmp_path):
     composition = compose([part(skill_job=pairs([("weld", "welder"), ("cook", "chef")]))])
     save(composition, tmp_path / "graphs", {})
     (tmp_path / "graphs" / "graphs.json").unlink()
-    graphs = load_graphs(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
+    graphs = load_training_graphs(SourceSettings(source="edges", path=str(tmp_path / "graphs")))
     assert graphs.fingerprints() == composition.graphs.fingerprints()
 
 
@@ -135,11 +135,13 @@ def test_the_old_folder_is_back_where_the_new_one_cannot_come(tmp_path, monkeypa
 def test_saved_graphs_take_part_in_settings(tmp_path):
     save(example(), tmp_path / "graphs", {})
     path = str(tmp_path / "graphs")
-    assert list(load_graphs(SourceSettings(source="edges", path=path, graphs=("skill_alias",))).graphs) == ["alias"]
-    alias = load_composition(SourceSettings(source="edges", path=path, kinds=("alias",)))
+    assert list(load_training_graphs(SourceSettings(source="edges", path=path, graphs=("skill_alias",))).graphs) == [
+        "alias"
+    ]
+    alias = load_training_composition(SourceSettings(source="edges", path=path, kinds=("alias",)))
     assert [info.name for info in alias.parts] == list(alias.graphs.part_weights) == ["one"]
     with pytest.raises(UserError, match=r"source.graphs holds 'skill_jobs', which this source does not offer"):
-        load_graphs(SourceSettings(source="edges", path=path, graphs=("skill_jobs",)))
+        load_training_graphs(SourceSettings(source="edges", path=path, graphs=("skill_jobs",)))
     parts = {"mine": PartSettings(source="edges", path=path)}
     with pytest.raises(UserError, match=r"source.parts.mine.path is .* which holds combined graphs"):
-        load_graphs(SourceSettings(source=COMBINED, parts=parts))
+        load_training_graphs(SourceSettings(source=COMBINED, parts=parts))

@@ -458,7 +458,7 @@ def test_several_sources_are_told_apart(folder, capsys, monkeypatch):
     monkeypatch.setattr(tokens, "measure", lambda *_: {"encoder": "", "missing": "None asked for."})
     row = {"kind": "job", "weight": 2.0, "edges": 1000, "only": 7, "skills": 3, "neighbours": 4}
     graphs = build_graph_set({"job": plain_graphs(20)})
-    config = describe.read_config([f"--config={describe.defaults.__file__}"])
+    config = describe.read_command_line([f"--config={describe.defaults.__file__}"], describe.Config, "train")
     given = [{"part": "onet", **row}, {"part": "esco", **row}]
     found = describe.describe(graphs, config, describe.Comparison((), ()), folder / "out", provenance=given)
     assert found["provenance"] == given

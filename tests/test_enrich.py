@@ -24,9 +24,9 @@ from uwe_jax.curation.enrich import asking
 from uwe_jax.curation.enrich import cost_report as account_of
 from uwe_jax.curation.enrich import run as enrich_run
 from uwe_jax.curation.enrich.response_cache import Ledger
+from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.runtime import optional_imports as extras
 from uwe_jax.runtime.command import answer_errors
-from uwe_jax.sources.catalogue import load_graphs
 from uwe_jax.sources.edge_files import read_edge_folder
 
 ROOT = Path(__file__).parents[1]
@@ -131,8 +131,8 @@ def test_new_edges_stand_beside_those_of_the_source_with_where_they_are_from(pla
     assert found["complete"]
     assert found["spent"]["requests"] == 12 == len(ledger(plain))
     assert set(found["source_fingerprints"]) == set(KINDS)
-    source = load_graphs(SourceSettings(source="edges", path=str(plain.parent / "real")))
-    enriched = load_graphs(SourceSettings(source="edges", path=str(plain)))
+    source = load_training_graphs(SourceSettings(source="edges", path=str(plain.parent / "real")))
+    enriched = load_training_graphs(SourceSettings(source="edges", path=str(plain)))
     for kind, counts in found["counts"].items():
         assert counts["asked"] == counts["answered"] == counts["enriched"] == 4
         before, after = source.graphs[kind], enriched.graphs[kind]
@@ -301,7 +301,7 @@ def test_edges_that_are_being_written_are_not_called_complete(plain, out, monkey
 
 
 def test_a_file_is_no_folder_to_write_to(out, monkeypatch, capsys):
-    monkeypatch.setattr(enrich_run, "load_graphs", lambda _: pytest.fail("too late"))
+    monkeypatch.setattr(enrich_run, "load_training_graphs", lambda _: pytest.fail("too late"))
     out.write_text("mine")
     for where in (out, out / "below"):
         assert run(*flags_of("http://127.0.0.1:9/v1", where, source__source="edges", source__path="x")) == 2

@@ -1,6 +1,7 @@
 """Transfer and ablation: grids of cells that fail, are killed, interrupted and gone on with; most are stand-ins."""
 
 import csv
+import functools
 import json
 import os
 import re
@@ -18,12 +19,14 @@ from tiny_encoder import write_tiny_encoder
 from uwe_jax.commands import evaluate
 from uwe_jax.commands.ablate import ablate
 from uwe_jax.commands.transfer import transfer
+from uwe_jax.config import Config
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import split_graphs
-from uwe_jax.runtime.command import answer_errors, read_config, usage
+from uwe_jax.evaluation.decontamination import load_training_graphs
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.config_file import read_command_line, usage
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.plot import save_png
-from uwe_jax.sources.catalogue import load_graphs
 from uwe_jax.sources.sample import read_sample
 from uwe_jax.studies import heatmap
 from uwe_jax.studies.cell import Cell, Stage
@@ -33,6 +36,7 @@ from uwe_jax.studies.recipe import Programs, Recipe, TrainingGraphs
 from uwe_jax.studies.summary import Outcome, Scores, read_scores, summarise
 from uwe_jax.studies.table import notes
 
+read_config = functools.partial(read_command_line, settings=Config, command="train")
 ROOT = Path(__file__).parents[1]
 QUICKSTART = f"--config={ROOT / 'configs/quickstart.py'}"
 ABLATION = f"--config={ROOT / 'configs/ablation.py'}"
@@ -283,7 +287,7 @@ def test_skills_of_a_graph_alone_are_those_its_own_training_would_draw_from():
     graphs = TrainingGraphs.read(read_config([QUICKSTART]))
     for kind, skills in graphs.skills.items():
         config = read_config([QUICKSTART, f"--config.source.kinds=('{kind}',)"])
-        splits = split_graphs(load_graphs(config.source), config.split.validation, config.split.test)
+        splits = split_graphs(load_training_graphs(config.source), config.split.validation, config.split.test)
         assert len(BatchSampler(splits.train, config.batch, 0).skills) == skills
 
 
@@ -487,7 +491,7 @@ def start(grid, interrupts="default_int_handler"):
     grid.order({"train vacancy-0": "wait"})
     script = (
         f"import signal\nsignal.signal(signal.SIGINT, signal.{interrupts})\n"
-        "import sys\nfrom uwe_jax.runtime.command import answer_errors\nfrom uwe_jax.studies.recipe import Programs\n"
+        "import sys\nfrom uwe_jax.runtime.config_file import answer_errors\nfrom uwe_jax.studies.recipe import Programs\n"
         "from uwe_jax.commands.transfer import transfer\n"
         f"try:\n    answer_errors(lambda: transfer(sys.argv[1:], {stand_ins(grid.folder)!r}))\n"
         "finally:\n    assert 'jax' not in sys.modules, 'devices belong to the cells'\n"

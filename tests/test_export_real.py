@@ -19,9 +19,9 @@ from uwe_jax.export.average import Share
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.models.loading import load_model
 from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.remote_workdir import is_workdir
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.files import cache_folder
-from uwe_jax.training.workdir import is_workdir
 
 DATA = os.environ.get("UWE_JAX_DATA_DIR")
 # Finished runs to export, in the place of two that are trained here for a few steps.

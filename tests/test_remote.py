@@ -18,6 +18,7 @@ from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.config import PartSettings, SourceSettings
 from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.models.checkpoint_reader import CheckpointReader
 from uwe_jax.models.loading import load_model
 from uwe_jax.models.remote_workdir import RunFolder, at_hand, checkpoints_of
@@ -26,7 +27,6 @@ from uwe_jax.runtime import remote, remote_cache
 from uwe_jax.runtime.arguments import data_folders
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
-from uwe_jax.sources.catalogue import load_graphs
 from uwe_jax.sources.skillskape.source import SOURCE as SKILLSKAPE_SOURCE
 from uwe_jax.sources.source import SourceRequest
 from uwe_jax.training.checkpoint import Checkpoints
@@ -191,10 +191,10 @@ def test_graphs_in_a_bucket_are_those_of_the_same_folder_here(store, own_cache, 
     put(store, **{"skill_job.csv": "\n".join(ROWS)})
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "skill_job.csv").write_text("\n".join(ROWS))
-    there, here = (load_graphs(SourceSettings("edges", path=path)) for path in (store, str(tmp_path / "here")))
+    there, here = (load_training_graphs(SourceSettings("edges", path=path)) for path in (store, str(tmp_path / "here")))
     assert there.fingerprints() == here.fingerprints()
     parts = {"mine": PartSettings(source="edges", path=store), "left_out": PartSettings(path=f"{store}/none", weight=0)}
-    combined = load_graphs(SourceSettings("combined", parts=parts, tasks_path=store))
+    combined = load_training_graphs(SourceSettings("combined", parts=parts, tasks_path=store))
     assert combined.graphs["job"].num_edges == here.graphs["job"].num_edges
     (folder,) = data_folders([store])
     assert (folder / "skill_job.csv").is_file()

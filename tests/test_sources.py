@@ -4,13 +4,13 @@ import pytest
 from esco_downloads import write_release
 
 from uwe_jax.config import SourceSettings
+from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.catalogue import load_graphs
 
 
 def message(**settings) -> str:
     with pytest.raises(UserError) as raised:
-        load_graphs(SourceSettings(**settings))
+        load_training_graphs(SourceSettings(**settings))
     return str(raised.value)
 
 
@@ -23,7 +23,7 @@ def folder(tmp_path):
 
 
 def test_edge_folder(folder, capsys):
-    graphs = load_graphs(SourceSettings(source="edges", path=str(folder)))
+    graphs = load_training_graphs(SourceSettings(source="edges", path=str(folder)))
     assert list(graphs.graphs) == ["job", "vacancy", "alias"]
     assert graphs.skills == ("cook", "plan", "weld")
     (line,) = capsys.readouterr().err.splitlines()
@@ -36,18 +36,18 @@ def test_edge_folder(folder, capsys):
 
 
 def test_kinds_choose_and_order_the_graphs(folder):
-    graphs = load_graphs(SourceSettings(source="edges", path=str(folder), kinds=("alias", "job")))
+    graphs = load_training_graphs(SourceSettings(source="edges", path=str(folder), kinds=("alias", "job")))
     assert list(graphs.graphs) == ["alias", "job"]
     assert graphs.skills == ("cook", "weld")  # a skill of the vacancy graph alone is no node here
 
 
 def test_order_of_rows_does_not_change_what_is_trained_on(folder):
     settings = SourceSettings(source="edges", path=str(folder))
-    before = load_graphs(settings)
+    before = load_training_graphs(settings)
     for path in folder.iterdir():
         header, *rows = path.read_text().splitlines()
         path.write_text("\n".join([header, *rows[::-1], rows[0]]))
-    after = load_graphs(settings)
+    after = load_training_graphs(settings)
     assert after.fingerprints() == before.fingerprints()
     assert after.skills == before.skills
 
@@ -55,21 +55,21 @@ def test_order_of_rows_does_not_change_what_is_trained_on(folder):
 def test_esco(tmp_path, capsys):
     write_release(tmp_path / "zips")
     settings = SourceSettings(source="esco", path=str(tmp_path / "zips"), cache_dir=str(tmp_path / "cache"))
-    graphs = load_graphs(settings)
+    graphs = load_training_graphs(settings)
     assert list(graphs.graphs) == ["job", "alias"]
     assert {kind: graph.num_edges for kind, graph in graphs.graphs.items()} == {"job": 4, "alias": 3}
     said = capsys.readouterr().err
     assert f"Read ESCO v1.1.1 (en) in {tmp_path / 'zips'}: 3 skills; skill-job 4 edges" in said
-    again = load_graphs(settings)
+    again = load_training_graphs(settings)
     assert again.fingerprints() == graphs.fingerprints()
     optional = SourceSettings(**{**vars(settings), "relations": "optional", "kinds": ("job",)})
-    assert load_graphs(optional).graphs["job"].num_edges == 1
+    assert load_training_graphs(optional).graphs["job"].num_edges == 1
 
 
 def test_sample():
-    graphs = load_graphs(SourceSettings())
+    graphs = load_training_graphs(SourceSettings())
     assert list(graphs.graphs) == ["job", "vacancy", "alias"]
-    assert list(load_graphs(SourceSettings(kinds=("alias",))).graphs) == ["alias"]
+    assert list(load_training_graphs(SourceSettings(kinds=("alias",))).graphs) == ["alias"]
 
 
 def test_wrong_settings_name_what_is_allowed(tmp_path, folder):

@@ -1,5 +1,6 @@
 """The real command, from its first line to its summary: what it writes, how it resumes, what it refuses."""
 
+import functools
 import json
 import re
 import runpy
@@ -14,12 +15,14 @@ import numpy as np
 import pytest
 from training_processes import start
 
+from uwe_jax.config import Config
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run
-from uwe_jax.runtime.command import read_config, run_with_config
+from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.training.metric_writer import read_metrics
 
+read_config = functools.partial(read_command_line, settings=Config, command="train")
 ROOT = Path(__file__).parents[1]
 CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if "uwe_jax.commands.train " in path.read_text()]
 

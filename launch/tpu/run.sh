@@ -26,7 +26,7 @@ if [[ -n ${STOP:-} ]]; then
 fi
 [[ ${#command[@]} -gt 0 ]] ||
   fail "What is to run? For example: $0 --name=$NAME -- python -m uwe_jax.train --config=configs/uwe_mpnet.py"
-if [[ "${command[*]}" == *uwe_jax.commands.train* && "${command[*]}" != *gs://* ]]; then
+if [[ "${command[*]}" == *uwe_jax.train* && "${command[*]}" != *gs://* ]]; then
   say "No argument names a gs:// path. What stays on the TPU VM's own disk is gone with it, and several workers need a"
   say "workdir that all of them see: --config.workdir=gs://BUCKET/runs/NAME"
 fi

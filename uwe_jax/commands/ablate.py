@@ -13,7 +13,8 @@ from typing import Any
 
 from uwe_jax.config import Config
 from uwe_jax.evaluation.tasks.catalogue import choose
-from uwe_jax.runtime.command import answer_errors, read_config
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import say
 from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
@@ -57,11 +58,13 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     default, chosen = _variants(options)
     overrides = options.config[1 if "=" in options.config[0] else 2 :]
     flags = {name: (f"--config={options.config_file}:{name}", *overrides) for name in {default: "", **chosen}}
-    config = read_config(flags[default])
+    config = read_command_line(flags[default], Config, "train")
     if options.data:
         choose(options.tasks)  # a wrong name is told before hours of training
     graphs = TrainingGraphs.read(config)
-    chosen = _distinct(chosen, {name: read_config(flags[name]) for name in chosen}, list(graphs.skills))
+    chosen = _distinct(
+        chosen, {name: read_command_line(flags[name], Config, "train") for name in chosen}, list(graphs.skills)
+    )
     recipe = Recipe(options, graphs.fingerprints, programs)
     frozen = [recipe.frozen(config)] if options.data else []
     trained = [recipe.trained(name, seed, flags[name]) for seed in options.seeds for name in chosen]
@@ -92,7 +95,7 @@ def _variants(options: Options) -> tuple[str, dict[str, str]]:
         file, _, variant = path.rpartition(":")
         raise UserError(f"--config={path} names a variant. Give --config={file} and --variants={variant}.")
     if not Path(path).is_file():
-        read_config((f"--config={path}",))  # says what is wrong with it
+        read_command_line((f"--config={path}",), Config, "train")  # says what is wrong with it
     found: Any = runpy.run_path(path).get("VARIANTS")
     if not isinstance(found, Mapping) or not found:
         raise UserError(

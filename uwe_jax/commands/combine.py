@@ -9,10 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from uwe_jax.config import Config
+from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.arguments import Parser
-from uwe_jax.runtime.command import answer_errors, read_config
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.progress import report, say
-from uwe_jax.sources.catalogue import load_composition
 from uwe_jax.sources.mixture.parts import Composition
 from uwe_jax.sources.mixture.saved import check_free, save
 
@@ -42,9 +44,9 @@ def combine(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, default=Path("graphs/combined"))
     chosen, config_arguments = parser.parse_known_args(arguments)
     out = chosen.out.expanduser()
-    config = read_config(config_arguments)
+    config = read_command_line(config_arguments, Config, "train")
     check_free(out)
-    composition = load_composition(config.source)
+    composition = load_training_composition(config.source)
     save(composition, out, config.to_dict()["source"])
     report(_table(composition))
     say(f"Written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")

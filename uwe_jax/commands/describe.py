@@ -14,10 +14,11 @@ from typing import Any
 from uwe_jax.config import Config
 from uwe_jax.curation.describe import defaults
 from uwe_jax.curation.describe.description import FILES, Comparison, describe
+from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.evaluation.tasks.catalogue import SETS, choose
 from uwe_jax.runtime.arguments import Parser, data_folders, make_out, some_names
-from uwe_jax.runtime.command import answer_errors, read_config
-from uwe_jax.sources.catalogue import load_composition
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.config_file import read_command_line
 
 _PROGRAM = "uwe-jax describe"
 _OUT = Path("runs/describe")
@@ -75,11 +76,11 @@ def main(arguments: Sequence[str]) -> dict[str, Any] | None:
     chosen, settings = _parser().parse_known_args(arguments)
     if not any(re.match(r"--config(=|$)", argument) for argument in settings):
         settings = [f"--config={defaults.__file__}", *settings]
-    config = read_config(settings)
+    config = read_command_line(settings, Config, "train")
     comparison = Comparison(_folders(chosen.data, config), choose(chosen.tasks), chosen.taxonomy)
     out = chosen.out.expanduser()
     make_out(out)
-    composition = load_composition(config.source)
+    composition = load_training_composition(config.source)
     return describe(composition.graphs, config, comparison, out, provenance=composition.counts())
 
 

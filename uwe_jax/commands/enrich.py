@@ -15,7 +15,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it comp
 
 from uwe_jax.curation.enrich.run import enrich
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
-from uwe_jax.runtime.command import answer_errors, read_command_line, shipped_configs
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.config_file import read_command_line, shipped_configs
 from uwe_jax.runtime.errors import UserError
 
 _SHOWN = 2  # prompts of each kind that a dry run shows

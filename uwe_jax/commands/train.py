@@ -38,6 +38,7 @@ from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.distributed.joining import is_first, together
+from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.models.blend import blend
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.pretrained import load_encoder
@@ -50,7 +51,6 @@ from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.runtime.plot import plot_training
 from uwe_jax.runtime.progress import report, say
 from uwe_jax.runtime.remote_cache import leave_writing_to_another
-from uwe_jax.sources.catalogue import load_graphs
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
@@ -125,7 +125,7 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
     devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
 
     # ---- Graphs -------------------------------------------------------------------------------------------------
-    graphs = load_graphs(config.source)
+    graphs = load_training_graphs(config.source)
     splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
     sampler = BatchSampler(splits.train, config.batch, config.seed)
     fingerprints = graphs.fingerprints()

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from uwe_jax.config import Config
 from uwe_jax.evaluation.tasks.catalogue import choose
-from uwe_jax.runtime.command import answer_errors, read_config
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import say
 from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
@@ -51,7 +53,7 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     options = read_options(_PROGRAM, USAGE, arguments, {"out": Path("runs/transfer")})
     if not options.data:
         raise UserError("No --data: transfer is measured on tasks. Name the folder that holds their data.")
-    config = read_config(options.config)
+    config = read_command_line(options.config, Config, "train")
     choose(options.tasks)  # a wrong name is told before hours of training
     graphs = TrainingGraphs.read(config, alone=True)
     sources: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in graphs.skills}

@@ -10,10 +10,9 @@ from typing import Any
 
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
 from uwe_jax.evaluation.ranker import Ranker
-from uwe_jax.models.remote_workdir import at_hand
+from uwe_jax.models.remote_workdir import at_hand, is_workdir
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer
-from uwe_jax.training.workdir import is_workdir
 
 WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
     "random": Random,

@@ -8,14 +8,13 @@ from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.exported import is_exported, load_exported
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.models.pretrained import read_config, read_tensors
-from uwe_jax.models.remote_workdir import at_hand
+from uwe_jax.models.remote_workdir import at_hand, is_workdir
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.models.weights import params_from_hf
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_text
-from uwe_jax.training.workdir import is_workdir
 
 
 def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> LoadedModel:

@@ -6,6 +6,7 @@ append to them and replace them as files of the own disk.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,16 @@ from uwe_jax.runtime.remote_cache import address, mirror
 
 CHECKPOINTS = "checkpoints"
 _IN_THE_BUCKET = (CHECKPOINTS, "damaged_checkpoints")
+
+
+def is_workdir(folder: Path) -> bool:
+    """Tells whether a folder is the workdir of a training run: an encoder's folder also holds a config.json, of another kind."""
+    if (folder / "checkpoints").is_dir():
+        return True
+    try:
+        return "workdir" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 @dataclass

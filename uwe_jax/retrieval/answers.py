@@ -62,7 +62,7 @@ def readable(answer: Answer) -> str:
     # Imported here: programs that read JSON lines do without.
     from rich.table import Table
 
-    from uwe_jax.evaluation.terminal import drawn
+    from uwe_jax.runtime.text_table import render_table
 
     if answer.query.problem:
         return f"{answer.query.problem}\n"
@@ -78,7 +78,7 @@ def readable(answer: Answer) -> str:
             table.add_column("id", overflow="fold")
         for place, hit in enumerate(hits, 1):
             table.add_row(str(place), f"{hit.score:.4f}", hit.text, *([hit.id] if with_ids else []))
-        lines.append(drawn(table) if hits else f"{text}: {name} holds no targets")
+        lines.append(render_table(table) if hits else f"{text}: {name} holds no targets")
         if name in answer.explanations:
             lines.append(f"Why {shorten(hits[0].text)}:\n{answer.explanations[name].table()}")
     return "\n".join(lines) + "\n"

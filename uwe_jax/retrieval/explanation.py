@@ -75,7 +75,7 @@ class Explanation:
         # Imported here: drawing tables takes a while to import, and most uses of a ranker do without.
         from rich.table import Table
 
-        from uwe_jax.evaluation.terminal import drawn
+        from uwe_jax.runtime.text_table import render_table
 
         lines = Table(title=f"Score {self.score:.4f} by {self.scorer}", title_justify="left")
         lines.add_column("query")
@@ -87,7 +87,7 @@ class Explanation:
             most = [j for j in np.argsort(-weights, kind="stable")[:best] if weights[j] > 0]
             met = ", ".join(f"{self.target_tokens[j]} {weights[j]:.2f} ({cosines[j]:.2f})" for j in most)
             lines.add_row(token, f"{adds:.4f}", met)
-        return drawn(lines)
+        return render_table(lines)
 
     def save_picture(self, path: str | Path) -> None:
         """Writes a heat map of the weights, with the cosines in its cells, as a PNG."""

@@ -2,53 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import TypeVar
 
-from absl import flags
-from ml_collections import config_flags
-
-from uwe_jax.config import Config
 from uwe_jax.runtime import disk_errors as disk
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR
 from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote import Unreachable
-from uwe_jax.runtime.settings import check_setting_name, from_mapping
 
 S = TypeVar("S")
-
-
-def shipped_configs(command: str) -> list[tuple[str, str]]:
-    """Path and first docstring line of every config file in `configs/`, here or beside the package.
-
-    Args:
-      command: that stands in the docstring of the files that are for it.
-    """
-    folders = [Path("configs"), Path(__file__).resolve().parents[2] / "configs"]
-    folder = next((f for f in folders if f.is_dir()), None)
-    found = []
-    for path in sorted(folder.glob("*.py")) if folder else ():
-        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-        if f"uwe_jax.{command} " in docstring:
-            found.append((str(path), docstring.partition("\n")[0]))
-    return found
-
-
-def usage(command: str) -> str:
-    """What the command answers where no config is named."""
-    listed = shipped_configs(command)
-    width = max((len(path) for path, _ in listed), default=0)
-    lines = [f"uwe-jax {command} --config=FILE [--config.key=value ...]", ""]
-    lines += [f"  {path:<{width}}  {summary}" for path, summary in listed] or ["  (no config files found here)"]
-    example = next((path for path, _ in listed if "quickstart" in path), "configs/quickstart.py")
-    lines += ["", f"For example: uwe-jax {command} --config={example} --config.workdir=runs/mine"]
-    return "\n".join(lines)
 
 
 def answer_errors(
@@ -102,64 +67,3 @@ def exit_status(error: BaseException) -> int:
         return EXIT_INTERRUPTED
     mend = isinstance(error, UserError) and not isinstance(error, Unreachable)
     return EXIT_USER_ERROR if mend or disk.refuses(error) else EXIT_FAILED
-
-
-def run_with_config(command: str, main: Callable[[Config], object]) -> None:
-    """Reads `--config` and its overrides from the command line, calls `main`, and exits.
-
-    Exits with 0 when done, and otherwise as `answer_errors` does.
-    """
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(usage(command))
-        sys.exit(0)
-
-    def work() -> None:
-        if len(sys.argv) == 1:
-            print(usage(command))
-            sys.exit(0)
-        main(read_config(sys.argv[1:]))
-
-    answer_errors(work)
-
-
-def read_config(arguments: Sequence[str]) -> Config:
-    """The settings of a training run by its command line; see `read_command_line`."""
-    return read_command_line(arguments, Config, "train")
-
-
-def read_command_line(arguments: Sequence[str], settings: type[S], command: str) -> S:
-    """The settings of `--config=FILE` and of its overrides `--config.key=value`, of which the last one counts.
-
-    What follows a colon, as in `--config=configs/ablation.py:max_sim`, goes to the file's `get_config`.
-
-    Args:
-      arguments: behind the program.
-      settings: dataclass that the file's `get_config` starts from.
-      command: whose shipped files are named where there is no such file.
-
-    Raises:
-      UserError: there is no such file or setting, or a value does not fit.
-    """
-    argv = ["uwe_jax", *arguments]
-    values = flags.FlagValues()
-    flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file.", sys_argv=argv)
-    for argument in arguments:
-        if named := re.match(r"--config\.([^=]+)", argument):
-            check_setting_name(settings, named[1])
-    try:
-        rest = values(argv)
-        chosen = flag.value.to_dict() if flag.value is not None else None
-    except OSError as error:  # of ml_collections, for a config file that is not there
-        known = ", ".join(path for path, _ in shipped_configs(command))
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"--config cannot be read: {reason}. Shipped: {known}.") from error
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        complaint = " ".join(map(str, error.args))
-        if "get_config() takes 0 positional arguments" in complaint:
-            complaint = "that config file has no variants; leave out the colon and what follows it"
-        raise UserError(f"Command line: {complaint}") from error
-    if len(rest) > 1:
-        raise UserError(f"Unexpected argument {rest[1]!r}; settings are given as --config.key=value.")
-    if chosen is None:
-        raise UserError("Command line: no config is named; give --config=FILE.")
-    return from_mapping(settings, chosen)

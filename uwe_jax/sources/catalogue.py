@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from uwe_jax.config import COMBINED, PartSettings, SourceSettings
-from uwe_jax.data.decontamination import KeptOut, read_kept_out
-from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
@@ -18,7 +17,6 @@ from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote import is_remote, local_copy
 from uwe_jax.runtime.settings import one_of
 from uwe_jax.sources.edge_files import find_edge_files, read_edge_folder
-from uwe_jax.sources.folders import check_folder
 from uwe_jax.sources.mixture.columns import columns_of
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.parts import Composition, Part
@@ -66,7 +64,7 @@ def _read_edges(request: SourceRequest) -> SourceEdges:
 
 def _package(name: str) -> Callable[[], Source]:
     """The source of a package beside this module, imported where it is needed: some take a second."""
-    return lambda: importlib.import_module(f"uwe_jax.data.{name}.source").SOURCE
+    return lambda: importlib.import_module(f"uwe_jax.sources.{name}.source").SOURCE
 
 
 _PACKAGES = ("esco", "onet", "skillskape", "usajobs", "skillspan", "techwolf", "vacancies")
@@ -77,13 +75,12 @@ SOURCES: dict[str, Callable[[], Source]] = {
 }
 
 
-def load_graphs(settings: SourceSettings) -> GraphSet:
-    """The graphs of `load_composition`, for those who do not ask where an edge is from."""
-    return load_composition(settings).graphs
-
-
-def load_composition(settings: SourceSettings) -> Composition:
+def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -> Composition:
     """Reads the sources that the settings name, merges them, and says what was read from where.
+
+    Args:
+      excluded: texts and pairs that are taken out of the graphs, as `uwe_jax.evaluation.decontamination` finds them;
+        None takes out nothing.
 
     Returns:
       The whole graphs, in the order of `settings.kinds`, else of `GRAPH_KINDS`.
@@ -93,13 +90,12 @@ def load_composition(settings: SourceSettings) -> Composition:
     """
     started = time.perf_counter()
     one_of("source.source", settings.source, (COMBINED, *SOURCES))
-    settings = _at_hand(settings)
+    settings = with_local_paths(settings)
     named = _parts(settings)
     _check_kinds(settings, named)
-    kept_out = _kept_out(settings, [part.path for _, _, part in named])
     if settings.source == "edges" and settings.path and is_saved(Path(settings.path).expanduser()):
         kinds = settings.kinds or tuple(kind for name, kind in _GRAPHS.items() if name in settings.graphs)
-        composition = read_saved(Path(settings.path).expanduser(), kinds, kept_out)
+        composition = read_saved(Path(settings.path).expanduser(), kinds, excluded)
         said = settings.path
     else:
         read = (_read(part, settings, setting, name) for setting, name, part in named)
@@ -107,18 +103,18 @@ def load_composition(settings: SourceSettings) -> Composition:
         for part in parts:
             for note in part.notes:
                 say(f"{part.origin}: {note}")
-        composition = compose(parts, settings.kinds, join_aliases=settings.join_aliases, kept_out=kept_out)
+        composition = compose(parts, settings.kinds, join_aliases=settings.join_aliases, excluded=excluded)
         said = " and ".join(part.origin for part in parts)
     for note in composition.notes:
         say(note[0].upper() + note[1:])
-    if kept_out is not None and kept_out.missing and (kept_out.found or settings.source == COMBINED):
-        say(f"Not at hand, so nothing of them could be kept out: {', '.join(kept_out.missing)}")
+    if excluded is not None and excluded.missing and (excluded.found or settings.source == COMBINED):
+        say(f"Not decontaminated against (data not found): {', '.join(excluded.missing)}")
     say(f"Read {said}: {composition.graphs.summary()}, in {time.perf_counter() - started:.1f} s")
     return composition
 
 
-def _at_hand(settings: SourceSettings) -> SourceSettings:
-    """The settings with local copies in the place of folders in buckets."""
+def with_local_paths(settings: SourceSettings) -> SourceSettings:
+    """Replaces folders in buckets by local copies of them."""
 
     def here(path: str) -> str:
         return str(local_copy(path, cache_folder(settings.cache_dir))) if is_remote(path) else path
@@ -128,26 +124,6 @@ def _at_hand(settings: SourceSettings) -> SourceSettings:
         for name, part in settings.parts.items()
     }
     return dataclasses.replace(settings, path=here(settings.path), tasks_path=here(settings.tasks_path), parts=parts)
-
-
-def _kept_out(settings: SourceSettings, paths: Sequence[str]) -> KeptOut | None:
-    """What is kept out of the graphs, looked for in the folders of all parts; None where there is nothing to look in.
-
-    Raises:
-      UserError: `tasks_path` is no folder, or a task's data is broken.
-    """
-    if not settings.keep_out:
-        return None
-    if settings.tasks_path:
-        folders = [Path(settings.tasks_path).expanduser()]
-        check_folder(folders[0], "Expected the folder of the evaluation tasks' data: set source.tasks_path to it.")
-    else:
-        # What is no folder is for its source to say.
-        named = dict.fromkeys(Path(path).expanduser() for path in (settings.path, *paths) if path)
-        folders = [folder for folder in named if folder.is_dir()]
-    if not folders and settings.source != COMBINED:
-        return None
-    return read_kept_out(folders, settings.keep_out, cache_folder(settings.cache_dir))
 
 
 def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:

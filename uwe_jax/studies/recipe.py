@@ -11,10 +11,10 @@ from typing import Any
 from uwe_jax.config import Config
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import split_graphs
-from uwe_jax.runtime.command import read_config
+from uwe_jax.evaluation.decontamination import load_training_graphs
+from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import scorer_text
-from uwe_jax.sources.catalogue import load_graphs
 from uwe_jax.studies.cell import Cell, Stage
 from uwe_jax.studies.options import Options
 
@@ -43,7 +43,7 @@ class TrainingGraphs:
         Raises:
           UserError: what a training run would refuse of its graphs.
         """
-        graphs = load_graphs(config.source)
+        graphs = load_training_graphs(config.source)
         splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
         skills = {kind: count["skills"] for kind, count in splits.train.counts().items()}
         if alone:
@@ -106,7 +106,7 @@ class Recipe:
         folder = self._folder(f"{name}-{seed}")
         workdir = folder / "training"
         arguments = (*config, f"--config.seed={seed}", f"--config.workdir={workdir}")
-        settings = read_config(arguments)
+        settings = read_command_line(arguments, Config, "train")
         training = Stage(
             "training",
             (*self.programs.train, *arguments),

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING
-from uwe_jax.evaluation.terminal import drawn
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows, signed
+from uwe_jax.runtime.text_table import render_table
 from uwe_jax.studies.summary import DONE, FAILED, MACRO, Summary
 
 
@@ -32,7 +32,7 @@ class Matrix(NamedTuple):
             table.add_column(name, justify="right" if place else "left", no_wrap=not place)
         for row in self.rows:
             table.add_row(*row)
-        return f"{self.title}\n{drawn(table)}"
+        return f"{self.title}\n{render_table(table)}"
 
 
 def columns(summary: Summary, section: str) -> list[str]:

@@ -32,16 +32,6 @@ _FREE = (
 _FREE_PARTS = re.compile(r"source\.parts\.[^.]+\.path|distributed\.\w+")
 
 
-def is_workdir(folder: Path) -> bool:
-    """Whether training has written there: an encoder's folder holds a config.json as well, but another one."""
-    if (folder / "checkpoints").is_dir():
-        return True
-    try:
-        return "workdir" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
-
-
 def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
     """Settings that differ, as `key: theirs -> ours`."""
     found = []

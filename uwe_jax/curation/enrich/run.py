@@ -20,12 +20,12 @@ from uwe_jax.curation.enrich.prompts import TemplateFiles
 from uwe_jax.curation.enrich.response_cache import Ledger, open_ledger
 from uwe_jax.curation.enrich.settings import TEMPLATE, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.progress import report, say
-from uwe_jax.sources.catalogue import load_graphs
 
 
 def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
@@ -56,7 +56,7 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
         return load_ranker(spec, cache_dir=cache_dir, max_tokens=settings.checks.max_tokens)
 
     # ---- Graphs, texts that must not come back, and what is asked for -------------------------------------------
-    graphs = load_graphs(settings.source)
+    graphs = load_training_graphs(settings.source)
     evaluation = read_evaluation_texts(
         settings.data, run=settings.checks.max_run, cache_dir=cache_dir, language=settings.language
     )

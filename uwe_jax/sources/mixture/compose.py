@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from uwe_jax.data.decontamination import KeptOut
+from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph import BipartiteGraph, edge_matrix
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.errors import UserError
@@ -31,7 +31,7 @@ def compose(
     kinds: Sequence[str] = (),
     *,
     join_aliases: bool = False,
-    kept_out: KeptOut | None = None,
+    excluded: ExcludedTexts | None = None,
 ) -> Composition:
     """One set of graphs from several sources.
 
@@ -43,7 +43,7 @@ def compose(
       parts: what the sources gave.
       kinds: graphs wanted; empty takes all there are.
       join_aliases: a skill also joins the skill that has its text as an alias; see `joined_by_alias`.
-      kept_out: of evaluations.
+      excluded: of evaluations.
 
     Raises:
       UserError: no part has an edge of a kind that is wanted, or nothing is left of one.
@@ -77,8 +77,8 @@ def compose(
         becomes = joined_by_alias(texts.texts, alias.left[same], alias.nodes.texts, alias.right[same])
         merged = {kind: dataclasses.replace(merged[kind], left=becomes[merged[kind].left]) for kind in wanted}
         notes += counted(int((becomes != np.arange(len(texts))).sum()), "skills joined another one that has their text")
-    if kept_out is not None:
-        notes += _keep_out(merged, texts, kept_out)
+    if excluded is not None:
+        notes += _exclude(merged, texts, excluded)
     return _numbered(parts, relations, merged, texts, notes)
 
 
@@ -149,18 +149,18 @@ def _merge(tables: Sequence[_Table], skills: NodeNumbers) -> _Merged:
     return _Merged(neighbours.nodes(), *(np.concatenate(each) for each in zip(*columns, strict=True)))
 
 
-def _keep_out(merged: dict[str, _Merged], skills: Nodes, kept_out: KeptOut) -> list[str]:
+def _exclude(merged: dict[str, _Merged], skills: Nodes, excluded: ExcludedTexts) -> list[str]:
     """Takes evaluation texts out of `merged`, and says how many."""
     notes = []
-    held_skills = kept_out.nodes(skills.texts, SKILL)
-    held_jobs = kept_out.nodes(skills.texts, _JOB)
+    held_skills = excluded.nodes(skills.texts, SKILL)
+    held_jobs = excluded.nodes(skills.texts, _JOB)
     for kind, graph in merged.items():
         left = np.where(graph.of_jobs, held_jobs[graph.left], held_skills[graph.left])
-        right = kept_out.nodes(graph.nodes.texts, kind)[graph.right]
+        right = excluded.nodes(graph.nodes.texts, kind)[graph.right]
         if kind == _ALIAS and graph.of_jobs.any():
-            right |= graph.of_jobs & kept_out.nodes(graph.nodes.texts, _JOB)[graph.right]
+            right |= graph.of_jobs & excluded.nodes(graph.nodes.texts, _JOB)[graph.right]
         node = left | right
-        pair = kept_out.edges(skills.texts, graph.nodes.texts, graph.left, graph.right)
+        pair = excluded.edges(skills.texts, graph.nodes.texts, graph.left, graph.right)
         texts = len(np.unique(graph.left[left])) + len(np.unique(graph.right[right]))
         notes += counted(texts, f"texts of skill-{kind} kept out with their edges: they are queries of an evaluation")
         notes += counted(int((pair & ~node).sum()), f"edges of skill-{kind} kept out: an evaluation asks for them")
@@ -168,7 +168,7 @@ def _keep_out(merged: dict[str, _Merged], skills: Nodes, kept_out: KeptOut) -> l
         if not len(kept.left):
             raise UserError(
                 f"Nothing is left of skill-{kind}: all of its {len(graph.left):,} edges are those of evaluations "
-                f"({', '.join(kept_out.found)}). Set source.keep_out to () to train on them, or leave {kind!r} out of "
+                f"({', '.join(excluded.found)}). Set source.keep_out to () to train on them, or leave {kind!r} out of "
                 "source.kinds."
             )
         merged[kind] = kept

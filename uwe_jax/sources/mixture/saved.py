@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import uwe_jax
-from uwe_jax.data.decontamination import KeptOut
+from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.kinds import SKILL
@@ -95,13 +95,13 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def read_saved(folder: Path, kinds: Sequence[str] = (), kept_out: KeptOut | None = None) -> Composition:
+def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts | None = None) -> Composition:
     """Reads what `save` wrote.
 
     Args:
       folder: that `is_saved`.
       kinds: graphs wanted; empty takes all there are.
-      kept_out: of evaluations, beside what was kept out when the folder was written.
+      excluded: of evaluations, beside what was kept out when the folder was written.
 
     Raises:
       UserError: another format, a kind that is not there, a file that cannot be read, or graphs that are not those
@@ -123,8 +123,8 @@ def read_saved(folder: Path, kinds: Sequence[str] = (), kept_out: KeptOut | None
         # Their weights stand with the edges.
         parts.append(Part(info.name, info.origin, 1.0, {k: e for k, e in rows.items() if len(e)}, {k: k for k in rows}))
 
-    def composed(kinds: Sequence[str] = (), kept_out: KeptOut | None = None) -> Composition:
-        found = compose(parts, kinds, kept_out=kept_out)
+    def composed(kinds: Sequence[str] = (), excluded: ExcludedTexts | None = None) -> Composition:
+        found = compose(parts, kinds, excluded=excluded)
         own = tuple(infos[part.name] for part in found.parts)
         graphs = dataclasses.replace(found.graphs, part_weights={info.name: info.weight for info in own})
         return dataclasses.replace(found, graphs=graphs, parts=own, notes=(*manifest["notes"], *found.notes))
@@ -135,7 +135,7 @@ def read_saved(folder: Path, kinds: Sequence[str] = (), kept_out: KeptOut | None
             f"The edges in {folder} are not those that were combined: a file was changed, or a copy is not whole. "
             f"Combine them anew, or remove {_MANIFEST} to train on the edge files as they are."
         )
-    return composed(kinds, kept_out) if kinds or (kept_out is not None and kept_out.found) else composition
+    return composed(kinds, excluded) if kinds or (excluded is not None and excluded.found) else composition
 
 
 def _write_edges(composition: Composition, kind: str, path: Path) -> None:

@@ -18,8 +18,8 @@ from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import split_graphs
 from uwe_jax.data.synthetic import synthetic_tables
 from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.kinds import SKILL
-from uwe_jax.sources.catalogue import load_composition
 from uwe_jax.sources.mixture.saved import read_saved, save
 from uwe_jax.studies.benchmarks import lengths
 from uwe_jax.studies.benchmarks.batches import graphs_like_esco
@@ -100,7 +100,7 @@ def measured_builder(
         write_edge_files(graphs_like_esco(seed, edges / EDGES), files)
         composition = stages.measure(
             "reading edge files",
-            lambda: load_composition(SourceSettings(source="edges", path=str(files), keep_out=())),
+            lambda: load_training_composition(SourceSettings(source="edges", path=str(files), keep_out=())),
             lambda made: _sizes(made.graphs),
         )
         save(composition, combined, {})

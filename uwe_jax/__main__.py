@@ -1,0 +1,85 @@
+"""The command line: `uwe-jax COMMAND ...`, or `python -m uwe_jax COMMAND ...`."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from uwe_jax import __version__
+from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
+
+# Commands by what a user came for. Each is a module of `uwe_jax.commands` with a function `main(arguments)`.
+COMMANDS = {
+    "Rank": {
+        "rank": "rank targets for queries: skills for a job title, titles for a sentence, ...",
+        "index": "encode targets once, and keep them on disk or in Qdrant",
+        "serve": "rank over HTTP, with a page to try it on",
+    },
+    "Train": {
+        "train": "train on ESCO, O*NET or a taxonomy of your own; resumes when run again",
+        "average": "average the weights of several models",
+        "export": "write a model for PyTorch, transformers and sentence-transformers",
+    },
+    "Measure": {
+        "evaluate": "measure models and baselines on WorkBench and on tasks of your own",
+        "transfer": "measure what each training graph contributes to each task",
+        "ablate": "measure variants of a config over several seeds",
+        "benchmark": "measure the speed of this machine beside bare products and PyTorch",
+    },
+    "Data": {
+        "describe": "report what training graphs hold, and what stands out",
+        "combine": "merge the sources of a config into one folder of graphs",
+        "tag": "find skills in your own vacancies, as graphs to train on",
+        "enrich": "generate text for rare skills with a language model",
+    },
+}
+NAMES = {name: line for group in COMMANDS.values() for name, line in group.items()}
+
+
+def overview() -> str:
+    """Lists the commands with a line each."""
+    lines = [f"uwe-jax {__version__}: unified work embeddings in JAX", "", "usage: uwe-jax COMMAND [OPTIONS]", ""]
+    for group, commands in COMMANDS.items():
+        lines += [group, *(f"  {name:<10} {line}" for name, line in commands.items()), ""]
+    return "\n".join([*lines, "uwe-jax COMMAND --help lists the options of a command.", f"{_COMPLETION}"])
+
+
+_COMPLETION = "uwe-jax --completion bash|zsh prints a completion script for that shell."
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs a command.
+
+    Args:
+      arguments: behind the program; None takes those of this process.
+
+    Raises:
+      SystemExit: with the status of the command.
+    """
+    chosen = list(sys.argv[1:] if arguments is None else arguments)
+    if not chosen or chosen[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    if chosen[0] == "--version":
+        print(f"uwe-jax {__version__}")
+        return
+    if chosen[0] == "--completion":
+        from uwe_jax.commands.completion import completion_script
+
+        print(completion_script(chosen[1:]))
+        return
+    name, *rest = chosen
+    if name not in NAMES:
+        near = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        print(f"Error: there is no command {name!r}.{hint} `uwe-jax` alone lists the commands.", file=sys.stderr)
+        sys.exit(EXIT_USER_ERROR)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides XLA's notes on how it compiles
+    importlib.import_module(f"uwe_jax.commands.{name}").run(rest)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Reads the options of a command from its command line, into the frozen dataclass that declares them.
+
+A field of the dataclass is an option, its docstring entry the help, its default the default. `--top-k` and `--top_k` are
+one option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, TypeVar
+
+import tyro
+from tyro.constructors import PrimitiveConstructorSpec
+
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import say
+
+T = TypeVar("T")
+
+
+def _single(metavar: str, read: Callable[[str], Any], write: Callable[[Any], str], kind: type | UnionType) -> Any:
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: read(words[0]),
+        is_instance=lambda value: isinstance(value, kind),
+        str_from_instance=lambda value: ["none" if value is None else write(value)],
+    )
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Splits a comma-separated list; parts are stripped, empty ones are dropped.
+
+    >>> names("soft, mean_pool,")
+    ('soft', 'mean_pool')
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+# Types of options. A path may begin with ~; a list is separated by commas; a repeated option is given once per value.
+FilePath = Annotated[Path, _single("PATH", _path, str, Path)]
+OptionalPath = Annotated[Path | None, _single("PATH", _path, str, Path | None)]
+OptionalInt = Annotated[int | None, _single("INT", int, str, int | None)]
+NameList = Annotated[tuple[str, ...], _single("NAME,...", names, ",".join, tuple)]
+Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
+RepeatedPath = Annotated[tuple[FilePath, ...], tyro.conf.UseAppendAction]
+Arguments = tyro.conf.Positional[tuple[str, ...]]
+
+
+def read_options(
+    options: type[T], arguments: Sequence[str], *, command: str, about: str, renamed: Mapping[str, str] | None = None
+) -> T:
+    """Reads a command line; prints the help and exits with 0 on --help.
+
+    Args:
+      options: dataclass of the options.
+      arguments: behind the name of the command.
+      command: its name, such as rank.
+      about: what `--help` prints above the options.
+      renamed: former options by their new names, both with hyphens and without their dashes; a former one is accepted
+        with a warning.
+
+    Raises:
+      SystemExit: with status 2 after a message, for an unknown option or a value that does not fit.
+      UserError: the options contradict each other.
+    """
+    return tyro.cli(
+        options,
+        prog=f"uwe-jax {command}",
+        description=about,
+        args=[_current(argument, renamed or {}) for argument in arguments],
+    )
+
+
+def at_least(least: float, **values: float | None) -> None:
+    """Checks that options have at least a value; None, an option that was not given, passes.
+
+    >>> at_least(1, top_k=10, candidates=None)
+
+    Raises:
+      UserError: one of them is smaller.
+    """
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be at least {least}.")
+
+
+def _current(argument: str, renamed: Mapping[str, str]) -> str:
+    flag, equals, value = argument.partition("=")
+    former = flag.removeprefix("--").replace("_", "-")
+    if not flag.startswith("--") or former not in renamed:
+        return argument
+    say(f"Warning: --{former} is now --{renamed[former]}; the former name will be removed in the next release.")
+    return f"--{renamed[former]}{equals}{value}"
+
