@@ -1,7 +1,7 @@
 """The paper's ablations at a small budget: what the scorer, its temperature and the loss contribute.
 
-Command:   uwe-jax ablate --config=configs/ablation.py --data=FOLDER_WITH_THE_ESCO_ZIPS
-           or one variant alone: uwe-jax train --config=configs/ablation.py:max_sim
+Command:   uwe-jax ablate --config=ablation --data=FOLDER_WITH_THE_ESCO_ZIPS
+           or one variant alone: uwe-jax train --config=ablation:max_sim
 Hardware:  two CPU cores, 4 GiB of memory
 Time:      three to four minutes a variant and seed with its evaluation, measured on two busy cores with ESCO's graphs
 Metric:    macro MAP on held-out nodes for seed 0: soft 31.4 -> 36.8, cosine_0.1 29.2 -> 35.9, dot_0.1 27.4 -> 34.4;

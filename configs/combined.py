@@ -1,7 +1,7 @@
 """Combine ESCO, O*NET, SkillSkape and federal questionnaires, and train MiniLM on all of them: two cores.
 
-Command:   uwe-jax combine --config=configs/combined.py --config.source.path=FOLDER_WITH_THE_DOWNLOADS
-           uwe-jax train --config=configs/combined.py --config.source.path=FOLDER_WITH_THE_DOWNLOADS
+Command:   uwe-jax combine --config=combined --config.source.path=FOLDER_WITH_THE_DOWNLOADS
+           uwe-jax train --config=combined --config.source.path=FOLDER_WITH_THE_DOWNLOADS
 Hardware:  two CPU cores, 8 GiB of memory
 Time:      combining takes two minutes, measured on two cores; training was not run to its end
 Metric:    not measured yet

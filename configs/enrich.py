@@ -1,7 +1,7 @@
 """Enrich the skills of the embedded sample that have few edges; offline by templates, or by a language model.
 
-Command:   uwe-jax enrich --config=configs/enrich.py --config.generator=template
-           or uwe-jax enrich --config=configs/enrich.py --config.endpoint.model=MODEL \\
+Command:   uwe-jax enrich --config=enrich --config.generator=template
+           or uwe-jax enrich --config=enrich --config.endpoint.model=MODEL \\
                --config.endpoint.base_url=http://localhost:8000/v1
 Hardware:  two CPU cores, 4 GiB of memory; the language model runs elsewhere
 Time:      templates a minute; a language model as long as it takes to answer

@@ -1,6 +1,6 @@
 """Train MiniLM on the real ESCO relations and alternative labels: two cores, about half an hour.
 
-Command:   uwe-jax train --config=configs/esco_minilm.py --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS
+Command:   uwe-jax train --config=esco_minilm --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS
 Hardware:  two CPU cores, 6 GiB of memory
 Time:      29 minutes, measured on two busy cores
 Metric:    MAP on held-out nodes of ESCO 1.1.1: occupation to skill 13.0 -> 20.7, skill to occupation 27.7 -> 36.8,

@@ -1,6 +1,6 @@
 """Train MiniLM on the embedded sample: two cores, under four minutes.
 
-Command:   uwe-jax train --config=configs/quickstart.py
+Command:   uwe-jax train --config=quickstart
 Hardware:  two CPU cores, 4 GiB of memory
 Time:      three minutes, measured on two cores with the download of the encoder
 Metric:    macro MAP on held-out nodes 31.4 -> 36.8, job title to skill 28.7 -> 41.3

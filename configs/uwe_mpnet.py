@@ -1,6 +1,6 @@
 """The paper's settings: MPNet, 512 skills a batch, raw-dot soft late interaction; for a TPU VM or a GPU.
 
-Command:   uwe-jax train --config=configs/uwe_mpnet.py --config.source.source=edges \\
+Command:   uwe-jax train --config=uwe_mpnet --config.source.source=edges \\
                --config.source.path=FOLDER
            where FOLDER holds skill_job, skill_vacancy and skill_alias edge files (or source=esco for ESCO alone).
 Hardware:  one accelerator of 40 GB or more, or a TPU VM; lower batch.global_batch_size or set encoder.remat on less

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from uwe_jax import __version__
 from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
+from uwe_jax.runtime.huge_pages import restart_with_huge_pages
 
 # Commands by what a user came for. Each is a module of `uwe_jax.commands` with a function `main(arguments)`.
 COMMANDS = {
@@ -36,6 +37,8 @@ COMMANDS = {
         "enrich": "generate text for rare skills with a language model",
     },
 }
+# Commands whose steps allocate gigabytes on a CPU.
+_LARGE_STEPS = {"train", "evaluate", "index", "serve", "benchmark"}
 NAMES = {name: line for group in COMMANDS.values() for name, line in group.items()}
 
 
@@ -44,10 +47,7 @@ def overview() -> str:
     lines = [f"uwe-jax {__version__}: unified work embeddings in JAX", "", "usage: uwe-jax COMMAND [OPTIONS]", ""]
     for group, commands in COMMANDS.items():
         lines += [group, *(f"  {name:<10} {line}" for name, line in commands.items()), ""]
-    return "\n".join([*lines, "uwe-jax COMMAND --help lists the options of a command.", f"{_COMPLETION}"])
-
-
-_COMPLETION = "uwe-jax --completion bash|zsh prints a completion script for that shell."
+    return "\n".join([*lines, "uwe-jax COMMAND --help lists the options of a command."])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,17 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if chosen[0] == "--version":
         print(f"uwe-jax {__version__}")
         return
-    if chosen[0] == "--completion":
-        from uwe_jax.commands.completion import completion_script
-
-        print(completion_script(chosen[1:]))
-        return
     name, *rest = chosen
     if name not in NAMES:
         near = difflib.get_close_matches(name, NAMES, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         print(f"Error: there is no command {name!r}.{hint} `uwe-jax` alone lists the commands.", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
+    if arguments is None and name in _LARGE_STEPS:
+        restart_with_huge_pages()  # before imports that take seconds
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides XLA's notes on how it compiles
     importlib.import_module(f"uwe_jax.commands.{name}").run(rest)
 

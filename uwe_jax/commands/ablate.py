@@ -1,4 +1,4 @@
-"""`uwe-jax ablate --config=configs/ablation.py --data=...`: what each choice contributes, over seeds.
+"""`uwe-jax ablate --config=ablation --data=...`: what each choice contributes, over seeds.
 
 Without arguments it says how it is called.
 """
@@ -6,7 +6,6 @@ Without arguments it says how it is called.
 from __future__ import annotations
 
 import runpy
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,9 @@ by name, and get_config(variant); the first variant is what the others are compa
 ablation.md and ablation.png. Without --data the variants are compared on held-out nodes of the training graphs alone.
 
 For example:
-  {_PROGRAM} --config=configs/ablation.py
-  {_PROGRAM} --config=configs/ablation.py --data=downloads --variants=soft,mean_pool,max_sim --seeds=0,1,2,3,4
-  {_PROGRAM} --config=configs/ablation.py --config.steps=300 --config.source.source=esco \\
+  {_PROGRAM} --config=ablation
+  {_PROGRAM} --config=ablation --data=downloads --variants=soft,mean_pool,max_sim --seeds=0,1,2,3,4
+  {_PROGRAM} --config=ablation --config.steps=300 --config.source.source=esco \\
       --config.source.path=downloads --data=downloads --out=runs/ablation_esco
 
 {USAGE_END}"""
@@ -142,8 +141,9 @@ def _draw(summary: Summary, path: Path) -> None:
     plot_differences(summary, section, "map", rows, path, title=title, label="points of MAP")
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
     answer_errors(
-        lambda: ablate(sys.argv[1:]),
+        lambda: ablate(arguments),
         after_interrupt="What is done is kept; the same command goes on from there.",
     )

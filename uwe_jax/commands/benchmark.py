@@ -7,17 +7,11 @@ from __future__ import annotations
 
 import os
 
-from uwe_jax.runtime.huge_pages import restart_with_huge_pages
-
-if __name__ == "__main__":
-    restart_with_huge_pages()  # as train does; before the imports that take seconds
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 # Peers in PyTorch need room on the same accelerator.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,9 +162,10 @@ def benchmark(arguments: Sequence[str]) -> None:
     report(f"\nWritten to {out}")
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
     answer_errors(
-        lambda: benchmark(sys.argv[1:]),
+        lambda: benchmark(arguments),
         after_full_disk="the table above holds what was measured.",
         after_interrupt="Nothing was written.",
     )

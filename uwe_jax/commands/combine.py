@@ -5,7 +5,6 @@ Without arguments it says how it is called.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,8 +25,8 @@ and weight of every edge, and graphs.json with fingerprints and counts. A traini
 --config.source.source=edges --config.source.path=FOLDER.
 
 For example, with ESCO's, O*NET's and the other downloads in one folder:
-  {_PROGRAM} --config=configs/combined.py --config.source.path=downloads --out=graphs/combined
-  {_PROGRAM} --config=configs/combined.py --config.source.path=downloads --config.source.parts.usajobs.weight=0 \\
+  {_PROGRAM} --config=combined --config.source.path=downloads --out=graphs/combined
+  {_PROGRAM} --config=combined --config.source.path=downloads --config.source.parts.usajobs.weight=0 \\
       --out=graphs/without_usajobs"""
 
 
@@ -73,9 +72,10 @@ def _table(composition: Composition) -> str:
     return "\n".join(map(line, (header, *rows)))
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
     answer_errors(
-        lambda: combine(sys.argv[1:]),
+        lambda: combine(arguments),
         after_full_disk="nothing half-written was kept.",
         after_interrupt="Nothing half-written was kept; what was prepared is read faster the next time.",
     )

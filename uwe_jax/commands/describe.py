@@ -6,7 +6,6 @@ Without arguments it says how it is called.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ Writes {", ".join(FILES)}. Without --config it takes the defaults of all setting
 For example, one's own files, ESCO as downloaded, or what a config trains on:
   {_PROGRAM} --config.source.source=edges --config.source.path=my_graphs --data downloads
   {_PROGRAM} --config.source.source=esco --config.source.path=downloads
-  {_PROGRAM} --config=configs/quickstart.py
+  {_PROGRAM} --config=quickstart
 
 --help lists all flags."""
 
@@ -84,9 +83,10 @@ def main(arguments: Sequence[str]) -> dict[str, Any] | None:
     return describe(composition.graphs, config, comparison, out, provenance=composition.counts())
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
     answer_errors(
-        lambda: main(sys.argv[1:]),
+        lambda: main(arguments),
         after_full_disk="the same command describes the graphs again.",
         after_interrupt="The same command starts again.",
     )

@@ -1,4 +1,4 @@
-"""`uwe-jax enrich --config=configs/enrich.py`: new texts for skills that have few, as edges to train on.
+"""`uwe-jax enrich --config=enrich`: new texts for skills that have few, as edges to train on.
 
 The same command on the same folder goes on where it stopped, and asks nothing twice. Without arguments it says how it
 is called.
@@ -6,12 +6,9 @@ is called.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Sequence
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
 from uwe_jax.curation.enrich.run import enrich
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
@@ -27,9 +24,9 @@ USAGE = f"""uwe-jax enrich --config=FILE [--config.key=value ...] [--dry_run[=N]
 {_LISTED}
 
 For example, a language model behind a server of your own, and without any:
-  uwe-jax enrich --config=configs/enrich.py --config.endpoint.base_url=http://localhost:8000/v1 \\
+  uwe-jax enrich --config=enrich --config.endpoint.base_url=http://localhost:8000/v1 \\
       --config.endpoint.model=MODEL
-  uwe-jax enrich --config=configs/enrich.py --config.generator=template
+  uwe-jax enrich --config=enrich --config.generator=template
 
 --dry_run shows the first {_SHOWN} prompts of each kind and the estimate, asks nothing and writes nothing; --dry_run=N
 shows N of each, --dry_run=0 all. Exit status: 0 when everything is answered or a budget is spent, 1 when some requests
@@ -56,14 +53,15 @@ def main(arguments: Sequence[str]) -> bool:
     return enrich(read_command_line(rest, EnrichmentSettings, "enrich"), shown)
 
 
-def _work() -> None:
-    if not main(sys.argv[1:]):
-        sys.exit(EXIT_FAILED)
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
 
+    def work() -> None:
+        if not main(arguments):
+            sys.exit(EXIT_FAILED)
 
-if __name__ == "__main__":
     answer_errors(
-        _work,
+        work,
         after_full_disk="every answer before is kept, and the same command goes on from there.",
         after_interrupt="Every answer is kept; the same command goes on from there.",
     )

@@ -5,15 +5,6 @@ Without a model it says how it is called.
 
 from __future__ import annotations
 
-import os
-
-from uwe_jax.runtime.huge_pages import restart_with_huge_pages
-
-if __name__ == "__main__":
-    restart_with_huge_pages()  # as train does; before the imports that take seconds
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
-
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -131,9 +122,10 @@ def main(arguments: Sequence[str]) -> None:
     evaluate(_options(arguments))
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
     answer_errors(
-        lambda: main(sys.argv[1:]),
+        lambda: main(arguments),
         after_full_disk="the table of what was measured is in the lines above.",
         after_interrupt="results.json in the folder of --out holds what was measured.",
     )

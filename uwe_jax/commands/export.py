@@ -5,11 +5,6 @@ Without a checkpoint it says how it is called.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
-
-import sys
 from collections.abc import Sequence
 
 from uwe_jax.export.average import Share
@@ -63,9 +58,10 @@ def main(arguments: Sequence[str]) -> None:
     export(_options(arguments))
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
     answer_errors(
-        lambda: main(sys.argv[1:]),
+        lambda: main(arguments),
         after_full_disk="the folder of --out is as it was.",
         after_interrupt="The folder of --out is as it was.",
     )

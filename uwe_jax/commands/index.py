@@ -5,11 +5,6 @@ Without a flag it says how it is called.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
-
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +15,6 @@ from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
-from uwe_jax.runtime.huge_pages import restart_with_huge_pages
 
 _PROGRAM = "uwe-jax index"
 USAGE = """uwe-jax index --model MODEL --targets FILE_OR_FOLDER --out FOLDER [--flag value ...]
@@ -129,10 +123,10 @@ def main(arguments: Sequence[str]) -> None:
     index(options)
 
 
-if __name__ == "__main__":
-    restart_with_huge_pages()  # as train does; before the imports that take seconds
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
     answer_errors(
-        lambda: main(sys.argv[1:]),
+        lambda: main(arguments),
         after_full_disk="a space that was there before is as it was.",
         after_interrupt="A space that was there before is as it was; the same command starts anew.",
     )

@@ -5,11 +5,8 @@ Without a flag it says how it is called.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
-
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,11 +108,12 @@ def main(arguments: Sequence[str]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # JSON is UTF-8, whatever the terminal's language
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     answer_errors(
-        lambda: main(sys.argv[1:]),
+        lambda: main(arguments),
         after_full_disk="what was written is whole up to its last line.",
         after_interrupt="What was answered is above.",
     )

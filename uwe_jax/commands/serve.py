@@ -6,13 +6,6 @@ Without a flag it says how it is called.
 from __future__ import annotations
 
 import os
-
-from uwe_jax.runtime.huge_pages import restart_with_huge_pages
-
-if __name__ == "__main__":
-    restart_with_huge_pages()  # as train does; before the imports that take seconds
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
-
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
@@ -139,5 +132,6 @@ def main(arguments: Sequence[str]) -> None:
         os._exit(0)
 
 
-if __name__ == "__main__":
-    answer_errors(lambda: main(sys.argv[1:]), after_interrupt="Nothing was lost.")
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
+    answer_errors(lambda: main(arguments), after_interrupt="Nothing was lost.")

@@ -5,11 +5,6 @@ Without a flag it says how it is called.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
-
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,7 +30,7 @@ Sentences are tagged with the skills that their row brings, then with those they
   uwe-jax tag --vacancies jobs/ --taxonomy skills.csv --out runs/tagged --model all-MiniLM-L6-v2:soft
 
 The folder is read by the source 'edges':
-  uwe-jax train --config=configs/quickstart.py --config.source.source=edges --config.source.path=runs/tagged
+  uwe-jax train --config=quickstart --config.source.source=edges --config.source.path=runs/tagged
 
 --help lists all flags."""
 
@@ -121,5 +116,6 @@ def main(arguments: Sequence[str]) -> None:
     tag(_options(arguments))
 
 
-if __name__ == "__main__":
-    answer_errors(lambda: main(sys.argv[1:]), after_interrupt="The same command goes on from there.")
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
+    answer_errors(lambda: main(arguments), after_interrupt="The same command goes on from there.")

@@ -1,274 +1,46 @@
-"""`uwe-jax train --config=configs/quickstart.py`: trains Unified Work Embeddings on bipartite graphs.
-
-The same command on the same workdir resumes. Without `--config` it lists the configs that ship with the project.
-"""
+"""`uwe-jax train --config=quickstart`: trains Unified Work Embeddings on bipartite graphs."""
 
 from __future__ import annotations
 
-import os
-
-from uwe_jax.runtime.ending import end_on_request, ending_at_once
-from uwe_jax.runtime.huge_pages import restart_with_huge_pages
-from uwe_jax.runtime.supervisor import supervise
-
-if __name__ == "__main__":
-    # Before the imports, which take seconds and start threads.
-    restart_with_huge_pages()
-    end_on_request()
-    supervise()
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
-
-import functools
-import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import jax
-
-import uwe_jax
 from uwe_jax.config import Config
-from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
-from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.data.pipeline import batches
-from uwe_jax.data.sampling import BatchSampler
-from uwe_jax.data.split import TEST, VALIDATION, split_graphs
-from uwe_jax.data.tokeniser_file import open_tokeniser
-from uwe_jax.data.tokens import Tokeniser, TokenTable
-from uwe_jax.data.training_hashes import Footprint
-from uwe_jax.distributed import parallel
-from uwe_jax.distributed.interruption import Interruption
-from uwe_jax.distributed.joining import is_first, together
-from uwe_jax.evaluation.decontamination import load_training_graphs
-from uwe_jax.models.blend import blend
-from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
-from uwe_jax.models.pretrained import load_encoder
-from uwe_jax.models.remote_workdir import RunFolder
-from uwe_jax.models.uwe import Params, UweModel
-from uwe_jax.runtime.command import run_with_config
-from uwe_jax.runtime.errors import Stopped, UserError
-from uwe_jax.runtime.files import cache_folder, write_json
-from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
-from uwe_jax.runtime.plot import plot_training
-from uwe_jax.runtime.progress import report, say
-from uwe_jax.runtime.remote_cache import leave_writing_to_another
-from uwe_jax.training import report as reports
-from uwe_jax.training import workdir as workdirs
-from uwe_jax.training.checkpoint import Checkpoints
-from uwe_jax.training.due import Due
-from uwe_jax.training.evaluation import Evaluator
-from uwe_jax.training.fit import CompiledStep
-from uwe_jax.training.metric_writer import MetricWriter, SilentWriter, read_metrics
-from uwe_jax.training.nan_hunt import NanHunt
-from uwe_jax.training.step import TrainState, make_train_step
-from uwe_jax.training.step_log import StepLog
-from uwe_jax.training.trace import Trace
-
-
-def check_devices(config: Config) -> None:
-    """Raises UserError unless the batch divides by the devices."""
-    size, devices = config.batch.global_batch_size, jax.device_count()
-    if size % devices:
-        raise UserError(
-            f"batch.global_batch_size {size} must be divisible by the {devices} devices; "
-            f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
-        )
-
-
-def tokenise(config: Config, graphs: GraphSet, tokenizer_folder: Path) -> dict[str, TokenTable]:
-    """Token tables of all node kinds; says how many texts the configured lengths cut."""
-    tokeniser = Tokeniser(tokenizer_folder, cache_folder(config.source.cache_dir) / "tokens")
-    texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
-    tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
-    cut = truncation(tables, config.lengths)
-    say(
-        "Texts cut to their fixed length: "
-        + ", ".join(
-            f"{cut[kind][0]:,} of {cut[kind][1]:,} {kind} (at {getattr(config.lengths, kind)} tokens; the longest "
-            f"has {cut[kind][2]})"
-            for kind in tables
-        )
-    )
-    return tables
-
-
-def in_use(trained: Params, pretrained: Params, share: float) -> Params:
-    """The parameters that are measured: the trained ones, with their share of pretrained weights blended in.
-
-    Args:
-      trained: replicated over devices, as is what is returned.
-      pretrained: the encoder's, one copy.
-      share: `encoder.pretrained_share`.
-    """
-    return parallel.replicate(blend(parallel.first(trained), pretrained, share)) if share else trained
+from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.config_file import read_command_line, usage
+from uwe_jax.runtime.ending import end_on_request, ending_at_once
+from uwe_jax.runtime.supervisor import supervise
 
 
 def train(config: Config) -> dict[str, Any]:
-    """Trains as the config says, with the other processes of the training; returns what is written to summary.json.
+    """Trains as the config says; returns what is written to summary.json.
 
     Raises:
-      UserError: for anything that the user can mend.
-      Stopped: something outside ended it early; the same call goes on.
+      UserError: for anything that the user can fix.
+      Stopped: something outside ended it early; the same call resumes.
     """
-    with together(config.distributed), Interruption.watched() as stop:
-        return _train(config, stop)
+    # Imported here: they take seconds, and what the process starts with has to come before them.
+    from uwe_jax.evaluation.decontamination import load_training_graphs
+    from uwe_jax.training import loop
+
+    return loop.train(config, load_training_graphs)
 
 
-def _train(config: Config, stop: Interruption) -> dict[str, Any]:
-    # ---- Workdir and devices ------------------------------------------------------------------------------------
-    check_devices(config)
-    if not is_first():
-        leave_writing_to_another()
-    cache = cache_folder(config.source.cache_dir)
-    run = RunFolder.of(config.workdir, cache, jax.process_index())
-    run.pull()
-    workdir = workdirs.check(config, run)
-    devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
+def main(arguments: Sequence[str]) -> None:
+    """Trains as the command line says; without arguments lists the configs that ship with the package.
 
-    # ---- Graphs -------------------------------------------------------------------------------------------------
-    graphs = load_training_graphs(config.source)
-    splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
-    sampler = BatchSampler(splits.train, config.batch, config.seed)
-    fingerprints = graphs.fingerprints()
-
-    # ---- Encoder and optimiser ----------------------------------------------------------------------------------
-    pretrained = load_encoder(config.encoder.name, cache_dir=cache)
-    model = UweModel.create(pretrained.config, config.encoder, config.scorer)
-    params = model.initial_params(pretrained.params)
-    optimiser = make_optimiser(config.optimiser, config.steps)
-    state = TrainState.create(params, optimiser)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
-    report(reports.opening(config, parameters, graphs, splits.train, devices))
-
-    # ---- Tokens and batches -------------------------------------------------------------------------------------
-    tables = tokenise(config, graphs, pretrained.folder)
-    process = (jax.process_index(), jax.process_count())
-    lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
-    say("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
-    build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives)
-    evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
-
-    # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
-    if is_first():
-        workdirs.claim(workdir, config)
-    checkpoints = Checkpoints(run.checkpoints)
-    restored = checkpoints.restore(state)
-    before: dict[str, Any] = {}
-    if restored:
-        workdirs.check_fingerprints(fingerprints, restored.meta["fingerprints"], config.workdir)
-        checkpoints.set_aside_after(restored.step)
-        state, before = restored.state, restored.meta["before"]
-        say(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
-    else:
-        say(f"Starting from the pretrained encoder: {pretrained.provenance}.")
-    # An evaluation looks here for what its queries and targets have in common with the training graphs.
-    if is_first():
-        Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
-    first = int(state.step)
-    state = parallel.replicate(state)
-    validated = restored is not None and restored.meta["validation"] is not None
-    writer = MetricWriter(workdir, resume_step=first, validated=validated) if is_first() else SilentWriter()
-
-    validation = {"validation": (splits.tasks(VALIDATION), config.evaluation.max_queries)}
-    test = {"test": (splits.tasks(TEST) or splits.tasks(VALIDATION), config.evaluation.max_test_queries)}
-
-    # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
-    train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
-    compiled = CompiledStep(train_step, config.batch, copies=int(config.nan_hunt))
-    if first < config.steps:
-        compiled.prepare(state, parallel.shard_rows(build(first)))
-    if config.nan_hunt:
-        tokeniser = functools.partial(open_tokeniser, pretrained.folder, cache / "tokens")
-        train_step = NanHunt(compiled, config, model, workdir / "nan", tokeniser, checkpoints.describe)
-    else:
-        train_step = compiled
-    about = {
-        "version": uwe_jax.__version__,
-        "config": config.to_dict(),
-        "fingerprints": fingerprints,
-        "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
-    }
-    rate = learning_rate_schedule(config.optimiser, config.steps)
-    stream = batches(build, config.batch, first=first, last=config.steps)
-    log = StepLog(config, writer, rate, first, remedy=checkpoints.describe, facts=compiled.facts)
-    trace = Trace(workdir / "trace", first, config.profile_steps if config.profile else 0, wait=log.settle)
-    measured: dict[str, Any] = {}
-    share = config.encoder.pretrained_share
-    with stop.later():
-        for step in range(first, config.steps + 1):
-            is_last = step == config.steps
-            new = restored is None or step > first
-            stopping = new and stop.requested()
-            due = Due.after(step, config, new=new, stopping=stopping, validated=validated)
-            results = None
-            if due.validate or due.save:
-                log.settle()  # a loss that is not a number is noticed before anything is kept
-            if due.validate:
-                started = time.perf_counter()
-                wanted = validation | (test if step == 0 or is_last else {})
-                try:
-                    with stop.at_once():
-                        params_in_use = in_use(state.params, pretrained.params, share)
-                        measured = evaluator.evaluate(params_in_use, wanted, label=f"Step {step}")
-                except Stopped:
-                    stopping = True
-                else:
-                    results = measured["validation"]
-                    before = measured["test"] if step == 0 else before
-                    writer.write(step, {"validation": results})
-                    log.clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
-                    say(f"Step {step}: " + reports.one_line(results))
-            if due.save and (results or new):
-                if is_first():
-                    run.try_to_push()  # before the checkpoint: no resumed run lacks the lines that led to it
-                position = {"data": {"seed": config.seed, "next_batch": step}, "before": before, "validation": results}
-                validation_map = results["macro_map"] if results else None
-                checkpoints.save(step, parallel.first(state), about | position, validation_map)
-            if stopping:
-                trace.close()
-                log.close()
-                checkpoints.close()
-                raise Stopped(f"Asked to stop. {checkpoints.describe()} The same command goes on from there.")
-            if is_last:
-                break
-
-            with trace.step(step):
-                state, metrics = train_step(state, parallel.shard_rows(next(stream)))
-                log.taken(step + 1, metrics)
-        trace.close()
-        log.close()
-        checkpoints.wait()
-
-    # ---- The best checkpoint, before against after --------------------------------------------------------------
-    last = int(parallel.first(state.step))
-    better = checkpoints.read_best(parallel.first(state), in_hand=last)
-    best = better.step if better else last
-    if "test" not in measured or better:
-        state = parallel.replicate(better.state) if better else state
-        best_params = in_use(state.params, pretrained.params, share)
-        measured = evaluator.evaluate(best_params, test, label=f"Best checkpoint, step {best}")
-    after = measured["test"]
-    summary = {
-        "before": before,
-        "after": after,
-        "step": best,
-        "steps": config.steps,
-        "held_out": "test" if splits.tasks(TEST) else "validation",
-        "fingerprints": fingerprints,
-        "encoder": pretrained.provenance,
-    }
-    writer.close()
-    checkpoints.close()
-    if is_first():
-        write_json(workdir / "summary.json", summary)
-        plot_training(read_metrics(workdir / "metrics.jsonl"), workdir / "training.png")
-        run.push()
-    title = f"Held-out {summary['held_out']} nodes against the full target space, percent (step {summary['step']})"
-    report("\n" + reports.table(before, after, title))
-    report(f"\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
-    report(f"Next:\n{reports.next_commands(config)}")
-    return summary
+    Raises:
+      UserError: for anything that the user can fix.
+    """
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(usage("train"))
+        return
+    train(read_command_line(arguments, Config, "train"))
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command, and ends the process with its exit status."""
+    end_on_request()
+    supervise()
     with ending_at_once():
-        run_with_config("train", train)
+        answer_errors(lambda: main(arguments))

@@ -5,7 +5,6 @@ Without arguments it says how it is called.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,8 +30,8 @@ every model and the frozen encoder on every task. Writes transfer.json, transfer
 graphs, columns are tasks, cells are gains in MAP over the frozen encoder.
 
 For example, with the ESCO zips in downloads/:
-  {_PROGRAM} --config=configs/quickstart.py --data=downloads
-  {_PROGRAM} --config=configs/esco_minilm.py --config.source.path=downloads --data=downloads --seeds=0,1,2
+  {_PROGRAM} --config=quickstart --data=downloads
+  {_PROGRAM} --config=esco_minilm --config.source.path=downloads --data=downloads --seeds=0,1,2
 
 {USAGE_END}"""
 
@@ -109,8 +108,9 @@ def _draw(summary: Summary, path: Path) -> None:
     plot_differences(summary, "results", "map", rows, path, title=title, label="points of MAP")
 
 
-if __name__ == "__main__":
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command; errors end the process with its exit status."""
     answer_errors(
-        lambda: transfer(sys.argv[1:]),
+        lambda: transfer(arguments),
         after_interrupt="What is done is kept; the same command goes on from there.",
     )

@@ -17,20 +17,40 @@ from uwe_jax.runtime.settings import check_setting_name, from_mapping
 S = TypeVar("S")
 
 
+def _shipped() -> Path | None:
+    """The folder of the config files: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    return next((folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()), None)
+
+
 def shipped_configs(command: str) -> list[tuple[str, str]]:
-    """Path and first docstring line of every config file in `configs/`, here or beside the package.
+    """Lists name and first docstring line of every shipped config file that is for a command.
 
     Args:
-      command: that stands in the docstring of the files that are for it.
+      command: its call, such as `uwe-jax train`, is in the docstring of the files that are for it.
     """
-    folders = [Path("configs"), Path(__file__).resolve().parents[2] / "configs"]
-    folder = next((f for f in folders if f.is_dir()), None)
+    folder = _shipped()
     found = []
     for path in sorted(folder.glob("*.py")) if folder else ():
-        docstring = ast.get_docstring(ast.parse(path.read_text())) or ""
-        if f"uwe_jax.{command} " in docstring:
-            found.append((str(path), docstring.partition("\n")[0]))
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        if f"uwe-jax {command} " in docstring:
+            found.append((path.stem, docstring.partition("\n")[0]))
     return found
+
+
+def config_path(name: str) -> str:
+    """Finds a config file by its path, or a shipped one by its name; a variant behind a colon stays where it is.
+
+    Args:
+      name: such as quickstart, ablation:max_sim or my/config.py.
+
+    Returns:
+      The path, with the variant; the name itself where there is no such file.
+    """
+    file, colon, variant = name.partition(":") if not Path(name).is_file() else (name, "", "")
+    folder = _shipped()
+    shipped = folder / f"{file}.py" if folder and re.fullmatch(r"\w+", file) else None
+    return f"{shipped}{colon}{variant}" if shipped and shipped.is_file() else name
 
 
 def usage(command: str) -> str:
@@ -39,15 +59,16 @@ def usage(command: str) -> str:
     width = max((len(path) for path, _ in listed), default=0)
     lines = [f"uwe-jax {command} --config=FILE [--config.key=value ...]", ""]
     lines += [f"  {path:<{width}}  {summary}" for path, summary in listed] or ["  (no config files found here)"]
-    example = next((path for path, _ in listed if "quickstart" in path), "configs/quickstart.py")
+    example = next((path for path, _ in listed if "quickstart" in path), "quickstart")
     lines += ["", f"For example: uwe-jax {command} --config={example} --config.workdir=runs/mine"]
     return "\n".join(lines)
 
 
 def read_command_line(arguments: Sequence[str], settings: type[S], command: str) -> S:
-    """The settings of `--config=FILE` and of its overrides `--config.key=value`, of which the last one counts.
+    """Reads the settings of `--config=FILE` and of its overrides `--config.key=value`, of which the last one counts.
 
-    What follows a colon, as in `--config=configs/ablation.py:max_sim`, goes to the file's `get_config`.
+    FILE is a path, or the name of a shipped config such as quickstart; what follows a colon, as in
+    `--config=ablation:max_sim`, goes to the file's `get_config`.
 
     Args:
       arguments: behind the program.
@@ -57,6 +78,7 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
     Raises:
       UserError: there is no such file or setting, or a value does not fit.
     """
+    arguments = [_with_path(each, before) for before, each in zip(("", *arguments), arguments, strict=False)]
     argv = ["uwe_jax", *arguments]
     values = flags.FlagValues()
     flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file.", sys_argv=argv)
@@ -80,3 +102,11 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
     if chosen is None:
         raise UserError("Command line: no config is named; give --config=FILE.")
     return from_mapping(settings, chosen)
+
+
+def _with_path(argument: str, before: str) -> str:
+    """The argument with the path of the config that it names."""
+    if before == "--config":
+        return config_path(argument)
+    named = argument.removeprefix("--config=")
+    return f"--config={config_path(named)}" if named != argument else argument

@@ -98,4 +98,3 @@ def _current(argument: str, renamed: Mapping[str, str]) -> str:
         return argument
     say(f"Warning: --{former} is now --{renamed[former]}; the former name will be removed in the next release.")
     return f"--{renamed[former]}{equals}{value}"
-

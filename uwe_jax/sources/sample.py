@@ -10,5 +10,5 @@ from uwe_jax.sources.edge_files import read_edge_folder
 
 def read_sample(kinds: tuple[str, ...] | None = None) -> dict[str, list[Edge]]:
     """The edges of the sample by kind: job, vacancy and alias. See `read_edge_folder`."""
-    with resources.as_file(resources.files("uwe_jax.data") / "sample") as folder:
+    with resources.as_file(resources.files("uwe_jax.sources") / "sample") as folder:
         return read_edge_folder(folder, kinds)

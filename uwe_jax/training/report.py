@@ -85,12 +85,12 @@ def next_commands(config: Config) -> str:
 def _more_training(config: Config) -> str:
     if config.source.source == "sample":
         return (
-            "uwe-jax train --config=configs/esco_minilm.py --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS\n"
+            "uwe-jax train --config=esco_minilm --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS\n"
             "  or, on edge files of your own (left,right columns in skill_job.csv, skill_alias.csv, ...):\n"
-            "uwe-jax train --config=configs/quickstart.py --config.source.source=edges "
+            "uwe-jax train --config=quickstart --config.source.source=edges "
             "--config.source.path=FOLDER --config.workdir=runs/mine"
         )
     return (
-        "uwe-jax train --config=configs/uwe_mpnet.py --config.workdir=runs/mpnet "
+        "uwe-jax train --config=uwe_mpnet --config.workdir=runs/mpnet "
         f"--config.source.source={config.source.source} --config.source.path={shlex.quote(config.source.path)}"
     )

@@ -1,0 +1,256 @@
+"""The training of a model, from its graphs to its best checkpoint: one story in the order in which things happen."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import uwe_jax
+from uwe_jax.config import Config, SourceSettings
+from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.pipeline import batches
+from uwe_jax.data.sampling import BatchSampler
+from uwe_jax.data.split import TEST, VALIDATION, split_graphs
+from uwe_jax.data.tokeniser_file import open_tokeniser
+from uwe_jax.data.tokens import Tokeniser, TokenTable
+from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.distributed import parallel
+from uwe_jax.distributed.interruption import Interruption
+from uwe_jax.distributed.joining import is_first, together
+from uwe_jax.models.blend import blend
+from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
+from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.remote_workdir import RunFolder
+from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.runtime.errors import Stopped, UserError
+from uwe_jax.runtime.files import cache_folder, write_json
+from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
+from uwe_jax.runtime.plot import plot_training
+from uwe_jax.runtime.progress import report, say
+from uwe_jax.runtime.remote_cache import leave_writing_to_another
+from uwe_jax.training import report as reports
+from uwe_jax.training import workdir as workdirs
+from uwe_jax.training.checkpoint import Checkpoints
+from uwe_jax.training.due import Due
+from uwe_jax.training.evaluation import Evaluator
+from uwe_jax.training.fit import CompiledStep
+from uwe_jax.training.metric_writer import MetricWriter, SilentWriter, read_metrics
+from uwe_jax.training.nan_hunt import NanHunt
+from uwe_jax.training.step import TrainState, make_train_step
+from uwe_jax.training.step_log import StepLog
+from uwe_jax.training.trace import Trace
+
+
+def check_devices(config: Config) -> None:
+    """Raises UserError unless the batch divides by the devices."""
+    size, devices = config.batch.global_batch_size, jax.device_count()
+    if size % devices:
+        raise UserError(
+            f"batch.global_batch_size {size} must be divisible by the {devices} devices; "
+            f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
+        )
+
+
+def tokenise(config: Config, graphs: GraphSet, tokenizer_folder: Path) -> dict[str, TokenTable]:
+    """Token tables of all node kinds; says how many texts the configured lengths cut."""
+    tokeniser = Tokeniser(tokenizer_folder, cache_folder(config.source.cache_dir) / "tokens")
+    texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
+    tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
+    cut = truncation(tables, config.lengths)
+    say(
+        "Texts cut to their fixed length: "
+        + ", ".join(
+            f"{cut[kind][0]:,} of {cut[kind][1]:,} {kind} (at {getattr(config.lengths, kind)} tokens; the longest "
+            f"has {cut[kind][2]})"
+            for kind in tables
+        )
+    )
+    return tables
+
+
+def in_use(trained: Params, pretrained: Params, share: float) -> Params:
+    """The parameters that are measured: the trained ones, with their share of pretrained weights blended in.
+
+    Args:
+      trained: replicated over devices, as is what is returned.
+      pretrained: the encoder's, one copy.
+      share: `encoder.pretrained_share`.
+    """
+    return parallel.replicate(blend(parallel.first(trained), pretrained, share)) if share else trained
+
+
+def train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet]) -> dict[str, Any]:
+    """Trains as the config says, with the other processes of the training; returns what is written to summary.json.
+
+    Args:
+      config: all settings.
+      load_graphs: reads the training graphs, without the texts of evaluations that are to be excluded.
+
+    Raises:
+      UserError: for anything that the user can mend.
+      Stopped: something outside ended it early; the same call goes on.
+    """
+    with together(config.distributed), Interruption.watched() as stop:
+        return _train(config, load_graphs, stop)
+
+
+def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], stop: Interruption) -> dict[str, Any]:
+    # ---- Workdir and devices ------------------------------------------------------------------------------------
+    check_devices(config)
+    if not is_first():
+        leave_writing_to_another()
+    cache = cache_folder(config.source.cache_dir)
+    run = RunFolder.of(config.workdir, cache, jax.process_index())
+    run.pull()
+    workdir = workdirs.check(config, run)
+    devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
+
+    # ---- Graphs -------------------------------------------------------------------------------------------------
+    graphs = load_graphs(config.source)
+    splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
+    sampler = BatchSampler(splits.train, config.batch, config.seed)
+    fingerprints = graphs.fingerprints()
+
+    # ---- Encoder and optimiser ----------------------------------------------------------------------------------
+    pretrained = load_encoder(config.encoder.name, cache_dir=cache)
+    model = UweModel.create(pretrained.config, config.encoder, config.scorer)
+    params = model.initial_params(pretrained.params)
+    optimiser = make_optimiser(config.optimiser, config.steps)
+    state = TrainState.create(params, optimiser)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(params))
+    report(reports.opening(config, parameters, graphs, splits.train, devices))
+
+    # ---- Tokens and batches -------------------------------------------------------------------------------------
+    tables = tokenise(config, graphs, pretrained.folder)
+    process = (jax.process_index(), jax.process_count())
+    lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
+    say("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
+    build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives)
+    evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
+
+    # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
+    if is_first():
+        workdirs.claim(workdir, config)
+    checkpoints = Checkpoints(run.checkpoints)
+    restored = checkpoints.restore(state)
+    before: dict[str, Any] = {}
+    if restored:
+        workdirs.check_fingerprints(fingerprints, restored.meta["fingerprints"], config.workdir)
+        checkpoints.set_aside_after(restored.step)
+        state, before = restored.state, restored.meta["before"]
+        say(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
+    else:
+        say(f"Starting from the pretrained encoder: {pretrained.provenance}.")
+    # An evaluation looks here for what its queries and targets have in common with the training graphs.
+    if is_first():
+        Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
+    first = int(state.step)
+    state = parallel.replicate(state)
+    validated = restored is not None and restored.meta["validation"] is not None
+    writer = MetricWriter(workdir, resume_step=first, validated=validated) if is_first() else SilentWriter()
+
+    validation = {"validation": (splits.tasks(VALIDATION), config.evaluation.max_queries)}
+    test = {"test": (splits.tasks(TEST) or splits.tasks(VALIDATION), config.evaluation.max_test_queries)}
+
+    # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
+    train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
+    compiled = CompiledStep(train_step, config.batch, copies=int(config.nan_hunt))
+    if first < config.steps:
+        compiled.prepare(state, parallel.shard_rows(build(first)))
+    if config.nan_hunt:
+        tokeniser = functools.partial(open_tokeniser, pretrained.folder, cache / "tokens")
+        train_step = NanHunt(compiled, config, model, workdir / "nan", tokeniser, checkpoints.describe)
+    else:
+        train_step = compiled
+    about = {
+        "version": uwe_jax.__version__,
+        "config": config.to_dict(),
+        "fingerprints": fingerprints,
+        "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
+    }
+    rate = learning_rate_schedule(config.optimiser, config.steps)
+    stream = batches(build, config.batch, first=first, last=config.steps)
+    log = StepLog(config, writer, rate, first, remedy=checkpoints.describe, facts=compiled.facts)
+    trace = Trace(workdir / "trace", first, config.profile_steps if config.profile else 0, wait=log.settle)
+    measured: dict[str, Any] = {}
+    share = config.encoder.pretrained_share
+    with stop.later():
+        for step in range(first, config.steps + 1):
+            is_last = step == config.steps
+            new = restored is None or step > first
+            stopping = new and stop.requested()
+            due = Due.after(step, config, new=new, stopping=stopping, validated=validated)
+            results = None
+            if due.validate or due.save:
+                log.settle()  # a loss that is not a number is noticed before anything is kept
+            if due.validate:
+                started = time.perf_counter()
+                wanted = validation | (test if step == 0 or is_last else {})
+                try:
+                    with stop.at_once():
+                        params_in_use = in_use(state.params, pretrained.params, share)
+                        measured = evaluator.evaluate(params_in_use, wanted, label=f"Step {step}")
+                except Stopped:
+                    stopping = True
+                else:
+                    results = measured["validation"]
+                    before = measured["test"] if step == 0 else before
+                    writer.write(step, {"validation": results})
+                    log.clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
+                    say(f"Step {step}: " + reports.one_line(results))
+            if due.save and (results or new):
+                if is_first():
+                    run.try_to_push()  # before the checkpoint: no resumed run lacks the lines that led to it
+                position = {"data": {"seed": config.seed, "next_batch": step}, "before": before, "validation": results}
+                validation_map = results["macro_map"] if results else None
+                checkpoints.save(step, parallel.first(state), about | position, validation_map)
+            if stopping:
+                trace.close()
+                log.close()
+                checkpoints.close()
+                raise Stopped(f"Asked to stop. {checkpoints.describe()} The same command goes on from there.")
+            if is_last:
+                break
+
+            with trace.step(step):
+                state, metrics = train_step(state, parallel.shard_rows(next(stream)))
+                log.taken(step + 1, metrics)
+        trace.close()
+        log.close()
+        checkpoints.wait()
+
+    # ---- The best checkpoint, before against after --------------------------------------------------------------
+    last = int(parallel.first(state.step))
+    better = checkpoints.read_best(parallel.first(state), in_hand=last)
+    best = better.step if better else last
+    if "test" not in measured or better:
+        state = parallel.replicate(better.state) if better else state
+        best_params = in_use(state.params, pretrained.params, share)
+        measured = evaluator.evaluate(best_params, test, label=f"Best checkpoint, step {best}")
+    after = measured["test"]
+    summary = {
+        "before": before,
+        "after": after,
+        "step": best,
+        "steps": config.steps,
+        "held_out": "test" if splits.tasks(TEST) else "validation",
+        "fingerprints": fingerprints,
+        "encoder": pretrained.provenance,
+    }
+    writer.close()
+    checkpoints.close()
+    if is_first():
+        write_json(workdir / "summary.json", summary)
+        plot_training(read_metrics(workdir / "metrics.jsonl"), workdir / "training.png")
+        run.push()
+    title = f"Held-out {summary['held_out']} nodes against the full target space, percent (step {summary['step']})"
+    report("\n" + reports.table(before, after, title))
+    report(f"\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
+    report(f"Next:\n{reports.next_commands(config)}")
+    return summary
