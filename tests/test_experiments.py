@@ -491,7 +491,7 @@ def start(grid, interrupts="default_int_handler"):
     grid.order({"train vacancy-0": "wait"})
     script = (
         f"import signal\nsignal.signal(signal.SIGINT, signal.{interrupts})\n"
-        "import sys\nfrom uwe_jax.runtime.config_file import answer_errors\nfrom uwe_jax.studies.recipe import Programs\n"
+        "import sys\nfrom uwe_jax.runtime.command import answer_errors\nfrom uwe_jax.studies.recipe import Programs\n"
         "from uwe_jax.commands.transfer import transfer\n"
         f"try:\n    answer_errors(lambda: transfer(sys.argv[1:], {stand_ins(grid.folder)!r}))\n"
         "finally:\n    assert 'jax' not in sys.modules, 'devices belong to the cells'\n"

@@ -1,56 +1,47 @@
-"""Imports point downward, and what is reserved to one room stays there."""
+"""Imports point downward, without circles, and what is reserved to one module stays there."""
 
 import ast
+import graphlib
 import re
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).parents[1] / "uwe_jax"
 
-# The level of every room: a module may import its own level and those below.
+# The level of every room; a module imports from its own room and from rooms of lower levels.
 LEVELS = {
-    "base": 0,
-    "data": 1,
-    "models": 2,
+    "runtime": 0,
+    "config": 1,
     "scoring": 2,
-    "parallel": 3,
-    "processes": 3,
-    "optimiser": 3,
-    "gradient_cache": 3,
-    "ranking": 3,
-    "spaces": 3,
-    "training": 4,
-    "benchmarks": 4,
-    "description": 4,
-    "enrichment": 4,
-    "evaluation": 4,
-    "engines": 4,
-    "experiments": 4,
-    "exporting": 4,
-    "rankers": 4,
-    "service": 4,
-    "tagging": 4,
-    "benchmark": 5,
-    "ablate": 5,
-    "average": 5,
-    "combine": 5,
-    "describe": 5,
-    "enrich": 5,
-    "tag": 5,
-    "evaluate": 5,
-    "export": 5,
-    "index": 5,
-    "rank": 5,
-    "serve": 5,
-    "train": 5,
-    "transfer": 5,
+    "data": 2,
+    "models": 3,
+    "distributed": 3,
+    "sources": 3,
+    "ranking": 4,
+    "retrieval": 5,
+    "training": 5,
+    "evaluation": 6,
+    "export": 7,
+    "curation": 7,
+    "serving": 7,
+    "studies": 8,
+    "commands": 9,
+    "__main__": 10,
+    "train": 11,
 }
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+# The package itself offers its API by name, and a module of the former layout warns whoever imports it.
+FREE = {"__init__", "base"}
 
 
-def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def dotted(path: Path) -> str:
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
 
 
 def imports(path: Path) -> set[str]:
@@ -61,55 +52,66 @@ def imports(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
     return names
 
 
-def test_every_room_has_a_level():
-    assert {room(path) for path in MODULES} == set(LEVELS)
+IMPORTS = {module: imports(path) for module, path in MODULES.items()}
+OURS = {module: names & MODULES.keys() for module, names in IMPORTS.items()}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_downward(path):
-    for name in imports(path):
-        parts = name.split(".")
-        if parts[0] == "uwe_jax" and len(parts) > 1 and parts[1] in LEVELS:
-            assert LEVELS[parts[1]] <= LEVELS[room(path)], f"{path.name} imports {name}"
+def test_imports_point_downward():
+    assert {room(module) for module in MODULES} - FREE == set(LEVELS)
+    upward = {
+        f"{module} imports {name}"
+        for module, names in OURS.items()
+        for name in names
+        if not {room(module), room(name)} & FREE
+        and room(module) != room(name)
+        and LEVELS[room(module)] <= LEVELS[room(name)]
+    }
+    assert not upward
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    # The package of a module is imported with it, but offers nothing of its own.
+    packages = {module for module, path in MODULES.items() if path.name == "__init__.py"}
+    graphlib.TopologicalSorter({module: names - packages for module, names in OURS.items()}).prepare()
 
 
 def using(*packages: str) -> set[str]:
-    """Rooms that import one of the packages."""
-    return {room(path) for path in MODULES if any(name.split(".")[0] in packages for name in imports(path))}
+    """Modules that import one of the packages."""
+    return {module for module, names in IMPORTS.items() if any(name.split(".")[0] in packages for name in names)}
 
 
-def test_reserved_packages():
+def test_packages_are_reserved_to_rooms():
     assert not using("tensorflow")
-    assert not {"base", "data"} & using("jax", "flax", "optax")
-    assert using("grain", "tensorflow_datasets") <= {"data"}
-    orbax = {path for path in MODULES if any(name.startswith("orbax") for name in imports(path))}
-    assert orbax == {PACKAGE / "training" / name for name in ("checkpoint.py", "checkpoint_reader.py")}
+    assert not {"runtime", "config", "data", "sources"} & {room(each) for each in using("jax", "flax", "optax")}
+    assert {room(each) for each in using("grain", "tensorflow_datasets")} <= {"data", "sources"}
+    assert using("orbax") == {"uwe_jax.training.checkpoint", "uwe_jax.models.checkpoint_reader"}
 
 
 def test_torch_is_imported_inside_functions_and_by_the_workrb_model_alone():
-    inside = {PACKAGE / "benchmarks" / "torch_peers.py", PACKAGE / "exporting" / "onnx_encoder.py"}
-    workrb = PACKAGE / "evaluation" / "workrb_model.py"
-    using_torch = {path for path in MODULES if any(name.split(".")[0] == "torch" for name in imports(path))}
-    assert using_torch == {*inside, workrb}
-    for path in inside:
-        assert not re.search("^(import|from) torch", path.read_text(), re.MULTILINE)
-    assert {path for path in MODULES if any(name.split(".")[0] == "workrb" for name in imports(path))} == {workrb}
-    # Who imports it without having workrb gets an error, so nothing of the project does.
-    assert not {path for path in MODULES if any("workrb_model" in name for name in imports(path))}
+    inside = {"uwe_jax.studies.benchmarks.torch_peers", "uwe_jax.export.onnx_encoder"}
+    workrb = {"uwe_jax.evaluation.workrb_model"}
+    assert using("torch") == inside | workrb
+    assert not [each for each in inside if re.search("^(import|from) torch", MODULES[each].read_text(), re.MULTILINE)]
+    # Importing it without workrb installed is an error, so nothing of the project imports it.
+    assert using("workrb") == workrb
+    assert not [module for module, names in OURS.items() if names & workrb]
 
 
-def test_pmap_and_collectives_live_in_parallel():
-    reserved = ("pmap", "all_gather", "all_to_all", "psum", "pmean", "psum_scatter", "shard_map", "ppermute")
-    for path in MODULES:
-        if room(path) == "parallel":
-            continue
-        used = {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
-        assert not used & set(reserved), path
+def test_pmap_and_collectives_are_used_in_one_module():
+    reserved = {"pmap", "all_gather", "all_to_all", "psum", "pmean", "psum_scatter", "shard_map", "ppermute"}
+    users = {
+        module
+        for module, path in MODULES.items()
+        if any(
+            isinstance(node, ast.Attribute) and node.attr in reserved for node in ast.walk(ast.parse(path.read_text()))
+        )
+    }
+    assert users == {"uwe_jax.distributed.parallel"}
 
 
 def test_files_stay_short():
-    assert not {str(p): n for p in MODULES if (n := len(p.read_text().splitlines())) > 320}
+    assert not {module: n for module, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 320}

@@ -5,7 +5,6 @@ import json
 import re
 import runpy
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from uwe_jax.training.metric_writer import read_metrics
 
 read_config = functools.partial(read_command_line, settings=Config, command="train")
 ROOT = Path(__file__).parents[1]
-CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if "uwe_jax.commands.train " in path.read_text()]
+CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if "uwe-jax train " in path.read_text()]
 
 
 @pytest.fixture
@@ -35,10 +34,10 @@ def flags(small_run):
 def run(flags, monkeypatch):
     """Runs the command in this process; returns its exit status."""
     from uwe_jax.commands import train
+    from uwe_jax.runtime.command import answer_errors
 
-    monkeypatch.setattr(sys, "argv", ["train", *map(str, flags)])
     try:
-        run_with_config("train", train.train)
+        answer_errors(lambda: train.main(list(map(str, flags))))
     except SystemExit as stop:
         return stop.code
     return 0
@@ -64,7 +63,7 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     assert "Texts cut to their fixed length" in err
     assert "validation MAP" in err
     assert "macro-average" in out
-    assert re.findall(r"^python -m uwe_jax\.(\w+)", out.partition("Next:\n")[2], re.MULTILINE) == [
+    assert re.findall(r"^uwe-jax (\w+)", out.partition("Next:\n")[2], re.MULTILINE) == [
         *("index", "rank", "export", "train", "train")
     ]
 
