@@ -11,8 +11,7 @@ from onet_download import write_onet
 from tiny_encoder import write_tiny_encoder
 from vacancy_files import write_rows
 
-import uwe_jax.commands.index
-from uwe_jax.commands.index import USAGE, main
+from uwe_jax.commands.index import main
 from uwe_jax.retrieval import indexing
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store import writing
@@ -201,20 +200,25 @@ def test_taxonomies(tmp_path):
 
 
 def test_the_command_line(capsys, tmp_path):
-    main([])
-    assert capsys.readouterr().out.strip() == USAGE
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 0
+    assert "--targets PATH" in capsys.readouterr().out
     for flags, message in (
-        (["--info"], "no --out"),
-        (["--out", "x"], "nothing to do with x"),
+        (["--info"], "--out is required"),
+        (["--out", "x"], "Nothing to do with x"),
         (["--out", "x", "--targets", "y"], "no --model"),
         (["--out", "x", "--targets", "y", "--add", "z"], "Give one of them"),
         (["--out", str(tmp_path / "x"), "--info"], "There is no folder"),
         (["--out", str(tmp_path / "x"), "--remove", "nowhere.txt"], "There is no nowhere.txt"),
         (["--out", "x", "--upload", "y"], "no place in Qdrant"),
-        (["--out", "x", "--dtype", "int4"], "invalid choice"),
     ):
         with pytest.raises(UserError, match=message):
-            uwe_jax.commands.index.main(flags)
+            main(flags)
+    with pytest.raises(SystemExit) as end:
+        main(["--out", "x", "--dtype", "int4"])
+    assert end.value.code == 2
+    assert "float16" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 

@@ -12,7 +12,7 @@ from tiny_encoder import write_tiny_encoder
 from vacancy_files import write_rows
 
 from uwe_jax.commands.index import main as index
-from uwe_jax.commands.rank import USAGE, main
+from uwe_jax.commands.rank import main
 from uwe_jax.retrieval import answering, indexing
 from uwe_jax.retrieval.limits import MAX_CHARACTERS
 from uwe_jax.retrieval.queries_in import BATCH, batches, file_queries, line_queries
@@ -67,9 +67,9 @@ def test_answers_are_those_of_the_python_api(folder, capsys):
         [
             "nurse",
             "write  software",
-            "--space",
+            "--index",
             str(folder / "skills"),
-            "--space",
+            "--index",
             f"titles={folder / 'jobs'}",
             "--json",
         ]
@@ -87,7 +87,7 @@ def test_answers_are_those_of_the_python_api(folder, capsys):
 
 def test_tables_and_explanations_for_people(folder, tmp_path, capsys):
     picture = tmp_path / "why.png"
-    main(["nurse", "--space", str(folder / "jobs"), "--top_k", "1", "--explain", "--picture", str(picture)])
+    main(["nurse", "--index", str(folder / "jobs"), "--top_k", "1", "--explain", "--picture", str(picture)])
     told = capsys.readouterr().out
     assert "nurse in jobs" in told
     assert "1.0000 │ nurse" in told
@@ -95,7 +95,7 @@ def test_tables_and_explanations_for_people(folder, tmp_path, capsys):
     assert "software engineer" not in told
     assert "Why 'nurse':\nScore 1.0000 by mean_pool" in told
     assert picture.read_bytes().startswith(b"\x89PNG")
-    main(["nurse", "--space", str(folder / "jobs"), "--explain", "--json"])
+    main(["nurse", "--index", str(folder / "jobs"), "--explain", "--json"])
     (told,) = answers(capsys)
     assert told["explanations"]["jobs"] == load(folder / "tiny").explain("nurse", "nurse").to_dict()
 
@@ -109,7 +109,7 @@ def test_queries_from_files(folder, tmp_path, capsys):
     for name in ("q.jsonl", "q.parquet", "q.csv"):
         table = write_rows(tmp_path / name, rows)
         assert [query.text for query in file_queries(table, "query") if query] == texts
-    main(["--space", str(folder / "jobs"), "--queries", str(table), "--json", "--top_k", "1", "--column", "query"])
+    main(["--index", str(folder / "jobs"), "--queries", str(table), "--json", "--top_k", "1", "--column", "query"])
     told = answers(capsys)
     assert [each["query"] for each in told] == texts
     assert told[0]["hits"] == told[2]["hits"]
@@ -145,7 +145,7 @@ def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
     with pytest.raises(
         UserError, match=r"4 of 7 queries were not answered, all others were. The first: Query 2 is empty"
     ):
-        main(["--space", str(folder / "jobs"), "--json"])
+        main(["--index", str(folder / "jobs"), "--json"])
     told = answers(capsys)
     assert [each["number"] for each in told] == [1, 2, 3, 4, 5, 6, 7]
     assert [each.get("query") for each in told] == ["nurse", None, None, None, None, "[31mcode", "care"]
@@ -157,10 +157,10 @@ def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
 def test_all_bad_and_no_queries(folder, piped, capsys):
     piped(b"\n \n")
     with pytest.raises(UserError, match="2 of 2 queries"):
-        main(["--space", str(folder / "jobs")])
+        main(["--index", str(folder / "jobs")])
     assert "Query 2 is empty" in capsys.readouterr().out
     piped(b"")
-    main(["--space", str(folder / "jobs"), "--json"])
+    main(["--index", str(folder / "jobs"), "--json"])
     assert answers(capsys) == []
 
 
@@ -183,11 +183,11 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(folder, monkeypatch, caps
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
-        main(["nurse", "--space", str(folder / "jobs")])
+        main(["nurse", "--index", str(folder / "jobs")])
 
 
 def test_a_program_asks_through_a_pipe_and_is_answered_line_by_line(folder):
-    command = [sys.executable, "-m", "uwe_jax", "rank", "--space", str(folder / "skills"), "--json", "--top_k", "1"]
+    command = [sys.executable, "-m", "uwe_jax", "rank", "--index", str(folder / "skills"), "--json", "--top_k", "1"]
     environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0", "LC_ALL": "C"}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -210,16 +210,16 @@ def test_a_program_asks_through_a_pipe_and_is_answered_line_by_line(folder):
 def test_models_and_spaces_that_do_not_fit(folder, tmp_path):
     other = write_tiny_encoder(tmp_path / "other", seed=1, layers=1)
     with pytest.raises(UserError, match=r"jobs: The space was encoded by .* Load the model of the space"):
-        main(["nurse", "--space", str(folder / "jobs"), "--model", str(other)])
+        main(["nurse", "--index", str(folder / "jobs"), "--model", str(other)])
     with pytest.raises(UserError, match="holds one mean a target"):
-        main(["nurse", "--space", str(folder / "jobs"), "--model", f"{folder / 'tiny'}:soft"])
+        main(["nurse", "--index", str(folder / "jobs"), "--model", f"{folder / 'tiny'}:soft"])
     load_space(folder / "jobs").save(tmp_path / "bare")
     with pytest.raises(UserError, match="bare does not say where its model was loaded from"):
-        main(["nurse", "--space", str(folder / "skills"), "--space", str(tmp_path / "bare")])
-    main(["nurse", "--space", str(tmp_path / "bare"), "--model", str(folder / "tiny")])
+        main(["nurse", "--index", str(folder / "skills"), "--index", str(tmp_path / "bare")])
+    main(["nurse", "--index", str(tmp_path / "bare"), "--model", str(folder / "tiny")])
     (tmp_path / "bare" / "index.json").write_text('{"model": "somewhere/else", "targets": []}')
     with pytest.raises(UserError, match="2 models"):
-        main(["nurse", "--space", str(folder / "skills"), "--space", str(tmp_path / "bare")])
+        main(["nurse", "--index", str(folder / "skills"), "--index", str(tmp_path / "bare")])
 
 
 def test_a_space_in_qdrant_answers_alike(folder, tmp_path, capsys):
@@ -228,24 +228,48 @@ def test_a_space_in_qdrant_answers_alike(folder, tmp_path, capsys):
     index(["--out", str(folder / "skills"), "--upload", place])
     capsys.readouterr()
     with pytest.raises(UserError, match="does not say where its model"):
-        main(["nurse", "--space", place])
-    main(["nurse", "--space", f"there={place}", "--json", "--candidates", "3", "--model", str(folder / "tiny")])
+        main(["nurse", "--index", place])
+    main(["nurse", "--index", f"there={place}", "--json", "--candidates", "3", "--model", str(folder / "tiny")])
     (there,) = answers(capsys)
-    main(["nurse", "--space", f"there={folder / 'skills'}", "--json"])
+    main(["nurse", "--index", f"there={folder / 'skills'}", "--json"])
     assert [there] == answers(capsys)
 
 
+def test_targets_without_an_index_are_encoded_once(folder, tmp_path, capsys):
+    flags = ["nurse", "--targets", str(folder / "jobs.csv"), "--model", str(folder / "tiny"), "--json"]
+    main([*flags, "--cache-dir", str(tmp_path)])
+    first = capsys.readouterr()
+    assert "Encoded 2 targets. Their index is kept in" in first.err
+    main([*flags, "--cache_dir", str(tmp_path)])
+    again = capsys.readouterr()
+    assert "Encoded" not in again.err
+    assert again.out == first.out
+    main(["nurse", "--index", str(folder / "jobs"), "--json"])
+    assert answers(capsys) == [json.loads(first.out)]
+
+
+def test_a_former_option_is_accepted_with_a_warning(folder, capsys):
+    main(["nurse", "--space", str(folder / "jobs"), "--json"])
+    assert "Warning: --space is now --index" in capsys.readouterr().err
+
+
 def test_the_command_line(capsys):
-    main([])
-    assert capsys.readouterr().out.strip() == USAGE
+    with pytest.raises(SystemExit) as end:
+        main([])
+    assert end.value.code == 0
+    assert "--top-k INT" in capsys.readouterr().out
     for flags, message in (
-        (["nurse"], "no --space"),
-        (["nurse", "--space", "x"], "There is no folder x"),
-        (["nurse", "--space", "x/a", "--space", "y/a"], "2 spaces under 1 names"),
-        (["nurse", "--space", "x", "--queries", "y"], "give one of them"),
-        (["--space", "x", "--column", "text"], "--column is one of the file"),
-        (["a", "b", "--space", "x", "--picture", "p.png"], "--picture draws one query"),
-        (["nurse", "--space", "x", "--top_k", "0"], "--top_k is 0"),
+        (["nurse"], "--index or --targets is required"),
+        (["nurse", "--index", "x"], "There is no folder x"),
+        (["nurse", "--index", "x/a", "--index", "y/a"], "2 indexes under 1 names"),
+        (["nurse", "--index", "x", "--queries", "y"], "give one of them"),
+        (["--index", "x", "--column", "text"], "--column is a column of the file"),
+        (["a", "b", "--index", "x", "--picture", "p.png"], "--picture draws one query"),
+        (["nurse", "--index", "x", "--top_k", "0"], "--top-k is 0"),
     ):
         with pytest.raises(UserError, match=message):
             main(flags)
+    with pytest.raises(SystemExit) as end:
+        main(["nurse", "--indx", "x"])
+    assert end.value.code == 2
+    assert "--index" in capsys.readouterr().err

@@ -1,7 +1,8 @@
 """Unified Work Embeddings in JAX/Flax: one bi-encoder that ranks work-domain text for work-domain text.
 
 What most programs need stands here and is imported when it is asked for, so that `import uwe_jax` costs nothing: `load`
-a model, `load_space` a target space, `UserError` for whatever a user can mend. `uwe_jax.retrieval.ranker` has an example.
+a model, `load_space` a target space, `UserError` for whatever a user can fix. `uwe_jax.retrieval.ranker` has an
+example.
 """
 
 from __future__ import annotations

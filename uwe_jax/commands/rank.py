@@ -1,7 +1,4 @@
-"""`uwe-jax rank --space ... QUERY`: the targets of a space that fit a query best.
-
-Without a flag it says how it is called.
-"""
+"""`uwe-jax rank`: ranks the targets of an index, or of a file, for queries."""
 
 from __future__ import annotations
 
@@ -9,82 +6,23 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from uwe_jax.retrieval.options import RankOptions
-from uwe_jax.runtime.arguments import Parser, check_least
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
-from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder
-from uwe_jax.serving.options import parse_space
+from uwe_jax.runtime.options import read_options
 
-_PROGRAM = "uwe-jax rank"
-USAGE = """uwe-jax rank --space [NAME=]SPACE [--space ...] [QUERY ...] [--flag value ...]
+ABOUT = """Ranks targets for queries.
 
-A space is a folder that uwe-jax index has built, or qdrant:STORE#NAME. Queries stand on the command line, in
-a file, or are lines that come through a pipe, each answered as it comes:
-  uwe-jax rank --space spaces/skills "head chef" "welder"
-  uwe-jax rank --space spaces/skills --space spaces/jobs --queries vacancies.csv --column title
-  cat titles.txt | uwe-jax rank --space spaces/skills --json --top_k 5 > answers.jsonl
+Targets come from a file, or from an index that `uwe-jax index` has built:
+  uwe-jax rank --targets skills.csv "forklift driver night shift"
+  uwe-jax rank --index indexes/skills "head chef" "welder"
+  uwe-jax rank --index indexes/skills --index indexes/jobs --queries vacancies.csv --column title
+  cat titles.txt | uwe-jax rank --index indexes/skills --json --top-k 5 > answers.jsonl
 
-With --json every query gives one JSON object on a line, in the order of the queries:
+With --json each query gives one JSON object per line, in the order of the queries:
   {"number": 1, "query": "head chef", "hits": {"skills": [{"id": "...", "text": "plan menus", "score": 0.71}, ...]}}
-A query that cannot be answered gives {"number": 2, "error": "..."}, costs none of the others, and the command ends with
-status 2.
-
---help lists all flags."""
-
-
-def _parser() -> Parser:
-    defaults = RankOptions((), Path())
-    parser = Parser.explained(USAGE)
-    add = parser.add_argument
-    add("queries", nargs="*", metavar="QUERY", help="a text (default: lines from standard input)")
-    add("--space", dest="spaces", action="append", default=[], help="[NAME=]SPACE; repeat the flag for several")
-    add("--model", default="", help="that the spaces were built with (default: from where it was when they were)")
-    add("--queries", dest="queries_file", type=Path, help="file of queries: a table, or one a line")
-    add(
-        "--column", default="", help="of a table of queries (default: one called text, title or alike, or the only one)"
-    )
-    add("--top_k", type=int, default=defaults.top_k, help=f"hits of a query in a space (default: {defaults.top_k})")
-    add(
-        "--candidates", type=int, help="of a space in Qdrant, that are ranked exactly (default: 10 a hit, at least 100)"
-    )
-    add("--json", action="store_true", help="a JSON object a line, for programs")
-    add("--explain", action="store_true", help="say which words of the query met which of the best hit")
-    add("--picture", type=Path, help="draw that into a PNG; for one query and one space")
-    add("--max_tokens", type=int, help="tokens of a query; longer ones lose their end (default: as in the spaces)")
-    add("--cache_dir", default="", help="encoders (default: $UWE_JAX_CACHE or the user's cache)")
-    return parser
-
-
-def _options(arguments: Sequence[str]) -> RankOptions:
-    chosen = vars(_parser().parse_intermixed_args(arguments))
-    least = {"top_k": 1, "candidates": 1, "max_tokens": 3}
-    check_least(chosen, **{name: value for name, value in least.items() if chosen[name] is not None})
-    if not chosen["spaces"]:
-        raise UserError(f"Command line: no --space. `{_PROGRAM}` alone says how it is called.")
-    spaces = tuple(map(parse_space, chosen["spaces"]))
-    if len(dict(spaces)) < len(spaces):
-        raise UserError(
-            f"Command line: {len(spaces)} spaces under {len(dict(spaces))} names. Give each its own, NAME=SPACE."
-        )
-    if chosen["queries"] and chosen["queries_file"]:
-        raise UserError("Command line: queries and --queries; give one of them.")
-    if chosen["column"] and not chosen["queries_file"]:
-        raise UserError("Command line: --column is one of the file of --queries, and none is given.")
-    if chosen["picture"] and (len(chosen["queries"]), len(chosen["spaces"])) != (1, 1):
-        raise UserError("Command line: --picture draws one query, given on the command line, in one space.")
-    return RankOptions(
-        **{
-            **chosen,
-            "spaces": spaces,
-            "queries": tuple(chosen["queries"]),
-            "queries_file": chosen["queries_file"].expanduser() if chosen["queries_file"] else None,
-            "cache_dir": cache_folder(chosen["cache_dir"]),
-        }
-    )
+A query that cannot be answered gives {"number": 2, "error": "..."}; the others are answered, and the exit status is 2."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -93,10 +31,7 @@ def main(arguments: Sequence[str]) -> None:
     Raises:
       UserError: for anything that the user can mend, and at the end where a query was not answered.
     """
-    if not arguments:
-        print(USAGE)
-        return
-    options = _options(arguments)
+    options = read_options(RankOptions, arguments, command="rank", about=ABOUT, renamed={"space": "index"})
     keep_compiled_programs()  # so that only the first query ever waits for compilation
     # Here: it imports jax, which then reads where programs are kept.
     from uwe_jax.retrieval.answering import rank

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from uwe_jax.retrieval.index_names import parse_index
 from uwe_jax.runtime.arguments import Parser
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.serving.keys import VARIABLE, read_keys
-from uwe_jax.serving.options import Limits, ServiceOptions, parse_space
+from uwe_jax.serving.options import Limits, ServiceOptions
 
 _PROGRAM = "uwe-jax serve"
 USAGE = f"""uwe-jax serve --space [NAME=]SPACE [--space ...] [--model MODEL] [--flag value ...]
@@ -88,7 +89,7 @@ def _options(arguments: Sequence[str]) -> ServiceOptions:
     chosen = vars(_parser().parse_args(arguments))
     if not chosen["space"]:
         raise UserError(f"Command line: no --space. `{_PROGRAM}` alone says how it is called.")
-    spaces = tuple(parse_space(text) for text in chosen["space"])
+    spaces = tuple(parse_index(text) for text in chosen["space"])
     if len(dict(spaces)) < len(spaces):
         raise UserError(f"--space names {', '.join(name for name, _ in spaces)}; give every space a name of its own.")
     return ServiceOptions(

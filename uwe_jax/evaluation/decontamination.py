@@ -68,7 +68,9 @@ def excluded_texts(settings: SourceSettings) -> ExcludedTexts | None:
 
 
 def read_excluded_texts(folders: Sequence[Path], halves: Sequence[str], cache_dir: Path) -> ExcludedTexts:
-    """Reads the queries and relevant pairs of the halves of all tasks that folders of downloads hold. The hub is not asked.
+    """Reads the queries and relevant pairs of the halves of all tasks that folders of downloads hold.
+
+    The hub is not asked.
 
     Tasks that are ESCO itself, and those that their publisher does not split, have no half that could be kept out.
 

@@ -16,6 +16,9 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_text
 
+# Ranks where no model is named.
+DEFAULT_MODEL = "all-MiniLM-L6-v2:soft"
+
 
 def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> LoadedModel:
     """The model that a name means.

@@ -23,7 +23,7 @@ _IN_THE_BUCKET = (CHECKPOINTS, "damaged_checkpoints")
 
 
 def is_workdir(folder: Path) -> bool:
-    """Tells whether a folder is the workdir of a training run: an encoder's folder also holds a config.json, of another kind."""
+    """Tells whether a folder is the workdir of a training run: an encoder also has a config.json."""
     if (folder / "checkpoints").is_dir():
         return True
     try:

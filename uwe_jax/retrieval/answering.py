@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+from uwe_jax.models.loading import DEFAULT_MODEL
 from uwe_jax.retrieval.answers import Answer, json_line, readable
+from uwe_jax.retrieval.cached_index import cached_index
 from uwe_jax.retrieval.options import RankOptions
 from uwe_jax.retrieval.qdrant.location import open_space
 from uwe_jax.retrieval.queries_in import Query, batches, file_queries, given_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.recorded import recorded_model
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
+from uwe_jax.retrieval.texts_in import Targets, read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import hushed, say
 
@@ -24,14 +27,20 @@ def rank(options: RankOptions) -> None:
         counted at the end.
     """
     queries = _queries(options)
-    spaces = {name: open_space(place, candidates=options.candidates) for name, place in options.spaces}
-    model = options.model or recorded_model([place for _, place in options.spaces])
-    most = options.max_tokens or max(space.origin.max_tokens for space in spaces.values())
+    spaces: dict[str, Searchable] = {
+        name: open_space(place, candidates=options.candidates) for name, place in options.indexes
+    }
+    places = [place for _, place in options.indexes]
+    model = options.model or (recorded_model(places) if places else DEFAULT_MODEL)
+    most = options.max_tokens or max((space.origin.max_tokens for space in spaces.values()), default=None)
+    targets = _targets(options)
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     say(f"Loading {model}." + (" Then type a query a line; Ctrl-D ends." if typed else ""))
     with hushed():
         ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
-    for name, place in options.spaces:
+    if options.targets and targets:
+        spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
+    for name, place in options.indexes:
         ranker.check(spaces[name], options.top_k, place)  # before queries come
     write = json_line if options.json else readable
     count, refused, first = 0, 0, ""
@@ -44,6 +53,19 @@ def rank(options: RankOptions) -> None:
         count += len(batch)
     if refused:
         raise UserError(f"{refused:,} of {count:,} queries were not answered, all others were. The first: {first}")
+
+
+def _targets(options: RankOptions) -> Targets | None:
+    """Reads the targets that the options name, before anything is loaded."""
+    if options.targets is None:
+        return None
+    return read_targets(
+        options.targets,
+        kind=options.kind,
+        column=options.target_column,
+        id_column=options.id_column,
+        language=options.language,
+    )
 
 
 def _queries(options: RankOptions) -> Iterator[Query | None]:

@@ -32,19 +32,19 @@ def index(options: IndexOptions) -> None:
     gone = [each for path in options.remove for each in read_ids(path, options.id_column)]
     more = [_read(options, path) for path in options.add]
     if gone:
-        count = remove(options.out, gone)
+        count = remove(options.folder, gone)
         say(f"Removed {count:,} targets; {len(set(gone)) - count:,} of the ids were not there.")
     for targets in more:
         _add(options, targets)
     if options.compact:
-        compact(options.out)
+        compact(options.folder)
     if options.verify:
-        verify(options.out)
-        say(f"{options.out} is whole: every file is as it was written.")
+        verify(options.folder)
+        say(f"{options.folder} is whole: every file is as it was written.")
     if options.upload:
-        put_space(options.upload, load_space(options.out), replace=True)
+        put_space(options.upload, load_space(options.folder), replace=True)
         say(f"Uploaded to {options.upload}.")
-    report(described(options.out))
+    report(described(options.folder))
 
 
 def described(folder: Path) -> str:
@@ -89,33 +89,34 @@ def _build(options: IndexOptions, path: Path) -> None:
         raise UserError("Command line: no --model. Name the model that is to encode the targets.")
     targets = _read(options, path)
     _tell(targets)
-    with creating(options.out):  # before minutes of encoding that would end there
+    with creating(options.folder):  # before minutes of encoding that would end there
         pass
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
     space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype)
-    write_space(options.out, space, patience=LONG_PATIENCE)
-    record(options.out, options.model, (targets.origin,))
-    say(f"Built in {duration(time.perf_counter() - started)}. Next: uwe-jax rank --space {options.out} QUERY")
+    write_space(options.folder, space, patience=LONG_PATIENCE)
+    record(options.folder, options.model, (targets.origin,))
+    say(f"Built in {duration(time.perf_counter() - started)}. Next: uwe-jax rank --space {options.folder} QUERY")
 
 
 def _add(options: IndexOptions, targets: Targets) -> None:
-    with changing(options.out):  # likewise
-        there = load_space(options.out)
+    with changing(options.folder):  # likewise
+        there = load_space(options.folder)
     targets = targets.unlike(dict(zip(there.ids, there.texts, strict=True)))
     _tell(targets)
     if not len(targets):
         return
-    model = options.model or recorded(options.out).model
+    model = options.model or recorded(options.folder).model
     if not model:
         raise UserError(
-            f"{options.out} does not say where its model, {there.origin.model}, was loaded from. Name it with --model."
+            f"{options.folder} does not say where its model, {there.origin.model}, was loaded from. "
+            "Name it with --model."
         )
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=there.origin.max_tokens)
     ranker.check(there)  # before it encodes
     space = ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype)
-    replaced = append(options.out, space, replace=True, patience=LONG_PATIENCE)
-    with changing(options.out, patience=LONG_PATIENCE):  # another process may have added, too, meanwhile
-        record(options.out, model, (*recorded(options.out).targets, targets.origin))
+    replaced = append(options.folder, space, replace=True, patience=LONG_PATIENCE)
+    with changing(options.folder, patience=LONG_PATIENCE):  # another process may have added, too, meanwhile
+        record(options.folder, model, (*recorded(options.folder).targets, targets.origin))
     say(f"Added {len(targets) - replaced:,} targets, and replaced the text of {replaced:,}.")
 
 

@@ -1,75 +1,157 @@
-"""What the commands `index` and `rank` are asked for. Imports no jax, so that a wrong flag is answered at once."""
+"""Options of the commands `index` and `rank`. Imports no jax, so that a wrong option is answered at once."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from uwe_jax.retrieval.index_names import IndexName, parse_index
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.options import Arguments, OptionalInt, OptionalPath, Repeated, RepeatedPath, at_least
+
+MIN_TOKENS = 3  # of a text: two special tokens and one of its own
 
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """What the command line asks of a space.
+    """Options of `uwe-jax index`.
 
     Attributes:
-      out: its folder.
-      cache_dir: where encoders from wheels are kept.
-      model: as of `load_model`; empty takes the one that the space was built with.
-      targets: to build the space of; None leaves it as it is.
-      remove: files of ids to remove.
-      add: targets to add, after that.
-      compact, verify: the space at the end.
-      upload: a place of `put_space` in Qdrant, to copy it to then; empty for none.
-      kind, column, id_column, language, version: of targets and ids, as of `read_targets`.
-      dtype: of a new space.
-      max_tokens: of a text in a new space; None takes the model's, see `load_model`.
+      out: folder of the index; an index that is there is replaced when --targets are encoded.
+      model: encodes the targets: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft. With --add the default
+        is the model that the index was built with.
+      targets: build the index of these: the folder of ESCO's or O*NET's zips, a table, or a .txt with one text per
+        line.
+      remove: file of ids to remove; may be repeated.
+      add: targets to add, as of --targets; a target whose id is there already is replaced; may be repeated.
+      compact: free the space of removed targets, and join what was added.
+      verify: compare every file with its checksum.
+      upload: copy the index into Qdrant, qdrant:STORE#NAME, where STORE is a folder or the URL of a server.
+      info: show what the index holds, as every other call does at its end.
+      kind: of ESCO skills or occupations; of O*NET occupations, activities, tasks, technologies, tools or titles.
+      column: column of the texts; by default one called text, label, title or alike, or the only one.
+      id_column: column of the ids; by default one called id, uri, code or alike, else the texts are the ids.
+      language: of ESCO's labels.
+      version: of ESCO or O*NET, such as 1.1.1 or 29.3; by default the newest there is.
+      dtype: number format in which a new index is stored.
+      max_tokens: longer texts are truncated; by default the value of an export, else 64.
+      cache: folder of downloaded encoders; by default $UWE_JAX_CACHE or the user's cache folder.
     """
 
-    out: Path
-    cache_dir: Path
+    out: OptionalPath = None
     model: str = ""
-    targets: Path | None = None
-    remove: tuple[Path, ...] = ()
-    add: tuple[Path, ...] = ()
+    targets: OptionalPath = None
+    remove: RepeatedPath = ()
+    add: RepeatedPath = ()
     compact: bool = False
     verify: bool = False
     upload: str = ""
+    info: bool = False
     kind: str = ""
     column: str = ""
     id_column: str = ""
     language: str = "en"
     version: str = ""
-    dtype: str = "float16"
-    max_tokens: int | None = None
+    dtype: Literal["float16", "bfloat16", "float32", "int8"] = "float16"
+    max_tokens: OptionalInt = None
+    cache: Annotated[str, tyro.conf.arg(name="cache-dir")] = ""
+
+    def __post_init__(self) -> None:
+        at_least(MIN_TOKENS, max_tokens=self.max_tokens)
+        if self.out is None:
+            raise UserError("--out is required. Run `uwe-jax index --help`.")
+        work = ("targets", "remove", "add", "compact", "verify", "upload", "info")
+        if not any(getattr(self, name) for name in work):
+            raise UserError(
+                f"Nothing to do with {self.out}. Give one of {', '.join(f'--{name}' for name in work)}; run "
+                "`uwe-jax index --help`."
+            )
+        if self.targets and (self.add or self.remove):
+            raise UserError("--targets builds a new index, --add and --remove change one. Give one of them.")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the index."""
+        assert self.out is not None
+        return self.out
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of downloaded encoders."""
+        return cache_folder(self.cache)
 
 
 @dataclass(frozen=True)
 class RankOptions:
-    """What the command line asks of a ranking.
+    """Options of `uwe-jax rank`.
 
     Attributes:
-      spaces: names and places (see `open_space`) of spaces, all by one model.
-      cache_dir: where encoders from wheels are kept.
-      model: as of `load_model`; empty takes the one that the spaces were built with.
-      queries: given on the command line.
-      queries_file: read where none is given; None reads standard input.
-      column: of the file, where it is a table.
-      top_k: hits of a query in every space.
-      candidates: of a space in Qdrant; None takes its default.
-      json: write JSON lines, not tables.
-      explain: the best hit in every space.
-      picture: of the best hit's explanation; None for none.
-      max_tokens: of a query; None takes that of the spaces.
+      queries: texts to rank targets for; by default the lines of standard input.
+      index: [NAME=]INDEX, the folder of an index or qdrant:STORE#NAME; may be repeated.
+      targets: rank these without building an index first: the folder of ESCO's or O*NET's zips, a table, or a .txt with
+        one text per line. Their embeddings are kept in the cache for the next call.
+      model: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default the model of the index, and
+        all-MiniLM-L6-v2:soft for --targets.
+      queries_file: file of queries: a table, or one query per line.
+      column: column of the file of queries; by default one called text, title or alike, or the only one.
+      kind: of --targets, as of `uwe-jax index`.
+      target_column: column of --targets with the texts.
+      id_column: column of --targets with the ids.
+      language: of the labels of --targets where they are ESCO's.
+      top_k: hits per query and index.
+      candidates: of an index in Qdrant that are scored exactly; by default 10 per hit, at least 100.
+      json: print a JSON object per line and query, for programs.
+      explain: show which words of the query met which words of the best hit.
+      picture: draw that into a PNG; for one query and one index.
+      max_tokens: longer queries are truncated; by default as in the index.
+      cache: folder of encoders and of indexes of --targets; by default $UWE_JAX_CACHE or the user's cache folder.
     """
 
-    spaces: tuple[tuple[str, str], ...]
-    cache_dir: Path
+    queries: Annotated[Arguments, tyro.conf.arg(metavar="[QUERY ...]")] = ()
+    index: Repeated = ()
+    targets: OptionalPath = None
     model: str = ""
-    queries: tuple[str, ...] = ()
-    queries_file: Path | None = None
+    queries_file: Annotated[OptionalPath, tyro.conf.arg(name="queries")] = None
     column: str = ""
+    kind: str = ""
+    target_column: str = ""
+    id_column: str = ""
+    language: str = "en"
     top_k: int = 10
-    candidates: int | None = None
+    candidates: OptionalInt = None
     json: bool = False
     explain: bool = False
-    picture: Path | None = None
-    max_tokens: int | None = None
+    picture: OptionalPath = None
+    max_tokens: OptionalInt = None
+    cache: Annotated[str, tyro.conf.arg(name="cache-dir")] = ""
+
+    def __post_init__(self) -> None:
+        at_least(1, top_k=self.top_k, candidates=self.candidates)
+        at_least(MIN_TOKENS, max_tokens=self.max_tokens)
+        if not self.index and not self.targets:
+            raise UserError("--index or --targets is required. Run `uwe-jax rank --help`.")
+        names = [name for name, _ in self.indexes] + ([self.targets.stem] if self.targets else [])
+        if len(set(names)) < len(names):
+            raise UserError(
+                f"{len(names)} indexes under {len(set(names))} names: {', '.join(names)}. Name each, as NAME=INDEX."
+            )
+        if self.queries and self.queries_file:
+            raise UserError("Queries were given both as arguments and with --queries; give one of them.")
+        if self.column and not self.queries_file:
+            raise UserError("--column is a column of the file of --queries, and none was given.")
+        if self.picture and (len(self.queries), len(names)) != (1, 1):
+            raise UserError("--picture draws one query, given as an argument, in one index.")
+
+    @property
+    def indexes(self) -> tuple[IndexName, ...]:
+        """Name and place of every index."""
+        return tuple(map(parse_index, self.index))
+
+    @property
+    def cache_dir(self) -> Path:
+        """The folder of encoders and of indexes of --targets."""
+        return cache_folder(self.cache)

@@ -1,7 +1,7 @@
 """Reads the options of a command from its command line, into the frozen dataclass that declares them.
 
-A field of the dataclass is an option, its docstring entry the help, its default the default. `--top-k` and `--top_k` are
-one option.
+A field of the dataclass is an option, its docstring entry the help, its default the default. `--top-k` and `--top_k`
+are one option.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ Arguments = tyro.conf.Positional[tuple[str, ...]]
 def read_options(
     options: type[T], arguments: Sequence[str], *, command: str, about: str, renamed: Mapping[str, str] | None = None
 ) -> T:
-    """Reads a command line; prints the help and exits with 0 on --help.
+    """Reads a command line; prints the help and exits with 0 on --help, and without arguments.
 
     Args:
       options: dataclass of the options.
@@ -74,7 +74,7 @@ def read_options(
         options,
         prog=f"uwe-jax {command}",
         description=about,
-        args=[_current(argument, renamed or {}) for argument in arguments],
+        args=[_current(argument, renamed or {}) for argument in arguments or ["--help"]],
     )
 
 

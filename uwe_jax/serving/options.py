@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import math
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -60,8 +59,7 @@ class ServiceOptions:
 
     Attributes:
       model: as of `uwe_jax.models.loading.load_model`; empty takes the one that the first space was built with.
-      spaces: name and place, as of `uwe_jax.retrieval.qdrant.location.open_space`, of every target space; the first one is
-        asked where a request names none.
+      spaces: name and place (see `open_space`) of every target space; the first one is asked where a request names none.
       host: address to listen at.
       port: 0 takes a free one.
       keys: of which a request must bring one; empty: everybody may ask.
@@ -104,20 +102,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def parse_space(text: str) -> tuple[str, str]:
-    """A target space as on the command line: its place, or a name for it before the place.
-
-    >>> parse_space("skills=spaces/esco"), parse_space("spaces/esco"), parse_space("qdrant:spaces/all#jobs")
-    (('skills', 'spaces/esco'), ('esco', 'spaces/esco'), ('jobs', 'qdrant:spaces/all#jobs'))
-
-    Raises:
-      UserError: it names no place.
-    """
-    named = re.fullmatch(r"(?:([\w.-]+)=)?(.*)", text.strip(), re.DOTALL)
-    name, place = (named[1], named[2]) if named else ("", "")
-    name = name or re.split(r"[/#]", place.rstrip("/"))[-1]
-    if not name or not place:
-        raise UserError(f"--space {text!r} names no space. Give a folder, or NAME=FOLDER.")
-    return name, place

@@ -175,7 +175,7 @@ class Space:
             return self._built[settings]
 
     def save(self, folder: str | Path) -> None:
-        """Writes the space to a folder, which `uwe_jax.retrieval.store.folder` describes; an earlier space there is replaced.
+        """Writes the space to a folder, see `uwe_jax.retrieval.store.folder`; an earlier space there is replaced.
 
         Raises:
           UserError: the folder holds something else, may not be written, or is being written to.
