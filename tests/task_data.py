@@ -9,7 +9,7 @@ from uwe_jax.evaluation.tasks import collection
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
 from uwe_jax.evaluation.tasks.task import RankingTask
-from uwe_jax.sources.hub.dataset import DataMissing
+from uwe_jax.sources.hub.declaration import DataMissing
 
 JOBBERT = "TechWolf/JobBERT-evaluation-dataset"
 

@@ -15,7 +15,8 @@ from huggingface_hub import HfApi, constants
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.hub import builder as hub_builder
 from uwe_jax.sources.hub import download as hub_download
-from uwe_jax.sources.hub.dataset import DataMissing, HubDataset, hub_origin, load_hub_rows
+from uwe_jax.sources.hub.dataset import hub_origin, load_hub_rows
+from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
 
 DATASET = HubDataset(REPO, {"title": "text", "skills": "texts", "related": "int"})
 ROWS = [

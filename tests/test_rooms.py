@@ -44,10 +44,14 @@ def room(module: str) -> str:
     return module.split(".")[1]
 
 
-def imports(path: Path) -> set[str]:
-    """Dotted names of all that a module imports, also inside functions."""
+def imports(path: Path, *, typing: bool = True) -> set[str]:
+    """Dotted names of all that a module imports, also inside functions; `typing`: for type checkers alone as well."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    for node in [] if typing else ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -76,7 +80,9 @@ def test_imports_point_downward():
 def test_no_modules_import_each_other_in_a_circle():
     # The package of a module is imported with it, but offers nothing of its own.
     packages = {module for module, path in MODULES.items() if path.name == "__init__.py"}
-    graphlib.TopologicalSorter({module: names - packages for module, names in OURS.items()}).prepare()
+    graphlib.TopologicalSorter(
+        {module: imports(path, typing=False) & MODULES.keys() - packages for module, path in MODULES.items()}
+    ).prepare()
 
 
 def using(*packages: str) -> set[str]:

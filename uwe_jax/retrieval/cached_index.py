@@ -8,8 +8,9 @@ from pathlib import Path
 
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.recorded import record
-from uwe_jax.retrieval.store.folder import load_space, write_space
+from uwe_jax.retrieval.store.folder import load_space
 from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.retrieval.store.write import write_space
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE
 from uwe_jax.retrieval.texts_in import Targets
 from uwe_jax.runtime.errors import UserError

@@ -9,8 +9,9 @@ from uwe_jax.retrieval.options import IndexOptions
 from uwe_jax.retrieval.qdrant.location import in_qdrant, put_space
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.recorded import record, recorded
-from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify, write_space
+from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
 from uwe_jax.retrieval.store.manifest import read_manifest
+from uwe_jax.retrieval.store.write import write_space
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
 from uwe_jax.retrieval.texts_in import Targets, read_ids, read_targets
 from uwe_jax.runtime.errors import UserError

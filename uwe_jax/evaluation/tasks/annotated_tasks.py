@@ -9,7 +9,7 @@ from uwe_jax.evaluation.tasks.collection import Collection, read_collection
 from uwe_jax.evaluation.tasks.declare import TaskContent, declare
 from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
-from uwe_jax.sources.hub.dataset import HubDataset
+from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.delimited import decode_lines
 from uwe_jax.sources.tables.problems import Problems

@@ -33,7 +33,7 @@ from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.segment import Part
 from uwe_jax.retrieval.store.segment_file import read_segment
 from uwe_jax.retrieval.store.stored_targets import Space, check_new, id_set
-from uwe_jax.retrieval.store.writing import SEGMENTS, changing, creating
+from uwe_jax.retrieval.store.writing import SEGMENTS, changing
 from uwe_jax.runtime.errors import UserError
 
 # A segment that is at most so many times the one behind it is joined with it: so a space that grew target by target has
@@ -69,14 +69,6 @@ def load_space(folder: str | Path) -> Space:
                 ) from error
         else:
             return Space(manifest.origin, manifest.dtype, manifest.width, manifest.pooled, parts)
-
-
-def write_space(folder: str | Path, space: Space, *, patience: float = 0) -> None:
-    """Writes a space to a folder; see `Space.save`, and `changing` for `patience`."""
-    with creating(folder, patience=patience) as writer:
-        parts = [part for part in space.parts if len(part)]
-        entries = (writer.add(parts),) if parts else ()
-        writer.commit(Manifest(space.origin, space.dtype, space.width, space.pooled, entries))
 
 
 def append(folder: str | Path, space: Space, *, replace: bool = False, patience: float = 0) -> int:

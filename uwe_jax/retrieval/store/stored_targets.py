@@ -181,7 +181,7 @@ class Space:
           UserError: the folder holds something else, may not be written, or is being written to.
           OSError: the disk is full; an earlier space is still there.
         """
-        from uwe_jax.retrieval.store.folder import write_space
+        from uwe_jax.retrieval.store.write import write_space
 
         write_space(Path(folder), self)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from uwe_jax.sources.hub.dataset import HubDataset
+from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.prepared import RecordBuilder, is_prepared, prepare, read_features
 
 _FEATURES = {

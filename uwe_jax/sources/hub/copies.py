@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from uwe_jax.sources.folders import DEPTH, files_in
-from uwe_jax.sources.hub.dataset import HubDataset
+from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.hub.download import files_of_split
 from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.typed_rows import Row, read_rows

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
-from uwe_jax.sources.folders import DEPTH, files_in, only_copy
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy
 from uwe_jax.sources.hub.split_names import stated_split
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.problems import Problems, shorten
@@ -16,6 +17,8 @@ from uwe_jax.sources.tables.typed_rows import has_columns, read_rows, table_form
 PAGE = "https://huggingface.co/datasets/jjzha/skillskape"
 COLUMNS = {"sentence": "text", "skills": "texts"}
 NO_SKILL = "UNK"
+GRAPH = "skill_vacancy"
+DOWNLOAD = f"Download train.csv from {PAGE} and keep its name."
 
 
 def find_sentences(folder: Path, split: str) -> Path | None:
@@ -63,3 +66,15 @@ def read_vacancy_edges(path: Path) -> tuple[list[Edge], list[str]]:
             edges += [Edge("", label, "", text) for label in labels]
     problems.check()
     return edges, counted(without, "sentences without a skill left out")
+
+
+def find_train(folder: Path) -> Path:
+    """The file of the sentences for training; UserError where there is none."""
+    check_folder(folder, f"Expected the folder of SkillSkape's train.csv. {DOWNLOAD}")
+    path = find_sentences(folder, "train")
+    if path is None:
+        raise UserError(
+            f"{folder} holds no CSV with the columns {', '.join(COLUMNS)} whose name states train; files for "
+            f"evaluation, such as dev.csv, are not trained on. {DOWNLOAD}"
+        )
+    return path

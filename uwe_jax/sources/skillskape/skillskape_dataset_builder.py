@@ -8,8 +8,7 @@ import tensorflow_datasets as tfds
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.sources.file_edges import FileEdgeBuilder
-from uwe_jax.sources.skillskape.reader import read_vacancy_edges
-from uwe_jax.sources.skillskape.source import DOWNLOAD, GRAPH, find_train
+from uwe_jax.sources.skillskape.reader import DOWNLOAD, GRAPH, find_train, read_vacancy_edges
 
 
 class Builder(FileEdgeBuilder):

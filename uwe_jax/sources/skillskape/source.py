@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.folders import check_folder
-from uwe_jax.sources.skillskape.reader import COLUMNS, PAGE, find_sentences
+from uwe_jax.sources.skillskape.reader import GRAPH, find_train
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
-
-GRAPH = "skill_vacancy"
-DOWNLOAD = f"Download train.csv from {PAGE} and keep its name."
 
 
 def read(request: SourceRequest) -> SourceEdges:
@@ -27,18 +20,6 @@ def read(request: SourceRequest) -> SourceEdges:
     path = find_train(folder)
     edges, notes = load_file_edges(Builder, path, GRAPH, request.cache_dir)
     return SourceEdges(f"SkillSkape {path.name} in {path.parent}", {GRAPH: edges}, notes)
-
-
-def find_train(folder: Path) -> Path:
-    """The file of the sentences for training; UserError where there is none."""
-    check_folder(folder, f"Expected the folder of SkillSkape's train.csv. {DOWNLOAD}")
-    path = find_sentences(folder, "train")
-    if path is None:
-        raise UserError(
-            f"{folder} holds no CSV with the columns {', '.join(COLUMNS)} whose name states train; files for "
-            f"evaluation, such as dev.csv, are not trained on. {DOWNLOAD}"
-        )
-    return path
 
 
 SOURCE = Source({GRAPH: "vacancy"}, read)

@@ -13,7 +13,8 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import check_folder
-from uwe_jax.sources.hub.dataset import DataMissing, HubDataset, hub_origin, load_hub_rows
+from uwe_jax.sources.hub.dataset import hub_origin, load_hub_rows
+from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.typed_rows import Row

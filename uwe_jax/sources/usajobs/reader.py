@@ -7,15 +7,21 @@ from pathlib import Path
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
-from uwe_jax.sources.folders import DEPTH, files_in, only_copy
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import has_columns, read_rows
+from uwe_jax.sources.tables.typed_rows import FORMATS, has_columns, read_rows
 from uwe_jax.sources.usajobs.statements import clean, is_boilerplate, is_generic, wording
 from uwe_jax.sources.usajobs.titles import one_spelling
 
 COLUMNS = {"title": "text", "statements": "texts"}
 RELATION = "statement"
+GRAPH = "statement_job"
+DOWNLOAD = (
+    f"Expected a table with the columns {' and '.join(COLUMNS)}, one job title and the list of its statements a row, "
+    f"in one of {', '.join(FORMATS)}."
+)
 
 
 def find_questionnaires(folder: Path) -> Path | None:
@@ -88,3 +94,12 @@ def read_job_edges(path: Path) -> tuple[list[Edge], list[str]]:
         *counted(len(spelling) - len(set(spelling.values())), "spellings of a title joined with others"),
     ]
     return edges, notes
+
+
+def find_file(folder: Path) -> Path:
+    """The table of titles and statements; UserError where there is none."""
+    check_folder(folder, f"{DOWNLOAD} Set source.path to its folder.")
+    path = find_questionnaires(folder)
+    if path is None:
+        raise UserError(f"{folder} holds no titles with statements. {DOWNLOAD}")
+    return path

@@ -8,8 +8,7 @@ import tensorflow_datasets as tfds
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.sources.file_edges import FileEdgeBuilder
-from uwe_jax.sources.usajobs.reader import read_job_edges
-from uwe_jax.sources.usajobs.source import DOWNLOAD, GRAPH, find_file
+from uwe_jax.sources.usajobs.reader import DOWNLOAD, GRAPH, find_file, read_job_edges
 
 
 class Builder(FileEdgeBuilder):
