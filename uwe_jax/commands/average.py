@@ -1,55 +1,50 @@
-"""`uwe-jax average --models A=0.5 --models B=0.5 --out=...`: one model of several, their weights averaged.
-
-Without models it says how it is called.
-"""
+"""`uwe-jax average`: makes one model of several by averaging their weights."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from uwe_jax.commands.export_options import FolderOptions
 from uwe_jax.export.average import parse_shares
 from uwe_jax.export.export import export
-from uwe_jax.export.flags import add_flags, options_of
-from uwe_jax.runtime.arguments import Parser
 from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.options import Repeated, read_options
 
-_PROGRAM = "uwe-jax average"
-USAGE = """uwe-jax average --models NAME=WEIGHT --models NAME=WEIGHT ... --out FOLDER [--flag value ...]
+ABOUT = """Makes one model of several by averaging their weights.
 
-The encoder's parameters are the weighted sum of those of the models, which were trained from one encoder. Weights add
-up to 1, may be negative, and are equal where none is given. The scorer is that of the first trained model. The folder
-is an export (see uwe-jax export): uwe_jax, transformers and sentence-transformers read it.
+The parameters of the encoder are the weighted sum of those of the models, which were trained from one encoder. Weights
+add up to 1, may be negative, and are equal where none is given. The scorer is that of the first trained model. The
+result is an export (see `uwe-jax export`).
 
-For example, the mean of two runs; and one run, to which a third of what another one learned is added:
-  uwe-jax average --models runs/a --models runs/b --out averaged
-  uwe-jax average --models runs/a=1 --models runs/b=0.3 --models all-MiniLM-L6-v2=-0.3 --out averaged
-  uwe-jax evaluate --models averaged --data downloads
+The mean of two runs; and one run, to which a third of what another one learned is added:
+  uwe-jax average --model runs/a --model runs/b --out averaged
+  uwe-jax average --model runs/a=1 --model runs/b=0.3 --model all-MiniLM-L6-v2=-0.3 --out averaged
+  uwe-jax evaluate --model averaged --data downloads"""
 
---help lists all flags."""
+
+@dataclass(frozen=True)
+class Options(FolderOptions):
+    """Options of `uwe-jax average`.
+
+    Attributes:
+      model: NAME or NAME=WEIGHT of a run, an export or an encoder; given once per model.
+    """
+
+    model: Repeated = ()
 
 
 def main(arguments: Sequence[str]) -> None:
     """Averages as the command line says.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
-    if not arguments:
-        print(USAGE)
-        return
-    parser = Parser.explained(USAGE)
-    parser.add_argument(
-        "--models", action="append", default=[], metavar="NAME=WEIGHT", help="a run, an export or an encoder; repeated"
-    )
-    add_flags(parser)
-    chosen = vars(parser.parse_args(arguments))
-    export(options_of(chosen, parse_shares(chosen.pop("models")), _PROGRAM))
+    options = read_options(Options, arguments, command="average", about=ABOUT, renamed={"models": "model"})
+    export(options.export_options(parse_shares(options.model), "average"))
 
 
 def run(arguments: Sequence[str]) -> None:
     """Runs the command; errors end the process with its exit status."""
-    answer_errors(
-        lambda: main(arguments),
-        after_full_disk="the folder of --out is as it was.",
-        after_interrupt="The folder of --out is as it was.",
-    )
+    unchanged = "the folder of --out is unchanged."
+    answer_errors(lambda: main(arguments), after_full_disk=unchanged, after_interrupt=unchanged.capitalize())

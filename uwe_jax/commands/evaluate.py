@@ -1,125 +1,104 @@
-"""`uwe-jax evaluate --models ... --data ...`: how well rankers rank on WorkBench's tasks and on one's own.
-
-Without a model it says how it is called.
-"""
+"""`uwe-jax evaluate`: measures rankers on WorkBench's tasks and on tasks of one's own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from uwe_jax.evaluation.run import EvaluationOptions, evaluate
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS
-from uwe_jax.runtime.arguments import Parser, check_least, data_folders, names, some_names
+from uwe_jax.runtime.arguments import data_folders
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least, read_options
+from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS
 
-_PROGRAM = "uwe-jax evaluate"
-USAGE = """uwe-jax evaluate --models MODEL [--models MODEL ...] --data FOLDER [--flag value ...]
+_DEFAULTS = EvaluationOptions((), (), (), Path(), Path())
+_TASKS = "\n".join(f"  {name:<{max(map(len, CATALOGUE))}}  {spec.where}" for name, spec in CATALOGUE.items())
+ABOUT = f"""Measures models and baselines on WorkBench's tasks and on tasks of your own.
 
 A model is
-  runs/mine                        the folder of a training run: its best checkpoint
+  runs/mine                        a training run: its best checkpoint
   all-MiniLM-L6-v2                 an encoder as published, a hub id or a folder, ranked by mean pooling
   all-MiniLM-L6-v2:soft            the same under another scorer: soft, max_sim, soft_pooled, mean_pool
-  bm25, tfidf, tfidf_char, random  rankers that look at words alone, or at nothing
+  bm25, tfidf, tfidf_char, random  baselines that look at words alone, or at nothing
   package.module:name              a ranker of your own (see uwe_jax.evaluation.ranker)
 
-For example, the best checkpoint beside the frozen encoder and a lexical baseline, with the ESCO zips in downloads/:
-  uwe-jax evaluate --models runs/mine --models all-MiniLM-L6-v2 --models bm25 --data downloads
-  uwe-jax evaluate --models bm25 --data downloads --tasks job_to_skill,skill_to_job --max_queries 0
-  uwe-jax evaluate --models bm25 --tasks path/to/mytask     (queries.csv, targets.csv, relevant.csv)
+The best checkpoint beside the frozen encoder and a baseline, with the ESCO zips in downloads/:
+  uwe-jax evaluate --model runs/mine --model all-MiniLM-L6-v2 --model bm25 --data downloads
+  uwe-jax evaluate --model bm25 --data downloads --tasks job_to_skill,skill_to_job --max-queries 0
+  uwe-jax evaluate --model bm25 --tasks path/to/mytask     (queries.csv, targets.csv, relevant.csv)
 
---help lists all flags and tasks."""
-
-
-def _parser() -> Parser:
-    defaults = EvaluationOptions((), (), (), Path(), Path())
-    tasks = "\n".join(f"  {name:<{max(map(len, CATALOGUE))}}  {spec.where}" for name, spec in CATALOGUE.items())
-    parser = Parser.explained(
-        f"{USAGE}\n\nTasks, and where their data comes from:\n{tasks}\nSets of tasks: {', '.join(SETS)}."
-    )
-    add = parser.add_argument
-    add("--models", action="append", default=[], help="a model as above; repeat the flag for several")
-    add("--data", action="append", default=[], help="a folder that holds downloads; repeat the flag for several")
-    add("--tasks", type=some_names, default=("all",), help="tasks, sets of tasks or folders (default: all)")
-    add("--out", type=Path, default=Path("runs/evaluation"), help="folder of the results (default: runs/evaluation)")
-    add(
-        "--split",
-        choices=("any", "test", "validation"),
-        default=defaults.split,
-        help="any: test where there is one, else validation (default: any)",
-    )
-    add(
-        "--max_queries",
-        type=int,
-        default=defaults.max_queries,
-        help=f"queries of a task, the same ones every time; 0 takes all (default: {defaults.max_queries})",
-    )
-    add(
-        "--metrics",
-        type=names,
-        default=defaults.metrics,
-        help=f"map, mrr, rp@k, ndcg@k, recall@k, hit@k for any k (default: {','.join(defaults.metrics)})",
-    )
-    add(
-        "--max_tokens",
-        type=int,
-        default=defaults.max_tokens,
-        help=f"tokens of a text that an encoder reads (default: {defaults.max_tokens})",
-    )
-    add(
-        "--bootstrap",
-        type=int,
-        default=defaults.bootstrap,
-        help=f"resamples for the 95 %% intervals; 0 makes none (default: {defaults.bootstrap})",
-    )
-    add("--esco_version", default="", help="such as 1.1.1 (default: the newest complete one in the folders)")
-    add("--language", default="en", help="of ESCO's labels (default: en)")
-    add("--strict", action="store_true", help="stop where a task's data is not there, instead of skipping it")
-    add("--offline", action="store_true", help="never ask the Hugging Face hub")
-    add("--drop_leaks", action="store_true", help="leave out queries that stand in a model's training graphs")
-    add(
-        "--dump_rankings",
-        type=int,
-        nargs="?",
-        const=50,
-        default=0,
-        metavar="N",
-        help="write the N (50) worst queries of every task with what was ranked above the right answer",
-    )
-    add("--join", action="append", default=[], help="folder of an earlier evaluation whose models join the tables")
-    add("--cache_dir", default="", help="prepared data and encoders (default: $UWE_JAX_CACHE or the user's cache)")
-    return parser
+Tasks, and where their data comes from:
+{_TASKS}
+Sets of tasks: {", ".join(SETS)}."""
 
 
-def _options(arguments: Sequence[str]) -> EvaluationOptions:
-    chosen = vars(_parser().parse_args(arguments))
-    check_least(chosen, max_queries=0, max_tokens=3, bootstrap=0, dump_rankings=0)
-    if not chosen["models"]:
-        raise UserError(f"Command line: no --models. `{_PROGRAM}` alone says what a model is.")
-    return EvaluationOptions(
-        **{
-            **chosen,
-            "models": tuple(chosen["models"]),
-            "data": data_folders(chosen["data"]),
-            "out": chosen["out"].expanduser(),
-            "join": tuple(Path(path).expanduser() for path in chosen["join"]),
-            "cache_dir": cache_folder(chosen["cache_dir"]),
-        }
-    )
+@dataclass(frozen=True)
+class Options:
+    """Options of `uwe-jax evaluate`.
+
+    Attributes:
+      model: a model as above; may be repeated.
+      data: a folder of downloads; may be repeated.
+      tasks: tasks, sets of tasks or task folders.
+      out: folder of the results.
+      split: half of the tasks; any takes the test half where there is one, else the validation half.
+      max_queries: queries per task, the same ones every time; 0 takes all.
+      metrics: map, mrr, rp@k, ndcg@k, recall@k, hit@k for any k.
+      max_tokens: tokens of a text that an encoder reads.
+      bootstrap: resamples for the 95 % intervals; 0 computes none.
+      esco_version: such as 1.1.1; by default the newest complete one in the folders.
+      language: of ESCO's labels.
+      strict: stop if the data of a task is missing, instead of skipping the task.
+      offline: never ask the Hugging Face hub.
+      drop_leaks: leave out queries that are in the training graphs of a model.
+      dump_rankings: write so many of the worst queries of every task with what was ranked above the right answer.
+      join: folder of an earlier evaluation whose models join the tables; may be repeated.
+      cache_dir: folder of prepared data and encoders; by default $UWE_JAX_CACHE or the user's cache folder.
+    """
+
+    model: Repeated = ()
+    data: Repeated = ()
+    tasks: NameList = ("all",)
+    out: FilePath = Path("runs/evaluation")
+    split: Literal["any", "test", "validation"] = "any"
+    max_queries: int = _DEFAULTS.max_queries
+    metrics: NameList = DEFAULT_METRICS
+    max_tokens: int = _DEFAULTS.max_tokens
+    bootstrap: int = _DEFAULTS.bootstrap
+    esco_version: str = ""
+    language: str = "en"
+    strict: bool = False
+    offline: bool = False
+    drop_leaks: bool = False
+    dump_rankings: int = 0
+    join: RepeatedPath = ()
+    cache_dir: str = ""
+
+    def __post_init__(self) -> None:
+        at_least(0, max_queries=self.max_queries, bootstrap=self.bootstrap, dump_rankings=self.dump_rankings)
+        at_least(3, max_tokens=self.max_tokens)
+        if not self.tasks:
+            raise UserError("--tasks names nothing. Give tasks, sets of tasks or folders, separated by commas.")
 
 
 def main(arguments: Sequence[str]) -> None:
     """Evaluates as the command line says.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
-    if not arguments:
-        print(USAGE)
-        return
-    evaluate(_options(arguments))
+    options = read_options(Options, arguments, command="evaluate", about=ABOUT, renamed={"models": "model"})
+    if not options.model:
+        raise UserError("--model is required. Run `uwe-jax evaluate --help`.")
+    chosen = dict(vars(options))
+    models = chosen.pop("model")
+    folders = {"data": data_folders(options.data), "cache_dir": cache_folder(options.cache_dir)}
+    evaluate(EvaluationOptions(**{**chosen, **folders, "models": models}))
 
 
 def run(arguments: Sequence[str]) -> None:

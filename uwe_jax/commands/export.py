@@ -1,67 +1,50 @@
-"""`uwe-jax export --checkpoint=... --out=...`: a model as a folder for PyTorch, for others and for `uwe_jax`.
-
-Without a checkpoint it says how it is called.
-"""
+"""`uwe-jax export`: writes a model as a folder for PyTorch, transformers, sentence-transformers and `uwe_jax`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from uwe_jax.commands.export_options import FolderOptions
 from uwe_jax.export.average import Share
-from uwe_jax.export.export import ExportOptions, export
-from uwe_jax.export.flags import add_flags, options_of
-from uwe_jax.runtime.arguments import Parser
+from uwe_jax.export.export import export
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import read_options
 
-_PROGRAM = "uwe-jax export"
-USAGE = """uwe-jax export --checkpoint MODEL --out FOLDER [--flag value ...]
+ABOUT = """Writes a model as a folder for PyTorch.
 
-The folder is read by transformers, by sentence-transformers (one mean-pooled vector a text) and by uwe_jax; with it
-come the scorer in plain PyTorch and a model card. A folder that is an earlier export, unchanged since, is replaced; any
-other that holds something is refused. PyTorch is not needed, except for --onnx.
-
-For example:
-  uwe-jax export --checkpoint runs/mine --out exported
-  uwe-jax export --checkpoint runs/mine --out exported --license apache-2.0 --push_to_hub user/name
-  uwe-jax evaluate --models exported --data downloads
-
---help lists all flags."""
+The folder is read by transformers, by sentence-transformers (one mean-pooled vector per text) and by uwe_jax; it also
+holds the scorer in plain PyTorch and a model card. PyTorch is not needed, except for --onnx:
+  uwe-jax export --model runs/mine --out exported
+  uwe-jax export --model runs/mine --out exported --license apache-2.0 --push-to-hub user/name
+  uwe-jax evaluate --model exported --data downloads"""
 
 
-def _parser() -> Parser:
-    parser = Parser.explained(USAGE)
-    parser.add_argument(
-        "--checkpoint", default="", help="folder of a training run (its best checkpoint), an export, or an encoder"
-    )
-    add_flags(parser)
-    return parser
+@dataclass(frozen=True)
+class Options(FolderOptions):
+    """Options of `uwe-jax export`.
 
+    Attributes:
+      model: folder of a training run (its best checkpoint), an export, or an encoder.
+    """
 
-def _options(arguments: Sequence[str]) -> ExportOptions:
-    chosen = vars(_parser().parse_args(arguments))
-    checkpoint = chosen.pop("checkpoint")
-    if not checkpoint:
-        raise UserError(f"Command line: no --checkpoint. `{_PROGRAM}` alone says how it is called.")
-    return options_of(chosen, (Share(checkpoint, 1.0),), _PROGRAM)
+    model: str = ""
 
 
 def main(arguments: Sequence[str]) -> None:
     """Exports as the command line says.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
-    if not arguments:
-        print(USAGE)
-        return
-    export(_options(arguments))
+    options = read_options(Options, arguments, command="export", about=ABOUT, renamed={"checkpoint": "model"})
+    if not options.model:
+        raise UserError("--model is required. Run `uwe-jax export --help`.")
+    export(options.export_options((Share(options.model, 1.0),), "export"))
 
 
 def run(arguments: Sequence[str]) -> None:
     """Runs the command; errors end the process with its exit status."""
-    answer_errors(
-        lambda: main(arguments),
-        after_full_disk="the folder of --out is as it was.",
-        after_interrupt="The folder of --out is as it was.",
-    )
+    unchanged = "the folder of --out is unchanged."
+    answer_errors(lambda: main(arguments), after_full_disk=unchanged, after_interrupt=unchanged.capitalize())

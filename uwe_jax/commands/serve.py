@@ -1,121 +1,127 @@
-"""`uwe-jax serve --space ...`: ranks over HTTP, with a page to try it on.
-
-Without a flag it says how it is called.
-"""
+"""`uwe-jax serve`: ranks over HTTP, with a page to try it on."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields
 
 from uwe_jax.retrieval.index_names import parse_index
-from uwe_jax.runtime.arguments import Parser
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.options import OptionalPath, Repeated, read_options
 from uwe_jax.serving.keys import VARIABLE, read_keys
 from uwe_jax.serving.options import Limits, ServiceOptions
 
-_PROGRAM = "uwe-jax serve"
-USAGE = f"""uwe-jax serve --space [NAME=]SPACE [--space ...] [--model MODEL] [--flag value ...]
+ABOUT = f"""Ranks over HTTP.
 
-A space is a folder that uwe-jax index has written, or qdrant:STORE#NAME. The model is the one that the first
-space was built with, unless --model names the folder of a training run or of an export, or an encoder such as
-all-MiniLM-L6-v2:soft. All spaces must be of one model.
+  uwe-jax serve --index skills=indexes/esco
+  {VARIABLE}=$(openssl rand -hex 32) uwe-jax serve --index indexes/esco --model runs/mine --host 0.0.0.0
 
-For example:
-  uwe-jax serve --space skills=spaces/esco
-  {VARIABLE}=$(openssl rand -hex 32) uwe-jax serve --space spaces/esco --model runs/mine --host 0.0.0.0
-
-The page is at http://127.0.0.1:8000/, the API at /docs, counters for Prometheus at /metrics; /healthz and /readyz tell
-how the service is. It listens to this machine alone unless --host says otherwise.
-
---help lists all flags."""
-
-_LIMITS = {
-    "body_bytes": "of a request",
-    "queries": "texts of a request",
-    "characters": "of a text",
-    "vacancy_characters": "of a vacancy, which is cut into sentences",
-    "top_k": "targets of a query",
-    "waiting": "texts that wait for the model; requests beyond them are refused with 503",
-    "batch": "texts of several requests that are ranked together",
-    "batch_wait": "seconds that a batch waits for more of them, under load",
-    "deadline": "seconds from a request to its answer; later ones are refused with 504",
-    "connections": "open at once",
-    "rate": "requests a second of one client; more are refused with 429; 0 is no limit",
-}
+The page is at http://127.0.0.1:8000/, the API at /docs, counters for Prometheus at /metrics; /healthz and /readyz
+report the state of the service. It listens to this machine alone unless --host says otherwise. All indexes must be of
+one model."""
 
 
-def _parser() -> Parser:
-    parser = Parser.explained(USAGE)
-    add = parser.add_argument
-    add("--model", default="", help="a model as above (default: the one that the first space was built with)")
-    add(
-        "--space",
-        action="append",
-        default=[],
-        help="a space as above; repeat the flag for several, the first is the default",
-    )
-    add("--host", default=ServiceOptions.host, help=f"address to listen at (default: {ServiceOptions.host})")
-    add("--port", type=int, default=ServiceOptions.port, help=f"0 takes a free one (default: {ServiceOptions.port})")
-    add("--api_key_file", type=Path, help=f"keys, one a line, of which a request must bring one; also in ${VARIABLE}")
-    add("--allowed_host", action="append", default=[], help="a name under which it may be called; repeat for several")
-    add("--trusted_proxy", action="append", default=[], help="an address whose X-Forwarded-For is believed")
-    add(
-        "--stop_after",
-        type=float,
-        default=ServiceOptions.stop_after,
-        help=f"seconds for what is in flight when it is told to stop (default: {ServiceOptions.stop_after:g})",
-    )
-    add("--cache_dir", default="", help="encoders (default: $UWE_JAX_CACHE or the user's cache)")
-    limits = parser.add_argument_group("limits")
-    for field in fields(Limits):
-        limits.add_argument(
-            f"--max_{field.name}" if field.name not in ("batch_wait", "deadline", "rate") else f"--{field.name}",
-            dest=field.name,
-            type=type(field.default),
-            default=field.default,
-            help=f"{_LIMITS[field.name]} (default: {field.default:g})",
+@dataclass(frozen=True)
+class Bounds:
+    """Limits of one request and of all that wait.
+
+    Attributes:
+      max_body_bytes: of a request.
+      max_queries: texts of a request.
+      max_characters: of a text.
+      max_vacancy_characters: of a vacancy, which is cut into sentences.
+      max_top_k: targets of a query.
+      max_waiting: texts that wait for the model; requests beyond them are refused with 503.
+      max_batch: texts of several requests that are ranked together.
+      batch_wait: seconds that a batch waits for more of them, under load.
+      deadline: seconds from a request to its answer; later ones are refused with 504.
+      max_connections: open at once.
+      rate: requests per second of one client; more are refused with 429; 0 is no limit.
+    """
+
+    max_body_bytes: int = Limits.body_bytes
+    max_queries: int = Limits.queries
+    max_characters: int = Limits.characters
+    max_vacancy_characters: int = Limits.vacancy_characters
+    max_top_k: int = Limits.top_k
+    max_waiting: int = Limits.waiting
+    max_batch: int = Limits.batch
+    batch_wait: float = Limits.batch_wait
+    deadline: float = Limits.deadline
+    max_connections: int = Limits.connections
+    rate: float = Limits.rate
+
+    def limits(self) -> Limits:
+        """Returns the limits that the service checks."""
+        named = {each.name: f"max_{each.name}" for each in fields(Limits)}
+        return Limits(**{name: getattr(self, long if hasattr(self, long) else name) for name, long in named.items()})
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `uwe-jax serve`.
+
+    Attributes:
+      index: [NAME=]INDEX, the folder of an index or qdrant:STORE#NAME; may be repeated, the first is the default.
+      model: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default the model of the first index.
+      host: address to listen at.
+      port: 0 takes a free one.
+      api_key_file: keys, one per line, of which a request must bring one; see also the environment variable above.
+      allowed_host: a name under which the service may be called; may be repeated.
+      trusted_proxy: an address whose X-Forwarded-For is believed; may be repeated.
+      stop_after: seconds for requests in flight when the service is asked to stop.
+      cache_dir: folder of encoders; by default $UWE_JAX_CACHE or the user's cache folder.
+    """
+
+    index: Repeated = ()
+    model: str = ""
+    host: str = ServiceOptions.host
+    port: int = ServiceOptions.port
+    api_key_file: OptionalPath = None
+    allowed_host: Repeated = ()
+    trusted_proxy: Repeated = ()
+    stop_after: float = ServiceOptions.stop_after
+    cache_dir: str = ""
+    limits: Bounds = field(default_factory=Bounds)
+
+    def service_options(self) -> ServiceOptions:
+        """Returns what a service is started with.
+
+        Raises:
+          UserError: no index, two of one name, or limits or keys that cannot be.
+        """
+        if not self.index:
+            raise UserError("--index is required. Run `uwe-jax serve --help`.")
+        indexes = tuple(map(parse_index, self.index))
+        if len(dict(indexes)) < len(indexes):
+            raise UserError(f"--index names {', '.join(name for name, _ in indexes)}; give every index its own name.")
+        return ServiceOptions(
+            model=self.model,
+            spaces=indexes,
+            host=self.host,
+            port=self.port,
+            keys=read_keys(self.api_key_file),
+            hosts=self.allowed_host,
+            proxies=self.trusted_proxy,
+            stop_after=self.stop_after,
+            cache_dir=cache_folder(self.cache_dir),
+            limits=self.limits.limits(),
         )
-    return parser
-
-
-def _options(arguments: Sequence[str]) -> ServiceOptions:
-    chosen = vars(_parser().parse_args(arguments))
-    if not chosen["space"]:
-        raise UserError(f"Command line: no --space. `{_PROGRAM}` alone says how it is called.")
-    spaces = tuple(parse_index(text) for text in chosen["space"])
-    if len(dict(spaces)) < len(spaces):
-        raise UserError(f"--space names {', '.join(name for name, _ in spaces)}; give every space a name of its own.")
-    return ServiceOptions(
-        model=chosen["model"],
-        spaces=spaces,
-        host=chosen["host"],
-        port=chosen["port"],
-        keys=read_keys(chosen["api_key_file"]),
-        hosts=tuple(chosen["allowed_host"]),
-        proxies=tuple(chosen["trusted_proxy"]),
-        stop_after=chosen["stop_after"],
-        cache_dir=cache_folder(chosen["cache_dir"]),
-        limits=Limits(**{field.name: chosen[field.name] for field in fields(Limits)}),
-    )
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serves as the command line says, until it is told to stop.
+    """Serves as the command line says, until it is asked to stop.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
-    if not arguments:
-        print(USAGE)
-        return
-    options = _options(arguments)
+    asked = read_options(Options, arguments, command="serve", about=ABOUT, renamed={"space": "index"}, flat=True)
+    options = asked.service_options()
     keep_compiled_programs()  # so that only the first start compiles all that it needs
     try:
         from uwe_jax.serving.log import write_log
@@ -127,7 +133,7 @@ def main(arguments: Sequence[str]) -> None:
         ) from error
     write_log()
     if not serve(options):
-        # A thread inside XLA cannot be told to stop, and may crash while the interpreter ends around it.
+        # A thread inside XLA cannot be stopped, and may crash while the interpreter shuts down around it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

@@ -54,7 +54,13 @@ Arguments = tyro.conf.Positional[tuple[str, ...]]
 
 
 def read_options(
-    options: type[T], arguments: Sequence[str], *, command: str, about: str, renamed: Mapping[str, str] | None = None
+    options: type[T],
+    arguments: Sequence[str],
+    *,
+    command: str,
+    about: str,
+    renamed: Mapping[str, str] | None = None,
+    flat: bool = False,
 ) -> T:
     """Reads a command line; prints the help and exits with 0 on --help, and without arguments.
 
@@ -65,6 +71,7 @@ def read_options(
       about: what `--help` prints above the options.
       renamed: former options by their new names, both with hyphens and without their dashes; a former one is accepted
         with a warning.
+      flat: the options of a group go by their own name, without that of the group before it.
 
     Raises:
       SystemExit: with status 2 after a message, for an unknown option or a value that does not fit.
@@ -75,6 +82,7 @@ def read_options(
         prog=f"uwe-jax {command}",
         description=about,
         args=[_current(argument, renamed or {}) for argument in arguments or ["--help"]],
+        config=(tyro.conf.OmitArgPrefixes,) if flat else (),
     )
 
 
