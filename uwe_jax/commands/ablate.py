@@ -1,12 +1,10 @@
-"""`uwe-jax ablate --config=ablation --data=...`: what each choice contributes, over seeds.
-
-Without arguments it says how it is called.
-"""
+"""`uwe-jax ablate`: measures variants of a config over several seeds."""
 
 from __future__ import annotations
 
 import runpy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +13,38 @@ from uwe_jax.evaluation.tasks.catalogue import choose
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import FilePath, NameList, NumberList
 from uwe_jax.runtime.progress import say
 from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
 from uwe_jax.studies.heatmap import plot_differences
-from uwe_jax.studies.options import USAGE_END, Options, read_options
+from uwe_jax.studies.options import ABOUT_END, GridFlags, Options, read_grid_options
 from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.studies.summary import SECTIONS, Summary
 from uwe_jax.studies.table import Matrix, columns, matrix
 
-_PROGRAM = "uwe-jax ablate"
-USAGE = f"""{_PROGRAM} --config=FILE [--config.key=value ...] [--data=FOLDER] [--flag=value ...]
-
-Trains every variant of a config file over several seeds and measures all of them. The file has VARIANTS, a line on each
+ABOUT = f"""Trains every variant of a config file over several seeds and measures all of them. The file has VARIANTS, a line on each
 by name, and get_config(variant); the first variant is what the others are compared with. Writes ablation.json,
 ablation.md and ablation.png. Without --data the variants are compared on held-out nodes of the training graphs alone.
 
-For example:
-  {_PROGRAM} --config=ablation
-  {_PROGRAM} --config=ablation --data=downloads --variants=soft,mean_pool,max_sim --seeds=0,1,2,3,4
-  {_PROGRAM} --config=ablation --config.steps=300 --config.source.source=esco \\
-      --config.source.path=downloads --data=downloads --out=runs/ablation_esco
+  uwe-jax ablate --config=ablation
+  uwe-jax ablate --config=ablation --data downloads --variants=soft,mean_pool,max_sim --seeds=0,1,2,3,4
+  uwe-jax ablate --config=ablation --config.steps=300 --config.source.source=esco \\
+      --config.source.path=downloads --data downloads --out=runs/ablation_esco
 
-{USAGE_END}"""
+{ABOUT_END}"""
+
+
+@dataclass(frozen=True)
+class Flags(GridFlags):
+    """Options of `uwe-jax ablate`.
+
+    Attributes:
+      variants: of the config file's VARIANTS; by default all.
+    """
+
+    out: FilePath = Path("runs/ablation")
+    seeds: NumberList = (0, 1, 2)
+    variants: NameList = ()
 
 
 def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
@@ -49,11 +57,7 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     Raises:
       UserError: for anything that the user can mend.
     """
-    if not arguments:
-        print(USAGE)
-        return
-    standard = {"out": Path("runs/ablation"), "seeds": (0, 1, 2), "variants": ()}
-    options = read_options(_PROGRAM, USAGE, arguments, standard)
+    options = read_grid_options(Flags, arguments, command="ablate", about=ABOUT)
     default, chosen = _variants(options)
     overrides = options.config[1 if "=" in options.config[0] else 2 :]
     flags = {name: (f"--config={options.config_file}:{name}", *overrides) for name in {default: "", **chosen}}

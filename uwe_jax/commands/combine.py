@@ -1,48 +1,50 @@
-"""`uwe-jax combine --config=... --out=...`: writes the graphs that a configuration trains on as a folder.
-
-Without arguments it says how it is called.
-"""
+"""`uwe-jax combine`: merges the graphs of a config's sources into one folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.config import Config
 from uwe_jax.evaluation.decontamination import load_training_composition
-from uwe_jax.runtime.arguments import Parser
 from uwe_jax.runtime.command import answer_errors
-from uwe_jax.runtime.config_file import read_command_line
+from uwe_jax.runtime.config_file import read_command_line, split_arguments
+from uwe_jax.runtime.options import FilePath, read_options
 from uwe_jax.runtime.progress import report, say
 from uwe_jax.sources.mixture.parts import Composition
 from uwe_jax.sources.mixture.saved import check_free, save
 
-_PROGRAM = "uwe-jax combine"
-USAGE = f"""{_PROGRAM} --config=FILE [--config.key=value ...] --out=FOLDER
+ABOUT = """Merges the graphs of a config's sources over one list of skills.
 
-Reads the sources of a config, merges their graphs over one list of skills, and writes edge files with the provenance
-and weight of every edge, and graphs.json with fingerprints and counts. A training run takes the folder as it is:
---config.source.source=edges --config.source.path=FOLDER.
+Writes edge files with the provenance and weight of every edge, and graphs.json with fingerprints and counts. A training
+run takes the folder as it is: --config.source.source=edges --config.source.path=FOLDER.
 
-For example, with ESCO's, O*NET's and the other downloads in one folder:
-  {_PROGRAM} --config=combined --config.source.path=downloads --out=graphs/combined
-  {_PROGRAM} --config=combined --config.source.path=downloads --config.source.parts.usajobs.weight=0 \\
-      --out=graphs/without_usajobs"""
+With ESCO's, O*NET's and the other downloads in one folder:
+  uwe-jax combine --config=combined --config.source.path=downloads --out graphs/combined
+  uwe-jax combine --config=combined --config.source.path=downloads --config.source.parts.usajobs.weight=0 \\
+      --out graphs/without_usajobs"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `uwe-jax combine`, besides --config and its overrides --config.key=value.
+
+    Attributes:
+      out: folder of the graphs.
+    """
+
+    out: FilePath = Path("graphs/combined")
 
 
 def combine(arguments: Sequence[str]) -> None:
     """Combines what a command line asks for.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(USAGE)
-        return
-    parser = Parser(prog=_PROGRAM, usage=USAGE, add_help=False)
-    parser.add_argument("--out", type=Path, default=Path("graphs/combined"))
-    chosen, config_arguments = parser.parse_known_args(arguments)
-    out = chosen.out.expanduser()
+    config_arguments, others = split_arguments(arguments)
+    out = read_options(Options, others, command="combine", about=ABOUT, help_if_empty=not config_arguments).out
     config = read_command_line(config_arguments, Config, "train")
     check_free(out)
     composition = load_training_composition(config.source)

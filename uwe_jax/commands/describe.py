@@ -1,12 +1,10 @@
-"""`uwe-jax describe --config.source.source=edges --config.source.path=FOLDER`: what training graphs hold.
-
-Without arguments it says how it is called.
-"""
+"""`uwe-jax describe`: reports what training graphs hold."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,46 +12,38 @@ from uwe_jax.config import Config
 from uwe_jax.curation.describe import defaults
 from uwe_jax.curation.describe.description import FILES, Comparison, describe
 from uwe_jax.evaluation.decontamination import load_training_composition
-from uwe_jax.evaluation.tasks.catalogue import SETS, choose
-from uwe_jax.runtime.arguments import Parser, data_folders, make_out, some_names
+from uwe_jax.evaluation.tasks.catalogue import choose
+from uwe_jax.runtime.arguments import data_folders, make_out
 from uwe_jax.runtime.command import answer_errors
-from uwe_jax.runtime.config_file import read_command_line
+from uwe_jax.runtime.config_file import read_command_line, split_arguments
+from uwe_jax.runtime.options import FilePath, NameList, OptionalPath, Repeated, read_options
 
-_PROGRAM = "uwe-jax describe"
-_OUT = Path("runs/describe")
-USAGE = f"""{_PROGRAM} [--config=FILE] [--config.key=value ...] [--data FOLDER ...] [--flag value ...]
+ABOUT = f"""Reports what training graphs hold, and what stands out.
 
-Reads graphs exactly as a training run does and says what they hold: nodes and edges, degrees, coverage of a taxonomy,
-the longest and the strangest texts, duplicates, texts that are cut, and what they share with every ranking task.
-Writes {", ".join(FILES)}. Without --config it takes the defaults of all settings.
+Reads graphs exactly as a training run does: nodes and edges, degrees, coverage of a taxonomy, the longest and the
+strangest texts, duplicates, truncated texts, and what they share with every ranking task. Writes {", ".join(FILES)}.
+Without --config it takes the defaults of all settings.
 
-For example, one's own files, ESCO as downloaded, or what a config trains on:
-  {_PROGRAM} --config.source.source=edges --config.source.path=my_graphs --data downloads
-  {_PROGRAM} --config.source.source=esco --config.source.path=downloads
-  {_PROGRAM} --config=quickstart
-
---help lists all flags."""
+  uwe-jax describe --config.source.source=edges --config.source.path=my_graphs --data downloads
+  uwe-jax describe --config.source.source=esco --config.source.path=downloads
+  uwe-jax describe --config=quickstart"""
 
 
-def _parser() -> Parser:
-    parser = Parser.explained(USAGE)
-    add = parser.add_argument
-    add(
-        "--data",
-        action="append",
-        default=[],
-        help="a folder that holds downloads of tasks and of ESCO; repeat the flag for several (default: the folder "
-        "that the graphs are read from)",
-    )
-    add("--taxonomy", type=Path, help="a file of labels, or the folder of the ESCO zips (default: ESCO in --data)")
-    add(
-        "--tasks",
-        type=some_names,
-        default=("all",),
-        help=f"tasks, sets of tasks ({', '.join(SETS)}) or folders (default: all)",
-    )
-    add("--out", type=Path, default=_OUT, help=f"folder of the results (default: {_OUT})")
-    return parser
+@dataclass(frozen=True)
+class Options:
+    """Options of `uwe-jax describe`, besides --config and its overrides --config.key=value.
+
+    Attributes:
+      data: a folder of downloads of tasks and of ESCO; may be repeated; by default the folder of the graphs.
+      taxonomy: a file of labels, or the folder of the ESCO zips; by default ESCO in --data.
+      tasks: tasks, sets of tasks or task folders.
+      out: folder of the results.
+    """
+
+    data: Repeated = ()
+    taxonomy: OptionalPath = None
+    tasks: NameList = ("all",)
+    out: FilePath = Path("runs/describe")
 
 
 def _folders(chosen: Sequence[str], config: Config) -> tuple[Path, ...]:
@@ -62,25 +52,21 @@ def _folders(chosen: Sequence[str], config: Config) -> tuple[Path, ...]:
     return data_folders(chosen or [path for path in own[:1] if Path(path).expanduser().is_dir()])
 
 
-def main(arguments: Sequence[str]) -> dict[str, Any] | None:
+def main(arguments: Sequence[str]) -> dict[str, Any]:
     """Describes as the command line says; returns what is written to describe.json.
 
     Raises:
       UserError: for anything that the user can mend.
     """
-    if not arguments:
-        print(USAGE)
-        return None
-    # What is left over are the settings, in the form in which every command takes them.
-    chosen, settings = _parser().parse_known_args(arguments)
+    settings, others = split_arguments(arguments)
+    chosen = read_options(Options, others, command="describe", about=ABOUT, help_if_empty=not settings)
     if not any(re.match(r"--config(=|$)", argument) for argument in settings):
         settings = [f"--config={defaults.__file__}", *settings]
     config = read_command_line(settings, Config, "train")
     comparison = Comparison(_folders(chosen.data, config), choose(chosen.tasks), chosen.taxonomy)
-    out = chosen.out.expanduser()
-    make_out(out)
+    make_out(chosen.out)
     composition = load_training_composition(config.source)
-    return describe(composition.graphs, config, comparison, out, provenance=composition.counts())
+    return describe(composition.graphs, config, comparison, chosen.out, provenance=composition.counts())
 
 
 def run(arguments: Sequence[str]) -> None:

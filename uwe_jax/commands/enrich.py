@@ -1,56 +1,53 @@
-"""`uwe-jax enrich --config=enrich`: new texts for skills that have few, as edges to train on.
-
-The same command on the same folder goes on where it stopped, and asks nothing twice. Without arguments it says how it
-is called.
-"""
+"""`uwe-jax enrich`: generates new texts for skills that have few, as edges to train on."""
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from uwe_jax.curation.enrich.run import enrich
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
 from uwe_jax.runtime.command import answer_errors
-from uwe_jax.runtime.config_file import read_command_line, shipped_configs
-from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.config_file import read_command_line, split_arguments
+from uwe_jax.runtime.options import OptionalInt, at_least, read_options
 
-_SHOWN = 2  # prompts of each kind that a dry run shows
 EXIT_FAILED = 1
-_LISTED = "\n".join(f"  {path}  {summary}" for path, summary in shipped_configs("enrich"))
-USAGE = f"""uwe-jax enrich --config=FILE [--config.key=value ...] [--dry_run[=N]]
+ABOUT = """Generates vacancy sentences, job titles and aliases for skills that have few.
 
-{_LISTED}
-
-For example, a language model behind a server of your own, and without any:
-  uwe-jax enrich --config=enrich --config.endpoint.base_url=http://localhost:8000/v1 \\
-      --config.endpoint.model=MODEL
+By a language model behind a server of your own, or by templates:
+  uwe-jax enrich --config=enrich --config.endpoint.base_url=http://localhost:8000/v1 --config.endpoint.model=MODEL
   uwe-jax enrich --config=enrich --config.generator=template
 
---dry_run shows the first {_SHOWN} prompts of each kind and the estimate, asks nothing and writes nothing; --dry_run=N
-shows N of each, --dry_run=0 all. Exit status: 0 when everything is answered or a budget is spent, 1 when some requests
-got no answer, 2 on bad input or without a server, 130 after Ctrl-C."""
+Re-run the same command on the same folder to resume: nothing is asked twice. Exit status: 0 when everything is answered
+or a budget is spent, 1 when some requests got no answer, 2 on bad input or without a server, 130 after Ctrl-C."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `uwe-jax enrich`, besides --config and its overrides --config.key=value.
+
+    Attributes:
+      dry_run: show so many prompts of each kind and the estimate, ask nothing and write nothing; 0 shows all prompts.
+    """
+
+    dry_run: OptionalInt = None
+
+    def __post_init__(self) -> None:
+        at_least(0, dry_run=self.dry_run)
 
 
 def main(arguments: Sequence[str]) -> bool:
     """Enriches as the command line says; returns whether every request that was asked has got an answer.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(USAGE)
-        return True
-    shown, rest = None, []
-    for argument in arguments:
-        if not argument.startswith("--dry_run"):
-            rest.append(argument)
-        elif asked := re.fullmatch(r"--dry_run(?:=(\d+))?", argument):
-            shown = int(asked[1]) if asked[1] else _SHOWN
-        else:
-            raise UserError(f"Command line: {argument}; expected --dry_run or --dry_run=N.")
-    return enrich(read_command_line(rest, EnrichmentSettings, "enrich"), shown)
+    config, others = split_arguments(arguments)
+    # A dry run without a number shows two prompts of each kind.
+    others = ["--dry-run=2" if argument in ("--dry-run", "--dry_run") else argument for argument in others]
+    options = read_options(Options, others, command="enrich", about=ABOUT, help_if_empty=not config)
+    return enrich(read_command_line(config, EnrichmentSettings, "enrich"), options.dry_run)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -1,11 +1,9 @@
-"""`uwe-jax transfer --config=... --data=...`: what training on each graph alone brings to each task.
-
-Without arguments it says how it is called.
-"""
+"""`uwe-jax transfer`: measures what training on each graph alone contributes to each task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.config import Config
@@ -13,27 +11,32 @@ from uwe_jax.evaluation.tasks.catalogue import choose
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import FilePath
 from uwe_jax.runtime.progress import say
 from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
 from uwe_jax.studies.heatmap import plot_differences
-from uwe_jax.studies.options import USAGE_END, read_options
+from uwe_jax.studies.options import ABOUT_END, GridFlags, read_grid_options
 from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.studies.summary import Summary
 from uwe_jax.studies.table import Matrix, matrix
 
-_PROGRAM = "uwe-jax transfer"
 ALL = "all"
-USAGE = f"""{_PROGRAM} --config=FILE [--config.key=value ...] --data=FOLDER [--flag=value ...]
-
-Trains on each graph of the source alone and on all of them together, with the same steps and batch size, and measures
+ABOUT = f"""Trains on each graph of the source alone and on all of them together, with the same steps and batch size, and measures
 every model and the frozen encoder on every task. Writes transfer.json, transfer.md and transfer.png: rows are training
 graphs, columns are tasks, cells are gains in MAP over the frozen encoder.
 
-For example, with the ESCO zips in downloads/:
-  {_PROGRAM} --config=quickstart --data=downloads
-  {_PROGRAM} --config=esco_minilm --config.source.path=downloads --data=downloads --seeds=0,1,2
+With the ESCO zips in downloads/:
+  uwe-jax transfer --config=quickstart --data downloads
+  uwe-jax transfer --config=esco_minilm --config.source.path=downloads --data downloads --seeds=0,1,2
 
-{USAGE_END}"""
+{ABOUT_END}"""
+
+
+@dataclass(frozen=True)
+class Flags(GridFlags):
+    """Options of `uwe-jax transfer`."""
+
+    out: FilePath = Path("runs/transfer")
 
 
 def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
@@ -46,12 +49,9 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     Raises:
       UserError: for anything that the user can mend.
     """
-    if not arguments:
-        print(USAGE)
-        return
-    options = read_options(_PROGRAM, USAGE, arguments, {"out": Path("runs/transfer")})
+    options = read_grid_options(Flags, arguments, command="transfer", about=ABOUT)
     if not options.data:
-        raise UserError("No --data: transfer is measured on tasks. Name the folder that holds their data.")
+        raise UserError("--data is required: transfer is measured on tasks. Name the folder that holds their data.")
     config = read_command_line(options.config, Config, "train")
     choose(options.tasks)  # a wrong name is told before hours of training
     graphs = TrainingGraphs.read(config, alone=True)

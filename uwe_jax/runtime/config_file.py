@@ -110,3 +110,23 @@ def _with_path(argument: str, before: str) -> str:
         return config_path(argument)
     named = argument.removeprefix("--config=")
     return f"--config={config_path(named)}" if named != argument else argument
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separates `--config` and its overrides from the other arguments.
+
+    >>> split_arguments(["--config", "quickstart", "--out=x", "--config.steps=3"])
+    (['--config', 'quickstart', '--config.steps=3'], ['--out=x'])
+    """
+    config: list[str] = []
+    others: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not re.match(r"--(no)?config([.=]|$)", argument):
+            others.append(argument)
+            continue
+        config.append(argument)
+        if "=" not in argument and rest and not rest[0].startswith("--"):
+            config.append(rest.pop(0))
+    return config, others

@@ -43,11 +43,16 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, names(text)))
+
+
 # Types of options. A path may begin with ~; a list is separated by commas; a repeated option is given once per value.
 FilePath = Annotated[Path, _single("PATH", _path, str, Path)]
 OptionalPath = Annotated[Path | None, _single("PATH", _path, str, Path | None)]
 OptionalInt = Annotated[int | None, _single("INT", int, str, int | None)]
 NameList = Annotated[tuple[str, ...], _single("NAME,...", names, ",".join, tuple)]
+NumberList = Annotated[tuple[int, ...], _single("INT,...", _numbers, lambda values: ",".join(map(str, values)), tuple)]
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 RepeatedPath = Annotated[tuple[FilePath, ...], tyro.conf.UseAppendAction]
 Arguments = tyro.conf.Positional[tuple[str, ...]]
@@ -61,6 +66,7 @@ def read_options(
     about: str,
     renamed: Mapping[str, str] | None = None,
     flat: bool = False,
+    help_if_empty: bool = True,
 ) -> T:
     """Reads a command line; prints the help and exits with 0 on --help, and without arguments.
 
@@ -72,6 +78,7 @@ def read_options(
       renamed: former options by their new names, both with hyphens and without their dashes; a former one is accepted
         with a warning.
       flat: the options of a group go by their own name, without that of the group before it.
+      help_if_empty: print the help where there are no arguments.
 
     Raises:
       SystemExit: with status 2 after a message, for an unknown option or a value that does not fit.
@@ -81,7 +88,7 @@ def read_options(
         options,
         prog=f"uwe-jax {command}",
         description=about,
-        args=[_current(argument, renamed or {}) for argument in arguments or ["--help"]],
+        args=[_current(argument, renamed or {}) for argument in arguments or ["--help"][:help_if_empty]],
         config=(tyro.conf.OmitArgPrefixes,) if flat else (),
     )
 

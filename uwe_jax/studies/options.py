@@ -1,23 +1,60 @@
-"""The command line of experiments: the flags of `train` after `--config`, and those of the grid and its evaluation."""
+"""Options of the commands that run a grid of trainings."""
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from uwe_jax.runtime.arguments import Parser, check_least, data_folders, names, some_names
+from uwe_jax.runtime.arguments import data_folders
+from uwe_jax.runtime.config_file import split_arguments
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import FilePath, NameList, NumberList, Repeated, at_least, read_options
 
 # What every command that runs a grid says of itself last.
-USAGE_END = """The same command again goes on where it stopped, and runs failed cells once more. Exit status: 0 when all
-cells are done, 1 when some failed, 2 on bad input, 130 after Ctrl-C. --help lists all flags."""
+ABOUT_END = """Re-run the same command to resume; failed cells are run once more. Exit status: 0 when all cells are done,
+1 when some failed, 2 on bad input, 130 after Ctrl-C."""
 
 # Set by the grid for every cell.
 _OURS = {"seed": "--seeds", "workdir": "--out"}
+
+
+@dataclass(frozen=True)
+class GridFlags:
+    """Options of a grid on its command line.
+
+    Attributes:
+      data: a folder with the data of the tasks; may be repeated.
+      tasks: tasks and sets of tasks.
+      out: folder of the grid.
+      seeds: seeds of the trainings.
+      split: half of every task.
+      max_queries: queries per task; 0 takes all.
+      max_tokens: tokens of a text that an encoder reads.
+      offline: never ask the hub for a task.
+      discard_checkpoints: remove the checkpoints of a cell when it is done; those of a MiniLM take 160 MB or more.
+      dry_run: print the cells and their commands, and stop.
+    """
+
+    data: Repeated = ()
+    tasks: NameList = ("workbench",)
+    out: FilePath = Path("runs/grid")
+    seeds: NumberList = (0,)
+    split: Literal["any", "test", "validation"] = "any"
+    max_queries: int = 1000
+    max_tokens: int = 64
+    offline: bool = False
+    discard_checkpoints: bool = False
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        at_least(0, max_queries=self.max_queries)
+        at_least(3, max_tokens=self.max_tokens)
+        for name in ("tasks", "seeds"):
+            if not getattr(self, name):
+                raise UserError(f"--{name} names nothing. Give at least one.")
 
 
 @dataclass(frozen=True)
@@ -27,16 +64,9 @@ class Options:
     Attributes:
       config: `--config` and its overrides, as they were given.
       data: folders with the data of the tasks.
-      tasks: names of tasks and of sets of tasks.
-      out: folder of the grid.
-      seeds: of the trainings.
-      split: of every task.
-      max_queries: of every task; 0 takes all.
-      max_tokens: that an encoder reads of a text.
-      offline: never ask the hub for a task.
-      discard_checkpoints: remove a cell's checkpoints when it is done.
-      dry_run: say what would be run, and stop.
       variants: of the config file; empty: all of them.
+
+    The other fields are those of `GridFlags`.
     """
 
     config: tuple[str, ...]
@@ -54,79 +84,29 @@ class Options:
 
     @property
     def config_file(self) -> str:
-        """What stands behind `--config`."""
+        """The value of `--config`."""
         first = self.config[0]
         return first.partition("=")[2] if "=" in first else self.config[1]
 
 
-def _seeds(text: str) -> tuple[int, ...]:
-    if not all(part.isdecimal() for part in names(text)) or not names(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 0,1,2")
-    return tuple(dict.fromkeys(int(part) for part in names(text)))
-
-
-def _split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Arguments that belong to the training config, and the others."""
-    config: list[str] = []
-    ours: list[str] = []
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
-        if not re.match(r"--(no)?config([.=]|$)", argument):
-            ours.append(argument)
-            continue
-        config.append(argument)
-        if "=" not in argument and rest and not rest[0].startswith("--"):
-            config.append(rest.pop(0))
-    return config, ours
-
-
-def read_options(program: str, usage: str, arguments: Sequence[str], defaults: dict[str, Any]) -> Options:
-    """Reads a command line.
+def read_grid_options(flags: type[GridFlags], arguments: Sequence[str], *, command: str, about: str) -> Options:
+    """Reads a command line: the settings of a training config, and the options of the grid.
 
     Args:
-      program: such as uwe-jax transfer.
-      usage: what `--help` says above the list of flags.
-      arguments: behind the program.
-      defaults: of this command, where they are not those of `Options`; `variants` among them adds that flag.
+      flags: options of this command.
+      arguments: behind the name of the command.
+      command: such as transfer.
+      about: what `--help` prints above the options.
 
     Raises:
-      UserError: a flag is unknown, missing or has an impossible value.
+      UserError: there is no config, or a value that cannot be.
     """
-    config, ours = _split_arguments(arguments)
-    standard = Options((), **defaults)
-    parser = Parser(
-        prog=program, usage=argparse.SUPPRESS, description=usage, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--data", action="append", default=[], help="a folder that holds the tasks' data; may be repeated")
-    add(
-        "--tasks", type=some_names, default=standard.tasks, help=f"tasks and sets of tasks ({','.join(standard.tasks)})"
-    )
-    add("--out", type=Path, default=standard.out, help=f"folder of the grid ({standard.out})")
-    add("--seeds", type=_seeds, default=standard.seeds, help=f"of the trainings ({','.join(map(str, standard.seeds))})")
-    if "variants" in defaults:
-        add("--variants", type=names, default=(), help="of the config file's VARIANTS (all)")
-    add("--split", choices=("any", "test", "validation"), default=standard.split, help=f"({standard.split})")
-    add(
-        "--max_queries", type=int, default=standard.max_queries, help=f"of a task; 0 takes all ({standard.max_queries})"
-    )
-    add("--max_tokens", type=int, default=standard.max_tokens, help=f"read of a text ({standard.max_tokens})")
-    add("--offline", action="store_true", help="never ask the hub for a task")
-    add(
-        "--discard_checkpoints",
-        action="store_true",
-        help="remove a cell's checkpoints when it is done; a MiniLM's take 160 MB or more",
-    )
-    add("--dry_run", action="store_true", help="print the cells and their commands, and stop")
-    chosen = vars(parser.parse_args(ours))
+    config, ours = split_arguments(arguments)
+    chosen = dict(vars(read_options(flags, ours, command=command, about=about, help_if_empty=not config)))
     if not config or not re.match(r"--config(=|$)", config[0]) or config == ["--config"]:
-        raise UserError(
-            f"Command line: --config=FILE has to come first among the settings. `{program}` alone says how."
-        )
-    check_least(chosen, max_queries=0, max_tokens=3)
+        raise UserError(f"--config=FILE has to come first among the settings. Run `uwe-jax {command} --help`.")
     for argument in config:
         if (named := re.match(r"--config\.(\w+)", argument)) and named[1] in _OURS:
-            raise UserError(f"Command line: {argument} is set for every cell; use {_OURS[named[1]]} instead.")
-    folders = {"data": data_folders(chosen["data"]), "out": chosen["out"].expanduser()}
-    return Options(config=tuple(config), **{**chosen, **folders})
+            raise UserError(f"{argument} is set for every cell; use {_OURS[named[1]]} instead.")
+    chosen["seeds"] = tuple(dict.fromkeys(chosen["seeds"]))
+    return Options(config=tuple(config), **{**chosen, "data": data_folders(chosen["data"])})
