@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from uwe_jax import __version__
 from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
 from uwe_jax.runtime.huge_pages import restart_with_huge_pages
+from uwe_jax.runtime.settings import did_you_mean
 
 # Commands by what a user came for. Each is a module of `uwe_jax.commands` with a function `main(arguments)`.
 COMMANDS = {
@@ -68,9 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     name, *rest = chosen
     if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        print(f"Error: there is no command {name!r}.{hint} `uwe-jax` alone lists the commands.", file=sys.stderr)
+        near = did_you_mean(name, NAMES)
+        print(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     if arguments is None and name in _LARGE_STEPS:
         restart_with_huge_pages()  # before imports that take seconds

@@ -22,8 +22,9 @@ from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingG
 from uwe_jax.studies.summary import SECTIONS, Summary
 from uwe_jax.studies.table import Matrix, columns, matrix
 
-ABOUT = f"""Trains every variant of a config file over several seeds and measures all of them. The file has VARIANTS, a line on each
-by name, and get_config(variant); the first variant is what the others are compared with. Writes ablation.json,
+ABOUT = f"""Trains every variant of a config file over several seeds and measures all of them.
+
+The file has VARIANTS, a line on each by name, and get_config(variant); the first variant is what the others are compared with. Writes ablation.json,
 ablation.md and ablation.png. Without --data the variants are compared on held-out nodes of the training graphs alone.
 
   uwe-jax ablate --config=ablation

@@ -7,9 +7,17 @@ from typing import Any
 
 from uwe_jax.config import Config
 from uwe_jax.runtime.command import answer_errors
-from uwe_jax.runtime.config_file import read_command_line, usage
+from uwe_jax.runtime.config_file import config_help, read_command_line
 from uwe_jax.runtime.ending import end_on_request, ending_at_once
 from uwe_jax.runtime.supervisor import supervise
+
+ABOUT = """Trains Unified Work Embeddings on graphs of skills against job titles, vacancy sentences and aliases.
+
+  uwe-jax train --config=quickstart
+  uwe-jax train --config=esco_minilm --config.source.path=downloads
+  uwe-jax train --config=my/config.py --config.workdir=runs/mine --config.steps=600
+
+FILE is the name of a shipped config or a path. Re-run the same command to resume."""
 
 
 def train(config: Config) -> dict[str, Any]:
@@ -33,7 +41,7 @@ def main(arguments: Sequence[str]) -> None:
       UserError: for anything that the user can fix.
     """
     if not arguments or {"-h", "--help"} & set(arguments):
-        print(usage("train"))
+        print(config_help(Config, "train", ABOUT))
         return
     train(read_command_line(arguments, Config, "train"))
 

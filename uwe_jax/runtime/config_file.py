@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import contextlib
+import dataclasses
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import tyro
 from absl import flags
 from ml_collections import config_flags
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.settings import check_setting_name, from_mapping
+from uwe_jax.runtime.settings import check_setting_name, did_you_mean, from_mapping
 
 S = TypeVar("S")
 
@@ -53,15 +57,31 @@ def config_path(name: str) -> str:
     return f"{shipped}{colon}{variant}" if shipped and shipped.is_file() else name
 
 
-def usage(command: str) -> str:
-    """What the command answers where no config is named."""
+def config_help(settings: type, command: str, about: str) -> str:
+    """Describes a command that is configured by a file: its shipped configs, and every setting by section.
+
+    Args:
+      settings: dataclass of the settings.
+      command: its name, such as train.
+      about: what the command does, with examples.
+    """
     listed = shipped_configs(command)
-    width = max((len(path) for path, _ in listed), default=0)
-    lines = [f"uwe-jax {command} --config=FILE [--config.key=value ...]", ""]
-    lines += [f"  {path:<{width}}  {summary}" for path, summary in listed] or ["  (no config files found here)"]
-    example = next((path for path, _ in listed if "quickstart" in path), "quickstart")
-    lines += ["", f"For example: uwe-jax {command} --config={example} --config.workdir=runs/mine"]
-    return "\n".join(lines)
+    width = max((len(name) for name, _ in listed), default=0)
+    configs = [f"  {name:<{width}}  {summary}" for name, summary in listed]
+    lines = [about, *(["", "Shipped configs:", *configs] if listed else []), "", "Settings, with their defaults:"]
+    section = dataclasses.make_dataclass(
+        "Settings", [("config", settings, dataclasses.field(default_factory=settings))]
+    )
+    buffer = io.StringIO()
+    with contextlib.redirect_stdout(buffer), contextlib.suppress(SystemExit):
+        tyro.cli(
+            section,
+            prog=f"uwe-jax {command} --config=FILE",
+            description="\n".join(lines),
+            args=["--help"],
+            use_underscores=True,
+        )
+    return buffer.getvalue().rstrip()
 
 
 def read_command_line(arguments: Sequence[str], settings: type[S], command: str) -> S:
@@ -89,9 +109,10 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
         rest = values(argv)
         chosen = flag.value.to_dict() if flag.value is not None else None
     except OSError as error:  # of ml_collections, for a config file that is not there
-        known = ", ".join(path for path, _ in shipped_configs(command))
+        known = [name for name, _ in shipped_configs(command)]
         reason = str(error).strip().splitlines()[-1].strip()
-        raise UserError(f"--config cannot be read: {reason}. Shipped: {known}.") from error
+        near = did_you_mean(reason.split("'")[-2] if "'" in reason else "", known)
+        raise UserError(f"--config cannot be read: {reason}.{near} Shipped configs: {', '.join(known)}.") from error
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
         complaint = " ".join(map(str, error.args))
         if "get_config() takes 0 positional arguments" in complaint:
@@ -105,7 +126,9 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
 
 
 def _with_path(argument: str, before: str) -> str:
-    """The argument with the path of the config that it names."""
+    """The argument with the path of the config that it names, or with the setting as its dataclass spells it."""
+    if setting := re.match(r"--config\.[^=]+", argument):
+        return setting[0][2:].replace("-", "_").join(("--", argument[setting.end() :]))
     if before == "--config":
         return config_path(argument)
     named = argument.removeprefix("--config=")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from uwe_jax.runtime.errors import UserError
@@ -18,7 +18,19 @@ _TYPES: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raises UserError unless `value` is among `allowed`."""
     if value not in allowed:
-        raise UserError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, allowed))}.")
+        raise UserError(
+            f"{name} is {value!r}; it must be one of {', '.join(map(repr, allowed))}.{did_you_mean(value, allowed)}"
+        )
+
+
+def did_you_mean(value: str, allowed: Iterable[str]) -> str:
+    """A question for the end of an error message, with the nearest allowed value; "" where none is near.
+
+    >>> did_you_mean("sotf", ["soft", "max_sim"])
+    " Did you mean 'soft'?"
+    """
+    near = difflib.get_close_matches(str(value), list(allowed), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def within(name: str, value: float, low: float, high: float = float("inf")) -> None:
@@ -47,11 +59,43 @@ def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D
     return cls(**{name: _read(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
 
 
-def unknown_setting(prefix: str, name: str, known: list[str]) -> UserError:
-    """The answer to a key that is not there, with the nearest one that is."""
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {prefix}{near[0]}? " if near else ""
+def unknown_setting(prefix: str, name: str, known: list[str], near: str = "") -> UserError:
+    """Makes the error of a setting that does not exist.
+
+    Args:
+      prefix: of the section, such as source.
+      name: of the setting in it.
+      known: settings of the section.
+      near: the setting that was probably meant; empty looks for one among `known`.
+    """
+    near = near or next((f"{prefix}{each}" for each in difflib.get_close_matches(name, known, n=1)), "")
+    hint = f"Did you mean {near}? " if near else ""
     return UserError(f"Unknown setting {prefix}{name}. {hint}Known here: {', '.join(sorted(known))}.")
+
+
+def setting_names(cls: Any, prefix: str = "") -> list[str]:
+    """Lists all settings of a dataclass and its sections, such as batch.global_batch_size."""
+    names = []
+    for name, hint in typing.get_type_hints(cls).items():
+        names += setting_names(hint, f"{prefix}{name}.") if dataclasses.is_dataclass(hint) else [f"{prefix}{name}"]
+    return names
+
+
+def nearest_setting(cls: type, path: str) -> str:
+    """Finds the setting of any section that was probably meant by a path; "" for none.
+
+    It has nearly the same name, or a name with the last part of the path in it.
+    """
+    names, last = setting_names(cls), path.rpartition(".")[2]
+    section = path.removesuffix(last)
+    containing = [name for name in names if last in name.rpartition(".")[2]]
+    found = (
+        difflib.get_close_matches(path, names, n=1, cutoff=0.75)
+        or [name for name in containing if name.startswith(section)]
+        or containing
+        or difflib.get_close_matches(path, names, n=1)
+    )
+    return found[0] if found else ""
 
 
 def check_setting_name(cls: type, path: str) -> None:
@@ -64,7 +108,7 @@ def check_setting_name(cls: type, path: str) -> None:
         else:
             hints = typing.get_type_hints(section) if dataclasses.is_dataclass(section) else {}
             if name not in hints:
-                raise unknown_setting(prefix, name, list(hints))
+                raise unknown_setting(prefix, name, list(hints), nearest_setting(cls, path))
             section = hints[name]
         prefix = f"{prefix}{name}."
 

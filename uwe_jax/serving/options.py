@@ -59,7 +59,8 @@ class ServiceOptions:
 
     Attributes:
       model: as of `uwe_jax.models.loading.load_model`; empty takes the one that the first space was built with.
-      spaces: name and place (see `open_space`) of every target space; the first one is asked where a request names none.
+      spaces: name and place (see `open_space`) of every target space; the first one is asked where a request names
+        none.
       host: address to listen at.
       port: 0 takes a free one.
       keys: of which a request must bring one; empty: everybody may ask.

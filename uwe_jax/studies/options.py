@@ -14,8 +14,8 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, NumberList, Repeated, at_least, read_options
 
 # What every command that runs a grid says of itself last.
-ABOUT_END = """Re-run the same command to resume; failed cells are run once more. Exit status: 0 when all cells are done,
-1 when some failed, 2 on bad input, 130 after Ctrl-C."""
+ABOUT_END = """Re-run the same command to resume; failed cells are run once more. Exit status: 0 when all cells are
+done, 1 when some failed, 2 on bad input, 130 after Ctrl-C."""
 
 # Set by the grid for every cell.
 _OURS = {"seed": "--seeds", "workdir": "--out"}
