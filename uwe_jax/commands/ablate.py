@@ -24,8 +24,9 @@ from uwe_jax.studies.table import Matrix, columns, matrix
 
 ABOUT = f"""Trains every variant of a config file over several seeds and measures all of them.
 
-The file has VARIANTS, a line on each by name, and get_config(variant); the first variant is what the others are compared with. Writes ablation.json,
-ablation.md and ablation.png. Without --data the variants are compared on held-out nodes of the training graphs alone.
+The file has VARIANTS, a line on each by name, and get_config(variant); the first variant is what the others are
+compared with. Writes ablation.json, ablation.md and ablation.png. Without --data the variants are compared on
+held-out nodes of the training graphs alone.
 
   uwe-jax ablate --config=ablation
   uwe-jax ablate --config=ablation --data downloads --variants=soft,mean_pool,max_sim --seeds=0,1,2,3,4

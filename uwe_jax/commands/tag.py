@@ -21,9 +21,9 @@ from uwe_jax.sources.vacancies.columns import VacancyColumns
 
 ABOUT = """Finds skills in your own vacancies, as graphs to train on.
 
-Vacancies are tables with a title, a description and optionally skills. The taxonomy is the folder of the ESCO zips, or
-a file of skills: label[,aliases][,id], or a .txt with one label per line. Sentences are tagged with the skills that their
-row brings, then with those they name. A model can read the rest:
+Vacancies are tables with a title, a description and optionally skills. The taxonomy is the folder of the ESCO zips,
+or a file of skills: label[,aliases][,id], or a .txt with one label per line. Sentences are tagged with the skills
+that their row brings, then with those they name. A model can read the rest:
   uwe-jax tag --vacancies jobs.parquet --taxonomy downloads --out runs/tagged
   uwe-jax tag --vacancies jobs/ --taxonomy downloads --out runs/tagged --model runs/mine --threshold 0.6
   uwe-jax tag --vacancies jobs/ --taxonomy skills.csv --out runs/tagged --model all-MiniLM-L6-v2:soft

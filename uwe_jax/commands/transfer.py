@@ -23,8 +23,9 @@ from uwe_jax.studies.table import Matrix, matrix
 ALL = "all"
 ABOUT = f"""Trains on each graph of the source alone and on all of them, and measures what each contributes.
 
-All trainings have the same steps and batch size. Measures every model and the frozen encoder on every task. Writes transfer.json, transfer.md and transfer.png: rows are training
-graphs, columns are tasks, cells are gains in MAP over the frozen encoder.
+All trainings have the same steps and batch size. Measures every model and the frozen encoder on every task. Writes
+transfer.json, transfer.md and transfer.png: rows are training graphs, columns are tasks, cells are gains in MAP over
+the frozen encoder.
 
 With the ESCO zips in downloads/:
   uwe-jax transfer --config=quickstart --data downloads

@@ -1,1 +1,1 @@
-"""curation"""
+"""Curation of training data: describing graphs, tagging vacancies, generating text for rare skills."""

@@ -1,1 +1,1 @@
-"""Data: sources, graphs, splits, sampling, tokens and the Grain pipeline. NumPy only, never imports jax."""
+"""Training data: graphs, splits, sampling, tokens and the Grain pipeline. NumPy only, never imports jax."""

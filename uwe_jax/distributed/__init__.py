@@ -1,1 +1,1 @@
-"""Several processes of one training: how they find each other, notice that one is gone, and stop together."""
+"""Training on several devices and processes: collectives, gradient caching, joining, heartbeats and stopping."""

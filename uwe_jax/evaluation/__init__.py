@@ -1,1 +1,1 @@
-"""Measuring rankings: what can rank, and how well it does on tasks."""
+"""Evaluation of rankings: tasks, rankers, metrics, leakage and reports."""

@@ -1,1 +1,1 @@
-"""A trained model as a folder for PyTorch, transformers and sentence-transformers."""
+"""Export of a model as a folder for PyTorch, transformers and sentence-transformers."""

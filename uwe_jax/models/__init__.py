@@ -1,1 +1,1 @@
-"""Encoders as Flax Linen modules, their weight tables and where pretrained ones are found."""
+"""Models: encoders, their weights, what the name of a model means, and reading runs, exports and checkpoints."""

@@ -1,1 +1,1 @@
-"""Encoded texts, and ranking them: what evaluation, the index and the service stand on."""
+"""Target spaces on devices: encoding texts, and ranking them."""

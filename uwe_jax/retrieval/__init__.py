@@ -1,1 +1,1 @@
-"""Trained models in use: loading them, ranking with them, explaining a score."""
+"""Retrieval with a trained model: ranking, explanations, indexes on disk and in Qdrant."""

@@ -1,1 +1,1 @@
-"""Ground floor: settings, errors, progress, metric writing and ranking metrics. Imports no other room."""
+"""Ground floor: errors, exit codes, files and locks, remote files, logging and progress, tables, reading of options."""

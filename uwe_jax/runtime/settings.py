@@ -18,9 +18,8 @@ _TYPES: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raises UserError unless `value` is among `allowed`."""
     if value not in allowed:
-        raise UserError(
-            f"{name} is {value!r}; it must be one of {', '.join(map(repr, allowed))}.{did_you_mean(value, allowed)}"
-        )
+        known = ", ".join(map(repr, allowed))
+        raise UserError(f"{name} is {value!r}; it must be one of {known}.{did_you_mean(value, allowed)}")
 
 
 def did_you_mean(value: str, allowed: Iterable[str]) -> str:

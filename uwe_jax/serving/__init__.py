@@ -1,1 +1,1 @@
-"""Ranking over HTTP."""
+"""HTTP service and its page."""

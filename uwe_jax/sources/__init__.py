@@ -1,1 +1,1 @@
-"""sources"""
+"""Sources of training graphs: one package per publisher, tables, and the mixture of several sources."""

@@ -1,1 +1,1 @@
-"""Grids of training runs that are measured alike: one cell per run, each in a process of its own."""
+"""Studies of several models: transfer between graphs, ablations and benchmarks."""

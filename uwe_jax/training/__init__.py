@@ -1,1 +1,1 @@
-"""Assembly: train step and state, held-out evaluation and checkpoints."""
+"""Training: step, loop, writing checkpoints, held-out evaluation, log and trace."""

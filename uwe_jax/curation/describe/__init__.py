@@ -1,1 +1,1 @@
-"""What training graphs hold: measured piece by piece, as numbers, tables and sentences; without jax."""
+"""Description of training graphs as numbers, tables and sentences; without jax."""

@@ -1,1 +1,1 @@
-"""New vacancy sentences, job titles and aliases for skills that have few: asked for, checked, and written as edges."""
+"""Generation of vacancy sentences, job titles and aliases for skills that have few."""

@@ -1,1 +1,1 @@
-"""Tagging a user's vacancies: by name, then by a model, into a folder of edges."""
+"""Tagging of vacancies with skills, by name and by a model."""

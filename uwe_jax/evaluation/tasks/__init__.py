@@ -1,1 +1,1 @@
-"""Ranking tasks to measure a model with: WorkBench's six, further target spaces, and a user's own."""
+"""Ranking tasks: WorkBench's, further target spaces, and a user's own."""

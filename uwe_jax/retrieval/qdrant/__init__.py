@@ -1,1 +1,1 @@
-"""Target spaces that an engine outside this process holds."""
+"""Target spaces in Qdrant."""

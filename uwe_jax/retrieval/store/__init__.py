@@ -1,1 +1,1 @@
-"""Target spaces in host memory and on disk: encoded once, ranked many times."""
+"""Target spaces in host memory and on disk."""

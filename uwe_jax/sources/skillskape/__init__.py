@@ -1,1 +1,1 @@
-"""SkillSkape: synthetic vacancy sentences with the ESCO skills in them."""
+"""SkillSkape: synthetic vacancy sentences with their ESCO skills."""

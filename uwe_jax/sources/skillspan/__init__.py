@@ -1,1 +1,1 @@
-"""SkillSpan: real vacancy sentences, with the spans that were marked in them or tagged with a taxonomy by name."""
+"""SkillSpan: real vacancy sentences, with their annotated spans or tagged with a taxonomy by name."""

@@ -1,1 +1,1 @@
-"""tables"""
+"""Readers of tables: CSV, TSV, JSON lines and Parquet."""

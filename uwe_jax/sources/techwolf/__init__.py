@@ -1,1 +1,1 @@
-"""What the authors of the paper publish on the hub to train on."""
+"""Datasets of the paper's authors on the Hugging Face hub."""

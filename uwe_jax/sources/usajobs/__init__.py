@@ -1,1 +1,1 @@
-"""Duty statements of US federal vacancy questionnaires, with the job titles they stand under."""
+"""Duty statements of US federal vacancy questionnaires, with their job titles."""

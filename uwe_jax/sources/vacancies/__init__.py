@@ -1,1 +1,1 @@
-"""A user's own vacancies: rows with a title, a description and optionally skills, tagged with a taxonomy's skills."""
+"""A user's own vacancies: titles, descriptions and optionally skills, tagged with the skills of a taxonomy."""

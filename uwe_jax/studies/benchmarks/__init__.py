@@ -1,1 +1,1 @@
-"""What `uwe-jax benchmark` measures, and with what: timing, memory, device facts, peers and tables."""
+"""Benchmarks of `uwe-jax benchmark`: timing, memory, device facts and peers."""
