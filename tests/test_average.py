@@ -9,7 +9,7 @@ import pytest
 from test_export import write_run
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax.commands.average import USAGE, main
+from uwe_jax.commands.average import main
 from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.evaluation.run import trained_on
 from uwe_jax.export.average import Share, parse_shares
@@ -41,7 +41,7 @@ def runs(encoder, tmp_path):
 
 def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, capsys):
     out = tmp_path / "averaged"
-    main(["--models", f"{runs[0]}=1", "--models", f"{runs[1]}=0.3", "--models", f"{encoder}=-0.3", "--out", str(out)])
+    main(["--model", f"{runs[0]}=1", "--model", f"{runs[1]}=0.3", "--model", f"{encoder}=-0.3", "--out", str(out)])
     one, two, published, average = (load_model(name).params for name in (*runs, encoder, out))
     expected = jax.tree.map(
         lambda a, b, c: a + np.float32(0.3) * (b - c), one["encoder"], two["encoder"], published["encoder"]
@@ -65,13 +65,8 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
     footprint = trained_on(str(out), tmp_path)
     assert footprint is not None
     assert footprint.nodes.tolist() == footprint.edges.tolist() == [7, 11, 12]
-    main(["--models", str(out), "--models", str(runs[0]), "--out", str(tmp_path / "again"), "--name", "mine"])
+    main(["--model", str(out), "--model", str(runs[0]), "--out", str(tmp_path / "again"), "--name", "mine"])
     assert load_model(tmp_path / "again").name == "mine"
-
-
-def test_without_models_it_says_how_it_is_called(capsys):
-    main([])
-    assert capsys.readouterr().out.strip() == USAGE
 
 
 @pytest.mark.parametrize(
@@ -103,7 +98,7 @@ def test_models_that_do_not_go_together_are_refused(runs, encoder, tmp_path, cap
         ((runs[0], untold), "was trained with the scorer"),
     ):
         with pytest.raises(SystemExit) as stop:
-            answer_errors(lambda m=models: main([*(f"--models={name}" for name in m), f"--out={tmp_path / 'out'}"]))
+            answer_errors(lambda m=models: main([*(f"--model={name}" for name in m), f"--out={tmp_path / 'out'}"]))
         assert stop.value.code == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
@@ -111,7 +106,7 @@ def test_models_that_do_not_go_together_are_refused(runs, encoder, tmp_path, cap
 
 def test_what_is_not_known_of_one_is_not_known_of_the_average(runs, tmp_path, capsys):
     (runs[1] / TRAINED_ON).unlink()
-    main(["--models", str(runs[0]), "--models", str(runs[1]), "--out", str(tmp_path / "out")])
+    main(["--model", str(runs[0]), "--model", str(runs[1]), "--out", str(tmp_path / "out")])
     assert "is not known" in capsys.readouterr().err
     assert trained_on(str(tmp_path / "out"), tmp_path) is None
     assert dataclasses.asdict(load_model(tmp_path / "out").scorer)["kind"] == "soft"

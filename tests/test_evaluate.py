@@ -58,7 +58,7 @@ def test_models_side_by_side(flags, tmp_path, capsys):
     encoder = tmp_path / "encoder"
     write_tiny_encoder(encoder, width=16, layers=1)
     models = ("random", "bm25", "tfidf", encoder, f"{encoder}:soft")
-    assert run(*(part for model in models for part in ("--models", model)), *flags) == 0
+    assert run(*(part for model in models for part in ("--model", model)), *flags) == 0
     printed = capsys.readouterr()
     assert printed.err.count(" on mytask (4 queries, 5 targets): MAP ") == 5
     assert "results.json, results.md, results.png" in printed.out
@@ -79,8 +79,8 @@ def test_models_side_by_side(flags, tmp_path, capsys):
 
 def test_models_measured_before_join_the_tables(flags, task, tmp_path, capsys):
     before, after = tmp_path / "out", tmp_path / "after"
-    assert run("--models", "random", "--models", "bm25", *flags) == 0
-    assert run("--models", "tfidf", "--models", "bm25", *flags, "--out", after, "--join", before) == 0
+    assert run("--model", "random", "--model", "bm25", *flags) == 0
+    assert run("--model", "tfidf", "--model", "bm25", *flags, "--out", after, "--join", before) == 0
     joined = read(after)["models"]
     assert list(joined) == ["random", "bm25", "tfidf", "bm25 (2)"]
     assert joined["bm25"]["results"]["mytask"].pop("difference")["to"] == "random"  # still the first of the table
@@ -90,34 +90,34 @@ def test_models_measured_before_join_the_tables(flags, task, tmp_path, capsys):
 
     # A difference to a model that is not the first of the new table is none of it.
     first = tmp_path / "first"
-    assert run("--models", "tfidf_char", *flags, "--out", first) == 0
-    assert run("--models", "tfidf", *flags, "--out", after, "--join", first, "--join", before) == 0
+    assert run("--model", "tfidf_char", *flags, "--out", first) == 0
+    assert run("--model", "tfidf", *flags, "--out", after, "--join", first, "--join", before) == 0
     joined = read(after)["models"]
     assert list(joined) == ["tfidf_char", "random", "bm25", "tfidf"]
     assert not any("difference" in model["results"]["mytask"] for model in joined.values())
 
     # Into its own folder it loses nothing, and twice the same adds nothing.
-    assert run("--models", "tfidf", *flags, "--join", before, "--join", before) == 0
+    assert run("--model", "tfidf", *flags, "--join", before, "--join", before) == 0
     assert list(read(before)["models"]) == ["random", "bm25", "tfidf"]
 
     results = read(before)
     results["tasks"]["mytask"]["notes"] = ["2 of 6 queries were trained on, left out"]
     (tmp_path / "other.json").write_text(json.dumps(results))
-    assert run("--models", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
+    assert run("--model", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
     assert "mytask is not the same task (notes ['2 of 6 queries were" in capsys.readouterr().err
     del results["models"]["bm25"]["results"]["mytask"]["leakage"]
     for broken in (results, [], {"tasks": {"mytask": 3}, "models": {}, "settings": {}}, {"tasks": {}, "models": {}}):
         (tmp_path / "other.json").write_text(json.dumps(broken))
-        assert run("--models", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
+        assert run("--model", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
         assert "other.json holds no results" in capsys.readouterr().err
 
     with (task / "targets.csv").open("a") as file:
         file.write("t9,drive trucks\n")
-    assert run("--models", "tfidf", *flags, "--out", after, "--join", before) == 2
+    assert run("--model", "tfidf", *flags, "--out", after, "--join", before) == 2
     assert "mytask is not the same task (targets 5 there, 6 now)" in capsys.readouterr().err
-    assert run("--models", "tfidf", *flags, "--out", after, "--join", tmp_path / "nowhere") == 2
+    assert run("--model", "tfidf", *flags, "--out", after, "--join", tmp_path / "nowhere") == 2
     assert "nowhere cannot be read" in capsys.readouterr().err
-    assert run("--models", "tfidf", *flags, "--out", after, "--join", before, "--max_tokens", "9") == 2
+    assert run("--model", "tfidf", *flags, "--out", after, "--join", before, "--max_tokens", "9") == 2
     assert "--max_tokens 64, this evaluation at 9" in capsys.readouterr().err
 
 
@@ -131,7 +131,7 @@ class Wrong:
 
 
 def test_a_ranker_that_fails_loses_its_task_alone(flags, tmp_path, capsys):
-    assert run("--models", f"{__name__}:Wrong", "--models", "bm25", *flags) == 2
+    assert run("--model", f"{__name__}:Wrong", "--model", "bm25", *flags) == 2
     printed = capsys.readouterr()
     assert "20 of 20 scores are NaN" in printed.err
     assert (
@@ -147,7 +147,7 @@ def test_a_ranker_that_fails_loses_its_task_alone(flags, tmp_path, capsys):
 
 def test_a_model_that_cannot_be_loaded_is_lost_alone(flags, tmp_path, capsys):
     models = ("bm25", "no.such:Thing", "bm25", "random")
-    assert run(*(part for model in models for part in ("--models", model)), *flags) == 2
+    assert run(*(part for model in models for part in ("--model", model)), *flags) == 2
     err = capsys.readouterr().err
     assert "no.such:Thing on all tasks failed, all else is in the tables. The reason of the first: Model" in err
     results = read(tmp_path / "out")
@@ -171,7 +171,7 @@ class Own:
 
 
 def test_a_ranker_of_ones_own_returns_whole_numbers(flags, tmp_path):
-    assert run("--models", f"{__name__}:Own", *flags, "--dump_rankings", "3") == 0
+    assert run("--model", f"{__name__}:Own", *flags, "--dump_rankings", "3") == 0
     model = read(tmp_path / "out")["models"]["7"]
     assert model["description"] == ""
     assert model["seconds"]["encode"] == 0.5
@@ -230,7 +230,7 @@ def test_models_are_compared_with_the_first_one(flags, tmp_path):
 
 
 def test_worst_rankings_are_written_on_request(flags, tmp_path):
-    assert run("--models", "random", *flags, "--dump_rankings", "2", "--metrics", "mrr") == 0
+    assert run("--model", "random", *flags, "--dump_rankings", "2", "--metrics", "mrr") == 0
     assert list(read(tmp_path / "out")["models"]["random"]["results"]["mytask"]["metrics"]) == ["mrr"]
     folder = tmp_path / "out" / "rankings" / "random"
     lines = [json.loads(line) for line in (folder / "mytask.jsonl").read_text().splitlines()]
@@ -242,12 +242,12 @@ def test_leaks_stand_beside_the_score_and_can_be_dropped(flags, tmp_path, monkey
     edges = [Edge("", "write code", "", "Software Engineer"), Edge("", "nurse care", "", "midwife")]
     footprint = Footprint.of(build_graph_set({"job": edges}))
     monkeypatch.setattr(evaluation_run, "trained_on", lambda spec, _: footprint if spec == "bm25" else None)
-    assert run("--models", "bm25", "--models", "random", *flags) == 0
+    assert run("--model", "bm25", "--model", "random", *flags) == 0
     results = read(tmp_path / "out")
     found = results["models"]["bm25"]["results"]["mytask"]["leakage"]
     assert found == {"queries": 1, "targets": 2, "edges": 1, "domain": "in-domain"}
     assert results["models"]["random"]["results"]["mytask"]["leakage"] is None
-    assert run("--models", "bm25", "--models", "random", *flags, "--drop_leaks") == 0
+    assert run("--model", "bm25", "--model", "random", *flags, "--drop_leaks") == 0
     results = read(tmp_path / "out")
     assert results["tasks"]["mytask"]["queries"] == 3
     # Held-out queries of a task that was trained on are of its domain still.
@@ -257,29 +257,29 @@ def test_leaks_stand_beside_the_score_and_can_be_dropped(flags, tmp_path, monkey
 
 def test_a_task_without_data_is_skipped_aloud_or_stops_a_strict_run(flags, tmp_path, capsys):
     tasks = ("--tasks", f"{flags[1]},job_to_skill")
-    assert run("--models", "random", *flags, *tasks) == 0
+    assert run("--model", "random", *flags, *tasks) == 0
     assert "Skipped job_to_skill: " in capsys.readouterr().err
     results = read(tmp_path / "out")
     assert [each["task"] for each in results["skipped"]] == ["job_to_skill"]
-    assert run("--models", "random", *flags, *tasks, "--strict") == 2
+    assert run("--model", "random", *flags, *tasks, "--strict") == 2
     assert "1 of 2 tasks cannot be measured and --strict is set: job_to_skill" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("added", "message"),
     [
-        ((), "no --models"),
-        (("--models", "bm25", "--tasks", "job_to_skil"), "job_to_skill"),
-        (("--models", "bm25", "--data", "nowhere"), "--data nowhere is no folder"),
-        (("--models", "bm25", "--metrics", "map@10"), "map@10"),
-        (("--models", "bm25", "--max_queries", "-1"), "--max_queries is -1; it must be at least 0"),
-        (("--models", "bm25", "--split", "train"), "invalid choice: 'train'"),
-        (("--models", "bm25", "--max_querys", "3"), "unrecognized arguments"),
-        (("--models", "no.such.module:Ranker"), "on all tasks failed, so nothing was measured. The reason of the"),
-        (("--models", "bm25", "--tasks", "job_to_skill"), "None of the 1 tasks"),
-        (("--models", "bm25", "--tasks", ", "), "argument --tasks: ', ' names nothing"),
-        (("--models", "bm25", "--out", __file__), f"Cannot write to {__file__}: File exists. Name another folder"),
-        (("--models", "bm25", "--out", "/proc/nothing"), "Cannot write to /proc/nothing"),
+        ((), "--model is required"),
+        (("--model", "bm25", "--tasks", "job_to_skil"), "job_to_skill"),
+        (("--model", "bm25", "--data", "nowhere"), "--data nowhere is no folder"),
+        (("--model", "bm25", "--metrics", "map@10"), "map@10"),
+        (("--model", "bm25", "--max_queries", "-1"), "--max-queries is -1; it must be at least 0"),
+        (("--model", "bm25", "--split", "train"), "invalid choice 'train'"),
+        (("--model", "bm25", "--max_querys", "3"), "Unrecognized options"),
+        (("--model", "no.such.module:Ranker"), "on all tasks failed, so nothing was measured. The reason of the"),
+        (("--model", "bm25", "--tasks", "job_to_skill"), "None of the 1 tasks"),
+        (("--model", "bm25", "--tasks", ", "), "--tasks names nothing"),
+        (("--model", "bm25", "--out", __file__), f"Cannot write to {__file__}: File exists. Name another folder"),
+        (("--model", "bm25", "--out", "/proc/nothing"), "Cannot write to /proc/nothing"),
     ],
 )
 def test_bad_input_is_answered_with_a_sentence(flags, added, message, capsys):
@@ -287,11 +287,3 @@ def test_bad_input_is_answered_with_a_sentence(flags, added, message, capsys):
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
-
-
-def test_alone_it_says_how_it_is_called(capsys):
-    assert run() == 0
-    assert "uwe-jax evaluate --models" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        evaluate.main(["--help"])
-    assert "skill_extraction_tech" in capsys.readouterr().out

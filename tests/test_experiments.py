@@ -24,14 +24,15 @@ from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import split_graphs
 from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.runtime.command import answer_errors
-from uwe_jax.runtime.config_file import read_command_line, usage
+from uwe_jax.runtime.config_file import config_help, read_command_line
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import read_options
 from uwe_jax.runtime.plot import save_png
 from uwe_jax.sources.sample import read_sample
 from uwe_jax.studies import heatmap
 from uwe_jax.studies.cell import Cell, Stage
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
-from uwe_jax.studies.options import read_options
+from uwe_jax.studies.options import GridFlags, read_grid_options
 from uwe_jax.studies.recipe import Programs, Recipe, TrainingGraphs
 from uwe_jax.studies.summary import Outcome, Scores, read_scores, summarise
 from uwe_jax.studies.table import notes
@@ -371,7 +372,7 @@ def test_every_shipped_variant_differs_from_all_others():
     assert configs[names.index("dot_0.1")].scorer.logits == "dot"
     assert not configs[names.index("one_directional")].loss.symmetric
     assert configs[names.index("single_positive")].batch.positives == "sampled"
-    assert "--config=configs/quickstart.py" in usage("train")
+    assert "quickstart " in config_help(Config, "train", "")
 
 
 def test_the_picture_has_a_number_or_a_reason_in_every_cell(tmp_path, monkeypatch):
@@ -427,11 +428,11 @@ def test_the_picture_has_a_number_or_a_reason_in_every_cell(tmp_path, monkeypatc
         (transfer, [QUICKSTART, "--data=.", "--config.steps=0"], "steps is 0"),
         (transfer, [QUICKSTART, "--data=.", "--config.seed=3"], "use --seeds instead"),
         (transfer, [QUICKSTART, "--data=.", "--config.workdir=x"], "use --out instead"),
-        (transfer, [QUICKSTART, "--data=.", "--tasks="], "argument --tasks: '' names nothing"),
-        (transfer, [QUICKSTART, "--data=.", "--seeds=a"], "'a' is not a list of numbers"),
-        (transfer, [QUICKSTART, "--data=.", "--max_queries=-1"], "--max_queries is -1"),
+        (transfer, [QUICKSTART, "--data=.", "--tasks="], "--tasks names nothing"),
+        (transfer, [QUICKSTART, "--data=.", "--seeds=a"], "invalid literal for int"),
+        (transfer, [QUICKSTART, "--data=.", "--max_queries=-1"], "--max-queries is -1"),
         (transfer, [QUICKSTART, "--data=.", "--out=/proc/nothing"], "Cannot write to /proc/nothing"),
-        (transfer, [QUICKSTART, "--data=.", "--taks=x"], "unrecognized arguments: --taks=x"),
+        (transfer, [QUICKSTART, "--data=.", "--taks=x"], "Unrecognized options: --taks"),
         (
             transfer,
             [QUICKSTART, "--data=.", "--config.batch.global_batch_size=400"],
@@ -465,18 +466,6 @@ def test_bad_input_is_answered_with_a_sentence(command, flags, message, tmp_path
 def test_a_wrong_variant_of_a_config_is_named(argument, message):
     with pytest.raises(UserError, match=message):
         read_config([argument])
-
-
-@pytest.mark.parametrize("command", [transfer, ablate])
-def test_without_arguments_it_says_how_it_is_called(command, capsys):
-    command([])
-    out = capsys.readouterr().out
-    assert f"python -m uwe_jax.{command.__name__} --config=" in out
-    assert "Exit status" in out
-    with pytest.raises(SystemExit) as stop:
-        command(["--help"])
-    assert stop.value.code == 0
-    assert "--discard_checkpoints" in capsys.readouterr().out
 
 
 # ---- Interruptions --------------------------------------------------------------------------------------------------
@@ -612,7 +601,7 @@ def real(tmp_path, monkeypatch):
 
 
 def test_a_real_evaluation_in_a_process_of_its_own(real, tmp_path):
-    options = read_options("transfer", "", real, {})
+    options = read_grid_options(GridFlags, real, command="transfer", about="")
     config = read_config(options.config)
     recipe = Recipe(options, {})
     with locked(options.out) as lock:
@@ -624,7 +613,8 @@ def test_a_real_evaluation_in_a_process_of_its_own(real, tmp_path):
     # The commands of a trained cell are those that the real programs take.
     training, evaluation = recipe.trained("job", 3, options.config).stages
     assert read_config(training.command[3:]).seed == 3
-    assert evaluate._options(evaluation.command[3:]).models == (str(options.out / "cells/job-3/training"),)
+    chosen = read_options(evaluate.Options, evaluation.command[4:], command="evaluate", about="")
+    assert chosen.model == (str(options.out / "cells/job-3/training"),)
 
 
 @pytest.mark.slow  # four processes that start JAX

@@ -19,7 +19,7 @@ from huggingface_hub import ModelCard, constants
 from tiny_encoder import write_tiny_encoder
 from transformers import AutoModel, AutoTokenizer
 
-from uwe_jax.commands.export import USAGE, main
+from uwe_jax.commands.export import main
 from uwe_jax.config import (
     BatchSettings,
     Config,
@@ -391,13 +391,13 @@ def command(*flags):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--out", "OUT"), "no --checkpoint"),
-        (("--checkpoint", "RUN"), "no --out"),
-        (("--checkpoint", "RUN", "--out", "OUT", "--max_tokens", "2"), "--max_tokens is 2; it must be at least 3"),
-        (("--checkpoint", "RUN", "--out", "OUT", "--max_tokens", "161"), "max_tokens is 161"),
-        (("--checkpoint", "RUN", "--out", "OUT", "--push_to_hub", "mine"), "names no owner"),
-        (("--checkpoint", "RUN", "--out", "OUT", "--push_to_hub", "me/my model"), "Give it as user/name"),
-        (("--checkpoint", "RUN/none", "--out", "OUT"), "there is no folder"),
+        (("--out", "OUT"), "--model is required"),
+        (("--model", "RUN"), "--out is required"),
+        (("--model", "RUN", "--out", "OUT", "--max_tokens", "2"), "--max-tokens is 2; it must be at least 3"),
+        (("--model", "RUN", "--out", "OUT", "--max_tokens", "161"), "max_tokens is 161"),
+        (("--model", "RUN", "--out", "OUT", "--push_to_hub", "mine"), "names no owner"),
+        (("--model", "RUN", "--out", "OUT", "--push_to_hub", "me/my model"), "Give it as user/name"),
+        (("--model", "RUN/none", "--out", "OUT"), "there is no folder"),
     ],
 )
 def test_what_is_wrong_with_a_command_is_said(exports, cache, tmp_path, capsys, flags, message):
@@ -406,11 +406,6 @@ def test_what_is_wrong_with_a_command_is_said(exports, cache, tmp_path, capsys, 
     assert command(*flags, "--cache_dir", cache) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
-
-
-def test_without_flags_the_command_says_how_it_is_called(capsys):
-    assert command() == 0
-    assert capsys.readouterr().out.strip() == USAGE
 
 
 class FakeApi:
@@ -441,7 +436,7 @@ def hub(monkeypatch):
 
 def test_an_export_is_pushed(exports, cache, tmp_path, hub, capsys):
     out = tmp_path / "out"
-    flags = ("--checkpoint", exports["bert"].workdir, "--out", out, "--cache_dir", cache)
+    flags = ("--model", exports["bert"].workdir, "--out", out, "--cache_dir", cache)
     assert command(*flags, "--push_to_hub", "me/mine", "--private") == 0
     created, uploaded = hub.asked
     assert created == ("me/mine", {"private": True, "exist_ok": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import signal
@@ -486,20 +487,20 @@ def test_the_schema_tells_of_every_path(served):
 
 def test_the_command_line_becomes_options(tmp_path, monkeypatch):
     monkeypatch.delenv("UWE_JAX_API_KEY", raising=False)
-    chosen = command._options(
-        ["--space", "a=x/y", "--space", "x/z", "--model", "m", "--rate", "2.5", "--max_batch", "7", "--cache_dir", "c"]
-    )
+    flags = ["--index", "a=x/y", "--index", "x/z", "--model", "m", "--rate", "2.5", "--max_batch", "7"]
+    read = functools.partial(command.read_options, command.Options, command="serve", about="", flat=True)
+    chosen = read([*flags, "--cache_dir", "c"]).service_options()
     assert chosen.spaces == (("a", "x/y"), ("z", "x/z"))
     assert (chosen.limits.rate, chosen.limits.batch, chosen.host) == (2.5, 7, "127.0.0.1")
     assert "localhost" in chosen.allowed_hosts
     for arguments, complaint in (
-        (["--model", "m"], "no --space"),
-        (["--space", "x/a", "--space", "y/a"], "name of its own"),
-        (["--space", "x="], "names no space"),
-        (["--space", "a", "--max_batch", "0"], "batch is 0"),
-        (["--space", "a", "--deadline", "nan"], "deadline is nan"),
-        (["--space", "a", "--max_waiting", "3"], "waiting is 3"),
-        (["--space", "a", "--api_key_file", str(tmp_path)], "cannot be read"),
+        (["--model", "m"], "--index is required"),
+        (["--index", "x/a", "--index", "y/a"], "its own name"),
+        (["--index", "x="], "does not name an index"),
+        (["--index", "a", "--max_batch", "0"], "batch is 0"),
+        (["--index", "a", "--deadline", "nan"], "deadline is nan"),
+        (["--index", "a", "--max_waiting", "3"], "waiting is 3"),
+        (["--index", "a", "--api_key_file", str(tmp_path)], "cannot be read"),
     ):
         with pytest.raises(UserError, match=complaint):
             command.main(arguments)

@@ -15,7 +15,7 @@ from uwe_jax.runtime.settings import did_you_mean
 # Commands by what a user came for. Each is a module of `uwe_jax.commands` with a function `main(arguments)`.
 COMMANDS = {
     "Rank": {
-        "rank": "rank targets for queries: skills for a job title, titles for a sentence, ...",
+        "rank": "rank targets for queries, such as skills for a job title",
         "index": "encode targets once, and keep them on disk or in Qdrant",
         "serve": "rank over HTTP, with a page to try it on",
     },

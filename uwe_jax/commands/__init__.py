@@ -1,1 +1,1 @@
-"""Commands of `uwe-jax`: one short module per command, which reads its options and calls the package that does the work."""
+"""Commands of `uwe-jax`: one short module each, which reads its options and calls the package that does the work."""

@@ -35,20 +35,20 @@ def parse_shares(specs: Sequence[str]) -> tuple[Share, ...]:
     (Share(name='runs/a', weight=0.5), Share(name='runs/b', weight=0.5))
     """
     if len(specs) < 2:
-        raise UserError(f"An average needs two models or more, and {len(specs)} is given. Repeat --models.")
+        raise UserError(f"An average needs two models or more, and {len(specs)} is given. Repeat --model.")
     weighted = [spec for spec in specs if "=" in spec]
     if not weighted:
         return tuple(Share(spec, 1 / len(specs)) for spec in specs)
     if len(weighted) < len(specs):
         bare = next(spec for spec in specs if "=" not in spec)
-        raise UserError(f"--models {bare}: {len(weighted)} of the {len(specs)} models have a weight. Give all or none.")
+        raise UserError(f"--model {bare}: {len(weighted)} of the {len(specs)} models have a weight. Give all or none.")
     shares = []
     for spec in specs:
         name, _, weight = spec.rpartition("=")
         try:
             shares.append(Share(name, float(weight)))
         except ValueError as error:
-            raise UserError(f"--models {spec}: {weight!r} is no number. Write NAME=WEIGHT.") from error
+            raise UserError(f"--model {spec}: {weight!r} is no number. Write NAME=WEIGHT.") from error
     total = sum(share.weight for share in shares)
     if not abs(total - 1) < _ROUNDING:
         raise UserError(

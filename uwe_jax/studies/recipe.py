@@ -137,7 +137,7 @@ class Recipe:
             "language": config.source.language,
             **({"esco_version": config.source.version} if config.source.version else {}),
         }
-        command = [*self.programs.evaluate, "--models", model, "--out", str(folder / "evaluation")]
+        command = [*self.programs.evaluate, "--model", model, "--out", str(folder / "evaluation")]
         command += [part for data in options.data for part in ("--data", str(data))]
         command += [part for name, value in flags.items() for part in (f"--{name}", str(value))]
         if config.source.cache_dir:

@@ -1,0 +1,62 @@
+"""The command line as a whole: what it lists, what every command says of itself, and what it answers to a slip."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from uwe_jax import __version__
+from uwe_jax.__main__ import NAMES, main
+from uwe_jax.commands import train
+
+
+def test_the_overview_lists_every_command_with_a_line(capsys):
+    main([])
+    out = capsys.readouterr().out
+    for name, line in NAMES.items():
+        assert re.search(rf"^  {name} +{re.escape(line)}$", out, re.MULTILINE)
+    assert max(map(len, out.splitlines())) <= 80
+    main(["--version"])
+    assert capsys.readouterr().out == f"uwe-jax {__version__}\n"
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_every_command_describes_its_options(name, arguments, capsys, monkeypatch):
+    # What a training does to its process, the process of the tests is spared.
+    monkeypatch.setattr(train, "run", train.main)
+    try:
+        main([name, *arguments])
+    except SystemExit as end:
+        assert not end.code
+    out = capsys.readouterr().out
+    assert f"uwe-jax {name}" in out
+    assert "--" in out
+
+
+def test_the_help_of_train_describes_every_setting(capsys):
+    train.main(["--help"])
+    out = capsys.readouterr().out
+    assert "quickstart" in out
+    for setting in ("--config.steps INT", "--config.batch.global_batch_size INT", "--config.optimiser.learning_rate"):
+        assert setting in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnk"], "Did you mean 'rank'?"),
+        (["train", "--config=quickstrt"], "Did you mean 'quickstart'?"),
+        (["train", "--config=quickstart", "--config.evaluate_every=3"], "Did you mean evaluation.every?"),
+        (["train", "--config=quickstart", "--config.batch.size=3"], "Did you mean batch.global_batch_size?"),
+        (["train", "--config=quickstart", "--config.scorer.kind=sotf"], "Did you mean 'soft'?"),
+        (["rank", "--indx", "x"], "--index"),
+        (["index", "--out", "x", "--dtype", "flaot16"], "float16"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(arguments, message):
+    found = subprocess.run([sys.executable, "-m", "uwe_jax", *arguments], capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
