@@ -24,9 +24,9 @@ from uwe_jax.models.loading import load_model
 from uwe_jax.models.remote_workdir import RunFolder, at_hand, checkpoints_of
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.runtime import remote, remote_cache
-from uwe_jax.runtime.arguments import data_folders
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.folder_arguments import data_folders
 from uwe_jax.sources.skillskape.source import SOURCE as SKILLSKAPE_SOURCE
 from uwe_jax.sources.source import SourceRequest
 from uwe_jax.training.checkpoint import Checkpoints

@@ -20,7 +20,7 @@ COMMANDS = {
         "serve": "rank over HTTP, with a page to try it on",
     },
     "Train": {
-        "train": "train on ESCO, O*NET or a taxonomy of your own; resumes when run again",
+        "train": "train on ESCO, O*NET or your own taxonomy; run again to resume",
         "average": "average the weights of several models",
         "export": "write a model for PyTorch, transformers and sentence-transformers",
     },
@@ -28,7 +28,7 @@ COMMANDS = {
         "evaluate": "measure models and baselines on WorkBench and on tasks of your own",
         "transfer": "measure what each training graph contributes to each task",
         "ablate": "measure variants of a config over several seeds",
-        "benchmark": "measure the speed of this machine beside bare products and PyTorch",
+        "benchmark": "measure speed beside a bare matrix product and PyTorch",
     },
     "Data": {
         "describe": "report what training graphs hold, and what stands out",

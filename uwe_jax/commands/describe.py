@@ -13,9 +13,9 @@ from uwe_jax.curation.describe import defaults
 from uwe_jax.curation.describe.description import FILES, Comparison, describe
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.evaluation.tasks.catalogue import choose
-from uwe_jax.runtime.arguments import data_folders, make_out
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
+from uwe_jax.runtime.folder_arguments import data_folders, make_out
 from uwe_jax.runtime.options import FilePath, NameList, OptionalPath, Repeated, read_options
 
 ABOUT = f"""Reports what training graphs hold, and what stands out.

@@ -9,10 +9,10 @@ from typing import Literal
 
 from uwe_jax.evaluation.run import EvaluationOptions, evaluate
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS
-from uwe_jax.runtime.arguments import data_folders
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.folder_arguments import data_folders
 from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least, read_options
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS
 

@@ -25,9 +25,9 @@ from uwe_jax.evaluation.tasks.spec import TaskSources
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import at_hand, is_workdir
-from uwe_jax.runtime.arguments import make_out
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically, write_json
+from uwe_jax.runtime.folder_arguments import make_out
 from uwe_jax.runtime.progress import duration, report, say
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS, check_metric_names
 from uwe_jax.scoring.statistics import paired_bootstrap

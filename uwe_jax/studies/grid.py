@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from uwe_jax.runtime.arguments import make_out
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.folder_arguments import make_out
 from uwe_jax.runtime.progress import duration, say
 from uwe_jax.studies.cell import Cell, Stage
 from uwe_jax.studies.process import describe_status, ending_on_signals, last_lines, run_logged

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from uwe_jax.runtime.arguments import data_folders
 from uwe_jax.runtime.config_file import split_arguments
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.folder_arguments import data_folders
 from uwe_jax.runtime.options import FilePath, NameList, NumberList, Repeated, at_least, read_options
 
 # What every command that runs a grid says of itself last.

@@ -16,9 +16,9 @@ from typing import Any
 from uwe_jax.curation.tag.options import TaggingOptions
 from uwe_jax.curation.tag.summary import summary_table
 from uwe_jax.models.remote_workdir import at_hand, checkpoints_of
-from uwe_jax.runtime.arguments import make_out
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.folder_arguments import make_out
 from uwe_jax.runtime.progress import duration, report, say
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files

@@ -19,6 +19,7 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.progress import hushed, say
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.ragged import is_pooled
@@ -57,8 +58,8 @@ class RankingOptions:
     targets: int = 13896  # texts in the target space
     scorer: str = "soft"
     top_k: int = 10  # targets returned of each query
-    query_tokens: tuple[int, ...] = (4, 8, 16, 32)  # of single queries, special tokens included
-    clients: tuple[int, ...] = (1, 2, 4, 8)  # that ask at once
+    query_tokens: NumberList = (4, 8, 16, 32)  # of single queries, special tokens included
+    clients: NumberList = (1, 2, 4, 8)  # that ask at once
     requests: int = 200  # of all clients together
     starts: int = 3  # of the command with everything compiled; 0 leaves it out
     runs: int = 21  # that count, of every contender

@@ -16,6 +16,7 @@ from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.ragged import is_pooled
@@ -50,9 +51,9 @@ COLUMNS = (
 class ScoringOptions:
     """What is ranked, and how often. Texts have the lengths of ESCO's skills (targets) and occupations (queries)."""
 
-    queries: tuple[int, ...] = (1, 32)  # queries ranked in one call
+    queries: NumberList = (1, 32)  # queries ranked in one call
     targets: int = 13896  # texts in the target space
-    widths: tuple[int, ...] = (768, 384)  # components of a token embedding
+    widths: NumberList = (768, 384)  # components of a token embedding
     dtype: str = "float32"  # of the products: float32 or bfloat16
     scorer: str = "soft"
     logits: str = "dot"  # attention logits, as the paper has them
@@ -60,7 +61,7 @@ class ScoringOptions:
     top_k: int = 100  # targets returned of each query
     runs: int = 9  # that count, of every contender
     seed: int = 0
-    peers: bool | None = None  # None: where torch is installed
+    peers: bool = True  # do the same work in PyTorch where it is installed
     many: int = 0  # queries of the run that shows peak memory; 0 leaves it out
 
     def __post_init__(self) -> None:
@@ -211,11 +212,7 @@ class _Width:
 
 
 def run(options: ScoringOptions) -> Outcome:
-    """Measures every width and number of queries.
-
-    Raises:
-      UserError: peers are insisted on and cannot be had.
-    """
+    """Measures every width and number of queries."""
     about = facts(options.dtype) | {"dispatch_seconds": dispatch_seconds()}
     platform = jax.default_backend()
     device, about_peers = torch_peers.choose_device(options.peers, platform)

@@ -22,6 +22,7 @@ from uwe_jax.models.optimiser import make_optimiser
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import NODE_KINDS
+from uwe_jax.runtime.options import NameList
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.studies.benchmarks import lengths, torch_peers
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
@@ -42,13 +43,13 @@ class TrainingOptions:
     skills: int = 64  # in the global batch, and as many neighbours in each of the three graphs
     lengths: LengthSettings = field(default_factory=lambda: LengthSettings(skill=16, job=16, vacancy=64, alias=16))
     dtype: str = "float32"
-    scorers: tuple[str, ...] = ("soft", "mean_pool")
+    scorers: NameList = ("soft", "mean_pool")  # to train with
     encode_chunk_size: int = 0  # texts encoded at once under gradient caching; 0 encodes all
     remat: bool = False
     dropout: float = 0.0
     runs: int = 5
     seed: int = 0
-    peers: bool | None = None  # None: where torch is installed
+    peers: bool = True  # do the same work in PyTorch where it is installed
     memory_only: bool = False  # compile and report memory, run nothing
 
     def __post_init__(self) -> None:

@@ -18,7 +18,6 @@ from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.weights import Params, params_to_hf
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import Ranking
-from uwe_jax.runtime.errors import UserError
 from uwe_jax.studies.benchmarks.device import cpu_threads
 from uwe_jax.studies.benchmarks.memory import Peak, host_peak
 
@@ -26,20 +25,17 @@ Tensor = Any  # torch.Tensor, which cannot be named without importing torch
 _TINY = 1e-6
 
 
-def choose_device(wanted: bool | None, platform: str) -> tuple[str | None, str]:
+def choose_device(wanted: bool, platform: str) -> tuple[str | None, str]:
     """The torch device of the kind that JAX computes on, and a sentence about it.
 
     Args:
-      wanted: True insists on peers, False leaves them out, None takes them where they can be had.
+      wanted: False leaves peers out.
       platform: JAX's: cpu, gpu or tpu.
 
     Returns:
       cpu, cuda or None, which means no peers.
-
-    Raises:
-      UserError: peers are insisted on and cannot be had.
     """
-    if wanted is False:
+    if not wanted:
         return None, "PyTorch was left out (--no-peers)."
     reason = "torch is not installed"
     if importlib.util.find_spec("torch") is not None:
@@ -50,8 +46,6 @@ def choose_device(wanted: bool | None, platform: str) -> tuple[str | None, str]:
         if platform == "gpu" and torch.cuda.is_available():
             return "cuda", "PyTorch runs on the same GPU."
         reason = f"torch sees no device of the kind that JAX uses, {platform}"
-    if wanted:
-        raise UserError(f"--peers: {reason}. Install a torch for this device, or leave --peers out.")
     return None, f"PyTorch was left out: {reason}."
 
 

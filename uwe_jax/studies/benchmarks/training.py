@@ -115,7 +115,7 @@ def run(options: TrainingOptions) -> Outcome:
     """Compiles the step with every scorer, and unless `memory_only` times it beside its peers.
 
     Raises:
-      UserError: the skills do not divide by the devices, or peers are insisted on and cannot be had.
+      UserError: the skills do not divide by the devices.
     """
     check_devices(options)
     about = facts(options.dtype)
