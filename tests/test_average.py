@@ -73,7 +73,7 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
     ("specs", "message"),
     [
         (["a"], "two models or more, and 1 is given"),
-        (["a=0.5", "b"], "--models b: 1 of the 2 models have a weight"),
+        (["a=0.5", "b"], "--model b: 1 of the 2 models have a weight"),
         (["a=0.5", "b=x"], "'x' is no number"),
         (["a=0.5", "b=0.4"], "add up to 0.9, not to 1. Give what is missing, here 0.1"),
         (["a=nan", "b=1"], "add up to nan"),

@@ -295,9 +295,16 @@ def test_what_is_wrong_with_an_export_is_said(broken, cache, break_it, message):
 
 def test_an_export_needs_no_torch(exports, cache, tmp_path):
     made = exports["bert"]
-    # None in sys.modules is a package that cannot be found or imported.
-    code = "import sys; sys.modules['torch'] = None; from uwe_jax.commands.export import main; main(sys.argv[1:])"
-    flags = [f"--checkpoint={made.workdir}", f"--out={tmp_path / 'tiny-uwe'}", f"--cache_dir={cache}", "--license=mit"]
+    without = """
+import sys
+class Without:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] == "torch":
+            raise ImportError(name)
+sys.meta_path.insert(0, Without())
+"""
+    code = f"{without}\nfrom uwe_jax.commands.export import main; main(sys.argv[1:])"
+    flags = [f"--model={made.workdir}", f"--out={tmp_path / 'tiny-uwe'}", f"--cache_dir={cache}", "--license=mit"]
     command = [sys.executable, "-c", code, *flags, f"--max_tokens={MAX_TOKENS}"]
     subprocess.run(command, check=True, capture_output=True, text=True)
     for path in sorted(path for path in made.folder.rglob("*") if path.is_file()):
