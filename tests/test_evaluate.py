@@ -86,7 +86,7 @@ def test_texts_that_a_model_truncates_are_counted(flags, tmp_path, capsys):
     assert err.count("truncated at") == 2
     models = read(tmp_path / "out")["models"]
     assert models["encoder mean_pool"]["results"]["mytask"]["truncated"] == notes
-    assert "truncated" not in models["bm25"]["results"]["mytask"]
+    assert models["bm25"]["results"]["mytask"]["truncated"] == []
 
 
 def test_models_measured_before_join_the_tables(flags, task, tmp_path, capsys):

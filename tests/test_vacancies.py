@@ -204,7 +204,7 @@ def test_sentences_are_kept_for_a_model_as_asked():
     row = Vacancy("Welder", "You weld metal all day.\nYou are good with people.", None, "7")
     assert tagged(row)[SENTENCES] == []
     (sentence,) = tagged(row, keep_sentences="untagged")[SENTENCES]
-    assert sentence == ("You are good with people.", "Welder", "7", [])
+    assert sentence == ("You are good with people.", "Welder", "7", [], 1, False)
     assert [each.known for each in tagged(row, keep_sentences="all")[SENTENCES]] == [["weld metal"], []]
 
 
@@ -236,7 +236,9 @@ def test_several_processes_do_what_one_does(tmp_path):
 
 def test_boilerplate_counts_once_in_a_chunk(tmp_path):
     job = job_in(tmp_path / "job", write_rows(tmp_path / "v.jsonl", [ROWS[1]] * 5), chunk_rows=5)
-    assert run_job(job, 1).edges == {"skill_vacancy/exact": 2, "skill_job/exact": 2}
+    total = run_job(job, 1)
+    assert total.edges == {"skill_vacancy/exact": 2, "skill_job/exact": 2}
+    assert total.counts["edges of an equal title or sentence, left out"] == 4 * 4
 
 
 def test_a_chunk_that_fails_leaves_nothing_and_is_done_again(tmp_path, monkeypatch):

@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from uwe_jax.data.truncation import Truncation
+
 Score = Callable[[Sequence[str]], np.ndarray]
 
 
@@ -39,3 +41,9 @@ class Ranker(Protocol):
           a query scores must not depend on the chunk it comes in.
         """
         ...
+
+
+def truncation(ranker: Ranker, texts: Sequence[str]) -> Truncation:
+    """Counts the texts that a ranker truncates; one that cannot say so reads every text to its end."""
+    count = getattr(ranker, "truncation", None)
+    return count(texts) if count else Truncation(0)

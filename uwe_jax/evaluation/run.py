@@ -27,7 +27,7 @@ from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
-from uwe_jax.evaluation.ranker import Ranker
+from uwe_jax.evaluation.ranker import Ranker, truncation
 from uwe_jax.evaluation.specs import FORMS, load_ranker
 from uwe_jax.rankers.exported import is_exported
 from uwe_jax.training.remote_workdir import at_hand
@@ -239,7 +239,7 @@ def _measure_model(
         entry["macro"] = macro_average(entry["groups"])
         _write(results, options.out)
         say(task_line(name, results["tasks"][task.name], found, seconds["total"]))
-        for note in found.get("truncated", ()):
+        for note in found["truncated"]:
             say(f"{name} on {task.name}: {note}")
 
 
@@ -253,8 +253,8 @@ def _measure(
     if encoded is not None:
         seconds["encode"] = float(getattr(ranker, "encode_seconds", 0.0) - encoded)
     found = summarise(measured, task, options.bootstrap)
-    if count := getattr(ranker, "truncation", None):
-        found["truncated"] = [*count(task.queries).notes("queries"), *count(task.targets).notes("targets")]
+    texts = {"queries": task.queries, "targets": task.targets}
+    found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
     if options.dump_rankings:
         folder = options.out / "rankings" / folder_name(name)
         precision, score = measured.average_precision, measured.score

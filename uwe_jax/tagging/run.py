@@ -107,6 +107,7 @@ def _tagged(
         "taxonomy": taxonomy.origin if taxonomy else "",
         "model": options.model,
         "threshold": options.threshold if options.model else None,
+        "max_tokens": options.max_tokens if options.model else None,
         "settings": dataclasses.asdict(settings),
         "counts": dict(total.counts),
         "edges": dict(total.edges),

@@ -31,10 +31,20 @@ from uwe_jax.data.taxonomy import Skill, Taxonomy
 from uwe_jax.data.vacancies.columns import Vacancy, parse_row
 from uwe_jax.data.vacancies.files import VacancyFile
 from uwe_jax.data.vacancies.parts import PartWriter
-from uwe_jax.data.vacancies.tagger import JOB, LEFT_OUT, ROWS, SENTENCES, VACANCY, Tagged, TagSettings, VacancyTagger
+from uwe_jax.data.vacancies.tagger import (
+    JOB,
+    LEFT_OUT,
+    REPEATED,
+    ROWS,
+    SENTENCES,
+    VACANCY,
+    Tagged,
+    TagSettings,
+    VacancyTagger,
+)
 
-# Raise it whenever the same files and settings give other edges.
-VERSION = "1.0.1"
+# Raise it whenever the same files and settings give other edges or numbers.
+VERSION = "1.0.2"
 CHUNK_ROWS = 2_000
 MAX_BROKEN = 0.01
 
@@ -46,7 +56,7 @@ class ChunkDone:
     Attributes:
       counts: by what was counted.
       edges: number per graph and relation, as skill_job/given.
-      skills: vacancies or sentences per skill.
+      skills: edges per skill.
       broken: rows that could not be read.
     """
 
@@ -227,6 +237,7 @@ def run_chunk(number: int, folder: str) -> dict[str, Any]:
                 if isinstance(record, Tagged):
                     # A title or sentence that comes again, as boilerplate does, says nothing new.
                     if (graph, record.left, record.right) in seen:
+                        done.counts[REPEATED] += 1
                         continue
                     seen.add((graph, record.left, record.right))
                     done.edges[f"{graph}/{record.relation}"] += 1
