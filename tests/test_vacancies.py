@@ -325,6 +325,22 @@ def test_what_a_folder_of_vacancies_lacks_is_said(tmp_path):
     assert [edge.left_text for edge in edges] == ["cook", "plan shifts"]
 
 
+def test_files_with_the_name_of_a_test_split_are_passed_over_aloud(tmp_path, capsys):
+    own = ["nurse.csv", "test-engineer.csv", "software-testing.csv", "evaluation officer.tsv", "contest.jsonl.gz"]
+    splits = ["test.csv", "x_test.CSV.gz", "x-test-00000-of-00001.parquet", "deep/testing.jsonl"]
+    for name in (*own, *splits):
+        write_rows(tmp_path / name)
+    (tmp_path / "eval.csv").write_text("sentence,label\na,b\n")  # of something else
+    found = find_vacancy_files(tmp_path)
+    assert sorted(file.name for file in found) == sorted(own)
+    said = capsys.readouterr().err
+    assert "test splits: test.csv, x-test-00000-of-00001.parquet, x_test.CSV.gz, deep/testing.jsonl. Rename" in said
+    write_rows(tmp_path / "alone" / "dev_test.csv")
+    with pytest.raises(UserError, match=r"\(0 tables.*names are those of test splits: dev_test.csv"):
+        find_vacancy_files(tmp_path / "alone")
+    assert find_vacancy_files(tmp_path / "alone" / "dev_test.csv")  # named by itself
+
+
 def test_skillspan_is_tagged_by_name_and_its_test_split_is_not_read(tmp_path):
     def write(name: str, *sentences: str) -> None:
         rows = [{"tokens": sentence.split(), "tags_skill": []} for sentence in sentences]
