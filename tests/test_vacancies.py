@@ -124,6 +124,11 @@ def test_html_becomes_lines_and_other_text_stays():
     assert plain_text("a < b & c > d <ORGANIZATION>\nx") == "a < b & c > d <ORGANIZATION>\nx"
 
 
+def test_a_language_is_one_whatever_its_case():
+    text = "Am 3. Oktober geht es los. Dr. Müller hilft."
+    assert cut_sentences(text, "DE") == cut_sentences(text, "de") == ["Am 3. Oktober geht es los.", "Dr. Müller hilft."]
+
+
 def test_sentences_of_lists_and_prose():
     text = (
         "Requirements:\n• 5+ years of C# and .NET. Dr. Smith calls e.g. today.\n- plan shifts\n1. weld metal ▪ sing\n"

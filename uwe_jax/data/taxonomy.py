@@ -13,7 +13,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.data.broken_rows import BrokenRows
 from uwe_jax.data.chunks import column_names, cut, read_chunk
 from uwe_jax.data.esco.reader import read_concepts
-from uwe_jax.data.esco.release import DOWNLOAD, choose_release, find_files
+from uwe_jax.data.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.data.folders import DEPTH, files_in
 from uwe_jax.data.lists import split_list
 from uwe_jax.data.problems import shorten
@@ -83,7 +83,7 @@ def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") 
         raise UserError(f"There is no {path}. {EXPECTED}")
     taxonomy = find_taxonomy(path, language=language, version=version)
     if taxonomy is None:
-        raise UserError(f"{path} holds no taxonomy. {EXPECTED}")
+        raise UserError(f"{path} holds no taxonomy.{taxonomy_instead(path)} {EXPECTED}")
     return taxonomy
 
 
@@ -105,6 +105,11 @@ def find_taxonomy(folder: Path, *, language: str = "en", version: str = "") -> T
     concepts = read_concepts(release.files["skills"])
     skills = [Skill(uri, label, tuple(concepts.alternatives_of(uri))) for uri, label in concepts.labels.items()]
     return _checked(f"{release} in {folder}", skills)
+
+
+def taxonomy_instead(folder: Path) -> str:
+    """The ESCO of another language or version in a folder without a taxonomy; see `found_instead`."""
+    return found_instead(find_files(folder, DEPTH))
 
 
 def _of_file(path: Path) -> Taxonomy:

@@ -11,7 +11,7 @@ import numpy as np
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.statistics import fixed_sample
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.data.taxonomy import Taxonomy, find_taxonomy, read_taxonomy
+from uwe_jax.data.taxonomy import Taxonomy, find_taxonomy, read_taxonomy, taxonomy_instead
 from uwe_jax.data.text import normalise
 from uwe_jax.description.section import Grid, Section, listed, percent
 
@@ -84,10 +84,12 @@ def find(path: Path | None, folders: Iterable[Path], language: str, version: str
     """
     if path is not None:
         return read_taxonomy(path, language=language, version=version)
+    instead = ""
     for folder in folders:
         if found := find_taxonomy(folder, language=language, version=version):
             return found
-    raise UserError("Name one with --taxonomy, a file of labels or the folder of the ESCO zips.")
+        instead = instead or taxonomy_instead(folder)
+    raise UserError(f"Name one with --taxonomy, a file of labels or the folder of the ESCO zips.{instead}")
 
 
 def _form(text: str) -> str:

@@ -64,7 +64,8 @@ def tag(options: TaggingOptions) -> None:
         result = _tagged(options, work, key, files, taxonomy, settings)
         _finish(work, options.out, result)
     report(summary_table(result))
-    say(f"Written to {options.out} in {duration(time.perf_counter() - started)}: read it with the source 'edges'.")
+    use = "read it with the source 'edges'" if result["edges"] else "it holds no edge, as no text has a skill"
+    say(f"Written to {options.out} in {duration(time.perf_counter() - started)}: {use}.")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.skillspan.reader import find_train
 from uwe_jax.data.source import Source, SourceEdges, SourceRequest
-from uwe_jax.data.taxonomy import EXPECTED, Taxonomy, find_taxonomy
+from uwe_jax.data.taxonomy import EXPECTED, Taxonomy, find_taxonomy, taxonomy_instead
 
 _TAGGED, _SPANS = "skill_vacancy", "span_vacancy"
 
@@ -40,8 +40,8 @@ def _taxonomy(folder: Path, path: Path, request: SourceRequest) -> Taxonomy:
     taxonomy = find_taxonomy(folder, language=request.language, version=request.version)
     if taxonomy is None:
         raise UserError(
-            f"{folder} holds SkillSpan's {path.name} but no taxonomy, and its sentences name skills of none. "
-            f"{EXPECTED} The graph {_SPANS} does without."
+            f"{folder} holds SkillSpan's {path.name} but no taxonomy, and its sentences name skills of none."
+            f"{taxonomy_instead(folder)} {EXPECTED} The graph {_SPANS} does without."
         )
     return taxonomy
 

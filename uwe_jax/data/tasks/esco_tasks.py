@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from uwe_jax.data.esco.reader import read_concepts
-from uwe_jax.data.esco.release import NEEDS, EscoRelease
+from uwe_jax.data.esco.release import NEEDS, EscoRelease, plain_language
 from uwe_jax.data.hub.dataset import HubDataset
 from uwe_jax.data.notes import counted
 from uwe_jax.data.tasks.collection import Collection, Rows, read_collection
@@ -120,7 +120,7 @@ def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
 
 
 def _vacancy_skills(sources: TaskSources) -> tuple[Rows, EscoRelease]:
-    if sources.language != "en":
+    if plain_language(sources.language) != "en":
         raise TaskDataMissing(
             f"{VACANCY_SKILLS.hub.repo}, the validation split, has English labels only; the language is "
             f"{sources.language!r}. Take language 'en', or the test split."
