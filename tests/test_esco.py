@@ -253,6 +253,10 @@ def test_damaged_zips_are_refused(tmp_path):
         ({"skills_en.csv": "conceptUri,preferredLabel\na\n"}, "skills_en.csv, line 2: found 1 fields"),
         ({"occupations_en.csv": "conceptUri,preferredLabel\n,b\n"}, "line 2: found no conceptUri"),
         (
+            {"skills_en.csv": "conceptUri,preferredLabel\nu1,weld\nu2,cook\nu1,weld\nu1,bake\n"},
+            r"(?s)2 broken .*line 4: found conceptUri 'u1' again \(first in line 2\); .*line 5: found conceptUri 'u1'",
+        ),
+        (
             relations([*RELATIONS, (OCCUPATION + "a", "nice to have", SKILL + "1")]),
             "line 6: found relationType 'nice to have'; expected essential or optional",
         ),

@@ -119,6 +119,13 @@ def test_what_is_missing_or_broken_is_said(tmp_path):
         read_taxonomy(path)
 
 
+def test_an_id_of_two_labels_is_refused_with_its_rows(tmp_path):
+    rows = [("1", "cook", ""), ("2", "bake", ""), ("2", "bake", "make bread"), ("1", "weld", ""), ("", "sing", "")]
+    path = write_rows(tmp_path / "skills.csv", [dict(zip(("id", "label", "alias"), row, strict=True)) for row in rows])
+    with pytest.raises(UserError, match=r"line 5: found id '1' again \(of 'cook' in skills.csv, line 2"):
+        read_taxonomy(path)
+
+
 def test_the_digest_changes_with_the_content():
     changed = TAXONOMY.skills[0]._replace(aliases=())
     others = [type(TAXONOMY)("", (changed, *TAXONOMY.skills[1:])), type(TAXONOMY)("", TAXONOMY.skills[1:])]

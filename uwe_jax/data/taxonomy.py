@@ -126,6 +126,7 @@ def _of_file(path: Path) -> Taxonomy:
             "[,aliases][,id]: rename the column and run again."
         )
     broken, skills = BrokenRows(), []
+    owners: dict[str, tuple[str, str]] = {}  # label and place of an id
     for chunk in cut(path, path.name, _ROWS):
         for place, row in read_chunk(chunk, list(columns.values()), broken):
             values = {role: row.get(column) for role, column in columns.items()}
@@ -137,6 +138,10 @@ def _of_file(path: Path) -> Taxonomy:
             else:
                 aliases = tuple(filter(None, map(normalise, others)))
                 number = "" if values.get("id") is None else str(values["id"]).strip()
+                first, where = owners.setdefault(number, (normalise(label), place))
+                if number and first != normalise(label):
+                    again = f"id {shorten(number)} again (of {shorten(first)} in {where})"
+                    broken.add(place, again, "an id of its own for each label")
                 skills.append(Skill(number, normalise(label), aliases))
     if broken.count:
         raise broken.error(str(path), "Nothing was read. Correct these rows and run again.")

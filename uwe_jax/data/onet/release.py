@@ -15,7 +15,7 @@ from uwe_jax.data.delimited import read_table
 from uwe_jax.data.folders import DEPTH, check_folder, files_in
 from uwe_jax.data.notes import counted
 from uwe_jax.data.onet.tables import OCCUPATIONS, Table
-from uwe_jax.data.problems import Problems
+from uwe_jax.data.problems import Problems, shorten
 from uwe_jax.data.text import normalise
 from uwe_jax.data.zips import ZIP_DAMAGE, signature
 
@@ -72,6 +72,21 @@ class OnetRelease:
                 rows.append(values)
         problems.check()
         return rows
+
+    def texts(self, table: Table) -> dict[str, str]:
+        """The second column of a table by the first, a code.
+
+        Raises:
+          UserError: as of `rows`, or a code stands for two texts.
+        """
+        texts: dict[str, str] = {}
+        for code, text, *_ in self.rows(table):
+            if texts.setdefault(code, text) != text:
+                raise UserError(
+                    f"{self.file_of(table)} in {self.path}: {code!r} stands for two texts, {shorten(texts[code])} and "
+                    f"{shorten(text)}. Expected one of each: download it again from {WHERE}"
+                )
+        return texts
 
     def known_rows(
         self, table: Table, rows: Iterable[Sequence[str]], *known: Collection[str] | None
