@@ -113,6 +113,25 @@ def test_a_killed_run_leaves_no_edges_and_the_same_command_goes_on(tmp_path, fla
     assert not partial.exists()
 
 
+def test_damaged_files_of_a_tagging_are_named(tmp_path, flags, monkeypatch):
+    command = [*flags, "--out", str(tmp_path / "out")]
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_finish", lambda *_: None)
+        main(command)
+    (work,) = tmp_path.glob(".out.*.partial")
+    for name, wrong in (("done/00001.json", "[]"), ("done/00001.json", '{"counts"'), ("job.json", '{"chunks": 1}')):
+        whole = (work / name).read_text()
+        (work / name).write_text(wrong)
+        with pytest.raises(UserError, match=f"{name}.* is damaged .*Remove "):
+            main(command)
+        (work / name).write_text(whole)
+    (work / "done" / "00001.json").unlink()  # as the message says
+    main(command)
+    (tmp_path / "out" / "tagging.json").write_text("[1]")
+    with pytest.raises(UserError, match="holds a tagging of other vacancies"):
+        main(command)
+
+
 def test_two_commands_do_not_write_one_folder(tmp_path, flags, monkeypatch):
     command = [*flags, "--out", str(tmp_path / "out")]
     finish = run._finish

@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from esco_downloads import write_release
@@ -16,8 +17,11 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.data.broken_rows import BrokenRows
 from uwe_jax.data.chunks import column_names, cut, read_chunk
 from uwe_jax.data.graph import Edge
+from uwe_jax.data.problems import Problems
 from uwe_jax.data.skillspan.source import SOURCE as SKILLSPAN
 from uwe_jax.data.source import SourceRequest
+from uwe_jax.data.tables import read_rows
+from uwe_jax.data.tasks.folder import read_task_folder
 from uwe_jax.data.taxonomy import Skill, Taxonomy
 from uwe_jax.data.vacancies.cleaning import plain_text
 from uwe_jax.data.vacancies.columns import Vacancy, VacancyColumns, find_columns
@@ -86,6 +90,31 @@ def test_places_name_the_line_and_broken_rows_cost_no_other(tmp_path):
     broken = BrokenRows()
     assert [row["title"] for _, row in read_chunk(chunk, ["title"], broken)] == ["a", "b"]
     assert [shown.split(":")[0] for shown in broken.shown] == [f"v.jsonl, line {line}" for line in (3, 4, 5)]
+
+
+@pytest.mark.parametrize("value", ["[" * 900 + "]" * 900, '{"a": ' * 60 + "1" + "}" * 60, "[" * 5000 + "]" * 5000])
+def test_rows_that_are_nested_too_deep_are_broken_rows(tmp_path, value):
+    rows = '{"id": "1", "title": "a", "text": "b"}\n{"id": "2", "title": "a", "text": ' + value + "}\n"
+    path, broken, problems = tmp_path / "queries.jsonl", BrokenRows(), Problems("v")
+    path.write_text(rows)
+    (chunk,) = cut(path, "v.jsonl", 9)
+    assert [row["title"] for _, row in read_chunk(chunk, ["title", "text"], broken)] == ["a"]
+    assert "v.jsonl, line 2: found invalid JSON (nested more than 50 levels deep)" in broken.shown[0]
+    assert len(list(read_rows(path, "v.jsonl", {"title": "text", "text": "text"}, problems))) == 1
+    with pytest.raises(UserError, match=r"line 2: found invalid JSON \(nested more than 50 levels deep"):
+        problems.check()
+    (tmp_path / "task.json").write_text(value)
+    with pytest.raises(UserError, match=r"task\.json is no JSON \(nested more than 50 levels deep"):
+        read_task_folder(tmp_path)
+
+
+def test_a_parquet_column_that_python_cannot_hold_is_said(tmp_path):
+    times = pa.array([2**62], pa.timestamp("us"))  # the year 148,108
+    pq.write_table(pa.table({"title": ["Chef"], "description": ["You cook."], "id": times}), tmp_path / "v.parquet")
+    with pytest.raises(UserError, match=r"v\.parquet cannot be read as Parquet .*out of range"):
+        run_job(job_in(tmp_path / "job", tmp_path / "v.parquet"), 1)
+    with pytest.raises(UserError, match=r"cannot be read as Parquet .*out of range"):
+        list(read_rows(tmp_path / "v.parquet", "v.parquet", {"id": "id"}, Problems("v")))
 
 
 def test_files_that_cannot_be_cut_are_said(tmp_path):

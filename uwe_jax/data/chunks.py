@@ -21,7 +21,7 @@ from uwe_jax.data.broken_rows import BrokenRows
 from uwe_jax.data.chunk import PARTS, Chunk
 from uwe_jax.data.parquet_chunks import cut_parquet, open_parquet, parquet_rows
 from uwe_jax.data.problems import shorten
-from uwe_jax.data.tables import DELIMITERS, FORMATS, half_pair, table_format
+from uwe_jax.data.tables import DELIMITERS, FORMATS, half_pair, parse_json, table_format
 
 _FIELD_LIMIT = 10_000_000  # characters of a CSV field
 _LOOK = 100  # rows of JSON lines whose keys count as the columns of the file
@@ -48,8 +48,8 @@ def column_names(path: Path) -> list[str]:
         if number == _LOOK:
             break
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line)
+        except ValueError:
             continue
         keys.update(dict.fromkeys(row) if isinstance(row, dict) else {})
     return list(keys)
@@ -258,8 +258,8 @@ def _json_rows(
     for number, line, _ in _json_lines(path, chunk.start, chunk.stop, chunk.first):
         place = f"{chunk.name}, line {number}"
         try:
-            row = json.loads(line.decode("utf-8", "surrogateescape"))
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line.decode("utf-8", "surrogateescape"))
+        except ValueError as error:
             broken.add(place, f"invalid JSON ({error})", expected)
             continue
         if isinstance(row, dict):

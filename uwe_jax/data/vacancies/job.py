@@ -84,10 +84,19 @@ class ChunkDone:
 
     @classmethod
     def read(cls, path: Path) -> ChunkDone:
-        """What `write` has written."""
-        values = json.loads(path.read_text(encoding="utf-8"))
-        broken = BrokenRows(**values.pop("broken"))
-        return cls(**{name: Counter(numbers) for name, numbers in values.items()}, broken=broken)
+        """What `write` has written.
+
+        Raises:
+          UserError: it is damaged.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            broken = BrokenRows(**values.pop("broken"))
+            return cls(**{name: Counter(numbers) for name, numbers in values.items()}, broken=broken)
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            raise UserError(
+                f"{path}, the counts of a chunk, is damaged ({error}). Remove it, and the chunk is tagged again."
+            ) from error
 
     def write(self, path: Path) -> None:
         """As JSON, atomically."""
@@ -216,10 +225,17 @@ def _moved(job: TaggingJob, files: Sequence[VacancyFile]) -> TaggingJob:
 
 
 def load_job(folder: Path) -> TaggingJob:
-    """The job that was made in a folder."""
-    values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    chunks = tuple(Chunk(**chunk) for chunk in values["chunks"])
-    return TaggingJob(folder, TagSettings(**values["settings"]), values["columns"], chunks, MAX_BROKEN)
+    """The job that was made in a folder.
+
+    Raises:
+      UserError: its description is damaged.
+    """
+    try:
+        values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        chunks = tuple(Chunk(**chunk) for chunk in values["chunks"])
+        return TaggingJob(folder, TagSettings(**values["settings"]), values["columns"], chunks, MAX_BROKEN)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(f"{folder / 'job.json'} is damaged ({error}). Remove {folder} to start again.") from error
 
 
 def run_chunk(number: int, folder: str) -> dict[str, Any]:
