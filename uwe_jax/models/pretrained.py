@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  # teaches numpy bfloat16, which some weights are saved in
-import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from uwe_jax.base.errors import UserError
@@ -14,7 +13,7 @@ from uwe_jax.base.json_file import read_json
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.resolve import resolve_encoder
-from uwe_jax.models.weights import Params, params_from_hf
+from uwe_jax.models.weights import Params, params_from_shapes
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def load_encoder(name: str, *, cache_dir: Path | None = None) -> PretrainedEncod
     """
     found = resolve_encoder(name, cache_dir=cache_dir)
     config = read_config(found.folder)
-    params = params_from_hf(read_tensors(found.folder), config)
+    params = read_params(found.folder, config)
     return PretrainedEncoder(config, params, found.folder, found.provenance)
 
 
@@ -52,15 +51,20 @@ def read_config(folder: Path) -> EncoderConfig:
         raise UserError(f"{path}: {error}") from error
 
 
-def read_tensors(folder: Path) -> dict[str, np.ndarray]:
-    """All tensors of `model.safetensors` of a folder, as they are stored.
+def read_params(folder: Path, config: EncoderConfig) -> Params:
+    """The encoder's parameters from `model.safetensors` of a folder; see `params_from_hf`.
+
+    The file's header says what it holds: what does not fit the config is refused before any of it is read.
 
     Raises:
-      UserError: the file is damaged.
+      UserError: the file is damaged, is of another encoder than the config, or holds values that are not finite.
     """
     path = folder / WEIGHTS
     try:
         with safe_open(path, framework="numpy") as tensors:
-            return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+            return params_from_shapes(shapes, tensors.get_tensor, config)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is damaged: {error}. Fetch the encoder again.") from error
+        raise UserError(f"{path} is damaged or cannot be read: {error}. Fetch the encoder again.") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error

@@ -7,10 +7,9 @@ from pathlib import Path
 from uwe_jax.base.config import EncoderSettings, ScorerSettings
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import cache_folder
-from uwe_jax.models.pretrained import read_config, read_tensors
+from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.uwe import UweModel
-from uwe_jax.models.weights import params_from_hf
 from uwe_jax.rankers.exported import is_exported, load_exported
 from uwe_jax.rankers.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_text
@@ -78,7 +77,7 @@ def load_published(
         name=f"{Path(name).name} {how}",
         description=f"frozen {name} ({found.provenance}), {how}",
         model=model,
-        params=model.initial_params(params_from_hf(read_tensors(found.folder), config)),
+        params=model.initial_params(read_params(found.folder, config)),
         folder=found.folder,
         cache_dir=cache_dir,
         max_tokens=MAX_TOKENS if max_tokens is None else max_tokens,

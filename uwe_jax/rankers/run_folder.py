@@ -14,10 +14,10 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.json_file import read_json
 from uwe_jax.models.blend import blend
 from uwe_jax.models.config import EncoderConfig
-from uwe_jax.models.pretrained import read_config, read_tensors
+from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
 from uwe_jax.models.uwe import Params, UweModel
-from uwe_jax.models.weights import name_table, params_from_hf
+from uwe_jax.models.weights import check_finite, name_table
 from uwe_jax.rankers.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.training.checkpoint_reader import CheckpointReader
@@ -47,10 +47,11 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
         encoder = _trained_encoder(meta, found, workdir)
         model = UweModel.create(encoder, config.encoder, config.scorer)
         params = checkpoints.read_part("params", _shapes(model), step)
+        check_finite(params, f"checkpoint of step {step} in {workdir}")
     finally:
         checkpoints.close()
     if share := config.encoder.pretrained_share:
-        params = blend(params, params_from_hf(read_tensors(found.folder), encoder), share)
+        params = blend(params, read_params(found.folder, encoder), share)
     validated = f", validation MAP {meta['validation']['macro_map']:.1f}" if meta["validation"] else ""
     blended = f", {share:.0%} pretrained weights" if share else ""
     how = scorer_text(config.scorer, round(float(model.tau_a(params)), 4))
