@@ -48,8 +48,8 @@ class LoadedModel:
 
     @cached_property
     def tokeniser(self) -> Tokeniser:
-        """The encoder's own."""
-        return Tokeniser(self.folder, self.cache_dir / "tokens")
+        """The encoder's own; a UserError where it is damaged or has ids that the encoder has no embedding for."""
+        return Tokeniser(self.folder, self.cache_dir / "tokens", self.model.encoder.config.vocab_size)
 
     @property
     def tau_a(self) -> float:
