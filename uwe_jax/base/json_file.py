@@ -31,6 +31,14 @@ def read_json(path: Path, remedy: str, *, most_bytes: int = MOST_BYTES) -> dict[
     return value
 
 
+def read_json_list(path: Path, remedy: str, *, most_bytes: int = MOST_BYTES) -> list[Any]:
+    """Reads a file that holds one JSON list; arguments and errors as of `read_json`."""
+    value = parse_json(_read(path, remedy, most_bytes), path, remedy)
+    if not isinstance(value, list):
+        raise UserError(f"{path} holds a {type(value).__name__} instead of a list. {remedy}")
+    return value
+
+
 def parse_json(content: bytes, name: Path | str, remedy: str) -> Any:
     """Parses JSON of any kind that stands in memory; errors as of `read_json`.
 

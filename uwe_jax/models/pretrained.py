@@ -13,6 +13,7 @@ from uwe_jax.base.json_file import read_json
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.sentence_modules import warn_of_not_applied
 from uwe_jax.models.weights import Params, params_from_shapes
 
 
@@ -33,6 +34,7 @@ def load_encoder(name: str, *, cache_dir: Path | None = None) -> PretrainedEncod
       UserError: it is not found, not supported, or damaged.
     """
     found = resolve_encoder(name, cache_dir=cache_dir)
+    warn_of_not_applied(name, found.folder)
     config = read_config(found.folder)
     params = read_params(found.folder, config)
     return PretrainedEncoder(config, params, found.folder, found.provenance)

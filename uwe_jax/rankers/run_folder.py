@@ -16,6 +16,7 @@ from uwe_jax.models.blend import blend
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
+from uwe_jax.models.sentence_modules import warn_of_not_applied
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.models.weights import check_finite, name_table
 from uwe_jax.rankers.loaded import MAX_TOKENS, LoadedModel
@@ -44,6 +45,7 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
     try:
         meta = checkpoints.read_meta(step)
         found = resolve_encoder(config.encoder.name, cache_dir=cache_dir)
+        warn_of_not_applied(config.encoder.name, found.folder)
         encoder = _trained_encoder(meta, found, workdir)
         model = UweModel.create(encoder, config.encoder, config.scorer)
         params = checkpoints.read_part("params", _shapes(model), step)
