@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from uwe_jax.base.command import answer_errors
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.json_file import read_json
 from uwe_jax.rankers.exported import read_manifest
@@ -57,3 +58,17 @@ def test_an_export_with_a_manifest_that_is_nested_too_deeply_is_refused(tmp_path
 def test_a_folder_with_another_kind_of_config_is_no_workdir(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
     assert not is_workdir(tmp_path)
+
+
+@pytest.mark.parametrize("opened", ["folder", "denied"])
+def test_a_file_that_may_not_be_opened_is_a_sentence_in_every_command(tmp_path, monkeypatch, capsys, opened):
+    def work():
+        if opened == "denied":  # as for an account that is not the superuser
+            raise PermissionError(13, "Permission denied", str(tmp_path))
+        tmp_path.read_text()
+
+    with pytest.raises(SystemExit) as stop:
+        answer_errors(work)
+    assert stop.value.code == 2
+    reason = "Permission denied" if opened == "denied" else "Is a directory"
+    assert f"Error: {tmp_path} cannot be opened: {reason}. Name another file" in capsys.readouterr().err
