@@ -20,7 +20,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it comp
 
 import functools
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -74,9 +73,8 @@ def check_devices(config: Config) -> None:
         )
 
 
-def tokenise(config: Config, graphs: GraphSet, tokenizer_folder: Path) -> dict[str, TokenTable]:
+def tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[str, TokenTable]:
     """Token tables of all node kinds; says how many texts the configured lengths cut."""
-    tokeniser = Tokeniser(tokenizer_folder, cache_folder(config.source.cache_dir) / "tokens")
     texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
     tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
     cut = truncation(tables, config.lengths)
@@ -132,6 +130,7 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
 
     # ---- Encoder and optimiser ----------------------------------------------------------------------------------
     pretrained = load_encoder(config.encoder.name, cache_dir=cache)
+    tokeniser = Tokeniser(pretrained.folder, cache / "tokens", pretrained.config.vocab_size)
     model = UweModel.create(pretrained.config, config.encoder, config.scorer)
     params = model.initial_params(pretrained.params)
     optimiser = make_optimiser(config.optimiser, config.steps)
@@ -140,7 +139,7 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
     report(reports.opening(config, parameters, graphs, splits.train, devices))
 
     # ---- Tokens and batches -------------------------------------------------------------------------------------
-    tables = tokenise(config, graphs, pretrained.folder)
+    tables = tokenise(config, graphs, tokeniser)
     process = (jax.process_index(), jax.process_count())
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
     say("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
@@ -177,8 +176,8 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
     if first < config.steps:
         compiled.prepare(state, parallel.shard_rows(build(first)))
     if config.nan_hunt:
-        tokeniser = functools.partial(open_tokeniser, pretrained.folder, cache / "tokens")
-        train_step = NanHunt(compiled, config, model, workdir / "nan", tokeniser, checkpoints.describe)
+        reader = functools.partial(open_tokeniser, pretrained.folder, cache / "tokens")
+        train_step = NanHunt(compiled, config, model, workdir / "nan", reader, checkpoints.describe)
     else:
         train_step = compiled
     about = {

@@ -12,6 +12,7 @@ _TO_MEND = {
     errno.EROFS: "Make it writable",
     errno.EIO: "Have the disk looked at",
 }
+_DENIED = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR)
 # Storage layers wrap the system's words in theirs.
 _WORDS = {os.strerror(number): advice for number, advice in _TO_MEND.items()}
 
@@ -23,6 +24,15 @@ def refuses(error: BaseException) -> TypeGuard[OSError]:
     (True, False)
     """
     return isinstance(error, OSError) and error.errno in _TO_MEND
+
+
+def denies(error: BaseException) -> TypeGuard[OSError]:
+    """Whether a named file may not be opened: of another account, or a folder where a file is expected or vice versa.
+
+    >>> denies(PermissionError(errno.EACCES, "Permission denied", "texts.csv")), denies(PermissionError("no file"))
+    (True, False)
+    """
+    return isinstance(error, OSError) and error.errno in _DENIED and error.filename is not None
 
 
 def reason_not_written(error: Exception) -> str | None:

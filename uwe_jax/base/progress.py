@@ -32,13 +32,19 @@ def is_silent() -> bool:
 
 def say(message: str) -> None:
     """Prints a log line to standard error, above a progress bar where one is drawn."""
-    if not (_HUSHED.get() or _silent):
+    if not _HUSHED.get():
+        warn(message)
+
+
+def warn(message: str) -> None:
+    """Prints to standard error why results differ from what a person expects, also where log lines are left out."""
+    if not _silent:
         tqdm.write(message, file=sys.stderr)
 
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """Leaves out log lines, for a command whose answers they would stand among; bars and results are still shown."""
+    """Leaves out log lines, for a command whose answers they would stand among; the rest is still shown."""
     before = _HUSHED.set(True)
     try:
         yield

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from uwe_jax.base import remote_cache
+from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically
 from uwe_jax.base.progress import progress
 from uwe_jax.data.ragged import run_entries, run_offsets
@@ -116,12 +117,18 @@ class Tokeniser:
     Args:
       folder: holds the tokeniser files of the encoder, as Hugging Face saves them.
       cache_dir: where token tables, and the tokeniser itself, are kept between runs.
+      vocab_size: rows of the encoder's word embedding, ids from 0 on; None where no encoder is to read the ids.
+
+    Raises:
+      UserError: the folder holds no usable tokeniser, or one with ids beyond the encoder's word embedding.
     """
 
-    def __init__(self, folder: Path, cache_dir: Path):
+    def __init__(self, folder: Path, cache_dir: Path, vocab_size: int | None = None):
         self._reader = open_tokeniser(folder, cache_dir)
         self._cache_dir = cache_dir
-        self.special = self._find_special_tokens()
+        self.special = self._find_special_tokens(folder)
+        if vocab_size is not None:
+            self._check_ids(folder, vocab_size)
 
     @cached_property
     def _digest(self) -> hashlib._Hash:
@@ -136,11 +143,29 @@ class Tokeniser:
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return self._reader.ids(texts, False)
 
-    def _find_special_tokens(self) -> SpecialTokens:
+    def _find_special_tokens(self, folder: Path) -> SpecialTokens:
         bare = self._ids(["work"])[0]
         full = self._reader.ids(["work"], True)[0]
-        start = next(k for k in range(len(full)) if full[k : k + len(bare)] == bare)
+        start = next((k for k in range(len(full)) if full[k : k + len(bare)] == bare), None)
+        if start is None or not bare:
+            raise UserError(
+                f"No usable tokeniser in {folder}: the word 'work' has the tokens {bare}, and {full} with the special "
+                "tokens around it. Fetch its files again, or save the tokeniser again with transformers."
+            )
         return SpecialTokens(tuple(full[:start]), tuple(full[start + len(bare) :]), self._reader.pad)
+
+    def _check_ids(self, folder: Path, vocab_size: int) -> None:
+        """Stops at ids without an embedding: what an encoder makes of them is not a number."""
+        vocabulary, special = self._reader.vocabulary(), self.special
+        named = {**vocabulary, **{f"special token {k}": k for k in (*special.before, *special.after, special.pad)}}
+        beyond = sorted((k, token) for token, k in named.items() if not 0 <= k < vocab_size)
+        if beyond:
+            raise UserError(
+                f"The tokeniser in {folder} has {len(vocabulary):,} entries, and the encoder embeddings for "
+                f"{vocab_size:,} (vocab_size): {len(beyond):,} ids have none, such as {beyond[0][0]:,} of "
+                f"{beyond[0][1]!r}. Take the tokeniser that the encoder was saved with, or resize the encoder's "
+                "embeddings in transformers (resize_token_embeddings) and save both."
+            )
 
     def table(self, texts: Sequence[str], *, label: str) -> TokenTable:
         """Tokenises texts under a progress bar, or reads the same texts' table from the cache."""

@@ -13,7 +13,7 @@ from uwe_jax.exporting.hub import check_repository, push
 from uwe_jax.exporting.model_card import CardOptions, languages_of, model_card
 from uwe_jax.exporting.onnx_encoder import check_libraries, write_onnx
 from uwe_jax.exporting.staging import check_replaceable, replacing
-from uwe_jax.exporting.subject import Subject, subject_of
+from uwe_jax.exporting.subject import Subject, check_modules, subject_of
 from uwe_jax.rankers.exported import manifest_of
 from uwe_jax.rankers.limits import check_max_tokens
 from uwe_jax.training.workdir import TRAINED_ON
@@ -65,6 +65,7 @@ def export(options: ExportOptions) -> Path:
     subject = _subject(options)
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
+    check_modules(subject)
     manifest = manifest_of(model, subject.base_model, subject.training)
     card = CardOptions(
         license=options.license,

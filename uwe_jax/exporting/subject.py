@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from uwe_jax.base.errors import UserError
 from uwe_jax.data.footprint import Footprint
 from uwe_jax.exporting.provenance import base_model, training_record
+from uwe_jax.models.sentence_modules import not_applied
 from uwe_jax.rankers.load import load_model
 from uwe_jax.rankers.loaded import LoadedModel
 from uwe_jax.training.remote_workdir import at_hand
@@ -29,6 +31,24 @@ class Subject:
     base_model: str
     training: dict[str, Any]
     footprint: Footprint | None
+
+
+def check_modules(subject: Subject) -> None:
+    """Checks that mean pooling without prompts, which every export declares, may stand for a model.
+
+    What was trained was trained without the pooling, layers and prompts of the encoder it started from.
+
+    Raises:
+      UserError: the model is a published encoder that declares others.
+    """
+    training = subject.training
+    trained = any(part["training"] for part in training["average"]) if "average" in training else bool(training)
+    left_out = not_applied(subject.model.folder)
+    if left_out and not trained:
+        raise UserError(
+            f"{subject.model.folder} declares {' and '.join(left_out)}. An export has mean pooling alone, so it would "
+            "be another model under its name. Export a model that was trained from it, or publish the folder as it is."
+        )
 
 
 def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject:
