@@ -31,6 +31,7 @@ from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.checkpoint_reader import CheckpointReader
 from uwe_jax.training.remote_workdir import RunFolder, at_hand, checkpoints_of
 from uwe_jax.training.step_log import StepLog
+from uwe_jax.training.workdir import held
 
 ROWS = ["left,right", *(f"skill {s},job {s % 7}" for s in range(40))]
 
@@ -287,6 +288,17 @@ def test_a_workdir_here_is_left_as_it_is(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
     with pytest.raises(UserError, match=r"s3://bucket/run is neither a path nor in a bucket of Google"):
         RunFolder.of("s3://bucket/run", tmp_path)
+
+
+def test_a_workdir_in_a_bucket_is_held_on_this_machine(bucket, tmp_path):
+    run = RunFolder.of(f"{bucket}/{uuid.uuid4().hex}", tmp_path)
+    with held(run):
+        run.pull()  # which takes away what is not in the bucket
+        message = rf"Another process is training in {run.url} \(process"
+        with pytest.raises(UserError, match=message), held(RunFolder.of(run.url, tmp_path)):
+            pass
+        run.push()
+    assert remote.listing(run.url) == {}
 
 
 def test_an_account_that_may_not_ask_for_the_bucket_is_told_its_role(bucket, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The real command, from its first line to its summary: what it writes, how it resumes, what it refuses."""
 
 import json
+import os
 import re
 import runpy
 import signal
@@ -19,6 +20,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.metric_writer import read_metrics
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.rankers.run_folder import load_run
+from uwe_jax.training.step_log import StepLog
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if "uwe_jax.train " in path.read_text()]
@@ -169,6 +171,28 @@ def test_a_workdir_of_another_config_is_left_alone(flags, tmp_path, monkeypatch,
     assert run([*flags, "--config.steps=1", "--config.seed=5"], monkeypatch) == 2
     assert "seed: 0 there, 5 now" in capsys.readouterr().err
     assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_a_second_training_in_a_workdir_is_refused_and_the_first_is_whole(flags, tmp_path, monkeypatch, capsys):
+    taken, statuses = StepLog.taken, []
+
+    def another_begins(log, step, metrics):
+        taken(log, step, metrics)
+        if step == 2:
+            statuses.append(run(flags, monkeypatch))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StepLog, "taken", another_begins)
+        assert run(flags, monkeypatch) == 0
+    assert statuses == [2]
+    workdir = tmp_path / "run"
+    assert re.search(
+        rf"Error: Another process is training in {workdir} \(process {os.getpid()} on .*, since .*\)\. Wait until it "
+        r"has finished and try again, or name another folder with --config\.workdir=\.\.\.\.\n",
+        capsys.readouterr().err,
+    )
+    assert [row["step"] for row in read_metrics(workdir / "metrics.jsonl") if "loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert (workdir / "summary.json").is_file()
 
 
 def test_a_workdir_from_before_a_setting_existed_is_resumed(flags, tmp_path, monkeypatch, capsys):
