@@ -1,9 +1,11 @@
 """The real command, from its first line to its summary: what it writes, how it resumes, what it refuses."""
 
+import importlib
 import json
 import os
 import re
 import runpy
+import shlex
 import signal
 import sys
 import time
@@ -63,9 +65,14 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     assert "Texts cut to their fixed length" in err
     assert "validation MAP" in err
     assert "macro-average" in out
-    assert re.findall(r"^python -m uwe_jax\.(\w+)", out.partition("Next:\n")[2], re.MULTILINE) == [
-        *("index", "rank", "export", "train", "train")
-    ]
+    printed = re.findall(r"^python -m uwe_jax\.(\w+) (.*)", out.partition("Next:\n")[2], re.MULTILINE)
+    assert [command for command, _ in printed] == ["index", "rank", "export", "train", "train"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "TEXTS.txt").write_text("head chef\nwelder\n")
+    for command, arguments in printed[:3]:
+        importlib.import_module(f"uwe_jax.{command}").main(shlex.split(arguments))
+    assert "head chef" in capsys.readouterr().out
+    assert (tmp_path / "exported" / "uwe_jax.json").is_file()
 
     summary = json.loads((workdir / "summary.json").read_text())
     assert 0 < summary["before"]["macro_map"] < 100

@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it comp
 
 import contextlib
 import functools
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -267,7 +268,7 @@ def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]
     title = f"Held-out {summary['held_out']} nodes against the full target space, percent (step {summary['step']})"
     report("\n" + reports.table(before, after, title))
     report(f"\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
-    report(f"Next:\n{reports.next_commands(config)}")
+    report(f"Next:\n{reports.next_commands(config, sys.argv[1:])}")
     return summary
 
 
