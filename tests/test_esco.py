@@ -442,7 +442,8 @@ def test_damaged_prepared_data_names_the_folder_to_remove(tmp_path):
     load(release, tmp_path / "cache")
     (record,) = (tmp_path / "cache").rglob("*array_record*")
     whole = record.read_bytes()
-    for damage in (lambda: record.write_bytes(whole[:-5000]), lambda: record.write_bytes(b""), record.unlink):
+    cuts = [lambda size=size: record.write_bytes(whole[:size]) for size in (len(whole) - 5000, 1 << 16, 0)]
+    for damage in (*cuts, record.unlink):
         damage()
         with pytest.raises(UserError) as raised:
             load(release, tmp_path / "cache")

@@ -10,6 +10,7 @@ from tiny_encoder import random_params, tiny_config
 
 from uwe_jax import parallel
 from uwe_jax.base.config import EncoderSettings, EvaluationSettings, LengthSettings, ScorerSettings
+from uwe_jax.base.errors import UserError
 from uwe_jax.data.split import TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.models.uwe import UweModel
@@ -89,3 +90,12 @@ def test_map_equals_the_definition(world):
         assert measured["targets"] == len(target)
     macro = np.mean([results["validation"][d]["map"] for d in ("skill_to_job", "job_to_skill")])
     assert results["validation"]["macro_map"] == pytest.approx(macro)
+
+
+def test_scores_that_are_no_numbers_end_with_a_sentence(world):
+    graphs, model, params, tables = world
+    evaluator = Evaluator(model, tables, LENGTHS, EvaluationSettings(texts_per_device=4))
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, params)
+    tasks = {"validation": (split_graphs(graphs, 0.3, 0.2).tasks(VALIDATION), 0)}
+    with pytest.raises(UserError, match=r"scores of skill_to_job are not numbers \(NaN\).*learning_rate"):
+        evaluator.evaluate(broken, tasks, label="now")

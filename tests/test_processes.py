@@ -18,7 +18,7 @@ from training_processes import ROOT, free_port
 from uwe_jax.base import supervisor, surroundings
 from uwe_jax.base.config import DistributedSettings
 from uwe_jax.base.errors import Stopped, UserError
-from uwe_jax.base.remote import Unreachable
+from uwe_jax.base.remote_errors import Unreachable
 from uwe_jax.base.surroundings import is_one_of_several
 from uwe_jax.processes import interruption, joining, maintenance, roll_call
 from uwe_jax.processes.interruption import Interruption

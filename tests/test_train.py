@@ -1,8 +1,11 @@
 """The real command, from its first line to its summary: what it writes, how it resumes, what it refuses."""
 
+import importlib
 import json
+import os
 import re
 import runpy
+import shlex
 import signal
 import sys
 import time
@@ -19,6 +22,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.metric_writer import read_metrics
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.rankers.run_folder import load_run
+from uwe_jax.training.step_log import StepLog
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = [path for path in sorted((ROOT / "configs").glob("*.py")) if "uwe_jax.train " in path.read_text()]
@@ -61,9 +65,14 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     assert "Texts cut to their fixed length" in err
     assert "validation MAP" in err
     assert "macro-average" in out
-    assert re.findall(r"^python -m uwe_jax\.(\w+)", out.partition("Next:\n")[2], re.MULTILINE) == [
-        *("index", "rank", "export", "train", "train")
-    ]
+    printed = re.findall(r"^python -m uwe_jax\.(\w+) (.*)", out.partition("Next:\n")[2], re.MULTILINE)
+    assert [command for command, _ in printed] == ["index", "rank", "export", "train", "train"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "TEXTS.txt").write_text("head chef\nwelder\n")
+    for command, arguments in printed[:3]:
+        importlib.import_module(f"uwe_jax.{command}").main(shlex.split(arguments))
+    assert "head chef" in capsys.readouterr().out
+    assert (tmp_path / "exported" / "uwe_jax.json").is_file()
 
     summary = json.loads((workdir / "summary.json").read_text())
     assert 0 < summary["before"]["macro_map"] < 100
@@ -169,6 +178,28 @@ def test_a_workdir_of_another_config_is_left_alone(flags, tmp_path, monkeypatch,
     assert run([*flags, "--config.steps=1", "--config.seed=5"], monkeypatch) == 2
     assert "seed: 0 there, 5 now" in capsys.readouterr().err
     assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_a_second_training_in_a_workdir_is_refused_and_the_first_is_whole(flags, tmp_path, monkeypatch, capsys):
+    taken, statuses = StepLog.taken, []
+
+    def another_begins(log, step, metrics):
+        taken(log, step, metrics)
+        if step == 2:
+            statuses.append(run(flags, monkeypatch))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StepLog, "taken", another_begins)
+        assert run(flags, monkeypatch) == 0
+    assert statuses == [2]
+    workdir = tmp_path / "run"
+    assert re.search(
+        rf"Error: Another process is training in {workdir} \(process {os.getpid()} on .*, since .*\)\. Wait until it "
+        r"has finished and try again, or name another folder with --config\.workdir=\.\.\.\.\n",
+        capsys.readouterr().err,
+    )
+    assert [row["step"] for row in read_metrics(workdir / "metrics.jsonl") if "loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert (workdir / "summary.json").is_file()
 
 
 def test_a_workdir_from_before_a_setting_existed_is_resumed(flags, tmp_path, monkeypatch, capsys):

@@ -18,7 +18,7 @@ from uwe_jax.base import disk
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import Stopped, UserError
 from uwe_jax.base.progress import say
-from uwe_jax.base.remote import Unreachable
+from uwe_jax.base.remote_errors import Unreachable
 from uwe_jax.base.settings import check_setting_name, from_mapping
 from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR
 

@@ -128,6 +128,9 @@ def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:
     for start in range(0, total, _BLOCK):
         with _named_damage(builder):
             records = source.__getitems__(list(range(start, min(start + _BLOCK, total))))
+            # A file cut at its first 64 KiB opens and gives nothing, for which the source returns empty records.
+            if missing := records.count(b""):
+                raise OSError(f"{missing:,} of its {total:,} records are missing")
         for record in records:
             yield tf_example_pb2.Example.FromString(record).features.feature
 

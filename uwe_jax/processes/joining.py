@@ -17,7 +17,7 @@ from uwe_jax.base import progress, supervisor
 from uwe_jax.base.command import exit_status
 from uwe_jax.base.config import DistributedSettings
 from uwe_jax.base.errors import Stopped, UserError
-from uwe_jax.base.remote import Unreachable
+from uwe_jax.base.remote_errors import Unreachable
 from uwe_jax.base.statuses import EXIT_AGAIN
 from uwe_jax.base.surroundings import NUMBERS, is_one_of_several
 from uwe_jax.processes.roll_call import RollCall

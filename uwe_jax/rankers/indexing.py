@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def _build(options: IndexOptions, path: Path) -> None:
     space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype)
     write_space(options.out, space, patience=LONG_PATIENCE)
     record(options.out, options.model, (targets.origin,))
-    say(f"Built in {duration(time.perf_counter() - started)}. Next: python -m uwe_jax.rank --space {options.out} QUERY")
+    out = shlex.quote(str(options.out))
+    say(f"Built in {duration(time.perf_counter() - started)}. Next: python -m uwe_jax.rank --space {out} QUERY")
 
 
 def _add(options: IndexOptions, targets: Targets) -> None:

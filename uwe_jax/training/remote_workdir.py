@@ -59,6 +59,11 @@ class RunFolder:
         local = mirror(url, cache / "workdirs" / (f"process-{process}" if process else "first"))
         return cls(local, remote.bucket_path(f"{url}/{CHECKPOINTS}"), url)
 
+    @property
+    def lock(self) -> Path:
+        """The file that a training holds: of a workdir in a bucket beside the local folder, which `pull` replaces."""
+        return self.local.with_name(f".{self.local.name}.lock") if self.url else self.local / ".lock"
+
     def pull(self) -> None:
         """Makes the local files those of the bucket, and takes away others.
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import io
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from uwe_jax.base.config import Config
+from uwe_jax.base.command import shipped_configs
+from uwe_jax.base.config import Config, SourceSettings
+from uwe_jax.base.remote import is_remote
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.training.evaluation import Results, directions
+
+_DEFAULTS = SourceSettings()
+_LARGER = "sentence-transformers/all-mpnet-base-v2"
+_OF_THIS_RUN = ("--config.encoder.name=", "--config.workdir=", "--config.distributed.")
 
 
 def opening(config: Config, parameters: int, graphs: GraphSet, train: GraphSet, devices: str) -> str:
@@ -68,29 +76,50 @@ def _pair(before: float, after: float) -> tuple[str, str, str]:
     return f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}"
 
 
-def next_commands(config: Config) -> str:
-    """Commands that go on from here: rank with the model, take it to PyTorch, train a better one."""
+def next_commands(config: Config, arguments: Sequence[str] = ()) -> str:
+    """Commands that go on from here: rank with the model, take it to PyTorch, train a better one.
+
+    Args:
+      config: of the run.
+      arguments: of its command line; the parts of combined sources stand in no other place.
+    """
     model = shlex.quote(config.workdir)
-    targets = f"{shlex.quote(config.source.path)} --kind skills" if config.source.source == "esco" else "TEXTS.txt"
-    return "\n".join(
-        (
-            f"python -m uwe_jax.index --model {model} --targets {targets} --out spaces/mine",
-            'python -m uwe_jax.rank --space spaces/mine "head chef"',
-            f"python -m uwe_jax.export --checkpoint {model} --out exported",
-            _more_training(config),
-        )
+    commands = (
+        f"python -m uwe_jax.index --model {model} --targets {_targets(config.source)} --out spaces/mine",
+        'python -m uwe_jax.rank --space spaces/mine "head chef"',
+        f"python -m uwe_jax.export --checkpoint {model} --out exported",
+        *_more_training(config, arguments),
     )
+    return "\n".join(commands)
 
 
-def _more_training(config: Config) -> str:
+def _targets(source: SourceSettings) -> str:
+    if source.source != "esco" or is_remote(source.path):
+        return "TEXTS.txt"
+    chosen = {"language": source.language, "version": source.version}
+    flags = [f"--{name} {shlex.quote(value)}" for name, value in chosen.items() if value != getattr(_DEFAULTS, name)]
+    return " ".join((shlex.quote(source.path), "--kind skills", *flags))
+
+
+def _more_training(config: Config, arguments: Sequence[str]) -> list[str]:
+    shipped = {Path(path).stem: shlex.quote(path) for path, _ in shipped_configs("train")}
+    if config.source.source == "combined":
+        given = [each for each in arguments if not each.startswith(_OF_THIS_RUN)]
+        if not any(each.partition("=")[0] == "--config" for each in given):
+            return []
+        return [
+            f"python -m uwe_jax.train {shlex.join(given)} --config.encoder.name={_LARGER} --config.workdir=runs/mpnet"
+        ]
+    if not {"esco_minilm", "quickstart", "uwe_mpnet"} <= set(shipped):
+        return []
     if config.source.source == "sample":
-        return (
-            "python -m uwe_jax.train --config=configs/esco_minilm.py --config.source.path=FOLDER_WITH_THE_ESCO_ZIPS\n"
-            "  or, on edge files of your own (left,right columns in skill_job.csv, skill_alias.csv, ...):\n"
-            "python -m uwe_jax.train --config=configs/quickstart.py --config.source.source=edges "
-            "--config.source.path=FOLDER --config.workdir=runs/mine"
-        )
-    return (
-        "python -m uwe_jax.train --config=configs/uwe_mpnet.py --config.workdir=runs/mpnet "
-        f"--config.source.source={config.source.source} --config.source.path={shlex.quote(config.source.path)}"
-    )
+        return [
+            f"python -m uwe_jax.train --config={shipped['esco_minilm']} "
+            "--config.source.path=FOLDER_WITH_THE_ESCO_ZIPS\n"
+            "  or, on edge files of your own (left,right columns in skill_job.csv, skill_alias.csv, ...):",
+            f"python -m uwe_jax.train --config={shipped['quickstart']} --config.source.source=edges "
+            "--config.source.path=FOLDER --config.workdir=runs/mine",
+        ]
+    changed = {name: value for name, value in vars(config.source).items() if value != getattr(_DEFAULTS, name)}
+    flags = " ".join(shlex.quote(f"--config.source.{name}={value}") for name, value in changed.items())
+    return [f"python -m uwe_jax.train --config={shipped['uwe_mpnet']} --config.workdir=runs/mpnet {flags}"]

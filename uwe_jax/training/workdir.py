@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 from uwe_jax.base.json_file import read_json
+from uwe_jax.base.locks import exclusive
 from uwe_jax.training.remote_workdir import RunFolder
 
 # Hashes of the texts and edges of the training graphs; see `uwe_jax.data.footprint`.
@@ -54,6 +57,22 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
         elif a != b and name not in _FREE and not _FREE_PARTS.fullmatch(name):
             found.append(f"{name}: {b!r} there, {a!r} now")
     return found
+
+
+@contextlib.contextmanager
+def held(run: RunFolder) -> Iterator[None]:
+    """Holds a workdir against every other training that can see it on a disk; of a bucket, those of this machine alone.
+
+    Raises:
+      UserError: another training is at work there, or the folder cannot be written.
+    """
+    doing, advice = f"training in {run.url or run.local}", "name another folder with --config.workdir=..."
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(exclusive(run.lock, doing, advice=advice))
+        except OSError as error:
+            raise _not_writable(run.local, error) from error
+        yield
 
 
 def check(config: Config, run: RunFolder) -> Path:
