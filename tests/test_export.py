@@ -74,7 +74,10 @@ def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1):
     checkpoints.save(7, state, meta, 61.25)
     checkpoints.close()
     write_json(workdir / "config.json", config.to_dict())
-    results = {"before": {"skill_to_job": {**METRICS, "map": 50.0}}, "after": {"skill_to_job": METRICS}}
+    results = {
+        "before": {"skill_to_job": {**METRICS, "map": 50.0}},
+        "after": {"skill_to_job": METRICS, "job_to_skill": {**METRICS, "map": 40.5}, "macro_map": 50.9},
+    }
     write_json(workdir / "summary.json", {**results, "step": 7, "steps": 7, "held_out": "test"})
     return workdir
 
@@ -277,7 +280,8 @@ def flip(path):
         (lambda out: flip(out / "model.safetensors"), "model.safetensors has other content"),
         (lambda out: (out / "tokenizer.json").unlink(), "lacks tokenizer.json|tokenizer.json is missing"),
         (lambda out: (out / "uwe_jax.json").write_text("{"), "uwe_jax.json is not readable JSON"),
-        (lambda out: (out / "uwe_jax.json").write_text("[]"), "has no format number"),
+        (lambda out: (out / "uwe_jax.json").write_text("[]"), "holds a list instead of an object"),
+        (lambda out: (out / "uwe_jax.json").write_text("{}"), "has no format number"),
         (lambda out: change(out, format=2, uwe_jax="9.9"), "format 2, written by uwe_jax 9.9.*Install the newer"),
         (lambda out: change(out, scorer={"kind": "soft", "tau": 3}), "scorer: .*'tau'"),
         (lambda out: change(out, files={"config.json": 3}), "files holds other things than sizes"),
@@ -313,16 +317,43 @@ def test_the_model_card_says_what_the_hub_reads(made, exports, cache, tmp_path):
         "sentence-similarity",
     )
     assert data.base_model is None  # a folder of one's own is none that the hub knows
-    assert [(r.metric_type, r.metric_value) for r in data.eval_results] == [
-        ("map", 61.25),
-        ("rp@10", 70.0),
-        ("mrr", 65.5),
+    rankings = ("skill to job", 61.25), ("job to skill", 40.5)
+    assert [(r.dataset_name.rpartition(": ")[2], r.metric_type, r.metric_value) for r in data.eval_results] == [
+        (name, metric, value)
+        for name, mean in rankings
+        for metric, value in (("map", mean), ("rp@10", 70.0), ("mrr", 65.5))
     ]
+    assert len({r.unique_identifier for r in data.eval_results}) == len(rankings)
     assert "| skill to job | MAP | 50.0 | 61.2 |" in text
+    assert "| job to skill | MAP | - | 40.5 |" in text
     assert "| skill-alias | `cd34` |" in text
     assert ("bfloat16" in text) == (made is exports["mpnet"])
     for name in ("README.md", "uwe_jax.json"):  # what is published names no folder of the author's
         assert str(made.workdir.parent) not in (made.folder / name).read_text()
+
+
+MARKUP = "a|b_c [x](http://y) <b>`*c*`</b>\n---\n# d"
+SHOWN = r"a\|b_c \[x\](http://y) \<b\>\`\*c\*\`\</b\> --- \# d"
+
+
+def test_names_with_markup_are_shown_as_they_are(exports, cache, tmp_path, monkeypatch):
+    run = exports["bert"].workdir
+    out = export(options(run, tmp_path / 'my "models" \\n', cache, name=MARKUP))
+    change(out, base_model=MARKUP, fingerprint=MARKUP)
+    twice = (Share(str(out), 0.5), Share(str(run), 0.5))
+    for models, shown in (((Share(str(out), 1.0),), 2), (twice, 2)):
+        again = export(ExportOptions(models, tmp_path / "again", cache, max_tokens=MAX_TOKENS, name=MARKUP))
+        text = (again / "README.md").read_text()
+        assert ModelCard(text).data.library_name == "sentence-transformers"
+        body = text.partition("\n---\n")[2] or text
+        assert text.count(SHOWN) >= shown
+        assert MARKUP not in text
+        assert "<b>" not in body.split("```")[-1]
+        assert f"\n# {SHOWN}\n" in text
+    blocks = re.findall("```python\n(.*?)```", (out / "README.md").read_text(), re.DOTALL)
+    assert 'SentenceTransformer("my \\"models\\" \\\\n")' in blocks[0]
+    folder = next(line for line in blocks[1].splitlines() if line.startswith("folder = "))
+    assert eval(folder.removeprefix("folder = ")) == out.name
 
 
 def test_an_encoder_as_published_is_exported_with_the_scorer_that_is_named(exports, cache, tmp_path):
