@@ -542,7 +542,7 @@ def test_a_child_that_outlived_its_grid_keeps_the_folder(grid):
     grid.order({})
     assert is_running(child)
     assert grid() == 2
-    assert f"Another process works in {grid.out} (started as process {process.pid}" in grid.said.err
+    assert f"Another process is working in {grid.out} (process {process.pid} on " in grid.said.err
     os.kill(child, signal.SIGKILL)
     while is_running(child):
         time.sleep(0.02)

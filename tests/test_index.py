@@ -12,12 +12,12 @@ from tiny_encoder import write_tiny_encoder
 from vacancy_files import write_rows
 
 import uwe_jax.index
+from uwe_jax.base import locks
 from uwe_jax.base.errors import UserError
 from uwe_jax.index import USAGE, main
 from uwe_jax.rankers import indexing
 from uwe_jax.rankers.ranker import load
 from uwe_jax.rankers.texts_in import read_ids, read_targets
-from uwe_jax.spaces import writing
 from uwe_jax.spaces.folder import load_space
 
 ROWS = [
@@ -223,7 +223,7 @@ def test_what_was_encoded_waits_for_another_writer(built, model, tmp_path, monke
     out = tmp_path / "space"
     main(["--model", model, "--targets", str(path), "--out", str(out)])
     note = json.loads((out / "index.json").read_text())
-    monkeypatch.setattr(writing, "_PATIENCE", 0.05)
+    monkeypatch.setattr(locks, "QUIET", 0.05)
     lock = filelock.FileLock(out / "space.lock")
     real, told = indexing.load, []
 
@@ -237,7 +237,7 @@ def test_what_was_encoded_waits_for_another_writer(built, model, tmp_path, monke
         lock.release()
 
     monkeypatch.setattr(indexing, "load", another_begins_to_write)
-    monkeypatch.setattr(writing, "say", until_it_is_waited_for)
+    monkeypatch.setattr(locks, "say", until_it_is_waited_for)
     (tmp_path / "more.txt").write_text("nurse\n")
     main(["--out", str(out), "--add", str(tmp_path / "more.txt")])
     assert contents(out)["nurse"] == "nurse"

@@ -6,7 +6,6 @@ import time
 import uuid
 from pathlib import Path
 
-import filelock
 import jax
 import numpy as np
 import pytest
@@ -109,13 +108,13 @@ def test_who_waited_for_another_process_finds_its_copy(store, tmp_path, monkeypa
     copy = remote.local_copy(store, tmp_path)
     aside = tmp_path / "aside"
     copy.parent.rename(aside)
-    enter = filelock.FileLock.__enter__
+    real = remote.exclusive
 
-    def other_was_first(lock):
+    def other_was_first(*args, **kwargs):
         aside.rename(copy.parent)
-        return enter(lock)
+        return real(*args, **kwargs)
 
-    monkeypatch.setattr(filelock.FileLock, "__enter__", other_was_first)
+    monkeypatch.setattr(remote, "exclusive", other_was_first)
     monkeypatch.setattr(remote, "fetch", lambda *_: pytest.fail("fetched twice"))
     assert remote.local_copy(store, tmp_path) == copy
 

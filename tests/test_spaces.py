@@ -418,7 +418,7 @@ def test_a_reader_starts_over_when_the_space_was_compacted_before_its_eyes(saved
 
 
 def test_a_second_writer_is_told_and_readers_are_not_held_up(saved, monkeypatch):
-    monkeypatch.setattr(writing, "_PATIENCE", 0.05)
+    monkeypatch.setattr(writing, "QUIET", 0.05)
     before = rows(load_space(saved))
     with filelock.FileLock(saved / "space.lock"):
         for change in (compact, lambda path: remove(path, "a"), lambda path: made("z").save(path)):

@@ -115,7 +115,7 @@ def test_two_commands_do_not_write_one_folder(tmp_path, flags, monkeypatch):
     finish = run._finish
 
     def again(*arguments):
-        with pytest.raises(UserError, match="Another process tags the same vacancies"):
+        with pytest.raises(UserError, match="Another process is tagging the same vacancies"):
             main(command)
         finish(*arguments)
 

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import logging
+import math
 import re
 import tempfile
 import time
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from uwe_jax.base import disk
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.locks import exclusive
 from uwe_jax.base.network import in_one_line
 from uwe_jax.base.progress import is_silent, say
 
@@ -104,9 +106,6 @@ def local_copy(url: str, cache: Path) -> Path:
     Raises:
       UserError: there is nothing, it cannot be read, or the cache cannot be written.
     """
-    # Imported here: it takes longer than all the rest, and what lies on the own disk needs none.
-    import filelock
-
     url = url.rstrip("/")
     files = listing(url)
     if not files:
@@ -116,8 +115,7 @@ def local_copy(url: str, cache: Path) -> Path:
     home = cache / "fetched" / f"{name}-{key}"
     if not home.is_dir():
         try:
-            home.parent.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(home.with_name(f".{home.name}.lock")):
+            with exclusive(home.with_name(f".{home.name}.lock"), f"fetching {url}", patience=math.inf):
                 if not home.is_dir():
                     _fetch_whole(url, files, home, name)
         except PermissionError as error:

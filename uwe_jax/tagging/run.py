@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from uwe_jax.base.arguments import make_out
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
+from uwe_jax.base.locks import exclusive
 from uwe_jax.base.progress import duration, report, say
 from uwe_jax.data.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.data.vacancies.files import VacancyFile, find_vacancy_files
@@ -60,30 +58,12 @@ def tag(options: TaggingOptions) -> None:
     for other in options.out.parent.glob(f".{options.out.name}.*.partial"):
         if other != work:
             say(f"{other} is left of a tagging of other vacancies or settings. Remove it if you do not want to go on.")
-    with _alone(work):
+    doing = f"tagging the same vacancies in {work}"
+    with exclusive(work / _LOCK, doing, advice="name another folder with --out"):
         result = _tagged(options, work, key, files, taxonomy, settings)
         _finish(work, options.out, result)
     report(summary_table(result))
     say(f"Written to {options.out} in {duration(time.perf_counter() - started)}: read it with the source 'edges'.")
-
-
-@contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Holds a job against every other process.
-
-    Raises:
-      UserError: another one is at work on it.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / _LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another process tags the same vacancies in {work}. Wait for its end, or name another folder with "
-                "--out."
-            ) from error
-        yield
 
 
 def _tagged(
