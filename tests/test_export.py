@@ -407,6 +407,21 @@ def test_an_export_that_fails_leaves_the_folder_as_it_was(exports, broken, cache
     assert not hidden_files(broken.parent)
 
 
+def test_an_export_that_was_killed_between_its_renames_is_found_by_who_loads_it(exports, cache, tmp_path):
+    out = tmp_path / "out"
+    hidden = tmp_path / ".out.replacing"
+    shutil.copytree(exports["bert"].folder, hidden / "old")
+    assert load_model(out, cache_dir=cache).model.encoder.config.architecture == "bert"
+    assert not hidden.exists()
+    out.rename(tmp_path / "aside")
+    (tmp_path / "aside" / "notes.txt").write_text("mine")
+    hidden.mkdir()
+    (tmp_path / "aside").rename(hidden / "old")
+    with pytest.raises(UserError, match=r"changes of yours.*notes.txt is new"):
+        export(options(exports["bert"].workdir, out, cache))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 # ---- The command ----------------------------------------------------------------------------------------------------
 
 

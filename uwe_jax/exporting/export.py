@@ -6,13 +6,14 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from uwe_jax.base.folders import replacing, restore
 from uwe_jax.base.progress import report, say
 from uwe_jax.exporting.average import Share, averaged
 from uwe_jax.exporting.contents import write_encoder, write_manifest, write_scorer
 from uwe_jax.exporting.hub import check_repository, push
 from uwe_jax.exporting.model_card import CardOptions, languages_of, model_card
 from uwe_jax.exporting.onnx_encoder import check_libraries, write_onnx
-from uwe_jax.exporting.staging import check_replaceable, replacing
+from uwe_jax.exporting.staging import check_replaceable
 from uwe_jax.exporting.subject import Subject, subject_of
 from uwe_jax.rankers.exported import manifest_of
 from uwe_jax.rankers.limits import check_max_tokens
@@ -55,6 +56,7 @@ def export(options: ExportOptions) -> Path:
     """
     out = options.out.expanduser().resolve()
     # ---- What can go wrong without the model ------------------------------------------------------------------------
+    restore(out)
     check_replaceable(out)
     if options.push_to_hub:
         check_repository(options.push_to_hub)
@@ -75,7 +77,8 @@ def export(options: ExportOptions) -> Path:
     )
 
     # ---- The folder -------------------------------------------------------------------------------------------------
-    with replacing(out) as folder:
+    with replacing(out, check=lambda: check_replaceable(out), advice="name another folder with --out") as folder:
+        folder.mkdir()
         write_encoder(model, folder)
         write_scorer(folder)
         if subject.footprint:

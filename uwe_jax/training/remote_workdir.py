@@ -14,6 +14,7 @@ from etils import epath
 
 from uwe_jax.base import remote
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.folders import restore
 from uwe_jax.base.progress import say
 from uwe_jax.base.remote_cache import address, mirror
 
@@ -129,7 +130,8 @@ def at_hand(name: str, cache: Path) -> str:
     """A model's name with its files on this machine, for what looks for them under a path.
 
     Args:
-      name: of a model, perhaps with a scorer behind a colon. One that is no URL is returned as it is.
+      name: of a model, perhaps with a scorer behind a colon. One that is no URL is returned as it is; the folder of an
+        export is put back where a killed export had moved it.
       cache: local folder.
 
     Returns:
@@ -140,6 +142,7 @@ def at_hand(name: str, cache: Path) -> str:
       UserError: there is nothing, or it cannot be read.
     """
     if not remote.is_remote(name):
+        restore(Path(name).expanduser())
         return name
     scheme, _, rest = name.partition("://")
     rest, colon, scorer = rest.partition(":")
