@@ -280,8 +280,7 @@ def flip(path):
         (lambda out: flip(out / "model.safetensors"), "model.safetensors has other content"),
         (lambda out: (out / "tokenizer.json").unlink(), "lacks tokenizer.json|tokenizer.json is missing"),
         (lambda out: (out / "uwe_jax.json").write_text("{"), "uwe_jax.json is not readable JSON"),
-        (lambda out: (out / "uwe_jax.json").write_text("[]"), "holds a list instead of an object"),
-        (lambda out: (out / "uwe_jax.json").write_text("{}"), "has no format number"),
+        (lambda out: (out / "uwe_jax.json").write_text("[]"), "uwe_jax.json holds a list instead of an object"),
         (lambda out: change(out, format=2, uwe_jax="9.9"), "format 2, written by uwe_jax 9.9.*Install the newer"),
         (lambda out: change(out, scorer={"kind": "soft", "tau": 3}), "scorer: .*'tau'"),
         (lambda out: change(out, files={"config.json": 3}), "files holds other things than sizes"),
@@ -292,6 +291,42 @@ def test_what_is_wrong_with_an_export_is_said(broken, cache, break_it, message):
     break_it(broken)
     with pytest.raises(UserError, match=message):
         load_model(broken, cache_dir=cache)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"step": 7},
+        {"step": "7", "config": {"source": []}, "fingerprints": []},
+        {"average": {"name": 1}},
+        {"average": [{"name": 3, "weight": "half", "fingerprint": None, "training": {}}]},
+    ],
+)
+def test_a_damaged_record_of_a_training_is_said(broken, cache, tmp_path, training):
+    change(broken, training=training)
+    with pytest.raises(UserError, match=r"uwe_jax\.json: the record of the training is damaged"):
+        export(options(broken, tmp_path / "out", cache))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"summary\.json is not readable JSON"),
+        ("[" * 200_000, r"summary\.json is not readable JSON.*nested too deeply"),
+        ("[]", r"summary\.json holds a list"),
+        ('{"step": 7, "held_out": "test", "after": [1]}', r"summary\.json: the record of the training is damaged"),
+        (
+            '{"step": 7, "held_out": 3, "after": {"a": {"map": "x"}}, "before": {}}',
+            r"the record of the training is dama",
+        ),
+    ],
+)
+def test_a_damaged_summary_of_a_run_is_said(exports, cache, tmp_path, content, message):
+    run = shutil.copytree(exports["bert"].workdir, tmp_path / "run")
+    (run / "summary.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        export(options(run, tmp_path / "out", cache))
 
 
 # ---- The folder -----------------------------------------------------------------------------------------------------

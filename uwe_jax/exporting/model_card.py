@@ -11,6 +11,7 @@ from urllib.parse import quote
 from huggingface_hub import EvalResult, ModelCardData
 
 from uwe_jax.base.config import ScorerSettings
+from uwe_jax.base.errors import UserError
 from uwe_jax.evaluation.markdown import MISSING, escape
 from uwe_jax.exporting.usage import usage
 
@@ -63,6 +64,24 @@ def model_card(manifest: dict[str, Any], width: int, options: CardOptions) -> st
         _limits(options),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def check_record(training: dict[str, Any], files: str) -> None:
+    """Raises UserError unless a card can be written of a training record, parts of which come from files of others.
+
+    Args:
+      files: that it was read from, for the message.
+    """
+    try:
+        if training:
+            _training(training)
+            _results(training)
+            languages_of(training)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{files}: the record of the training is damaged ({type(error).__name__}: {error}). Restore it from a "
+            "copy, or export the training run again."
+        ) from error
 
 
 def _metadata(manifest: dict[str, Any], options: CardOptions) -> str:
@@ -193,7 +212,7 @@ def _results(training: dict[str, Any]) -> str:
 def _measured(training: dict[str, Any], when: str) -> Iterator[tuple[str, str, float]]:
     """(direction, metric, percent) of the run's own summary; nothing where it has none."""
     results = training.get("results") or {}
-    if "held_out" not in results:
+    if not results.get("held_out"):
         return
     for direction, values in (results[when] or {}).items():
         if isinstance(values, dict):
