@@ -1,6 +1,5 @@
 """Replacing folders: whatever ends the process, the old one or the new one is there, and nothing else stays."""
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from every_line import at_every_line
 
 from uwe_jax.base import folders, locks
 from uwe_jax.base.errors import UserError
@@ -47,26 +47,6 @@ def read(folder):
 def replace(target, files, **options):
     with replacing(target, **options) as new:
         write(new, files)
-
-
-@contextlib.contextmanager
-def at_every_line(act, traced):
-    """Calls `act` with the number of the line, before each line of what is traced."""
-    lines = 0
-
-    def local(frame, event, _):
-        nonlocal lines
-        if event == "line":
-            act(lines)
-            lines += 1
-        return local
-
-    before = sys.gettrace()
-    sys.settrace(lambda frame, *_: local if frame.f_code.co_filename in traced else None)
-    try:
-        yield
-    finally:
-        sys.settrace(before)
 
 
 def check_recovered(target):
