@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ from uwe_jax.base.config import (
 )
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
+from uwe_jax.base.folders import replacing
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import USAGE, main
 from uwe_jax.exporting import export as exporting
@@ -455,6 +457,16 @@ def test_an_export_that_was_killed_between_its_renames_is_found_by_who_loads_it(
     with pytest.raises(UserError, match=r"changes of yours.*notes.txt is new"):
         export(options(exports["bert"].workdir, out, cache))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_second_export_to_the_same_folder_does_not_begin(exports, cache, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setattr(exporting, "subject_of", lambda *_, **__: pytest.fail("loaded a model"))
+    with (
+        replacing(out),
+        pytest.raises(UserError, match=rf"writing {out} \(process {os.getpid()} on .*name another folder with --out"),
+    ):
+        export(options(exports["bert"].workdir, out, cache))
 
 
 # ---- The command ----------------------------------------------------------------------------------------------------

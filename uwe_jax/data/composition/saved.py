@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,11 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
       settings: of the source, kept for those who read graphs.json.
 
     Raises:
-      UserError: the folder holds something else or cannot be written, or another process writes it.
+      UserError: the folder holds something else or cannot be written.
     """
-    with replacing(folder, check=lambda: check_free(folder), advice="name another folder with --out") as new:
+    advice = "name another folder with --out"
+    # Another one is waited for: the work before this one took minutes.
+    with replacing(folder, check=lambda: check_free(folder), patience=math.inf, advice=advice) as new:
         new.mkdir()
         for kind in composition.graphs.graphs:
             _write_edges(composition, kind, new / f"{SKILL}_{kind}.parquet")
