@@ -121,7 +121,7 @@ def test_the_old_folder_is_back_where_the_new_one_cannot_come(tmp_path, monkeypa
     save(example(), folder, {})
 
     def fails(path, target):
-        if path.name.endswith(".partial"):
+        if path.name == "new":
             raise OSError("no")
         return rename(path, target)
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 
 import pytest
@@ -392,10 +393,11 @@ load_edges(find_release({str(tmp_path)!r}, ("skill_job",)), "skill_job", "both",
 """
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert finished.returncode == -9, finished.stderr
-    (left,) = (tmp_path / "cache").glob("*/esco/skill_job_en/*")
+    (left,) = (tmp_path / "cache").glob("*/esco/skill_job_en/[!.]*")
     assert left.name.startswith("incomplete.")
     release = find_release(tmp_path, ("skill_job",))
     assert load(release, tmp_path / "cache") == JOB_EDGES
+    assert [path.name for path in left.parent.iterdir()] == ["1.0.0"]
 
 
 def test_bad_input_leaves_nothing_prepared(tmp_path):
@@ -412,17 +414,17 @@ def test_an_empty_graph_is_refused(tmp_path):
         load(find_release(tmp_path, ("skill_alias",)), tmp_path / "cache", "skill_alias")
 
 
-def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
+def test_of_two_processes_one_prepares_and_the_other_waits(tmp_path, monkeypatch):
     write_release(tmp_path)
     release = find_release(tmp_path, BOTH)
-    barrier = threading.Barrier(2)
-    plain = Builder.read_edges
+    plain, calls = Builder.read_edges, []
 
-    def together(self, manual_dir):
-        barrier.wait(20)  # neither finds the other's result
+    def slow(self, manual_dir):
+        calls.append(manual_dir)
+        time.sleep(0.3)
         return plain(self, manual_dir)
 
-    monkeypatch.setattr(Builder, "read_edges", together)
+    monkeypatch.setattr(Builder, "read_edges", slow)
     results = []
 
     def prepare():
@@ -434,6 +436,7 @@ def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
     for thread in threads:
         thread.join(60)
     assert results == [JOB_EDGES, JOB_EDGES]
+    assert len(calls) == 1
 
 
 def test_damaged_prepared_data_names_the_folder_to_remove(tmp_path):

@@ -3,17 +3,21 @@
 import csv
 import gc
 import json
+import os
 import weakref
 
 import numpy as np
 import pytest
+from every_line import at_every_line
 from tiny_encoder import write_tiny_encoder
 
 from uwe_jax import evaluate
 from uwe_jax.base.command import answer_errors
+from uwe_jax.base.locks import exclusive
 from uwe_jax.data.footprint import Footprint
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
+from uwe_jax.evaluation import results_folder
 from uwe_jax.evaluation import run as evaluation_run
 
 SKILLS = ("write code", "care for patients", "engineer software", "nurse care", "code")
@@ -248,6 +252,83 @@ def test_worst_rankings_are_written_on_request(flags, tmp_path):
     lines = [json.loads(line) for line in (folder / "mytask.jsonl").read_text().splitlines()]
     assert len(lines) == 2
     assert lines[0]["query"] in (folder / "mytask.md").read_text()
+
+
+def files(folder):
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_a_kill_at_any_line_leaves_files_of_one_evaluation(flags, tmp_path):
+    out, states = tmp_path / "out", {}
+    assert run("--models", "random", *flags, "--dump_rankings", "1", "--bootstrap", "0") == 0
+    old = files(out)
+    assert sorted(old) == [
+        "rankings/random/mytask.jsonl",
+        "rankings/random/mytask.md",
+        "results.json",
+        "results.md",
+        "results.png",
+    ]
+    with at_every_line(lambda _: states.setdefault(len(states), files(out)), {results_folder.__file__}):
+        assert run("--models", "bm25", *flags, "--dump_rankings", "1", "--bootstrap", "0") == 0
+    new = files(out)
+    assert json.loads(new["results.json"])["complete"]
+    assert sorted(name.replace("bm25", "random") for name in new) == sorted(old)
+    seen = set()
+    for state in states.values():
+        content = json.loads(state["results.json"])
+        (model,) = content["models"]
+        seen.add((model, content["complete"]))
+        whole = {"random": old, "bm25": new}[model]
+        if content["complete"]:
+            assert state == whole
+        else:
+            other = {"random": new, "bm25": old}[model]
+            assert not [name for name, found in state.items() if other.get(name) == found]
+            assert (
+                model == "random"
+                or state.get("results.md") == new["results.md"]
+                or (b"**Incomplete**" in state.get("results.md", b"**Incomplete**"))
+            )
+    assert seen == {("random", True), ("random", False), ("bm25", False)}
+
+
+class Interrupting:
+    name = "interrupting"
+
+    def index(self, targets):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_evaluation_is_marked(flags, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("--models", "random", "--models", "test_evaluate:Interrupting", *flags) == 130
+    assert not read(out)["complete"]
+    assert read(out)["models"]["random"]["results"]
+    assert "**Incomplete**" in (out / "results.md").read_text()
+    assert not (out / "results.png").exists()
+    capsys.readouterr()
+    assert run("--models", "bm25", "--join", out, *flags) == 0
+    assert f"Joined from {out} (of an evaluation that did not come to its end): random" in capsys.readouterr().err
+    assert "**Incomplete**" not in (out / "results.md").read_text()
+
+
+def test_files_of_the_user_stay_in_the_folder(flags, tmp_path):
+    mine = tmp_path / "out" / "rankings" / "random" / "notes.txt"
+    assert run("--models", "random", *flags, "--dump_rankings", "1") == 0
+    mine.write_text("mine")
+    assert run("--models", "random", *flags) == 0
+    assert [path.name for path in mine.parent.iterdir()] == ["notes.txt"]
+
+
+def test_two_evaluations_do_not_write_one_folder(flags, tmp_path, capsys):
+    with exclusive(tmp_path / "out" / ".lock", "evaluating elsewhere"):
+        assert run("--models", "random", *flags) == 2
+    message = capsys.readouterr().err
+    assert f"Another process is evaluating elsewhere (process {os.getpid()} on" in message
+    assert "name another folder with --out" in message
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 def test_leaks_stand_beside_the_score_and_can_be_dropped(flags, tmp_path, monkeypatch):

@@ -199,7 +199,10 @@ def test_a_command_that_leaves_nothing_readable_has_failed(grid):
     assert grid.calls == ["evaluate all-0"]
 
 
-@pytest.mark.parametrize("broken", ["", "[]", '{"models": {}}', '{"models": {"a": {"results": {}}}}'])
+UNFINISHED = '{"complete": false, "models": {"a": {"results": {}}}, "tasks": {}, "skipped": []}'
+
+
+@pytest.mark.parametrize("broken", ["", "[]", '{"models": {}}', '{"models": {"a": {"results": {}}}}', UNFINISHED])
 @pytest.mark.parametrize("path", ["evaluation/results.json", "training/summary.json"])
 def test_broken_results_are_named(broken, path, tmp_path):
     (tmp_path / path).parent.mkdir()

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from pathlib import Path
 
 import filelock
 import numpy as np
@@ -17,6 +18,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.index import USAGE, main
 from uwe_jax.rankers import indexing
 from uwe_jax.rankers.ranker import load
+from uwe_jax.rankers.recorded import record, recorded
 from uwe_jax.rankers.texts_in import read_ids, read_targets
 from uwe_jax.spaces.folder import load_space
 
@@ -75,6 +77,21 @@ def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys):
     write_rows(more, [{"text": "nurse"}])
     main(["--out", str(out), "--add", str(more)])
     assert "truncated" not in capsys.readouterr().err
+
+
+def test_the_model_of_a_space_is_found_from_every_folder(built, model, tmp_path, monkeypatch):
+    path, _ = built
+    folder = Path(model)
+    monkeypatch.chdir(folder.parent)
+    main(["--model", f"{folder.name}:soft", "--targets", str(path), "--out", str(tmp_path / "space")])
+    monkeypatch.chdir(tmp_path)
+    assert recorded(tmp_path / "space").model == f"{folder.resolve()}:soft"
+    (tmp_path / "more.txt").write_text("nurse\n")
+    main(["--out", "space", "--add", "more.txt"])
+    assert "nurse" in contents("space")
+    for name in ("all-MiniLM-L6-v2:soft", "gs://bucket/folder:soft"):
+        record(tmp_path / "space", name, ())
+        assert recorded(tmp_path / "space").model == name
 
 
 def test_targets_come_and_go_without_encoding_the_others_again(built, model, tmp_path, capsys, monkeypatch):

@@ -114,13 +114,13 @@ def test_who_waited_for_another_process_finds_its_copy(store, tmp_path, monkeypa
     copy = remote.local_copy(store, tmp_path)
     aside = tmp_path / "aside"
     copy.parent.rename(aside)
-    real = remote.exclusive
+    real = remote.replacing
 
     def other_was_first(*args, **kwargs):
         aside.rename(copy.parent)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(remote, "exclusive", other_was_first)
+    monkeypatch.setattr(remote, "replacing", other_was_first)
     monkeypatch.setattr(remote, "fetch", lambda *_: pytest.fail("fetched twice"))
     assert remote.local_copy(store, tmp_path) == copy
 

@@ -366,7 +366,9 @@ def test_an_incomplete_folder_in_the_cache_is_replaced(encoder, tmp_path, monkey
     folder = tmp_path / "cache" / "encoders" / NAME
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("cut short")
+    (folder.parent / f".{NAME}.replacing" / "content").mkdir(parents=True)  # of a download that was killed
     assert not lacking(resolve_encoder(NAME).folder)
+    assert leftovers(tmp_path / "cache") == [NAME]
 
 
 def test_another_process_may_be_first(encoder, tmp_path, monkeypatch):

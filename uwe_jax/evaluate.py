@@ -135,5 +135,5 @@ if __name__ == "__main__":
     answer_errors(
         lambda: main(sys.argv[1:]),
         after_full_disk="the table of what was measured is in the lines above.",
-        after_interrupt="results.json in the folder of --out holds what was measured.",
+        after_interrupt='What was measured is in results.json in the folder of --out, which says "complete": false.',
     )

@@ -67,5 +67,5 @@ if __name__ == "__main__":
     answer_errors(
         lambda: main(sys.argv[1:]),
         after_full_disk="the folder of --out is as it was.",
-        after_interrupt="The folder of --out is as it was.",
+        after_interrupt="The folder of --out is whole: as it was, or the new one.",
     )

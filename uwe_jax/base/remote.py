@@ -7,7 +7,6 @@ import json
 import logging
 import math
 import re
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.base.locks import exclusive
+from uwe_jax.base.folders import replacing
 from uwe_jax.base.progress import is_silent, say
 from uwe_jax.base.remote_errors import Unreachable, answering, nothing
 
@@ -106,28 +105,20 @@ def local_copy(url: str, cache: Path) -> Path:
     key = hashlib.sha256(json.dumps([url, sorted(files.items())]).encode()).hexdigest()[:16]
     home = cache / "fetched" / f"{name}-{key}"
     if not home.is_dir():
-        try:
-            with exclusive(home.with_name(f".{home.name}.lock"), f"fetching {url}", patience=math.inf):
-                if not home.is_dir():
-                    _fetch_whole(url, files, home, name)
-        except PermissionError as error:
-            raise UserError(
-                f"Cannot write to the cache {cache}: {error.strerror}. Name another with $UWE_JAX_CACHE or a setting "
-                "of the command."
-            ) from error
+        advice = "name another cache with $UWE_JAX_CACHE or a setting of the command"
+        with replacing(home, patience=math.inf, advice=advice) as whole:
+            if not home.is_dir():
+                _fetch_whole(url, files, whole, home, name)
     return home / name
 
 
-def _fetch_whole(url: str, files: dict[str, RemoteFile], home: Path, name: str) -> None:
-    """Makes `home`, with the files under a name in it, in one step."""
+def _fetch_whole(url: str, files: dict[str, RemoteFile], whole: Path, home: Path, name: str) -> None:
+    """Fetches the files under a name into `whole`, which is to become `home`."""
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=home.parent) as partial:
-        whole = Path(partial) / "whole"
-        whole.mkdir()
-        fetch(url, [(file, whole / name / inside) for inside, file in files.items()])
-        if listing(url) != files:
-            raise UserError(f"{url} was changed while it was fetched. Run again once nobody writes there.")
-        whole.rename(home)
+    whole.mkdir()
+    fetch(url, [(file, whole / name / inside) for inside, file in files.items()])
+    if listing(url) != files:
+        raise UserError(f"{url} was changed while it was fetched. Run again once nobody writes there.")
     size = sum(file.size for file in files.values()) / 1e6
     count = f"{len(files):,} file{'s'[: len(files) > 1]}"
     say(f"Fetched {url} ({count}, {size:,.1f} MB) into {home / name} in {time.perf_counter() - started:.1f} s")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import abc
 import errno
+import math
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +22,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from uwe_jax.base import remote_cache
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.locks import exclusive
 from uwe_jax.base.progress import progress, say
 
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
@@ -72,7 +75,7 @@ def is_prepared(builder: RecordBuilder) -> bool:
 
 
 def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
-    """Writes the builder's records unless they are there. Two processes may do so at the same time.
+    """Writes the builder's records unless they are there. Of several processes one does so, and the others wait.
 
     Args:
       builder: its `data_dir` must change with its input, as a prepared folder is never compared with it.
@@ -93,10 +96,16 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
     tfds.disable_progress_bar()  # the generator draws one bar that says more than TFDS's three
     try:
         config = tfds.download.DownloadConfig(manual_dir=None if manual_dir is None else str(manual_dir))
-        builder.download_and_prepare(download_config=config)
+        lock = folder.with_name(f".{folder.name}.lock")
+        with exclusive(lock, f"preparing {folder}", patience=math.inf):
+            if is_prepared(builder):
+                builder.info.read_from_directory(str(folder))  # the builder was made when there was nothing to read
+                return
+            for left in folder.parent.glob(f"incomplete.*_{folder.name}"):  # by killed processes: the lock is held
+                shutil.rmtree(left, ignore_errors=True)
+            builder.download_and_prepare(download_config=config)
+            lock.unlink()
     except (OSError, RuntimeError) as error:
-        if is_prepared(builder):
-            return  # another process was first, and the rename found its folder
         # array_record reports a full disk as a RuntimeError with the system's words in it
         reasons = [os.strerror(code) for code in _NOT_WRITABLE]
         reason = next((reason for reason in reasons if reason in str(error)), None)

@@ -40,6 +40,8 @@ def markdown(results: Results) -> str:
         f"{models:,} {'model' if models == 1 else 'models'} on {tasks:,} {'task' if tasks == 1 else 'tasks'}, each "
         f"ranked against its full target space; percent. Made by uwe_jax {escape(results['version'])}.",
     ]
+    if not results.get("complete", True):
+        parts.append("**Incomplete**: the evaluation is still running, or it was stopped before its end.")
     for title, section in sections:
         if content := section(results):
             parts += [f"## {title}", content]

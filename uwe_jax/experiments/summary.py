@@ -78,6 +78,8 @@ def _read(path: Path, interpret: Callable[[dict[str, Any]], T]) -> T:
 
 
 def _evaluation(content: dict[str, Any]) -> Scores:
+    if not content.get("complete", True):
+        raise ValueError("its evaluation did not come to its end")
     (model,) = content["models"].values()
     results = {name: dict(result["metrics"]) for name, result in model["results"].items()}
     tasks = {name: content["tasks"][name] for name in results}

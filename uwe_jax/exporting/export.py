@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
+from uwe_jax.base.folders import replacing
 from uwe_jax.base.progress import report, say
 from uwe_jax.exporting.average import Share, averaged
 from uwe_jax.exporting.contents import write_encoder, write_manifest, write_scorer
@@ -16,6 +17,7 @@ from uwe_jax.exporting.staging import check_replaceable, replacing
 from uwe_jax.exporting.subject import Subject, check_modules, subject_of
 from uwe_jax.rankers.exported import manifest_of
 from uwe_jax.rankers.limits import check_max_tokens
+from uwe_jax.rankers.loaded import LoadedModel
 from uwe_jax.training.workdir import TRAINED_ON
 
 
@@ -50,18 +52,27 @@ def export(options: ExportOptions) -> Path:
       The folder.
 
     Raises:
-      UserError: the model cannot be read, the folder is not free or cannot be written, or the hub does not take it; the
-        folder then stays.
+      UserError: the model cannot be read, the folder is not free, cannot be written or is written by another process,
+        or the hub does not take it; the folder then stays.
     """
     out = options.out.expanduser().resolve()
-    # ---- What can go wrong without the model ------------------------------------------------------------------------
-    check_replaceable(out)
     if options.push_to_hub:
         check_repository(options.push_to_hub)
     if options.onnx:
         check_libraries()
+    # From here on, so that a second command for the same folder does not begin.
+    with replacing(out, check=lambda: check_replaceable(out), advice="name another folder with --out") as folder:
+        model = _write(options, out, folder)
+    report(f"Exported {model.name} ({model.description}) to {out}")
+    if not options.license:
+        say("No licence is stated in the model card; --license names one, such as apache-2.0.")
+    if options.push_to_hub:
+        report(f"Pushed to {push(out, options.push_to_hub, private=options.private)}")
+    return out
 
-    # ---- The model --------------------------------------------------------------------------------------------------
+
+def _write(options: ExportOptions, out: Path, folder: Path) -> LoadedModel:
+    """Writes the model into a new folder that is to become `out`."""
     subject = _subject(options)
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
@@ -75,23 +86,17 @@ def export(options: ExportOptions) -> Path:
         onnx=options.onnx,
     )
 
-    # ---- The folder -------------------------------------------------------------------------------------------------
-    with replacing(out) as folder:
-        write_encoder(model, folder)
-        write_scorer(folder)
-        if subject.footprint:
-            subject.footprint.write(folder / TRAINED_ON)
-        if options.onnx:
-            write_onnx(model, folder)
-        text = model_card(manifest, model.model.encoder.config.width, card)
-        (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
-        write_manifest(folder, manifest)
-    report(f"Exported {model.name} ({model.description}) to {out}")
-    if not options.license:
-        say("No licence is stated in the model card; --license names one, such as apache-2.0.")
-    if options.push_to_hub:
-        report(f"Pushed to {push(out, options.push_to_hub, private=options.private)}")
-    return out
+    folder.mkdir()
+    write_encoder(model, folder)
+    write_scorer(folder)
+    if subject.footprint:
+        subject.footprint.write(folder / TRAINED_ON)
+    if options.onnx:
+        write_onnx(model, folder)
+    text = model_card(manifest, model.model.encoder.config.width, card)
+    (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
+    write_manifest(folder, manifest)
+    return model
 
 
 def _subject(options: ExportOptions) -> Subject:

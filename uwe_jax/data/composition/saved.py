@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import uwe_jax
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
+from uwe_jax.base.folders import replacing, restore
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.composition.columns import EdgeColumns, Nodes
 from uwe_jax.data.composition.compose import compose
@@ -30,11 +30,13 @@ _DICTIONARY = 1 << 28
 
 def is_saved(folder: Path) -> bool:
     """Whether a folder holds what `save` wrote."""
+    restore(folder)
     return (folder / _MANIFEST).is_file()
 
 
 def check_free(folder: Path) -> None:
     """Raises UserError if something else than a saved composition would be overwritten."""
+    restore(folder)
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
@@ -67,32 +69,15 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
       settings: of the source, kept for those who read graphs.json.
 
     Raises:
-      UserError: the folder holds something else.
+      UserError: the folder holds something else or cannot be written.
     """
-    folder = folder.resolve()  # "." has no name
-    check_free(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
+    advice = "name another folder with --out"
+    # Another one is waited for: the work before this one took minutes.
+    with replacing(folder, check=lambda: check_free(folder), patience=math.inf, advice=advice) as new:
+        new.mkdir()
         for kind in composition.graphs.graphs:
-            _write_edges(composition, kind, partial / f"{SKILL}_{kind}.parquet")
-        write_json(partial / _MANIFEST, _manifest(composition, settings))
-        if folder.exists():
-            # A folder cannot replace another one in one step: the old one is out of the way for a moment.
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-            folder.rename(old)
-            try:
-                partial.rename(folder)
-            except BaseException:
-                old.rename(folder)
-                raise
-            shutil.rmtree(old)
-        else:
-            partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _write_edges(composition, kind, new / f"{SKILL}_{kind}.parquet")
+        write_json(new / _MANIFEST, _manifest(composition, settings))
 
 
 def read_saved(folder: Path, kinds: Sequence[str] = (), kept_out: KeptOut | None = None) -> Composition:
