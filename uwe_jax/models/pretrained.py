@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.json_file import read_json
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.resolve import resolve_encoder
@@ -47,13 +47,7 @@ def read_config(folder: Path) -> EncoderConfig:
     """
     path = folder / CONFIG
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable JSON: {error}. Fetch the encoder again.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds a {type(values).__name__} instead of an object. Fetch the encoder again.")
-    try:
-        return EncoderConfig.from_hf(values)
+        return EncoderConfig.from_hf(read_json(path, "Fetch the encoder again."))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 

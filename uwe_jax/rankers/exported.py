@@ -18,7 +18,6 @@ Beside what PyTorch reads, the folder holds `uwe_jax.json`:
 from __future__ import annotations
 
 import dataclasses
-import json
 import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -30,6 +29,7 @@ import numpy as np
 import uwe_jax
 from uwe_jax.base.config import EncoderSettings, ScorerSettings
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.json_file import read_json
 from uwe_jax.models.folder import CONFIG, TOKENIZERS, WEIGHTS
 from uwe_jax.models.pretrained import read_config, read_tensors
 from uwe_jax.models.uwe import UweModel
@@ -115,11 +115,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
       UserError: it cannot be read, or a newer version wrote it.
     """
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable JSON: {error}. Export again or copy it again.") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
+    manifest = read_json(path, "Export again or copy it again.")
+    found = manifest.get("format")
     if not isinstance(found, int):
         raise UserError(f"{path} is not of an export: it has no format number. Export again or copy it again.")
     if found > FORMAT:

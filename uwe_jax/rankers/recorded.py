@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
+from uwe_jax.base.json_file import read_json
 
 _NAME = "index.json"
 
@@ -39,9 +39,9 @@ def record(folder: Path, model: str, targets: tuple[str, ...]) -> None:
 def recorded(folder: Path) -> Recorded:
     """The note in the folder of a space; an empty one where there is none that can be read."""
     try:
-        found = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+        found = read_json(folder / _NAME, "")
         return Recorded(str(found["model"]), tuple(map(str, found["targets"])))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, KeyError, TypeError):
         return Recorded()
 
 

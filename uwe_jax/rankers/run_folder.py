@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from flax.traverse_util import unflatten_dict
 
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
+from uwe_jax.base.json_file import read_json
 from uwe_jax.models.blend import blend
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.pretrained import read_config, read_tensors
@@ -83,14 +83,15 @@ def _read_run_config(workdir: Path) -> Config:
         raise UserError(
             f"{workdir} holds no config.json, so it is not the workdir of a training run. Give another folder."
         )
+    remedy = "Restore it from a copy, or train again."
+    values = read_json(path, remedy)
     try:
-        return Config.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return Config.from_dict(values)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f"{path} is not the config of a training run ({type(error).__name__}: {error}). Restore it from a copy, or "
-            "train again."
+            f"{path} is not the config of a training run ({type(error).__name__}: {error}). {remedy}"
         ) from error
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
+from uwe_jax.base.json_file import read_json
 from uwe_jax.training.remote_workdir import RunFolder
 
 # Hashes of the texts and edges of the training graphs; see `uwe_jax.data.footprint`.
@@ -37,8 +38,8 @@ def is_workdir(folder: Path) -> bool:
     if (folder / "checkpoints").is_dir():
         return True
     try:
-        return "workdir" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        return "workdir" in read_json(folder / "config.json", "")
+    except UserError:
         return False
 
 
