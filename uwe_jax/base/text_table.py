@@ -31,6 +31,14 @@ def drawn(table: Table, width: int = _WIDTH) -> str:
     """
     buffer = io.StringIO()
     # Colours would be escaped by who prints the lines.
-    plain = {"markup": False, "highlight": False, "emoji": False, "force_terminal": False, "color_system": None}
-    _PlainConsole(file=buffer, width=width, **plain).print(table)
+    console = _PlainConsole(
+        file=buffer,
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        force_terminal=False,
+        color_system=None,
+    )
+    console.print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
