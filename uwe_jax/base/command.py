@@ -59,8 +59,8 @@ def answer_errors(
 ) -> None:
     """Calls `work`, and answers what the user can mend with a sentence on standard error instead of a traceback.
 
-    Exits with 2 after a `UserError` or a full disk, 1 where a bucket did not answer, 75 after `Stopped`, 130 after
-    Ctrl-C. Any other exception is a bug and keeps its traceback.
+    Exits with 2 after a `UserError`, a full disk or a path that cannot be opened, 1 where a bucket did not answer, 75
+    after `Stopped`, 130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
 
     Args:
       work: all that the command does, the reading of its flags included.
@@ -73,12 +73,15 @@ def answer_errors(
         print_error(f"Error: {error}")
         sys.exit(exit_status(error))
     except OSError as error:
-        if not disk.refuses(error):
+        if disk.refuses(error):
+            print_error(
+                f"Error: {error.strerror}: {error.filename or 'while writing'}. "
+                f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}"
+            )
+        elif sentence := disk.unopened(error):
+            print_error(f"Error: {sentence}")
+        else:
             raise
-        print_error(
-            f"Error: {error.strerror}: {error.filename or 'while writing'}. "
-            f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}"
-        )
         sys.exit(EXIT_USER_ERROR)
     except Stopped as stop:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked once more while Python ends, it would end by the signal
@@ -100,7 +103,7 @@ def exit_status(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     mend = isinstance(error, UserError) and not isinstance(error, Unreachable)
-    return EXIT_USER_ERROR if mend or disk.refuses(error) else EXIT_FAILED
+    return EXIT_USER_ERROR if mend or disk.refuses(error) or disk.unopened(error) else EXIT_FAILED
 
 
 def run_with_config(command: str, main: Callable[[Config], object]) -> None:
