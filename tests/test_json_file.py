@@ -71,4 +71,4 @@ def test_a_file_that_may_not_be_opened_is_a_sentence_in_every_command(tmp_path, 
         answer_errors(work)
     assert stop.value.code == 2
     reason = "Permission denied" if opened == "denied" else "Is a directory"
-    assert f"Error: {tmp_path} cannot be opened: {reason}. Name another file" in capsys.readouterr().err
+    assert f"Error: {tmp_path} cannot be opened: {reason}. " in capsys.readouterr().err

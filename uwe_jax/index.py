@@ -60,7 +60,7 @@ def _parser() -> Parser:
         help="targets to add, as of --targets; one whose id is there takes its place; repeat the flag for several",
     )
     add("--compact", action="store_true", help="free the room of what was removed, and join what was added")
-    add("--verify", action="store_true", help="compare every file with its checksum")
+    add("--verify", action="store_true", help="compare every file with its checksum, and look for ids that stand twice")
     add(
         "--upload", default="", metavar="qdrant:STORE#NAME", help="copy the space into Qdrant, a folder's or a server's"
     )

@@ -17,7 +17,7 @@ from ml_collections import config_flags
 from uwe_jax.base import disk
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import Stopped, UserError
-from uwe_jax.base.progress import say
+from uwe_jax.base.progress import print_error, say
 from uwe_jax.base.remote_errors import Unreachable
 from uwe_jax.base.settings import check_setting_name, from_mapping
 from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR
@@ -75,8 +75,8 @@ def answer_errors(
 ) -> None:
     """Calls `work`, and answers what the user can mend with a sentence on standard error instead of a traceback.
 
-    Exits with 2 after a `UserError`, a full disk or a file that may not be opened, 1 where a bucket did not answer, 75 after `Stopped`, 130 after
-    Ctrl-C. Any other exception is a bug and keeps its traceback.
+    Exits with 2 after a `UserError`, a full disk or a path that cannot be opened, 1 where a bucket did not answer, 75
+    after `Stopped`, 130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
 
     Args:
       work: all that the command does, the reading of its flags included.
@@ -86,30 +86,25 @@ def answer_errors(
     try:
         work()
     except UserError as error:
-        print(f"\nError: {error}", file=sys.stderr)
+        print_error(f"Error: {error}")
         sys.exit(exit_status(error))
     except OSError as error:
-        if disk.denies(error):
-            print(
-                f"\nError: {error.filename} cannot be opened: {error.strerror}. Name another file or folder, or give this "
-                "account access to it.",
-                file=sys.stderr,
+        if disk.refuses(error):
+            print_error(
+                f"Error: {error.strerror}: {error.filename or 'while writing'}. "
+                f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}"
             )
-            sys.exit(EXIT_USER_ERROR)
-        if not disk.refuses(error):
+        elif sentence := disk.unopened(error):
+            print_error(f"Error: {sentence}")
+        else:
             raise
-        print(
-            f"\nError: {error.strerror}: {error.filename or 'while writing'}. "
-            f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}",
-            file=sys.stderr,
-        )
         sys.exit(EXIT_USER_ERROR)
     except Stopped as stop:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked once more while Python ends, it would end by the signal
         say(f"\n{stop}")
         sys.exit(EXIT_AGAIN)
     except KeyboardInterrupt:
-        print(f"\nInterrupted. {after_interrupt}", file=sys.stderr)
+        print_error(f"Interrupted. {after_interrupt}")
         sys.exit(EXIT_INTERRUPTED)
 
 
@@ -124,7 +119,7 @@ def exit_status(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     mend = isinstance(error, UserError) and not isinstance(error, Unreachable)
-    return EXIT_USER_ERROR if mend or disk.refuses(error) or disk.denies(error) else EXIT_FAILED
+    return EXIT_USER_ERROR if mend or disk.refuses(error) or disk.unopened(error) else EXIT_FAILED
 
 
 def run_with_config(command: str, main: Callable[[Config], object]) -> None:

@@ -18,7 +18,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.text import normalise
-from uwe_jax.data.zips import ZIP_DAMAGE
+from uwe_jax.data.zips import ZIP_DAMAGE, read_npz
 
 
 def text_hashes(texts: Iterable[str]) -> np.ndarray:
@@ -126,8 +126,8 @@ class Footprint:
         if not path.exists():
             return None
         try:
-            with path.open("rb") as file, np.load(file) as arrays:
-                return cls(arrays["nodes"], arrays["edges"])
+            arrays = read_npz(path)
+            return cls(arrays["nodes"], arrays["edges"])
         except (KeyError, *ZIP_DAMAGE) as error:
             raise UserError(
                 f"{path} is damaged ({error}): what the model was trained on is unknown. Run the training command once "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import re
 import zlib
@@ -15,6 +14,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.data.delimited import decode_lines, read_table
 from uwe_jax.data.lists import python_literal
 from uwe_jax.data.problems import Problems, shorten
+from uwe_jax.data.zips import check_unpacked, read_gzip
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _GZIP = ".gz"
@@ -29,6 +29,7 @@ TYPES = {
     "id": "a text or an integer",
 }
 
+_BATCH = 4096  # rows of Parquet that are decoded at once
 _HEADER = 65_536  # bytes; a longer first line is no header
 _LEVELS = 50  # of lists and objects in a row of JSON; Python itself fails at a thousand
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -133,16 +134,7 @@ def _unzipped(path: Path) -> str:
 
 
 def _content(path: Path, name: str) -> bytes:
-    content = path.read_bytes()
-    if path.suffix.lower() != _GZIP:
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(
-            f"{name} is no whole gzip ({len(content):,} bytes; {error}). Expected a gzipped table: copy or download "
-            f"{path} again."
-        ) from error
+    return read_gzip(path, name) if path.suffix.lower() == _GZIP else path.read_bytes()
 
 
 def _first_line(path: Path) -> bytes:
@@ -245,7 +237,14 @@ def _parquet_rows(path: Path, name: str, required: tuple[str, ...], optional: tu
                 f"{', '.join(required)}. Its columns: {', '.join(names) or 'none'}. Rename the column and write the "
                 "file again."
             )
-        table = file.read(columns=[column for column in (*required, *optional) if column in names]).to_pydict()
+        size, decoded = path.stat().st_size, 8 * file.metadata.num_rows  # a pointer a row at least
+        check_unpacked(name, size, decoded)
+        table: dict[str, list[object]] = {column: [] for column in (*required, *optional) if column in names}
+        for batch in file.iter_batches(_BATCH, columns=list(table)):
+            decoded += batch.nbytes
+            check_unpacked(name, size, decoded)
+            for column, values in batch.to_pydict().items():
+                table[column] += values
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two of text and of times
         raise UserError(
             f"{name} cannot be read as Parquet ({path.stat().st_size} bytes; {error}). Write it again and run again."

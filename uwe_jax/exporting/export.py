@@ -13,7 +13,7 @@ from uwe_jax.exporting.contents import write_encoder, write_manifest, write_scor
 from uwe_jax.exporting.hub import check_repository, push
 from uwe_jax.exporting.model_card import CardOptions, languages_of, model_card
 from uwe_jax.exporting.onnx_encoder import check_libraries, write_onnx
-from uwe_jax.exporting.staging import check_replaceable, replacing
+from uwe_jax.exporting.staging import check_replaceable
 from uwe_jax.exporting.subject import Subject, check_modules, subject_of
 from uwe_jax.rankers.exported import manifest_of
 from uwe_jax.rankers.limits import check_max_tokens

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.folders import DEPTH, check_folder, files_in
-from uwe_jax.data.zips import ZIP_DAMAGE, signature
+from uwe_jax.data.zips import ZIP_DAMAGE, read_member, signature
 
 DOWNLOAD = (
     "Download from https://esco.ec.europa.eu/en/use-esco/download, content 'classification', file type "
@@ -68,7 +68,7 @@ class EscoFile:
             return self.path.read_bytes()
         with open_zip(self.path) as archive:
             try:
-                return archive.read(self.member)
+                return read_member(archive, self.member)
             except ZIP_DAMAGE as error:
                 raise _damaged(self.path, f"{self.member}: {error}") from error
 

@@ -17,7 +17,7 @@ from uwe_jax.data.notes import counted
 from uwe_jax.data.onet.tables import OCCUPATIONS, Table
 from uwe_jax.data.problems import Problems, shorten
 from uwe_jax.data.text import normalise
-from uwe_jax.data.zips import ZIP_DAMAGE, signature
+from uwe_jax.data.zips import ZIP_DAMAGE, read_member, signature
 
 WHERE = "https://www.onetcenter.org/database.html, the text files: a zip such as db_29_3_text.zip, as it is or unzipped"
 
@@ -151,7 +151,7 @@ class OnetRelease:
             return path.read_bytes()
         try:
             with zipfile.ZipFile(path) as archive:
-                return archive.read(member)
+                return read_member(archive, member)
         except ZIP_DAMAGE as error:
             raise _damaged(path, f" in {name!r}: {error}") from error
 
