@@ -105,7 +105,7 @@ class EncoderConfig:
         uwe_jax.base.errors.UserError: An encoder of architecture 'gpt2' is not supported. \
 Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2).
         """
-        architecture = values.get("model_type")
+        architecture: Any = values.get("model_type")
         _check_architecture(architecture)
         _check_values(architecture, values)
         fields = {ours: values.get(theirs, default) for ours, theirs, default in _SHARED_KEYS}

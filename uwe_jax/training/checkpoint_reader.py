@@ -49,7 +49,7 @@ class Manager(ocp.CheckpointManager):
         By the meta object, which has a checksum. The item that Orbax keeps has none: it is asked only where the meta
         object is damaged, so that the loss of a best checkpoint is noticed when that is read.
         """
-        meta = self._json(step, META, META_FILE)
+        meta: dict[str, Any] | None = self._json(step, META, META_FILE)
         if meta and (meta := without_checksum(meta)):
             validation = meta.get("validation")
             value = meta.get(METRIC, validation.get("macro_map") if isinstance(validation, dict) else None)
