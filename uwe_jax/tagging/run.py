@@ -170,9 +170,9 @@ def _read_result(out: Path, key: str) -> dict[str, Any] | None:
         if not out.exists():
             return None
         raise UserError(f"{out} holds other files and no {RESULT}. Name another folder with --out.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{out} cannot be read ({error}). Name another folder with --out.") from error
-    if result.get("key") == key:
+    if isinstance(result, dict) and result.get("key") == key:
         return result
     raise UserError(f"{out} holds a tagging of other vacancies or with other settings. Name another folder with --out.")
 
