@@ -88,6 +88,32 @@ def test_a_file_that_may_not_be_read_is_named(here, monkeypatch, capsys, name, c
     assert "Traceback" not in said
 
 
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("edges/graphs.json", lambda: describe.main([*EDGES, "--out", "out"])),
+        ("task/task.json", lambda: evaluate.main(TASK)),
+        ("results.json", lambda: evaluate.main([*TASK, "--join", "results.json"])),
+        ("out/tagging.json", lambda: tag.main(TAG)),
+        (
+            "extra_body",
+            lambda: enrich.main([f"--config={CONFIGS / 'enrich.py'}", f"--config.endpoint.extra_body={DEEP}"]),
+        ),
+    ],
+)
+@pytest.mark.parametrize("content", [DEEP, '["a"]', '"a"', "null"])
+def test_json_of_another_kind_is_named(here, capsys, name, command, content):
+    if name != "extra_body":
+        (here / name).parent.mkdir(exist_ok=True)
+        (here / name).write_text(content)
+    with pytest.raises(SystemExit, match="2"):
+        answer_errors(command)
+    assert Path(name).parts[0] in capsys.readouterr().err[:300]
+
+
 @pytest.mark.parametrize(
     ("work", "message"),
     [

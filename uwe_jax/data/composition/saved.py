@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import uwe_jax
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 from uwe_jax.base.folders import replacing, restore
+from uwe_jax.base.json_file import read_json
 from uwe_jax.base.kinds import SKILL
 from uwe_jax.data.composition.columns import EdgeColumns, Nodes
 from uwe_jax.data.composition.compose import compose
@@ -191,7 +194,7 @@ def _manifest(composition: Composition, settings: dict[str, Any]) -> dict[str, A
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
     try:
-        manifest = json.loads(path.read_text())
+        manifest = read_json(path, "Combine the graphs anew.")
         if manifest["format"] != _FORMAT:
             raise UserError(
                 f"{path} is of format {manifest['format']}; this version reads format {_FORMAT}. Combine the graphs "
