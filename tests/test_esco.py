@@ -451,7 +451,21 @@ def test_damaged_prepared_data_names_the_folder_to_remove(tmp_path):
         with pytest.raises(UserError) as raised:
             load(release, tmp_path / "cache")
         assert f"The prepared edges in {record.parent} cannot be read" in str(raised.value)
-    (record.parent / "dataset_info.json").unlink()
+    record.write_bytes(whole)
+    info = record.parent / "dataset_info.json"
+    whole = info.read_bytes()
+    count = b'"4"'
+    assert count in whole
+    for damage in (b"", whole[:-20], b"\xff", b"[]", b"[" * 100_000, whole.replace(b"train", b"trein")):
+        info.write_bytes(damage)
+        with pytest.raises(UserError, match=r"The prepared edges in .* cannot be read") as raised:
+            load(release, tmp_path / "cache")
+        assert str(record.parent) in str(raised.value)
+    for damage in (b'"3"', b'"5"'):
+        info.write_bytes(whole.replace(count, damage))
+        with pytest.raises(UserError, match=r"has 4 records, and dataset_info\.json names [35]"):
+            load(release, tmp_path / "cache")
+    info.unlink()
     with pytest.raises(UserError, match=r"holds no finished preparation.*Remove that folder"):
         load(release, tmp_path / "cache")
 

@@ -202,6 +202,32 @@ def test_a_second_training_in_a_workdir_is_refused_and_the_first_is_whole(flags,
     assert (workdir / "summary.json").is_file()
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "config.json is not readable JSON"),
+        (b"\xff", "config.json is not readable JSON"),
+        (b"[" * 100_000, "config.json is not readable JSON: .*nested too deeply"),
+        (b"[]", "config.json holds a list instead of an object"),
+        (b'{"steps": "6"}', "config.json: steps is '6'; it must be of type int"),
+        (b'{"encoder": 1}', "config.json: encoder is 1; it must be a section"),
+        (None, "config.json is not a regular file"),
+    ],
+)
+def test_a_damaged_config_of_a_workdir_is_answered_with_a_sentence(
+    flags, tmp_path, monkeypatch, capsys, content, message
+):
+    (tmp_path / "run/checkpoints/3").mkdir(parents=True)
+    if content is None:
+        (tmp_path / "run/config.json").mkdir()
+    else:
+        (tmp_path / "run/config.json").write_bytes(content)
+    assert run(flags, monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err), err
+    assert "Traceback" not in err
+
+
 def test_a_workdir_from_before_a_setting_existed_is_resumed(flags, tmp_path, monkeypatch, capsys):
     assert run([*flags, "--config.steps=1"], monkeypatch) == 0
     path = tmp_path / "run" / "config.json"

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordReader
+from google.protobuf import json_format
 from tensorflow_datasets.proto import tf_example_pb2
 
 from uwe_jax.base import remote_cache
@@ -45,7 +47,17 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     AGAIN: str
 
     def __init__(self, **kwargs: Any):
-        super().__init__(**{"file_format": "array_record", **kwargs})
+        try:
+            super().__init__(**{"file_format": "array_record", **kwargs})
+        except (json_format.ParseError, UnicodeDecodeError, AssertionError) as error:  # of a damaged dataset_info.json
+            raise self.damaged(error) from error
+
+    def damaged(self, error: Exception) -> UserError:
+        """The answer where what was prepared cannot be read."""
+        return UserError(
+            f"The prepared {self.RECORDS} in {self.data_dir} cannot be read: {error}. Remove that folder and run "
+            f"again; they are prepared anew from {self.AGAIN}."
+        )
 
     @abc.abstractmethod
     def example(self, record: Any) -> dict[str, Any]:
@@ -132,24 +144,36 @@ def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:
     """
     # Raw records and the bare protocol buffer: decoding through TFDS features takes six times as long.
     with _named_damage(builder):
+        _check_counts(builder, split)
         source = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
         total = len(source)
     for start in range(0, total, _BLOCK):
         with _named_damage(builder):
             records = source.__getitems__(list(range(start, min(start + _BLOCK, total))))
-            # A file cut at its first 64 KiB opens and gives nothing, for which the source returns empty records.
-            if missing := records.count(b""):
-                raise OSError(f"{missing:,} of its {total:,} records are missing")
         for record in records:
             yield tf_example_pb2.Example.FromString(record).features.feature
+
+
+def _check_counts(builder: RecordBuilder, split: str) -> None:
+    """Raises OSError where a record file has another number of records than dataset_info.json says.
+
+    A file that was cut at its first 64 KiB opens without an error and has none.
+    """
+    info = builder.info.splits[split]
+    for path, recorded in zip(info.filepaths, info.shard_lengths, strict=True):
+        reader = ArrayRecordReader(str(path))
+        try:
+            found = reader.num_records()
+        finally:
+            reader.close()
+        if found != recorded:
+            raise OSError(f"{path.name} has {found:,} records, and dataset_info.json names {recorded:,}")
 
 
 @contextmanager
 def _named_damage(builder: RecordBuilder) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, OSError) as error:  # what array_record raises for a truncated or missing file
-        raise UserError(
-            f"The prepared {builder.RECORDS} in {builder.data_dir} cannot be read: {error}. Remove that folder and "
-            f"run again; they are prepared anew from {builder.AGAIN}."
-        ) from error
+    # What array_record raises for a truncated or missing file, and TFDS for a dataset_info.json that does not fit.
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise builder.damaged(error) from error

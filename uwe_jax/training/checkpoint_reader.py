@@ -49,8 +49,8 @@ class Manager(ocp.CheckpointManager):
         By the meta object, which has a checksum. The item that Orbax keeps has none: it is asked only where the meta
         object is damaged, so that the loss of a best checkpoint is noticed when that is read.
         """
-        meta: dict[str, Any] | None = self._json(step, META, META_FILE)
-        if meta and (meta := without_checksum(meta)):
+        read = self._json(step, META, META_FILE)
+        if read and (meta := without_checksum(read)):
             validation = meta.get("validation")
             value = meta.get(METRIC, validation.get("macro_map") if isinstance(validation, dict) else None)
         else:

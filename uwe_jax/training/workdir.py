@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,17 +92,17 @@ def check(config: Config, run: RunFolder) -> Path:
         workdir.mkdir(parents=True, exist_ok=True)
         # Without a checkpoint there is nothing to resume and nothing to lose.
         if path.exists() and any(run.checkpoints.glob("[0-9]*")):
-            changed = differences(config.to_dict(), Config.from_dict(json.loads(path.read_text())).to_dict())
+            theirs = read_json(path, "It is written by the run itself. Remove the folder or name another.")
+            try:
+                changed = differences(config.to_dict(), Config.from_dict(theirs).to_dict())
+            except UserError as error:
+                raise UserError(f"{path}: {error} Restore it from a copy, or name another folder.") from error
             if changed:
                 raise UserError(
                     f"{config.workdir} belongs to another config ({len(changed)} settings differ: "
                     f"{'; '.join(changed[:5])}). "
                     "Name another folder with --config.workdir=..., or repeat the settings it was started with."
                 )
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path} is not valid JSON ({error}); it is written by the run itself. Remove the folder or name another."
-        ) from error
     except OSError as error:
         raise _not_writable(workdir, error) from error
     return workdir

@@ -19,6 +19,7 @@ from uwe_jax.base.files import write_json
 from uwe_jax.base.folders import replacing, restore
 from uwe_jax.base.json_file import read_json
 from uwe_jax.base.kinds import SKILL
+from uwe_jax.base.settings import from_mapping
 from uwe_jax.data.composition.columns import EdgeColumns, Nodes
 from uwe_jax.data.composition.compose import compose
 from uwe_jax.data.composition.keep_out import KeptOut
@@ -193,14 +194,12 @@ def _manifest(composition: Composition, settings: dict[str, Any]) -> dict[str, A
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
+    manifest = read_json(path, "Combine the graphs anew.")
+    found = manifest.get("format")
+    if found != _FORMAT:
+        raise UserError(f"{path} is of format {found}; this version reads format {_FORMAT}. Combine the graphs anew.")
     try:
-        manifest = read_json(path, "Combine the graphs anew.")
-        if manifest["format"] != _FORMAT:
-            raise UserError(
-                f"{path} is of format {manifest['format']}; this version reads format {_FORMAT}. Combine the graphs "
-                "anew."
-            )
-        parts = [PartInfo(**{**part, "notes": tuple(part["notes"])}) for part in manifest["parts"]]
+        parts = [from_mapping(PartInfo, part) for part in manifest["parts"]]
         return {"fingerprints": dict(manifest["fingerprints"]), "parts": parts, "notes": tuple(manifest["notes"])}
-    except (ValueError, KeyError, TypeError) as error:
+    except (UserError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}). Combine the graphs anew.") from error
