@@ -186,11 +186,12 @@ def plain_language(language: str) -> str:
     return language.strip().lower()
 
 
-def found_instead(found: Sequence[EscoFile]) -> str:
+def found_instead(found: Sequence[EscoFile], *, chosen: bool = True) -> str:
     """The files of ESCO that are there where those of a language and version are not: a sentence for a message.
 
     Args:
       found: by `find_files`.
+      chosen: the user has chosen language and version, and may choose others.
 
     Returns:
       The sentence behind a space; "" where there is no file of ESCO at all.
@@ -198,7 +199,8 @@ def found_instead(found: Sequence[EscoFile]) -> str:
     there = [file for file in found if _is_esco(file.name)]
     if not there:
         return ""
-    return f" Found ESCO of {_listed(_per_version(there))}; ask for the language and version of these files."
+    remedy = "; ask for the language and version of these files" if chosen else ""
+    return f" Found ESCO of {_listed(_per_version(there))}{remedy}."
 
 
 def _is_esco(name: str) -> bool:

@@ -33,6 +33,7 @@ def find_esco(
       TaskDataMissing: in no folder.
       UserError: a damaged zip, or two different files of one name and version.
     """
+    fixed = version is not None or language is not None
     version = plain_version(sources.esco_version if version is None else version)
     language = sources.language if language is None else language
     instead = ""
@@ -41,7 +42,7 @@ def find_esco(
         release = choose_release(found, roles, language, version)
         if release is not None:
             return release
-        instead = instead or found_instead(found)
+        instead = instead or found_instead(found, chosen=not fixed)
     names = file_names(language)
     wanted = ", ".join(names[role][0] for role in roles)
     raise TaskDataMissing(
