@@ -42,7 +42,7 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.sources import load_graphs
-from uwe_jax.data.split import TEST, VALIDATION, split_graphs
+from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokeniser_file import open_tokeniser
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.models.blend import blend
@@ -154,7 +154,7 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
     restored = checkpoints.restore(state)
     before: dict[str, Any] = {}
     if restored:
-        workdirs.check_fingerprints(fingerprints, restored.meta["fingerprints"], config.workdir)
+        workdirs.check_data(fingerprints, restored.meta, config.workdir)
         checkpoints.set_aside_after(restored.step)
         state, before = restored.state, restored.meta["before"]
         say(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
@@ -189,6 +189,7 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
     }
     rate = learning_rate_schedule(config.optimiser, config.steps)
     stream = batches(build, config.batch, first=first, last=config.steps)
+        "split_by": SPLIT_BY,
     log = StepLog(config, writer, rate, first, remedy=checkpoints.describe, facts=compiled.facts)
     trace = Trace(workdir / "trace", first, config.profile_steps if config.profile else 0, wait=log.settle)
     measured: dict[str, Any] = {}

@@ -83,7 +83,7 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Which share of the nodes of every kind is held out, by a hash of their text."""
+    """Which share of the nodes of every kind is held out, by a hash of their text in any spelling."""
 
     validation: float = 0.1  # chooses the best checkpoint
     test: float = 0.1  # read only for the table before and after; 0 reports on validation

@@ -13,7 +13,7 @@ from uwe_jax.base.config import Config
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.sources import load_graphs
-from uwe_jax.data.split import split_graphs
+from uwe_jax.data.split import SPLIT_BY, split_graphs
 from uwe_jax.experiments.cell import Cell, Stage
 from uwe_jax.experiments.options import Options
 from uwe_jax.scoring.scorer_text import scorer_text
@@ -110,7 +110,7 @@ class Recipe:
         training = Stage(
             "training",
             (*self.programs.train, *arguments),
-            {"config": settings.to_dict(), "graphs": dict(self.graphs)},
+            {"config": settings.to_dict(), "graphs": dict(self.graphs), "split_by": SPLIT_BY},
             "training/checkpoints/[0-9]*",
             costly=True,
             steps=settings.steps,
