@@ -164,6 +164,18 @@ def test_nothing_to_train_on_is_refused_with_the_numbers():
     assert "Lower split.validation or split.test" in message
 
 
+def test_one_split_or_both_may_be_empty():
+    graphs = build_graph_set(star(200))
+    everything = split_graphs(graphs, 0.0, 0.0)
+    assert everything.tasks(VALIDATION) == everything.tasks(TEST) == []
+    np.testing.assert_array_equal(everything.train.graphs["job"].edges.toarray(), graphs.graphs["job"].edges.toarray())
+    for validation, test in ((0.0, 0.1), (0.1, 0.0)):
+        splits = split_graphs(graphs, validation, test)
+        assert [bool(splits.tasks(part)) for part in (VALIDATION, TEST)] == [validation > 0, test > 0]
+    with pytest.raises(UserError, match=r"nothing to test on in skill-job: .* Raise split\.test above 1e-09"):
+        split_graphs(build_graph_set(star(3)), 0.0, 1e-9)
+
+
 def test_nothing_to_validate_on_is_refused_with_the_numbers():
     with pytest.raises(UserError) as raised:
         split_graphs(build_graph_set(star(3)), 1e-9, 0.0)

@@ -85,8 +85,8 @@ class SourceSettings:
 class SplitSettings:
     """Which share of the nodes of every kind is held out, by a hash of their text in any spelling."""
 
-    validation: float = 0.1  # chooses the best checkpoint
-    test: float = 0.1  # read only for the table before and after; 0 reports on validation
+    validation: float = 0.1  # chooses the best checkpoint; 0 trains on these nodes too, and the last step is the model
+    test: float = 0.1  # read only for the table before and after; 0 reports on validation, or nothing where that is 0
     salt: str = ""  # another salt, another split
 
     def __post_init__(self) -> None:

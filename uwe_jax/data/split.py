@@ -152,12 +152,13 @@ def split_graphs(graphs: GraphSet, validation: float, test: float, salt: str = "
 
     Args:
       graphs: the whole graphs.
-      validation: fraction of nodes of every kind.
+      validation: fraction of nodes of every kind; may be 0.
       test: fraction of nodes of every kind; may be 0.
       salt: another salt, another split.
 
     Raises:
-      UserError: the fractions are impossible, or a graph is left with nothing to train or to validate on.
+      UserError: the fractions are impossible, a graph is left with nothing to train or to validate on, or all of them
+        with nothing to test on where nothing is validated on.
     """
     skills = assign_splits(graphs.skills, validation=validation, test=test, salt=salt)
     neighbours = {
@@ -167,11 +168,15 @@ def split_graphs(graphs: GraphSet, validation: float, test: float, salt: str = "
     train = {kind: graph.subgraph(skills == TRAIN, neighbours[kind] == TRAIN) for kind, graph in graphs.graphs.items()}
     splits = GraphSplits(graphs, skills, neighbours, dataclasses.replace(graphs, graphs=train))
     validated = {task.kind for task in splits.tasks(VALIDATION)}
+    untested = test > 0 and validation == 0 and not splits.tasks(TEST)
     for kind, graph in graphs.graphs.items():
-        if not train[kind].num_edges:
-            raise _nothing_left(graph, skills, neighbours[kind], "train", validation, test)
-        if kind not in validated:
-            raise _nothing_left(graph, skills, neighbours[kind], "validate", validation, test)
+        for purpose, nothing in (
+            ("train", not train[kind].num_edges),
+            ("validate", validation > 0 and kind not in validated),
+            ("test", untested),
+        ):
+            if nothing:
+                raise _nothing_left(graph, skills, neighbours[kind], purpose, validation, test)
     return splits
 
 
@@ -191,14 +196,14 @@ def _nothing_left(
         f"{np.count_nonzero(connected[1] == split)} {graph.kind} nodes"
         for split, name in enumerate(SPLIT_NAMES)
     )
-    change = (
-        "Lower split.validation or split.test" if purpose == "train" else f"Raise split.validation above {validation}"
-    )
-    expected = (
-        "at least one edge between two training nodes"
-        if purpose == "train"
-        else "at least one validation node with an edge"
-    )
+    change, expected = {
+        "train": ("Lower split.validation or split.test", "at least one edge between two training nodes"),
+        "validate": (
+            f"Raise split.validation above {validation}, set it to 0 to train without validation",
+            "at least one validation node with an edge",
+        ),
+        "test": (f"Raise split.test above {test}, set it to 0", "at least one test node with an edge"),
+    }[purpose]
     return UserError(
         f"The split leaves nothing to {purpose} on in {graph.name}: of {graph.num_edges} edges, with "
         f"split.validation {validation} and split.test {test}, the nodes with an edge fall into {shares}; "
