@@ -62,6 +62,7 @@ from uwe_jax.training.remote_workdir import RunFolder
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
 from uwe_jax.training.trace import Trace
+from uwe_jax.training.unread_settings import check_settings, unread_settings
 
 
 def check_devices(config: Config) -> None:
@@ -109,6 +110,7 @@ def train(config: Config) -> dict[str, Any]:
       UserError: for anything that the user can mend.
       Stopped: something outside ended it early; the same call goes on.
     """
+    check_settings(config)
     with together(config.distributed), Interruption.watched() as stop:
         return _train(config, stop)
 
@@ -127,6 +129,8 @@ def _train(config: Config, stop: Interruption) -> dict[str, Any]:
     # ---- Graphs -------------------------------------------------------------------------------------------------
     graphs = load_graphs(config.source)
     splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
+    if unread := unread_settings(config, graphs.graphs):
+        say(unread)
     sampler = BatchSampler(splits.train, config.batch, config.seed)
     fingerprints = graphs.fingerprints()
 

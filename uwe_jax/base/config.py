@@ -66,8 +66,9 @@ class SourceSettings:
     join_aliases: bool = False  # skills join a skill that has their text as an alias, not only equal texts
     kinds: tuple[str, ...] = ()  # kinds of graphs wanted, of job, vacancy, alias; empty: all the source has
     relations: str = "both"  # ESCO skill-job and skill-skill relations: essential, optional or both
-    language: str = "en"  # ESCO labels
-    version: str = ""  # version of the source such as 1.1.1; empty: the newest complete one in the folder
+    # of ESCO's labels and of vacancies; also of the tasks and taxonomy that graphs are compared with
+    language: str = "en"
+    version: str = ""  # of the source, such as 1.1.1; empty: the newest complete one in the folder
     # Halves of evaluation tasks, of test and validation, whose queries and relevant pairs are kept out of the graphs.
     keep_out: tuple[str, ...] = ("test",)
     tasks_path: str = ""  # folder of the evaluation tasks' data to keep out; empty: source.path

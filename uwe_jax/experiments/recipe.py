@@ -17,6 +17,7 @@ from uwe_jax.data.split import SPLIT_BY, split_graphs
 from uwe_jax.experiments.cell import Cell, Stage
 from uwe_jax.experiments.options import Options
 from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.training.unread_settings import check_settings
 
 FROZEN = "frozen"
 
@@ -107,6 +108,7 @@ class Recipe:
         workdir = folder / "training"
         arguments = (*config, f"--config.seed={seed}", f"--config.workdir={workdir}")
         settings = read_config(arguments)
+        check_settings(settings)
         training = Stage(
             "training",
             (*self.programs.train, *arguments),

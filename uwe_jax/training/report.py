@@ -29,7 +29,7 @@ def opening(config: Config, parameters: int, graphs: GraphSet, train: GraphSet, 
 
 NO_VALIDATION = (
     "split.validation is 0: nothing is measured between the first and the last step, and nothing chooses the "
-    "checkpoint, so the last step is the model. evaluation.every and evaluation.max_queries are not used."
+    "checkpoint, so the last step is the model."
 )
 
 
