@@ -6,6 +6,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from training_processes import start
 
+from uwe_jax import export, index, rank, train
 from uwe_jax.base.command import read_config, run_with_config
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.metric_writer import read_metrics
@@ -35,8 +37,6 @@ def flags(small_run):
 
 def run(flags, monkeypatch):
     """Runs the command in this process; returns its exit status."""
-    from uwe_jax import train
-
     monkeypatch.setattr(sys, "argv", ["train", *map(str, flags)])
     try:
         run_with_config("train", train.train)
@@ -150,7 +150,7 @@ def test_a_run_resumes_on_another_number_of_devices(flags, tmp_path, monkeypatch
         (["--config.scorer.kind=cosine"], "scorer.kind is 'cosine'"),
         (["--config.source.source=esco"], "source.path is empty"),
         (["--config.source.source=esco", "--config.source.path=nowhere"], "nowhere"),
-        (["--config.split.validation=0.0"], "nothing to validate on"),
+        (["--config.split.validation=1e-9"], "nothing to validate on"),
         (["--config.encoder.name=./no-such-folder"], "no-such-folder"),
         (["--config.workdir=/proc/nothing"], "Cannot write to the workdir"),
         (
@@ -308,6 +308,63 @@ def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):
     assert run(flags, monkeypatch) == 2
     assert "trained on other graphs: skill-job" in capsys.readouterr().err
     assert (tmp_path / "run" / "trained_on.npz").read_bytes() == trained_on
+
+
+@pytest.mark.parametrize("test", [0.0, 0.1])
+def test_a_last_run_trains_on_validation_nodes_too(flags, test, prepared_cache, tmp_path, monkeypatch, capsys):
+    flags = [*flags, "--config.split.validation=0", f"--config.split.test={test}"]
+    assert run(flags, monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert "nothing chooses the checkpoint, so the last step is the model" in err
+    assert ("Trained on all nodes: none was held out" in out) == (test == 0)
+    assert ("Held-out test nodes against the full target space, percent (step 6)" in out) == (test > 0)
+    workdir = tmp_path / "run"
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert (summary["step"], summary["held_out"]) == (6, "test" if test else "none")
+    assert bool(summary["before"]) == bool(summary["after"]) == (test > 0)
+    rows = read_metrics(workdir / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    used = re.search(r"([\d,]+) edges, ([\d,]+) of them for training", out)
+    assert (used[1] == used[2]) == (test == 0)
+
+    # It resumes from its checkpoint of step 3, and ends as it did.
+    whole = checkpoint_bytes(workdir, 6)
+    shutil.rmtree(workdir / "checkpoints" / "6")
+    assert run(flags, monkeypatch) == 0
+    assert "Resuming" in capsys.readouterr().err
+    jax.tree.map(np.testing.assert_array_equal, checkpoint_bytes(workdir, 6)[0], whole[0])
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    assert run(flags, monkeypatch) == 0  # on a finished run
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    assert [row["step"] for row in read_metrics(workdir / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+    # What uses a model uses the last step.
+    assert load_run(workdir, cache_dir=prepared_cache).training["step"] == 6
+    capsys.readouterr()
+    cache = ["--cache_dir", str(prepared_cache)]
+    (tmp_path / "targets.txt").write_text("care for patients\nwrite code\n")
+    space = ["--targets", str(tmp_path / "targets.txt"), "--out", str(tmp_path / "space")]
+    index.main(["--model", str(workdir), *space, *cache])
+    rank.main(["nurse", "--space", str(tmp_path / "space"), "--json", *cache])
+    assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["hits"]["space"]) == 2
+    export.main(["--checkpoint", str(workdir), "--out", str(tmp_path / "exported"), *cache])
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "step 6 of 6" in card
+    assert ("## Results" in card) == (test > 0)
+
+
+def test_a_run_whose_held_out_nodes_were_chosen_otherwise_is_not_resumed(flags, tmp_path, monkeypatch, capsys):
+    flags = [*flags, "--config.steps=3"]
+    with monkeypatch.context() as before:
+        before.setattr(train, "SPLIT_BY", "exact text and kind")
+        assert run(flags, monkeypatch) == 0
+    capsys.readouterr()
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert run(flags, monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert "held-out nodes were chosen by exact text and kind" in err
+    assert "Start over with another --config.workdir" in err
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == metrics
 
 
 def test_a_nan_stops_the_run_and_names_the_step(flags, tmp_path, monkeypatch, capsys):

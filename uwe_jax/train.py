@@ -43,7 +43,7 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.sources import load_graphs
-from uwe_jax.data.split import TEST, VALIDATION, split_graphs
+from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokeniser_file import open_tokeniser
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.models.blend import blend
@@ -63,6 +63,7 @@ from uwe_jax.training.remote_workdir import RunFolder
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
 from uwe_jax.training.trace import Trace
+from uwe_jax.training.unread_settings import check_settings, unread_settings
 
 
 def check_devices(config: Config) -> None:
@@ -109,6 +110,7 @@ def train(config: Config) -> dict[str, Any]:
       UserError: for anything that the user can mend.
       Stopped: something outside ended it early; the same call goes on.
     """
+    check_settings(config)
     with together(config.distributed), Interruption.watched() as stop:
         check_devices(config)
         run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
@@ -128,6 +130,8 @@ def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]
     # ---- Graphs -------------------------------------------------------------------------------------------------
     graphs = load_graphs(config.source)
     splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
+    if unread := unread_settings(config, graphs.graphs):
+        say(unread)
     sampler = BatchSampler(splits.train, config.batch, config.seed)
     fingerprints = graphs.fingerprints()
 
@@ -156,7 +160,7 @@ def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]
     restored = checkpoints.restore(state)
     before: dict[str, Any] = {}
     if restored:
-        workdirs.check_fingerprints(fingerprints, restored.meta["fingerprints"], config.workdir)
+        workdirs.check_data(fingerprints, restored.meta, config.workdir)
         checkpoints.set_aside_after(restored.step)
         state, before = restored.state, restored.meta["before"]
         say(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
@@ -170,8 +174,12 @@ def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]
     validated = restored is not None and restored.meta["validation"] is not None
     writer = MetricWriter(workdir, resume_step=first, validated=validated) if is_first() else SilentWriter()
 
-    validation = {"validation": (splits.tasks(VALIDATION), config.evaluation.max_queries)}
-    test = {"test": (splits.tasks(TEST) or splits.tasks(VALIDATION), config.evaluation.max_test_queries)}
+    validation_tasks, test_tasks = splits.tasks(VALIDATION), splits.tasks(TEST)
+    reported = test_tasks or validation_tasks
+    validation = {"validation": (validation_tasks, config.evaluation.max_queries)} if validation_tasks else {}
+    test = {"test": (reported, config.evaluation.max_test_queries)} if reported else {}
+    if not validation:
+        say(reports.NO_VALIDATION)
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
     train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
@@ -187,6 +195,7 @@ def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]
         "version": uwe_jax.__version__,
         "config": config.to_dict(),
         "fingerprints": fingerprints,
+        "split_by": SPLIT_BY,
         "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
     }
     rate = learning_rate_schedule(config.optimiser, config.steps)
@@ -204,9 +213,9 @@ def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]
             results = None
             if due.validate or due.save:
                 log.settle()  # a loss that is not a number is noticed before anything is kept
-            if due.validate:
+            wanted = validation | (test if step == 0 or is_last else {})
+            if due.validate and wanted:
                 started = time.perf_counter()
-                wanted = validation | (test if step == 0 or is_last else {})
                 try:
                     with stop.at_once():
                         params_in_use = in_use(state.params, pretrained.params, share)
@@ -214,11 +223,13 @@ def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]
                 except Stopped:
                     stopping = True
                 else:
-                    results = measured["validation"]
+                    results = measured.get("validation")
                     before = measured["test"] if step == 0 else before
-                    writer.write(step, {"validation": results})
-                    log.clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
-                    say(f"Step {step}: " + reports.one_line(results))
+                    if results:
+                        writer.write(step, {"validation": results})
+                        say(f"Step {step}: " + reports.one_line(results))
+                    further = -(-(config.steps - step) // config.evaluation.every) if validation else 1 - is_last
+                    log.clock.pause(time.perf_counter() - started, further)
             if due.save and (results or new):
                 if is_first():
                     run.try_to_push()  # before the checkpoint: no resumed run lacks the lines that led to it
@@ -244,17 +255,17 @@ def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]
     last = int(parallel.first(state.step))
     better = checkpoints.read_best(parallel.first(state), in_hand=last)
     best = better.step if better else last
-    if "test" not in measured or better:
+    if test and ("test" not in measured or better):
         state = parallel.replicate(better.state) if better else state
         best_params = in_use(state.params, pretrained.params, share)
         measured = evaluator.evaluate(best_params, test, label=f"Best checkpoint, step {best}")
-    after = measured["test"]
+    after = measured.get("test", {})
     summary = {
         "before": before,
         "after": after,
         "step": best,
         "steps": config.steps,
-        "held_out": "test" if splits.tasks(TEST) else "validation",
+        "held_out": "test" if test_tasks else "validation" if validation else "none",
         "fingerprints": fingerprints,
         "encoder": pretrained.provenance,
     }
@@ -264,8 +275,7 @@ def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]
         write_json(workdir / "summary.json", summary)
         plot_training(read_metrics(workdir / "metrics.jsonl"), workdir / "training.png")
         run.push()
-    title = f"Held-out {summary['held_out']} nodes against the full target space, percent (step {summary['step']})"
-    report("\n" + reports.table(before, after, title))
+    report("\n" + reports.results(summary))
     report(f"\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
     report(f"Next:\n{reports.next_commands(config, sys.argv[1:])}")
     return summary

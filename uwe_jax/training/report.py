@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -31,6 +32,21 @@ def opening(config: Config, parameters: int, graphs: GraphSet, train: GraphSet, 
         f"Training {config.encoder.name} ({parameters / 1e6:.1f}M parameters) on {len(graphs.skills):,} skills with "
         f"{', '.join(parts)}; {config.steps:,} steps of {config.batch.global_batch_size} skills on {devices}."
     )
+
+
+NO_VALIDATION = (
+    "split.validation is 0: nothing is measured between the first and the last step, and nothing chooses the "
+    "checkpoint, so the last step is the model."
+)
+
+
+def results(summary: dict[str, Any]) -> str:
+    """The results of a run: a table of held-out nodes, or that nothing was held out."""
+    held_out, step = summary["held_out"], summary["step"]
+    if not summary["after"]:
+        return f"Trained on all nodes: none was held out, so nothing was measured. The model is that of step {step}."
+    title = f"Held-out {held_out} nodes against the full target space, percent (step {step})"
+    return table(summary["before"], summary["after"], title)
 
 
 def table(before: Results, after: Results, title: str) -> str:

@@ -13,6 +13,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_json
 from uwe_jax.base.json_file import read_json
 from uwe_jax.base.locks import exclusive
+from uwe_jax.data.split import SPLIT_BY
 from uwe_jax.training.remote_workdir import RunFolder
 
 # Hashes of the texts and edges of the training graphs; see `uwe_jax.data.footprint`.
@@ -124,8 +125,22 @@ def _not_writable(workdir: Path, error: OSError) -> UserError:
     return UserError(f"Cannot write to the workdir {workdir}: {error.strerror}. Name another with --config.workdir=...")
 
 
-def check_fingerprints(ours: dict[str, str], theirs: dict[str, str], workdir: Path | str) -> None:
-    """Raises UserError unless a checkpoint was trained on the same graphs."""
+def check_data(ours: dict[str, str], meta: dict[str, Any], workdir: Path | str) -> None:
+    """Raises UserError unless a checkpoint was trained on the same graphs, with the same nodes held out.
+
+    Args:
+      ours: fingerprints of the graphs.
+      meta: object of the checkpoint.
+      workdir: for messages.
+    """
+    theirs, split_by = meta["fingerprints"], meta.get("split_by", "exact text and kind")
+    if split_by != SPLIT_BY:
+        raise UserError(
+            f"The checkpoints in {workdir} cannot be resumed: their held-out nodes were chosen by {split_by}, and this "
+            f"version chooses them by {SPLIT_BY}, so that nodes would be measured that were trained on. Start over "
+            "with another --config.workdir, or resume with the version of uwe_jax that began the run. The model itself "
+            "can still be used by index, rank, evaluate and export."
+        )
     changed = sorted(kind for kind in {*ours, *theirs} if ours.get(kind) != theirs.get(kind))
     if changed:
         kind = changed[0]

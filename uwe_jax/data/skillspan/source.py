@@ -46,4 +46,9 @@ def _taxonomy(folder: Path, path: Path, request: SourceRequest) -> Taxonomy:
     return taxonomy
 
 
-SOURCE = Source({_TAGGED: "vacancy", _SPANS: "vacancy"}, _read, default=(_TAGGED,))
+SOURCE = Source(
+    {_TAGGED: "vacancy", _SPANS: "vacancy"},
+    _read,
+    default=(_TAGGED,),
+    reads=dict.fromkeys(("language", "version"), (_TAGGED,)),
+)

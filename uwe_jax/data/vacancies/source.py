@@ -55,4 +55,4 @@ def _taxonomy(request: SourceRequest, folder: Path, files: list[VacancyFile]) ->
     return taxonomy
 
 
-SOURCE = Source(offers={JOB: "job", VACANCY: "vacancy"}, read=_read)
+SOURCE = Source({JOB: "job", VACANCY: "vacancy"}, _read, reads=dict.fromkeys(("language", "version"), (JOB, VACANCY)))
