@@ -313,10 +313,19 @@ def test_a_body_that_tells_no_length_is_counted_while_it_comes(served):
     assert "20,000 bytes" in reply.json["detail"]
 
 
-def raw(port: int, sent: bytes) -> bytes:
-    """What a service answers to bytes on a connection that stays open."""
+def raw(port: int, *sent: bytes, half_closed: bool = False) -> bytes:
+    """What a service answers to bytes on a connection until it closes that.
+
+    Args:
+      port: of the service.
+      sent: one after another.
+      half_closed: the client sends nothing more, and says so.
+    """
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(sent)
+        for part in sent:
+            connection.sendall(part)
+        if half_closed:
+            connection.shutdown(socket.SHUT_WR)
         found = b""
         while part := connection.recv(65536):
             found += part
@@ -329,6 +338,73 @@ def test_a_body_that_never_comes_is_given_up():
         assert raw(client.port, head + b"Content-Length: 50\r\n\r\n{").startswith(b"HTTP/1.1 408 ")
         assert raw(client.port, b"\x16\x03\x01 no HTTP at all\r\n\r\n").startswith(b"HTTP/1.1 400 ")
         assert client.rank("write code").status == 200
+
+
+def post(body: bytes, *headers: str) -> bytes:
+    """The bytes of a request to rank, with its length unless other headers tell it."""
+    framing = headers or (f"Content-Length: {len(body)}",)
+    lines = ("POST /v1/rank HTTP/1.1", "Host: localhost", "Content-Type: application/json", *framing)
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def statuses(answer: bytes) -> list[int]:
+    """Of the answers on one connection."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", answer)]
+
+
+def test_a_client_that_closes_its_sending_side_gets_all_answers():
+    body = b'{"queries": ["write code"], "top_k": 1}'
+    with running() as client:
+        client.model.seconds = 0.05  # so that the end has come before the answer
+        answer = raw(client.port, post(body), half_closed=True)
+        assert statuses(answer) == [200]
+        assert answer.endswith(b'"score":1.0}]}]}')
+        assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
+        # The last one lost its end: there is nothing to answer.
+        assert statuses(raw(client.port, post(body), post(body)[:-3], half_closed=True)) == [200]
+        for unfinished in (b"", post(body)[:40], post(body)[:-3]):
+            assert raw(client.port, unfinished, half_closed=True) == b""
+        wait_for(lambda: not client.server.server_state.connections)
+        assert client.rank("write code").status == 200
+
+
+def test_a_client_that_closes_its_sending_side_and_takes_nothing_is_let_go():
+    limits = Limits(deadline=1.0, body_bytes=1 << 23, queries=800, waiting=1600)
+    with running(limits=limits) as client, socket.socket() as connection:
+        assert client.rank("a first one, which imports what the others need").status in (200, 504)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", client.port))
+        connection.sendall(post(json.dumps({"queries": ["a" * 9_999] * 800, "top_k": 1}).encode()))
+        connection.shutdown(socket.SHUT_WR)
+        wait_for(lambda: client.server.server_state.connections)
+        wait_for(lambda: not client.server.server_state.connections)
+
+
+@pytest.mark.parametrize("keys", [(), (KEY,)], ids=["open", "keyed"])
+def test_a_request_with_two_lengths_is_refused_and_its_connection_closed(keys):
+    chunked = b"5\r\n[1,2]\r\n0\r\n\r\n"
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with running(keys=keys) as client:
+        for length in (0, 4, len(chunked)):
+            for order in (1, -1):
+                headers = [f"Content-Length: {length}", "Transfer-Encoding: chunked"][::order]
+                answer = raw(client.port, post(chunked, *headers) + smuggled)
+                assert statuses(answer) == [400], answer
+                assert b"connection: close" in answer
+                assert b"Content-Length" in answer
+        assert statuses(raw(client.port, post(chunked, "Transfer-Encoding: chunked", "Connection: close"))) == [
+            401 if keys else 422
+        ]
+
+
+@pytest.mark.parametrize("keys", [(), (KEY,)], ids=["open", "keyed"])
+def test_no_answer_sends_a_client_to_the_host_that_it_named(keys):
+    with running(keys=keys) as client:
+        for method, path in (("GET", "/docs/"), ("GET", "/page"), ("POST", "/v1/rank/"), ("GET", "//evil.example/..")):
+            reply = client.ask(method, path, b"{}", {**JSON, "Host": "evil.example", "X-API-Key": KEY})
+            assert reply.status == (404 if keys else 421)
+            assert "location" not in reply.headers
+            assert b"evil" not in reply.body
 
 
 def test_clients_that_send_or_take_nothing_do_not_keep_others_out():

@@ -33,7 +33,12 @@ def make_app(options: ServiceOptions, batcher: Batcher, metrics: Metrics) -> Gat
       metrics: to count in.
     """
     app = FastAPI(
-        title="Unified Work Embeddings", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
+        title="Unified Work Embeddings",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # it would send a client to whatever host its request names
     )
     gate = Gate(app, options, metrics)
     app.state.service, app.state.gate = Service(batcher, options.limits, metrics), gate

@@ -35,7 +35,7 @@ from uwe_jax.service.tasks import ExplainTask, RankTask, ScoresTask, ServedModel
 from uwe_jax.service.vacancy import gather, vacancy_sentences
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The body is no JSON."},
+    400: {"model": Problem, "description": "The body is no JSON, or its length is given twice."},
     401: {"model": Problem, "description": "A key is needed."},
     413: {"model": Problem, "description": "The body is too large."},
     415: {"model": Problem, "description": "The body is not application/json."},
