@@ -77,6 +77,18 @@ def test_models_side_by_side(flags, tmp_path, capsys):
     assert "mytask" in (tmp_path / "out" / "results.md").read_text()
 
 
+def test_texts_that_a_model_truncates_are_counted(flags, tmp_path, capsys):
+    encoder = write_tiny_encoder(tmp_path / "encoder", width=16, layers=1)
+    assert run("--models", encoder, "--models", "bm25", *flags, "--max_tokens", "4") == 0
+    err = capsys.readouterr().err
+    notes = [f"1 of {total} is truncated at 4 tokens, the longest has 5" for total in ("4 queries", "5 targets")]
+    assert [f"encoder mean_pool on mytask: {note}" in err for note in notes] == [True, True]
+    assert err.count("truncated at") == 2
+    models = read(tmp_path / "out")["models"]
+    assert models["encoder mean_pool"]["results"]["mytask"]["truncated"] == notes
+    assert "truncated" not in models["bm25"]["results"]["mytask"]
+
+
 def test_models_measured_before_join_the_tables(flags, task, tmp_path, capsys):
     before, after = tmp_path / "out", tmp_path / "after"
     assert run("--models", "random", "--models", "bm25", *flags) == 0

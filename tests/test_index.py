@@ -64,6 +64,19 @@ def test_a_space_is_what_the_python_api_makes(built, model):
     assert json.loads((out / "index.json").read_text()) == {"model": model, "targets": [f"{path}, column label"]}
 
 
+def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys):
+    out, more = tmp_path / "space", tmp_path / "more.csv"
+    targets = write_rows(tmp_path / "targets.csv", [{"text": "code " * count} for count in (4, 5, 9)])
+    main(["--model", model, "--targets", str(targets), "--out", str(out), "--max_tokens", "6"])
+    assert "2 of 3 targets are truncated at 6 tokens, the longest has 11. " in capsys.readouterr().err
+    write_rows(more, [{"text": "write code"}, {"text": "nurse " * 5}])
+    main(["--out", str(out), "--add", str(more)])
+    assert "1 of 2 targets is truncated at 6 tokens, the longest has 7. " in capsys.readouterr().err
+    write_rows(more, [{"text": "nurse"}])
+    main(["--out", str(out), "--add", str(more)])
+    assert "truncated" not in capsys.readouterr().err
+
+
 def test_targets_come_and_go_without_encoding_the_others_again(built, model, tmp_path, capsys, monkeypatch):
     path, _ = built
     out = tmp_path / "space"

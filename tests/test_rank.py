@@ -62,6 +62,16 @@ def answers(capsys) -> list[dict]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+def test_queries_that_are_truncated_are_counted_over_all_batches(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(answering, "batches", functools.partial(batches, most=2))
+    (tmp_path / "queries.txt").write_text("nurse\n" + f"{'code ' * 63}\n\n" * 2 + "code " * 62)
+    with pytest.raises(UserError, match="2 of 6 queries were not answered"):
+        main(["--space", str(folder / "skills"), "--queries", str(tmp_path / "queries.txt"), "--json"])
+    assert "2 of 4 queries are truncated at 64 tokens, the longest has 65. --max_tokens" in capsys.readouterr().err
+    main(["--space", str(folder / "skills"), "nurse"])
+    assert "truncated" not in capsys.readouterr().err
+
+
 def test_answers_are_those_of_the_python_api(folder, capsys):
     main(
         [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from uwe_jax.base.files import write_atomically
 from uwe_jax.base.progress import progress
 from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.tokeniser_file import open_tokeniser
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.data.zips import ZIP_DAMAGE
 
 _TEXTS_AT_ONCE = 2048
@@ -161,15 +163,20 @@ class Tokeniser:
 
     def tokenise(self, texts: Iterable[str]) -> TokenTable:
         """Tokenises texts without a bar and without the cache: for the few, or those that never come again."""
-        lists: list[list[int]] = []
-        waiting: list[str] = []
-        for text in texts:
-            waiting.append(text)
-            if len(waiting) == _TEXTS_AT_ONCE:
-                lists.extend(self._ids(waiting))
-                waiting = []
-        if waiting:
-            lists.extend(self._ids(waiting))
+        lists = [ids for part in self._id_lists(texts) for ids in part]
         offsets = run_offsets(np.array([len(ids) for ids in lists], np.int64))
         flat = np.fromiter((token for ids in lists for token in ids), np.int32, int(offsets[-1]))
         return TokenTable(flat, offsets, self.special)
+
+    def truncation(self, texts: Iterable[str], limit: int) -> Truncation:
+        """Counts the texts that have more tokens than a limit, special tokens included."""
+        found = Truncation(limit)
+        for part in self._id_lists(texts):
+            found += Truncation.of(np.array([len(ids) for ids in part]) + self.special.count, limit)
+        return found
+
+    def _id_lists(self, texts: Iterable[str]) -> Iterator[list[list[int]]]:
+        """Token ids of texts without special tokens, so many texts at a time that they are tokenised in parallel."""
+        waiting = iter(texts)
+        while part := list(islice(waiting, _TEXTS_AT_ONCE)):
+            yield self._ids(part)

@@ -25,8 +25,8 @@ class Ranker(Protocol):
     Attributes:
       name: stands over the ranker's results.
 
-    A ranker may have two more: `description`, a line on where it comes from, and `encode_seconds`, what it has spent on
-    encoding texts so far.
+    A ranker may have three more: `description`, a line on where it comes from; `encode_seconds`, what it has spent on
+    encoding texts so far; and `truncation(texts)`, which counts the texts that it does not read to their end.
     """
 
     name: str

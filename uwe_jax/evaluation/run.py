@@ -239,6 +239,8 @@ def _measure_model(
         entry["macro"] = macro_average(entry["groups"])
         _write(results, options.out)
         say(task_line(name, results["tasks"][task.name], found, seconds["total"]))
+        for note in found.get("truncated", ()):
+            say(f"{name} on {task.name}: {note}")
 
 
 def _measure(
@@ -251,6 +253,8 @@ def _measure(
     if encoded is not None:
         seconds["encode"] = float(getattr(ranker, "encode_seconds", 0.0) - encoded)
     found = summarise(measured, task, options.bootstrap)
+    if count := getattr(ranker, "truncation", None):
+        found["truncated"] = [*count(task.queries).notes("queries"), *count(task.targets).notes("targets")]
     if options.dump_rankings:
         folder = options.out / "rankings" / folder_name(name)
         precision, score = measured.average_precision, measured.score

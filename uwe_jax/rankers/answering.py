@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import hushed, say
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.engines.location import open_space
 from uwe_jax.rankers.answers import Answer, json_line, readable
 from uwe_jax.rankers.options import RankOptions
@@ -34,14 +35,17 @@ def rank(options: RankOptions) -> None:
     for name, place in options.spaces:
         ranker.check(spaces[name], options.top_k, place)  # before queries come
     write = json_line if options.json else readable
-    count, refused, first = 0, 0, ""
+    count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     for batch in batches(queries):
+        truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
         for answer in _answers(ranker, spaces, batch, options):
             sys.stdout.write(f"{write(answer)}\n")
             refused += bool(answer.query.problem)
             first = first or answer.query.problem
         sys.stdout.flush()
         count += len(batch)
+    for note in truncation.notes("queries"):
+        say(f"{note}. --max_tokens sets another limit.")
     if refused:
         raise UserError(f"{refused:,} of {count:,} queries were not answered, all others were. The first: {first}")
 

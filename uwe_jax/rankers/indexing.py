@@ -9,7 +9,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import duration, report, say
 from uwe_jax.engines.location import in_qdrant, put_space
 from uwe_jax.rankers.options import IndexOptions
-from uwe_jax.rankers.ranker import load
+from uwe_jax.rankers.ranker import Ranker, load
 from uwe_jax.rankers.recorded import record, recorded
 from uwe_jax.rankers.texts_in import Targets, read_ids, read_targets
 from uwe_jax.scoring.scorer_text import scorer_text
@@ -92,6 +92,7 @@ def _build(options: IndexOptions, path: Path) -> None:
     with creating(options.out):  # before minutes of encoding that would end there
         pass
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+    _tell_truncated(ranker, targets)
     space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype)
     write_space(options.out, space, patience=LONG_PATIENCE)
     record(options.out, options.model, (targets.origin,))
@@ -112,6 +113,7 @@ def _add(options: IndexOptions, targets: Targets) -> None:
         )
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=there.origin.max_tokens)
     ranker.check(there)  # before it encodes
+    _tell_truncated(ranker, targets)
     space = ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype)
     replaced = append(options.out, space, replace=True, patience=LONG_PATIENCE)
     with changing(options.out, patience=LONG_PATIENCE):  # another process may have added, too, meanwhile
@@ -121,3 +123,8 @@ def _add(options: IndexOptions, targets: Targets) -> None:
 
 def _tell(targets: Targets) -> None:
     say("; ".join((f"{targets.origin}: {len(targets):,} targets", *targets.notes)))
+
+
+def _tell_truncated(ranker: Ranker, targets: Targets) -> None:
+    for note in ranker.loaded.truncation(targets.texts).notes("targets"):
+        say(f"{note}. Targets that are equal up to there have equal scores; --max_tokens sets another limit.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from uwe_jax.base.config import ScorerSettings
 from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.models.weights import params_to_hf
 
@@ -50,6 +52,10 @@ class LoadedModel:
     def tokeniser(self) -> Tokeniser:
         """The encoder's own."""
         return Tokeniser(self.folder, self.cache_dir / "tokens")
+
+    def truncation(self, texts: Iterable[str]) -> Truncation:
+        """Counts the texts that have more tokens than `max_tokens`; texts as they are encoded, that is normalised."""
+        return self.tokeniser.truncation(texts, self.max_tokens)
 
     @property
     def tau_a(self) -> float:
