@@ -37,7 +37,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def served():
-    limits = Limits(body_bytes=20_000, queries=40, characters=200, vacancy_characters=2_000, top_k=20, waiting=50)
+    limits = Limits(body_bytes=20_000, queries=40, characters=200, vacancy_characters=2_000, top_k=20, waiting=80)
     with running(limits=limits) as client:
         yield client
 
@@ -195,13 +195,13 @@ def test_an_error_costs_its_own_request_alone_and_shows_nothing(caplog):
 
 
 def test_a_full_queue_refuses_and_recovers():
-    with running(limits=Limits(queries=3, waiting=3)) as client:
+    with running(limits=Limits(queries=2, waiting=4)) as client:
         client.model.open.clear()
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(client.rank, "write code")
             wait_for(lambda: client.model.batches)
-            second = pool.submit(client.rank, "a", "b")
-            wait_for(lambda: in_queue(client) == 2)
+            second = pool.submit(client.ask, "POST", "/v1/scores", {"queries": ["a", "b"], "targets": ["c"]})
+            wait_for(lambda: in_queue(client) == 3)
             refused = client.rank("c", "d")
             assert refused.status == 503
             assert int(refused.headers["retry-after"]) >= 1
@@ -209,6 +209,17 @@ def test_a_full_queue_refuses_and_recovers():
             client.model.open.set()
             assert [first.result().status, second.result().status] == [200, 200]
         assert client.rank("c", "d").status == 200
+
+
+def test_the_largest_request_of_any_kind_is_answered_by_an_idle_service():
+    with pytest.raises(UserError, match=r"waiting is 5 and queries 3: .* 6 texts"):
+        Limits(queries=3, waiting=5)
+    limits = Limits(queries=3, waiting=6)
+    with running(limits=limits) as client:
+        three = ["a", "b", "c"]
+        for path, asked in (("rank", {}), ("scores", {"targets": three})):
+            assert client.ask("POST", f"/v1/{path}", {"queries": three, **asked}).status == 200
+        assert client.ask("POST", "/v1/vacancy", {"text": "a\nb\nc"}).status == 200
 
 
 def test_a_late_answer_is_given_up_and_its_question_never_asked():
@@ -408,7 +419,7 @@ def test_no_answer_sends_a_client_to_the_host_that_it_named(keys):
 
 
 def test_clients_that_send_or_take_nothing_do_not_keep_others_out():
-    limits = Limits(deadline=2.0, connections=4, body_bytes=1 << 23, queries=800)
+    limits = Limits(deadline=2.0, connections=4, body_bytes=1 << 23, queries=800, waiting=1600)
     with running(limits=limits) as client, ExitStack() as opened:
         assert client.rank("a first one, which imports what the others need").status in (200, 504)
         body = json.dumps({"queries": ["a" * 9_999] * 800, "top_k": 1}).encode()
