@@ -66,7 +66,21 @@ def test_a_vacancy_names_the_sentence_behind_every_skill(served):
     assert reply.json["sentences"] == ["write code", "weld metal and test code"]
     found = {hit["text"]: (hit["sentence"], hit["score"]) for hit in reply.json["hits"]}
     assert found == {"write code": (0, 1.0), "weld metal": (1, 1.0), "test code": (1, 1.0)}
+    assert reply.json["omitted"] == 0
     assert vacancy_sentences("<ul><li>Python</li><li>Duties:</li></ul>") == ["Python"]
+
+
+def test_a_vacancy_of_too_much_is_ranked_as_far_as_it_may_and_says_so(served):
+    lines = ["weld metal", "a" * 200 + ".", *(f"write code {number}" for number in range(43))]
+    reply = served.ask("POST", "/v1/vacancy", {"text": "\n".join(lines), "top_k": 20})
+    assert reply.status == 200
+    # Of 45 sentences 40 are allowed, of 200 characters each.
+    assert reply.json["sentences"] == [lines[0], *lines[2:41]]
+    assert reply.json["omitted"] == 5
+    support = {hit["text"]: hit["support"] for hit in reply.json["hits"]}
+    assert (support["weld metal"], support["write code"]) == (40, 40)
+    blob = served.ask("POST", "/v1/vacancy", {"text": "a" * 201}).json["detail"]
+    assert blob == "The vacancy has no sentence of at most 200 characters. Send text with line breaks or full stops."
 
 
 def test_scores_and_explanations(served):
@@ -237,7 +251,6 @@ def test_a_late_answer_is_given_up_and_its_question_never_asked():
 
 RANK = "/v1/rank"
 DEEP = b'{"queries": ' + b"[" * 9000 + b"]" * 9000 + b"}"
-MANY = json.dumps({"text": "\n".join(f"sentence {number}" for number in range(41))}).encode()
 MALFORMED = {
     "no JSON": ("POST", RANK, b"{queries: nurse", JSON, 400),
     "cut JSON": ("POST", RANK, b'{"queries": ["nurse"', JSON, 400),
@@ -268,7 +281,7 @@ MALFORMED = {
     "too long": ("POST", RANK, json.dumps({"queries": ["a" * 201]}).encode(), JSON, 422),
     "huge": ("POST", RANK, json.dumps({"queries": ["a"] * 30_000}).encode(), JSON, 413),
     "vacancy too long": ("POST", "/v1/vacancy", json.dumps({"text": "word. " * 400}).encode(), JSON, 422),
-    "vacancy of too many": ("POST", "/v1/vacancy", MANY, JSON, 422),
+    "vacancy of one blob": ("POST", "/v1/vacancy", json.dumps({"text": "a" * 201}).encode(), JSON, 422),
     "vacancy of nothing": ("POST", "/v1/vacancy", b'{"text": " :\\n 12 "}', JSON, 422),
     "no target": ("POST", "/v1/scores", b'{"queries": ["a"], "targets": []}', JSON, 422),
     "empty target": ("POST", "/v1/explain", b'{"query": "a", "target": " "}', JSON, 422),

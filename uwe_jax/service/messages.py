@@ -65,6 +65,7 @@ class VacancyAnswer(BaseModel):
 
     space: str
     sentences: list[str]
+    omitted: Annotated[int, Field(description="Further sentences, more or longer ones than a request may have.")]
     hits: list[FoundAnswer]
 
 

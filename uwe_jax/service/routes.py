@@ -120,18 +120,28 @@ async def rank(request: Request, asked: RankRequest) -> JSONResponse:
 
 @api.post("/vacancy", response_model=VacancyAnswer, summary="Find what a vacancy asks for")
 async def vacancy(request: Request, asked: VacancyRequest) -> JSONResponse:
-    """Cuts a vacancy into sentences, ranks targets for each, and gathers the best of all."""
+    """Cuts a vacancy into sentences, ranks targets for each, and gathers the best of all.
+
+    Sentences beyond the `queries` or `characters` that are allowed are omitted, and counted.
+    """
     service = _service(request)
-    space, top_k, most = service.space(asked.space), service.top_k(asked.top_k), service.limits.vacancy_characters
-    if len(asked.text) > most:
-        raise Refusal(422, f"The vacancy has {len(asked.text):,} characters; at most {most:,} are taken.")
-    sentences = await asyncio.to_thread(vacancy_sentences, asked.text)
+    space, top_k, limits = service.space(asked.space), service.top_k(asked.top_k), service.limits
+    if len(asked.text) > limits.vacancy_characters:
+        most = f"at most {limits.vacancy_characters:,} are taken"
+        raise Refusal(422, f"The vacancy has {len(asked.text):,} characters; {most}.")
+    found = await asyncio.to_thread(vacancy_sentences, asked.text)
+    sentences = [each for each in found if len(each) <= limits.characters][: limits.queries]
     if not sentences:
-        raise Refusal(422, "The vacancy has no sentence. Send some text.")
+        raise Refusal(
+            422,
+            f"The vacancy has no sentence of at most {limits.characters:,} characters. Send text with line breaks or "
+            "full stops.",
+        )
     task = RankTask(service.texts(sentences, "Sentence"), space, top_k)
-    found = gather(await service.batcher.ask(task, request.scope[DEADLINE]), top_k)
-    hits = [{**_hit(each.hit), "sentence": each.sentence, "support": each.support} for each in found]
-    return JSONResponse({"space": space, "sentences": list(task.queries), "hits": hits})
+    best = gather(await service.batcher.ask(task, request.scope[DEADLINE]), top_k)
+    hits = [{**_hit(each.hit), "sentence": each.sentence, "support": each.support} for each in best]
+    omitted = len(found) - len(sentences)
+    return JSONResponse({"space": space, "sentences": list(task.queries), "omitted": omitted, "hits": hits})
 
 
 @api.post("/scores", response_model=ScoresAnswer, summary="Score pairs")

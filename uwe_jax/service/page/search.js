@@ -87,7 +87,8 @@ async function search() {
     const seconds = number((performance.now() - start) / 1000);
     if (isVacancy) {
       showVacancy(found);
-      tell(`${found.hits.length} found in a vacancy of ${found.sentences.length} sentences, in ${seconds} s.`);
+      const omitted = found.omitted ? ` ${found.omitted} more were not read: they are too many or too long.` : "";
+      tell(`${found.hits.length} found in a vacancy of ${found.sentences.length} sentences, in ${seconds} s.${omitted}`);
     } else {
       showQuery(query, found.results[0].hits);
       tell(`${found.results[0].hits.length} found, in ${seconds} s. Choose one to see why.`);
