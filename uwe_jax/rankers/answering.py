@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.base.progress import hushed, say
+from uwe_jax.base.progress import hushed, report, say
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.engines.location import open_space
 from uwe_jax.rankers.answers import Answer, json_line, readable
@@ -39,7 +39,7 @@ def rank(options: RankOptions) -> None:
     for batch in batches(queries):
         truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
         for answer in _answers(ranker, spaces, batch, options):
-            sys.stdout.write(f"{write(answer)}\n")
+            report(write(answer), flush=False)
             refused += bool(answer.query.problem)
             first = first or answer.query.problem
         sys.stdout.flush()
