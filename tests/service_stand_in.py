@@ -75,7 +75,7 @@ class StandIn:
         self.batches: list[list[str]] = []
         self.threads: set[int] = set()
 
-    def rank(self, queries: Sequence[str], space: Any, top_k: int) -> list[list[Hit]]:
+    def rank_each(self, queries: Sequence[str], space: Any, top_k: int, *, batch: int) -> list[list[Hit]]:
         self.threads.add(threading.get_ident())
         self.batches.append(list(queries))
         self.open.wait()

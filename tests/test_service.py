@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from service_stand_in import SKILLS, Client, StandIn, StandInSpace, common, running, wait_for
-from tiny_encoder import write_tiny_encoder
+from tiny_encoder import with_nan, write_tiny_encoder
 
 from uwe_jax import serve as command
 from uwe_jax.base.errors import UserError
@@ -27,7 +27,7 @@ from uwe_jax.service.keys import Keys, read_keys
 from uwe_jax.service.loading import load_served
 from uwe_jax.service.options import Limits, ServiceOptions
 from uwe_jax.service.rate import TokenBuckets
-from uwe_jax.service.tasks import ServedModel
+from uwe_jax.service.tasks import RankTask, ServedModel
 from uwe_jax.service.vacancy import vacancy_sentences
 
 PAGE = Path(server.__file__).parent / "page"
@@ -114,6 +114,33 @@ def test_a_real_model_answers_as_from_python(trained):
         np.testing.assert_allclose([hit["score"] for hit in answer["hits"]], [hit.score for hit in expected], atol=2e-6)
     np.testing.assert_allclose(scores, ranker.scores(queries, skills), atol=1e-6)
     assert explained["query_tokens"] == list(ranker.explain("nurse", "write code").query_tokens)
+
+
+def test_a_text_that_cannot_be_scored_is_refused_alone(trained):
+    """Its embedding holds NaN, as where the weights of a model are damaged."""
+    _, ranker, space = trained
+    model = ServedModel(with_nan(ranker, "q"), {"skills": space})
+    tasks = [RankTask(queries, "skills", 2) for queries in (("nurse",), ("write code", "quiz"), ("software",))]
+    (nurse,), (code, refused), (software,) = model.answer(tasks)
+    assert isinstance(refused, UserError)
+    for found, query in ((nurse, "nurse"), (code, "write code"), (software, "software")):
+        expected = ranker.rank(query, space, 2)
+        assert [hit.text for hit in found] == [hit.text for hit in expected]
+        np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in expected], atol=2e-6)
+    with running(load=lambda _: model) as client:
+        assert client.rank("nurse").status == 200
+
+        def detail(path: str, **asked) -> str:
+            reply = client.ask("POST", f"/v1/{path}", asked)
+            assert reply.status == 422
+            return reply.json["detail"]
+
+        assert detail("rank", queries=["nurse", "quiz", "care"]).startswith("Query 2 cannot be scored: ")
+        assert detail("scores", queries=["nurse"], targets=["care", "quiz"]).startswith("Target 2 cannot be scored: ")
+        assert detail("explain", query="quiz", target="care").startswith("Query 1 cannot be scored: ")
+        vacancy = client.ask("POST", "/v1/vacancy", {"text": "quiz\nWrite code"}).json
+        assert (vacancy["sentences"], vacancy["omitted"]) == (["Write code"], 1)
+        assert {hit["sentence"] for hit in vacancy["hits"]} == {0}
 
 
 def test_what_happens_to_a_space_on_disk_does_not_reach_who_is_served(trained):

@@ -65,7 +65,7 @@ class VacancyAnswer(BaseModel):
 
     space: str
     sentences: list[str]
-    omitted: Annotated[int, Field(description="Further sentences, more or longer ones than a request may have.")]
+    omitted: Annotated[int, Field(description="Further sentences, which were too many, too long, or cannot be scored.")]
     hits: list[FoundAnswer]
 
 

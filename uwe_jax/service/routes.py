@@ -33,6 +33,7 @@ from uwe_jax.service.options import Limits
 from uwe_jax.service.refusals import Refusal
 from uwe_jax.service.tasks import ExplainTask, RankTask, ScoresTask, ServedModel
 from uwe_jax.service.vacancy import gather, vacancy_sentences
+from uwe_jax.spaces.searchable import Hit
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is no JSON, or its length is given twice."},
@@ -112,6 +113,7 @@ async def rank(request: Request, asked: RankRequest) -> JSONResponse:
     service = _service(request)
     task = RankTask(service.texts(asked.queries, "Query"), service.space(asked.space), service.top_k(asked.top_k))
     found = await service.batcher.ask(task, request.scope[DEADLINE])
+    _check_scored(found)
     results = [
         {"query": query, "hits": [_hit(hit) for hit in hits]} for query, hits in zip(asked.queries, found, strict=True)
     ]
@@ -122,7 +124,8 @@ async def rank(request: Request, asked: RankRequest) -> JSONResponse:
 async def vacancy(request: Request, asked: VacancyRequest) -> JSONResponse:
     """Cuts a vacancy into sentences, ranks targets for each, and gathers the best of all.
 
-    Sentences beyond the `queries` or `characters` that are allowed are omitted, and counted.
+    Sentences beyond the `queries` or `characters` that are allowed, and those that the model cannot score, are omitted
+    and counted.
     """
     service = _service(request)
     space, top_k, limits = service.space(asked.space), service.top_k(asked.top_k), service.limits
@@ -138,10 +141,14 @@ async def vacancy(request: Request, asked: VacancyRequest) -> JSONResponse:
             "full stops.",
         )
     task = RankTask(service.texts(sentences, "Sentence"), space, top_k)
-    best = gather(await service.batcher.ask(task, request.scope[DEADLINE]), top_k)
-    hits = [{**_hit(each.hit), "sentence": each.sentence, "support": each.support} for each in best]
-    omitted = len(found) - len(sentences)
-    return JSONResponse({"space": space, "sentences": list(task.queries), "omitted": omitted, "hits": hits})
+    answers = zip(sentences, await service.batcher.ask(task, request.scope[DEADLINE]), strict=True)
+    ranked = [(sentence, hits) for sentence, hits in answers if not isinstance(hits, UserError)]
+    hits = [
+        {**_hit(each.hit), "sentence": each.sentence, "support": each.support}
+        for each in gather([hits for _, hits in ranked], top_k)
+    ]
+    read, omitted = [sentence for sentence, _ in ranked], len(found) - len(ranked)
+    return JSONResponse({"space": space, "sentences": read, "omitted": omitted, "hits": hits})
 
 
 @api.post("/scores", response_model=ScoresAnswer, summary="Score pairs")
@@ -202,3 +209,13 @@ async def metrics(request: Request) -> PlainTextResponse:
 def _hit(hit: Any) -> dict[str, Any]:
     # Six digits are what float32 scores carry.
     return {"id": hit.id, "text": hit.text, "score": round(hit.score, 6)}
+
+
+def _check_scored(found: Sequence[list[Hit] | UserError]) -> None:
+    """Raises a Refusal that names the first query without hits."""
+    from uwe_jax.rankers.limits import not_scorable  # as in `Service.texts`
+
+    for position, each in enumerate(found, 1):
+        if isinstance(each, UserError):
+            # Its own sentence counts from the first query of all requests that were ranked together.
+            raise Refusal(422, not_scorable("Query", position))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from uwe_jax.base.errors import UserError
+from uwe_jax.service.refusals import Refusal
 from uwe_jax.spaces.searchable import Hit, Origin, Searchable
 
 # Hits that are asked of a space: each number is a program of its own, and a hundred take no longer than ten.
@@ -25,8 +27,10 @@ class RankingModel(Protocol):
         """The model's name, fingerprint and scorer."""
         ...
 
-    def rank(self, queries: Sequence[str], space: Searchable, top_k: int) -> list[list[Hit]]:
-        """The best targets of every query."""
+    def rank_each(
+        self, queries: Iterable[str], space: Searchable, top_k: int, *, batch: int
+    ) -> Iterable[list[Hit] | UserError]:
+        """The best targets of every query, or why it has none."""
         ...
 
     def scores(self, queries: Sequence[str], targets: Sequence[str]) -> np.ndarray:
@@ -103,24 +107,42 @@ class ServedModel:
             self.ranker.warm_up(space, shared_top_k(1))
             number = 2
             while number <= batch:
-                self.ranker.rank([f"work {each}" for each in range(number)], space, shared_top_k(1))
+                self._rank_each([f"work {each}" for each in range(number)], space, shared_top_k(1))
                 number *= 2
         self.ranker.explain("work", "work")
 
     def answer(self, tasks: Sequence[Any]) -> list[Any]:
-        """The answers to tasks of one group: hits of every query, a matrix as lists, an explanation as a dict."""
-        first = tasks[0]
-        if isinstance(first, RankTask):
-            return self._rank(tasks)
-        if isinstance(first, ScoresTask):
-            return [self.ranker.scores(task.queries, task.targets).tolist() for task in tasks]
-        return [self.ranker.explain(task.query, task.target).to_dict() for task in tasks]
+        """The answers to tasks of one group: hits of every query, a matrix as lists, an explanation as a dict.
 
-    def _rank(self, tasks: Sequence[RankTask]) -> list[list[list[Hit]]]:
+        A query that cannot be scored has an error in the place of its hits.
+
+        Raises:
+          Refusal: 422 where a text to score or to explain cannot be scored.
+        """
+        if isinstance(tasks[0], RankTask):
+            return self._rank(tasks)
+        try:
+            return [self._answer(task) for task in tasks]
+        except UserError as error:
+            raise Refusal(422, str(error)) from error
+
+    def _answer(self, task: ScoresTask | ExplainTask) -> Any:
+        if isinstance(task, ScoresTask):
+            return self.ranker.scores(task.queries, task.targets).tolist()
+        return self.ranker.explain(task.query, task.target).to_dict()
+
+    def _rank(self, tasks: Sequence[RankTask]) -> list[list[list[Hit] | UserError]]:
         top_k = shared_top_k(max(task.top_k for task in tasks))
         queries = [query for task in tasks for query in task.queries]
-        found = iter(self.ranker.rank(queries, self.spaces[tasks[0].space], top_k))
-        return [[next(found)[: task.top_k] for _ in task.queries] for task in tasks]
+        found = iter(self._rank_each(queries, self.spaces[tasks[0].space], top_k))
+        return [[_best(next(found), task.top_k) for _ in task.queries] for task in tasks]
+
+    def _rank_each(self, queries: Sequence[str], space: Searchable, top_k: int) -> list[list[Hit] | UserError]:
+        return list(self.ranker.rank_each(queries, space, top_k, batch=len(queries)))
+
+
+def _best(found: list[Hit] | UserError, top_k: int) -> list[Hit] | UserError:
+    return found if isinstance(found, UserError) else found[:top_k]
 
 
 def shared_top_k(top_k: int) -> int:

@@ -87,7 +87,7 @@ async function search() {
     const seconds = number((performance.now() - start) / 1000);
     if (isVacancy) {
       showVacancy(found);
-      const omitted = found.omitted ? ` ${found.omitted} more were not read: they are too many or too long.` : "";
+      const omitted = found.omitted ? ` ${found.omitted} more were not ranked: too many, too long, or beyond the model.` : "";
       tell(`${found.hits.length} found in a vacancy of ${found.sentences.length} sentences, in ${seconds} s.${omitted}`);
     } else {
       showQuery(query, found.results[0].hits);
