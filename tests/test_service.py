@@ -56,7 +56,8 @@ def test_rank_answers_every_query_with_its_best_targets(served):
 def test_what_is_served(served):
     told = served.ask("GET", "/v1/spaces").json
     assert told["spaces"] == [{"name": "skills", "targets": 6}, {"name": "jobs", "targets": 2}]
-    assert told["model"] == {"name": "stand-in", "scorer": "soft", "fingerprint": "0123456789abcdef"}
+    model = {"name": "stand-in", "scorer": "soft", "fingerprint": "0123456789abcdef", "tokens": 64}
+    assert told["model"] == model
     assert told["limits"]["top_k"] == 20
 
 
@@ -85,7 +86,8 @@ def test_a_vacancy_of_too_much_is_ranked_as_far_as_it_may_and_says_so(served):
 
 def test_scores_and_explanations(served):
     asked = {"queries": ["write code", "weld"], "targets": ["write", "weld code", "x"]}
-    assert served.ask("POST", "/v1/scores", asked).json == {"scores": [[1.0, 0.5, 0.0], [0.0, 0.5, 0.0]]}
+    scores = [[1.0, 0.5, 0.0], [0.0, 0.5, 0.0]]
+    assert served.ask("POST", "/v1/scores", asked).json == {"scores": scores, "truncated": 0}
     reply = served.ask("POST", "/v1/explain", {"query": "code", "target": "write code"})
     assert reply.json["score"] == 0.465
 
@@ -121,7 +123,7 @@ def test_a_text_that_cannot_be_scored_is_refused_alone(trained):
     _, ranker, space = trained
     model = ServedModel(with_nan(ranker, "q"), {"skills": space})
     tasks = [RankTask(queries, "skills", 2) for queries in (("nurse",), ("write code", "quiz"), ("software",))]
-    (nurse,), (code, refused), (software,) = model.answer(tasks)
+    (nurse,), (code, refused), (software,) = (answer.found for answer in model.answer(tasks))
     assert isinstance(refused, UserError)
     for found, query in ((nurse, "nurse"), (code, "write code"), (software, "software")):
         expected = ranker.rank(query, space, 2)
@@ -141,6 +143,21 @@ def test_a_text_that_cannot_be_scored_is_refused_alone(trained):
         vacancy = client.ask("POST", "/v1/vacancy", {"text": "quiz\nWrite code"}).json
         assert (vacancy["sentences"], vacancy["omitted"]) == (["Write code"], 1)
         assert {hit["sentence"] for hit in vacancy["hits"]} == {0}
+
+
+def test_texts_that_are_truncated_are_counted(trained):
+    options, ranker, _ = trained
+    whole, longer = "code " * (ranker.loaded.max_tokens - 2), "code " * (ranker.loaded.max_tokens - 1)
+    with running(load=lambda _: load_served(options)) as client:
+        assert client.ask("GET", "/v1/spaces").json["model"]["tokens"] == ranker.loaded.max_tokens
+        for path, asked, truncated in (
+            ("rank", {"queries": [whole, longer, longer, "nurse"]}, 2),
+            ("vacancy", {"text": f"{whole}.\n{longer}.\nnurse"}, 2),  # a full stop is one more token
+            ("scores", {"queries": [longer, whole], "targets": ["nurse", longer, longer]}, 3),
+            ("explain", {"query": whole, "target": longer}, 1),
+            ("rank", {"queries": ["nurse"]}, 0),
+        ):
+            assert client.ask("POST", f"/v1/{path}", asked).json["truncated"] == truncated
 
 
 def test_what_happens_to_a_space_on_disk_does_not_reach_who_is_served(trained):
@@ -409,7 +426,7 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         client.model.seconds = 0.05  # so that the end has come before the answer
         answer = raw(client.port, post(body), half_closed=True)
         assert statuses(answer) == [200]
-        assert answer.endswith(b'"score":1.0}]}]}')
+        assert answer.endswith(b'"score":1.0}]}],"truncated":0}')
         assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
         # The last one lost its end: there is nothing to answer.
         assert statuses(raw(client.port, post(body), post(body)[:-3], half_closed=True)) == [200]

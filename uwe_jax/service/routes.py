@@ -112,12 +112,12 @@ async def rank(request: Request, asked: RankRequest) -> JSONResponse:
     """The best targets of a space for every query."""
     service = _service(request)
     task = RankTask(service.texts(asked.queries, "Query"), service.space(asked.space), service.top_k(asked.top_k))
-    found = await service.batcher.ask(task, request.scope[DEADLINE])
+    found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     _check_scored(found)
     results = [
         {"query": query, "hits": [_hit(hit) for hit in hits]} for query, hits in zip(asked.queries, found, strict=True)
     ]
-    return JSONResponse({"space": task.space, "results": results})
+    return JSONResponse({"space": task.space, "results": results, "truncated": truncated})
 
 
 @api.post("/vacancy", response_model=VacancyAnswer, summary="Find what a vacancy asks for")
@@ -141,14 +141,14 @@ async def vacancy(request: Request, asked: VacancyRequest) -> JSONResponse:
             "full stops.",
         )
     task = RankTask(service.texts(sentences, "Sentence"), space, top_k)
-    answers = zip(sentences, await service.batcher.ask(task, request.scope[DEADLINE]), strict=True)
-    ranked = [(sentence, hits) for sentence, hits in answers if not isinstance(hits, UserError)]
+    answers, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
+    ranked = [each for each in zip(sentences, answers, strict=True) if not isinstance(each[1], UserError)]
     hits = [
         {**_hit(each.hit), "sentence": each.sentence, "support": each.support}
         for each in gather([hits for _, hits in ranked], top_k)
     ]
-    read, omitted = [sentence for sentence, _ in ranked], len(found) - len(ranked)
-    return JSONResponse({"space": space, "sentences": read, "omitted": omitted, "hits": hits})
+    read, counts = [sentence for sentence, _ in ranked], {"omitted": len(found) - len(ranked), "truncated": truncated}
+    return JSONResponse({"space": space, "sentences": read, **counts, "hits": hits})
 
 
 @api.post("/scores", response_model=ScoresAnswer, summary="Score pairs")
@@ -157,7 +157,8 @@ async def scores(request: Request, asked: ScoresRequest) -> JSONResponse:
     service = _service(request)
     task = ScoresTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
     _ = service.model
-    return JSONResponse({"scores": await service.batcher.ask(task, request.scope[DEADLINE])})
+    found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
+    return JSONResponse({"scores": found, "truncated": truncated})
 
 
 @api.post("/explain", response_model=ExplainAnswer, summary="Explain a score")
@@ -166,7 +167,8 @@ async def explain(request: Request, asked: ExplainRequest) -> JSONResponse:
     service = _service(request)
     _ = service.model
     task = ExplainTask(service.texts([asked.query], "Query")[0], service.texts([asked.target], "Target")[0])
-    return JSONResponse(await service.batcher.ask(task, request.scope[DEADLINE]))
+    found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
+    return JSONResponse({**found, "truncated": truncated})
 
 
 @api.get("/spaces", response_model=SpacesAnswer, summary="What is served")
@@ -176,7 +178,12 @@ async def spaces(request: Request) -> dict[str, Any]:
     model, limits = service.model, service.limits
     origin = model.ranker.origin
     return {
-        "model": {"name": model.ranker.name, "scorer": scorer_text(origin.scorer), "fingerprint": origin.fingerprint},
+        "model": {
+            "name": model.ranker.name,
+            "scorer": scorer_text(origin.scorer),
+            "fingerprint": origin.fingerprint,
+            "tokens": origin.max_tokens,
+        },
         "spaces": [{"name": name, "targets": len(space)} for name, space in model.spaces.items()],
         "limits": {name: getattr(limits, name) for name in LimitsAnswer.model_fields},
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from uwe_jax.base.errors import UserError
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.service.refusals import Refusal
 from uwe_jax.spaces.searchable import Hit, Origin, Searchable
 
@@ -17,10 +18,24 @@ _TOP_K = (100, 1000, 10_000)
 
 
 @runtime_checkable
+class CountsTruncation(Protocol):
+    """The part of `uwe_jax.rankers.loaded.LoadedModel` that a service needs."""
+
+    def truncation(self, texts: Iterable[str]) -> Truncation:
+        """Counts the texts that have more tokens than the model reads."""
+        ...
+
+
+@runtime_checkable
 class RankingModel(Protocol):
     """The part of `uwe_jax.rankers.ranker.Ranker` that a service needs."""
 
     name: str
+
+    @property
+    def loaded(self) -> CountsTruncation:
+        """What counts truncated texts."""
+        ...
 
     @property
     def origin(self) -> Origin:
@@ -55,9 +70,9 @@ class RankTask:
     top_k: int
 
     @property
-    def texts(self) -> int:
+    def texts(self) -> tuple[str, ...]:
         """Queries."""
-        return len(self.queries)
+        return self.queries
 
     @property
     def group(self) -> Hashable:
@@ -74,9 +89,9 @@ class ScoresTask:
     group = None
 
     @property
-    def texts(self) -> int:
+    def texts(self) -> tuple[str, ...]:
         """Queries and targets."""
-        return len(self.queries) + len(self.targets)
+        return self.queries + self.targets
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,24 @@ class ExplainTask:
     query: str
     target: str
     group = None
-    texts = 2
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Query and target."""
+        return (self.query, self.target)
+
+
+class Answer(NamedTuple):
+    """What the model says of a task.
+
+    Attributes:
+      found: hits of every query, in the place of one that cannot be scored an error; scores as lists; an explanation
+        as a dict.
+      truncated: number of the texts that have more tokens than the model reads.
+    """
+
+    found: Any
+    truncated: int
 
 
 class ServedModel:
@@ -111,25 +143,25 @@ class ServedModel:
                 number *= 2
         self.ranker.explain("work", "work")
 
-    def answer(self, tasks: Sequence[Any]) -> list[Any]:
-        """The answers to tasks of one group: hits of every query, a matrix as lists, an explanation as a dict.
-
-        A query that cannot be scored has an error in the place of its hits.
+    def answer(self, tasks: Sequence[Any]) -> list[Answer]:
+        """The answers to tasks of one group.
 
         Raises:
           Refusal: 422 where a text to score or to explain cannot be scored.
         """
-        if isinstance(tasks[0], RankTask):
-            return self._rank(tasks)
+        found = self._rank(tasks) if isinstance(tasks[0], RankTask) else [self._scored(task) for task in tasks]
+        return [
+            Answer(each, self.ranker.loaded.truncation(task.texts).truncated)
+            for each, task in zip(found, tasks, strict=True)
+        ]
+
+    def _scored(self, task: ScoresTask | ExplainTask) -> Any:
         try:
-            return [self._answer(task) for task in tasks]
+            if isinstance(task, ScoresTask):
+                return self.ranker.scores(task.queries, task.targets).tolist()
+            return self.ranker.explain(task.query, task.target).to_dict()
         except UserError as error:
             raise Refusal(422, str(error)) from error
-
-    def _answer(self, task: ScoresTask | ExplainTask) -> Any:
-        if isinstance(task, ScoresTask):
-            return self.ranker.scores(task.queries, task.targets).tolist()
-        return self.ranker.explain(task.query, task.target).to_dict()
 
     def _rank(self, tasks: Sequence[RankTask]) -> list[list[list[Hit] | UserError]]:
         top_k = shared_top_k(max(task.top_k for task in tasks))
