@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import signal
 import socket
@@ -25,6 +26,7 @@ from uwe_jax.rankers.ranker import load
 from uwe_jax.service import server
 from uwe_jax.service.keys import Keys, read_keys
 from uwe_jax.service.loading import load_served
+from uwe_jax.service.log import LOG, write_log
 from uwe_jax.service.options import Limits, ServiceOptions
 from uwe_jax.service.rate import TokenBuckets
 from uwe_jax.service.tasks import RankTask, ServedModel
@@ -595,6 +597,25 @@ def test_everything_is_counted_and_nothing_of_a_client_becomes_a_label(served):
     assert re.search(r'uwe_requests_total\{method="POST",route="/v1/rank",status="200"\} [1-9]', text)
     assert 'method="GET",route="other",status="404"' in text
     assert "secret-path" not in text
+
+
+def test_the_log_drives_no_terminal(capsys, monkeypatch):
+    for logger in (LOG, logging.getLogger("uvicorn.error")):
+        for name in ("handlers", "propagate", "level"):
+            monkeypatch.setattr(logger, name, getattr(logger, name))
+    write_log()
+    with running(proxies=("127.0.0.1",)) as client:
+        # U+009B is to terminals what ESC [ is; latin-1 is how headers travel.
+        assert client.ask("GET", "/v1/spaces", headers={"X-Forwarded-For": "192.0.2.7\x9b2J"}).status == 200
+        LOG.info("Space %s: 3 targets of %s", "skills\u202e", "spaces/\x1b[2J")
+        try:
+            raise ValueError("of a file \x1b]0;title\x07")
+        except ValueError:
+            LOG.exception("failed")
+    told = capsys.readouterr().err
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", told)
+    for escaped in (r"192.0.2.7\x9b2J GET", r"skills\u202e: 3 targets of spaces/\x1b[2J", r"file \x1b]0;title\x07"):
+        assert escaped in told
 
 
 def test_the_page_is_made_of_its_own_files_alone(served):
