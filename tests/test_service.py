@@ -31,6 +31,7 @@ from uwe_jax.service.options import Limits, ServiceOptions
 from uwe_jax.service.rate import TokenBuckets
 from uwe_jax.service.tasks import RankTask, ServedModel
 from uwe_jax.service.vacancy import vacancy_sentences
+from uwe_jax.spaces.searchable import Hit
 
 PAGE = Path(server.__file__).parent / "page"
 KEY = "0123456789abcdef-key"
@@ -428,7 +429,7 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         client.model.seconds = 0.05  # so that the end has come before the answer
         answer = raw(client.port, post(body), half_closed=True)
         assert statuses(answer) == [200]
-        assert answer.endswith(b'"score":1.0}]}],"truncated":0}')
+        assert answer.endswith(b'"score": 1.0}]}], "truncated": 0}')
         assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
         # The last one lost its end: there is nothing to answer.
         assert statuses(raw(client.port, post(body), post(body)[:-3], half_closed=True)) == [200]
@@ -616,6 +617,27 @@ def test_the_log_drives_no_terminal(capsys, monkeypatch):
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", told)
     for escaped in (r"192.0.2.7\x9b2J GET", r"skills\u202e: 3 targets of spaces/\x1b[2J", r"file \x1b]0;title\x07"):
         assert escaped in told
+
+
+def test_an_answer_is_json_that_drives_no_terminal():
+    class Infinite:
+        def to_dict(self):
+            return {"score": float("inf")}
+
+    class Odd(StandIn):
+        def rank_each(self, queries, space, top_k, *, batch):
+            return [[Hit("id\x9b2J", "na\xefve\u202e", float(query))] for query in queries]
+
+        def explain(self, query, target):
+            return Infinite()
+
+    with running(load=lambda options: ServedModel(Odd(), {"sk\x1bills": StandInSpace()})) as client:
+        told = client.rank("0.5").body.decode() + client.ask("GET", "/v1/spaces").body.decode()
+        assert '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5}' in told
+        assert r"sk\u001bills" in told
+        assert not re.search("[\x1b\x9b\u202e]", told)
+        for reply in (client.rank("nan"), client.ask("POST", "/v1/explain", {"query": "a", "target": "b"})):
+            assert (reply.status, set(reply.json)) == (500, {"detail", "id"})
 
 
 def test_the_page_is_made_of_its_own_files_alone(served):
