@@ -18,7 +18,6 @@ if __name__ == "__main__":
     supervise()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
-import contextlib
 import functools
 import time
 from pathlib import Path
@@ -111,17 +110,16 @@ def train(config: Config) -> dict[str, Any]:
       Stopped: something outside ended it early; the same call goes on.
     """
     with together(config.distributed), Interruption.watched() as stop:
-        check_devices(config)
-        run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
-        with workdirs.held(run) if is_first() else contextlib.nullcontext():
-            return _train(config, run, stop)
+        return _train(config, stop)
 
 
-def _train(config: Config, run: RunFolder, stop: Interruption) -> dict[str, Any]:
+def _train(config: Config, stop: Interruption) -> dict[str, Any]:
     # ---- Workdir and devices ------------------------------------------------------------------------------------
+    check_devices(config)
     if not is_first():
         leave_writing_to_another()
     cache = cache_folder(config.source.cache_dir)
+    run = RunFolder.of(config.workdir, cache, jax.process_index())
     run.pull()
     workdir = workdirs.check(config, run)
     devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
