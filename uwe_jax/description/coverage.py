@@ -12,7 +12,7 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.statistics import fixed_sample
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.taxonomy import Taxonomy, find_taxonomy, read_taxonomy, taxonomy_instead
-from uwe_jax.data.text import comparable, normalise
+from uwe_jax.data.text import comparable
 from uwe_jax.description.section import Grid, Section, listed, percent
 
 # Edges that a skill should have: some at all, and enough to be learned from.
