@@ -75,8 +75,8 @@ def answer_errors(
 ) -> None:
     """Calls `work`, and answers what the user can mend with a sentence on standard error instead of a traceback.
 
-    Exits with 2 after a `UserError`, a full disk or a file that may not be opened, 1 where a bucket did not answer, 75 after `Stopped`, 130 after
-    Ctrl-C. Any other exception is a bug and keeps its traceback.
+    Exits with 2 after a `UserError`, a full disk or a file that may not be opened, 1 where a bucket did not answer, 75
+    after `Stopped`, 130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
 
     Args:
       work: all that the command does, the reading of its flags included.
@@ -91,8 +91,8 @@ def answer_errors(
     except OSError as error:
         if disk.denies(error):
             print(
-                f"\nError: {error.filename} cannot be opened: {error.strerror}. Name another file or folder, or give this "
-                "account access to it.",
+                f"\nError: {error.filename} cannot be opened: {error.strerror}. Name another file or folder, or give "
+                "this account access to it.",
                 file=sys.stderr,
             )
             sys.exit(EXIT_USER_ERROR)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from uwe_jax.base import disk
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.network import in_one_line
+from uwe_jax.base.process_state import held, quiet
 from uwe_jax.base.progress import is_silent, say
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
@@ -202,17 +203,33 @@ def bucket_path(url: str) -> Any:
     Raises:
       UserError: the bucket is not there, or this machine's account may not ask for it, as Orbax will.
     """
-    store, place = _store(url)  # which says what is not installed
+    _, place = _store(url)  # which says what is not installed
     # Imported here: what lies on the own disk needs none.
-    import fsspec
     from etils import epath
     from google.cloud import storage
 
-    # A library would go by what was there when it looked first; other processes of a training write there too.
-    fsspec.config.conf.setdefault(store.protocol[0], {}).setdefault("use_listings_cache", False)
     with _answering(url):
         storage.Client().get_bucket(place.partition("/")[0])
     return epath.Path(url)
+
+
+@contextlib.contextmanager
+def library_paths() -> Iterator[None]:
+    """What paths of `bucket_path` need while libraries read and write there.
+
+    Those would go by what was there when they looked first, while other processes of a training write there too, and
+    would show tracebacks of requests that they repeat.
+    """
+    import fsspec.config
+
+    conf = fsspec.config.conf
+
+    def put(value: dict[str, Any] | None) -> None:
+        conf.pop("gs", None) if value is None else conf.update(gs=value)
+
+    own = {"use_listings_cache": False, **conf.get("gs", {})}
+    with held("fsspec gs", lambda: conf.get("gs"), put, own), quiet(gcsfs=logging.CRITICAL):
+        yield
 
 
 def _store(url: str) -> tuple[Any, str]:
@@ -220,8 +237,6 @@ def _store(url: str) -> tuple[Any, str]:
     # Imported here: what lies on the own disk needs none.
     import fsspec
 
-    # It prints tracebacks of requests that are repeated, and of those that end in a sentence of ours.
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:
         # Other machines write there as well, so a listing from before is worth nothing.
         return fsspec.core.url_to_fs(url, use_listings_cache=False)
@@ -236,7 +251,9 @@ def _store(url: str) -> tuple[Any, str]:
 def _answering(url: str) -> Iterator[None]:
     """Turns what a store raises inside into a UserError; every store has exceptions of its own."""
     try:
-        yield
+        # It prints tracebacks of requests that are repeated, and of those that end in a sentence of ours.
+        with quiet(gcsfs=logging.CRITICAL):
+            yield
     except Exception as error:
         # The local disk's, which commands have a sentence for. EIO is what stores say of anything.
         if disk.refuses(error) and error.errno != errno.EIO:
