@@ -16,7 +16,7 @@ if __name__ == "__main__":
     restart_with_huge_pages()
     end_on_request()
     supervise()
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
 import contextlib
 import functools
@@ -62,6 +62,7 @@ from uwe_jax.training.nan_hunt import NanHunt
 from uwe_jax.training.remote_workdir import RunFolder
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
+from uwe_jax.training.storage import narration_off
 from uwe_jax.training.trace import Trace
 from uwe_jax.training.unread_settings import check_settings, unread_settings
 
@@ -111,7 +112,7 @@ def train(config: Config) -> dict[str, Any]:
       Stopped: something outside ended it early; the same call goes on.
     """
     check_settings(config)
-    with together(config.distributed), Interruption.watched() as stop:
+    with together(config.distributed), narration_off(), Interruption.watched() as stop:
         check_devices(config)
         run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
         with workdirs.held(run) if is_first() else contextlib.nullcontext():

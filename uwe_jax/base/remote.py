@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.folders import replacing
+from uwe_jax.base.process_state import held, quiet
 from uwe_jax.base.progress import is_silent, say
 from uwe_jax.base.remote_errors import Unreachable, answering, nothing
 
@@ -183,17 +184,33 @@ def bucket_path(url: str) -> Any:
     Raises:
       UserError: the bucket is not there, or this machine's account may not ask for it, as Orbax will.
     """
-    store, place = _store(url)  # which says what is not installed
+    _, place = _store(url)  # which says what is not installed
     # Imported here: what lies on the own disk needs none.
-    import fsspec
     from etils import epath
     from google.cloud import storage
 
-    # A library would go by what was there when it looked first; other processes of a training write there too.
-    fsspec.config.conf.setdefault(store.protocol[0], {}).setdefault("use_listings_cache", False)
     with answering(url):
         storage.Client().get_bucket(place.partition("/")[0])
     return epath.Path(url)
+
+
+@contextlib.contextmanager
+def library_paths() -> Iterator[None]:
+    """What paths of `bucket_path` need while libraries read and write there.
+
+    Those would go by what was there when they looked first, while other processes of a training write there too, and
+    would show tracebacks of requests that they repeat.
+    """
+    import fsspec.config
+
+    conf = fsspec.config.conf
+
+    def put(value: dict[str, Any] | None) -> None:
+        conf.pop("gs", None) if value is None else conf.update(gs=value)
+
+    own = {"use_listings_cache": False, **conf.get("gs", {})}
+    with held("fsspec gs", lambda: conf.get("gs"), put, own), quiet(gcsfs=logging.CRITICAL):
+        yield
 
 
 def _store(url: str) -> tuple[Any, str]:
@@ -201,8 +218,6 @@ def _store(url: str) -> tuple[Any, str]:
     # Imported here: what lies on the own disk needs none.
     import fsspec
 
-    # It prints tracebacks of requests that are repeated, and of those that end in a sentence of ours.
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:
         # Other machines write there as well, so a listing from before is worth nothing.
         return fsspec.core.url_to_fs(url, use_listings_cache=False)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 from collections.abc import Iterator
 
 from uwe_jax.base import disk
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.network import in_one_line
+from uwe_jax.base.process_state import quiet
 
 # Types of errors by which libraries of stores say that they found no usable account; none of them need be installed.
 _NO_ACCOUNT = {
@@ -35,7 +37,9 @@ def answering(url: str) -> Iterator[None]:
       OSError: of the own disk.
     """
     try:
-        yield
+        # It prints tracebacks of requests that are repeated, and of those that end in a sentence of ours.
+        with quiet(gcsfs=logging.CRITICAL):
+            yield
     except Exception as error:
         if _of_this_machine(error):
             raise  # which commands have a sentence for

@@ -208,14 +208,17 @@ def _csv_records(
 
         # strict: without it an unclosed quote silently swallows the rest of the file as one field
         reader = csv.reader(lines(), delimiter=DELIMITERS[_unzipped(path)], strict=True)
-        before = csv.field_size_limit(_FIELD_LIMIT)
         try:
             while True:
                 begin, number = position, line + count
+                # For this row alone: whoever takes the rows may read other files meanwhile, or never take the last one.
+                before = csv.field_size_limit(_FIELD_LIMIT)
                 try:
                     fields = next(reader)
                 except StopIteration:
                     return
+                finally:
+                    csv.field_size_limit(before)
                 if fields:
                     yield number, begin, position, fields
         except csv.Error as error:
@@ -224,8 +227,6 @@ def _csv_records(
                 'the rows behind it begin. Expected quotes around a field and doubled ("") inside it: correct that row '
                 "and run again."
             ) from error
-        finally:
-            csv.field_size_limit(before)
 
 
 def _behind_header(path: Path) -> tuple[int, int]:

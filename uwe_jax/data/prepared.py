@@ -25,6 +25,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from uwe_jax.base import remote_cache
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.locks import exclusive
+from uwe_jax.base.process_state import held
 from uwe_jax.base.progress import progress, say
 
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
@@ -105,7 +106,6 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
             "missing. Remove that folder and run again."
         )
     started = time.perf_counter()
-    tfds.disable_progress_bar()  # the generator draws one bar that says more than TFDS's three
     try:
         config = tfds.download.DownloadConfig(manual_dir=None if manual_dir is None else str(manual_dir))
         lock = folder.with_name(f".{folder.name}.lock")
@@ -115,7 +115,10 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
                 return
             for left in folder.parent.glob(f"incomplete.*_{folder.name}"):  # by killed processes: the lock is held
                 shutil.rmtree(left, ignore_errors=True)
-            builder.download_and_prepare(download_config=config)
+            # The generator draws one bar that says more than TFDS's three.
+            shown = tfds.core.utils.tqdm_utils
+            with held("bars of TFDS", lambda: getattr(shown, "_active", True), tfds.display_progress_bar, False):
+                builder.download_and_prepare(download_config=config)
             lock.unlink()
     except (OSError, RuntimeError) as error:
         # array_record reports a full disk as a RuntimeError with the system's words in it
@@ -127,8 +130,6 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
             f"Prepared {builder.RECORDS} cannot be written to {folder}: {reason}. Expected a folder that can be "
             f"written, with about {builder.MEGABYTES} MB free: make room, or set {builder.CACHE}."
         ) from error
-    finally:
-        tfds.enable_progress_bar()
     say(f"Prepared {builder.info.full_name} in {folder} in {time.perf_counter() - started:.1f} s")
     remote_cache.keep(folder)
 

@@ -58,10 +58,6 @@ class LoadedModel:
         """Counts the texts that have more tokens than `max_tokens`; texts as they are encoded, that is normalised."""
         return self.tokeniser.truncation(texts, self.max_tokens)
 
-    def truncation(self, texts: Iterable[str]) -> Truncation:
-        """Counts the texts that have more tokens than `max_tokens`; texts as they are encoded, that is normalised."""
-        return self.tokeniser.truncation(texts, self.max_tokens)
-
     @property
     def tau_a(self) -> float:
         """The attention temperature, learned or set."""

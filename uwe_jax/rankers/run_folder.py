@@ -23,6 +23,7 @@ from uwe_jax.rankers.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.training.checkpoint_reader import CheckpointReader
 from uwe_jax.training.remote_workdir import checkpoints_of
+from uwe_jax.training.storage import narration_off
 
 
 def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) -> LoadedModel:
@@ -41,17 +42,18 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
         is needed, is not found or is another one.
     """
     config = _read_run_config(workdir)
-    checkpoints, step = _open_checkpoints(workdir)
-    try:
-        meta = checkpoints.read_meta(step)
-        found = resolve_encoder(config.encoder.name, cache_dir=cache_dir)
-        warn_of_not_applied(config.encoder.name, found.folder)
-        encoder = _trained_encoder(meta, found, workdir)
-        model = UweModel.create(encoder, config.encoder, config.scorer)
-        params = checkpoints.read_part("params", _shapes(model), step)
-        check_finite(params, f"checkpoint of step {step} in {workdir}")
-    finally:
-        checkpoints.close()
+    with narration_off():
+        checkpoints, step = _open_checkpoints(workdir)
+        try:
+            meta = checkpoints.read_meta(step)
+            found = resolve_encoder(config.encoder.name, cache_dir=cache_dir)
+            warn_of_not_applied(config.encoder.name, found.folder)
+            encoder = _trained_encoder(meta, found, workdir)
+            model = UweModel.create(encoder, config.encoder, config.scorer)
+            params = checkpoints.read_part("params", _shapes(model), step)
+            check_finite(params, f"checkpoint of step {step} in {workdir}")
+        finally:
+            checkpoints.close()
     if share := config.encoder.pretrained_share:
         params = blend(params, read_params(found.folder, encoder), share)
     validated = f", validation MAP {meta['validation']['macro_map']:.1f}" if meta["validation"] else ""

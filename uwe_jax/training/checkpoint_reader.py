@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -91,8 +90,6 @@ class CheckpointReader:
     def __init__(self, folder: Path | epath.Path):
         # The URL of a bucket is absolute as it is.
         self.folder = folder if is_remote(str(folder)) else folder.absolute()
-        # Orbax narrates every save and every restore at info level.
-        logging.getLogger("absl").setLevel(logging.ERROR)
         self._manager = self._open()
         self._reader = self._manager if jax.process_count() == 1 else _reader_alone(self.folder)
 
