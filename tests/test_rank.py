@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny_encoder import write_tiny_encoder
+from tiny_encoder import with_nan, write_tiny_encoder
 from vacancy_files import write_rows
 
 from uwe_jax.base.errors import UserError
@@ -152,6 +152,26 @@ def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
     assert "byte 0xff at position 1" in told[2]["error"]
     assert "10,485,760 characters; at most 100,000" in told[3]["error"]
     assert "100,001 characters" in told[4]["error"]
+
+
+def test_a_query_that_cannot_be_scored_costs_none_of_the_others(folder, piped, monkeypatch, capsys):
+    piped(b"nurse\ncare quiz\n\nwrite code\n")
+    broken = with_nan(load(folder / "tiny"), "q")
+    monkeypatch.setattr(answering, "load", lambda *_, **__: broken)
+    spaces = ["--space", str(folder / "jobs"), "--space", str(folder / "skills")]
+    with pytest.raises(
+        UserError, match=r"2 of 4 queries were not answered, all others were. The first: Query 2 cannot"
+    ):
+        main([*spaces, "--json", "--explain"])
+    told = answers(capsys)
+    assert [each["number"] for each in told] == [1, 2, 3, 4]
+    assert told[0]["hits"]["jobs"][0]["text"] == "nurse"
+    assert told[1].keys() == {"number", "error"}
+    assert "Query 2 cannot be scored: the model's embedding of it has a component that is NaN" in told[1]["error"]
+    assert told[3]["hits"]["skills"][0]["text"] == "write code"
+    with pytest.raises(UserError, match="1 of 1 queries"):
+        main(["quiz", *spaces])
+    assert capsys.readouterr().out.startswith("Query 1 cannot be scored")
 
 
 def test_all_bad_and_no_queries(folder, piped, capsys):

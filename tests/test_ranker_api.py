@@ -10,7 +10,7 @@ from itertools import count
 import jax
 import numpy as np
 import pytest
-from tiny_encoder import WORDS, write_tiny_encoder
+from tiny_encoder import WORDS, with_nan, write_tiny_encoder
 
 import uwe_jax
 from uwe_jax.base.errors import UserError
@@ -64,6 +64,12 @@ def encoded(model, monkeypatch):
 
     monkeypatch.setattr(model.loaded.tokeniser, "tokenise", tokenise)
     return seen
+
+
+@pytest.fixture
+def broken_word(model):
+    """The same model, but for the embedding of a letter that no target begins with."""
+    return with_nan(model, "q")
 
 
 @pytest.mark.parametrize("scorer", SCORERS)
@@ -345,3 +351,28 @@ def test_explanations_as_table_json_and_picture(model, tmp_path):
     many = Explanation(own, other, np.full(3, 1 / 3), rng.random((3, 64)), rng.random((3, 64)) - 0.5, "soft")
     many.save_picture(tmp_path / "many.png")
     assert max(imread(tmp_path / "many.png").shape) < 4000
+
+
+def test_a_query_that_no_score_can_be_computed_for_costs_no_other(broken_word, space):
+    """Its embedding holds NaN, as where a tokeniser has more entries than the encoder."""
+    model, queries = broken_word, ["nurse", "care quiz", "", "write code", "care quiz"]
+    answers = list(model.rank_each(queries, space))
+    fine = [0, 3]
+    alone = model.rank([queries[at] for at in fine], space)
+    assert [[hit.id for hit in answers[at]] for at in fine] == [[hit.id for hit in hits] for hits in alone]
+    np.testing.assert_allclose(*([[hit.score for hit in hits] for hits in (answers[0], alone[0])]), atol=1e-6)
+    assert "Query 2 cannot be scored: the model's embedding of it has a component that is NaN" in str(answers[1])
+    assert "Query 3 is empty" in str(answers[2])
+    assert "Query 5 cannot be scored" in str(answers[4])
+    assert all(isinstance(answers[at], UserError) for at in (1, 2, 4))
+    # In parts, the position is still that among all queries, and those before are given.
+    stream = model.rank_stream(queries, space, batch=2)
+    assert [hit.id for hit in next(stream)] == [hit.id for hit in answers[0]]
+    for refused in (lambda: next(stream), lambda: model.rank(queries[:2], space)):
+        with pytest.raises(UserError, match="Query 2 cannot be scored"):
+            refused()
+    with pytest.raises(UserError, match="Query 2 cannot be scored"):
+        model.scores(["nurse", "quiz"], TARGETS[:2])
+    with pytest.raises(UserError, match="Target 1 cannot be scored"):
+        model.explain("nurse", "quiz")
+    assert np.isfinite(model.scores("nurse", TARGETS[:2])).all()

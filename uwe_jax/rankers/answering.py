@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import hushed, say
 from uwe_jax.engines.location import open_space
 from uwe_jax.rankers.answers import Answer, json_line, readable
+from uwe_jax.rankers.limits import not_scorable
 from uwe_jax.rankers.options import RankOptions
 from uwe_jax.rankers.queries_in import Query, batches, file_queries, given_queries, line_queries
 from uwe_jax.rankers.ranker import Ranker, load
@@ -59,10 +62,14 @@ def _queries(options: RankOptions) -> Iterator[Query | None]:
 def _answers(
     ranker: Ranker, spaces: Mapping[str, Searchable], batch: Sequence[Query], options: RankOptions
 ) -> Iterator[Answer]:
-    texts = [query.text for query in batch if not query.problem]
+    asked = [query for query in batch if not query.problem]
     found: dict[str, Iterator[list[Hit]]] = {}
-    if texts:
-        tokens = ranker.encode(texts)  # once, whatever the number of spaces
+    if asked:
+        tokens = ranker.encode([query.text for query in asked])  # once, whatever the number of spaces
+        fine = tokens.scorable
+        refused = {query.number for query, each in zip(asked, fine, strict=True) if not each}
+        batch = [_refused(query) if query.number in refused else query for query in batch]
+        tokens = tokens.take(np.flatnonzero(fine))
         found = {name: iter(space.search(tokens, options.top_k, ranker.scorer)) for name, space in spaces.items()}
     for query in batch:
         if query.problem:
@@ -75,3 +82,7 @@ def _answers(
             for explanation in explanations.values():
                 explanation.save_picture(options.picture)
         yield Answer(query, hits, explanations)
+
+
+def _refused(query: Query) -> Query:
+    return Query(query.number, "", not_scorable("Query", query.number))

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uwe_jax.data.ragged import run_entries, run_offsets
+
+# Components of an embedding beyond it are refused. Up to it no product of two norms, divided by the smallest attention
+# temperature, leaves float32 or comes near the logits that stand for padding.
+MOST = 1e10
+
 
 @dataclass(frozen=True)
 class RaggedTokens:
@@ -41,6 +47,22 @@ class RaggedTokens:
             sums = np.add.reduceat(self.flat, self.offsets[filled], axis=0, dtype=np.float32)
             means[filled] = sums / self.lengths[filled, None].astype(np.float32)
         return RaggedTokens(means.astype(self.flat.dtype), np.arange(len(self) + 1, dtype=np.int64))
+
+    @property
+    def scorable(self) -> np.ndarray:
+        """Which texts can be scored, bool [n]: those without a component that is NaN, infinite or beyond `MOST`."""
+        fine = np.ones(len(self), bool)
+        filled = np.flatnonzero(self.lengths)
+        if len(filled):
+            # The maximum is NaN where a component is, and NaN is not below anything.
+            tokens = np.abs(self.flat).max(axis=1).astype(np.float32) <= MOST
+            fine[filled] = np.logical_and.reduceat(tokens, self.offsets[filled])
+        return fine
+
+    def take(self, members: np.ndarray) -> RaggedTokens:
+        """The texts at some positions [k], in their order."""
+        lengths = self.lengths[members]
+        return RaggedTokens(self.flat[run_entries(self.offsets[members], lengths)], run_offsets(lengths))
 
     def part(self, start: int, stop: int) -> RaggedTokens:
         """Texts start to stop - 1, sharing memory."""
