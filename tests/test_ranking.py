@@ -113,13 +113,22 @@ def test_limits_of_tau_a(queries, targets):
     np.testing.assert_allclose(space.scores(queries, 1e4), average, atol=1e-4)
 
 
-def test_equals_the_scorer_of_training(queries, targets):
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tau_a", [1e-4, 0.05, 0.06, 0.3])
+def test_equals_the_scorer_of_training(queries, targets, tau_a, kind):
+    """Targets of one token, and the opposite of each, included: all their attention is on a token that is far."""
+
     def block(tokens):
         rows, mask = tokens.padded(np.arange(len(tokens)), int(tokens.lengths.max()))
         return Tokens(jnp.asarray(rows.swapaxes(0, 1)), jnp.asarray(mask.T))
 
-    trained = block_scores(block(queries), block(targets), 0.3, ScorerSettings()).forward
-    np.testing.assert_allclose(TargetSpace.build(targets, ScorerSettings()).scores(queries, 0.3), trained, atol=1e-5)
+    both = RaggedTokens(
+        np.concatenate([targets.flat, queries.flat, -queries.flat]),
+        np.concatenate([targets.offsets, targets.offsets[-1] + 1 + np.arange(2 * len(queries.flat))]),
+    )
+    settings = ScorerSettings(kind=kind, tau_a=tau_a)
+    trained = block_scores(block(queries), block(both), tau_a, settings).forward
+    np.testing.assert_allclose(TargetSpace.build(both, settings).scores(queries, tau_a), trained, atol=1e-5)
 
 
 def test_bfloat16_stays_near(queries, targets):

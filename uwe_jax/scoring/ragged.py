@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from uwe_jax.base.config import ScorerSettings
-from uwe_jax.scoring.softmax import MASKED, TINY, attend
+from uwe_jax.scoring.softmax import MASKED, attend, divisor
 from uwe_jax.scoring.tokens import UnitTokens
 
 # Up to so many query tokens the product is bound by reading the targets, and their rows come first in it: on two CPU
@@ -121,4 +121,4 @@ def _over_query_tokens(
     owner = jnp.where(queries.owner < 0, texts, queries.owner)
     peak = jax.ops.segment_max(logits, owner, num_segments=texts + 1, indices_are_sorted=True)
     weights = jnp.exp(logits - peak[owner])
-    return _product(membership, (weights * cosine).T) / jnp.maximum(_product(membership, weights.T), TINY)
+    return _product(membership, (weights * cosine).T) / divisor(_product(membership, weights.T))
