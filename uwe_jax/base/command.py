@@ -16,7 +16,7 @@ from ml_collections import config_flags
 from uwe_jax.base import disk
 from uwe_jax.base.config import Config
 from uwe_jax.base.errors import Stopped, UserError
-from uwe_jax.base.progress import say
+from uwe_jax.base.progress import print_error, say
 from uwe_jax.base.remote import Unreachable
 from uwe_jax.base.settings import check_setting_name, from_mapping
 from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR
@@ -70,15 +70,14 @@ def answer_errors(
     try:
         work()
     except UserError as error:
-        print(f"\nError: {error}", file=sys.stderr)
+        print_error(f"Error: {error}")
         sys.exit(exit_status(error))
     except OSError as error:
         if not disk.refuses(error):
             raise
-        print(
-            f"\nError: {error.strerror}: {error.filename or 'while writing'}. "
-            f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}",
-            file=sys.stderr,
+        print_error(
+            f"Error: {error.strerror}: {error.filename or 'while writing'}. "
+            f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}"
         )
         sys.exit(EXIT_USER_ERROR)
     except Stopped as stop:
@@ -86,7 +85,7 @@ def answer_errors(
         say(f"\n{stop}")
         sys.exit(EXIT_AGAIN)
     except KeyboardInterrupt:
-        print(f"\nInterrupted. {after_interrupt}", file=sys.stderr)
+        print_error(f"Interrupted. {after_interrupt}")
         sys.exit(EXIT_INTERRUPTED)
 
 

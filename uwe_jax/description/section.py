@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
+from uwe_jax.base.text_table import drawn
 from uwe_jax.data.problems import shorten
 from uwe_jax.evaluation.markdown import escape, markdown_rows
-from uwe_jax.evaluation.terminal import drawn
 
 # Characters of a quoted text, and of one among several; a terminal folds a cell into lines of so many.
 _QUOTED, _QUOTED_BRIEFLY, _FOLDED = 300, 80, 72

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from uwe_jax.base.printable import json_text
 from uwe_jax.base.progress import duration
 from uwe_jax.evaluation.aggregate import (
     Results,
@@ -200,5 +200,5 @@ def _models(results: Results) -> str:
 
 def _settings(results: Results) -> str:
     # An indented block: nothing that a setting holds can end it.
-    lines = json.dumps(results["settings"], indent=2, ensure_ascii=False).splitlines()
+    lines = json_text(results["settings"], indent=2).splitlines()
     return "\n".join(f"    {line}" for line in lines)

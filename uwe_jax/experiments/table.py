@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
+from uwe_jax.base.text_table import drawn
 from uwe_jax.evaluation.markdown import MISSING, escape, markdown_rows, signed
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING
-from uwe_jax.evaluation.terminal import drawn
 from uwe_jax.experiments.summary import DONE, FAILED, MACRO, Summary
 
 

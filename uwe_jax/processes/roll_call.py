@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from uwe_jax.base.command import exit_status
+from uwe_jax.base.progress import print_error
 from uwe_jax.base.statuses import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
 
 _ALIVE, _ENDED = "uwe_jax/alive/", "uwe_jax/ended/"
@@ -109,6 +110,6 @@ class RollCall:
         if self._parting.is_set():
             return
         then = "The same command goes on from the last checkpoint." if status == EXIT_AGAIN else "See its log."
-        print(f"\nProcess {self._index} of {self._count} stops: {why}. {then}", file=sys.stderr, flush=True)
+        print_error(f"Process {self._index} of {self._count} stops: {why}. {then}")
         sys.stdout.flush()
         os._exit(status)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from uwe_jax.base.errors import UserError
-from uwe_jax.base.progress import hushed, say
+from uwe_jax.base.progress import hushed, report, say
 from uwe_jax.engines.location import open_space
 from uwe_jax.rankers.answers import Answer, json_line, readable
 from uwe_jax.rankers.limits import not_scorable
@@ -40,7 +40,7 @@ def rank(options: RankOptions) -> None:
     count, refused, first = 0, 0, ""
     for batch in batches(queries):
         for answer in _answers(ranker, spaces, batch, options):
-            sys.stdout.write(f"{write(answer)}\n")
+            report(write(answer), flush=False)
             refused += bool(answer.query.problem)
             first = first or answer.query.problem
         sys.stdout.flush()

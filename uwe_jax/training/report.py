@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 
-from rich.console import Console
 from rich.table import Table
 
 from uwe_jax.base.config import Config
+from uwe_jax.base.text_table import drawn
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.training.evaluation import Results, directions
 
@@ -50,9 +49,7 @@ def table(before: Results, after: Results, title: str) -> str:
         *_pair(before["macro_rp@10"], after["macro_rp@10"])[:2],
         style="bold",
     )
-    buffer = io.StringIO()
-    Console(file=buffer, width=110).print(lines)
-    return buffer.getvalue().rstrip()
+    return drawn(lines, width=110)
 
 
 def one_line(results: Results) -> str:

@@ -23,6 +23,7 @@ from typing import Any
 
 from uwe_jax.base.errors import UserError
 from uwe_jax.base.files import write_atomically, write_json
+from uwe_jax.base.printable import json_text
 from uwe_jax.data.broken_rows import BrokenRows
 from uwe_jax.data.chunk import Chunk
 from uwe_jax.data.chunks import cut, read_chunk, stamp
@@ -258,4 +259,4 @@ def _loaded(folder: str, stamp: int) -> tuple[TaggingJob, VacancyTagger]:
 
 def _taxonomy_json(taxonomy: Taxonomy | None) -> bytes:
     values = {"origin": taxonomy.origin, "skills": taxonomy.skills} if taxonomy else {"origin": "", "skills": []}
-    return json.dumps(values, ensure_ascii=False).encode()
+    return json_text(values).encode()
