@@ -4,12 +4,14 @@ import json
 import re
 import unicodedata
 
+import numpy as np
 import pytest
 from rich.table import Table
 
 from uwe_jax.base.command import answer_errors
 from uwe_jax.base.errors import Stopped, UserError
 from uwe_jax.base.files import write_json
+from uwe_jax.base.metric_writer import MetricWriter
 from uwe_jax.base.printable import json_text, printable
 from uwe_jax.base.progress import print_error, progress, report, say
 from uwe_jax.base.text_table import drawn
@@ -111,3 +113,22 @@ def test_pages_hold_no_controls():
     page = escape(f"a {OBEYED} b")
     assert not raw(page)
     assert re.search(r"\\\\x1b", page)
+
+
+def test_json_holds_finite_numbers_alone(tmp_path):
+    for value, place in (
+        ({"hits": [{"score": 0.5}, {"score": float("nan")}]}, r"hits\[1\].score is nan"),
+        ({"map": (1.0, float("-inf"))}, r"map\[1\] is -inf"),
+        (float("inf"), "The result is inf"),
+        (np.float64("nan"), "The result is nan"),
+    ):
+        with pytest.raises(UserError, match=f"{place}, which JSON has no form for"):
+            json_text(value)
+    with pytest.raises(UserError, match="macro_map is nan"):
+        write_json(tmp_path / "summary.json", {"macro_map": float("nan")})
+    writer = MetricWriter(tmp_path)
+    with pytest.raises(UserError, match=r"validation\.macro_map is nan"):
+        writer.write(3, {"validation": {"macro_map": float("nan")}})
+    writer.close()
+    assert not (tmp_path / "summary.json").exists()
+    assert (tmp_path / "metrics.jsonl").read_text() == ""

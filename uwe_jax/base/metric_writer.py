@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.base.files import naming, write_atomically
+from uwe_jax.base.printable import json_text
 from uwe_jax.base.progress import say
 
 # Values that TensorBoard's writer may be behind. At its default of ten, a thread that died would be waited for.
@@ -44,8 +45,8 @@ class MetricWriter:
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Writes one line; nested values are flattened to names with slashes for TensorBoard."""
-        with naming(self.path), self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json_text({"step": step, **values}) + "\n")
         if self._board and not self._board_listens():
             say(f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on.")
             self._board = None

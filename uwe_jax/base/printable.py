@@ -8,8 +8,12 @@ and isolates, which show text in another order than it has, and lone surrogates,
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Iterator
 from typing import Any
+
+from uwe_jax.base.errors import UserError
 
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -28,9 +32,34 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
 
     >>> print(json_text({"id": "na\u00efve\x1b\x9b\u202e"}))
     {"id": "naïve\u001b\u009b\u202e"}
+
+    Raises:
+      UserError: a number is NaN or infinite, which JSON has no form for; it says where.
     """
+    try:
+        text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        if (found := next(_not_finite(value), None)) is None:
+            raise
+        raise UserError(
+            f"{found[0] or 'The result'} is {found[1]}, which JSON has no form for, so nothing was written. Such a "
+            "number comes from a damaged or diverged model, or from a damaged index: use another checkpoint, or build the "
+            "index again."
+        ) from None
     # Of what is escaped only strings hold any, and json has escaped C0 there.
-    return _OBEYED.sub(_unicode_escape, json.dumps(value, indent=indent, ensure_ascii=False))
+    return _OBEYED.sub(_unicode_escape, text)
+
+
+def _not_finite(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """Yields where numbers stand that are not finite, such as hits[0].score, and the numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            yield from _not_finite(each, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            yield from _not_finite(each, f"{place}[{number}]")
 
 
 def _escape(found: re.Match[str]) -> str:
