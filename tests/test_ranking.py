@@ -137,6 +137,18 @@ def test_bfloat16_stays_near(queries, targets):
     assert 0 < np.abs(exact - rounded).max() < 5e-3
 
 
+@pytest.mark.parametrize("kind", ["mean_pool", "soft_pooled"])
+def test_means_of_bfloat16_tokens_are_float32(rng, kind):
+    """The tokens are what a bfloat16 encoder gives, the means of them are exact to float32."""
+    queries, targets = (ragged(rng, lengths, jnp.bfloat16) for lengths in (QUERY_LENGTHS, TARGET_LENGTHS))
+    means = np.array([each.mean(0) if len(each) else np.zeros(WIDTH) for each in listed(targets)])
+    assert targets.pooled().flat.dtype == np.float32
+    np.testing.assert_allclose(targets.pooled().flat, means, atol=1e-6)
+    scores = TargetSpace.build(targets, ScorerSettings(kind=kind)).scores(queries, 0.3)
+    expected = reference.score_matrix(listed(queries), listed(targets), kind=kind)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
 def test_split_over_devices_equals_one_device(queries, targets, monkeypatch):
     everywhere = TargetSpace.build(targets, ScorerSettings()).top_k(queries, 4, 0.3)
     one = jax.local_devices()[:1]

@@ -46,7 +46,7 @@ class RaggedTokens:
         if len(filled):
             sums = np.add.reduceat(self.flat, self.offsets[filled], axis=0, dtype=np.float32)
             means[filled] = sums / self.lengths[filled, None].astype(np.float32)
-        return RaggedTokens(means.astype(self.flat.dtype), np.arange(len(self) + 1, dtype=np.int64))
+        return RaggedTokens(means, np.arange(len(self) + 1, dtype=np.int64))
 
     @property
     def scorable(self) -> np.ndarray:
@@ -69,13 +69,17 @@ class RaggedTokens:
         offsets = self.offsets[start : stop + 1]
         return RaggedTokens(self.flat[offsets[0] : offsets[-1]], offsets - offsets[0])
 
-    def chunks(self, tokens: int) -> Iterator[tuple[int, int]]:
-        """Cuts the texts into runs (start, stop) of at most so many tokens, and of one text where it is longer."""
+    def chunks(self, tokens: int, texts: int | None = None) -> Iterator[tuple[int, int]]:
+        """Cuts the texts into runs (start, stop) of at most so many tokens, and of one text where it is longer.
+
+        Args:
+          tokens: of a run.
+          texts: of a run; None allows as many as tokens, since texts without tokens take room as well.
+        """
         start = 0
         while start < len(self):
             stop = int(np.searchsorted(self.offsets, self.offsets[start] + tokens, side="right")) - 1
-            # Texts without tokens take room as well: a run has at most as many texts as tokens.
-            stop = max(start + 1, min(stop, start + tokens, len(self)))
+            stop = max(start + 1, min(stop, start + (texts or tokens), len(self)))
             yield start, stop
             start = stop
 
