@@ -43,8 +43,8 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
             raise
         raise UserError(
             f"{found[0] or 'The result'} is {found[1]}, which JSON has no form for, so nothing was written. Such a "
-            "number comes from a damaged or diverged model, or from a damaged index: use another checkpoint, or build the "
-            "index again."
+            "number comes from a damaged or diverged model, or from a damaged index: use another checkpoint, or build "
+            "the index again."
         ) from None
     # Of what is escaped only strings hold any, and json has escaped C0 there.
     return _OBEYED.sub(_unicode_escape, text)

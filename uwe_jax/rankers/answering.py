@@ -11,11 +11,11 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import hushed, report, say
 from uwe_jax.engines.location import open_space
 from uwe_jax.rankers.answers import Answer, json_line, readable
-from uwe_jax.rankers.limits import not_scorable
 from uwe_jax.rankers.options import RankOptions
 from uwe_jax.rankers.queries_in import Query, batches, file_queries, given_queries, line_queries
 from uwe_jax.rankers.ranker import Ranker, load
 from uwe_jax.rankers.recorded import recorded_model
+from uwe_jax.ranking.ragged import not_scorable
 from uwe_jax.spaces.searchable import Hit, Searchable
 
 

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uwe_jax.base.errors import UserError
 from uwe_jax.data.ragged import run_entries, run_offsets
 
 # Components of an embedding beyond it are refused. Up to it no product of two norms, divided by the smallest attention
 # temperature, leaves float32 or comes near the logits that stand for padding.
 MOST = 1e10
+
+
+def not_scorable(what: str, position: int) -> str:
+    """Why a text is refused that is not `RaggedTokens.scorable`."""
+    return (
+        f"{what} {position} cannot be scored: the model's embedding of it has a component that is NaN, infinite or "
+        f"beyond {MOST:g}. Leave it out, or use another model: the weights of this one are damaged or do not fit its "
+        "tokeniser."
+    )
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,12 @@ class RaggedTokens:
             tokens = np.abs(self.flat).max(axis=1).astype(np.float32) <= MOST
             fine[filled] = np.logical_and.reduceat(tokens, self.offsets[filled])
         return fine
+
+    def check_scorable(self, what: str) -> None:
+        """Raises UserError where a text cannot be scored; it names the first, as the `what` of a position from 1."""
+        fine = self.scorable
+        if not fine.all():
+            raise UserError(not_scorable(what, int(fine.argmin()) + 1))
 
     def take(self, members: np.ndarray) -> RaggedTokens:
         """The texts at some positions [k], in their order."""

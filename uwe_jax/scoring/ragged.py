@@ -7,6 +7,7 @@ raw dot products follow by the norms.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -49,6 +50,12 @@ class PackedTexts(NamedTuple):
 def is_pooled(kind: str, *, query: bool) -> bool:
     """Whether a scorer sees one side as the mean of its tokens: such texts are stored as one token each."""
     return kind == "mean_pool" or (kind == "soft_pooled" and not query)
+
+
+def formula(settings: ScorerSettings) -> ScorerSettings:
+    """What a ranking program is compiled for: the scorer without the temperature, which is one of its arguments."""
+    plain = ScorerSettings()
+    return dataclasses.replace(settings, tau_a=plain.tau_a, learn_tau_a=plain.learn_tau_a, chunk=plain.chunk)
 
 
 def _product(a: Array, b: Array) -> Float[Array, "a b"]:
