@@ -24,14 +24,23 @@ T = TypeVar("T")
 _KEPT = 128
 
 
-def parallel(function: Callable, *, donate: tuple[int, ...] = ()) -> Callable:
-    """Compiles `function` to run on all devices of all processes, each on its slice of the leading axis.
+def parallel(
+    function: Callable,
+    *,
+    donate: tuple[int, ...] = (),
+    in_axes: Any = 0,
+    devices: Sequence[jax.Device] | None = None,
+) -> Callable:
+    """Compiles `function` to run on every device on its slice of the leading axis.
 
     Args:
       function: may use the collectives below.
       donate: positions of the arguments whose memory the result may take over.
+      in_axes: as in `jax.pmap`: None for an argument that every device gets whole.
+      devices: all devices of all processes, unless given; for work that processes do independently see
+        `on_own_devices`.
     """
-    return jax.pmap(function, axis_name=AXIS, donate_argnums=donate)
+    return jax.pmap(function, axis_name=AXIS, donate_argnums=donate, in_axes=in_axes, devices=devices)
 
 
 def on_own_devices(function: Callable, whole: Sequence[bool]) -> Callable:
