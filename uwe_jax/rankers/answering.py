@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -76,6 +77,10 @@ def _answers(
             yield Answer(query)
             continue
         hits = {name: next(each) for name, each in found.items()}
+        if damaged := [name for name, each in hits.items() if not all(math.isfinite(hit.score) for hit in each)]:
+            problem = f"Query {query.number} has no finite score with a target of {damaged[0]}: build that space again."
+            yield Answer(Query(query.number, "", problem))
+            continue
         best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
         explanations = {name: ranker.explain(query.text, hit.text) for name, hit in best.items()}
         if options.picture:
