@@ -64,7 +64,12 @@ def on_own_devices(function: Callable, whole: Sequence[bool]) -> Callable:
 
     out = jax.sharding.PartitionSpec(AXIS)
     mapped = jax.shard_map(on_one, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
-    return jax.jit(mapped, in_shardings=tuple(jax.sharding.NamedSharding(mesh, spec) for spec in specs))
+    held = tuple(jax.sharding.NamedSharding(mesh, spec) for spec in specs)
+    compiled = jax.jit(mapped, in_shardings=held)
+    if jax.process_count() == 1:
+        return compiled
+    # Among several processes jit splits no array of the host, though all devices are its own.
+    return lambda *args: compiled(*jax.device_put(args, held))
 
 
 def program(make: Callable[..., Callable], *static: Hashable) -> Callable:
@@ -96,7 +101,7 @@ def replicate(tree: T) -> T:
         # change, and which could not be donated.
         slices = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (devices, *leaf.shape)), tree)
         return jax.device_put(slices, _on_own_device(), may_alias=False)
-    return on_own_devices(lambda _, whole: whole, (False, True))(np.zeros(devices), tree)
+    return parallel(lambda _, whole: whole, in_axes=(0, None))(np.zeros(devices), tree)
 
 
 def shard_rows(tree: T) -> T:
