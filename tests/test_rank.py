@@ -19,6 +19,7 @@ from uwe_jax.rankers.limits import MAX_CHARACTERS
 from uwe_jax.rankers.queries_in import BATCH, batches, file_queries, line_queries
 from uwe_jax.rankers.ranker import load
 from uwe_jax.spaces.folder import load_space
+from uwe_jax.spaces.space import Space
 
 SKILLS = ("care for patients", "write code", "engineer software")
 JOBS = ("nurse", "software engineer")
@@ -182,6 +183,24 @@ def test_a_query_that_cannot_be_scored_costs_none_of_the_others(folder, piped, m
     with pytest.raises(UserError, match="1 of 1 queries"):
         main(["quiz", *spaces])
     assert capsys.readouterr().out.startswith("Query 1 cannot be scored")
+
+
+def test_a_score_that_is_not_finite_is_an_error_of_its_query(folder, monkeypatch, capsys):
+    """Whatever the cause; here a space of another kind that holds a damaged target."""
+
+    class Damaged(Space):
+        def search(self, queries, top_k, scorer):
+            first, *others = super().search(queries, top_k, scorer)
+            return [[first[0]._replace(score=float("nan"))], *others]
+
+    space = load_space(folder / "jobs")
+    damaged = Damaged(space.origin, space.dtype, space.width, space.pooled, space.parts)
+    monkeypatch.setattr(answering, "open_space", lambda *_, **__: damaged)
+    with pytest.raises(UserError, match="1 of 2 queries were not answered"):
+        main(["nurse", "write code", "--space", str(folder / "jobs"), "--json"])
+    first, second = answers(capsys)
+    assert first == {"number": 1, "error": "Query 1 has no finite score with a target of jobs: build that space again."}
+    assert [hit["text"] for hit in second["hits"]["jobs"]] == ["software engineer", "nurse"]
 
 
 def test_all_bad_and_no_queries(folder, piped, capsys):

@@ -16,11 +16,12 @@ import uwe_jax
 from uwe_jax.base.errors import UserError
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.evaluation.specs import load_ranker
-from uwe_jax.rankers import few, limits, ranker
+from uwe_jax.rankers import limits, ranker
 from uwe_jax.rankers.explanation import Explanation
 from uwe_jax.rankers.load import load_model
 from uwe_jax.rankers.pieces import PieceReader, Pieces, joined
 from uwe_jax.rankers.ranker import Ranker, load
+from uwe_jax.ranking import space as space_module
 
 TARGETS = ["care for patients", "write code", "software engineer", "nurse", "code for nurse patients care", "a zebra"]
 QUERIES = ["nurse patients", "write write software code", "zebra", "engineer", "nurse patients"]
@@ -97,13 +98,6 @@ def test_scores_hits_and_explanations_are_those_of_evaluation(encoder, cache, sc
                 np.testing.assert_allclose(each.weights.sum(axis=1), 1, atol=1e-5)
         assert (words.weights > 0).sum() > 0
         assert len(words.query_tokens) <= len(whole.query_tokens)
-
-
-def test_many_texts_are_scored_as_few_are(model, monkeypatch):
-    expected = model.scores(QUERIES, TARGETS)
-    monkeypatch.setattr(few, "_MOST", 0)
-    monkeypatch.delattr(ranker, "few_scores")
-    np.testing.assert_allclose(model.scores(QUERIES, TARGETS), expected, atol=1e-5)
 
 
 def test_the_cosines_and_the_attention_of_an_explanation(model):
@@ -225,6 +219,22 @@ def test_nothing_is_compiled_after_warming_up(model, space, caplog):
         for words in range(1, 12):
             model.rank(" ".join(WORDS[k % len(WORDS)] for k in range(words)), space, top_k=3)
     assert not [record.message for record in caplog.records if "ompil" in record.message]
+
+
+def test_scores_of_other_numbers_and_lengths_share_few_programs(model, rng, monkeypatch, caplog):
+    """Fifty calls beyond 2**20 token products, padding included, as a service may be asked for."""
+    small = {"_FEW_QUERY_TOKENS": (16, 64), "_FEW_BLOCK_TOKENS": 64, "_QUERY_TOKENS": 64}
+    for name, value in small.items():
+        monkeypatch.setattr(space_module, name, value, raising=False)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        for _ in range(50):
+            queries, targets = (
+                [" ".join(rng.choice(WORDS, rng.integers(1, 12))) for _ in range(rng.integers(65, 90))]
+                for _ in range(2)
+            )
+            assert np.isfinite(model.scores(queries, targets)).all()
+    compiled = [record for record in caplog.records if "Finished XLA compilation" in record.message]
+    assert 0 < len(compiled) <= 16  # 3 for lengths of the encoder, 1 for norms, 2 by 3 for sizes of queries and targets
 
 
 def test_spaces_of_other_models_are_refused(model, space, encoder, cache, tmp_path):

@@ -6,6 +6,7 @@ Calls of several threads may overlap: the first of them keeps what was there bef
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -46,5 +47,7 @@ def quiet(**loggers: int) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for name, level in loggers.items():
             logger = logging.getLogger(name)
-            stack.enter_context(held(f"logger {name}", lambda own=logger: own.level, logger.setLevel, level))
+            stack.enter_context(
+                held(f"logger {name}", functools.partial(getattr, logger, "level"), logger.setLevel, level)
+            )
         yield

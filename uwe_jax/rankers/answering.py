@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,11 +13,11 @@ from uwe_jax.base.progress import hushed, report, say
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.engines.location import open_space
 from uwe_jax.rankers.answers import Answer, json_line, readable
-from uwe_jax.rankers.limits import not_scorable
 from uwe_jax.rankers.options import RankOptions
 from uwe_jax.rankers.queries_in import Query, batches, file_queries, given_queries, line_queries
 from uwe_jax.rankers.ranker import Ranker, load
 from uwe_jax.rankers.recorded import recorded_model
+from uwe_jax.ranking.ragged import not_scorable
 from uwe_jax.spaces.searchable import Hit, Searchable
 
 
@@ -80,6 +81,10 @@ def _answers(
             yield Answer(query)
             continue
         hits = {name: next(each) for name, each in found.items()}
+        if damaged := [name for name, each in hits.items() if not all(math.isfinite(hit.score) for hit in each)]:
+            problem = f"Query {query.number} has no finite score with a target of {damaged[0]}: build that space again."
+            yield Answer(Query(query.number, "", problem))
+            continue
         best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
         explanations = {name: ranker.explain(query.text, hit.text) for name, hit in best.items()}
         if options.picture:

@@ -9,7 +9,6 @@ from uwe_jax.data.text import normalise
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.rankers.loaded import LoadedModel
-from uwe_jax.ranking.ragged import MOST, RaggedTokens
 from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.spaces.searchable import Origin
@@ -73,22 +72,6 @@ def too_long(what: str, position: int, characters: int) -> str:
         f"{what} {position} has {characters:,} characters; at most {MAX_CHARACTERS:,} are taken. Cut it into sentences "
         "or paragraphs and give each as a text of its own."
     )
-
-
-def not_scorable(what: str, position: int) -> str:
-    """Why a text is refused whose token embeddings are not `RaggedTokens.scorable`."""
-    return (
-        f"{what} {position} cannot be scored: the model's embedding of it has a component that is NaN, infinite or "
-        f"beyond {MOST:g}. Leave it out, or use another model: the weights of this one are damaged or do not fit its "
-        "tokeniser."
-    )
-
-
-def check_scorable(tokens: RaggedTokens, what: str) -> None:
-    """Raises UserError where a text cannot be scored; it names the first."""
-    fine = tokens.scorable
-    if not fine.all():
-        raise UserError(not_scorable(what, int(fine.argmin()) + 1))
 
 
 def check_space(own: Origin, made: Origin, top_k: int, place: str = "") -> None:

@@ -26,13 +26,12 @@ from uwe_jax.base.errors import UserError
 from uwe_jax.base.progress import progress
 from uwe_jax.rankers.attribution import attribute
 from uwe_jax.rankers.explanation import Explanation, explained, explained_by_word
-from uwe_jax.rankers.few import are_few, few_scores
-from uwe_jax.rankers.limits import accepted, check_max_tokens, check_scorable, check_space, judged, not_scorable
+from uwe_jax.rankers.limits import accepted, check_max_tokens, check_space, judged
 from uwe_jax.rankers.load import load_model
 from uwe_jax.rankers.loaded import LoadedModel
 from uwe_jax.rankers.pieces import PieceReader
 from uwe_jax.ranking.encode import TextEncoder
-from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
 from uwe_jax.ranking.space import TargetSpace
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.spaces.quantise import check_dtype
@@ -227,9 +226,7 @@ class Ranker:
         """
         asked, wanted = accepted(_listed(queries), "Query"), accepted(_listed(targets), "Target")
         q, y = self._embed_sides(asked, wanted)
-        if are_few(q, y):
-            return few_scores(q, y, self.scorer)
-        return TargetSpace.build(y, self.scorer).scores(q, self.scorer.tau_a)
+        return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.tau_a)
 
     def explain(self, query: str, target: str, *, by_word: bool = True) -> Explanation:
         """Which token of the query met which token of the target, and what that adds to their score.
@@ -289,8 +286,8 @@ class Ranker:
         """Token embeddings of accepted texts that are to be scored with each other."""
         tokens = self._embed([*queries, *targets])
         q, y = tokens.part(0, len(queries)), tokens.part(len(queries), len(tokens))
-        check_scorable(q, "Query")
-        check_scorable(y, "Target")
+        q.check_scorable("Query")
+        y.check_scorable("Target")
         return q, y
 
     def _embed(self, texts: list[str], label: str = "") -> RaggedTokens:

@@ -223,7 +223,7 @@ def _hit(hit: Any) -> dict[str, Any]:
 
 def _check_scored(found: Sequence[list[Hit] | UserError]) -> None:
     """Raises a Refusal that names the first query without hits."""
-    from uwe_jax.rankers.limits import not_scorable  # as in `Service.texts`
+    from uwe_jax.ranking.ragged import not_scorable  # as in `Service.texts`
 
     for position, each in enumerate(found, 1):
         if isinstance(each, UserError):
