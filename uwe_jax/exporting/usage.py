@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from uwe_jax.base.printable import json_text
 
 _USAGE = """## Usage
 
@@ -75,7 +75,7 @@ def usage(where: str, max_tokens: int, *, on_hub: bool, onnx: bool) -> str:
       on_hub: `where` is a hub id.
       onnx: the folder has the encoder as ONNX.
     """
-    literal = json.dumps(where, ensure_ascii=False)  # Python reads it as the text that it is
+    literal = json_text(where)  # Python reads it as the text that it is
     return (_USAGE + (_ONNX if onnx else "")).format(
         where=literal,
         folder=f"snapshot_download({literal})" if on_hub else literal,
