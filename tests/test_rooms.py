@@ -113,3 +113,27 @@ def test_pmap_and_collectives_live_in_parallel():
 
 def test_files_stay_short():
     assert not {str(p): n for p in MODULES if (n := len(p.read_text().splitlines())) > 320}
+
+
+def test_what_terminals_obey_is_escaped_wherever_something_is_printed_or_written_as_json():
+    base = PACKAGE / "base"
+    sinks = {
+        r"\bensure_ascii=False": {base / "printable.py"},
+        r"\bConsole\b": {base / "text_table.py"},
+        r"\bstd(out|err)\.write\(|\btqdm\.write\(": {base / "progress.py"},
+        # Of a command its usage alone.
+        r"^ +print\((?!USAGE|usage\()": {base / name for name in ("progress.py", "supervisor.py")},
+    }
+    for pattern, allowed in sinks.items():
+        found = {path for path in MODULES if re.search(pattern, _code(path), re.MULTILINE)}
+        assert found <= allowed, pattern
+        assert found, pattern
+
+
+def _code(path: Path) -> str:
+    """A module as Python writes it again, without comments and docstrings."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree)

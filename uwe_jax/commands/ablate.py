@@ -22,6 +22,7 @@ from uwe_jax.studies.options import USAGE_END, Options, read_options
 from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.studies.summary import SECTIONS, Summary
 from uwe_jax.studies.table import Matrix, columns, matrix
+from uwe_jax.training.unread_settings import read_values
 
 _PROGRAM = "uwe-jax ablate"
 USAGE = f"""{_PROGRAM} --config=FILE [--config.key=value ...] [--data=FOLDER] [--flag=value ...]
@@ -110,10 +111,8 @@ def _distinct(variants: Mapping[str, str], configs: Mapping[str, Config], kinds:
     seen: dict[str, str] = {}
     kept = {}
     for name, text in variants.items():
-        settings = configs[name].to_dict()
+        settings = read_values(configs[name], kinds)
         del settings["workdir"]
-        if "vacancy" not in kinds:
-            del settings["batch"]["distractor_probability"]
         first = seen.setdefault(repr(settings), name)
         if first == name:
             kept[name] = text

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
+if __name__ == "__main__":  # an importer's environment is its own
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
 import sys
 from collections.abc import Sequence
@@ -22,8 +23,9 @@ _PROGRAM = "uwe-jax average"
 USAGE = """uwe-jax average --models NAME=WEIGHT --models NAME=WEIGHT ... --out FOLDER [--flag value ...]
 
 The encoder's parameters are the weighted sum of those of the models, which were trained from one encoder. Weights add
-up to 1, may be negative, and are equal where none is given. The scorer is that of the first trained model. The folder
-is an export (see uwe-jax export): uwe_jax, transformers and sentence-transformers read it.
+up to 1, may be negative, and are equal where none is given. A folder whose name holds an equals sign is taken as a
+name; its weight follows as another =WEIGHT. The scorer is that of the first trained model. The folder is an export (see
+uwe-jax export): uwe_jax, transformers and sentence-transformers read it.
 
 For example, the mean of two runs; and one run, to which a third of what another one learned is added:
   uwe-jax average --models runs/a --models runs/b --out averaged
@@ -55,5 +57,5 @@ if __name__ == "__main__":
     answer_errors(
         lambda: main(sys.argv[1:]),
         after_full_disk="the folder of --out is as it was.",
-        after_interrupt="The folder of --out is as it was.",
+        after_interrupt="The folder of --out is whole: as it was, or the new one.",
     )

@@ -11,7 +11,8 @@ import re
 import sys
 from collections.abc import Sequence
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
+if __name__ == "__main__":  # an importer's environment is its own
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
 from uwe_jax.curation.enrich.run import enrich
 from uwe_jax.curation.enrich.settings import EnrichmentSettings

@@ -11,7 +11,7 @@ from uwe_jax.runtime.huge_pages import restart_with_huge_pages
 
 if __name__ == "__main__":
     restart_with_huge_pages()  # as train does; before the imports that take seconds
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
 import sys
 from collections.abc import Sequence
@@ -135,5 +135,5 @@ if __name__ == "__main__":
     answer_errors(
         lambda: main(sys.argv[1:]),
         after_full_disk="the table of what was measured is in the lines above.",
-        after_interrupt="results.json in the folder of --out holds what was measured.",
+        after_interrupt='What was measured is in results.json in the folder of --out, which says "complete": false.',
     )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
+if __name__ == "__main__":  # an importer's environment is its own
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes on how it compiles are not the user's concern
 
 import sys
 from collections.abc import Sequence
@@ -60,7 +61,7 @@ def _parser() -> Parser:
         help="targets to add, as of --targets; one whose id is there takes its place; repeat the flag for several",
     )
     add("--compact", action="store_true", help="free the room of what was removed, and join what was added")
-    add("--verify", action="store_true", help="compare every file with its checksum")
+    add("--verify", action="store_true", help="compare every file with its checksum, and look for ids that stand twice")
     add(
         "--upload", default="", metavar="qdrant:STORE#NAME", help="copy the space into Qdrant, a folder's or a server's"
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from uwe_jax.evaluation.aggregate import (
@@ -24,12 +22,11 @@ from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, grou
 from uwe_jax.evaluation.tasks.task import GROUPS
 from uwe_jax.runtime.markdown import MISSING
 from uwe_jax.runtime.progress import duration
+from uwe_jax.runtime.text_table import drawn
 
 # Columns of so many models stand side by side; further ones follow in tables of their own.
 _MODELS_ACROSS = 4
 _NAME_WIDTH, _TITLE_WIDTH = 24, 36
-# Wide enough for every table: a terminal that is not wraps lines, a cut number would be lost.
-_WIDTH = 240
 
 
 def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any], seconds: float) -> str:
@@ -62,13 +59,6 @@ def terminal_table(results: Results) -> str:
         for start in range(0, len(models), _MODELS_ACROSS)
     ]
     return "\n\n".join([*tables, "\n".join(_notes(results))]).rstrip()
-
-
-def drawn(table: Table) -> str:
-    """A table as lines of text, whatever stands in its cells."""
-    buffer = io.StringIO()
-    Console(file=buffer, width=_WIDTH, markup=False, highlight=False, emoji=False, force_terminal=False).print(table)
-    return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
 
 
 def _table(results: Results, models: Sequence[str]) -> Table:

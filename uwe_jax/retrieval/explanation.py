@@ -75,7 +75,7 @@ class Explanation:
         # Imported here: drawing tables takes a while to import, and most uses of a ranker do without.
         from rich.table import Table
 
-        from uwe_jax.evaluation.terminal import drawn
+        from uwe_jax.runtime.text_table import drawn
 
         lines = Table(title=f"Score {self.score:.4f} by {self.scorer}", title_justify="left")
         lines.add_column("query")

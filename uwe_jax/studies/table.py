@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING
-from uwe_jax.evaluation.terminal import drawn
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows, signed
+from uwe_jax.runtime.text_table import drawn
 from uwe_jax.studies.summary import DONE, FAILED, MACRO, Summary
 
 

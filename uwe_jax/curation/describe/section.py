@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from uwe_jax.evaluation.terminal import drawn
 from uwe_jax.runtime.markdown import escape, markdown_rows
+from uwe_jax.runtime.text_table import drawn
 from uwe_jax.sources.tables.problems import shorten
 
 # Characters of a quoted text, and of one among several; a terminal folds a cell into lines of so many.

@@ -1,0 +1,44 @@
+"""Tables as lines of text for a terminal."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from uwe_jax.runtime.printable import printable
+
+# Wide enough for every table: a terminal that is not wraps lines, a cut number would be lost.
+_WIDTH = 240
+
+
+class _PlainConsole(Console):
+    """A console that escapes every cell before it measures it, so that columns stay in line."""
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        return super().render_str(printable(text), **settings)
+
+
+def drawn(table: Table, width: int = _WIDTH) -> str:
+    """A table as lines of text, whatever stands in its cells.
+
+    Args:
+      table: of texts.
+      width: characters of a line at most.
+    """
+    buffer = io.StringIO()
+    # Colours would be escaped by who prints the lines.
+    console = _PlainConsole(
+        file=buffer,
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        force_terminal=False,
+        color_system=None,
+    )
+    console.print(table)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
