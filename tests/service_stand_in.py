@@ -12,7 +12,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 
 from uwe_jax.config import ScorerSettings
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.serving.options import Limits, ServiceOptions
 from uwe_jax.serving.server import Server, serve
@@ -46,6 +47,13 @@ class StandInSpace:
         raise NotImplementedError("A stand-in is searched by its model.")
 
 
+class StandInLoaded:
+    """Reads words up to a limit."""
+
+    def truncation(self, texts: Iterable[str]) -> Truncation:
+        return Truncation.of(np.array([len(text.split()) for text in texts]), ORIGIN.max_tokens)
+
+
 class StandInExplanation:
     """One number, in the form of an explanation."""
 
@@ -67,6 +75,7 @@ class StandIn:
 
     name = "stand-in"
     origin = ORIGIN
+    loaded = StandInLoaded()
 
     def __init__(self, seconds: float = 0.0):
         self.open = threading.Event()
@@ -75,7 +84,7 @@ class StandIn:
         self.batches: list[list[str]] = []
         self.threads: set[int] = set()
 
-    def rank(self, queries: Sequence[str], space: Any, top_k: int) -> list[list[Hit]]:
+    def rank_each(self, queries: Sequence[str], space: Any, top_k: int, *, batch: int) -> list[list[Hit]]:
         self.threads.add(threading.get_ident())
         self.batches.append(list(queries))
         self.open.wait()

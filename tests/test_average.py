@@ -88,6 +88,18 @@ def test_a_name_may_hold_an_equals_sign():
     assert parse_shares(["x=y=0.25", "z=0.75"]) == (Share("x=y", 0.25), Share("z", 0.75))
 
 
+def test_a_folder_is_a_name_whatever_it_holds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("lr=5e-5/a", "lr=0.5", "plain"):
+        (tmp_path / name).mkdir(parents=True)
+    half = [Share(name, 0.5) for name in ("lr=0.5", "lr=5e-5/a", "gs://b/lr=1/a", "mini:soft,logits=dot,tau_a=0.1")]
+    assert parse_shares(["lr=5e-5/a", "plain"]) == (half[1], Share("plain", 0.5))
+    assert parse_shares(["lr=0.5", "plain"]) == (half[0], Share("plain", 0.5))
+    assert parse_shares([share.name for share in half[2:]]) == (half[2], half[3])
+    assert parse_shares([f"{share.name}=0.25" for share in half]) == tuple(Share(s.name, 0.25) for s in half)
+    assert parse_shares(["plain=0.5", "mini:soft=0.5"]) == (Share("plain", 0.5), Share("mini:soft", 0.5))
+
+
 def test_models_that_do_not_go_together_are_refused(runs, encoder, tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()

@@ -1,5 +1,7 @@
 """Checkpoints: round trips, which ones are kept, and damage."""
 
+import json
+
 import numpy as np
 import pytest
 from jax.experimental import multihost_utils
@@ -34,7 +36,7 @@ def test_round_trip_is_exact(tmp_path):
     assert restored.step == 1
     np.testing.assert_equal(restored.state, state(1))
     parts = {name: checksum(part) for name, part in state(1).items()}
-    assert restored.meta == META | {"checksum": checksum(state(1)), "checksums": parts}
+    assert restored.meta == META | {"validation_map": 10.0, "checksum": checksum(state(1)), "checksums": parts}
 
 
 def test_a_part_is_read_alone_and_nothing_is_written(tmp_path):
@@ -166,6 +168,73 @@ def test_the_next_best_takes_the_place_of_a_damaged_best_one(tmp_path, capsys):
     assert checkpoints.read_best(state(0), in_hand=3) is None
     flip(tmp_path / "c" / "3" / "state")
     assert checkpoints.read_best(state(0), in_hand=4) is None
+    checkpoints.close()
+
+
+@pytest.mark.parametrize(
+    ("step", "content"),
+    [
+        (2, b'{"validation_map": 0.0}'),  # the best one with a flipped bit, and another one
+        (3, b'{"validation_map": 90.0}'),
+        (2, b'{"validation_lap": 30.0}'),
+        (2, b'{"validation_map": NaN}'),
+        (2, b'{"validation_map": "30"}'),
+        (2, b'{"validation_map": 30'),
+        (2, b"\xff"),
+        (2, b"[" * 100_000),
+        (2, None),
+    ],
+)
+def test_damaged_metrics_change_neither_the_best_checkpoint_nor_what_is_kept(tmp_path, step, content):
+    saved(tmp_path / "c", 10.0, 30.0, 20.0).close()
+    metrics = tmp_path / "c" / str(step) / "metrics" / "metrics"
+    assert json.loads(metrics.read_bytes()) == {"validation_map": {2: 30.0, 3: 20.0}[step]}
+    if content is None:
+        metrics.unlink()
+    else:
+        metrics.write_bytes(content)
+    for opened in (CheckpointReader, Checkpoints):
+        checkpoints = opened(tmp_path / "c")
+        assert checkpoints.best_step() == 2
+        assert checkpoints.read(state(0), 2).step == 2
+        checkpoints.close()
+    checkpoints = Checkpoints(tmp_path / "c")
+    for later in (4, 5):
+        checkpoints.save(later, state(later), META, 15.0)
+    checkpoints.wait()
+    assert (checkpoints.best_step(), checkpoints.steps()) == (2, [5, 4, 2])
+    checkpoints.close()
+
+
+def test_the_validation_of_a_checkpoint_from_before_its_meta_object_had_the_map(tmp_path):
+    saved(tmp_path / "c", 10.0, 30.0, 20.0).close()
+    for path in (tmp_path / "c").glob("*/meta/metadata"):
+        meta = checksums.without_checksum(json.loads(path.read_bytes()))
+        validation = {"macro_map": meta.pop("validation_map"), "macro_mrr": 1.0}
+        path.write_text(json.dumps(checksums.with_checksum(meta | {"validation": validation})))
+    (tmp_path / "c/2/metrics/metrics").write_text('{"validation_map": 0.0}')
+    assert CheckpointReader(tmp_path / "c").best_step() == 2
+
+
+def test_a_best_checkpoint_with_a_damaged_meta_object_is_not_passed_over_in_silence(tmp_path):
+    saved(tmp_path / "c", 10.0, 30.0, 20.0).close()
+    path = tmp_path / "c/2/meta/metadata"
+    path.write_bytes(path.read_bytes().replace(b"abc", b"abd"))
+    checkpoints = CheckpointReader(tmp_path / "c")
+    assert checkpoints.best_step() == 2
+    with pytest.raises(UserError, match="step 2 is damaged: its meta object is not the one that was saved"):
+        checkpoints.read_meta(2)
+    path.write_text("[]")
+    with pytest.raises(UserError, match="step 2 is damaged: its meta object is not the one that was saved"):
+        checkpoints.read_meta(2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_validation_that_is_no_number_costs_no_checkpoint(tmp_path, value):
+    checkpoints = saved(tmp_path / "c", 30.0, 20.0)
+    with pytest.raises(UserError, match=r"MAP of step 3 is (nan|inf).* good checkpoint .* is that of step 2"):
+        checkpoints.save(3, state(3), META, value)
+    assert (checkpoints.best_step(), checkpoints.steps()) == (1, [2, 1])
     checkpoints.close()
 
 

@@ -148,6 +148,8 @@ def test_aliases_join_where_they_are_not_wanted_and_titles_of_jobs_do_not():
     taxonomy = part("taxonomy", skill_alias=pairs([("welding", "weld")]), job_alias=pairs([("welder", "joiner")]))
     other = part("other", skill_job=pairs([("weld", "fitter"), ("joiner", "fitter")]))
     graphs = compose([taxonomy, other], ["job"], join_aliases=True).graphs
+    with pytest.raises(UserError, match=r"join_aliases is True, but other has no graph of aliases .* graphs of 'job'"):
+        compose([other], join_aliases=True)
     assert list(graphs.graphs) == ["job"]
     assert set(edge_weights(graphs.graphs["job"])) == {("welding", "fitter"), ("joiner", "fitter")}
 

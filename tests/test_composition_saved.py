@@ -81,9 +81,21 @@ def test_a_changed_or_damaged_folder_is_refused(tmp_path):
     (folder / "graphs.json").write_text(json.dumps({**manifest, "parts": wrong}))
     with pytest.raises(UserError, match=r"is damaged .*wight"):
         read_saved(folder)
-    (folder / "graphs.json").write_text("{")
-    with pytest.raises(UserError, match="is damaged"):
-        read_saved(folder)
+    wrongs = [
+        *("{", "[]", "[" * 100_000, b"\xff".decode("latin-1")),
+        *(json.dumps({**manifest, key: value}) for key in ("parts", "fingerprints", "notes") for value in (7, None)),
+        *(
+            json.dumps({**manifest, "parts": [{**manifest["parts"][0], key: []}]})
+            for key in ("name", "weight", "origin")
+        ),
+        json.dumps({**manifest, "parts": [7]}),
+    ]
+    for content in wrongs:
+        (folder / "graphs.json").write_text(content, encoding="latin-1")
+        with pytest.raises(
+            UserError, match=r"(?s)graphs.json (is damaged|is not readable|holds).*Combine the graphs anew"
+        ):
+            read_saved(folder)
 
 
 def test_saving_replaces_its_own_folder_and_no_other(tmp_path, monkeypatch):
@@ -121,7 +133,7 @@ def test_the_old_folder_is_back_where_the_new_one_cannot_come(tmp_path, monkeypa
     save(example(), folder, {})
 
     def fails(path, target):
-        if path.name.endswith(".partial"):
+        if path.name == "new":
             raise OSError("no")
         return rename(path, target)
 

@@ -2,10 +2,12 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from uwe_jax.config import Config, PartSettings, PerGraph, combine, default_config
+from uwe_jax.runtime.command import read_config, usage
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import check_setting_name
 
@@ -95,3 +97,51 @@ def test_parts_have_settings_of_their_own():
 def test_tuples_may_come_as_lists():
     config = read(optimiser__learning_rate_factors=(("embeddings", 0.5),))
     assert config.optimiser.learning_rate_factors == (("embeddings", 0.5),)
+
+
+def config_file(folder: Path, content: str | bytes, name: str = "mine") -> Path:
+    path = folder / "configs" / f"{name}.py"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+MADE = "from uwe_jax.config import default_config\n\n\ndef get_config():\n    config = default_config()\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("x = (\n", r"mine\.py, line 1: '\(' was never closed\. Correct the config file"),
+        ("def get_config():\nreturn 1\n", r"mine\.py, line 2: expected an indented block"),
+        (b"x = 1\0\n", "source code string cannot contain null bytes"),
+        ("import not_there\n", r"mine\.py, line 1: ModuleNotFoundError: No module named 'not_there'"),
+        ("def get_config():\n    return nowhere\n", r"mine\.py, line 2: NameError: name 'nowhere' is not defined"),
+        (f"{MADE}    config.stepz = 3\n    return config\n", r"mine\.py, line 6: AttributeError: .*stepz"),
+        (f"{MADE}    config.steps = 'x'\n    return config\n", r"mine\.py, line 6: TypeError: Could not override"),
+        ("x = 1\n", r"the file of --config has no function get_config\(\)"),
+        ("def get_config():\n    return 3\n", r"returns a int; it must return a ConfigDict"),
+    ],
+)
+def test_what_is_wrong_with_a_config_file_is_named_by_line(tmp_path, content, message):
+    with pytest.raises(UserError, match=message):
+        read_config([f"--config={config_file(tmp_path, content)}"])
+
+
+def test_a_config_file_is_not_run_in_the_namespace_of_the_one_before(tmp_path):
+    read_config([f"--config={config_file(tmp_path, f'{MADE}    return config')}"])
+    with pytest.raises(UserError, match=r"has no function get_config\(\)"):
+        read_config([f"--config={config_file(tmp_path, 'x = 1', 'other')}"])
+
+
+def test_configs_are_listed_beside_one_that_cannot_be_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config_file(tmp_path, "x = (\n", "broken")
+    config_file(tmp_path, '"""Mine.\n\nuwe-jax train --config=...\n"""\n', "mine")
+    (tmp_path / "configs" / "folder.py").mkdir()
+    listed = usage("train")
+    assert "configs/broken.py  (cannot be read: '(' was never closed, line 1)" in listed
+    assert "configs/folder.py  (cannot be read: Is a directory)" in listed
+    assert "configs/mine.py    Mine." in listed
+    with pytest.raises(UserError, match=r"--config cannot be read: .*No such file"):
+        read_config(["--config=configs/none.py"])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from tiny_encoder import random_params, tiny_config
 from torch_twin import assert_same, build_torch, padded, random_torch, state
 
@@ -15,7 +16,7 @@ from uwe_jax.models.attention import relative_buckets
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
 from uwe_jax.models.layers import exact_gelu
-from uwe_jax.models.pretrained import load_encoder, read_tensors
+from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.weights import params_from_hf
 from uwe_jax.runtime.errors import UserError
 
@@ -99,7 +100,7 @@ def test_real_encoders_equal_transformers(name):
         pytest.skip(f"needs {name}: {error}")
     hf_config = json.loads((encoder.folder / "config.json").read_text())
     model = build_torch(encoder.config.architecture, hf_config)
-    tensors = {name: torch.tensor(value) for name, value in read_tensors(encoder.folder).items()}
+    tensors = {name: torch.tensor(value) for name, value in load_file(encoder.folder / "model.safetensors").items()}
     assert not model.load_state_dict(tensors, strict=False).missing_keys
     assert_same(model, encoder.config, encoder.params, *block(encoder.config, (2, 9, 64, 150), 156))
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 
 import pytest
@@ -253,6 +254,10 @@ def test_damaged_zips_are_refused(tmp_path):
         ({"skills_en.csv": "conceptUri,preferredLabel\na\n"}, "skills_en.csv, line 2: found 1 fields"),
         ({"occupations_en.csv": "conceptUri,preferredLabel\n,b\n"}, "line 2: found no conceptUri"),
         (
+            {"skills_en.csv": "conceptUri,preferredLabel\nu1,weld\nu2,cook\nu1,weld\nu1,bake\n"},
+            r"(?s)2 broken .*line 4: found conceptUri 'u1' again \(first in line 2\); .*line 5: found conceptUri 'u1'",
+        ),
+        (
             relations([*RELATIONS, (OCCUPATION + "a", "nice to have", SKILL + "1")]),
             "line 6: found relationType 'nice to have'; expected essential or optional",
         ),
@@ -388,10 +393,11 @@ load_edges(find_release({str(tmp_path)!r}, ("skill_job",)), "skill_job", "both",
 """
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert finished.returncode == -9, finished.stderr
-    (left,) = (tmp_path / "cache").glob("*/esco/skill_job_en/*")
+    (left,) = (tmp_path / "cache").glob("*/esco/skill_job_en/[!.]*")
     assert left.name.startswith("incomplete.")
     release = find_release(tmp_path, ("skill_job",))
     assert load(release, tmp_path / "cache") == JOB_EDGES
+    assert [path.name for path in left.parent.iterdir()] == ["1.0.0"]
 
 
 def test_bad_input_leaves_nothing_prepared(tmp_path):
@@ -408,17 +414,17 @@ def test_an_empty_graph_is_refused(tmp_path):
         load(find_release(tmp_path, ("skill_alias",)), tmp_path / "cache", "skill_alias")
 
 
-def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
+def test_of_two_processes_one_prepares_and_the_other_waits(tmp_path, monkeypatch):
     write_release(tmp_path)
     release = find_release(tmp_path, BOTH)
-    barrier = threading.Barrier(2)
-    plain = Builder.read_edges
+    plain, calls = Builder.read_edges, []
 
-    def together(self, manual_dir):
-        barrier.wait(20)  # neither finds the other's result
+    def slow(self, manual_dir):
+        calls.append(manual_dir)
+        time.sleep(0.3)
         return plain(self, manual_dir)
 
-    monkeypatch.setattr(Builder, "read_edges", together)
+    monkeypatch.setattr(Builder, "read_edges", slow)
     results = []
 
     def prepare():
@@ -430,6 +436,7 @@ def test_two_processes_may_prepare_at_once(tmp_path, monkeypatch):
     for thread in threads:
         thread.join(60)
     assert results == [JOB_EDGES, JOB_EDGES]
+    assert len(calls) == 1
 
 
 def test_damaged_prepared_data_names_the_folder_to_remove(tmp_path):
@@ -438,12 +445,27 @@ def test_damaged_prepared_data_names_the_folder_to_remove(tmp_path):
     load(release, tmp_path / "cache")
     (record,) = (tmp_path / "cache").rglob("*array_record*")
     whole = record.read_bytes()
-    for damage in (lambda: record.write_bytes(whole[:-5000]), lambda: record.write_bytes(b""), record.unlink):
+    cuts = [lambda size=size: record.write_bytes(whole[:size]) for size in (len(whole) - 5000, 1 << 16, 0)]
+    for damage in (*cuts, record.unlink):
         damage()
         with pytest.raises(UserError) as raised:
             load(release, tmp_path / "cache")
         assert f"The prepared edges in {record.parent} cannot be read" in str(raised.value)
-    (record.parent / "dataset_info.json").unlink()
+    record.write_bytes(whole)
+    info = record.parent / "dataset_info.json"
+    whole = info.read_bytes()
+    count = b'"4"'
+    assert count in whole
+    for damage in (b"", whole[:-20], b"\xff", b"[]", b"[" * 100_000, whole.replace(b"train", b"trein")):
+        info.write_bytes(damage)
+        with pytest.raises(UserError, match=r"The prepared edges in .* cannot be read") as raised:
+            load(release, tmp_path / "cache")
+        assert str(record.parent) in str(raised.value)
+    for damage in (b'"3"', b'"5"'):
+        info.write_bytes(whole.replace(count, damage))
+        with pytest.raises(UserError, match=r"has 4 records, and dataset_info\.json names [35]"):
+            load(release, tmp_path / "cache")
+    info.unlink()
     with pytest.raises(UserError, match=r"holds no finished preparation.*Remove that folder"):
         load(release, tmp_path / "cache")
 

@@ -3,18 +3,22 @@
 import csv
 import gc
 import json
+import os
 import weakref
 
 import numpy as np
 import pytest
+from every_line import at_every_line
 from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.commands import evaluate
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.evaluation import results_folder
 from uwe_jax.evaluation import run as evaluation_run
 from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.locks import exclusive
 
 SKILLS = ("write code", "care for patients", "engineer software", "nurse care", "code")
 QUERIES = {"software engineer": (0, 2, 4), "nurse": (1, 3), "patients": (1,), "code for care": (4, 3)}
@@ -75,6 +79,18 @@ def test_models_side_by_side(flags, tmp_path, capsys):
     assert scored["bm25"] > scored["random"]
     assert (tmp_path / "out" / "results.png").read_bytes()[:4] == b"\x89PNG"
     assert "mytask" in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_texts_that_a_model_truncates_are_counted(flags, tmp_path, capsys):
+    encoder = write_tiny_encoder(tmp_path / "encoder", width=16, layers=1)
+    assert run("--models", encoder, "--models", "bm25", *flags, "--max_tokens", "4") == 0
+    err = capsys.readouterr().err
+    notes = [f"1 of {total} is truncated at 4 tokens, the longest has 5" for total in ("4 queries", "5 targets")]
+    assert [f"encoder mean_pool on mytask: {note}" in err for note in notes] == [True, True]
+    assert err.count("truncated at") == 2
+    models = read(tmp_path / "out")["models"]
+    assert models["encoder mean_pool"]["results"]["mytask"]["truncated"] == notes
+    assert models["bm25"]["results"]["mytask"]["truncated"] == []
 
 
 def test_models_measured_before_join_the_tables(flags, task, tmp_path, capsys):
@@ -236,6 +252,83 @@ def test_worst_rankings_are_written_on_request(flags, tmp_path):
     lines = [json.loads(line) for line in (folder / "mytask.jsonl").read_text().splitlines()]
     assert len(lines) == 2
     assert lines[0]["query"] in (folder / "mytask.md").read_text()
+
+
+def files(folder):
+    paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_a_kill_at_any_line_leaves_files_of_one_evaluation(flags, tmp_path):
+    out, states = tmp_path / "out", {}
+    assert run("--models", "random", *flags, "--dump_rankings", "1", "--bootstrap", "0") == 0
+    old = files(out)
+    assert sorted(old) == [
+        "rankings/random/mytask.jsonl",
+        "rankings/random/mytask.md",
+        "results.json",
+        "results.md",
+        "results.png",
+    ]
+    with at_every_line(lambda _: states.setdefault(len(states), files(out)), {results_folder.__file__}):
+        assert run("--models", "bm25", *flags, "--dump_rankings", "1", "--bootstrap", "0") == 0
+    new = files(out)
+    assert json.loads(new["results.json"])["complete"]
+    assert sorted(name.replace("bm25", "random") for name in new) == sorted(old)
+    seen = set()
+    for state in states.values():
+        content = json.loads(state["results.json"])
+        (model,) = content["models"]
+        seen.add((model, content["complete"]))
+        whole = {"random": old, "bm25": new}[model]
+        if content["complete"]:
+            assert state == whole
+        else:
+            other = {"random": new, "bm25": old}[model]
+            assert not [name for name, found in state.items() if other.get(name) == found]
+            assert (
+                model == "random"
+                or state.get("results.md") == new["results.md"]
+                or (b"**Incomplete**" in state.get("results.md", b"**Incomplete**"))
+            )
+    assert seen == {("random", True), ("random", False), ("bm25", False)}
+
+
+class Interrupting:
+    name = "interrupting"
+
+    def index(self, targets):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_evaluation_is_marked(flags, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run("--models", "random", "--models", "test_evaluate:Interrupting", *flags) == 130
+    assert not read(out)["complete"]
+    assert read(out)["models"]["random"]["results"]
+    assert "**Incomplete**" in (out / "results.md").read_text()
+    assert not (out / "results.png").exists()
+    capsys.readouterr()
+    assert run("--models", "bm25", "--join", out, *flags) == 0
+    assert f"Joined from {out} (of an evaluation that did not come to its end): random" in capsys.readouterr().err
+    assert "**Incomplete**" not in (out / "results.md").read_text()
+
+
+def test_files_of_the_user_stay_in_the_folder(flags, tmp_path):
+    mine = tmp_path / "out" / "rankings" / "random" / "notes.txt"
+    assert run("--models", "random", *flags, "--dump_rankings", "1") == 0
+    mine.write_text("mine")
+    assert run("--models", "random", *flags) == 0
+    assert [path.name for path in mine.parent.iterdir()] == ["notes.txt"]
+
+
+def test_two_evaluations_do_not_write_one_folder(flags, tmp_path, capsys):
+    with exclusive(tmp_path / "out" / ".lock", "evaluating elsewhere"):
+        assert run("--models", "random", *flags) == 2
+    message = capsys.readouterr().err
+    assert f"Another process is evaluating elsewhere (process {os.getpid()} on" in message
+    assert "name another folder with --out" in message
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 def test_leaks_stand_beside_the_score_and_can_be_dropped(flags, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.target_space import TargetSpace
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.training.evaluation import Evaluator
 
 SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
@@ -89,3 +90,12 @@ def test_map_equals_the_definition(world):
         assert measured["targets"] == len(target)
     macro = np.mean([results["validation"][d]["map"] for d in ("skill_to_job", "job_to_skill")])
     assert results["validation"]["macro_map"] == pytest.approx(macro)
+
+
+def test_scores_that_are_no_numbers_end_with_a_sentence(world):
+    graphs, model, params, tables = world
+    evaluator = Evaluator(model, tables, LENGTHS, EvaluationSettings(texts_per_device=4))
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, params)
+    tasks = {"validation": (split_graphs(graphs, 0.3, 0.2).tasks(VALIDATION), 0)}
+    with pytest.raises(UserError, match=r"scores of skill_to_job are not numbers \(NaN\).*learning_rate"):
+        evaluator.evaluate(broken, tasks, label="now")

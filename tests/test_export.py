@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -41,6 +42,7 @@ from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.folders import replacing
 from uwe_jax.scoring.scorer_text import parse_scorer
 from uwe_jax.scoring.scorers import block_scores
 from uwe_jax.scoring.tokens import Tokens
@@ -74,7 +76,10 @@ def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1):
     checkpoints.save(7, state, meta, 61.25)
     checkpoints.close()
     write_json(workdir / "config.json", config.to_dict())
-    results = {"before": {"skill_to_job": {**METRICS, "map": 50.0}}, "after": {"skill_to_job": METRICS}}
+    results = {
+        "before": {"skill_to_job": {**METRICS, "map": 50.0}},
+        "after": {"skill_to_job": METRICS, "job_to_skill": {**METRICS, "map": 40.5}, "macro_map": 50.9},
+    }
     write_json(workdir / "summary.json", {**results, "step": 7, "steps": 7, "held_out": "test"})
     return workdir
 
@@ -277,9 +282,16 @@ def flip(path):
         (lambda out: flip(out / "model.safetensors"), "model.safetensors has other content"),
         (lambda out: (out / "tokenizer.json").unlink(), "lacks tokenizer.json|tokenizer.json is missing"),
         (lambda out: (out / "uwe_jax.json").write_text("{"), "uwe_jax.json is not readable JSON"),
-        (lambda out: (out / "uwe_jax.json").write_text("[]"), "has no format number"),
+        (lambda out: (out / "uwe_jax.json").write_text("[]"), "uwe_jax.json holds a list instead of an object"),
+        (lambda out: change(out, format="1"), "has no format number"),
+        (lambda out: change(out, scorer={"tau_a": "0.3"}), "uwe_jax.json: scorer.tau_a is '0.3'"),
+        (lambda out: change(out, learned={"log_tau_a": "warm"}), "uwe_jax.json: could not convert string"),
+        (lambda out: change(out, learned={"log_tau_a": float("nan")}), "uwe_jax.json: .*not finite: first log_tau_a"),
+        (lambda out: change(out, learned={"temperature": 1.0}), "uwe_jax.json: learned has other things"),
+        (lambda out: change(out, dtype="int7"), "uwe_jax.json: encoder.dtype is 'int7'"),
+        (lambda out: change(out, max_tokens=True), "max_tokens is True; it must be of type int"),
         (lambda out: change(out, format=2, uwe_jax="9.9"), "format 2, written by uwe_jax 9.9.*Install the newer"),
-        (lambda out: change(out, scorer={"kind": "soft", "tau": 3}), "scorer: .*'tau'"),
+        (lambda out: change(out, scorer={"kind": "soft", "tau": 3}), "uwe_jax.json: Unknown setting scorer.tau"),
         (lambda out: change(out, files={"config.json": 3}), "files holds other things than sizes"),
         (lambda out: change(out, fingerprint=None), "fingerprint is None; it must be of type str"),
     ],
@@ -288,6 +300,42 @@ def test_what_is_wrong_with_an_export_is_said(broken, cache, break_it, message):
     break_it(broken)
     with pytest.raises(UserError, match=message):
         load_model(broken, cache_dir=cache)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"step": 7},
+        {"step": "7", "config": {"source": []}, "fingerprints": []},
+        {"average": {"name": 1}},
+        {"average": [{"name": 3, "weight": "half", "fingerprint": None, "training": {}}]},
+    ],
+)
+def test_a_damaged_record_of_a_training_is_said(broken, cache, tmp_path, training):
+    change(broken, training=training)
+    with pytest.raises(UserError, match=r"uwe_jax\.json: the record of the training is damaged"):
+        export(options(broken, tmp_path / "out", cache))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", r"summary\.json is not readable JSON"),
+        ("[" * 200_000, r"summary\.json is not readable JSON.*nested too deeply"),
+        ("[]", r"summary\.json holds a list"),
+        ('{"step": 7, "held_out": "test", "after": [1]}', r"summary\.json: the record of the training is damaged"),
+        (
+            '{"step": 7, "held_out": 3, "after": {"a": {"map": "x"}}, "before": {}}',
+            r"the record of the training is dama",
+        ),
+    ],
+)
+def test_a_damaged_summary_of_a_run_is_said(exports, cache, tmp_path, content, message):
+    run = shutil.copytree(exports["bert"].workdir, tmp_path / "run")
+    (run / "summary.json").write_text(content)
+    with pytest.raises(UserError, match=message):
+        export(options(run, tmp_path / "out", cache))
 
 
 # ---- The folder -----------------------------------------------------------------------------------------------------
@@ -320,16 +368,43 @@ def test_the_model_card_says_what_the_hub_reads(made, exports, cache, tmp_path):
         "sentence-similarity",
     )
     assert data.base_model is None  # a folder of one's own is none that the hub knows
-    assert [(r.metric_type, r.metric_value) for r in data.eval_results] == [
-        ("map", 61.25),
-        ("rp@10", 70.0),
-        ("mrr", 65.5),
+    rankings = ("skill to job", 61.25), ("job to skill", 40.5)
+    assert [(r.dataset_name.rpartition(": ")[2], r.metric_type, r.metric_value) for r in data.eval_results] == [
+        (name, metric, value)
+        for name, mean in rankings
+        for metric, value in (("map", mean), ("rp@10", 70.0), ("mrr", 65.5))
     ]
+    assert len({r.unique_identifier for r in data.eval_results}) == len(rankings)
     assert "| skill to job | MAP | 50.0 | 61.2 |" in text
+    assert "| job to skill | MAP | - | 40.5 |" in text
     assert "| skill-alias | `cd34` |" in text
     assert ("bfloat16" in text) == (made is exports["mpnet"])
     for name in ("README.md", "uwe_jax.json"):  # what is published names no folder of the author's
         assert str(made.workdir.parent) not in (made.folder / name).read_text()
+
+
+MARKUP = "a|b_c [x](http://y) <b>`*c*`</b>\n---\n# d"
+SHOWN = r"a\|b_c \[x\](http://y) \<b\>\`\*c\*\`\</b\> --- \# d"
+
+
+def test_names_with_markup_are_shown_as_they_are(exports, cache, tmp_path, monkeypatch):
+    run = exports["bert"].workdir
+    out = export(options(run, tmp_path / 'my "models" \\n', cache, name=MARKUP))
+    change(out, base_model=MARKUP, fingerprint=MARKUP)
+    twice = (Share(str(out), 0.5), Share(str(run), 0.5))
+    for models, shown in (((Share(str(out), 1.0),), 2), (twice, 2)):
+        again = export(ExportOptions(models, tmp_path / "again", cache, max_tokens=MAX_TOKENS, name=MARKUP))
+        text = (again / "README.md").read_text()
+        assert ModelCard(text).data.library_name == "sentence-transformers"
+        body = text.partition("\n---\n")[2] or text
+        assert text.count(SHOWN) >= shown
+        assert MARKUP not in text
+        assert "<b>" not in body.split("```")[-1]
+        assert f"\n# {SHOWN}\n" in text
+    blocks = re.findall("```python\n(.*?)```", (out / "README.md").read_text(), re.DOTALL)
+    assert 'SentenceTransformer("my \\"models\\" \\\\n")' in blocks[0]
+    folder = next(line for line in blocks[1].splitlines() if line.startswith("folder = "))
+    assert eval(folder.removeprefix("folder = ")) == out.name
 
 
 def test_an_encoder_as_published_is_exported_with_the_scorer_that_is_named(exports, cache, tmp_path):
@@ -381,6 +456,31 @@ def test_an_export_that_fails_leaves_the_folder_as_it_was(exports, broken, cache
         export(options(exports["mpnet"].workdir, broken, cache))
     assert {path: path.read_bytes() for path in broken.rglob("*") if path.is_file()} == before
     assert not hidden_files(broken.parent)
+
+
+def test_an_export_that_was_killed_between_its_renames_is_found_by_who_loads_it(exports, cache, tmp_path):
+    out = tmp_path / "out"
+    hidden = tmp_path / ".out.replacing"
+    shutil.copytree(exports["bert"].folder, hidden / "old")
+    assert load_model(out, cache_dir=cache).model.encoder.config.architecture == "bert"
+    assert not hidden.exists()
+    out.rename(tmp_path / "aside")
+    (tmp_path / "aside" / "notes.txt").write_text("mine")
+    hidden.mkdir()
+    (tmp_path / "aside").rename(hidden / "old")
+    with pytest.raises(UserError, match=r"changes of yours.*notes.txt is new"):
+        export(options(exports["bert"].workdir, out, cache))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_second_export_to_the_same_folder_does_not_begin(exports, cache, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    monkeypatch.setattr(exporting, "subject_of", lambda *_, **__: pytest.fail("loaded a model"))
+    with (
+        replacing(out),
+        pytest.raises(UserError, match=rf"writing {out} \(process {os.getpid()} on .*name another folder with --out"),
+    ):
+        export(options(exports["bert"].workdir, out, cache))
 
 
 # ---- The command ----------------------------------------------------------------------------------------------------

@@ -219,7 +219,6 @@ def largest_in(folder):
         ("state/manifest.ocdbt", cut_short),
         ("state/_METADATA", flip_a_bit),
         ("meta/metadata", flip_a_bit),
-        ("metrics/metrics", cut_short),
     ],
 )
 def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(flags, interrupted, undisturbed, part, damage):
@@ -229,6 +228,13 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(flags, interr
     assert re.search("checkpoint of step 8 (cannot be read|is damaged)", output), output
     assert f"Moved the checkpoint of step 8 to {interrupted}/damaged_checkpoints/8-" in output
     assert f"after step 7 of {STEPS}" in output
+    assert_equal_ends(interrupted, undisturbed)
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut_short])
+def test_damaged_metrics_of_a_checkpoint_cost_nothing(flags, interrupted, undisturbed, damage):
+    damage(interrupted / "checkpoints/8/metrics/metrics")
+    assert f"after step 8 of {STEPS}" in completed(flags, interrupted)
     assert_equal_ends(interrupted, undisturbed)
 
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
+from uwe_jax.runtime.plot import plot_training
 from uwe_jax.training.metric_writer import MetricWriter, read_metrics
 
 
@@ -47,3 +49,30 @@ def test_metrics_after_the_restored_step_are_written_anew(tmp_path):
         assert [(row["step"], "loss" in row) for row in rows] == [(1, True), (2, True), (2, False)]
     MetricWriter(tmp_path).close()
     assert read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+DAMAGE = [b"{'step': 2}", b'{"step": 2, "\xff": 1}', b"[" * 100_000, b'{"loss": 2.0}', b'[{"step": 2}]', b"\x00\x0b"]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_line_of_the_metrics_costs_no_other_line(tmp_path, capsys, damage):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1, "loss": 1.0}\n' + damage + b'\n{"step": 3, "loss": 3.0}\n{"step": 4, "lo')
+    assert [row["step"] for row in read_metrics(path)] == [1, 3]
+    assert capsys.readouterr().err == ""
+    MetricWriter(tmp_path, resume_step=3).close()
+    assert f"{path}: 1 damaged of 3 lines (line 2), left out." in capsys.readouterr().err
+    assert path.read_text() == '{"step": 1, "loss": 1.0}\n{"step": 3, "loss": 3.0}\n'
+
+
+def test_metrics_that_cannot_be_read_are_said(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(UserError, match=r"metrics.jsonl cannot be read: Is a directory\. Make it readable"):
+        MetricWriter(tmp_path, resume_step=3)
+
+
+def test_a_validation_with_a_damaged_name_is_drawn_without_it(tmp_path):
+    rows = [{"step": step, "validation": {"macro_map": 1.0, "skill_to_job": {"map": 1.0}}} for step in (1, 2)]
+    rows += [{"step": 3, "validation": {"macro_mbp": 1.0, "skill_to_job": {}}}, {"step": 4, "validation": {}}]
+    plot_training(rows, tmp_path / "training.png")
+    assert (tmp_path / "training.png").is_file()

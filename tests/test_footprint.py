@@ -30,6 +30,28 @@ def test_queries_targets_and_edges_are_counted():
     assert found.edges.tolist() == [False, True, True, False]
 
 
+def test_a_spelling_counts_and_files_of_before_count_as_they_did(tmp_path):
+    asked = ["Welder", "foreman.", "Chef"], ["WELDING.", "planning"], csr_array(np.ones((3, 2), bool))
+    found = Footprint.of(GRAPHS).overlap(*asked)
+    assert (found.queries.tolist(), found.targets.tolist()) == ([True, True, False], [True, True])
+    assert found.edges.tolist() == [True, False, False, True, False, False]
+    # Files that name no form hold hashes of texts with their final full stop.
+    old = tmp_path / "old.npz"
+    hashes = [text_hashes([text], form=1) for text in ("planning", "foreman.")]
+    np.savez_compressed(old, nodes=np.sort(np.concatenate(hashes)), edges=pair_hashes(*hashes))
+    before = Footprint.read(old)
+    both = Footprint.union([before, Footprint.of(GRAPHS)])
+    for footprint, known in ((before, False), (both, True)):
+        there = footprint.overlap(["Foreman.", "foreman", "welder"], ["Planning"], csr_array(np.ones((3, 1), bool)))
+        assert there.queries.tolist() == [True, known, known]
+        assert there.edges.tolist() == [True, known, False]
+    both.write(old)
+    assert Footprint.read(old).forms == (1, 2)
+    np.savez_compressed(old, nodes=both.nodes, edges=both.edges, forms=[1, 9])
+    with pytest.raises(UserError, match=r"is of form 9; this version reads forms 1 to 2"):
+        Footprint.read(old)
+
+
 def test_an_edge_counts_in_both_directions_and_across_kinds():
     found = Footprint.of(GRAPHS).overlap(["welding"], ["join metal", "welder"], csr_array(np.ones((1, 2), bool)))
     assert found.edges.all()

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from pathlib import Path
 
 import filelock
 import numpy as np
@@ -14,9 +15,10 @@ from vacancy_files import write_rows
 from uwe_jax.commands.index import main
 from uwe_jax.retrieval import indexing
 from uwe_jax.retrieval.ranker import load
-from uwe_jax.retrieval.store import writing
+from uwe_jax.retrieval.recorded import record, recorded
 from uwe_jax.retrieval.store.folder import load_space
 from uwe_jax.retrieval.texts_in import read_ids, read_targets
+from uwe_jax.runtime import locks
 from uwe_jax.runtime.errors import UserError
 
 ROWS = [
@@ -61,6 +63,34 @@ def test_a_space_is_what_the_python_api_makes(built, model):
     same = ranker.encode_targets(list(space.texts), list(space.ids), progress=False)
     np.testing.assert_array_equal(space.tokens.flat, same.tokens.flat)
     assert json.loads((out / "index.json").read_text()) == {"model": model, "targets": [f"{path}, column label"]}
+
+
+def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys):
+    out, more = tmp_path / "space", tmp_path / "more.csv"
+    targets = write_rows(tmp_path / "targets.csv", [{"text": "code " * count} for count in (4, 5, 9)])
+    main(["--model", model, "--targets", str(targets), "--out", str(out), "--max_tokens", "6"])
+    assert "2 of 3 targets are truncated at 6 tokens, the longest has 11. " in capsys.readouterr().err
+    write_rows(more, [{"text": "write code"}, {"text": "nurse " * 5}])
+    main(["--out", str(out), "--add", str(more)])
+    assert "1 of 2 targets is truncated at 6 tokens, the longest has 7. " in capsys.readouterr().err
+    write_rows(more, [{"text": "nurse"}])
+    main(["--out", str(out), "--add", str(more)])
+    assert "truncated" not in capsys.readouterr().err
+
+
+def test_the_model_of_a_space_is_found_from_every_folder(built, model, tmp_path, monkeypatch):
+    path, _ = built
+    folder = Path(model)
+    monkeypatch.chdir(folder.parent)
+    main(["--model", f"{folder.name}:soft", "--targets", str(path), "--out", str(tmp_path / "space")])
+    monkeypatch.chdir(tmp_path)
+    assert recorded(tmp_path / "space").model == f"{folder.resolve()}:soft"
+    (tmp_path / "more.txt").write_text("nurse\n")
+    main(["--out", "space", "--add", "more.txt"])
+    assert "nurse" in contents("space")
+    for name in ("all-MiniLM-L6-v2:soft", "gs://bucket/folder:soft"):
+        record(tmp_path / "space", name, ())
+        assert recorded(tmp_path / "space").model == name
 
 
 def test_targets_come_and_go_without_encoding_the_others_again(built, model, tmp_path, capsys, monkeypatch):
@@ -227,7 +257,7 @@ def test_what_was_encoded_waits_for_another_writer(built, model, tmp_path, monke
     out = tmp_path / "space"
     main(["--model", model, "--targets", str(path), "--out", str(out)])
     note = json.loads((out / "index.json").read_text())
-    monkeypatch.setattr(writing, "_PATIENCE", 0.05)
+    monkeypatch.setattr(locks, "QUIET", 0.05)
     lock = filelock.FileLock(out / "space.lock")
     real, told = indexing.load, []
 
@@ -241,7 +271,7 @@ def test_what_was_encoded_waits_for_another_writer(built, model, tmp_path, monke
         lock.release()
 
     monkeypatch.setattr(indexing, "load", another_begins_to_write)
-    monkeypatch.setattr(writing, "say", until_it_is_waited_for)
+    monkeypatch.setattr(locks, "say", until_it_is_waited_for)
     (tmp_path / "more.txt").write_text("nurse\n")
     main(["--out", str(out), "--add", str(tmp_path / "more.txt")])
     assert contents(out)["nurse"] == "nurse"

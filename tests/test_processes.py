@@ -23,7 +23,7 @@ from uwe_jax.runtime import process_environment as surroundings
 from uwe_jax.runtime import supervisor
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.process_environment import is_one_of_several
-from uwe_jax.runtime.remote import Unreachable
+from uwe_jax.runtime.remote_errors import Unreachable
 
 
 @pytest.mark.parametrize(

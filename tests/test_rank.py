@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny_encoder import write_tiny_encoder
+from tiny_encoder import with_nan, write_tiny_encoder
 from vacancy_files import write_rows
 
 from uwe_jax.commands.index import main as index
@@ -18,6 +18,7 @@ from uwe_jax.retrieval.limits import MAX_CHARACTERS
 from uwe_jax.retrieval.queries_in import BATCH, batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.folder import load_space
+from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
 
 SKILLS = ("care for patients", "write code", "engineer software")
@@ -60,6 +61,16 @@ def piped(tmp_path, monkeypatch):
 
 def answers(capsys) -> list[dict]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_queries_that_are_truncated_are_counted_over_all_batches(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(answering, "batches", functools.partial(batches, most=2))
+    (tmp_path / "queries.txt").write_text("nurse\n" + f"{'code ' * 63}\n\n" * 2 + "code " * 62)
+    with pytest.raises(UserError, match="2 of 6 queries were not answered"):
+        main(["--space", str(folder / "skills"), "--queries", str(tmp_path / "queries.txt"), "--json"])
+    assert "2 of 4 queries are truncated at 64 tokens, the longest has 65. --max_tokens" in capsys.readouterr().err
+    main(["--space", str(folder / "skills"), "nurse"])
+    assert "truncated" not in capsys.readouterr().err
 
 
 def test_answers_are_those_of_the_python_api(folder, capsys):
@@ -152,6 +163,44 @@ def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
     assert "byte 0xff at position 1" in told[2]["error"]
     assert "10,485,760 characters; at most 100,000" in told[3]["error"]
     assert "100,001 characters" in told[4]["error"]
+
+
+def test_a_query_that_cannot_be_scored_costs_none_of_the_others(folder, piped, monkeypatch, capsys):
+    piped(b"nurse\ncare quiz\n\nwrite code\n")
+    broken = with_nan(load(folder / "tiny"), "q")
+    monkeypatch.setattr(answering, "load", lambda *_, **__: broken)
+    spaces = ["--space", str(folder / "jobs"), "--space", str(folder / "skills")]
+    with pytest.raises(
+        UserError, match=r"2 of 4 queries were not answered, all others were. The first: Query 2 cannot"
+    ):
+        main([*spaces, "--json", "--explain"])
+    told = answers(capsys)
+    assert [each["number"] for each in told] == [1, 2, 3, 4]
+    assert told[0]["hits"]["jobs"][0]["text"] == "nurse"
+    assert told[1].keys() == {"number", "error"}
+    assert "Query 2 cannot be scored: the model's embedding of it has a component that is NaN" in told[1]["error"]
+    assert told[3]["hits"]["skills"][0]["text"] == "write code"
+    with pytest.raises(UserError, match="1 of 1 queries"):
+        main(["quiz", *spaces])
+    assert capsys.readouterr().out.startswith("Query 1 cannot be scored")
+
+
+def test_a_score_that_is_not_finite_is_an_error_of_its_query(folder, monkeypatch, capsys):
+    """Whatever the cause; here a space of another kind that holds a damaged target."""
+
+    class Damaged(Space):
+        def search(self, queries, top_k, scorer):
+            first, *others = super().search(queries, top_k, scorer)
+            return [[first[0]._replace(score=float("nan"))], *others]
+
+    space = load_space(folder / "jobs")
+    damaged = Damaged(space.origin, space.dtype, space.width, space.pooled, space.parts)
+    monkeypatch.setattr(answering, "open_space", lambda *_, **__: damaged)
+    with pytest.raises(UserError, match="1 of 2 queries were not answered"):
+        main(["nurse", "write code", "--space", str(folder / "jobs"), "--json"])
+    first, second = answers(capsys)
+    assert first == {"number": 1, "error": "Query 1 has no finite score with a target of jobs: build that space again."}
+    assert [hit["text"] for hit in second["hits"]["jobs"]] == ["software engineer", "nurse"]
 
 
 def test_all_bad_and_no_queries(folder, piped, capsys):

@@ -10,13 +10,14 @@ from itertools import count
 import jax
 import numpy as np
 import pytest
-from tiny_encoder import WORDS, write_tiny_encoder
+from tiny_encoder import WORDS, with_nan, write_tiny_encoder
 
 import uwe_jax
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.models.loading import load_model
-from uwe_jax.retrieval import few, limits, ranker
+from uwe_jax.ranking import target_space as space_module
+from uwe_jax.retrieval import limits, ranker
 from uwe_jax.retrieval.explanation import Explanation
 from uwe_jax.retrieval.pieces import PieceReader, Pieces, joined
 from uwe_jax.retrieval.ranker import Ranker, load
@@ -66,6 +67,12 @@ def encoded(model, monkeypatch):
     return seen
 
 
+@pytest.fixture
+def broken_word(model):
+    """The same model, but for the embedding of a letter that no target begins with."""
+    return with_nan(model, "q")
+
+
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_scores_hits_and_explanations_are_those_of_evaluation(encoder, cache, scorer):
     spec = f"{encoder}:{scorer}"
@@ -91,13 +98,6 @@ def test_scores_hits_and_explanations_are_those_of_evaluation(encoder, cache, sc
                 np.testing.assert_allclose(each.weights.sum(axis=1), 1, atol=1e-5)
         assert (words.weights > 0).sum() > 0
         assert len(words.query_tokens) <= len(whole.query_tokens)
-
-
-def test_many_texts_are_scored_as_few_are(model, monkeypatch):
-    expected = model.scores(QUERIES, TARGETS)
-    monkeypatch.setattr(few, "_MOST", 0)
-    monkeypatch.delattr(ranker, "few_scores")
-    np.testing.assert_allclose(model.scores(QUERIES, TARGETS), expected, atol=1e-5)
 
 
 def test_the_cosines_and_the_attention_of_an_explanation(model):
@@ -219,6 +219,22 @@ def test_nothing_is_compiled_after_warming_up(model, space, caplog):
         for words in range(1, 12):
             model.rank(" ".join(WORDS[k % len(WORDS)] for k in range(words)), space, top_k=3)
     assert not [record.message for record in caplog.records if "ompil" in record.message]
+
+
+def test_scores_of_other_numbers_and_lengths_share_few_programs(model, rng, monkeypatch, caplog):
+    """Fifty calls beyond 2**20 token products, padding included, as a service may be asked for."""
+    small = {"_FEW_QUERY_TOKENS": (16, 64), "_FEW_BLOCK_TOKENS": 64, "_QUERY_TOKENS": 64}
+    for name, value in small.items():
+        monkeypatch.setattr(space_module, name, value, raising=False)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        for _ in range(50):
+            queries, targets = (
+                [" ".join(rng.choice(WORDS, rng.integers(1, 12))) for _ in range(rng.integers(65, 90))]
+                for _ in range(2)
+            )
+            assert np.isfinite(model.scores(queries, targets)).all()
+    compiled = [record for record in caplog.records if "Finished XLA compilation" in record.message]
+    assert 0 < len(compiled) <= 16  # 3 for lengths of the encoder, 1 for norms, 2 by 3 for sizes of queries and targets
 
 
 def test_spaces_of_other_models_are_refused(model, space, encoder, cache, tmp_path):
@@ -345,3 +361,28 @@ def test_explanations_as_table_json_and_picture(model, tmp_path):
     many = Explanation(own, other, np.full(3, 1 / 3), rng.random((3, 64)), rng.random((3, 64)) - 0.5, "soft")
     many.save_picture(tmp_path / "many.png")
     assert max(imread(tmp_path / "many.png").shape) < 4000
+
+
+def test_a_query_that_no_score_can_be_computed_for_costs_no_other(broken_word, space):
+    """Its embedding holds NaN, as where a tokeniser has more entries than the encoder."""
+    model, queries = broken_word, ["nurse", "care quiz", "", "write code", "care quiz"]
+    answers = list(model.rank_each(queries, space))
+    fine = [0, 3]
+    alone = model.rank([queries[at] for at in fine], space)
+    assert [[hit.id for hit in answers[at]] for at in fine] == [[hit.id for hit in hits] for hits in alone]
+    np.testing.assert_allclose(*([[hit.score for hit in hits] for hits in (answers[0], alone[0])]), atol=1e-6)
+    assert "Query 2 cannot be scored: the model's embedding of it has a component that is NaN" in str(answers[1])
+    assert "Query 3 is empty" in str(answers[2])
+    assert "Query 5 cannot be scored" in str(answers[4])
+    assert all(isinstance(answers[at], UserError) for at in (1, 2, 4))
+    # In parts, the position is still that among all queries, and those before are given.
+    stream = model.rank_stream(queries, space, batch=2)
+    assert [hit.id for hit in next(stream)] == [hit.id for hit in answers[0]]
+    for refused in (lambda: next(stream), lambda: model.rank(queries[:2], space)):
+        with pytest.raises(UserError, match="Query 2 cannot be scored"):
+            refused()
+    with pytest.raises(UserError, match="Query 2 cannot be scored"):
+        model.scores(["nurse", "quiz"], TARGETS[:2])
+    with pytest.raises(UserError, match="Target 1 cannot be scored"):
+        model.explain("nurse", "quiz")
+    assert np.isfinite(model.scores("nurse", TARGETS[:2])).all()

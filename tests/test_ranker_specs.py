@@ -157,8 +157,8 @@ def change(path, **values):
     [
         (shutil.rmtree, "There is no folder"),
         (lambda run: (run / "config.json").unlink(), "holds no config.json"),
-        (lambda run: (run / "config.json").write_text("{"), "config.json is not the config of a training run"),
-        (lambda run: (run / "config.json").write_text("[]"), "config.json is not the config of a training run"),
+        (lambda run: (run / "config.json").write_text("{"), "config.json is not readable JSON"),
+        (lambda run: (run / "config.json").write_text("[]"), "config.json holds a list instead of an object"),
         (lambda run: change(run / "config.json", encoder=3), "config.json: encoder is 3; it must be a section"),
         (lambda run: change(run / "config.json", speed=3), "config.json: Unknown setting speed"),
         (lambda run: change(run / "config.json", steps="many"), "config.json: steps is 'many'"),

@@ -1,5 +1,8 @@
 """Ranking against a ragged target space equals the definition, whatever the chunks, shapes and devices."""
 
+import functools
+import gc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 import reference
 
 from uwe_jax.config import ScorerSettings
+from uwe_jax.distributed import parallel
 from uwe_jax.ranking import target_space as spaces
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace, bucket, padded_lengths
@@ -89,6 +93,64 @@ def test_equal_scores_are_ranked_by_position(rng):
     assert ranking.positions.tolist() == [list(range(9))]
 
 
+@pytest.mark.parametrize("kind", ["soft", "max_sim"])
+def test_equal_scores_at_the_cut_are_taken_by_position_whatever_their_lengths(kind, small_blocks):
+    """A target of one token, and the same token several times, have one score and stand in different blocks."""
+    lengths = (3, 1, 5, 1, 2, 7, 1, 20, 1, 3, 2)
+    one = 2 * np.eye(1, WIDTH, dtype=np.float32)  # its cosines are exact
+    alike = RaggedTokens(np.tile(one, (sum(lengths), 1)), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    queries = RaggedTokens(np.concatenate([one, -one]), np.array([0, 1, 2, 2]))  # the last has no tokens, and scores 0
+    space = TargetSpace.build(alike, ScorerSettings(kind=kind))
+    for row in space.scores(queries, 0.3):
+        assert len(set(row.tolist())) == 1
+    for k in (1, 3, 4, 9, len(lengths)):
+        assert space.top_k(queries, k, 0.3).positions.tolist() == [list(range(k))] * 3
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_few_shapes_change_no_score(queries, targets, kind):
+    settings = ScorerSettings(kind=kind)
+    expected = TargetSpace.build(targets, settings).scores(queries, 0.3)
+    space = TargetSpace.build(targets, settings, few_shapes=True)
+    np.testing.assert_allclose(space.scores(queries, 0.3), expected, atol=2e-6)
+    np.testing.assert_array_equal(
+        space.top_k(queries, 4, 0.3).positions, np.argsort(-expected, axis=1, kind="stable")[:, :4]
+    )
+
+
+def test_programs_beyond_those_used_last_are_freed(monkeypatch):
+    """jax.pmap would keep all of them."""
+    monkeypatch.setattr(parallel, "_program", functools.lru_cache(4)(parallel._program.__wrapped__))
+    client = jax.local_devices()[0].client
+    devices = jax.local_device_count()
+
+    def doubled(factor):
+        return parallel.on_own_devices(lambda x, y: factor * x + y, (False, True))
+
+    double = parallel.program(doubled, 2.0)
+    before = len(client.live_executables())
+    for size in range(50):
+        x = np.full((devices, size + 100), size, np.float32)
+        np.testing.assert_array_equal(double(x, x[0]), 3 * x)
+    gc.collect()
+    assert len(client.live_executables()) <= before + 4
+    with jax.log_compiles():
+        double(x, x[0])  # one of the last four
+    assert parallel._program.cache_info().hits == 1
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -1e11])
+def test_what_cannot_be_scored_is_named(queries, targets, broken):
+    space = TargetSpace.build(targets, ScorerSettings())
+    queries.flat[4, 2] = broken
+    assert queries.scorable.tolist() == [k != 2 for k in range(len(queries))]
+    with pytest.raises(UserError, match="Query 3 cannot be scored"):
+        space.scores(queries, 0.3)
+    targets.flat[2, 2] = broken
+    with pytest.raises(UserError, match="Target 2 cannot be scored"):
+        TargetSpace.build(targets, ScorerSettings())
+
+
 def test_one_query_and_many_equal_each_other(queries, targets):
     space = TargetSpace.build(targets, ScorerSettings())
     together = space.scores(queries, 0.3)
@@ -113,13 +175,22 @@ def test_limits_of_tau_a(queries, targets):
     np.testing.assert_allclose(space.scores(queries, 1e4), average, atol=1e-4)
 
 
-def test_equals_the_scorer_of_training(queries, targets):
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tau_a", [1e-4, 0.05, 0.06, 0.3])
+def test_equals_the_scorer_of_training(queries, targets, tau_a, kind):
+    """Targets of one token, and the opposite of each, included: all their attention is on a token that is far."""
+
     def block(tokens):
         rows, mask = tokens.padded(np.arange(len(tokens)), int(tokens.lengths.max()))
         return Tokens(jnp.asarray(rows.swapaxes(0, 1)), jnp.asarray(mask.T))
 
-    trained = block_scores(block(queries), block(targets), 0.3, ScorerSettings()).forward
-    np.testing.assert_allclose(TargetSpace.build(targets, ScorerSettings()).scores(queries, 0.3), trained, atol=1e-5)
+    both = RaggedTokens(
+        np.concatenate([targets.flat, queries.flat, -queries.flat]),
+        np.concatenate([targets.offsets, targets.offsets[-1] + 1 + np.arange(2 * len(queries.flat))]),
+    )
+    settings = ScorerSettings(kind=kind, tau_a=tau_a)
+    trained = block_scores(block(queries), block(both), tau_a, settings).forward
+    np.testing.assert_allclose(TargetSpace.build(both, settings).scores(queries, tau_a), trained, atol=1e-5)
 
 
 def test_bfloat16_stays_near(queries, targets):
@@ -128,18 +199,28 @@ def test_bfloat16_stays_near(queries, targets):
     assert 0 < np.abs(exact - rounded).max() < 5e-3
 
 
+@pytest.mark.parametrize("kind", ["mean_pool", "soft_pooled"])
+def test_means_of_bfloat16_tokens_are_float32(rng, kind):
+    """The tokens are what a bfloat16 encoder gives, the means of them are exact to float32."""
+    queries, targets = (ragged(rng, lengths, jnp.bfloat16) for lengths in (QUERY_LENGTHS, TARGET_LENGTHS))
+    means = np.array([each.mean(0) if len(each) else np.zeros(WIDTH) for each in listed(targets)])
+    assert targets.pooled().flat.dtype == np.float32
+    np.testing.assert_allclose(targets.pooled().flat, means, atol=1e-6)
+    scores = TargetSpace.build(targets, ScorerSettings(kind=kind)).scores(queries, 0.3)
+    expected = reference.score_matrix(listed(queries), listed(targets), kind=kind)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
 def test_split_over_devices_equals_one_device(queries, targets, monkeypatch):
     everywhere = TargetSpace.build(targets, ScorerSettings()).top_k(queries, 4, 0.3)
     one = jax.local_devices()[:1]
-    for program in (spaces._score_program, spaces._top_k_program, spaces._unit_program):
-        program.cache_clear()
+    parallel._program.cache_clear()
     monkeypatch.setattr(jax, "local_devices", lambda: one)
     monkeypatch.setattr(jax, "local_device_count", lambda: 1)
     space = TargetSpace.build(targets, ScorerSettings())
     assert space.spans[0].positions.shape[0] == 1
     alone = space.top_k(queries, 4, 0.3)
-    for program in (spaces._score_program, spaces._top_k_program, spaces._unit_program):
-        program.cache_clear()
+    parallel._program.cache_clear()
     np.testing.assert_array_equal(everywhere.positions, alone.positions)
     np.testing.assert_allclose(everywhere.scores, alone.scores, atol=2e-6)
 

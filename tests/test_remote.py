@@ -1,16 +1,19 @@
 """Data, caches, models and workdirs in buckets: fetched once, kept for others, and found by a machine made anew."""
 
+import errno
 import json
 import shutil
 import time
 import uuid
 from pathlib import Path
 
-import filelock
+import google.api_core.exceptions as api_errors
+import google.auth.exceptions as auth_errors
 import jax
 import numpy as np
 import pytest
 from bucket import emulated_bucket
+from gcsfs.retry import HttpError
 from test_checkpoint import META, state
 from test_source_skillskape import TRAIN as SKILLSKAPE
 from test_train import ROOT, run
@@ -27,11 +30,13 @@ from uwe_jax.runtime import remote, remote_cache
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.folder_arguments import data_folders
+from uwe_jax.runtime.remote_errors import Unreachable
 from uwe_jax.sources.skillskape.source import SOURCE as SKILLSKAPE_SOURCE
 from uwe_jax.sources.source import SourceRequest
 from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.metric_writer import read_metrics
 from uwe_jax.training.step_log import StepLog
+from uwe_jax.training.workdir import held
 
 ROWS = ["left,right", *(f"skill {s},job {s % 7}" for s in range(40))]
 
@@ -109,13 +114,13 @@ def test_who_waited_for_another_process_finds_its_copy(store, tmp_path, monkeypa
     copy = remote.local_copy(store, tmp_path)
     aside = tmp_path / "aside"
     copy.parent.rename(aside)
-    enter = filelock.FileLock.__enter__
+    real = remote.replacing
 
-    def other_was_first(lock):
+    def other_was_first(*args, **kwargs):
         aside.rename(copy.parent)
-        return enter(lock)
+        return real(*args, **kwargs)
 
-    monkeypatch.setattr(filelock.FileLock, "__enter__", other_was_first)
+    monkeypatch.setattr(remote, "replacing", other_was_first)
     monkeypatch.setattr(remote, "fetch", lambda *_: pytest.fail("fetched twice"))
     assert remote.local_copy(store, tmp_path) == copy
 
@@ -148,13 +153,37 @@ def raising(error):
     return fail
 
 
+CREDENTIALS = auth_errors.TransportError("metadata.google.internal: 403 Forbidden, permission denied")
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
         (FileNotFoundError("b/none/o"), UserError, "There is nothing at memory://.*Check the name"),
+        (HttpError({"code": 404, "message": "no"}), UserError, "There is nothing at memory://"),
         (OSError("Forbidden: https://storage.googleapis.com/..."), UserError, "may not be read or written.*Forbidden"),
-        (RuntimeError("Anonymous caller does not have access, 401"), UserError, "may not be read.*account access"),
-        (ConnectionError("Cannot connect to host"), remote.Unreachable, "cannot be reached.*Cannot connect.*network"),
+        (HttpError({"code": 401, "message": "Anonymous caller"}), UserError, "may not be read.*account access"),
+        (HttpError({"code": "403", "message": "no"}), UserError, "may not be read.*account access"),
+        (api_errors.Forbidden("no"), UserError, "may not be read.*account access"),
+        (PermissionError(errno.EACCES, "Access Denied"), UserError, "may not be read.*account access"),
+        (auth_errors.DefaultCredentialsError("none"), UserError, "may not be read.*account access"),
+        (auth_errors.RefreshError("invalid_grant"), UserError, "may not be read.*account access"),
+        (ValueError("Bad Request: Invalid bucket name"), UserError, "store refuses the request.*Check the name"),
+        (HttpError({"code": 400, "message": "no"}), UserError, "store refuses the request.*no, 400"),
+        (ConnectionError("Cannot connect to host"), Unreachable, "cannot be reached.*Cannot connect.*network"),
+        # Words and numbers in names of files and servers decide nothing.
+        (
+            ConnectionError("No route to forbidden/permission/403.csv: credential"),
+            Unreachable,
+            "cannot be reached",
+        ),
+        (HttpError({"code": 503, "message": "403 permission denied"}), Unreachable, "cannot be reached"),
+        (HttpError({"code": 429, "message": "slow down"}), Unreachable, "cannot be reached"),
+        (api_errors.ServiceUnavailable("denied"), Unreachable, "cannot be reached"),
+        (CREDENTIALS, Unreachable, "cannot be reached"),
+        (auth_errors.RefreshError("permission denied", retryable=True), Unreachable, "cannot be reached"),
+        (json.JSONDecodeError("denied", "", 0), Unreachable, "cannot be reached"),
+        (OSError(errno.EIO, "Permission denied, 403"), Unreachable, "cannot be reached"),
     ],
 )
 def test_what_a_store_answers_becomes_a_sentence(store, monkeypatch, error, kind, message):
@@ -163,6 +192,23 @@ def test_what_a_store_answers_becomes_a_sentence(store, monkeypatch, error, kind
     with pytest.raises(kind, match=message) as raised:
         remote.listing(store)
     assert type(raised.value) is kind
+
+
+def test_an_account_that_nobody_answers_for_may_pass(store, monkeypatch):
+    def refresh(*_, **__):
+        raise auth_errors.RefreshError(CREDENTIALS) from CREDENTIALS
+
+    monkeypatch.setattr(type(remote._store(store)[0]), "find", refresh)
+    with pytest.raises(Unreachable, match=r"cannot be reached \(RefreshError"):
+        remote.listing(store)
+
+
+def test_what_the_own_disk_does_not_take_is_no_fault_of_the_account(store, tmp_path, monkeypatch):
+    put(store, one="1")
+    denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "fetched"))
+    monkeypatch.setattr(type(remote._store(store)[0]), "get", raising(denied))
+    with pytest.raises(UserError, match=r"Cannot write to the cache .*Permission denied"):
+        remote.local_copy(store, tmp_path)
 
 
 def test_what_is_not_there_not_known_or_not_installed_is_said(store, bucket, tmp_path, monkeypatch):
@@ -290,6 +336,17 @@ def test_a_workdir_here_is_left_as_it_is(tmp_path):
         RunFolder.of("s3://bucket/run", tmp_path)
 
 
+def test_a_workdir_in_a_bucket_is_held_on_this_machine(bucket, tmp_path):
+    run = RunFolder.of(f"{bucket}/{uuid.uuid4().hex}", tmp_path)
+    with held(run):
+        run.pull()  # which takes away what is not in the bucket
+        message = rf"Another process is training in {run.url} \(process"
+        with pytest.raises(UserError, match=message), held(RunFolder.of(run.url, tmp_path)):
+            pass
+        run.push()
+    assert remote.listing(run.url) == {}
+
+
 def test_an_account_that_may_not_ask_for_the_bucket_is_told_its_role(bucket, tmp_path, monkeypatch):
     denied = PermissionError("403 does not have storage.buckets.get access")
     monkeypatch.setattr("google.cloud.storage.Client.get_bucket", raising(denied))
@@ -321,7 +378,7 @@ def test_the_small_files_of_a_run_follow_it_to_another_machine(bucket, tmp_path,
     assert files == {"config.json": "1", "metrics.jsonl": "1\n2", "tensorboard/events": "1"}
 
     (other.local / "metrics.jsonl").write_text("3")
-    monkeypatch.setattr(remote, "upload", raising(remote.Unreachable("the network is down")))
+    monkeypatch.setattr(remote, "upload", raising(Unreachable("the network is down")))
     other.try_to_push()
     assert "written later: the network is down" in capsys.readouterr().err
     monkeypatch.setattr(remote, "upload", upload)

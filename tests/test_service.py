@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import re
 import signal
 import socket
@@ -18,17 +19,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from service_stand_in import SKILLS, Client, StandIn, StandInSpace, common, running, wait_for
-from tiny_encoder import write_tiny_encoder
+from tiny_encoder import with_nan, write_tiny_encoder
 
 from uwe_jax.commands import serve as command
 from uwe_jax.retrieval.ranker import load
+from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.serving import server
 from uwe_jax.serving.keys import Keys, read_keys
 from uwe_jax.serving.loading import load_served
+from uwe_jax.serving.log import LOG, write_log
 from uwe_jax.serving.options import Limits, ServiceOptions
 from uwe_jax.serving.rate import TokenBuckets
-from uwe_jax.serving.tasks import ServedModel
+from uwe_jax.serving.tasks import RankTask, ServedModel
 from uwe_jax.serving.vacancy import vacancy_sentences
 
 PAGE = Path(server.__file__).parent / "page"
@@ -38,7 +41,7 @@ JSON = {"Content-Type": "application/json"}
 
 @pytest.fixture(scope="module")
 def served():
-    limits = Limits(body_bytes=20_000, queries=40, characters=200, vacancy_characters=2_000, top_k=20, waiting=50)
+    limits = Limits(body_bytes=20_000, queries=40, characters=200, vacancy_characters=2_000, top_k=20, waiting=80)
     with running(limits=limits) as client:
         yield client
 
@@ -57,7 +60,8 @@ def test_rank_answers_every_query_with_its_best_targets(served):
 def test_what_is_served(served):
     told = served.ask("GET", "/v1/spaces").json
     assert told["spaces"] == [{"name": "skills", "targets": 6}, {"name": "jobs", "targets": 2}]
-    assert told["model"] == {"name": "stand-in", "scorer": "soft", "fingerprint": "0123456789abcdef"}
+    model = {"name": "stand-in", "scorer": "soft", "fingerprint": "0123456789abcdef", "tokens": 64}
+    assert told["model"] == model
     assert told["limits"]["top_k"] == 20
 
 
@@ -67,12 +71,27 @@ def test_a_vacancy_names_the_sentence_behind_every_skill(served):
     assert reply.json["sentences"] == ["write code", "weld metal and test code"]
     found = {hit["text"]: (hit["sentence"], hit["score"]) for hit in reply.json["hits"]}
     assert found == {"write code": (0, 1.0), "weld metal": (1, 1.0), "test code": (1, 1.0)}
+    assert reply.json["omitted"] == 0
     assert vacancy_sentences("<ul><li>Python</li><li>Duties:</li></ul>") == ["Python"]
+
+
+def test_a_vacancy_of_too_much_is_ranked_as_far_as_it_may_and_says_so(served):
+    lines = ["weld metal", "a" * 200 + ".", *(f"write code {number}" for number in range(43))]
+    reply = served.ask("POST", "/v1/vacancy", {"text": "\n".join(lines), "top_k": 20})
+    assert reply.status == 200
+    # Of 45 sentences 40 are allowed, of 200 characters each.
+    assert reply.json["sentences"] == [lines[0], *lines[2:41]]
+    assert reply.json["omitted"] == 5
+    support = {hit["text"]: hit["support"] for hit in reply.json["hits"]}
+    assert (support["weld metal"], support["write code"]) == (40, 40)
+    blob = served.ask("POST", "/v1/vacancy", {"text": "a" * 201}).json["detail"]
+    assert blob == "The vacancy has no sentence of at most 200 characters. Send text with line breaks or full stops."
 
 
 def test_scores_and_explanations(served):
     asked = {"queries": ["write code", "weld"], "targets": ["write", "weld code", "x"]}
-    assert served.ask("POST", "/v1/scores", asked).json == {"scores": [[1.0, 0.5, 0.0], [0.0, 0.5, 0.0]]}
+    scores = [[1.0, 0.5, 0.0], [0.0, 0.5, 0.0]]
+    assert served.ask("POST", "/v1/scores", asked).json == {"scores": scores, "truncated": 0}
     reply = served.ask("POST", "/v1/explain", {"query": "code", "target": "write code"})
     assert reply.json["score"] == 0.465
 
@@ -101,6 +120,48 @@ def test_a_real_model_answers_as_from_python(trained):
         np.testing.assert_allclose([hit["score"] for hit in answer["hits"]], [hit.score for hit in expected], atol=2e-6)
     np.testing.assert_allclose(scores, ranker.scores(queries, skills), atol=1e-6)
     assert explained["query_tokens"] == list(ranker.explain("nurse", "write code").query_tokens)
+
+
+def test_a_text_that_cannot_be_scored_is_refused_alone(trained):
+    """Its embedding holds NaN, as where the weights of a model are damaged."""
+    _, ranker, space = trained
+    model = ServedModel(with_nan(ranker, "q"), {"skills": space})
+    tasks = [RankTask(queries, "skills", 2) for queries in (("nurse",), ("write code", "quiz"), ("software",))]
+    (nurse,), (code, refused), (software,) = (answer.found for answer in model.answer(tasks))
+    assert isinstance(refused, UserError)
+    for found, query in ((nurse, "nurse"), (code, "write code"), (software, "software")):
+        expected = ranker.rank(query, space, 2)
+        assert [hit.text for hit in found] == [hit.text for hit in expected]
+        np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in expected], atol=2e-6)
+    with running(load=lambda _: model) as client:
+        assert client.rank("nurse").status == 200
+
+        def detail(path: str, **asked) -> str:
+            reply = client.ask("POST", f"/v1/{path}", asked)
+            assert reply.status == 422
+            return reply.json["detail"]
+
+        assert detail("rank", queries=["nurse", "quiz", "care"]).startswith("Query 2 cannot be scored: ")
+        assert detail("scores", queries=["nurse"], targets=["care", "quiz"]).startswith("Target 2 cannot be scored: ")
+        assert detail("explain", query="quiz", target="care").startswith("Query 1 cannot be scored: ")
+        vacancy = client.ask("POST", "/v1/vacancy", {"text": "quiz\nWrite code"}).json
+        assert (vacancy["sentences"], vacancy["omitted"]) == (["Write code"], 1)
+        assert {hit["sentence"] for hit in vacancy["hits"]} == {0}
+
+
+def test_texts_that_are_truncated_are_counted(trained):
+    options, ranker, _ = trained
+    whole, longer = "code " * (ranker.loaded.max_tokens - 2), "code " * (ranker.loaded.max_tokens - 1)
+    with running(load=lambda _: load_served(options)) as client:
+        assert client.ask("GET", "/v1/spaces").json["model"]["tokens"] == ranker.loaded.max_tokens
+        for path, asked, truncated in (
+            ("rank", {"queries": [whole, longer, longer, "nurse"]}, 2),
+            ("vacancy", {"text": f"{whole}.\n{longer}.\nnurse"}, 2),  # a full stop is one more token
+            ("scores", {"queries": [longer, whole], "targets": ["nurse", longer, longer]}, 3),
+            ("explain", {"query": whole, "target": longer}, 1),
+            ("rank", {"queries": ["nurse"]}, 0),
+        ):
+            assert client.ask("POST", f"/v1/{path}", asked).json["truncated"] == truncated
 
 
 def test_what_happens_to_a_space_on_disk_does_not_reach_who_is_served(trained):
@@ -196,13 +257,13 @@ def test_an_error_costs_its_own_request_alone_and_shows_nothing(caplog):
 
 
 def test_a_full_queue_refuses_and_recovers():
-    with running(limits=Limits(queries=3, waiting=3)) as client:
+    with running(limits=Limits(queries=2, waiting=4)) as client:
         client.model.open.clear()
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(client.rank, "write code")
             wait_for(lambda: client.model.batches)
-            second = pool.submit(client.rank, "a", "b")
-            wait_for(lambda: in_queue(client) == 2)
+            second = pool.submit(client.ask, "POST", "/v1/scores", {"queries": ["a", "b"], "targets": ["c"]})
+            wait_for(lambda: in_queue(client) == 3)
             refused = client.rank("c", "d")
             assert refused.status == 503
             assert int(refused.headers["retry-after"]) >= 1
@@ -210,6 +271,17 @@ def test_a_full_queue_refuses_and_recovers():
             client.model.open.set()
             assert [first.result().status, second.result().status] == [200, 200]
         assert client.rank("c", "d").status == 200
+
+
+def test_the_largest_request_of_any_kind_is_answered_by_an_idle_service():
+    with pytest.raises(UserError, match=r"waiting is 5 and queries 3: .* 6 texts"):
+        Limits(queries=3, waiting=5)
+    limits = Limits(queries=3, waiting=6)
+    with running(limits=limits) as client:
+        three = ["a", "b", "c"]
+        for path, asked in (("rank", {}), ("scores", {"targets": three})):
+            assert client.ask("POST", f"/v1/{path}", {"queries": three, **asked}).status == 200
+        assert client.ask("POST", "/v1/vacancy", {"text": "a\nb\nc"}).status == 200
 
 
 def test_a_late_answer_is_given_up_and_its_question_never_asked():
@@ -227,7 +299,6 @@ def test_a_late_answer_is_given_up_and_its_question_never_asked():
 
 RANK = "/v1/rank"
 DEEP = b'{"queries": ' + b"[" * 9000 + b"]" * 9000 + b"}"
-MANY = json.dumps({"text": "\n".join(f"sentence {number}" for number in range(41))}).encode()
 MALFORMED = {
     "no JSON": ("POST", RANK, b"{queries: nurse", JSON, 400),
     "cut JSON": ("POST", RANK, b'{"queries": ["nurse"', JSON, 400),
@@ -258,7 +329,7 @@ MALFORMED = {
     "too long": ("POST", RANK, json.dumps({"queries": ["a" * 201]}).encode(), JSON, 422),
     "huge": ("POST", RANK, json.dumps({"queries": ["a"] * 30_000}).encode(), JSON, 413),
     "vacancy too long": ("POST", "/v1/vacancy", json.dumps({"text": "word. " * 400}).encode(), JSON, 422),
-    "vacancy of too many": ("POST", "/v1/vacancy", MANY, JSON, 422),
+    "vacancy of one blob": ("POST", "/v1/vacancy", json.dumps({"text": "a" * 201}).encode(), JSON, 422),
     "vacancy of nothing": ("POST", "/v1/vacancy", b'{"text": " :\\n 12 "}', JSON, 422),
     "no target": ("POST", "/v1/scores", b'{"queries": ["a"], "targets": []}', JSON, 422),
     "empty target": ("POST", "/v1/explain", b'{"query": "a", "target": " "}', JSON, 422),
@@ -314,10 +385,19 @@ def test_a_body_that_tells_no_length_is_counted_while_it_comes(served):
     assert "20,000 bytes" in reply.json["detail"]
 
 
-def raw(port: int, sent: bytes) -> bytes:
-    """What a service answers to bytes on a connection that stays open."""
+def raw(port: int, *sent: bytes, half_closed: bool = False) -> bytes:
+    """What a service answers to bytes on a connection until it closes that.
+
+    Args:
+      port: of the service.
+      sent: one after another.
+      half_closed: the client sends nothing more, and says so.
+    """
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        connection.sendall(sent)
+        for part in sent:
+            connection.sendall(part)
+        if half_closed:
+            connection.shutdown(socket.SHUT_WR)
         found = b""
         while part := connection.recv(65536):
             found += part
@@ -332,8 +412,75 @@ def test_a_body_that_never_comes_is_given_up():
         assert client.rank("write code").status == 200
 
 
+def post(body: bytes, *headers: str) -> bytes:
+    """The bytes of a request to rank, with its length unless other headers tell it."""
+    framing = headers or (f"Content-Length: {len(body)}",)
+    lines = ("POST /v1/rank HTTP/1.1", "Host: localhost", "Content-Type: application/json", *framing)
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def statuses(answer: bytes) -> list[int]:
+    """Of the answers on one connection."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", answer)]
+
+
+def test_a_client_that_closes_its_sending_side_gets_all_answers():
+    body = b'{"queries": ["write code"], "top_k": 1}'
+    with running() as client:
+        client.model.seconds = 0.05  # so that the end has come before the answer
+        answer = raw(client.port, post(body), half_closed=True)
+        assert statuses(answer) == [200]
+        assert answer.endswith(b'"score": 1.0}]}], "truncated": 0}')
+        assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
+        # The last one lost its end: there is nothing to answer.
+        assert statuses(raw(client.port, post(body), post(body)[:-3], half_closed=True)) == [200]
+        for unfinished in (b"", post(body)[:40], post(body)[:-3]):
+            assert raw(client.port, unfinished, half_closed=True) == b""
+        wait_for(lambda: not client.server.server_state.connections)
+        assert client.rank("write code").status == 200
+
+
+def test_a_client_that_closes_its_sending_side_and_takes_nothing_is_let_go():
+    limits = Limits(deadline=1.0, body_bytes=1 << 23, queries=800, waiting=1600)
+    with running(limits=limits) as client, socket.socket() as connection:
+        assert client.rank("a first one, which imports what the others need").status in (200, 504)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", client.port))
+        connection.sendall(post(json.dumps({"queries": ["a" * 9_999] * 800, "top_k": 1}).encode()))
+        connection.shutdown(socket.SHUT_WR)
+        wait_for(lambda: client.server.server_state.connections)
+        wait_for(lambda: not client.server.server_state.connections)
+
+
+@pytest.mark.parametrize("keys", [(), (KEY,)], ids=["open", "keyed"])
+def test_a_request_with_two_lengths_is_refused_and_its_connection_closed(keys):
+    chunked = b"5\r\n[1,2]\r\n0\r\n\r\n"
+    smuggled = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with running(keys=keys) as client:
+        for length in (0, 4, len(chunked)):
+            for order in (1, -1):
+                headers = [f"Content-Length: {length}", "Transfer-Encoding: chunked"][::order]
+                answer = raw(client.port, post(chunked, *headers) + smuggled)
+                assert statuses(answer) == [400], answer
+                assert b"connection: close" in answer
+                assert b"Content-Length" in answer
+        assert statuses(raw(client.port, post(chunked, "Transfer-Encoding: chunked", "Connection: close"))) == [
+            401 if keys else 422
+        ]
+
+
+@pytest.mark.parametrize("keys", [(), (KEY,)], ids=["open", "keyed"])
+def test_no_answer_sends_a_client_to_the_host_that_it_named(keys):
+    with running(keys=keys) as client:
+        for method, path in (("GET", "/docs/"), ("GET", "/page"), ("POST", "/v1/rank/"), ("GET", "//evil.example/..")):
+            reply = client.ask(method, path, b"{}", {**JSON, "Host": "evil.example", "X-API-Key": KEY})
+            assert reply.status == (404 if keys else 421)
+            assert "location" not in reply.headers
+            assert b"evil" not in reply.body
+
+
 def test_clients_that_send_or_take_nothing_do_not_keep_others_out():
-    limits = Limits(deadline=2.0, connections=4, body_bytes=1 << 23, queries=800)
+    limits = Limits(deadline=2.0, connections=4, body_bytes=1 << 23, queries=800, waiting=1600)
     with running(limits=limits) as client, ExitStack() as opened:
         assert client.rank("a first one, which imports what the others need").status in (200, 504)
         body = json.dumps({"queries": ["a" * 9_999] * 800, "top_k": 1}).encode()
@@ -452,6 +599,46 @@ def test_everything_is_counted_and_nothing_of_a_client_becomes_a_label(served):
     assert re.search(r'uwe_requests_total\{method="POST",route="/v1/rank",status="200"\} [1-9]', text)
     assert 'method="GET",route="other",status="404"' in text
     assert "secret-path" not in text
+
+
+def test_the_log_drives_no_terminal(capsys, monkeypatch):
+    for logger in (LOG, logging.getLogger("uvicorn.error")):
+        for name in ("handlers", "propagate", "level"):
+            monkeypatch.setattr(logger, name, getattr(logger, name))
+    write_log()
+    with running(proxies=("127.0.0.1",)) as client:
+        # U+009B is to terminals what ESC [ is; latin-1 is how headers travel.
+        assert client.ask("GET", "/v1/spaces", headers={"X-Forwarded-For": "192.0.2.7\x9b2J"}).status == 200
+        LOG.info("Space %s: 3 targets of %s", "skills\u202e", "spaces/\x1b[2J")
+        try:
+            raise ValueError("of a file \x1b]0;title\x07")
+        except ValueError:
+            LOG.exception("failed")
+    told = capsys.readouterr().err
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", told)
+    for escaped in (r"192.0.2.7\x9b2J GET", r"skills\u202e: 3 targets of spaces/\x1b[2J", r"file \x1b]0;title\x07"):
+        assert escaped in told
+
+
+def test_an_answer_is_json_that_drives_no_terminal():
+    class Infinite:
+        def to_dict(self):
+            return {"score": float("inf")}
+
+    class Odd(StandIn):
+        def rank_each(self, queries, space, top_k, *, batch):
+            return [[Hit("id\x9b2J", "na\xefve\u202e", float(query))] for query in queries]
+
+        def explain(self, query, target):
+            return Infinite()
+
+    with running(load=lambda options: ServedModel(Odd(), {"sk\x1bills": StandInSpace()})) as client:
+        told = client.rank("0.5").body.decode() + client.ask("GET", "/v1/spaces").body.decode()
+        assert '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5}' in told
+        assert r"sk\u001bills" in told
+        assert not re.search("[\x1b\x9b\u202e]", told)
+        for reply in (client.rank("nan"), client.ask("POST", "/v1/explain", {"query": "a", "target": "b"})):
+            assert (reply.status, set(reply.json)) == (500, {"detail", "id"})
 
 
 def test_the_page_is_made_of_its_own_files_alone(served):

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from service_stand_in import SKILLS, running
 
+from uwe_jax.serving.options import Limits
+
 pytestmark = pytest.mark.slow
 webdriver = pytest.importorskip("selenium.webdriver")
 Keys = webdriver.Keys
@@ -113,6 +115,22 @@ def test_a_vacancy_is_read_sentence_by_sentence(browser):
         assert "3 sentences" in page.all("#status")[0].text
         page.all(".read summary")[0].click()
         assert len(page.wait(".read li")) == 3
+        assert page.problems() == []
+
+
+def test_what_was_not_read_is_said(browser):
+    with running(limits=Limits(queries=2)) as client:
+        page = Page(browser, client.port)
+        lines = ["weld metal " * 40 + ".", "write code", "test code"]  # the stand-in reads 64 words
+        page.search((Keys.SHIFT + Keys.ENTER + Keys.NULL).join(lines))
+        assert len(page.wait(".hit")) == len(SKILLS)
+        told = page.all("#status")[0].text
+        assert "of 2 sentences" in told
+        assert "1 more were not ranked" in told
+        assert "Of 1 only the first 64 tokens were read." in told
+        page.search("nurse " * 20)
+        WebDriverWait(browser, 20).until(lambda driver: "Choose one" in page.all("#status")[0].text)
+        assert "tokens" not in page.all("#status")[0].text
         assert page.problems() == []
 
 

@@ -204,6 +204,12 @@ def test_a_folder_without_onet_says_what_is_expected_and_where_to_get_it(tmp_pat
             r"1 of 5 rows of DWA Reference\.txt in .* are not of one release",
         ),
         (
+            "activity_job",
+            "DWA Reference.txt",
+            [*FILES["DWA Reference.txt"], ("4", "I1", "D01", "Fly.")],
+            r"DWA Reference\.txt in .*: 'D01' stands for two texts, 'Direct financial operations.' and 'Fly.'",
+        ),
+        (
             "activity_task",
             "Tasks to DWAs.txt",
             [*FILES["Tasks to DWAs.txt"], (CHIEF[0], "99", "D01", "")],

@@ -1,10 +1,12 @@
 """Target spaces in memory and as folders: what is read is what was written, whatever happened in between."""
 
 import errno
+import hashlib
 import inspect
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.store import folder as folders
+from uwe_jax.retrieval.store import manifest as manifests
 from uwe_jax.retrieval.store import quantise as formats
 from uwe_jax.retrieval.store import writing
 from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
@@ -55,8 +58,11 @@ def segments(folder: Path) -> list[dict]:
 
 
 def edit(folder: Path, **values) -> None:
+    """Changes a manifest, which has no checksum then, as those of the first versions."""
     path = folder / "space.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    content = json.loads(path.read_text()) | values
+    content.pop("sha256", None)
+    path.write_text(json.dumps(content))
 
 
 @pytest.fixture(autouse=True)
@@ -347,18 +353,58 @@ def test_a_newer_format_is_refused(saved):
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"\xff", b"[]", b"{}", b'{"format": "other"}', b'{"format": "uwe_jax space", "version": "1"}'],
+    ("content", "message"),
+    [
+        (b"", "is not readable JSON"),
+        (b"\xff", "is not readable JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"[]", "holds a list instead of an object"),
+        (b"{}", "is not the manifest of a space"),
+        (b'{"format": "other"}', "its format is 'other'"),
+        (b'{"format": ["x"]}', "its format is"),
+        (b'{"format": "uwe_jax space"}', "its version is None"),
+        (b'{"format": "uwe_jax space", "version": "1"}', "its version is '1'"),
+        (b'{"format": "uwe_jax space", "version": 1}', "is not the manifest of a space.*origin"),
+    ],
 )
-def test_a_manifest_that_is_none_is_refused(saved, content):
+def test_a_manifest_that_is_none_is_refused(saved, content, message):
     (saved / "space.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"space\.json is not the manifest of a space"):
+    with pytest.raises(UserError, match=rf"space\.json.*{message}.*Restore it from a copy"):
         load_space(saved)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"origin": 7},
+        {"origin": {"model": 7}},
+        {"origin": {"model": "m", "fingerprint": "f", "max_tokens": "64", "scorer": {}}},
+        {"origin": {"model": "m", "fingerprint": "f", "max_tokens": 64, "scorer": {"kind": ["soft"]}}},
+        {"origin": {"model": "m", "fingerprint": "f", "max_tokens": 64}},
+        {"dtype": ["float32"]},
+        {"dtype": "float64"},
+        {"width": "8"},
+        {"width": -8},
+        {"pooled": "false"},
+        {"segments": 3},
+        {"segments": {}},
+        {"segments": ["x"]},
+        {"later": 1},
+    ],
+)
+def test_a_manifest_of_wrong_types_is_refused(saved, wrong):
+    edit(saved, **wrong)
+    for use in (load_space, compact, lambda path: append(path, made("z"))):
+        with pytest.raises(UserError, match=r"space\.json is not the manifest.*Restore it from a copy"):
+            use(saved)
 
 
 def test_a_manifest_with_wrong_entries_is_refused(saved):
     entries = segments(saved)
-    for wrong in ({"file": "../x"}, {"removed": [8]}, {"removed": 1}, {"later": 1}):
+    wrongs = [{"file": each} for each in ("../x", "", "..", 7, None)] + [{"bytes": each} for each in ("1", -1, None)]
+    wrongs += [{"removed": each} for each in ([8], 1, [-1], [2, 2], [3, 2], ["2"], [True], {"2": 2})]
+    wrongs += [{"later": 1}, {"targets": 10**12, "tokens": -1}, {"sha256": "?"}, {"sha256": None}]
+    for wrong in wrongs:
         edit(saved, segments=[entries[0] | wrong])
         with pytest.raises(UserError, match=r"space\.json is not the manifest"):
             load_space(saved)
@@ -377,15 +423,113 @@ def test_damaged_files_are_named(saved):
     with pytest.raises(UserError, match=rf"{path.name} has {len(whole) - 5:,} bytes, and {len(whole):,} were written"):
         load_space(saved)
     path.write_bytes(whole[:-1] + b"?")
-    load_space(saved)
-    with pytest.raises(UserError, match=f"{path.name} is damaged: its sha256"):
-        verify(saved)
+    for use in (load_space, verify, compact, lambda path: append(path, made("z")), lambda path: remove(path, "a")):
+        with pytest.raises(UserError, match=f"{path.name} is damaged: its sha256.*Restore it from a copy"):
+            use(saved)
     path.write_bytes(b"?" * len(whole))
     with pytest.raises(UserError, match=f"{path.name} is damaged"):
         load_space(saved)
     path.unlink()
     with pytest.raises(UserError, match=f"{path.name} is missing"):
         load_space(saved)
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
+    made("abcdef", dtype="int8").save(tmp_path / "space")
+    append(tmp_path / "space", made("gh", 1, dtype="int8"))
+    remove(tmp_path / "space", "b")
+
+    def said() -> tuple:
+        space = load_space(tmp_path / "space")
+        return space.origin, space.dtype, space.pooled, rows(space)
+
+    before, rng = said(), np.random.default_rng(0)
+    refused: list[tuple[str, str]] = []
+    for path in (tmp_path / "space").rglob("*.*"):
+        whole = path.read_bytes()
+        for bit in rng.choice(8 * len(whole), min(100, 8 * len(whole)), replace=False).tolist():
+            flipped = bytearray(whole)
+            flipped[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(flipped)
+            try:
+                assert said() == before, (path.name, bit)
+            except UserError as error:
+                refused.append((path.name, str(error)))
+        path.write_bytes(whole)
+    assert len(refused) > 250  # spaces between the words of the manifest change nothing
+    for name, message in refused:
+        assert name in message or "Install a newer" in message
+        assert re.search("Restore it from a copy|Install a newer", message)
+
+
+def pack(folder: Path, space: Space, **tensors) -> None:
+    """A segment of others: tensors that no writer here makes, with the right checksum."""
+    space.save(folder)
+    (entry,) = segments(folder)
+    path = folder / "segments" / entry["file"]
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header, data = json.loads(content[8:start]), bytearray(content[start:])
+    for name, value in tensors.items():
+        if isinstance(value, dict):
+            header[name] |= value
+        else:
+            first, last = header[name]["data_offsets"]
+            assert len(value) == last - first
+            data[first:last] = value
+    text = json.dumps(header).encode()
+    content = len(text).to_bytes(8, "little") + text + data
+    path.write_bytes(content)
+    edit(folder, segments=[entry | {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}])
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"offsets": np.array([0, 5, 1 << 60], np.int64).tobytes()}, "offsets that do not ascend from 0 to"),
+        ({"offsets": np.array([0, -1, 10], np.int64).tobytes()}, "offsets that do not ascend from 0 to"),
+        ({"text_offsets": np.array([0, 12, 8], np.int64).tobytes()}, "text_offsets that do not ascend"),
+        ({"id_offsets": np.array([1, 1, 2], np.int64).tobytes()}, "id_offsets that do not ascend"),
+        ({"values": {"shape": [1 << 40, WIDTH]}}, "cannot reshape"),
+        ({"values": {"shape": [1 << 70, 1 << 70]}}, "(Value|Overflow)Error"),
+        ({"values": {"shape": [-1, WIDTH]}}, "values of float32"),
+        ({"values": {"shape": []}}, "values of float32"),
+        ({"values": {"dtype": "I64"}}, "values of int64"),
+        ({"values": {"dtype": "F64"}}, "KeyError"),
+        ({"values": {"dtype": ["F32"]}}, "TypeError"),
+        ({"values": {"data_offsets": [0, 1 << 60]}}, "values of float32"),
+        ({"values": {"data_offsets": ["0", None]}}, "TypeError"),
+        ({"values": {"data_offsets": 7}}, "TypeError"),
+        ({"ids": "é".encode()}, "ids that are not UTF-8"),
+        ({"ids": b"a\xff"}, "ids that are not UTF-8"),
+    ],
+)
+def test_a_segment_of_others_that_cannot_be_searched_is_refused(tmp_path, tensors, message):
+    pack(tmp_path / "space", made("ab"))
+    load_space(tmp_path / "space")
+    pack(tmp_path / "space", made("ab"), **tensors)
+    with pytest.raises(UserError, match=rf"safetensors is damaged .*{message}.*Restore it from a copy"):
+        load_space(tmp_path / "space")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_segment_of_others_with_numbers_that_are_not_finite_is_refused(tmp_path, dtype):
+    space = made("ab", dtype=dtype)
+    (part,) = space.parts
+    stored = part.segment.values if part.segment.scales is None else part.segment.scales
+    for number in (np.nan, np.inf, -np.inf):
+        broken = stored.copy()
+        broken.flat[-1] = number
+        pack(tmp_path / "space", space, **{"values" if stored.ndim == 2 else "scales": broken.tobytes()})
+        with pytest.raises(UserError, match="embeddings that are NaN or infinite"):
+            load_space(tmp_path / "space")
+
+
+def test_so_many_removed_targets_that_their_manifest_could_not_be_read_are_refused(saved, monkeypatch):
+    monkeypatch.setattr(manifests, "_MOST_BYTES", (saved / "space.json").stat().st_size + 50)
+    with pytest.raises(UserError, match=r"would have .* bytes; at most .*--compact"):
+        remove(saved, list("abdefg"))
+    assert list(load_space(saved).ids) == list("abdefghijk")
 
 
 def test_what_is_no_space_is_said(tmp_path):
@@ -418,7 +562,7 @@ def test_a_reader_starts_over_when_the_space_was_compacted_before_its_eyes(saved
 
 
 def test_a_second_writer_is_told_and_readers_are_not_held_up(saved, monkeypatch):
-    monkeypatch.setattr(writing, "_PATIENCE", 0.05)
+    monkeypatch.setattr(writing, "QUIET", 0.05)
     before = rows(load_space(saved))
     with filelock.FileLock(saved / "space.lock"):
         for change in (compact, lambda path: remove(path, "a"), lambda path: made("z").save(path)):

@@ -1,6 +1,7 @@
 """Splits by node hash: what training sees, what is asked of a held-out node, and what is refused."""
 
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.split import TEST, TRAIN, VALIDATION, GraphSplits, assign_splits, split_graphs
+from uwe_jax.data.text import comparable
 from uwe_jax.runtime.errors import UserError
 
 TEXTS = tuple(f"text {number}" for number in range(2_000))
@@ -22,40 +24,74 @@ def split(seed: int, salt: str = "") -> GraphSplits:
 
 
 def test_shares_are_about_what_was_asked():
-    splits = assign_splits(TEXTS, "job", validation=0.1, test=0.3)
+    splits = assign_splits(TEXTS, validation=0.1, test=0.3)
     shares = np.bincount(splits, minlength=3) / len(TEXTS)
     np.testing.assert_allclose(shares, [0.6, 0.1, 0.3], atol=0.03)
     assert splits.dtype == np.int8
-    assert not assign_splits(TEXTS, "job", validation=0.0, test=0.0).any()
-    assert assign_splits((), "job", validation=0.1, test=0.1).shape == (0,)
+    assert not assign_splits(TEXTS, validation=0.0, test=0.0).any()
+    assert assign_splits((), validation=0.1, test=0.1).shape == (0,)
 
 
 def test_a_node_keeps_its_split_whatever_stands_beside_it():
-    splits = assign_splits(TEXTS, "job", validation=0.1, test=0.1)
-    np.testing.assert_array_equal(assign_splits(TEXTS[::-1], "job", validation=0.1, test=0.1), splits[::-1])
+    splits = assign_splits(TEXTS, validation=0.1, test=0.1)
+    np.testing.assert_array_equal(assign_splits(TEXTS[::-1], validation=0.1, test=0.1), splits[::-1])
     # A literal, so that a change of the hash, which would leak held-out nodes into resumed runs, is noticed.
-    literal = assign_splits(("weld", "cook", "plan", "teach", "audit", "drive"), "job", validation=0.3, test=0.3)
+    literal = assign_splits(("weld", "cook", "plan", "teach", "audit", "drive"), validation=0.3, test=0.3)
     assert literal.tolist() == [1, 2, 1, 2, 0, 2]
 
 
 def test_one_fraction_does_not_move_the_other_split():
-    few = assign_splits(TEXTS, "job", validation=0.1, test=0.1)
-    more = assign_splits(TEXTS, "job", validation=0.2, test=0.1)
+    few = assign_splits(TEXTS, validation=0.1, test=0.1)
+    more = assign_splits(TEXTS, validation=0.2, test=0.1)
     np.testing.assert_array_equal(few == TEST, more == TEST)
     assert np.all(more[few == VALIDATION] == VALIDATION)
 
 
-@pytest.mark.parametrize("change", [{"kind": "alias"}, {"salt": "other"}])
-def test_kind_and_salt_give_another_split(change):
-    splits = assign_splits(TEXTS, **{"kind": "job", "validation": 0.3, "test": 0.3})
-    other = assign_splits(TEXTS, **{"kind": "job", "validation": 0.3, "test": 0.3, **change})
+def test_all_spellings_of_a_text_are_on_one_side():
+    spelt = [text.title() + stop for text in TEXTS for stop in ("", ".", " .", "\u3002")]
+    spelt += [text.upper().replace(" ", "\u00a0 ") for text in TEXTS]
+    splits = assign_splits(TEXTS, validation=0.3, test=0.3)
+    assert [comparable(text) for text in spelt] == [text for text in TEXTS for _ in range(4)] + [*TEXTS]
+    expected = np.concatenate([np.repeat(splits, 4), splits])
+    np.testing.assert_array_equal(assign_splits(spelt, validation=0.3, test=0.3), expected)
+    for one, other in (("c++", "c#"), ("re-sign", "resign"), ("welder", "welders"), (".net", "net")):
+        assert comparable(one) != comparable(other)
+
+
+@given(st.text())
+def test_the_form_that_spellings_share_is_their_own(text):
+    form = comparable(text)
+    assert comparable(form) == form
+    assert comparable(unicodedata.normalize("NFD", text)) == form
+
+
+def test_no_held_out_text_is_trained_on_in_another_spelling_or_as_another_kind():
+    edges = {
+        "job": [Edge("", f"skill {k % 40}", "", text) for k in range(200) for text in (f"job {k}", f"JOB {k}.")],
+        "alias": [Edge("", f"skill {k % 40}", "", f"Skill {(k + 1) % 40}") for k in range(40)],
+    }
+    splits = split_graphs(build_graph_set(edges), 0.2, 0.2)
+    trained = set()
+    for graph in splits.train.graphs.values():
+        rows, columns = graph.edges.nonzero()
+        trained |= {comparable(graph.skills[k]) for k in rows} | {comparable(graph.neighbours[k]) for k in columns}
+    tasks = [task for part in (VALIDATION, TEST) for task in splits.tasks(part)]
+    held_out = {comparable(text) for task in tasks for text in task.query_texts}
+    assert len(trained) > 50
+    assert len(held_out) > 50
+    assert not trained & held_out
+
+
+def test_salt_gives_another_split():
+    splits = assign_splits(TEXTS, validation=0.3, test=0.3)
+    other = assign_splits(TEXTS, validation=0.3, test=0.3, salt="other")
     assert 0.2 < np.mean(splits == other) < 0.5  # independent splits agree on 0.3² + 0.3² + 0.4² = 0.34
 
 
 @pytest.mark.parametrize(("validation", "test"), [(-0.1, 0.1), (0.1, -0.1), (0.5, 0.5), (float("nan"), 0.1)])
 def test_impossible_fractions_are_refused(validation, test):
     with pytest.raises(UserError, match=re.escape(f"split.validation is {validation} and split.test is {test}")):
-        assign_splits(TEXTS, "job", validation=validation, test=test)
+        assign_splits(TEXTS, validation=validation, test=test)
 
 
 @given(st.integers(0, 1000))
@@ -118,7 +154,7 @@ def star(nodes: int) -> dict[str, list[Edge]]:
 
 def test_nothing_to_train_on_is_refused_with_the_numbers():
     # one skill: where it is held out, no edge is left
-    salt = next(s for s in map(str, range(99)) if assign_splits(["weld"], "skill", validation=0.4, test=0.2, salt=s))
+    salt = next(s for s in map(str, range(99)) if assign_splits(["weld"], validation=0.4, test=0.2, salt=s))
     with pytest.raises(UserError) as raised:
         split_graphs(build_graph_set(star(20)), 0.4, 0.2, salt)
     message = str(raised.value)
@@ -126,6 +162,18 @@ def test_nothing_to_train_on_is_refused_with_the_numbers():
     assert "split.validation 0.4 and split.test 0.2" in message
     assert "training 0 skills and" in message
     assert "Lower split.validation or split.test" in message
+
+
+def test_one_split_or_both_may_be_empty():
+    graphs = build_graph_set(star(200))
+    everything = split_graphs(graphs, 0.0, 0.0)
+    assert everything.tasks(VALIDATION) == everything.tasks(TEST) == []
+    np.testing.assert_array_equal(everything.train.graphs["job"].edges.toarray(), graphs.graphs["job"].edges.toarray())
+    for validation, test in ((0.0, 0.1), (0.1, 0.0)):
+        splits = split_graphs(graphs, validation, test)
+        assert [bool(splits.tasks(part)) for part in (VALIDATION, TEST)] == [validation > 0, test > 0]
+    with pytest.raises(UserError, match=r"nothing to test on in skill-job: .* Raise split\.test above 1e-09"):
+        split_graphs(build_graph_set(star(3)), 0.0, 1e-9)
 
 
 def test_nothing_to_validate_on_is_refused_with_the_numbers():

@@ -2,18 +2,21 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tiny_encoder import write_tiny_encoder
 from vacancy_files import TAXONOMY, many, write_rows, write_taxonomy
 
 from uwe_jax.commands.tag import main
 from uwe_jax.curation.tag import run
-from uwe_jax.curation.tag.by_model import tag_by_model
+from uwe_jax.curation.tag.by_model import best, tag_by_model
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_edge_folder
 from uwe_jax.sources.vacancies.files import find_vacancy_files
@@ -110,12 +113,31 @@ def test_a_killed_run_leaves_no_edges_and_the_same_command_goes_on(tmp_path, fla
     assert not partial.exists()
 
 
+def test_damaged_files_of_a_tagging_are_named(tmp_path, flags, monkeypatch):
+    command = [*flags, "--out", str(tmp_path / "out")]
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_finish", lambda *_: None)
+        main(command)
+    (work,) = tmp_path.glob(".out.*.partial")
+    for name, wrong in (("done/00001.json", "[]"), ("done/00001.json", '{"counts"'), ("job.json", '{"chunks": 1}')):
+        whole = (work / name).read_text()
+        (work / name).write_text(wrong)
+        with pytest.raises(UserError, match=f"{name}.* is damaged .*Remove "):
+            main(command)
+        (work / name).write_text(whole)
+    (work / "done" / "00001.json").unlink()  # as the message says
+    main(command)
+    (tmp_path / "out" / "tagging.json").write_text("[1]")
+    with pytest.raises(UserError, match="holds a tagging of other vacancies"):
+        main(command)
+
+
 def test_two_commands_do_not_write_one_folder(tmp_path, flags, monkeypatch):
     command = [*flags, "--out", str(tmp_path / "out")]
     finish = run._finish
 
     def again(*arguments):
-        with pytest.raises(UserError, match="Another process tags the same vacancies"):
+        with pytest.raises(UserError, match="Another process is tagging the same vacancies"):
             main(command)
         finish(*arguments)
 
@@ -141,7 +163,8 @@ def test_a_model_tags_what_names_no_skill(tmp_path):
     ranker, untagged = Words(), job("untagged", "untagged")
     total = tag_by_model(untagged, TAXONOMY, ranker, threshold=0.6, top_k=2)
     assert "You weld metal all day." not in ranker.asked
-    assert total.counts == {"sentences read by the model": 4, "sentences tagged by the model": 3}
+    gained = {"rows without a skill": -1, "edges of an equal title or sentence, left out": 1}
+    assert total.counts == Counter({"sentences read by the model": 4, "sentences tagged by the model": 3} | gained)
     # One row in each chunk has the sentence; who brings skills keeps them to the title.
     assert total.edges == {"skill_vacancy/model": 2, "skill_job/model": 2}
     added = [row for part in untagged.parts(JOB) if "model" in part.name for row in pq.read_table(part).to_pylist()]
@@ -171,6 +194,61 @@ def test_the_command_with_a_model(tmp_path, flags, capsys):
         {"skill_vacancy/model": 1, "skill_job/model": 1},
     )
     assert "tagged by the model" in capsys.readouterr().out
+
+
+def test_counts_are_those_of_what_the_model_has_read(tmp_path, capsys):
+    rows = [
+        {
+            "id": 1,
+            "title": "Chef",
+            "description": "You love a haute French cuisine.\nEvery day a haute French cuisine.",
+        },
+        {"id": 2, "title": "Chef", "description": "You love a haute French cuisine."},
+        {"id": 3, "title": "Clerk", "description": "Nothing that has a name here."},
+        {"id": 4, "title": "Welder", "description": "You weld metal all day.\nYou love a haute French cuisine."},
+    ]
+    out, encoder = tmp_path / "out", write_tiny_encoder(tmp_path / "tiny", layers=1)
+    flags = ["--vacancies", str(write_rows(tmp_path / "v.jsonl", rows)), "--processes", "1"]
+    flags += ["--taxonomy", str(write_taxonomy(tmp_path / "skills.csv")), "--out", str(out)]
+    main([*flags, "--model", "bm25", "--threshold", "0.1", "--top_k", "1"])
+    said = capsys.readouterr().out
+    assert re.search(r"^rows without a skill +1$", said, re.MULTILINE)  # not the two that the model alone has tagged
+    assert re.search(r"^edges skill_vacancy +3  exact 1, model 2$", said, re.MULTILINE)
+    # The sentence comes in two further rows, the title in one, and each keeps the id of one of its rows.
+    assert re.search(r"^edges of an equal title or sentence, left out +3$", said, re.MULTILINE)
+    assert "truncated" not in said
+    assert json.loads((out / "tagging.json").read_text())["counts"]["rows without a skill"] == 1
+
+    flags[-1] = str(tmp_path / "truncated")
+    main([*flags, "--model", str(encoder), "--max_tokens", "22", "--threshold", "9"])
+    said = capsys.readouterr()
+    assert re.search(r"^  truncated +5  of 5 that it read, at 22 tokens$", said.out, re.MULTILINE)
+    assert re.search(r"^rows without a skill +3$", said.out, re.MULTILINE)
+    assert "1 of 4 skills is truncated at 22 tokens" in said.err
+
+
+def test_scores_that_are_no_numbers_tag_nothing(tmp_path):
+    files = find_vacancy_files(write_rows(tmp_path / "v.jsonl", many(2)))
+    job = open_job(tmp_path / "job", files, TAXONOMY, TagSettings(keep_sentences="all"))
+    run_job(job, 1)
+    for wrong, expected in [
+        (
+            lambda queries: np.full((len(queries), 4), np.nan),
+            "words on sentences of vacancies: 16 of 16 scores are NaN",
+        ),
+        (lambda queries: np.ones((len(queries), 3)), r"scores of shape \(4, 3\) for 4 queries and 4 targets"),
+    ]:
+        ranker = Words()
+        ranker.index = lambda targets, wrong=wrong: wrong
+        with pytest.raises(UserError, match=expected):
+            tag_by_model(job, TAXONOMY, ranker, threshold=0.6, top_k=2)
+    assert not job.parts(JOB)[1:]
+
+
+def test_equal_scores_go_to_the_earlier_skill():
+    scores = np.zeros((1, 40), np.float32)
+    scores[0, 7] = 1
+    assert [row.tolist() for row in best(scores, 4, 0)] == [[7, 0, 1, 2]]
 
 
 def test_what_the_command_cannot_do_is_said(tmp_path, flags):

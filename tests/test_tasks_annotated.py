@@ -55,7 +55,8 @@ def test_annotations_without_their_vocabulary(tmp_path):
     write(tmp_path / "tech_test.csv", ANNOTATED)
     write_release(tmp_path, "1.1.1")
     text = missing("skill_extraction_tech", tmp_path)
-    assert text.startswith(f"No ESCO v1.1.0 with skills_en.csv in {tmp_path}. Download from https://esco.ec.europa.eu")
+    assert text.startswith(f"No ESCO v1.1.0 with skills_en.csv in {tmp_path}. Found ESCO of version 1.1.1: ")
+    assert "skills_en.csv. Download from https://esco.ec.europa.eu" in text  # no other version or language would do
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

@@ -151,6 +151,9 @@ def test_broken_files_are_named(tmp_path):
     write(tmp_path / "rows", **{"DWA Reference.txt": [*FILES["DWA Reference.txt"], ("4",)]})
     with pytest.raises(UserError, match=r"DWA Reference\.txt, line 6: found 1 fields"):
         load("task_to_activity", tmp_path / "rows")
+    write(tmp_path / "twice", **{"DWA Reference.txt": [*FILES["DWA Reference.txt"], ("4", "I1", "D04", "Fly.")]})
+    with pytest.raises(UserError, match=r"'D04' stands for two texts, 'Weld.' and 'Fly.'"):
+        load("task_to_activity", tmp_path / "twice")
     path = write(tmp_path / "damaged")
     damage(path, "Alternate Titles.txt")
     with pytest.raises(UserError, match=r"is damaged in 'Alternate Titles\.txt'.*Download it again"):

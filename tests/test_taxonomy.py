@@ -3,11 +3,19 @@
 import json
 
 import pytest
-from esco_downloads import SKILL, write_release
+from esco_downloads import SKILL, classification, write_release, write_zip
 from vacancy_files import TAXONOMY, write_rows, write_taxonomy
 
+from uwe_jax.curation.describe import coverage
+from uwe_jax.evaluation.tasks.esco_labels import find_esco
+from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.esco.release import find_release
+from uwe_jax.sources.skillspan.source import SOURCE as SKILLSPAN
+from uwe_jax.sources.source import SourceRequest
 from uwe_jax.sources.taxonomy import Skill, find_taxonomy, read_taxonomy
+from uwe_jax.sources.vacancies.source import SOURCE as VACANCIES
 
 
 def test_esco_is_found_in_the_folders_of_a_folder(tmp_path):
@@ -16,6 +24,40 @@ def test_esco_is_found_in_the_folders_of_a_folder(tmp_path):
     assert taxonomy.skills[0] == Skill(SKILL + "1", "weld metal", ("join metal", "metal joining", "Weld Metal"))
     assert [skill.label for skill in taxonomy.skills] == ["weld metal", "plan shifts", "haute cuisine"]
     assert "ESCO v1.1.1 (en)" in taxonomy.origin
+
+
+def test_esco_in_another_language_is_named_by_all_that_look_for_it(tmp_path):
+    german = [(SKILL + "1", "Metall schweißen", "")]
+    write_zip(tmp_path / "esco", "1.1.1", "de", classification(german, [], language="de"))
+    there = "Found ESCO of version 1.1.1: occupations_de.csv, skills_de.csv; ask for the language"
+    write_rows(tmp_path / "vacancies" / "v.csv")
+    (tmp_path / "train.json").write_text('{"tokens": ["a"], "tags_skill": []}')
+    request = SourceRequest("source", str(tmp_path), ("skill_vacancy",), tmp_path / "cache")
+    for look in (
+        lambda: read_taxonomy(tmp_path),
+        lambda: read_taxonomy(tmp_path, language="DE", version="1.2"),
+        lambda: coverage.find(None, (tmp_path,), "en", ""),
+        lambda: read_targets(tmp_path),
+        lambda: read_targets(next((tmp_path / "esco").glob("*.zip")), language="fr"),
+        lambda: find_esco(TaskSources((tmp_path,), tmp_path / "cache"), ("skills",)),
+        lambda: VACANCIES.read(request),
+        lambda: SKILLSPAN.read(request),
+    ):
+        with pytest.raises((UserError, TaskDataMissing), match=there):
+            look()
+    for language in ("de", "DE", " De "):
+        assert [skill.label for skill in read_taxonomy(tmp_path, language=language).skills] == ["Metall schweißen"]
+        assert read_targets(tmp_path, language=language).texts == ("Metall schweißen",)
+        assert find_release(tmp_path, ("skill_alias",), language).language == "de"
+    sources = TaskSources((tmp_path,), tmp_path / "cache", language="DE")
+    assert str(find_esco(sources, ("skills",))) == "ESCO v1.1.1 (de)"
+
+
+def test_vacancies_beside_esco_in_another_language_keep_their_own_skills_aloud(tmp_path, capsys):
+    write_zip(tmp_path, "1.1.1", "de", classification(language="de"))
+    write_rows(tmp_path / "v.csv", [{"title": "Chef", "description": "You cook.", "skills": "cook"}])
+    assert VACANCIES.read(SourceRequest("source", str(tmp_path), ("skill_job",), tmp_path / "cache")).edges["skill_job"]
+    assert "are tagged with their own skills alone. Found ESCO of version 1.1.1: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["mine.csv", "mine.tsv", "mine.jsonl", "mine.csv.gz", "mine.parquet"])
@@ -74,6 +116,13 @@ def test_what_is_missing_or_broken_is_said(tmp_path):
     with pytest.raises(
         UserError, match=r"(?s)2 broken rows in .*b.jsonl, line 2: found label ' '.*line 3: found alias"
     ):
+        read_taxonomy(path)
+
+
+def test_an_id_of_two_labels_is_refused_with_its_rows(tmp_path):
+    rows = [("1", "cook", ""), ("2", "bake", ""), ("2", "bake", "make bread"), ("1", "weld", ""), ("", "sing", "")]
+    path = write_rows(tmp_path / "skills.csv", [dict(zip(("id", "label", "alias"), row, strict=True)) for row in rows])
+    with pytest.raises(UserError, match=r"line 5: found id '1' again \(of 'cook' in skills.csv, line 2"):
         read_taxonomy(path)
 
 

@@ -1,14 +1,22 @@
 """Token tables: the tokeniser's own ids, kept and cached."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_batches import plain_row
 from tiny_encoder import write_tiny_encoder
+from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
+from uwe_jax import load
+from uwe_jax.commands.train import train
+from uwe_jax.data import tokeniser_file
 from uwe_jax.data.tokens import SpecialTokens, Tokeniser, TokenTable
+from uwe_jax.runtime.command import read_config
 from uwe_jax.runtime.errors import UserError
 
 TEXTS = ["nurse care for patients", "", "write  code", "zzz unknown Nurse", "code " * 40]
@@ -96,3 +104,105 @@ def test_other_texts_and_other_tokenisers_have_their_own_cache(tmp_path):
 def test_a_folder_without_tokeniser_is_an_error(tmp_path):
     with pytest.raises(UserError, match="No usable tokeniser"):
         Tokeniser(tmp_path, tmp_path / "cache")
+
+
+def write(name: str, content: bytes):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def change(**values):
+    """Replaces parts of tokenizer.json."""
+    return lambda folder: rewrite(folder / "tokenizer.json", values)
+
+
+def rewrite(path, values) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+DEEP = b"[" * 100_000  # deeper than Python recurses; refused, not followed
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: write("tokenizer.json", (folder / "tokenizer.json").read_bytes()[:900])(folder), "JSONDecode"),
+        (write("tokenizer.json", DEEP), "RecursionError"),
+        (write("tokenizer.json", b"[]"), "TypeError"),
+        (write("tokenizer.json", b"{}"), "KeyError: 'added_tokens'"),
+        (write("tokenizer.json", b"3"), "AttributeError"),
+        (change(model=None), "Exception: data did not match any variant"),
+        (change(added_tokens=[3]), "AttributeError"),
+        (write("tokenizer_config.json", b"[]"), "AttributeError"),
+        (write("tokenizer_config.json", b'{"tokenizer_class": 3}'), "AttributeError"),
+        (write("tokenizer_config.json", b'{"tokenizer_class": "PreTrainedTokenizerFast"}'), "it has no padding token"),
+        (write("special_tokens_map.json", b"[]"), "AttributeError"),
+    ],
+)
+def test_a_damaged_tokeniser_is_refused_with_its_folder_and_reason(tmp_path, damage, message):
+    folder = write_tiny_encoder(tmp_path / "encoder")
+    damage(folder)
+    with pytest.raises(UserError, match=rf"^No usable tokeniser in {folder}: .*{message}"):
+        Tokeniser(folder, tmp_path / "cache")
+
+
+def test_a_tokeniser_file_that_may_not_be_read_or_is_too_large_is_refused(tmp_path, monkeypatch):
+    folder = write_tiny_encoder(tmp_path / "encoder")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: (path / "x").open())  # as the disk answers: it is no folder
+        with pytest.raises(UserError, match=r"No usable tokeniser in .*: NotADirectoryError"):
+            Tokeniser(folder, tmp_path / "cache")
+    monkeypatch.setattr(tokeniser_file, "_MOST_BYTES", 1000)
+    with pytest.raises(UserError, match=r"tokenizer\.json has [\d,]+ bytes; at most 1,000 are read"):
+        Tokeniser(folder, tmp_path / "cache")
+
+
+def add_token(folder) -> None:
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens(["kubernetes"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def vocabulary_of(folder) -> int:
+    return json.loads((folder / "config.json").read_text())["vocab_size"]
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_ids_beyond_the_embedding_are_refused_with_both_numbers(tmp_path, kept):
+    folder = write_tiny_encoder(tmp_path / "encoder")
+    size = vocabulary_of(folder)
+    add_token(folder)
+    if kept:
+        Tokeniser(folder, tmp_path / "cache")
+    named = rf"{size + 1:,} entries, .* embeddings for {size:,} .*: 1 ids have none, such as {size:,} of 'kubernetes'"
+    with pytest.raises(UserError, match=named):
+        Tokeniser(folder, tmp_path / "cache", size)
+    assert Tokeniser(folder, tmp_path / "cache", size + 1).special.count == 2
+
+
+def test_entries_with_other_ids_than_they_have_are_refused(tmp_path, monkeypatch):
+    folder = write_tiny_encoder(tmp_path / "encoder")
+    path = folder / "tokenizer.json"
+    model = json.loads(path.read_text())["model"]
+    rewrite(path, {"model": model | {"vocab": model["vocab"] | {"nurse": 9_999}}})
+    with pytest.raises(UserError, match=r"1 ids have none, such as 9,999 of 'nurse'"):
+        Tokeniser(folder, tmp_path / "cache", vocabulary_of(folder))
+
+    monkeypatch.setattr(tokeniser_file, "_MOST_IDS", 5_000)
+    with pytest.raises(UserError, match=r"No usable tokeniser in .*: its highest id is 9,999; at most 5,000 is read"):
+        Tokeniser(folder, tmp_path / "another")
+
+
+@pytest.mark.parametrize("use", [load, lambda folder: load(f"{folder}:soft")])
+def test_a_model_whose_tokeniser_is_larger_than_its_encoder_is_not_loaded(tmp_path, monkeypatch, use):
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path / "cache"))
+    folder = write_tiny_encoder(tmp_path / "encoder")
+    add_token(folder)
+    with pytest.raises(UserError, match="1 ids have none"):
+        use(folder)
+
+
+def test_training_refuses_a_tokeniser_that_is_larger_than_its_encoder(tmp_path, small_run):
+    folder = write_tiny_encoder(tmp_path / "encoder")
+    add_token(folder)
+    with pytest.raises(UserError, match="1 ids have none"):
+        train(read_config([*small_run, f"--config.encoder.name={folder}"]))

@@ -1,9 +1,13 @@
 """The real command, from its first line to its summary: what it writes, how it resumes, what it refuses."""
 
 import functools
+import importlib
 import json
+import os
 import re
 import runpy
+import shlex
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -14,12 +18,14 @@ import numpy as np
 import pytest
 from training_processes import start
 
+from uwe_jax.commands import export, index, rank, train
 from uwe_jax.config import Config
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.training.metric_writer import read_metrics
+from uwe_jax.training.step_log import StepLog
 
 read_config = functools.partial(read_command_line, settings=Config, command="train")
 ROOT = Path(__file__).parents[1]
@@ -63,9 +69,14 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     assert "Texts cut to their fixed length" in err
     assert "validation MAP" in err
     assert "macro-average" in out
-    assert re.findall(r"^uwe-jax (\w+)", out.partition("Next:\n")[2], re.MULTILINE) == [
-        *("index", "rank", "export", "train", "train")
-    ]
+    printed = re.findall(r"^uwe-jax (\w+) (.*)", out.partition("Next:\n")[2], re.MULTILINE)
+    assert [command for command, _ in printed] == ["index", "rank", "export", "train", "train"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "TEXTS.txt").write_text("head chef\nwelder\n")
+    for command, arguments in printed[:3]:
+        importlib.import_module(f"uwe_jax.commands.{command}").main(shlex.split(arguments))
+    assert "head chef" in capsys.readouterr().out
+    assert (tmp_path / "exported" / "uwe_jax.json").is_file()
 
     summary = json.loads((workdir / "summary.json").read_text())
     assert 0 < summary["before"]["macro_map"] < 100
@@ -143,7 +154,7 @@ def test_a_run_resumes_on_another_number_of_devices(flags, tmp_path, monkeypatch
         (["--config.scorer.kind=cosine"], "scorer.kind is 'cosine'"),
         (["--config.source.source=esco"], "source.path is empty"),
         (["--config.source.source=esco", "--config.source.path=nowhere"], "nowhere"),
-        (["--config.split.validation=0.0"], "nothing to validate on"),
+        (["--config.split.validation=1e-9"], "nothing to validate on"),
         (["--config.encoder.name=./no-such-folder"], "no-such-folder"),
         (["--config.workdir=/proc/nothing"], "Cannot write to the workdir"),
         (
@@ -171,6 +182,54 @@ def test_a_workdir_of_another_config_is_left_alone(flags, tmp_path, monkeypatch,
     assert run([*flags, "--config.steps=1", "--config.seed=5"], monkeypatch) == 2
     assert "seed: 0 there, 5 now" in capsys.readouterr().err
     assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_a_second_training_in_a_workdir_is_refused_and_the_first_is_whole(flags, tmp_path, monkeypatch, capsys):
+    taken, statuses = StepLog.taken, []
+
+    def another_begins(log, step, metrics):
+        taken(log, step, metrics)
+        if step == 2:
+            statuses.append(run(flags, monkeypatch))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StepLog, "taken", another_begins)
+        assert run(flags, monkeypatch) == 0
+    assert statuses == [2]
+    workdir = tmp_path / "run"
+    assert re.search(
+        rf"Error: Another process is training in {workdir} \(process {os.getpid()} on .*, since .*\)\. Wait until it "
+        r"has finished and try again, or name another folder with --config\.workdir=\.\.\.\.\n",
+        capsys.readouterr().err,
+    )
+    assert [row["step"] for row in read_metrics(workdir / "metrics.jsonl") if "loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert (workdir / "summary.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "config.json is not readable JSON"),
+        (b"\xff", "config.json is not readable JSON"),
+        (b"[" * 100_000, "config.json is not readable JSON: .*nested too deeply"),
+        (b"[]", "config.json holds a list instead of an object"),
+        (b'{"steps": "6"}', "config.json: steps is '6'; it must be of type int"),
+        (b'{"encoder": 1}', "config.json: encoder is 1; it must be a section"),
+        (None, "config.json is not a regular file"),
+    ],
+)
+def test_a_damaged_config_of_a_workdir_is_answered_with_a_sentence(
+    flags, tmp_path, monkeypatch, capsys, content, message
+):
+    (tmp_path / "run/checkpoints/3").mkdir(parents=True)
+    if content is None:
+        (tmp_path / "run/config.json").mkdir()
+    else:
+        (tmp_path / "run/config.json").write_bytes(content)
+    assert run(flags, monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err), err
+    assert "Traceback" not in err
 
 
 def test_a_workdir_from_before_a_setting_existed_is_resumed(flags, tmp_path, monkeypatch, capsys):
@@ -253,6 +312,63 @@ def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):
     assert run(flags, monkeypatch) == 2
     assert "trained on other graphs: skill-job" in capsys.readouterr().err
     assert (tmp_path / "run" / "trained_on.npz").read_bytes() == trained_on
+
+
+@pytest.mark.parametrize("test", [0.0, 0.1])
+def test_a_last_run_trains_on_validation_nodes_too(flags, test, prepared_cache, tmp_path, monkeypatch, capsys):
+    flags = [*flags, "--config.split.validation=0", f"--config.split.test={test}"]
+    assert run(flags, monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert "nothing chooses the checkpoint, so the last step is the model" in err
+    assert ("Trained on all nodes: none was held out" in out) == (test == 0)
+    assert ("Held-out test nodes against the full target space, percent (step 6)" in out) == (test > 0)
+    workdir = tmp_path / "run"
+    summary = json.loads((workdir / "summary.json").read_text())
+    assert (summary["step"], summary["held_out"]) == (6, "test" if test else "none")
+    assert bool(summary["before"]) == bool(summary["after"]) == (test > 0)
+    rows = read_metrics(workdir / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    used = re.search(r"([\d,]+) edges, ([\d,]+) of them for training", out)
+    assert (used[1] == used[2]) == (test == 0)
+
+    # It resumes from its checkpoint of step 3, and ends as it did.
+    whole = checkpoint_bytes(workdir, 6)
+    shutil.rmtree(workdir / "checkpoints" / "6")
+    assert run(flags, monkeypatch) == 0
+    assert "Resuming" in capsys.readouterr().err
+    jax.tree.map(np.testing.assert_array_equal, checkpoint_bytes(workdir, 6)[0], whole[0])
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    assert run(flags, monkeypatch) == 0  # on a finished run
+    assert json.loads((workdir / "summary.json").read_text()) == summary
+    assert [row["step"] for row in read_metrics(workdir / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+    # What uses a model uses the last step.
+    assert load_run(workdir, cache_dir=prepared_cache).training["step"] == 6
+    capsys.readouterr()
+    cache = ["--cache_dir", str(prepared_cache)]
+    (tmp_path / "targets.txt").write_text("care for patients\nwrite code\n")
+    space = ["--targets", str(tmp_path / "targets.txt"), "--out", str(tmp_path / "space")]
+    index.main(["--model", str(workdir), *space, *cache])
+    rank.main(["nurse", "--space", str(tmp_path / "space"), "--json", *cache])
+    assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["hits"]["space"]) == 2
+    export.main(["--checkpoint", str(workdir), "--out", str(tmp_path / "exported"), *cache])
+    card = (tmp_path / "exported" / "README.md").read_text()
+    assert "step 6 of 6" in card
+    assert ("## Results" in card) == (test > 0)
+
+
+def test_a_run_whose_held_out_nodes_were_chosen_otherwise_is_not_resumed(flags, tmp_path, monkeypatch, capsys):
+    flags = [*flags, "--config.steps=3"]
+    with monkeypatch.context() as before:
+        before.setattr(train, "SPLIT_BY", "exact text and kind")
+        assert run(flags, monkeypatch) == 0
+    capsys.readouterr()
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert run(flags, monkeypatch) == 2
+    err = capsys.readouterr().err
+    assert "held-out nodes were chosen by exact text and kind" in err
+    assert "Start over with another --config.workdir" in err
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == metrics
 
 
 def test_a_nan_stops_the_run_and_names_the_step(flags, tmp_path, monkeypatch, capsys):

@@ -7,17 +7,21 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from esco_downloads import write_release
 from vacancy_files import ROWS, TAXONOMY, many, write_rows, write_taxonomy
 
 from uwe_jax.data.graph import Edge
+from uwe_jax.evaluation.tasks.folder import read_task_folder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.skillspan.source import SOURCE as SKILLSPAN
 from uwe_jax.sources.source import SourceRequest
 from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
+from uwe_jax.sources.tables.problems import Problems
+from uwe_jax.sources.tables.typed_rows import read_rows
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
 from uwe_jax.sources.vacancies.cleaning import plain_text
 from uwe_jax.sources.vacancies.columns import Vacancy, VacancyColumns, find_columns
@@ -88,6 +92,31 @@ def test_places_name_the_line_and_broken_rows_cost_no_other(tmp_path):
     assert [shown.split(":")[0] for shown in broken.shown] == [f"v.jsonl, line {line}" for line in (3, 4, 5)]
 
 
+@pytest.mark.parametrize("value", ["[" * 900 + "]" * 900, '{"a": ' * 60 + "1" + "}" * 60, "[" * 5000 + "]" * 5000])
+def test_rows_that_are_nested_too_deep_are_broken_rows(tmp_path, value):
+    rows = '{"id": "1", "title": "a", "text": "b"}\n{"id": "2", "title": "a", "text": ' + value + "}\n"
+    path, broken, problems = tmp_path / "queries.jsonl", BrokenRows(), Problems("v")
+    path.write_text(rows)
+    (chunk,) = cut(path, "v.jsonl", 9)
+    assert [row["title"] for _, row in read_chunk(chunk, ["title", "text"], broken)] == ["a"]
+    assert "v.jsonl, line 2: found invalid JSON (nested more than 50 levels deep)" in broken.shown[0]
+    assert len(list(read_rows(path, "v.jsonl", {"title": "text", "text": "text"}, problems))) == 1
+    with pytest.raises(UserError, match=r"line 2: found invalid JSON \(nested more than 50 levels deep"):
+        problems.check()
+    (tmp_path / "task.json").write_text(value)
+    with pytest.raises(UserError, match=r"task\.json is no JSON \(nested more than 50 levels deep"):
+        read_task_folder(tmp_path)
+
+
+def test_a_parquet_column_that_python_cannot_hold_is_said(tmp_path):
+    times = pa.array([2**62], pa.timestamp("us"))  # the year 148,108
+    pq.write_table(pa.table({"title": ["Chef"], "description": ["You cook."], "id": times}), tmp_path / "v.parquet")
+    with pytest.raises(UserError, match=r"v\.parquet cannot be read as Parquet .*out of range"):
+        run_job(job_in(tmp_path / "job", tmp_path / "v.parquet"), 1)
+    with pytest.raises(UserError, match=r"cannot be read as Parquet .*out of range"):
+        list(read_rows(tmp_path / "v.parquet", "v.parquet", {"id": "id"}, Problems("v")))
+
+
 def test_files_that_cannot_be_cut_are_said(tmp_path):
     for name, content, expected in [
         ("a.csv", b'title,description\n"a,b\nc,d\n', "line 4: a row that cannot be parsed"),
@@ -122,6 +151,11 @@ def test_html_becomes_lines_and_other_text_stays():
     assert plain_text(html) == "We build fast.\nC++\nSQL\na\nb"
     assert plain_text("&lt;p&gt;R&amp;amp;D&lt;br/&gt;you&lt;/p&gt;") == "R&D\nyou"
     assert plain_text("a < b & c > d <ORGANIZATION>\nx") == "a < b & c > d <ORGANIZATION>\nx"
+
+
+def test_a_language_is_one_whatever_its_case():
+    text = "Am 3. Oktober geht es los. Dr. Müller hilft."
+    assert cut_sentences(text, "DE") == cut_sentences(text, "de") == ["Am 3. Oktober geht es los.", "Dr. Müller hilft."]
 
 
 def test_sentences_of_lists_and_prose():
@@ -204,7 +238,7 @@ def test_sentences_are_kept_for_a_model_as_asked():
     row = Vacancy("Welder", "You weld metal all day.\nYou are good with people.", None, "7")
     assert tagged(row)[SENTENCES] == []
     (sentence,) = tagged(row, keep_sentences="untagged")[SENTENCES]
-    assert sentence == ("You are good with people.", "Welder", "7", [])
+    assert sentence == ("You are good with people.", "Welder", "7", [], 1, False)
     assert [each.known for each in tagged(row, keep_sentences="all")[SENTENCES]] == [["weld metal"], []]
 
 
@@ -236,7 +270,9 @@ def test_several_processes_do_what_one_does(tmp_path):
 
 def test_boilerplate_counts_once_in_a_chunk(tmp_path):
     job = job_in(tmp_path / "job", write_rows(tmp_path / "v.jsonl", [ROWS[1]] * 5), chunk_rows=5)
-    assert run_job(job, 1).edges == {"skill_vacancy/exact": 2, "skill_job/exact": 2}
+    total = run_job(job, 1)
+    assert total.edges == {"skill_vacancy/exact": 2, "skill_job/exact": 2}
+    assert total.counts["edges of an equal title or sentence, left out"] == 4 * 4
 
 
 def test_a_chunk_that_fails_leaves_nothing_and_is_done_again(tmp_path, monkeypatch):
@@ -321,6 +357,22 @@ def test_what_a_folder_of_vacancies_lacks_is_said(tmp_path):
     path.write_text("title,description,skills\nChef,You cook.,cook;plan shifts\n")
     edges = SOURCE.read(request(tmp_path, tmp_path / "cache", JOB)).edges[JOB]
     assert [edge.left_text for edge in edges] == ["cook", "plan shifts"]
+
+
+def test_files_with_the_name_of_a_test_split_are_passed_over_aloud(tmp_path, capsys):
+    own = ["nurse.csv", "test-engineer.csv", "software-testing.csv", "evaluation officer.tsv", "contest.jsonl.gz"]
+    splits = ["test.csv", "x_test.CSV.gz", "x-test-00000-of-00001.parquet", "deep/testing.jsonl"]
+    for name in (*own, *splits):
+        write_rows(tmp_path / name)
+    (tmp_path / "eval.csv").write_text("sentence,label\na,b\n")  # of something else
+    found = find_vacancy_files(tmp_path)
+    assert sorted(file.name for file in found) == sorted(own)
+    said = capsys.readouterr().err
+    assert "test splits: test.csv, x-test-00000-of-00001.parquet, x_test.CSV.gz, deep/testing.jsonl. Rename" in said
+    write_rows(tmp_path / "alone" / "dev_test.csv")
+    with pytest.raises(UserError, match=r"\(0 tables.*names are those of test splits: dev_test.csv"):
+        find_vacancy_files(tmp_path / "alone")
+    assert find_vacancy_files(tmp_path / "alone" / "dev_test.csv")  # named by itself
 
 
 def test_skillspan_is_tagged_by_name_and_its_test_split_is_not_read(tmp_path):

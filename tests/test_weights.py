@@ -1,18 +1,21 @@
 """Names and shapes of weights, both ways, and what is wrong with a checkpoint said by name."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tiny_encoder import random_params, random_tensors, tiny_config, write_tiny_encoder
 from torch_twin import CLASSES, padded, torch_hidden
 
+from uwe_jax.models import weights
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
-from uwe_jax.models.pretrained import load_encoder, read_config, read_tensors
+from uwe_jax.models.pretrained import load_encoder, read_config, read_params
 from uwe_jax.models.weights import name_table, params_from_hf, params_to_hf
 from uwe_jax.runtime.errors import UserError
 
@@ -30,10 +33,10 @@ def test_round_trip_is_exact(architecture, tmp_path):
     params = params_from_hf(tensors, config)
     # Through a file, which takes memory as it lies.
     save_file(params_to_hf(params, config), tmp_path / "model.safetensors")
-    back = read_tensors(tmp_path)
+    back = load_file(tmp_path / "model.safetensors")
     assert back.keys() == tensors.keys()
     assert_equal_trees(back, tensors)
-    assert_equal_trees(params_from_hf(back, config), params)
+    assert_equal_trees(read_params(tmp_path, config), params)
 
 
 @both
@@ -100,7 +103,7 @@ def test_half_precision_files_become_float32(dtype, tmp_path):
     config = tiny_config()
     halves = {name: tensor.astype(dtype) for name, tensor in random_tensors(config).items()}
     save_file(halves, tmp_path / "model.safetensors")
-    params = params_from_hf(read_tensors(tmp_path), config)
+    params = read_params(tmp_path, config)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype(np.float32)}
     assert_equal_trees(params, params_from_hf(halves, config))
 
@@ -154,6 +157,23 @@ def test_mpnet_gives_up_two_positions():
         ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type = 'relative_key'"),
         ("bert", {"is_decoder": True}, "is_decoder = True"),
         ("bert", {"num_attention_heads": 3}, "3 attention heads do not divide the encoder's width of 16"),
+        ("bert", {"model_type": ["bert"]}, r"\['bert'\] is not supported"),
+        ("bert", {"hidden_act": {}}, "hidden_act is {}; it must be the name of an activation"),
+        ("bert", {"num_hidden_layers": 10_000_000}, "num_hidden_layers is 10000000; .*from 1 to 512"),
+        ("bert", {"hidden_size": 10**9}, "hidden_size is 1000000000; .*from 1 to 32,768"),
+        ("bert", {"intermediate_size": 10**12}, "intermediate_size is 1000000000000"),
+        ("bert", {"vocab_size": 10**30}, "vocab_size is 10+; .*from 1 to 4,000,000"),
+        ("bert", {"max_position_embeddings": -1}, "max_position_embeddings is -1"),
+        ("bert", {"type_vocab_size": 10**9}, "type_vocab_size is 1000000000"),
+        ("bert", {"num_attention_heads": 0}, "num_attention_heads is 0"),
+        ("bert", {"hidden_size": "384"}, "hidden_size is '384'; it must be a whole number"),
+        ("bert", {"num_hidden_layers": True}, "num_hidden_layers is True"),
+        ("bert", {"num_hidden_layers": None}, "num_hidden_layers is None"),
+        ("bert", {"layer_norm_eps": float("nan")}, "layer_norm_eps is nan; it must be a number from 0 to 1"),
+        ("bert", {"hidden_dropout_prob": "0.1"}, "hidden_dropout_prob is '0.1'"),
+        ("bert", {"attention_probs_dropout_prob": 2}, "attention_probs_dropout_prob is 2"),
+        ("bert", {"pad_token_id": "0"}, "pad_token_id is '0'"),
+        ("bert", {"pad_token_id": 60}, "pad_token_id is 60; it must be below vocab_size, 60"),
         ("mpnet", {"pad_token_id": 0}, "pad_token_id = 0.*1"),
         ("mpnet", {"relative_attention_num_buckets": 16}, "relative_attention_num_buckets = 16.*32"),
     ],
@@ -172,8 +192,8 @@ def test_missing_sizes_are_named():
 
 def test_damaged_files_are_named(tmp_path):
     folder = write_tiny_encoder(tmp_path)
-    weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-7])
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(UserError, match=r"model\.safetensors is damaged"):
         load_encoder(str(folder))
     (folder / "config.json").write_text("{")
@@ -182,3 +202,40 @@ def test_damaged_files_are_named(tmp_path):
     (folder / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(UserError, match=r"config\.json: .*'gpt2'"):
         read_config(folder)
+
+
+def test_weights_that_do_not_match_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    folder = write_tiny_encoder(tmp_path)
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(values | {"vocab_size": 4_000_000, "hidden_size": 32_768}))
+    read = []
+    monkeypatch.setattr(weights, "_as_float32", lambda *tensor: read.append(tensor))
+    with pytest.raises(UserError, match=r"model\.safetensors: .*word_embeddings\.weight is .* \[4000000, 32768\]"):
+        load_encoder(str(folder))
+    assert not read
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused_by_name_and_number(tmp_path, value):
+    config = tiny_config()
+    tensors = random_tensors(config)
+    tensors["encoder.layer.0.output.dense.weight"][:2, 3] = value
+    tensors["encoder.layer.1.output.dense.bias"][0] = value
+    save_file(tensors, tmp_path / "model.safetensors")
+    named = "2 of the 37 arrays .* first layer_0/feed_forward/down/kernel, 2 of its 512"
+    with pytest.raises(UserError, match=rf"model\.safetensors: {named}"):
+        read_params(tmp_path, config)
+
+
+def test_weights_beyond_float32_are_not_finite(tmp_path):
+    tensors = {name: tensor.astype(np.float64) for name, tensor in random_tensors(tiny_config()).items()}
+    tensors["embeddings.LayerNorm.bias"][0] = 1e300
+    with pytest.raises(UserError, match="first embeddings/norm/bias, 1 of its 16"):
+        params_from_hf(tensors, tiny_config())
+
+
+def test_quantised_weights_are_refused():
+    tensors = random_tensors(tiny_config())
+    tensors["embeddings.word_embeddings.weight"] = np.ones((60, 16), np.int8)
+    with pytest.raises(UserError, match=r"embeddings\.word_embeddings\.weight holds whole numbers \(int8\)"):
+        params_from_hf(tensors, tiny_config())

@@ -1,6 +1,8 @@
 """Rankers inside WorkRB: its own evaluation, on a task that lies in memory, measures what ours would."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.evaluation.workrb_model import UweWorkRBModel
 from uwe_jax.runtime.errors import UserError
 
+DOCS = Path(__file__).parents[1] / "docs" / "evaluation.md"
 TARGETS = ["care for patients", "write code", "software engineer", "nurse"]
 QUERIES = ["patients care", "code", "nurse", "engineer software", "patients"]
 RELEVANT = [[0], [1], [0, 3], [2], [0, 3]]
@@ -83,6 +86,43 @@ def test_rankings_are_a_tensor_whatever_the_chunks(monkeypatch):
     np.testing.assert_array_equal(scores.numpy(), Lengths().index(TARGETS)(QUERIES))
     classified = model.compute_classification(QUERIES, TARGETS, input_type=ModelInputType.SKILL_SENTENCE)
     assert torch.equal(classified, scores)
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        (lambda q: np.full((q, 4), np.nan), r"lengths on queries from 1 on: 8 of 8 scores are NaN"),
+        (lambda q: np.ones((q, 5)), r"scores of shape \(2, 5\) for 2 queries and 4 targets"),
+        (lambda q: np.ones((4, q)), r"scores of shape \(4, 2\) for 2 queries and 4 targets"),
+        (lambda q: np.ones((q + 1, 4)), r"scores of shape \(3, 4\) for 2 queries and 4 targets"),
+        (lambda q: np.full((q, 4), "1"), "scores of type <U1"),
+    ],
+)
+def test_scores_that_cannot_be_ranked_are_refused(scores, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(workrb_model, "_QUERIES_AT_ONCE", 2)
+    ranker = Lengths()
+    ranker.index = lambda targets: lambda queries: scores(len(queries))
+    task = TinyTask(languages=["en"], split="test")
+    with pytest.raises(UserError, match=expected):
+        workrb.evaluate(UweWorkRBModel(ranker), tasks=[task], output_folder=str(tmp_path))
+
+
+def test_the_documented_call_measures_the_model_that_it_names(encoder, tmp_path, monkeypatch):
+    """WorkRB keeps the results in a folder whatever the model, unless it is told to start again."""
+    monkeypatch.chdir(tmp_path)
+    (call,) = re.findall(r"^workrb\.evaluate\(.*\)$", DOCS.read_text(), re.MULTILINE)
+
+    def documented(model):
+        tasks = [TinyTask(languages=["en"], split="test")]
+        return eval(call, {"workrb": workrb, "UweWorkRBModel": lambda _: model, "tasks": tasks})
+
+    first, second = (
+        documented(UweWorkRBModel(encoder, cache_dir=tmp_path / "cache")),
+        documented(UweWorkRBModel(Lengths())),
+    )
+    assert first.metadata.model_name == "tiny mean_pool"
+    assert second.metadata.model_name == "lengths"
+    assert first.task_results != second.task_results
 
 
 def test_what_is_no_model_is_said(tmp_path):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import string
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
@@ -17,6 +19,7 @@ from tokenizers.processors import TemplateProcessing
 
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.weights import Params, name_table, params_from_hf, params_to_hf
+from uwe_jax.retrieval.ranker import Ranker
 
 WORDS = ("nurse", "care", "for", "patients", "software", "engineer", "write", "code")
 
@@ -96,3 +99,13 @@ def write_tiny_encoder(
     settings |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.max_tokens}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     return folder
+
+
+def with_nan(ranker: Ranker, letter: str) -> Ranker:
+    """The same model, but that NaN is the embedding of words that begin with a letter and are not in the vocabulary."""
+    loaded = ranker.loaded
+    encoder = jax.tree.map(np.array, loaded.params["encoder"])
+    (ids,), _ = loaded.tokeniser.tokenise([letter]).rows(np.array([0]), 3)
+    encoder["embeddings"]["word"]["embedding"][ids[1]] = np.nan
+    params = {**loaded.params, "encoder": encoder}
+    return Ranker(replace(loaded, params=params, stored_fingerprint=loaded.fingerprint))

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from uwe_jax import __version__
 from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
 from uwe_jax.runtime.huge_pages import restart_with_huge_pages
+from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.settings import did_you_mean
 
 # Commands by what a user came for. Each is a module of `uwe_jax.commands` with a function `main(arguments)`.
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name, *rest = chosen
     if name not in NAMES:
         near = did_you_mean(name, NAMES)
-        print(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.", file=sys.stderr)
+        print_error(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.")
         sys.exit(EXIT_USER_ERROR)
     if arguments is None and name in _LARGE_STEPS:
         restart_with_huge_pages()  # before imports that take seconds

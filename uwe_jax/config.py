@@ -66,8 +66,9 @@ class SourceSettings:
     join_aliases: bool = False  # skills join a skill that has their text as an alias, not only equal texts
     kinds: tuple[str, ...] = ()  # kinds of graphs wanted, of job, vacancy, alias; empty: all the source has
     relations: str = "both"  # ESCO skill-job and skill-skill relations: essential, optional or both
-    language: str = "en"  # ESCO labels
-    version: str = ""  # version of the source such as 1.1.1; empty: the newest complete one in the folder
+    # of ESCO's labels and of vacancies; also of the tasks and taxonomy that graphs are compared with
+    language: str = "en"
+    version: str = ""  # of the source, such as 1.1.1; empty: the newest complete one in the folder
     # Halves of evaluation tasks, of test and validation, whose queries and relevant pairs are kept out of the graphs.
     keep_out: tuple[str, ...] = ("test",)
     tasks_path: str = ""  # folder of the evaluation tasks' data to keep out; empty: source.path
@@ -83,10 +84,10 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Which share of the nodes of every kind is held out, by a hash of their text."""
+    """Which share of the nodes of every kind is held out, by a hash of their text in any spelling."""
 
-    validation: float = 0.1  # chooses the best checkpoint
-    test: float = 0.1  # read only for the table before and after; 0 reports on validation
+    validation: float = 0.1  # chooses the best checkpoint; 0 trains on these nodes too, and the last step is the model
+    test: float = 0.1  # read only for the table before and after; 0 reports on validation, or nothing where that is 0
     salt: str = ""  # another salt, another split
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from uwe_jax.studies.options import ABOUT_END, GridFlags, Options, read_grid_opt
 from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.studies.summary import SECTIONS, Summary
 from uwe_jax.studies.table import Matrix, columns, matrix
+from uwe_jax.training.unread_settings import read_values
 
 ABOUT = f"""Trains every variant of a config file over several seeds and measures all of them.
 
@@ -118,10 +119,8 @@ def _distinct(variants: Mapping[str, str], configs: Mapping[str, Config], kinds:
     seen: dict[str, str] = {}
     kept = {}
     for name, text in variants.items():
-        settings = configs[name].to_dict()
+        settings = read_values(configs[name], kinds)
         del settings["workdir"]
-        if "vacancy" not in kinds:
-            del settings["batch"]["distractor_probability"]
         first = seen.setdefault(repr(settings), name)
         if first == name:
             kept[name] = text

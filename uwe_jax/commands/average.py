@@ -14,7 +14,8 @@ from uwe_jax.runtime.options import Repeated, read_options
 ABOUT = """Makes one model of several by averaging their weights.
 
 The parameters of the encoder are the weighted sum of those of the models, which were trained from one encoder. Weights
-add up to 1, may be negative, and are equal where none is given. The scorer is that of the first trained model. The
+add up to 1, may be negative, and are equal where none is given. A folder whose name holds an equals sign is taken as a
+name; its weight follows as another =WEIGHT. The scorer is that of the first trained model. The
 result is an export (see `uwe-jax export`).
 
 The mean of two runs; and one run, to which a third of what another one learned is added:
@@ -46,5 +47,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def run(arguments: Sequence[str]) -> None:
     """Runs the command; errors end the process with its exit status."""
-    unchanged = "the folder of --out is unchanged."
-    answer_errors(lambda: main(arguments), after_full_disk=unchanged, after_interrupt=unchanged.capitalize())
+    answer_errors(
+        lambda: main(arguments),
+        after_full_disk="the folder of --out is unchanged.",
+        after_interrupt="The folder of --out is whole: as it was, or the new one.",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,8 @@ def combine(arguments: Sequence[str]) -> None:
     save(composition, out, config.to_dict()["source"])
     report(_table(composition))
     say(f"Written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
-    report(f"\nNext:\n  uwe-jax describe --config.source.source=edges --config.source.path={out}")
+    path = shlex.quote(str(out))
+    report(f"\nNext:\n  uwe-jax describe --config.source.source=edges --config.source.path={path}")
 
 
 def _table(composition: Composition) -> str:

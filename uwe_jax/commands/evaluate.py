@@ -106,5 +106,5 @@ def run(arguments: Sequence[str]) -> None:
     answer_errors(
         lambda: main(arguments),
         after_full_disk="the table of what was measured is in the lines above.",
-        after_interrupt="results.json in the folder of --out holds what was measured.",
+        after_interrupt='What was measured is in results.json in the folder of --out, which says "complete": false.',
     )

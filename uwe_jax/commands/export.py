@@ -46,5 +46,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def run(arguments: Sequence[str]) -> None:
     """Runs the command; errors end the process with its exit status."""
-    unchanged = "the folder of --out is unchanged."
-    answer_errors(lambda: main(arguments), after_full_disk=unchanged, after_interrupt=unchanged.capitalize())
+    answer_errors(
+        lambda: main(arguments),
+        after_full_disk="the folder of --out is unchanged.",
+        after_interrupt="The folder of --out is whole: as it was, or the new one.",
+    )

@@ -20,8 +20,12 @@ ABOUT = """Trains Unified Work Embeddings on graphs of skills against job titles
 FILE is the name of a shipped config or a path. Re-run the same command to resume."""
 
 
-def train(config: Config) -> dict[str, Any]:
+def train(config: Config, arguments: Sequence[str] = ()) -> dict[str, Any]:
     """Trains as the config says; returns what is written to summary.json.
+
+    Args:
+      config: all settings.
+      arguments: of the command line, for the commands that are printed at the end.
 
     Raises:
       UserError: for anything that the user can fix.
@@ -31,7 +35,7 @@ def train(config: Config) -> dict[str, Any]:
     from uwe_jax.evaluation.decontamination import load_training_graphs
     from uwe_jax.training import loop
 
-    return loop.train(config, load_training_graphs)
+    return loop.train(config, load_training_graphs, arguments)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     if not arguments or {"-h", "--help"} & set(arguments):
         print(config_help(Config, "train", ABOUT))
         return
-    train(read_command_line(arguments, Config, "train"))
+    train(read_command_line(arguments, Config, "train"), arguments)
 
 
 def run(arguments: Sequence[str]) -> None:

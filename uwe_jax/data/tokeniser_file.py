@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
+from uwe_jax.runtime.network import in_one_line
 
 # All that transformers reads of a folder; the encoder's config may decide on the tokeniser's class.
 _FILES = (
@@ -30,6 +31,10 @@ _FILES = (
     "vocab.json",
     "merges.txt",
 )
+# Of one file; those of half a million entries in a hundred languages take a tenth of it.
+_MOST_BYTES = 256 << 20
+# Of a token: tokenizers writes a vocabulary id by id, whether there is a token for it or not.
+_MOST_IDS = 4_000_000
 # Must come out the same before and after keeping: accents, other scripts, control characters, special tokens as text.
 _PROBES = [
     "work",
@@ -68,14 +73,27 @@ def open_tokeniser(folder: Path, cache_dir: Path) -> TextReader:
     Raises:
       UserError: the folder holds no usable tokeniser.
     """
-    kept = cache_dir / f"tokeniser-{_key(folder)}.json"
-    if kept.exists():
-        with contextlib.suppress(Exception):  # which tokenizers raises of damage; the file is made anew below
-            return _read(kept.read_text(encoding="utf-8"))
-    made = _by_transformers(folder)
-    reader = TextReader(lambda texts, special: _transformers_ids(made, texts, special), made.get_vocab, _pad(made))
-    content = _content(made)
-    if content is not None and _same(_read(content), reader):
+    try:
+        kept = cache_dir / f"tokeniser-{_key(folder)}.json"
+        if kept.exists():
+            with contextlib.suppress(Exception):  # which tokenizers raises of damage; the file is made anew below
+                return _read(kept.read_text(encoding="utf-8"))
+        made = _by_transformers(folder)
+        if (highest := max(made.get_vocab().values(), default=-1)) > _MOST_IDS:
+            raise UserError(f"its highest id is {highest:,}; at most {_MOST_IDS:,} is read. Fetch its files again.")
+        reader = TextReader(lambda texts, special: _transformers_ids(made, texts, special), made.get_vocab, _pad(made))
+        content = _content(made)
+        if not _same(reader if content is None else _read(content), reader):
+            content = None
+    except UserError as error:
+        raise UserError(f"No usable tokeniser in {folder}: {error}") from error
+    # Both libraries raise whatever their parsing happens to end in: KeyError, TypeError, bare exceptions of Rust.
+    except Exception as error:
+        raise UserError(
+            f"No usable tokeniser in {folder}: {type(error).__name__}: {in_one_line(error)}. Fetch its files again, or "
+            "save the tokeniser again with transformers."
+        ) from error
+    if content is not None:
         with contextlib.suppress(OSError):
             write_atomically(kept, content.encode())
     return reader
@@ -85,10 +103,7 @@ def _by_transformers(folder: Path) -> Any:
     # Imported here: it takes seconds, and the rest of the data room does without.
     from transformers import AutoTokenizer
 
-    try:
-        made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise UserError(f"No usable tokeniser in {folder}: {error}") from error
+    made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     made.model_max_length = int(1e12)  # texts are cut to fixed lengths later, and counted
     return made
 
@@ -98,6 +113,8 @@ def _transformers_ids(made: Any, texts: list[str], special: bool) -> list[list[i
 
 
 def _pad(made: Any) -> int:
+    if made.pad_token_id is None:
+        raise UserError("it has no padding token. Set pad_token in tokenizer_config.json.")
     return int(made.pad_token_id)
 
 
@@ -132,7 +149,11 @@ def _same(one: TextReader, other: TextReader) -> bool:
 def _key(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in _FILES:
-        content = path.read_bytes() if (path := folder / name).is_file() else b""
+        content = b""
+        if (path := folder / name).is_file():
+            if (size := path.stat().st_size) > _MOST_BYTES:
+                raise UserError(f"{name} has {size:,} bytes; at most {_MOST_BYTES:,} are read. Fetch its files again.")
+            content = path.read_bytes()
         digest.update(f"{name} {len(content)}\n".encode() + content)
     for package in ("transformers", "tokenizers"):
         digest.update(f"{package} {importlib.metadata.version(package)}\n".encode())

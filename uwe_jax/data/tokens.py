@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.tokeniser_file import open_tokeniser
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.runtime import remote_cache
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.progress import progress
 from uwe_jax.runtime.zips import ZIP_DAMAGE
@@ -114,12 +117,18 @@ class Tokeniser:
     Args:
       folder: holds the tokeniser files of the encoder, as Hugging Face saves them.
       cache_dir: where token tables, and the tokeniser itself, are kept between runs.
+      vocab_size: rows of the encoder's word embedding, ids from 0 on; None where no encoder is to read the ids.
+
+    Raises:
+      UserError: the folder holds no usable tokeniser, or one with ids beyond the encoder's word embedding.
     """
 
-    def __init__(self, folder: Path, cache_dir: Path):
+    def __init__(self, folder: Path, cache_dir: Path, vocab_size: int | None = None):
         self._reader = open_tokeniser(folder, cache_dir)
         self._cache_dir = cache_dir
-        self.special = self._find_special_tokens()
+        self.special = self._find_special_tokens(folder)
+        if vocab_size is not None:
+            self._check_ids(folder, vocab_size)
 
     @cached_property
     def _digest(self) -> hashlib._Hash:
@@ -134,11 +143,29 @@ class Tokeniser:
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return self._reader.ids(texts, False)
 
-    def _find_special_tokens(self) -> SpecialTokens:
+    def _find_special_tokens(self, folder: Path) -> SpecialTokens:
         bare = self._ids(["work"])[0]
         full = self._reader.ids(["work"], True)[0]
-        start = next(k for k in range(len(full)) if full[k : k + len(bare)] == bare)
+        start = next((k for k in range(len(full)) if full[k : k + len(bare)] == bare), None)
+        if start is None or not bare:
+            raise UserError(
+                f"No usable tokeniser in {folder}: the word 'work' has the tokens {bare}, and {full} with the special "
+                "tokens around it. Fetch its files again, or save the tokeniser again with transformers."
+            )
         return SpecialTokens(tuple(full[:start]), tuple(full[start + len(bare) :]), self._reader.pad)
+
+    def _check_ids(self, folder: Path, vocab_size: int) -> None:
+        """Stops at ids without an embedding: what an encoder makes of them is not a number."""
+        vocabulary, special = self._reader.vocabulary(), self.special
+        named = {**vocabulary, **{f"special token {k}": k for k in (*special.before, *special.after, special.pad)}}
+        beyond = sorted((k, token) for token, k in named.items() if not 0 <= k < vocab_size)
+        if beyond:
+            raise UserError(
+                f"The tokeniser in {folder} has {len(vocabulary):,} entries, and the encoder embeddings for "
+                f"{vocab_size:,} (vocab_size): {len(beyond):,} ids have none, such as {beyond[0][0]:,} of "
+                f"{beyond[0][1]!r}. Take the tokeniser that the encoder was saved with, or resize the encoder's "
+                "embeddings in transformers (resize_token_embeddings) and save both."
+            )
 
     def table(self, texts: Sequence[str], *, label: str) -> TokenTable:
         """Tokenises texts under a progress bar, or reads the same texts' table from the cache."""
@@ -161,15 +188,20 @@ class Tokeniser:
 
     def tokenise(self, texts: Iterable[str]) -> TokenTable:
         """Tokenises texts without a bar and without the cache: for the few, or those that never come again."""
-        lists: list[list[int]] = []
-        waiting: list[str] = []
-        for text in texts:
-            waiting.append(text)
-            if len(waiting) == _TEXTS_AT_ONCE:
-                lists.extend(self._ids(waiting))
-                waiting = []
-        if waiting:
-            lists.extend(self._ids(waiting))
+        lists = [ids for part in self._id_lists(texts) for ids in part]
         offsets = run_offsets(np.array([len(ids) for ids in lists], np.int64))
         flat = np.fromiter((token for ids in lists for token in ids), np.int32, int(offsets[-1]))
         return TokenTable(flat, offsets, self.special)
+
+    def truncation(self, texts: Iterable[str], limit: int) -> Truncation:
+        """Counts the texts that have more tokens than a limit, special tokens included."""
+        found = Truncation(limit)
+        for part in self._id_lists(texts):
+            found += Truncation.of(np.array([len(ids) for ids in part]) + self.special.count, limit)
+        return found
+
+    def _id_lists(self, texts: Iterable[str]) -> Iterator[list[list[int]]]:
+        """Token ids of texts without special tokens, so many texts at a time that they are tokenised in parallel."""
+        waiting = iter(texts)
+        while part := list(islice(waiting, _TEXTS_AT_ONCE)):
+            yield self._ids(part)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +15,20 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.data.text import normalise
+from uwe_jax.data.text import comparable, normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
-from uwe_jax.runtime.zips import ZIP_DAMAGE
+from uwe_jax.runtime.zips import ZIP_DAMAGE, read_npz
+
+# What is hashed of a text, by the number of the form. Of the first are the files that name no form.
+_FORMS: dict[int, Callable[[str], str]] = {1: lambda text: normalise(text).casefold(), 2: comparable}
+_FORM = 2
 
 
-def text_hashes(texts: Iterable[str]) -> np.ndarray:
-    """64-bit hashes of texts, uint64 [n]; texts that differ in case, white space or Unicode form alone are equal."""
-    digests = (
-        hashlib.blake2b(normalise(text).casefold().encode("utf-8", "surrogatepass"), digest_size=8) for text in texts
-    )
+def text_hashes(texts: Iterable[str], form: int = _FORM) -> np.ndarray:
+    """64-bit hashes of texts, uint64 [n]; those of texts that are `comparable` alike are equal."""
+    form_of = _FORMS[form]
+    digests = (hashlib.blake2b(form_of(text).encode("utf-8", "surrogatepass"), digest_size=8) for text in texts)
     return np.frombuffer(b"".join(digest.digest() for digest in digests), "<u8").astype(np.uint64)
 
 
@@ -44,14 +47,15 @@ def held(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def task_hashes(
-    queries: Iterable[str], targets: Iterable[str], relevant: csr_array
+    queries: Iterable[str], targets: Iterable[str], relevant: csr_array, form: int = _FORM
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Hashes of an evaluation's queries [q], targets [n], and relevant pairs in their order [e], all uint64.
 
     Args:
       relevant: bool [q, n].
+      form: of the texts, as of `text_hashes`.
     """
-    q, y = text_hashes(queries), text_hashes(targets)
+    q, y = text_hashes(queries, form), text_hashes(targets, form)
     rows = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
     return q, y, pair_hashes(q[rows], y[relevant.indices])
 
@@ -77,6 +81,7 @@ class Footprint:
 
     nodes: np.ndarray  # uint64
     edges: np.ndarray  # uint64
+    forms: tuple[int, ...] = (_FORM,)  # of the texts that were hashed; several in a union with an older one
 
     @classmethod
     def of(cls, train: GraphSet) -> Footprint:
@@ -97,6 +102,7 @@ class Footprint:
         return cls(
             np.unique(np.concatenate([each.nodes for each in several])),
             np.unique(np.concatenate([each.edges for each in several])),
+            tuple(sorted({form for each in several for form in each.forms})),
         )
 
     def overlap(self, queries: Iterable[str], targets: Iterable[str], relevant: csr_array) -> Overlap:
@@ -107,13 +113,15 @@ class Footprint:
           targets: n texts.
           relevant: bool [q, n].
         """
-        q, y, pairs = task_hashes(queries, targets, relevant)
-        return Overlap(held(q, self.nodes), held(y, self.nodes), held(pairs, self.edges))
+        texts = list(queries), list(targets)
+        known = self.nodes, self.nodes, self.edges
+        found = [map(held, task_hashes(*texts, relevant, form), known) for form in self.forms]
+        return Overlap(*(np.any(each, axis=0) for each in zip(*found, strict=True)))
 
     def write(self, path: Path) -> None:
         """Writes the footprint, atomically."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, nodes=self.nodes, edges=self.edges)
+        np.savez_compressed(buffer, nodes=self.nodes, edges=self.edges, forms=self.forms)
         write_atomically(path, buffer.getvalue())
 
     @classmethod
@@ -126,8 +134,14 @@ class Footprint:
         if not path.exists():
             return None
         try:
-            with path.open("rb") as file, np.load(file) as arrays:
-                return cls(arrays["nodes"], arrays["edges"])
+            arrays = read_npz(path)
+            forms = tuple(map(int, arrays["forms"])) if "forms" in arrays else (1,)
+            if unknown := set(forms) - _FORMS.keys():
+                raise UserError(
+                    f"{path} is of form {max(unknown)}; this version reads forms {min(_FORMS)} to {max(_FORMS)}. "
+                    "Update uwe_jax."
+                )
+            return cls(arrays["nodes"], arrays["edges"], forms)
         except (KeyError, *ZIP_DAMAGE) as error:
             raise UserError(
                 f"{path} is damaged ({error}): what the model was trained on is unknown. Run the training command once "

@@ -15,6 +15,7 @@ from typing import Any
 
 from uwe_jax.runtime.command import exit_status
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
+from uwe_jax.runtime.progress import print_error
 
 _ALIVE, _ENDED = "uwe_jax/alive/", "uwe_jax/ended/"
 # With which all end if one does: that one is not repeated. After anything else the others are, with the same command.
@@ -109,6 +110,6 @@ class RollCall:
         if self._parting.is_set():
             return
         then = "The same command goes on from the last checkpoint." if status == EXIT_AGAIN else "See its log."
-        print(f"\nProcess {self._index} of {self._count} stops: {why}. {then}", file=sys.stderr, flush=True)
+        print_error(f"Process {self._index} of {self._count} stops: {why}. {then}")
         sys.stdout.flush()
         os._exit(status)

@@ -20,7 +20,7 @@ from uwe_jax.runtime.command import exit_status
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN
 from uwe_jax.runtime.process_environment import NUMBERS, is_one_of_several
-from uwe_jax.runtime.remote import Unreachable
+from uwe_jax.runtime.remote_errors import Unreachable
 
 # JAX takes a process for lost after so much longer than we do, where a thread that gives signs of life is not heard.
 _JAX_WAITS_LONGER = 2

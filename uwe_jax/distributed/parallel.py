@@ -1,4 +1,4 @@
-"""The only room with `pmap` and collectives: moving to `shard_map` later touches this file alone.
+"""The only room with `pmap`, `shard_map` and collectives.
 
 Arrays given to a parallel function carry a leading axis of this process's devices: `replicate` and `shard_rows` make
 it, `first` removes it again.
@@ -6,7 +6,8 @@ it, `first` removes it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -19,6 +20,8 @@ from uwe_jax.scoring.losses import RowSum
 
 AXIS = "devices"
 T = TypeVar("T")
+# Compiled programs that are kept of those that `program` makes. One is some megabytes.
+_KEPT = 128
 
 
 def parallel(
@@ -34,10 +37,60 @@ def parallel(
       function: may use the collectives below.
       donate: positions of the arguments whose memory the result may take over.
       in_axes: as in `jax.pmap`: None for an argument that every device gets whole.
-      devices: all devices of all processes, unless given: `jax.local_devices()` for work that processes do
-        independently.
+      devices: all devices of all processes, unless given; for work that processes do independently see
+        `on_own_devices`.
     """
     return jax.pmap(function, axis_name=AXIS, donate_argnums=donate, in_axes=in_axes, devices=devices)
+
+
+def on_own_devices(function: Callable, whole: Sequence[bool]) -> Callable:
+    """Compiles `function` to run on the devices of this process, for work that processes do independently.
+
+    Unlike what `parallel` compiles, which jax.pmap keeps for ever, the program is freed with the last reference to it.
+
+    Args:
+      function: of a slice of each argument's leading axis, without that axis.
+      whole: for each argument, whether every device gets it whole instead.
+    """
+    mesh = _on_own_device().mesh
+    specs = tuple(jax.sharding.PartitionSpec() if each else jax.sharding.PartitionSpec(AXIS) for each in whole)
+
+    def on_one(*args: Any) -> Any:
+        own = (
+            arg if each else jax.tree.map(lambda leaf: leaf.squeeze(0), arg)
+            for arg, each in zip(args, whole, strict=True)
+        )
+        return jax.tree.map(lambda leaf: leaf[None], function(*own))
+
+    out = jax.sharding.PartitionSpec(AXIS)
+    mapped = jax.shard_map(on_one, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
+    held = tuple(jax.sharding.NamedSharding(mesh, spec) for spec in specs)
+    compiled = jax.jit(mapped, in_shardings=held)
+    if jax.process_count() == 1:
+        return compiled
+    # Among several processes jit splits no array of the host, though all devices are its own.
+    return lambda *args: compiled(*jax.device_put(args, held))
+
+
+def program(make: Callable[..., Callable], *static: Hashable) -> Callable:
+    """A function that is compiled for each shape of its arguments; programs beyond those used last are freed.
+
+    Args:
+      make: gives the function, anew at each call, by `jax.jit` or `on_own_devices`.
+      static: arguments of `make`.
+    """
+
+    def call(*args: Any) -> Any:
+        leaves, tree = jax.tree.flatten(args)
+        return _program(make, static, tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves))(*args)
+
+    return call
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _program(make: Callable[..., Callable], static: tuple, tree: Hashable, shapes: tuple) -> Callable:
+    del tree, shapes  # a function of its own for each, so that each can be freed
+    return make(*static)
 
 
 def replicate(tree: T) -> T:
@@ -75,7 +128,7 @@ def place(tree: Any) -> Any:
     return jax.device_put(tree, _on_own_device())
 
 
-def _on_own_device() -> jax.sharding.Sharding:
+def _on_own_device() -> jax.sharding.NamedSharding:
     """How a parallel function of the local devices holds its arguments."""
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))

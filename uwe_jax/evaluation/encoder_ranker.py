@@ -9,6 +9,7 @@ import numpy as np
 
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.distributed import parallel
 from uwe_jax.evaluation.embedding_cache import EmbeddingCache
 from uwe_jax.evaluation.ranker import Score
@@ -86,6 +87,10 @@ class EncoderRanker:
             return space.scores(self._embed(queries, keep=False), self._tau_a)
 
         return score
+
+    def truncation(self, texts: Sequence[str]) -> Truncation:
+        """Counts the texts that have more tokens than `max_tokens`."""
+        return self._tokeniser.truncation(texts, self._max_tokens)
 
     def _embed(self, texts: Sequence[str], *, keep: bool, bar: Callable = iter) -> RaggedTokens:
         """Token embeddings of texts, in their order; those that are not cached are encoded, each once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -17,6 +16,7 @@ from uwe_jax.evaluation.ranker import Score
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows
+from uwe_jax.runtime.printable import json_text
 
 # Queries scored at once: their scores against a whole target space stay small.
 _QUERIES_AT_ONCE = 16
@@ -78,7 +78,7 @@ def dump_rankings(
         }
         for position, scores in _scores(task, chosen, score, f"{model_name} on {task.title}")
     ]
-    lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries)
+    lines = "".join(json_text(entry) + "\n" for entry in entries)
     jsonl, page = folder / f"{task.name}.jsonl", folder / f"{task.name}.md"
     write_atomically(jsonl, lines.encode())
     write_atomically(page, _page(task, model_name, 100 * float(average_precision.mean()), entries, top).encode())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.json_file import read_json
 
 # What makes scores on a task comparable.
 _SAME = ("queries", "targets", "edges", "split", "origin", "notes")
@@ -22,12 +22,7 @@ def read_results(path: Path) -> Results:
       UserError: it is not there, or is something else.
     """
     file = path / "results.json" if path.is_dir() else path
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"--join {file} cannot be read ({error}). Name the folder or results.json of an evaluation."
-        ) from error
+    found = read_json(file, "Name the folder or results.json of an evaluation with --join.")
     try:
         models = list(found["models"].values())
         complete = (

@@ -28,7 +28,7 @@ def is_in_domain(task: RankingTask, trained_on: Footprint) -> bool:
 
 
 def leakage(task: RankingTask, trained_on: Footprint, *, in_domain: bool) -> dict[str, Any]:
-    """Counts what the measured queries have in common with training graphs. Texts are equal whatever their case.
+    """Counts what the measured queries have in common with training graphs. Texts are equal whatever their spelling.
 
     Args:
       task: with the queries that are measured.

@@ -16,6 +16,7 @@ from scipy.sparse import csc_array
 
 from uwe_jax.evaluation.ranker import Score
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.process_state import quiet
 
 
 def words(text: str) -> list[str]:
@@ -38,13 +39,13 @@ class Bm25:
         import bm25s
         from sklearn.feature_extraction.text import CountVectorizer
 
-        logging.getLogger("bm25s").setLevel(logging.WARNING)  # it narrates at debug level and turns that on itself
         counter = CountVectorizer(analyzer=words, dtype=np.float32)
         _fit(self.name, counter, targets)
         place = {word: int(column) for word, column in counter.vocabulary_.items()}
-        index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
         corpus = [[place[word] for word in words(text)] for text in targets]
-        index.index((corpus, place), create_empty_token=False, show_progress=False)
+        with quiet(bm25s=logging.WARNING):  # it narrates at debug level and turns that on itself
+            index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
+            index.index((corpus, place), create_empty_token=False, show_progress=False)
         columns = (index.scores[part] for part in ("data", "indices", "indptr"))
         return _products(counter, csc_array(tuple(columns), shape=(len(targets), len(place))))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from uwe_jax.evaluation.aggregate import (
 from uwe_jax.evaluation.headline import further_table, headline
 from uwe_jax.evaluation.reference import IN_DOMAIN_MEANING, group_title, metric_title
 from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows, signed
+from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import duration
 
 
@@ -40,6 +40,8 @@ def markdown(results: Results) -> str:
         f"{models:,} {'model' if models == 1 else 'models'} on {tasks:,} {'task' if tasks == 1 else 'tasks'}, each "
         f"ranked against its full target space; percent. Made by uwe_jax {escape(results['version'])}.",
     ]
+    if not results.get("complete", True):
+        parts.append("**Incomplete**: the evaluation is still running, or it was stopped before its end.")
     for title, section in sections:
         if content := section(results):
             parts += [f"## {title}", content]
@@ -200,5 +202,5 @@ def _models(results: Results) -> str:
 
 def _settings(results: Results) -> str:
     # An indented block: nothing that a setting holds can end it.
-    lines = json.dumps(results["settings"], indent=2, ensure_ascii=False).splitlines()
+    lines = json_text(results["settings"], indent=2).splitlines()
     return "\n".join(f"    {line}" for line in lines)

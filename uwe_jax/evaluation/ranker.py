@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from uwe_jax.data.truncation import Truncation
+
 Score = Callable[[Sequence[str]], np.ndarray]
 
 
@@ -25,8 +27,8 @@ class Ranker(Protocol):
     Attributes:
       name: stands over the ranker's results.
 
-    A ranker may have two more: `description`, a line on where it comes from, and `encode_seconds`, what it has spent on
-    encoding texts so far.
+    A ranker may have three more: `description`, a line on where it comes from; `encode_seconds`, what it has spent on
+    encoding texts so far; and `truncation(texts)`, which counts the texts that it does not read to their end.
     """
 
     name: str
@@ -39,3 +41,9 @@ class Ranker(Protocol):
           a query scores must not depend on the chunk it comes in.
         """
         ...
+
+
+def truncation(ranker: Ranker, texts: Sequence[str]) -> Truncation:
+    """Counts the texts that a ranker truncates; one that cannot say so reads every text to its end."""
+    count = getattr(ranker, "truncation", None)
+    return count(texts) if count else Truncation(0)

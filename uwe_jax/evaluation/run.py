@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
-from uwe_jax.evaluation.ranker import Ranker
+from uwe_jax.evaluation.ranker import Ranker, truncation
+from uwe_jax.evaluation.results_folder import ResultsFolder
 from uwe_jax.evaluation.specs import FORMS, load_ranker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.spec import TaskSources
@@ -26,8 +27,8 @@ from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import at_hand, is_workdir
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import write_atomically, write_json
 from uwe_jax.runtime.folder_arguments import make_out
+from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.progress import duration, report, say
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS, check_metric_names
 from uwe_jax.scoring.statistics import paired_bootstrap
@@ -144,22 +145,28 @@ def folder_name(name: str) -> str:
 def evaluate(options: EvaluationOptions) -> Results:
     """Measures every model on every task, and writes results.json, results.md and results.png.
 
-    What was measured is written after every task. A model that cannot be loaded is left out, and a ranker that fails on
-    a task loses that task alone.
+    What was measured is written after every task; until the end, results.json says `"complete": false`. A model that
+    cannot be loaded is left out, and a ranker that fails on a task loses that task alone.
 
     Returns:
       What results.json holds.
 
     Raises:
-      UserError: for what the user can mend; at the end as well, if a model could not be loaded or failed on a task.
+      UserError: for what the user can mend, such as another evaluation that writes to the same folder; at the end as
+        well, if a model could not be loaded or failed on a task.
     """
-    # Imported here: drawing and tables are not needed before there is something to show.
-    from uwe_jax.evaluation.plots import plot
-    from uwe_jax.evaluation.terminal import terminal_table
-
     check_metric_names(options.metrics)
     earlier = [(path, read_results(path)) for path in options.join]
     make_out(options.out)
+    doing = f"evaluating, with its results in {options.out.resolve()}"
+    with exclusive(options.out / ".lock", doing, advice="name another folder with --out"):
+        return _evaluate(options, earlier)
+
+
+def _evaluate(options: EvaluationOptions, earlier: Sequence[tuple[Path, Results]]) -> Results:
+    # Imported here: tables are not needed before there is something to show.
+    from uwe_jax.evaluation.terminal import terminal_table
+
     started = time.perf_counter()
     footprints = {spec: trained_on(spec, options.cache_dir) for spec in options.models}
     tasks, skipped, in_domain = prepare_tasks(options, footprints)
@@ -168,20 +175,22 @@ def evaluate(options: EvaluationOptions) -> Results:
     say(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(footprints)} models to measure.")
     results: Results = {
         "version": uwe_jax.__version__,
+        "complete": False,
         "settings": _settings(options),
         "tasks": {task.name: describe_task(task) for task in tasks},
         "skipped": [*skipped],
         "models": {},
     }
     for path, other in earlier:
-        say(f"Joined from {path}: {', '.join(join_models(results, other, path)) or 'nothing'}")
+        partial = "" if other.get("complete", True) else " (of an evaluation that did not come to its end)"
+        say(f"Joined from {path}{partial}: {', '.join(join_models(results, other, path)) or 'nothing'}")
+    folder = ResultsFolder(options.out)
     precision_of_first: dict[str, np.ndarray] = {}
     for spec, footprint in footprints.items():
-        _measure_model(spec, footprint, in_domain.get(spec, ()), tasks, options, results, precision_of_first)
+        _measure_model(spec, footprint, in_domain.get(spec, ()), tasks, options, results, folder, precision_of_first)
     measured = any(entry["results"] for entry in results["models"].values())
     if measured:
-        _write(results, options.out)
-        plot(results, options.out / "results.png")
+        folder.finish(results)
         report("\n" + terminal_table(results))
         report(f"\nWritten to {options.out}: results.json, results.md, results.png")
     if failed := results["skipped"][len(skipped) :]:
@@ -200,6 +209,7 @@ def _measure_model(
     tasks: Sequence[RankingTask],
     options: EvaluationOptions,
     results: Results,
+    folder: ResultsFolder,
     precision_of_first: dict[str, np.ndarray],
 ) -> None:
     """Adds a model to the results. That it is no ranker, or fails on a task, is said and joins what is skipped.
@@ -222,7 +232,7 @@ def _measure_model(
     results["models"][name] = entry
     for task in tasks:
         try:
-            found, seconds, precision = _measure(ranker, name, task, options)
+            found, seconds, precision = _measure(ranker, name, task, options, lambda: folder.rankings(results))
         except UserError as error:
             _skip(results, f"{name} on {task.name}", error)
             continue
@@ -237,12 +247,14 @@ def _measure_model(
         entry["seconds"] = {part: entry["seconds"].get(part, 0.0) + spent for part, spent in seconds.items()}
         entry["groups"] = group_means(results["tasks"], entry["results"])
         entry["macro"] = macro_average(entry["groups"])
-        _write(results, options.out)
+        folder.write(results)
         say(task_line(name, results["tasks"][task.name], found, seconds["total"]))
+        for note in found["truncated"]:
+            say(f"{name} on {task.name}: {note}")
 
 
 def _measure(
-    ranker: Ranker, name: str, task: RankingTask, options: EvaluationOptions
+    ranker: Ranker, name: str, task: RankingTask, options: EvaluationOptions, rankings: Callable[[], Path]
 ) -> tuple[dict[str, Any], dict[str, float], np.ndarray]:
     """One model on one task: what results.json has of it, the seconds that it took, and its average precision [q]."""
     encoded = getattr(ranker, "encode_seconds", None)
@@ -251,8 +263,10 @@ def _measure(
     if encoded is not None:
         seconds["encode"] = float(getattr(ranker, "encode_seconds", 0.0) - encoded)
     found = summarise(measured, task, options.bootstrap)
+    texts = {"queries": task.queries, "targets": task.targets}
+    found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
     if options.dump_rankings:
-        folder = options.out / "rankings" / folder_name(name)
+        folder = rankings() / folder_name(name)
         precision, score = measured.average_precision, measured.score
         dump_rankings(folder, task, name, precision, score, worst=options.dump_rankings)
     return found, seconds, measured.average_precision
@@ -262,15 +276,6 @@ def _skip(results: Results, what: str, error: UserError) -> None:
     say(f"Failed: {error}")
     # In one line, as a table takes it, and without the list of what a model may be.
     results["skipped"].append({"task": what, "reason": " ".join(str(error).removesuffix(FORMS).split())})
-
-
-def _write(results: Results, out: Path) -> None:
-    """Writes results.json and results.md; a picture of earlier results goes."""
-    from uwe_jax.evaluation.markdown_report import markdown
-
-    write_json(out / "results.json", results)
-    write_atomically(out / "results.md", markdown(results).encode())
-    (out / "results.png").unlink(missing_ok=True)
 
 
 def _unused(name: str, taken: dict[str, Any]) -> str:

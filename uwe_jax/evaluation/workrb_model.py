@@ -4,8 +4,10 @@
     from uwe_jax.evaluation.workrb_model import UweWorkRBModel
 
     tasks = [workrb.tasks.ESCOJob2SkillRanking(split="test", languages=["en"])]
-    workrb.evaluate(UweWorkRBModel("runs/uwe"), tasks=tasks, output_folder="results/uwe")
+    workrb.evaluate(UweWorkRBModel("runs/uwe"), tasks=tasks, output_folder="results/uwe", force_restart=True)
 
+WorkRB keeps the results in an output folder whatever the model: name a folder per model, and `force_restart` where the
+model has changed.
 The only module that imports workrb and, with it, torch.
 """
 
@@ -18,6 +20,7 @@ import torch
 from workrb.models.base import ModelInterface
 from workrb.types import ModelInputType
 
+from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.runtime.files import cache_folder
@@ -82,11 +85,18 @@ class UweWorkRBModel(ModelInterface):
         query_input_type: ModelInputType | None = None,
         target_input_type: ModelInputType | None = None,
     ) -> torch.Tensor:
-        """Scores float32 [q, n]; one model serves every type of text, so the types have no part."""
+        """Scores float32 [q, n]; one model serves every type of text, so the types have no part.
+
+        Raises:
+          UserError: as of `uwe_jax.evaluation.measure.checked`; WorkRB itself would rank NaN and matrices of any shape.
+        """
         del query_input_type, target_input_type
         score = self._ranker.index(targets)
-        starts = range(0, len(queries), _QUERIES_AT_ONCE)
-        scores = [np.asarray(score(queries[start : start + _QUERIES_AT_ONCE]), np.float32) for start in starts]
+        scores = []
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            part = queries[start : start + _QUERIES_AT_ONCE]
+            found = checked(score(part), (len(part), len(targets)), f"{self.name} on queries from {start + 1} on")
+            scores.append(found.astype(np.float32, copy=False))
         return torch.from_numpy(np.concatenate(scores))
 
     def _compute_classification(

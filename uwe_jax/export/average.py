@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +14,10 @@ from uwe_jax.models.blend import weighted_sum
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import say
-from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, scorer_text
 
 _ROUNDING = 1e-3  # of weights that a person wrote down
+_SCORER_OPTION = re.compile(rf":({'|'.join(SCORER_OPTIONS)})(,\w+=[^,=]*)*,\w+$")  # whose value is missing
 
 
 class Share(NamedTuple):
@@ -28,6 +30,8 @@ class Share(NamedTuple):
 def parse_shares(specs: Sequence[str]) -> tuple[Share, ...]:
     """Reads models as the command line has them: NAME=WEIGHT each, or NAME each for equal weights.
 
+    A name may hold equals signs: a folder that exists is a name, and so is an encoder with the options of its scorer.
+
     Raises:
       UserError: fewer than two models, a weight that is no number, weights for some alone, or that do not add up to 1.
 
@@ -36,12 +40,13 @@ def parse_shares(specs: Sequence[str]) -> tuple[Share, ...]:
     """
     if len(specs) < 2:
         raise UserError(f"An average needs two models or more, and {len(specs)} is given. Repeat --model.")
-    weighted = [spec for spec in specs if "=" in spec]
-    if not weighted:
+    bare = [spec for spec in specs if _is_name(spec)]
+    if len(bare) == len(specs):
         return tuple(Share(spec, 1 / len(specs)) for spec in specs)
-    if len(weighted) < len(specs):
-        bare = next(spec for spec in specs if "=" not in spec)
-        raise UserError(f"--model {bare}: {len(weighted)} of the {len(specs)} models have a weight. Give all or none.")
+    if bare:
+        raise UserError(
+            f"--model {bare[0]}: {len(specs) - len(bare)} of the {len(specs)} models have a weight. Give all or none."
+        )
     shares = []
     for spec in specs:
         name, _, weight = spec.rpartition("=")
@@ -56,6 +61,13 @@ def parse_shares(specs: Sequence[str]) -> tuple[Share, ...]:
             f"{1 - total:.4g}, to one of them, or to the encoder that they were trained from."
         )
     return tuple(shares)
+
+
+def _is_name(spec: str) -> bool:
+    """Whether a spec has no weight behind its last equals sign."""
+    before, equals, behind = spec.rpartition("=")
+    # What follows in a path or in the options of a scorer is no number.
+    return not equals or "/" in behind or Path(spec).expanduser().exists() or _SCORER_OPTION.search(before) is not None
 
 
 def averaged(shares: Sequence[Share], *, cache_dir: Path, max_tokens: int | None) -> Subject:

@@ -11,10 +11,12 @@ from uwe_jax.export.contents import write_encoder, write_manifest, write_scorer
 from uwe_jax.export.hub import check_repository, push
 from uwe_jax.export.model_card import CardOptions, languages_of, model_card
 from uwe_jax.export.onnx_encoder import check_libraries, write_onnx
-from uwe_jax.export.staging import check_replaceable, replacing
-from uwe_jax.export.subject import Subject, subject_of
+from uwe_jax.export.staging import check_replaceable
+from uwe_jax.export.subject import Subject, check_modules, subject_of
 from uwe_jax.models.exported import manifest_of
+from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.retrieval.limits import check_max_tokens
+from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.progress import report, say
 from uwe_jax.training.workdir import TRAINED_ON
 
@@ -50,21 +52,31 @@ def export(options: ExportOptions) -> Path:
       The folder.
 
     Raises:
-      UserError: the model cannot be read, the folder is not free or cannot be written, or the hub does not take it; the
-        folder then stays.
+      UserError: the model cannot be read, the folder is not free, cannot be written or is written by another process,
+        or the hub does not take it; the folder then stays.
     """
     out = options.out.expanduser().resolve()
-    # ---- What can go wrong without the model ------------------------------------------------------------------------
-    check_replaceable(out)
     if options.push_to_hub:
         check_repository(options.push_to_hub)
     if options.onnx:
         check_libraries()
+    # From here on, so that a second command for the same folder does not begin.
+    with replacing(out, check=lambda: check_replaceable(out), advice="name another folder with --out") as folder:
+        model = _write(options, out, folder)
+    report(f"Exported {model.name} ({model.description}) to {out}")
+    if not options.license:
+        say("No licence is stated in the model card; --license names one, such as apache-2.0.")
+    if options.push_to_hub:
+        report(f"Pushed to {push(out, options.push_to_hub, private=options.private)}")
+    return out
 
-    # ---- The model --------------------------------------------------------------------------------------------------
+
+def _write(options: ExportOptions, out: Path, folder: Path) -> LoadedModel:
+    """Writes the model into a new folder that is to become `out`."""
     subject = _subject(options)
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
+    check_modules(subject)
     manifest = manifest_of(model, subject.base_model, subject.training)
     card = CardOptions(
         license=options.license,
@@ -74,23 +86,17 @@ def export(options: ExportOptions) -> Path:
         onnx=options.onnx,
     )
 
-    # ---- The folder -------------------------------------------------------------------------------------------------
-    with replacing(out) as folder:
-        write_encoder(model, folder)
-        write_scorer(folder)
-        if subject.footprint:
-            subject.footprint.write(folder / TRAINED_ON)
-        if options.onnx:
-            write_onnx(model, folder)
-        text = model_card(manifest, model.model.encoder.config.width, card)
-        (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
-        write_manifest(folder, manifest)
-    report(f"Exported {model.name} ({model.description}) to {out}")
-    if not options.license:
-        say("No licence is stated in the model card; --license names one, such as apache-2.0.")
-    if options.push_to_hub:
-        report(f"Pushed to {push(out, options.push_to_hub, private=options.private)}")
-    return out
+    folder.mkdir()
+    write_encoder(model, folder)
+    write_scorer(folder)
+    if subject.footprint:
+        subject.footprint.write(folder / TRAINED_ON)
+    if options.onnx:
+        write_onnx(model, folder)
+    text = model_card(manifest, model.model.encoder.config.width, card)
+    (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
+    write_manifest(folder, manifest)
+    return model
 
 
 def _subject(options: ExportOptions) -> Subject:

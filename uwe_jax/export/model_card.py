@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.export.usage import usage
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.markdown import MISSING, escape
 
 _TAGS = ["sentence-transformers", "sentence-similarity", "feature-extraction", "uwe_jax", "labor-market", "skills"]
 _METRICS = {"map": "MAP", "rp@10": "RP@10", "mrr": "MRR"}
@@ -52,7 +56,7 @@ def model_card(manifest: dict[str, Any], width: int, options: CardOptions) -> st
     training = manifest["training"]
     sections = [
         f"---\n{_metadata(manifest, options)}\n---",
-        f"# {manifest['name']}",
+        f"# {escape(manifest['name'])}",
         _opening(manifest, width, options),
         usage(options.where, manifest["max_tokens"], on_hub=options.on_hub, onnx=options.onnx),
         _scoring(ScorerSettings(**manifest["scorer"]), manifest["dtype"]),
@@ -60,6 +64,24 @@ def model_card(manifest: dict[str, Any], width: int, options: CardOptions) -> st
         _limits(options),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def check_record(training: dict[str, Any], files: str) -> None:
+    """Raises UserError unless a card can be written of a training record, parts of which come from files of others.
+
+    Args:
+      files: that it was read from, for the message.
+    """
+    try:
+        if training:
+            _training(training)
+            _results(training)
+            languages_of(training)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{files}: the record of the training is damaged ({type(error).__name__}: {error}). Restore it from a "
+            "copy, or export the training run again."
+        ) from error
 
 
 def _metadata(manifest: dict[str, Any], options: CardOptions) -> str:
@@ -70,6 +92,7 @@ def _metadata(manifest: dict[str, Any], options: CardOptions) -> str:
             task_name="Information Retrieval",
             dataset_type="held-out-graph-nodes",
             dataset_name=f"held-out nodes of the training graphs: {direction.replace('_', ' ')}",
+            dataset_config=direction,  # results that differ in the name alone are merged into one
             dataset_split=manifest["training"]["results"]["held_out"],
             metric_type=metric,
             metric_name=f"{_METRICS[metric]} (percent)",
@@ -94,12 +117,12 @@ def _opening(manifest: dict[str, Any], width: int, options: CardOptions) -> str:
     what = "trained with" if manifest["training"] else "an encoder as it was published, exported by"
     base = manifest["base_model"]
     rows = [
-        ("base model", f"[{base}](https://huggingface.co/{base})" if base else "not known"),
+        ("base model", f"[{escape(base)}](https://huggingface.co/{quote(base)})" if base else "not known"),
         ("embeddings", f"{width} numbers a token"),
         ("tokens of a text", f"at most {manifest['max_tokens']}; longer texts lose their end"),
         ("scorer", f"`{manifest['scorer']['kind']}`, tau_a {manifest['scorer']['tau_a']:.4g}"),
-        ("fingerprint", f"`{manifest['fingerprint']}` (encoder, parameters and tokeniser)"),
-        ("languages", ", ".join(options.languages) or "not stated"),
+        ("fingerprint", f"{_code(manifest['fingerprint'])} (encoder, parameters and tokeniser)"),
+        ("languages", escape(", ".join(options.languages)) or "not stated"),
     ]
     return (
         f"Unified Work Embeddings ([arXiv 2511.07969](https://arxiv.org/abs/2511.07969)), {what} uwe_jax "
@@ -138,9 +161,9 @@ def _of(training: dict[str, Any]) -> str:
 
 
 def _average(models: Sequence[dict[str, Any]]) -> str:
-    rows = [f"| {model['name']} | {model['weight']:g} | `{model['fingerprint']}` |" for model in models]
+    rows = [f"| {escape(model['name'])} | {model['weight']:g} | {_code(model['fingerprint'])} |" for model in models]
     table = "\n".join(["| model | weight | fingerprint |", "|---|---|---|", *rows])
-    parts = [f"### {model['name']}\n\n{_of(model['training'])}" for model in models if model["training"]]
+    parts = [f"### {escape(model['name'])}\n\n{_of(model['training'])}" for model in models if model["training"]]
     opening = "The encoder's parameters are a weighted sum of those of models that were trained from one encoder:"
     return "\n\n".join([opening, table, *parts])
 
@@ -149,12 +172,13 @@ def _run(training: dict[str, Any]) -> str:
     config = training["config"]
     source = config["source"]
     parts = [
-        f"- {name}: {part.get('source') or name}, weight {part.get('weight', 1.0):g}"
+        f"- {escape(name)}: {escape(part.get('source') or name)}, weight {part.get('weight', 1.0):g}"
         for name, part in source.get("parts", {}).items()
-    ] or [f"- {source['source']}{' ' + source['version'] if source.get('version') else ''}"]
-    graphs = [f"| skill-{kind} | `{digest}` |" for kind, digest in training["fingerprints"].items()]
-    earlier = training.get("started_from")
-    began = f" It went on from {earlier['name']} (`{earlier['fingerprint']}`), trained before." if earlier else ""
+    ] or [f"- {escape(' '.join((source['source'], source.get('version', ''))))}"]
+    graphs = [f"| skill-{escape(kind)} | {_code(digest)} |" for kind, digest in training["fingerprints"].items()]
+    began = ""
+    if earlier := training.get("started_from"):
+        began = f" It went on from {escape(earlier['name'])} ({_code(earlier['fingerprint'])}), trained before."
     share = config["encoder"].get("pretrained_share", 0.0)
     blended = f" The weights are {share:.0%} the pretrained ones, blended in after training." if share else ""
     batch, optimiser = config["batch"]["global_batch_size"], config["optimiser"]["learning_rate"]
@@ -168,15 +192,15 @@ def _run(training: dict[str, Any]) -> str:
 
 
 def _results(training: dict[str, Any]) -> str:
-    before = {(direction, metric): value for direction, metric, value in _measured(training, "before")}
+    before = {(direction, metric): f"{value:.1f}" for direction, metric, value in _measured(training, "before")}
     rows = [
-        f"| {direction.replace('_', ' ')} | {_METRICS[metric]} | {before.get((direction, metric), float('nan')):.1f} "
+        f"| {escape(direction.replace('_', ' '))} | {_METRICS[metric]} | {before.get((direction, metric), MISSING)} "
         f"| {value:.1f} |"
         for direction, metric, value in _measured(training, "after")
     ]
     if not rows:
         return ""
-    held_out = training["results"]["held_out"]
+    held_out = escape(training["results"]["held_out"])
     return (
         f"## Results\n\nHeld-out {held_out} nodes of the training graphs, ranked against the full target space, in "
         "percent, before and after training. They are of the same sources as the training data; `python -m "
@@ -188,7 +212,7 @@ def _results(training: dict[str, Any]) -> str:
 def _measured(training: dict[str, Any], when: str) -> Iterator[tuple[str, str, float]]:
     """(direction, metric, percent) of the run's own summary; nothing where it has none."""
     results = training.get("results") or {}
-    if "held_out" not in results:
+    if not results.get("held_out"):
         return
     for direction, values in (results[when] or {}).items():
         if isinstance(values, dict):
@@ -197,7 +221,7 @@ def _measured(training: dict[str, Any], when: str) -> Iterator[tuple[str, str, f
 
 def _limits(options: CardOptions) -> str:
     terms = (
-        f"The author publishes it under {options.license}."
+        f"The author publishes it under {escape(options.license)}."
         if options.license
         else "No licence is stated: the terms of the base model and of the training data hold, and whoever publishes "
         "this model states one."
@@ -206,6 +230,11 @@ def _limits(options: CardOptions) -> str:
         "## Limits and licence\n\nScores rank targets for one query; they are no probabilities and are not compared "
         f"between queries. Rankings carry what is unbalanced in the training data. {terms}"
     )
+
+
+def _code(text: str) -> str:
+    """A digest in the font of code; a text that is none could end the span, and is escaped."""
+    return f"`{text}`" if re.fullmatch(r"\w+", text) else escape(text)
 
 
 def languages_of(training: dict[str, Any]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from uwe_jax.models.exported import is_exported, read_manifest
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.wheels import pinned_encoder
+from uwe_jax.runtime.json_file import read_json
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
@@ -25,6 +26,9 @@ def training_record(model: LoadedModel, checkpoint: str) -> dict[str, Any]:
       `LoadedModel.training`. Where `checkpoint` is the folder of a run whose summary is of the same step, its `results`
       are the run's own, before and after training. `started_from` is the record of the export that training went on
       from, where it did. Empty for an encoder as it was published.
+
+    Raises:
+      UserError: the run's summary is damaged.
     """
     record = json.loads(json.dumps(model.training))
     if not record:
@@ -33,12 +37,13 @@ def training_record(model: LoadedModel, checkpoint: str) -> dict[str, Any]:
         return record
     folder = Path(checkpoint).expanduser()
     record["config"] = without_folders(record["config"])
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # a run that is still going on has none
-        summary = {}
+    path = folder / "summary.json"
+    # A run that is still going on has none.
+    summary = (
+        read_json(path, "Restore it from a copy, or remove it to export without results.") if path.exists() else {}
+    )
     if summary.get("step") == record["step"]:
-        record["results"] = {key: summary[key] for key in ("held_out", "before", "after")}
+        record["results"] = {key: summary.get(key) for key in ("held_out", "before", "after")}
     if is_exported(model.folder):
         earlier = read_manifest(model.folder)
         record["started_from"] = {key: earlier.get(key) for key in ("name", "fingerprint", "training")}

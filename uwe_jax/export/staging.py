@@ -1,11 +1,7 @@
-"""A folder that appears whole, in the place of an earlier one of its kind."""
+"""Checks what the folder of an export would replace."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from uwe_jax.models.exported import MANIFEST, changed, files_in, is_exported, read_manifest, written_files
@@ -37,41 +33,6 @@ def check_replaceable(out: Path) -> None:
             f"{_some([f'{name} is new' for name in own] + differing)}. Move them elsewhere, or name a new folder with "
             "--out."
         )
-
-
-@contextlib.contextmanager
-def replacing(out: Path) -> Iterator[Path]:
-    """A folder to write into. It becomes `out` when the block ends, and is removed where the block raises.
-
-    A kill leaves `out` as it was, and beside it a hidden folder named `.NAME.PID.partial`.
-
-    Raises:
-      UserError: the folder cannot be written, or is not free (see `check_replaceable`).
-    """
-    check_replaceable(out)
-    partial, old = (out.with_name(f".{out.name}.{os.getpid()}.{what}") for what in ("partial", "old"))
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(f"Cannot write to {out.parent}: {error.strerror}. Name another folder with --out.") from error
-    try:
-        yield partial
-        for name in files_in(partial):
-            with (partial / name).open("rb") as file:
-                os.fsync(file.fileno())
-        check_replaceable(out)  # minutes may have passed
-        if not out.exists():
-            partial.rename(out)
-            return
-        out.rename(old)
-        try:
-            partial.rename(out)
-        except OSError:
-            old.rename(out)
-            raise
-        shutil.rmtree(old)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _some(phrases: list[str]) -> str:

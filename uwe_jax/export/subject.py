@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.export.model_card import check_record
 from uwe_jax.export.provenance import base_model, training_record
+from uwe_jax.models.exported import MANIFEST
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.loading import load_model
 from uwe_jax.models.remote_workdir import at_hand
+from uwe_jax.models.sentence_modules import not_applied
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.training.workdir import TRAINED_ON
 
 
@@ -31,6 +35,24 @@ class Subject:
     footprint: Footprint | None
 
 
+def check_modules(subject: Subject) -> None:
+    """Checks that mean pooling without prompts, which every export declares, may stand for a model.
+
+    What was trained was trained without the pooling, layers and prompts of the encoder it started from.
+
+    Raises:
+      UserError: the model is a published encoder that declares others.
+    """
+    training = subject.training
+    trained = any(part["training"] for part in training["average"]) if "average" in training else bool(training)
+    left_out = not_applied(subject.model.folder)
+    if left_out and not trained:
+        raise UserError(
+            f"{subject.model.folder} declares {' and '.join(left_out)}. An export has mean pooling alone, so it would "
+            "be another model under its name. Export a model that was trained from it, or publish the folder as it is."
+        )
+
+
 def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject:
     """The model that a name means (see `load_model`), with its provenance.
 
@@ -40,4 +62,6 @@ def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject
     name = at_hand(name, cache_dir)
     model = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
     footprint = Footprint.read(Path(name).expanduser() / TRAINED_ON)
-    return Subject(model, base_model(model, name), training_record(model, name), footprint)
+    record = training_record(model, name)
+    check_record(record, f"{model.folder / MANIFEST if model.stored_fingerprint else Path(name) / 'summary.json'}")
+    return Subject(model, base_model(model, name), record, footprint)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uwe_jax.runtime.printable import json_text
+
 _USAGE = """## Usage
 
 One vector a text, with [sentence-transformers](https://www.sbert.net):
@@ -9,7 +11,7 @@ One vector a text, with [sentence-transformers](https://www.sbert.net):
 ```python
 from sentence_transformers import SentenceTransformer
 
-model = SentenceTransformer("{where}")
+model = SentenceTransformer({where})
 queries = model.encode(["nurse"])
 targets = model.encode(["care for patients", "write code"])
 print(model.similarity(queries, targets))
@@ -38,7 +40,7 @@ In JAX, with target spaces on disk, explanations and evaluation:
 ```python
 import uwe_jax
 
-ranker = uwe_jax.load("{where}")
+ranker = uwe_jax.load({where})
 space = ranker.encode_targets(["care for patients", "write code"])
 print(ranker.rank("nurse", space, top_k=2))
 ```"""
@@ -73,9 +75,10 @@ def usage(where: str, max_tokens: int, *, on_hub: bool, onnx: bool) -> str:
       on_hub: `where` is a hub id.
       onnx: the folder has the encoder as ONNX.
     """
+    literal = json_text(where)  # Python reads it as the text that it is
     return (_USAGE + (_ONNX if onnx else "")).format(
-        where=where,
-        folder=f'snapshot_download("{where}")' if on_hub else f'"{where}"',
+        where=literal,
+        folder=f"snapshot_download({literal})" if on_hub else literal,
         hub_import="from huggingface_hub import snapshot_download\n" if on_hub else "",
         max_tokens=max_tokens,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from etils import epath
 from uwe_jax.models.checksums import checksum, without_checksum
 from uwe_jax.models.storage import reading
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.json_file import parse_json
 from uwe_jax.runtime.remote import is_remote
 
-METRIC = "validation_map"
+METRIC = "validation_map"  # in the meta object, and in the item by which Orbax knows it
 STATE, META = "state", "meta"
+METRICS, META_FILE = "metrics", "metadata"  # Orbax's names of an item, and of the file that holds a JSON item
 PARTS = "checksums"  # in the meta object, by part of the state
 
 
@@ -39,6 +41,28 @@ def _on_one_device(template: Any) -> Any:
 
 class Manager(ocp.CheckpointManager):
     """Orbax's, as all of this project open it."""
+
+    def metrics(self, step: int) -> dict[str, float] | None:
+        """The validation MAP of a checkpoint, by which Orbax finds the best one and deletes others.
+
+        By the meta object, which has a checksum. The item that Orbax keeps has none: it is asked only where the meta
+        object is damaged, so that the loss of a best checkpoint is noticed when that is read.
+        """
+        read = self._json(step, META, META_FILE)
+        if read and (meta := without_checksum(read)):
+            validation = meta.get("validation")
+            value = meta.get(METRIC, validation.get("macro_map") if isinstance(validation, dict) else None)
+        else:
+            value = self._json(step, METRICS, METRICS).get(METRIC)
+        return {METRIC: float(value)} if isinstance(value, int | float) and math.isfinite(value) else None
+
+    def _json(self, step: int, item: str, file: str) -> dict[str, Any]:
+        """The object in a file of a checkpoint; an empty one where there is none that can be read."""
+        try:
+            found = parse_json((self.directory / str(step) / item / file).read_bytes(), file, "")
+        except (OSError, UserError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def reached_preemption(self, step: int) -> bool:
         """No. Asking JAX, as Orbax does, would move the count by which processes agree where to stop."""
@@ -66,8 +90,6 @@ class CheckpointReader:
     def __init__(self, folder: Path | epath.Path):
         # The URL of a bucket is absolute as it is.
         self.folder = folder if is_remote(str(folder)) else folder.absolute()
-        # Orbax narrates every save and every restore at info level.
-        logging.getLogger("absl").setLevel(logging.ERROR)
         self._manager = self._open()
         self._reader = self._manager if jax.process_count() == 1 else _reader_alone(self.folder)
 
@@ -95,7 +117,7 @@ class CheckpointReader:
         with reading(step):
             read = self._reader.restore(step, args=ocp.args.Composite(**items))
         state, meta = jax.tree.map(np.asarray, read[STATE]), self._checked_meta(step, read[META])
-        self._check(step, state, meta["checksum"])
+        self._check(step, state, meta.get("checksum"))
         return Restored(step, state, meta)
 
     def read_meta(self, step: int) -> dict[str, Any]:
@@ -140,16 +162,16 @@ class CheckpointReader:
         found = jax.tree.map(np.asarray, read[part])
         saved = self.read_meta(step).get(PARTS)
         if saved is not None:  # checkpoints from before parts had checksums can still be read
-            self._check(step, found, saved[part])
+            self._check(step, found, saved.get(part))
         return found
 
-    def _checked_meta(self, step: int, read: dict[str, Any]) -> dict[str, Any]:
-        meta = without_checksum(read)
+    def _checked_meta(self, step: int, read: Any) -> dict[str, Any]:
+        meta = without_checksum(read) if isinstance(read, dict) else None
         if meta is None:
             raise UserError(f"The checkpoint of step {step} is damaged: its meta object is not the one that was saved.")
         return meta
 
-    def _check(self, step: int, state: Any, saved: int) -> None:
+    def _check(self, step: int, state: Any, saved: int | None) -> None:
         if checksum(state) != saved:
             raise UserError(f"The checkpoint of step {step} is damaged: its bytes differ from those that were saved.")
 

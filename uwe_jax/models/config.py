@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,22 @@ _SHARED_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("activation", "hidden_act", "gelu"),
 )
 
+# The least and the most of each size, some times beyond the largest encoders: what is outside is damaged or hostile,
+# and is refused before memory is taken for it.
+_SIZES = {
+    "vocab_size": (1, 4_000_000),
+    "width": (1, 32_768),
+    "layers": (1, 512),
+    "heads": (1, 1_024),
+    "intermediate": (1, 262_144),
+    "max_positions": (1, 1_048_576),
+    "token_types": (0, 1_024),
+    "pad_token_id": (0, 3_999_999),
+}
+_DAMAGED = "Its config.json is damaged or of another model."
+_RATES = ("layer_norm_eps", "hidden_dropout", "attention_dropout")
+_HF_NAMES = {ours: theirs for ours, theirs, _ in _SHARED_KEYS} | {"token_types": "type_vocab_size"}
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -61,8 +78,7 @@ class EncoderConfig:
             )
         if self.width % self.heads:
             raise UserError(
-                f"{self.heads} attention heads do not divide the encoder's width of {self.width}. "
-                "Its config.json is damaged or of another model."
+                f"{self.heads} attention heads do not divide the encoder's width of {self.width}. {_DAMAGED}"
             )
 
     @property
@@ -89,24 +105,18 @@ class EncoderConfig:
         uwe_jax.runtime.errors.UserError: An encoder of architecture 'gpt2' is not supported. \
 Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2).
         """
-        architecture = str(values.get("model_type"))
+        architecture: Any = values.get("model_type")
         _check_architecture(architecture)
         _check_values(architecture, values)
-        sizes = {ours: values.get(theirs, default) for ours, theirs, default in _SHARED_KEYS}
+        fields = {ours: values.get(theirs, default) for ours, theirs, default in _SHARED_KEYS}
         if architecture == "mpnet":
-            return cls(
-                architecture,
-                **sizes,
-                relative_buckets=_MPNET_BUCKETS,
-                pad_token_id=_MPNET_PAD_TOKEN_ID,
-            )
-        return cls(
-            architecture,
-            **sizes,
-            token_types=values.get("type_vocab_size", 2),
+            fields |= {"relative_buckets": _MPNET_BUCKETS, "pad_token_id": _MPNET_PAD_TOKEN_ID}
+        else:
             # null: transformers then treats no token as padding, and 0 changes nothing in this architecture.
-            pad_token_id=values.get("pad_token_id", 0) or 0,
-        )
+            pad = values.get("pad_token_id")
+            fields |= {"token_types": values.get("type_vocab_size", 2), "pad_token_id": 0 if pad is None else pad}
+        _check_fields(fields)
+        return cls(architecture, **fields)
 
     def to_hf(self) -> dict[str, Any]:
         """The content of a config.json that transformers reads as this encoder."""
@@ -124,10 +134,32 @@ Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-
         }
 
 
-def _check_architecture(architecture: str) -> None:
+def _check_fields(fields: Mapping[str, Any]) -> None:
+    """Stops at sizes of another type than a config has, or beyond those that any encoder has."""
+    for name, (least, most) in _SIZES.items():
+        value = fields.get(name, least)
+        if type(value) is not int or not least <= value <= most:
+            raise _wrong(name, value, f"a whole number from {least:,} to {most:,}")
+    for name in _RATES:
+        value = fields[name]
+        if type(value) not in (int, float) or not 0 <= value <= 1:
+            raise _wrong(name, value, "a number from 0 to 1")
+    if fields["pad_token_id"] >= fields["vocab_size"]:
+        raise _wrong("pad_token_id", fields["pad_token_id"], f"below vocab_size, {fields['vocab_size']:,}")
+    if not isinstance(fields["activation"], str):
+        raise _wrong("activation", fields["activation"], "the name of an activation")
+
+
+def _wrong(name: str, value: Any, expected: str) -> UserError:
+    return UserError(
+        f"The encoder's {_HF_NAMES.get(name, name)} is {reprlib.repr(value)}; it must be {expected}. {_DAMAGED}"
+    )
+
+
+def _check_architecture(architecture: Any) -> None:
     if architecture not in ARCHITECTURES:
         raise UserError(
-            f"An encoder of architecture {architecture!r} is not supported. "
+            f"An encoder of architecture {reprlib.repr(architecture)} is not supported. "
             "Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2)."
         )
 
@@ -149,6 +181,6 @@ def _check_values(architecture: str, values: Mapping[str, Any]) -> None:
     for key, expected in fixed.items():
         if values.get(key, expected) != expected:
             raise UserError(
-                f"The encoder's config.json has {key} = {values[key]!r}. For {architecture} encoders only "
+                f"The encoder's config.json has {key} = {reprlib.repr(values[key])}. For {architecture} encoders only "
                 f"{expected!r} is supported: choose an encoder of that kind."
             )

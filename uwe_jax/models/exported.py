@@ -18,9 +18,8 @@ Beside what PyTorch reads, the folder holds `uwe_jax.json`:
 from __future__ import annotations
 
 import dataclasses
-import json
+import reprlib
 import zlib
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,10 +30,12 @@ import uwe_jax
 from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.folder import CONFIG, TOKENIZERS, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
-from uwe_jax.models.pretrained import read_config, read_tensors
+from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.uwe import UweModel
-from uwe_jax.models.weights import params_from_hf
+from uwe_jax.models.weights import check_finite
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.json_file import read_json
+from uwe_jax.runtime.settings import from_mapping
 from uwe_jax.scoring.scorer_text import scorer_text
 
 MANIFEST = "uwe_jax.json"
@@ -71,19 +72,14 @@ def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = Non
         )
     encoder = read_config(folder)
     name = _part(folder, manifest, "name", str)
-    learned = _part(folder, manifest, "learned", dict)
-    scorer = _scorer(folder, _part(folder, manifest, "scorer", dict), learned)
-    dtype = _part(folder, manifest, "dtype", str)
+    settings, scorer, learned = _settings(folder, manifest)
     training = _part(folder, manifest, "training", dict)
     step = f", step {training['step']}" if "step" in training else ""
     return LoadedModel(
         name=name,
         description=f"{name}{step}, exported by uwe_jax {manifest.get('uwe_jax')}; {scorer_text(scorer)}",
-        model=UweModel.create(encoder, EncoderSettings(name=str(folder), dtype=dtype), scorer),
-        params={
-            "encoder": params_from_hf(read_tensors(folder), encoder),
-            "scorer": {key: np.asarray(value, np.float32) for key, value in learned.items()},
-        },
+        model=UweModel.create(encoder, settings, scorer),
+        params={"encoder": read_params(folder, encoder), "scorer": learned},
         folder=folder,
         cache_dir=cache_dir,
         max_tokens=_part(folder, manifest, "max_tokens", int) if max_tokens is None else max_tokens,
@@ -115,12 +111,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
       UserError: it cannot be read, or a newer version wrote it.
     """
     path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable JSON: {error}. Export again or copy it again.") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if not isinstance(found, int):
+    manifest = read_json(path, "Export again or copy it again.")
+    found = manifest.get("format")
+    if type(found) is not int:
         raise UserError(f"{path} is not of an export: it has no format number. Export again or copy it again.")
     if found > FORMAT:
         raise UserError(
@@ -156,12 +149,15 @@ def changed(folder: Path, files: dict[str, list[int]]) -> list[str]:
     phrases = []
     for name, (size, crc) in files.items():
         path = folder / name
-        if not path.is_file():
-            phrases.append(f"{name} is missing")
-        elif (found := path.stat().st_size) != size:
-            phrases.append(f"{name} has {found:,} bytes instead of {size:,}")
-        elif checksum(path) != [size, crc]:
-            phrases.append(f"{name} has other content")
+        try:
+            if not path.is_file():
+                phrases.append(f"{name} is missing")
+            elif (found := path.stat().st_size) != size:
+                phrases.append(f"{name} has {found:,} bytes instead of {size:,}")
+            elif checksum(path) != [size, crc]:
+                phrases.append(f"{name} has other content")
+        except OSError as error:
+            phrases.append(f"{name} cannot be read ({error.strerror})")
     return phrases
 
 
@@ -172,17 +168,26 @@ def files_in(folder: Path) -> list[str]:
 
 def _part(folder: Path, manifest: dict[str, Any], key: str, kind: type[T]) -> T:
     value = manifest.get(key)
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or isinstance(value, bool):
         raise UserError(
-            f"{folder / MANIFEST}: {key} is {value!r}; it must be of type {kind.__name__}. Export again or copy it "
-            "again."
+            f"{folder / MANIFEST}: {key} is {reprlib.repr(value)}; it must be of type {kind.__name__}. Export again or "
+            "copy it again."
         )
     return value
 
 
-def _scorer(folder: Path, values: dict[str, Any], learned: Iterable[str]) -> ScorerSettings:
-    make: Callable[..., ScorerSettings] = ScorerSettings
+def _settings(folder: Path, manifest: dict[str, Any]) -> tuple[EncoderSettings, ScorerSettings, dict[str, Any]]:
+    """Encoder and scorer of a manifest, and the scorer's own parameters."""
+    learned = _part(folder, manifest, "learned", dict)
+    values = {**_part(folder, manifest, "scorer", dict), "learn_tau_a": bool(learned)}
+    dtype = _part(folder, manifest, "dtype", str)
     try:
-        return make(**{**values, "learn_tau_a": bool(list(learned))})
-    except TypeError as error:
-        raise UserError(f"{folder / MANIFEST}: scorer: {error}. Export again or copy it again.") from error
+        encoder = EncoderSettings(name=str(folder), dtype=dtype)
+        scorer = from_mapping(ScorerSettings, values, "scorer.")
+        own = {key: np.asarray(value, np.float32) for key, value in learned.items()}
+        if any(value.shape for value in own.values()) or own.keys() - {"log_tau_a"}:
+            raise ValueError("learned has other things than the number log_tau_a")
+        check_finite(own, "scorer")
+    except (UserError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / MANIFEST}: {error} Export again or copy it again.") from error
+    return encoder, scorer, own

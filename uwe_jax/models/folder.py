@@ -39,6 +39,11 @@ def lacking(folder: Path) -> str:
     missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
     if WEIGHTS in missing and (folder / "pytorch_model.bin").is_file():
         missing[-1] += " (pytorch_model.bin is not read: load and save the model again with transformers)"
+    elif WEIGHTS in missing and (folder / f"{WEIGHTS}.index.json").is_file():
+        missing[-1] += (
+            f" (shards named in {WEIGHTS}.index.json are not read: load the model with transformers and save it again "
+            'with max_shard_size="1TB")'
+        )
     if not any((folder / name).is_file() for name in TOKENIZERS):
         missing.append(" or ".join(TOKENIZERS))
     return ", ".join(missing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.data.truncation import Truncation
+from uwe_jax.models.sentence_modules import modules_digest, not_applied
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.models.weights import params_to_hf
 
@@ -48,8 +51,12 @@ class LoadedModel:
 
     @cached_property
     def tokeniser(self) -> Tokeniser:
-        """The encoder's own."""
-        return Tokeniser(self.folder, self.cache_dir / "tokens")
+        """The encoder's own; a UserError where it is damaged or has ids that the encoder has no embedding for."""
+        return Tokeniser(self.folder, self.cache_dir / "tokens", self.model.encoder.config.vocab_size)
+
+    def truncation(self, texts: Iterable[str]) -> Truncation:
+        """Counts the texts that have more tokens than `max_tokens`; texts as they are encoded, that is normalised."""
+        return self.tokeniser.truncation(texts, self.max_tokens)
 
     @property
     def tau_a(self) -> float:
@@ -65,7 +72,9 @@ class LoadedModel:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that change with whatever token embeddings depend on.
 
-        That is the encoder's architecture, its parameters and its tokeniser, but not the scorer, which reads them.
+        That is the encoder's architecture, its parameters and its tokeniser, but not the scorer, which reads them; for
+        an encoder as published, also the pooling, layers and prompts that it declares and that are not applied: what is
+        encoded without them must not be taken for the work of the model that applies them.
         """
         if self.stored_fingerprint:
             return self.stored_fingerprint
@@ -75,4 +84,6 @@ class LoadedModel:
             digest.update(name.encode())
             digest.update(tensor.data)
         digest.update(self.tokeniser.digest.encode())
+        if not self.training and not_applied(self.folder):
+            digest.update(modules_digest(self.folder).encode())
         return digest.hexdigest()[:16]

@@ -7,11 +7,11 @@ from pathlib import Path
 from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.exported import is_exported, load_exported
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
-from uwe_jax.models.pretrained import read_config, read_tensors
+from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.remote_workdir import at_hand, is_workdir
 from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.sentence_modules import not_applied, warn_of_not_applied
 from uwe_jax.models.uwe import UweModel
-from uwe_jax.models.weights import params_from_hf
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_text
@@ -72,15 +72,18 @@ def load_published(
     found = resolve_encoder(name, cache_dir=cache_dir)
     if scorer is None and is_exported(found.folder):
         return load_exported(found.folder, cache_dir=cache_dir, max_tokens=max_tokens)
+    warn_of_not_applied(name, found.folder)
+    left_out = not_applied(found.folder)
     scorer = scorer or ScorerSettings(kind="mean_pool")
     config = read_config(found.folder)
     model = UweModel.create(config, EncoderSettings(name=name), scorer)
     how = scorer_text(scorer)
     return LoadedModel(
         name=f"{Path(name).name} {how}",
-        description=f"frozen {name} ({found.provenance}), {how}",
+        description=f"frozen {name} ({found.provenance}), {how}"
+        + (f", without its {' and '.join(left_out)}" if left_out else ""),
         model=model,
-        params=model.initial_params(params_from_hf(read_tensors(found.folder), config)),
+        params=model.initial_params(read_params(found.folder, config)),
         folder=found.folder,
         cache_dir=cache_dir,
         max_tokens=MAX_TOKENS if max_tokens is None else max_tokens,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  # teaches numpy bfloat16, which some weights are saved in
-import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.resolve import resolve_encoder
-from uwe_jax.models.weights import Params, params_from_hf
+from uwe_jax.models.sentence_modules import warn_of_not_applied
+from uwe_jax.models.weights import Params, params_from_shapes
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.json_file import read_json
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ def load_encoder(name: str, *, cache_dir: Path | None = None) -> PretrainedEncod
       UserError: it is not found, not supported, or damaged.
     """
     found = resolve_encoder(name, cache_dir=cache_dir)
+    warn_of_not_applied(name, found.folder)
     config = read_config(found.folder)
-    params = params_from_hf(read_tensors(found.folder), config)
+    params = read_params(found.folder, config)
     return PretrainedEncoder(config, params, found.folder, found.provenance)
 
 
@@ -47,26 +48,25 @@ def read_config(folder: Path) -> EncoderConfig:
     """
     path = folder / CONFIG
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not readable JSON: {error}. Fetch the encoder again.") from error
-    if not isinstance(values, dict):
-        raise UserError(f"{path} holds a {type(values).__name__} instead of an object. Fetch the encoder again.")
-    try:
-        return EncoderConfig.from_hf(values)
+        return EncoderConfig.from_hf(read_json(path, "Fetch the encoder again."))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def read_tensors(folder: Path) -> dict[str, np.ndarray]:
-    """All tensors of `model.safetensors` of a folder, as they are stored.
+def read_params(folder: Path, config: EncoderConfig) -> Params:
+    """The encoder's parameters from `model.safetensors` of a folder; see `params_from_hf`.
+
+    The file's header says what it holds: what does not fit the config is refused before any of it is read.
 
     Raises:
-      UserError: the file is damaged.
+      UserError: the file is damaged, is of another encoder than the config, or holds values that are not finite.
     """
     path = folder / WEIGHTS
     try:
         with safe_open(path, framework="numpy") as tensors:
-            return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+            return params_from_shapes(shapes, tensors.get_tensor, config)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is damaged: {error}. Fetch the encoder again.") from error
+        raise UserError(f"{path} is damaged or cannot be read: {error}. Fetch the encoder again.") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error

@@ -6,8 +6,7 @@ append to them and replace them as files of the own disk.
 
 from __future__ import annotations
 
-import json
-import tempfile
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from etils import epath
 
 from uwe_jax.runtime import remote
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.folders import replacing, restore
+from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote_cache import address, mirror
 
@@ -27,8 +28,8 @@ def is_workdir(folder: Path) -> bool:
     if (folder / "checkpoints").is_dir():
         return True
     try:
-        return "workdir" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        return "workdir" in read_json(folder / "config.json", "")
+    except UserError:
         return False
 
 
@@ -69,6 +70,11 @@ class RunFolder:
             )
         local = mirror(url, cache / "workdirs" / (f"process-{process}" if process else "first"))
         return cls(local, remote.bucket_path(f"{url}/{CHECKPOINTS}"), url)
+
+    @property
+    def lock(self) -> Path:
+        """The file that a training holds: of a workdir in a bucket beside the local folder, which `pull` replaces."""
+        return self.local.with_name(f".{self.local.name}.lock") if self.url else self.local / ".lock"
 
     def pull(self) -> None:
         """Makes the local files those of the bucket, and takes away others.
@@ -126,11 +132,12 @@ def pull(url: str, local: Path, *, top: bool = False) -> None:
         if inside.split("/")[0] not in _IN_THE_BUCKET and not (top and "/" in inside)
     }
     local.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=local.parent) as folder:
-        remote.fetch(url, [(file, Path(folder) / inside) for inside, file in there.items()])
+    with replacing(local, patience=math.inf) as other:  # file by file: a run may be reading and appending there
+        fetched = other.with_name("fetched")
+        remote.fetch(url, [(file, fetched / inside) for inside, file in there.items()])
         for inside in there:
             (local / inside).parent.mkdir(parents=True, exist_ok=True)
-            (Path(folder) / inside).replace(local / inside)
+            (fetched / inside).replace(local / inside)
     for path in local.rglob("*"):
         if path.is_file() and path.relative_to(local).as_posix() not in there:
             path.unlink()
@@ -140,7 +147,8 @@ def at_hand(name: str, cache: Path) -> str:
     """A model's name with its files on this machine, for what looks for them under a path.
 
     Args:
-      name: of a model, perhaps with a scorer behind a colon. One that is no URL is returned as it is.
+      name: of a model, perhaps with a scorer behind a colon. One that is no URL is returned as it is; the folder of an
+        export is put back where a killed export had moved it.
       cache: local folder.
 
     Returns:
@@ -151,6 +159,7 @@ def at_hand(name: str, cache: Path) -> str:
       UserError: there is nothing, or it cannot be read.
     """
     if not remote.is_remote(name):
+        restore(Path(name).expanduser())
         return name
     scheme, _, rest = name.partition("://")
     rest, colon, scorer = rest.partition(":")

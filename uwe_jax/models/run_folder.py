@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,15 @@ from uwe_jax.models.blend import blend
 from uwe_jax.models.checkpoint_reader import CheckpointReader
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
-from uwe_jax.models.pretrained import read_config, read_tensors
+from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.remote_workdir import checkpoints_of
 from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
+from uwe_jax.models.sentence_modules import warn_of_not_applied
+from uwe_jax.models.storage import narration_off
 from uwe_jax.models.uwe import Params, UweModel
-from uwe_jax.models.weights import name_table, params_from_hf
+from uwe_jax.models.weights import check_finite, name_table
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.json_file import read_json
 from uwe_jax.scoring.scorer_text import scorer_text
 
 
@@ -40,17 +42,20 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
         is needed, is not found or is another one.
     """
     config = _read_run_config(workdir)
-    checkpoints, step = _open_checkpoints(workdir)
-    try:
-        meta = checkpoints.read_meta(step)
-        found = resolve_encoder(config.encoder.name, cache_dir=cache_dir)
-        encoder = _trained_encoder(meta, found, workdir)
-        model = UweModel.create(encoder, config.encoder, config.scorer)
-        params = checkpoints.read_part("params", _shapes(model), step)
-    finally:
-        checkpoints.close()
+    with narration_off():
+        checkpoints, step = _open_checkpoints(workdir)
+        try:
+            meta = checkpoints.read_meta(step)
+            found = resolve_encoder(config.encoder.name, cache_dir=cache_dir)
+            warn_of_not_applied(config.encoder.name, found.folder)
+            encoder = _trained_encoder(meta, found, workdir)
+            model = UweModel.create(encoder, config.encoder, config.scorer)
+            params = checkpoints.read_part("params", _shapes(model), step)
+            check_finite(params, f"checkpoint of step {step} in {workdir}")
+        finally:
+            checkpoints.close()
     if share := config.encoder.pretrained_share:
-        params = blend(params, params_from_hf(read_tensors(found.folder), encoder), share)
+        params = blend(params, read_params(found.folder, encoder), share)
     validated = f", validation MAP {meta['validation']['macro_map']:.1f}" if meta["validation"] else ""
     blended = f", {share:.0%} pretrained weights" if share else ""
     how = scorer_text(config.scorer, round(float(model.tau_a(params)), 4))
@@ -83,14 +88,15 @@ def _read_run_config(workdir: Path) -> Config:
         raise UserError(
             f"{workdir} holds no config.json, so it is not the workdir of a training run. Give another folder."
         )
+    remedy = "Restore it from a copy, or train again."
+    values = read_json(path, remedy)
     try:
-        return Config.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return Config.from_dict(values)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f"{path} is not the config of a training run ({type(error).__name__}: {error}). Restore it from a copy, or "
-            "train again."
+            f"{path} is not the config of a training run ({type(error).__name__}: {error}). {remedy}"
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,15 @@ from etils import epath
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
-from uwe_jax.runtime.remote import is_remote
+from uwe_jax.runtime.process_state import quiet
+from uwe_jax.runtime.remote import is_remote, library_paths
+
+
+@contextlib.contextmanager
+def narration_off() -> Iterator[None]:
+    """Keeps Orbax, which narrates every save and every restore, and the stores below it from doing so inside."""
+    with quiet(absl=logging.ERROR), library_paths():
+        yield
 
 
 @contextlib.contextmanager

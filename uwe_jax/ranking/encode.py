@@ -24,7 +24,7 @@ def _groups(lengths: np.ndarray, limit: int, most: int) -> Iterator[tuple[np.nda
     """Cuts texts into groups of similar length: (which texts, padded length, rows to fill up to)."""
     few = len(lengths) <= _FEW
     order = np.argsort(lengths, kind="stable")
-    rounded = np.array([next((n for n in _LENGTHS if n >= k), k) for k in lengths[order]], np.int64)
+    rounded = np.array([next((n for n in _LENGTHS if n >= k), -(-k // 512) * 512) for k in lengths[order]], np.int64)
     rounded = np.minimum(rounded, limit)
     devices = jax.local_device_count()
     for length in np.unique(rounded).tolist():
@@ -34,6 +34,10 @@ def _groups(lengths: np.ndarray, limit: int, most: int) -> Iterator[tuple[np.nda
             group = members[start : start + rows]
             needed = devices * (1 << (-(-len(group) // devices) - 1).bit_length())
             yield group, length, min(rows, needed) if few else rows
+
+
+def _encode_program(model: UweModel) -> Callable:
+    return parallel.on_own_devices(model.encode, (False, False, False))
 
 
 class TextEncoder:
@@ -46,7 +50,7 @@ class TextEncoder:
 
     def __init__(self, model: UweModel, texts_per_device: int):
         self._most = texts_per_device
-        self._encode: Callable = parallel.parallel(model.encode, devices=jax.local_devices())
+        self._encode = parallel.program(_encode_program, model)
 
     def __call__(
         self, params: Params, table: TokenTable, indices: np.ndarray, limit: int, progress: Callable = iter

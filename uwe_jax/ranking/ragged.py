@@ -7,6 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from uwe_jax.data.ragged import run_entries, run_offsets
+from uwe_jax.runtime.errors import UserError
+
+# Components of an embedding beyond it are refused. Up to it no product of two norms, divided by the smallest attention
+# temperature, leaves float32 or comes near the logits that stand for padding.
+MOST = 1e10
+
+
+def not_scorable(what: str, position: int) -> str:
+    """Why a text is refused that is not `RaggedTokens.scorable`."""
+    return (
+        f"{what} {position} cannot be scored: the model's embedding of it has a component that is NaN, infinite or "
+        f"beyond {MOST:g}. Leave it out, or use another model: the weights of this one are damaged or do not fit its "
+        "tokeniser."
+    )
+
 
 @dataclass(frozen=True)
 class RaggedTokens:
@@ -40,20 +56,46 @@ class RaggedTokens:
         if len(filled):
             sums = np.add.reduceat(self.flat, self.offsets[filled], axis=0, dtype=np.float32)
             means[filled] = sums / self.lengths[filled, None].astype(np.float32)
-        return RaggedTokens(means.astype(self.flat.dtype), np.arange(len(self) + 1, dtype=np.int64))
+        return RaggedTokens(means, np.arange(len(self) + 1, dtype=np.int64))
+
+    @property
+    def scorable(self) -> np.ndarray:
+        """Which texts can be scored, bool [n]: those without a component that is NaN, infinite or beyond `MOST`."""
+        fine = np.ones(len(self), bool)
+        filled = np.flatnonzero(self.lengths)
+        if len(filled):
+            # The maximum is NaN where a component is, and NaN is not below anything.
+            tokens = np.abs(self.flat).max(axis=1).astype(np.float32) <= MOST
+            fine[filled] = np.logical_and.reduceat(tokens, self.offsets[filled])
+        return fine
+
+    def check_scorable(self, what: str) -> None:
+        """Raises UserError where a text cannot be scored; it names the first, as the `what` of a position from 1."""
+        fine = self.scorable
+        if not fine.all():
+            raise UserError(not_scorable(what, int(fine.argmin()) + 1))
+
+    def take(self, members: np.ndarray) -> RaggedTokens:
+        """The texts at some positions [k], in their order."""
+        lengths = self.lengths[members]
+        return RaggedTokens(self.flat[run_entries(self.offsets[members], lengths)], run_offsets(lengths))
 
     def part(self, start: int, stop: int) -> RaggedTokens:
         """Texts start to stop - 1, sharing memory."""
         offsets = self.offsets[start : stop + 1]
         return RaggedTokens(self.flat[offsets[0] : offsets[-1]], offsets - offsets[0])
 
-    def chunks(self, tokens: int) -> Iterator[tuple[int, int]]:
-        """Cuts the texts into runs (start, stop) of at most so many tokens, and of one text where it is longer."""
+    def chunks(self, tokens: int, texts: int | None = None) -> Iterator[tuple[int, int]]:
+        """Cuts the texts into runs (start, stop) of at most so many tokens, and of one text where it is longer.
+
+        Args:
+          tokens: of a run.
+          texts: of a run; None allows as many as tokens, since texts without tokens take room as well.
+        """
         start = 0
         while start < len(self):
             stop = int(np.searchsorted(self.offsets, self.offsets[start] + tokens, side="right")) - 1
-            # Texts without tokens take room as well: a run has at most as many texts as tokens.
-            stop = max(start + 1, min(stop, start + tokens, len(self)))
+            stop = max(start + 1, min(stop, start + (texts or tokens), len(self)))
             yield start, stop
             start = stop
 

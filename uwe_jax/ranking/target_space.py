@@ -7,7 +7,6 @@ products of all tokens exist at once.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,9 +17,9 @@ import numpy as np
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.distributed import parallel
-from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.ragged import MOST, RaggedTokens, not_scorable
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.ragged import PackedTexts, TokenBlock, is_pooled, ragged_scores
+from uwe_jax.scoring.ragged import PackedTexts, TokenBlock, formula, is_pooled, ragged_scores
 from uwe_jax.scoring.tokens import unit_tokens
 
 # Tokens of the queries scored at once.
@@ -36,13 +35,22 @@ _SMALL_BLOCK_TOKENS = 1024
 # Targets and blocks that one program scores: bounds its score matrix and its compile time.
 _SPAN_TARGETS = 65536
 _SPAN_BLOCKS = 64
+# Of texts that are scored once, which would be compiled for their very number and lengths: sizes in tokens that queries
+# are filled up to, of which each text gets room for four, and tokens of every block of targets.
+_FEW_QUERY_TOKENS = (16, 128, _QUERY_TOKENS)
+_TOKENS_PER_TEXT = 4
+_FEW_BLOCK_TOKENS = 2048
 
 
 class Span(NamedTuple):
-    """Blocks that one program scores; leading axis devices. `positions` [devices, n] of the targets, -1 for filling."""
+    """Blocks that one program scores; leading axis devices.
+
+    `positions` [devices, n] of the targets, -1 for filling, and `order` [devices, n], in which these ascend.
+    """
 
     blocks: tuple[TokenBlock, ...]
     positions: jax.Array
+    order: jax.Array
 
 
 class Ranking(NamedTuple):
@@ -66,40 +74,41 @@ def _chunk_scores(settings: ScorerSettings) -> Callable[..., jax.Array]:
     return score
 
 
-def _on_every_device(function: Callable) -> Callable:
-    """Compiles a function of (its device's span, whole query arrays)."""
-    return parallel.parallel(function, in_axes=(0, None, None, None, None), devices=jax.local_devices())
+_SPAN_AND_QUERIES = (False, True, True, True, True)  # which arguments every device gets whole
 
 
-@functools.cache
 def _score_program(settings: ScorerSettings) -> Callable:
-    return _on_every_device(_chunk_scores(settings))
+    return parallel.on_own_devices(_chunk_scores(settings), _SPAN_AND_QUERIES)
 
 
-@functools.cache
 def _top_k_program(settings: ScorerSettings, k: int) -> Callable:
     score = _chunk_scores(settings)
 
     def top_k(span: Span, *queries: jax.Array) -> tuple[jax.Array, jax.Array]:
-        scores = jnp.where(span.positions[None, :] < 0, -jnp.inf, score(span, *queries))
+        # By position, since of equal scores the first are taken.
+        positions = span.positions[span.order]
+        scores = jnp.where(positions[None, :] < 0, -jnp.inf, score(span, *queries)[:, span.order])
         best, at = jax.lax.top_k(scores, min(k, scores.shape[1]))
-        return best, span.positions[at]
+        return best, positions[at]
 
-    return _on_every_device(top_k)
+    return parallel.on_own_devices(top_k, _SPAN_AND_QUERIES)
 
 
-@functools.cache
 def _unit_program(dtype: str) -> Callable:
-    return parallel.parallel(lambda tokens: unit_tokens(tokens, dtype), devices=jax.local_devices())
+    return parallel.on_own_devices(lambda tokens: unit_tokens(tokens, dtype), (False,))
 
 
-def padded_lengths(lengths: np.ndarray) -> np.ndarray:
+def padded_lengths(lengths: np.ndarray, *, few_shapes: bool = False) -> np.ndarray:
     """The length that every text is stored with, int64 [n].
 
-    Short texts are not padded at all and longer ones to four lengths an octave. Lengths of which there is little are
-    stored as the next longer one, since a block of its own would cost more than their padding.
+    Short texts are not padded at all and longer ones to four lengths an octave; with few shapes, all to powers of two.
+    Lengths of which there is little are stored as the next longer one, since a block of its own would cost more than
+    their padding.
     """
-    stored = np.where(lengths <= _EXACT, np.maximum(lengths, 1), [bucket(k) for k in lengths.tolist()])
+    if few_shapes:
+        stored = np.array([max(8, 1 << (k - 1).bit_length()) for k in lengths.tolist()])
+    else:
+        stored = np.where(lengths <= _EXACT, np.maximum(lengths, 1), [bucket(k) for k in lengths.tolist()])
     for length in np.unique(stored).tolist()[:-1]:
         same = stored == length
         if same.sum() * length < _SMALL_BLOCK_TOKENS:
@@ -107,15 +116,16 @@ def padded_lengths(lengths: np.ndarray) -> np.ndarray:
     return stored
 
 
-def _members(stored: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _members(stored: np.ndarray, few_shapes: bool) -> Iterator[tuple[int, np.ndarray]]:
     """Cuts texts into blocks: (stored length, positions [devices, b], filled up with -1)."""
     devices = jax.local_device_count()
-    tokens = _BLOCK_TOKENS.get(jax.default_backend(), _ACCELERATOR_BLOCK_TOKENS)
+    most = _BLOCK_TOKENS.get(jax.default_backend(), _ACCELERATOR_BLOCK_TOKENS)
     for length in np.unique(stored).tolist():
         same = np.flatnonzero(stored == length)
-        blocks = -(-len(same) // (devices * max(1, tokens // length)))
+        whole = devices * max(1, (_FEW_BLOCK_TOKENS if few_shapes else most) // length)
+        blocks = -(-len(same) // whole)
         # All of one shape, filled up by a few: one of what is left over would cost as much as a whole one.
-        each = -(-len(same) // (blocks * devices)) * devices
+        each = whole if few_shapes else -(-len(same) // (blocks * devices)) * devices
         filled = np.full((blocks, each), -1, np.int32)
         filled.ravel()[: len(same)] = same
         for members in filled:
@@ -129,45 +139,57 @@ def _units(rows: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """
     filled = np.zeros((rows.shape[0], 1 << max(0, rows.shape[1] - 1).bit_length(), rows.shape[2]), rows.dtype)
     filled[:, : rows.shape[1]] = rows
-    unit, norms = _unit_program(dtype)(filled)
+    unit, norms = parallel.program(_unit_program, dtype)(filled)
     return np.asarray(unit)[:, : rows.shape[1]], np.asarray(norms)[:, : rows.shape[1]]
 
 
-def _block(tokens: RaggedTokens, length: int, members: np.ndarray, dtype: str) -> TokenBlock:
-    """The texts `members` [devices, b] on their devices."""
+def _block(tokens: RaggedTokens, length: int, members: np.ndarray, dtype: str, masked: bool) -> TokenBlock:
+    """The texts `members` [devices, b] on their devices, with a mask at least where one is needed."""
     rows, mask = tokens.padded(members.ravel(), length)
     devices, texts = members.shape
     by_device = rows.reshape(length, devices, texts, -1).swapaxes(0, 1)
     unit, norms = _units(by_device.reshape(devices, length * texts, -1), dtype)
     mask = mask.reshape(length, devices, texts).swapaxes(0, 1)
-    # What fills up to equal shares of the devices is never reported, so it needs no mask.
-    complete = mask.swapaxes(1, 2)[members >= 0].all()
     shape = devices, length, texts
-    parts = unit.reshape(*shape, -1), norms.reshape(shape), None if complete else mask
-    return TokenBlock(*parallel.place(parts))
+    norms = norms.reshape(shape)
+    broken = ~(norms <= MOST * tokens.width**0.5).all(axis=1)
+    if broken.any():
+        raise UserError(not_scorable("Target", int(members[broken].min()) + 1))
+    # What fills up to equal shares of the devices is never reported, so it needs no mask.
+    complete = not masked and mask.swapaxes(1, 2)[members >= 0].all()
+    return TokenBlock(*parallel.place((unit.reshape(*shape, -1), norms, None if complete else mask)))
 
 
-def _spans(tokens: RaggedTokens, dtype: str) -> Iterator[Span]:
+def _spans(tokens: RaggedTokens, dtype: str, few_shapes: bool) -> Iterator[Span]:
     blocks: list[TokenBlock] = []
     positions: list[np.ndarray] = []
-    for length, members in _members(padded_lengths(tokens.lengths)):
-        blocks.append(_block(tokens, length, members, dtype))
+
+    def span() -> Span:
+        at = np.concatenate(positions, axis=1)
+        return Span(tuple(blocks), *parallel.place((at, np.argsort(at, axis=1, kind="stable").astype(np.int32))))
+
+    for length, members in _members(padded_lengths(tokens.lengths, few_shapes=few_shapes), few_shapes):
+        blocks.append(_block(tokens, length, members, dtype, few_shapes))
         positions.append(members)
-        if len(blocks) == _SPAN_BLOCKS or sum(map(np.size, positions)) >= _SPAN_TARGETS:
-            yield Span(tuple(blocks), parallel.place(np.concatenate(positions, axis=1)))
+        if few_shapes or len(blocks) == _SPAN_BLOCKS or sum(map(np.size, positions)) >= _SPAN_TARGETS:
+            yield span()
             blocks, positions = [], []
     if blocks:
-        yield Span(tuple(blocks), parallel.place(np.concatenate(positions, axis=1)))
+        yield span()
 
 
-def _packed(queries: RaggedTokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _packed(queries: RaggedTokens, few_shapes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Token embeddings [s, d] with their owners [s] and the texts' counts [q], filled up to lengths of few sizes."""
-    filled = bucket(int(queries.offsets[-1]))
+    filled, texts = bucket(int(queries.offsets[-1])), 1 << (len(queries) - 1).bit_length()
+    if few_shapes:
+        least = max(filled, _TOKENS_PER_TEXT * len(queries))
+        filled = next((size for size in _FEW_QUERY_TOKENS if size >= least), filled)
+        texts = filled // _TOKENS_PER_TEXT
     tokens = np.zeros((filled, queries.width), queries.flat.dtype)
     tokens[: len(queries.flat)] = queries.flat
     owner = np.full(filled, -1, np.int32)
     owner[: len(queries.flat)] = np.repeat(np.arange(len(queries), dtype=np.int32), queries.lengths)
-    counts = np.zeros(1 << (len(queries) - 1).bit_length(), np.int32)
+    counts = np.zeros(texts, np.int32)
     counts[: len(queries)] = queries.lengths
     return tokens, owner, counts
 
@@ -191,15 +213,19 @@ class TargetSpace:
       size: n.
       width: d.
       settings: the scorer that the space was built for; its pooling is part of what is stored.
+      few_shapes: see `build`.
     """
 
     spans: tuple[Span, ...]
     size: int
     width: int
     settings: ScorerSettings
+    few_shapes: bool = False
 
     @classmethod
-    def build(cls, targets: RaggedTokens, settings: ScorerSettings, *, dtype: str = "float32") -> TargetSpace:
+    def build(
+        cls, targets: RaggedTokens, settings: ScorerSettings, *, dtype: str = "float32", few_shapes: bool = False
+    ) -> TargetSpace:
         """Puts targets on the devices.
 
         Args:
@@ -207,11 +233,16 @@ class TargetSpace:
           settings: the scorer.
           dtype: of the stored unit vectors, float32 or bfloat16. Scores differ from a float64 reference by less than
             1e-5 in float32 and by about 2e-3 in bfloat16.
+          few_shapes: targets and queries are filled up to a dozen shapes, for targets that are scored once: others are
+            compiled for their numbers and lengths, which takes a second and pays where many queries follow.
+
+        Raises:
+          UserError: there is no target, or one cannot be scored.
         """
         if not len(targets):
             raise UserError("The target space has no texts. Give at least one target.")
         stored = targets.pooled() if is_pooled(settings.kind, query=False) else targets
-        return cls(tuple(_spans(stored, dtype)), len(targets), targets.width, settings)
+        return cls(tuple(_spans(stored, dtype, few_shapes)), len(targets), targets.width, settings, few_shapes)
 
     def top_k(self, queries: RaggedTokens, k: int, tau_a: float) -> Ranking:
         """The k best targets of every query; the score matrix is never whole.
@@ -222,11 +253,12 @@ class TargetSpace:
           tau_a: attention temperature.
 
         Raises:
-          UserError: k or the width does not fit the space.
+          UserError: k or the width does not fit the space, or a query cannot be scored.
         """
         if not 1 <= k <= self.size:
             raise UserError(f"top_k is {k}; it must be between 1 and the {self.size} targets of the space.")
-        program = _top_k_program(self.settings, k)
+        # A power of two serves all numbers up to it.
+        program = parallel.program(_top_k_program, formula(self.settings), 1 << (k - 1).bit_length())
         found = [_best(parts, rows.stop - rows.start, k) for rows, parts in self._run(program, queries, tau_a)]
         if not found:
             return Ranking(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
@@ -237,7 +269,7 @@ class TargetSpace:
         at = np.concatenate([np.asarray(span.positions).ravel() for span in self.spans])
         order = np.empty(self.size, np.int64)
         order[at[at >= 0]] = np.flatnonzero(at >= 0)
-        for rows, parts in self._run(_score_program(self.settings), queries, tau_a):
+        for rows, parts in self._run(parallel.program(_score_program, formula(self.settings)), queries, tau_a):
             number = rows.stop - rows.start
             flat = [part[:, :number].swapaxes(0, 1).reshape(number, -1) for part in parts]
             yield rows, np.concatenate(flat, axis=1)[:, order]
@@ -259,12 +291,14 @@ class TargetSpace:
                 f"The queries' embeddings have width {queries.width} and the space's {self.width}: they come from two "
                 "encoders. Encode both with one model."
             )
+        queries.check_scorable("Query")
         if is_pooled(self.settings.kind, query=True):
             queries = queries.pooled()
         waiting: tuple[slice, list] | None = None
         temperature = np.float32(tau_a)
-        for start, stop in queries.chunks(_QUERY_TOKENS):
-            packed = _packed(queries.part(start, stop))
+        texts = _QUERY_TOKENS // _TOKENS_PER_TEXT if self.few_shapes else None
+        for start, stop in queries.chunks(_QUERY_TOKENS, texts):
+            packed = _packed(queries.part(start, stop), self.few_shapes)
             results = [program(span, *packed, temperature) for span in self.spans]
             if waiting:
                 yield waiting[0], jax.device_get(waiting[1])

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.models.loading import DEFAULT_MODEL
+from uwe_jax.ranking.ragged import not_scorable
 from uwe_jax.retrieval.answers import Answer, json_line, readable
 from uwe_jax.retrieval.cached_index import cached_index
 from uwe_jax.retrieval.options import RankOptions
@@ -16,7 +21,7 @@ from uwe_jax.retrieval.recorded import recorded_model
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
 from uwe_jax.retrieval.texts_in import Targets, read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import hushed, say
+from uwe_jax.runtime.progress import hushed, report, say
 
 
 def rank(options: RankOptions) -> None:
@@ -43,14 +48,17 @@ def rank(options: RankOptions) -> None:
     for name, place in options.indexes:
         ranker.check(spaces[name], options.top_k, place)  # before queries come
     write = json_line if options.json else readable
-    count, refused, first = 0, 0, ""
+    count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     for batch in batches(queries):
+        truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
         for answer in _answers(ranker, spaces, batch, options):
-            sys.stdout.write(f"{write(answer)}\n")
+            report(write(answer), flush=False)
             refused += bool(answer.query.problem)
             first = first or answer.query.problem
         sys.stdout.flush()
         count += len(batch)
+    for note in truncation.notes("queries"):
+        say(f"{note}. --max_tokens sets another limit.")
     if refused:
         raise UserError(f"{refused:,} of {count:,} queries were not answered, all others were. The first: {first}")
 
@@ -81,19 +89,31 @@ def _queries(options: RankOptions) -> Iterator[Query | None]:
 def _answers(
     ranker: Ranker, spaces: Mapping[str, Searchable], batch: Sequence[Query], options: RankOptions
 ) -> Iterator[Answer]:
-    texts = [query.text for query in batch if not query.problem]
+    asked = [query for query in batch if not query.problem]
     found: dict[str, Iterator[list[Hit]]] = {}
-    if texts:
-        tokens = ranker.encode(texts)  # once, whatever the number of spaces
+    if asked:
+        tokens = ranker.encode([query.text for query in asked])  # once, whatever the number of spaces
+        fine = tokens.scorable
+        refused = {query.number for query, each in zip(asked, fine, strict=True) if not each}
+        batch = [_refused(query) if query.number in refused else query for query in batch]
+        tokens = tokens.take(np.flatnonzero(fine))
         found = {name: iter(space.search(tokens, options.top_k, ranker.scorer)) for name, space in spaces.items()}
     for query in batch:
         if query.problem:
             yield Answer(query)
             continue
         hits = {name: next(each) for name, each in found.items()}
+        if damaged := [name for name, each in hits.items() if not all(math.isfinite(hit.score) for hit in each)]:
+            problem = f"Query {query.number} has no finite score with a target of {damaged[0]}: build that space again."
+            yield Answer(Query(query.number, "", problem))
+            continue
         best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
         explanations = {name: ranker.explain(query.text, hit.text) for name, hit in best.items()}
         if options.picture:
             for explanation in explanations.values():
                 explanation.save_picture(options.picture)
         yield Answer(query, hits, explanations)
+
+
+def _refused(query: Query) -> Query:
+    return Query(query.number, "", not_scorable("Query", query.number))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from uwe_jax.retrieval.explanation import Explanation
 from uwe_jax.retrieval.queries_in import Query
 from uwe_jax.retrieval.store.searchable import Hit
+from uwe_jax.runtime.printable import json_text
 from uwe_jax.sources.tables.problems import shorten
 
 _TITLE = 100  # characters of a query above its hits
@@ -43,7 +43,7 @@ def json_line(answer: Answer) -> str:
     {"number": 2, "error": "Query 2 is empty."}
     """
     if answer.query.problem:
-        return json.dumps({"number": answer.query.number, "error": answer.query.problem}, ensure_ascii=False)
+        return json_text({"number": answer.query.number, "error": answer.query.problem})
     content = {
         "number": answer.query.number,
         "query": answer.query.text,
@@ -54,7 +54,7 @@ def json_line(answer: Answer) -> str:
     }
     if answer.explanations:
         content["explanations"] = {name: each.to_dict() for name, each in answer.explanations.items()}
-    return json.dumps(content, ensure_ascii=False)
+    return json_text(content)
 
 
 def readable(answer: Answer) -> str:

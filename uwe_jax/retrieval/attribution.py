@@ -9,7 +9,6 @@ cos(e_i, ybar) = sum_j |t_j| / (n |ybar|) cos(e_i, t_j), and likewise for the qu
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -18,12 +17,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from uwe_jax.config import ScorerSettings
+from uwe_jax.distributed import parallel
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.retrieval.few import padded_block
-from uwe_jax.scoring.ragged import is_pooled
+from uwe_jax.scoring.ragged import formula, is_pooled
 from uwe_jax.scoring.soft_attention import cosines
 from uwe_jax.scoring.softmax import MASKED, attend
-from uwe_jax.scoring.tokens import Texts, mean_embeddings, texts, unit_tokens
+from uwe_jax.scoring.tokens import Texts, Tokens, mean_embeddings, texts, unit_tokens
+
+_LEAST_TOKENS = 16
 
 
 class Attribution(NamedTuple):
@@ -42,13 +43,19 @@ def attribute(query: RaggedTokens, target: RaggedTokens, scorer: ScorerSettings)
       target: raw token embeddings of one text of j tokens.
       scorer: with the attention temperature to use.
     """
-    parts = _program(scorer)(padded_block(query), padded_block(target), np.float32(scorer.tau_a))
+    program = parallel.program(_program, formula(scorer))
+    parts = program(_padded(query), _padded(target), np.float32(scorer.tau_a))
     shares, weights, cosine = (np.asarray(part) for part in parts)
     i, j = len(query.flat), len(target.flat)
     return Attribution(shares[:i], weights[:i, :j], cosine[:i, :j])
 
 
-@functools.cache
+def _padded(text: RaggedTokens) -> Tokens:
+    """One text in float32, filled up to a power of two of tokens, so that few programs are compiled."""
+    rows, mask = text.padded(np.zeros(1, np.int64), max(_LEAST_TOKENS, 1 << (len(text.flat) - 1).bit_length()))
+    return Tokens(jnp.asarray(rows.swapaxes(0, 1), jnp.float32), jnp.asarray(mask.T))
+
+
 def _program(scorer: ScorerSettings) -> jax.stages.Wrapped:
     return jax.jit(lambda q, y, tau_a: _parts(texts(q), texts(y), tau_a, scorer))
 

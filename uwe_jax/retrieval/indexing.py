@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
 from uwe_jax.retrieval.options import IndexOptions
 from uwe_jax.retrieval.qdrant.location import in_qdrant, put_space
-from uwe_jax.retrieval.ranker import load
+from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.recorded import record, recorded
 from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
 from uwe_jax.retrieval.store.manifest import read_manifest
@@ -93,10 +94,12 @@ def _build(options: IndexOptions, path: Path) -> None:
     with creating(options.folder):  # before minutes of encoding that would end there
         pass
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+    _tell_truncated(ranker, targets)
     space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype)
     write_space(options.folder, space, patience=LONG_PATIENCE)
     record(options.folder, options.model, (targets.origin,))
-    say(f"Built in {duration(time.perf_counter() - started)}. Next: uwe-jax rank --space {options.folder} QUERY")
+    out = shlex.quote(str(options.folder))
+    say(f"Built in {duration(time.perf_counter() - started)}. Next: uwe-jax rank --index {out} QUERY")
 
 
 def _add(options: IndexOptions, targets: Targets) -> None:
@@ -114,6 +117,7 @@ def _add(options: IndexOptions, targets: Targets) -> None:
         )
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=there.origin.max_tokens)
     ranker.check(there)  # before it encodes
+    _tell_truncated(ranker, targets)
     space = ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype)
     replaced = append(options.folder, space, replace=True, patience=LONG_PATIENCE)
     with changing(options.folder, patience=LONG_PATIENCE):  # another process may have added, too, meanwhile
@@ -123,3 +127,8 @@ def _add(options: IndexOptions, targets: Targets) -> None:
 
 def _tell(targets: Targets) -> None:
     say("; ".join((f"{targets.origin}: {len(targets):,} targets", *targets.notes)))
+
+
+def _tell_truncated(ranker: Ranker, targets: Targets) -> None:
+    for note in ranker.loaded.truncation(targets.texts).notes("targets"):
+        say(f"{note}. Targets that are equal up to there have equal scores; --max_tokens sets another limit.")

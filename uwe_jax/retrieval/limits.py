@@ -8,7 +8,10 @@ from uwe_jax.data.text import normalise
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.uwe import UweModel
+from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.ragged import is_pooled
+from uwe_jax.scoring.scorer_text import scorer_text
 
 # Of one text. A model reads its first few hundred characters; longer ones are files given by mistake.
 MAX_CHARACTERS = 100_000
@@ -30,6 +33,18 @@ def accepted(texts: Iterable[object], what: str, first: int = 1) -> list[str]:
         from 1.
     """
     return [_accepted(text, what, position) for position, text in enumerate(texts, first)]
+
+
+def judged(texts: Iterable[object], what: str, first: int = 1) -> list[str | UserError]:
+    """Texts as of `accepted`; in the place of one that is refused, the error."""
+    return [_judged(text, what, position) for position, text in enumerate(texts, first)]
+
+
+def _judged(text: object, what: str, position: int) -> str | UserError:
+    try:
+        return _accepted(text, what, position)
+    except UserError as error:
+        return error
 
 
 def _accepted(text: object, what: str, position: int) -> str:
@@ -57,6 +72,30 @@ def too_long(what: str, position: int, characters: int) -> str:
         f"{what} {position} has {characters:,} characters; at most {MAX_CHARACTERS:,} are taken. Cut it into sentences "
         "or paragraphs and give each as a text of its own."
     )
+
+
+def check_space(own: Origin, made: Origin, top_k: int, place: str = "") -> None:
+    """Raises UserError unless a model can rank `top_k` targets of a space; see `Ranker.check`.
+
+    Args:
+      own: of the model.
+      made: of the space.
+      top_k: hits of a query.
+      place: of the space, before the sentence of an error.
+    """
+    before = f"{place}: " if place else ""
+    if top_k < 1:
+        raise UserError(f"{before}top_k is {top_k}; it must be at least 1.")
+    if made.fingerprint != own.fingerprint:
+        raise UserError(
+            f"{before}The space was encoded by {made.model} ({made.fingerprint}), and the queries would be by "
+            f"{own.model} ({own.fingerprint}). Load the model of the space, or encode its targets with this one."
+        )
+    if is_pooled(made.scorer.kind, query=False) and not is_pooled(own.scorer.kind, query=False):
+        raise UserError(
+            f"{before}The space holds one mean a target, for the scorer {scorer_text(made.scorer)} of {made.model}; "
+            f"{own.model} scores by {scorer_text(own.scorer)}, which reads every token. Encode the targets with it."
+        )
 
 
 def check_max_tokens(loaded: LoadedModel) -> None:

@@ -29,7 +29,7 @@ class IndexOptions:
       remove: file of ids to remove; may be repeated.
       add: targets to add, as of --targets; a target whose id is there already is replaced; may be repeated.
       compact: free the space of removed targets, and join what was added.
-      verify: compare every file with its checksum.
+      verify: compare every file with its checksum, and look for ids that occur twice.
       upload: copy the index into Qdrant, qdrant:STORE#NAME, where STORE is a folder or the URL of a server.
       info: show what the index holds, as every other call does at its end.
       kind: of ESCO skills or occupations; of O*NET occupations, activities, tasks, technologies, tools or titles.

@@ -21,24 +21,21 @@ from typing import Any, overload
 
 import numpy as np
 
-from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.distributed import parallel
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.loading import load_model
 from uwe_jax.ranking.encode import TextEncoder
-from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.attribution import attribute
 from uwe_jax.retrieval.explanation import Explanation, explained, explained_by_word
-from uwe_jax.retrieval.few import are_few, few_scores
-from uwe_jax.retrieval.limits import accepted, check_max_tokens
+from uwe_jax.retrieval.limits import accepted, check_max_tokens, check_space, judged
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Space, target_ids
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
-from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorer_text import scorer_text
 
 # Targets encoded before they are put into their storage format: some gigabytes of float32 at the most.
@@ -176,10 +173,11 @@ class Ranker:
 
         Raises:
           UserError: the space was made by another model, `top_k` is below 1, or a query is refused (see
-            `uwe_jax.retrieval.limits`).
+            `uwe_jax.retrieval.limits`); with `rank_each` that query alone.
         """
-        self.check(space, top_k)
-        found = self._search(accepted(_listed(queries), "Query"), space, top_k)
+        listed = _listed(queries)
+        accepted(listed, "Query")  # before others are encoded
+        found = list(self.rank_stream(listed, space, top_k, batch=max(1, len(listed))))
         return found[0] if isinstance(queries, str) else found
 
     def rank_stream(
@@ -194,16 +192,26 @@ class Ranker:
           batch: queries at a time: more are faster, one answers each before the next is read.
 
         Raises:
-          UserError: as of `rank`, the errors of a query when its turn has come.
+          UserError: as of `rank`, the errors of a query when its turn has come; `rank_each` goes on behind it.
+        """
+        return map(_hits, self.rank_each(queries, space, top_k, batch=batch))
+
+    def rank_each(
+        self, queries: Iterable[str], space: Searchable, top_k: int = 10, *, batch: int = 1024
+    ) -> Iterator[list[Hit] | UserError]:
+        """Yields what `rank_stream` does and, in the place of a query that is refused, the error: it costs no other.
+
+        Raises:
+          UserError: the space was made by another model, or `top_k` or `batch` is below 1.
         """
         self.check(space, top_k)
         if batch < 1:
             raise UserError(f"batch is {batch}; it must be at least 1.")
 
-        def answers() -> Iterator[list[Hit]]:
+        def answers() -> Iterator[list[Hit] | UserError]:
             waiting, first = iter(queries), 1
             while part := list(islice(waiting, batch)):
-                yield from self._search(accepted(part, "Query", first), space, top_k)
+                yield from self._search(judged(part, "Query", first), space, top_k, first)
                 first += len(part)
 
         return answers()
@@ -214,14 +222,11 @@ class Ranker:
         For targets that are scored again `encode_targets` saves their encoding.
 
         Raises:
-          UserError: a text is refused, or there is no target.
+          UserError: a text is refused, which the error names, or there is no target.
         """
         asked, wanted = accepted(_listed(queries), "Query"), accepted(_listed(targets), "Target")
-        tokens = self._embed([*asked, *wanted])
-        q, y = tokens.part(0, len(asked)), tokens.part(len(asked), len(tokens))
-        if are_few(q, y):
-            return few_scores(q, y, self.scorer)
-        return TargetSpace.build(y, self.scorer).scores(q, self.scorer.tau_a)
+        q, y = self._embed_sides(asked, wanted)
+        return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.tau_a)
 
     def explain(self, query: str, target: str, *, by_word: bool = True) -> Explanation:
         """Which token of the query met which token of the target, and what that adds to their score.
@@ -237,8 +242,7 @@ class Ranker:
           UserError: a text is refused.
         """
         texts = accepted([query], "Query") + accepted([target], "Target")
-        tokens = self._embed(texts)
-        parts = attribute(tokens.part(0, 1), tokens.part(1, 2), self.scorer)
+        parts = attribute(*self._embed_sides(texts[:1], texts[1:]), self.scorer)
         explain = explained_by_word if by_word else explained
         how = scorer_text(self.scorer, round(self.scorer.tau_a, 4))
         return explain(self._pieces(texts[0]), self._pieces(texts[1]), parts, how)
@@ -262,32 +266,29 @@ class Ranker:
           top_k: as of `rank`.
           place: of the space, before the sentence of an error.
         """
-        if problem := self._problem(space, top_k):
-            raise UserError(f"{place}: {problem}" if place else problem)
+        check_space(self.origin, space.origin, top_k, place)
 
-    def _problem(self, space: Searchable, top_k: int) -> str:
-        if top_k < 1:
-            return f"top_k is {top_k}; it must be at least 1."
-        made, own = space.origin, self.origin
-        if made.fingerprint != own.fingerprint:
-            return (
-                f"The space was encoded by {made.model} ({made.fingerprint}), and the queries would be by {own.model} "
-                f"({own.fingerprint}). Load the model of the space, or encode its targets with this one."
-            )
-        if is_pooled(made.scorer.kind, query=False) and not is_pooled(own.scorer.kind, query=False):
-            return (
-                f"The space holds one mean a target, for the scorer {scorer_text(made.scorer)} of {made.model}; "
-                f"{own.model} scores by {scorer_text(own.scorer)}, which reads every token. Encode the targets with it."
-            )
-        return ""
+    def _search(
+        self, queries: Sequence[str | UserError], space: Searchable, top_k: int, first: int
+    ) -> list[list[Hit] | UserError]:
+        """The hits of accepted queries, the first at a position, or why one has none; equal ones are searched once."""
+        distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
+        tokens = self._embed(distinct)
+        fine = np.flatnonzero(tokens.scorable)
+        hits = space.search(tokens.take(fine), top_k, self.scorer) if len(fine) else []
+        found: dict[str, list[Hit] | UserError] = {distinct[at]: each for at, each in zip(fine, hits, strict=True)}
+        return [
+            found.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query
+            for position, query in enumerate(queries, first)
+        ]
 
-    def _search(self, queries: list[str], space: Searchable, top_k: int) -> list[list[Hit]]:
-        """The hits of accepted queries; equal ones are searched once."""
-        distinct = list(dict.fromkeys(queries))
-        if not distinct:
-            return []
-        found = dict(zip(distinct, space.search(self._embed(distinct), top_k, self.scorer), strict=True))
-        return [found[query] for query in queries]
+    def _embed_sides(self, queries: list[str], targets: list[str]) -> tuple[RaggedTokens, RaggedTokens]:
+        """Token embeddings of accepted texts that are to be scored with each other."""
+        tokens = self._embed([*queries, *targets])
+        q, y = tokens.part(0, len(queries)), tokens.part(len(queries), len(tokens))
+        q.check_scorable("Query")
+        y.check_scorable("Target")
+        return q, y
 
     def _embed(self, texts: list[str], label: str = "") -> RaggedTokens:
         """Raw token embeddings of accepted texts, each distinct one encoded once."""
@@ -299,12 +300,16 @@ class Ranker:
         table = self.loaded.tokeniser.tokenise(places)
         bar: Callable = functools.partial(progress, label=label, unit=" batches") if label else iter
         tokens = self._encoder(self._params, table, np.arange(len(table)), self.loaded.max_tokens, bar)
-        if len(places) == len(texts):
-            return tokens
-        lengths = tokens.lengths[rows]
-        return RaggedTokens(tokens.flat[run_entries(tokens.offsets[rows], lengths)], run_offsets(lengths))
+        return tokens if len(places) == len(texts) else tokens.take(rows)
 
 
 def _listed(texts: str | Sequence[str]) -> Sequence[str]:
     """One text is a list of one, not of its letters."""
     return [texts] if isinstance(texts, str) else texts
+
+
+def _hits(answer: list[Hit] | UserError) -> list[Hit]:
+    """The hits of a query; raises the error of one that was refused."""
+    if isinstance(answer, UserError):
+        raise answer
+    return answer

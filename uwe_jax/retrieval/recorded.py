@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.json_file import read_json
+from uwe_jax.runtime.remote import is_remote
 
 _NAME = "index.json"
 
@@ -31,17 +32,26 @@ class Recorded:
 
 def record(folder: Path, model: str, targets: tuple[str, ...]) -> None:
     """Leaves the note in the folder of a space; replaces an earlier one."""
-    path = Path(model).expanduser()
-    lasting = str(path.resolve()) if path.exists() else model
-    write_json(folder / _NAME, asdict(Recorded(lasting, targets)))
+    write_json(folder / _NAME, asdict(Recorded(_in_full(model), targets)))
+
+
+def _in_full(model: str) -> str:
+    """A model name that is valid in every working directory: a folder by its full path, with its scorer if any."""
+    if is_remote(model):
+        return model
+    # The whole name first, as in `load_model`: a folder's own name may hold a colon.
+    for name, scorer in ((model, ""), (model.rpartition(":")[0], model[model.rfind(":") :])):
+        if name and (path := Path(name).expanduser()).exists():
+            return f"{path.resolve()}{scorer}"
+    return model
 
 
 def recorded(folder: Path) -> Recorded:
     """The note in the folder of a space; an empty one where there is none that can be read."""
     try:
-        found = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+        found = read_json(folder / _NAME, "")
         return Recorded(str(found["model"]), tuple(map(str, found["targets"])))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, KeyError, TypeError):
         return Recorded()
 
 

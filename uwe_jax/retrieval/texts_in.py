@@ -10,7 +10,7 @@ from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources import taxonomy
 from uwe_jax.sources.esco.reader import read_concepts
-from uwe_jax.sources.esco.release import DOWNLOAD, EscoRelease, choose_release, find_files
+from uwe_jax.sources.esco.release import DOWNLOAD, EscoRelease, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.onet import tables
@@ -178,14 +178,15 @@ def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets
             f"{path} holds the {kind} of {' and of '.join(holding)}. Expected one: name the folder or zip of the one "
             "that you mean."
         )
+    instead = "" if esco else found_instead(inside)
     if not offers:
         asked = f"version {version} of " if version else ""
         raise UserError(
-            f"{path} holds no {asked}ESCO in the language {language!r} and no {asked}O*NET. For ESCO: {DOWNLOAD} For "
-            f"O*NET: {WHERE}"
+            f"{path} holds no {asked}ESCO in the language {language!r} and no {asked}O*NET.{instead} For ESCO: "
+            f"{DOWNLOAD} For O*NET: {WHERE}"
         )
     there = "; ".join(f"{release}: {', '.join(kinds)}" for release, kinds in offers.items())
-    raise UserError(f"{path} holds no {kind}. It holds {there}. Name one of these with --kind.")
+    raise UserError(f"{path} holds no {kind}. It holds {there}. Name one of these with --kind.{instead}")
 
 
 def _of_esco(release: EscoRelease, kind: str, where: str) -> Targets:

@@ -10,10 +10,11 @@ from typing import TypeVar
 from uwe_jax.runtime import disk_errors as disk
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR
-from uwe_jax.runtime.progress import say
-from uwe_jax.runtime.remote import Unreachable
+from uwe_jax.runtime.progress import print_error, say
+from uwe_jax.runtime.remote_errors import Unreachable
 
 S = TypeVar("S")
+_CONFIG_MODULE = "config_config"  # what ml_collections makes of a file for the flag --config
 
 
 def answer_errors(
@@ -24,8 +25,8 @@ def answer_errors(
 ) -> None:
     """Calls `work`, and answers what the user can mend with a sentence on standard error instead of a traceback.
 
-    Exits with 2 after a `UserError` or a full disk, 1 where a bucket did not answer, 75 after `Stopped`, 130 after
-    Ctrl-C. Any other exception is a bug and keeps its traceback.
+    Exits with 2 after a `UserError`, a full disk or a path that cannot be opened, 1 where a bucket did not answer, 75
+    after `Stopped`, 130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
 
     Args:
       work: all that the command does, the reading of its flags included.
@@ -35,23 +36,25 @@ def answer_errors(
     try:
         work()
     except UserError as error:
-        print(f"\nError: {error}", file=sys.stderr)
+        print_error(f"Error: {error}")
         sys.exit(exit_status(error))
     except OSError as error:
-        if not disk.refuses(error):
+        if disk.refuses(error):
+            print_error(
+                f"Error: {error.strerror}: {error.filename or 'while writing'}. "
+                f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}"
+            )
+        elif sentence := disk.unopened(error):
+            print_error(f"Error: {sentence}")
+        else:
             raise
-        print(
-            f"\nError: {error.strerror}: {error.filename or 'while writing'}. "
-            f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}",
-            file=sys.stderr,
-        )
         sys.exit(EXIT_USER_ERROR)
     except Stopped as stop:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked once more while Python ends, it would end by the signal
         say(f"\n{stop}")
         sys.exit(EXIT_AGAIN)
     except KeyboardInterrupt:
-        print(f"\nInterrupted. {after_interrupt}", file=sys.stderr)
+        print_error(f"Interrupted. {after_interrupt}")
         sys.exit(EXIT_INTERRUPTED)
 
 
@@ -66,4 +69,4 @@ def exit_status(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     mend = isinstance(error, UserError) and not isinstance(error, Unreachable)
-    return EXIT_USER_ERROR if mend or disk.refuses(error) else EXIT_FAILED
+    return EXIT_USER_ERROR if mend or disk.refuses(error) or disk.unopened(error) else EXIT_FAILED

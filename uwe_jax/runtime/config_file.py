@@ -7,6 +7,8 @@ import contextlib
 import dataclasses
 import io
 import re
+import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +21,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import check_setting_name, did_you_mean, from_mapping
 
 S = TypeVar("S")
+_CONFIG_MODULE = "config_config"  # what ml_collections makes of a file for the flag --config
 
 
 def _shipped() -> Path | None:
@@ -36,7 +39,11 @@ def shipped_configs(command: str) -> list[tuple[str, str]]:
     folder = _shipped()
     found = []
     for path in sorted(folder.glob("*.py")) if folder else ():
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        try:
+            docstring = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            found.append((path.stem, f"(cannot be read: {_config_complaint(error)})"))
+            continue
         if f"uwe-jax {command} " in docstring:
             found.append((path.stem, docstring.partition("\n")[0]))
     return found
@@ -107,22 +114,26 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
             check_setting_name(settings, named[1])
     try:
         rest = values(argv)
-        chosen = flag.value.to_dict() if flag.value is not None else None
-    except OSError as error:  # of ml_collections, for a config file that is not there
-        known = [name for name, _ in shipped_configs(command)]
-        reason = str(error).strip().splitlines()[-1].strip()
-        near = did_you_mean(reason.split("'")[-2] if "'" in reason else "", known)
-        raise UserError(f"--config cannot be read: {reason}.{near} Shipped configs: {', '.join(known)}.") from error
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        complaint = " ".join(map(str, error.args))
-        if "get_config() takes 0 positional arguments" in complaint:
-            complaint = "that config file has no variants; leave out the colon and what follows it"
-        raise UserError(f"Command line: {complaint}") from error
+        as_dict = getattr(flag.value, "to_dict", None)  # raises what opening the file raised
+    except UserError:
+        raise
+    except Exception as error:
+        if in_file := _error_in_config(error):
+            raise UserError(f"{in_file}. Correct the config file.") from error
+        _answer(error, command)
+        raise
+    finally:
+        sys.modules.pop(_CONFIG_MODULE, None)  # the next file would be run in the namespace of this one
     if len(rest) > 1:
         raise UserError(f"Unexpected argument {rest[1]!r}; settings are given as --config.key=value.")
-    if chosen is None:
+    if flag.value is None and not any(re.match("--config(=|$)", argument) for argument in arguments):
         raise UserError("Command line: no config is named; give --config=FILE.")
-    return from_mapping(settings, chosen)
+    if as_dict is None:
+        raise UserError(
+            f"get_config() of the file of --config returns a {type(flag.value).__name__}; it must return a ConfigDict, "
+            "such as uwe_jax.config.default_config() makes."
+        )
+    return from_mapping(settings, as_dict())
 
 
 def _with_path(argument: str, before: str) -> str:
@@ -153,3 +164,42 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if "=" not in argument and rest and not rest[0].startswith("--"):
             config.append(rest.pop(0))
     return config, others
+
+
+def _error_in_config(error: BaseException) -> str:
+    """Where in a config file an error was raised, and which; empty where it was raised elsewhere."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, SyntaxError):
+            return f"{cause.filename or 'The file of --config'}, line {cause.lineno or 1}: {cause.msg}"
+        frames = traceback.walk_tb(cause.__traceback__)
+        own = [(f.f_code.co_filename, line) for f, line in frames if f.f_globals.get("__name__") == _CONFIG_MODULE]
+        if own:
+            file, line = own[-1]
+            return f"{file}, line {line}: {type(cause).__name__}: {cause}"
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def _answer(error: Exception, command: str) -> None:
+    """Raises a UserError for what the reading of flags may end in; any other error is left alone."""
+    if isinstance(error, OSError):  # of ml_collections, for a config file that is not there
+        known = [name for name, _ in shipped_configs(command)]
+        reason = str(error).strip().splitlines()[-1].strip()
+        near = did_you_mean(reason.split("'")[-2] if "'" in reason else "", known)
+        raise UserError(f"--config cannot be read: {reason}.{near} Shipped configs: {', '.join(known)}.") from error
+    if isinstance(error, (flags.Error, AttributeError, KeyError, TypeError, ValueError)):
+        complaint = " ".join(map(str, error.args))
+        if "get_config() takes 0 positional arguments" in complaint:
+            complaint = "that config file has no variants; leave out the colon and what follows it"
+        if "no attribute 'get_config'" in complaint:
+            complaint = "the file of --config has no function get_config()"
+        raise UserError(f"Command line: {complaint}") from error
+
+
+def _config_complaint(error: BaseException) -> str:
+    if isinstance(error, SyntaxError):
+        return f"{error.msg}, line {error.lineno}"
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return f"{type(error).__name__}: {error}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.remote import is_remote
 from uwe_jax.runtime.remote_cache import local_cache, mirror
 
@@ -39,7 +39,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
-    write_atomically(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomically(path, (json_text(value, indent=2) + "\n").encode())
 
 
 def cache_folder(setting: str = "") -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from uwe_jax.runtime.printable import printable
+
 # A cell without a value.
 MISSING = "-"
 
@@ -18,7 +20,7 @@ def escape(text: str) -> str:
     >>> print(escape("C|C++ *[junior]*"))
     C\|C++ \*\[junior\]\*
     """
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", printable(" ".join(text.split())))
 
 
 def signed(value: float, digits: int = 1) -> str:

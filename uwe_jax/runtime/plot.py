@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,13 @@ def plot_training(rows: list[dict[str, Any]], path: Path) -> None:
     for name in names:
         right.plot(
             [step for step, _ in validations],
-            [results[name]["map"] for _, results in validations],
+            [results.get(name, {}).get("map", math.nan) for _, results in validations],
             marker=".",
             alpha=0.6,
             label=name.replace("_", " "),
         )
     if validations:
-        macro = [results["macro_map"] for _, results in validations]
+        macro = [results.get("macro_map", math.nan) for _, results in validations]
         right.plot([step for step, _ in validations], macro, color="black", marker="o", label="macro")
         right.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
     right.set(xlabel="step", ylabel="MAP, percent", title="Held-out nodes (validation)")

@@ -1,6 +1,7 @@
 """What a person sees while something runs: log lines, results and progress bars that do not tear each other apart.
 
-Results go to standard output; log lines and bars go to standard error.
+Results go to standard output; log lines and bars go to standard error. Nothing of it drives the terminal: see
+`uwe_jax.runtime.printable`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 from tqdm import tqdm
+
+from uwe_jax.runtime.printable import printable
 
 T = TypeVar("T")
 _HUSHED = ContextVar("hushed", default=False)
@@ -32,13 +35,19 @@ def is_silent() -> bool:
 
 def say(message: str) -> None:
     """Prints a log line to standard error, above a progress bar where one is drawn."""
-    if not (_HUSHED.get() or _silent):
-        tqdm.write(message, file=sys.stderr)
+    if not _HUSHED.get():
+        warn(message)
+
+
+def warn(message: str) -> None:
+    """Prints to standard error why results differ from what a person expects, also where log lines are left out."""
+    if not _silent:
+        tqdm.write(printable(message), file=sys.stderr)
 
 
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
-    """Leaves out log lines, for a command whose answers they would stand among; bars and results are still shown."""
+    """Leaves out log lines, for a command whose answers they would stand among; the rest is still shown."""
     before = _HUSHED.set(True)
     try:
         yield
@@ -46,11 +55,17 @@ def hushed() -> Iterator[None]:
         _HUSHED.reset(before)
 
 
-def report(message: str) -> None:
+def report(message: str, *, flush: bool = True) -> None:
     """Prints a result to standard output, above a progress bar where one is drawn."""
     if not _silent:
-        tqdm.write(message, file=sys.stdout)
-        sys.stdout.flush()
+        tqdm.write(printable(message), file=sys.stdout)
+        if flush:
+            sys.stdout.flush()
+
+
+def print_error(message: str) -> None:
+    """Prints why a command or process ends to standard error, whoever is silent."""
+    print(f"\n{printable(message)}", file=sys.stderr, flush=True)
 
 
 def progress(items: Iterable[T], *, label: str, unit: str, total: int | None = None) -> Iterator[T]:
@@ -61,7 +76,7 @@ def progress(items: Iterable[T], *, label: str, unit: str, total: int | None = N
     return iter(
         tqdm(
             items,
-            desc=label,
+            desc=printable(label),
             unit=unit,
             total=total,
             mininterval=1.0,

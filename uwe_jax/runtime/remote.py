@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import logging
+import math
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,19 +15,15 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from uwe_jax.runtime import disk_errors as disk
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.network import in_one_line
+from uwe_jax.runtime.folders import replacing
+from uwe_jax.runtime.process_state import held, quiet
 from uwe_jax.runtime.progress import is_silent, say
+from uwe_jax.runtime.remote_errors import Unreachable, answering, nothing
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
 # What a store calls the version of an object; the first that there is.
 _VERSIONS = ("generation", "etag", "ETag", "md5Hash", "mtime", "LastModified", "created")
-_DENIED = re.compile(r"\b40[13]\b|forbidden|denied|credential|unauthorized|permission", re.IGNORECASE)
-
-
-class Unreachable(UserError):
-    """A bucket or another machine did not answer, or not with sense. It may pass: the same command can go on later."""
 
 
 class RemoteFile(NamedTuple):
@@ -65,7 +60,7 @@ def listing(url: str) -> dict[str, RemoteFile]:
       UserError: the bucket cannot be read, or is not there. A folder that is not there is empty.
     """
     store, place = _store(url)
-    with _answering(url):
+    with answering(url):
         found = store.find(place, detail=True)
     files = {}
     for path, about in sorted(found.items()):
@@ -84,7 +79,7 @@ def listing(url: str) -> dict[str, RemoteFile]:
 def exists(url: str) -> bool:
     """Whether there is a file, or a folder with something in it."""
     store, place = _store(url)
-    with _answering(url):
+    with answering(url):
         return store.exists(place)
 
 
@@ -104,40 +99,28 @@ def local_copy(url: str, cache: Path) -> Path:
     Raises:
       UserError: there is nothing, it cannot be read, or the cache cannot be written.
     """
-    # Imported here: it takes longer than all the rest, and what lies on the own disk needs none.
-    import filelock
-
     url = url.rstrip("/")
     files = listing(url)
     if not files:
-        raise _nothing(url)
+        raise nothing(url)
     name = split_url(url)[1].rpartition("/")[2]
     key = hashlib.sha256(json.dumps([url, sorted(files.items())]).encode()).hexdigest()[:16]
     home = cache / "fetched" / f"{name}-{key}"
     if not home.is_dir():
-        try:
-            home.parent.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(home.with_name(f".{home.name}.lock")):
-                if not home.is_dir():
-                    _fetch_whole(url, files, home, name)
-        except PermissionError as error:
-            raise UserError(
-                f"Cannot write to the cache {cache}: {error.strerror}. Name another with $UWE_JAX_CACHE or a setting "
-                "of the command."
-            ) from error
+        advice = "name another cache with $UWE_JAX_CACHE or a setting of the command"
+        with replacing(home, patience=math.inf, advice=advice) as whole:
+            if not home.is_dir():
+                _fetch_whole(url, files, whole, home, name)
     return home / name
 
 
-def _fetch_whole(url: str, files: dict[str, RemoteFile], home: Path, name: str) -> None:
-    """Makes `home`, with the files under a name in it, in one step."""
+def _fetch_whole(url: str, files: dict[str, RemoteFile], whole: Path, home: Path, name: str) -> None:
+    """Fetches the files under a name into `whole`, which is to become `home`."""
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=home.parent) as partial:
-        whole = Path(partial) / "whole"
-        whole.mkdir()
-        fetch(url, [(file, whole / name / inside) for inside, file in files.items()])
-        if listing(url) != files:
-            raise UserError(f"{url} was changed while it was fetched. Run again once nobody writes there.")
-        whole.rename(home)
+    whole.mkdir()
+    fetch(url, [(file, whole / name / inside) for inside, file in files.items()])
+    if listing(url) != files:
+        raise UserError(f"{url} was changed while it was fetched. Run again once nobody writes there.")
     size = sum(file.size for file in files.values()) / 1e6
     count = f"{len(files):,} file{'s'[: len(files) > 1]}"
     say(f"Fetched {url} ({count}, {size:,.1f} MB) into {home / name} in {time.perf_counter() - started:.1f} s")
@@ -156,7 +139,7 @@ def fetch(url: str, pairs: Sequence[tuple[RemoteFile, Path]]) -> None:
     if not pairs:
         return
     store, _ = _store(url)
-    with _bar(url, sum(file.size for file, _ in pairs)) as bar, _answering(url):
+    with _bar(url, sum(file.size for file, _ in pairs)) as bar, answering(url):
         store.get([file.path for file, _ in pairs], [str(path) for _, path in pairs], callback=_counting(bar))
     for file, path in pairs:
         if (size := path.stat().st_size) != file.size:
@@ -181,7 +164,7 @@ def upload(path: Path, url: str, files: Sequence[Path] | None = None) -> None:
     if not pairs:
         return
     store, _ = _store(url)
-    with _answering(url):
+    with answering(url):
         store.put(list(pairs), list(pairs.values()))
 
 
@@ -192,7 +175,7 @@ def move(source: str, target: str) -> None:
       UserError: it cannot be read or written.
     """
     store, place = _store(source)
-    with _answering(source):
+    with answering(source):
         store.mv(place, store._strip_protocol(target), recursive=True)
 
 
@@ -202,17 +185,33 @@ def bucket_path(url: str) -> Any:
     Raises:
       UserError: the bucket is not there, or this machine's account may not ask for it, as Orbax will.
     """
-    store, place = _store(url)  # which says what is not installed
+    _, place = _store(url)  # which says what is not installed
     # Imported here: what lies on the own disk needs none.
-    import fsspec
     from etils import epath
     from google.cloud import storage
 
-    # A library would go by what was there when it looked first; other processes of a training write there too.
-    fsspec.config.conf.setdefault(store.protocol[0], {}).setdefault("use_listings_cache", False)
-    with _answering(url):
+    with answering(url):
         storage.Client().get_bucket(place.partition("/")[0])
     return epath.Path(url)
+
+
+@contextlib.contextmanager
+def library_paths() -> Iterator[None]:
+    """What paths of `bucket_path` need while libraries read and write there.
+
+    Those would go by what was there when they looked first, while other processes of a training write there too, and
+    would show tracebacks of requests that they repeat.
+    """
+    import fsspec.config
+
+    conf = fsspec.config.conf
+
+    def put(value: dict[str, Any] | None) -> None:
+        conf.pop("gs", None) if value is None else conf.update(gs=value)
+
+    own = {"use_listings_cache": False, **conf.get("gs", {})}
+    with held("fsspec gs", lambda: conf.get("gs"), put, own), quiet(gcsfs=logging.CRITICAL):
+        yield
 
 
 def _store(url: str) -> tuple[Any, str]:
@@ -220,8 +219,6 @@ def _store(url: str) -> tuple[Any, str]:
     # Imported here: what lies on the own disk needs none.
     import fsspec
 
-    # It prints tracebacks of requests that are repeated, and of those that end in a sentence of ours.
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     try:
         # Other machines write there as well, so a listing from before is worth nothing.
         return fsspec.core.url_to_fs(url, use_listings_cache=False)
@@ -230,39 +227,6 @@ def _store(url: str) -> tuple[Any, str]:
         raise UserError(f"{url} cannot be reached: a library is missing ({error}). Install it.{install}") from error
     except ValueError as error:
         raise UserError(f"{url}: {error}. Give a URL such as gs://bucket/folder, or a local path.") from error
-
-
-@contextlib.contextmanager
-def _answering(url: str) -> Iterator[None]:
-    """Turns what a store raises inside into a UserError; every store has exceptions of its own."""
-    try:
-        yield
-    except Exception as error:
-        # The local disk's, which commands have a sentence for. EIO is what stores say of anything.
-        if disk.refuses(error) and error.errno != errno.EIO:
-            raise
-        if isinstance(error, FileNotFoundError):
-            raise _nothing(url) from error
-        reason = f"{type(error).__name__}: {in_one_line(error)}"
-        if _DENIED.search(reason):
-            raise UserError(
-                f"{url} may not be read or written by this machine's account ({reason}). Give the account access to "
-                f"the bucket{_role(url)}"
-            ) from error
-        raise Unreachable(f"{url} cannot be reached ({reason}). Check the network, and run again.") from error
-
-
-def _role(url: str) -> str:
-    if split_url(url)[0] not in ("gs", "gcs"):
-        return "."
-    return (
-        " (roles/storage.objectUser and roles/storage.legacyBucketReader), or log in with "
-        "`gcloud auth application-default login`."
-    )
-
-
-def _nothing(url: str) -> UserError:
-    return UserError(f"There is nothing at {url}, or no such bucket. Check the name.")
 
 
 def _bar(url: str, total: int) -> tqdm:

@@ -6,9 +6,9 @@ in a cache needs no more than its path to look for it in the bucket and to leave
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +17,7 @@ import platformdirs
 
 from uwe_jax.runtime import remote
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.progress import say
 
 _MIRRORS = "mirrors_of_remote"
@@ -81,21 +82,19 @@ def _alone(url: str) -> remote.RemoteFile | None:
 
 
 def _fetch(url: str, file: remote.RemoteFile, path: Path, packed: bool) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=path.parent) as folder:
-        fetched, whole = Path(folder) / "fetched", Path(folder) / "whole"
+    with replacing(path, patience=math.inf) as whole:
+        if path.exists():  # another process was first
+            return True
+        fetched = whole.with_name("fetched") if packed else whole
         remote.fetch(url, [(file, fetched)])
         try:
             if packed:
                 with zipfile.ZipFile(fetched) as archive:  # which checks what it reads
                     archive.extractall(whole)
-            (whole if packed else fetched).rename(path)
         except _DAMAGE as error:
+            shutil.rmtree(whole, ignore_errors=True)
             say(f"{url} is damaged ({error}) and made anew.")
             return False
-        except OSError:
-            if not path.exists():  # else another process was first
-                raise
     say(f"Fetched {url} ({file.size / 1e6:,.1f} MB)")
     return True
 
@@ -112,8 +111,8 @@ def keep(path: Path) -> None:
         if path.is_file():
             remote.upload(path, url)
             return
-        with tempfile.TemporaryDirectory(prefix=".keeping-", dir=path.parent) as folder:
-            archive = shutil.make_archive(str(Path(folder) / "whole"), "zip", path)
+        with replacing(path, patience=math.inf) as other:  # which stays as it is
+            archive = shutil.make_archive(str(other.with_name("archive")), "zip", path)
             remote.upload(Path(archive), f"{url}.zip")
     except (UserError, OSError) as error:
         say(f"Not kept for other machines: {error}")

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from uwe_jax.runtime.printable import printable
 
 # Wide enough for every table: a terminal that is not wraps lines, a cut number would be lost.
 _WIDTH = 240
 
 
-def render_table(table: Table) -> str:
-    """Renders a table as lines of text; markup in its cells is shown as it is."""
+class _PlainConsole(Console):
+    """A console that escapes every cell before it measures it, so that columns stay in line."""
+
+    def render_str(self, text: str, **settings: Any) -> Text:
+        return super().render_str(printable(text), **settings)
+
+
+def render_table(table: Table, width: int = _WIDTH) -> str:
+    """Renders a table as lines of text; markup and control characters in its cells are shown as they are.
+
+    Args:
+      table: of texts.
+      width: characters of a line at most.
+    """
     buffer = io.StringIO()
-    Console(file=buffer, width=_WIDTH, markup=False, highlight=False, emoji=False, force_terminal=False).print(table)
+    # Colours would be escaped by who prints the lines.
+    console = _PlainConsole(
+        file=buffer,
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        force_terminal=False,
+        color_system=None,
+    )
+    console.print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())

@@ -7,6 +7,7 @@ raw dot products follow by the norms.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from uwe_jax.config import ScorerSettings
-from uwe_jax.scoring.softmax import MASKED, TINY, attend
+from uwe_jax.scoring.softmax import MASKED, attend, divisor
 from uwe_jax.scoring.tokens import UnitTokens
 
 # Up to so many query tokens the product is bound by reading the targets, and their rows come first in it: on two CPU
@@ -49,6 +50,12 @@ class PackedTexts(NamedTuple):
 def is_pooled(kind: str, *, query: bool) -> bool:
     """Whether a scorer sees one side as the mean of its tokens: such texts are stored as one token each."""
     return kind == "mean_pool" or (kind == "soft_pooled" and not query)
+
+
+def formula(settings: ScorerSettings) -> ScorerSettings:
+    """What a ranking program is compiled for: the scorer without the temperature, which is one of its arguments."""
+    plain = ScorerSettings()
+    return dataclasses.replace(settings, tau_a=plain.tau_a, learn_tau_a=plain.learn_tau_a, chunk=plain.chunk)
 
 
 def _product(a: Array, b: Array) -> Float[Array, "a b"]:
@@ -121,4 +128,4 @@ def _over_query_tokens(
     owner = jnp.where(queries.owner < 0, texts, queries.owner)
     peak = jax.ops.segment_max(logits, owner, num_segments=texts + 1, indices_are_sorted=True)
     weights = jnp.exp(logits - peak[owner])
-    return _product(membership, (weights * cosine).T) / jnp.maximum(_product(membership, weights.T), TINY)
+    return _product(membership, (weights * cosine).T) / divisor(_product(membership, weights.T))

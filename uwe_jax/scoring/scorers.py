@@ -18,7 +18,8 @@ from uwe_jax.scoring.soft_attention import cosines, soft_attention
 from uwe_jax.scoring.softmax import MASKED, attend
 from uwe_jax.scoring.tokens import Texts, Tokens, mean_embeddings, texts, unit_tokens
 
-# exp((cos - 1) / tau_a) is at least 4e-18 from here on, far from underflow.
+# exp((cos - 1) / tau_a) is at least exp(-40) = 4e-18 from here on, far from float32's smallest normal number, 1e-38,
+# and a gradient that is divided by a sum of such weights is as far from its largest.
 _SMALLEST_BOUNDED_TAU = 0.05
 
 

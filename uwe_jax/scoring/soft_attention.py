@@ -54,8 +54,8 @@ def soft_attention(
       y: target tokens.
       tau_a: attention temperature.
       logits: cosine or dot.
-      bounded: the logits are cosines and tau_a is at least 0.05, so that exp((cos - 1) / tau_a) cannot underflow and
-        both directions share one exponential instead of each looking for its maximum.
+      bounded: the logits are cosines and tau_a is at least 0.05, so that exp((cos - 1) / tau_a) is at least exp(-40).
+        It cannot underflow, and both directions share one exponential instead of each looking for its maximum.
     """
     _, _, over_j, over_i = _both(q, y, tau_a, logits, bounded)
     forward = (over_j.values * q.mask.astype(jnp.float32)[:, :, None]).sum(axis=1)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 # Finite, so that a row of padding alone has finite logits, and a weight of zero instead of NaN.
 MASKED = -1e30
-# Stands under a division where nothing was summed.
+# Of squares of norms, and shares, that are divided by.
 TINY = 1e-12
 
 
@@ -37,7 +37,8 @@ def attend(
       mask: true where an entry takes part, with ones where it is broadcast; None masks nothing. A row without any entry
         attends to 0.
       axis: of the softmax.
-      bound: an upper bound of the logits near enough to stand in for their maximum, which then is not looked for.
+      bound: an upper bound of the logits, which stands in for their maximum; that is then not looked for. No logit may
+        be further than 80 below it, or its weight underflows.
     """
     if mask is not None:
         logits = jnp.where(mask, logits, MASKED)
@@ -45,5 +46,13 @@ def attend(
     weights = jnp.exp(logits - peak)
     if mask is not None:
         weights = weights * mask.astype(jnp.float32)
-    sums = jnp.maximum(weights.sum(axis=axis), TINY)
+    sums = divisor(weights.sum(axis=axis))
     return Attended(weights, sums, (weights * values).sum(axis=axis) / sums)
+
+
+def divisor(sums: Float[Array, "*p"]) -> Float[Array, "*p"]:
+    """Sums of weights to divide by: 1 in the place of a 0, where no entry takes part.
+
+    A floor would not do: under a bound, which is no maximum, the weights of a whole row may be small.
+    """
+    return jnp.where(sums == 0, 1.0, sums)

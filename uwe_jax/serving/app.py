@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -17,6 +17,7 @@ from uwe_jax.serving.gate import ID, INSIDE, Gate
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.refusals import Refusal
+from uwe_jax.serving.response import Json
 from uwe_jax.serving.routes import Service, api, watch
 
 _PAGE = Path(__file__).parent / "page"
@@ -33,7 +34,12 @@ def make_app(options: ServiceOptions, batcher: Batcher, metrics: Metrics) -> Gat
       metrics: to count in.
     """
     app = FastAPI(
-        title="Unified Work Embeddings", version=__version__, description=_DESCRIPTION, docs_url=None, redoc_url=None
+        title="Unified Work Embeddings",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # it would send a client to whatever host its request names
     )
     gate = Gate(app, options, metrics)
     app.state.service, app.state.gate = Service(batcher, options.limits, metrics), gate
@@ -57,26 +63,26 @@ def _file(name: str) -> Any:
     return page
 
 
-def _answer(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail, "id": request.scope[ID]}, status, headers)
+def _answer(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Json:
+    return Json({"detail": detail, "id": request.scope[ID]}, status, headers)
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> Json:
     assert isinstance(error, Refusal)
     return _answer(request, error.status, error.detail, error.headers)
 
 
-async def _http(request: Request, error: Exception) -> JSONResponse:
+async def _http(request: Request, error: Exception) -> Json:
     assert isinstance(error, HTTPException)
     return _answer(request, error.status_code, f"{error.detail}.", dict(error.headers or {}))
 
 
-async def _inside(request: Request, error: Exception) -> JSONResponse:
+async def _inside(request: Request, error: Exception) -> Json:
     # Comes to the gate as well, which writes it into the log.
     return _answer(request, INSIDE.status, INSIDE.detail)
 
 
-async def _misfit(request: Request, error: Exception) -> JSONResponse:
+async def _misfit(request: Request, error: Exception) -> Json:
     """What does not fit the schema, without repeating what was sent."""
     assert isinstance(error, RequestValidationError)
     problems = error.errors()

@@ -21,8 +21,8 @@ class Task(Protocol):
     """Something to ask the model."""
 
     @property
-    def texts(self) -> int:
-        """How many texts are to be encoded."""
+    def texts(self) -> Sequence[str]:
+        """Texts that are to be encoded."""
         ...
 
     @property
@@ -116,21 +116,21 @@ class Batcher:
     def _admit(self, waiting: _Waiting) -> None:
         with self._changed:
             texts = self._texts()
-            if texts + waiting.task.texts > self._limits.waiting:
+            if texts + len(waiting.task.texts) > self._limits.waiting:
                 self._queue = deque(each for each in self._queue if not each.over)
                 texts = self._texts()
-            if texts + waiting.task.texts > self._limits.waiting:
+            if texts + len(waiting.task.texts) > self._limits.waiting:
                 raise Refusal(
                     503,
                     f"The service is busy: {texts} texts wait. Try again in a moment.",
                     retry_after=min(30.0, texts * self._seconds_per_text),
                 )
             self._queue.append(waiting)
-            self._metrics.waiting.set(texts + waiting.task.texts)
+            self._metrics.waiting.set(texts + len(waiting.task.texts))
             self._changed.notify_all()
 
     def _texts(self) -> int:
-        return sum(each.task.texts for each in self._queue)
+        return sum(len(each.task.texts) for each in self._queue)
 
     def _run(self) -> None:
         try:
@@ -157,12 +157,12 @@ class Batcher:
                 while self._texts() < self._limits.batch and (left := until - time.monotonic()) > 0:
                     self._changed.wait(left)
             batch, texts = [self._queue.popleft()], 0
-            texts += batch[0].task.texts
+            texts += len(batch[0].task.texts)
             for each in list(self._queue) if batch[0].task.group is not None else ():
-                if each.task.group == batch[0].task.group and texts + each.task.texts <= self._limits.batch:
+                if each.task.group == batch[0].task.group and texts + len(each.task.texts) <= self._limits.batch:
                     self._queue.remove(each)
                     batch.append(each)
-                    texts += each.task.texts
+                    texts += len(each.task.texts)
             self._metrics.waiting.set(self._texts())
             return batch
 
@@ -181,7 +181,7 @@ class Batcher:
                 for each in wanted:
                     self._answer_alone(model, each)
             return
-        seconds, texts = time.monotonic() - start, sum(each.task.texts for each in wanted)
+        seconds, texts = time.monotonic() - start, sum(len(each.task.texts) for each in wanted)
         self._seconds_per_text += 0.2 * (seconds / texts - self._seconds_per_text)
         self._metrics.batches.observe(texts)
         self._metrics.batch_seconds.observe(seconds)

@@ -13,7 +13,7 @@ class Connection(H11Protocol):
 
     The head of a request must have come `seconds` after the connection or the answer before it, so that clients which
     send nothing, or a letter now and then, do not keep others out for ever; and an answer must have been taken
-    `seconds` after the connection was to be closed.
+    `seconds` after the connection was to be closed. A client that closes its sending side still gets its answers.
     """
 
     seconds: float
@@ -21,6 +21,7 @@ class Connection(H11Protocol):
     def __init__(self, *args: Any, **more: Any):
         super().__init__(*args, **more)
         self._too_late: asyncio.TimerHandle | None = None
+        self._ended = False  # the client sends nothing more
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Waits for a first request."""
@@ -32,9 +33,16 @@ class Connection(H11Protocol):
         super().data_received(data)
         self._await_head()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keeps the connection open for answers that are due; without them it is closed."""
+        self._ended = True
+        return self._is_answering()
+
     def on_response_complete(self) -> None:
         """Waits for the next request, or for the client to take the last answer."""
         super().on_response_complete()
+        if self._ended and not self._is_answering():
+            self.transport.close()
         if self.transport.is_closing():
             self._abort_later()
         else:
@@ -49,6 +57,10 @@ class Connection(H11Protocol):
         """Closes, and does not wait for ever for a client that takes nothing."""
         super().timeout_keep_alive_handler()
         self._abort_later()
+
+    def _is_answering(self) -> bool:
+        """Whether a request has come to its end and its answer has not."""
+        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
     def _await_head(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:

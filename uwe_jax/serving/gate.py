@@ -35,10 +35,10 @@ _GONE = 499  # in the log alone: the client went away
 class Gate:
     """An ASGI application around another one.
 
-    In this order a request is refused: under a foreign host name, while the service stops, where its client asks too
-    often, without a key, with a body that is too large, too slow or no JSON. Errors of the application become an id
-    for the client and a traceback in the log. Every answer carries headers that keep a page safe, is counted, and has
-    a line in the log, without any text of the request.
+    In this order a request is refused: with two lengths, under a foreign host name, while the service stops, where its
+    client asks too often, without a key, with a body that is too large, too slow or no JSON. Errors of the application
+    become an id for the client and a traceback in the log. Every answer carries headers that keep a page safe, is
+    counted, and has a line in the log, without any text of the request.
 
     Args:
       app: what answers.
@@ -104,6 +104,9 @@ class Gate:
     def _check(self, scope: Scope, headers: Mapping[str, str]) -> None:
         """Raises a Refusal where a request is not served whatever its body says."""
         path: str = scope["path"]
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # A proxy in front may believe the other one, and take what follows for a request of its own.
+            raise Refusal(400, "The request has both Content-Length and Transfer-Encoding. Send one.", close=True)
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
             raise Refusal(421, "The service is not called by this name. Start it with --allowed_host NAME.")
         if self.stopping and path not in _WATCHED:

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Query = Annotated[str, Field(strict=True, examples=["registered nurse"])]
 
 
+Truncated = Annotated[int, Field(description="Texts of more tokens than `model.tokens`, whose end is not read.")]
+
+
 class Request(BaseModel):
     """Keys that there are not are refused: a typo would go unnoticed."""
 
@@ -43,6 +46,7 @@ class RankAnswer(BaseModel):
 
     space: str
     results: list[QueryAnswer]
+    truncated: Truncated
 
 
 class VacancyRequest(Request):
@@ -65,6 +69,8 @@ class VacancyAnswer(BaseModel):
 
     space: str
     sentences: list[str]
+    omitted: Annotated[int, Field(description="Further sentences, which were too many, too long, or cannot be scored.")]
+    truncated: Truncated
     hits: list[FoundAnswer]
 
 
@@ -79,6 +85,7 @@ class ScoresAnswer(BaseModel):
     """A row of scores a query, a column a target."""
 
     scores: list[list[float]]
+    truncated: Truncated
 
 
 class ExplainRequest(Request):
@@ -102,6 +109,7 @@ class ExplainAnswer(BaseModel):
     contributions: list[float]
     score: float
     scorer: str
+    truncated: Truncated
 
 
 class SpaceAnswer(BaseModel):
@@ -117,6 +125,7 @@ class ModelAnswer(BaseModel):
     name: str
     scorer: str
     fingerprint: str
+    tokens: Annotated[int, Field(description="Of a text; longer ones are truncated.")]
 
 
 class LimitsAnswer(BaseModel):

@@ -20,7 +20,7 @@ class Limits:
       characters: of a text.
       vacancy_characters: of a vacancy before it is cut into sentences.
       top_k: hits of a query.
-      waiting: texts that wait for the model; beyond them requests are refused.
+      waiting: texts that wait for the model, twice `queries` or more; beyond them requests are refused.
       batch: texts that are ranked together, if they come from several requests.
       batch_wait: seconds that a batch waits for further requests.
       deadline: seconds from a request's first byte to its answer.
@@ -46,10 +46,10 @@ class Limits:
             least = 0 if field.type == "float" else 1
             if not least <= value < math.inf or (field.name == "deadline" and not value):
                 raise UserError(f"{field.name} is {value}; it must be {least} or more, and a deadline above 0.")
-        if self.waiting < self.queries:
+        if self.waiting < 2 * self.queries:
             raise UserError(
-                f"waiting is {self.waiting} and queries {self.queries}: one request could never wait. Make waiting at "
-                "least as large as queries."
+                f"waiting is {self.waiting} and queries {self.queries}: a request for scores may hold so many texts on "
+                f"either side, {2 * self.queries} texts, and could never wait. Raise waiting to them, or lower queries."
             )
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 
+from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.serving.batching import Batcher
@@ -31,11 +32,12 @@ from uwe_jax.serving.messages import (
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import Limits
 from uwe_jax.serving.refusals import Refusal
+from uwe_jax.serving.response import Json
 from uwe_jax.serving.tasks import ExplainTask, RankTask, ScoresTask, ServedModel
 from uwe_jax.serving.vacancy import gather, vacancy_sentences
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The body is no JSON."},
+    400: {"model": Problem, "description": "The body is no JSON, or its length is given twice."},
     401: {"model": Problem, "description": "A key is needed."},
     413: {"model": Problem, "description": "The body is too large."},
     415: {"model": Problem, "description": "The body is not application/json."},
@@ -107,80 +109,105 @@ def _service(request: Request) -> Service:
 
 
 @api.post("/rank", response_model=RankAnswer, summary="Rank targets for queries")
-async def rank(request: Request, asked: RankRequest) -> JSONResponse:
+async def rank(request: Request, asked: RankRequest) -> Json:
     """The best targets of a space for every query."""
     service = _service(request)
     task = RankTask(service.texts(asked.queries, "Query"), service.space(asked.space), service.top_k(asked.top_k))
-    found = await service.batcher.ask(task, request.scope[DEADLINE])
+    found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
+    _check_scored(found)
     results = [
         {"query": query, "hits": [_hit(hit) for hit in hits]} for query, hits in zip(asked.queries, found, strict=True)
     ]
-    return JSONResponse({"space": task.space, "results": results})
+    return Json({"space": task.space, "results": results, "truncated": truncated})
 
 
 @api.post("/vacancy", response_model=VacancyAnswer, summary="Find what a vacancy asks for")
-async def vacancy(request: Request, asked: VacancyRequest) -> JSONResponse:
-    """Cuts a vacancy into sentences, ranks targets for each, and gathers the best of all."""
+async def vacancy(request: Request, asked: VacancyRequest) -> Json:
+    """Cuts a vacancy into sentences, ranks targets for each, and gathers the best of all.
+
+    Sentences beyond the `queries` or `characters` that are allowed, and those that the model cannot score, are omitted
+    and counted.
+    """
     service = _service(request)
-    space, top_k, most = service.space(asked.space), service.top_k(asked.top_k), service.limits.vacancy_characters
-    if len(asked.text) > most:
-        raise Refusal(422, f"The vacancy has {len(asked.text):,} characters; at most {most:,} are taken.")
-    sentences = await asyncio.to_thread(vacancy_sentences, asked.text)
+    space, top_k, limits = service.space(asked.space), service.top_k(asked.top_k), service.limits
+    if len(asked.text) > limits.vacancy_characters:
+        most = f"at most {limits.vacancy_characters:,} are taken"
+        raise Refusal(422, f"The vacancy has {len(asked.text):,} characters; {most}.")
+    found = await asyncio.to_thread(vacancy_sentences, asked.text)
+    sentences = [each for each in found if len(each) <= limits.characters][: limits.queries]
     if not sentences:
-        raise Refusal(422, "The vacancy has no sentence. Send some text.")
+        raise Refusal(
+            422,
+            f"The vacancy has no sentence of at most {limits.characters:,} characters. Send text with line breaks or "
+            "full stops.",
+        )
     task = RankTask(service.texts(sentences, "Sentence"), space, top_k)
-    found = gather(await service.batcher.ask(task, request.scope[DEADLINE]), top_k)
-    hits = [{**_hit(each.hit), "sentence": each.sentence, "support": each.support} for each in found]
-    return JSONResponse({"space": space, "sentences": list(task.queries), "hits": hits})
+    answers, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
+    ranked = [each for each in zip(sentences, answers, strict=True) if not isinstance(each[1], UserError)]
+    hits = [
+        {**_hit(each.hit), "sentence": each.sentence, "support": each.support}
+        for each in gather([hits for _, hits in ranked], top_k)
+    ]
+    read, counts = [sentence for sentence, _ in ranked], {"omitted": len(found) - len(ranked), "truncated": truncated}
+    return Json({"space": space, "sentences": read, **counts, "hits": hits})
 
 
 @api.post("/scores", response_model=ScoresAnswer, summary="Score pairs")
-async def scores(request: Request, asked: ScoresRequest) -> JSONResponse:
+async def scores(request: Request, asked: ScoresRequest) -> Json:
     """The score of every query with every target; the targets need not be in any space."""
     service = _service(request)
     task = ScoresTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
     _ = service.model
-    return JSONResponse({"scores": await service.batcher.ask(task, request.scope[DEADLINE])})
+    found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
+    return Json({"scores": found, "truncated": truncated})
 
 
 @api.post("/explain", response_model=ExplainAnswer, summary="Explain a score")
-async def explain(request: Request, asked: ExplainRequest) -> JSONResponse:
+async def explain(request: Request, asked: ExplainRequest) -> Json:
     """Which token of the query attended to which token of the target, with what weight and cosine."""
     service = _service(request)
     _ = service.model
     task = ExplainTask(service.texts([asked.query], "Query")[0], service.texts([asked.target], "Target")[0])
-    return JSONResponse(await service.batcher.ask(task, request.scope[DEADLINE]))
+    found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
+    return Json({**found, "truncated": truncated})
 
 
 @api.get("/spaces", response_model=SpacesAnswer, summary="What is served")
-async def spaces(request: Request) -> dict[str, Any]:
+async def spaces(request: Request) -> Json:
     """The model, the target spaces and the limits of a request."""
     service = _service(request)
     model, limits = service.model, service.limits
     origin = model.ranker.origin
-    return {
-        "model": {"name": model.ranker.name, "scorer": scorer_text(origin.scorer), "fingerprint": origin.fingerprint},
-        "spaces": [{"name": name, "targets": len(space)} for name, space in model.spaces.items()],
-        "limits": {name: getattr(limits, name) for name in LimitsAnswer.model_fields},
-    }
+    return Json(
+        {
+            "model": {
+                "name": model.ranker.name,
+                "scorer": scorer_text(origin.scorer),
+                "fingerprint": origin.fingerprint,
+                "tokens": origin.max_tokens,
+            },
+            "spaces": [{"name": name, "targets": len(space)} for name, space in model.spaces.items()],
+            "limits": {name: getattr(limits, name) for name in LimitsAnswer.model_fields},
+        }
+    )
 
 
 @watch.head("/healthz", include_in_schema=False)
 @watch.get("/healthz", response_model=State, summary="Whether the process works")
-async def healthz(request: Request) -> JSONResponse:
+async def healthz(request: Request) -> Json:
     """200 unless the thread of the model has ended: then the process is to be started again."""
     alive = _service(request).batcher.alive
-    return JSONResponse({"status": "ok" if alive else "the model's thread has ended"}, 200 if alive else 503)
+    return Json({"status": "ok" if alive else "the model's thread has ended"}, 200 if alive else 503)
 
 
 @watch.head("/readyz", include_in_schema=False)
 @watch.get("/readyz", response_model=State, summary="Whether requests are answered")
-async def readyz(request: Request) -> JSONResponse:
+async def readyz(request: Request) -> Json:
     """200 when model and spaces are loaded and warm, and the service is not stopping."""
     if request.app.state.gate.stopping:
-        return JSONResponse({"status": "stopping"}, 503)
+        return Json({"status": "stopping"}, 503)
     _ = _service(request).model
-    return JSONResponse({"status": "ready"})
+    return Json({"status": "ready"})
 
 
 @watch.get("/metrics", response_class=PlainTextResponse, summary="Counters for Prometheus")
@@ -192,3 +219,13 @@ async def metrics(request: Request) -> PlainTextResponse:
 def _hit(hit: Any) -> dict[str, Any]:
     # Six digits are what float32 scores carry.
     return {"id": hit.id, "text": hit.text, "score": round(hit.score, 6)}
+
+
+def _check_scored(found: Sequence[list[Hit] | UserError]) -> None:
+    """Raises a Refusal that names the first query without hits."""
+    from uwe_jax.ranking.ragged import not_scorable  # as in `Service.texts`
+
+    for position, each in enumerate(found, 1):
+        if isinstance(each, UserError):
+            # Its own sentence counts from the first query of all requests that were ranked together.
+            raise Refusal(422, not_scorable("Query", position))

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.serving.refusals import Refusal
 
 # Hits that are asked of a space: each number is a program of its own, and a hundred take no longer than ten.
 _TOP_K = (100, 1000, 10_000)
+
+
+@runtime_checkable
+class CountsTruncation(Protocol):
+    """The part of `uwe_jax.models.loaded.LoadedModel` that a service needs."""
+
+    def truncation(self, texts: Iterable[str]) -> Truncation:
+        """Counts the texts that have more tokens than the model reads."""
+        ...
 
 
 @runtime_checkable
@@ -21,12 +33,19 @@ class RankingModel(Protocol):
     name: str
 
     @property
+    def loaded(self) -> CountsTruncation:
+        """What counts truncated texts."""
+        ...
+
+    @property
     def origin(self) -> Origin:
         """The model's name, fingerprint and scorer."""
         ...
 
-    def rank(self, queries: Sequence[str], space: Searchable, top_k: int) -> list[list[Hit]]:
-        """The best targets of every query."""
+    def rank_each(
+        self, queries: Iterable[str], space: Searchable, top_k: int, *, batch: int
+    ) -> Iterable[list[Hit] | UserError]:
+        """The best targets of every query, or why it has none."""
         ...
 
     def scores(self, queries: Sequence[str], targets: Sequence[str]) -> np.ndarray:
@@ -51,9 +70,9 @@ class RankTask:
     top_k: int
 
     @property
-    def texts(self) -> int:
+    def texts(self) -> tuple[str, ...]:
         """Queries."""
-        return len(self.queries)
+        return self.queries
 
     @property
     def group(self) -> Hashable:
@@ -70,9 +89,9 @@ class ScoresTask:
     group = None
 
     @property
-    def texts(self) -> int:
+    def texts(self) -> tuple[str, ...]:
         """Queries and targets."""
-        return len(self.queries) + len(self.targets)
+        return self.queries + self.targets
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,24 @@ class ExplainTask:
     query: str
     target: str
     group = None
-    texts = 2
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Query and target."""
+        return (self.query, self.target)
+
+
+class Answer(NamedTuple):
+    """What the model says of a task.
+
+    Attributes:
+      found: hits of every query, in the place of one that cannot be scored an error; scores as lists; an explanation
+        as a dict.
+      truncated: number of the texts that have more tokens than the model reads.
+    """
+
+    found: Any
+    truncated: int
 
 
 class ServedModel:
@@ -103,24 +139,42 @@ class ServedModel:
             self.ranker.warm_up(space, shared_top_k(1))
             number = 2
             while number <= batch:
-                self.ranker.rank([f"work {each}" for each in range(number)], space, shared_top_k(1))
+                self._rank_each([f"work {each}" for each in range(number)], space, shared_top_k(1))
                 number *= 2
         self.ranker.explain("work", "work")
 
-    def answer(self, tasks: Sequence[Any]) -> list[Any]:
-        """The answers to tasks of one group: hits of every query, a matrix as lists, an explanation as a dict."""
-        first = tasks[0]
-        if isinstance(first, RankTask):
-            return self._rank(tasks)
-        if isinstance(first, ScoresTask):
-            return [self.ranker.scores(task.queries, task.targets).tolist() for task in tasks]
-        return [self.ranker.explain(task.query, task.target).to_dict() for task in tasks]
+    def answer(self, tasks: Sequence[Any]) -> list[Answer]:
+        """The answers to tasks of one group.
 
-    def _rank(self, tasks: Sequence[RankTask]) -> list[list[list[Hit]]]:
+        Raises:
+          Refusal: 422 where a text to score or to explain cannot be scored.
+        """
+        found = self._rank(tasks) if isinstance(tasks[0], RankTask) else [self._scored(task) for task in tasks]
+        return [
+            Answer(each, self.ranker.loaded.truncation(task.texts).truncated)
+            for each, task in zip(found, tasks, strict=True)
+        ]
+
+    def _scored(self, task: ScoresTask | ExplainTask) -> Any:
+        try:
+            if isinstance(task, ScoresTask):
+                return self.ranker.scores(task.queries, task.targets).tolist()
+            return self.ranker.explain(task.query, task.target).to_dict()
+        except UserError as error:
+            raise Refusal(422, str(error)) from error
+
+    def _rank(self, tasks: Sequence[RankTask]) -> list[list[list[Hit] | UserError]]:
         top_k = shared_top_k(max(task.top_k for task in tasks))
         queries = [query for task in tasks for query in task.queries]
-        found = iter(self.ranker.rank(queries, self.spaces[tasks[0].space], top_k))
-        return [[next(found)[: task.top_k] for _ in task.queries] for task in tasks]
+        found = iter(self._rank_each(queries, self.spaces[tasks[0].space], top_k))
+        return [[_best(next(found), task.top_k) for _ in task.queries] for task in tasks]
+
+    def _rank_each(self, queries: Sequence[str], space: Searchable, top_k: int) -> list[list[Hit] | UserError]:
+        return list(self.ranker.rank_each(queries, space, top_k, batch=len(queries)))
+
+
+def _best(found: list[Hit] | UserError, top_k: int) -> list[Hit] | UserError:
+    return found if isinstance(found, UserError) else found[:top_k]
 
 
 def shared_top_k(top_k: int) -> int:

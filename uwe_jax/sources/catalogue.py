@@ -26,6 +26,7 @@ from uwe_jax.sources.source import TITLE, Source, SourceEdges, SourceRequest
 
 # Every kind of graph under the name that edge files have.
 _GRAPHS = {f"{SKILL}_{kind}": kind for kind in GRAPH_KINDS}
+_PART = PartSettings()
 
 
 def _read_sample(request: SourceRequest) -> SourceEdges:
@@ -94,6 +95,11 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
     named = _parts(settings)
     _check_kinds(settings, named)
     if settings.source == "edges" and settings.path and is_saved(Path(settings.path).expanduser()):
+        if settings.join_aliases:
+            raise UserError(
+                f"source.join_aliases is True, but {settings.path} holds combined graphs, whose skills are not joined "
+                "any more. Set it when they are combined, and leave it at False here."
+            )
         kinds = settings.kinds or tuple(kind for name, kind in _GRAPHS.items() if name in settings.graphs)
         composition = read_saved(Path(settings.path).expanduser(), kinds, excluded)
         said = settings.path
@@ -107,7 +113,8 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
         said = " and ".join(part.origin for part in parts)
     for note in composition.notes:
         say(note[0].upper() + note[1:])
-    if excluded is not None and excluded.missing and (excluded.found or settings.source == COMBINED):
+    named_halves = settings.source == COMBINED or settings.keep_out != SourceSettings().keep_out
+    if excluded is not None and excluded.missing and (excluded.found or named_halves):
         say(f"Not decontaminated against (data not found): {', '.join(excluded.missing)}")
     say(f"Read {said}: {composition.graphs.summary()}, in {time.perf_counter() - started:.1f} s")
     return composition
@@ -184,11 +191,32 @@ def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str)
     return Part(name, read.origin, part.weight, edges, source.offers, read.notes, source.jobs)
 
 
+def _check_read(part: PartSettings, source: Source, graphs: tuple[str, ...], setting: str, *, alone: bool) -> None:
+    """Raises UserError if a part has a setting that its source does not read for its graphs.
+
+    Args:
+      alone: it is the only source: language and version are then also those of what graphs are compared with, and only
+        reported.
+    """
+    for name in ("relations", "language", "version"):
+        value, default = getattr(part, name), getattr(_PART, name)
+        if value == default or not graphs or set(graphs) & set(source.reads.get(name, ())):
+            continue
+        read_for = ", ".join(source.reads.get(name, ()))
+        what = f"reads it for {read_for}, not for {', '.join(graphs)}" if read_for else "does not read it"
+        told = f"{setting}.{name} is {value!r}, but {part.source} {what}."
+        if alone and name != "relations":
+            say(f"{told} Only a comparison with tasks or a taxonomy uses it.")
+            continue
+        raise UserError(f"{told} Leave it at its default, {default!r}.")
+
+
 def _check_kinds(settings: SourceSettings, parts: list[tuple[str, str, PartSettings]]) -> None:
     """Raises UserError, before anything is read, if no part can have a kind of graph that is wanted."""
     found: dict[str, str] = {}
     for setting, _, part in parts:
         source, graphs = _choose(part, settings, setting)
+        _check_read(part, source, graphs, setting, alone=settings.source != COMBINED)
         found |= {source.offers[graph]: graph for graph in graphs}
     for kind in settings.kinds:
         if kind not in found:

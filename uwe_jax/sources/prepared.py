@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import abc
 import errno
+import math
 import os
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordReader
+from google.protobuf import json_format
 from tensorflow_datasets.proto import tf_example_pb2
 
 from uwe_jax.runtime import remote_cache
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.locks import exclusive
+from uwe_jax.runtime.process_state import held
 from uwe_jax.runtime.progress import progress, say
 
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
@@ -42,7 +48,17 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     AGAIN: str
 
     def __init__(self, **kwargs: Any):
-        super().__init__(**{"file_format": "array_record", **kwargs})
+        try:
+            super().__init__(**{"file_format": "array_record", **kwargs})
+        except (json_format.ParseError, UnicodeDecodeError, AssertionError) as error:  # of a damaged dataset_info.json
+            raise self.damaged(error) from error
+
+    def damaged(self, error: Exception) -> UserError:
+        """The answer where what was prepared cannot be read."""
+        return UserError(
+            f"The prepared {self.RECORDS} in {self.data_dir} cannot be read: {error}. Remove that folder and run "
+            f"again; they are prepared anew from {self.AGAIN}."
+        )
 
     @abc.abstractmethod
     def example(self, record: Any) -> dict[str, Any]:
@@ -72,7 +88,7 @@ def is_prepared(builder: RecordBuilder) -> bool:
 
 
 def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
-    """Writes the builder's records unless they are there. Two processes may do so at the same time.
+    """Writes the builder's records unless they are there. Of several processes one does so, and the others wait.
 
     Args:
       builder: its `data_dir` must change with its input, as a prepared folder is never compared with it.
@@ -90,13 +106,21 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
             "missing. Remove that folder and run again."
         )
     started = time.perf_counter()
-    tfds.disable_progress_bar()  # the generator draws one bar that says more than TFDS's three
     try:
         config = tfds.download.DownloadConfig(manual_dir=None if manual_dir is None else str(manual_dir))
-        builder.download_and_prepare(download_config=config)
+        lock = folder.with_name(f".{folder.name}.lock")
+        with exclusive(lock, f"preparing {folder}", patience=math.inf):
+            if is_prepared(builder):
+                builder.info.read_from_directory(str(folder))  # the builder was made when there was nothing to read
+                return
+            for left in folder.parent.glob(f"incomplete.*_{folder.name}"):  # by killed processes: the lock is held
+                shutil.rmtree(left, ignore_errors=True)
+            # The generator draws one bar that says more than TFDS's three.
+            shown = tfds.core.utils.tqdm_utils
+            with held("bars of TFDS", lambda: getattr(shown, "_active", True), tfds.display_progress_bar, False):
+                builder.download_and_prepare(download_config=config)
+            lock.unlink()
     except (OSError, RuntimeError) as error:
-        if is_prepared(builder):
-            return  # another process was first, and the rename found its folder
         # array_record reports a full disk as a RuntimeError with the system's words in it
         reasons = [os.strerror(code) for code in _NOT_WRITABLE]
         reason = next((reason for reason in reasons if reason in str(error)), None)
@@ -106,8 +130,6 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
             f"Prepared {builder.RECORDS} cannot be written to {folder}: {reason}. Expected a folder that can be "
             f"written, with about {builder.MEGABYTES} MB free: make room, or set {builder.CACHE}."
         ) from error
-    finally:
-        tfds.enable_progress_bar()
     say(f"Prepared {builder.info.full_name} in {folder} in {time.perf_counter() - started:.1f} s")
     remote_cache.keep(folder)
 
@@ -123,6 +145,7 @@ def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:
     """
     # Raw records and the bare protocol buffer: decoding through TFDS features takes six times as long.
     with _named_damage(builder):
+        _check_counts(builder, split)
         source = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
         total = len(source)
     for start in range(0, total, _BLOCK):
@@ -132,12 +155,26 @@ def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:
             yield tf_example_pb2.Example.FromString(record).features.feature
 
 
+def _check_counts(builder: RecordBuilder, split: str) -> None:
+    """Raises OSError where a record file has another number of records than dataset_info.json says.
+
+    A file that was cut at its first 64 KiB opens without an error and has none.
+    """
+    info = builder.info.splits[split]
+    for path, recorded in zip(info.filepaths, info.shard_lengths, strict=True):
+        reader = ArrayRecordReader(str(path))
+        try:
+            found = reader.num_records()
+        finally:
+            reader.close()
+        if found != recorded:
+            raise OSError(f"{path.name} has {found:,} records, and dataset_info.json names {recorded:,}")
+
+
 @contextmanager
 def _named_damage(builder: RecordBuilder) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, OSError) as error:  # what array_record raises for a truncated or missing file
-        raise UserError(
-            f"The prepared {builder.RECORDS} in {builder.data_dir} cannot be read: {error}. Remove that folder and "
-            f"run again; they are prepared anew from {builder.AGAIN}."
-        ) from error
+    # What array_record raises for a truncated or missing file, and TFDS for a dataset_info.json that does not fit.
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise builder.damaged(error) from error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from uwe_jax.data.graph import Edge
@@ -75,12 +75,14 @@ class Source:
       default: graphs that are read where a configuration names none; empty means all.
       jobs: graphs of other kinds than job that have a job in the place of a skill. Where their kind is alias, the right
         side is further titles of it.
+      reads: by setting of relations, language and version: the graphs for which it is read.
     """
 
     offers: Mapping[str, str]
     read: Callable[[SourceRequest], SourceEdges]
     default: tuple[str, ...] = ()
     jobs: frozenset[str] = frozenset()
+    reads: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def choose(self, names: tuple[str, ...], setting: str) -> tuple[str, ...]:
         """The graphs of some names, or those that are read where there is none.

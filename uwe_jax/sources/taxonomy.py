@@ -12,7 +12,7 @@ from typing import NamedTuple
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.reader import read_concepts
-from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files
+from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH, files_in
 from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
@@ -83,7 +83,7 @@ def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") 
         raise UserError(f"There is no {path}. {EXPECTED}")
     taxonomy = find_taxonomy(path, language=language, version=version)
     if taxonomy is None:
-        raise UserError(f"{path} holds no taxonomy. {EXPECTED}")
+        raise UserError(f"{path} holds no taxonomy.{taxonomy_instead(path)} {EXPECTED}")
     return taxonomy
 
 
@@ -107,6 +107,11 @@ def find_taxonomy(folder: Path, *, language: str = "en", version: str = "") -> T
     return _checked(f"{release} in {folder}", skills)
 
 
+def taxonomy_instead(folder: Path) -> str:
+    """The ESCO of another language or version in a folder without a taxonomy; see `found_instead`."""
+    return found_instead(find_files(folder, DEPTH))
+
+
 def _of_file(path: Path) -> Taxonomy:
     if path.suffix.lower() == ".txt":
         try:
@@ -121,6 +126,7 @@ def _of_file(path: Path) -> Taxonomy:
             "[,aliases][,id]: rename the column and run again."
         )
     broken, skills = BrokenRows(), []
+    owners: dict[str, tuple[str, str]] = {}  # label and place of an id
     for chunk in cut(path, path.name, _ROWS):
         for place, row in read_chunk(chunk, list(columns.values()), broken):
             values = {role: row.get(column) for role, column in columns.items()}
@@ -132,6 +138,10 @@ def _of_file(path: Path) -> Taxonomy:
             else:
                 aliases = tuple(filter(None, map(normalise, others)))
                 number = "" if values.get("id") is None else str(values["id"]).strip()
+                first, where = owners.setdefault(number, (normalise(label), place))
+                if number and first != normalise(label):
+                    again = f"id {shorten(number)} again (of {shorten(first)} in {where})"
+                    broken.add(place, again, "an id of its own for each label")
                 skills.append(Skill(number, normalise(label), aliases))
     if broken.count:
         raise broken.error(str(path), "Nothing was read. Correct these rows and run again.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sys
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folder_arguments import make_out
+from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.progress import duration, say
 from uwe_jax.studies.cell import Cell, Stage
 from uwe_jax.studies.process import describe_status, ending_on_signals, last_lines, run_logged
@@ -144,16 +143,6 @@ def locked(out: Path) -> Iterator[int]:
       UserError: the folder cannot be written, or another process holds it.
     """
     make_out(out)
-    with (out / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"Another process works in {out} (started as process {file.read().strip() or 'unknown'}, or one that "
-                "it left behind when it was killed). Wait for it, end it, or name another folder with --out."
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield file.fileno()
+    advice = "end it, or what it left behind when it was killed, or name another folder with --out"
+    with exclusive(out / ".lock", f"working in {out}", advice=advice) as file:
+        yield file

@@ -10,13 +10,14 @@ from typing import Any
 
 from uwe_jax.config import Config
 from uwe_jax.data.sampling import BatchSampler
-from uwe_jax.data.split import split_graphs
+from uwe_jax.data.split import SPLIT_BY, split_graphs
 from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.studies.cell import Cell, Stage
 from uwe_jax.studies.options import Options
+from uwe_jax.training.unread_settings import check_settings
 
 FROZEN = "frozen"
 
@@ -107,10 +108,11 @@ class Recipe:
         workdir = folder / "training"
         arguments = (*config, f"--config.seed={seed}", f"--config.workdir={workdir}")
         settings = read_command_line(arguments, Config, "train")
+        check_settings(settings)
         training = Stage(
             "training",
             (*self.programs.train, *arguments),
-            {"config": settings.to_dict(), "graphs": dict(self.graphs)},
+            {"config": settings.to_dict(), "graphs": dict(self.graphs), "split_by": SPLIT_BY},
             "training/checkpoints/[0-9]*",
             costly=True,
             steps=settings.steps,

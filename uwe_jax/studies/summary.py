@@ -78,6 +78,8 @@ def _read(path: Path, interpret: Callable[[dict[str, Any]], T]) -> T:
 
 
 def _evaluation(content: dict[str, Any]) -> Scores:
+    if not content.get("complete", True):
+        raise ValueError("its evaluation did not come to its end")
     (model,) = content["models"].values()
     results = {name: dict(result["metrics"]) for name, result in model["results"].items()}
     tasks = {name: content["tasks"][name] for name in results}
@@ -88,6 +90,8 @@ def _evaluation(content: dict[str, Any]) -> Scores:
 def _held_out(summary: dict[str, Any]) -> Metrics:
     """The table of a training run by ranking, its macro-average under MACRO."""
     after = summary["after"]
+    if not after:  # nothing was held out
+        return {}
     metrics = {
         name: {"map": each["map"], "rp@10": each["rp@10"]} for name, each in after.items() if isinstance(each, dict)
     }

@@ -9,6 +9,7 @@ writes its share and reads the whole, so that any other number of them can go on
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -19,16 +20,25 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from uwe_jax.distributed import parallel
-from uwe_jax.models.checkpoint_reader import META, METRIC, PARTS, STATE, CheckpointReader, Manager, Restored
+from uwe_jax.models.checkpoint_reader import (
+    META,
+    META_FILE,
+    METRIC,
+    METRICS,
+    PARTS,
+    STATE,
+    CheckpointReader,
+    Manager,
+    Restored,
+)
 from uwe_jax.models.checksums import checksum, checksums_of_parts, with_checksum
 from uwe_jax.models.storage import replace_json
 from uwe_jax.runtime.disk_errors import reason_not_written, what_to_mend
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote import is_remote
-from uwe_jax.training.damaged import set_aside, steps_without_metrics
-
-_METRICS, _META_FILE = "metrics", "metadata"  # Orbax's names of an item, and of the file that holds a JSON item
+from uwe_jax.training.damaged import set_aside
+from uwe_jax.training.step_log import WHAT_HELPS
 
 
 class Checkpoints(CheckpointReader):
@@ -39,7 +49,6 @@ class Checkpoints(CheckpointReader):
     """
 
     def _open(self) -> ocp.CheckpointManager:
-        set_aside(self.folder, steps_without_metrics(self.folder, _METRICS))
         best = preservation_policy.BestN(
             get_metric_fn=lambda metrics: metrics[METRIC], n=1, keep_checkpoints_without_metrics=False
         )
@@ -63,8 +72,15 @@ class Checkpoints(CheckpointReader):
           validation_map: what the best checkpoint is chosen by, where this one was validated.
 
         Raises:
-          UserError: the disk has not enough room or may not be written, for this save or the one before it.
+          UserError: the validation MAP is not a finite number, or the disk has not enough room or may not be written,
+            for this save or the one before it.
         """
+        if validation_map is not None and not math.isfinite(validation_map):
+            # Orbax would take it for the best one, or delete the best one over it.
+            raise UserError(
+                f"The validation MAP of step {step} is {validation_map}, which is not a finite number, so nothing is "
+                f"saved. {self.describe()} {WHAT_HELPS}"
+            )
         self.wait()  # as the manager would: what is being written takes room
         host = jax.tree.map(np.asarray, state)
         need = sum(leaf.nbytes for leaf in jax.tree.leaves(host))
@@ -72,10 +88,10 @@ class Checkpoints(CheckpointReader):
         if free < need * 1.1:
             raise self._not_saved(f"{free / 2**20:.1f} MiB are free, a checkpoint needs {need * 1.1 / 2**20:.1f} MiB")
         metrics = None if validation_map is None else {METRIC: validation_map}
-        checksums = {"checksum": checksum(host), PARTS: checksums_of_parts(host)}
+        own = {METRIC: validation_map, "checksum": checksum(host), PARTS: checksums_of_parts(host)}
         if jax.process_count() > 1:
             host = parallel.spread(host)
-        meta = with_checksum({**meta, **checksums})
+        meta = with_checksum({**meta, **own})
         with self._writing():
             if step in self._manager.all_steps():
                 self._complete(step, meta, metrics)
@@ -91,8 +107,8 @@ class Checkpoints(CheckpointReader):
         if jax.process_index() == 0:
             # The meta object says that it was validated, so it comes last.
             if metrics is not None:
-                replace_json(self.folder / str(step) / _METRICS / _METRICS, metrics)
-            replace_json(self.folder / str(step) / META / _META_FILE, meta)
+                replace_json(self.folder / str(step) / METRICS / METRICS, metrics)
+            replace_json(self.folder / str(step) / META / META_FILE, meta)
         parallel.of_all_processes(step)  # none of them looks before it is there
         self._manager.reload()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,24 +14,6 @@ from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote import is_remote, move
 
 FOLDER = "damaged_checkpoints"  # beside the folder of checkpoints
-
-
-def steps_without_metrics(folder: Path | epath.Path, metrics: str) -> list[int]:
-    """Steps of the checkpoints whose metrics cannot be read: Orbax reads those of all when it begins.
-
-    Args:
-      folder: of the checkpoints.
-      metrics: name of their item of metrics, and of the file in it.
-    """
-    unreadable = []
-    for path in folder.glob(f"[0-9]*/{metrics}/{metrics}"):
-        try:
-            json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            step = int(path.parts[-3])
-            say(f"The metrics of the checkpoint of step {step} cannot be read ({error}).")
-            unreadable.append(step)
-    return unreadable
 
 
 def set_aside(folder: Path | epath.Path, steps: Sequence[int]) -> None:

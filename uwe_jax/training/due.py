@@ -11,7 +11,7 @@ class Due(NamedTuple):
     """What is to be done after a step, before the next one.
 
     Attributes:
-      validate: whether to measure the validation nodes.
+      validate: whether to measure held-out nodes.
       save: whether to save a checkpoint, where there is something new to save.
     """
 
@@ -21,6 +21,8 @@ class Due(NamedTuple):
     @classmethod
     def after(cls, step: int, config: Config, *, new: bool, stopping: bool, validated: bool = False) -> Due:
         """What is due after so many steps.
+
+        Without validation nodes, test nodes alone are measured, before the first step and after the last.
 
         Args:
           new: whether this run took the step or began with it, instead of reading its checkpoint.
@@ -35,6 +37,8 @@ class Due(NamedTuple):
         >>> Due.after(100, config, new=False, stopping=False)
         Due(validate=True, save=True)
         """
-        on_time = step % config.evaluation.every == 0 or step == config.steps
-        validate = on_time and not stopping and (new or not validated)
-        return cls(validate, step > 0 and (validate or (new and (stopping or step % config.checkpoint_every == 0))))
+        is_last = step == config.steps
+        every = config.evaluation.every if config.split.validation else config.steps
+        validate = (step % every == 0 or is_last) and not stopping and (new or not validated)
+        saving = stopping or is_last or step % config.checkpoint_every == 0
+        return cls(validate, step > 0 and (validate or (new and saving)))

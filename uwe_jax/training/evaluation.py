@@ -20,6 +20,7 @@ from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.runtime.progress import progress
 from uwe_jax.scoring.ranking_metrics import ranking_metrics, relevant_ranks
 from uwe_jax.scoring.statistics import fixed_sample
+from uwe_jax.training.step_log import WHAT_HELPS
 
 Results = dict[str, Any]
 METRICS = ("map", "rp@10", "mrr")
@@ -65,7 +66,7 @@ class Evaluator:
           By name {direction: {map, rp@10, mrr (in percent), queries, targets}, ..., macro_map, macro_rp@10, macro_mrr}.
 
         Raises:
-          UserError: no direction is left to measure.
+          UserError: no direction is left to measure, or a score is not a number.
         """
         chosen = [
             (name, ranking, most)
@@ -112,6 +113,11 @@ class Evaluator:
         relevant = ranking.relevant[picked]
         ranks: list[np.ndarray] = []
         for rows, scores in space.score_chunks(queries, tau_a):
+            if missing := int(np.isnan(scores).sum()):
+                raise UserError(
+                    f"{missing:,} of {scores.size:,} scores of {ranking.direction} are not numbers (NaN), so they "
+                    f"cannot be ranked: the parameters are not finite. {WHAT_HELPS}"
+                )
             part = relevant[rows]
             ranks.append(relevant_ranks(scores, part.indptr, part.indices))
         measured = ranking_metrics(np.concatenate(ranks), relevant.indptr, METRICS)

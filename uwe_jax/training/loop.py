@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +16,7 @@ from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
-from uwe_jax.data.split import TEST, VALIDATION, split_graphs
+from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokeniser_file import open_tokeniser
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.training_hashes import Footprint
@@ -27,6 +27,7 @@ from uwe_jax.models.blend import blend
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.remote_workdir import RunFolder
+from uwe_jax.models.storage import narration_off
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import cache_folder, write_json
@@ -45,6 +46,7 @@ from uwe_jax.training.nan_hunt import NanHunt
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
 from uwe_jax.training.trace import Trace
+from uwe_jax.training.unread_settings import check_settings, unread_settings
 
 
 def check_devices(config: Config) -> None:
@@ -57,9 +59,8 @@ def check_devices(config: Config) -> None:
         )
 
 
-def tokenise(config: Config, graphs: GraphSet, tokenizer_folder: Path) -> dict[str, TokenTable]:
+def tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[str, TokenTable]:
     """Token tables of all node kinds; says how many texts the configured lengths cut."""
-    tokeniser = Tokeniser(tokenizer_folder, cache_folder(config.source.cache_dir) / "tokens")
     texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
     tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
     cut = truncation(tables, config.lengths)
@@ -85,28 +86,39 @@ def in_use(trained: Params, pretrained: Params, share: float) -> Params:
     return parallel.replicate(blend(parallel.first(trained), pretrained, share)) if share else trained
 
 
-def train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet]) -> dict[str, Any]:
+def train(
+    config: Config, load_graphs: Callable[[SourceSettings], GraphSet], arguments: Sequence[str] = ()
+) -> dict[str, Any]:
     """Trains as the config says, with the other processes of the training; returns what is written to summary.json.
 
     Args:
       config: all settings.
       load_graphs: reads the training graphs, without the texts of evaluations that are to be excluded.
+      arguments: of the command line, for the commands that are printed at the end.
 
     Raises:
       UserError: for anything that the user can mend.
       Stopped: something outside ended it early; the same call goes on.
     """
-    with together(config.distributed), Interruption.watched() as stop:
-        return _train(config, load_graphs, stop)
+    check_settings(config)
+    with together(config.distributed), narration_off(), Interruption.watched() as stop:
+        check_devices(config)
+        run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
+        with workdirs.held(run) if is_first() else contextlib.nullcontext():
+            return _train(config, load_graphs, run, stop, arguments)
 
 
-def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], stop: Interruption) -> dict[str, Any]:
+def _train(
+    config: Config,
+    load_graphs: Callable[[SourceSettings], GraphSet],
+    run: RunFolder,
+    stop: Interruption,
+    arguments: Sequence[str],
+) -> dict[str, Any]:
     # ---- Workdir and devices ------------------------------------------------------------------------------------
-    check_devices(config)
     if not is_first():
         leave_writing_to_another()
     cache = cache_folder(config.source.cache_dir)
-    run = RunFolder.of(config.workdir, cache, jax.process_index())
     run.pull()
     workdir = workdirs.check(config, run)
     devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
@@ -114,11 +126,14 @@ def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], st
     # ---- Graphs -------------------------------------------------------------------------------------------------
     graphs = load_graphs(config.source)
     splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
+    if unread := unread_settings(config, graphs.graphs):
+        say(unread)
     sampler = BatchSampler(splits.train, config.batch, config.seed)
     fingerprints = graphs.fingerprints()
 
     # ---- Encoder and optimiser ----------------------------------------------------------------------------------
     pretrained = load_encoder(config.encoder.name, cache_dir=cache)
+    tokeniser = Tokeniser(pretrained.folder, cache / "tokens", pretrained.config.vocab_size)
     model = UweModel.create(pretrained.config, config.encoder, config.scorer)
     params = model.initial_params(pretrained.params)
     optimiser = make_optimiser(config.optimiser, config.steps)
@@ -127,7 +142,7 @@ def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], st
     report(reports.opening(config, parameters, graphs, splits.train, devices))
 
     # ---- Tokens and batches -------------------------------------------------------------------------------------
-    tables = tokenise(config, graphs, pretrained.folder)
+    tables = tokenise(config, graphs, tokeniser)
     process = (jax.process_index(), jax.process_count())
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
     say("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
@@ -141,7 +156,7 @@ def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], st
     restored = checkpoints.restore(state)
     before: dict[str, Any] = {}
     if restored:
-        workdirs.check_fingerprints(fingerprints, restored.meta["fingerprints"], config.workdir)
+        workdirs.check_data(fingerprints, restored.meta, config.workdir)
         checkpoints.set_aside_after(restored.step)
         state, before = restored.state, restored.meta["before"]
         say(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
@@ -155,8 +170,12 @@ def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], st
     validated = restored is not None and restored.meta["validation"] is not None
     writer = MetricWriter(workdir, resume_step=first, validated=validated) if is_first() else SilentWriter()
 
-    validation = {"validation": (splits.tasks(VALIDATION), config.evaluation.max_queries)}
-    test = {"test": (splits.tasks(TEST) or splits.tasks(VALIDATION), config.evaluation.max_test_queries)}
+    validation_tasks, test_tasks = splits.tasks(VALIDATION), splits.tasks(TEST)
+    reported = test_tasks or validation_tasks
+    validation = {"validation": (validation_tasks, config.evaluation.max_queries)} if validation_tasks else {}
+    test = {"test": (reported, config.evaluation.max_test_queries)} if reported else {}
+    if not validation:
+        say(reports.NO_VALIDATION)
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
     train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
@@ -164,14 +183,15 @@ def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], st
     if first < config.steps:
         compiled.prepare(state, parallel.shard_rows(build(first)))
     if config.nan_hunt:
-        tokeniser = functools.partial(open_tokeniser, pretrained.folder, cache / "tokens")
-        train_step = NanHunt(compiled, config, model, workdir / "nan", tokeniser, checkpoints.describe)
+        reader = functools.partial(open_tokeniser, pretrained.folder, cache / "tokens")
+        train_step = NanHunt(compiled, config, model, workdir / "nan", reader, checkpoints.describe)
     else:
         train_step = compiled
     about = {
         "version": uwe_jax.__version__,
         "config": config.to_dict(),
         "fingerprints": fingerprints,
+        "split_by": SPLIT_BY,
         "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
     }
     rate = learning_rate_schedule(config.optimiser, config.steps)
@@ -189,9 +209,9 @@ def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], st
             results = None
             if due.validate or due.save:
                 log.settle()  # a loss that is not a number is noticed before anything is kept
-            if due.validate:
+            wanted = validation | (test if step == 0 or is_last else {})
+            if due.validate and wanted:
                 started = time.perf_counter()
-                wanted = validation | (test if step == 0 or is_last else {})
                 try:
                     with stop.at_once():
                         params_in_use = in_use(state.params, pretrained.params, share)
@@ -199,11 +219,13 @@ def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], st
                 except Stopped:
                     stopping = True
                 else:
-                    results = measured["validation"]
+                    results = measured.get("validation")
                     before = measured["test"] if step == 0 else before
-                    writer.write(step, {"validation": results})
-                    log.clock.pause(time.perf_counter() - started, -(-(config.steps - step) // config.evaluation.every))
-                    say(f"Step {step}: " + reports.one_line(results))
+                    if results:
+                        writer.write(step, {"validation": results})
+                        say(f"Step {step}: " + reports.one_line(results))
+                    further = -(-(config.steps - step) // config.evaluation.every) if validation else 1 - is_last
+                    log.clock.pause(time.perf_counter() - started, further)
             if due.save and (results or new):
                 if is_first():
                     run.try_to_push()  # before the checkpoint: no resumed run lacks the lines that led to it
@@ -229,17 +251,17 @@ def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], st
     last = int(parallel.first(state.step))
     better = checkpoints.read_best(parallel.first(state), in_hand=last)
     best = better.step if better else last
-    if "test" not in measured or better:
+    if test and ("test" not in measured or better):
         state = parallel.replicate(better.state) if better else state
         best_params = in_use(state.params, pretrained.params, share)
         measured = evaluator.evaluate(best_params, test, label=f"Best checkpoint, step {best}")
-    after = measured["test"]
+    after = measured.get("test", {})
     summary = {
         "before": before,
         "after": after,
         "step": best,
         "steps": config.steps,
-        "held_out": "test" if splits.tasks(TEST) else "validation",
+        "held_out": "test" if test_tasks else "validation" if validation else "none",
         "fingerprints": fingerprints,
         "encoder": pretrained.provenance,
     }
@@ -249,8 +271,7 @@ def _train(config: Config, load_graphs: Callable[[SourceSettings], GraphSet], st
         write_json(workdir / "summary.json", summary)
         plot_training(read_metrics(workdir / "metrics.jsonl"), workdir / "training.png")
         run.push()
-    title = f"Held-out {summary['held_out']} nodes against the full target space, percent (step {summary['step']})"
-    report("\n" + reports.table(before, after, title))
+    report("\n" + reports.results(summary))
     report(f"\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
-    report(f"Next:\n{reports.next_commands(config)}")
+    report(f"Next:\n{reports.next_commands(config, arguments)}")
     return summary

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import naming, write_atomically
+from uwe_jax.runtime.json_file import parse_json
+from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import say
 
 # Values that TensorBoard's writer may be behind. At its default of ten, a thread that died would be waited for.
@@ -22,14 +25,19 @@ class MetricWriter:
         they will be written again.
       validated: whether the checkpoint of that step knows its validation. Otherwise a line of it, left by a run that
         was cut off while it told the checkpoint, is dropped as well.
+
+    Raises:
+      UserError: the file is there and cannot be read. A damaged line is left out, which is said.
     """
 
     def __init__(self, workdir: Path, *, resume_step: int = 0, validated: bool = True):
         self.path = workdir / "metrics.jsonl"
+        rows, damaged = _read(self.path)
+        if damaged and resume_step:
+            lines = ", ".join(map(str, damaged[:5])) + ", ..." * (len(damaged) > 5)
+            say(f"{self.path}: {len(damaged)} damaged of {len(rows) + len(damaged)} lines (line {lines}), left out.")
         kept = [
-            row
-            for row in read_metrics(self.path)
-            if resume_step and row["step"] < resume_step + (validated or "validation" not in row)
+            row for row in rows if resume_step and row["step"] < resume_step + (validated or "validation" not in row)
         ]
         write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
         self._board: Any = None
@@ -44,8 +52,8 @@ class MetricWriter:
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Writes one line; nested values are flattened to names with slashes for TensorBoard."""
-        with naming(self.path), self.path.open("a") as file:
-            file.write(json.dumps({"step": step, **values}) + "\n")
+        with naming(self.path), self.path.open("a", encoding="utf-8") as file:
+            file.write(json_text({"step": step, **values}) + "\n")
         if self._board and not self._board_listens():
             say(f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on.")
             self._board = None
@@ -74,14 +82,35 @@ class SilentWriter(MetricWriter):
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; a last line that a kill cut short is left out."""
-    rows = []
-    for line in path.read_text().splitlines() if path.exists() else ():
+    """The whole lines of a metrics.jsonl, without damaged ones and without a last one that a kill cut short.
+
+    Raises:
+      UserError: the file is there and cannot be read.
+    """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """The whole lines, and the numbers of damaged ones, counted from 1."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read: {error.strerror}. Make it readable, or move it away to resume without it."
+        ) from error
+    rows, damaged = [], []
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+            row = parse_json(line, path, "")
+        except UserError:
+            row = None
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
+        elif number < len(lines):  # the last line is empty, or a kill cut it short
+            damaged.append(number)
+    return rows, damaged
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:

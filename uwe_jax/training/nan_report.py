@@ -12,12 +12,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from uwe_jax.config import Config
 from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import UweModel
+from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.text_table import render_table
 from uwe_jax.training.nan_pieces import Detail, Piece, SuspectStep
 
 # Above this the parameters are not written: the checkpoint before leads to the same step.
@@ -97,9 +98,7 @@ def table(pieces: Sequence[Piece], texts: TextsOf, title: str) -> str:
         where += [f"- and {len(piece.details) - _DETAILS} more"] * (len(piece.details) > _DETAILS)
         told = "\n".join([*([piece.note] if piece.note else []), *where])
         lines.add_row(piece.name, f"{piece.bad:,}", f"{piece.of:,} {piece.unit}", told)
-    buffer = io.StringIO()
-    Console(file=buffer, width=140, markup=False, highlight=False).print(lines)
-    return buffer.getvalue().rstrip()
+    return render_table(lines, width=140)
 
 
 def _flat(tree: Any) -> dict[str, np.ndarray]:
@@ -159,4 +158,4 @@ def write_report(folder: Path, report: str, pieces: Sequence[Piece], about: dict
     """Writes report.txt, and report.json with everything in it as values."""
     values = {**about, "pieces": [dataclasses.asdict(piece) for piece in pieces]}
     (folder / "report.txt").write_text(report + "\n", encoding="utf-8")
-    (folder / "report.json").write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / "report.json", values)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from uwe_jax.config import Config
+from uwe_jax.data.split import SPLIT_BY
 from uwe_jax.models.remote_workdir import RunFolder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.json_file import read_json
+from uwe_jax.runtime.locks import exclusive
 
 # Hashes of the texts and edges of the training graphs; see `uwe_jax.data.training_hashes`.
 TRAINED_ON = "trained_on.npz"
@@ -45,6 +49,22 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
     return found
 
 
+@contextlib.contextmanager
+def held(run: RunFolder) -> Iterator[None]:
+    """Holds a workdir against every other training that can see it on a disk; of a bucket, those of this machine alone.
+
+    Raises:
+      UserError: another training is at work there, or the folder cannot be written.
+    """
+    doing, advice = f"training in {run.url or run.local}", "name another folder with --config.workdir=..."
+    with contextlib.ExitStack() as lock:
+        try:
+            lock.enter_context(exclusive(run.lock, doing, advice=advice))
+        except OSError as error:
+            raise _not_writable(run.local, error) from error
+        yield
+
+
 def check(config: Config, run: RunFolder) -> Path:
     """Makes the workdir, unless it holds checkpoints of another config.
 
@@ -63,17 +83,17 @@ def check(config: Config, run: RunFolder) -> Path:
         workdir.mkdir(parents=True, exist_ok=True)
         # Without a checkpoint there is nothing to resume and nothing to lose.
         if path.exists() and any(run.checkpoints.glob("[0-9]*")):
-            changed = differences(config.to_dict(), Config.from_dict(json.loads(path.read_text())).to_dict())
+            theirs = read_json(path, "It is written by the run itself. Remove the folder or name another.")
+            try:
+                changed = differences(config.to_dict(), Config.from_dict(theirs).to_dict())
+            except UserError as error:
+                raise UserError(f"{path}: {error} Restore it from a copy, or name another folder.") from error
             if changed:
                 raise UserError(
                     f"{config.workdir} belongs to another config ({len(changed)} settings differ: "
                     f"{'; '.join(changed[:5])}). "
                     "Name another folder with --config.workdir=..., or repeat the settings it was started with."
                 )
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path} is not valid JSON ({error}); it is written by the run itself. Remove the folder or name another."
-        ) from error
     except OSError as error:
         raise _not_writable(workdir, error) from error
     return workdir
@@ -95,8 +115,22 @@ def _not_writable(workdir: Path, error: OSError) -> UserError:
     return UserError(f"Cannot write to the workdir {workdir}: {error.strerror}. Name another with --config.workdir=...")
 
 
-def check_fingerprints(ours: dict[str, str], theirs: dict[str, str], workdir: Path | str) -> None:
-    """Raises UserError unless a checkpoint was trained on the same graphs."""
+def check_data(ours: dict[str, str], meta: dict[str, Any], workdir: Path | str) -> None:
+    """Raises UserError unless a checkpoint was trained on the same graphs, with the same nodes held out.
+
+    Args:
+      ours: fingerprints of the graphs.
+      meta: object of the checkpoint.
+      workdir: for messages.
+    """
+    theirs, split_by = meta["fingerprints"], meta.get("split_by", "exact text and kind")
+    if split_by != SPLIT_BY:
+        raise UserError(
+            f"The checkpoints in {workdir} cannot be resumed: their held-out nodes were chosen by {split_by}, and this "
+            f"version chooses them by {SPLIT_BY}, so that nodes would be measured that were trained on. Start over "
+            "with another --config.workdir, or resume with the version of uwe_jax that began the run. The model itself "
+            "can still be used by index, rank, evaluate and export."
+        )
     changed = sorted(kind for kind in {*ours, *theirs} if ours.get(kind) != theirs.get(kind))
     if changed:
         kind = changed[0]

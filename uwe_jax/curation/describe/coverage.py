@@ -10,10 +10,10 @@ import numpy as np
 
 from uwe_jax.curation.describe.section import Grid, Section, listed, percent
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.data.text import normalise
+from uwe_jax.data.text import comparable
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
-from uwe_jax.sources.taxonomy import Taxonomy, find_taxonomy, read_taxonomy
+from uwe_jax.sources.taxonomy import Taxonomy, find_taxonomy, read_taxonomy, taxonomy_instead
 
 # Edges that a skill should have: some at all, and enough to be learned from.
 LEAST_EDGES = (1, 5)
@@ -22,7 +22,7 @@ _ANY = "any"
 
 
 def measure(graphs: GraphSet, taxonomy: Taxonomy) -> dict[str, Any]:
-    """Finds the skills of a taxonomy among those of the graphs: by their id, or by their label whatever its case.
+    """Finds the skills of a taxonomy among those of the graphs: by their id, or by their label in any spelling.
 
     Args:
       graphs: that are described.
@@ -37,10 +37,10 @@ def measure(graphs: GraphSet, taxonomy: Taxonomy) -> dict[str, Any]:
     """
     texts: dict[str, list[int]] = {}
     for place, text in enumerate(graphs.skills):
-        texts.setdefault(_form(text), []).append(place)
+        texts.setdefault(comparable(text), []).append(place)
     ids = {identity: [place] for place, identity in enumerate(graphs.skill_ids)}
     skills = taxonomy.skills
-    nodes = [{*texts.get(_form(skill.label), ()), *ids.get(skill.id, ())} for skill in skills]
+    nodes = [{*texts.get(comparable(skill.label), ()), *ids.get(skill.id, ())} for skill in skills]
     owners = np.repeat(np.arange(len(skills)), [len(each) for each in nodes])
     places = np.fromiter((place for each in nodes for place in each), np.int64, len(owners))
     degrees = {kind: np.diff(graph.edges.indptr) for kind, graph in graphs.graphs.items()}
@@ -48,7 +48,7 @@ def measure(graphs: GraphSet, taxonomy: Taxonomy) -> dict[str, Any]:
     edges = {kind: np.bincount(owners, each[places], len(skills)) for kind, each in degrees.items()}
 
     uncovered = [skills[place] for place in np.flatnonzero(edges[_ANY] == 0)]
-    neighbours = set(map(_form, (text for graph in graphs.graphs.values() for text in graph.neighbours)))
+    neighbours = set(map(comparable, (text for graph in graphs.graphs.values() for text in graph.neighbours)))
     connected = {text for text, found in texts.items() if degrees[_ANY][found].any()}
     theirs = np.zeros(len(graphs.skills), bool)
     theirs[places] = True
@@ -63,8 +63,8 @@ def measure(graphs: GraphSet, taxonomy: Taxonomy) -> dict[str, Any]:
         },
         "uncovered": len(uncovered),
         "examples": [uncovered[place].label for place in fixed_sample(len(uncovered), _EXAMPLES)],
-        "as_alias": sum(not connected.isdisjoint(map(_form, skill.aliases)) for skill in uncovered),
-        "as_neighbour": sum(_form(skill.label) in neighbours for skill in uncovered),
+        "as_alias": sum(not connected.isdisjoint(map(comparable, skill.aliases)) for skill in uncovered),
+        "as_neighbour": sum(comparable(skill.label) in neighbours for skill in uncovered),
         "foreign": len(foreign),
         "foreign_examples": [graphs.skills[foreign[place]] for place in fixed_sample(len(foreign), _EXAMPLES)],
     }
@@ -84,14 +84,12 @@ def find(path: Path | None, folders: Iterable[Path], language: str, version: str
     """
     if path is not None:
         return read_taxonomy(path, language=language, version=version)
+    instead = ""
     for folder in folders:
         if found := find_taxonomy(folder, language=language, version=version):
             return found
-    raise UserError("Name one with --taxonomy, a file of labels or the folder of the ESCO zips.")
-
-
-def _form(text: str) -> str:
-    return normalise(text).casefold()
+        instead = instead or taxonomy_instead(folder)
+    raise UserError(f"Name one with --taxonomy, a file of labels or the folder of the ESCO zips.{instead}")
 
 
 def section(found: Mapping[str, Any]) -> Section:

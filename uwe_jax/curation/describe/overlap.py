@@ -76,9 +76,9 @@ def section(found: Mapping[str, Any]) -> Section:
         rows.append([task["title"], task["split"], *cells, share, leaks["domain"], graphs])
     header = ("task", "half", "queries", "targets", "edges", "share", "domain", "edges by graph")
     intro = [
-        "How many queries, targets and query-target edges stand in the graphs, whatever their case; whole graphs, with "
-        f"the nodes that a run holds out. {IN_DOMAIN.capitalize()}: {100 * IN_DOMAIN_SHARE:g} % or more of the "
-        "query-target edges."
+        "How many queries, targets and query-target edges stand in the graphs, whatever their case, white space and "
+        f"final full stop; whole graphs, with the nodes that a run holds out. {IN_DOMAIN.capitalize()}: "
+        f"{100 * IN_DOMAIN_SHARE:g} % or more of the query-target edges."
     ]
     missing = [[each["title"], each["split"], each["reason"]] for each in found["missing"]]
     reasons = Grid(("not at hand", "half", "why"), missing, left=(0, 1, 2), brief=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from uwe_jax.data.text import normalise
+from uwe_jax.data.text import comparable
 from uwe_jax.evaluation.lexical import words
 
 # Texts of fewer words have so many words in common by chance that only equal ones count as copies; and of so few words
@@ -16,8 +16,8 @@ SHORT = 4
 class Texts:
     """Texts that must not come back.
 
-    Texts are compared as `normalise` leaves them, whatever their case; those of `SHORT` or more words by their words,
-    whatever stands between them.
+    Texts are compared as `comparable` leaves them; those of `SHORT` or more words by their words, whatever stands
+    between them.
 
     Args:
       texts: to be recognised.
@@ -66,7 +66,7 @@ def overlap(one: str, other: str) -> float:
 
 
 def _form(text: str) -> str:
-    text = normalise(text).casefold()
+    text = comparable(text)
     found = words(text)
     return " ".join(found) if len(found) >= SHORT else text
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
+from uwe_jax.runtime.printable import json_text
 
 ACCOUNT = "enrichment.json"
 ANSWERS = "answers.jsonl"
@@ -106,8 +106,8 @@ def write_edges(
 
 def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
     """Writes what was not taken, one JSON object a line, atomically."""
-    lines = (json.dumps(vars(each), ensure_ascii=False) + "\n" for each in rejected)
-    write_atomically(path, "".join(lines).encode("utf-8", "surrogatepass"))
+    lines = (json_text(vars(each)) + "\n" for each in rejected)
+    write_atomically(path, "".join(lines).encode())
 
 
 def _source_rows(graphs: GraphSet, kind: str) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from uwe_jax.curation.enrich.prompts import Prompt
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.locks import exclusive
 
 
 @dataclass(frozen=True)
@@ -116,19 +116,15 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     Raises:
       UserError: another process has it open, or a whole line is damaged.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
+    doing = f"enriching in {path.parent}"
+    with exclusive(path.with_name(".lock"), doing, advice="name another folder with out"):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another enrichment is at work in {path.parent}. Wait for its end, or name another folder with out."
-            ) from error
-        ledger = Ledger.read(path)
-        if ledger.torn:
-            os.ftruncate(file, os.fstat(file).st_size - ledger.torn)
-            os.fsync(file)
-        ledger._file = file
-        yield ledger
-    finally:
-        os.close(file)  # and with it the lock
+            ledger = Ledger.read(path)
+            if ledger.torn:
+                os.ftruncate(file, os.fstat(file).st_size - ledger.torn)
+                os.fsync(file)
+            ledger._file = file
+            yield ledger
+        finally:
+            os.close(file)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from uwe_jax.config import PerGraph, SourceSettings
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.json_file import parse_json
 from uwe_jax.runtime.kinds import GRAPH_KINDS
 from uwe_jax.runtime.settings import one_of, within
 
@@ -98,10 +99,7 @@ class EndpointSettings:
         Raises:
           UserError: it is none.
         """
-        try:
-            fields = json.loads(self.extra_body or "{}")
-        except ValueError as error:
-            raise UserError(f"endpoint.extra_body is {self.extra_body!r}, no JSON ({error}).") from error
+        fields = parse_json((self.extra_body or "{}").encode(), "endpoint.extra_body", "Write it as a JSON object.")
         if not isinstance(fields, dict):
             raise UserError(f'endpoint.extra_body is {self.extra_body!r}; expected an object such as {{"top_p": 0.9}}.')
         return fields

@@ -6,16 +6,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int, Num
 
-from uwe_jax.evaluation.ranker import Ranker, Score
-from uwe_jax.runtime.progress import progress
+from uwe_jax.curation.tag.summary import READ, TAGGED, TRUNCATED
+from uwe_jax.evaluation.measure import checked
+from uwe_jax.evaluation.ranker import Ranker, Score, truncation
+from uwe_jax.runtime.progress import progress, say
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob
 from uwe_jax.sources.vacancies.parts import PartWriter, read_records
-from uwe_jax.sources.vacancies.tagger import JOB, MODEL, SENTENCES, VACANCY, Tagged
+from uwe_jax.sources.vacancies.tagger import JOB, MODEL, NO_SKILL, REPEATED, SENTENCES, VACANCY, Tagged
 
-READ, TAGGED = "sentences read by the model", "sentences tagged by the model"
 _QUERIES = 1000  # sentences that are scored at once
 _SUFFIX = "-model"
 
@@ -30,39 +31,61 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
       top_k: skills of a sentence.
 
     Returns:
-      The numbers of all chunks.
+      The numbers of all chunks, to be added to those by name: a row that has no skill but the model's is taken off the
+      rows without one.
     """
     markers = [job.folder / "done" / f"{number:05d}{_SUFFIX}.json" for number in range(len(job.chunks))]
     left = [number for number, marker in enumerate(markers) if not marker.exists()]
     if left:
-        score = ranker.index([skill.label for skill in taxonomy.skills])
+        labels = [skill.label for skill in taxonomy.skills]
+        for note in truncation(ranker, labels).notes("skills"):
+            say(f"{ranker.name}: {note}.")
+        score = ranker.index(labels)
+
+        def scores(queries: Sequence[str]) -> np.ndarray:
+            return checked(score(queries), (len(queries), len(labels)), f"{ranker.name} on sentences of vacancies")
+
         for number in progress(left, label=f"tagging with {ranker.name}", unit="chunk"):
             part = job.folder / SENTENCES / f"{number:05d}.parquet"
-            _tag_chunk(job.folder, number, part, taxonomy, score, threshold, top_k).write(markers[number])
+            done = _tag_chunk(job.folder, number, part, taxonomy, scores, threshold, top_k)
+            texts = [sentence["text"] for sentences in _batches(part) for sentence in sentences]
+            done.counts[TRUNCATED] += truncation(ranker, texts).truncated
+            done.write(markers[number])
     total = ChunkDone()
     for marker in markers:
         total.merge(ChunkDone.read(marker))
     return total
 
 
-def best(scores: Float[np.ndarray, "q n"], top_k: int, threshold: float) -> list[Int[np.ndarray, " k"]]:
-    """Columns of the best scores of every row, best first: at most `top_k`, none below the threshold.
+def best(scores: Num[np.ndarray, "q n"], top_k: int, threshold: float) -> list[Int[np.ndarray, " k"]]:
+    """Columns of the best scores of every row, best first, equal ones in their order: at most `top_k`.
+
+    None is below the threshold.
 
     >>> [row.tolist() for row in best(np.array([[0.1, 0.9, 0.7], [0.2, 0.3, 0.1]]), 2, 0.5)]
     [[1, 2], []]
     """
     top_k = min(top_k, scores.shape[1])
-    columns = np.argpartition(-scores, top_k - 1, axis=1)[:, :top_k]
-    order = np.argsort(-np.take_along_axis(scores, columns, 1), axis=1, kind="stable")
-    columns = np.take_along_axis(columns, order, 1)
-    return [row[scores[number, row] >= threshold] for number, row in enumerate(columns)]
+    found = []
+    for row, least in zip(scores, np.partition(scores, -top_k, axis=1)[:, -top_k], strict=True):
+        columns = np.flatnonzero(row >= max(least, threshold))
+        found.append(columns[np.argsort(-row[columns], kind="stable")][:top_k])
+    return found
 
 
 def _tag_chunk(
-    folder: Path, number: int, part: Path, taxonomy: Taxonomy, score: Score, threshold: float, top_k: int
+    folder: Path,
+    number: int,
+    part: Path,
+    taxonomy: Taxonomy,
+    score: Score,
+    threshold: float,
+    top_k: int,
 ) -> ChunkDone:
     done = ChunkDone()
     titles: dict[tuple[str, str], Tagged] = {}
+    rows: dict[tuple[str, str], set[int]] = {}  # with the title and the skill of an edge
+    bare: set[int] = set()  # rows that have no skill by name, and one by the model
     with PartWriter(folder, number, _SUFFIX) as writer:
 
         def add(graph: str, edge: Tagged) -> None:
@@ -74,7 +97,7 @@ def _tag_chunk(
         seen: set[tuple[str, str]] = set()
         for sentences in _batches(part):
             texts = list(dict.fromkeys(sentence["text"] for sentence in sentences))
-            scores = np.asarray(score(texts))
+            scores = score(texts)
             chosen = dict(zip(texts, zip(best(scores, top_k, threshold), scores, strict=True), strict=True))
             for sentence in sentences:
                 text, title = sentence["text"], sentence["title"]
@@ -82,17 +105,26 @@ def _tag_chunk(
                 skills = [column for column in columns if taxonomy.skills[column].label not in sentence["known"]]
                 done.counts[READ] += 1
                 done.counts[TAGGED] += bool(skills)
+                if skills and sentence["bare"]:
+                    bare.add(sentence["row"])
                 for column in skills:
                     skill = taxonomy.skills[column]
                     edge = Tagged(skill.label, text, MODEL, skill.id, sentence["id"], float(row[column]), "")
-                    if (skill.label, text) not in seen:
+                    if (skill.label, text) in seen:
+                        done.counts[REPEATED] += 1
+                    else:
                         seen.add((skill.label, text))
                         add(VACANCY, edge)
+                    if not title:
+                        continue
+                    rows.setdefault((skill.label, title), set()).add(sentence["row"])
                     before = titles.get((skill.label, title))
-                    if title and (before is None or before.score < edge.score):
+                    if before is None or before.score < edge.score:
                         titles[skill.label, title] = edge._replace(right=title)
         for edge in titles.values():
             add(JOB, edge)
+    done.counts[REPEATED] += sum(map(len, rows.values())) - len(rows)
+    done.counts[NO_SKILL] -= len(bare)
     return done
 
 

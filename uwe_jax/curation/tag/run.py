@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from uwe_jax.models.remote_workdir import at_hand, checkpoints_of
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.folder_arguments import make_out
+from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.progress import duration, report, say
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
@@ -60,30 +58,13 @@ def tag(options: TaggingOptions) -> None:
     for other in options.out.parent.glob(f".{options.out.name}.*.partial"):
         if other != work:
             say(f"{other} is left of a tagging of other vacancies or settings. Remove it if you do not want to go on.")
-    with _alone(work):
+    doing = f"tagging the same vacancies in {work}"
+    with exclusive(work / _LOCK, doing, advice="name another folder with --out"):
         result = _tagged(options, work, key, files, taxonomy, settings)
         _finish(work, options.out, result)
     report(summary_table(result))
-    say(f"Written to {options.out} in {duration(time.perf_counter() - started)}: read it with the source 'edges'.")
-
-
-@contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Holds a job against every other process.
-
-    Raises:
-      UserError: another one is at work on it.
-    """
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / _LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"Another process tags the same vacancies in {work}. Wait for its end, or name another folder with "
-                "--out."
-            ) from error
-        yield
+    use = "read it with the source 'edges'" if result["edges"] else "it holds no edge, as no text has a skill"
+    say(f"Written to {options.out} in {duration(time.perf_counter() - started)}: {use}.")
 
 
 def _tagged(
@@ -107,6 +88,7 @@ def _tagged(
         "taxonomy": taxonomy.origin if taxonomy else "",
         "model": options.model,
         "threshold": options.threshold if options.model else None,
+        "max_tokens": options.max_tokens if options.model else None,
         "settings": dataclasses.asdict(settings),
         "counts": dict(total.counts),
         "edges": dict(total.edges),
@@ -170,9 +152,9 @@ def _read_result(out: Path, key: str) -> dict[str, Any] | None:
         if not out.exists():
             return None
         raise UserError(f"{out} holds other files and no {RESULT}. Name another folder with --out.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{out} cannot be read ({error}). Name another folder with --out.") from error
-    if result.get("key") == key:
+    if isinstance(result, dict) and result.get("key") == key:
         return result
     raise UserError(f"{out} holds a tagging of other vacancies or with other settings. Name another folder with --out.")
 

@@ -19,17 +19,20 @@ from uwe_jax.sources.vacancies.tagger import (
     VACANCY,
 )
 
+# What is counted of a model.
+READ, TAGGED = "sentences read by the model", "sentences tagged by the model"
+TRUNCATED = "sentences truncated by the model"
 _TOP = 10
 
 
 def summary_table(result: Mapping[str, Any]) -> str:
-    """Rows, sentences and edges by how they were tagged, what was left out, and the skills that came most often.
+    """Rows, sentences and edges by how they were tagged, what was left out, and the skills of most edges.
 
     Args:
       result: the content of tagging.json.
     """
     counts, edges, broken = result["counts"], result["edges"], result["broken"]
-    sentences, by_model = counts.get(SENTENCES_READ, 0), counts.get("sentences tagged by the model", 0)
+    sentences, by_model = counts.get(SENTENCES_READ, 0), counts.get(TAGGED, 0)
     tagged = counts.get(NAMED, 0) + (by_model if result["settings"]["keep_sentences"] == "untagged" else 0)
     lines = [("rows", counts.get(ROWS, 0), "")]
     if broken["count"]:
@@ -39,6 +42,9 @@ def summary_table(result: Mapping[str, Any]) -> str:
     lines.append(("  that name a skill", counts.get(NAMED, 0), _share(counts.get(NAMED, 0), sentences)))
     if result["model"]:
         lines.append(("  tagged by the model", by_model, f"{_share(by_model, sentences)}, {result['model']}"))
+        if truncated := counts.get(TRUNCATED):
+            limit = f"of {counts[READ]:,} that it read, at {result['max_tokens']} tokens"
+            lines.append(("  truncated", truncated, limit))
     if result["settings"]["keep_sentences"] != "all":
         lines.append(("  untagged", sentences - tagged, _share(sentences - tagged, sentences)))
     lines += [(name, counts[name], "") for name in LEFT_OUT if name != UNNAMED and counts.get(name)]
@@ -51,7 +57,7 @@ def summary_table(result: Mapping[str, Any]) -> str:
     numbers = max(len(f"{number:,}") for _, number, _ in lines)
     table = [f"{name:<{width}}  {number:>{numbers},}  {note}".rstrip() for name, number, note in lines]
     top = ", ".join(f"{skill} {number:,}" for skill, number in result["top_skills"][:_TOP])
-    return "\n".join([*table, f"Most often: {top or 'none'}"])
+    return "\n".join([*table, f"Most edges: {top or 'none'}"])
 
 
 def _share(part: int, whole: int) -> str:

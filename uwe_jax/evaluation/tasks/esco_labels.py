@@ -15,6 +15,7 @@ from uwe_jax.sources.esco.release import (
     choose_release,
     file_names,
     find_files,
+    found_instead,
     plain_version,
 )
 
@@ -32,15 +33,21 @@ def find_esco(
       TaskDataMissing: in no folder.
       UserError: a damaged zip, or two different files of one name and version.
     """
+    fixed = version is not None or language is not None
     version = plain_version(sources.esco_version if version is None else version)
     language = sources.language if language is None else language
+    instead = ""
     for folder in sources.folders:
-        release = choose_release(find_files(folder, DEPTH), roles, language, version)
+        found = find_files(folder, DEPTH)
+        release = choose_release(found, roles, language, version)
         if release is not None:
             return release
+        instead = instead or found_instead(found, chosen=not fixed)
     names = file_names(language)
     wanted = ", ".join(names[role][0] for role in roles)
-    raise TaskDataMissing(f"No ESCO{' v' + version if version else ''} with {wanted} in {sources.listed}. {DOWNLOAD}")
+    raise TaskDataMissing(
+        f"No ESCO{' v' + version if version else ''} with {wanted} in {sources.listed}.{instead} {DOWNLOAD}"
+    )
 
 
 def labels_of(release: EscoRelease, role: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ from uwe_jax.evaluation.tasks.declare import TaskContent, declare
 from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of, relations_of
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
 from uwe_jax.sources.esco.reader import read_concepts
-from uwe_jax.sources.esco.release import NEEDS, EscoRelease
+from uwe_jax.sources.esco.release import NEEDS, EscoRelease, plain_language
+from uwe_jax.sources.hub.dataset import HubDataset
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.techwolf.source import TAGGED_VACANCIES
@@ -120,7 +121,7 @@ def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
 
 
 def _vacancy_skills(sources: TaskSources) -> tuple[Rows, EscoRelease]:
-    if sources.language != "en":
+    if plain_language(sources.language) != "en":
         raise TaskDataMissing(
             f"{VACANCY_SKILLS.hub.repo}, the validation split, has English labels only; the language is "
             f"{sources.language!r}. Take language 'en', or the test split."

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.task import RankingTask, make_task
@@ -21,7 +22,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.sources.folders import check_folder
 from uwe_jax.sources.tables.problems import Problems, shorten
-from uwe_jax.sources.tables.typed_rows import FORMATS, half_pair, read_rows
+from uwe_jax.sources.tables.typed_rows import FORMATS, half_pair, parse_json, read_rows
 
 TEXTS = {"id": "id", "text": "text"}
 RELEVANT = {"query_id": "id", "target_id": "id"}
@@ -111,11 +112,11 @@ def _settings(folder: Path) -> tuple[str, tuple[str, str]]:
     path = folder / SETTINGS
     keys = ("title", "query_kind", "target_kind")
     wanted = ", ".join(keys)
-    found = {}
+    found: Any = {}
     if path.is_file():
         try:
-            found = json.loads(path.read_text(encoding="utf-8-sig"))
-        except (ValueError, RecursionError) as error:
+            found = parse_json(path.read_text(encoding="utf-8-sig"))
+        except ValueError as error:
             raise UserError(f"{path} is no JSON ({error}). Expected an object with some of {wanted}.") from error
     known = isinstance(found, dict) and set(found) <= set(keys)
     if not known or not all(isinstance(value, str) and not half_pair(value) for value in found.values()):

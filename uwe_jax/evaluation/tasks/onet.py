@@ -18,7 +18,7 @@ def read_title_to_occupation(sources: TaskSources, split: str) -> TaskContent:
     A title that equals the title of an occupation but for case is left out: to find it takes no model.
     """
     release = find_onet(sources)
-    occupations = dict(_rows(release, tables.OCCUPATIONS))
+    occupations = _texts(release, tables.OCCUPATIONS)
     rows = [(title, code) for code, title in _rows(release, tables.ALTERNATE_TITLES)]
     own = {title.casefold() for title in occupations.values()}
     asked = [row for row in rows if row[0].casefold() not in own]
@@ -29,15 +29,15 @@ def read_title_to_occupation(sources: TaskSources, split: str) -> TaskContent:
 def read_occupation_to_activity(sources: TaskSources, split: str) -> TaskContent:
     """Occupations and the detailed work activities that their tasks consist of, among all activities."""
     release = find_onet(sources)
-    occupations = dict(_rows(release, tables.OCCUPATIONS))
+    occupations = _texts(release, tables.OCCUPATIONS)
     rows = [(code, activity) for code, _, activity in _rows(release, tables.TASK_ACTIVITIES)]
-    return _content(release, rows, _activities(release), tables.TASK_ACTIVITIES, queries=occupations)
+    return _content(release, rows, _texts(release, tables.DETAILED), tables.TASK_ACTIVITIES, queries=occupations)
 
 
 def read_occupation_to_technology(sources: TaskSources, split: str) -> TaskContent:
     """Occupations and the software and equipment that they use, by product name, among all products."""
     release = find_onet(sources)
-    occupations = dict(_rows(release, tables.OCCUPATIONS))
+    occupations = _texts(release, tables.OCCUPATIONS)
     rows = [(code, product) for code, product in _rows(release, tables.TECHNOLOGIES)]
     products = {product: product for _, product in rows}
     return _content(release, rows, products, tables.TECHNOLOGIES, queries=occupations)
@@ -46,9 +46,9 @@ def read_occupation_to_technology(sources: TaskSources, split: str) -> TaskConte
 def read_task_to_activity(sources: TaskSources, split: str) -> TaskContent:
     """Task statements of all occupations and the detailed work activity of each, among all activities."""
     release = find_onet(sources)
-    statements = dict(_rows(release, tables.STATEMENTS))
+    statements = _texts(release, tables.STATEMENTS)
     rows = [(task, activity) for _, task, activity in _rows(release, tables.TASK_ACTIVITIES)]
-    return _content(release, rows, _activities(release), tables.TASK_ACTIVITIES, queries=statements)
+    return _content(release, rows, _texts(release, tables.DETAILED), tables.TASK_ACTIVITIES, queries=statements)
 
 
 def find_onet(sources: TaskSources) -> OnetRelease:
@@ -99,8 +99,11 @@ def _rows(release: OnetRelease, table: Table) -> list[list[str]]:
         raise TaskDataMissing(str(error)) from None
 
 
-def _activities(release: OnetRelease) -> dict[str, str]:
-    return {code: title for code, title, _ in _rows(release, tables.DETAILED)}
+def _texts(release: OnetRelease, table: Table) -> dict[str, str]:
+    try:
+        return release.texts(table)
+    except OnetFileMissing as error:
+        raise TaskDataMissing(str(error)) from None
 
 
 SPECS = tuple(

@@ -5,9 +5,9 @@
     space.lock                      held by who writes
 
 The manifest has `format` ("uwe_jax space"), `version` (1), `targets` (how many count), `origin` (model, fingerprint,
-max_tokens, scorer), `dtype` (float32, bfloat16, float16, int8), `width`, `pooled` (only means are held) and `segments`,
+max_tokens, scorer), `dtype` (float32, bfloat16, float16, int8), `width`, `pooled` (only means are held), `segments`,
 in the order of the targets: `file`, `targets`, `tokens`, `bytes`, `sha256` and `removed`, the positions of those of its
-targets that count no longer.
+targets that count no longer; and `sha256` of all this as JSON with sorted keys, which the first versions left out.
 
 A segment of n targets with t tokens of width d has the tensors `values` [t, d] in the dtype, `scales` F32 [t] in int8
 alone (a component is its value times its token's scale), `offsets` I64 [n + 1] (target k has the rows offsets[k] to
@@ -21,7 +21,6 @@ has the old manifest finds its files; `compact` deletes at once, and readers sta
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import replace as changed
 from pathlib import Path
@@ -42,13 +41,12 @@ _JOINED = 2
 
 
 def load_space(folder: str | Path) -> Space:
-    """Opens the space in a folder; memory-maps what it holds, so a space of any size opens in milliseconds.
+    """Opens the space in a folder: compares all of it with its checksums, and memory-maps it.
 
     Later changes of the folder do not change what was opened.
 
     Raises:
-      UserError: there is no finished space, one of a newer format, or a damaged one: a file is missing or has another
-        size than when it was written. `verify` looks at the contents as well.
+      UserError: there is no finished space, one of a newer format, or a damaged one.
     """
     folder = Path(folder).expanduser()
     manifest = read_manifest(folder)
@@ -137,26 +135,13 @@ def compact(folder: str | Path) -> None:
 
 
 def verify(folder: str | Path) -> None:
-    """Reads all of a space and compares it with the checksums that were written with it.
+    """Opens a space, which compares it with its checksums, and looks for ids that stand twice.
 
     Raises:
       UserError: something is missing or damaged; names the file.
     """
-    folder = Path(folder).expanduser()
-    manifest, space = read_manifest(folder), load_space(folder)
-    for entry in manifest.segments:
-        path = folder / SEGMENTS / entry.file
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError as error:
-            raise UserError(f"{folder} was changed while it was read. Verify it again.") from error
-        if found != entry.sha256:
-            raise UserError(
-                f"{path} is damaged: its sha256 is {found[:12]}..., and {entry.sha256[:12]}... was written. Restore it "
-                "from a copy, or build the space again."
-            )
-    if twice := len(space) - len(set(space.ids)):  # read now: damaged ones may be no text
+    space = load_space(folder)
+    if twice := len(space) - len(set(space.ids)):
         raise UserError(f"{folder} names {twice:,} ids twice. Build the space again.")
 
 
@@ -169,7 +154,7 @@ def _open(folder: Path, manifest: Manifest, entry: Entry) -> Part:
             f"{path} has {size:,} bytes, and {entry.bytes:,} were written: it is damaged. Restore it from a copy, or "
             "build the space again."
         )
-    segment = read_segment(path)
+    segment = read_segment(path, entry.sha256)
     sizes = {len(segment), len(segment.texts), len(segment.ids)}
     expected = (entry.tokens, manifest.width), DTYPES[manifest.dtype]
     if sizes != {entry.targets} or (segment.values.shape, segment.values.dtype) != expected:

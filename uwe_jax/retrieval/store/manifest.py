@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.config import ScorerSettings
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import write_json
-from uwe_jax.runtime.settings import from_mapping
+from uwe_jax.runtime.files import write_atomically
+from uwe_jax.runtime.json_file import read_json
+from uwe_jax.runtime.printable import json_text
+from uwe_jax.runtime.settings import from_mapping, within
 
 MANIFEST = "space.json"
 FORMAT = "uwe_jax space"
 VERSION = 1
+# Bytes: room for ten million removed targets. Python takes ten times as much to read it.
+_MOST_BYTES = 1 << 28
+_AGAIN = "Restore it from a copy, or build the space in a new folder."
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,16 @@ class Entry:
     sha256: str
     removed: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("targets", "tokens", "bytes"):
+            within(name, getattr(self, name), 0)
+        if self.file in ("", ".", "..") or Path(self.file).name != self.file:
+            raise UserError(f"file is {self.file!r}; it must be the name of a file.")
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
+            raise UserError(f"sha256 is {self.sha256!r}; it must be 64 hexadecimal digits.")
+        if any(one >= other for one, other in itertools.pairwise((-1, *self.removed, self.targets))):
+            raise UserError(f"the removed of {self.file} do not ascend from 0 to {self.targets - 1}.")
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -50,6 +68,10 @@ class Manifest:
     pooled: bool
     segments: tuple[Entry, ...]
 
+    def __post_init__(self) -> None:
+        check_dtype(self.dtype)
+        within("width", self.width, 1)
+
 
 def read_manifest(folder: Path) -> Manifest:
     """Reads the manifest of a space.
@@ -58,56 +80,59 @@ def read_manifest(folder: Path) -> Manifest:
       UserError: the folder holds no finished space, one of a newer format, or a damaged one.
     """
     path = folder / MANIFEST
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}. Give the folder of a space, or build one.")
     try:
-        if not folder.is_dir():
-            raise UserError(f"There is no folder {folder}. Give the folder of a space, or build one.")
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise ValueError(f"its format is {content['format']!r}, not {FORMAT!r}")
-        if content["version"] > VERSION:
-            raise UserError(
-                f"{folder} is a space of format {content['version']}, and this uwe_jax reads formats up to {VERSION}. "
-                "Install a newer uwe_jax, or build the space in a new folder."
-            )
-        return _manifest(content)
-    except FileNotFoundError as error:
+        content = read_json(path, _AGAIN, most_bytes=_MOST_BYTES)
+    except UserError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         raise UserError(
             f"{folder} holds no {MANIFEST}, so it is not a space, or building it was interrupted. Give another folder, "
             "or build the space again."
         ) from error
-    except PermissionError as error:
-        raise UserError(f"{path} may not be read by you. Ask its owner for the right to read it.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is not the manifest of a space ({type(error).__name__}: {error}). Restore it from a copy, or "
-            "build the space in a new folder."
-        ) from error
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replaces the manifest in one step."""
-    content = asdict(manifest)
-    targets = sum(entry.targets - len(entry.removed) for entry in manifest.segments)
-    write_json(folder / MANIFEST, {"format": FORMAT, "version": VERSION, "targets": targets, **content})
-
-
-def _manifest(content: dict[str, Any]) -> Manifest:
-    origin = dict(content["origin"])
-    scorer = from_mapping(ScorerSettings, origin.pop("scorer"), "origin.scorer.")
-    check_dtype(content["dtype"])
-    return Manifest(
-        Origin(**origin, scorer=scorer),
-        content["dtype"],
-        int(content["width"]),
-        bool(content["pooled"]),
-        tuple(_entry(each) for each in content["segments"]),
+    try:
+        if content.get("format") != FORMAT:
+            raise UserError(f"its format is {content.get('format')!r}, not {FORMAT!r}")
+        version = content.get("version")
+        if not isinstance(version, int):
+            raise UserError(f"its version is {version!r}, not a number")
+        if version <= VERSION:
+            return _manifest(content)
+    except (UserError, TypeError) as error:
+        raise UserError(f"{path} is not the manifest of a space, or damaged: {error} {_AGAIN}") from error
+    raise UserError(
+        f"{folder} is a space of format {version}, and this uwe_jax reads formats up to {VERSION}. Install a newer "
+        "uwe_jax, or build the space in a new folder."
     )
 
 
-def _entry(content: dict[str, Any]) -> Entry:
-    entry = Entry(**{**content, "removed": tuple(content["removed"])})
-    if Path(entry.file).name != entry.file:
-        raise ValueError(f"the segment {entry.file!r} is not a name")
-    if entry.removed and not 0 <= min(entry.removed) <= max(entry.removed) < entry.targets:
-        raise ValueError(f"{entry.file} has {entry.targets} targets, and one beyond them was removed")
-    return entry
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replaces the manifest in one step.
+
+    Raises:
+      UserError: so many targets were removed that it could not be read again.
+    """
+    targets = sum(entry.targets - len(entry.removed) for entry in manifest.segments)
+    content = {"format": FORMAT, "version": VERSION, "targets": targets, **asdict(manifest)}
+    text = json_text({**content, "sha256": _digest(content)}, indent=2) + "\n"
+    if len(text) > _MOST_BYTES:
+        raise UserError(
+            f"The manifest of {folder} would have {len(text):,} bytes; at most {_MOST_BYTES:,} are read. Free the room "
+            "of the targets that were removed before (--compact), and remove these then."
+        )
+    write_atomically(folder / MANIFEST, text.encode())
+
+
+def _manifest(content: dict[str, Any]) -> Manifest:
+    # Spaces of the first versions have no checksum of their manifest.
+    written, found = content.pop("sha256", None), _digest(content)
+    if written not in (None, found):
+        raise UserError(f"its sha256 is {found[:12]}..., and {str(written)[:12]}... was written.")
+    values = {name: value for name, value in content.items() if name not in ("format", "version", "targets")}
+    return from_mapping(Manifest, values)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """The sha256 of all that the manifest says, however it is laid out."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

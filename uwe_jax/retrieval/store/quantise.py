@@ -61,6 +61,18 @@ def quantise(flat: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | Non
     return values, scales
 
 
+def is_finite(stored: np.ndarray) -> bool:
+    """Whether no stored float is NaN or infinite, by their bits: several times as fast as `np.isfinite` for two bytes.
+
+    >>> is_finite(np.array([65504.0, -0.0], np.float16)), is_finite(np.array([[0.0, np.nan]], np.float16))
+    (True, False)
+    """
+    unsigned = f"u{stored.itemsize}"
+    exponent = np.array(np.inf, stored.dtype).view(unsigned)
+    pieces = (stored[start : start + _ROWS].view(unsigned) for start in range(0, len(stored), _ROWS))
+    return all(((bits & exponent) != exponent).all() for bits in pieces)
+
+
 def restore(values: np.ndarray, scales: np.ndarray | None) -> np.ndarray:
     """Token embeddings [t, d] as floats: what is stored, without a copy, or value times scale in float32.
 

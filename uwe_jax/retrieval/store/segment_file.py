@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 
 from uwe_jax.data.ragged import run_offsets
-from uwe_jax.retrieval.store.quantise import DTYPES
+from uwe_jax.retrieval.store.quantise import DTYPES, is_finite
 from uwe_jax.retrieval.store.segment import Segment
 from uwe_jax.retrieval.store.strings import PackedStrings
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.json_file import parse_json
 
 _CODES = {"I64": np.dtype(np.int64), "U8": np.dtype(np.uint8), "F32": DTYPES["float32"], "BF16": DTYPES["bfloat16"]}
 _CODES |= {"F16": DTYPES["float16"], "I8": DTYPES["int8"]}
 _NAMES = {dtype: code for code, dtype in _CODES.items()}
 _ALIGNMENT = 8
 _PIECE = 1 << 24  # bytes hashed and written at once
+_MOST_HEADER = 1 << 16  # bytes; seven tensors take some hundred
+_AGAIN = "Restore it from a copy, or build the space again."
 
 
 def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str]:
@@ -87,28 +90,61 @@ def _bytes(array: np.ndarray) -> Any:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def read_segment(path: Path) -> Segment:
-    """Maps a segment into memory: takes the same few milliseconds whatever its size.
+def read_segment(path: Path, sha256: str) -> Segment:
+    """Maps a segment into memory, after all of it was compared with its checksum and looked through.
+
+    Args:
+      path: of the file.
+      sha256: of its bytes when it was written.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      UserError: it does not hold what it should.
+      OSError: there is no such file, or it cannot be read.
+      UserError: it is damaged, or was made of what cannot be searched.
     """
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise UserError(f"{path} is damaged: its sha256 is {found[:12]}..., and {sha256[:12]}... was written. {_AGAIN}")
     try:
-        mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)
-        length = int.from_bytes(mapped[:8].tobytes(), "little")
-        header = json.loads(mapped[8 : 8 + length].tobytes())
-        data = mapped[8 + length :]
+        return _mapped(path)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}). {_AGAIN}") from error
 
-        def array(name: str) -> np.ndarray:
-            start, stop = header[name]["data_offsets"]
-            return data[start:stop].view(_CODES[header[name]["dtype"]]).reshape(header[name]["shape"])
 
-        texts = PackedStrings(array("texts"), array("text_offsets"))
-        ids = PackedStrings(array("ids"), array("id_offsets"))
-        scales = array("scales") if "scales" in header else None
-        return Segment(array("values"), scales, array("offsets"), texts, ids)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged ({type(error).__name__}: {error}). Restore it from a copy, or build the space again."
-        ) from error
+def _mapped(path: Path) -> Segment:
+    mapped = np.memmap(path, np.uint8, "r").view(np.ndarray)
+    length = int.from_bytes(mapped[:8].tobytes(), "little")
+    if length > min(_MOST_HEADER, len(mapped) - 8):
+        raise ValueError(f"a header of {length:,} bytes in a file of {len(mapped):,}")
+    header = parse_json(mapped[8 : 8 + length].tobytes(), path, _AGAIN)
+    data = mapped[8 + length :]
+
+    def array(name: str, dtypes: Sequence[np.dtype], dimensions: int = 1) -> np.ndarray:
+        start, stop = header[name]["data_offsets"]
+        shape, dtype = header[name]["shape"], _CODES[header[name]["dtype"]]
+        if not 0 <= start <= stop <= len(data) or dtype not in dtypes or len(shape) != dimensions or min(shape) < 0:
+            raise ValueError(f"{name} of {dtype} {shape} at {start:,} to {stop:,} of {len(data):,} bytes")
+        return data[start:stop].view(dtype).reshape(shape)
+
+    def bounds(name: str, size: int) -> np.ndarray:
+        offsets = array(name, (_CODES["I64"],))
+        if not len(offsets) or offsets[0] != 0 or offsets[-1] != size or (offsets[1:] < offsets[:-1]).any():
+            raise ValueError(f"{name} that do not ascend from 0 to {size:,}")
+        return offsets
+
+    def strings(name: str, offsets: str) -> PackedStrings:
+        blob = array(name, (_CODES["U8"],))
+        packed = PackedStrings(blob, bounds(offsets, len(blob)))
+        if not packed.are_text():
+            raise ValueError(f"{name} that are not UTF-8")
+        return packed
+
+    values, scales = array("values", tuple(DTYPES.values()), 2), None
+    if values.dtype == DTYPES["int8"]:
+        scales = array("scales", (DTYPES["float32"],))
+        if len(scales) != len(values):
+            raise ValueError(f"{len(scales):,} scales of {len(values):,} tokens")
+    if not is_finite(values if scales is None else scales):
+        raise ValueError("embeddings that are NaN or infinite")
+    texts, ids = strings("texts", "text_offsets"), strings("ids", "id_offsets")
+    return Segment(values, scales, bounds("offsets", len(values)), texts, ids)

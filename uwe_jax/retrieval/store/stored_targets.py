@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -159,15 +158,14 @@ class Space:
           UserError: the space holds means and the scorer reads tokens, or it has no targets.
         """
         from uwe_jax.ranking.target_space import TargetSpace
-        from uwe_jax.scoring.ragged import is_pooled
+        from uwe_jax.scoring.ragged import formula, is_pooled
 
         if self.pooled and not is_pooled(scorer.kind, query=False):
             raise UserError(
                 f"The space holds the mean of every target's tokens, made for the scorer {self.origin.scorer.kind}; "
                 f"{scorer.kind} reads the tokens themselves. Encode the targets with that scorer."
             )
-        # What `top_k` is given with every call does not change what stands on the devices.
-        settings = dataclasses.replace(scorer, tau_a=ScorerSettings().tau_a, learn_tau_a=False)
+        settings = formula(scorer)
         with self._building:
             if settings not in self._built:
                 self._built.clear()  # a second copy on the devices may not fit

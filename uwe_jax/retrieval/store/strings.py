@@ -12,6 +12,8 @@ import numpy as np
 
 from uwe_jax.data.ragged import run_entries, run_offsets
 
+_AT_ONCE = 1 << 16  # texts decoded to see whether they can be
+
 
 class LazyStrings(Sequence[str]):
     """A sequence of texts that are made when they are asked for; equal to any sequence of the same texts."""
@@ -75,6 +77,18 @@ class PackedStrings(LazyStrings):
     def __iter__(self) -> Iterator[str]:
         whole, bounds = self.blob.tobytes(), self.offsets.tolist()
         return (_text(whole[start:stop]) for start, stop in itertools.pairwise(bounds))
+
+    def are_text(self) -> bool:
+        """Whether every text can be decoded, for lists that others have written."""
+        starts = self.offsets[self.offsets < len(self.blob)]
+        if ((self.blob[starts] & 0xC0) == 0x80).any():  # in the middle of a character
+            return False
+        try:
+            for first in range(0, len(self), _AT_ONCE):
+                _text(self.blob[self.offsets[first] : self.offsets[min(first + _AT_ONCE, len(self))]].tobytes())
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def take(self, positions: np.ndarray) -> PackedStrings:
         """The texts at some positions [k], in their order."""

@@ -8,19 +8,16 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import filelock
-
 from uwe_jax.retrieval.store.manifest import MANIFEST, Entry, Manifest, read_manifest, write_manifest
 from uwe_jax.retrieval.store.segment import Part
 from uwe_jax.retrieval.store.segment_file import write_segment
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import duration, say
+from uwe_jax.runtime.locks import QUIET, exclusive
 
 SEGMENTS = "segments"
 _LOCK = "space.lock"
 _SUFFIX = ".safetensors"
 _PARTIAL = f".{MANIFEST}.*.partial"  # of `write_atomically`, killed
-_PATIENCE = 2.0  # seconds: a small change takes less
 # Seconds for who would lose long work, such as encoding, by giving up: the largest of changes takes less.
 LONG_PATIENCE = 1800.0
 
@@ -108,25 +105,10 @@ def creating(folder: str | Path, *, patience: float = 0) -> Iterator[Writer]:
 
 @contextlib.contextmanager
 def _locked(folder: Path, patience: float) -> Iterator[None]:
-    lock = filelock.FileLock(folder / _LOCK)
-    with _explained(folder):
-        try:
-            try:
-                lock.acquire(timeout=_PATIENCE)
-            except filelock.Timeout:
-                if patience <= _PATIENCE:
-                    raise
-                say(f"Another process is writing to {folder}. Waiting up to {duration(patience)} for it.")
-                lock.acquire(timeout=patience)
-        except filelock.Timeout as error:
-            raise UserError(
-                f"Another process is writing to {folder}. Wait until it has finished and try again. If there is none, "
-                f"delete {folder / _LOCK}."
-            ) from error
-        try:
-            yield
-        finally:
-            lock.release()
+    with contextlib.ExitStack() as held:
+        with _explained(folder):
+            held.enter_context(exclusive(folder / _LOCK, f"writing to {folder}", patience=max(patience, QUIET)))
+        yield
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ const WAIT_READY = 1500;
 const at = (id) => document.getElementById(id);
 const [form, text, results, status, space, topK] = ["form", "text", "results", "status", "space", "top_k"].map(at);
 let asking = null;
+let tokens = 0; // of a text, that the model reads
 
 function tell(message, isProblem = false) {
   status.textContent = message;
@@ -87,10 +88,13 @@ async function search() {
     const seconds = number((performance.now() - start) / 1000);
     if (isVacancy) {
       showVacancy(found);
-      tell(`${found.hits.length} found in a vacancy of ${found.sentences.length} sentences, in ${seconds} s.`);
+      const omitted = found.omitted ? ` ${found.omitted} more were not ranked: too many, too long, or beyond the model.` : "";
+      const truncated = found.truncated ? ` Of ${found.truncated} only the first ${tokens} tokens were read.` : "";
+      tell(`${found.hits.length} found in a vacancy of ${found.sentences.length} sentences, in ${seconds} s.${omitted}${truncated}`);
     } else {
       showQuery(query, found.results[0].hits);
-      tell(`${found.results[0].hits.length} found, in ${seconds} s. Choose one to see why.`);
+      const truncated = found.truncated ? ` Only the first ${tokens} tokens of the text were read.` : "";
+      tell(`${found.results[0].hits.length} found, in ${seconds} s.${truncated} Choose one to see why.`);
     }
   } catch (error) {
     if (error.name === "AbortError") return;
@@ -103,6 +107,7 @@ async function start() {
   for (;;) {
     try {
       const served = await ask("v1/spaces", null);
+      tokens = served.model.tokens;
       space.replaceChildren(...served.spaces.map((each) =>
         make("option", { value: each.name }, `${each.name} (${each.targets.toLocaleString("en")})`)));
       at("space_choice").hidden = served.spaces.length < 2;

@@ -218,6 +218,7 @@ def _read_concepts(file: EscoFile, stamp: tuple[int, int]) -> Concepts:
     del stamp  # a file written anew is another entry of the cache
     problems = Problems(str(file))
     labels: dict[str, str] = {}
+    places: dict[str, int] = {}
     alternatives: dict[str, str] = {}
     descriptions: dict[str, str] = {}
     for line, (uri, label, others, description) in read_table(
@@ -231,6 +232,11 @@ def _read_concepts(file: EscoFile, stamp: tuple[int, int]) -> Concepts:
         if not uri:
             problems.add(f"{file.name}, line {line}", "no conceptUri", "the URI of the concept")
             continue
+        if uri in places:
+            again = f"conceptUri {shorten(uri)} again (first in line {places[uri]})"
+            problems.add(f"{file.name}, line {line}", again, "a concept once")
+            continue
+        places[uri] = line
         labels[uri] = normalise(label)
         alternatives[uri] = others
         descriptions[uri] = description

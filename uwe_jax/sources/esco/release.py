@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.zips import ZIP_DAMAGE, signature
+from uwe_jax.runtime.zips import ZIP_DAMAGE, read_member, signature
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in
 
 DOWNLOAD = (
@@ -68,7 +68,7 @@ class EscoFile:
             return self.path.read_bytes()
         with open_zip(self.path) as archive:
             try:
-                return archive.read(self.member)
+                return read_member(archive, self.member)
             except ZIP_DAMAGE as error:
                 raise _damaged(self.path, f"{self.member}: {error}") from error
 
@@ -120,6 +120,7 @@ def find_release(
 
 def file_names(language: str) -> dict[str, tuple[str, ...]]:
     """The portal's names of each role's file."""
+    language = plain_language(language)
     return {
         "skills": (f"skills_{language}.csv",),
         "occupations": (f"occupations_{language}.csv",),
@@ -155,7 +156,7 @@ def choose_release(
         return None
     newest = max(complete, key=lambda text: [int(part) for part in text.split(".") if part])
     chosen = {role: _only(per_version[newest], names[role]) for role in roles}
-    return EscoRelease(newest, language, chosen)
+    return EscoRelease(newest, plain_language(language), chosen)
 
 
 def find_files(folder: Path, depth: int) -> list[EscoFile]:
@@ -178,6 +179,43 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 def plain_version(version: str) -> str:
     """A version as a user writes it, without its v."""
     return version.strip().lower().removeprefix("v")
+
+
+def plain_language(language: str) -> str:
+    """The code of a language as the portal's file names have it: DE is de."""
+    return language.strip().lower()
+
+
+def found_instead(found: Sequence[EscoFile], *, chosen: bool = True) -> str:
+    """The files of ESCO that are there where those of a language and version are not: a sentence for a message.
+
+    Args:
+      found: by `find_files`.
+      chosen: the user has chosen language and version, and may choose others.
+
+    Returns:
+      The sentence behind a space; "" where there is no file of ESCO at all.
+    """
+    there = [file for file in found if _is_esco(file.name)]
+    if not there:
+        return ""
+    remedy = "; ask for the language and version of these files" if chosen else ""
+    return f" Found ESCO of {_listed(_per_version(there))}{remedy}."
+
+
+def _is_esco(name: str) -> bool:
+    return name.removesuffix(".csv").split("_")[0] in _FAMILIES
+
+
+def _listed(per_version: dict[str, list[EscoFile]]) -> str:
+    held = []
+    for candidate in sorted(per_version):
+        there = {file.name for file in per_version[candidate]}
+        # Relations and classification are looked for by family, so that another language shows.
+        shown = sorted(filter(_is_esco, there))
+        label = f"version {candidate}" if candidate else "unknown version"
+        held.append(f"{label}: {', '.join(shown) or f'none of these, but {len(there)} other CSV files'}")
+    return "; ".join(held) or "no zip and no CSV"
 
 
 def _per_version(found: Sequence[EscoFile]) -> dict[str, list[EscoFile]]:
@@ -226,14 +264,6 @@ def _incomplete(
     version: str,
     setting: str,
 ) -> UserError:
-    held = []
-    for candidate in sorted(per_version):
-        there = {file.name for file in per_version[candidate]}
-        # Relations and classification are looked for by family, so that another language shows.
-        shown = sorted(name for name in there if name.removesuffix(".csv").split("_")[0] in _FAMILIES)
-        label = f"version {candidate}" if candidate else "unknown version"
-        held.append(f"{label}: {', '.join(shown) or f'none of these, but {len(there)} other CSV files'}")
-    holds = "; ".join(held) or "no zip and no CSV"
     asked = f" of version {version}" if version else " of one version"
     skills_alone = [graph for graph in graphs if NEEDS[graph] == ("skills",)]
     fewer = (
@@ -243,7 +273,7 @@ def _incomplete(
     )
     return UserError(
         f"{folder} does not hold what {' and '.join(graphs)} need. Expected {', '.join(names)}, all{asked}. Found "
-        f"{holds}. {DOWNLOAD}{fewer}"
+        f"{_listed(per_version)}. {DOWNLOAD}{fewer}"
     )
 
 

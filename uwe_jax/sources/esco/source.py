@@ -36,4 +36,5 @@ def read(request: SourceRequest) -> SourceEdges:
     return SourceEdges(f"{release} in {folder}", edges, tuple(notes))
 
 
-SOURCE = Source(OFFERS, read, default=("skill_job", "skill_alias"), jobs=JOBS)
+READS = {"relations": ("skill_job", "skill_skill"), "language": OFFERS, "version": OFFERS}
+SOURCE = Source(OFFERS, read, default=("skill_job", "skill_alias"), jobs=JOBS, reads=READS)

@@ -14,6 +14,21 @@ _WORDS = {
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 
 
+# The name of a test split and nothing else, with the marks of shards: test, x_test, test_set, x-eval-00000-of-00001.
+_TEST = re.compile(r"(?:.*[-_.])?(?:test|eval)(?:[-_](?:set|split|data))?(?:[-_.]?\d+(?:-of-\d+)?)?|testing|evaluation")
+
+
+def is_test_split(stem: str) -> bool:
+    """Whether a file's name without its ending is that of a test split, and not a name of its own with such a word.
+
+    >>> [is_test_split(stem) for stem in ("test", "x_TEST", "x-test-00000-of-00001", "evaluation")]
+    [True, True, True, True]
+    >>> [is_test_split(stem) for stem in ("test-engineer", "software-testing", "evaluation officer", "latest")]
+    [False, False, False, False]
+    """
+    return _TEST.fullmatch(stem.casefold()) is not None
+
+
 def stated_split(names: Iterable[str]) -> str:
     """What the first name with a split's word in it says: train, validation or test; "" where none does.
 

@@ -66,7 +66,12 @@ def compose(
         )
     notes: list[str] = []
     skills = NodeNumbers()
-    joining = [_ALIAS] if join_aliases and _ALIAS in tables else []
+    if join_aliases and _ALIAS not in tables:
+        raise UserError(
+            f"source.join_aliases is True, but {_names(parts)} has no graph of aliases to join skills by; there are "
+            f"graphs of {', '.join(map(repr, tables))}. Leave it at False, or add a source with skill_alias."
+        )
+    joining = [_ALIAS] * join_aliases
     merged = {kind: _merge(tables[kind], skills) for kind in dict.fromkeys([*wanted, *joining])}
     texts = skills.nodes()
     if joining:

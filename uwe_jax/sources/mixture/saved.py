@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import shutil
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,10 @@ import uwe_jax
 from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.folders import replacing, restore
+from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.runtime.settings import from_mapping
 from uwe_jax.sources.mixture.columns import EdgeColumns, Nodes
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.parts import Composition, Part, PartInfo
@@ -30,11 +31,13 @@ _DICTIONARY = 1 << 28
 
 def is_saved(folder: Path) -> bool:
     """Whether a folder holds what `save` wrote."""
+    restore(folder)
     return (folder / _MANIFEST).is_file()
 
 
 def check_free(folder: Path) -> None:
     """Raises UserError if something else than a saved composition would be overwritten."""
+    restore(folder)
     if not folder.exists():
         return
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
@@ -67,32 +70,15 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
       settings: of the source, kept for those who read graphs.json.
 
     Raises:
-      UserError: the folder holds something else.
+      UserError: the folder holds something else or cannot be written.
     """
-    folder = folder.resolve()  # "." has no name
-    check_free(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
+    advice = "name another folder with --out"
+    # Another one is waited for: the work before this one took minutes.
+    with replacing(folder, check=lambda: check_free(folder), patience=math.inf, advice=advice) as new:
+        new.mkdir()
         for kind in composition.graphs.graphs:
-            _write_edges(composition, kind, partial / f"{SKILL}_{kind}.parquet")
-        write_json(partial / _MANIFEST, _manifest(composition, settings))
-        if folder.exists():
-            # A folder cannot replace another one in one step: the old one is out of the way for a moment.
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-            folder.rename(old)
-            try:
-                partial.rename(folder)
-            except BaseException:
-                old.rename(folder)
-                raise
-            shutil.rmtree(old)
-        else:
-            partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _write_edges(composition, kind, new / f"{SKILL}_{kind}.parquet")
+        write_json(new / _MANIFEST, _manifest(composition, settings))
 
 
 def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts | None = None) -> Composition:
@@ -205,14 +191,12 @@ def _manifest(composition: Composition, settings: dict[str, Any]) -> dict[str, A
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
+    manifest = read_json(path, "Combine the graphs anew.")
+    found = manifest.get("format")
+    if found != _FORMAT:
+        raise UserError(f"{path} is of format {found}; this version reads format {_FORMAT}. Combine the graphs anew.")
     try:
-        manifest = json.loads(path.read_text())
-        if manifest["format"] != _FORMAT:
-            raise UserError(
-                f"{path} is of format {manifest['format']}; this version reads format {_FORMAT}. Combine the graphs "
-                "anew."
-            )
-        parts = [PartInfo(**{**part, "notes": tuple(part["notes"])}) for part in manifest["parts"]]
+        parts = [from_mapping(PartInfo, part) for part in manifest["parts"]]
         return {"fingerprints": dict(manifest["fingerprints"]), "parts": parts, "notes": tuple(manifest["notes"])}
-    except (ValueError, KeyError, TypeError) as error:
+    except (UserError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}). Combine the graphs anew.") from error

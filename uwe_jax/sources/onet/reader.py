@@ -34,7 +34,7 @@ class OnetGraph:
 
 def read_activity_jobs(release: OnetRelease) -> Found:
     """Detailed work activities, and the occupations whose tasks consist of them."""
-    occupations, activities = dict(release.rows(tables.OCCUPATIONS)), read_activities(release)
+    occupations, activities = release.texts(tables.OCCUPATIONS), release.texts(tables.DETAILED)
     pairs = [(code, activity) for code, _, activity in release.rows(tables.TASK_ACTIVITIES)]
     kept, notes = release.known_rows(tables.TASK_ACTIVITIES, pairs, occupations, activities)
     edges = [Edge(dwa, activities[dwa], code, occupations[code], "activity") for code, dwa in kept]
@@ -43,7 +43,7 @@ def read_activity_jobs(release: OnetRelease) -> Found:
 
 def read_activity_tasks(release: OnetRelease) -> Found:
     """Detailed work activities, and the task statements that are about them: sentences as vacancies have them."""
-    statements, activities = dict(release.rows(tables.STATEMENTS)), read_activities(release)
+    statements, activities = release.texts(tables.STATEMENTS), release.texts(tables.DETAILED)
     pairs = [(task, activity) for _, task, activity in release.rows(tables.TASK_ACTIVITIES)]
     kept, notes = release.known_rows(tables.TASK_ACTIVITIES, pairs, statements, activities)
     return [Edge(dwa, activities[dwa], task, statements[task], "task") for task, dwa in kept], notes
@@ -60,7 +60,7 @@ def read_activity_aliases(release: OnetRelease) -> Found:
     kept, notes = release.known_rows(tables.DETAILED, detailed, None, None, titles)
     edges = [Edge(code, title, above, titles[above], "intermediate") for code, title, above in kept]
     if release.file_of(tables.GENERAL):
-        general = dict(release.rows(tables.GENERAL))
+        general = release.texts(tables.GENERAL)
         kept, more = release.known_rows(tables.INTERMEDIATE, intermediate, None, None, general)
         edges += [Edge(code, title, above, general[above], "general") for code, title, above in kept]
         notes += more
@@ -78,7 +78,7 @@ def read_titles(release: OnetRelease) -> Found:
     one alone is often the title of several occupations. A title that differs from its occupation's in case alone is no
     further one. What is both an alternate and a reported title is reported.
     """
-    occupations = dict(release.rows(tables.OCCUPATIONS))
+    occupations = release.texts(tables.OCCUPATIONS)
     own = {(code, title.casefold()) for code, title in occupations.items()}
     titles: dict[tuple[str, str], Edge] = {}
     notes: list[str] = []
@@ -103,16 +103,11 @@ def read_descriptions(release: OnetRelease) -> Found:
     return [Edge(code, title, "", text, "description") for code, title, text in release.rows(tables.DESCRIPTIONS)], []
 
 
-def read_activities(release: OnetRelease) -> dict[str, str]:
-    """Titles of the detailed work activities by their id."""
-    return {code: title for code, title, _ in release.rows(tables.DETAILED)}
-
-
 def _products(table: Table, relation: str) -> Callable[[OnetRelease], Found]:
     """A reader of the products that a table names, and the occupations that use them. A product has no id."""
 
     def read(release: OnetRelease) -> Found:
-        occupations = dict(release.rows(tables.OCCUPATIONS))
+        occupations = release.texts(tables.OCCUPATIONS)
         kept, notes = release.known_rows(table, release.rows(table), occupations, None)
         return [Edge("", product, code, occupations[code], relation) for code, product in kept], notes
 

@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.zips import ZIP_DAMAGE, signature
+from uwe_jax.runtime.zips import ZIP_DAMAGE, read_member, signature
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.onet.tables import OCCUPATIONS, Table
 from uwe_jax.sources.tables.delimited import read_table
-from uwe_jax.sources.tables.problems import Problems
+from uwe_jax.sources.tables.problems import Problems, shorten
 
 WHERE = "https://www.onetcenter.org/database.html, the text files: a zip such as db_29_3_text.zip, as it is or unzipped"
 
@@ -72,6 +72,21 @@ class OnetRelease:
                 rows.append(values)
         problems.check()
         return rows
+
+    def texts(self, table: Table) -> dict[str, str]:
+        """The second column of a table by the first, a code.
+
+        Raises:
+          UserError: as of `rows`, or a code stands for two texts.
+        """
+        texts: dict[str, str] = {}
+        for code, text, *_ in self.rows(table):
+            if texts.setdefault(code, text) != text:
+                raise UserError(
+                    f"{self.file_of(table)} in {self.path}: {code!r} stands for two texts, {shorten(texts[code])} and "
+                    f"{shorten(text)}. Expected one of each: download it again from {WHERE}"
+                )
+        return texts
 
     def known_rows(
         self, table: Table, rows: Iterable[Sequence[str]], *known: Collection[str] | None
@@ -136,7 +151,7 @@ class OnetRelease:
             return path.read_bytes()
         try:
             with zipfile.ZipFile(path) as archive:
-                return archive.read(member)
+                return read_member(archive, member)
         except ZIP_DAMAGE as error:
             raise _damaged(path, f" in {name!r}: {error}") from error
 

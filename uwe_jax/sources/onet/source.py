@@ -49,4 +49,5 @@ SOURCE = Source(
     read,
     default=USUAL,
     jobs=frozenset({"job_alias", "job_description"}),
+    reads={"version": GRAPHS},
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from uwe_jax.data.graph import Edge
@@ -13,7 +12,7 @@ from uwe_jax.sources.hub.split_names import stated_split
 from uwe_jax.sources.matching import EXACT, SkillMatcher
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import read_rows
+from uwe_jax.sources.tables.typed_rows import parse_json, read_rows
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS, length_problem
 
@@ -85,7 +84,7 @@ def read_edges(path: Path, taxonomy: Taxonomy) -> tuple[list[Edge], list[str]]:
 def _is_skillspan(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            row = json.loads(file.readline(_FIRST_LINE))
-    except (OSError, ValueError, RecursionError):
+            row = parse_json(file.readline(_FIRST_LINE))
+    except (OSError, ValueError):
         return False
     return isinstance(row, dict) and {*_COLUMNS, _OTHER} <= set(row)

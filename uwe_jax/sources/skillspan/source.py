@@ -9,7 +9,7 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.skillspan.reader import find_train
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
-from uwe_jax.sources.taxonomy import EXPECTED, Taxonomy, find_taxonomy
+from uwe_jax.sources.taxonomy import EXPECTED, Taxonomy, find_taxonomy, taxonomy_instead
 
 _TAGGED, _SPANS = "skill_vacancy", "span_vacancy"
 
@@ -40,10 +40,15 @@ def _taxonomy(folder: Path, path: Path, request: SourceRequest) -> Taxonomy:
     taxonomy = find_taxonomy(folder, language=request.language, version=request.version)
     if taxonomy is None:
         raise UserError(
-            f"{folder} holds SkillSpan's {path.name} but no taxonomy, and its sentences name skills of none. "
-            f"{EXPECTED} The graph {_SPANS} does without."
+            f"{folder} holds SkillSpan's {path.name} but no taxonomy, and its sentences name skills of none."
+            f"{taxonomy_instead(folder)} {EXPECTED} The graph {_SPANS} does without."
         )
     return taxonomy
 
 
-SOURCE = Source({_TAGGED: "vacancy", _SPANS: "vacancy"}, _read, default=(_TAGGED,))
+SOURCE = Source(
+    {_TAGGED: "vacancy", _SPANS: "vacancy"},
+    _read,
+    default=(_TAGGED,),
+    reads=dict.fromkeys(("language", "version"), (_TAGGED,)),
+)

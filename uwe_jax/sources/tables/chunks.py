@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.zips import check_unpacked, whole_gzip
 from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunk import PARTS, Chunk
 from uwe_jax.sources.tables.parquet_chunks import cut_parquet, open_parquet, parquet_rows
 from uwe_jax.sources.tables.problems import shorten
-from uwe_jax.sources.tables.typed_rows import DELIMITERS, FORMATS, half_pair, table_format
+from uwe_jax.sources.tables.typed_rows import DELIMITERS, FORMATS, half_pair, parse_json, table_format
 
 _FIELD_LIMIT = 10_000_000  # characters of a CSV field
+_LINE_LIMIT = 1 << 26  # bytes
 _LOOK = 100  # rows of JSON lines whose keys count as the columns of the file
 _GZIP = ".gz"
 _BOM = b"\xef\xbb\xbf"
@@ -48,8 +49,8 @@ def column_names(path: Path) -> list[str]:
         if number == _LOOK:
             break
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
+            row = parse_json(line)
+        except ValueError:
             continue
         keys.update(dict.fromkeys(row) if isinstance(row, dict) else {})
     return list(keys)
@@ -131,15 +132,28 @@ def _unzipped(path: Path) -> str:
 @contextmanager
 def _opened(path: Path, start: int = 0) -> Iterator[Any]:
     """The content of a text file from some byte on."""
-    try:
-        with gzip.open(path) if path.suffix.lower() == _GZIP else path.open("rb") as file:
-            file.seek(start)
-            yield file
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(
-            f"{path} is no whole gzip ({path.stat().st_size:,} bytes; {error}). Expected a gzipped table: copy or "
-            "download it again."
-        ) from error
+    with whole_gzip(path, path), gzip.open(path) if path.suffix.lower() == _GZIP else path.open("rb") as file:
+        file.seek(start)
+        yield file
+
+
+def _lines(file: Any, path: Path, start: int) -> Iterator[bytes]:
+    """The lines of a file that was opened at some byte, none without bounds, nor all of a gzipped file.
+
+    Raises:
+      UserError: a line is longer than any record, or a gzipped file unpacks to more than it may.
+    """
+    packed, position = path.stat().st_size if path.suffix.lower() == _GZIP else -1, start
+    while line := file.readline(_LINE_LIMIT):
+        position += len(line)
+        if packed >= 0:
+            check_unpacked(path, packed, position)
+        if len(line) == _LINE_LIMIT:
+            raise UserError(
+                f"{path} has a line of at least {_LINE_LIMIT:,} bytes, from byte {position - len(line):,} on; a table "
+                "of text has none. Write it with a line feed behind every row."
+            )
+        yield line
 
 
 def _merged(chunks: list[Chunk]) -> list[Chunk]:
@@ -185,7 +199,7 @@ def _csv_records(
 
         def lines() -> Iterator[str]:
             nonlocal position, count
-            for each in file:
+            for each in _lines(file, path, start):
                 if 0 <= stop <= position:
                     return
                 position += len(each)
@@ -194,14 +208,17 @@ def _csv_records(
 
         # strict: without it an unclosed quote silently swallows the rest of the file as one field
         reader = csv.reader(lines(), delimiter=DELIMITERS[_unzipped(path)], strict=True)
-        before = csv.field_size_limit(_FIELD_LIMIT)
         try:
             while True:
                 begin, number = position, line + count
+                # For this row alone: whoever takes the rows may read other files meanwhile, or never take the last one.
+                before = csv.field_size_limit(_FIELD_LIMIT)
                 try:
                     fields = next(reader)
                 except StopIteration:
                     return
+                finally:
+                    csv.field_size_limit(before)
                 if fields:
                     yield number, begin, position, fields
         except csv.Error as error:
@@ -210,8 +227,6 @@ def _csv_records(
                 'the rows behind it begin. Expected quotes around a field and doubled ("") inside it: correct that row '
                 "and run again."
             ) from error
-        finally:
-            csv.field_size_limit(before)
 
 
 def _behind_header(path: Path) -> tuple[int, int]:
@@ -238,7 +253,7 @@ def _csv_rows(
 def _json_lines(path: Path, start: int, stop: int, line: int) -> Iterator[tuple[int, bytes, tuple[int, int]]]:
     position = start
     with _opened(path, start) as file:
-        for number, each in enumerate(file, line):
+        for number, each in enumerate(_lines(file, path, start), line):
             if 0 <= stop <= position:
                 return
             position += len(each)
@@ -258,8 +273,8 @@ def _json_rows(
     for number, line, _ in _json_lines(path, chunk.start, chunk.stop, chunk.first):
         place = f"{chunk.name}, line {number}"
         try:
-            row = json.loads(line.decode("utf-8", "surrogateescape"))
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line.decode("utf-8", "surrogateescape"))
+        except ValueError as error:
             broken.add(place, f"invalid JSON ({error})", expected)
             continue
         if isinstance(row, dict):

@@ -66,5 +66,5 @@ def parquet_rows(chunk: Chunk, path: Path, columns: Sequence[str]) -> Iterator[t
                 left -= len(rows)
                 if not left:
                     return
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two of text and of times
         raise _damaged(path, error) from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import re
 import zlib
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.zips import check_unpacked, read_gzip
 from uwe_jax.sources.tables.delimited import decode_lines, read_table
 from uwe_jax.sources.tables.lists import python_literal
 from uwe_jax.sources.tables.problems import Problems, shorten
@@ -29,7 +29,9 @@ TYPES = {
     "id": "a text or an integer",
 }
 
+_BATCH = 4096  # rows of Parquet that are decoded at once
 _HEADER = 65_536  # bytes; a longer first line is no header
+_LEVELS = 50  # of lists and objects in a row of JSON; Python itself fails at a thousand
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 Row = dict[str, Any]
@@ -102,22 +104,37 @@ def half_pair(value: object) -> bool:
     return isinstance(value, list) and any(map(half_pair, value))
 
 
+def parse_json(text: str | bytes) -> Any:
+    """The value of a row or file in JSON.
+
+    Raises:
+      ValueError: it is no JSON, or is nested deeper than any row is.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"nested more than {_LEVELS} levels deep") from error
+    level = [value]
+    for _ in range(_LEVELS):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return value
+    raise ValueError(f"nested more than {_LEVELS} levels deep")
+
+
 def _unzipped(path: Path) -> str:
     """The ending of a table's name without that of gzip; of any other file its own."""
     return (table_format(path) or path.suffix.lower()).removesuffix(_GZIP)
 
 
 def _content(path: Path, name: str) -> bytes:
-    content = path.read_bytes()
-    if path.suffix.lower() != _GZIP:
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(
-            f"{name} is no whole gzip ({len(content):,} bytes; {error}). Expected a gzipped table: copy or download "
-            f"{path} again."
-        ) from error
+    return read_gzip(path, name) if path.suffix.lower() == _GZIP else path.read_bytes()
 
 
 def _first_line(path: Path) -> bytes:
@@ -145,10 +162,10 @@ def _column_names(path: Path) -> list[str]:
             return []
         line = _first_line(path).decode("utf-8-sig")
         if suffix == ".jsonl":
-            row = json.loads(line)
+            row = parse_json(line)
             return list(row) if isinstance(row, dict) else []
         return next(csv.reader([line], delimiter=DELIMITERS[suffix]), [])
-    except (OSError, ValueError, csv.Error, zlib.error, RecursionError):
+    except (OSError, ValueError, csv.Error, zlib.error):
         return []
 
 
@@ -190,8 +207,8 @@ def _json_lines(name: str, text: str, expected: str, problems: Problems) -> Iter
         if not each.strip():
             continue
         try:
-            row = json.loads(each)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(each)
+        except ValueError as error:
             problems.add(f"{name}, line {line}", f"invalid JSON ({error})", expected)
         else:
             yield f"{name}, line {line}", row
@@ -199,9 +216,10 @@ def _json_lines(name: str, text: str, expected: str, problems: Problems) -> Iter
 
 def _json_array(path: Path, name: str, text: str) -> Iterator[tuple[str, object]]:
     try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        rows = parse_json(text)
+    except ValueError as error:
         raise UserError(f"{name} is no JSON ({error}). Remove {path} and run again.") from error
+    assert isinstance(rows, list)  # it begins with a bracket
     for number, row in enumerate(rows, 1):
         yield f"{name}, row {number}", row
 
@@ -219,8 +237,15 @@ def _parquet_rows(path: Path, name: str, required: tuple[str, ...], optional: tu
                 f"{', '.join(required)}. Its columns: {', '.join(names) or 'none'}. Rename the column and write the "
                 "file again."
             )
-        table = file.read(columns=[column for column in (*required, *optional) if column in names]).to_pydict()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        size, decoded = path.stat().st_size, 8 * file.metadata.num_rows  # a pointer a row at least
+        check_unpacked(name, size, decoded)
+        table: dict[str, list[object]] = {column: [] for column in (*required, *optional) if column in names}
+        for batch in file.iter_batches(_BATCH, columns=list(table)):
+            decoded += batch.nbytes
+            check_unpacked(name, size, decoded)
+            for column, values in batch.to_pydict().items():
+                table[column] += values
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two of text and of times
         raise UserError(
             f"{name} cannot be read as Parquet ({path.stat().st_size} bytes; {error}). Write it again and run again."
         ) from error

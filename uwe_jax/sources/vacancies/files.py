@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import say
 from uwe_jax.sources.folders import DEPTH, files_in
-from uwe_jax.sources.hub.split_names import stated_split
+from uwe_jax.sources.hub.split_names import is_test_split
 from uwe_jax.sources.tables.chunks import column_names
 from uwe_jax.sources.tables.typed_rows import FORMATS, table_format
 from uwe_jax.sources.taxonomy import NAME as TAXONOMY
@@ -43,8 +44,9 @@ class VacancyFile:
 def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> list[VacancyFile]:
     """The tables of vacancies in a folder and in the folders two levels below it, or the one that is named.
 
-    Of a folder, tables that lack a title or a description are none of them, and neither is a file whose name states
-    the test split of something. A folder called vacancies in it holds all of them, and then each of its tables is one.
+    Of a folder, tables that lack a title or a description are none of them. A file that has the name of a test split
+    is passed over, and a line says so. A folder called vacancies in it holds all of them, and then each of its tables
+    is one.
 
     Raises:
       UserError: there is none, or it has not the columns it needs.
@@ -55,22 +57,24 @@ def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> lis
     if not path.is_dir():
         raise UserError(f"There is no {path}. Expected {_expected(columns)}")
     inside = path / FOLDER
-    if inside.is_dir():
-        found = [file for file in files_in(inside, DEPTH) if _is_wanted(file)]
-        tables = [_table(file, str(file.relative_to(path)), columns) for file in found]
-    else:
-        found = [file for file in files_in(path, DEPTH) if _is_wanted(file)]
-        tables = [table for file in found if (table := _if_table(file, str(file.relative_to(path)), columns))]
+    read = _table if inside.is_dir() else _if_table
+    found = [file for file in files_in(inside if inside.is_dir() else path, DEPTH) if _is_wanted(file)]
+    tests = [file for file in found if is_test_split(file.name[: -len(table_format(file))])]
+    names = {file: str(file.relative_to(path)) for file in found}
+    tables = [table for file in found if file not in tests and (table := read(file, names[file], columns))]
+    passed = ", ".join(names[file] for file in tests if _if_table(file, names[file], columns))
+    over = f"Not read in {path}, since their names are those of test splits: {passed}. Rename what is to be read."
+    if tables and passed:
+        say(over)
     if not tables:
-        raise UserError(
-            f"{path} holds no table of vacancies ({len(found)} tables of something else). Expected {_expected(columns)}"
-        )
+        others = f"{len(found) - len(tests)} tables of something else"
+        also = f" {over}" if passed else ""
+        raise UserError(f"{path} holds no table of vacancies ({others}).{also} Expected {_expected(columns)}")
     return tables
 
 
 def _is_wanted(path: Path) -> bool:
-    stem = path.name.split(".")[0].casefold()
-    return bool(table_format(path)) and stem != TAXONOMY and stated_split([stem]) != "test"
+    return bool(table_format(path)) and path.name.split(".")[0].casefold() != TAXONOMY
 
 
 def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:

@@ -23,6 +23,7 @@ from typing import Any
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically, write_json
+from uwe_jax.runtime.printable import json_text
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunk import Chunk
@@ -31,10 +32,20 @@ from uwe_jax.sources.taxonomy import Skill, Taxonomy
 from uwe_jax.sources.vacancies.columns import Vacancy, parse_row
 from uwe_jax.sources.vacancies.files import VacancyFile
 from uwe_jax.sources.vacancies.parts import PartWriter
-from uwe_jax.sources.vacancies.tagger import JOB, LEFT_OUT, ROWS, SENTENCES, VACANCY, Tagged, TagSettings, VacancyTagger
+from uwe_jax.sources.vacancies.tagger import (
+    JOB,
+    LEFT_OUT,
+    REPEATED,
+    ROWS,
+    SENTENCES,
+    VACANCY,
+    Tagged,
+    TagSettings,
+    VacancyTagger,
+)
 
-# Raise it whenever the same files and settings give other edges.
-VERSION = "1.0.1"
+# Raise it whenever the same files and settings give other edges or numbers.
+VERSION = "1.0.2"
 CHUNK_ROWS = 2_000
 MAX_BROKEN = 0.01
 
@@ -46,7 +57,7 @@ class ChunkDone:
     Attributes:
       counts: by what was counted.
       edges: number per graph and relation, as skill_job/given.
-      skills: vacancies or sentences per skill.
+      skills: edges per skill.
       broken: rows that could not be read.
     """
 
@@ -74,10 +85,19 @@ class ChunkDone:
 
     @classmethod
     def read(cls, path: Path) -> ChunkDone:
-        """What `write` has written."""
-        values = json.loads(path.read_text(encoding="utf-8"))
-        broken = BrokenRows(**values.pop("broken"))
-        return cls(**{name: Counter(numbers) for name, numbers in values.items()}, broken=broken)
+        """What `write` has written.
+
+        Raises:
+          UserError: it is damaged.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            broken = BrokenRows(**values.pop("broken"))
+            return cls(**{name: Counter(numbers) for name, numbers in values.items()}, broken=broken)
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+            raise UserError(
+                f"{path}, the counts of a chunk, is damaged ({error}). Remove it, and the chunk is tagged again."
+            ) from error
 
     def write(self, path: Path) -> None:
         """As JSON, atomically."""
@@ -206,10 +226,17 @@ def _moved(job: TaggingJob, files: Sequence[VacancyFile]) -> TaggingJob:
 
 
 def load_job(folder: Path) -> TaggingJob:
-    """The job that was made in a folder."""
-    values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-    chunks = tuple(Chunk(**chunk) for chunk in values["chunks"])
-    return TaggingJob(folder, TagSettings(**values["settings"]), values["columns"], chunks, MAX_BROKEN)
+    """The job that was made in a folder.
+
+    Raises:
+      UserError: its description is damaged.
+    """
+    try:
+        values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+        chunks = tuple(Chunk(**chunk) for chunk in values["chunks"])
+        return TaggingJob(folder, TagSettings(**values["settings"]), values["columns"], chunks, MAX_BROKEN)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UserError(f"{folder / 'job.json'} is damaged ({error}). Remove {folder} to start again.") from error
 
 
 def run_chunk(number: int, folder: str) -> dict[str, Any]:
@@ -227,6 +254,7 @@ def run_chunk(number: int, folder: str) -> dict[str, Any]:
                 if isinstance(record, Tagged):
                     # A title or sentence that comes again, as boilerplate does, says nothing new.
                     if (graph, record.left, record.right) in seen:
+                        done.counts[REPEATED] += 1
                         continue
                     seen.add((graph, record.left, record.right))
                     done.edges[f"{graph}/{record.relation}"] += 1
@@ -258,4 +286,4 @@ def _loaded(folder: str, stamp: int) -> tuple[TaggingJob, VacancyTagger]:
 
 def _taxonomy_json(taxonomy: Taxonomy | None) -> bytes:
     values = {"origin": taxonomy.origin, "skills": taxonomy.skills} if taxonomy else {"origin": "", "skills": []}
-    return json.dumps(values, ensure_ascii=False).encode()
+    return json_text(values).encode()

@@ -24,7 +24,12 @@ SCHEMAS = {
     JOB: _EDGES,
     VACANCY: _EDGES,
     SENTENCES: pa.schema(
-        [*((name, pa.string()) for name in ("text", "title", "id")), ("known", pa.list_(pa.string()))]
+        [
+            *((name, pa.string()) for name in ("text", "title", "id")),
+            ("known", pa.list_(pa.string())),
+            ("row", pa.int64()),
+            ("bare", pa.bool_()),
+        ]
     ),
 }
 _BUFFER = 10_000  # records that are held before they are written

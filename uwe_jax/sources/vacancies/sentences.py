@@ -39,7 +39,7 @@ def cut_sentences(text: str, language: str = "en") -> list[str]:
     for line in _lines(text):
         for item in _INLINE_BULLET.split(line):
             bare = _ITEM.sub("", item)
-            for piece in _joined(sentencex.segment(language, bare)) if bare.strip() else ():
+            for piece in _joined(sentencex.segment(language.lower(), bare)) if bare.strip() else ():
                 if tidy := normalise(piece):
                     found.append(tidy)
     return found

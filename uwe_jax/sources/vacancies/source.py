@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import say
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
-from uwe_jax.sources.taxonomy import EXPECTED, Taxonomy, find_taxonomy
+from uwe_jax.sources.taxonomy import EXPECTED, Taxonomy, find_taxonomy, taxonomy_instead
 from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
 from uwe_jax.sources.vacancies.job import CHUNK_ROWS, VERSION, job_key, open_job
 from uwe_jax.sources.vacancies.tagger import JOB, VACANCY, TagSettings
@@ -42,12 +43,16 @@ def _read(request: SourceRequest) -> SourceEdges:
 def _taxonomy(request: SourceRequest, folder: Path, files: list[VacancyFile]) -> Taxonomy | None:
     taxonomy = find_taxonomy(folder, language=request.language, version=request.version)
     bare = [file.name for file in files if "skills" not in file.columns]
-    if taxonomy is None and bare:
-        raise UserError(
-            f"There is no column of skills in {', '.join(bare[:3])} of {folder}, and no taxonomy to tag with. "
-            f"{EXPECTED} Put it into {folder}."
-        )
+    if taxonomy is None:
+        instead = taxonomy_instead(folder)
+        if bare:
+            raise UserError(
+                f"There is no column of skills in {', '.join(bare[:3])} of {folder}, and no taxonomy to tag with."
+                f"{instead} {EXPECTED} Put it into {folder}."
+            )
+        if instead:
+            say(f"The vacancies in {folder} are tagged with their own skills alone.{instead}")
     return taxonomy
 
 
-SOURCE = Source(offers={JOB: "job", VACANCY: "vacancy"}, read=_read)
+SOURCE = Source({JOB: "job", VACANCY: "vacancy"}, _read, reads=dict.fromkeys(("language", "version"), (JOB, VACANCY)))

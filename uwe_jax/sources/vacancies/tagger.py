@@ -27,7 +27,8 @@ ROWS, OWN, LINKED, UNLINKED = (
 SENTENCES_READ, NAMED, UNNAMED = "sentences", "sentences that name a skill", "sentences that name no skill"
 SHORT, LONG = "sentences too short, left out", "sentences too long, left out"
 NO_TITLE, LONG_TITLE, NO_SKILL = "rows without a title", "titles too long, left out", "rows without a skill"
-LEFT_OUT = (NO_TITLE, LONG_TITLE, NO_SKILL, SHORT, LONG, UNNAMED)
+REPEATED = "edges of an equal title or sentence, left out"
+LEFT_OUT = (NO_TITLE, LONG_TITLE, NO_SKILL, SHORT, LONG, REPEATED, UNNAMED)
 _MAX_TITLE = 300  # characters
 
 _Found = tuple[str, str, str, str]  # label, id, how and span
@@ -72,12 +73,16 @@ class Sentence(NamedTuple):
       title: of its vacancy, which takes over the skills of the sentence; "" where it is not to.
       id: of its vacancy.
       known: skills it is tagged with.
+      row: of its vacancy in the chunk, from 1.
+      bare: its vacancy has no skill by name.
     """
 
     text: str
     title: str
     id: str
     known: list[str]
+    row: int
+    bare: bool
 
 
 class VacancyTagger:
@@ -108,6 +113,7 @@ class VacancyTagger:
         found: dict[str, Tagged] = {}
         for left, left_id in given.values():
             found[left] = Tagged(left, title, GIVEN, left_id, vacancy.id, 1.0, "")
+        to_read: list[Sentence] = []
         texts = cut_sentences(plain_text(vacancy.description), self._settings.language)
         for text in (title, *texts) if title and not given else texts:
             skills = self._skills_of(text, named, by_name)
@@ -126,8 +132,9 @@ class VacancyTagger:
                 yield VACANCY, Tagged(left, text, how, left_id, vacancy.id, 1.0, span)
             if self._settings.keep_sentences == "all" or (self._settings.keep_sentences == "untagged" and not skills):
                 known = [left for left, *_ in skills]
-                yield SENTENCES, Sentence(text, "" if given else title, vacancy.id, known)
+                to_read.append(Sentence(text, "" if given else title, vacancy.id, known, counts[ROWS], False))
         counts[NO_SKILL] += not found
+        yield from ((SENTENCES, sentence._replace(bare=not found)) for sentence in to_read)
         if title:
             yield from ((JOB, edge) for edge in found.values())
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.table import Table
 
+from uwe_jax.runtime.text_table import render_table
 from uwe_jax.studies.benchmarks.device import header
 
 Row = dict[str, Any]
-# Wide enough for every table: a terminal that is not wraps lines, a cut number would be lost.
-_WIDTH = 180
 
 
 class Column(NamedTuple):
@@ -55,12 +52,10 @@ class Outcome:
             table.add_column(column.title, justify="left" if column.show is str else "right", no_wrap=True)
         for row in self.rows:
             table.add_row(*("" if (value := row.get(key)) is None else show(value) for _, key, show in shown))
-        buffer = io.StringIO()
-        Console(file=buffer, width=_WIDTH).print(table)
         lines = [
             header(self.facts),
             "",
-            "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()),
+            render_table(table),
             *(f"- {note}" for note in self.notes),
         ]
         return "\n".join(lines)

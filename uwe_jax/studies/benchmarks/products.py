@@ -38,7 +38,7 @@ def bare_product(a: np.ndarray, b: np.ndarray, *, dtype: str, exact: bool = Fals
         filled[: len(b)] = b
         placed = parallel.replicate(a), parallel.place(parallel.shard_rows(filled))
         operands = tuple(operand.astype(dtype) for operand in placed)
-        compiled = parallel.parallel(multiply, devices=jax.local_devices())
+        compiled = parallel.on_own_devices(multiply, (False, False))
     return lambda: jax.block_until_ready(compiled(*operands))
 
 
@@ -70,7 +70,7 @@ def chained_products(
 
     placed = parallel.place(parallel.shard_rows(x)), parallel.replicate(up), parallel.replicate(down)
     operands = tuple(operand.astype(dtype) for operand in placed)
-    compiled = parallel.parallel(chain, devices=jax.local_devices())
+    compiled = parallel.on_own_devices(chain, (False, False, False))
     return lambda: jax.block_until_ready(compiled(*operands)), pairs * 4 * tokens * width * inner
 
 

@@ -1,0 +1,193 @@
+"""What published folders declare beside their encoder: said, told apart and never exported away."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from test_export import write_run
+from tiny_encoder import write_tiny_encoder
+
+from uwe_jax.export.average import Share
+from uwe_jax.export.export import ExportOptions, export
+from uwe_jax.models.loading import load_model
+from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.sentence_modules import modules_digest, not_applied
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import hushed
+
+TYPES = "sentence_transformers.models."
+PLAIN = [
+    {"idx": 0, "name": "0", "path": "", "type": f"{TYPES}Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{TYPES}Pooling"},
+    {"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{TYPES}Normalize"},
+]
+ELSEWHERE = [PLAIN[0], PLAIN[1] | {"path": "2_Pooling"}]
+DENSE = {"idx": 2, "name": "2", "path": "2_Dense", "type": f"{TYPES}Dense"}
+
+
+def publish(folder, modules=PLAIN, pooling=None, settings=None, seed=0):
+    """A tiny encoder as sentence-transformers saves it."""
+    write_tiny_encoder(folder, seed=seed)
+    (folder / "1_Pooling").mkdir()
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling or {"pooling_mode_mean_tokens": True}))
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(settings or {"prompts": {"query": ""}}))
+    return folder
+
+
+def add_dense(folder, seed=0):
+    (folder / "2_Dense").mkdir()
+    (folder / "2_Dense" / "config.json").write_text('{"in_features": 16, "out_features": 4}')
+    weight = np.random.default_rng(seed).normal(size=(4, 16)).astype(np.float32)
+    save_file({"linear.weight": weight}, folder / "2_Dense" / "model.safetensors")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("modules", "pooling", "settings", "expected"),
+    [
+        (PLAIN, None, None, ()),
+        (PLAIN[:2], {"pooling_mode": "mean"}, {"prompts": None}, ()),
+        (PLAIN, {"embedding_dimension": 16}, None, ()),
+        (PLAIN, {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, None, ("cls pooling",)),
+        (PLAIN, {"pooling_mode": "cls"}, None, ("cls pooling",)),
+        (PLAIN, {"pooling_mode": ["mean", "max"]}, None, ("mean and max pooling",)),
+        (PLAIN, {"pooling_mode_mean_sqrt_len_tokens": True}, None, ("mean_sqrt_len pooling",)),
+        ([*PLAIN[:2], DENSE], None, None, ("Dense layer",)),
+        (PLAIN, None, {"prompts": {"query": "query: ", "document": ""}}, ("prompts (query)",)),
+        (
+            ELSEWHERE,
+            None,
+            None,
+            ("unknown (2_Pooling/config.json is missing) pooling",),
+        ),
+    ],
+)
+def test_what_a_folder_declares(tmp_path, modules, pooling, settings, expected):
+    assert not_applied(publish(tmp_path / "encoder", modules, pooling, settings)) == expected
+
+
+def test_a_folder_without_modules_declares_nothing(tmp_path):
+    folder = publish(tmp_path / "encoder", settings={"prompts": {"query": "query: "}})
+    (folder / "modules.json").unlink()  # sentence-transformers then pools by the mean, without prompts
+    assert not_applied(folder) == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("modules.json", "{}", r"modules\.json holds a dict instead of a list"),
+        ("modules.json", "[" * 100_000, r"modules\.json is not readable JSON: .*too deeply"),
+        ("modules.json", "[3]", r"modules\.json does not name the type of every module"),
+        ("modules.json", '[{"type": "a.Dense", "path": "../other"}]', r"the path '\.\./other'; it must be a folder"),
+        ("modules.json", '[{"type": "a.Dense", "path": 3}]', r"the path 3; it must be a folder"),
+        ("1_Pooling/config.json", "[]", r"config\.json holds a list instead of an object"),
+        ("1_Pooling/config.json", '{"pooling_mode": 3}', r"pooling_mode 3; it must be a name or a list"),
+        ("config_sentence_transformers.json", '{"prompts": ["a"]}', r"prompts \['a'\]; they must be texts by name"),
+    ],
+)
+def test_damaged_declarations_are_refused(tmp_path, file, content, message):
+    folder = publish(tmp_path / "encoder")
+    (folder / file).write_text(content)
+    with pytest.raises(UserError, match=message):
+        load_model(folder, cache_dir=tmp_path / "cache")
+
+
+CLS = {"pooling_mode": "cls"}
+
+
+def test_what_is_not_applied_is_said_in_one_line_even_where_log_lines_are_left_out(tmp_path, capsys):
+    folder = publish(tmp_path / "encoder", pooling=CLS, settings={"prompts": {"query": "query: "}})
+    with hushed():
+        model = load_model(f"{folder}:soft", cache_dir=tmp_path / "cache")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (
+        f"Encoder {folder}: its folder declares cls pooling and prompts (query), which uwe_jax does not apply" in line
+    )
+    assert model.description.endswith("soft, without its cls pooling and prompts (query)")
+    load_model(publish(tmp_path / "plain"), cache_dir=tmp_path / "cache")
+    assert "does not apply" not in capsys.readouterr().err
+
+
+def test_fingerprints_change_with_what_is_not_applied_and_with_nothing_else(tmp_path):
+    plain = write_tiny_encoder(tmp_path / "plain")
+    folders = [
+        publish(tmp_path / "cls", pooling=CLS),
+        publish(tmp_path / "max", pooling={"pooling_mode": "max"}),
+        publish(tmp_path / "query", settings={"prompts": {"query": "query: "}}),
+        publish(tmp_path / "passage", settings={"prompts": {"query": "passage: "}}),
+        add_dense(publish(tmp_path / "dense", modules=[*PLAIN[:2], DENSE])),
+        add_dense(publish(tmp_path / "other", modules=[*PLAIN[:2], DENSE]), seed=1),
+    ]
+    models = [load_model(folder, cache_dir=tmp_path / "cache") for folder in (plain, *folders)]
+    assert len({model.fingerprint for model in models}) == len(models)
+    same = load_model(publish(tmp_path / "published"), cache_dir=tmp_path / "cache")
+    assert same.fingerprint == models[0].fingerprint
+
+
+def options(tmp_path, *names):
+    models = tuple(Share(str(name), 1 / len(names)) for name in names)
+    return ExportOptions(models, tmp_path / "out", cache_dir=tmp_path / "cache")
+
+
+def test_a_published_folder_is_not_exported_as_another_model(tmp_path):
+    one, two = (publish(tmp_path / name, pooling=CLS, seed=k) for k, name in enumerate(("one", "two")))
+    for names in ((one,), (one, two)):
+        with pytest.raises(UserError, match=r"one declares cls pooling\. An export has mean pooling alone"):
+            export(options(tmp_path, *names))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_trained_from_such_an_encoder_is_ones_own(tmp_path, capsys):
+    folder = publish(tmp_path / "encoder", pooling=CLS)
+    load_encoder(str(folder))  # as training does
+    assert "its folder declares cls pooling, which uwe_jax does not apply" in capsys.readouterr().err
+    run = write_run(tmp_path / "run", folder, "float32")
+    capsys.readouterr()
+    out = export(options(tmp_path, run))
+    assert capsys.readouterr().err.count("its folder declares cls pooling") == 1
+    assert not_applied(out) == ()
+    model = load_model(run, cache_dir=tmp_path / "cache")
+    shutil.rmtree(folder)
+    write_tiny_encoder(folder)
+    assert load_model(run, cache_dir=tmp_path / "cache").fingerprint == model.fingerprint
+
+
+# ---- Layouts that are not read --------------------------------------------------------------------------------------
+
+
+def test_an_encoder_one_folder_down_is_pointed_to_with_what_is_declared_above_it(tmp_path):
+    folder = publish(tmp_path / "nested", pooling=CLS)
+    below = folder / "0_Transformer"
+    below.mkdir()
+    for file in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        (folder / file).rename(below / file)
+    (folder / "modules.json").write_text(json.dumps([PLAIN[0] | {"path": "0_Transformer"}, *PLAIN[1:]]))
+    with pytest.raises(UserError, match=rf"lacks config\.json.* one folder down: give {below}\)"):
+        resolve_encoder(str(folder))
+    assert not_applied(below) == ("cls pooling",)
+    before = modules_digest(below)
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "max"}')
+    assert modules_digest(below) != before
+
+
+def test_sharded_weights_are_named(tmp_path):
+    folder = write_tiny_encoder(tmp_path / "sharded")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(UserError, match=r"lacks model\.safetensors \(shards named in model\.safetensors\.index\.json"):
+        resolve_encoder(str(folder))
+
+
+def test_a_folder_that_may_not_be_read_is_a_sentence(tmp_path, monkeypatch):
+    folder = write_tiny_encoder(tmp_path / "encoder")
+
+    def denied(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("uwe_jax.models.resolve.lacking", denied)
+    with pytest.raises(UserError, match=f"{folder} cannot be read: Permission denied"):
+        resolve_encoder(str(folder))
