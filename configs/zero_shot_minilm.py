@@ -10,10 +10,10 @@ Command:   uwe-jax train --config=zero_shot_minilm \\
              uwe-jax train --config=zero_shot_minilm:$source \\
                  --config.source.path=FOLDER_WITH_THE_DOWNLOADS
            done
-           uwe-jax average --out runs/zero_shot_average --models runs/zero_shot_minilm=1 \\
-               --models runs/zero_shot_skillskape=0.15 --models runs/zero_shot_onet=0.15 \\
-               --models runs/zero_shot_descriptions=0.15 --models runs/zero_shot_usajobs=0.15 \\
-               --models runs/zero_shot_skillspan=0.15 --models all-MiniLM-L6-v2=-0.75
+           uwe-jax average --out runs/zero_shot_average --model runs/zero_shot_minilm=1 \\
+               --model runs/zero_shot_skillskape=0.15 --model runs/zero_shot_onet=0.15 \\
+               --model runs/zero_shot_descriptions=0.15 --model runs/zero_shot_usajobs=0.15 \\
+               --model runs/zero_shot_skillspan=0.15 --model all-MiniLM-L6-v2=-0.75
 Hardware:  two CPU cores, 8 GiB of memory
 Time:      32 minutes, and five times 5 minutes, measured on two shared cores
 Metric:    mean MAP over Job2Skill, Skill2Job, job normalisation, TECH and HOUSE 30.1 -> 35.8, averaged 36.3

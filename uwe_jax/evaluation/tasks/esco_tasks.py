@@ -11,7 +11,6 @@ from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of, relations
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import NEEDS, EscoRelease, plain_language
-from uwe_jax.sources.hub.dataset import HubDataset
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.techwolf.source import TAGGED_VACANCIES

@@ -149,7 +149,7 @@ class _Bench:
             yield {"contender": name, "clients": 1, "seconds": Times(tuple(seconds)).to_dict()}
 
     def _start(self) -> float:
-        command = [sys.executable, "-m", "uwe_jax", "rank", "--space", str(self._folder / "space"), "--json"]
+        command = [sys.executable, "-m", "uwe_jax", "rank", "--index", str(self._folder / "space"), "--json"]
         command += ["--model", f"{self._folder / 'encoder'}:{self._options.scorer}"]
         command += ["--top_k", str(self._options.top_k), self._text(6)]
         kept_apart = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
