@@ -18,7 +18,7 @@ from uwe_jax.runtime.command import answer_errors, exit_status, read_config
 CONFIGS = Path(__file__).parents[1] / "configs"
 EDGES = ["--config.source.source=edges", "--config.source.path=edges"]
 QUICK = [f"--config={CONFIGS / 'quickstart.py'}", *EDGES]
-TASK = ["--tasks", "task", "--models", "bm25", "--offline", "--out", "out"]
+TASK = ["--tasks", "task", "--model", "bm25", "--offline", "--out", "out"]
 TAG = ["--vacancies", "jobs", "--taxonomy", "skills.csv", "--out", "out"]
 
 # By the file that cannot be opened and the command: who reads it, and what for.
@@ -28,7 +28,7 @@ READERS: dict[tuple[str, str], Callable[[], object]] = {
     ("titles.jsonl", "index"): lambda: index.main(["--model", "none", "--targets", "titles.jsonl", "--out", "out"]),
     ("titles.txt", "index"): lambda: index.main(["--model", "none", "--targets", "titles.txt", "--out", "out"]),
     ("titles.txt", "index, to remove"): lambda: index.main(["--remove", "titles.txt", "--out", "out"]),
-    ("titles.csv", "rank"): lambda: rank.main(["--space", "none", "--queries", "titles.csv"]),
+    ("titles.csv", "rank"): lambda: rank.main(["--index", "none", "--queries", "titles.csv"]),
     ("task/queries.csv", "evaluate"): lambda: evaluate.main(TASK),
     ("task/relevant.csv", "evaluate"): lambda: evaluate.main(TASK),
     ("task/task.json", "evaluate"): lambda: evaluate.main(TASK),

@@ -83,7 +83,7 @@ def test_models_side_by_side(flags, tmp_path, capsys):
 
 def test_texts_that_a_model_truncates_are_counted(flags, tmp_path, capsys):
     encoder = write_tiny_encoder(tmp_path / "encoder", width=16, layers=1)
-    assert run("--models", encoder, "--models", "bm25", *flags, "--max_tokens", "4") == 0
+    assert run("--model", encoder, "--model", "bm25", *flags, "--max_tokens", "4") == 0
     err = capsys.readouterr().err
     notes = [f"1 of {total} is truncated at 4 tokens, the longest has 5" for total in ("4 queries", "5 targets")]
     assert [f"encoder mean_pool on mytask: {note}" in err for note in notes] == [True, True]
@@ -261,7 +261,7 @@ def files(folder):
 
 def test_a_kill_at_any_line_leaves_files_of_one_evaluation(flags, tmp_path):
     out, states = tmp_path / "out", {}
-    assert run("--models", "random", *flags, "--dump_rankings", "1", "--bootstrap", "0") == 0
+    assert run("--model", "random", *flags, "--dump_rankings", "1", "--bootstrap", "0") == 0
     old = files(out)
     assert sorted(old) == [
         "rankings/random/mytask.jsonl",
@@ -271,7 +271,7 @@ def test_a_kill_at_any_line_leaves_files_of_one_evaluation(flags, tmp_path):
         "results.png",
     ]
     with at_every_line(lambda _: states.setdefault(len(states), files(out)), {results_folder.__file__}):
-        assert run("--models", "bm25", *flags, "--dump_rankings", "1", "--bootstrap", "0") == 0
+        assert run("--model", "bm25", *flags, "--dump_rankings", "1", "--bootstrap", "0") == 0
     new = files(out)
     assert json.loads(new["results.json"])["complete"]
     assert sorted(name.replace("bm25", "random") for name in new) == sorted(old)
@@ -303,28 +303,28 @@ class Interrupting:
 
 def test_an_interrupted_evaluation_is_marked(flags, tmp_path, capsys):
     out = tmp_path / "out"
-    assert run("--models", "random", "--models", "test_evaluate:Interrupting", *flags) == 130
+    assert run("--model", "random", "--model", "test_evaluate:Interrupting", *flags) == 130
     assert not read(out)["complete"]
     assert read(out)["models"]["random"]["results"]
     assert "**Incomplete**" in (out / "results.md").read_text()
     assert not (out / "results.png").exists()
     capsys.readouterr()
-    assert run("--models", "bm25", "--join", out, *flags) == 0
+    assert run("--model", "bm25", "--join", out, *flags) == 0
     assert f"Joined from {out} (of an evaluation that did not come to its end): random" in capsys.readouterr().err
     assert "**Incomplete**" not in (out / "results.md").read_text()
 
 
 def test_files_of_the_user_stay_in_the_folder(flags, tmp_path):
     mine = tmp_path / "out" / "rankings" / "random" / "notes.txt"
-    assert run("--models", "random", *flags, "--dump_rankings", "1") == 0
+    assert run("--model", "random", *flags, "--dump_rankings", "1") == 0
     mine.write_text("mine")
-    assert run("--models", "random", *flags) == 0
+    assert run("--model", "random", *flags) == 0
     assert [path.name for path in mine.parent.iterdir()] == ["notes.txt"]
 
 
 def test_two_evaluations_do_not_write_one_folder(flags, tmp_path, capsys):
     with exclusive(tmp_path / "out" / ".lock", "evaluating elsewhere"):
-        assert run("--models", "random", *flags) == 2
+        assert run("--model", "random", *flags) == 2
     message = capsys.readouterr().err
     assert f"Another process is evaluating elsewhere (process {os.getpid()} on" in message
     assert "name another folder with --out" in message

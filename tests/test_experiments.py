@@ -132,7 +132,7 @@ def test_transfer_trains_on_each_graph_and_tells_the_gain(grid, drawn):
         "('vacancy',)",
         "('job', 'vacancy')",
     ]
-    assert "--models sentence-transformers/all-MiniLM-L6-v2:soft " in lines[0]
+    assert "--model sentence-transformers/all-MiniLM-L6-v2:soft " in lines[0]
     assert "3 trainings (96 steps of 48 skills in all) and 4 evaluations (workbench; 1,000 queries" in grid.said.out
     assert re.search(r"\[3/4\] vacancy, seed 0: evaluation; about \d+ s left", grid.said.err), grid.said.err
 
@@ -276,7 +276,7 @@ def test_a_dry_run_prints_the_commands_and_touches_nothing(grid):
     assert len(commands) == len(EVERYTHING)
     assert not any("--esco_version" in line for line in commands)
     assert grid("--dry_run", "--config.source.version=1.1.0") == 0
-    evaluations = [line for line in grid.said.out.splitlines() if " --models " in line]
+    evaluations = [line for line in grid.said.out.splitlines() if " --model " in line]
     assert all("--esco_version 1.1.0" in line for line in evaluations)
     assert len(evaluations) == 4
 

@@ -67,9 +67,9 @@ def test_queries_that_are_truncated_are_counted_over_all_batches(folder, tmp_pat
     monkeypatch.setattr(answering, "batches", functools.partial(batches, most=2))
     (tmp_path / "queries.txt").write_text("nurse\n" + f"{'code ' * 63}\n\n" * 2 + "code " * 62)
     with pytest.raises(UserError, match="2 of 6 queries were not answered"):
-        main(["--space", str(folder / "skills"), "--queries", str(tmp_path / "queries.txt"), "--json"])
+        main(["--index", str(folder / "skills"), "--queries", str(tmp_path / "queries.txt"), "--json"])
     assert "2 of 4 queries are truncated at 64 tokens, the longest has 65. --max_tokens" in capsys.readouterr().err
-    main(["--space", str(folder / "skills"), "nurse"])
+    main(["--index", str(folder / "skills"), "nurse"])
     assert "truncated" not in capsys.readouterr().err
 
 
@@ -169,7 +169,7 @@ def test_a_query_that_cannot_be_scored_costs_none_of_the_others(folder, piped, m
     piped(b"nurse\ncare quiz\n\nwrite code\n")
     broken = with_nan(load(folder / "tiny"), "q")
     monkeypatch.setattr(answering, "load", lambda *_, **__: broken)
-    spaces = ["--space", str(folder / "jobs"), "--space", str(folder / "skills")]
+    spaces = ["--index", str(folder / "jobs"), "--index", str(folder / "skills")]
     with pytest.raises(
         UserError, match=r"2 of 4 queries were not answered, all others were. The first: Query 2 cannot"
     ):
@@ -197,7 +197,7 @@ def test_a_score_that_is_not_finite_is_an_error_of_its_query(folder, monkeypatch
     damaged = Damaged(space.origin, space.dtype, space.width, space.pooled, space.parts)
     monkeypatch.setattr(answering, "open_space", lambda *_, **__: damaged)
     with pytest.raises(UserError, match="1 of 2 queries were not answered"):
-        main(["nurse", "write code", "--space", str(folder / "jobs"), "--json"])
+        main(["nurse", "write code", "--index", str(folder / "jobs"), "--json"])
     first, second = answers(capsys)
     assert first == {"number": 1, "error": "Query 1 has no finite score with a target of jobs: build that space again."}
     assert [hit["text"] for hit in second["hits"]["jobs"]] == ["software engineer", "nurse"]
@@ -298,7 +298,7 @@ def test_targets_without_an_index_are_encoded_once(folder, tmp_path, capsys):
 
 
 def test_a_former_option_is_accepted_with_a_warning(folder, capsys):
-    main(["nurse", "--space", str(folder / "jobs"), "--json"])
+    main(["nurse", "--index", str(folder / "jobs"), "--json"])
     assert "Warning: --space is now --index" in capsys.readouterr().err
 
 

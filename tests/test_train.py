@@ -349,9 +349,9 @@ def test_a_last_run_trains_on_validation_nodes_too(flags, test, prepared_cache, 
     (tmp_path / "targets.txt").write_text("care for patients\nwrite code\n")
     space = ["--targets", str(tmp_path / "targets.txt"), "--out", str(tmp_path / "space")]
     index.main(["--model", str(workdir), *space, *cache])
-    rank.main(["nurse", "--space", str(tmp_path / "space"), "--json", *cache])
+    rank.main(["nurse", "--index", str(tmp_path / "space"), "--json", *cache])
     assert len(json.loads(capsys.readouterr().out.splitlines()[-1])["hits"]["space"]) == 2
-    export.main(["--checkpoint", str(workdir), "--out", str(tmp_path / "exported"), *cache])
+    export.main(["--model", str(workdir), "--out", str(tmp_path / "exported"), *cache])
     card = (tmp_path / "exported" / "README.md").read_text()
     assert "step 6 of 6" in card
     assert ("## Results" in card) == (test > 0)
