@@ -26,6 +26,7 @@ from uwe_jax.models.checkpoint_reader import CheckpointReader
 from uwe_jax.models.loading import load_model
 from uwe_jax.models.remote_workdir import RunFolder, at_hand, checkpoints_of
 from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.storage import narration_off
 from uwe_jax.runtime import remote, remote_cache
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
@@ -393,45 +394,46 @@ def test_the_small_files_of_a_run_follow_it_to_another_machine(bucket, tmp_path,
 
 
 def test_checkpoints_in_a_bucket_are_kept_read_and_set_aside_as_on_a_disk(bucket, tmp_path, capsys):
-    run = RunFolder.of(f"{bucket}/{uuid.uuid4().hex}", tmp_path)
-    checkpoints = Checkpoints(run.checkpoints)
-    for step, value in enumerate((10.0, 30.0, None, 20.0), 1):
-        checkpoints.save(step, state(step), META, value)
-    checkpoints.wait()
-    assert (checkpoints.steps(), checkpoints.best_step()) == ([4, 3, 2], 2)
-    checkpoints.close()
+    with narration_off():  # as a training does
+        run = RunFolder.of(f"{bucket}/{uuid.uuid4().hex}", tmp_path)
+        checkpoints = Checkpoints(run.checkpoints)
+        for step, value in enumerate((10.0, 30.0, None, 20.0), 1):
+            checkpoints.save(step, state(step), META, value)
+        checkpoints.wait()
+        assert (checkpoints.steps(), checkpoints.best_step()) == ([4, 3, 2], 2)
+        checkpoints.close()
 
-    reader = CheckpointReader(run.checkpoints)
-    np.testing.assert_equal(reader.read_part("params", state(0)["params"], 2), state(2)["params"])
-    reader.close()
+        reader = CheckpointReader(run.checkpoints)
+        np.testing.assert_equal(reader.read_part("params", state(0)["params"], 2), state(2)["params"])
+        reader.close()
 
-    largest = max((run.checkpoints / "4" / "state" / "d").iterdir(), key=lambda path: path.stat().length)
-    content = bytearray(largest.read_bytes())
-    content[len(content) // 2] ^= 1
-    largest.write_bytes(bytes(content))
-    checkpoints = Checkpoints(run.checkpoints)
-    restored = checkpoints.restore(state(0))
-    assert restored.step == 3
-    np.testing.assert_equal(restored.state, state(3))
-    assert "checkpoint of step 4" in capsys.readouterr().err
-    checkpoints.set_aside_after(3)
-    assert checkpoints.steps() == [3, 2]
-    aside = run.checkpoints.with_name("damaged_checkpoints")
-    assert [path.name.split("-")[0] for path in aside.iterdir()] == ["4"]
-    checkpoints.save(4, state(4), META, None)  # the step is taken again
-    checkpoints.wait()
-    np.testing.assert_equal(checkpoints.restore(state(0)).state, state(4))
-    checkpoints.close()
+        largest = max((run.checkpoints / "4" / "state" / "d").iterdir(), key=lambda path: path.stat().length)
+        content = bytearray(largest.read_bytes())
+        content[len(content) // 2] ^= 1
+        largest.write_bytes(bytes(content))
+        checkpoints = Checkpoints(run.checkpoints)
+        restored = checkpoints.restore(state(0))
+        assert restored.step == 3
+        np.testing.assert_equal(restored.state, state(3))
+        assert "checkpoint of step 4" in capsys.readouterr().err
+        checkpoints.set_aside_after(3)
+        assert checkpoints.steps() == [3, 2]
+        aside = run.checkpoints.with_name("damaged_checkpoints")
+        assert [path.name.split("-")[0] for path in aside.iterdir()] == ["4"]
+        checkpoints.save(4, state(4), META, None)  # the step is taken again
+        checkpoints.wait()
+        np.testing.assert_equal(checkpoints.restore(state(0)).state, state(4))
+        checkpoints.close()
 
-    copy = CheckpointReader(remote.local_copy(str(run.checkpoints), tmp_path))
-    np.testing.assert_equal(copy.read(state(0), 4).state, state(4))
-    copy.close()
+        copy = CheckpointReader(remote.local_copy(str(run.checkpoints), tmp_path))
+        np.testing.assert_equal(copy.read(state(0), 4).state, state(4))
+        copy.close()
 
-    # A machine that was lost while it wrote left no file that says that all is there.
-    (run.checkpoints / "4" / "commit_success.txt").unlink()
-    checkpoints = Checkpoints(run.checkpoints)
-    assert checkpoints.steps() == [3, 2]
-    checkpoints.close()
+        # A machine that was lost while it wrote left no file that says that all is there.
+        (run.checkpoints / "4" / "commit_success.txt").unlink()
+        checkpoints = Checkpoints(run.checkpoints)
+        assert checkpoints.steps() == [3, 2]
+        checkpoints.close()
 
 
 @pytest.mark.slow

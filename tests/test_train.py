@@ -404,7 +404,7 @@ def test_every_config_says_its_command_and_takes_a_step(path, sample_encoder, pr
     edges = tmp_path / "edges"
     edges.mkdir()
     for kind in ("job", "vacancy", "alias"):
-        rows = [f"skill {s},{kind} {(s * 7) % 90}" for s in range(120)]
+        rows = [f"skill {s},{kind} {(s * 7) % 190}" for s in range(240)]
         (edges / f"skill_{kind}.csv").write_text("\n".join(["left,right", *rows]))
     flags = [
         f"--config={path}",

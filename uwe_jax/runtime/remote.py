@@ -108,9 +108,12 @@ def local_copy(url: str, cache: Path) -> Path:
     home = cache / "fetched" / f"{name}-{key}"
     if not home.is_dir():
         advice = "name another cache with $UWE_JAX_CACHE or a setting of the command"
-        with replacing(home, patience=math.inf, advice=advice) as whole:
-            if not home.is_dir():
-                _fetch_whole(url, files, whole, home, name)
+        try:
+            with replacing(home, patience=math.inf, advice=advice) as whole:
+                if not home.is_dir():
+                    _fetch_whole(url, files, whole, home, name)
+        except PermissionError as error:
+            raise UserError(f"Cannot write to the cache {cache}: {error.strerror}; {advice}.") from error
     return home / name
 
 

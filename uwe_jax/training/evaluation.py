@@ -14,6 +14,7 @@ from uwe_jax.data.tokens import TokenTable
 from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.ranking.encode import TextEncoder
+from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
@@ -66,7 +67,7 @@ class Evaluator:
           By name {direction: {map, rp@10, mrr (in percent), queries, targets}, ..., macro_map, macro_rp@10, macro_mrr}.
 
         Raises:
-          UserError: no direction is left to measure, or a score is not a number.
+          UserError: no direction is left to measure, or the parameters are not finite.
         """
         chosen = [
             (name, ranking, most)
@@ -103,26 +104,33 @@ class Evaluator:
             self._lengths[kind],
             lambda groups: progress(groups, label=f"{label}: encoding {kind} nodes", unit="batch"),
         )
+        _check_finite(tokens, kind)
         return TargetSpace.build(tokens, self._model.scorer)
 
     def _rank(self, params: Params, ranking: HeldOut, space: TargetSpace, max_queries: int) -> dict[str, float]:
         kind = ranking.query_kind
         picked = fixed_sample(len(ranking.query_ids), max_queries)
         queries = self._encode(params, self._tables[kind], ranking.query_ids[picked], self._lengths[kind])
+        _check_finite(queries, kind)
         tau_a = float(self._model.tau_a(parallel.first({"scorer": params["scorer"]})))
         relevant = ranking.relevant[picked]
         ranks: list[np.ndarray] = []
         for rows, scores in space.score_chunks(queries, tau_a):
-            if missing := int(np.isnan(scores).sum()):
-                raise UserError(
-                    f"{missing:,} of {scores.size:,} scores of {ranking.direction} are not numbers (NaN), so they "
-                    f"cannot be ranked: the parameters are not finite. {WHAT_HELPS}"
-                )
             part = relevant[rows]
             ranks.append(relevant_ranks(scores, part.indptr, part.indices))
         measured = ranking_metrics(np.concatenate(ranks), relevant.indptr, METRICS)
         means = {name: 100.0 * float(np.mean(values)) for name, values in measured.items()}
         return means | {"queries": len(picked), "targets": space.size}
+
+
+def _check_finite(tokens: RaggedTokens, kind: str) -> None:
+    """Raises UserError where training has made parameters that are not finite."""
+    fine = tokens.scorable
+    if not fine.all():
+        raise UserError(
+            f"{int((~fine).sum()):,} of {len(fine):,} {kind} texts have embeddings that are not finite, so they cannot "
+            f"be ranked: the parameters are not finite. {WHAT_HELPS}"
+        )
 
 
 def directions(results: Results) -> list[str]:
