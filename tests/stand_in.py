@@ -49,7 +49,7 @@ def train(arguments: str) -> None:
 
 
 def evaluate(arguments: str) -> None:
-    model, out = (re.search(rf"--{name} (\S+)", arguments)[1] for name in ("models", "out"))
+    model, out = (re.search(rf"--{name} (\S+)", arguments)[1] for name in ("model", "out"))
     trained = "/training" in model
     assert not trained or Path(model, "checkpoints", "2").is_dir()
     cell = Path(out).parent.name

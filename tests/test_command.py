@@ -2,6 +2,7 @@
 
 import builtins
 import errno
+import functools
 import io
 import os
 from collections.abc import Callable
@@ -13,7 +14,11 @@ from vacancy_files import many, write_rows, write_taxonomy
 import uwe_jax
 from uwe_jax.commands import ablate, combine, describe, enrich, evaluate, index, rank, tag, transfer
 from uwe_jax.commands.train import train
-from uwe_jax.runtime.command import answer_errors, exit_status, read_config
+from uwe_jax.config import Config
+from uwe_jax.runtime.command import answer_errors, exit_status
+from uwe_jax.runtime.config_file import read_command_line
+
+read_config = functools.partial(read_command_line, settings=Config, command="train")
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 EDGES = ["--config.source.source=edges", "--config.source.path=edges"]

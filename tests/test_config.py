@@ -1,5 +1,6 @@
 """Settings: overrides are checked, and a wrong one is answered with its name and what it may be."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from uwe_jax.config import Config, PartSettings, PerGraph, combine, default_config
-from uwe_jax.runtime.command import read_config, usage
+from uwe_jax.runtime import config_file as config_file_module
+from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import check_setting_name
+
+read_config = functools.partial(read_command_line, settings=Config, command="train")
 
 
 def read(**changes):
@@ -135,13 +139,14 @@ def test_a_config_file_is_not_run_in_the_namespace_of_the_one_before(tmp_path):
 
 
 def test_configs_are_listed_beside_one_that_cannot_be_read(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config_file_module, "_shipped", lambda: tmp_path / "configs")
     config_file(tmp_path, "x = (\n", "broken")
     config_file(tmp_path, '"""Mine.\n\nuwe-jax train --config=...\n"""\n', "mine")
     (tmp_path / "configs" / "folder.py").mkdir()
-    listed = usage("train")
-    assert "configs/broken.py  (cannot be read: '(' was never closed, line 1)" in listed
-    assert "configs/folder.py  (cannot be read: Is a directory)" in listed
-    assert "configs/mine.py    Mine." in listed
+    assert config_file_module.shipped_configs("train") == [
+        ("broken", "(cannot be read: '(' was never closed, line 1)"),
+        ("folder", "(cannot be read: Is a directory)"),
+        ("mine", "Mine."),
+    ]
     with pytest.raises(UserError, match=r"--config cannot be read: .*No such file"):
         read_config(["--config=configs/none.py"])

@@ -254,6 +254,6 @@ def test_embedded_sample_is_a_small_labour_market():
     assert counts["job"]["edges"] >= 900
     assert counts["alias"]["neighbours"] >= 600
     assert counts["vacancy"]["neighbours"] >= 500
-    sample = resources.files("uwe_jax.data") / "sample"
+    sample = resources.files("uwe_jax.sources") / "sample"
     for kind in counts:
         assert len(list((sample / f"skill_{kind}").iterdir())) >= 10  # one file per sector

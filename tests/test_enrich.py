@@ -493,5 +493,5 @@ def test_a_lexical_ranker_starts_without_jax():
 def test_its_config_is_listed_and_the_others_are_not(capsys):
     assert run() == 0
     listed = capsys.readouterr().out
-    assert "configs/enrich.py" in listed
-    assert "configs/quickstart.py" not in listed
+    assert "--config=enrich" in listed
+    assert "quickstart" not in listed

@@ -48,7 +48,7 @@ def drawn(monkeypatch):
     """Drawing takes longer than all the rest: the paths of what would be drawn."""
     paths = []
     for command in ("transfer", "ablate"):
-        monkeypatch.setattr(f"uwe_jax.{command}.plot_differences", lambda *given, **_: paths.append(given[-1]))
+        monkeypatch.setattr(f"uwe_jax.commands.{command}.plot_differences", lambda *given, **_: paths.append(given[-1]))
     return paths
 
 
@@ -429,7 +429,7 @@ def test_the_picture_has_a_number_or_a_reason_in_every_cell(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("command", "flags", "message"),
     [
-        (transfer, [QUICKSTART], "No --data"),
+        (transfer, [QUICKSTART], "--data is required"),
         (transfer, ["--data=."], "--config=FILE has to come first"),
         (transfer, [QUICKSTART, "--data=nowhere"], "--data nowhere is no folder"),
         (transfer, [QUICKSTART, "--data=.", "--tasks=job_to_skil"], "job_to_skill"),

@@ -11,6 +11,7 @@ from uwe_jax.config import BatchSettings, Config, default_config
 from uwe_jax.distributed import gradient_cache
 from uwe_jax.distributed.gradient_cache import cached_value_and_grad, encode_in_chunks
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.training import loop
 
 FEATURES, WIDTH = 5, 4
 ROWS = {3: 10, 7: 6}  # of the groups, which differ in rows and in tokens
@@ -167,7 +168,7 @@ def test_the_setting_reaches_the_step(monkeypatch, tmp_path):
     def reached(*args):
         raise Reached(args[-1])
 
-    monkeypatch.setattr(train, "make_train_step", reached)
+    monkeypatch.setattr(loop, "make_train_step", reached)
     config = default_config()
     config.workdir = str(tmp_path / "run")
     config.source.cache_dir = str(tmp_path / "cache")

@@ -6,10 +6,10 @@ import re
 import pytest
 
 from uwe_jax.models.exported import read_manifest
+from uwe_jax.models.remote_workdir import is_workdir
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
-from uwe_jax.training.workdir import is_workdir
 
 DEEP = b"[" * 100_000  # deeper than Python recurses; refused, not followed
 

@@ -18,7 +18,7 @@ SLURM = ROOT / "launch" / "slurm.sh"
 PYTHON = r"""#!/usr/bin/env bash
 case "$*" in
   *"import socket"*) echo 4711; exit ;;
-  *read_config*) printf '%s\n' "a warning" "$WORKDIR"; exit ;;
+  *read_command_line*) printf '%s\n' "a warning" "$WORKDIR"; exit ;;
   *"import uwe_jax"*) [[ "${BROKEN_NODE:-none}" != "${SLURM_PROCID:-0}" ]]; exit ;;
 esac
 k=${SLURM_PROCID:-${*: -1}}

@@ -1,25 +1,28 @@
 """Commands that programs print, help texts show and documents name: every one of them exists and takes its flags."""
 
-import argparse
 import ast
+import contextlib
 import functools
 import importlib
+import io
 import re
 import shlex
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
+from uwe_jax.__main__ import NAMES
+from uwe_jax.commands import export
 from uwe_jax.config import Config, SourceSettings
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
-from uwe_jax.runtime.command import read_config
+from uwe_jax.retrieval.options import IndexOptions, RankOptions
+from uwe_jax.runtime.config_file import read_command_line
+from uwe_jax.runtime.options import read_options
 from uwe_jax.runtime.settings import check_setting_name
 from uwe_jax.training.report import next_commands
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "uwe_jax"
-COMMANDS = {path.stem for path in PACKAGE.glob("*.py") if 'if __name__ == "__main__"' in path.read_text()}
 # Stand for any name.
 ANY = {"flag", "config.key"}
 
@@ -53,59 +56,46 @@ def texts(path):
 
 
 def commands(path):
-    """(command, its flags and what follows up to the end of the line) wherever `python -m uwe_jax.X` stands."""
+    """(command, its flags and what follows up to the end of the line) wherever `uwe-jax X` stands."""
     for text in texts(path):
         joined = re.sub(r"\\\n\s*", " ", text)
-        yield from re.findall(r"python -m uwe_jax\.(\w+)([^\n`#|]*)", joined)
-
-
-class Parsing(Exception):
-    """Comes instead of the work of a command, with its parser."""
-
-
-def instead_of_parsing(parser, *_):
-    raise Parsing(parser)
+        yield from re.findall(r"uwe-jax (\w+)([^\n`#|]*)", joined)
 
 
 @functools.cache
 def flags_of(command):
-    module = importlib.import_module(f"uwe_jax.{command}")
-    flags = {"help", "config"}
-    if command in ("train", "enrich"):  # whose flags are settings, but for one
-        return flags | ({"dry_run"} if command == "enrich" else set())
-    with mock.patch.object(argparse.ArgumentParser, "parse_known_args", instead_of_parsing):
-        try:
-            (getattr(module, "main", None) or getattr(module, command))(["--config=configs/quickstart.py"])
-        except Parsing as seen:
-            parsers = list(seen.args)
-    for parser in parsers:
-        flags |= {option.removeprefix("--") for option in parser._option_string_actions}
-        for action in parser._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                parsers.extend(action.choices.values())
-    return flags
+    """The options in the help of a command, in one spelling."""
+    module = importlib.import_module(f"uwe_jax.commands.{command}")
+    main = getattr(module, "main", None) or getattr(module, command)
+    out = io.StringIO()
+    for asked in [[mode, "--help"] for mode in module._MODES] if command == "benchmark" else [["--help"]]:
+        with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+            main(asked)
+    return {"help", "config"} | {flag.replace("-", "_") for flag in re.findall(r"--([a-z][\w.-]*)", out.getvalue())}
 
 
 FILES = [
     path
     for pattern in ("uwe_jax/**/*.py", "configs/*.py", "README.md", "docs/*.md", "launch/**/*.md")
     for path in sorted(ROOT.glob(pattern))
-    if "python -m uwe_jax." in path.read_text() or "_PROGRAM" in path.read_text()
+    if "uwe-jax " in path.read_text()
 ]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_and_flags_that_are_named_exist(path):
     for command, rest in commands(path):
-        assert command in COMMANDS or command == "X", f"python -m uwe_jax.{command}"
-        for flag, setting in re.findall(r"(?:^|[\s[])--(\w+)((?:\.\w+)*)", rest):
-            if flag + setting in ANY or command == "X":
+        assert command in NAMES or command in ("X", "COMMAND"), f"uwe-jax {command}"
+        for flag, setting in re.findall(r"(?:^|[\s[])--([\w-]+)((?:\.\w+)*)", rest):
+            if flag + setting in ANY or command in ("X", "COMMAND"):
                 continue
-            assert flag in flags_of(command), f"python -m uwe_jax.{command} --{flag}"
-            if setting and "source.parts." not in setting:
+            named = flag.replace("-", "_")
+            assert named in flags_of(command) or f"{named}{setting}" in flags_of(command), f"uwe-jax {command} --{flag}"
+            if flag == "config" and setting and "source.parts." not in setting:
                 check_setting_name(EnrichmentSettings if command == "enrich" else Config, setting[1:])
 
 
+OPTIONS = {"index": IndexOptions, "rank": RankOptions, "export": export.Options}
 SOURCES = [
     SourceSettings("sample"),
     SourceSettings("esco", path="my downloads/esco", language="de", version="1.2.0", kinds=("job", "alias")),
@@ -115,7 +105,7 @@ SOURCES = [
 
 
 def words(line):
-    module, *arguments = shlex.split(line.removeprefix("python -m uwe_jax."))
+    module, *arguments = shlex.split(line.removeprefix("uwe-jax "))
     return module, arguments
 
 
@@ -123,15 +113,15 @@ def words(line):
 def test_the_last_commands_of_a_training_are_read_by_their_programs(source, monkeypatch):
     monkeypatch.chdir(ROOT)
     lines = next_commands(Config(source=source, workdir="runs/my run")).splitlines()
-    read = [words(line) for line in lines if line.startswith("python")]
+    read = [words(line) for line in lines if line.startswith("uwe-jax")]
     assert [module for module, _ in read[:3]] == ["index", "rank", "export"]
     for module, arguments in read[:3]:
-        importlib.import_module(f"uwe_jax.{module}")._options(arguments)
-    index = importlib.import_module("uwe_jax.commands.index")._options(read[0][1])
+        read_options(OPTIONS[module], arguments, command=module, about="")
+    index = read_options(IndexOptions, read[0][1], command="index", about="")
     assert index.model == "runs/my run"
     if source.version:
         assert (str(index.targets), index.language, index.version) == ("my downloads/esco", "de", "1.2.0")
-    trainings = [read_config(arguments) for _, arguments in read[3:]]
+    trainings = [read_command_line(arguments, Config, "train") for _, arguments in read[3:]]
     assert len(trainings) == 1 + (source.source == "sample")
     if source.source != "sample":
         assert trainings[0].source == source
@@ -145,12 +135,12 @@ def test_a_combined_training_goes_on_with_the_same_parts(monkeypatch):
         "--config.source.path=my downloads",
         "--config.source.parts.onet.weight=0.5",
     ]
-    run = read_config([*given, "--config.workdir=runs/first"])
+    run = read_command_line([*given, "--config.workdir=runs/first"], Config, "train")
     *_, last = next_commands(run, [*given, "--config.workdir=runs/first"]).splitlines()
     module, arguments = words(last)
-    following = read_config(arguments)
+    following = read_command_line(arguments, Config, "train")
     assert module == "train"
     assert (following.source, following.batch) == (run.source, run.batch)
     assert (following.encoder.name, following.workdir) == ("sentence-transformers/all-mpnet-base-v2", "runs/mpnet")
     # Called from Python there is no file to name.
-    assert "uwe_jax.commands.train" not in next_commands(run, ["-q", "tests"])
+    assert "uwe-jax train" not in next_commands(run, ["-q", "tests"])

@@ -298,7 +298,7 @@ def test_targets_without_an_index_are_encoded_once(folder, tmp_path, capsys):
 
 
 def test_a_former_option_is_accepted_with_a_warning(folder, capsys):
-    main(["nurse", "--index", str(folder / "jobs"), "--json"])
+    main(["nurse", "--space", str(folder / "jobs"), "--json"])
     assert "Warning: --space is now --index" in capsys.readouterr().err
 
 

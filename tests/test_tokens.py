@@ -1,5 +1,6 @@
 """Token tables: the tokeniser's own ids, kept and cached."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from transformers import AutoTokenizer
 
 from uwe_jax import load
 from uwe_jax.commands.train import train
+from uwe_jax.config import Config
 from uwe_jax.data import tokeniser_file
 from uwe_jax.data.tokens import SpecialTokens, Tokeniser, TokenTable
-from uwe_jax.runtime.command import read_config
+from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
+
+read_config = functools.partial(read_command_line, settings=Config, command="train")
 
 TEXTS = ["nurse care for patients", "", "write  code", "zzz unknown Nurse", "code " * 40]
 

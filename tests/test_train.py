@@ -24,6 +24,7 @@ from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.training import loop
 from uwe_jax.training.metric_writer import read_metrics
 from uwe_jax.training.step_log import StepLog
 
@@ -39,7 +40,6 @@ def flags(small_run):
 
 def run(flags, monkeypatch):
     """Runs the command in this process; returns its exit status."""
-    from uwe_jax.commands import train
     from uwe_jax.runtime.command import answer_errors
 
     try:
@@ -162,7 +162,7 @@ def test_a_run_resumes_on_another_number_of_devices(flags, tmp_path, monkeypatch
             "leaves nothing",
         ),
         (["stray"], "Unexpected argument 'stray'"),
-        (["--config=configs/none.py"], "--config cannot be read: .*none.py.*Shipped: .*quickstart.py"),
+        (["--config=configs/none.py"], "--config cannot be read: .*none.py.*Shipped configs: .*quickstart"),
     ],
 )
 def test_bad_input_is_answered_with_a_sentence(flags, flags_added, message, monkeypatch, capsys):
@@ -360,7 +360,7 @@ def test_a_last_run_trains_on_validation_nodes_too(flags, test, prepared_cache, 
 def test_a_run_whose_held_out_nodes_were_chosen_otherwise_is_not_resumed(flags, tmp_path, monkeypatch, capsys):
     flags = [*flags, "--config.steps=3"]
     with monkeypatch.context() as before:
-        before.setattr(train, "SPLIT_BY", "exact text and kind")
+        before.setattr(loop, "SPLIT_BY", "exact text and kind")
         assert run(flags, monkeypatch) == 0
     capsys.readouterr()
     metrics = (tmp_path / "run" / "metrics.jsonl").read_bytes()
@@ -381,7 +381,7 @@ def test_a_nan_stops_the_run_and_names_the_step(flags, tmp_path, monkeypatch, ca
 def test_without_a_config_the_shipped_ones_are_listed(asked, monkeypatch, capsys):
     assert run(asked, monkeypatch) == 0
     out = capsys.readouterr().out
-    assert all(path.name in out for path in CONFIGS)
+    assert all(path.stem in out for path in CONFIGS)
     assert "two cores, under four minutes" in out
 
 

@@ -1,6 +1,7 @@
 """A setting that nothing reads beside the others is refused or reported, and every setting is one that is looked at."""
 
 import dataclasses
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import ml_collections
 import pytest
 
 from uwe_jax.config import Config, default_config
-from uwe_jax.runtime.command import read_config
+from uwe_jax.evaluation.decontamination import load_training_graphs
+from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.catalogue import load_graphs
 from uwe_jax.training import unread_settings as module
 from uwe_jax.training.unread_settings import check_settings, unread_settings
+
+read_config = functools.partial(read_command_line, settings=Config, command="train")
 
 FOLDER = Path(__file__).parents[1] / "configs"
 CONFIGS = [path for path in sorted(FOLDER.glob("*.py")) if "uwe_jax.commands.train " in path.read_text()]
@@ -134,11 +137,11 @@ def test_what_a_config_file_brings_along_is_reported():
 )
 def test_what_a_source_does_not_read_is_refused(source, message):
     with pytest.raises(UserError, match=message):
-        load_graphs(config_of(**source).source)
+        load_training_graphs(config_of(**source).source)
 
 
 def test_a_language_that_only_comparisons_read_is_reported(capsys):
-    load_graphs(config_of(source__language="de").source)
+    load_training_graphs(config_of(source__language="de").source)
     assert "source.language is 'de', but sample does not read it. Only a comparison" in capsys.readouterr().err
 
 
