@@ -4,12 +4,16 @@ import contextlib
 import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from uwe_jax import __version__
 from uwe_jax.__main__ import NAMES, main
 from uwe_jax.commands import train
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_overview_lists_every_command_with_a_line(capsys):
@@ -59,3 +63,15 @@ def test_a_slip_is_answered_with_what_was_meant(arguments, message):
     assert found.returncode == 2
     assert message in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_every_file_of_the_package_is_installed_with_it():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    installed = {
+        path
+        for package, patterns in declared.items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    inside = {path for path in (ROOT / "uwe_jax").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert {path for path in inside - installed if path.suffix != ".py"} == set()
