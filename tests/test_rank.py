@@ -14,6 +14,7 @@ from vacancy_files import write_rows
 from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main
 from uwe_jax.retrieval import answering, indexing
+from uwe_jax.retrieval.index_names import parse_index
 from uwe_jax.retrieval.limits import MAX_CHARACTERS
 from uwe_jax.retrieval.queries_in import BATCH, batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import load
@@ -295,6 +296,14 @@ def test_targets_without_an_index_are_encoded_once(folder, tmp_path, capsys):
     assert again.out == first.out
     main(["nurse", "--index", str(folder / "jobs"), "--json"])
     assert answers(capsys) == [json.loads(first.out)]
+
+
+def test_an_index_whose_folder_holds_an_equals_sign_is_taken_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse_index("lr=0.5") == ("lr", "0.5")
+    (tmp_path / "lr=0.5").mkdir()
+    assert parse_index("lr=0.5") == ("lr=0.5", "lr=0.5")
+    assert parse_index("best=lr=0.5") == ("best", "lr=0.5")
 
 
 def test_a_former_option_is_accepted_with_a_warning(folder, capsys):

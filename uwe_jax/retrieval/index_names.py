@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from uwe_jax.runtime.errors import UserError
@@ -25,8 +26,8 @@ IndexName(name='jobs', place='qdrant:all#jobs'))
     Raises:
       UserError: the text names no place.
     """
-    named = re.fullmatch(r"(?:([\w.-]+)=)?(.*)", text.strip(), re.DOTALL)
-    name, place = (named[1], named[2]) if named else ("", "")
+    named = None if Path(text.strip()).is_dir() else re.fullmatch(r"([\w.-]+)=(.*)", text.strip(), re.DOTALL)
+    name, place = (named[1], named[2]) if named else ("", text.strip())
     name = name or re.split(r"[/#]", place.rstrip("/"))[-1]
     if not name or not place:
         raise UserError(f"--index {text!r} does not name an index. Give a folder, or NAME=FOLDER.")
