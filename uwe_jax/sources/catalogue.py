@@ -80,6 +80,7 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
     """Reads the sources that the settings name, merges them, and says what was read from where.
 
     Args:
+      settings: with local paths, see `with_local_paths`.
       excluded: texts and pairs that are taken out of the graphs, as `uwe_jax.evaluation.decontamination` finds them;
         None takes out nothing.
 
@@ -91,7 +92,6 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
     """
     started = time.perf_counter()
     one_of("source.source", settings.source, (COMBINED, *SOURCES))
-    settings = with_local_paths(settings)
     named = _parts(settings)
     _check_kinds(settings, named)
     if settings.source == "edges" and settings.path and is_saved(Path(settings.path).expanduser()):
