@@ -1,4 +1,4 @@
-"""What every command answers where a path of the user cannot be opened; bugs keep their traceback."""
+"""Tests that every command names a path that cannot be opened, and that bugs keep their traceback."""
 
 import builtins
 import errno

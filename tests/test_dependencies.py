@@ -1,4 +1,4 @@
-"""What is imported belongs to a package that pyproject.toml declares."""
+"""Tests that pyproject.toml declares every package that is imported."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def distribution(requirement: str) -> str:
 
 
 def declared() -> tuple[set[str], set[str]]:
-    """What the package needs, extras for users included, and what its tests may need besides."""
+    """Returns what the package needs, extras for users included, and what its tests may need besides."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = dict(project["optional-dependencies"])
     tests = [each for name in ("test", "dev") for each in extras.pop(name)]

@@ -1,4 +1,4 @@
-"""What belongs to the whole process is as it was after an import and after every call."""
+"""Tests that imports and calls leave the state of the process as it was."""
 
 import csv
 import json

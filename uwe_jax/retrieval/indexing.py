@@ -24,7 +24,7 @@ def index(options: IndexOptions) -> None:
     """Builds or changes the space, and shows what it is then.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
     if options.upload and not in_qdrant(options.upload):
         raise UserError(f"--upload {options.upload} is no place in Qdrant. Write qdrant:STORE#NAME.")

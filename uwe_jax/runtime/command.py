@@ -23,7 +23,7 @@ def answer_errors(
     after_full_disk: str = "what was saved before is whole, and the same command goes on from there.",
     after_interrupt: str = "The same command goes on from the last checkpoint.",
 ) -> None:
-    """Calls `work`, and answers what the user can mend with a sentence on standard error instead of a traceback.
+    """Calls `work`, and answers what the user can fix with a sentence on standard error instead of a traceback.
 
     Exits with 2 after a `UserError`, a full disk or a path that cannot be opened, 1 where a bucket did not answer, 75
     after `Stopped`, 130 after Ctrl-C. Any other exception is a bug and keeps its traceback.

@@ -97,7 +97,7 @@ def train(
       arguments: of the command line, for the commands that are printed at the end.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
       Stopped: something outside ended it early; the same call goes on.
     """
     check_settings(config)

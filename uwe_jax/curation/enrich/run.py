@@ -40,7 +40,7 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
       Whether everything that was planned is answered.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
     # ---- Settings and folder ------------------------------------------------------------------------------------
     out = Path(settings.out).expanduser()

@@ -35,7 +35,7 @@ def tag(options: TaggingOptions) -> None:
     tagging.json with the settings and the numbers.
 
     Raises:
-      UserError: for anything that the user can mend.
+      UserError: for anything that the user can fix.
     """
     started = time.perf_counter()
     make_out(options.out.parent)
