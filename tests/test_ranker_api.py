@@ -1,7 +1,10 @@
 """Ranking from Python: the scores of evaluation, explained to the last digit, and clear refusals."""
 
+import html
 import json
 import logging
+import pickle
+import re
 import shutil
 import textwrap
 from dataclasses import replace
@@ -19,9 +22,12 @@ from uwe_jax.models.loading import load_model
 from uwe_jax.ranking import target_space as space_module
 from uwe_jax.retrieval import limits, ranker
 from uwe_jax.retrieval.explanation import Explanation
+from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.pieces import PieceReader, Pieces, joined
 from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.printable import printable
 
 TARGETS = ["care for patients", "write code", "software engineer", "nurse", "code for nurse patients care", "a zebra"]
 QUERIES = ["nurse patients", "write write software code", "zebra", "engineer", "nurse patients"]
@@ -102,7 +108,7 @@ def test_scores_hits_and_explanations_are_those_of_evaluation(encoder, cache, sc
 
 def test_the_cosines_and_the_attention_of_an_explanation(model):
     """The definition, token by token."""
-    tokens = model.encode(["nurse zebra", "write code"])
+    tokens = model.encode_tokens(["nurse zebra", "write code"])
     q, y = (tokens.part(k, k + 1).flat for k in (0, 1))
     found = model.explain("nurse zebra", "write code", by_word=False)
     for i, own in enumerate(q):
@@ -131,6 +137,74 @@ def test_a_learned_temperature_is_the_one_that_counts(encoder, cache):
     assert learned.explain("nurse", TARGETS[0]).score == pytest.approx(scores[0, 0], abs=1e-5)
 
 
+def test_a_list_of_texts_is_ranked_as_an_index_of_it(model, space, encoded, tmp_path):
+    twice = [*TARGETS, "write  code", TARGETS[0]]
+    assert model.rank("nurse", twice, top_k=3) == model.rank("nurse", space, top_k=3)
+    assert encoded.count("write code") == 1
+    assert model.rank(QUERIES, tuple(TARGETS)) == model.rank(QUERIES, space)
+    assert list(model.rank_stream(iter(QUERIES), iter(TARGETS), 2)) == list(model.rank_stream(QUERIES, space, 2))
+    for targets, message in (
+        (str(tmp_path), r"The targets are '.*'\. Give a list of texts, or an index: uwe_jax\.load_space"),
+        ([], "no targets"),
+        (["code", ""], "Target 2 is empty"),
+    ):
+        with pytest.raises(UserError, match=message):
+            model.rank("nurse", targets)
+
+
+def test_encoded_texts_are_unit_vectors_whose_products_mean_pooling_scores(encoder, cache, model, broken_word):
+    own, other = model.encode(QUERIES), model.encode(TARGETS)
+    assert own.dtype == np.float32
+    assert own.shape == (len(QUERIES), model.encode_tokens("nurse").width)
+    np.testing.assert_allclose(np.linalg.norm(own, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(own @ other.T, load(encoder, cache_dir=cache).scores(QUERIES, TARGETS), atol=1e-5)
+    np.testing.assert_allclose(model.encode(QUERIES[1]), own[1], atol=1e-6)
+    with pytest.raises(UserError, match="Text 2 cannot be scored"):
+        broken_word.encode(["nurse", "quiz"])
+
+
+def test_hits_and_explanations_show_in_terminals_and_notebooks(model):
+    odd = "<b>care</b> & \u202ecode"
+    hits = model.rank("nurse <i>", ["nurse", odd])
+    assert hits == list(hits)
+    assert [type(each) for each in (hits, hits[:1], hits[0])] == [Hits, Hits, Hit]
+    shown = [printable(hit.text) for hit in hits]
+    lines = repr(hits).splitlines()
+    assert lines[0] == "nurse <i>"
+    for place, (hit, text) in enumerate(zip(hits, shown, strict=True), 1):
+        assert any(line.split("│")[1:-1][0].strip() == str(place) and text in line for line in lines if "│" in line)
+        assert f"{hit.score:.4f}" in repr(hits)
+    page = hits._repr_html_()
+    assert "<caption>nurse &lt;i&gt;</caption>" in page
+    assert "&lt;b&gt;care&lt;/b&gt; &amp; \\u202ecode" in page
+    assert not re.search("<(?!/?(table|caption|thead|tbody|tr|td|th)[ >])", page)
+    assert "<th" in page
+    assert ">id<" not in page  # texts are their own ids here
+    assert ">id<" in model.rank("nurse", model.encode_targets(["code"], ["s1"], progress=False))._repr_html_()
+
+    several = model.rank(["nurse", "write code"], TARGETS)
+    assert repr(several) == f"{several[0]!r}\n{several[1]!r}"
+    assert several._repr_html_().count("<caption>") == 2
+    assert (repr(Hits()), repr(Rankings())) == ("[]", "[]")
+    many = Hits([Hit(str(k), str(k), 0.5) for k in range(150)], "x")
+    assert repr(many).endswith("\n... and 50 more")
+    assert pickle.loads(pickle.dumps(many)).query == "x"
+
+    why = model.explain("nurse <i>", odd)
+    assert repr(why) == why.table()
+    page = why._repr_html_()
+    for token, adds in zip(why.query_tokens, why.contributions, strict=True):
+        assert f">{html.escape(token)}</td>" in page
+        assert f">{adds:.4f}</td>" in page
+    assert "<i>" not in page
+
+
+def test_the_package_lists_what_it_offers():
+    assert set(uwe_jax.__all__) <= set(dir(uwe_jax))
+    assert {name for name in dir(uwe_jax) if not name.startswith("__")} == set(uwe_jax.__all__)
+    assert all(getattr(uwe_jax, name).__name__ == name for name in uwe_jax.__all__)
+
+
 def test_one_query_is_answered_as_among_others(model, space):
     together = model.rank(QUERIES, space, top_k=3)
     for query, hits in zip(QUERIES, together, strict=True):
@@ -140,7 +214,8 @@ def test_one_query_is_answered_as_among_others(model, space):
     assert model.rank([], space) == []
     assert len(model.rank("nurse", space, top_k=100)) == len(TARGETS)
     assert model.scores([], TARGETS).shape == (0, len(TARGETS))
-    assert len(model.encode([])) == 0
+    assert len(model.encode_tokens([])) == 0
+    assert model.encode([]).shape == (0, model.encode("nurse").size)
 
 
 def test_texts_are_normalised_and_encoded_once(model, space, encoded):
@@ -153,7 +228,7 @@ def test_texts_are_normalised_and_encoded_once(model, space, encoded):
     assert encoded == ["nurse", "write code"]
     np.testing.assert_allclose(scores[:3], np.broadcast_to(scores[:1, :1], (3, 2)), atol=1e-6)
     encoded.clear()
-    tokens = model.encode(["nurse", "write code", "nurse"])
+    tokens = model.encode_tokens(["nurse", "write code", "nurse"])
     assert encoded == ["nurse", "write code"]
     np.testing.assert_array_equal(tokens.part(0, 1).flat, tokens.part(2, 3).flat)
     assert tokens.lengths.tolist() == [3, 4, 3]

@@ -92,7 +92,7 @@ def _answers(
     asked = [query for query in batch if not query.problem]
     found: dict[str, Iterator[list[Hit]]] = {}
     if asked:
-        tokens = ranker.encode([query.text for query in asked])  # once, whatever the number of spaces
+        tokens = ranker.encode_tokens([query.text for query in asked])  # once, whatever the number of spaces
         fine = tokens.scorable
         refused = {query.number for query, each in zip(asked, fine, strict=True) if not each}
         batch = [_refused(query) if query.number in refused else query for query in batch]

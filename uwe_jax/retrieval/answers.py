@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from uwe_jax.retrieval.explanation import Explanation
+from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.queries_in import Query
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.sources.tables.problems import shorten
 
-_TITLE = 100  # characters of a query above its hits
 _DIGITS = 6  # of a score: what float32 holds
 
 
@@ -60,25 +60,14 @@ def json_line(answer: Answer) -> str:
 def readable(answer: Answer) -> str:
     """Lines for a person: a table of hits for every space, and under it the explanation of the best one."""
     # Imported here: programs that read JSON lines do without.
-    from rich.table import Table
-
     from uwe_jax.runtime.text_table import render_table
 
     if answer.query.problem:
         return f"{answer.query.problem}\n"
     lines = []
     for name, hits in answer.hits.items():
-        text = answer.query.text
-        table = Table(title=f"{text if len(text) <= _TITLE else text[:_TITLE] + '...'} in {name}", title_justify="left")
-        table.add_column("", justify="right")
-        table.add_column("score", justify="right")
-        table.add_column("target", overflow="fold")
-        with_ids = any(hit.id != hit.text for hit in hits)
-        if with_ids:
-            table.add_column("id", overflow="fold")
-        for place, hit in enumerate(hits, 1):
-            table.add_row(str(place), f"{hit.score:.4f}", hit.text, *([hit.id] if with_ids else []))
-        lines.append(render_table(table) if hits else f"{text}: {name} holds no targets")
+        table = Hits(hits, answer.query.text).table(f" in {name}")
+        lines.append(render_table(table) if hits else f"{answer.query.text}: {name} holds no targets")
         if name in answer.explanations:
             lines.append(f"Why {shorten(hits[0].text)}:\n{answer.explanations[name].table()}")
     return "\n".join(lines) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,13 @@ from uwe_jax.retrieval.attribution import Attribution
 from uwe_jax.retrieval.pieces import Pieces, joined
 from uwe_jax.scoring.softmax import TINY
 
+if TYPE_CHECKING:
+    from rich.table import Table
 
-@dataclass(frozen=True, eq=False)
+_BEST = 3  # target tokens in a line of a table
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """A score as a sum over pairs of tokens: sum_i shares[i] sum_j weights[i, j] cosines[i, j].
 
@@ -66,16 +71,27 @@ class Explanation:
             "scorer": self.scorer,
         }
 
-    def table(self, best: int = 3) -> str:
+    def table(self, best: int = _BEST) -> str:
         """Lines for a terminal: every query token, what it adds, and the target tokens it attends to most.
 
         Args:
           best: target tokens in a line, with their weights and, in brackets, cosines.
         """
         # Imported here: drawing tables takes a while to import, and most uses of a ranker do without.
-        from rich.table import Table
-
         from uwe_jax.runtime.text_table import render_table
+
+        return render_table(self._table(best))
+
+    def __repr__(self) -> str:
+        return self.table()
+
+    def _repr_html_(self) -> str:
+        from uwe_jax.runtime.text_table import html_table
+
+        return html_table(self._table(_BEST))
+
+    def _table(self, best: int) -> Table:
+        from rich.table import Table
 
         lines = Table(title=f"Score {self.score:.4f} by {self.scorer}", title_justify="left")
         lines.add_column("query")
@@ -87,7 +103,7 @@ class Explanation:
             most = [j for j in np.argsort(-weights, kind="stable")[:best] if weights[j] > 0]
             met = ", ".join(f"{self.target_tokens[j]} {weights[j]:.2f} ({cosines[j]:.2f})" for j in most)
             lines.add_row(token, f"{adds:.4f}", met)
-        return render_table(lines)
+        return lines
 
     def save_picture(self, path: str | Path) -> None:
         """Writes a heat map of the weights, with the cosines in its cells, as a PNG."""

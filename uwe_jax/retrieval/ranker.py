@@ -3,45 +3,47 @@
 import uwe_jax
 
 ranker = uwe_jax.load("all-MiniLM-L6-v2:soft")  # or the workdir of a training run, or an exported folder
-space = ranker.encode_targets(["care for patients", "write code", "engineer software"])
+print(ranker.rank("nurse", ["care for patients", "write code", "engineer software"], top_k=2))
+print(ranker.explain("nurse", "care for patients"))
+space = ranker.encode_targets(["care for patients", "write code", "engineer software"])  # once, for any number of calls
 for hit in ranker.rank("nurse", space, top_k=2):
     print(f"{hit.score:.2f} {hit.text}")
-print(ranker.explain("nurse", "care for patients").table())
 space.save("skills")  # and later: space = uwe_jax.load_space("skills")
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 
-from uwe_jax.distributed import parallel
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.loading import load_model
-from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.attribution import attribute
+from uwe_jax.retrieval.embedder import Embedder
 from uwe_jax.retrieval.explanation import Explanation, explained, explained_by_word
+from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import accepted, check_max_tokens, check_space, judged
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.retrieval.store.quantise import check_dtype
-from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
+from uwe_jax.retrieval.store.searchable import Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Space, target_ids
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import progress
 from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.scoring.softmax import TINY
 
 # Targets encoded before they are put into their storage format: some gigabytes of float32 at the most.
 _PART = 32768
 # Tokens of the queries that `warm_up` compiles for, special ones included.
 _SHORT = (4, 8, 12, 16)
+
+Targets = Searchable | Iterable[str]
 
 
 def load(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> Ranker:
@@ -83,7 +85,7 @@ class Ranker:
         self.loaded = loaded
         self.name = loaded.name
         self.scorer = loaded.scorer
-        self._encoder = TextEncoder(loaded.model, loaded.texts_per_device)
+        self._embed = Embedder(loaded)
 
     def __repr__(self) -> str:
         return f"<Ranker {self.name}: {self.loaded.description}>"
@@ -94,26 +96,34 @@ class Ranker:
         return Origin(self.name, self.loaded.fingerprint, self.loaded.max_tokens, self.scorer)
 
     @cached_property
-    def _params(self) -> Any:
-        return parallel.replicate(self.loaded.params)
-
-    @cached_property
     def _pieces(self) -> PieceReader:
         return PieceReader(self.loaded.folder, self.loaded.tokeniser, self.loaded.max_tokens)
 
-    def encode(self, texts: str | Sequence[str], *, label: str = "") -> RaggedTokens:
-        """Raw token embeddings of texts, in their order and in the encoder's compute dtype.
+    def encode(self, texts: str | Sequence[str], *, label: str = "") -> np.ndarray:
+        """One vector per text, float32 [n, d], or [d] for a single text: the mean of its token embeddings, of length 1.
 
-        Texts of like length are encoded together.
+        Their dot products are cosines, which is how the scorer `mean_pool` scores. The other scorers compare tokens:
+        `scores` and `rank` give their scores, `encode_tokens` the embeddings of tokens.
 
         Args:
           texts: n of them.
           label: of a progress bar; without one there is no bar.
 
         Raises:
-          UserError: a text is refused (see `uwe_jax.retrieval.limits`).
+          UserError: a text is refused (see `uwe_jax.retrieval.limits`), or its embedding is not finite.
         """
-        return self._embed(accepted(_listed(texts), "Text"), label)
+        tokens = self.encode_tokens(texts, label=label)
+        tokens.check_scorable("Text")
+        means = tokens.pooled().flat
+        units = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
+        return units[0] if isinstance(texts, str) else units
+
+    def encode_tokens(self, texts: str | Sequence[str], *, label: str = "") -> RaggedTokens:
+        """Raw token embeddings of texts, in their order and in the encoder's compute dtype.
+
+        Texts of like length are encoded together. Arguments and errors are those of `encode`.
+        """
+        return self._embed(accepted(texts, "Text"), label)
 
     def encode_targets(
         self,
@@ -135,7 +145,7 @@ class Ranker:
           UserError: there is no text, a text is refused, ids are not one a text or not distinct, or an unknown dtype.
         """
         check_dtype(dtype)
-        targets = accepted(_listed(texts), "Target")
+        targets = accepted(texts, "Target")
         chosen = target_ids(targets, ids)  # before the hours that encoding may take
         starts = range(0, len(targets), _PART)
         space: Space | None = None
@@ -153,36 +163,34 @@ class Ranker:
 
     # A str is a Sequence[str] as well, to a type checker; the first overload that fits is taken.
     @overload
-    def rank(  # type: ignore[overload-overlap]
-        self, queries: str, space: Searchable, top_k: int = 10
-    ) -> list[Hit]: ...
+    def rank(self, queries: str, space: Targets, top_k: int = 10) -> Hits: ...  # type: ignore[overload-overlap]
 
     @overload
-    def rank(self, queries: Sequence[str], space: Searchable, top_k: int = 10) -> list[list[Hit]]: ...
+    def rank(self, queries: Sequence[str], space: Targets, top_k: int = 10) -> Rankings: ...
 
-    def rank(self, queries: str | Sequence[str], space: Searchable, top_k: int = 10) -> list[Hit] | list[list[Hit]]:
+    def rank(self, queries: str | Sequence[str], space: Targets, top_k: int = 10) -> Hits | Rankings:
         """The best targets of one query or of several, best first.
 
         Args:
           queries: one text, or q of them; for millions see `rank_stream`.
-          space: targets encoded by this model.
+          space: targets encoded by this model, or a list of texts. That is encoded in every call, as float32, each
+            distinct text once: `encode_targets` is for those that are ranked again.
           top_k: hits of a query; all targets where there are fewer.
 
         Returns:
-          Hits (id, text, score) of the query, or a list of hits for each of the queries.
+          A list of the query's hits (id, text, score), or a list of such lists, one per query; both print as tables.
 
         Raises:
-          UserError: the space was made by another model, `top_k` is below 1, or a query is refused (see
+          UserError: the space was made by another model, `top_k` is below 1, or a target or query is refused (see
             `uwe_jax.retrieval.limits`); with `rank_each` that query alone.
         """
-        listed = _listed(queries)
-        accepted(listed, "Query")  # before others are encoded
-        found = list(self.rank_stream(listed, space, top_k, batch=max(1, len(listed))))
+        listed = accepted(queries, "Query")  # before others are encoded
+        found = Rankings(self.rank_stream(listed, space, top_k, batch=max(1, len(listed))))
         return found[0] if isinstance(queries, str) else found
 
     def rank_stream(
-        self, queries: Iterable[str], space: Searchable, top_k: int = 10, *, batch: int = 1024
-    ) -> Iterator[list[Hit]]:
+        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024
+    ) -> Iterator[Hits]:
         """Yields the hits of each query in turn, for more queries than memory holds.
 
         Args:
@@ -197,21 +205,22 @@ class Ranker:
         return map(_hits, self.rank_each(queries, space, top_k, batch=batch))
 
     def rank_each(
-        self, queries: Iterable[str], space: Searchable, top_k: int = 10, *, batch: int = 1024
-    ) -> Iterator[list[Hit] | UserError]:
+        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024
+    ) -> Iterator[Hits | UserError]:
         """Yields what `rank_stream` does and, in the place of a query that is refused, the error: it costs no other.
 
         Raises:
           UserError: the space was made by another model, or `top_k` or `batch` is below 1.
         """
-        self.check(space, top_k)
         if batch < 1:
             raise UserError(f"batch is {batch}; it must be at least 1.")
+        targets = space if isinstance(space, Searchable) else self._encode_list(space)
+        self.check(targets, top_k)
 
-        def answers() -> Iterator[list[Hit] | UserError]:
+        def answers() -> Iterator[Hits | UserError]:
             waiting, first = iter(queries), 1
             while part := list(islice(waiting, batch)):
-                yield from self._search(judged(part, "Query", first), space, top_k, first)
+                yield from self._search(judged(part, "Query", first), targets, top_k, first)
                 first += len(part)
 
         return answers()
@@ -224,7 +233,7 @@ class Ranker:
         Raises:
           UserError: a text is refused, which the error names, or there is no target.
         """
-        asked, wanted = accepted(_listed(queries), "Query"), accepted(_listed(targets), "Target")
+        asked, wanted = accepted(queries, "Query"), accepted(targets, "Target")
         q, y = self._embed_sides(asked, wanted)
         return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.tau_a)
 
@@ -241,7 +250,7 @@ class Ranker:
         Raises:
           UserError: a text is refused.
         """
-        texts = accepted([query], "Query") + accepted([target], "Target")
+        texts = accepted(query, "Query") + accepted(target, "Target")
         parts = attribute(*self._embed_sides(texts[:1], texts[1:]), self.scorer)
         explain = explained_by_word if by_word else explained
         how = scorer_text(self.scorer, round(self.scorer.tau_a, 4))
@@ -268,15 +277,26 @@ class Ranker:
         """
         check_space(self.origin, space.origin, top_k, place)
 
+    def _encode_list(self, texts: Iterable[str]) -> Space:
+        """The targets of one call, each distinct text once."""
+        if isinstance(texts, str | Path):
+            raise UserError(
+                f"The targets are {str(texts)!r}. Give a list of texts, or an index: uwe_jax.load_space(FOLDER) opens "
+                "one."
+            )
+        targets = dict.fromkeys(accepted(texts, "Target"))
+        return self.encode_targets(list(targets), dtype="float32", progress=False)
+
     def _search(
         self, queries: Sequence[str | UserError], space: Searchable, top_k: int, first: int
-    ) -> list[list[Hit] | UserError]:
+    ) -> list[Hits | UserError]:
         """The hits of accepted queries, the first at a position, or why one has none; equal ones are searched once."""
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
         tokens = self._embed(distinct)
         fine = np.flatnonzero(tokens.scorable)
         hits = space.search(tokens.take(fine), top_k, self.scorer) if len(fine) else []
-        found: dict[str, list[Hit] | UserError] = {distinct[at]: each for at, each in zip(fine, hits, strict=True)}
+        answers = zip((distinct[at] for at in fine), hits, strict=True)
+        found: dict[str, Hits | UserError] = {query: Hits(each, query) for query, each in answers}
         return [
             found.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query
             for position, query in enumerate(queries, first)
@@ -290,25 +310,8 @@ class Ranker:
         y.check_scorable("Target")
         return q, y
 
-    def _embed(self, texts: list[str], label: str = "") -> RaggedTokens:
-        """Raw token embeddings of accepted texts, each distinct one encoded once."""
-        model = self.loaded.model
-        if not texts:
-            return RaggedTokens(np.zeros((0, model.encoder.config.width), model.encoder.dtype), np.zeros(1, np.int64))
-        places: dict[str, int] = {}
-        rows = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))
-        table = self.loaded.tokeniser.tokenise(places)
-        bar: Callable = functools.partial(progress, label=label, unit=" batches") if label else iter
-        tokens = self._encoder(self._params, table, np.arange(len(table)), self.loaded.max_tokens, bar)
-        return tokens if len(places) == len(texts) else tokens.take(rows)
 
-
-def _listed(texts: str | Sequence[str]) -> Sequence[str]:
-    """One text is a list of one, not of its letters."""
-    return [texts] if isinstance(texts, str) else texts
-
-
-def _hits(answer: list[Hit] | UserError) -> list[Hit]:
+def _hits(answer: Hits | UserError) -> Hits:
     """The hits of a query; raises the error of one that was refused."""
     if isinstance(answer, UserError):
         raise answer

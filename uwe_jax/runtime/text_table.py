@@ -1,8 +1,10 @@
-"""Renders tables as text for terminals and logs."""
+"""Renders tables as text for terminals and logs, and as HTML for notebooks."""
 
 from __future__ import annotations
 
+import html
 import io
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -42,3 +44,20 @@ def render_table(table: Table, width: int = _WIDTH) -> str:
     )
     console.print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
+
+
+def html_table(table: Table) -> str:
+    """Renders a table of texts as HTML; markup and control characters in its cells are shown as they are."""
+    sides = ["right" if column.justify == "right" else "left" for column in table.columns]
+
+    def row(tag: str, cells: Iterable[Any]) -> str:
+        shown = zip(sides, cells, strict=True)
+        inside = (
+            f'<{tag} style="text-align:{side}">{html.escape(printable(str(cell)))}</{tag}>' for side, cell in shown
+        )
+        return f"<tr>{''.join(inside)}</tr>"
+
+    caption = f"<caption>{html.escape(printable(str(table.title)))}</caption>" if table.title else ""
+    head = row("th", (column.header for column in table.columns))
+    body = "".join(row("td", cells) for cells in zip(*(column.cells for column in table.columns), strict=True))
+    return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"

@@ -121,7 +121,7 @@ class _Bench:
         token_ids, mask = table.rows(np.zeros(1, np.int64), int(table.lengths[0]))
         params = jax.device_put(loaded.params)
         forward = jax.jit(lambda params, *rows: loaded.model.encode(params, *rows).embeddings)
-        queries, targets = self.ranker.encode(text), self._targets
+        queries, targets = self.ranker.encode_tokens(text), self._targets
         queries = queries.pooled() if is_pooled(self._options.scorer, query=True) else queries
         targets = targets.pooled() if is_pooled(self._options.scorer, query=False) else targets
         return {

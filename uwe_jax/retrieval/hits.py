@@ -1,0 +1,75 @@
+"""Hits as lists that print as tables, in a terminal and in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from uwe_jax.retrieval.store.searchable import Hit
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_SHOWN = 100  # hits of a list that is printed
+_TITLE = 100  # characters of a query above its hits
+
+
+class Hits(list[Hit]):
+    """The hits of one query, best first: a list that prints as a table, and is one in a notebook.
+
+    Attributes:
+      query: whose hits they are.
+    """
+
+    def __init__(self, hits: Iterable[Hit] = (), query: str = ""):
+        super().__init__(hits)
+        self.query = query
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        return Hits(found, self.query) if isinstance(at, slice) else found
+
+    def __repr__(self) -> str:
+        from uwe_jax.runtime.text_table import render_table
+
+        return render_table(self.table(most=_SHOWN)) + self._more() if self else "[]"
+
+    def _repr_html_(self) -> str:
+        from uwe_jax.runtime.text_table import html_table
+
+        return html_table(self.table(most=_SHOWN)) + self._more()
+
+    def _more(self) -> str:
+        return f"\n... and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
+
+    def table(self, where: str = "", most: int | None = None) -> Table:
+        """Place, score and text of the hits, and their ids where these are not the texts themselves.
+
+        Args:
+          where: behind the query in the title.
+          most: hits that are shown; None shows all.
+        """
+        # Imported here: most uses of a ranker do without.
+        from rich.table import Table
+
+        title = self.query if len(self.query) <= _TITLE else f"{self.query[:_TITLE]}..."
+        table = Table(title=title + where, title_justify="left")
+        table.add_column("", justify="right")
+        table.add_column("score", justify="right")
+        table.add_column("target", overflow="fold")
+        with_ids = any(hit.id != hit.text for hit in self)
+        if with_ids:
+            table.add_column("id", overflow="fold")
+        for place, hit in enumerate(self[:most], 1):
+            table.add_row(str(place), f"{hit.score:.4f}", hit.text, *([hit.id] if with_ids else []))
+        return table
+
+
+class Rankings(list[Hits]):
+    """The hits of several queries: a list that prints as one table below the other."""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self)) or "[]"
+
+    def _repr_html_(self) -> str:
+        return "".join(hits._repr_html_() for hits in self)
