@@ -59,13 +59,13 @@ class StandInExplanation:
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "query_tokens": ["[start]", "code", "[end]"],
-            "target_tokens": ["write", "code"],
-            "shares": [0.25, 0.5, 0.25],
-            "weights": [[0.5, 0.5], [0.1, 0.9], [0.5, 0.5]],
-            "cosines": [[0.1, 0.1], [0.3, 1.0], [0.0, -0.2]],
-            "contributions": [0.025, 0.465, -0.025],
-            "score": 0.465,
+            "query_tokens": ["[start]", "code", "now", "!", "[end]"],
+            "target_tokens": ["write", "code", "[end]"],
+            "shares": [0.25, 0.5, 0.125, 0.0, 0.125],
+            "weights": [[0.5, 0.5, 0.0], [0.1, 0.9, 0.0], [0.5, 0.25, 0.25], [0.5, 0.5, 0.0], [0.5, 0.5, 0.0]],
+            "cosines": [[0.1, 0.1, 0.0], [0.3, 1.0, 0.0], [-0.2, -0.2, 0.0], [0.0, 0.0, 0.0], [0.0, -0.2, 0.0]],
+            "contributions": [0.025, 0.465, -0.019, 0.0, -0.012],
+            "score": 0.459,
             "scorer": "soft",
         }
 

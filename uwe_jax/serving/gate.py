@@ -26,6 +26,8 @@ ID, DEADLINE = "uwe_jax.id", "uwe_jax.deadline"
 
 _API = "/v1/"
 _KEYED = (_API, "/metrics")
+# What a page loads behind its own file: one opening is one line of the log.
+_LOADED = ("/page/", "/v1/spaces", "/openapi.json")
 # Answered while the service stops: who watches it must see why it refuses.
 _WATCHED = ("/healthz", "/readyz", "/metrics")
 INSIDE = Refusal(500, "Something went wrong inside the service. The id stands in its log.")
@@ -139,7 +141,8 @@ class Gate:
         method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
-        level = logging.DEBUG if route in _WATCHED else logging.INFO
+        fine = scope["path"].startswith(_LOADED) and status < 400
+        level = logging.DEBUG if route in _WATCHED or fine else logging.INFO
         LOG.log(level, "%s %s %s %s %d %.1f ms", scope[ID], _client(scope), method, route, status, 1e3 * seconds)
 
 
