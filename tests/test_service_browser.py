@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import shutil
 from typing import Any
 
 import pytest
-from service_stand_in import SKILLS, running
+from service_stand_in import SKILLS, StandIn, StandInSpace, running
 
 from uwe_jax.serving.options import Limits
+from uwe_jax.serving.tasks import ServedModel
 
 pytestmark = pytest.mark.slow
 webdriver = pytest.importorskip("selenium.webdriver")
 Keys = webdriver.Keys
+Stale = pytest.importorskip("selenium.common.exceptions").StaleElementReferenceException
 By = pytest.importorskip("selenium.webdriver.common.by").By
 WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
 if not (shutil.which("chromium") and shutil.which("chromedriver")):
@@ -23,6 +28,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1000,900"),
 )
 KEY = "0123456789abcdef-key"
+MANY = StandInSpace([f"skill {number}" for number in range(60)])
 
 
 class Page:
@@ -51,11 +57,20 @@ class Page:
         field.clear()
         field.send_keys(text, *(keys or (Keys.ENTER,)))
 
+    def status(self, begins: str) -> None:
+        """Waits until the status begins so."""
+        WebDriverWait(self.driver, 20).until(lambda driver: self.all("#status")[0].text.startswith(begins))
+
+    def asked(self, heading: str) -> None:
+        """Waits until hits of such a search are shown."""
+        wanted = lambda driver: [each.text for each in self.all(".asked")] == [heading]  # noqa: E731
+        WebDriverWait(self.driver, 20, ignored_exceptions=[Stale]).until(wanted)
+
     def problems(self) -> list[str]:
         """What the browser complains of, refused connections to the outside included."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
-    def asked(self) -> set[str]:
+    def loaded(self) -> set[str]:
         """Addresses that the page has loaded."""
         script = "return performance.getEntriesByType('resource').map(entry => entry.name)"
         return {name.removeprefix(self.base) for name in self.driver.execute_script(script)}
@@ -80,19 +95,24 @@ def test_a_title_is_ranked_and_explained(browser):
         hits = page.wait(".hit")
         assert hits[0].find_element(By.CSS_SELECTOR, ".text").text == "write code"
         assert len(hits) == len(SKILLS)
-        assert "6 found" in page.all("#status")[0].text
+        assert page.all("#status")[0].text.startswith("All 6, best first, in ")
+        assert page.all(".asked")[0].text == "write code in skills"
+        assert [each.text for each in page.all(".facts")] == [f"id of {hit}" for hit in texts(hits)]
         assert hits[0].get_attribute("aria-expanded") == "false"
         hits[0].click()
         words = page.wait(".explanation button.chip")
-        assert [word.find_element(By.CSS_SELECTOR, ".word").text for word in words] == ["[start]", "code", "[end]"]
-        # The word that adds most is chosen, and shows what it attended to; another one can be.
-        assert [word.get_attribute("aria-pressed") for word in words] == ["false", "true", "false"]
-        assert [each.text for each in page.all(".explanation span.chip .value")] == [
-            "10 % · cos 0.30",
-            "90 % · cos 1.00",
-        ]
-        words[2].send_keys(Keys.SPACE)
-        assert "cos −0.20" in page.all(".explanation span.chip .value")[1].text  # noqa: RUF001
+        assert page.all(".why")[0].text == "Made this hit: code through code."
+        # Marks and punctuation are behind the fold. The word that adds most shows what it attended to; another can.
+        assert [word.find_element(By.CSS_SELECTOR, ".word").text for word in words] == ["code", "now"]
+        assert [word.get_attribute("aria-pressed") for word in words] == ["true", "false"]
+        assert [each.text for each in page.all(".explanation span.chip .value")] == ["10 %", "90 %"]
+        words[1].send_keys(Keys.SPACE)
+        assert [each.text for each in page.all(".explanation span.chip .value")] == ["50 %", "25 %"]
+        assert "[start]" not in page.all(".explanation")[0].text
+        page.all(".numbers summary")[0].send_keys(Keys.ENTER)
+        assert [each.text for each in page.wait(".numbers tbody th")] == ["[start]", "code", "now", "!", "[end]"]
+        assert "code 0.50 (−0.20)" in page.all(".numbers tr")[5].text  # noqa: RUF001
+        assert "Scorer: soft" in page.all(".numbers .hint")[0].text
         hits[0].click()
         assert not page.all(".panel")[0].is_displayed()
         page.search("nurse")
@@ -100,7 +120,137 @@ def test_a_title_is_ranked_and_explained(browser):
         page.search("nurse", Keys.ENTER)
         WebDriverWait(browser, 20).until(lambda driver: len(page.all(".hit")) == 2)
         assert page.problems() == []
-        assert all(name.startswith("/") for name in page.asked())
+        assert all(name.startswith("/") for name in page.loaded())
+
+
+def texts(hits: list) -> list[str]:
+    return [hit.find_element(By.CSS_SELECTOR, ".text").text for hit in hits]
+
+
+def test_the_address_holds_the_search(browser):
+    with running(
+        load=lambda options: ServedModel(StandIn(), {"many": MANY, "jobs": StandInSpace(["nurse"])})
+    ) as client:
+        page = Page(browser, client.port)
+        page.search("skill 7 & more")
+        page.status("The 10 best of 60, in ")
+        assert browser.current_url == f"{page.base}/#q=skill+7+%26+more&space=many&top_k=10"
+        page.search("skill 9")
+        page.asked("skill 9 in many")
+        browser.back()
+        page.asked("skill 7 & more in many")
+        assert page.all("#text")[0].get_property("value") == "skill 7 & more"
+        browser.refresh()
+        page.asked("skill 7 & more in many")
+        assert len(page.all(".hit")) == 10
+        browser.forward()
+        page.asked("skill 9 in many")
+        page.all(".skip")[0].send_keys(Keys.ENTER)
+        assert browser.switch_to.active_element.get_attribute("id") == "results"
+        assert "#q=skill+9" in browser.current_url
+        browser.get(f"{page.base}/#q=nurse&space=jobs&top_k=25")
+        page.asked("nurse in jobs")
+        assert page.all("#top_k")[0].get_property("value") == "25"
+        browser.get(f"{page.base}/#q=nurse&space=none")
+        page.status("There is no space none; there are many, jobs.")
+        assert not page.all(".hit, .asked")
+        browser.get(page.base)
+        page.search("nurse")
+        assert page.wait(".hit")
+        page.search("boom")
+        page.status("Something went wrong inside the service.")
+        assert not page.all(".hit, .asked")  # of the search before
+
+
+def test_hits_are_copied_and_downloaded(browser, tmp_path):
+    odd = ["=1+1", 'say "no", twice', "na\xefve work"]
+    with running(load=lambda options: ServedModel(StandIn(), {"odd": StandInSpace(odd)})) as client:
+        page = Page(browser, client.port)
+        browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+        grant = {"origin": page.base, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+        browser.execute_cdp_cmd("Browser.grantPermissions", grant)
+        page.search("na\xefve/work")
+        for button in page.wait(".save button"):
+            button.click()
+        page.status("All 3")
+        WebDriverWait(browser, 20).until(lambda driver: page.all(".save .hint")[0].text == "Copied.")
+        names = ("na\xefve-work.csv", "na\xefve-work.json")
+        WebDriverWait(browser, 20).until(lambda driver: all((tmp_path / name).is_file() for name in names))
+        table, content = ((tmp_path / name).read_bytes().decode() for name in names)
+        assert table.startswith("\ufeffplace,score,text,id\r\n")
+        rows = list(csv.DictReader(io.StringIO(table.removeprefix("\ufeff"))))
+        found = json.loads(content)
+        assert [row["text"].removeprefix("'") for row in rows] == [hit["text"] for hit in found["hits"]]
+        assert {row["text"] for row in rows} == {"'=1+1", *odd[1:]}  # a spreadsheet does not run the first
+        assert [float(row["score"]) for row in rows] == [hit["score"] for hit in found["hits"]]
+        assert {each: found[each] for each in ("model", "space", "query")} == {
+            "model": "stand-in",
+            "space": "odd",
+            "query": "na\xefve/work",
+        }
+        page.search("weld\n".replace("\n", Keys.SHIFT + Keys.ENTER + Keys.NULL) + "na\xefve work")
+        page.status("All 3, best first, for a vacancy of 2 sentences, in ")
+        page.all(".save button")[1].click()
+        WebDriverWait(browser, 20).until(lambda driver: (tmp_path / "weld-na\xefve-work.csv").is_file())
+        table = (tmp_path / "weld-na\xefve-work.csv").read_text("utf-8-sig")
+        assert table.splitlines()[0] == "place,score,text,id,sentence,support"
+        pasted = "return navigator.clipboard.readText()"
+        assert browser.execute_script(pasted).splitlines()[0] == "place\tscore\ttext\tid"
+        assert page.problems() == []
+
+
+def test_a_filter_is_sent_where_the_index_has_columns(browser):
+    # What a service with columns answers, put in front of the stand-in, which has none.
+    script = """
+        const plain = window.fetch;
+        window.sent = [];
+        window.fetch = async (path, options) => {
+            const body = options.body && JSON.parse(options.body);
+            if (body) window.sent.push(body);
+            const {where, ...rest} = body ?? {};
+            const response = await plain(path, {...options, ...(body && {body: JSON.stringify(rest)})});
+            const answer = await response.json();
+            if (path === "v1/spaces") answer.spaces[0].columns = ["family", "region"];
+            for (const result of answer.results ?? [])
+                result.hits = result.hits.slice(0, where ? 2 : 6)
+                    .map((hit) => ({...hit, columns: {family: "logistics"}}));
+            return new Response(JSON.stringify(answer), {status: response.status});
+        };"""
+    with running() as client:
+        page = Page(browser, client.port)
+        page.search("nurse")
+        page.wait(".hit")
+        assert not page.all("#where")[0].is_displayed()
+        browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        browser.get("about:blank")
+        browser.get(page.base)
+        page.search("nurse")
+        page.status("All 6, best first")
+        assert browser.execute_script("return window.sent.pop()") == {
+            "queries": ["nurse"],
+            "space": "skills",
+            "top_k": 10,
+        }
+        assert page.all(".facts")[0].text.endswith("family: logistics")
+        assert "family, region" in page.all("#where_hint")[0].text
+        field = page.wait("#where")[0]
+        field.send_keys("family=logistics; region = north=west;family=care", Keys.ENTER)
+        page.status("All 2 that match the filter, best first")
+        conditions = {"family": ["logistics", "care"], "region": ["north=west"]}
+        assert browser.execute_script("return window.sent.pop().where") == conditions
+        assert "where=family%3Dlogistics" in browser.current_url
+        browser.refresh()
+        page.status("All 2 that match")
+        assert page.all("#where")[0].get_property("value").startswith("family=logistics")
+        page.all("#where")[0].clear()
+        page.all("#where")[0].send_keys("logistics", Keys.ENTER)
+        page.status("The filter has \u201clogistics\u201d, which is not COLUMN=VALUE.")
+        assert not page.all(".hit")
+        page.all("#space option")[1].click()
+        assert not page.all("#where")[0].is_displayed()
+        page.search("nurse")
+        page.asked("nurse in jobs")
+        assert "where" not in browser.execute_script("return window.sent.pop()")
 
 
 def test_a_vacancy_is_read_sentence_by_sentence(browser):
@@ -188,4 +338,4 @@ def test_the_schema_is_readable(browser):
         assert {"/v1/rank", "/v1/explain", "/healthz"} <= set(paths)
         assert "curl" in page.all(".endpoint pre")[0].text
         assert page.problems() == []
-        assert "/page/docs.js" in page.asked()
+        assert "/page/docs.js" in page.loaded()

@@ -1,17 +1,21 @@
-// The form, and the list of what was found.
+// The form, the address, and what is said of an answer.
 
+import { asked, remember } from "./address.js";
 import { ask } from "./api.js";
-import { explanation } from "./explanation.js";
-import { make, number } from "./make.js";
+import { shown } from "./hits.js";
+import { number } from "./make.js";
+import { where } from "./where.js";
 
 const LONG = 160; // characters from which on a text is read as a vacancy
 const TOP_K = [10, 25, 50, 100];
 const WAIT_READY = 1500;
+const TITLE = document.title;
 
 const at = (id) => document.getElementById(id);
-const [form, text, results, status, space, topK] = ["form", "text", "results", "status", "space", "top_k"].map(at);
+const [form, text, results, status, space, topK, filter] = ["form", "text", "results", "status", "space", "top_k", "where"].map(at);
 let asking = null;
-let tokens = 0; // of a text, that the model reads
+let starting = null;
+let served = null; // what the service says of its model and spaces
 
 function tell(message, isProblem = false) {
   status.textContent = message;
@@ -20,109 +24,119 @@ function tell(message, isProblem = false) {
 
 const tellProblem = (error) => tell(error.status >= 500 && error.id ? `${error.message} (${error.id})` : error.message, true);
 
-function link(id) {
-  if (!/^https?:\/\//.test(id)) return null;
-  return make("a", { class: "out", href: id, target: "_blank", rel: "noopener noreferrer", title: id }, "Open its page");
-}
+const chosenSpace = () => served.spaces.find((each) => each.name === space.value);
 
-function item(hit, query, sentence, place) {
-  const panel = make("div", { class: "panel", id: `panel_${place}`, hidden: true });
-  const button = make("button", {
-    type: "button", class: "hit", "aria-expanded": "false", "aria-controls": panel.id,
-    onclick: () => open(button, panel, query, hit),
-  },
-    make("span", { class: "place", "aria-hidden": "true" }, String(place)),
-    make("span", { class: "found" }, make("span", { class: "text" }, hit.text),
-      sentence === null ? null : make("span", { class: "sentence" }, sentence)),
-    make("span", { class: "score" }, make("span", { class: "figure" }, number(hit.score, 3)),
-      make("span", { class: "bar", "--share": Math.min(1, Math.max(0, hit.score)).toFixed(3), "aria-hidden": "true" })));
-  return make("li", {}, button, panel);
-}
-
-async function open(button, panel, query, hit) {
-  const opening = panel.hidden;
-  button.setAttribute("aria-expanded", String(opening));
-  panel.hidden = !opening;
-  if (!opening || panel.dataset.filled) return;
-  panel.dataset.filled = "yes";
-  panel.replaceChildren(make("p", { class: "hint" }, "Looking closer …"));
-  try {
-    const found = await ask("v1/explain", { query, target: hit.text });
-    panel.replaceChildren(explanation(found), ...[link(hit.id)].filter(Boolean));
-  } catch (error) {
-    delete panel.dataset.filled;
-    panel.replaceChildren(make("p", { class: "problem" }, error.message));
+/** How many hits of how many there are. */
+function counted(found, top_k) {
+  const [n, total] = [found.hits.length, chosenSpace().targets];
+  const best = n === 1 ? "The best" : `The ${n} best`;
+  if (found.where) {
+    if (!n) return `Nothing in ${found.space} matches the filter`;
+    return n < top_k ? `All ${n} that match the filter, best first` : `${best} that match the filter`;
   }
+  return n === total ? `All ${n}, best first` : `${best} of ${total.toLocaleString("en")}`;
 }
 
-function showQuery(query, hits) {
-  results.replaceChildren(make("ol", { class: "hits card" }, ...hits.map((hit, k) => item(hit, query, null, k + 1))));
-}
-
-function showVacancy(found) {
-  const items = found.hits.map((hit, k) => item(hit, found.sentences[hit.sentence], found.sentences[hit.sentence], k + 1));
-  const read = make("details", { class: "read card" },
-    make("summary", {}, `The ${found.sentences.length} sentences that were read`),
-    make("ol", {}, ...found.sentences.map((sentence) => make("li", {}, sentence))));
-  results.replaceChildren(make("ol", { class: "hits card" }, ...items), read);
-}
-
-async function search() {
+/** Asks for what the form says; `step`: and makes that the address. */
+async function search(step) {
   const query = text.value.trim();
   if (!query) {
     tell("Type something first.", true);
     text.focus();
     return;
   }
+  if (!(await begin())) return;
   asking?.abort();
-  asking = new AbortController();
-  const start = performance.now();
-  const chosen = { space: space.value, top_k: Number(topK.value) };
+  const own = asking = new AbortController();
+  const began = performance.now();
   const isVacancy = query.includes("\n") || query.length > LONG;
+  const terms = at("where_choice").hidden ? "" : filter.value.trim();
+  if (step) remember({ q: query, space: served.spaces.length > 1 && space.value, top_k: topK.value, where: terms });
+  document.title = `${query.slice(0, 60)} · ${TITLE}`;
   results.setAttribute("aria-busy", "true");
   tell("Ranking …");
   try {
-    const found = isVacancy
-      ? await ask("v1/vacancy", { text: query, ...chosen }, asking.signal)
-      : await ask("v1/rank", { queries: [query], ...chosen }, asking.signal);
-    const seconds = number((performance.now() - start) / 1000);
-    if (isVacancy) {
-      showVacancy(found);
-      const omitted = found.omitted ? ` ${found.omitted} more were not ranked: too many, too long, or beyond the model.` : "";
-      const truncated = found.truncated ? ` Of ${found.truncated} only the first ${tokens} tokens were read.` : "";
-      tell(`${found.hits.length} found in a vacancy of ${found.sentences.length} sentences, in ${seconds} s.${omitted}${truncated}`);
-    } else {
-      showQuery(query, found.results[0].hits);
-      const truncated = found.truncated ? ` Only the first ${tokens} tokens of the text were read.` : "";
-      tell(`${found.results[0].hits.length} found, in ${seconds} s.${truncated} Choose one to see why.`);
-    }
+    const conditions = where(terms);
+    const chosen = { space: space.value, top_k: Number(topK.value), ...(conditions && { where: conditions }) };
+    const answer = isVacancy
+      ? await ask("v1/vacancy", { text: query, ...chosen }, own.signal)
+      : await ask("v1/rank", { queries: [query], ...chosen }, own.signal);
+    const found = {
+      model: served.model.name, space: answer.space, query, ...(conditions && { where: conditions }),
+      ...(isVacancy ? { sentences: answer.sentences, hits: answer.hits } : { hits: answer.results[0].hits }),
+    };
+    results.replaceChildren(...shown(found, terms));
+    const seconds = number((performance.now() - began) / 1000);
+    const sentences = found.sentences?.length === 1 ? "1 sentence" : `${found.sentences?.length} sentences`;
+    const of = isVacancy ? `, for a vacancy of ${sentences}` : "";
+    const omitted = answer.omitted ? ` ${answer.omitted} more were not ranked: too many, too long, or beyond the model.` : "";
+    const what = isVacancy ? `Of ${answer.truncated} only` : "Only";
+    const truncated = answer.truncated
+      ? ` ${what} the first ${served.model.tokens} tokens${isVacancy ? "" : " of the text"} were read.` : "";
+    const next = found.hits.length ? " Choose one to see why." : "";
+    tell(`${counted(found, chosen.top_k)}${of}, in ${seconds} s.${omitted}${truncated}${next}`);
   } catch (error) {
     if (error.name === "AbortError") return;
+    results.replaceChildren();
     tellProblem(error);
   }
   results.removeAttribute("aria-busy");
 }
 
+/** Puts what the address says into the form, and asks for it. */
+function repeat() {
+  const wanted = asked();
+  asking?.abort();
+  text.value = wanted.q;
+  filter.value = wanted.where;
+  topK.value = [...topK.options].some((each) => each.value === wanted.top_k) ? wanted.top_k : topK.options[0].value;
+  space.value = wanted.space || served.spaces[0].name;
+  grow();
+  if (space.value) {
+    showFilter();
+    if (wanted.q) return search(false);
+    tell("");
+  } else {
+    space.value = served.spaces[0].name;
+    showFilter();
+    tell(`There is no space ${wanted.space}; there are ${served.spaces.map((each) => each.name).join(", ")}.`, true);
+  }
+  document.title = TITLE;
+  results.replaceChildren();
+  results.removeAttribute("aria-busy");
+}
+
+function showFilter() {
+  const columns = chosenSpace().columns ?? [];
+  at("where_choice").hidden = at("where_hint").hidden = !columns.length;
+  filter.placeholder = `${columns[0]}=…`;
+  at("where_hint").textContent = `Columns: ${columns.join(", ")}. Several conditions are separated by semicolons.`;
+}
+
+/** What is served, once it is ready; null where it cannot be told. */
+const begin = () => served ?? (starting ??= start().finally(() => { starting = null; }));
+
 async function start() {
   for (;;) {
     try {
-      const served = await ask("v1/spaces", null);
-      tokens = served.model.tokens;
-      space.replaceChildren(...served.spaces.map((each) =>
-        make("option", { value: each.name }, `${each.name} (${each.targets.toLocaleString("en")})`)));
-      at("space_choice").hidden = served.spaces.length < 2;
-      topK.replaceChildren(...TOP_K.filter((k) => k === TOP_K[0] || k <= served.limits.top_k)
-        .map((k) => make("option", { value: Math.min(k, served.limits.top_k) }, String(Math.min(k, served.limits.top_k)))));
-      const names = served.spaces.map((each) => `${each.targets.toLocaleString("en")} targets in ${each.name}`).join(", ");
-      at("served").textContent = `${served.model.name} · ${served.model.scorer} · ${names}`;
-      tell("");
-      return;
+      served = await ask("v1/spaces", null);
+      break;
     } catch (error) {
       tellProblem(error);
-      if (error.status !== 503) return;
+      if (error.status !== 503) return null;
       await new Promise((resolve) => setTimeout(resolve, WAIT_READY));
     }
   }
+  const option = (value, label) => new Option(label, value);
+  space.replaceChildren(...served.spaces.map((each) => option(each.name, `${each.name} (${each.targets.toLocaleString("en")})`)));
+  at("space_choice").hidden = served.spaces.length < 2;
+  topK.replaceChildren(...TOP_K.filter((k) => k === TOP_K[0] || k <= served.limits.top_k)
+    .map((k) => Math.min(k, served.limits.top_k)).map((k) => option(k, k)));
+  const names = served.spaces.map((each) => `${each.targets.toLocaleString("en")} targets in ${each.name}`).join(", ");
+  at("served").textContent = `${served.model.name} · ${served.model.scorer} · ${names}`;
+  showFilter();
+  tell("");
+  return served;
 }
 
 const grow = () => {
@@ -138,6 +152,12 @@ text.addEventListener("keydown", (event) => {
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  search();
+  search(true);
 });
-start();
+space.addEventListener("change", showFilter);
+at("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // its #results would replace the search in the address
+  results.focus();
+});
+addEventListener("popstate", () => served && repeat());
+if (await begin() && location.hash) repeat();

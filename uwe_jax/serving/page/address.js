@@ -1,0 +1,16 @@
+// The search in the page's address, behind the #: reload, back and links repeat it, and no server or proxy is sent it.
+
+const KEYS = ["q", "space", "top_k", "where"];
+
+/** What the address asks for: a text per key, empty where it says nothing. */
+export function asked() {
+  const found = new URLSearchParams(location.hash.slice(1));
+  return Object.fromEntries(KEYS.map((key) => [key, found.get(key) ?? ""]));
+}
+
+/** Makes a search the address, as a step that the back button undoes. */
+export function remember(search) {
+  const given = KEYS.filter((key) => search[key]).map((key) => [key, search[key]]);
+  const address = `#${new URLSearchParams(given)}`;
+  if (address !== location.hash) history.pushState(null, "", address);
+}
