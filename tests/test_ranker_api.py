@@ -144,7 +144,7 @@ def test_a_list_of_texts_is_ranked_as_an_index_of_it(model, space, encoded, tmp_
     assert model.rank(QUERIES, tuple(TARGETS)) == model.rank(QUERIES, space)
     assert list(model.rank_stream(iter(QUERIES), iter(TARGETS), 2)) == list(model.rank_stream(QUERIES, space, 2))
     for targets, message in (
-        (str(tmp_path), r"The targets are '.*'\. Give a list of texts, or an index: uwe_jax\.load_space"),
+        (str(tmp_path), r"The targets are '.*'\. Give a list of texts, or what uwe_jax\.load_space"),
         ([], "no targets"),
         (["code", ""], "Target 2 is empty"),
     ):

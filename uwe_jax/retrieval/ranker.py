@@ -6,8 +6,7 @@ ranker = uwe_jax.load("all-MiniLM-L6-v2:soft")  # or the workdir of a training r
 print(ranker.rank("nurse", ["care for patients", "write code", "engineer software"], top_k=2))
 print(ranker.explain("nurse", "care for patients"))
 space = ranker.encode_targets(["care for patients", "write code", "engineer software"])  # once, for any number of calls
-for hit in ranker.rank("nurse", space, top_k=2):
-    print(f"{hit.score:.2f} {hit.text}")
+print(ranker.rank("nurse", space)[0].text)
 space.save("skills")  # and later: space = uwe_jax.load_space("skills")
 """
 
@@ -280,10 +279,7 @@ class Ranker:
     def _encode_list(self, texts: Iterable[str]) -> Space:
         """The targets of one call, each distinct text once."""
         if isinstance(texts, str | Path):
-            raise UserError(
-                f"The targets are {str(texts)!r}. Give a list of texts, or an index: uwe_jax.load_space(FOLDER) opens "
-                "one."
-            )
+            raise UserError(f"The targets are {str(texts)!r}. Give a list of texts, or what uwe_jax.load_space opens.")
         targets = dict.fromkeys(accepted(texts, "Target"))
         return self.encode_targets(list(targets), dtype="float32", progress=False)
 
