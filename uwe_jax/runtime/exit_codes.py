@@ -1,4 +1,4 @@
-"""How commands end, for launchers to read: documented in the README, and read by the scripts in `launch/`."""
+"""How commands end, for launchers to read: documented in docs/training.md, and read by the scripts in `launch/`."""
 
 EXIT_FAILED = 1  # it may go well another time: launchers try again a bounded number of times
 EXIT_USER_ERROR = 2  # something for the user to mend: not to be repeated as it is
