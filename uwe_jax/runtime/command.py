@@ -21,7 +21,7 @@ def answer_errors(
     work: Callable[[], object],
     *,
     after_full_disk: str = "what was saved before is whole, and the same command goes on from there.",
-    after_interrupt: str = "The same command goes on from the last checkpoint.",
+    after_interrupt: str = "Re-run the same command to resume from the last checkpoint.",
 ) -> None:
     """Calls `work`, and answers what the user can fix with a sentence on standard error instead of a traceback.
 

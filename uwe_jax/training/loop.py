@@ -22,7 +22,7 @@ from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
-from uwe_jax.distributed.joining import is_first, together
+from uwe_jax.distributed.joining import is_first, joined
 from uwe_jax.models.blend import blend
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.pretrained import load_encoder
@@ -101,7 +101,7 @@ def train(
       Stopped: something outside ended it early; the same call goes on.
     """
     check_settings(config)
-    with together(config.distributed), narration_off(), Interruption.watched() as stop:
+    with joined(config.distributed), narration_off(), Interruption.watched() as stop:
         check_devices(config)
         run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
         with workdirs.held(run) if is_first() else contextlib.nullcontext():
