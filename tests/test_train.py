@@ -408,7 +408,7 @@ def _slow_unless(path):
     return pytest.param(path, marks=[] if path.stem == "uwe_mpnet" else pytest.mark.slow, id=path.stem)
 
 
-@pytest.mark.parametrize("path", map(_slow_unless, CONFIGS))
+@pytest.mark.parametrize("path", [_slow_unless(path) for path in CONFIGS])
 def test_every_config_takes_a_step(path, sample_encoder, prepared_cache, tmp_path, monkeypatch):
     edges = tmp_path / "edges"
     edges.mkdir()
