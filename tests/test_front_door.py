@@ -59,10 +59,11 @@ def test_a_broken_connection_keeps_its_traceback(monkeypatch, tmp_path):
         raise BrokenPipeError
 
     monkeypatch.setattr(train, "run", run)
-    with (tmp_path / "out").open("w") as out, pytest.raises(BrokenPipeError):
+    with (tmp_path / "out").open("w") as out:
         monkeypatch.setattr(sys, "stdout", out)
         monkeypatch.setattr(sys, "stderr", out)
-        main(["train"])
+        with pytest.raises(BrokenPipeError):
+            main(["train"])
 
 
 def test_the_help_of_train_describes_every_setting(capsys):
