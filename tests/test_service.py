@@ -549,7 +549,8 @@ def test_tokens_come_back_at_the_rate():
     assert TokenBuckets(0.0, 1.0).wait("a") == 0
 
 
-def test_it_is_alive_while_it_loads_and_ready_when_it_has():
+def test_it_is_alive_while_it_loads_and_ready_when_it_has(monkeypatch):
+    monkeypatch.delitem(sys.modules, "uwe_jax.retrieval.limits", raising=False)
     go = threading.Event()
 
     def load(options):
@@ -560,6 +561,10 @@ def test_it_is_alive_while_it_loads_and_ready_when_it_has():
         assert client.ask("GET", "/healthz").status == 200
         for reply in (client.ask("GET", "/readyz"), client.rank("a"), client.ask("GET", "/v1/spaces")):
             assert (reply.status, reply.headers["retry-after"]) == (503, "5")
+        assert client.ask("POST", "/v1/scores", {"queries": ["a"], "targets": ["b"]}).status == 503
+        assert client.ask("POST", "/v1/explain", {"query": "a", "target": "b"}).status == 503
+        # It imports jax, which must not be imported by two threads at once.
+        assert "uwe_jax.retrieval.limits" not in sys.modules
         assert b"uwe_ready 0.0" in client.ask("GET", "/metrics").body
         go.set()
         wait_for(lambda: client.ask("GET", "/readyz").status == 200)

@@ -89,7 +89,7 @@ class Service:
           texts: as they came.
           what: one of them, for an error.
         """
-        # Imports jax, which is loaded by the time a request is answered; the service listens before.
+        _ = self.model  # loaded, and jax with it: imported here while it is loaded, it would be broken for both threads
         from uwe_jax.retrieval.limits import accepted
 
         if not 1 <= len(texts) <= self.limits.queries:
@@ -157,7 +157,6 @@ async def scores(request: Request, asked: ScoresRequest) -> Json:
     """The score of every query with every target; the targets need not be in any space."""
     service = _service(request)
     task = ScoresTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
-    _ = service.model
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({"scores": found, "truncated": truncated})
 
@@ -166,7 +165,6 @@ async def scores(request: Request, asked: ScoresRequest) -> Json:
 async def explain(request: Request, asked: ExplainRequest) -> Json:
     """Which token of the query attended to which token of the target, with what weight and cosine."""
     service = _service(request)
-    _ = service.model
     task = ExplainTask(service.texts([asked.query], "Query")[0], service.texts([asked.target], "Target")[0])
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({**found, "truncated": truncated})

@@ -27,6 +27,7 @@ from uwe_jax.models.blend import blend
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.remote_workdir import RunFolder
+from uwe_jax.models.resolve import in_full
 from uwe_jax.models.storage import narration_off
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.runtime.errors import Stopped, UserError
@@ -192,7 +193,11 @@ def _train(
         "config": config.to_dict(),
         "fingerprints": fingerprints,
         "split_by": SPLIT_BY,
-        "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
+        "encoder": {
+            "provenance": pretrained.provenance,
+            "name": in_full(config.encoder.name),  # the config keeps it as it was given, to compare settings
+            **pretrained.config.to_hf(),
+        },
     }
     rate = learning_rate_schedule(config.optimiser, config.steps)
     stream = batches(build, config.batch, first=first, last=config.steps)
