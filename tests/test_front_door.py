@@ -14,6 +14,7 @@ from uwe_jax import __version__
 from uwe_jax.__main__ import NAMES, main
 from uwe_jax.commands import train
 from uwe_jax.runtime.exit_codes import EXIT_UNREAD
+from uwe_jax.runtime.printable import printable
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,12 +85,15 @@ def test_the_help_of_train_describes_every_setting(capsys):
         (["train", "--config=quickstart", "--config.scorer.kind=sotf"], "Did you mean 'soft'?"),
         (["rank", "--indx", "x"], "--index"),
         (["index", "--out", "x", "--dtype", "flaot16"], "float16"),
+        (["rank", "--ind\x1b[2J\u202eex", "x"], r"--ind\x1b[2J\u202eex"),
+        (["rank", "--top-k", "\x9b2J", "x"], r"\x9b2J"),
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(arguments, message):
     found = subprocess.run([sys.executable, "-m", "uwe_jax", *arguments], capture_output=True, text=True, check=False)
     assert found.returncode == 2
     assert message in found.stderr
+    assert found.stderr == printable(found.stderr)
     assert "Traceback" not in found.stderr
 
 

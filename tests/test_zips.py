@@ -86,6 +86,30 @@ def test_parquet(tmp_path, columns):
         list(read_rows(path, path.name, {}, Problems("a"), optional={"left": "text", "right": "text"}))
 
 
+@pytest.mark.parametrize("read", [whole, streamed])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_large_text_that_parquet_names_in_every_row_is_counted_before_it_is_repeated(tmp_path, read, nested):
+    path, text = tmp_path / "a.parquet", "weld metal " * 20_000
+    left = [[[{"a": text}], None]] * 500 if nested else [text] * 500
+    pq.write_table(pa.table({"left": left, "right": ["welder"] * 500}), path, compression="none")
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(pool)
+    try:
+        with pytest.raises(UserError, match=r"a\.parquet has .* bytes and unpacks to at least 110,0"):
+            read(path)
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < 20 * len(text) < 110_000_000
+
+
+@pytest.mark.parametrize("read", [whole, streamed])
+def test_parquet_in_which_texts_are_repeated_is_read(tmp_path, read):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"left": ["weld metal", None] * 500, "right": ["welder", "w"] * 500}), path)
+    assert read(path) == 1000
+
+
 def test_zips_of_esco_and_onet(tmp_path):
     members = classification() | relations()
     members["skills_en.csv"] += "\n" * (2 * LIMIT)

@@ -66,7 +66,7 @@ def answer_errors(
     except UserError as error:
         print_error(f"Error: {error}")
         sys.exit(exit_status(error))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         if disk.refuses(error):
             print_error(
                 f"Error: {error.strerror}: {error.filename or 'while writing'}. "

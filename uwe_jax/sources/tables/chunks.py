@@ -38,7 +38,7 @@ def column_names(path: Path) -> list[str]:
     """
     suffix = _unzipped(path)
     if suffix == ".parquet":
-        return list(open_parquet(path).schema_arrow.names)
+        return list(open_parquet(path, path).schema_arrow.names)
     if suffix in DELIMITERS:
         _, header, _ = _header(path)
         return [name.strip() for name in header]

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.zips import check_unpacked, read_gzip
+from uwe_jax.runtime.zips import read_gzip
 from uwe_jax.sources.tables.delimited import decode_lines, read_table
 from uwe_jax.sources.tables.lists import python_literal
+from uwe_jax.sources.tables.parquet_chunks import damage_named, open_parquet, read_batches
 from uwe_jax.sources.tables.problems import Problems, shorten
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -225,34 +226,20 @@ def _json_array(path: Path, name: str, text: str) -> Iterator[tuple[str, object]
 
 
 def _parquet_rows(path: Path, name: str, required: tuple[str, ...], optional: tuple[str, ...]) -> _Raw:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(path)
+    with open_parquet(path, name) as file:
         names = file.schema_arrow.names
-        if missing := [column for column in required if column not in names]:
-            raise UserError(
-                f"{name} has no column {' and no column '.join(map(repr, missing))}; expected the columns "
-                f"{', '.join(required)}. Its columns: {', '.join(names) or 'none'}. Rename the column and write the "
-                "file again."
-            )
-        size, decoded = path.stat().st_size, 8 * file.metadata.num_rows  # a pointer a row at least
-        check_unpacked(name, size, decoded)
-        table: dict[str, list[object]] = {column: [] for column in (*required, *optional) if column in names}
-        for batch in file.iter_batches(_BATCH, columns=list(table)):
-            decoded += batch.nbytes
-            check_unpacked(name, size, decoded)
-            for column, values in batch.to_pydict().items():
-                table[column] += values
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # the last two of text and of times
+    if missing := [column for column in required if column not in names]:
         raise UserError(
-            f"{name} cannot be read as Parquet ({path.stat().st_size} bytes; {error}). Write it again and run again."
-        ) from error
-    absent = [None] * file.metadata.num_rows
-    values = (table.get(column, absent) for column in (*required, *optional))
-    for number, row in enumerate(zip(*values, strict=True), 1):
-        yield f"{name}, row {number}", row
+            f"{name} has no column {' and no column '.join(map(repr, missing))}; expected the columns "
+            f"{', '.join(required)}. Its columns: {', '.join(names) or 'none'}. Rename the column and write the "
+            "file again."
+        )
+    number, columns = 0, (*required, *optional)
+    for batch in read_batches(path, name, [column for column in columns if column in names], _BATCH):
+        with damage_named(path, name):
+            rows = batch.to_pylist()
+        for number, row in enumerate(rows, number + 1):  # noqa: B020
+            yield f"{name}, row {number}", [row.get(column) for column in columns]
 
 
 def _convert(value: object, kind: str) -> object:
