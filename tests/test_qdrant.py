@@ -289,7 +289,7 @@ def test_other_collections_are_left_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has format 2; this version of uwe_jax reads up to 1"),
+        ({"format": 3}, "has format 3; this version of uwe_jax reads up to 2"),
         ({"size": "many"}, "is damaged .*size is 'many'"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from uwe_jax.retrieval.qdrant.location import open_space
 from uwe_jax.retrieval.queries_in import Query, batches, file_queries, given_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.recorded import recorded_model
+from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
 from uwe_jax.retrieval.texts_in import Targets, read_targets
 from uwe_jax.runtime.errors import UserError
@@ -47,7 +49,8 @@ def rank(options: RankOptions) -> None:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
         ranker.check(spaces[name], options.top_k, place)  # before queries come
-    write = json_line if options.json else readable
+    _check_columns(spaces, options)
+    write = json_line if options.json else functools.partial(readable, show=options.show)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     for batch in batches(queries):
         truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
@@ -73,7 +76,21 @@ def _targets(options: RankOptions) -> Targets | None:
         column=options.target_column,
         id_column=options.id_column,
         language=options.language,
+        keep=options.keep,
     )
+
+
+def _check_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> None:
+    """Refuses unknown columns and values, and reports an index of which a filter leaves nothing."""
+    for column in options.show:
+        check_column(column, list(dict.fromkeys(each for space in spaces.values() for each in space.columns)))
+    for name, space in spaces.items():
+        try:
+            left = space.count(options.filter)
+        except FilterError as error:
+            raise UserError(f"{name}: {error}") from error
+        if options.where and not left:
+            say(f"{name}: each value of --where occurs, but no target fits all of them, so nothing is ranked.")
 
 
 def _queries(options: RankOptions) -> Iterator[Query | None]:
@@ -97,7 +114,10 @@ def _answers(
         refused = {query.number for query, each in zip(asked, fine, strict=True) if not each}
         batch = [_refused(query) if query.number in refused else query for query in batch]
         tokens = tokens.take(np.flatnonzero(fine))
-        found = {name: iter(space.search(tokens, options.top_k, ranker.scorer)) for name, space in spaces.items()}
+        found = {
+            name: iter(space.search(tokens, options.top_k, ranker.scorer, options.filter))
+            for name, space in spaces.items()
+        }
     for query in batch:
         if query.problem:
             yield Answer(query)
