@@ -168,8 +168,8 @@ def unknown_value(name: str, value: str, frequent: Mapping[str, int]) -> FilterE
       value: asked for.
       frequent: the most frequent values, and how often each occurs.
     """
-    short = [each for each in frequent if len(each) <= _COMPARED_LENGTH]
-    near = difflib.get_close_matches(value, short, n=1) if len(value) <= _COMPARED_LENGTH else []
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    short = {each.casefold(): each for each in frequent if len(each) <= _COMPARED_LENGTH}
+    near = difflib.get_close_matches(value.casefold(), short, n=1) if len(value) <= _COMPARED_LENGTH else []
+    hint = f" Did you mean {short[near[0]]!r}?" if near else ""
     named = ", ".join(f"{shorten(each)} ({count:,})" for each, count in list(frequent.items())[:FREQUENT])
     return FilterError(f"No target has {shorten(value)} as its {name}.{hint} The most frequent values: {named}.")
