@@ -105,7 +105,8 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.setattr(ServedModel, "warm_up", lambda self, batch: None)
     folder = write_tiny_encoder(tmp_path / "encoder")
     ranker = load(f"{folder}:soft", cache_dir=tmp_path)
-    space = ranker.encode_targets(["write code", "care for patients", "engineer software"], progress=False)
+    texts, columns = ["write code", "care for patients", "engineer software"], {"family": ["it", "care", "it"]}
+    space = ranker.encode_targets(texts, progress=False, columns=columns)
     space.save(tmp_path / "skills")
     return ServiceOptions(f"{folder}:soft", (("skills", str(tmp_path / "skills")),), cache_dir=tmp_path), ranker, space
 
@@ -176,6 +177,10 @@ def test_what_happens_to_a_space_on_disk_does_not_reach_who_is_served(trained):
             with path.open("r+b") as file:
                 file.write(b"x" * path.stat().st_size)
         assert [hit["text"] for hit in client.rank("nurse").json["results"][0]["hits"]] == expected
+        (answer,) = client.rank("nurse", where={"family": ["it"]}).json["results"]
+        assert [(hit["text"], hit["columns"]) for hit in answer["hits"]] == [
+            (text, {"family": "it"}) for text in expected if text != "care for patients"
+        ]
 
 
 def test_what_cannot_be_served_is_told_before_it_is_asked(trained, tmp_path):

@@ -1,5 +1,6 @@
 """Further columns of targets: kept with an index, shown with hits, and filters of what is ranked."""
 
+import csv
 import inspect
 import json
 
@@ -16,6 +17,9 @@ from uwe_jax.commands.rank import main as rank
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking import target_space as spaces
 from uwe_jax.retrieval import further_columns
+from uwe_jax.retrieval.answer_file import answer_file
+from uwe_jax.retrieval.answers import Answer
+from uwe_jax.retrieval.queries_in import Query
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.columns import Column, FilterError, matching, packed
 from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
@@ -335,6 +339,66 @@ def test_columns_are_shown_to_people_where_they_are_asked_for(folder, capsys):
     told = capsys.readouterr().out
     assert "columns      family\n" in told
     assert "columns      none but text and id\n" in told
+
+
+def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsys):
+    flags = ["--index", str(folder / "skills"), "--index", str(folder / "bare"), "--top_k", "2"]
+    (tmp_path / "q.txt").write_text("nurse\n\nwrite code\n")
+    queries = ["--queries", str(tmp_path / "q.txt")]
+    with pytest.raises(UserError, match="1 of 3 queries were not answered"):
+        rank([*flags, *queries, "--json"])
+    printed = capsys.readouterr().out
+    for name in ("a.jsonl", "a.csv"):
+        with pytest.raises(UserError, match="1 of 3 queries were not answered"):
+            rank([*flags, *queries, "--out", str(tmp_path / name)])
+    told = capsys.readouterr()
+    assert (told.out, told.err.count("Wrote the answers to 3 queries")) == ("", 2)
+    assert (tmp_path / "a.jsonl").read_text() == printed
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert [row for row in rows if not row["error"]] == [
+        {
+            "number": str(line["number"]),
+            "query": line["query"],
+            "index": name,
+            "rank": str(place),
+            "id": hit["id"],
+            "text": hit["text"],
+            "score": str(hit["score"]),
+            "family": hit["columns"].get("family", ""),
+            "error": "",
+        }
+        for line in lines
+        for name, hits in line.get("hits", {}).items()
+        for place, hit in enumerate(hits, 1)
+    ]
+    (error,) = [row for row in rows if row["error"]]
+    assert (error["number"], error["query"], error["error"]) == ("2", "", lines[1]["error"])
+    rank(["nurse", *flags, "--out", str(tmp_path / "a.csv")])  # replaces it
+    assert len((tmp_path / "a.csv").read_text().splitlines()) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "q.txt"]
+
+
+def test_a_file_of_answers_that_cannot_be_is_refused(folder, tmp_path):
+    flags = ["nurse", "--index", str(folder / "skills")]
+    (tmp_path / "folder.csv").mkdir()
+    for more, message in (
+        (["--out", "a.txt"], r"--out a\.txt does not end in \.jsonl or \.csv"),
+        (["--out", "a.csv", "--explain"], r"does not end in \.jsonl, which takes explanations"),
+        (["--out", str(tmp_path / "folder.csv")], r"folder\.csv is a folder\. Name a file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            rank([*flags, *more])
+
+
+def test_a_column_called_as_one_of_the_answers_is_told_from_it(tmp_path):
+    hit = Hit("s1", "code", 0.5, {"text": "further", "id": "7"})
+    with answer_file(tmp_path / "a.csv", ["text", "id"]) as write:
+        write(Answer(Query(1, "nurse"), {"skills": [hit]}))
+    header, row = (tmp_path / "a.csv").read_text().splitlines()
+    assert header == "number,query,index,rank,id,text,score,columns.text,columns.id,error"
+    assert row == "1,nurse,skills,1,s1,code,0.5,further,7,"
 
 
 def test_filters_that_cannot_be_are_refused_before_queries_are_read(folder):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.models.loading import DEFAULT_MODEL
 from uwe_jax.ranking.ragged import not_scorable
+from uwe_jax.retrieval.answer_file import answer_file
 from uwe_jax.retrieval.answers import Answer, json_line, readable
 from uwe_jax.retrieval.cached_index import cached_index
 from uwe_jax.retrieval.options import RankOptions
@@ -27,7 +29,7 @@ from uwe_jax.runtime.progress import hushed, report, say
 
 
 def rank(options: RankOptions) -> None:
-    """Writes to standard output an answer for every query, in their order, as soon as nothing more has come.
+    """Writes an answer for every query, in their order: to a file, or to standard output as soon as no more has come.
 
     Raises:
       UserError: for anything that the user can fix. Queries that cannot be answered are told in their place, and
@@ -49,17 +51,19 @@ def rank(options: RankOptions) -> None:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
         ranker.check(spaces[name], options.top_k, place)  # before queries come
-    _check_columns(spaces, options)
-    write = json_line if options.json else functools.partial(readable, show=options.show)
+    columns = _checked_columns(spaces, options)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
-    for batch in batches(queries):
-        truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
-        for answer in _answers(ranker, spaces, batch, options):
-            report(write(answer), flush=False)
-            refused += bool(answer.query.problem)
-            first = first or answer.query.problem
-        sys.stdout.flush()
-        count += len(batch)
+    with _written(options, columns) as write:
+        for batch in batches(queries):
+            truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
+            for answer in _answers(ranker, spaces, batch, options):
+                write(answer)
+                refused += bool(answer.query.problem)
+                first = first or answer.query.problem
+            sys.stdout.flush()
+            count += len(batch)
+    if options.out:
+        say(f"Wrote the answers to {count:,} queries to {options.out}.")
     for note in truncation.notes("queries"):
         say(f"{note}. --max_tokens sets another limit.")
     if refused:
@@ -80,10 +84,22 @@ def _targets(options: RankOptions) -> Targets | None:
     )
 
 
-def _check_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> None:
-    """Refuses unknown columns and values, and reports an index of which a filter leaves nothing."""
+@contextmanager
+def _written(options: RankOptions, columns: list[str]) -> Iterator[Callable[[Answer], None]]:
+    """What takes an answer: standard output, or the file of --out."""
+    if options.out:
+        with answer_file(options.out, columns) as write:
+            yield write
+    else:
+        form = json_line if options.json else functools.partial(readable, show=options.show)
+        yield lambda answer: report(form(answer), flush=False)
+
+
+def _checked_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> list[str]:
+    """The columns of any index; refuses unknown ones, and reports an index of which a filter leaves nothing."""
+    columns = list(dict.fromkeys(each for space in spaces.values() for each in space.columns))
     for column in options.show:
-        check_column(column, list(dict.fromkeys(each for space in spaces.values() for each in space.columns)))
+        check_column(column, columns)
     for name, space in spaces.items():
         try:
             left = space.count(options.filter)
@@ -91,6 +107,7 @@ def _check_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> No
             raise UserError(f"{name}: {error}") from error
         if options.where and not left:
             say(f"{name}: each value of --where occurs, but no target fits all of them, so nothing is ranked.")
+    return columns
 
 
 def _queries(options: RankOptions) -> Iterator[Query | None]:

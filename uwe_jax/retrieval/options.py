@@ -112,6 +112,8 @@ class RankOptions:
       show: further column to show in tables; may be repeated; JSON has all of them.
       candidates: of an index in Qdrant that are scored exactly; by default 10 per hit, at least 100.
       json: print a JSON object per line and query, for programs.
+      out: write the answers to this file instead, when all queries are answered: .jsonl with what --json prints, or
+        .csv with a row per hit.
       explain: show which words of the query met which words of the best hit.
       picture: draw that into a PNG; for one query and one index.
       max_tokens: longer queries are truncated; by default as in the index.
@@ -134,6 +136,7 @@ class RankOptions:
     show: Repeated = ()
     candidates: OptionalInt = None
     json: bool = False
+    out: OptionalPath = None
     explain: bool = False
     picture: OptionalPath = None
     max_tokens: OptionalInt = None
@@ -155,6 +158,9 @@ class RankOptions:
             raise UserError("--column is a column of the file of --queries, and none was given.")
         if self.picture and (len(self.queries), len(names)) != (1, 1):
             raise UserError("--picture draws one query, given as an argument, in one index.")
+        if self.out and self.out.suffix.lower() not in ((".jsonl",) if self.explain else (".jsonl", ".csv")):
+            endings = ".jsonl, which takes explanations" if self.explain else ".jsonl or .csv"
+            raise UserError(f"--out {self.out} does not end in {endings}.")
         if wrong := [each for each in self.where if not each.partition("=")[0] or "=" not in each]:
             raise UserError(f"--where {wrong[0]!r} does not name a column and a value. Write COLUMN=VALUE.")
 
