@@ -21,7 +21,7 @@ from uwe_jax.retrieval.answer_file import answer_file
 from uwe_jax.retrieval.answers import Answer
 from uwe_jax.retrieval.queries_in import Query
 from uwe_jax.retrieval.ranker import load
-from uwe_jax.retrieval.store.columns import Column, FilterError, matching, packed
+from uwe_jax.retrieval.store.columns import Column, FilterError, alternatives, matching, packed
 from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
 from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.searchable import Hit, Origin
@@ -122,7 +122,10 @@ def test_a_column_or_value_that_there_is_not_is_refused():
             {"family": "fod"},
             r"No target has 'fod' as its family. Did you mean 'food'. .*: 'food' \(10\), 'care' \(10\)",
         ),
-        ({"family": ["food", "Logistics"]}, "No target has 'Logistics' as its family"),
+        ({"family": ["food", "LOGISTICS"]}, "No target has 'LOGISTICS' as its family. Did you mean 'logistics'"),
+        ({"family": "log"}, "Did you mean 'logistics'"),
+        ({"family": ""}, r"No target has '' as its family\. The most frequent values"),
+        ({"x" * 10_000: "food"}, r"no column 'x{60}\.\.\.'\. Further columns"),
         ({"family": []}, r"The filter of 'family' is '\[\]'. Give one or more texts"),
         ({"family": "x" * 10_000}, "No target has 'x{60}...' as its family"),
     ):
@@ -135,6 +138,7 @@ def test_a_column_or_value_that_there_is_not_is_refused():
 
 def test_values_are_compared_exactly_after_normalisation():
     columns = packed({"c": ["caf\u00e9", " a  b ", "A b", "", "1"]}, 5)
+    assert alternatives({"c": ["a  b", "a b"]}) == {"c": ("a b",)}
     for value, expected in (("cafe\u0301", 0), ("a b", 1), ("A b", 2), ("", 3), ("1", 4)):
         assert np.flatnonzero(matching(columns, {"c": value}, 5)).tolist() == [expected]
     with pytest.raises(FilterError):

@@ -127,7 +127,7 @@ def alternatives(where: Where) -> dict[str, tuple[str, ...]]:
         listed = [values] if isinstance(values, str) else list(values)
         if not listed or not all(isinstance(each, str) for each in listed):
             raise FilterError(f"The filter of {shorten(name)} is {shorten(repr(values))}. Give one or more texts.")
-        found[name] = tuple(map(normalise, listed))
+        found[name] = tuple(dict.fromkeys(map(normalise, listed)))
     return found
 
 
@@ -155,9 +155,8 @@ def check_column(name: str, known: Collection[str]) -> None:
             "with further columns."
         )
     if name not in known:
-        raise FilterError(
-            f"There is no column {shorten(name)}.{did_you_mean(name, known)} Further columns: {', '.join(known)}."
-        )
+        hint = did_you_mean(name, known) if len(name) <= MAX_NAME else ""
+        raise FilterError(f"There is no column {shorten(name)}.{hint} Further columns: {', '.join(known)}.")
 
 
 def unknown_value(name: str, value: str, frequent: Mapping[str, int]) -> FilterError:
@@ -169,7 +168,8 @@ def unknown_value(name: str, value: str, frequent: Mapping[str, int]) -> FilterE
       frequent: the most frequent values, and how often each occurs.
     """
     short = {each.casefold(): each for each in frequent if len(each) <= _COMPARED_LENGTH}
-    near = difflib.get_close_matches(value.casefold(), short, n=1) if len(value) <= _COMPARED_LENGTH else []
+    asked = value.casefold() if len(value) <= _COMPARED_LENGTH else ""
+    near = difflib.get_close_matches(asked, short, n=1) or [each for each in short if asked and asked in each]
     hint = f" Did you mean {short[near[0]]!r}?" if near else ""
     named = ", ".join(f"{shorten(each)} ({count:,})" for each, count in list(frequent.items())[:FREQUENT])
     return FilterError(f"No target has {shorten(value)} as its {name}.{hint} The most frequent values: {named}.")
