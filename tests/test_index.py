@@ -120,7 +120,7 @@ def test_targets_come_and_go_without_encoding_the_others_again(built, model, tmp
     assert encoded == ["write software", "nurse"]
     told = capsys.readouterr()
     assert "Removed 1 targets; 1 of the ids were not there." in told.err
-    assert "Added 1 targets, and replaced the text of 1." in told.err
+    assert "Added 1 targets, and replaced 1." in told.err
     changed = load_space(out)
     assert (changed.dtype, changed.origin) == ("float32", first.origin)
     lengths = first.tokens.lengths

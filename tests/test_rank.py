@@ -192,8 +192,8 @@ def test_a_score_that_is_not_finite_is_an_error_of_its_query(folder, monkeypatch
     """Whatever the cause; here a space of another kind that holds a damaged target."""
 
     class Damaged(Space):
-        def search(self, queries, top_k, scorer):
-            first, *others = super().search(queries, top_k, scorer)
+        def search(self, *asked):
+            first, *others = super().search(*asked)
             return [[first[0]._replace(score=float("nan"))], *others]
 
     space = load_space(folder / "jobs")

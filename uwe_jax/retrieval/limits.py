@@ -17,8 +17,8 @@ from uwe_jax.scoring.scorer_text import scorer_text
 MAX_CHARACTERS = 100_000
 
 
-def accepted(texts: Iterable[object], what: str, first: int = 1) -> list[str]:
-    r"""Texts in the form in which they are compared, tokenised and stored.
+def accepted(texts: str | Iterable[object], what: str, first: int = 1) -> list[str]:
+    r"""Texts in the form in which they are compared, tokenised and stored; one text is a list of one.
 
     >>> accepted(["care  for\tpatients ", "nurse\x00"], "Query")
     ['care for patients', 'nurse']
@@ -32,7 +32,8 @@ def accepted(texts: Iterable[object], what: str, first: int = 1) -> list[str]:
       UserError: a text is empty, no text at all, not valid Unicode or longer than MAX_CHARACTERS; positions count
         from 1.
     """
-    return [_accepted(text, what, position) for position, text in enumerate(texts, first)]
+    listed = [texts] if isinstance(texts, str) else texts
+    return [_accepted(text, what, position) for position, text in enumerate(listed, first)]
 
 
 def judged(texts: Iterable[object], what: str, first: int = 1) -> list[str | UserError]:

@@ -13,7 +13,7 @@ space.save("skills")  # and later: space = uwe_jax.load_space("skills")
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -31,6 +31,7 @@ from uwe_jax.retrieval.attribution import attribute
 from uwe_jax.retrieval.explanation import Explanation, explained, explained_by_word
 from uwe_jax.retrieval.limits import accepted, check_max_tokens, check_space, judged
 from uwe_jax.retrieval.pieces import PieceReader
+from uwe_jax.retrieval.store.columns import Where, packed
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Space, target_ids
@@ -113,7 +114,7 @@ class Ranker:
         Raises:
           UserError: a text is refused (see `uwe_jax.retrieval.limits`).
         """
-        return self._embed(accepted(_listed(texts), "Text"), label)
+        return self._embed(accepted(texts, "Text"), label)
 
     def encode_targets(
         self,
@@ -122,6 +123,7 @@ class Ranker:
         *,
         dtype: str = "float16",
         progress: bool = True,
+        columns: Mapping[str, Sequence[str]] | None = None,
     ) -> Space:
         """A target space: encoded once, ranked any number of times, and kept with `Space.save`.
 
@@ -130,23 +132,26 @@ class Ranker:
           ids: n of them, each once; None takes the texts themselves.
           dtype: in which embeddings are stored, see `Space`.
           progress: show a bar on standard error.
+          columns: further columns by their names, n values each, which hits show and `where` filters by.
 
         Raises:
-          UserError: there is no text, a text is refused, ids are not one a text or not distinct, or an unknown dtype.
+          UserError: there is no text, a text or column is refused, ids are not distinct, or an unknown dtype.
         """
         check_dtype(dtype)
-        targets = accepted(_listed(texts), "Target")
+        targets = accepted(texts, "Target")
         chosen = target_ids(targets, ids)  # before the hours that encoding may take
+        packed(columns, len(targets))
         starts = range(0, len(targets), _PART)
         space: Space | None = None
         for number, start in enumerate(starts, 1):
             part = slice(start, start + _PART)
             of = f", part {number} of {len(starts)}" if len(starts) > 1 else ""
             tokens = self._embed(targets[part], f"Encoding targets{of}" if progress else "")
+            rows = {name: values[part] for name, values in (columns or {}).items()}
             if space is None:
-                space = Space.from_tokens(tokens, targets[part], chosen[part], origin=self.origin, dtype=dtype)
+                space = Space.from_tokens(tokens, targets[part], chosen[part], self.origin, dtype, columns=rows)
             else:
-                space = space.add(tokens, targets[part], chosen[part])
+                space = space.add(tokens, targets[part], chosen[part], columns=rows)
         if space is None:
             raise UserError("There are no targets to encode. Give at least one text.")
         return space
@@ -154,64 +159,70 @@ class Ranker:
     # A str is a Sequence[str] as well, to a type checker; the first overload that fits is taken.
     @overload
     def rank(  # type: ignore[overload-overlap]
-        self, queries: str, space: Searchable, top_k: int = 10
+        self, queries: str, space: Searchable, top_k: int = 10, *, where: Where = None
     ) -> list[Hit]: ...
 
     @overload
-    def rank(self, queries: Sequence[str], space: Searchable, top_k: int = 10) -> list[list[Hit]]: ...
+    def rank(
+        self, queries: Sequence[str], space: Searchable, top_k: int = 10, *, where: Where = None
+    ) -> list[list[Hit]]: ...
 
-    def rank(self, queries: str | Sequence[str], space: Searchable, top_k: int = 10) -> list[Hit] | list[list[Hit]]:
+    def rank(
+        self, queries: str | Sequence[str], space: Searchable, top_k: int = 10, *, where: Where = None
+    ) -> list[Hit] | list[list[Hit]]:
         """The best targets of one query or of several, best first.
 
         Args:
           queries: one text, or q of them; for millions see `rank_stream`.
           space: targets encoded by this model.
           top_k: hits of a query; all targets where there are fewer.
+          where: ranks only the targets whose further columns have a value, as {"family": "logistics"}, or one of
+            several, as {"family": ["logistics", "food"]}; each of the columns must fit.
 
         Returns:
-          Hits (id, text, score) of the query, or a list of hits for each of the queries.
+          Hits (id, text, score, columns) of the query, or a list of hits for each of the queries.
 
         Raises:
-          UserError: the space was made by another model, `top_k` is below 1, or a query is refused (see
-            `uwe_jax.retrieval.limits`); with `rank_each` that query alone.
+          UserError: the space was made by another model, `top_k` is below 1, no target has a column or value of
+            `where`, or a query is refused (see `uwe_jax.retrieval.limits`); with `rank_each` that query alone.
         """
-        listed = _listed(queries)
-        accepted(listed, "Query")  # before others are encoded
-        found = list(self.rank_stream(listed, space, top_k, batch=max(1, len(listed))))
+        asked = accepted(queries, "Query")  # before others are encoded
+        found = list(self.rank_stream(asked, space, top_k, batch=max(1, len(asked)), where=where))
         return found[0] if isinstance(queries, str) else found
 
     def rank_stream(
-        self, queries: Iterable[str], space: Searchable, top_k: int = 10, *, batch: int = 1024
+        self, queries: Iterable[str], space: Searchable, top_k: int = 10, *, batch: int = 1024, where: Where = None
     ) -> Iterator[list[Hit]]:
         """Yields the hits of each query in turn, for more queries than memory holds.
 
         Args:
           queries: as they come; so many as `batch` are read, and answered together.
-          space: as of `rank`.
-          top_k: as of `rank`.
+          space: as of `rank`, as `top_k` and `where`.
           batch: queries at a time: more are faster, one answers each before the next is read.
 
         Raises:
           UserError: as of `rank`, the errors of a query when its turn has come; `rank_each` goes on behind it.
         """
-        return map(_hits, self.rank_each(queries, space, top_k, batch=batch))
+        return map(_hits, self.rank_each(queries, space, top_k, batch=batch, where=where))
 
     def rank_each(
-        self, queries: Iterable[str], space: Searchable, top_k: int = 10, *, batch: int = 1024
+        self, queries: Iterable[str], space: Searchable, top_k: int = 10, *, batch: int = 1024, where: Where = None
     ) -> Iterator[list[Hit] | UserError]:
         """Yields what `rank_stream` does and, in the place of a query that is refused, the error: it costs no other.
 
         Raises:
-          UserError: the space was made by another model, or `top_k` or `batch` is below 1.
+          UserError: the space was made by another model, `top_k` or `batch` is below 1, or no target has a column or
+            value of `where`.
         """
         self.check(space, top_k)
         if batch < 1:
             raise UserError(f"batch is {batch}; it must be at least 1.")
+        space.count(where)  # refuses a filter that no target fits
 
         def answers() -> Iterator[list[Hit] | UserError]:
             waiting, first = iter(queries), 1
             while part := list(islice(waiting, batch)):
-                yield from self._search(judged(part, "Query", first), space, top_k, first)
+                yield from self._search(judged(part, "Query", first), space, top_k, first, where)
                 first += len(part)
 
         return answers()
@@ -224,7 +235,7 @@ class Ranker:
         Raises:
           UserError: a text is refused, which the error names, or there is no target.
         """
-        asked, wanted = accepted(_listed(queries), "Query"), accepted(_listed(targets), "Target")
+        asked, wanted = accepted(queries, "Query"), accepted(targets, "Target")
         q, y = self._embed_sides(asked, wanted)
         return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.tau_a)
 
@@ -259,23 +270,17 @@ class Ranker:
             self.rank(" ".join(["a"] * max(1, min(tokens, self.loaded.max_tokens) - special)), space, top_k)
 
     def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
-        """Raises UserError unless this model can rank so many targets of a space.
-
-        Args:
-          space: as of `rank`.
-          top_k: as of `rank`.
-          place: of the space, before the sentence of an error.
-        """
+        """Raises UserError unless this model can rank so many targets of a space, at a place that the error names."""
         check_space(self.origin, space.origin, top_k, place)
 
     def _search(
-        self, queries: Sequence[str | UserError], space: Searchable, top_k: int, first: int
+        self, queries: list[str | UserError], space: Searchable, top_k: int, first: int, where: Where
     ) -> list[list[Hit] | UserError]:
         """The hits of accepted queries, the first at a position, or why one has none; equal ones are searched once."""
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
         tokens = self._embed(distinct)
         fine = np.flatnonzero(tokens.scorable)
-        hits = space.search(tokens.take(fine), top_k, self.scorer) if len(fine) else []
+        hits = space.search(tokens.take(fine), top_k, self.scorer, where) if len(fine) else []
         found: dict[str, list[Hit] | UserError] = {distinct[at]: each for at, each in zip(fine, hits, strict=True)}
         return [
             found.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query
@@ -301,11 +306,6 @@ class Ranker:
         bar: Callable = functools.partial(progress, label=label, unit=" batches") if label else iter
         tokens = self._encoder(self._params, table, np.arange(len(table)), self.loaded.max_tokens, bar)
         return tokens if len(places) == len(texts) else tokens.take(rows)
-
-
-def _listed(texts: str | Sequence[str]) -> Sequence[str]:
-    """One text is a list of one, not of its letters."""
-    return [texts] if isinstance(texts, str) else texts
 
 
 def _hits(answer: list[Hit] | UserError) -> list[Hit]:

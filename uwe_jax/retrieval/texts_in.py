@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from uwe_jax.data.text import normalise
+from uwe_jax.retrieval.further_columns import FurtherColumns
+from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources import taxonomy
 from uwe_jax.sources.esco.reader import read_concepts
@@ -50,25 +52,34 @@ class Targets:
       texts: normalised, none empty, n of them.
       ids: of the texts; the text itself where the source has no id for it.
       notes: a phrase per reason why something was left out, with its number.
+      columns: further columns of a table by their names, n values each; "" where a row has none.
     """
 
     origin: str
     texts: tuple[str, ...]
     ids: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def unlike(self, there: Mapping[str, str]) -> Targets:
-        """Those whose id is not there, or is there with another text.
+    def unlike(self, there: Space) -> Targets:
+        """Those whose id is not there, or is there with another text or another value of one of these columns."""
+        places = {each: at for at, each in enumerate(there.ids)}
+        own = [self.texts, *self.columns.values()]
+        other = [there.texts, *(there.columns.get(name) for name in self.columns)]
 
-        Args:
-          there: texts by their ids.
-        """
-        new = [(i, text) for i, text in zip(self.ids, self.texts, strict=True) if there.get(i) != text]
-        notes = (*self.notes, *counted(len(self) - len(new), "that are there already left out"))
-        return Targets(self.origin, tuple(text for _, text in new), tuple(i for i, _ in new), notes)
+        def known(at: int) -> bool:
+            place = places.get(self.ids[at])
+            if place is None:
+                return False
+            return all(a[at] == (b[place] if b else "") for a, b in zip(own, other, strict=True))
+
+        kept = [at for at in range(len(self)) if not known(at)]
+        texts, ids, *columns = (tuple(values[at] for at in kept) for values in (self.texts, self.ids, *own[1:]))
+        notes = (*self.notes, *counted(len(self) - len(kept), "that are there already left out"))
+        return Targets(self.origin, texts, ids, notes, dict(zip(self.columns, columns, strict=True)))
 
 
 def read_targets(
@@ -79,6 +90,7 @@ def read_targets(
     id_column: str = "",
     language: str = "en",
     version: str = "",
+    keep: Sequence[str] = (),
 ) -> Targets:
     """The targets that a path means.
 
@@ -91,16 +103,15 @@ def read_targets(
       id_column: of a table; empty takes the one called id, uri, code or alike, if there is one.
       language: of ESCO's labels.
       version: of ESCO or O*NET; empty takes the newest.
+      keep: further columns of a table; empty keeps all that hold one value a row, and "" alone none.
 
     Raises:
       UserError: there is no such path, kind or column, it is broken, one id stands for two texts, or nothing is left.
     """
     path = Path(path).expanduser()
     if path.is_dir() or path.suffix.lower() == ".zip":
-        if column or id_column:
-            raise UserError(
-                f"{path} is no table, so it has no column {column or id_column!r}. Use --kind for a folder."
-            )
+        if named := column or id_column or next(iter(keep), ""):
+            raise UserError(f"{path} is no table, so it has no column {named!r}. Use --kind for a folder.")
         return _of_downloads(path, kind, language, version)
     _check_file(path)
     if kind:
@@ -110,7 +121,7 @@ def read_targets(
     if path.suffix.lower() == ".txt":
         lines = [normalise(line) for line in _lines(path)]
         return _targets(str(path), ((line, line) for line in lines if line))
-    return _of_table(path, column, id_column)
+    return _of_table(path, column, id_column, keep)
 
 
 def read_ids(path: Path | str, id_column: str = "") -> list[str]:
@@ -200,36 +211,49 @@ def _of_onet(release: OnetRelease | None, kind: str, where: str) -> Targets:
     return _targets(where, ((row[1] if kind in _WITHOUT_ID else row[0], row[1]) for row in rows))
 
 
-def _of_table(path: Path, column: str, id_column: str) -> Targets:
+def _of_table(path: Path, column: str, id_column: str, keep: Sequence[str]) -> Targets:
     column, id_column = text_column(path, column), _chosen(path, "id", id_column)
     columns = list(dict.fromkeys(filter(None, (column, id_column))))
+    further = FurtherColumns(path, (name for name in column_names(path) if name not in columns), keep)
     broken, pairs = BrokenRows(), []
     for chunk in cut(path, path.name, CHUNK_ROWS):
-        for place, row in read_chunk(chunk, columns, broken):
+        for place, row in read_chunk(chunk, [*columns, *further.names], broken):
             text = row.get(column)
             if not isinstance(text, str) or not normalise(text):
                 broken.add(place, f"{column} {shorten(str(text))}", "a text")
             else:
                 pairs.append((_id_of(row.get(id_column)) or normalise(text), normalise(text)))
+                further.add(row)
     _check_rows(path, broken)
-    return _targets(f"{path}, column {column}", pairs)
+    return _targets(f"{path}, column {column}", pairs, further=further)
 
 
-def _targets(origin: str, pairs: Iterable[tuple[str, str]], notes: Iterable[str] = ()) -> Targets:
-    """Ids and texts; rows that repeat both count once."""
+def _targets(
+    origin: str,
+    pairs: Iterable[tuple[str, str]],
+    notes: Iterable[str] = (),
+    further: FurtherColumns | None = None,
+) -> Targets:
+    """Ids and texts; of rows that repeat both the first counts."""
     texts: dict[str, str] = {}
-    repeated = 0
-    for target_id, text in pairs:
+    rows: dict[str, int] = {}
+    repeated, differing = 0, 0
+    for row, (target_id, text) in enumerate(pairs):
         if texts.setdefault(target_id, text) != text:
             raise UserError(
                 f"{origin}: the id {shorten(target_id)} stands for two texts, {shorten(texts[target_id])} and "
                 f"{shorten(text)}. Expected an id of its own for each: correct it, or name another column of ids."
             )
-        repeated += 1
+        first = rows.setdefault(target_id, row)
+        repeated += first < row
+        differing += further is not None and not further.equal(first, row)
     if not texts:
         raise UserError(f"{origin} holds no text. {_EXPECTED}")
-    told = counted(repeated - len(texts), "rows that repeat another one left out")
-    return Targets(origin, tuple(texts.values()), tuple(texts), (*notes, *told))
+    told = counted(repeated, "rows that repeat another one left out")
+    told += counted(differing, "of them with other values in further columns than the first, which counts")
+    told += further.notes if further else []
+    columns = further.of_rows(rows.values()) if further else {}
+    return Targets(origin, tuple(texts.values()), tuple(texts), (*notes, *told), columns)
 
 
 def _check_file(path: Path) -> None:
