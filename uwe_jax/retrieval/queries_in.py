@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from uwe_jax.retrieval.limits import MAX_CHARACTERS, accepted, too_long
-from uwe_jax.retrieval.texts_in import CHUNK_ROWS, text_column
+from uwe_jax.retrieval.texts_in import text_column
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.tables.broken_rows import BrokenRows
-from uwe_jax.sources.tables.chunks import cut, read_chunk
+from uwe_jax.sources.tables.chunks import table_rows
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import shorten
-from uwe_jax.sources.tables.typed_rows import FORMATS, table_format
 
 BATCH = 256  # queries that are answered at once
 _READ = 1 << 16  # bytes, of what a pipe holds
@@ -73,12 +73,12 @@ def file_queries(path: Path, column: str = "") -> Iterator[Query | None]:
     """
     if not path.is_file():
         raise UserError(
-            f"There is no file {path}. Expected queries, one a line, or a table in one of {', '.join(FORMATS)}."
+            f"There is no file {path}. Expected queries, one per line, or a table in one of {EXPECTED_FORMATS}."
         )
     if table_format(path):
-        return _table_queries(path, text_column(path, column))
+        return _table_queries(path, text_column(path, column, "query"))
     if column:
-        raise UserError(f"{path} is no table, so it has no column {column!r}. Expected one of {', '.join(FORMATS)}.")
+        raise UserError(f"{path} is no table, so it has no column {column!r}. Expected one of {EXPECTED_FORMATS}.")
     return _file_lines(path)
 
 
@@ -175,12 +175,11 @@ def _table_queries(path: Path, column: str) -> Iterator[Query]:
             number = next(numbers)
             yield Query(number, "", f"Query {number} cannot be read: {what}")
 
-    for chunk in cut(path, path.name, CHUNK_ROWS):
-        for place, row in read_chunk(chunk, [column], told):
-            value = row.get(column)
-            if value is not None and not isinstance(value, str):
-                told.add(place, shorten(str(value)), "a text")
-            yield from unread()
-            if value is None or isinstance(value, str):
-                yield checked(next(numbers), value or "")
+    for place, row in table_rows(path, [column], told):
+        value = row[column]
+        if value is not None and not isinstance(value, str):
+            told.add(place, shorten(str(value)), "a text")
         yield from unread()
+        if value is None or isinstance(value, str):
+            yield checked(next(numbers), value or "")
+    yield from unread()

@@ -12,7 +12,8 @@ from uwe_jax.sources.hub.split_names import stated_split
 from uwe_jax.sources.matching import EXACT, SkillMatcher
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import parse_json, read_rows
+from uwe_jax.sources.tables.typed_rows import read_rows
+from uwe_jax.sources.tables.values import parse_json
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS, length_problem
 
