@@ -16,43 +16,37 @@ PARTS = 20
 Rows = Iterator[tuple[str, dict[str, Any]]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Range:
-    """Consecutive rows of a table.
+@dataclass(frozen=True)
+class Chunk:
+    """Consecutive rows of one file; all of them by default.
 
     Attributes:
+      path: of the file.
+      name: of the file, for messages.
       start: first byte of the content of a text file, first row group of a Parquet file, or first row of others; -1
         begins at the first row.
-      stop: behind the last; -1 ends at the last row.
+      stop: byte, row group or row behind the last; -1 ends at the last row.
       first: number of the first row: of its line in a text file, from 1, or of the row in others.
       rows: how many, as far as the cutting could see; -1 is all.
-      skip: rows of the first row group that belong to ranges before.
+      skip: rows of the first row group that belong to chunks before.
+      size: bytes of the file when it was cut; -1 where nobody has looked.
+      mtime_ns: when the file was last changed before it was cut, likewise.
+      quoted: whether quotes enclose the fields of a text file; None where that is not known.
     """
 
+    path: str = ""
+    name: str = ""
     start: int = -1
     stop: int = -1
     first: int = 1
     rows: int = -1
     skip: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chunk(Range):
-    """A range of a file.
-
-    Attributes:
-      path: of the file.
-      name: of the file, for messages.
-      quoted: whether quotes enclose the fields of a text file; None where that is not known.
-      size: bytes of the file when it was cut; -1 where nobody has looked.
-      mtime_ns: when the file was last changed before it was cut, likewise.
-    """
-
-    path: str
-    name: str
-    quoted: bool | None = None
     size: int = -1
     mtime_ns: int = -1
+    quoted: bool | None = None
+
+
+WHOLE = Chunk()
 
 
 class Table(ABC):
@@ -75,16 +69,16 @@ class Table(ABC):
     quoted: bool | None = None
 
     @abstractmethod
-    def cut(self, rows: int) -> list[Range]:
-        """Ranges of about so many rows; UserError where it cannot be told from some line on where rows begin."""
+    def cut(self, rows: int) -> list[Chunk]:
+        """Chunks of about so many rows, without their file; UserError where it cannot be told where rows begin."""
 
     @abstractmethod
-    def rows(self, where: Range, columns: Sequence[str], broken: BrokenRows) -> Rows:
-        """Yields the rows of a range, each with the values of at least these columns where it has them."""
+    def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
+        """Yields the rows of a chunk, each with the values of at least these columns where it has them."""
 
 
-def merged(ranges: list[Range]) -> list[Range]:
-    """At most `PARTS` ranges of about the same size."""
-    size = max(1, -(-len(ranges) // PARTS))
-    groups = [ranges[start : start + size] for start in range(0, len(ranges), size)]
+def merged(chunks: list[Chunk]) -> list[Chunk]:
+    """At most `PARTS` chunks of about the same size."""
+    size = max(1, -(-len(chunks) // PARTS))
+    groups = [chunks[start : start + size] for start in range(0, len(chunks), size)]
     return [replace(group[0], stop=group[-1].stop, rows=sum(each.rows for each in group)) for group in groups]

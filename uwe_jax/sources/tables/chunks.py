@@ -1,18 +1,19 @@
 """Reads tables of every format as streams of rows: whole, or cut into chunks that are read on their own.
 
 CSV, TSV and JSON lines are cut into byte ranges between rows, Parquet into row groups or parts of them, JSON lists and
-sheets into ranges of rows.
+sheets into chunks of rows.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.tables.broken_rows import BrokenRows
-from uwe_jax.sources.tables.chunk import Chunk, Range, Rows, Table
+from uwe_jax.sources.tables.chunk import WHOLE, Chunk, Rows, Table
 from uwe_jax.sources.tables.delimited import ONE_TEXT_PER_LINE, find_dialect
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, GZIP, SEPARATED, SHEETS, is_text_list, table_format
 from uwe_jax.sources.tables.lines import TextFile
@@ -64,7 +65,7 @@ def table_rows(path: Path, columns: Sequence[str], broken: BrokenRows, name: str
     """The rows of a whole table, as a stream; see `read_chunk`."""
     table = open_table(path, name or path.name)
     count = 0
-    for place, row in _valid(table, Range(), columns, broken):
+    for place, row in _valid(table, WHOLE, columns, broken):
         yield place, row
         count += 1
     tell(path, table, count, columns)
@@ -72,9 +73,8 @@ def table_rows(path: Path, columns: Sequence[str], broken: BrokenRows, name: str
 
 def tell(path: Path, table: Table, rows: int, columns: Sequence[str] = ()) -> None:
     """Logs what was read, in one line."""
-    names = ", ".join(repr(name) for name in table.columns if name in columns) or "none"
-    told = f"columns {names}" if columns else f"columns {', '.join(map(repr, table.columns))}"
-    _log.info("Read %s: %s, %s, %s rows", path, table.told, told, f"{rows:,}")
+    names = ", ".join(repr(name) for name in table.columns if name in columns or not columns)
+    _log.info("Read %s: %s, columns %s, %s rows", path, table.told, names or "none", f"{rows:,}")
 
 
 def cut(path: Path, name: str, rows: int) -> list[Chunk]:
@@ -85,11 +85,10 @@ def cut(path: Path, name: str, rows: int) -> list[Chunk]:
     """
     size, mtime_ns = stamp(path)
     table = open_table(path, name)
-    ranges = table.cut(rows)
-    tell(path, table, sum(each.rows for each in ranges))
+    chunks = table.cut(rows)
+    tell(path, table, sum(each.rows for each in chunks))
     return [
-        Chunk(**vars(each), path=str(path), name=name, quoted=table.quoted, size=size, mtime_ns=mtime_ns)
-        for each in ranges
+        replace(each, path=str(path), name=name, size=size, mtime_ns=mtime_ns, quoted=table.quoted) for each in chunks
     ]
 
 
@@ -122,7 +121,7 @@ def read_chunk(chunk: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows
     return _valid(open_table(path, chunk.name, chunk.quoted), chunk, columns, broken)
 
 
-def _valid(table: Table, where: Range, columns: Sequence[str], broken: BrokenRows) -> Rows:
+def _valid(table: Table, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
     for column in columns:
         check_once(table.columns, column, table.name)
     for place, row in table.rows(where, columns, broken):

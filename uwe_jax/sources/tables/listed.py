@@ -10,11 +10,11 @@ from typing import Any
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.zips import read_gzip
 from uwe_jax.sources.tables.broken_rows import BrokenRows
-from uwe_jax.sources.tables.chunk import Range, Rows, Table, merged
+from uwe_jax.sources.tables.chunk import Chunk, Rows, Table, merged
 from uwe_jax.sources.tables.excel import read_sheet
 from uwe_jax.sources.tables.formats import GZIP
 from uwe_jax.sources.tables.lines import TextFile
-from uwe_jax.sources.tables.text_tables import as_row, no_row, ranges_of
+from uwe_jax.sources.tables.text_tables import as_row, chunks_of, no_row
 from uwe_jax.sources.tables.values import parse_json
 
 
@@ -26,10 +26,10 @@ class ListedTable(Table):
         self._rows = rows
         self.columns, self.told, self.named, self.any_keys = columns, told, named, named
 
-    def cut(self, rows: int) -> list[Range]:
-        return merged(ranges_of(((index, index + 1, number) for index, (number, _) in enumerate(self._rows)), rows))
+    def cut(self, rows: int) -> list[Chunk]:
+        return merged(chunks_of(((index, index + 1, number) for index, (number, _) in enumerate(self._rows)), rows))
 
-    def rows(self, where: Range, columns: Sequence[str], broken: BrokenRows) -> Rows:
+    def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
         stop = None if where.stop < 0 else where.stop
         for number, value in islice(self._rows, max(0, where.start), stop):
             place, row = f"{self.name}, row {number}", as_row(value)

@@ -10,7 +10,7 @@ from typing import Any
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.zips import check_unpacked, read_gzip
 from uwe_jax.sources.tables.broken_rows import BrokenRows
-from uwe_jax.sources.tables.chunk import PARTS, Range, Rows, Table
+from uwe_jax.sources.tables.chunk import PARTS, Chunk, Rows, Table
 from uwe_jax.sources.tables.formats import GZIP
 
 _BATCH = 512  # rows that are decoded at once
@@ -27,8 +27,8 @@ class ParquetTable(Table):
             self.columns: list[str] = list(file.schema_arrow.names)
             self._lengths = [file.metadata.row_group(group).num_rows for group in range(file.metadata.num_row_groups)]
 
-    def cut(self, rows: int) -> list[Range]:
-        ranges: list[Range] = []
+    def cut(self, rows: int) -> list[Chunk]:
+        chunks: list[Chunk] = []
         first, group = 1, 0
         while group < len(self._lengths):
             length, stop = self._lengths[group], group + 1
@@ -36,17 +36,17 @@ class ParquetTable(Table):
                 step = max(rows, -(-length // PARTS))
                 for skip in range(0, length, step):
                     count = min(step, length - skip)
-                    ranges.append(Range(start=group, stop=stop, first=first + skip, rows=count, skip=skip))
+                    chunks.append(Chunk(start=group, stop=stop, first=first + skip, rows=count, skip=skip))
             else:
                 while stop < len(self._lengths) and length + self._lengths[stop] <= rows:
                     length += self._lengths[stop]
                     stop += 1
                 if length:
-                    ranges.append(Range(start=group, stop=stop, first=first, rows=length))
+                    chunks.append(Chunk(start=group, stop=stop, first=first, rows=length))
             first, group = first + length, stop
-        return ranges
+        return chunks
 
-    def rows(self, where: Range, columns: Sequence[str], broken: BrokenRows) -> Rows:
+    def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
         import pyarrow as pa
 
         del broken  # damage to a file of columns is none of single rows

@@ -8,7 +8,7 @@ from typing import Any
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.tables.broken_rows import BrokenRows
-from uwe_jax.sources.tables.chunk import Range, Rows, Table, merged
+from uwe_jax.sources.tables.chunk import WHOLE, Chunk, Rows, Table, merged
 from uwe_jax.sources.tables.delimited import Dialect, Record, UnparsableRecord
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.problems import shorten
@@ -18,22 +18,22 @@ _UTF8 = "UTF-8 text"
 _QUOTES = 'quotes around a field and doubled ("") inside it'
 
 
-def ranges_of(extents: Iterator[tuple[int, int, int]], rows: int) -> list[Range]:
-    """Ranges of so many rows each.
+def chunks_of(extents: Iterator[tuple[int, int, int]], rows: int) -> list[Chunk]:
+    """Chunks of so many rows each.
 
     Args:
       extents: where each row begins and ends, and its number.
     """
-    ranges: list[Range] = []
+    chunks: list[Chunk] = []
     start, first, count, stop = -1, 0, 0, 0
     for begin, stop, number in extents:
         if not count:
             start, first = begin, number
         count += 1
         if count == rows:
-            ranges.append(Range(start=start, stop=stop, first=first, rows=count))
+            chunks.append(Chunk(start=start, stop=stop, first=first, rows=count))
             count = 0
-    return [*ranges, Range(start=start, stop=stop, first=first, rows=count)] if count else ranges
+    return [*chunks, Chunk(start=start, stop=stop, first=first, rows=count)] if count else chunks
 
 
 def as_row(value: object) -> dict[str, Any] | None:
@@ -58,19 +58,19 @@ class DelimitedTable(Table):
         self.named = not dialect.separator
         self.quoted = dialect.quoted
 
-    def cut(self, rows: int) -> list[Range]:
+    def cut(self, rows: int) -> list[Chunk]:
         try:
-            ranges = ranges_of(
-                ((lines[0].begin, lines[-1].end, lines[0].number) for _, lines in self._records(Range())), rows
+            chunks = chunks_of(
+                ((lines[0].begin, lines[-1].end, lines[0].number) for _, lines in self._records(WHOLE)), rows
             )
         except UnparsableRecord as error:
             raise UserError(
                 f"{self.name}, line {error.line}: {error}, so that nobody can tell where the rows behind it "
                 f"begin. Expected {_QUOTES}: correct that row and run again."
             ) from error
-        return merged(ranges) if self._file.packed else ranges
+        return merged(chunks) if self._file.packed else chunks
 
-    def rows(self, where: Range, columns: Sequence[str], broken: BrokenRows) -> Rows:
+    def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
         places = {column: self.columns.index(column) for column in columns if column in self.columns}
         name, width = self.name, len(self.columns)
         try:
@@ -86,7 +86,7 @@ class DelimitedTable(Table):
         except UnparsableRecord as error:
             broken.add(f"{name}, line {error.line}", str(error), f"{_QUOTES}; the rest of the file was not read")
 
-    def _records(self, where: Range) -> Iterator[Record]:
+    def _records(self, where: Chunk) -> Iterator[Record]:
         return self._dialect.records(self._file, where.start, where.stop, where.first)
 
 
@@ -107,12 +107,12 @@ class JsonLines(Table):
                 continue
             self.columns = list(dict.fromkeys((*self.columns, *row)))
 
-    def cut(self, rows: int) -> list[Range]:
+    def cut(self, rows: int) -> list[Chunk]:
         lines = (line for line in self._file.lines() if line.text.strip())
-        ranges = ranges_of(((line.begin, line.end, line.number) for line in lines), rows)
-        return merged(ranges) if self._file.packed else ranges
+        chunks = chunks_of(((line.begin, line.end, line.number) for line in lines), rows)
+        return merged(chunks) if self._file.packed else chunks
 
-    def rows(self, where: Range, columns: Sequence[str], broken: BrokenRows) -> Rows:
+    def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
         for line in self._file.lines(max(0, where.start), where.stop, where.first):
             place = f"{self.name}, line {line.number}"
             if line.fault:

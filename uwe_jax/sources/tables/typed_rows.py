@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.chunk import Range, Table
+from uwe_jax.sources.tables.chunk import WHOLE, Table
 from uwe_jax.sources.tables.chunks import column_names, open_table, tell
 from uwe_jax.sources.tables.delimited import find_dialect
 from uwe_jax.sources.tables.formats import FORMATS, table_format
@@ -113,7 +113,7 @@ def _typed(
             f"{', '.join(columns)}. Its columns: {', '.join(map(shorten, table.columns)) or 'none'}. {HEADER}"
         )
     found = {column: there or column for column, there in found.items()}
-    for place, raw in table.rows(Range(), list(found.values()), problems):
+    for place, raw in table.rows(WHOLE, list(found.values()), problems):
         if absent := [column for column in columns if found[column] not in raw]:
             keys = f"(keys: {', '.join(raw) or 'none'})"
             expected = f"a JSON object with the keys {', '.join(columns)}"

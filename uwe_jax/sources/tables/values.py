@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from uwe_jax.sources.tables.lists import python_literal
+from uwe_jax.sources.tables.lists import written_list
 
 # Types of a column, and how a message calls a value of them. An id is text that files may hold as a number.
 TYPES = {
@@ -79,8 +79,12 @@ def convert(value: object, kind: str) -> object:
     if value is None:
         return [] if kind == "texts" else ""
     if kind == "texts":
-        texts = _parse_texts(value) if isinstance(value, str) else value
-        return texts if isinstance(texts, list) and all(isinstance(text, str) for text in texts) else None
+        texts = written_list(value.strip()) if isinstance(value, str) else value
+        return (
+            texts
+            if isinstance(texts, list) and all(isinstance(text, str) and not half_pair(text) for text in texts)
+            else None
+        )
     return value if isinstance(value, str) else None
 
 
@@ -91,15 +95,3 @@ def _as_int(value: object) -> int | None:
     except (ValueError, OverflowError):
         number = {"true": 1.0, "false": 0.0}.get(value.strip().casefold()) if isinstance(value, str) else None
     return int(number) if number is not None and number.is_integer() else None
-
-
-def _parse_texts(cell: str) -> object:
-    """What a cell of a table holds that was written as Python or JSON write lists; None where it is no such thing.
-
-    >>> _parse_texts("['C#', \\"manage a chef's team\\"]")
-    ['C#', "manage a chef's team"]
-    >>> _parse_texts("weld metal") is None
-    True
-    """
-    value = python_literal(cell.strip())
-    return None if half_pair(value) else value

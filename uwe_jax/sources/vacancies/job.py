@@ -45,7 +45,7 @@ from uwe_jax.sources.vacancies.tagger import (
 )
 
 # Raise it whenever the same files and settings give other edges or numbers.
-VERSION = "1.0.2"
+VERSION = "1.0.3"
 CHUNK_ROWS = 2_000
 MAX_BROKEN = 0.01
 
