@@ -26,7 +26,7 @@ from uwe_jax.sources.tables.delimited import find_dialect
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.names import NAMES
 from uwe_jax.sources.taxonomy import Skill, read_taxonomy
-from uwe_jax.sources.vacancies.columns import parse_row
+from uwe_jax.sources.vacancies.columns import VacancyColumns, parse_row
 from uwe_jax.sources.vacancies.files import find_vacancy_files
 
 IDS, LABELS = ("007", "8", ""), ("brew tea", "mow lawns, hedges", "café work")
@@ -171,12 +171,24 @@ def test_a_first_row_that_may_be_a_text_is_refused_by_all_that_read_texts(tmp_pa
     (tmp_path / "one.csv").write_text("brew tea\nmow lawns\n")
     (tmp_path / "two.csv").write_text("1;brew tea\n2;mow lawns\n")
     sheet(tmp_path / "one.xlsx", [["brew tea"], ["mow lawns"]])
-    single = r"one column, and its first row, 'brew tea', .*\(text, .*row text above it.*\.txt.*--column 'brew tea'"
-    for name, expected in (("one.csv", single), ("one.xlsx", single), ("two.csv", "needs a row of names above it")):
+    single = r"one column, and its first row, 'brew tea', .*\(text, .*its number, --column 1, or add a row above it.*--column 'brew tea'"
+    for name, expected in (
+        ("one.csv", single),
+        ("one.xlsx", single),
+        ("two.csv", "NUMBER where the first row is data"),
+    ):
         for read in (read_targets, file_queries):
             with pytest.raises(UserError, match=expected):
                 read(tmp_path / name)
-        for read in (read_taxonomy, read_ids, find_vacancy_files):
+        columns = {"column": "2", "id_column": "1"} if name == "two.csv" else {"column": "1"}
+        found = read_targets(tmp_path / name, **columns)
+        assert found.texts == ("brew tea", "mow lawns")
+        assert found.ids == (("1", "2") if name == "two.csv" else found.texts)
+        assert [query.text for query in file_queries(tmp_path / name, columns["column"]) if query] == [*found.texts]
+        assert read_ids(tmp_path / name, columns["column"]) == [*found.texts]
+        with pytest.raises(UserError, match="--id_column NUMBER where the first row is data"):
+            read_ids(tmp_path / name)
+        for read in (read_taxonomy, find_vacancy_files):
             with pytest.raises(UserError, match="needs a row of names above it"):
                 read(tmp_path / name)
     (tmp_path / "skill_job.csv").write_text("brew tea,barista\n")
@@ -185,6 +197,31 @@ def test_a_first_row_that_may_be_a_text_is_refused_by_all_that_read_texts(tmp_pa
     (tmp_path / "queries.csv").write_text("1,brew tea\n")
     with pytest.raises(UserError, match=r"no column 'id'.*'1', 'brew tea'.*needs a row of names above it"):
         read_task_folder(tmp_path)
+
+
+def test_vacancies_without_a_header_are_read_by_the_numbers_of_columns(tmp_path):
+    path = tmp_path / "v.tsv"
+    path.write_text('a\tCook\t"You cook\nb\tBake\tYou bake"\n')
+    (file,) = find_vacancy_files(path, VacancyColumns(title="2", description="3", id="1"))
+    columns = [*file.columns.values()]
+    for rows in (1, 9):
+        chunks = cut(path, path.name, rows, columns)
+        found = [parse_row(row, file.columns) for c in chunks for _, row in read_chunk(c, columns, BrokenRows())]
+        assert [(row.id, row.title, row.description) for row in found] == [
+            ("a", "Cook", '"You cook'),
+            ("b", "Bake", 'You bake"'),
+        ]
+
+
+def test_lines_of_queries_end_in_any_way_and_keep_their_numbers(tmp_path):
+    for name, content in (
+        ("q.txt", b"\xef\xbb\xbfbrew\r\rmow\xe9\rcook"),
+        ("q.txt.gz", gzip.compress(b"brew\r\n\nm\xff\ncook\n")),
+    ):
+        (tmp_path / name).write_bytes(content)
+        found = [query for query in file_queries(tmp_path / name) if query]
+        assert [(query.number, query.text) for query in found] == [(1, "brew"), (2, ""), (3, ""), (4, "cook")]
+        assert "Query 3 is no UTF-8 text: byte" in found[2].problem
 
 
 @pytest.mark.parametrize("name", ["Skill", " JOB_TITLE ", "preferredLabel"])

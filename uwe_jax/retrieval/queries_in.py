@@ -19,6 +19,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
+from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.problems import shorten
 
 BATCH = 256  # queries that are answered at once
@@ -64,9 +65,6 @@ def file_queries(path: Path, column: str = "") -> Iterator[Query | None]:
 
     Args:
       column: of a table; see `text_column`.
-
-    Returns:
-      As of `line_queries`.
 
     Raises:
       UserError: there is no such file or column, or, when its turn has come, it is damaged.
@@ -145,7 +143,11 @@ class _Line:
             return checked(number, content.decode())
         except UnicodeDecodeError as error:
             place = f"byte 0x{content[error.start]:02x} at position {error.start + 1}"
-            return Query(number, "", f"Query {number} is no UTF-8 text: {place}. Save it as UTF-8.")
+            return Query(number, "", _undecodable(number, place))
+
+
+def _undecodable(number: int, place: str) -> str:
+    return f"Query {number} is no UTF-8 text: {place}. Save it as UTF-8."
 
 
 @dataclass
@@ -163,8 +165,8 @@ class _Told(BrokenRows):
 
 
 def _file_lines(path: Path) -> Iterator[Query | None]:
-    with path.open("rb") as file:
-        yield from line_queries(file.fileno())
+    for number, _, _, text, fault in TextFile(path.name, path).lines():
+        yield Query(number, "", _undecodable(number, fault)) if fault else checked(number, text)
 
 
 def _table_queries(path: Path, column: str) -> Iterator[Query]:

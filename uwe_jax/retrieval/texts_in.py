@@ -18,7 +18,7 @@ from uwe_jax.sources.onet.release import WHERE, OnetRelease, newest, releases_in
 from uwe_jax.sources.tables.chunk import Table
 from uwe_jax.sources.tables.chunks import open_table, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
-from uwe_jax.sources.tables.names import HEADER, NAMES, named_columns, same_names
+from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.values import TYPES, id_text
 
@@ -116,7 +116,7 @@ def read_ids(path: Path | str, id_column: str = "") -> list[str]:
     """
     path = Path(path).expanduser()
     _check_file(path)
-    table = open_table(path)
+    table = open_table(path, quoted=True, columns=[id_column])
     column = table.columns[0] if is_text_list(path) else _chosen(path, table, "id", id_column)
     if not column:
         raise _no_column(path, table, "id")
@@ -140,15 +140,15 @@ def text_column(path: Path, column: str = "", role: str = "target") -> str:
     Raises:
       UserError: there is no such column, or none can be told.
     """
-    table = open_table(path, quoted=True)
+    table = open_table(path, quoted=True, columns=[column])
     chosen = _chosen(path, table, role, column)
     if not chosen and len(table.columns) == 1:
         (only,) = table.columns
         if not table.named:
             raise UserError(
                 f"{path} has one column, and its first row, {shorten(only)}, is none of the known names "
-                f"({', '.join(NAMES[role])}), so it may be a text. If it is one, add the row text above it, or rename "
-                f"the file to .txt, one text per line. If it is a name, pass it as --column {shlex.quote(only)}."
+                f"({', '.join(NAMES[role])}), so it may be a text. If it is one, name the column by its number, "
+                f"--column 1, or add a row above it. If it is a name, pass it as --column {shlex.quote(only)}."
             )
         return only
     if not chosen:
@@ -203,7 +203,8 @@ def _of_onet(release: OnetRelease | None, kind: str, where: str) -> Targets:
 
 
 def _of_table(path: Path, column: str, id_column: str) -> Targets:
-    column, id_column = text_column(path, column), _chosen(path, open_table(path, quoted=True), "id", id_column)
+    column = text_column(path, column)
+    id_column = _chosen(path, open_table(path, quoted=True, columns=[column, id_column]), "id", id_column)
     columns = list(dict.fromkeys(filter(None, (column, id_column))))
     broken, pairs = Problems(str(path)), []
     for place, row in table_rows(path, columns, broken):
@@ -254,8 +255,8 @@ def _no_column(path: Path, table: Table, role: str) -> UserError:
     names = ", ".join(table.columns) or "none"
     flag = "--id_column" if role == "id" else "--column"
     return UserError(
-        f"{path} has no column called {' or '.join(NAMES[role])}. Its columns: {names}. Use {flag} to name one of "
-        f"them. {HEADER}"
+        f"{path} has no column called {' or '.join(NAMES[role])}. Its columns: {names}. Use {flag} NAME, or "
+        f"{flag} NUMBER where the first row is data: 1 is the first column."
     )
 
 

@@ -18,7 +18,7 @@ from uwe_jax.sources.tables.delimited import ONE_TEXT_PER_LINE, find_dialect
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, GZIP, SEPARATED, SHEETS, is_text_list, table_format
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.listed import json_table, sheet_table
-from uwe_jax.sources.tables.names import check_once
+from uwe_jax.sources.tables.names import check_once, same_names
 from uwe_jax.sources.tables.parquet_table import ParquetTable
 from uwe_jax.sources.tables.text_tables import DelimitedTable, JsonLines
 from uwe_jax.sources.tables.values import half_pair
@@ -26,44 +26,51 @@ from uwe_jax.sources.tables.values import half_pair
 _log = logging.getLogger(__name__)
 
 
-def open_table(path: Path, name: str = "", quoted: bool | None = None) -> Table:
+def open_table(path: Path, name: str = "", quoted: bool | None = None, columns: Sequence[str] = ()) -> Table:
     """A table, opened as far as its columns.
 
     Args:
       name: for messages; by default its path.
       quoted: see `find_dialect`.
+      columns: wanted. A number that is no name of a column says that the first row is data.
 
     Raises:
       UserError: it cannot be read, or is in none of `FORMATS`.
     """
-    name, suffix = name or str(path), table_format(path).removesuffix(GZIP)
+    table = _open(path, name or str(path), quoted, header=True)
+    numbers = [column for column in columns if column.isdigit() and not same_names(table.columns, column)]
+    return _open(path, table.name, quoted, header=False) if numbers and not table.named else table
+
+
+def _open(path: Path, name: str, quoted: bool | None, *, header: bool) -> Table:
+    suffix = table_format(path).removesuffix(GZIP)
     file = TextFile(name, path)
     if suffix in SEPARATED:
-        return DelimitedTable(file, find_dialect(file, SEPARATED[suffix], quoted))
+        return DelimitedTable(file, find_dialect(file, SEPARATED[suffix], quoted, header=header))
     if is_text_list(path):
         return DelimitedTable(file, ONE_TEXT_PER_LINE)
     if suffix == ".parquet":
         return ParquetTable(path, name)
     if suffix in SHEETS:
-        return sheet_table(path, name)
+        return sheet_table(path, name, header)
     if suffix not in (".json", ".jsonl"):
         raise UserError(f"{path} is in no format that is read here. Expected a file ending in {EXPECTED_FORMATS}.")
     first = next((line.text for line in file.head() if line.text.strip()), "")
     return json_table(file) if suffix == ".json" and first.lstrip().startswith("[") else JsonLines(file)
 
 
-def column_names(path: Path) -> list[str]:
-    """The columns of a table; for JSON the keys of its first rows.
+def column_names(path: Path, columns: Sequence[str] = ()) -> list[str]:
+    """The columns of a table; for JSON the keys of its first rows. See `open_table`.
 
     Raises:
       UserError: it cannot be read, or is in no format of `FORMATS`.
     """
-    return open_table(path, quoted=True).columns
+    return open_table(path, quoted=True, columns=columns).columns
 
 
 def table_rows(path: Path, columns: Sequence[str], broken: BrokenRows, name: str = "") -> Rows:
     """The rows of a whole table, as a stream; see `read_chunk`."""
-    table = open_table(path, name or path.name)
+    table = open_table(path, name or path.name, columns=columns)
     count = 0
     for place, row in _valid(table, WHOLE, columns, broken):
         yield place, row
@@ -77,14 +84,17 @@ def tell(path: Path, table: Table, rows: int, columns: Sequence[str] = ()) -> No
     _log.info("Read %s: %s, columns %s, %s rows", path, table.told, names or "none", f"{rows:,}")
 
 
-def cut(path: Path, name: str, rows: int) -> list[Chunk]:
+def cut(path: Path, name: str, rows: int, columns: Sequence[str] = ()) -> list[Chunk]:
     """Cuts a file into chunks of about so many rows, reading it once as a stream.
+
+    Args:
+      columns: those that will be read.
 
     Raises:
       UserError: it cannot be read, or from some line on nobody can tell where rows begin.
     """
     size, mtime_ns = stamp(path)
-    table = open_table(path, name)
+    table = open_table(path, name, columns=columns)
     chunks = table.cut(rows)
     tell(path, table, sum(each.rows for each in chunks))
     return [
@@ -118,7 +128,7 @@ def read_chunk(chunk: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows
             f"{path} has changed since it was cut into chunks ({chunk.size:,} bytes then, {path.stat().st_size:,} "
             "now), so nobody can tell where its rows begin. Run again while nothing writes to it."
         )
-    return _valid(open_table(path, chunk.name, chunk.quoted), chunk, columns, broken)
+    return _valid(open_table(path, chunk.name, chunk.quoted, columns), chunk, columns, broken)
 
 
 def _valid(table: Table, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:

@@ -42,8 +42,8 @@ class Dialect:
       separator: between fields; "" where a line is one field.
       quoted: whether quotes at both ends of a field enclose it.
       header: names of the columns, stripped.
-      begin: byte behind the header.
-      number: of the line behind the header.
+      begin: byte of the first row of data.
+      number: of its line.
     """
 
     separator: str
@@ -71,16 +71,17 @@ class Dialect:
 ONE_TEXT_PER_LINE = Dialect("", False, ("text",), 0, 1)
 
 
-def find_dialect(file: TextFile, default: str, quoted: bool | None = None) -> Dialect:
+def find_dialect(file: TextFile, default: str, quoted: bool | None = None, *, header: bool = True) -> Dialect:
     """Finds the separator by the header and the rows behind it, and how quotes are meant.
 
     Quotes of files with tabs or bars are literal where the rows cannot be parsed otherwise, or where a quoted field
     would swallow whole rows: lines that have the fields of the header each.
 
     Args:
-      file: with a header in its first line, or behind a line such as sep=;.
+      file: whose first line may be one such as sep=;.
       default: the separator where the content does not tell.
       quoted: whether quotes enclose fields; None takes it from the content, for which some files are read to their end.
+      header: whether the first row names the columns; else they are called 1, 2 and so on.
 
     Raises:
       UserError: the file is empty, or no UTF-8 text as far as its header.
@@ -94,11 +95,11 @@ def find_dialect(file: TextFile, default: str, quoted: bool | None = None) -> Di
         raise UserError(f"{file.name}, line {sample[0].number}: found {sample[0].fault}; expected UTF-8 text.")
     separator = declared[1] if declared else _separator(sample, default)
     try:
-        header = next(_records(iter(sample), separator, True))
+        fields, lines = next(_records(iter(sample), separator, True))
     except UnparsableRecord:
-        header = next(_records(iter(sample), separator, False))
-    names = tuple(name.strip() for name in header.fields)
-    begin, number = header.lines[-1].end, header.lines[-1].number + 1
+        fields, lines = next(_records(iter(sample), separator, False))
+    names = tuple(name.strip() if header else str(place) for place, name in enumerate(fields, 1))
+    begin, number = (lines[-1].end, lines[-1].number + 1) if header else (lines[0].begin, lines[0].number)
     if quoted is None:
         literal = separator in _LITERAL and _swallows(file.lines(begin, number=number), separator, len(names))
         quoted = not literal

@@ -39,20 +39,24 @@ class ListedTable(Table):
                 yield place, row
 
 
-def sheet_table(path: Path, name: str) -> ListedTable:
-    """The first visible sheet of an Excel or OpenDocument file, with its names in the first row that is not empty.
+def sheet_table(path: Path, name: str, header: bool) -> ListedTable:
+    """The first visible sheet of an Excel or OpenDocument file.
+
+    Args:
+      name: of the file, for messages.
+      header: whether the first row that is not empty names the columns; else they are called 1, 2 and so on.
 
     Raises:
       UserError: it cannot be read, or is empty.
     """
     content = read_gzip(path, name) if path.suffix.lower() == GZIP else path.read_bytes()
     cells, told = read_sheet(content, name)
-    (_, header), *rows = [(number, row) for number, row in enumerate(cells, 1) if any(row)] or [(0, [])]
-    if not header:
+    rows = [(number, row) for number, row in enumerate(cells, 1) if any(row)]
+    if not rows:
         raise UserError(f"{name} is empty ({told}). Expected a first row with the names of the columns.")
-    columns = [cell.strip() for cell in header]
+    columns = [cell.strip() if header else str(place) for place, cell in enumerate(rows[0][1], 1)]
     # reversed, so that the first of two columns of one name counts, as in text files
-    values = [(number, dict(zip(reversed(columns), reversed(row), strict=True))) for number, row in rows]
+    values = [(number, dict(zip(reversed(columns), reversed(row), strict=True))) for number, row in rows[header:]]
     return ListedTable(name, columns, values, told=told, named=False)
 
 

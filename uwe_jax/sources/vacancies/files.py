@@ -78,7 +78,7 @@ def _is_wanted(path: Path) -> bool:
 
 
 def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
-    names = column_names(path)
+    names = column_names(path, [*vars(columns).values()])
     found = find_columns(names, columns)
     check_columns(found, names, name, columns)
     return VacancyFile(path, name, found)
@@ -86,7 +86,7 @@ def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
 
 def _if_table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile | None:
     try:
-        names = column_names(path)
+        names = column_names(path, [*vars(columns).values()])
     except UserError:
         return None  # a damaged table of something else is no concern of this source
     found = find_columns(names, columns)
