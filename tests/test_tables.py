@@ -171,12 +171,9 @@ def test_a_first_row_that_may_be_a_text_is_refused_by_all_that_read_texts(tmp_pa
     (tmp_path / "one.csv").write_text("brew tea\nmow lawns\n")
     (tmp_path / "two.csv").write_text("1;brew tea\n2;mow lawns\n")
     sheet(tmp_path / "one.xlsx", [["brew tea"], ["mow lawns"]])
-    single = r"one column, and its first row, 'brew tea', .*\(text, .*its number, --column 1, or add a row above it.*--column 'brew tea'"
-    for name, expected in (
-        ("one.csv", single),
-        ("one.xlsx", single),
-        ("two.csv", "NUMBER where the first row is data"),
-    ):
+    single = r"one column, and its first row, 'brew tea', .*\(text, .*its number, --column 1, .*--column 'brew tea'"
+    several = "--column NUMBER where the first row is data"
+    for name, expected in (("one.csv", single), ("one.xlsx", single), ("two.csv", several)):
         for read in (read_targets, file_queries):
             with pytest.raises(UserError, match=expected):
                 read(tmp_path / name)

@@ -33,7 +33,8 @@ class IndexOptions:
       upload: copy the index into Qdrant, qdrant:STORE#NAME, where STORE is a folder or the URL of a server.
       info: show what the index holds, as every other call does at its end.
       kind: of ESCO skills or occupations; of O*NET occupations, activities, tasks, technologies, tools or titles.
-      column: column of the texts; by default one called text, label, title or alike.
+      column: column of the texts, or its number where the table has no header; by default one called text, label, title
+        or alike.
       id_column: column of the ids; by default one called id, uri, code or alike, else the texts are the ids.
       language: of ESCO's labels.
       version: of ESCO or O*NET, such as 1.1.1 or 29.3; by default the newest there is.
