@@ -12,7 +12,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uwe_jax.evaluation.tasks.folder import read_task_folder
@@ -148,13 +148,20 @@ def test_quotes_of_tsv_are_literal_where_they_cannot_be_parsed(tmp_path, text):
 
 def test_quoted_fields_of_tsv_may_span_lines(tmp_path):
     path = tmp_path / "notes.tsv"
-    path.write_text('n\ttext\n1\t"brew ""green""\ttea\nslowly"\n2\t"mow"\n')
-    assert read_targets(path).texts == ('brew "green" tea slowly', "mow")
+    rows = '1\t"brew ""green""\ttea\nslowly"\n2\t"mow"\n3\t"a\n\nb"\n4\t"weed\nsow\tand reap"\n'
+    path.write_text(f"n\ttext\n{rows}")  # the lines of the last one would also be rows
+    assert read_targets(path).texts == ('brew "green" tea slowly', "mow", "a b", "weed sow and reap")
+    path.write_text('"n"\t"text"\n1\t"weed\nsow\tand reap"\n')
+    assert read_targets(path).texts == ("weed sow and reap",)
+    path.write_text(f'n\ttext\n{rows}5\t"never closed\n')
+    with pytest.raises(UserError, match=r"line 10: found a row that cannot be parsed"):
+        read_targets(path)
 
 
 cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=8).map(str.strip)
 
 
+@settings(max_examples=40)
 @given(st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n", "\r"]), st.lists(st.tuples(cells, cells), max_size=4))
 def test_what_is_quoted_is_read_as_it_was_written(separator, end, rows):
     quoted = [[f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in row] for row in [("id", "text"), *rows]]
@@ -198,7 +205,7 @@ def test_a_first_row_that_may_be_a_text_is_refused_by_all_that_read_texts(tmp_pa
 
 def test_vacancies_without_a_header_are_read_by_the_numbers_of_columns(tmp_path):
     path = tmp_path / "v.tsv"
-    path.write_text('a\tCook\t"You cook\nb\tBake\tYou bake"\n')
+    path.write_text('a\tCook\t"You cook\nb\tBake\tYou bake"\n')  # the first row holds the quote that is none
     (file,) = find_vacancy_files(path, VacancyColumns(title="2", description="3", id="1"))
     columns = [*file.columns.values()]
     for rows in (1, 9):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections.abc import Iterator
@@ -74,8 +75,8 @@ ONE_TEXT_PER_LINE = Dialect("", False, ("text",), 0, 1)
 def find_dialect(file: TextFile, default: str, quoted: bool | None = None, *, header: bool = True) -> Dialect:
     """Finds the separator by the header and the rows behind it, and how quotes are meant.
 
-    Quotes of files with tabs or bars are literal where the rows cannot be parsed otherwise, or where a quoted field
-    would swallow whole rows: lines that have the fields of the header each.
+    Quotes of files with tabs or bars are literal where the rows cannot be parsed otherwise, or where quoted fields
+    would swallow whole rows: lines that have the fields of the header each. Where the header is quoted, so are rows.
 
     Args:
       file: whose first line may be one such as sep=;.
@@ -94,15 +95,18 @@ def find_dialect(file: TextFile, default: str, quoted: bool | None = None, *, he
     if sample[0].fault:
         raise UserError(f"{file.name}, line {sample[0].number}: found {sample[0].fault}; expected UTF-8 text.")
     separator = declared[1] if declared else _separator(sample, default)
-    try:
-        fields, lines = next(_records(iter(sample), separator, True))
-    except UnparsableRecord:
-        fields, lines = next(_records(iter(sample), separator, False))
+    fields, lines = next(_records(iter(sample), separator, False))
+    enclosed = False
+    with contextlib.suppress(UnparsableRecord):
+        record = next(_records(iter(sample), separator, True))
+        if len(record.lines) == 1 or separator not in _LITERAL:
+            enclosed = header and record.fields != fields
+            fields, lines = record
     names = tuple(name.strip() if header else str(place) for place, name in enumerate(fields, 1))
     begin, number = (lines[-1].end, lines[-1].number + 1) if header else (lines[0].begin, lines[0].number)
     if quoted is None:
-        literal = separator in _LITERAL and _swallows(file.lines(begin, number=number), separator, len(names))
-        quoted = not literal
+        quoted = enclosed or separator not in _LITERAL
+        quoted = quoted or not _swallows(file.lines(begin, number=number), separator, len(names))
     return Dialect(separator, quoted, names, begin, number)
 
 
@@ -156,15 +160,15 @@ def _separator(sample: list[Line], default: str) -> str:
 
 
 def _swallows(lines: Iterator[Line], separator: str, width: int) -> bool:
-    """Whether quotes that enclose fields would join rows of so many fields, or cannot be parsed."""
+    """Whether quotes that enclose fields would join rows of so many fields more often than parts of one, or fail."""
+    rows = parts = 0
     for line in lines:
         if '"' not in line.text:
             continue
         try:
             record = _quoted_record(line, lines, separator)
         except UnparsableRecord:
-            return True
-        several = len(record.lines) > 1 and width > 1
-        if several and all(each.text.count(separator) == width - 1 for each in record.lines):
-            return True
-    return False
+            return rows >= parts
+        whole = width > 1 and all(each.text.count(separator) == width - 1 for each in record.lines)
+        rows, parts = rows + (whole and len(record.lines) > 1), parts + (not whole)
+    return rows > parts
