@@ -141,8 +141,9 @@ def test_what_cannot_be_read_in_a_table_is_told_in_its_place(tmp_path):
     assert "Query 4 is empty" in found[3].problem
     with pytest.raises(UserError, match="There is no file"):
         file_queries(tmp_path / "nowhere")
+    write_tiny_encoder(tmp_path / "tiny")
     with pytest.raises(UserError, match="is no table"):
-        file_queries(write_tiny_encoder(tmp_path / "tiny") / "config.json", "text")
+        file_queries(tmp_path / "tiny" / "model.safetensors", "text")
 
 
 def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):

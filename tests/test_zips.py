@@ -18,7 +18,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.release import find_release
 from uwe_jax.sources.onet.release import find_release as find_onet
 from uwe_jax.sources.onet.tables import OCCUPATIONS
-from uwe_jax.sources.tables import chunks
+from uwe_jax.sources.tables import lines as table_lines
 from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
 from uwe_jax.sources.tables.problems import Problems
@@ -71,7 +71,7 @@ def test_what_is_packed_as_text_packs_is_read(tmp_path, rng):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl.gz"])
 def test_a_line_without_end(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(chunks, "_LINE_LIMIT", 1000)
+    monkeypatch.setattr(table_lines, "_LINE_LIMIT", 1000)
     written = b"left,right\n" + b"x" * 5000
     (tmp_path / name).write_bytes(gzip.compress(written) if name.endswith("gz") else written)
     with pytest.raises(UserError, match=rf"{name} has a line of at least 1,000 bytes, from byte 11 on"):

@@ -33,7 +33,8 @@ class IndexOptions:
       upload: copy the index into Qdrant, qdrant:STORE#NAME, where STORE is a folder or the URL of a server.
       info: show what the index holds, as every other call does at its end.
       kind: of ESCO skills or occupations; of O*NET occupations, activities, tasks, technologies, tools or titles.
-      column: column of the texts; by default one called text, label, title or alike, or the only one.
+      column: column of the texts, or its number where the table has no header; by default one called text, label, title
+        or alike.
       id_column: column of the ids; by default one called id, uri, code or alike, else the texts are the ids.
       keep: further column to keep, which hits show and rankings are filtered by; may be repeated; by default all, and
         '' keeps none.
@@ -100,7 +101,7 @@ class RankOptions:
       model: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default the model of the index, and
         all-MiniLM-L6-v2:soft for --targets.
       queries_file: file of queries: a table, or one query per line.
-      column: column of the file of queries; by default one called text, title or alike, or the only one.
+      column: column of the file of queries; by default one called text, query, title or alike.
       kind: of --targets, as of `uwe-jax index`.
       target_column: column of --targets with the texts.
       id_column: column of --targets with the ids.
