@@ -319,7 +319,7 @@ def test_cells_of_sheets_are_texts(tmp_path):
             "separated by tabs, quotes taken literally, columns 'id', 'label', 2 rows",
         ),
         ("a.txt", b"a\nb\n", "one text per line, columns 'text', 2 rows"),
-        ("a.jsonl", b'{"id": "1", "label": "a", "x": 0}', "JSON lines, columns 'id', 'label', 1 rows"),
+        ("a.jsonl", b'{"id": "1", "label": "a", "x": 0}', "JSON lines, columns 'id', 'label', 'x', 1 rows"),
         ("a.xlsx", None, "sheet 'page 0', not the sheets 'page 1', columns 'id', 'label', 3 rows"),
     ],
 )
