@@ -16,7 +16,7 @@ from qdrant_client.local.qdrant_local import QdrantLocal
 class Server(ThreadingHTTPServer):
     """Answers from memory; `key` is the API key that it wants, `version` the one that it says it has.
 
-    `params` are those of the searches that it was asked for.
+    `params` are those of the searches that it was asked for, `indexed` the fields that it was to index.
     """
 
     daemon_threads = True
@@ -28,6 +28,7 @@ class Server(ThreadingHTTPServer):
         self.qdrant = QdrantLocal(":memory:", force_disable_check_same_thread=True)
         self.one_at_a_time = threading.Lock()
         self.params: list[models.SearchParams | None] = []
+        self.indexed: list[str] = []
 
     @property
     def url(self) -> str:
@@ -80,11 +81,17 @@ class Handler(BaseHTTPRequestHandler):
                 asked = models.PointRequest.model_validate_json(body)
                 return qdrant.retrieve(name, asked.ids, with_payload=True, with_vectors=True)
             case "POST", ["collections", name, "points", "count"]:
-                return qdrant.count(name, exact=True)
+                return qdrant.count(name, models.CountRequest.model_validate_json(body).filter, exact=True)
+            case "PUT", ["collections", name, "index"]:
+                self.server.indexed.append(models.CreateFieldIndex.model_validate_json(body).field_name)
+                return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
+            case "POST", ["collections", name, "facet"]:
+                asked = models.FacetRequest.model_validate_json(body)
+                return qdrant.facet(name, asked.key, limit=asked.limit)
             case "POST", ["collections", name, "points", "scroll"]:
                 asked = models.ScrollRequest.model_validate_json(body)
                 points, after = qdrant.scroll(
-                    name, limit=asked.limit, offset=asked.offset, with_payload=False, with_vectors=False
+                    name, asked.filter, asked.limit, offset=asked.offset, with_payload=False, with_vectors=False
                 )
                 return {"points": points, "next_page_offset": after}
             case "POST", ["collections", name, "points", "query", "batch"]:

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.truncation import Truncation
+from uwe_jax.retrieval.store.columns import Column, matching
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.serving.options import Limits, ServiceOptions
 from uwe_jax.serving.server import Server, serve
@@ -36,6 +37,7 @@ class StandInSpace:
     """Targets by their words alone."""
 
     origin = ORIGIN
+    columns = ("family",)
 
     def __init__(self, texts: Sequence[str] = SKILLS):
         self.texts = tuple(texts)
@@ -43,7 +45,10 @@ class StandInSpace:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def search(self, queries: Any, top_k: int, scorer: ScorerSettings) -> list[list[Hit]]:
+    def count(self, where: Any = None) -> int:
+        raise NotImplementedError("A stand-in is counted by its model.")
+
+    def search(self, queries: Any, top_k: int, scorer: ScorerSettings, where: Any = None) -> list[list[Hit]]:
         raise NotImplementedError("A stand-in is searched by its model.")
 
 
@@ -84,14 +89,19 @@ class StandIn:
         self.batches: list[list[str]] = []
         self.threads: set[int] = set()
 
-    def rank_each(self, queries: Sequence[str], space: Any, top_k: int, *, batch: int) -> list[list[Hit]]:
+    def rank_each(
+        self, queries: Sequence[str], space: Any, top_k: int, *, batch: int, where: Any = None
+    ) -> list[list[Hit]]:
         self.threads.add(threading.get_ident())
         self.batches.append(list(queries))
         self.open.wait()
         time.sleep(self.seconds)
         if any("boom" in query for query in queries):
             raise RuntimeError("a secret of the inside")
-        found = [[Hit(f"id of {text}", text, common(query, text)) for text in space.texts] for query in queries]
+        families = {text: {"family": text.split()[0]} for text in space.texts}
+        fit = matching({"family": Column.pack(text.split()[0] for text in space.texts)}, where, len(space))
+        texts = [text for text, fits in zip(space.texts, fit, strict=True) if fits]
+        found = [[Hit(f"id of {t}", t, common(query, t), families[t]) for t in texts] for query in queries]
         return [sorted(row, key=lambda hit: -hit.score)[:top_k] for row in found]
 
     def scores(self, queries: Sequence[str], targets: Sequence[str]) -> np.ndarray:

@@ -127,6 +127,10 @@ def test_json_of_another_kind_is_named(here, capsys, name, command, content):
         (lambda: Path("titles.csv").mkdir(), "titles.csv cannot be opened: File exists. Remove what is in its place"),
         (lambda: Path("x" * 300).read_text(), "cannot be opened: File name too long. Name a shorter path."),
         (lambda: Path("loop").read_text(), "loop cannot be opened: Too many levels of symbolic links."),
+        (
+            lambda: Path("loop").resolve().read_text(),
+            "loop cannot be opened: Too many levels of symbolic links. Name a path that does not link to itself.",
+        ),
     ],
 )
 def test_a_path_of_another_kind_is_named(here, capsys, work, message):
@@ -144,6 +148,7 @@ def test_a_path_of_another_kind_is_named(here, capsys, work, message):
         PermissionError(errno.EPERM, "Operation not permitted"),
         PermissionError(errno.EACCES, "Permission denied", str(Path(uwe_jax.__file__).parent / "data" / "sample")),
         OSError("no number at all"),
+        RuntimeError("Symlink loop"),
         ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
         NotADirectoryError(errno.ENOTDIR, "Not a directory", 7),
     ],

@@ -420,7 +420,7 @@ def run(*flags):
     return 0
 
 
-def test_the_command_from_files_to_page(folder, capsys):
+def test_the_command_from_files_to_page(folder, capsys, monkeypatch):
     out = folder / "out"
     flags = ("--config.source.source=edges", f"--config.source.path={folder / 'graphs'}", "--tasks", folder / "mytask")
     encoder = f"--config.encoder.name={folder / 'no_encoder'}"
@@ -451,6 +451,15 @@ def test_the_command_from_files_to_page(folder, capsys):
     assert len(shown_titles) == 9
     for sentence in found["findings"]:
         assert f"- {sentence}" in printed
+
+    # Interrupted while it draws, a second description leaves no picture of the first one.
+    def interrupt(graphs, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uwe_jax.curation.describe.description.plot_degrees", interrupt)
+    assert run(*flags, encoder, cache, "--out", out) == 130
+    assert json.loads((out / "describe.json").read_text())["taxonomy"] != found["taxonomy"]
+    assert sorted(path.name for path in out.iterdir()) == ["describe.json", "describe.md"]
 
 
 def test_several_sources_are_told_apart(folder, capsys, monkeypatch):

@@ -211,13 +211,13 @@ def test_missing_files_say_what_is_there_and_where_to_get_the_rest(tmp_path):
     assert "does not exist. Expected the folder of the ESCO zips" in message(tmp_path / "nowhere")
     text = message(tmp_path)
     assert "does not hold what skill_job and skill_alias need. Expected skills_en.csv" in text
-    assert "Found no zip and no CSV" in text
+    assert "Found no file of ESCO" in text
     assert "https://esco.ec.europa.eu/en/use-esco/download" in text
     write_zip(tmp_path, "1.1.1", "fr", classification(language="fr"))
     write_zip(tmp_path / "other", "9", "", {"sales.csv": "a\n"})
     text = message(tmp_path)
     assert "version 1.1.1: occupations_fr.csv, skills_fr.csv" in text
-    assert "version 9: none of these, but 1 other CSV files" in text
+    assert "sales" not in text
     assert "For skill_alias alone the skills are enough: set source.graphs to that." in text
     text = message(tmp_path, ("skill_skill", "skill_description"), setting="source.parts.esco")
     assert "Expected skills_en.csv, skillSkillRelations.csv, all of one version" in text

@@ -1,8 +1,11 @@
 """The evaluate command from its flags to its files, on a task of one's own; and what it answers to bad input."""
 
+import copy
 import csv
+import functools
 import gc
 import json
+import operator
 import os
 import weakref
 
@@ -17,7 +20,9 @@ from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.evaluation import results_folder
 from uwe_jax.evaluation import run as evaluation_run
+from uwe_jax.evaluation.join import read_results
 from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.locks import exclusive
 
 SKILLS = ("write code", "care for patients", "engineer software", "nurse care", "code")
@@ -121,11 +126,12 @@ def test_models_measured_before_join_the_tables(flags, task, tmp_path, capsys):
     (tmp_path / "other.json").write_text(json.dumps(results))
     assert run("--model", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
     assert "mytask is not the same task (notes ['2 of 6 queries were" in capsys.readouterr().err
-    del results["models"]["bm25"]["results"]["mytask"]["leakage"]
-    for broken in (results, [], {"tasks": {"mytask": 3}, "models": {}, "settings": {}}, {"tasks": {}, "models": {}}):
+    named = "Name the folder or results.json of an evaluation"
+    for broken in ([], "results"):
         (tmp_path / "other.json").write_text(json.dumps(broken))
         assert run("--model", "tfidf", *flags, "--out", after, "--join", tmp_path / "other.json") == 2
-        assert "other.json holds " in capsys.readouterr().err
+        wrong = f"Error: {tmp_path / 'other.json'} holds a {type(broken).__name__} instead of an object. {named}"
+        assert capsys.readouterr().err.endswith(f"{wrong} with --join.\n")
 
     with (task / "targets.csv").open("a") as file:
         file.write("t9,drive trucks\n")
@@ -135,6 +141,44 @@ def test_models_measured_before_join_the_tables(flags, task, tmp_path, capsys):
     assert "nowhere cannot be read" in capsys.readouterr().err
     assert run("--model", "tfidf", *flags, "--out", after, "--join", before, "--max_tokens", "9") == 2
     assert "--max_tokens 64, this evaluation at 9" in capsys.readouterr().err
+
+
+def damaged(results, value, *keys):
+    *before, last = keys
+    inner = copy.deepcopy(results)
+    found = functools.reduce(operator.getitem, before, inner)
+    found[last] = value
+    return inner
+
+
+def test_results_of_another_shape_do_not_join(flags, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        evaluation_run,
+        "trained_on",
+        lambda spec, _: Footprint.of(build_graph_set({"job": [Edge("", "write code", "", "Software Engineer")]})),
+    )
+    assert run("--model", "random", "--model", "bm25", *flags) == 0
+    results, file = read(tmp_path / "out"), tmp_path / "other.json"
+    model, result = ("models", "bm25"), ("models", "bm25", "results", "mytask")
+    values = (None, True, 7, "x", [7], {"a": None}, {"to": "random"})
+    places = [("tasks",), ("models",), ("tasks", "mytask"), model, result]
+    places += [(*model, key) for key in ("spec", "description", "seconds", "results")]
+    places += [(*result, key) for key in ("metrics", "intervals", "long_tail", "truncated", "leakage", "difference")]
+    fine = [damaged(results, None, *result, "leakage")]
+    fine += [damaged(results, "x", *model, "spec"), damaged(results, "x", *model, "description"), results]
+    lacking = copy.deepcopy(results)
+    del lacking["models"]["bm25"]["results"]["mytask"]["leakage"]
+    wrong = [damaged(results, value, *keys) for keys in places for value in values]
+    wrong += [lacking, damaged(results, 7, "settings")]
+    for broken in (each for each in wrong if each not in fine):
+        file.write_text(json.dumps(broken))
+        with pytest.raises(UserError) as raised:
+            read_results(file)
+        expected = f"--join {file} holds no results. Name the folder or results.json of an evaluation."
+        assert str(raised.value) == expected, broken
+    for each in fine:
+        file.write_text(json.dumps(each))
+        assert read_results(file) == each
 
 
 class Wrong:

@@ -159,7 +159,9 @@ def test_transfer_trains_on_each_graph_and_tells_the_gain(grid, drawn):
     assert "macro-average" in grid.said.out
 
     # The same command again has nothing to run, and ends with the same tables.
+    (grid.out / "transfer.png").write_bytes(b"old")
     assert grid() == 0
+    assert not (grid.out / "transfer.png").exists()  # the picture of other tables; none is drawn here
     assert grid.calls == []
     assert "Nothing is left to run" in grid.said.out
     assert grid.read("transfer.json") == content

@@ -355,7 +355,7 @@ def test_two_processes_go_on_after_either_is_killed_or_freezes(flags, tmp_path):
             took = time.monotonic() - began
             assert status == 75, (lost, number, output)
             assert took < 60, (lost, number, output)  # the timeout is 10 seconds
-            assert "The same command goes on from the last checkpoint" in output, (lost, number, output)
+            assert "Re-run the same command to resume from the last checkpoint" in output, (lost, number, output)
             if number == signal.SIGSTOP:  # who wakes up finds itself alone; JAX may be quicker than we are to end it
                 os.kill(child_of(started[lost]), signal.SIGCONT)
             ((status, output),) = finish([started[lost]], seconds=120)

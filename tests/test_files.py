@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from every_line import at_every_line
 
+from uwe_jax.runtime import files
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
+from uwe_jax.runtime.files import cache_folder, write_atomically, write_json, write_together
 from uwe_jax.runtime.plot import plot_training
 from uwe_jax.training.metric_writer import MetricWriter, read_metrics
 
@@ -22,6 +24,38 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
         write_atomically(path, b"half")
     assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
     assert path.read_text() == '{\n  "a": 1\n}\n'
+
+
+def test_a_kill_at_any_line_leaves_files_of_one_result(tmp_path):
+    result, page, picture = (tmp_path / name for name in ("a.json", "a.md", "a.png"))
+    states = {}
+
+    def look(line):
+        states[line] = {path.name: path.read_text() for path in tmp_path.glob("[!.]*")}
+
+    write_together({result: b"old", page: b"old"})
+    picture.write_text("old")
+    with at_every_line(look, {files.__file__}):
+        write_together({result: b"new", page: b"new", picture: None})
+    assert all(state["a.json"] == kind for state in states.values() for kind in state.values())
+    assert {state["a.json"] for state in states.values()} == {"old", "new"}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.json": "new", "a.md": "new"}
+
+
+def test_a_disk_that_is_full_at_the_second_file_leaves_both_old_ones(tmp_path, monkeypatch):
+    both = {tmp_path / name: b"old" for name in ("a.json", "a.md")}
+    write_together(both)
+    calls = []
+
+    def fail(_):
+        if calls:
+            raise OSError(28, "No space left on device")
+        calls.append(1)
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_together(dict.fromkeys(both, b"new"))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == both
 
 
 def test_the_cache_is_chosen_by_setting_then_variable_then_user(tmp_path, monkeypatch):

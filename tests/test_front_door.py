@@ -1,6 +1,7 @@
 """The command line as a whole: what it lists, what every command says of itself, and what it answers to a slip."""
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from uwe_jax import __version__
 from uwe_jax.__main__ import NAMES, main
 from uwe_jax.commands import train
+from uwe_jax.runtime.exit_codes import EXIT_UNREAD
+from uwe_jax.runtime.printable import printable
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +41,32 @@ def test_every_command_describes_its_options(name, arguments, capsys, monkeypatc
     assert "--" in out
 
 
+@pytest.mark.parametrize(
+    "arguments", [[], *([name, "--help"] for name in sorted(NAMES)), ["tag", "--no-such"]], ids=str
+)
+def test_output_that_is_not_read_to_its_end_ends_a_command_quietly(arguments, monkeypatch):
+    monkeypatch.setattr(train, "run", train.main)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stderr" if "--no-such" in arguments else "stdout", closed)
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+    assert end.value.code == EXIT_UNREAD
+
+
+def test_a_broken_connection_keeps_its_traceback(monkeypatch, tmp_path):
+    def run(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(train, "run", run)
+    with (tmp_path / "out").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", out)
+        with pytest.raises(BrokenPipeError):
+            main(["train"])
+
+
 def test_the_help_of_train_describes_every_setting(capsys):
     train.main(["--help"])
     out = capsys.readouterr().out
@@ -56,12 +85,15 @@ def test_the_help_of_train_describes_every_setting(capsys):
         (["train", "--config=quickstart", "--config.scorer.kind=sotf"], "Did you mean 'soft'?"),
         (["rank", "--indx", "x"], "--index"),
         (["index", "--out", "x", "--dtype", "flaot16"], "float16"),
+        (["rank", "--ind\x1b[2J\u202eex", "x"], r"--ind\x1b[2J\u202eex"),
+        (["rank", "--top-k", "\x9b2J", "x"], r"\x9b2J"),
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(arguments, message):
     found = subprocess.run([sys.executable, "-m", "uwe_jax", *arguments], capture_output=True, text=True, check=False)
     assert found.returncode == 2
     assert message in found.stderr
+    assert found.stderr == printable(found.stderr)
     assert "Traceback" not in found.stderr
 
 

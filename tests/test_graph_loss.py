@@ -83,8 +83,13 @@ def expected(batch, scorer, settings, params=None):
     return loss
 
 
-@pytest.mark.parametrize("devices", [1, 2, 4, 8])
-@pytest.mark.parametrize("kind", ["soft", "max_sim", "mean_pool", "soft_pooled"])
+KINDS = ("soft", "max_sim", "mean_pool", "soft_pooled")
+# Compiling takes nearly all the time: every scorer on eight devices, and one of them on any number, run every time.
+EVERY_TIME = [("soft", 1), ("soft", 2), ("soft", 4), *((kind, 8) for kind in KINDS)]
+SLOW = [pytest.param(kind, n, marks=pytest.mark.slow) for kind in KINDS[1:] for n in (1, 2, 4)]
+
+
+@pytest.mark.parametrize(("kind", "devices"), [*EVERY_TIME, *SLOW])
 def test_value_and_gradient_equal_the_reference_on_any_number_of_devices(batch, devices, kind):
     scorer, settings = ScorerSettings(kind=kind), LossSettings()
     value, gradient = sharded(batch, devices, scorer, settings)

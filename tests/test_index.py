@@ -120,7 +120,7 @@ def test_targets_come_and_go_without_encoding_the_others_again(built, model, tmp
     assert encoded == ["write software", "nurse"]
     told = capsys.readouterr()
     assert "Removed 1 targets; 1 of the ids were not there." in told.err
-    assert "Added 1 targets, and replaced the text of 1." in told.err
+    assert "Added 1 targets, and replaced 1." in told.err
     changed = load_space(out)
     assert (changed.dtype, changed.origin) == ("float32", first.origin)
     lengths = first.tokens.lengths
@@ -186,7 +186,8 @@ def test_texts_without_ids_are_their_own(tmp_path):
     found = read_targets(path)
     assert found.ids == found.texts == ("weld metal", "plan shifts")
     assert found.notes == ("1 rows that repeat another one left out",)
-    assert read_targets(write_rows(tmp_path / "odd.csv", [{"anything": "cook"}])).ids == ("cook",)
+    for name, options in (("odd.jsonl", {}), ("odd.csv", {"column": "Anything"})):
+        assert read_targets(write_rows(tmp_path / name, [{"anything": "cook"}]), **options).ids == ("cook",)
     two = write_rows(tmp_path / "two.csv", [{"a": "cook", "b": "bake"}])
     with pytest.raises(UserError, match=r"no column called text or .* Its columns: a, b. Use --column"):
         read_targets(two)
@@ -202,7 +203,7 @@ def test_texts_without_ids_are_their_own(tmp_path):
         with pytest.raises(UserError, match="There is no"):
             read(tmp_path / "nowhere.csv")
         with pytest.raises(UserError, match="in no format"):
-            read(write_tiny_encoder(tmp_path / "tiny") / "config.json")
+            read(write_tiny_encoder(tmp_path / "tiny") / "model.safetensors")
 
 
 def test_taxonomies(tmp_path):

@@ -16,7 +16,8 @@ from tiny_encoder import write_tiny_encoder
 from uwe_jax.evaluation.lexical import Bm25
 from uwe_jax.models.loading import load_model
 from uwe_jax.runtime.process_state import quiet
-from uwe_jax.sources.tables import chunks
+from uwe_jax.sources.tables.broken_rows import BrokenRows
+from uwe_jax.sources.tables.chunks import table_rows
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,12 +133,12 @@ def test_bm25_leaves_its_librarys_log():
 
 def test_a_table_that_is_read_part_by_part_keeps_its_limit_to_itself(tmp_path):
     path = tmp_path / "texts.csv"
-    path.write_text(f"text,other\n{'a' * 200_000},1\nb,2\n")
+    path.write_text(f'text,other\n"{"a" * 200_000}",1\n"{"b" * 200_000}",2\n"c",3\n')
     limit = csv.field_size_limit()
-    rows = chunks._csv_records(path, "texts.csv", start=0)
+    rows = table_rows(path, ["text"], BrokenRows())
     next(rows)
     assert csv.field_size_limit() == limit
-    others = chunks._csv_records(path, "texts.csv", start=0)
+    others = table_rows(path, ["text"], BrokenRows())
     assert len(list(others)) == 3
     assert len(list(rows)) == 2  # a long field after the other reader has ended
     assert csv.field_size_limit() == limit

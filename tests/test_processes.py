@@ -16,8 +16,7 @@ import pytest
 from training_processes import ROOT, free_port
 
 from uwe_jax.config import DistributedSettings
-from uwe_jax.distributed import heartbeat as roll_call
-from uwe_jax.distributed import interruption, joining, maintenance
+from uwe_jax.distributed import heartbeat, interruption, joining, maintenance
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.runtime import process_environment as surroundings
 from uwe_jax.runtime import supervisor
@@ -54,7 +53,7 @@ def test_a_tpu_host_whose_chips_are_left_alone_is_no_tpu_host(monkeypatch):
 @pytest.mark.parametrize(
     ("raised", "answered", "sentence"),
     [
-        (ValueError("coordinator_address should be defined."), UserError, "Give it distributed.coordinator"),
+        (ValueError("coordinator_address should be defined."), UserError, "Set distributed.coordinator"),
         (RuntimeError("DEADLINE_EXCEEDED: late\nand more"), Unreachable, "other: DEADLINE_EXCEEDED: late Expected"),
     ],
 )
@@ -110,9 +109,9 @@ class Service:
 
 @pytest.fixture
 def ends(monkeypatch):
-    """Statuses with which a roll call would have ended this process; waiting for one returns it."""
+    """Statuses with which a heartbeat would have ended this process; waiting for one returns it."""
     ended = []
-    monkeypatch.setattr(roll_call.os, "_exit", ended.append)
+    monkeypatch.setattr(heartbeat.os, "_exit", ended.append)
 
     def wait(seconds=10):
         last = time.monotonic() + seconds
@@ -123,7 +122,7 @@ def ends(monkeypatch):
     return wait
 
 
-def test_a_process_that_stands_still_is_lost(ends, capsys):
+def test_a_process_without_a_heartbeat_is_lost(ends, capsys):
     service = Service()
     beating = threading.Event()
 
@@ -134,18 +133,18 @@ def test_a_process_that_stands_still_is_lost(ends, capsys):
             service.values["uwe_jax/alive/0"] = str(count)
 
     threading.Thread(target=beat, daemon=True).start()
-    watch = roll_call.RollCall(service, 1, 2, timeout_seconds=0.5)
+    watch = heartbeat.Heartbeat(service, 1, 2, timeout_seconds=0.5)
     assert ends(1.5) == []  # alive, however long it takes
     beating.set()
     assert ends() == [75]
-    watch.part()
-    assert "Process 1 of 2 stops: process 0 has given no sign of life" in capsys.readouterr().err
+    watch.finish()
+    assert "Process 1 of 2 stops: process 0 has sent no heartbeat" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (UserError("mend me"), 2),
+        (UserError("fix me"), 2),
         (OSError(errno.ENOSPC, "No space left on device"), 2),
         (Unreachable("the bucket does not answer"), 75),
         (KeyboardInterrupt("Ctrl-C"), 130),
@@ -154,30 +153,30 @@ def test_a_process_that_stands_still_is_lost(ends, capsys):
 )
 def test_what_ended_one_process_is_said_by_the_others(ends, capsys, error, status):
     service = Service()
-    failing = roll_call.RollCall(service, 1, 2, timeout_seconds=60)
-    watch = roll_call.RollCall(service, 0, 2, timeout_seconds=1)
-    failing.ended(error)
+    failing = heartbeat.Heartbeat(service, 1, 2, timeout_seconds=60)
+    watch = heartbeat.Heartbeat(service, 0, 2, timeout_seconds=1)
+    failing.failed(error)
     assert ends() == [status]
-    watch.part()
+    watch.finish()
     assert f"process 1 ended: {error}" in capsys.readouterr().err
 
 
 def test_a_service_that_is_gone_is_the_first_process_that_is_lost(ends, capsys):
     service = Service()
     service.values = None
-    watch = roll_call.RollCall(service, 1, 2, timeout_seconds=1)
+    watch = heartbeat.Heartbeat(service, 1, 2, timeout_seconds=1)
     assert ends() == [75]
-    watch.part()
-    assert "the first process does not answer any more" in capsys.readouterr().err
+    watch.finish()
+    assert "the first process no longer answers" in capsys.readouterr().err
 
 
-def test_who_has_parted_is_not_taken_for_lost(ends):
+def test_a_process_that_has_finished_is_not_lost(ends):
     service = Service()
-    parted = roll_call.RollCall(service, 1, 2, timeout_seconds=0.2)
-    watch = roll_call.RollCall(service, 0, 2, timeout_seconds=0.2)
-    parted.part()
+    finished = heartbeat.Heartbeat(service, 1, 2, timeout_seconds=0.2)
+    watch = heartbeat.Heartbeat(service, 0, 2, timeout_seconds=0.2)
+    finished.finish()
     assert ends(1) == []
-    watch.part()
+    watch.finish()
 
 
 @pytest.fixture
@@ -193,10 +192,10 @@ def joined(monkeypatch):
     register = joining.atexit.register  # which other libraries call as well
 
     def note(function, *args):
-        at_exit.extend(args) if function is joining._leave else register(function, *args)
+        at_exit.extend(args) if function is joining._exit_now else register(function, *args)
 
     monkeypatch.setattr(joining.atexit, "register", note)
-    monkeypatch.setattr(joining, "_LAST_WORDS_SECONDS", 0.05)
+    monkeypatch.setattr(joining, "_FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(joining.os, "_exit", left.append)
     return left, at_exit
 
@@ -204,10 +203,10 @@ def joined(monkeypatch):
 TWO = DistributedSettings(coordinator="127.0.0.1:1", processes=2, process=1)
 
 
-@pytest.mark.parametrize(("error", "status"), [(UserError("mend me"), 2), (Unreachable("no answer"), 1)])
+@pytest.mark.parametrize(("error", "status"), [(UserError("fix me"), 2), (Unreachable("no answer"), 1)])
 def test_who_ends_with_an_error_waits_for_no_thread(joined, error, status):
     left, at_exit = joined
-    with pytest.raises(UserError, match=str(error)), joining.together(TWO):
+    with pytest.raises(UserError, match=str(error)), joining.joined(TWO):
         raise error
     last = time.monotonic() + 10
     while not left and time.monotonic() < last:
@@ -219,11 +218,11 @@ def test_who_ends_with_an_error_waits_for_no_thread(joined, error, status):
     ("message", "waits"),
     [("UNKNOWN: Gloo AllGather failed: Connection closed by peer", 1), ("RESOURCE_EXHAUSTED: Out of memory", 0)],
 )
-def test_only_an_error_that_another_process_may_have_caused_waits_for_a_verdict(joined, monkeypatch, message, waits):
+def test_only_an_error_that_another_process_may_have_caused_waits_for_detection(joined, monkeypatch, message, waits):
     waited = []
-    monkeypatch.setattr(roll_call.RollCall, "wait_for_verdict", lambda self: waited.append(self))
-    monkeypatch.setattr(joining, "_leave_alone", lambda _: None)
-    with pytest.raises(UserError), joining.together(TWO):  # noqa: PT012
+    monkeypatch.setattr(heartbeat.Heartbeat, "wait_for_detection", lambda self: waited.append(self))
+    monkeypatch.setattr(joining, "_exit_alone", lambda _: None)
+    with pytest.raises(UserError), joining.joined(TWO):  # noqa: PT012
         try:
             raise ValueError(message)
         except ValueError as error:
@@ -240,18 +239,18 @@ def test_a_process_lost_at_the_end_takes_nothing_away(joined, monkeypatch, statu
 
     monkeypatch.setattr(joining.jax.distributed, "shutdown", fail)
     if status:
-        with pytest.raises(Stopped, match="asked"), joining.together(TWO):
+        with pytest.raises(Stopped, match="asked"), joining.joined(TWO):
             raise Stopped("asked")
     else:
-        with joining.together(TWO):
+        with joining.joined(TWO):
             pass
     assert (left, at_exit) == ([], [status])
 
 
 def test_who_has_parted_is_left_in_peace(ends):
     service = Service()
-    watch = roll_call.RollCall(service, 1, 2, timeout_seconds=0.2)
-    watch.part()
+    watch = heartbeat.Heartbeat(service, 1, 2, timeout_seconds=0.2)
+    watch.finish()
     service.values = None
     assert ends(0.5) == []
 

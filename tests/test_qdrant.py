@@ -20,6 +20,7 @@ from uwe_jax.retrieval.qdrant import connection, stored, upload
 from uwe_jax.retrieval.qdrant.embedded import write_ahead
 from uwe_jax.retrieval.qdrant.location import in_qdrant, open_space, put_space
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantSpace
+from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
@@ -168,6 +169,58 @@ def test_a_store_serves_later(location, name, queries):
     assert name not in QdrantSpace.names(location)
 
 
+COLUMNS = {"family.a": [("food", "care", "")[k % 3] for k in range(N)], "level": [str(k % 2) for k in range(N)]}
+
+
+@pytest.mark.parametrize("kind", ["soft", "mean_pool"])
+def test_a_filter_ranks_what_the_space_ranks(location, name, kind, rng):
+    tokens, scorer = ragged(rng, N), ScorerSettings(kind=kind, tau_a=0.3)
+    texts, origin = [f"text {k}" for k in range(N)], Origin("model", "f", 64, scorer)
+    space = Space.from_tokens(tokens, texts, None, origin, "float32", columns=COLUMNS)
+    queries = ragged(rng, 3, least=0)
+    queries = RaggedTokens(queries.flat, np.append(queries.offsets, len(queries.flat)))  # the last has no tokens
+    with QdrantSpace.create(location, name, space) as held:
+        assert (held.columns, held.count()) == (("family.a", "level"), N)
+        for where in ({"family.a": "food"}, {"family.a": ["care", ""], "level": "1"}, {"level": ["0", "1"]}):
+            found = held.search(queries, K, scorer, where)
+            assert held.count(where) == space.count(where)
+            assert_same(found, space.search(queries, K, scorer, where))
+            assert [[hit.columns for hit in row] for row in found] == [
+                [hit.columns for hit in row] for row in space.search(queries, K, scorer, where)
+            ]
+        assert_same(held.search(queries, N, scorer, {"level": "1"}), space.search(queries, N, scorer, {"level": "1"}))
+        for where, message in (
+            ({"family": "food"}, r"no column 'family'\. Did you mean 'family\.a'"),
+            ({"family.a": "fod"}, r"No target has 'fod' as its family\.a\. Did you mean 'food'.*'food' \(14\)"),
+        ):
+            with pytest.raises(FilterError, match=message):
+                held.search(queries, K, scorer, where)
+
+
+def test_columns_are_indexed_by_a_server_and_part_of_the_content():
+    space = make_space()
+    columns = Space.from_tokens(space.tokens, space.texts, space.ids, space.origin, "float32", columns=COLUMNS)
+    other = Space.from_tokens(
+        space.tokens, space.texts, space.ids, space.origin, "float32", columns={**COLUMNS, "level": ["2"] * N}
+    )
+    with qdrant_server() as server:
+        for uploaded in (space, columns, other):
+            with QdrantSpace.create(server.url, "skills", uploaded) as held:
+                level = held.search(uploaded.tokens.part(0, 1), 1, space.origin.scorer)[0][0].columns.get("level")
+                assert level == (uploaded.columns["level"][0] if uploaded.columns else None)
+        assert server.indexed == ["column_0", "column_1"] * 2
+        with QdrantSpace.open(server.url, "skills") as held, pytest.raises(FilterError, match="no column 'x'"):
+            held.count({"x": "y"})
+
+
+def test_columns_that_no_target_fits_together_leave_nothing(queries):
+    columns = {"a": [str(k) for k in range(N)], "b": [str(k % 2) for k in range(N)]}
+    space = make_space()
+    space = Space.from_tokens(space.tokens, space.texts, space.ids, space.origin, "float32", columns=columns)
+    with QdrantSpace.create(":memory:", "skills", space) as held:
+        assert held.search(queries, K, space.origin.scorer, {"a": "0", "b": "1"}) == [[] for _ in range(len(queries))]
+
+
 def test_equal_scores_stand_in_the_order_of_the_targets(rng):
     one = ragged(rng, 1, least=3).flat
     tokens = RaggedTokens(np.tile(one, (9, 1)), np.arange(10) * len(one))
@@ -289,7 +342,7 @@ def test_other_collections_are_left_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has format 2; this version of uwe_jax reads up to 1"),
+        ({"format": 3}, "has format 3; this version of uwe_jax reads up to 2"),
         ({"size": "many"}, "is damaged .*size is 'many'"),
     ],
 )

@@ -11,6 +11,7 @@ import pytest
 from tiny_encoder import with_nan, write_tiny_encoder
 from vacancy_files import write_rows
 
+from uwe_jax.__main__ import main as front_door
 from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main
 from uwe_jax.retrieval import answering, indexing
@@ -21,6 +22,7 @@ from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.folder import load_space
 from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.exit_codes import EXIT_UNREAD
 
 SKILLS = ("care for patients", "write code", "engineer software")
 JOBS = ("nurse", "software engineer")
@@ -139,8 +141,9 @@ def test_what_cannot_be_read_in_a_table_is_told_in_its_place(tmp_path):
     assert "Query 4 is empty" in found[3].problem
     with pytest.raises(UserError, match="There is no file"):
         file_queries(tmp_path / "nowhere")
+    write_tiny_encoder(tmp_path / "tiny")
     with pytest.raises(UserError, match="is no table"):
-        file_queries(write_tiny_encoder(tmp_path / "tiny") / "config.json", "text")
+        file_queries(tmp_path / "tiny" / "model.safetensors", "text")
 
 
 def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
@@ -190,8 +193,8 @@ def test_a_score_that_is_not_finite_is_an_error_of_its_query(folder, monkeypatch
     """Whatever the cause; here a space of another kind that holds a damaged target."""
 
     class Damaged(Space):
-        def search(self, queries, top_k, scorer):
-            first, *others = super().search(queries, top_k, scorer)
+        def search(self, *asked):
+            first, *others = super().search(*asked)
             return [[first[0]._replace(score=float("nan"))], *others]
 
     space = load_space(folder / "jobs")
@@ -228,12 +231,14 @@ def test_many_lines_are_held_in_batches():
     os.close(reading)
 
 
-def test_a_reader_that_has_seen_enough_ends_it_quietly(folder, monkeypatch, capsys):
+def test_a_reader_that_has_seen_enough_ends_it_quietly(folder, monkeypatch):
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
         monkeypatch.setattr(sys, "stdout", closed)
-        main(["nurse", "--index", str(folder / "jobs")])
+        with pytest.raises(SystemExit) as end:
+            front_door(["rank", "nurse", "--index", str(folder / "jobs")])
+    assert end.value.code == EXIT_UNREAD
 
 
 def test_a_program_asks_through_a_pipe_and_is_answered_line_by_line(folder):

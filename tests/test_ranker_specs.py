@@ -109,6 +109,7 @@ def test_a_run_without_validation_has_its_newest_checkpoint_measured(encoder, ca
 
 
 def test_a_trained_model_ranks_as_the_parameters_in_memory(encoder, cache, tmp_path, monkeypatch):
+    """Also from another working directory than the one that its encoder was named from."""
     from uwe_jax.commands.train import train
 
     states, save = {}, Checkpoints.save
@@ -121,7 +122,7 @@ def test_a_trained_model_ranks_as_the_parameters_in_memory(encoder, cache, tmp_p
     config = Config(
         workdir=str(tmp_path / "training"),
         steps=2,
-        encoder=EncoderSettings(name=str(encoder)),
+        encoder=EncoderSettings(name=encoder.name),
         source=SourceSettings(kinds=("job",), cache_dir=str(cache)),
         lengths=LengthSettings(skill=8, job=8),
         batch=BatchSettings(global_batch_size=8),
@@ -129,7 +130,9 @@ def test_a_trained_model_ranks_as_the_parameters_in_memory(encoder, cache, tmp_p
         optimiser=OptimiserSettings(learning_rate=0.01),
         evaluation=EvaluationSettings(max_queries=4, max_test_queries=4, texts_per_device=16, skip=("skill_to_job",)),
     )
+    monkeypatch.chdir(encoder.parent)
     train(config)
+    monkeypatch.chdir(tmp_path)
     assert set(read_scores(tmp_path).held_out) == {"job_to_skill", "macro"}  # what a grid reads of a training
     ranker = load_checkpoint_ranker(tmp_path / "training", cache_dir=cache)
     assert ranker.description.startswith("step 2 of 2, validation MAP ")

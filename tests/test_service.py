@@ -53,13 +53,15 @@ def test_rank_answers_every_query_with_its_best_targets(served):
     assert [each["query"] for each in reply.json["results"]] == ["test code", " weld\tthe metal "]
     hits = [[hit["text"] for hit in each["hits"]] for each in reply.json["results"]]
     assert hits == [["test code", "write code"], ["weld metal", "care for patients"]]
-    assert reply.json["results"][0]["hits"][1] == {"id": "id of write code", "text": "write code", "score": 0.5}
+    hit = {"id": "id of write code", "text": "write code", "score": 0.5, "columns": {"family": "write"}}
+    assert reply.json["results"][0]["hits"][1] == hit
     assert [hit["text"] for hit in served.rank("nurse", space="jobs").json["results"][0]["hits"]] == ["nurse", "welder"]
 
 
 def test_what_is_served(served):
     told = served.ask("GET", "/v1/spaces").json
-    assert told["spaces"] == [{"name": "skills", "targets": 6}, {"name": "jobs", "targets": 2}]
+    (skills, jobs), columns = told["spaces"], {"columns": ["family"]}
+    assert (skills, jobs) == ({"name": "skills", "targets": 6} | columns, {"name": "jobs", "targets": 2} | columns)
     model = {"name": "stand-in", "scorer": "soft", "fingerprint": "0123456789abcdef", "tokens": 64}
     assert told["model"] == model
     assert told["limits"]["top_k"] == 20
@@ -103,7 +105,8 @@ def trained(tmp_path, monkeypatch):
     monkeypatch.setattr(ServedModel, "warm_up", lambda self, batch: None)
     folder = write_tiny_encoder(tmp_path / "encoder")
     ranker = load(f"{folder}:soft", cache_dir=tmp_path)
-    space = ranker.encode_targets(["write code", "care for patients", "engineer software"], progress=False)
+    texts, columns = ["write code", "care for patients", "engineer software"], {"family": ["it", "care", "it"]}
+    space = ranker.encode_targets(texts, progress=False, columns=columns)
     space.save(tmp_path / "skills")
     return ServiceOptions(f"{folder}:soft", (("skills", str(tmp_path / "skills")),), cache_dir=tmp_path), ranker, space
 
@@ -174,6 +177,10 @@ def test_what_happens_to_a_space_on_disk_does_not_reach_who_is_served(trained):
             with path.open("r+b") as file:
                 file.write(b"x" * path.stat().st_size)
         assert [hit["text"] for hit in client.rank("nurse").json["results"][0]["hits"]] == expected
+        (answer,) = client.rank("nurse", where={"family": ["it"]}).json["results"]
+        assert [(hit["text"], hit["columns"]) for hit in answer["hits"]] == [
+            (text, {"family": "it"}) for text in expected if text != "care for patients"
+        ]
 
 
 def test_what_cannot_be_served_is_told_before_it_is_asked(trained, tmp_path):
@@ -430,7 +437,7 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         client.model.seconds = 0.05  # so that the end has come before the answer
         answer = raw(client.port, post(body), half_closed=True)
         assert statuses(answer) == [200]
-        assert answer.endswith(b'"score": 1.0}]}], "truncated": 0}')
+        assert answer.endswith(b'"columns": {"family": "write"}}]}], "truncated": 0}')
         assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
         # The last one lost its end: there is nothing to answer.
         assert statuses(raw(client.port, post(body), post(body)[:-3], half_closed=True)) == [200]
@@ -549,7 +556,8 @@ def test_tokens_come_back_at_the_rate():
     assert TokenBuckets(0.0, 1.0).wait("a") == 0
 
 
-def test_it_is_alive_while_it_loads_and_ready_when_it_has():
+def test_it_is_alive_while_it_loads_and_ready_when_it_has(monkeypatch):
+    monkeypatch.delitem(sys.modules, "uwe_jax.retrieval.limits", raising=False)
     go = threading.Event()
 
     def load(options):
@@ -560,6 +568,10 @@ def test_it_is_alive_while_it_loads_and_ready_when_it_has():
         assert client.ask("GET", "/healthz").status == 200
         for reply in (client.ask("GET", "/readyz"), client.rank("a"), client.ask("GET", "/v1/spaces")):
             assert (reply.status, reply.headers["retry-after"]) == (503, "5")
+        assert client.ask("POST", "/v1/scores", {"queries": ["a"], "targets": ["b"]}).status == 503
+        assert client.ask("POST", "/v1/explain", {"query": "a", "target": "b"}).status == 503
+        # It imports jax, which must not be imported by two threads at once.
+        assert "uwe_jax.retrieval.limits" not in sys.modules
         assert b"uwe_ready 0.0" in client.ask("GET", "/metrics").body
         go.set()
         wait_for(lambda: client.ask("GET", "/readyz").status == 200)
@@ -640,7 +652,7 @@ def test_an_answer_is_json_that_drives_no_terminal():
             return {"score": float("inf")}
 
     class Odd(StandIn):
-        def rank_each(self, queries, space, top_k, *, batch):
+        def rank_each(self, queries, space, top_k, *, batch, where):
             return [[Hit("id\x9b2J", "na\xefve\u202e", float(query))] for query in queries]
 
         def explain(self, query, target):
@@ -648,7 +660,7 @@ def test_an_answer_is_json_that_drives_no_terminal():
 
     with running(load=lambda options: ServedModel(Odd(), {"sk\x1bills": StandInSpace()})) as client:
         told = client.rank("0.5").body.decode() + client.ask("GET", "/v1/spaces").body.decode()
-        assert '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5}' in told
+        assert '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5, "columns": {}}' in told
         assert r"sk\u001bills" in told
         assert not re.search("[\x1b\x9b\u202e]", told)
         for reply in (client.rank("nan"), client.ask("POST", "/v1/explain", {"query": "a", "target": "b"})):

@@ -91,9 +91,9 @@ def test_a_lost_process_ends_the_other_with_a_sentence(flags, tmp_path, lost):
         status, output = finish([started[1 - lost]], seconds=120)[0]
     assert status == 75, output
     assert time.monotonic() - began < 60  # the timeout is 10 seconds
-    sentence = "the first process, at 127.0.0.1" if lost == 0 else "process 1 has given no sign of life"
+    sentence = "the first process, at 127.0.0.1" if lost == 0 else "process 1 has sent no heartbeat"
     assert sentence in output or "the first process does not answer" in output
-    assert "The same command goes on from the last checkpoint" in output
+    assert "Re-run the same command to resume from the last checkpoint" in output
 
 
 @pytest.mark.slow

@@ -346,9 +346,9 @@ def test_only_targets_of_the_same_model_are_added(saved):
 
 
 def test_a_newer_format_is_refused(saved):
-    edit(saved, version=2)
+    edit(saved, version=3)
     for use in (load_space, verify, compact, lambda path: made("z").save(path), lambda path: append(path, made("z"))):
-        with pytest.raises(UserError, match="space of format 2, and this uwe_jax reads formats up to 1"):
+        with pytest.raises(UserError, match="space of format 3, and this uwe_jax reads formats up to 2"):
             use(saved)
 
 

@@ -29,7 +29,9 @@ def test_esco_is_found_in_the_folders_of_a_folder(tmp_path):
 def test_esco_in_another_language_is_named_by_all_that_look_for_it(tmp_path):
     german = [(SKILL + "1", "Metall schweißen", "")]
     write_zip(tmp_path / "esco", "1.1.1", "de", classification(german, [], language="de"))
-    there = "Found ESCO of version 1.1.1: occupations_de.csv, skills_de.csv; ask for the language"
+    there = "Found (ESCO of )?version 1.1.1: occupations_de.csv, skills_de.csv(; ask for the language|. Download)"
+    for other in ("sales", "skills", "skills_of_ours"):  # no files of ESCO
+        (tmp_path / "esco" / f"{other}.csv").write_text("a\n")
     write_rows(tmp_path / "vacancies" / "v.csv")
     (tmp_path / "train.json").write_text('{"tokens": ["a"], "tags_skill": []}')
     request = SourceRequest("source", str(tmp_path), ("skill_vacancy",), tmp_path / "cache")
@@ -40,6 +42,7 @@ def test_esco_in_another_language_is_named_by_all_that_look_for_it(tmp_path):
         lambda: read_targets(tmp_path),
         lambda: read_targets(next((tmp_path / "esco").glob("*.zip")), language="fr"),
         lambda: find_esco(TaskSources((tmp_path,), tmp_path / "cache"), ("skills",)),
+        lambda: find_release(tmp_path, ("skill_alias",)),
         lambda: VACANCIES.read(request),
         lambda: SKILLSPAN.read(request),
     ):

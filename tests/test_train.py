@@ -397,10 +397,19 @@ def test_each_source_of_the_zero_shot_config_can_be_trained_on_alone():
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_config_says_its_command_and_takes_a_step(path, sample_encoder, prepared_cache, tmp_path, monkeypatch):
+def test_every_config_says_its_command(path):
     docstring = runpy.run_path(str(path))["__doc__"]
     for word in ("Command:", "Hardware:", "Time:", "Metric:"):
         assert word in docstring
+
+
+def _slow_unless(path):
+    """The paper's settings (bfloat16, dropout, raw dot products) are tried every time, the others where asked for."""
+    return pytest.param(path, marks=[] if path.stem == "uwe_mpnet" else pytest.mark.slow, id=path.stem)
+
+
+@pytest.mark.parametrize("path", [_slow_unless(path) for path in CONFIGS])
+def test_every_config_takes_a_step(path, sample_encoder, prepared_cache, tmp_path, monkeypatch):
     edges = tmp_path / "edges"
     edges.mkdir()
     for kind in ("job", "vacancy", "alias"):

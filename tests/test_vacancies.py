@@ -82,7 +82,7 @@ def test_places_name_the_line_and_broken_rows_cost_no_other(tmp_path):
     assert places == [("v.csv, line 2", "a"), ("v.csv, line 4", "c\nc"), ("v.csv, line 8", "g")]
     assert broken.count == 2
     assert "v.csv, line 6: found 1 fields, the first 'e'; expected 2 as in the header" in broken.shown[0]
-    assert "v.csv, line 7: found bytes that are no UTF-8" in broken.shown[1]
+    assert "v.csv, line 7: found byte 0xe9 at position 4; expected UTF-8 text" in broken.shown[1]
 
     path = tmp_path / "v.jsonl"
     path.write_bytes(b'{"title": "a"}\n\n{"title"\n[1]\n{"title": "\xe9"}\n{"title": "b"}')
@@ -119,12 +119,13 @@ def test_a_parquet_column_that_python_cannot_hold_is_said(tmp_path):
 
 def test_files_that_cannot_be_cut_are_said(tmp_path):
     for name, content, expected in [
-        ("a.csv", b'title,description\n"a,b\nc,d\n', "line 4: a row that cannot be parsed"),
+        ("a.csv", b'title,description\n"a,b\nc,d\n', "line 2: a row that cannot be parsed"),
         ("b.csv", b"", "is empty"),
         ("c.csv", "title".encode("utf-16"), "UTF-16"),
         ("d.parquet", b"PAR1", "cannot be read as Parquet"),
         ("e.csv.gz", b"\x1f\x8b nothing", "is no whole gzip"),
-        ("f.xlsx", b"", "in no format that is read here"),
+        ("f.xlsx", b"", "cannot be read as a sheet"),
+        ("g.docx", b"", "in no format that is read here"),
     ]:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=expected):

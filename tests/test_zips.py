@@ -18,7 +18,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.release import find_release
 from uwe_jax.sources.onet.release import find_release as find_onet
 from uwe_jax.sources.onet.tables import OCCUPATIONS
-from uwe_jax.sources.tables import chunks
+from uwe_jax.sources.tables import lines as table_lines
 from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
 from uwe_jax.sources.tables.problems import Problems
@@ -71,7 +71,7 @@ def test_what_is_packed_as_text_packs_is_read(tmp_path, rng):
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl.gz"])
 def test_a_line_without_end(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(chunks, "_LINE_LIMIT", 1000)
+    monkeypatch.setattr(table_lines, "_LINE_LIMIT", 1000)
     written = b"left,right\n" + b"x" * 5000
     (tmp_path / name).write_bytes(gzip.compress(written) if name.endswith("gz") else written)
     with pytest.raises(UserError, match=rf"{name} has a line of at least 1,000 bytes, from byte 11 on"):
@@ -84,6 +84,30 @@ def test_parquet(tmp_path, columns):
     pq.write_table(pa.table(columns), path, compression="zstd")
     with pytest.raises(UserError, match=r"a\.parquet has .* bytes and unpacks to at least"):
         list(read_rows(path, path.name, {}, Problems("a"), optional={"left": "text", "right": "text"}))
+
+
+@pytest.mark.parametrize("read", [whole, streamed])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_large_text_that_parquet_names_in_every_row_is_counted_before_it_is_repeated(tmp_path, read, nested):
+    path, text = tmp_path / "a.parquet", "weld metal " * 20_000
+    left = [[[{"a": text}], None]] * 500 if nested else [text] * 500
+    pq.write_table(pa.table({"left": left, "right": ["welder"] * 500}), path, compression="none")
+    before = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(before)
+    pa.set_memory_pool(pool)
+    try:
+        with pytest.raises(UserError, match=r"a\.parquet has .* bytes and unpacks to at least 110,0"):
+            read(path)
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < 20 * len(text) < 110_000_000
+
+
+@pytest.mark.parametrize("read", [whole, streamed])
+def test_parquet_in_which_texts_are_repeated_is_read(tmp_path, read):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"left": ["weld metal", None] * 500, "right": ["welder", "w"] * 500}), path)
+    assert read(path) == 1000
 
 
 def test_zips_of_esco_and_onet(tmp_path):

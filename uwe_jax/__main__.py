@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from uwe_jax import __version__
+from uwe_jax.runtime.command import ending_when_unread
 from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
 from uwe_jax.runtime.huge_pages import restart_with_huge_pages
 from uwe_jax.runtime.progress import print_error
@@ -60,7 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
       SystemExit: with the status of the command.
     """
-    chosen = list(sys.argv[1:] if arguments is None else arguments)
+    with ending_when_unread():
+        _run(list(sys.argv[1:] if arguments is None else arguments), started=arguments is None)
+
+
+def _run(chosen: list[str], *, started: bool) -> None:
     if not chosen or chosen[0] in ("-h", "--help", "help"):
         print(overview())
         return
@@ -72,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         near = did_you_mean(name, NAMES)
         print_error(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.")
         sys.exit(EXIT_USER_ERROR)
-    if arguments is None and name in _LARGE_STEPS:
+    if started and name in _LARGE_STEPS:
         restart_with_huge_pages()  # before imports that take seconds
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides XLA's notes on how it compiles
     importlib.import_module(f"uwe_jax.commands.{name}").run(rest)

@@ -233,7 +233,7 @@ class DistributedSettings:
     coordinator: str = ""  # HOST:PORT where the first process listens; empty: $JAX_COORDINATOR_ADDRESS, or as found
     processes: int = 0  # of the training; 0: $JAX_NUM_PROCESSES, or as found from Slurm, Open MPI or a TPU
     process: int = -1  # which of them this is, from 0; -1: $JAX_PROCESS_ID, or as found
-    timeout_seconds: int = 60  # after which a process that gives no sign of life is taken for lost
+    timeout_seconds: int = 60  # a process without a heartbeat for so long is lost
 
     def __post_init__(self) -> None:
         within("distributed.processes", self.processes, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Sequence
 
@@ -37,11 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     # Here: it imports jax, which then reads where programs are kept.
     from uwe_jax.retrieval.answering import rank
 
-    try:
-        rank(options)
-    except BrokenPipeError:
-        # Who reads, such as `head`, has seen enough; without this Python complains when it flushes at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    rank(options)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM, which schedulers, clouds and `kill` send some time before they use force."""
+"""Requests to stop: SIGTERM, which schedulers, clouds and `kill` send some time before SIGKILL."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from uwe_jax.runtime.errors import Stopped
 
 
 class Interruption:
-    """Whether training is asked to stop.
+    """Collects requests to stop training.
 
-    A single process stops at once where there is nothing to save, and at the next step where there is. Several
-    processes agree on the step, through JAX, whichever of them was asked.
+    A single process stops at once where there is nothing to save, else after the current step. Several processes agree
+    on the step, through JAX, whichever of them received the request.
     """
 
     def __init__(self) -> None:
         self._asked = False
         self._at_once = True
-        self._leaving = False
+        self._abandonable = False
         self._before: Any = None
         self._times_asked = 0
 
     @classmethod
     @contextlib.contextmanager
     def watched(cls) -> Iterator[Interruption]:
-        """Watches for SIGTERM and for notices of maintenance inside."""
+        """Watches for SIGTERM and for maintenance notices inside."""
         self = cls()
         # JAX has its own handler, with which several processes agree, and only the main thread can have one.
         own = jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
@@ -50,17 +50,17 @@ class Interruption:
                 signal.signal(signal.SIGTERM, self._before)
 
     def requested(self) -> bool:
-        """Whether to save and stop, the same answer in every process. To be asked once after each step."""
+        """Returns whether to save and stop, the same in every process. Call it once after each step."""
         if jax.process_count() > 1:
-            # Counted from here, not by the steps of the training: JAX answers a request from before the first question
-            # at number 1 alone, which a training that goes on is past.
+            # Counted from 1 in this process, not by training steps: JAX reports a request that came before the first
+            # call at number 1 alone, which a resumed training is past.
             self._times_asked += 1
             return multihost_utils.reached_preemption_sync_point(self._times_asked)
         return self._asked
 
     @contextlib.contextmanager
     def later(self) -> Iterator[None]:
-        """Inside, a request waits for the next `requested`, or for the end: there is something to save first."""
+        """Defers a request to the next `requested`, or to the end of the block: there is something to save first."""
         self._at_once = False
         try:
             yield
@@ -71,19 +71,19 @@ class Interruption:
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """Inside `later`, a stretch that may be left at any moment, by `Stopped`: what it makes can be made again."""
-        self._at_once = self._leaving = True
+        """Allows `Stopped` at any moment of a block inside `later`, because its result can be re-created."""
+        self._at_once = self._abandonable = True
         try:
             if self._asked:
                 raise Stopped("Asked to stop.")
             yield
         finally:
-            self._at_once = self._leaving = False
+            self._at_once = self._abandonable = False
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
-        if self._at_once and not self._leaving and callable(self._before):
-            # An exception may be swallowed by whatever was at work, such as the collection of garbage.
+        if self._at_once and not self._abandonable and callable(self._before):
+            # An exception may be swallowed by the code that was running, such as garbage collection.
             self._before(number, frame)
         if self._at_once:
             raise Stopped(NOTHING_UNSAVED)

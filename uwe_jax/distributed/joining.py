@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from uwe_jax.config import DistributedSettings
-from uwe_jax.distributed.heartbeat import RollCall
+from uwe_jax.distributed.heartbeat import Heartbeat
 from uwe_jax.runtime import progress, supervisor
 from uwe_jax.runtime.command import exit_status
 from uwe_jax.runtime.errors import Stopped, UserError
@@ -22,29 +22,29 @@ from uwe_jax.runtime.exit_codes import EXIT_AGAIN
 from uwe_jax.runtime.process_environment import NUMBERS, is_one_of_several
 from uwe_jax.runtime.remote_errors import Unreachable
 
-# JAX takes a process for lost after so much longer than we do, where a thread that gives signs of life is not heard.
+# JAX's own timeout is so many times ours: it is the second line, for a process whose heartbeat thread hangs.
 _JAX_WAITS_LONGER = 2
-_START_SECONDS = 300  # for all processes to come: machines of one training do not start at the same moment
+_START_SECONDS = 300  # for all processes to join: machines of one training do not start at the same moment
 _LOSS = re.compile(
     "(UNKNOWN|INTERNAL|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED|FAILED_PRECONDITION): |Connection (closed|reset)"
 )
-_LAST_WORDS_SECONDS = 10.0  # for an error to be said
+_FLUSH_SECONDS = 10.0  # for an error to be printed
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes logs, metrics and summaries."""
+    """Returns whether this is the process that writes logs, metrics and summaries."""
     return jax.process_index() == 0
 
 
 @contextlib.contextmanager
-def together(settings: DistributedSettings) -> Iterator[None]:
-    """Joins the other processes of the training, if there are any, and parts from them at the end.
+def joined(settings: DistributedSettings) -> Iterator[None]:
+    """Joins the other processes of the training, if there are any, and exits with them at the end.
 
-    From then on `jax.devices()` are those of all processes, only the first process speaks, and each of them ends with a
-    sentence soon after another one is lost. Must come before anything else asks JAX for devices.
+    Inside, `jax.devices()` are those of all processes, only the first process logs, and each of them exits with a
+    sentence soon after another one is lost. Must run before anything else asks JAX for devices.
 
     Raises:
-      UserError: settings that contradict each other, or processes that do not come.
+      UserError: the settings contradict each other, or a process does not join in time.
     """
     found = _explicit(settings, os.environ)
     if not found and not is_one_of_several([], os.environ):
@@ -60,30 +60,30 @@ def together(settings: DistributedSettings) -> Iterator[None]:
     progress.say(f"{count} processes train together on {jax.device_count()} devices.")
     client, address = _client()
     supervisor.tell(address, index, count)
-    roll_call = RollCall(client, index, count, settings.timeout_seconds)
+    heartbeat = Heartbeat(client, index, count, settings.timeout_seconds)
     try:
         yield
     except Stopped:
-        _part(roll_call, EXIT_AGAIN)  # all processes stop at the same step
+        _exit_together(heartbeat, EXIT_AGAIN)  # all processes stop at the same step
         raise
     except BaseException as error:
-        if _may_come_of_a_loss(error):
-            roll_call.wait_for_verdict()
-        roll_call.ended(error)
-        _leave_alone(exit_status(error))
+        if _may_follow_a_loss(error):
+            heartbeat.wait_for_detection()
+        heartbeat.failed(error)
+        _exit_alone(exit_status(error))
         raise
-    _part(roll_call, 0)
+    _exit_together(heartbeat, 0)
 
 
-def _may_come_of_a_loss(error: BaseException | None) -> bool:
-    """Whether it may be a collective that failed because another process is gone.
+def _may_follow_a_loss(error: BaseException | None) -> bool:
+    """Classifies an error as a possible failure of a collective after another process was lost.
 
-    By what is said, down to the first cause: the same failure comes as a JaxRuntimeError where a program runs, and as a
-    ValueError where JAX starts one.
+    Decided by the messages, down to the first cause: the same failure is a JaxRuntimeError where a program runs, and
+    a ValueError where JAX starts one.
 
-    >>> _may_come_of_a_loss(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"))
+    >>> _may_follow_a_loss(ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"))
     True
-    >>> _may_come_of_a_loss(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
+    >>> _may_follow_a_loss(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"))
     False
     """
     while error is not None:
@@ -93,31 +93,31 @@ def _may_come_of_a_loss(error: BaseException | None) -> bool:
     return False
 
 
-def _part(roll_call: RollCall, status: int) -> None:
-    """Waits for the others to have done what they have to, as this process has."""
-    roll_call.part()
+def _exit_together(heartbeat: Heartbeat, status: int) -> None:
+    """Waits until the other processes have finished too."""
+    heartbeat.finish()
     try:
         jax.distributed.shutdown()
     except RuntimeError as error:
-        # One of them was lost or late. That takes nothing away from what is done.
-        progress.say(f"Not all processes came to the end together: {str(error).partition(chr(10))[0][:300]}")
-        atexit.register(_leave, status)
+        # One of them was lost or late, which does not change what was finished.
+        progress.say(f"Not all processes finished together: {str(error).partition(chr(10))[0][:300]}")
+        atexit.register(_exit_now, status)
 
 
-def _leave_alone(status: int) -> None:
-    """Has this process end without the others: they are told, and would wait for this one."""
-    atexit.register(_leave, status)
-    # Python waits for threads before that, and those of a save in progress may wait for the others.
-    watchdog = threading.Timer(_LAST_WORDS_SECONDS, _leave, [status])
+def _exit_alone(status: int) -> None:
+    """Exits without waiting for the others, which have the report and would wait for this process."""
+    atexit.register(_exit_now, status)
+    # Python joins threads first, and those of a save in progress may wait for the other processes.
+    watchdog = threading.Timer(_FLUSH_SECONDS, _exit_now, [status])
     watchdog.daemon = True
     watchdog.start()
 
 
 def _explicit(settings: DistributedSettings, environment: Mapping[str, str]) -> dict[str, Any]:
-    """What flags or variables say about the processes; empty where they say nothing.
+    """Reads the process topology from flags or environment variables; empty where neither gives one.
 
     Raises:
-      UserError: they say a part of it, or what cannot be.
+      UserError: they give only a part of it, or numbers that contradict each other.
     """
     address = settings.coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
     processes = settings.processes or _number(environment, "JAX_NUM_PROCESSES", 0)
@@ -125,7 +125,7 @@ def _explicit(settings: DistributedSettings, environment: Mapping[str, str]) -> 
     if not address and process < 0 and processes < 2:
         return {}
     if address and not processes and process < 0 and any(name in environment for name in NUMBERS[1:]):
-        return {}  # a launcher knows the rest, and JAX reads the address by itself
+        return {}  # the launcher has the rest, and JAX reads the address itself
     if not address or not processes or process < 0:
         raise UserError(
             f"Several processes need three settings: distributed.coordinator (now {address or 'not given'}), "
@@ -154,7 +154,7 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
 
 def _join(settings: DistributedSettings, found: dict[str, Any]) -> None:
     if found:
-        # Otherwise JAX looks for a cluster as well, and gives each process of one a single GPU.
+        # Otherwise JAX also detects a cluster, and gives each of its processes a single GPU.
         found = {**found, "cluster_detection_method": "deactivate"}
     try:
         jax.distributed.initialize(
@@ -165,12 +165,12 @@ def _join(settings: DistributedSettings, found: dict[str, Any]) -> None:
         )
     except ValueError as error:
         raise UserError(
-            f"This process was started as one of several, but JAX does not find out who the others are: {error} Give "
-            "it distributed.coordinator, distributed.processes and distributed.process, as flags --config.distributed.*"
+            f"This process was started as one of several, but JAX cannot find the other processes: {error} Set "
+            "distributed.coordinator, distributed.processes and distributed.process, as flags --config.distributed.*"
         ) from error
     except RuntimeError as error:
         first_line = str(error).partition("\n")[0][:300]
-        raise Unreachable(  # a machine may still be on its way
+        raise Unreachable(  # a machine may still be starting
             f"The processes of this training did not find each other: {first_line} Expected "
             f"{found.get('num_processes', 'as many processes as the launcher started')}, all of which can reach "
             f"{found.get('coordinator_address', 'the first one')}, within {_START_SECONDS} seconds."
@@ -178,16 +178,16 @@ def _join(settings: DistributedSettings, found: dict[str, Any]) -> None:
 
 
 def _client() -> tuple[Any, str]:
-    """JAX's connection to its coordination service, and the service's address.
+    """Returns JAX's connection to its coordination service, and the service's address.
 
-    JAX has no public way to either; its own libraries, Orbax among them, take the same one.
+    JAX has no public access to either; Orbax and other libraries of its authors read the same attribute.
     """
     from jax._src.distributed import global_state
 
     return global_state.client, str(global_state.coordinator_address)
 
 
-def _leave(status: int) -> None:
+def _exit_now(status: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

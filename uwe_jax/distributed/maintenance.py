@@ -1,4 +1,4 @@
-"""Notices of Google's metadata server that this machine is about to go, turned into the signal that they precede."""
+"""Turns maintenance and preemption notices of Google's metadata server into SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 _PRODUCT = Path("/sys/class/dmi/id/product_name")
 _HOST = "GCE_METADATA_HOST"  # as Google's own client libraries have it
 PAUSE_SECONDS = 5.0
-_CALM = {"maintenance-event": "NONE", "preempted": "FALSE"}
+_NO_NOTICE = {"maintenance-event": "NONE", "preempted": "FALSE"}
 
 
 def watch_for_notices() -> threading.Event | None:
     """Watches the metadata server from a thread, on a machine of Google's cloud, and sends this process SIGTERM once.
 
     Returns:
-      What ends the watch when it is set; None where there is nothing to watch.
+      An event that ends the watch when it is set; None on any other machine.
     """
     if _HOST not in os.environ and not _is_google_machine():
         return None
@@ -29,11 +29,11 @@ def watch_for_notices() -> threading.Event | None:
 
 
 def notice(host: str) -> str | None:
-    """The notice that stands there now, such as `maintenance-event: TERMINATE_ON_HOST_MAINTENANCE`; None for none.
+    """Returns the current notice, such as `maintenance-event: TERMINATE_ON_HOST_MAINTENANCE`, or None.
 
-    A server that does not answer gives none.
+    None is also the result where the server does not answer.
     """
-    for name, calm in _CALM.items():
+    for name, no_notice in _NO_NOTICE.items():
         url = f"http://{host}/computeMetadata/v1/instance/{name}"
         request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
         try:
@@ -41,7 +41,7 @@ def notice(host: str) -> str | None:
                 value = answer.read(100).decode(errors="replace").strip()
         except (OSError, ValueError):
             continue
-        if value and value != calm:
+        if value and value != no_notice:
             return f"{name}: {value}"
     return None
 

@@ -11,8 +11,19 @@ from uwe_jax.runtime.json_file import read_json
 
 # What makes scores on a task comparable.
 _SAME = ("queries", "targets", "edges", "split", "origin", "notes")
-_OF_MODEL = {"spec", "description", "seconds", "results"}
-_OF_RESULT = {"metrics", "long_tail", "leakage"}
+# What is read of a results.json: "" is any key, None any value, and a tuple holds alternatives.
+_NUMBER = (int, float)
+_OPTIONAL = {"", "intervals", "truncated", "difference"}  # of some models, or newer than others
+_RESULT = {
+    "metrics": {"": _NUMBER},
+    "intervals": {"": [_NUMBER, _NUMBER]},
+    "long_tail": [{"relevant_for": str, "targets": int, "pairs": int, "map": _NUMBER}, ...],
+    "truncated": [str, ...],
+    "leakage": (type(None), {"queries": int, "targets": int, "edges": int, "domain": str}),
+    "difference": {"to": str, "map": [_NUMBER, _NUMBER, _NUMBER]},
+}
+_MODEL = {"spec": str, "description": str, "seconds": {"": _NUMBER}, "results": {"": _RESULT}}
+_RESULTS = {"settings": {}, "tasks": {"": dict.fromkeys(_SAME)}, "models": {"": _MODEL}}
 
 
 def read_results(path: Path) -> Results:
@@ -23,17 +34,7 @@ def read_results(path: Path) -> Results:
     """
     file = path / "results.json" if path.is_dir() else path
     found = read_json(file, "Name the folder or results.json of an evaluation with --join.")
-    try:
-        models = list(found["models"].values())
-        complete = (
-            isinstance(found["settings"], dict)
-            and all(set(_SAME) <= set(task) for task in found["tasks"].values())
-            and all(set(model) >= _OF_MODEL for model in models)
-            and all(set(result) >= _OF_RESULT for model in models for result in model["results"].values())
-        )
-    except (AttributeError, KeyError, TypeError):
-        complete = False
-    if not complete:
+    if not _fits(found, _RESULTS):
         raise UserError(f"--join {file} holds no results. Name the folder or results.json of an evaluation.")
     return found
 
@@ -89,3 +90,19 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
 
 def _scores(results: Results, model: str, task: str) -> Any:
     return results["models"].get(model, {}).get("results", {}).get(task, {}).get("metrics")
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Whether a value of JSON has the keys and types of a shape; further keys may be there."""
+    if isinstance(shape, dict):
+        return (
+            isinstance(value, dict)
+            and shape.keys() - _OPTIONAL <= value.keys()
+            and all(_fits(each, shape.get(key, shape.get(""))) for key, each in value.items())
+        )
+    if isinstance(shape, list):
+        shapes = shape[:1] * len(value) if shape[-1] is ... and isinstance(value, list) else shape
+        return isinstance(value, list) and len(value) == len(shapes) and all(map(_fits, value, shapes))
+    if isinstance(shape, tuple):
+        return any(_fits(value, each) for each in shape)
+    return shape is None or (isinstance(value, shape) and not isinstance(value, bool))

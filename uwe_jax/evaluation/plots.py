@@ -17,6 +17,7 @@ from uwe_jax.evaluation.aggregate import (
 )
 from uwe_jax.evaluation.reference import metric_title
 from uwe_jax.runtime.plot import save_png
+from uwe_jax.runtime.printable import printable
 
 # Inches: a bar and the most it grows to where there are few, a line of a task's label, the gap between tasks.
 _BAR, _WIDEST_BAR, _LINE, _GAP = 0.15, 0.3, 0.155, 0.14
@@ -39,7 +40,7 @@ def plot(results: Results, path: Path) -> None:
     block = max(_LINE * label_lines, _BAR * len(models)) + _GAP
     colours = _colours(len(models))
     handles = [Patch(facecolor=colour) for colour in colours]
-    labels = ["\n".join(textwrap.wrap(name, 30)) for name in models]
+    labels = ["\n".join(textwrap.wrap(printable(name), 30)) for name in models]
     if in_domain_tasks(results):
         handles.append(Patch(facecolor="grey", edgecolor="white", hatch=_HATCH, linewidth=0))
         labels.append("in-domain")
@@ -97,7 +98,7 @@ def _draw(
 
 
 def _label(task: dict[str, Any]) -> str:
-    return "\n".join([*textwrap.wrap(task["title"], 26), f"{task['queries']:,} queries"])
+    return "\n".join([*textwrap.wrap(printable(task["title"]), 26), f"{task['queries']:,} queries"])
 
 
 def _plain(texts: Sequence[Any]) -> None:

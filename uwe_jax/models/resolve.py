@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.models.folder import WEIGHTS, Unavailable, lacking
+from uwe_jax.models.remote_workdir import is_workdir
 from uwe_jax.models.sentence_modules import encoder_below
 from uwe_jax.models.wheels import PINNED, from_wheels, is_kept, pinned_encoder
 from uwe_jax.runtime.errors import UserError
@@ -56,6 +57,13 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
         say(f"Encoder {name}: {found.provenance}, in {found.folder}")
         return found
     raise UserError("\n".join([f"No encoder {name!r} was found. Tried:", *tried, _what_to_do(name)]))
+
+
+def in_full(name: str) -> str:
+    """The name of a run, an export or an encoder, valid in every working directory: a folder by its full path."""
+    path = Path(name).expanduser()
+    taken = name and not is_remote(name) and (is_workdir(path) or not lacking(path))
+    return str(path.resolve()) if taken else name
 
 
 def _is_path(name: str) -> bool:

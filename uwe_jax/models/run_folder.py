@@ -46,7 +46,10 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
         checkpoints, step = _open_checkpoints(workdir)
         try:
             meta = checkpoints.read_meta(step)
-            found = resolve_encoder(config.encoder.name, cache_dir=cache_dir)
+            # A folder is looked for where it was in training, then under its name as it was given.
+            trained = meta["encoder"].get("name", "")
+            name = trained if trained and Path(trained).is_dir() else config.encoder.name
+            found = resolve_encoder(name, cache_dir=cache_dir)
             warn_of_not_applied(config.encoder.name, found.folder)
             encoder = _trained_encoder(meta, found, workdir)
             model = UweModel.create(encoder, config.encoder, config.scorer)

@@ -8,7 +8,7 @@ products of all tokens exist at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -45,12 +45,14 @@ _FEW_BLOCK_TOKENS = 2048
 class Span(NamedTuple):
     """Blocks that one program scores; leading axis devices.
 
-    `positions` [devices, n] of the targets, -1 for filling, and `order` [devices, n], in which these ascend.
+    `positions` [devices, n] of the targets, -1 for filling, `order` [devices, n], in which these ascend, and `counted`
+    [devices, n], whether each is ranked: what fills up is not, nor is what a filter leaves out.
     """
 
     blocks: tuple[TokenBlock, ...]
     positions: jax.Array
     order: jax.Array
+    counted: jax.Array
 
 
 class Ranking(NamedTuple):
@@ -86,10 +88,9 @@ def _top_k_program(settings: ScorerSettings, k: int) -> Callable:
 
     def top_k(span: Span, *queries: jax.Array) -> tuple[jax.Array, jax.Array]:
         # By position, since of equal scores the first are taken.
-        positions = span.positions[span.order]
-        scores = jnp.where(positions[None, :] < 0, -jnp.inf, score(span, *queries)[:, span.order])
+        scores = jnp.where(span.counted[span.order][None, :], score(span, *queries)[:, span.order], -jnp.inf)
         best, at = jax.lax.top_k(scores, min(k, scores.shape[1]))
-        return best, positions[at]
+        return best, span.positions[span.order][at]
 
     return parallel.on_own_devices(top_k, _SPAN_AND_QUERIES)
 
@@ -166,7 +167,8 @@ def _spans(tokens: RaggedTokens, dtype: str, few_shapes: bool) -> Iterator[Span]
 
     def span() -> Span:
         at = np.concatenate(positions, axis=1)
-        return Span(tuple(blocks), *parallel.place((at, np.argsort(at, axis=1, kind="stable").astype(np.int32))))
+        order = np.argsort(at, axis=1, kind="stable").astype(np.int32)
+        return Span(tuple(blocks), *parallel.place((at, order, at >= 0)))
 
     for length, members in _members(padded_lengths(tokens.lengths, few_shapes=few_shapes), few_shapes):
         blocks.append(_block(tokens, length, members, dtype, few_shapes))
@@ -176,6 +178,12 @@ def _spans(tokens: RaggedTokens, dtype: str, few_shapes: bool) -> Iterator[Span]
             blocks, positions = [], []
     if blocks:
         yield span()
+
+
+def _only(span: Span, allowed: np.ndarray) -> Span:
+    """The span in which no others than the allowed targets are ranked."""
+    positions = np.asarray(span.positions)
+    return span._replace(counted=parallel.place((positions >= 0) & allowed[positions]))
 
 
 def _packed(queries: RaggedTokens, few_shapes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -244,22 +252,27 @@ class TargetSpace:
         stored = targets.pooled() if is_pooled(settings.kind, query=False) else targets
         return cls(tuple(_spans(stored, dtype, few_shapes)), len(targets), targets.width, settings, few_shapes)
 
-    def top_k(self, queries: RaggedTokens, k: int, tau_a: float) -> Ranking:
+    def top_k(self, queries: RaggedTokens, k: int, tau_a: float, allowed: np.ndarray | None = None) -> Ranking:
         """The k best targets of every query; the score matrix is never whole.
 
         Args:
           queries: raw token embeddings of q texts.
           k: at most the size of the space.
           tau_a: attention temperature.
+          allowed: which targets are ranked, bool [n]; None for all. Fewer than k give fewer results.
 
         Raises:
           UserError: k or the width does not fit the space, or a query cannot be scored.
         """
         if not 1 <= k <= self.size:
             raise UserError(f"top_k is {k}; it must be between 1 and the {self.size} targets of the space.")
-        # A power of two serves all numbers up to it.
+        # A power of two serves all numbers up to it, and the program takes any filter as an input.
         program = parallel.program(_top_k_program, formula(self.settings), 1 << (k - 1).bit_length())
-        found = [_best(parts, rows.stop - rows.start, k) for rows, parts in self._run(program, queries, tau_a)]
+        ranked = self
+        if allowed is not None:
+            ranked = replace(self, spans=tuple(_only(span, allowed) for span in self.spans))
+            k = min(k, int(allowed.sum()))
+        found = [_best(parts, rows.stop - rows.start, k) for rows, parts in ranked._run(program, queries, tau_a)]
         if not found:
             return Ranking(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
         return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))

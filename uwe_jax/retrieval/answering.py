@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.models.loading import DEFAULT_MODEL
 from uwe_jax.ranking.ragged import not_scorable
+from uwe_jax.retrieval.answer_file import answer_file
 from uwe_jax.retrieval.answers import Answer, json_line, readable
 from uwe_jax.retrieval.cached_index import cached_index
 from uwe_jax.retrieval.options import RankOptions
@@ -18,6 +21,7 @@ from uwe_jax.retrieval.qdrant.location import open_space
 from uwe_jax.retrieval.queries_in import Query, batches, file_queries, given_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.recorded import recorded_model
+from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
 from uwe_jax.retrieval.texts_in import Targets, read_targets
 from uwe_jax.runtime.errors import UserError
@@ -25,7 +29,7 @@ from uwe_jax.runtime.progress import hushed, report, say
 
 
 def rank(options: RankOptions) -> None:
-    """Writes to standard output an answer for every query, in their order, as soon as nothing more has come.
+    """Writes an answer for every query, in their order: to a file, or to standard output as soon as no more has come.
 
     Raises:
       UserError: for anything that the user can fix. Queries that cannot be answered are told in their place, and
@@ -47,16 +51,19 @@ def rank(options: RankOptions) -> None:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
         ranker.check(spaces[name], options.top_k, place)  # before queries come
-    write = json_line if options.json else readable
+    columns = _checked_columns(spaces, options)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
-    for batch in batches(queries):
-        truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
-        for answer in _answers(ranker, spaces, batch, options):
-            report(write(answer), flush=False)
-            refused += bool(answer.query.problem)
-            first = first or answer.query.problem
-        sys.stdout.flush()
-        count += len(batch)
+    with _written(options, columns) as write:
+        for batch in batches(queries):
+            truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
+            for answer in _answers(ranker, spaces, batch, options):
+                write(answer)
+                refused += bool(answer.query.problem)
+                first = first or answer.query.problem
+            sys.stdout.flush()
+            count += len(batch)
+    if options.out:
+        say(f"Wrote the answers to {count:,} queries to {options.out}.")
     for note in truncation.notes("queries"):
         say(f"{note}. --max_tokens sets another limit.")
     if refused:
@@ -73,7 +80,34 @@ def _targets(options: RankOptions) -> Targets | None:
         column=options.target_column,
         id_column=options.id_column,
         language=options.language,
+        keep=options.keep,
     )
+
+
+@contextmanager
+def _written(options: RankOptions, columns: list[str]) -> Iterator[Callable[[Answer], None]]:
+    """What takes an answer: standard output, or the file of --out."""
+    if options.out:
+        with answer_file(options.out, columns) as write:
+            yield write
+    else:
+        form = json_line if options.json else functools.partial(readable, show=options.show)
+        yield lambda answer: report(form(answer), flush=False)
+
+
+def _checked_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> list[str]:
+    """The columns of any index; refuses unknown ones, and reports an index of which a filter leaves nothing."""
+    columns = list(dict.fromkeys(each for space in spaces.values() for each in space.columns))
+    for column in options.show:
+        check_column(column, columns)
+    for name, space in spaces.items():
+        try:
+            left = space.count(options.filter)
+        except FilterError as error:
+            raise UserError(f"{name}: {error}") from error
+        if options.where and not left:
+            say(f"{name}: each value of --where occurs, but no target fits all of them, so nothing is ranked.")
+    return columns
 
 
 def _queries(options: RankOptions) -> Iterator[Query | None]:
@@ -97,7 +131,10 @@ def _answers(
         refused = {query.number for query, each in zip(asked, fine, strict=True) if not each}
         batch = [_refused(query) if query.number in refused else query for query in batch]
         tokens = tokens.take(np.flatnonzero(fine))
-        found = {name: iter(space.search(tokens, options.top_k, ranker.scorer)) for name, space in spaces.items()}
+        found = {
+            name: iter(space.search(tokens, options.top_k, ranker.scorer, options.filter))
+            for name, space in spaces.items()
+        }
     for query in batch:
         if query.problem:
             yield Answer(query)

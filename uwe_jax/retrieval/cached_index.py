@@ -23,20 +23,22 @@ def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) 
     Args:
       ranker: encodes.
       model: its name, as of `uwe_jax.load`.
-      targets: texts and ids; any other text, id or model is another index.
+      targets: texts, ids and columns; any other text, id, column or model is another index.
       cache_dir: the index goes into a folder `indexes` in it.
 
     Raises:
       UserError: a text is refused, or the folder cannot be written.
     """
     origin = ranker.origin
-    key = json.dumps([origin.fingerprint, origin.max_tokens, str(origin.scorer), targets.texts, targets.ids])
+    key = json.dumps(
+        [origin.fingerprint, origin.max_tokens, str(origin.scorer), targets.texts, targets.ids, targets.columns]
+    )
     folder = cache_dir / "indexes" / hashlib.sha256(key.encode()).hexdigest()[:16]
     say("; ".join((f"{targets.origin}: {len(targets):,} targets", *targets.notes)))
     try:
         return load_space(folder)
     except UserError:  # there is none, or it is damaged
-        index = ranker.encode_targets(targets.texts, targets.ids)
+        index = ranker.encode_targets(targets.texts, targets.ids, columns=targets.columns)
         write_space(folder, index, patience=LONG_PATIENCE)
         record(folder, model, (targets.origin,))
         say(f"Encoded {len(targets):,} targets. Their index is kept in {folder} for the next call.")

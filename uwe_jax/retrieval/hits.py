@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from uwe_jax.retrieval.store.searchable import Hit
@@ -42,26 +42,31 @@ class Hits(list[Hit]):
     def _more(self) -> str:
         return f"\n... and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
 
-    def table(self, where: str = "", most: int | None = None) -> Table:
-        """Place, score and text of the hits, and their ids where these are not the texts themselves.
+    def table(self, place: str = "", most: int | None = None, show: Sequence[str] | None = None) -> Table:
+        """Place, score, text and further columns of the hits, and their ids where these are not the texts themselves.
 
         Args:
-          where: behind the query in the title.
+          place: behind the query in the title.
           most: hits that are shown; None shows all.
+          show: further columns; None shows all.
         """
         # Imported here: most uses of a ranker do without.
         from rich.table import Table
 
         title = self.query if len(self.query) <= _TITLE else f"{self.query[:_TITLE]}..."
-        table = Table(title=title + where, title_justify="left")
+        table = Table(title=title + place, title_justify="left")
         table.add_column("", justify="right")
         table.add_column("score", justify="right")
         table.add_column("target", overflow="fold")
         with_ids = any(hit.id != hit.text for hit in self)
         if with_ids:
             table.add_column("id", overflow="fold")
-        for place, hit in enumerate(self[:most], 1):
-            table.add_row(str(place), f"{hit.score:.4f}", hit.text, *([hit.id] if with_ids else []))
+        names = list(dict.fromkeys(name for hit in self for name in hit.columns)) if show is None else show
+        for name in names:
+            table.add_column(name, overflow="fold")
+        for number, hit in enumerate(self[:most], 1):
+            more = ([hit.id] if with_ids else []) + [hit.columns.get(name, "") for name in names]
+            table.add_row(str(number), f"{hit.score:.4f}", hit.text, *more)
         return table
 
 

@@ -66,6 +66,8 @@ def described(folder: Path) -> str:
         "loaded from": note.model or "not known: name it with --model",
         "scorer": f"{scorer_text(origin.scorer)}, {origin.max_tokens} tokens a text at most",
         "targets": f"{held - gone:,}" + (f", and {gone:,} removed that --compact frees" if gone else ""),
+        "columns": ", ".join(dict.fromkeys(name for each in segments for name in each.columns))
+        or "none but text and id",
         "read from": "; ".join(note.targets) or "not known",
         "tokens": f"{tokens:,} of width {manifest.width}{means}",
         "stored as": f"{manifest.dtype}, {size / 1e6:,.1f} MB in {len(segments)} segments",
@@ -82,6 +84,7 @@ def _read(options: IndexOptions, path: Path) -> Targets:
         id_column=options.id_column,
         language=options.language,
         version=options.version,
+        keep=options.keep,
     )
 
 
@@ -95,7 +98,7 @@ def _build(options: IndexOptions, path: Path) -> None:
         pass
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
     _tell_truncated(ranker, targets)
-    space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype)
+    space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype, columns=targets.columns)
     write_space(options.folder, space, patience=LONG_PATIENCE)
     record(options.folder, options.model, (targets.origin,))
     out = shlex.quote(str(options.folder))
@@ -105,7 +108,7 @@ def _build(options: IndexOptions, path: Path) -> None:
 def _add(options: IndexOptions, targets: Targets) -> None:
     with changing(options.folder):  # likewise
         there = load_space(options.folder)
-    targets = targets.unlike(dict(zip(there.ids, there.texts, strict=True)))
+    targets = targets.unlike(there)
     _tell(targets)
     if not len(targets):
         return
@@ -118,11 +121,11 @@ def _add(options: IndexOptions, targets: Targets) -> None:
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=there.origin.max_tokens)
     ranker.check(there)  # before it encodes
     _tell_truncated(ranker, targets)
-    space = ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype)
+    space = ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype, columns=targets.columns)
     replaced = append(options.folder, space, replace=True, patience=LONG_PATIENCE)
     with changing(options.folder, patience=LONG_PATIENCE):  # another process may have added, too, meanwhile
         record(options.folder, model, (*recorded(options.folder).targets, targets.origin))
-    say(f"Added {len(targets) - replaced:,} targets, and replaced the text of {replaced:,}.")
+    say(f"Added {len(targets) - replaced:,} targets, and replaced {replaced:,}.")
 
 
 def _tell(targets: Targets) -> None:

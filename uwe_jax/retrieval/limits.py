@@ -17,7 +17,7 @@ from uwe_jax.scoring.scorer_text import scorer_text
 MAX_CHARACTERS = 100_000
 
 
-def accepted(texts: Iterable[object], what: str, first: int = 1) -> list[str]:
+def accepted(texts: str | Iterable[object], what: str, first: int = 1) -> list[str]:
     r"""Texts in the form in which they are compared, tokenised and stored; one text is a list of one.
 
     >>> accepted(["care  for\tpatients ", "nurse\x00"], "Query")

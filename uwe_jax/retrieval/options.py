@@ -33,8 +33,11 @@ class IndexOptions:
       upload: copy the index into Qdrant, qdrant:STORE#NAME, where STORE is a folder or the URL of a server.
       info: show what the index holds, as every other call does at its end.
       kind: of ESCO skills or occupations; of O*NET occupations, activities, tasks, technologies, tools or titles.
-      column: column of the texts; by default one called text, label, title or alike, or the only one.
+      column: column of the texts, or its number where the table has no header; by default one called text, label, title
+        or alike.
       id_column: column of the ids; by default one called id, uri, code or alike, else the texts are the ids.
+      keep: further column to keep, which hits show and rankings are filtered by; may be repeated; by default all, and
+        '' keeps none.
       language: of ESCO's labels.
       version: of ESCO or O*NET, such as 1.1.1 or 29.3; by default the newest there is.
       dtype: number format in which a new index is stored.
@@ -54,6 +57,7 @@ class IndexOptions:
     kind: str = ""
     column: str = ""
     id_column: str = ""
+    keep: Repeated = ()
     language: str = "en"
     version: str = ""
     dtype: Literal["float16", "bfloat16", "float32", "int8"] = "float16"
@@ -97,14 +101,20 @@ class RankOptions:
       model: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default the model of the index, and
         all-MiniLM-L6-v2:soft for --targets.
       queries_file: file of queries: a table, or one query per line.
-      column: column of the file of queries; by default one called text, title or alike, or the only one.
+      column: column of the file of queries; by default one called text, query, title or alike.
       kind: of --targets, as of `uwe-jax index`.
       target_column: column of --targets with the texts.
       id_column: column of --targets with the ids.
+      keep: further column of --targets, as of `uwe-jax index`; may be repeated.
       language: of the labels of --targets where they are ESCO's.
       top_k: hits per query and index.
+      where: COLUMN=VALUE, rank only targets that have this value; may be repeated: several values of one column are
+        alternatives, different columns must all fit.
+      show: further column to show in tables; may be repeated; JSON has all of them.
       candidates: of an index in Qdrant that are scored exactly; by default 10 per hit, at least 100.
       json: print a JSON object per line and query, for programs.
+      out: write the answers to this file instead, when all queries are answered: .jsonl with what --json prints, or
+        .csv with a row per hit.
       explain: show which words of the query met which words of the best hit.
       picture: draw that into a PNG; for one query and one index.
       max_tokens: longer queries are truncated; by default as in the index.
@@ -120,10 +130,14 @@ class RankOptions:
     kind: str = ""
     target_column: str = ""
     id_column: str = ""
+    keep: Repeated = ()
     language: str = "en"
     top_k: int = 10
+    where: Repeated = ()
+    show: Repeated = ()
     candidates: OptionalInt = None
     json: bool = False
+    out: OptionalPath = None
     explain: bool = False
     picture: OptionalPath = None
     max_tokens: OptionalInt = None
@@ -145,11 +159,24 @@ class RankOptions:
             raise UserError("--column is a column of the file of --queries, and none was given.")
         if self.picture and (len(self.queries), len(names)) != (1, 1):
             raise UserError("--picture draws one query, given as an argument, in one index.")
+        if self.out and self.out.suffix.lower() not in ((".jsonl",) if self.explain else (".jsonl", ".csv")):
+            endings = ".jsonl, which takes explanations" if self.explain else ".jsonl or .csv"
+            raise UserError(f"--out {self.out} does not end in {endings}.")
+        if wrong := [each for each in self.where if not each.partition("=")[0] or "=" not in each]:
+            raise UserError(f"--where {wrong[0]!r} does not name a column and a value. Write COLUMN=VALUE.")
 
     @property
     def indexes(self) -> tuple[IndexName, ...]:
         """Name and place of every index."""
         return tuple(map(parse_index, self.index))
+
+    @property
+    def filter(self) -> dict[str, list[str]]:
+        """The values that are allowed, by column."""
+        allowed: dict[str, list[str]] = {}
+        for column, _, value in (each.partition("=") for each in self.where):
+            allowed.setdefault(column.strip(), []).append(value)
+        return allowed
 
     @property
     def cache_dir(self) -> Path:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from uwe_jax.retrieval.limits import MAX_CHARACTERS, accepted, too_long
-from uwe_jax.retrieval.texts_in import CHUNK_ROWS, text_column
+from uwe_jax.retrieval.texts_in import text_column
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.tables.broken_rows import BrokenRows
-from uwe_jax.sources.tables.chunks import cut, read_chunk
+from uwe_jax.sources.tables.chunks import table_rows
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
+from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.problems import shorten
-from uwe_jax.sources.tables.typed_rows import FORMATS, table_format
 
 BATCH = 256  # queries that are answered at once
 _READ = 1 << 16  # bytes, of what a pipe holds
@@ -65,20 +66,17 @@ def file_queries(path: Path, column: str = "") -> Iterator[Query | None]:
     Args:
       column: of a table; see `text_column`.
 
-    Returns:
-      As of `line_queries`.
-
     Raises:
       UserError: there is no such file or column, or, when its turn has come, it is damaged.
     """
     if not path.is_file():
         raise UserError(
-            f"There is no file {path}. Expected queries, one a line, or a table in one of {', '.join(FORMATS)}."
+            f"There is no file {path}. Expected queries, one per line, or a table in one of {EXPECTED_FORMATS}."
         )
     if table_format(path):
-        return _table_queries(path, text_column(path, column))
+        return _table_queries(path, text_column(path, column, "query"))
     if column:
-        raise UserError(f"{path} is no table, so it has no column {column!r}. Expected one of {', '.join(FORMATS)}.")
+        raise UserError(f"{path} is no table, so it has no column {column!r}. Expected one of {EXPECTED_FORMATS}.")
     return _file_lines(path)
 
 
@@ -145,7 +143,11 @@ class _Line:
             return checked(number, content.decode())
         except UnicodeDecodeError as error:
             place = f"byte 0x{content[error.start]:02x} at position {error.start + 1}"
-            return Query(number, "", f"Query {number} is no UTF-8 text: {place}. Save it as UTF-8.")
+            return Query(number, "", _undecodable(number, place))
+
+
+def _undecodable(number: int, place: str) -> str:
+    return f"Query {number} is no UTF-8 text: {place}. Save it as UTF-8."
 
 
 @dataclass
@@ -163,8 +165,8 @@ class _Told(BrokenRows):
 
 
 def _file_lines(path: Path) -> Iterator[Query | None]:
-    with path.open("rb") as file:
-        yield from line_queries(file.fileno())
+    for number, _, _, text, fault in TextFile(path.name, path).lines():
+        yield Query(number, "", _undecodable(number, fault)) if fault else checked(number, text)
 
 
 def _table_queries(path: Path, column: str) -> Iterator[Query]:
@@ -175,12 +177,11 @@ def _table_queries(path: Path, column: str) -> Iterator[Query]:
             number = next(numbers)
             yield Query(number, "", f"Query {number} cannot be read: {what}")
 
-    for chunk in cut(path, path.name, CHUNK_ROWS):
-        for place, row in read_chunk(chunk, [column], told):
-            value = row.get(column)
-            if value is not None and not isinstance(value, str):
-                told.add(place, shorten(str(value)), "a text")
-            yield from unread()
-            if value is None or isinstance(value, str):
-                yield checked(next(numbers), value or "")
+    for place, row in table_rows(path, [column], told):
+        value = row[column]
+        if value is not None and not isinstance(value, str):
+            told.add(place, shorten(str(value)), "a text")
         yield from unread()
+        if value is None or isinstance(value, str):
+            yield checked(next(numbers), value or "")
+    yield from unread()

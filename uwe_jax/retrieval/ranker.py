@@ -12,7 +12,7 @@ space.save("skills")  # and later: space = uwe_jax.load_space("skills")
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,7 @@ from uwe_jax.retrieval.explanation import Explanation, explained, explained_by_w
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import accepted, check_max_tokens, check_space, judged
 from uwe_jax.retrieval.pieces import PieceReader
+from uwe_jax.retrieval.store.columns import Where, packed
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Space, target_ids
@@ -131,6 +132,7 @@ class Ranker:
         *,
         dtype: str = "float16",
         progress: bool = True,
+        columns: Mapping[str, Sequence[str]] | None = None,
     ) -> Space:
         """A target space: encoded once, ranked any number of times, and kept with `Space.save`.
 
@@ -139,35 +141,42 @@ class Ranker:
           ids: n of them, each once; None takes the texts themselves.
           dtype: in which embeddings are stored, see `Space`.
           progress: show a bar on standard error.
+          columns: further columns by their names, n values each, which hits show and `where` filters by.
 
         Raises:
-          UserError: there is no text, a text is refused, ids are not one a text or not distinct, or an unknown dtype.
+          UserError: there is no text, a text or column is refused, ids are not distinct, or an unknown dtype.
         """
         check_dtype(dtype)
         targets = accepted(texts, "Target")
         chosen = target_ids(targets, ids)  # before the hours that encoding may take
+        packed(columns, len(targets))
         starts = range(0, len(targets), _PART)
         space: Space | None = None
         for number, start in enumerate(starts, 1):
             part = slice(start, start + _PART)
             of = f", part {number} of {len(starts)}" if len(starts) > 1 else ""
             tokens = self._embed(targets[part], f"Encoding targets{of}" if progress else "")
+            rows = {name: values[part] for name, values in (columns or {}).items()}
             if space is None:
-                space = Space.from_tokens(tokens, targets[part], chosen[part], origin=self.origin, dtype=dtype)
+                space = Space.from_tokens(tokens, targets[part], chosen[part], self.origin, dtype, columns=rows)
             else:
-                space = space.add(tokens, targets[part], chosen[part])
+                space = space.add(tokens, targets[part], chosen[part], columns=rows)
         if space is None:
             raise UserError("There are no targets to encode. Give at least one text.")
         return space
 
     # A str is a Sequence[str] as well, to a type checker; the first overload that fits is taken.
     @overload
-    def rank(self, queries: str, space: Targets, top_k: int = 10) -> Hits: ...  # type: ignore[overload-overlap]
+    def rank(  # type: ignore[overload-overlap]
+        self, queries: str, space: Targets, top_k: int = 10, *, where: Where = None
+    ) -> Hits: ...
 
     @overload
-    def rank(self, queries: Sequence[str], space: Targets, top_k: int = 10) -> Rankings: ...
+    def rank(self, queries: Sequence[str], space: Targets, top_k: int = 10, *, where: Where = None) -> Rankings: ...
 
-    def rank(self, queries: str | Sequence[str], space: Targets, top_k: int = 10) -> Hits | Rankings:
+    def rank(
+        self, queries: str | Sequence[str], space: Targets, top_k: int = 10, *, where: Where = None
+    ) -> Hits | Rankings:
         """The best targets of one query or of several, best first.
 
         Args:
@@ -175,51 +184,54 @@ class Ranker:
           space: targets encoded by this model, or a list of texts. That is encoded in every call, as float32, each
             distinct text once: `encode_targets` is for those that are ranked again.
           top_k: hits of a query; all targets where there are fewer.
+          where: ranks only the targets whose further columns have a value, as {"family": "logistics"}, or one of
+            several, as {"family": ["logistics", "food"]}; each of the columns must fit.
 
         Returns:
-          A list of the query's hits (id, text, score), or a list of such lists, one per query; both print as tables.
+          A list of the query's hits (id, text, score, columns), or a list of such lists; both print as tables.
 
         Raises:
-          UserError: the space was made by another model, `top_k` is below 1, or a target or query is refused (see
-            `uwe_jax.retrieval.limits`); with `rank_each` that query alone.
+          UserError: the space was made by another model, `top_k` is below 1, no target has a column or value of
+            `where`, or a target or query is refused (`uwe_jax.retrieval.limits`); with `rank_each` that query alone.
         """
-        listed = accepted(queries, "Query")  # before others are encoded
-        found = Rankings(self.rank_stream(listed, space, top_k, batch=max(1, len(listed))))
+        asked = accepted(queries, "Query")  # before others are encoded
+        found = Rankings(self.rank_stream(asked, space, top_k, batch=max(1, len(asked)), where=where))
         return found[0] if isinstance(queries, str) else found
 
     def rank_stream(
-        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024
+        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, where: Where = None
     ) -> Iterator[Hits]:
         """Yields the hits of each query in turn, for more queries than memory holds.
 
         Args:
           queries: as they come; so many as `batch` are read, and answered together.
-          space: as of `rank`.
-          top_k: as of `rank`.
+          space: as of `rank`, as `top_k` and `where`.
           batch: queries at a time: more are faster, one answers each before the next is read.
 
         Raises:
           UserError: as of `rank`, the errors of a query when its turn has come; `rank_each` goes on behind it.
         """
-        return map(_hits, self.rank_each(queries, space, top_k, batch=batch))
+        return map(_hits, self.rank_each(queries, space, top_k, batch=batch, where=where))
 
     def rank_each(
-        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024
+        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, where: Where = None
     ) -> Iterator[Hits | UserError]:
         """Yields what `rank_stream` does and, in the place of a query that is refused, the error: it costs no other.
 
         Raises:
-          UserError: the space was made by another model, or `top_k` or `batch` is below 1.
+          UserError: the space was made by another model, `top_k` or `batch` is below 1, or no target has a column or
+            value of `where`.
         """
         if batch < 1:
             raise UserError(f"batch is {batch}; it must be at least 1.")
         targets = space if isinstance(space, Searchable) else self._encode_list(space)
         self.check(targets, top_k)
+        targets.count(where)  # refuses a filter that no target fits
 
         def answers() -> Iterator[Hits | UserError]:
             waiting, first = iter(queries), 1
             while part := list(islice(waiting, batch)):
-                yield from self._search(judged(part, "Query", first), targets, top_k, first)
+                yield from self._search(judged(part, "Query", first), targets, top_k, first, where)
                 first += len(part)
 
         return answers()
@@ -267,13 +279,7 @@ class Ranker:
             self.rank(" ".join(["a"] * max(1, min(tokens, self.loaded.max_tokens) - special)), space, top_k)
 
     def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
-        """Raises UserError unless this model can rank so many targets of a space.
-
-        Args:
-          space: as of `rank`.
-          top_k: as of `rank`.
-          place: of the space, before the sentence of an error.
-        """
+        """Raises UserError unless this model can rank so many targets of a space, at a place that the error names."""
         check_space(self.origin, space.origin, top_k, place)
 
     def _encode_list(self, texts: Iterable[str]) -> Space:
@@ -284,13 +290,13 @@ class Ranker:
         return self.encode_targets(list(targets), dtype="float32", progress=False)
 
     def _search(
-        self, queries: Sequence[str | UserError], space: Searchable, top_k: int, first: int
+        self, queries: list[str | UserError], space: Searchable, top_k: int, first: int, where: Where
     ) -> list[Hits | UserError]:
         """The hits of accepted queries, the first at a position, or why one has none; equal ones are searched once."""
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
         tokens = self._embed(distinct)
         fine = np.flatnonzero(tokens.scorable)
-        hits = space.search(tokens.take(fine), top_k, self.scorer) if len(fine) else []
+        hits = space.search(tokens.take(fine), top_k, self.scorer, where) if len(fine) else []
         answers = zip((distinct[at] for at in fine), hits, strict=True)
         found: dict[str, Hits | UserError] = {query: Hits(each, query) for query, each in answers}
         return [

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from uwe_jax.models.resolve import in_full
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
-from uwe_jax.runtime.remote import is_remote
 
 _NAME = "index.json"
 
@@ -37,13 +37,9 @@ def record(folder: Path, model: str, targets: tuple[str, ...]) -> None:
 
 def _in_full(model: str) -> str:
     """A model name that is valid in every working directory: a folder by its full path, with its scorer if any."""
-    if is_remote(model):
-        return model
     # The whole name first, as in `load_model`: a folder's own name may hold a colon.
-    for name, scorer in ((model, ""), (model.rpartition(":")[0], model[model.rfind(":") :])):
-        if name and (path := Path(name).expanduser()).exists():
-            return f"{path.resolve()}{scorer}"
-    return model
+    name, colon, scorer = model.rpartition(":") if not Path(model).expanduser().exists() else (model, "", "")
+    return f"{in_full(name)}{colon}{scorer}"
 
 
 def recorded(folder: Path) -> Recorded:

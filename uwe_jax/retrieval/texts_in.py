@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from uwe_jax.data.text import normalise
+from uwe_jax.retrieval.further_columns import FurtherColumns
+from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources import taxonomy
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, EscoRelease, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.onet import tables
 from uwe_jax.sources.onet.release import WHERE, OnetRelease, newest, releases_in
-from uwe_jax.sources.tables.broken_rows import BrokenRows
-from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
-from uwe_jax.sources.tables.problems import shorten
-from uwe_jax.sources.tables.typed_rows import FORMATS, table_format
-from uwe_jax.sources.taxonomy import named_columns
+from uwe_jax.sources.tables.chunk import Table
+from uwe_jax.sources.tables.chunks import open_table, table_rows
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
+from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
+from uwe_jax.sources.tables.problems import Problems, shorten
+from uwe_jax.sources.tables.values import TYPES, id_text
 
-CHUNK_ROWS = 50_000  # of a table, read at a time
 # What ESCO and O*NET offer as targets. O*NET's products and titles have no id of their own.
 ESCO_KINDS = ("skills", "occupations")
 ONET_KINDS = {
@@ -33,10 +35,8 @@ ONET_KINDS = {
     "titles": tables.ALTERNATE_TITLES,
 }
 _WITHOUT_ID = {"technologies", "tools", "titles"}
-# How the columns of a user's file may be called, compared by letters and digits alone.
-_COLUMNS = {"text": ("text", "target", *taxonomy.COLUMNS["label"]), "id": taxonomy.COLUMNS["id"]}
 _EXPECTED = (
-    f"Expected the folder of ESCO's or O*NET's zips, a table in one of {', '.join(FORMATS)}, or a .txt with one text a "
+    f"Expected the folder of ESCO's or O*NET's zips, a table in one of {EXPECTED_FORMATS}, or a .txt with one text per "
     "line."
 )
 
@@ -50,25 +50,34 @@ class Targets:
       texts: normalised, none empty, n of them.
       ids: of the texts; the text itself where the source has no id for it.
       notes: a phrase per reason why something was left out, with its number.
+      columns: further columns of a table by their names, n values each; "" where a row has none.
     """
 
     origin: str
     texts: tuple[str, ...]
     ids: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def unlike(self, there: Mapping[str, str]) -> Targets:
-        """Those whose id is not there, or is there with another text.
+    def unlike(self, there: Space) -> Targets:
+        """Those whose id is not there, or is there with another text or another value of one of these columns."""
+        places = {each: at for at, each in enumerate(there.ids)}
+        own = [self.texts, *self.columns.values()]
+        other = [there.texts, *(there.columns.get(name) for name in self.columns)]
 
-        Args:
-          there: texts by their ids.
-        """
-        new = [(i, text) for i, text in zip(self.ids, self.texts, strict=True) if there.get(i) != text]
-        notes = (*self.notes, *counted(len(self) - len(new), "that are there already left out"))
-        return Targets(self.origin, tuple(text for _, text in new), tuple(i for i, _ in new), notes)
+        def known(at: int) -> bool:
+            place = places.get(self.ids[at])
+            if place is None:
+                return False
+            return all(a[at] == (b[place] if b else "") for a, b in zip(own, other, strict=True))
+
+        kept = [at for at in range(len(self)) if not known(at)]
+        texts, ids, *columns = (tuple(values[at] for at in kept) for values in (self.texts, self.ids, *own[1:]))
+        notes = (*self.notes, *counted(len(self) - len(kept), "that are there already left out"))
+        return Targets(self.origin, texts, ids, notes, dict(zip(self.columns, columns, strict=True)))
 
 
 def read_targets(
@@ -79,38 +88,35 @@ def read_targets(
     id_column: str = "",
     language: str = "en",
     version: str = "",
+    keep: Sequence[str] = (),
 ) -> Targets:
     """The targets that a path means.
 
     Args:
-      path: the folder of ESCO's or O*NET's zips or one of these zips; a CSV, TSV, JSON lines (each also gzipped) or
-        Parquet file; or a .txt with one text a line.
+      path: the folder of ESCO's or O*NET's zips or one of these zips; a table in one of `FORMATS`; or a .txt with one
+        text per line.
       kind: of `ESCO_KINDS` or `ONET_KINDS`, for a folder; empty takes the skills of ESCO.
       column: of a table, with the texts; empty takes the one called text, label, skill, title or alike, or the only
-        one.
+        one; see `text_column`.
       id_column: of a table; empty takes the one called id, uri, code or alike, if there is one.
       language: of ESCO's labels.
       version: of ESCO or O*NET; empty takes the newest.
+      keep: further columns of a table; empty keeps all that hold one value a row, and "" alone none.
 
     Raises:
       UserError: there is no such path, kind or column, it is broken, one id stands for two texts, or nothing is left.
     """
     path = Path(path).expanduser()
     if path.is_dir() or path.suffix.lower() == ".zip":
-        if column or id_column:
-            raise UserError(
-                f"{path} is no table, so it has no column {column or id_column!r}. Use --kind for a folder."
-            )
+        if named := column or id_column or next(iter(keep), ""):
+            raise UserError(f"{path} is no table, so it has no column {named!r}. Use --kind for a folder.")
         return _of_downloads(path, kind, language, version)
     _check_file(path)
     if kind:
         raise UserError(
             f"{path} is a file, which has no kinds. Leave out --kind {kind}; --column names a column of it."
         )
-    if path.suffix.lower() == ".txt":
-        lines = [normalise(line) for line in _lines(path)]
-        return _targets(str(path), ((line, line) for line in lines if line))
-    return _of_table(path, column, id_column)
+    return _of_table(path, column, id_column, keep)
 
 
 def read_ids(path: Path | str, id_column: str = "") -> list[str]:
@@ -121,36 +127,43 @@ def read_ids(path: Path | str, id_column: str = "") -> list[str]:
     """
     path = Path(path).expanduser()
     _check_file(path)
-    if path.suffix.lower() == ".txt":
-        found = [line.strip() for line in _lines(path)]
-    else:
-        column = _chosen(path, "id", id_column)
-        if not column:
-            raise _no_column(path, "id")
-        broken = BrokenRows()
-        found = [
-            _id_of(row.get(column))
-            for chunk in cut(path, path.name, CHUNK_ROWS)
-            for _, row in read_chunk(chunk, [column], broken)
-        ]
-        _check_rows(path, broken)
+    table = open_table(path, quoted=True, columns=[id_column])
+    column = table.columns[0] if is_text_list(path) else _chosen(path, table, "id", id_column)
+    if not column:
+        raise _no_column(path, table, "id")
+    broken = Problems(str(path))
+    found = [_id_of(row[column], place, broken) for place, row in table_rows(path, [column], broken)]
+    broken.check()
     ids = list(dict.fromkeys(filter(None, found)))
     if not ids:
         raise UserError(f"{path} holds no id. Expected one a line, or a column of ids.")
     return ids
 
 
-def text_column(path: Path, column: str = "") -> str:
+def text_column(path: Path, column: str = "", role: str = "target") -> str:
     """The column of a table that holds the texts, as of `read_targets`.
+
+    Args:
+      column: its name; "" finds it by the names of `NAMES`, or takes the only one where the format says that it is a
+        name and no text.
+      role: target or query.
 
     Raises:
       UserError: there is no such column, or none can be told.
     """
-    chosen = _chosen(path, "text", column)
-    if not chosen and len(names := column_names(path)) == 1:
-        return names[0]
+    table = open_table(path, quoted=True, columns=[column])
+    chosen = _chosen(path, table, role, column)
+    if not chosen and len(table.columns) == 1:
+        (only,) = table.columns
+        if not table.named:
+            raise UserError(
+                f"{path} has one column, and its first row, {shorten(only)}, is none of the known names "
+                f"({', '.join(NAMES[role])}), so it may be a text. If it is one, name the column by its number, "
+                f"--column 1, or add a row above it. If it is a name, pass it as --column {shlex.quote(only)}."
+            )
+        return only
     if not chosen:
-        raise _no_column(path, "text")
+        raise _no_column(path, table, role)
     return chosen
 
 
@@ -200,72 +213,80 @@ def _of_onet(release: OnetRelease | None, kind: str, where: str) -> Targets:
     return _targets(where, ((row[1] if kind in _WITHOUT_ID else row[0], row[1]) for row in rows))
 
 
-def _of_table(path: Path, column: str, id_column: str) -> Targets:
-    column, id_column = text_column(path, column), _chosen(path, "id", id_column)
+def _of_table(path: Path, column: str, id_column: str, keep: Sequence[str]) -> Targets:
+    column = text_column(path, column)
+    table = open_table(path, quoted=True, columns=[column, id_column])
+    id_column = _chosen(path, table, "id", id_column)
     columns = list(dict.fromkeys(filter(None, (column, id_column))))
-    broken, pairs = BrokenRows(), []
-    for chunk in cut(path, path.name, CHUNK_ROWS):
-        for place, row in read_chunk(chunk, columns, broken):
-            text = row.get(column)
-            if not isinstance(text, str) or not normalise(text):
-                broken.add(place, f"{column} {shorten(str(text))}", "a text")
-            else:
-                pairs.append((_id_of(row.get(id_column)) or normalise(text), normalise(text)))
-    _check_rows(path, broken)
-    return _targets(f"{path}, column {column}", pairs)
+    further = FurtherColumns(path, (name for name in table.columns if name not in columns), keep)
+    broken, pairs = Problems(str(path)), []
+    for place, row in table_rows(path, [*columns, *further.names], broken):
+        text = row[column]
+        if not isinstance(text, str) or not normalise(text):
+            broken.add(place, f"{column} {shorten(str(text))}", "a text")
+        else:
+            pairs.append((_id_of(row.get(id_column), place, broken) or normalise(text), normalise(text)))
+            further.add(row)
+    broken.check()
+    return _targets(str(path) if is_text_list(path) else f"{path}, column {column}", pairs, further=further)
 
 
-def _targets(origin: str, pairs: Iterable[tuple[str, str]], notes: Iterable[str] = ()) -> Targets:
-    """Ids and texts; rows that repeat both count once."""
+def _targets(
+    origin: str,
+    pairs: Iterable[tuple[str, str]],
+    notes: Iterable[str] = (),
+    further: FurtherColumns | None = None,
+) -> Targets:
+    """Ids and texts; of rows that repeat both the first counts."""
     texts: dict[str, str] = {}
-    repeated = 0
-    for target_id, text in pairs:
+    rows: dict[str, int] = {}
+    repeated, differing = 0, 0
+    for row, (target_id, text) in enumerate(pairs):
         if texts.setdefault(target_id, text) != text:
             raise UserError(
                 f"{origin}: the id {shorten(target_id)} stands for two texts, {shorten(texts[target_id])} and "
                 f"{shorten(text)}. Expected an id of its own for each: correct it, or name another column of ids."
             )
-        repeated += 1
+        first = rows.setdefault(target_id, row)
+        repeated += first < row
+        differing += further is not None and not further.equal(first, row)
     if not texts:
         raise UserError(f"{origin} holds no text. {_EXPECTED}")
-    told = counted(repeated - len(texts), "rows that repeat another one left out")
-    return Targets(origin, tuple(texts.values()), tuple(texts), (*notes, *told))
+    told = counted(repeated, "rows that repeat another one left out")
+    told += counted(differing, "of them with other values in further columns than the first, which counts")
+    told += further.notes if further else []
+    columns = further.of_rows(rows.values()) if further else {}
+    return Targets(origin, tuple(texts.values()), tuple(texts), (*notes, *told), columns)
 
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"There is no {path}. {_EXPECTED}")
-    if path.suffix.lower() != ".txt" and not table_format(path):
+    if not is_text_list(path) and not table_format(path):
         raise UserError(f"{path} is in no format that is read here. {_EXPECTED}")
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no UTF-8 text ({error}). Save it as UTF-8 and run again.") from error
-
-
-def _chosen(path: Path, role: str, column: str) -> str:
+def _chosen(path: Path, table: Table, role: str, column: str) -> str:
     """The column of a role: the one asked for, or by its name; "" where there is none."""
-    names = column_names(path)
-    if column and column not in names:
+    same = same_names(table.columns, column)
+    if column and not same:
         raise UserError(
-            f"{path} has no column {column!r}. Its columns: {', '.join(names) or 'none'}. Name one of these."
+            f"{path} has no column {column!r}. Its columns: {', '.join(table.columns) or 'none'}. Name one of these."
         )
-    return column or named_columns(names, _COLUMNS).get(role, "")
+    return same[0] if column else named_columns(table.columns, [role]).get(role, "")
 
 
-def _no_column(path: Path, role: str) -> UserError:
-    names = ", ".join(column_names(path)) or "none"
-    flag = "--column" if role == "text" else "--id_column"
-    return UserError(f"{path} has no column called {' or '.join(_COLUMNS[role])}. Its columns: {names}. Use {flag}.")
+def _no_column(path: Path, table: Table, role: str) -> UserError:
+    names = ", ".join(table.columns) or "none"
+    flag = "--id_column" if role == "id" else "--column"
+    return UserError(
+        f"{path} has no column called {' or '.join(NAMES[role])}. Its columns: {names}. Use {flag} NAME, or "
+        f"{flag} NUMBER where the first row is data: 1 is the first column."
+    )
 
 
-def _id_of(value: object) -> str:
-    return "" if value is None else str(value).strip()
-
-
-def _check_rows(path: Path, broken: BrokenRows) -> None:
-    if broken.count:
-        raise broken.error(str(path), "Nothing was read. Correct these rows and run again.")
+def _id_of(value: object, place: str, broken: Problems) -> str:
+    number = id_text(value)
+    if number is None:
+        broken.add(place, f"id {shorten(str(value))}", TYPES["id"])
+    return number or ""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 import signal
 import sys
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from typing import TextIO, TypeVar
 
 from uwe_jax.runtime import disk_errors as disk
 from uwe_jax.runtime.errors import Stopped, UserError
-from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USER_ERROR
+from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNREAD, EXIT_USER_ERROR
 from uwe_jax.runtime.progress import print_error, say
 from uwe_jax.runtime.remote_errors import Unreachable
 
@@ -17,11 +20,36 @@ S = TypeVar("S")
 _CONFIG_MODULE = "config_config"  # what ml_collections makes of a file for the flag --config
 
 
+@contextlib.contextmanager
+def ending_when_unread() -> Iterator[None]:
+    """Exits quietly with `EXIT_UNREAD` once the reader of standard output or error, such as `head`, has ended."""
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    except BrokenPipeError:
+        unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
+        if not unread:  # another connection
+            raise
+        for stream in unread:  # Python flushes them at its end, and would complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        sys.exit(EXIT_UNREAD)
+
+
+def _is_unread(stream: TextIO) -> bool:
+    poll = select.poll()
+    poll.register(stream, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
 def answer_errors(
     work: Callable[[], object],
     *,
     after_full_disk: str = "what was saved before is whole, and the same command goes on from there.",
-    after_interrupt: str = "The same command goes on from the last checkpoint.",
+    after_interrupt: str = "Re-run the same command to resume from the last checkpoint.",
 ) -> None:
     """Calls `work`, and answers what the user can fix with a sentence on standard error instead of a traceback.
 
@@ -38,7 +66,7 @@ def answer_errors(
     except UserError as error:
         print_error(f"Error: {error}")
         sys.exit(exit_status(error))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         if disk.refuses(error):
             print_error(
                 f"Error: {error.strerror}: {error.filename or 'while writing'}. "

@@ -45,6 +45,9 @@ def unopened(error: BaseException) -> str:
     >>> unopened(PermissionError(errno.EPERM, "Operation not permitted")), unopened(ValueError("titles.csv"))
     ('', '')
     """
+    # pathlib before Python 3.13 answers so when it is to resolve a link to itself.
+    if isinstance(error, RuntimeError) and getattr(error.__context__, "errno", 0) == errno.ELOOP:
+        error = error.__context__ or error
     if not isinstance(error, OSError) or error.errno not in _UNOPENED:
         return ""
     named = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | Path)]

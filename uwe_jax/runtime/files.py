@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +25,42 @@ def naming(path: Path) -> Iterator[None]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replaces `path` with `content` in one step: a kill leaves the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    write_together({path: content})
+
+
+def write_together(files: Mapping[Path, bytes | None]) -> None:
+    """Replaces files of one result: whatever ends the process, those that are there are all old or all new.
+
+    Args:
+      files: content by path. All but the first are removed before the first is replaced; what is None stays away.
+    """
+    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
     try:
-        with naming(path), partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is not None:
+                with naming(path), partial[path].open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+        for path in list(files)[1:]:
+            path.unlink(missing_ok=True)
+        for path, content in files.items():
+            if content is not None:
+                partial[path].replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+
+
+def json_bytes(value: Any) -> bytes:
+    """Indented JSON as the content of a file."""
+    return (json_text(value, indent=2) + "\n").encode()
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
-    write_atomically(path, (json_text(value, indent=2) + "\n").encode())
+    write_atomically(path, json_bytes(value))
 
 
 def cache_folder(setting: str = "") -> Path:

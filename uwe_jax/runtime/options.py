@@ -6,6 +6,7 @@ are one option.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -15,6 +16,7 @@ import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.printable import printable
 from uwe_jax.runtime.progress import say
 
 T = TypeVar("T")
@@ -84,13 +86,21 @@ def read_options(
       SystemExit: with status 2 after a message, for an unknown option or a value that does not fit.
       UserError: the options contradict each other.
     """
-    return tyro.cli(
+    given = [_current(argument, renamed or {}) for argument in arguments or ["--help"][:help_if_empty]]
+    read = functools.partial(
+        tyro.cli,
         options,
         prog=f"uwe-jax {command}",
         description=about,
-        args=[_current(argument, renamed or {}) for argument in arguments or ["--help"][:help_if_empty]],
         config=(tyro.conf.OmitArgPrefixes,) if flat else (),
     )
+    shown = list(map(printable, given))
+    if shown != given:
+        try:
+            return read(args=given, console_outputs=False)
+        except SystemExit:  # its message would hold the arguments as they are
+            given = shown
+    return read(args=given)
 
 
 def at_least(least: float, **values: float | None) -> None:

@@ -71,7 +71,8 @@ def _watch(child: int, reader: int) -> int:
     if -code == signal.SIGABRT and note.get("process") and _is_gone(note["coordinator"]):
         print(
             f"\nProcess {note['process']} of {note['processes']} was ended because the first process, at "
-            f"{note['coordinator']}, is gone; see its log for why. The same command goes on from the last checkpoint.",
+            f"{note['coordinator']}, is gone; see its log for why. "
+            "Re-run the same command to resume from the last checkpoint.",
             file=sys.stderr,
             flush=True,
         )

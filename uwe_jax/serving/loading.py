@@ -43,10 +43,11 @@ def load_served(options: ServiceOptions) -> ServedModel:
 def apart_from_files(space: Any) -> Any:
     """A space whose answers, once it was searched, need its files no more.
 
-    Its embeddings stand on the devices from then on; texts and ids are copied here. Whoever reads on from a mapped file
-    that was cut short since, as by a copy over it, is ended by the system.
+    Its embeddings stand on the devices from then on; texts, ids and columns are copied here. Whoever reads
+    on from a mapped file that was cut short since, as by a copy over it, is ended by the system.
     """
-    from uwe_jax.retrieval.store.segment import Part
+    from uwe_jax.retrieval.store.columns import Column
+    from uwe_jax.retrieval.store.segment import Part, Segment
     from uwe_jax.retrieval.store.stored_targets import Space
     from uwe_jax.retrieval.store.strings import PackedStrings
 
@@ -56,8 +57,9 @@ def apart_from_files(space: Any) -> Any:
     def copied(strings: PackedStrings) -> PackedStrings:
         return PackedStrings(strings.blob.copy(), strings.offsets.copy())
 
-    parts = [
-        Part(replace(part.segment, texts=copied(part.segment.texts), ids=copied(part.segment.ids)), part.kept)
-        for part in space.parts
-    ]
+    def kept(segment: Segment) -> Segment:
+        columns = {name: Column(copied(each.values), each.codes.copy()) for name, each in segment.columns.items()}
+        return replace(segment, texts=copied(segment.texts), ids=copied(segment.ids), columns=columns)
+
+    parts = [Part(kept(part.segment), part.kept) for part in space.parts]
     return Space(space.origin, space.dtype, space.width, space.pooled, parts)

@@ -12,6 +12,15 @@ Query = Annotated[str, Field(strict=True, examples=["registered nurse"])]
 Truncated = Annotated[int, Field(description="Texts of more tokens than `model.tokens`, whose end is not read.")]
 
 
+Filter = Annotated[
+    dict[str, list[Annotated[str, Field(strict=True)]]],
+    Field(
+        description="Values by further column: only targets with one of the values, in every column, are ranked.",
+        examples=[{"family": ["logistics", "food"]}],
+    ),
+]
+
+
 class Request(BaseModel):
     """Keys that there are not are refused: a typo would go unnoticed."""
 
@@ -24,6 +33,7 @@ class RankRequest(Request):
     queries: Annotated[list[Query], Field(strict=True, description="Job titles, skills or sentences; each is ranked.")]
     space: Annotated[str, Field(strict=True, description="Name of a target space; empty: the first one.")] = ""
     top_k: Annotated[int, Field(strict=True, description="Targets of a query.")] = 10
+    where: Filter = {}
 
 
 class HitAnswer(BaseModel):
@@ -32,6 +42,7 @@ class HitAnswer(BaseModel):
     id: str
     text: str
     score: float
+    columns: Annotated[dict[str, str], Field(description="Its values of further columns.")]
 
 
 class QueryAnswer(BaseModel):
@@ -55,6 +66,7 @@ class VacancyRequest(Request):
     text: Annotated[str, Field(strict=True, examples=["You plan shifts.\n- care for patients\n- keep records"])]
     space: Annotated[str, Field(strict=True, description="Name of a target space; empty: the first one.")] = ""
     top_k: Annotated[int, Field(strict=True, description="Targets in all.")] = 10
+    where: Filter = {}
 
 
 class FoundAnswer(HitAnswer):
@@ -117,6 +129,7 @@ class SpaceAnswer(BaseModel):
 
     name: str
     targets: int
+    columns: Annotated[list[str], Field(description="Further columns, which hits have and `where` filters by.")]
 
 
 class ModelAnswer(BaseModel):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
+from uwe_jax.retrieval.store.columns import FilterError, alternatives
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import scorer_text
@@ -89,7 +90,7 @@ class Service:
           texts: as they came.
           what: one of them, for an error.
         """
-        # Imports jax, which is loaded by the time a request is answered; the service listens before.
+        _ = self.model  # loaded, and jax with it: imported here while it is loaded, it would be broken for both threads
         from uwe_jax.retrieval.limits import accepted
 
         if not 1 <= len(texts) <= self.limits.queries:
@@ -112,11 +113,13 @@ def _service(request: Request) -> Service:
 async def rank(request: Request, asked: RankRequest) -> Json:
     """The best targets of a space for every query."""
     service = _service(request)
-    task = RankTask(service.texts(asked.queries, "Query"), service.space(asked.space), service.top_k(asked.top_k))
+    space, top_k, where = service.space(asked.space), service.top_k(asked.top_k), _allowed(asked.where)
+    task = RankTask(service.texts(asked.queries, "Query"), space, top_k, where)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     _check_scored(found)
     results = [
-        {"query": query, "hits": [_hit(hit) for hit in hits]} for query, hits in zip(asked.queries, found, strict=True)
+        {"query": query, "hits": [hit.to_dict() for hit in hits]}
+        for query, hits in zip(asked.queries, found, strict=True)
     ]
     return Json({"space": task.space, "results": results, "truncated": truncated})
 
@@ -129,7 +132,8 @@ async def vacancy(request: Request, asked: VacancyRequest) -> Json:
     and counted.
     """
     service = _service(request)
-    space, top_k, limits = service.space(asked.space), service.top_k(asked.top_k), service.limits
+    space, top_k, where = service.space(asked.space), service.top_k(asked.top_k), _allowed(asked.where)
+    limits = service.limits
     if len(asked.text) > limits.vacancy_characters:
         most = f"at most {limits.vacancy_characters:,} are taken"
         raise Refusal(422, f"The vacancy has {len(asked.text):,} characters; {most}.")
@@ -141,11 +145,11 @@ async def vacancy(request: Request, asked: VacancyRequest) -> Json:
             f"The vacancy has no sentence of at most {limits.characters:,} characters. Send text with line breaks or "
             "full stops.",
         )
-    task = RankTask(service.texts(sentences, "Sentence"), space, top_k)
+    task = RankTask(service.texts(sentences, "Sentence"), space, top_k, where)
     answers, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     ranked = [each for each in zip(sentences, answers, strict=True) if not isinstance(each[1], UserError)]
     hits = [
-        {**_hit(each.hit), "sentence": each.sentence, "support": each.support}
+        {**each.hit.to_dict(), "sentence": each.sentence, "support": each.support}
         for each in gather([hits for _, hits in ranked], top_k)
     ]
     read, counts = [sentence for sentence, _ in ranked], {"omitted": len(found) - len(ranked), "truncated": truncated}
@@ -157,7 +161,6 @@ async def scores(request: Request, asked: ScoresRequest) -> Json:
     """The score of every query with every target; the targets need not be in any space."""
     service = _service(request)
     task = ScoresTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
-    _ = service.model
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({"scores": found, "truncated": truncated})
 
@@ -166,7 +169,6 @@ async def scores(request: Request, asked: ScoresRequest) -> Json:
 async def explain(request: Request, asked: ExplainRequest) -> Json:
     """Which token of the query attended to which token of the target, with what weight and cosine."""
     service = _service(request)
-    _ = service.model
     task = ExplainTask(service.texts([asked.query], "Query")[0], service.texts([asked.target], "Target")[0])
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({**found, "truncated": truncated})
@@ -186,7 +188,10 @@ async def spaces(request: Request) -> Json:
                 "fingerprint": origin.fingerprint,
                 "tokens": origin.max_tokens,
             },
-            "spaces": [{"name": name, "targets": len(space)} for name, space in model.spaces.items()],
+            "spaces": [
+                {"name": name, "targets": len(space), "columns": list(space.columns)}
+                for name, space in model.spaces.items()
+            ],
             "limits": {name: getattr(limits, name) for name in LimitsAnswer.model_fields},
         }
     )
@@ -216,9 +221,12 @@ async def metrics(request: Request) -> PlainTextResponse:
     return PlainTextResponse(_service(request).metrics.text(), media_type="text/plain; version=0.0.4")
 
 
-def _hit(hit: Any) -> dict[str, Any]:
-    # Six digits are what float32 scores carry.
-    return {"id": hit.id, "text": hit.text, "score": round(hit.score, 6)}
+def _allowed(where: Mapping[str, Sequence[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """A filter as a task has it."""
+    try:
+        return tuple(sorted(alternatives(where).items()))
+    except FilterError as error:
+        raise Refusal(422, str(error)) from error
 
 
 def _check_scored(found: Sequence[list[Hit] | UserError]) -> None:

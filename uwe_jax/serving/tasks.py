@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from uwe_jax.data.truncation import Truncation
+from uwe_jax.retrieval.store.columns import FilterError, Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.serving.refusals import Refusal
@@ -43,7 +44,7 @@ class RankingModel(Protocol):
         ...
 
     def rank_each(
-        self, queries: Iterable[str], space: Searchable, top_k: int, *, batch: int
+        self, queries: Iterable[str], space: Searchable, top_k: int, *, batch: int, where: Where = None
     ) -> Iterable[list[Hit] | UserError]:
         """The best targets of every query, or why it has none."""
         ...
@@ -63,11 +64,12 @@ class RankingModel(Protocol):
 
 @dataclass(frozen=True)
 class RankTask:
-    """The `top_k` best targets of a space for every query."""
+    """The `top_k` best targets of a space for every query, among those that `where` allows (values by column)."""
 
     queries: tuple[str, ...]
     space: str
     top_k: int
+    where: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -76,8 +78,8 @@ class RankTask:
 
     @property
     def group(self) -> Hashable:
-        """Requests against one space are ranked together."""
-        return self.space
+        """Requests against the same targets are ranked together."""
+        return self.space, self.where
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ class ServedModel:
         """The answers to tasks of one group.
 
         Raises:
-          Refusal: 422 where a text to score or to explain cannot be scored.
+          Refusal: 422 where a text to score or to explain cannot be scored, or no target has a column or value.
         """
         found = self._rank(tasks) if isinstance(tasks[0], RankTask) else [self._scored(task) for task in tasks]
         return [
@@ -166,11 +168,16 @@ class ServedModel:
     def _rank(self, tasks: Sequence[RankTask]) -> list[list[list[Hit] | UserError]]:
         top_k = shared_top_k(max(task.top_k for task in tasks))
         queries = [query for task in tasks for query in task.queries]
-        found = iter(self._rank_each(queries, self.spaces[tasks[0].space], top_k))
+        try:
+            found = iter(self._rank_each(queries, self.spaces[tasks[0].space], top_k, dict(tasks[0].where)))
+        except FilterError as error:
+            raise Refusal(422, str(error)) from error
         return [[_best(next(found), task.top_k) for _ in task.queries] for task in tasks]
 
-    def _rank_each(self, queries: Sequence[str], space: Searchable, top_k: int) -> list[list[Hit] | UserError]:
-        return list(self.ranker.rank_each(queries, space, top_k, batch=len(queries)))
+    def _rank_each(
+        self, queries: Sequence[str], space: Searchable, top_k: int, where: Where = None
+    ) -> list[list[Hit] | UserError]:
+        return list(self.ranker.rank_each(queries, space, top_k, batch=len(queries), where=where))
 
 
 def _best(found: list[Hit] | UserError, top_k: int) -> list[Hit] | UserError:

@@ -14,24 +14,18 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH, files_in
-from uwe_jax.sources.tables.broken_rows import BrokenRows
-from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
+from uwe_jax.sources.tables.chunks import column_names, table_rows
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
 from uwe_jax.sources.tables.lists import split_list
-from uwe_jax.sources.tables.problems import shorten
-from uwe_jax.sources.tables.typed_rows import FORMATS, table_format
+from uwe_jax.sources.tables.names import HEADER, named_columns
+from uwe_jax.sources.tables.problems import Problems, shorten
+from uwe_jax.sources.tables.values import TYPES, id_text
 
 NAME = "taxonomy"  # of a user's file in a folder, without its ending
-# How the columns of a user's file may be called, compared by letters and digits alone.
-COLUMNS = {
-    "label": ("label", "skill", "skilllabel", "preferredlabel", "name", "skillname", "title"),
-    "aliases": ("aliases", "alias", "altlabels", "alternativelabels", "altlabel", "synonyms"),
-    "id": ("id", "uri", "skillid", "concepturi", "skilluri", "code"),
-}
 EXPECTED = (
-    f"Expected the folder of the ESCO zips, or a file {NAME} in one of {', '.join(FORMATS)} with the columns "
+    f"Expected the folder of the ESCO zips, or a file {NAME} in one of {EXPECTED_FORMATS} with the columns "
     f"label[,aliases][,id], or {NAME}.txt with one label a line. For ESCO: {DOWNLOAD}"
 )
-_ROWS = 50_000
 
 
 class Skill(NamedTuple):
@@ -92,7 +86,7 @@ def find_taxonomy(folder: Path, *, language: str = "en", version: str = "") -> T
     own = [
         path
         for path in files_in(folder, DEPTH)
-        if path.name.split(".")[0].casefold() == NAME and (table_format(path) or path.suffix.lower() == ".txt")
+        if path.name.split(".")[0].casefold() == NAME and (table_format(path) or is_text_list(path))
     ]
     if len(own) > 1:
         names = ", ".join(str(path.relative_to(folder)) for path in own)
@@ -113,50 +107,34 @@ def taxonomy_instead(folder: Path) -> str:
 
 
 def _of_file(path: Path) -> Taxonomy:
-    if path.suffix.lower() == ".txt":
-        try:
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path} is no UTF-8 text ({error}). Save it as UTF-8 and run again.") from error
-        return _checked(str(path), [Skill("", label) for label in map(normalise, lines)])
-    columns = named_columns(column_names(path), COLUMNS)
+    names = column_names(path)
+    columns = named_columns(names, ("label", "aliases", "id"))
     if "label" not in columns:
         raise UserError(
-            f"{path} has no column label; its columns: {', '.join(column_names(path)) or 'none'}. Expected label"
-            "[,aliases][,id]: rename the column and run again."
+            f"{path} has no column label; its columns: {', '.join(names) or 'none'}. Expected label[,aliases][,id]. "
+            f"{HEADER}"
         )
-    broken, skills = BrokenRows(), []
+    broken, skills = Problems(str(path)), []
     owners: dict[str, tuple[str, str]] = {}  # label and place of an id
-    for chunk in cut(path, path.name, _ROWS):
-        for place, row in read_chunk(chunk, list(columns.values()), broken):
-            values = {role: row.get(column) for role, column in columns.items()}
-            label, others = values["label"], split_list(values.get("aliases"), commas=False)
-            if not isinstance(label, str) or not normalise(label):
-                broken.add(place, f"label {shorten(str(label))}", "a text")
-            elif others is None:
-                broken.add(place, f"aliases {shorten(str(values['aliases']))}", "texts separated by ; or |, or a list")
-            else:
-                aliases = tuple(filter(None, map(normalise, others)))
-                number = "" if values.get("id") is None else str(values["id"]).strip()
-                first, where = owners.setdefault(number, (normalise(label), place))
-                if number and first != normalise(label):
-                    again = f"id {shorten(number)} again (of {shorten(first)} in {where})"
-                    broken.add(place, again, "an id of its own for each label")
-                skills.append(Skill(number, normalise(label), aliases))
-    if broken.count:
-        raise broken.error(str(path), "Nothing was read. Correct these rows and run again.")
+    for place, row in table_rows(path, list(columns.values()), broken):
+        values = {role: row.get(column) for role, column in columns.items()}
+        label, others = values["label"], split_list(values.get("aliases"), commas=False)
+        number = id_text(values.get("id"))
+        if not isinstance(label, str) or not normalise(label):
+            broken.add(place, f"label {shorten(str(label))}", "a text")
+        elif others is None:
+            broken.add(place, f"aliases {shorten(str(values['aliases']))}", "texts separated by ; or |, or a list")
+        elif number is None:
+            broken.add(place, f"id {shorten(str(values['id']))}", TYPES["id"])
+        else:
+            aliases = tuple(filter(None, map(normalise, others)))
+            first, where = owners.setdefault(number, (normalise(label), place))
+            if number and first != normalise(label):
+                again = f"id {shorten(number)} again (of {shorten(first)} in {where})"
+                broken.add(place, again, "an id of its own for each label")
+            skills.append(Skill(number, normalise(label), aliases))
+    broken.check()
     return _checked(str(path), skills)
-
-
-def named_columns(names: list[str], synonyms: dict[str, tuple[str, ...]]) -> dict[str, str]:
-    """The column of every role that is there: the one with the earliest of its synonyms.
-
-    >>> named_columns(["Job Title", "title", "body"], {"title": ("title", "jobtitle"), "description": ("body",)})
-    {'title': 'title', 'description': 'body'}
-    """
-    plain = {"".join(filter(str.isalnum, name)).casefold(): name for name in reversed(names)}
-    found = {role: next((plain[each] for each in known if each in plain), "") for role, known in synonyms.items()}
-    return {role: name for role, name in found.items() if name}
 
 
 def _checked(origin: str, skills: list[Skill]) -> Taxonomy:

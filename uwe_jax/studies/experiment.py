@@ -14,7 +14,7 @@ import uwe_jax
 from uwe_jax.config import Config
 from uwe_jax.evaluation.reference import metric_title
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import write_atomically, write_json
+from uwe_jax.runtime.files import json_bytes, write_json, write_together
 from uwe_jax.runtime.progress import duration, report, say
 from uwe_jax.studies.cell import Cell, changed_settings, check_conflicts
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
@@ -81,7 +81,6 @@ class Experiment:
                 outcomes.append(outcome)
                 summary = self._write(outcomes)
         picture = out / f"{self.name}.png"
-        picture.unlink(missing_ok=True)
         self.draw(summary, picture)
         tables = self.tables(summary)
         report("\n" + "\n".join(["\n\n".join(table.terminal() for table in tables[:1]), *notes(summary)]))
@@ -160,9 +159,9 @@ class Experiment:
             },
             **summary,
         }
-        write_json(options.out / f"{self.name}.json", content)
         page = document(self.title, self.intro, self.tables(summary), notes(summary))
-        write_atomically(options.out / f"{self.name}.md", page.encode())
+        result, text, picture = (options.out / f"{self.name}.{end}" for end in ("json", "md", "png"))
+        write_together({result: json_bytes(content), text: page.encode(), picture: None})
         return summary
 
 

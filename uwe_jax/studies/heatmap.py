@@ -11,6 +11,7 @@ import numpy as np
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK
 from uwe_jax.runtime.markdown import signed
 from uwe_jax.runtime.plot import save_png
+from uwe_jax.runtime.printable import printable
 from uwe_jax.studies.summary import Summary
 from uwe_jax.studies.table import column_title, columns, row_title, status
 
@@ -72,9 +73,9 @@ def plot_differences(
     for task in tasks:
         reference = baseline.get(task, {}).get(metric)
         below = [f"({summary['baseline']} {reference['mean']:.1f})"] if reference else []
-        headings.append("\n".join([*textwrap.wrap(column_title(summary, task), 13), *below]))
+        headings.append("\n".join([*textwrap.wrap(printable(column_title(summary, task)), 13), *below]))
     axes.set_xticks(range(len(tasks)), headings, fontsize=8)
-    axes.set_yticks(range(len(rows)), [row_title(summary, name) for name in rows], fontsize=9)
+    axes.set_yticks(range(len(rows)), [printable(row_title(summary, name)) for name in rows], fontsize=9)
     for written in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         written.set_parse_math(False)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)

@@ -22,11 +22,12 @@ from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
-from uwe_jax.distributed.joining import is_first, together
+from uwe_jax.distributed.joining import is_first, joined
 from uwe_jax.models.blend import blend
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.remote_workdir import RunFolder
+from uwe_jax.models.resolve import in_full
 from uwe_jax.models.storage import narration_off
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.runtime.errors import Stopped, UserError
@@ -101,7 +102,7 @@ def train(
       Stopped: something outside ended it early; the same call goes on.
     """
     check_settings(config)
-    with together(config.distributed), narration_off(), Interruption.watched() as stop:
+    with joined(config.distributed), narration_off(), Interruption.watched() as stop:
         check_devices(config)
         run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
         with workdirs.held(run) if is_first() else contextlib.nullcontext():
@@ -192,7 +193,11 @@ def _train(
         "config": config.to_dict(),
         "fingerprints": fingerprints,
         "split_by": SPLIT_BY,
-        "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
+        "encoder": {
+            "provenance": pretrained.provenance,
+            "name": in_full(config.encoder.name),  # the config keeps it as it was given, to compare settings
+            **pretrained.config.to_hf(),
+        },
     }
     rate = learning_rate_schedule(config.optimiser, config.steps)
     stream = batches(build, config.batch, first=first, last=config.steps)

@@ -16,7 +16,7 @@ from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
+from uwe_jax.runtime.files import cache_folder, json_bytes, write_together
 from uwe_jax.runtime.markdown import escape
 from uwe_jax.runtime.progress import report, say
 
@@ -101,8 +101,8 @@ def describe(
     show(findings.section(found["findings"]))
 
     page, json_file, picture = (out / name for name in FILES)
-    write_json(json_file, found)
-    write_atomically(page, _page(found, sections).encode("utf-8", "backslashreplace"))
+    text = _page(found, sections).encode("utf-8", "backslashreplace")
+    write_together({json_file: json_bytes(found), page: text, picture: None})
     plot_degrees(graphs, picture)
     say(f"Described in {time.perf_counter() - started:.1f} s")
     report(f"Written to {out}: {', '.join(FILES)}")

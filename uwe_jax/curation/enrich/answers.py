@@ -6,7 +6,7 @@ import json
 import re
 
 from uwe_jax.data.text import normalise
-from uwe_jax.sources.tables.typed_rows import half_pair
+from uwe_jax.sources.tables.values import half_pair
 
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 

@@ -11,7 +11,7 @@ from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
-from uwe_jax.sources.tables.delimited import decode_lines
+from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.problems import Problems
 
 # The annotators chose among the English labels of this version; another one lacks some of their labels.
@@ -71,9 +71,9 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[list[str], str
         if not (beside and beside.is_file()):
             raise
         problems = Problems(str(beside))
-        text = decode_lines(beside.read_bytes(), VOCABULARY, problems)
+        labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]
         problems.check()
-        return [line for line in text.split("\n") if line.strip()], VOCABULARY
+        return labels, VOCABULARY
     return list(labels_of(release, "skills").values()), f"skills of {release}"
 
 

@@ -6,7 +6,7 @@
 | targets | id, text: the full target space |
 | relevant | query_id, target_id: one relevant target of a query a row |
 
-Each is CSV, TSV, JSON lines, these also gzipped, or Parquet, all UTF-8. An optional `task.json` holds "title",
+Each is a table of any format that is read. An optional `task.json` holds "title",
 "query_kind" and "target_kind", for example {"title": "Courses", "query_kind": "vacancy", "target_kind": "skill"}.
 """
 
@@ -21,8 +21,10 @@ from uwe_jax.evaluation.tasks.task import RankingTask, make_task
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.sources.folders import check_folder
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
-from uwe_jax.sources.tables.typed_rows import FORMATS, half_pair, parse_json, read_rows
+from uwe_jax.sources.tables.typed_rows import read_rows
+from uwe_jax.sources.tables.values import half_pair, parse_json
 
 TEXTS = {"id": "id", "text": "text"}
 RELEVANT = {"query_id": "id", "target_id": "id"}
@@ -32,7 +34,7 @@ DEFAULT_KINDS = ("vacancy", SKILL)
 
 _EXPECTED = (
     f"queries and targets with the columns {', '.join(TEXTS)}, and relevant with {', '.join(RELEVANT)}, each in one "
-    f"of {', '.join(FORMATS)}"
+    f"of {EXPECTED_FORMATS}"
 )
 
 
@@ -54,7 +56,9 @@ def read_task_folder(path: Path | str) -> RankingTask:
     targets = _read_texts(folder, "targets", problems)
     problems.check()  # or every row that names a broken one would be called broken as well
     relevant: dict[str, list[str]] = {number: [] for number in queries}
-    for place, row in read_rows(*_file(folder, "relevant"), RELEVANT, problems):
+    for place, row in read_rows(
+        *_file(folder, "relevant"), RELEVANT, problems, roles=dict(zip(RELEVANT, RELEVANT, strict=True))
+    ):
         known = True
         for column, texts, kind in (("query_id", queries, "queries"), ("target_id", targets, "targets")):
             number = row[column].strip()
@@ -83,7 +87,11 @@ def task_name(folder: Path) -> str:
 
 def _file(folder: Path, stem: str) -> tuple[Path, str]:
     """One of the task's files, and its name for messages."""
-    found = [path for suffix in FORMATS if (path := folder / f"{stem}{suffix}").is_file()]
+    found = [
+        path
+        for path in sorted(folder.iterdir())
+        if (ending := table_format(path)) and path.name[: -len(ending)] == stem and path.is_file()
+    ]
     if len(found) == 1:
         return found[0], f"{task_name(folder)}/{found[0].name}"
     holds = ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
@@ -95,7 +103,9 @@ def _read_texts(folder: Path, stem: str, problems: Problems) -> dict[str, str]:
     """Text by id."""
     texts: dict[str, str] = {}
     places: dict[str, str] = {}
-    for place, row in read_rows(*_file(folder, stem), TEXTS, problems):
+    for place, row in read_rows(
+        *_file(folder, stem), TEXTS, problems, roles={"id": "id", "text": {"queries": "query"}.get(stem, "target")}
+    ):
         number, text = row["id"].strip(), normalise(row["text"])
         if not number:
             problems.add(place, f"no id beside {shorten(text)}", "an id that no other row has")

@@ -7,6 +7,7 @@ measures how often. Embedded mode compares with every target; a server follows i
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.qdrant.connection import Store, library
+from uwe_jax.retrieval.qdrant.filters import Filters, unscored_hit
 from uwe_jax.retrieval.qdrant.query_vectors import query_vectors
 from uwe_jax.retrieval.qdrant.rescoring import candidate_scores
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, find, unfinished
 from uwe_jax.retrieval.qdrant.upload import content_digest, switch, to_replace, upload
+from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
@@ -47,6 +50,7 @@ class QdrantSpace:
         self._store = store
         self._collection = collection
         self._stored = stored
+        self._filters = Filters(store, collection, stored.columns)
         self.candidates = candidates
         self.exhaustive = False
 
@@ -87,14 +91,17 @@ class QdrantSpace:
         if not len(space):
             raise UserError("The space has no targets. Give one with at least one target.")
         tokens, texts, ids = space.tokens, space.texts, space.ids
-        digest = content_digest(tokens, texts, ids, repr(space.origin), dtype)
-        stored = Stored(space.origin, len(space), tokens.width, dtype, digest)
+        columns = {column: list(values) for column, values in space.columns.items()}
+        digest = content_digest(
+            tokens, texts, ids, repr(space.origin), dtype, *([json.dumps(columns)] if columns else [])
+        )
+        stored = Stored(space.origin, len(space), tokens.width, dtype, digest, tuple(columns))
         collection = stored.collection(name)
         store = Store.connect(location, create=True)
         try:
             before = to_replace(store, name, stored, replace=replace)
             if before != collection:
-                upload(store, collection, stored, tokens, texts, ids, on_disk=on_disk, shards=shards, bar=bar)
+                upload(store, collection, stored, tokens, texts, ids, columns, on_disk=on_disk, shards=shards, bar=bar)
                 switch(store, name, before, collection)
         except BaseException:
             store.close()
@@ -158,6 +165,11 @@ class QdrantSpace:
         """The model."""
         return self._stored.origin
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the further columns."""
+        return self._stored.columns
+
     def __len__(self) -> int:
         return self._stored.size
 
@@ -174,17 +186,22 @@ class QdrantSpace:
         """Lets go of the store."""
         self._store.close()
 
-    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings) -> list[list[Hit]]:
+    def count(self, where: Where = None) -> int:
+        """Counts the targets that a filter leaves; see `Searchable.count`."""
+        return self._filters.count(self._filters.of(where)) if where else len(self)
+
+    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
         """The best candidates of every query, with the scores that `Space.search` gives them.
 
         Args:
           queries: raw token embeddings of q texts, by the model of `origin`.
           top_k: see `Space.search`, as `scorer`.
+          where: see `Space.search`; Qdrant names candidates among the targets that fit.
 
         Raises:
           UserError: as `Space.search`, or the store does not answer.
         """
-        return self._search(queries, top_k, scorer, self.candidates)
+        return self._search(queries, top_k, scorer, self.candidates, self._filters.of(where))
 
     def recall(
         self,
@@ -214,7 +231,7 @@ class QdrantSpace:
         return float(np.mean(shares))
 
     def _search(
-        self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, candidates: int | None
+        self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, candidates: int | None, chosen: Any = None
     ) -> list[list[Hit]]:
         self._check(queries, top_k, scorer)
         top_k = min(top_k, len(self))
@@ -223,15 +240,18 @@ class QdrantSpace:
         step = max(1, _HELD // number)
         for start in range(0, len(queries), step):
             part = queries.part(start, min(start + step, len(queries)))
-            named = self._candidates(part, number, scorer)
+            named = self._candidates(part, number, scorer, chosen)
             positions = np.unique(np.concatenate(named))
-            targets, ids, texts = self._read(positions)
+            if not len(positions):  # no target fits every column
+                hits += [[] for _ in named]
+                continue
+            targets, found = self._read(positions)
             for k, candidate in enumerate(named):
                 members = np.full(number, -1)  # an index may find fewer
                 members[: len(candidate)] = np.searchsorted(positions, candidate)
                 scores = candidate_scores(part.part(k, k + 1), targets, members, scorer)[: len(candidate)]
                 order = np.lexsort((candidate, -scores))[:top_k]
-                hits.append([Hit(ids[members[at]], texts[members[at]], float(scores[at])) for at in order])
+                hits.append([found[members[at]]._replace(score=float(scores[at])) for at in order])
         return hits
 
     def _check(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings) -> None:
@@ -248,27 +268,32 @@ class QdrantSpace:
                 f"{scorer.kind} reads the tokens themselves. Encode the targets with that scorer."
             )
 
-    def _candidates(self, queries: RaggedTokens, number: int, scorer: ScorerSettings) -> list[np.ndarray]:
+    def _candidates(
+        self, queries: RaggedTokens, number: int, scorer: ScorerSettings, chosen: Any = None
+    ) -> list[np.ndarray]:
         """Positions of the targets [number] that Qdrant finds most similar to every query."""
         models = library().models
         looks = None if self.exhaustive else max(_LEAST_LOOKS, _LOOKS * number)
         # Embedded mode warns that it compares with every target anyway.
         how = None if self._store.embedded else models.SearchParams(hnsw_ef=looks, exact=self.exhaustive)
         asked = [
-            models.QueryRequest(query=query, limit=number, params=how)
+            models.QueryRequest(query=query, limit=number, params=how, filter=chosen)
             for query in query_vectors(queries, scorer, pooled_targets=self._stored.pooled)
             if query is not None
         ]
         with self._store.asking() as client:
             answers = iter(client.query_batch_points(self._collection, asked) if asked else ())
-        first = np.arange(number)  # of a query without tokens, which scores 0 with everything
+            first = np.arange(number)  # of a query without tokens, which scores 0 with everything
+            if chosen and len(asked) < len(queries):
+                points, _ = client.scroll(self._collection, chosen, number, with_payload=False)
+                first = np.array([point.id for point in points], np.int64)
         return [
             np.array([point.id for point in next(answers).points], np.int64) if length else first
             for length in queries.lengths
         ]
 
-    def _read(self, positions: np.ndarray) -> tuple[RaggedTokens, list[str], list[str]]:
-        """Raw token embeddings of targets, their ids and their texts."""
+    def _read(self, positions: np.ndarray) -> tuple[RaggedTokens, list[Hit]]:
+        """Raw token embeddings of targets, and the targets as hits without a score."""
         found: dict[int, Any] = {}
         with self._store.asking() as client:
             for start in range(0, len(positions), _READ):
@@ -287,5 +312,4 @@ class QdrantSpace:
             for point, norm in zip(points, norms, strict=True)
         ]
         tokens = RaggedTokens(np.concatenate(rows), run_offsets(np.array([len(norm) for norm in norms])))
-        ids, texts = ([point.payload[key] for point in points] for key in ("id", "text"))
-        return tokens, ids, texts
+        return tokens, [unscored_hit(point.payload, self.columns) for point in points]

@@ -7,7 +7,8 @@ the number of targets and whether each is a single vector.
 
 A point is a target, its id the position. The vector is the multi-vector of its tokens, compared by MaxSim of cosines,
 or the mean of its tokens where the model's scorer pools targets. Qdrant keeps unit vectors, so the payload has the
-tokens' norms (none for a text without tokens, which gets a zero vector) beside the target's id and text.
+tokens' norms (none for a text without tokens, which gets a zero vector) beside the target's id, text and further
+columns (`column_0` and so on; format 1 had none).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import from_mapping
 from uwe_jax.scoring.ragged import is_pooled
 
-FORMAT = 1
+FORMAT = 2
 _KEY = "uwe_jax"
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,199}")
 _COLLECTION = re.compile(r"(?P<name>.+)--[0-9a-f]{12}")
@@ -39,6 +40,7 @@ class Stored:
       width: d.
       dtype: of the stored vectors, float32 or float16.
       digest: of the content, twelve hexadecimal digits.
+      columns: names of the further columns.
     """
 
     origin: Origin
@@ -46,6 +48,7 @@ class Stored:
     width: int
     dtype: str
     digest: str
+    columns: tuple[str, ...] = ()
 
     @property
     def pooled(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.embedded import write_ahead
+from uwe_jax.retrieval.qdrant.filters import field
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, collections, read, schema
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
@@ -45,6 +46,7 @@ def upload(
     tokens: RaggedTokens,
     texts: Sequence[str],
     ids: Sequence[str],
+    columns: Mapping[str, Sequence[str]],
     *,
     on_disk: bool,
     shards: int | None,
@@ -56,6 +58,7 @@ def upload(
       tokens: n targets' token embeddings, or their means where `stored.pooled`.
       texts: n.
       ids: n.
+      columns: n values each.
       on_disk: the server keeps vectors on its disk and in no more memory than it has to spare.
       shards: parts that a cluster spreads over its nodes; None leaves their number to it.
       bar: shows progress.
@@ -75,11 +78,14 @@ def upload(
                 on_disk_payload=on_disk or None,
             )
             present = np.zeros(stored.size, bool)
+        for at in range(0 if store.embedded else len(columns)):  # embedded mode warns that it has no indexes
+            client.create_payload_index(collection, field(at), library().models.PayloadSchemaType.KEYWORD, wait=True)
         runs = _missing(tokens, present)
         with write_ahead(client, collection):
             for start, stop in progress(runs, label="Uploading", unit="batch", total=len(runs)) if bar else runs:
                 batch = start + np.flatnonzero(~present[start:stop])
-                client.upsert(collection, [_point(k, tokens, texts, ids, stored) for k in batch.tolist()], wait=True)
+                points = [_point(k, tokens, texts, ids, columns, stored) for k in batch.tolist()]
+                client.upsert(collection, points, wait=True)
         there = client.count(collection, exact=True).count
     if there != stored.size:
         raise UserError(
@@ -144,7 +150,14 @@ def _missing(tokens: RaggedTokens, present: np.ndarray) -> list[tuple[int, int]]
     return [(start, stop) for start, stop in runs if not present[start:stop].all()]
 
 
-def _point(at: int, tokens: RaggedTokens, texts: Sequence[str], ids: Sequence[str], stored: Stored) -> Any:
+def _point(
+    at: int,
+    tokens: RaggedTokens,
+    texts: Sequence[str],
+    ids: Sequence[str],
+    columns: Mapping[str, Sequence[str]],
+    stored: Stored,
+) -> Any:
     rows = tokens.part(at, at + 1).flat.astype(np.float32)
     norms = norms_of(rows)
     if not len(rows):
@@ -152,5 +165,6 @@ def _point(at: int, tokens: RaggedTokens, texts: Sequence[str], ids: Sequence[st
     return library().models.PointStruct(
         id=at,
         vector=(rows[0] if stored.pooled else rows).tolist(),
-        payload={"id": str(ids[at]), "text": str(texts[at]), "norms": norms.tolist()},
+        payload={"id": str(ids[at]), "text": str(texts[at]), "norms": norms.tolist()}
+        | {field(k): values[at] for k, values in enumerate(columns.values())},
     )

@@ -4,15 +4,18 @@
     segments/<name>.safetensors     targets; written once, never changed
     space.lock                      held by who writes
 
-The manifest has `format` ("uwe_jax space"), `version` (1), `targets` (how many count), `origin` (model, fingerprint,
-max_tokens, scorer), `dtype` (float32, bfloat16, float16, int8), `width`, `pooled` (only means are held), `segments`,
-in the order of the targets: `file`, `targets`, `tokens`, `bytes`, `sha256` and `removed`, the positions of those of its
-targets that count no longer; and `sha256` of all this as JSON with sorted keys, which the first versions left out.
+The manifest has `format` ("uwe_jax space"), `version` (2; 1 had no columns), `targets` (how many count), `origin`
+(model, fingerprint, max_tokens, scorer), `dtype` (float32, bfloat16, float16, int8), `width`, `pooled` (only means are
+held), `segments`, in the order of the targets: `file`, `targets`, `tokens`, `bytes`, `sha256`, `removed`, the positions
+of those of its targets that count no longer, and `columns`, the names of its further columns; and `sha256` of all this
+as JSON with sorted keys, which the first versions left out.
 
 A segment of n targets with t tokens of width d has the tensors `values` [t, d] in the dtype, `scales` F32 [t] in int8
 alone (a component is its value times its token's scale), `offsets` I64 [n + 1] (target k has the rows offsets[k] to
 offsets[k + 1] - 1), and the targets' texts and ids as UTF-8: `texts` U8, `text_offsets` I64 [n + 1], `ids` U8,
-`id_offsets` I64 [n + 1]. Any reader of safetensors opens it.
+`id_offsets` I64 [n + 1]. For each further column k, whose names the metadata `columns` lists as JSON, it has the
+distinct values `column_k` U8 with `column_k_offsets` I64, and `column_k_codes` I32 [n], which of them each target has.
+Any reader of safetensors opens it. A target whose segment lacks a column has "" in it.
 
 Who writes adds a segment first and replaces the manifest then, in one step: a kill at any moment leaves the space as it
 was or as it shall be. A file that no manifest names any longer is deleted by the next who writes, so that a reader who

@@ -21,7 +21,7 @@ from uwe_jax.runtime.settings import from_mapping, within
 
 MANIFEST = "space.json"
 FORMAT = "uwe_jax space"
-VERSION = 1
+VERSION = 2  # segments with further columns
 # Bytes: room for ten million removed targets. Python takes ten times as much to read it.
 _MOST_BYTES = 1 << 28
 _AGAIN = "Restore it from a copy, or build the space in a new folder."
@@ -38,6 +38,7 @@ class Entry:
       bytes: of the file.
       sha256: of the file.
       removed: positions of its targets that were removed, ascending.
+      columns: names of its further columns.
     """
 
     file: str
@@ -46,6 +47,7 @@ class Entry:
     bytes: int
     sha256: str
     removed: tuple[int, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("targets", "tokens", "bytes"):
@@ -125,7 +127,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _manifest(content: dict[str, Any]) -> Manifest:
-    # Spaces of the first versions have no checksum of their manifest.
+    # Spaces of the first versions have no checksum of their manifest, and none of version 1 has columns.
     written, found = content.pop("sha256", None), _digest(content)
     if written not in (None, found):
         raise UserError(f"its sha256 is {found[:12]}..., and {str(written)[:12]}... was written.")

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.store.columns import Where
+
+_DIGITS = 6  # of a score: what float32 holds
 
 
 class Hit(NamedTuple):
-    """A target that was found."""
+    """A target that was found; `columns` are its values of further columns, by their names."""
 
     id: str
     text: str
     score: float
+    columns: Mapping[str, str] = {}  # noqa: RUF012 - never changed, and unlike a proxy it can be pickled
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they are written as JSON."""
+        columns = dict(self.columns)
+        return {"id": self.id, "text": self.text, "score": round(self.score, _DIGITS), "columns": columns}
 
 
 @dataclass(frozen=True)
@@ -44,16 +54,33 @@ class Searchable(Protocol):
         """The model."""
         ...
 
+    @property
+    def columns(self) -> Collection[str]:
+        """The names of the further columns."""
+        ...
+
     def __len__(self) -> int:
         """n, the number of targets."""
         ...
 
-    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings) -> list[list[Hit]]:
+    def count(self, where: Where = None) -> int:
+        """Counts the targets that a filter leaves.
+
+        Raises:
+          FilterError: no target has a column or a value of the filter.
+        """
+        ...
+
+    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
         """The best targets of every query, best first, equal scores in the order of the targets.
 
         Args:
           queries: raw token embeddings of q texts, by the model of `origin`.
           top_k: hits of a query; all targets where there are fewer.
           scorer: as of `LoadedModel.scorer`.
+          where: only targets that fit are ranked: by column a value, or several of which it must have one.
+
+        Raises:
+          FilterError: as of `count`.
         """
         ...

@@ -13,32 +13,36 @@ from typing import Any
 import numpy as np
 
 from uwe_jax.data.ragged import run_offsets
+from uwe_jax.retrieval.store.columns import Column
 from uwe_jax.retrieval.store.quantise import DTYPES, is_finite
-from uwe_jax.retrieval.store.segment import Segment
+from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
 from uwe_jax.retrieval.store.strings import PackedStrings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import parse_json
 
 _CODES = {"I64": np.dtype(np.int64), "U8": np.dtype(np.uint8), "F32": DTYPES["float32"], "BF16": DTYPES["bfloat16"]}
-_CODES |= {"F16": DTYPES["float16"], "I8": DTYPES["int8"]}
+_CODES |= {"F16": DTYPES["float16"], "I8": DTYPES["int8"], "I32": np.dtype(np.int32)}
 _NAMES = {dtype: code for code, dtype in _CODES.items()}
 _ALIGNMENT = 8
 _PIECE = 1 << 24  # bytes hashed and written at once
-_MOST_HEADER = 1 << 16  # bytes; seven tensors take some hundred
+_MOST_HEADER = 1 << 18  # bytes; seven tensors take some hundred, and the names of columns the most
+_METADATA, _COLUMNS = "__metadata__", "columns"
 _AGAIN = "Restore it from a copy, or build the space again."
 
 
-def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str]:
+def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str, tuple[str, ...]]:
     """Writes the targets of some segments of one dtype to a new file, in their order, and waits until the disk has it.
 
     Returns:
-      Its bytes, and their sha256.
+      Its bytes, their sha256, and the names of the further columns.
 
     Raises:
       OSError: it could not be written; nothing is left of it.
     """
-    tensors = _tensors(segments)
-    header, end = {}, 0
+    columns = joined_columns([Part(segment) for segment in segments])
+    tensors = _tensors(segments, list(columns.values()))
+    header: dict[str, Any] = {_METADATA: {_COLUMNS: json.dumps(list(columns))}} if columns else {}
+    end = 0
     for name, pieces in tensors.items():
         start, end = end, end + sum(piece.nbytes for piece in pieces)
         shape = [sum(map(len, pieces)), *pieces[0].shape[1:]]
@@ -60,10 +64,10 @@ def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return size, digest.hexdigest()
+    return size, digest.hexdigest(), tuple(columns)
 
 
-def _tensors(segments: Sequence[Segment]) -> dict[str, list[np.ndarray]]:
+def _tensors(segments: Sequence[Segment], columns: Sequence[Column]) -> dict[str, list[np.ndarray]]:
     """What the file holds, in pieces, so that nothing large is copied to write it.
 
     The widest numbers come first: so every tensor stands at a multiple of its own width.
@@ -73,10 +77,13 @@ def _tensors(segments: Sequence[Segment]) -> dict[str, list[np.ndarray]]:
         "offsets": [_joined_offsets([segment.offsets for segment in segments])],
         "text_offsets": [_joined_offsets([each.offsets for each in texts])],
         "id_offsets": [_joined_offsets([each.offsets for each in ids])],
+        **{f"column_{k}_offsets": [column.values.offsets] for k, column in enumerate(columns)},
+        **{f"column_{k}_codes": [column.codes] for k, column in enumerate(columns)},
         "scales": [segment.scales for segment in segments if segment.scales is not None],
         "values": [segment.values for segment in segments],
         "texts": [each.blob for each in texts],
         "ids": [each.blob for each in ids],
+        **{f"column_{k}": [column.values.blob] for k, column in enumerate(columns)},
     }
     return {name: pieces for name, pieces in tensors.items() if pieces}
 
@@ -107,7 +114,7 @@ def read_segment(path: Path, sha256: str) -> Segment:
         raise UserError(f"{path} is damaged: its sha256 is {found[:12]}..., and {sha256[:12]}... was written. {_AGAIN}")
     try:
         return _mapped(path)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error}). {_AGAIN}") from error
 
 
@@ -147,4 +154,12 @@ def _mapped(path: Path) -> Segment:
     if not is_finite(values if scales is None else scales):
         raise ValueError("embeddings that are NaN or infinite")
     texts, ids = strings("texts", "text_offsets"), strings("ids", "id_offsets")
-    return Segment(values, scales, bounds("offsets", len(values)), texts, ids)
+    columns = {}
+    for k, name in enumerate(json.loads(header.get(_METADATA, {}).get(_COLUMNS, "[]"))):
+        different, codes = strings(f"column_{k}", f"column_{k}_offsets"), array(f"column_{k}_codes", (_CODES["I32"],))
+        if len(codes) != len(ids) or not ((codes >= 0) & (codes < len(different))).all():
+            raise ValueError(f"codes of the column {name!r} that are not one of {len(different):,} for every target")
+        if len(set(different)) < len(different):
+            raise ValueError(f"values of the column {name!r} that occur twice")
+        columns[str(name)] = Column(different, codes)
+    return Segment(values, scales, bounds("offsets", len(values)), texts, ids, columns)

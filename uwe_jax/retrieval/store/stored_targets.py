@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.store.columns import Column, Where, matching, packed
 from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
-from uwe_jax.retrieval.store.segment import Part, Segment
+from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
 from uwe_jax.retrieval.store.strings import JoinedStrings, LazyStrings
 from uwe_jax.runtime.errors import UserError
 
@@ -31,6 +32,7 @@ class Space:
       width: components of a token embedding, d.
       pooled: whether nothing but the mean of every target's tokens is held, as `origin.scorer` needs no more.
       parts: the targets, in storage format.
+      columns: further columns of the targets, by their names; "" where a target has no value.
     """
 
     def __init__(self, origin: Origin, dtype: str, width: int, pooled: bool, parts: Sequence[Part]):
@@ -39,6 +41,7 @@ class Space:
         self.width = width
         self.pooled = pooled
         self.parts = tuple(parts)
+        self.columns: Mapping[str, Column] = joined_columns(self.parts)
         self._ids = JoinedStrings.join((part.segment.ids, part.kept) for part in self.parts)
         self._texts = JoinedStrings.join((part.segment.texts, part.kept) for part in self.parts)
         self._building = threading.Lock()
@@ -52,6 +55,8 @@ class Space:
         ids: Sequence[str] | None,
         origin: Origin,
         dtype: str = "float16",
+        *,
+        columns: Mapping[str, Sequence[str]] | None = None,
     ) -> Space:
         """A space of n targets.
 
@@ -61,10 +66,11 @@ class Space:
           ids: n of them, each once; None takes the texts themselves.
           origin: the model that encoded them. Where its scorer pools targets, only their means are kept.
           dtype: to store embeddings in.
+          columns: further columns by their names, n values each, which hits show and rankings are filtered by.
 
         Raises:
-          UserError: an unknown dtype, ids that are not one a text or not distinct, or embeddings that the dtype cannot
-            hold.
+          UserError: an unknown dtype, ids that are not one a text or not distinct, columns that are refused (see
+            `packed`), or embeddings that the dtype cannot hold.
         """
         from uwe_jax.scoring.ragged import is_pooled  # imports jax, which reading a space does without
 
@@ -73,7 +79,8 @@ class Space:
         if len(tokens) != len(texts):
             raise UserError(f"There are {len(texts):,} targets and the token embeddings of {len(tokens):,} texts.")
         pooled = is_pooled(origin.scorer.kind, query=False)
-        segment = Segment.store(tokens.pooled() if pooled else tokens, texts, ids, dtype)
+        stored = tokens.pooled() if pooled else tokens
+        segment = Segment.store(stored, texts, ids, dtype, packed(columns, len(texts)))
         return cls(origin, dtype, tokens.width, pooled, [Part(segment)])
 
     def __len__(self) -> int:
@@ -105,13 +112,20 @@ class Space:
         return RaggedTokens(np.concatenate(flats), run_offsets(lengths))
 
     def add(
-        self, tokens: RaggedTokens, texts: Sequence[str], ids: Sequence[str] | None = None, *, replace: bool = False
+        self,
+        tokens: RaggedTokens,
+        texts: Sequence[str],
+        ids: Sequence[str] | None = None,
+        *,
+        replace: bool = False,
+        columns: Mapping[str, Sequence[str]] | None = None,
     ) -> Space:
         """A space with more targets behind those of this one, whose memory it shares.
 
         Args:
           tokens: by the model of `origin`; see `from_tokens` for the others.
           replace: a target whose id is there already takes its place; it stands behind the others, too.
+          columns: see `from_tokens`; a column that only some of the targets have is empty for the others.
 
         Raises:
           UserError: as `from_tokens`, and for an id that is there already.
@@ -121,7 +135,7 @@ class Space:
                 f"The targets' embeddings have width {tokens.width} and the space's {self.width}: they come from two "
                 "encoders. Encode with the model of the space."
             )
-        more = Space.from_tokens(tokens, texts, ids, origin=self.origin, dtype=self.dtype)
+        more = Space.from_tokens(tokens, texts, ids, origin=self.origin, dtype=self.dtype, columns=columns)
         kept = self.without(check_new(self.ids, more.ids, replace=replace))
         return Space(self.origin, self.dtype, self.width, self.pooled, [*kept.parts, *more.parts])
 
@@ -131,25 +145,33 @@ class Space:
         parts = [part.without(gone) for part in self.parts] if gone else self.parts
         return Space(self.origin, self.dtype, self.width, self.pooled, [part for part in parts if len(part)])
 
-    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings) -> list[list[Hit]]:
+    def count(self, where: Where = None) -> int:
+        """Counts the targets that a filter leaves; see `Searchable.count`."""
+        return int(matching(self.columns, where, len(self)).sum())
+
+    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
         """The best targets of every query; see `Searchable.search`.
 
         The first search puts the targets on the devices, where they stay.
 
         Raises:
-          UserError: `top_k` is below 1, the queries' width is another, or the space holds means and the scorer reads
-            tokens.
+          UserError: `top_k` is below 1, the queries' width is another, the space holds means and the scorer reads
+            tokens, or a filter is refused.
         """
         if top_k < 1:
             raise UserError(f"top_k is {top_k}; it must be at least 1.")
+        allowed = matching(self.columns, where, len(self)) if where else None
         if not len(self) or not len(queries):
             return [[] for _ in range(len(queries))]
-        found = self.target_space(scorer).top_k(queries, min(top_k, len(self)), scorer.tau_a)
-        ids, texts = self.ids, self.texts
+        found = self.target_space(scorer).top_k(queries, min(top_k, len(self)), scorer.tau_a, allowed)
         return [
-            [Hit(ids[at], texts[at], score) for at, score in zip(*row, strict=True)]
+            [self._hit(at, score) for at, score in zip(*row, strict=True)]
             for row in zip(found.positions.tolist(), found.scores.tolist(), strict=True)
         ]
+
+    def _hit(self, at: int, score: float) -> Hit:
+        columns = {name: column.at(at) for name, column in self.columns.items()}
+        return Hit(self._ids.at(at), self._texts.at(at), score, columns)
 
     def target_space(self, scorer: ScorerSettings) -> Any:
         """The targets on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), built once for a scorer and kept.

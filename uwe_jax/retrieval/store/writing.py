@@ -40,9 +40,10 @@ class Writer:
         segments.mkdir(exist_ok=True)
         name = f"{uuid.uuid4().hex}{_SUFFIX}"
         wholes = [part.whole() for part in parts]
-        size, digest = write_segment(segments / name, wholes)
+        size, digest, columns = write_segment(segments / name, wholes)
         _settle(segments)
-        return Entry(name, sum(map(len, wholes)), sum(len(whole.values) for whole in wholes), size, digest)
+        tokens = sum(len(whole.values) for whole in wholes)
+        return Entry(name, sum(map(len, wholes)), tokens, size, digest, columns=columns)
 
     def commit(self, manifest: Manifest) -> None:
         """Makes the space what a manifest says, in one step."""

@@ -10,8 +10,8 @@ from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.release import EscoFile, EscoRelease
 from uwe_jax.sources.notes import counted
-from uwe_jax.sources.tables.delimited import read_table
 from uwe_jax.sources.tables.problems import Problems, shorten
+from uwe_jax.sources.tables.typed_rows import read_table
 
 RELATIONS = ("essential", "optional")
 ALTERNATIVE = "alternative"  # the relation of an alias or a further title

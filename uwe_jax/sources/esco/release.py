@@ -30,8 +30,8 @@ NEEDS = {
     "skill_skill": ("skills", "skill_relations"),
 }
 
-# Names up to the underscore before the language.
-_FAMILIES = {"skills", "occupations", "occupationSkillRelations", "skillSkillRelations"}
+# What the portal calls these files, in any language.
+_NAME = re.compile(r"((skills|occupations)_[a-z]{2,3}|(occupation|skill)SkillRelations(_[a-z]{2,3})?)\.csv")
 _VERSION = re.compile(r"(?<![a-z])v(\d+(?:\.\d+)*)", re.IGNORECASE)
 
 
@@ -114,7 +114,7 @@ def find_release(
     release = choose_release(found, roles, language, version)
     if release is None:
         names = file_names(language)
-        raise _incomplete(folder, _per_version(found), [names[role][0] for role in roles], graphs, version, setting)
+        raise _incomplete(folder, found, [names[role][0] for role in roles], graphs, version, setting)
     return release
 
 
@@ -160,7 +160,7 @@ def choose_release(
 
 
 def find_files(folder: Path, depth: int) -> list[EscoFile]:
-    """Every CSV in a folder, in the folders in it down to `depth`, and in the zips of all, in the order of `files_in`.
+    """ESCO's files in a folder and the folders in it down to `depth`, zipped or not, in the order of `files_in`.
 
     Raises:
       UserError: a damaged zip.
@@ -196,26 +196,15 @@ def found_instead(found: Sequence[EscoFile], *, chosen: bool = True) -> str:
     Returns:
       The sentence behind a space; "" where there is no file of ESCO at all.
     """
-    there = [file for file in found if _is_esco(file.name)]
-    if not there:
-        return ""
     remedy = "; ask for the language and version of these files" if chosen else ""
-    return f" Found ESCO of {_listed(_per_version(there))}{remedy}."
+    return f" Found ESCO of {_listed(found)}{remedy}." if found else ""
 
 
-def _is_esco(name: str) -> bool:
-    return name.removesuffix(".csv").split("_")[0] in _FAMILIES
-
-
-def _listed(per_version: dict[str, list[EscoFile]]) -> str:
-    held = []
-    for candidate in sorted(per_version):
-        there = {file.name for file in per_version[candidate]}
-        # Relations and classification are looked for by family, so that another language shows.
-        shown = sorted(filter(_is_esco, there))
-        label = f"version {candidate}" if candidate else "unknown version"
-        held.append(f"{label}: {', '.join(shown) or f'none of these, but {len(there)} other CSV files'}")
-    return "; ".join(held) or "no zip and no CSV"
+def _listed(found: Sequence[EscoFile]) -> str:
+    return "; ".join(
+        f"{f'version {version}' if version else 'unknown version'}: {', '.join(sorted({file.name for file in files}))}"
+        for version, files in sorted(_per_version(found).items())
+    )
 
 
 def _per_version(found: Sequence[EscoFile]) -> dict[str, list[EscoFile]]:
@@ -230,15 +219,14 @@ def _csv_files(path: Path, folder: Path) -> Iterator[EscoFile]:
     around = (part.name for part in path.relative_to(folder).parents)
     stated = (_VERSION.search(name) for name in (path.name, *around, folder.name))
     version = next((match.group(1) for match in stated if match), "")
-    if path.suffix.lower() == ".csv":
+    if _NAME.fullmatch(path.name):
         yield EscoFile(path.name, path, "", version)
     elif path.suffix.lower() == ".zip":
         with open_zip(path) as archive:
             members = archive.namelist()
         for member in members:
             name = member.rsplit("/", 1)[-1]
-            # macOS adds a shadow of every file under this name
-            if name.endswith(".csv") and not name.startswith("._"):
+            if _NAME.fullmatch(name):
                 yield EscoFile(name, path, member, version)
 
 
@@ -258,7 +246,7 @@ def _only(files: list[EscoFile], names: tuple[str, ...]) -> EscoFile:
 
 def _incomplete(
     folder: Path,
-    per_version: dict[str, list[EscoFile]],
+    found: Sequence[EscoFile],
     names: list[str],
     graphs: Sequence[str],
     version: str,
@@ -273,7 +261,7 @@ def _incomplete(
     )
     return UserError(
         f"{folder} does not hold what {' and '.join(graphs)} need. Expected {', '.join(names)}, all{asked}. Found "
-        f"{_listed(per_version)}. {DOWNLOAD}{fewer}"
+        f"{_listed(found) or 'no file of ESCO'}. {DOWNLOAD}{fewer}"
     )
 
 

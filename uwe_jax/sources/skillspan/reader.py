@@ -12,7 +12,7 @@ from uwe_jax.sources.hub.split_names import stated_split
 from uwe_jax.sources.matching import EXACT, SkillMatcher
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import parse_json, read_rows
+from uwe_jax.sources.tables.typed_rows import has_columns, read_rows
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS, length_problem
 
@@ -22,7 +22,6 @@ DOWNLOAD = (
 )
 _COLUMNS = {"tokens": "texts"}
 _OTHER = "tags_skill"  # a column that tells SkillSpan from other tokenised text
-_FIRST_LINE = 1 << 20  # bytes
 
 
 def find_train(folder: Path) -> Path:
@@ -35,7 +34,9 @@ def find_train(folder: Path) -> Path:
     found = [
         path
         for path in files_in(folder, DEPTH)
-        if path.suffix.lower() in (".json", ".jsonl") and stated_split([path.stem]) == "train" and _is_skillspan(path)
+        if path.suffix.lower() in (".json", ".jsonl")
+        and stated_split([path.stem]) == "train"
+        and has_columns(path, {**_COLUMNS, _OTHER: "texts"})
     ]
     path = only_copy(found, folder, "the train split of SkillSpan")
     if path is None:
@@ -79,12 +80,3 @@ def read_edges(path: Path, taxonomy: Taxonomy) -> tuple[list[Edge], list[str]]:
         *counted(left_out, f"sentences of {lengths} left out"),
         *counted(untagged, "sentences that name no skill left out"),
     ]
-
-
-def _is_skillspan(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            row = parse_json(file.readline(_FIRST_LINE))
-    except (OSError, ValueError):
-        return False
-    return isinstance(row, dict) and {*_COLUMNS, _OTHER} <= set(row)

@@ -1,137 +1,174 @@
-"""CSV and TSV with a header, read by column name. Every row that does not fit is reported with its line."""
+"""Text files whose rows are fields between separators: what separates and quotes them is taken from the content."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import io
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.problems import Problems, shorten
+from uwe_jax.sources.tables.lines import Line, TextFile
+from uwe_jax.sources.tables.names import is_known
 
 # The csv module stops at 131,072 characters per field; a description column, which is skipped, may be longer.
 _FIELD_LIMIT = 10_000_000
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_LITERAL = "\t|"  # separators of files that may hold quotes as they are
+_DECLARED = re.compile(r'"?sep=(.)"?[,;\t|]*\s*')  # a first line for Excel
 
 
-def decode_lines(data: bytes, name: str, problems: Problems) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark; empty if a line is not UTF-8.
+class Record(NamedTuple):
+    """A row, with the lines it is on: all of them where a quoted field holds line ends."""
+
+    fields: list[str]
+    lines: list[Line]
+
+
+class UnparsableRecord(ValueError):
+    """A quote is not closed, or text follows a closed one; `line` is the number of the record's first line."""
+
+    def __init__(self, line: int, reason: str):
+        super().__init__(f"a row that cannot be parsed ({reason})")
+        self.line = line
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What the content of a delimited file tells.
+
+    Attributes:
+      separator: between fields; "" where a line is one field.
+      quoted: whether quotes at both ends of a field enclose it.
+      header: names of the columns, stripped.
+      begin: byte of the first row of data.
+      number: of its line.
+    """
+
+    separator: str
+    quoted: bool
+    header: tuple[str, ...]
+    begin: int
+    number: int
+
+    def __str__(self) -> str:
+        if not self.separator:
+            return "one text per line"
+        named = _SEPARATORS.get(self.separator, repr(self.separator))
+        return f"separated by {named}" + ("" if self.quoted else ", quotes taken literally")
+
+    def records(self, file: TextFile, begin: int = -1, stop: int = -1, number: int = -1) -> Iterator[Record]:
+        """Yields the records behind the header, or those of some bytes; see `TextFile.lines`.
+
+        Raises:
+          UnparsableRecord: from there on it is not known where records begin.
+        """
+        where = (self.begin, stop, self.number) if begin < 0 else (begin, stop, number)
+        return _records(file.lines(*where), self.separator, self.quoted)
+
+
+ONE_TEXT_PER_LINE = Dialect("", False, ("text",), 0, 1)
+
+
+def find_dialect(file: TextFile, default: str, quoted: bool | None = None, *, header: bool = True) -> Dialect:
+    """Finds the separator by the header and the rows behind it, and how quotes are meant.
+
+    Quotes of files with tabs or bars are literal where the rows cannot be parsed otherwise, or where quoted fields
+    would swallow whole rows: lines that have the fields of the header each. Where the header is quoted, so are rows.
 
     Args:
-      data: the whole file.
-      name: of the file, for messages.
-      problems: takes one entry per line that is not UTF-8.
+      file: whose first line may be one such as sep=;.
+      default: the separator where the content does not tell.
+      quoted: whether quotes enclose fields; None takes it from the content, for which some files are read to their end.
+      header: whether the first row names the columns; else they are called 1, 2 and so on.
 
     Raises:
-      UserError: the file is UTF-16, as spreadsheets save "Unicode text".
+      UserError: the file is empty, or no UTF-8 text as far as its header.
     """
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise UserError(f"{name} is UTF-16 text. Expected UTF-8: save it again as UTF-8 and run again.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # A line feed never occurs inside a UTF-8 character, so lines can be judged one by one.
-        for number, line in enumerate(data.split(b"\n"), 1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                found = f"byte 0x{line[error.start]:02x} at position {error.start + 1}"
-                problems.add(f"{name}, line {number}", found, "UTF-8 text")
-        return ""
+    sample = file.head()
+    declared = _DECLARED.fullmatch(sample[0].text) if sample else None
+    sample = [line for line in sample[1 if declared else 0 :] if line.text.strip("\r\n")]
+    if not sample:
+        raise UserError(f"{file.name} is empty. Expected a first row with the names of the columns.")
+    if sample[0].fault:
+        raise UserError(f"{file.name}, line {sample[0].number}: found {sample[0].fault}; expected UTF-8 text.")
+    separator = declared[1] if declared else _separator(sample, default)
+    fields, lines = next(_records(iter(sample), separator, False))
+    enclosed = False
+    with contextlib.suppress(UnparsableRecord):
+        record = next(_records(iter(sample), separator, True))
+        if len(record.lines) == 1 or separator not in _LITERAL:
+            enclosed = header and record.fields != fields
+            fields, lines = record
+    names = tuple(name.strip() if header else str(place) for place, name in enumerate(fields, 1))
+    begin, number = (lines[-1].end, lines[-1].number + 1) if header else (lines[0].begin, lines[0].number)
+    if quoted is None:
+        quoted = enclosed or separator not in _LITERAL
+        quoted = quoted or not _swallows(file.lines(begin, number=number), separator, len(names))
+    return Dialect(separator, quoted, names, begin, number)
 
 
-def read_table(
-    data: bytes,
-    name: str,
-    *,
-    delimiter: str,
-    required: tuple[str, ...],
-    optional: tuple[str, ...] = (),
-    problems: Problems,
-) -> list[tuple[int, list[str]]]:
-    """Rows of a delimited file, without the header and blank lines.
-
-    Quoting is that of the csv module's default dialect; a quoted field may span lines. Column names are
-    compared without regard to case and surrounding space; other columns are skipped.
-
-    Args:
-      data: the whole file.
-      name: of the file, for messages.
-      delimiter: one character.
-      required: columns that must be there.
-      optional: columns that may be there.
-      problems: takes one entry per row that does not fit.
-
-    Returns:
-      Per row its first line's number, counted from 1, and the values of `required` then `optional` columns,
-      "" where an optional column is missing. A row in `problems` is left out.
-
-    Raises:
-      UserError: the file is empty, or a required column is missing or there twice.
-    """
-    before = problems.count
-    text = decode_lines(data, name, problems)
-    if problems.count > before:
-        return []
-    with _long_fields():
-        records = _records(text, name, delimiter, problems)
-        header = next(records, None)
-        if header is None:
-            if problems.count > before:
-                return []
-            raise UserError(f"{name} is empty. Expected a header with the columns {', '.join(required)}.")
-        columns = _columns(header[1], name, required, optional)
-        rows = []
-        for line, fields in records:
-            if len(fields) != len(header[1]):
-                found = f"{len(fields)} fields, the first {shorten(fields[0])}"
-                problems.add(f"{name}, line {line}", found, f"{len(header[1])} as in the header")
-            else:
-                rows.append((line, ["" if place is None else fields[place] for place in columns]))
-    return rows
+def _records(lines: Iterator[Line], separator: str, quoted: bool) -> Iterator[Record]:
+    """Records that are no blank lines."""
+    for line in lines:
+        text = line.text.rstrip("\r\n")
+        if quoted and '"' in text:
+            yield _quoted_record(line, lines, separator)
+        elif text if separator else text.strip():
+            yield Record(text.split(separator) if separator else [text], [line])
 
 
-@contextmanager
-def _long_fields() -> Iterator[None]:
+def _quoted_record(first: Line, rest: Iterator[Line], separator: str) -> Record:
+    taken = [first]
+
+    def texts() -> Iterator[str]:
+        yield first.text
+        for line in rest:
+            taken.append(line)
+            yield line.text
+
+    # For this row alone: the limit is one for the process, and whoever takes the rows may read other files meanwhile.
     before = csv.field_size_limit(_FIELD_LIMIT)
     try:
-        yield
+        # strict: without it an unclosed quote silently swallows the rest of the file as one field
+        return Record(next(csv.reader(texts(), delimiter=separator, strict=True)), taken)
+    except csv.Error as error:
+        raise UnparsableRecord(first.number, str(error)) from error
     finally:
         csv.field_size_limit(before)
 
 
-def _records(text: str, name: str, delimiter: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-    # strict: without it an unclosed quote silently swallows the rest of the file as one field
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    while True:
-        line = reader.line_num + 1
+def _separator(sample: list[Line], default: str) -> str:
+    """The separator under which the header has a known name, or most rows of the sample the fields of the header."""
+
+    def rows(separator: str) -> Iterator[list[str]]:
         try:
-            fields = next(reader)
-        except StopIteration:
+            yield from (record.fields for record in _records(iter(sample), separator, True))
+        except UnparsableRecord:
             return
-        except csv.Error as error:
-            # Where the next row starts is unknown from here on, so the rest of the file is not judged.
-            expected = 'quotes around a field and doubled ("") inside it; the rest of the file was not read'
-            problems.add(f"{name}, line {line}", f"a row that cannot be parsed ({error})", expected)
-            return
-        if fields:
-            yield line, fields
+
+    found = []
+    for each in dict.fromkeys((default, *_SEPARATORS)):
+        header, *others = list(rows(each)) or [[]]
+        known = any(map(is_known, header))
+        share = sum(len(row) == len(header) for row in others) / len(others) if others else 1.0
+        if len(header) > 1 and (known or share >= 0.5):
+            found.append((known, share, each == default, len(header), each))
+    return max(found)[-1] if found else default
 
 
-def _columns(header: list[str], name: str, required: tuple[str, ...], optional: tuple[str, ...]) -> list[int | None]:
-    names = [column.strip().casefold() for column in header]
-    there = ", ".join(map(shorten, header))
-    places: list[int | None] = []
-    for column in (*required, *optional):
-        count = names.count(column.casefold())
-        if count > 1:
-            raise UserError(f"{name} has {count} columns named {column!r}; expected one. Its columns: {there}.")
-        if count == 0 and column in required:
-            other = next((mark for mark in "\t;,|" if len(header) == 1 and mark in header[0]), None)
-            hint = f" The header looks separated by {other!r}; save the file with another separator." if other else ""
-            raise UserError(
-                f"{name} has no column {column!r}; expected the columns {', '.join(required)}. Its columns: "
-                f"{there}.{hint or ' Rename the column in the first line and run again.'}"
-            )
-        places.append(names.index(column.casefold()) if count else None)
-    return places
+def _swallows(lines: Iterator[Line], separator: str, width: int) -> bool:
+    """Whether quotes that enclose fields would join rows of so many fields more often than parts of one, or fail."""
+    rows = parts = 0
+    for line in lines:
+        if '"' not in line.text:
+            continue
+        try:
+            record = _quoted_record(line, lines, separator)
+        except UnparsableRecord:
+            return rows >= parts
+        whole = width > 1 and all(each.text.count(separator) == width - 1 for each in record.lines)
+        rows, parts = rows + (whole and len(record.lines) > 1), parts + (not whole)
+    return rows > parts

@@ -29,7 +29,7 @@ def split_list(cell: object, *, commas: bool = True) -> list[str] | None:
         return []
     if isinstance(cell, str):
         text = cell.strip()
-        written = _written_list(text) if text.startswith("[") and text.endswith("]") else None
+        written = written_list(text) if text.startswith("[") and text.endswith("]") else None
         if written is not None:
             cell = written
         else:
@@ -39,20 +39,16 @@ def split_list(cell: object, *, commas: bool = True) -> list[str] | None:
     return [stripped for each in cell if (stripped := each.strip())]
 
 
-def _written_list(text: str) -> object:
+def written_list(text: str) -> object:
+    """What a text says that was written as JSON or Python write values; None where it says no such thing.
+
+    >>> written_list("['C#', \\"manage a chef's team\\"]"), written_list("weld metal")
+    (['C#', "manage a chef's team"], None)
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
-    return python_literal(text)
-
-
-def python_literal(text: str) -> object:
-    """What a text says that was written as Python writes values; None where it says no such thing.
-
-    >>> python_literal("['C#', \\"manage a chef's team\\"]"), python_literal("weld metal")
-    (['C#', "manage a chef's team"], None)
-    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a backslash in a label, which Python takes for a mistake

@@ -10,8 +10,9 @@ from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy
 from uwe_jax.sources.notes import counted
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import FORMATS, has_columns, read_rows
+from uwe_jax.sources.tables.typed_rows import has_columns, read_rows
 from uwe_jax.sources.usajobs.statements import clean, is_boilerplate, is_generic, wording
 from uwe_jax.sources.usajobs.titles import one_spelling
 
@@ -20,7 +21,7 @@ RELATION = "statement"
 GRAPH = "statement_job"
 DOWNLOAD = (
     f"Expected a table with the columns {' and '.join(COLUMNS)}, one job title and the list of its statements a row, "
-    f"in one of {', '.join(FORMATS)}."
+    f"in one of {EXPECTED_FORMATS}."
 )
 
 

@@ -8,25 +8,17 @@ from typing import Any, NamedTuple
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.tables.lists import split_list
+from uwe_jax.sources.tables.names import HEADER, NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import shorten
-from uwe_jax.sources.taxonomy import named_columns
+from uwe_jax.sources.tables.values import TYPES, id_text
 
-# Compared by letters and digits alone, so that Job Title, job_title and jobTitle are one; the earlier ones first.
-SYNONYMS = {
-    "title": ("title", "jobtitle", "vacancytitle", "positiontitle", "postingtitle", "jobname", "position", "job"),
-    "description": (
-        *("description", "jobdescription", "vacancydescription", "fulldescription", "descriptiontext", "body"),
-        *("text", "content", "vacancytext", "jobtext", "adtext", "html", "descriptionhtml"),
-    ),
-    "skills": ("skills", "skill", "skillnames", "requiredskills", "skilllist", "jobskills", "competences"),
-    "id": ("id", "vacancyid", "jobid", "postingid", "jobpostingid", "uuid", "uri", "url"),
-}
+_ROLES = ("title", "description", "skills", "id")
 REQUIRED = ("title", "description")
 
 
 @dataclass(frozen=True)
 class VacancyColumns:
-    """Names of columns; an empty one is found by `SYNONYMS`."""
+    """Names of columns; an empty one is found by `NAMES`."""
 
     title: str = ""
     description: str = ""
@@ -50,24 +42,23 @@ def find_columns(names: Sequence[str], columns: VacancyColumns) -> dict[str, str
     {'title': 'Job Title', 'description': 'body', 'id': 'ID'}
     """
     chosen = {role: name for role, name in asdict(columns).items() if name}
-    by_name = {name.casefold(): name for name in reversed(names)}
-    taken = {role: by_name[name.casefold()] for role, name in chosen.items() if name.casefold() in by_name}
-    known = {role: synonyms for role, synonyms in SYNONYMS.items() if role not in chosen}
-    found = taken | named_columns([name for name in names if name not in taken.values()], known)
-    return {role: found[role] for role in SYNONYMS if role in found}
+    taken = {role: same[0] for role, name in chosen.items() if (same := same_names(names, name))}
+    others = [name for name in names if name not in taken.values()]
+    found = taken | named_columns(others, [role for role in _ROLES if role not in chosen])
+    return {role: found[role] for role in _ROLES if role in found}
 
 
 def check_columns(found: Mapping[str, str], names: Sequence[str], file: str, columns: VacancyColumns) -> None:
     """Raises UserError where a column is missing that was asked for or that every table needs."""
     wanted = asdict(columns)
-    for role in SYNONYMS:
+    for role in _ROLES:
         if role in found or not (wanted[role] or role in REQUIRED):
             continue
         there = ", ".join(names) or "none"
         asked = f"{wanted[role]!r}, which you named for the {role}" if wanted[role] else f"for the {role}"
         raise UserError(
             f"{file} has no column {asked}; its columns: {there}. Expected one called "
-            f"{', '.join(SYNONYMS[role][:6])} or alike: rename it, or say which it is."
+            f"{', '.join(NAMES[role][:6])} or alike: say which it is. {HEADER}"
         )
 
 
@@ -85,5 +76,7 @@ def parse_row(row: Mapping[str, Any], found: Mapping[str, str]) -> Vacancy | tup
     skills = split_list(values.get("skills"))
     if skills is None:
         return f"{found['skills']} {shorten(str(values['skills']))}", "texts separated by ; or |, or a list of them"
-    number = values.get("id")
-    return Vacancy(**texts, skills=skills or None, id="" if number is None else str(number).strip())
+    number = id_text(values.get("id"))
+    if number is None:
+        return f"{found['id']} {shorten(str(values['id']))}", TYPES["id"]
+    return Vacancy(**texts, skills=skills or None, id=number)

@@ -11,7 +11,7 @@ from uwe_jax.runtime.progress import say
 from uwe_jax.sources.folders import DEPTH, files_in
 from uwe_jax.sources.hub.split_names import is_test_split
 from uwe_jax.sources.tables.chunks import column_names
-from uwe_jax.sources.tables.typed_rows import FORMATS, table_format
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.taxonomy import NAME as TAXONOMY
 from uwe_jax.sources.vacancies.columns import REQUIRED, VacancyColumns, check_columns, find_columns
 
@@ -78,7 +78,7 @@ def _is_wanted(path: Path) -> bool:
 
 
 def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
-    names = column_names(path)
+    names = column_names(path, [*vars(columns).values()])
     found = find_columns(names, columns)
     check_columns(found, names, name, columns)
     return VacancyFile(path, name, found)
@@ -86,7 +86,7 @@ def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
 
 def _if_table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile | None:
     try:
-        names = column_names(path)
+        names = column_names(path, [*vars(columns).values()])
     except UserError:
         return None  # a damaged table of something else is no concern of this source
     found = find_columns(names, columns)
@@ -98,6 +98,6 @@ def _if_table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile | N
 def _expected(columns: VacancyColumns) -> str:
     title, description = columns.title or "title", columns.description or "description"
     return (
-        f"a file in one of {', '.join(FORMATS)}, or a folder of them (or with a folder {FOLDER}), with the columns "
+        f"a file in one of {EXPECTED_FORMATS}, or a folder of them (or with a folder {FOLDER}), with the columns "
         f"{title},{description}[,skills][,id]."
     )

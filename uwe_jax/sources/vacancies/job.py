@@ -45,7 +45,7 @@ from uwe_jax.sources.vacancies.tagger import (
 )
 
 # Raise it whenever the same files and settings give other edges or numbers.
-VERSION = "1.0.2"
+VERSION = "1.0.3"
 CHUNK_ROWS = 2_000
 MAX_BROKEN = 0.01
 
@@ -194,7 +194,9 @@ def open_job(
     """
     if (folder / "job.json").exists():
         return dataclasses.replace(_moved(load_job(folder), files), max_broken=max_broken)
-    chunks = [chunk for file in files for chunk in cut(file.path.resolve(), file.name, chunk_rows)]
+    chunks = [
+        chunk for file in files for chunk in cut(file.path.resolve(), file.name, chunk_rows, [*file.columns.values()])
+    ]
     if not chunks:
         raise UserError(f"{', '.join(file.name for file in files)}: 0 rows. Expected at least one vacancy.")
     write_atomically(folder / "taxonomy.json", _taxonomy_json(taxonomy))

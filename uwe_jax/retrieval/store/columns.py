@@ -1,0 +1,175 @@
+"""Further columns of targets: texts that hits show and that rankings are filtered by, each distinct one held once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from uwe_jax.data.text import normalise
+from uwe_jax.retrieval.store.strings import LazyStrings, PackedStrings
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import did_you_mean
+from uwe_jax.sources.tables.problems import shorten
+
+MAX_COLUMNS = 32
+MAX_NAME = 100  # characters
+FREQUENT = 5  # values that a message names
+COMPARED, _COMPARED_LENGTH = 1000, 100  # values, and their characters, that an unknown one is compared with
+
+# By column the value that a target must have, or several of which it must have one; every column must fit.
+Where = Mapping[str, str | Sequence[str]] | None
+
+
+class FilterError(UserError):
+    """A filter names a column or a value that no target has."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Column(LazyStrings):
+    """n texts: text k is values[codes[k]].
+
+    Attributes:
+      values: distinct texts, each of which occurs.
+      codes: int32 [n]; may be memory-mapped, as `values`.
+    """
+
+    values: PackedStrings
+    codes: np.ndarray
+
+    @classmethod
+    def pack(cls, texts: Iterable[str]) -> Column:
+        """Encodes texts.
+
+        >>> Column.pack(["food", "", "food"]).codes.tolist()
+        [0, 1, 0]
+        """
+        places: dict[str, int] = {}
+        codes = np.array([places.setdefault(text, len(places)) for text in texts], np.int32)
+        return cls(PackedStrings.pack(places), codes)
+
+    @classmethod
+    def join(cls, columns: Sequence[Column]) -> Column:
+        """Makes one of several, one after another."""
+        if len(columns) == 1:
+            return columns[0]
+        places: dict[str, int] = {}
+        codes = [np.zeros(0, np.int32)]
+        for column in columns:
+            numbers = [places.setdefault(text, len(places)) for text in column.values]
+            codes.append(np.array(numbers, np.int32)[column.codes])
+        return cls(PackedStrings.pack(places), np.concatenate(codes))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def at(self, position: int) -> str:
+        return self.values.at(int(self.codes[position]))
+
+    def take(self, positions: np.ndarray) -> Column:
+        """The texts at some positions [k], in their order."""
+        used, codes = np.unique(self.codes[positions], return_inverse=True)
+        return Column(self.values.take(used), codes.astype(np.int32))
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The code of every value."""
+        return {text: code for code, text in enumerate(self.values)}
+
+    def frequent(self, most: int) -> dict[str, int]:
+        """The most frequent values, and how often each occurs."""
+        counts = np.bincount(self.codes, minlength=len(self.values))
+        return {self.values.at(code): int(counts[code]) for code in np.argsort(-counts, kind="stable")[:most].tolist()}
+
+
+def packed(columns: Mapping[str, Sequence[str]] | None, number: int) -> dict[str, Column]:
+    """The columns of some targets, normalised as their texts are.
+
+    Args:
+      columns: values by the name of their column; None for none.
+      number: of the targets.
+
+    Raises:
+      UserError: there are too many, or one has no name, a name that is too long, another number of values, or a value
+        that is no text.
+    """
+    columns = columns or {}
+    if len(columns) > MAX_COLUMNS:
+        raise UserError(f"There are {len(columns)} further columns; at most {MAX_COLUMNS} are kept. Leave some out.")
+    for name, values in columns.items():
+        if not 1 <= len(name) <= MAX_NAME:
+            raise UserError(f"A further column is called {shorten(name)}; its name must have 1 to {MAX_NAME} letters.")
+        if len(values) != number or isinstance(values, str):
+            raise UserError(
+                f"The column {name} has {len(values):,} values for {number:,} targets. Give one per target."
+            )
+        if odd := [each for each in values if not isinstance(each, str)]:
+            raise UserError(
+                f"The column {name} holds {odd[0]!r}, a {type(odd[0]).__name__}; values must be text (str)."
+            )
+    return {name: Column.pack(map(normalise, values)) for name, values in columns.items()}
+
+
+def alternatives(where: Where) -> dict[str, tuple[str, ...]]:
+    """The values that a filter allows, by column, normalised as those of targets are.
+
+    >>> alternatives({"family": "food ", "level": ["1", "2"]})
+    {'family': ('food',), 'level': ('1', '2')}
+
+    Raises:
+      FilterError: a column is without a value, or a value is no text.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name, values in (where or {}).items():
+        listed = [values] if isinstance(values, str) else list(values)
+        if not listed or not all(isinstance(each, str) for each in listed):
+            raise FilterError(f"The filter of {shorten(name)} is {shorten(repr(values))}. Give one or more texts.")
+        found[name] = tuple(dict.fromkeys(map(normalise, listed)))
+    return found
+
+
+def matching(columns: Mapping[str, Column], where: Where, number: int) -> np.ndarray:
+    """Which of a number of targets a filter leaves, bool [n].
+
+    Raises:
+      FilterError: as `alternatives`, or no target has a column or a value.
+    """
+    fits = np.ones(number, bool)
+    for name, values in alternatives(where).items():
+        check_column(name, columns)
+        column = columns[name]
+        if unknown := [value for value in values if value not in column.places]:
+            raise unknown_value(name, unknown[0], column.frequent(COMPARED))
+        fits &= np.isin(column.codes, [column.places[value] for value in values])
+    return fits
+
+
+def check_column(name: str, known: Collection[str]) -> None:
+    """Raises FilterError unless a column is among those of an index."""
+    if not known:
+        raise FilterError(
+            f"There is no column {shorten(name)}: the targets have none but text and id. Build the index from a table "
+            "with further columns."
+        )
+    if name not in known:
+        hint = did_you_mean(name, known) if len(name) <= MAX_NAME else ""
+        raise FilterError(f"There is no column {shorten(name)}.{hint} Further columns: {', '.join(known)}.")
+
+
+def unknown_value(name: str, value: str, frequent: Mapping[str, int]) -> FilterError:
+    """Why a filter is refused whose value no target has.
+
+    Args:
+      name: of the column.
+      value: asked for.
+      frequent: the most frequent values, and how often each occurs.
+    """
+    short = {each.casefold(): each for each in frequent if len(each) <= _COMPARED_LENGTH}
+    asked = value.casefold() if len(value) <= _COMPARED_LENGTH else ""
+    near = difflib.get_close_matches(asked, short, n=1) or [each for each in short if asked and asked in each]
+    hint = f" Did you mean {short[near[0]]!r}?" if near else ""
+    named = ", ".join(f"{shorten(each)} ({count:,})" for each, count in list(frequent.items())[:FREQUENT])
+    return FilterError(f"No target has {shorten(value)} as its {name}.{hint} The most frequent values: {named}.")

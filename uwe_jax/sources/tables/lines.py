@@ -1,0 +1,138 @@
+"""Lines of text files: UTF-8 with or without a byte order mark, with any line ends, gzipped or not."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.zips import check_unpacked, whole_gzip
+from uwe_jax.sources.tables.formats import GZIP
+
+_LINE_LIMIT = 1 << 26  # bytes
+_HEAD = 100  # lines that tell how a file is to be read
+_BLOCK = 1 << 20  # bytes that are read at once
+_BOM = b"\xef\xbb\xbf"
+
+
+class Line(NamedTuple):
+    """A line, with its end.
+
+    Attributes:
+      number: from 1.
+      begin: its first byte, of the content where the file is gzipped.
+      end: the byte behind it.
+      text: as in the file; bytes that are no UTF-8 are surrogates.
+      fault: names the first of these; "" of a line that is UTF-8.
+    """
+
+    number: int
+    begin: int
+    end: int
+    text: str
+    fault: str
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """A text file, or the content of one.
+
+    Attributes:
+      name: for messages.
+      path: of the file; None where `data` is its content.
+    """
+
+    name: str
+    path: Path | None = None
+    data: bytes = b""
+
+    @property
+    def packed(self) -> bool:
+        """Whether the file is gzipped."""
+        return self.path is not None and self.path.suffix.lower() == GZIP
+
+    def lines(self, begin: int = 0, stop: int = -1, number: int = 1) -> Iterator[Line]:
+        r"""Yields lines, which end at a line feed, a carriage return, or both.
+
+        Args:
+          begin: byte of the first line.
+          stop: byte behind the last line; -1 reads to the end.
+          number: of the first line.
+
+        Raises:
+          UserError: the file is UTF-16 or a damaged gzip, or a line or the whole is too large.
+
+        >>> [line[:4] for line in TextFile("a", data=b"\xef\xbb\xbfa\rb\r\nc").lines()]
+        [(1, 3, 5, 'a\r'), (2, 5, 8, 'b\r\n'), (3, 8, 9, 'c')]
+        """
+        with self._opened() as file:
+            file.seek(begin)
+            position = begin
+            for raw in self._raw_lines(file, begin):
+                if 0 <= stop <= position:
+                    return
+                if not position:
+                    mark, raw = (len(_BOM), raw[len(_BOM) :]) if raw.startswith(_BOM) else (0, raw)
+                    position = mark
+                    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw[:2]:
+                        raise UserError(
+                            f"{self.name} is UTF-16 text. Expected UTF-8: save it again as UTF-8 and run again."
+                        )
+                try:
+                    text, fault = raw.decode(), ""
+                except UnicodeDecodeError as error:
+                    text = raw.decode("utf-8", "surrogateescape")
+                    fault = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
+                yield Line(number, position, position + len(raw), text, fault)
+                position, number = position + len(raw), number + 1
+
+    def head(self) -> list[Line]:
+        """The first hundred lines; of a damaged file those before the damage, which is reported when it is read."""
+        lines: list[Line] = []
+        try:
+            lines.extend(islice(self.lines(), _HEAD))
+        except UserError:
+            if not lines:
+                raise
+        return lines
+
+    def _raw_lines(self, file: Any, position: int) -> Iterator[bytes]:
+        packed = self.path.stat().st_size if self.path and self.packed else 0
+        held, unpacked = b"", position
+        # read1 gives what there is of a gzip that is cut off, so that its first lines are seen
+        while block := file.read1(_BLOCK):
+            unpacked += len(block)
+            if packed:
+                check_unpacked(self.path or "", packed, unpacked)
+            *lines, held = (held + block).splitlines(keepends=True)  # of bytes: at line feeds and carriage returns
+            for line in lines:
+                self._check_length(line, position)
+                yield line
+                position += len(line)
+            self._check_length(held, position)
+        if held:
+            yield held
+
+    def _check_length(self, line: bytes, position: int) -> None:
+        if len(line) >= _LINE_LIMIT:
+            raise UserError(
+                f"{self.name} has a line of at least {_LINE_LIMIT:,} bytes, from byte {position:,} on; a "
+                "table of text has none. Write it with a line feed behind every row."
+            )
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        if self.path is None:
+            yield io.BytesIO(self.data)
+        elif self.packed:
+            with whole_gzip(self.path, self.path), gzip.open(self.path) as file:
+                yield file
+        else:
+            with self.path.open("rb") as plain:
+                yield plain
