@@ -19,7 +19,7 @@ class Hit(NamedTuple):
     id: str
     text: str
     score: float
-    columns: Mapping[str, str] = {}  # noqa: RUF012 - never changed, and unlike a proxy it can be pickled
+    columns: Mapping[str, str] = {}  # never changed; a read-only proxy cannot be pickled
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as they are written as JSON."""
