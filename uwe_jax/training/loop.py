@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +16,6 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
-from uwe_jax.data.tokeniser_file import open_tokeniser
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.distributed import parallel
@@ -202,8 +200,7 @@ def _train(
     if first < config.steps:
         compiled.prepare(state, parallel.shard_rows(build(first)))
     if config.nan_hunt:
-        reader = functools.partial(open_tokeniser, pretrained.folder, cache / "tokens")
-        train_step = NanHunt(compiled, config, model, workdir / "nan", reader, checkpoints.describe)
+        train_step = NanHunt(compiled, config, model, workdir / "nan", checkpoints.describe)
     else:
         train_step = compiled
     about = {
