@@ -14,6 +14,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from tiny_encoder import write_tiny_encoder
 from training_processes import start
 
 from uwe_jax.commands import export, index, rank, train
@@ -25,6 +26,7 @@ from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.sample import read_sample
 from uwe_jax.training import loop
 from uwe_jax.training.metric_writer import read_metrics
 from uwe_jax.training.step_log import StepLog
@@ -135,6 +137,33 @@ def test_a_run_of_an_older_version_is_compared_with_the_frozen_encoder_too(flags
     assert run(flags, monkeypatch) == 0
     again = json.loads(path.read_text())
     assert again["against_frozen"]["map"] == pytest.approx(summary["against_frozen"]["map"], abs=1e-6)
+
+
+def test_forty_steps_teach_a_tiny_encoder_what_held_out_nodes_need(prepared_cache, tmp_path, monkeypatch, capsys):
+    edges = read_sample()["job"]
+    words = {word for edge in edges for text in (edge.left_text, edge.right_text) for word in text.lower().split()}
+    encoder = write_tiny_encoder(tmp_path / "encoder", words=sorted(words), layers=1, width=64, spread=0.02)
+    flags = (
+        f"--config={ROOT / 'configs/quickstart.py'}",
+        f"--config.encoder.name={encoder}",
+        f"--config.source.cache_dir={prepared_cache}",
+        f"--config.workdir={tmp_path / 'run'}",
+        "--config.source.kinds=('job',)",
+        "--config.batch.global_batch_size=256",
+        "--config.steps=40",
+        "--config.evaluation.every=40",
+        "--config.evaluation.max_queries=8",
+        "--config.scorer.kind=mean_pool",
+        "--config.loss.tau.job=0.1",
+        "--config.optimiser.learning_rate=0.05",
+        "--config.encoder.dropout=0.0",
+    )
+    assert run(flags, monkeypatch) == 0
+    assert re.search(r"Macro MAP .* points above the frozen encoder \(95% interval", capsys.readouterr().out)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    before, after = (summary[name]["macro_map"] for name in ("before", "after"))
+    assert after > 1.6 * before > 10, (before, after)
+    assert summary["against_frozen"]["map"][1] > 3, summary["against_frozen"]
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
