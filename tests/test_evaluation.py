@@ -16,7 +16,8 @@ from uwe_jax.models.uwe import UweModel
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.training.evaluation import Evaluator
+from uwe_jax.training.evaluation import Evaluator, against_frozen
+from uwe_jax.training.report import verdict
 
 SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
 LENGTHS = LengthSettings(skill=30, job=6, vacancy=30, alias=30)
@@ -71,7 +72,8 @@ def test_map_equals_the_definition(world):
     splits = split_graphs(graphs, 0.3, 0.2)
     evaluator = Evaluator(model, tables, LENGTHS, EvaluationSettings(texts_per_device=4))
     tasks = {"validation": (splits.tasks(VALIDATION), 0), "test": (splits.tasks(TEST), 2)}
-    results = evaluator.evaluate(params, tasks, label="now")
+    results, by_query = evaluator.evaluate(params, tasks, label="now")
+    assert len(by_query["test"]["job_to_skill"]) == 2
     assert results["test"]["job_to_skill"]["queries"] == 2
     for ranking in splits.tasks(VALIDATION):
         query, target = (tables[kind] for kind in (ranking.query_kind, ranking.target_kind))
@@ -87,6 +89,7 @@ def test_map_equals_the_definition(world):
             precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
         measured = results["validation"][ranking.direction]
         assert measured["map"] == pytest.approx(100 * np.mean(precisions), abs=0.01)
+        np.testing.assert_allclose(by_query["validation"][ranking.direction], 100 * np.array(precisions), atol=0.01)
         assert measured["targets"] == len(target)
     macro = np.mean([results["validation"][d]["map"] for d in ("skill_to_job", "job_to_skill")])
     assert results["validation"]["macro_map"] == pytest.approx(macro)
@@ -99,3 +102,49 @@ def test_scores_that_are_no_numbers_end_with_a_sentence(world):
     tasks = {"validation": (split_graphs(graphs, 0.3, 0.2).tasks(VALIDATION), 0)}
     with pytest.raises(UserError, match=r"job texts have embeddings that are not finite.*learning_rate"):
         evaluator.evaluate(broken, tasks, label="now")
+
+
+def test_what_training_gained_is_of_the_same_queries(world):
+    tasks = split_graphs(world[0], 0.3, 0.2).tasks(VALIDATION)
+    frozen = {task.direction: [10.0 * k for k in range(len(task.query_ids[:4]))] for task in tasks}
+    trained = {direction: [value + 5.0 for value in values] for direction, values in frozen.items()}
+    found = against_frozen(trained, frozen, tasks, 4)
+    assert found == {"map": [5.0, 5.0, 5.0], "queries": sum(map(len, frozen.values()))}
+    del trained["skill_to_job"]  # left out by evaluation.skip
+    assert against_frozen(trained, frozen, tasks, 4)["queries"] == len(frozen["job_to_skill"])
+
+
+@pytest.mark.parametrize(
+    ("points", "queries", "held_out", "told"),
+    [
+        (
+            [5.31, 3.9, 6.8],
+            1312,
+            "test",
+            "5.3 points above the frozen encoder (95% interval 3.9 to 6.8, 1,312 queries).",
+        ),
+        (
+            [-2.1, -3.14, -1.0],
+            20,
+            "test",
+            "2.1 points worse than the frozen encoder (95% interval -3.1 to -1.0, 20 queries).",
+        ),
+        (
+            [0.3, -1.0, 1.6],
+            245,
+            "test",
+            "0.3 points above the frozen encoder (95% interval -1.0 to 1.6, 245 queries): no conclusion.",
+        ),
+        ([9.0, 8.0, 10.0], 7, "test", "9.0 points above the frozen encoder; 7 queries: no conclusion."),
+        (
+            [5.0, 4.0, 6.0],
+            99,
+            "validation",
+            "5.0 points above the frozen encoder (95% interval 4.0 to 6.0, 99 queries). The checkpoint was chosen on "
+            "the same nodes, which flatters it.",
+        ),
+    ],
+)
+def test_the_verdict_says_what_the_interval_says(points, queries, held_out, told):
+    summary = {"after": {"macro_map": 35.5}, "against_frozen": {"map": points, "queries": queries}}
+    assert verdict(summary | {"held_out": held_out}) == f"Macro MAP 35.5, {told}"

@@ -1,6 +1,10 @@
 """Atomic writing, and where caches lie."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from every_line import at_every_line
@@ -83,6 +87,70 @@ def test_metrics_after_the_restored_step_are_written_anew(tmp_path):
         assert [(row["step"], "loss" in row) for row in rows] == [(1, True), (2, True), (2, False)]
     MetricWriter(tmp_path).close()
     assert read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+class Service(SimpleNamespace):
+    """Stands in for the library of Weights & Biases; keeps what it is given."""
+
+    Error = ValueError
+    Settings = dict
+
+    def init(self, **about):
+        if about["project"] == "refused":
+            raise self.Error("No API key configured.")
+        self.runs.append(about)
+        return SimpleNamespace(log=self.log, finish=lambda: self.logged.append("finished"))
+
+    def log(self, values, step):
+        if values == {"loss": 3.0}:
+            raise ConnectionError("gone")
+        self.logged.append((step, values))
+
+
+def test_weights_and_biases_gets_the_same_numbers(tmp_path, monkeypatch, capsys):
+    service = Service(runs=[], logged=[])
+    monkeypatch.setitem(sys.modules, "wandb", service)
+    MetricWriter(tmp_path).close()
+    assert not service.runs
+    for resume in (0, 2, 0):
+        writer = MetricWriter(tmp_path, resume_step=resume, project="jobs", config={"seed": 1})
+        writer.write(resume + 1, {"loss": 1.0, "validation": {"macro_map": 2.0}})
+        writer.close()
+    values = {"loss": 1.0, "validation/macro_map": 2.0}
+    assert service.logged == [each for step in (1, 3, 1) for each in ((step, values), "finished")]
+    new, resumed, over = service.runs
+    assert new == resumed
+    assert {**new, "id": over["id"]} == over
+    assert new["id"] != over["id"]
+    assert (new["project"], new["name"], new["config"]) == ("jobs", tmp_path.name, {"seed": 1})
+
+    writer = MetricWriter(tmp_path, project="jobs")
+    writer.write(1, {"loss": 3.0})
+    writer.write(2, {"loss": 4.0})
+    writer.close()
+    assert "Weights & Biases takes no more values (gone); metrics.jsonl goes on" in capsys.readouterr().err
+    assert [row["loss"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [3.0, 4.0]
+    with pytest.raises(
+        UserError, match=r"refuses the run: No API key configured\. Log in with `wandb login`, set WANDB"
+    ):
+        MetricWriter(tmp_path, project="refused")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match=r"--config.wandb=jobs needs .* wandb, .* pip install 'uwe_jax\[wandb\]'"):
+        MetricWriter(tmp_path, project="jobs")
+
+
+@pytest.mark.slow
+def test_weights_and_biases_itself_takes_them_offline(tmp_path):
+    pytest.importorskip("wandb")
+    script = (
+        "import pathlib, sys; from uwe_jax.training.metric_writer import MetricWriter\n"
+        "writer = MetricWriter(pathlib.Path(sys.argv[1]), project='jobs', config={'seed': 1})\n"
+        "writer.write(1, {'loss': 1.5, 'validation': {'macro_map': 2.0}}); writer.close()"
+    )
+    environment = {**os.environ, "WANDB_MODE": "offline"}
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=environment)
+    (record,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
+    assert b"validation/macro_map" in record.read_bytes()
 
 
 DAMAGE = [b"{'step': 2}", b'{"step": 2, "\xff": 1}', b"[" * 100_000, b'{"loss": 2.0}', b'[{"step": 2}]', b"\x00\x0b"]

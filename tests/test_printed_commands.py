@@ -7,18 +7,18 @@ import importlib
 import io
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from uwe_jax.__main__ import NAMES
-from uwe_jax.commands import export
-from uwe_jax.config import Config, SourceSettings
+from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
-from uwe_jax.retrieval.options import IndexOptions, RankOptions
+from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.config_file import read_command_line
-from uwe_jax.runtime.options import read_options
 from uwe_jax.runtime.settings import check_setting_name
+from uwe_jax.training import report
 from uwe_jax.training.report import next_commands
 
 ROOT = Path(__file__).parents[1]
@@ -95,13 +95,9 @@ def test_commands_and_flags_that_are_named_exist(path):
                 check_setting_name(EnrichmentSettings if command == "enrich" else Config, setting[1:])
 
 
-OPTIONS = {"index": IndexOptions, "rank": RankOptions, "export": export.Options}
-SOURCES = [
-    SourceSettings("sample"),
-    SourceSettings("esco", path="my downloads/esco", language="de", version="1.2.0", kinds=("job", "alias")),
-    SourceSettings("esco", path="gs://bucket/esco"),
-    SourceSettings("edges", path="~/graphs", cache_dir="cache"),
-]
+def next_lines(output):
+    """The commands under every "Next:" of an output."""
+    return re.findall(r"^uwe-jax .*", "".join(output.split("Next:\n")[1:]), re.MULTILINE)
 
 
 def words(line):
@@ -109,23 +105,32 @@ def words(line):
     return module, arguments
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.source} {source.path}")
-def test_the_last_commands_of_a_training_are_read_by_their_programs(source, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    lines = next_commands(Config(source=source, workdir="runs/my run")).splitlines()
-    read = [words(line) for line in lines if line.startswith("uwe-jax")]
-    assert [module for module, _ in read[:3]] == ["index", "rank", "export"]
-    for module, arguments in read[:3]:
-        read_options(OPTIONS[module], arguments, command=module, about="")
-    index = read_options(IndexOptions, read[0][1], command="index", about="")
-    assert index.model == "runs/my run"
-    if source.version:
-        assert (str(index.targets), index.language, index.version) == ("my downloads/esco", "de", "1.2.0")
-    trainings = [read_command_line(arguments, Config, "train") for _, arguments in read[3:]]
-    assert len(trainings) == 1 + (source.source == "sample")
-    if source.source != "sample":
-        assert trainings[0].source == source
-        assert trainings[0].encoder.name == "sentence-transformers/all-mpnet-base-v2"
+def test_every_next_line_works_when_typed(small_run, sample_encoder, prepared_cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path / "no cache"))
+    monkeypatch.setattr(report, "LARGER", str(shutil.copytree(sample_encoder, tmp_path / "larger")))
+    # All that print one; another would have to be added here.
+    printing = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "Next:" in path.read_text()}
+    assert printing == {"training/report.py", "retrieval/indexing.py", "commands/combine.py"}
+    quick = ("--config.workdir=my run", "--config.steps=1", "--config.evaluation.every=1")
+    to_type = [
+        f"uwe-jax train {shlex.join([*small_run, *quick])}",
+        f"uwe-jax combine {small_run[0]} {shlex.quote(small_run[4])} --out='my graphs'",
+    ]
+    typed = []
+    while to_type:
+        line = to_type.pop(0)
+        command, arguments = words(line)
+        module = importlib.import_module(f"uwe_jax.commands.{command}")
+        answer_errors(lambda: (getattr(module, "main", None) or getattr(module, command))(arguments))  # noqa: B023
+        said = capsys.readouterr()
+        typed.append(line)
+        to_type += [each for each in next_lines(said.out + said.err) if each not in [*typed, *to_type]]
+    assert sorted(words(line)[0] for line in typed) == [
+        *("combine", "describe", "export", "export", "index", "index", "rank", "train", "train")
+    ]
+    assert Path("runs/mpnet/summary.json").is_file()
+    assert Path("exported/uwe_jax.json").is_file()
 
 
 def test_a_combined_training_goes_on_with_the_same_parts(monkeypatch):
@@ -136,11 +141,12 @@ def test_a_combined_training_goes_on_with_the_same_parts(monkeypatch):
         "--config.source.parts.onet.weight=0.5",
     ]
     run = read_command_line([*given, "--config.workdir=runs/first"], Config, "train")
-    *_, last = next_commands(run, [*given, "--config.workdir=runs/first"]).splitlines()
+    skills = Path("runs/first/skills.txt")
+    *_, last = next_commands(run, [*given, "--config.workdir=runs/first"], skills).splitlines()
     module, arguments = words(last)
     following = read_command_line(arguments, Config, "train")
     assert module == "train"
     assert (following.source, following.batch) == (run.source, run.batch)
     assert (following.encoder.name, following.workdir) == ("sentence-transformers/all-mpnet-base-v2", "runs/mpnet")
     # Called from Python there is no file to name.
-    assert "uwe-jax train" not in next_commands(run, ["-q", "tests"])
+    assert "uwe-jax train" not in next_commands(run, ["-q", "tests"], skills)

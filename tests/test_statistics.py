@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from uwe_jax.scoring.statistics import bootstrap_interval, long_tail, paired_bootstrap
+from uwe_jax.scoring.statistics import bootstrap_interval, long_tail, macro_difference, paired_bootstrap
 
 
 def loop_interval(values, samples, level, seed):
@@ -39,6 +39,26 @@ def test_interval_has_the_width_of_the_standard_error(rng):
     error = values.std() / np.sqrt(2000)
     lo, hi = bootstrap_interval(values, samples=2000)
     np.testing.assert_allclose((lo, hi), values.mean() + 1.96 * error * np.array([-1, 1]), atol=0.15 * error)
+
+
+def test_a_macro_difference_draws_a_query_with_all_its_rankings(rng):
+    a, b = rng.random(40), rng.random(40)
+    names = [f"skill {k}" for k in range(40)]
+    alone = macro_difference([(a, b, names)])
+    np.testing.assert_allclose(alone[:3], paired_bootstrap(a, b), rtol=1e-12)
+    assert alone[3] == 40
+    # The same queries twice tell no more than once.
+    np.testing.assert_allclose(macro_difference([(a, b, names)] * 2), alone, rtol=1e-12)
+
+    c, d = rng.random(10), rng.random(10)
+    mixed = [(a, b, names), (c, d, [*names[:5], *(f"job {k}" for k in range(5))])]
+    difference, lo, hi, queries = macro_difference(mixed)
+    assert difference == pytest.approx(((a - b).mean() + (c - d).mean()) / 2)
+    assert queries == 45
+    # The variance of the macro-average, with what the five shared queries have in common, by its definition.
+    one, two = (a - b - (a - b).mean()) / 80, (c - d - (c - d).mean()) / 20
+    shares = np.concatenate([one[:5] + two[:5], one[5:], two[5:]])
+    assert (hi - lo) / (2 * 1.96) == pytest.approx(np.sqrt((shares**2).sum()), rel=0.1)
 
 
 def test_values_without_spread_have_no_width():

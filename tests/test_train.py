@@ -1,12 +1,10 @@
 """The real command, from its first line to its summary: what it writes, how it resumes, what it refuses."""
 
 import functools
-import importlib
 import json
 import os
 import re
 import runpy
-import shlex
 import shutil
 import signal
 import time
@@ -16,14 +14,19 @@ import chex
 import jax
 import numpy as np
 import pytest
+from tiny_encoder import write_tiny_encoder
 from training_processes import start
 
 from uwe_jax.commands import export, index, rank, train
 from uwe_jax.config import Config
+from uwe_jax.evaluation import decontamination
+from uwe_jax.models.checksums import with_checksum, without_checksum
+from uwe_jax.models.optimiser import learning_rate_schedule
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.sample import read_sample
 from uwe_jax.training import loop
 from uwe_jax.training.metric_writer import read_metrics
 from uwe_jax.training.step_log import StepLog
@@ -69,14 +72,8 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     assert "Texts cut to their fixed length" in err
     assert "validation MAP" in err
     assert "macro-average" in out
-    printed = re.findall(r"^uwe-jax (\w+) (.*)", out.partition("Next:\n")[2], re.MULTILINE)
-    assert [command for command, _ in printed] == ["index", "rank", "export", "train", "train"]
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "TEXTS.txt").write_text("head chef\nwelder\n")
-    for command, arguments in printed[:3]:
-        importlib.import_module(f"uwe_jax.commands.{command}").main(shlex.split(arguments))
-    assert "head chef" in capsys.readouterr().out
-    assert (tmp_path / "exported" / "uwe_jax.json").is_file()
+    assert len((workdir / "skills.txt").read_text().splitlines()) == 549
+    assert f"Curves: tensorboard --logdir={workdir / 'tensorboard'}" in err
 
     summary = json.loads((workdir / "summary.json").read_text())
     assert 0 < summary["before"]["macro_map"] < 100
@@ -89,12 +86,84 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
     assert (workdir / "training.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((workdir / "config.json").read_text())["steps"] == 6
 
-    # The same command again has nothing to train, and ends with the same numbers.
+    assert summary["against_frozen"]["map"][0] == pytest.approx(
+        summary["after"]["macro_map"] - summary["before"]["macro_map"]
+    )
+    assert re.search(r"Macro MAP \d+\.\d, .* the frozen encoder \(95% interval .*, \d\d queries\)", out)
+
+
+def test_the_same_command_on_a_finished_run_answers_at_once_and_more_steps_train_on(
+    flags, tmp_path, monkeypatch, capsys
+):
     assert run(flags, monkeypatch) == 0
-    assert "Resuming" in capsys.readouterr().err
-    again = json.loads((workdir / "summary.json").read_text())
-    assert again["before"] == summary["before"]
-    assert again["after"]["macro_map"] == pytest.approx(summary["after"]["macro_map"])
+    ended = "Held-out" + capsys.readouterr().out.partition("Held-out")[2]
+    first, rows = (
+        json.loads((tmp_path / "run/summary.json").read_text()),
+        read_metrics(tmp_path / "run/metrics.jsonl"),
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(decontamination, "load_training_graphs", lambda _: pytest.fail("data was read"))
+        patched.setattr(loop, "load_encoder", lambda *_: pytest.fail("an encoder was read"))
+        assert run(flags, monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert out == ended
+    assert "has all its 6 steps" in err
+    assert "--config.steps=12 trains on" in err
+
+    assert run([*flags, "--config.steps=9"], monkeypatch) == 0
+    err = capsys.readouterr().err
+    rate = learning_rate_schedule(read_config(flags).optimiser, 9)
+    assert "after step 6 of 9" in err
+    assert f"a schedule of 6 steps so far. From here on it follows that of 9: {float(rate(6)):.2g} at step 7" in err
+    longer = read_metrics(tmp_path / "run/metrics.jsonl")
+    assert longer[: len(rows)] == rows
+    assert [row["step"] for row in longer[len(rows) :]] == [7, 8, 9, 9]
+    assert longer[len(rows)]["learning_rate"] == pytest.approx(float(rate(6)))
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary["steps"], summary["before"]) == (9, first["before"])
+    assert run(flags, monkeypatch) == 2
+    assert "1 settings differ: steps: 9 there, 6 now" in capsys.readouterr().err
+
+
+def test_a_run_of_an_older_version_is_compared_with_the_frozen_encoder_too(flags, tmp_path, monkeypatch):
+    assert run(flags, monkeypatch) == 0
+    path = tmp_path / "run/summary.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps({name: value for name, value in summary.items() if name != "against_frozen"}))
+    for meta in (tmp_path / "run/checkpoints").glob("*/meta/metadata"):
+        older = without_checksum(json.loads(meta.read_text()))
+        assert older.pop("frozen")
+        meta.write_text(json.dumps(with_checksum(older)))
+    assert run(flags, monkeypatch) == 0
+    again = json.loads(path.read_text())
+    assert again["against_frozen"]["map"] == pytest.approx(summary["against_frozen"]["map"], abs=1e-6)
+
+
+def test_forty_steps_teach_a_tiny_encoder_what_held_out_nodes_need(prepared_cache, tmp_path, monkeypatch, capsys):
+    edges = read_sample()["job"]
+    words = {word for edge in edges for text in (edge.left_text, edge.right_text) for word in text.lower().split()}
+    encoder = write_tiny_encoder(tmp_path / "encoder", words=sorted(words), layers=1, width=64, spread=0.02)
+    flags = (
+        f"--config={ROOT / 'configs/quickstart.py'}",
+        f"--config.encoder.name={encoder}",
+        f"--config.source.cache_dir={prepared_cache}",
+        f"--config.workdir={tmp_path / 'run'}",
+        "--config.source.kinds=('job',)",
+        "--config.batch.global_batch_size=256",
+        "--config.steps=40",
+        "--config.evaluation.every=40",
+        "--config.evaluation.max_queries=8",
+        "--config.scorer.kind=mean_pool",
+        "--config.loss.tau.job=0.1",
+        "--config.optimiser.learning_rate=0.05",
+        "--config.encoder.dropout=0.0",
+    )
+    assert run(flags, monkeypatch) == 0
+    assert re.search(r"Macro MAP .* points above the frozen encoder \(95% interval", capsys.readouterr().out)
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    before, after = (summary[name]["macro_map"] for name in ("before", "after"))
+    assert after > 1.6 * before > 10, (before, after)
+    assert summary["against_frozen"]["map"][1] > 3, summary["against_frozen"]
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
@@ -267,8 +336,6 @@ def test_parts_apart_train_on_the_graphs_of_one_at_a_time(flags, tmp_path, monke
     graphs = [{name for name in row if name.startswith("loss/")} for row in rows]
     assert len(graphs) == 6
     assert sorted(map(sorted, graphs)) == [["loss/alias"]] * 3 + [["loss/job"]] * 3
-    # The same command on the finished run makes nothing anew.
-    assert run([f"--config={config}", *flags[1:]], monkeypatch) == 0
 
 
 def test_what_is_measured_and_loaded_has_its_share_of_pretrained_weights(
@@ -309,7 +376,7 @@ def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):
     assert run(flags, monkeypatch) == 0
     trained_on = (tmp_path / "run" / "trained_on.npz").read_bytes()
     (edges / "skill_job.csv").write_text("\n".join(["left,right", *rows, *(f"skill {s},job 9" for s in range(9))]))
-    assert run(flags, monkeypatch) == 2
+    assert run([*flags, "--config.steps=6"], monkeypatch) == 2
     assert "trained on other graphs: skill-job" in capsys.readouterr().err
     assert (tmp_path / "run" / "trained_on.npz").read_bytes() == trained_on
 
@@ -338,8 +405,6 @@ def test_a_last_run_trains_on_validation_nodes_too(flags, test, prepared_cache, 
     assert "Resuming" in capsys.readouterr().err
     jax.tree.map(np.testing.assert_array_equal, checkpoint_bytes(workdir, 6)[0], whole[0])
     assert json.loads((workdir / "summary.json").read_text()) == summary
-    assert run(flags, monkeypatch) == 0  # on a finished run
-    assert json.loads((workdir / "summary.json").read_text()) == summary
     assert [row["step"] for row in read_metrics(workdir / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
 
     # What uses a model uses the last step.
@@ -364,7 +429,7 @@ def test_a_run_whose_held_out_nodes_were_chosen_otherwise_is_not_resumed(flags, 
         assert run(flags, monkeypatch) == 0
     capsys.readouterr()
     metrics = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    assert run(flags, monkeypatch) == 2
+    assert run([*flags, "--config.steps=6"], monkeypatch) == 2
     err = capsys.readouterr().err
     assert "held-out nodes were chosen by exact text and kind" in err
     assert "Start over with another --config.workdir" in err

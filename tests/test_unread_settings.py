@@ -22,7 +22,7 @@ CONFIGS = [path for path in sorted(FOLDER.glob("*.py")) if "uwe_jax.commands.tra
 KINDS = ("job", "vacancy", "alias")
 # What a run reads whatever the other settings are.
 ALWAYS_READ = {
-    *("workdir", "seed", "steps", "log_every", "checkpoint_every", "profile", "nan_hunt"),
+    *("workdir", "seed", "steps", "log_every", "checkpoint_every", "wandb", "profile", "nan_hunt"),
     *(f"encoder.{name}" for name in ("name", "dtype", "dropout", "remat", "pretrained_share")),
     # A kind that no source has is refused where sources are read, and so is joining without aliases.
     *("source.source", "source.kinds", "source.join_aliases", "source.cache_dir"),

@@ -50,20 +50,23 @@ def tiny_config(architecture: str = "bert", *, vocab_size: int = 60, layers: int
     )
 
 
-def random_tensors(config: EncoderConfig, seed: int = 0) -> dict[str, np.ndarray]:
-    """Weights under their Hugging Face names, large enough that every part of the encoder matters."""
+def random_tensors(config: EncoderConfig, seed: int = 0, spread: float = 0.3) -> dict[str, np.ndarray]:
+    """Weights under their Hugging Face names, large enough that every part of the encoder matters.
+
+    With a small `spread` of all but the words an encoder mostly averages its words, which it can be trained from.
+    """
     rng = np.random.default_rng(seed)
 
     def draw(hf: str, shape: tuple[int, ...]) -> np.ndarray:
         centre = 1.0 if hf.endswith("LayerNorm.weight") else 0.0
-        return (centre + 0.3 * rng.standard_normal(shape)).astype(np.float32)
+        return (centre + (0.3 if "word_emb" in hf else spread) * rng.standard_normal(shape)).astype(np.float32)
 
     return {name.hf: draw(name.hf, name.hf_shape) for name in name_table(config)}
 
 
-def random_params(config: EncoderConfig, seed: int = 0) -> Params:
+def random_params(config: EncoderConfig, seed: int = 0, spread: float = 0.3) -> Params:
     """The same weights as a tree for `Encoder.apply`."""
-    return params_from_hf(random_tensors(config, seed), config)
+    return params_from_hf(random_tensors(config, seed, spread), config)
 
 
 def write_tiny_encoder(
@@ -73,6 +76,7 @@ def write_tiny_encoder(
     seed: int = 0,
     layers: int = 2,
     width: int = 16,
+    spread: float = 0.3,
 ) -> Path:
     """Writes config.json, model.safetensors and a tokeniser that knows `words` and spells all others."""
     folder = Path(folder)
@@ -84,7 +88,7 @@ def write_tiny_encoder(
 
     config = tiny_config(architecture, vocab_size=len(vocabulary), layers=layers, width=width)
     (folder / "config.json").write_text(json.dumps(config.to_hf()))
-    save_file(params_to_hf(random_params(config, seed), config), folder / "model.safetensors")
+    save_file(params_to_hf(random_params(config, seed, spread), config), folder / "model.safetensors")
 
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token=special["unk"]))
     tokenizer.normalizer = BertNormalizer(lowercase=True)

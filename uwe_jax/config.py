@@ -250,6 +250,7 @@ class Config:
     steps: int = 1000
     log_every: int = 10  # steps between lines of metrics.jsonl
     checkpoint_every: int = 100  # steps between checkpoints, besides those after a validation
+    wandb: str = ""  # project of Weights & Biases to log to as well; empty for none
     profile: bool = False  # trace a few steps into the workdir
     profile_steps: int = 3  # how many
     nan_hunt: bool = False  # keep the state before each step, and find where a loss stopped being a number

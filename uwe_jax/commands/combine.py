@@ -53,7 +53,7 @@ def combine(arguments: Sequence[str]) -> None:
     report(_table(composition))
     say(f"Written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     path = shlex.quote(str(out))
-    report(f"\nNext:\n  uwe-jax describe --config.source.source=edges --config.source.path={path}")
+    report(f"\nNext:\nuwe-jax describe --config.source.source=edges --config.source.path={path}")
 
 
 def _table(composition: Composition) -> str:

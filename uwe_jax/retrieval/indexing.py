@@ -102,7 +102,8 @@ def _build(options: IndexOptions, path: Path) -> None:
     write_space(options.folder, space, patience=LONG_PATIENCE)
     record(options.folder, options.model, (targets.origin,))
     out = shlex.quote(str(options.folder))
-    say(f"Built in {duration(time.perf_counter() - started)}. Next: uwe-jax rank --index {out} QUERY")
+    cache = f" --cache-dir {shlex.quote(options.cache)}" if options.cache else ""
+    say(f'Built in {duration(time.perf_counter() - started)}.\nNext:\nuwe-jax rank --index {out} "head chef"{cache}')
 
 
 def _add(options: IndexOptions, targets: Targets) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,38 @@ def paired_bootstrap(
     difference = np.subtract(a, b, dtype=np.float64)
     lo, hi = bootstrap_interval(difference, samples=samples, level=level, seed=seed)
     return float(difference.mean()), lo, hi
+
+
+def macro_difference(
+    rankings: Sequence[tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"], Sequence[str]]],
+) -> tuple[float, float, float, int]:
+    """Difference of two models' macro-averages over rankings, with its bootstrap interval: (difference, lo, hi, q).
+
+    With one ranking it is `paired_bootstrap`. With several, a query that occurs in more than one of them is drawn with
+    all its values at once, since they are not independent:
+
+        difference = mean_r mean_{i in r} d_ri,    resampled: difference + sum_i c_i sum_r (d_ri - mean_r) / (R n_r),
+
+    where d_ri is a - b for query i of ranking r, R the number of rankings, n_r that of queries in r, and c_i how often
+    query i was drawn in q draws.
+
+    >>> same = (np.array([0.5, 0.75]), np.array([0.25, 0.5]), ["a", "b"])
+    >>> macro_difference([same, same])
+    (0.25, 0.25, 0.25, 2)
+
+    Args:
+      rankings: for each a metric of one model per query, that of the other, and names of the queries.
+
+    Returns:
+      The difference, the ends of its 95 % interval, and the number of distinct queries.
+    """
+    differences = [np.subtract(a, b, dtype=np.float64) for a, b, _ in rankings]
+    macro = float(np.mean([each.mean() for each in differences]))
+    names = [name for *_, of_one in rankings for name in of_one]
+    place = {name: k for k, name in enumerate(dict.fromkeys(names))}
+    moved = np.concatenate([(each - each.mean()) / (len(each) * len(rankings)) for each in differences])
+    lo, hi = bootstrap_interval(macro + len(place) * np.bincount([place[name] for name in names], moved))
+    return macro, lo, hi, len(place)
 
 
 def long_tail(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +16,6 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
-from uwe_jax.data.tokeniser_file import open_tokeniser
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.distributed import parallel
@@ -31,7 +29,7 @@ from uwe_jax.models.resolve import in_full
 from uwe_jax.models.storage import narration_off
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.runtime.errors import Stopped, UserError
-from uwe_jax.runtime.files import cache_folder, write_json
+from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.runtime.plot import plot_training
 from uwe_jax.runtime.progress import report, say
@@ -40,9 +38,9 @@ from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.due import Due
-from uwe_jax.training.evaluation import Evaluator
+from uwe_jax.training.evaluation import Evaluator, against_frozen
 from uwe_jax.training.fit import CompiledStep
-from uwe_jax.training.metric_writer import MetricWriter, SilentWriter, read_metrics
+from uwe_jax.training.metric_writer import MetricWriter, SilentWriter, read_metrics, wandb_module
 from uwe_jax.training.nan_hunt import NanHunt
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
@@ -122,6 +120,16 @@ def _train(
     cache = cache_folder(config.source.cache_dir)
     run.pull()
     workdir = workdirs.check(config, run)
+    summary = workdirs.finished(config, run)
+    if all(parallel.of_all_processes(summary is not None)) and summary:
+        say(
+            f"{config.workdir} has all its {config.steps} steps: this is its result, and its data was not read again. "
+            f"--config.steps={2 * config.steps} trains on; other settings or data need another --config.workdir."
+        )
+        report(reports.ending(config, summary, arguments, workdir / workdirs.SKILLS))
+        return summary
+    if config.wandb and is_first():
+        wandb_module(config.wandb)
     devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
 
     # ---- Graphs -------------------------------------------------------------------------------------------------
@@ -151,25 +159,32 @@ def _train(
     evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
-    if is_first():
-        workdirs.claim(workdir, config)
+    rate = learning_rate_schedule(config.optimiser, config.steps)
     checkpoints = Checkpoints(run.checkpoints)
     restored = checkpoints.restore(state)
     before: dict[str, Any] = {}
+    frozen: dict[str, list[float]] = {}
     if restored:
         workdirs.check_data(fingerprints, restored.meta, config.workdir)
         checkpoints.set_aside_after(restored.step)
-        state, before = restored.state, restored.meta["before"]
+        state, before, frozen = restored.state, restored.meta["before"], restored.meta.get("frozen", {})
         say(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
+        if (steps := restored.meta["config"]["steps"]) != config.steps:
+            say(
+                f"The learning rate followed a schedule of {steps} steps so far. From here on it follows that of "
+                f"{config.steps}: {float(rate(restored.step)):.2g} at step {restored.step + 1}. A run of "
+                f"{config.steps} steps from its start has other results."
+            )
     else:
         say(f"Starting from the pretrained encoder: {pretrained.provenance}.")
-    # An evaluation looks here for what its queries and targets have in common with the training graphs.
     if is_first():
+        workdirs.claim(workdir, config)
+        # An evaluation looks here for what its queries and targets have in common with the training graphs.
         Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
+        write_atomically(workdir / workdirs.SKILLS, "\n".join(graphs.skills).encode())
     first = int(state.step)
     state = parallel.replicate(state)
     validated = restored is not None and restored.meta["validation"] is not None
-    writer = MetricWriter(workdir, resume_step=first, validated=validated) if is_first() else SilentWriter()
 
     validation_tasks, test_tasks = splits.tasks(VALIDATION), splits.tasks(TEST)
     reported = test_tasks or validation_tasks
@@ -177,6 +192,8 @@ def _train(
     test = {"test": (reported, config.evaluation.max_test_queries)} if reported else {}
     if not validation:
         say(reports.NO_VALIDATION)
+    if restored and test and not frozen:  # begun by a version that did not keep them
+        frozen = evaluator.evaluate(parallel.replicate(params), test, label="Frozen encoder")[1]["test"]
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
     train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
@@ -184,8 +201,7 @@ def _train(
     if first < config.steps:
         compiled.prepare(state, parallel.shard_rows(build(first)))
     if config.nan_hunt:
-        reader = functools.partial(open_tokeniser, pretrained.folder, cache / "tokens")
-        train_step = NanHunt(compiled, config, model, workdir / "nan", reader, checkpoints.describe)
+        train_step = NanHunt(compiled, config, model, workdir / "nan", checkpoints.describe)
     else:
         train_step = compiled
     about = {
@@ -199,13 +215,18 @@ def _train(
             **pretrained.config.to_hf(),
         },
     }
-    rate = learning_rate_schedule(config.optimiser, config.steps)
     stream = batches(build, config.batch, first=first, last=config.steps)
+    writer: MetricWriter = SilentWriter()
+    if is_first():
+        writer = MetricWriter(
+            workdir, resume_step=first, validated=validated, project=config.wandb, config=config.to_dict()
+        )
     log = StepLog(config, writer, rate, first, remedy=checkpoints.describe, facts=compiled.facts)
     trace = Trace(workdir / "trace", first, config.profile_steps if config.profile else 0, wait=log.settle)
     measured: dict[str, Any] = {}
+    by_query: dict[str, dict[str, list[float]]] = {}
     share = config.encoder.pretrained_share
-    with stop.later():
+    with stop.later(), contextlib.closing(writer):
         for step in range(first, config.steps + 1):
             is_last = step == config.steps
             new = restored is None or step > first
@@ -220,12 +241,13 @@ def _train(
                 try:
                     with stop.at_once():
                         params_in_use = in_use(state.params, pretrained.params, share)
-                        measured = evaluator.evaluate(params_in_use, wanted, label=f"Step {step}")
+                        measured, by_query = evaluator.evaluate(params_in_use, wanted, label=f"Step {step}")
                 except Stopped:
                     stopping = True
                 else:
                     results = measured.get("validation")
-                    before = measured["test"] if step == 0 else before
+                    if step == 0:
+                        before, frozen = measured["test"], by_query["test"]
                     if results:
                         writer.write(step, {"validation": results})
                         say(f"Step {step}: " + reports.one_line(results))
@@ -234,9 +256,10 @@ def _train(
             if due.save and (results or new):
                 if is_first():
                     run.try_to_push()  # before the checkpoint: no resumed run lacks the lines that led to it
-                position = {"data": {"seed": config.seed, "next_batch": step}, "before": before, "validation": results}
+                position = {"data": {"seed": config.seed, "next_batch": step}, "validation": results}
+                start = {"before": before, "frozen": frozen}
                 validation_map = results["macro_map"] if results else None
-                checkpoints.save(step, parallel.first(state), about | position, validation_map)
+                checkpoints.save(step, parallel.first(state), about | position | start, validation_map)
             if stopping:
                 trace.close()
                 log.close()
@@ -259,24 +282,22 @@ def _train(
     if test and ("test" not in measured or better):
         state = parallel.replicate(better.state) if better else state
         best_params = in_use(state.params, pretrained.params, share)
-        measured = evaluator.evaluate(best_params, test, label=f"Best checkpoint, step {best}")
-    after = measured.get("test", {})
+        measured, by_query = evaluator.evaluate(best_params, test, label=f"Best checkpoint, step {best}")
+    most = config.evaluation.max_test_queries
     summary = {
         "before": before,
-        "after": after,
+        "after": measured.get("test", {}),
+        "against_frozen": against_frozen(by_query["test"], frozen, reported, most) if test else {},
         "step": best,
         "steps": config.steps,
         "held_out": "test" if test_tasks else "validation" if validation else "none",
         "fingerprints": fingerprints,
         "encoder": pretrained.provenance,
     }
-    writer.close()
     checkpoints.close()
     if is_first():
-        write_json(workdir / "summary.json", summary)
         plot_training(read_metrics(workdir / "metrics.jsonl"), workdir / "training.png")
+        write_json(workdir / "summary.json", summary)  # the last one: with it the run is finished
         run.push()
-    report("\n" + reports.results(summary))
-    report(f"\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, config.json")
-    report(f"Next:\n{reports.next_commands(config, arguments)}")
+    report("\n" + reports.ending(config, summary, arguments, workdir / workdirs.SKILLS))
     return summary

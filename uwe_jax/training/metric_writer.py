@@ -1,14 +1,18 @@
-"""The record of a run: metrics.jsonl, a picture of it, and TensorBoard where that is installed."""
+"""The record of a run: metrics.jsonl, TensorBoard where it is installed, and Weights & Biases where it is asked for."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import secrets
+import shlex
 from pathlib import Path
 from typing import Any
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import naming, write_atomically
 from uwe_jax.runtime.json_file import parse_json
+from uwe_jax.runtime.optional_imports import extra_library
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import say
 
@@ -25,12 +29,23 @@ class MetricWriter:
         they will be written again.
       validated: whether the checkpoint of that step knows its validation. Otherwise a line of it, left by a run that
         was cut off while it told the checkpoint, is dropped as well.
+      project: of Weights & Biases, to log to as well; empty for none.
+      config: settings that are shown there.
 
     Raises:
-      UserError: the file is there and cannot be read. A damaged line is left out, which is said.
+      UserError: the file is there and cannot be read, or Weights & Biases refuses the run. A damaged line is left out,
+        which is said.
     """
 
-    def __init__(self, workdir: Path, *, resume_step: int = 0, validated: bool = True):
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        resume_step: int = 0,
+        validated: bool = True,
+        project: str = "",
+        config: dict[str, Any] | None = None,
+    ):
         self.path = workdir / "metrics.jsonl"
         rows, damaged = _read(self.path)
         if damaged and resume_step:
@@ -41,6 +56,7 @@ class MetricWriter:
         ]
         write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
         self._board: Any = None
+        self._wandb: Any = _wandb_run(workdir, project, config, new=not resume_step) if project else None
         try:
             from tensorboardX import SummaryWriter
 
@@ -48,10 +64,12 @@ class MetricWriter:
                 str(workdir / "tensorboard"), purge_step=resume_step and resume_step + 1, max_queue=_QUEUE
             )
         except ImportError:
-            pass
+            return
+        install = "" if importlib.util.find_spec("tensorboard") else "   (after pip install tensorboard)"
+        say(f"Curves: tensorboard --logdir={shlex.quote(str(workdir / 'tensorboard'))}{install}")
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Writes one line; nested values are flattened to names with slashes for TensorBoard."""
+        """Writes one line; elsewhere nested values are flattened to names with slashes."""
         with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json_text({"step": step, **values}) + "\n")
         if self._board and not self._board_listens():
@@ -60,25 +78,64 @@ class MetricWriter:
         if self._board:
             for name, value in _flat(values):
                 self._board.add_scalar(name, value, step)
+        if self._wandb:
+            try:
+                self._wandb.log(dict(_flat(values)), step=step)
+            except Exception as error:  # a service that fails must not cost the training
+                say(f"Weights & Biases takes no more values ({error}); {self.path.name} goes on.")
+                self._wandb = None
 
     def _board_listens(self) -> bool:
         """Whether the thread is there that writes for TensorBoard: a full disk ends it, and who hands it more waits."""
         return self._board.file_writer.event_writer._worker.is_alive()  # there is no public way to ask
 
     def close(self) -> None:
-        """Lets TensorBoard's writer finish."""
+        """Lets the writers of TensorBoard and of Weights & Biases finish."""
         if self._board and self._board_listens():
             self._board.close()
+        if self._wandb:
+            self._wandb.finish()
 
 
 class SilentWriter(MetricWriter):
     """What a process holds that leaves the record to another one."""
 
     def __init__(self) -> None:
-        self._board = None
+        self._board = self._wandb = None
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Writes nothing."""
+
+
+def wandb_module(project: str) -> Any:
+    """The library of Weights & Biases.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    return extra_library("wandb", use=f"--config.wandb={project}", install="pip install 'uwe_jax[wandb]'")
+
+
+def _wandb_run(workdir: Path, project: str, config: dict[str, Any] | None, *, new: bool) -> Any:
+    wandb = wandb_module(project)
+    path = workdir / "wandb_id"  # a run that is resumed goes on in the same curves
+    if new or not path.exists():
+        write_atomically(path, secrets.token_hex(8).encode())
+    try:
+        return wandb.init(
+            project=project,
+            id=path.read_text(),
+            resume="allow",
+            name=workdir.absolute().name,
+            dir=str(workdir),
+            config=config,
+            settings=wandb.Settings(console="off"),
+        )
+    except wandb.Error as error:
+        raise UserError(
+            f"Weights & Biases refuses the run: {str(error).rstrip('.')}. Log in with `wandb login`, set "
+            "WANDB_MODE=offline to upload later with `wandb sync`, or leave out --config.wandb."
+        ) from error
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

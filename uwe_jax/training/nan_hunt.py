@@ -1,8 +1,9 @@
-"""`--config.nan_hunt`: when a loss or gradient is no number, finds out where in the step that began."""
+"""`--config.nan_hunt`: dumps a step whose loss is not finite, and names its first operation that gives a NaN."""
 
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,22 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.config import Config
-from uwe_jax.data.tokeniser_file import TextReader
 from uwe_jax.distributed import parallel
-from uwe_jax.models.uwe import UweModel
+from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.progress import say
-from uwe_jax.training import nan_report
 from uwe_jax.training.device_memory import gibibytes
-from uwe_jax.training.nan_pieces import SuspectStep, take_apart
-from uwe_jax.training.nan_primitive import first_primitive
+from uwe_jax.training.step import Metrics, batch_gradient, dropout_key
 from uwe_jax.training.step_log import WHAT_HELPS
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# Above this the parameters are not written: the checkpoint before leads to the same step.
+_MOST_PARAMETER_BYTES = 512 * 2**20
 
 
 class NanHunt:
-    """A train step that is taken apart when its loss or the norm of its gradient is not finite.
+    """A train step that is run again under `jax.debug_nans` when its loss or the norm of its gradient is not finite.
 
     Called like the step. It copies the state before each step, since the step takes its memory over, and waits for its
     loss: a second state in memory, and slower than without.
@@ -35,8 +38,7 @@ class NanHunt:
       step: the train step.
       config: of the run.
       model: that is trained.
-      folder: for reports, such as workdir/nan. It may be an `epath.Path` of a bucket.
-      tokeniser: opens the encoder's, to write texts out.
+      folder: for dumps, such as workdir/nan.
       remedy: what to say about checkpoints.
     """
 
@@ -46,14 +48,12 @@ class NanHunt:
         config: Config,
         model: UweModel,
         folder: Path,
-        tokeniser: Callable[[], TextReader],
         remedy: Callable[[], str],
     ):
         self._step = step
         self._config = config
         self._model = model
         self._folder = folder
-        self._tokeniser = tokeniser
         self._remedy = remedy
         self._copy = parallel.parallel(lambda state: jax.tree.map(jnp.copy, state))
         self._told = False
@@ -71,70 +71,69 @@ class NanHunt:
             say(f"Hunting for NaN: every step is waited for, and a copy of the state takes {gibibytes(size)} a device.")
         after, metrics = self._step(state, batch)
         values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
-        if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
-            del after, state
-            raise self._found(before, batch, values)
-        return after, metrics
+        if math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"]):
+            return after, metrics
+        del after, state
+        step = int(np.asarray(before.step)[0]) + 1
+        title = f"Step {step} has loss {values['loss']} and gradient norm {values['gradient_norm']}"
+        # Written before the search, which takes more memory than the step.
+        dumped = self._dump(step, before.params, batch, values)
+        say(f"{title}. {dumped} Looking for the operation.")
+        raise UserError(f"{title}. {self._first(before, batch)} {dumped} {self._remedy()} {WHAT_HELPS}")
 
-    def _found(self, before: Any, batch: Any, values: dict[str, float]) -> UserError:
-        config = self._config
-        number = int(np.asarray(before.step)[0])
-        step = SuspectStep(
-            self._model, config.loss, before.params, number, batch, config.seed, config.batch.encode_chunk_size
-        )
-        title = f"Step {number + 1} has loss {values['loss']} and gradient norm {values['gradient_norm']}"
-        say(f"{title}: taking it apart.")
-        folder = self._folder / f"step-{number + 1}"
+    def _dump(self, step: int, params: Params, batch: Any, values: dict[str, float]) -> str:
+        """Writes what the step is a function of; says where."""
+        folder = self._folder / f"step-{step}"
+        params = jax.tree.map(np.asarray, parallel.first(params))
         if jax.process_count() > 1:
             folder = folder / f"process-{jax.process_index()}"
-        # Before anything else: what follows may itself run out of memory or be killed.
-        trouble = ""
-        try:
-            files = nan_report.write_inputs(folder, step)
-        except OSError as error:
-            files, trouble = [], f" Its inputs could not be written ({error})."
-        pieces, embeddings = take_apart(step)
-        texts = nan_report.TextsOf(batch, self._tokeniser().vocabulary())
-        culprit = nan_report.sentence(pieces, texts)
         about = {
             "version": uwe_jax.__version__,
-            "step": number + 1,
-            "next_batch": number,
+            "step": step,
             "metrics": {name: str(value) for name, value in values.items()},
-            "culprit": culprit,
             "checkpoint": self._remedy(),
-            "inputs": files,
-            "process": [jax.process_index(), jax.process_count()],
-            "local_devices": jax.local_device_count(),
-            "config": config.to_dict(),
+            "config": self._config.to_dict(),
         }
-        report = f"{nan_report.table(pieces, texts, title)}\n\n{culprit}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "step.json", about)
+            np.savez(folder / "batch.npz", **_by_path(batch))  # type: ignore[arg-type]  # of its keywords one is a flag
+            if sum(leaf.nbytes for leaf in jax.tree.leaves(params)) <= _MOST_PARAMETER_BYTES:
+                np.savez(folder / "params.npz", **_by_path(params))  # type: ignore[arg-type]
+        except OSError as error:
+            return f"The step could not be dumped into {folder} ({error})."
+        return f"The step is dumped into {folder}."
 
-        def write(primitive: str) -> str:
-            try:
-                text = f"{report}\n{primitive}\n\n{_replay(number, files)} {self._remedy()}"
-                nan_report.write_report(folder, text, pieces, {**about, "primitive": primitive})
-            except OSError as error:
-                say(report)
-                return f"No report could be written to {folder} ({error})."
-            return f"Report, and what replays the step: {folder}."
+    def _first(self, before: Any, batch: Any) -> str:
+        """A sentence on where the first NaN of the step comes from, or on why that cannot be told."""
+        for name, leaf in _by_path(parallel.first(before.params)).items():
+            if bad := int((~np.isfinite(leaf)).sum()):
+                return f"Parameter {name} was not finite before it: {bad:,} of {leaf.size:,} values."
+        if jax.process_count() > 1:
+            return "The operation is looked for on one process alone."
+        config = self._config
 
-        # Written before the search for the primitive, which takes more memory than the step.
-        where = write("The search for the primitive did not end.")
-        primitive = ""
-        found = nan_report.first_culprit(pieces)
-        if found is not None:
-            say(f"{culprit} Looking for the primitive, operation by operation.")
-            primitive = first_primitive(step, found[0], embeddings)
-            where = write(primitive)
-        told = " ".join(part for part in (culprit, primitive, where) if part)
-        return UserError(f"{title}. {told}{trouble} {self._remedy()} {WHAT_HELPS}")
+        def gradient(params: Params, batch: Any, number: Any) -> tuple[Params, Metrics]:
+            key = dropout_key(self._model, config.seed, number)
+            return batch_gradient(params, batch, self._model, config.loss, key, config.batch.encode_chunk_size)
+
+        try:
+            with jax.debug_nans(True):
+                jax.block_until_ready(parallel.parallel(gradient)(before.params, batch, before.step))
+        except FloatingPointError as error:
+            return f"{str(error).partition(chr(10))[0].rstrip('.')}, called from {_line(error)}."
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            return f"The operation could not be looked for: {' '.join(str(error).split())[:200]}"
+        return "Run again, its gradient holds no NaN: a number overflows."
 
 
-def _replay(number: int, files: list[str]) -> str:
-    inputs = " and ".join(files) if files else "nothing"
-    lacking = "" if "params.npz" in files else ", from the parameters of the checkpoint before"
-    return (
-        f"Beside this file lie {inputs}, inputs of step {number + 1}: the step is a function of parameters, batch, "
-        f"step number {number} and seed. The same command with --config.nan_hunt=True comes to it again{lacking}."
-    )
+def _by_path(tree: Any) -> dict[str, np.ndarray]:
+    """Leaves by their path, as they are named in an npz file."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _line(error: BaseException) -> str:
+    """The innermost line of this package that an error came through."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(_PACKAGE)]
+    return f"uwe_jax/{Path(frames[-1].filename).relative_to(_PACKAGE)}, line {frames[-1].lineno}: {frames[-1].line}"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from uwe_jax.config import Config, SourceSettings
+from uwe_jax.config import Config
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.runtime.remote import is_remote
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.training.evaluation import Results, directions
 
-_DEFAULTS = SourceSettings()
-_LARGER = "sentence-transformers/all-mpnet-base-v2"
+# A percentile bootstrap of fewer is too narrow to conclude from.
+FEWEST_QUERIES = 20
+LARGER = "sentence-transformers/all-mpnet-base-v2"
 _OF_THIS_RUN = ("--config.encoder.name=", "--config.workdir=", "--config.distributed.")
 
 
@@ -38,13 +39,39 @@ NO_VALIDATION = (
 )
 
 
+def ending(config: Config, summary: dict[str, Any], arguments: Sequence[str], skills: Path) -> str:
+    """What a finished run says: its results, its files, and what to type next; arguments as of `next_commands`."""
+    return (
+        f"{results(summary)}\n\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, "
+        f"config.json, skills.txt\nNext:\n{next_commands(config, arguments, skills)}"
+    )
+
+
 def results(summary: dict[str, Any]) -> str:
-    """The results of a run: a table of held-out nodes, or that nothing was held out."""
+    """The results of a run: a table of held-out nodes and what it says, or that nothing was held out."""
     held_out, step = summary["held_out"], summary["step"]
     if not summary["after"]:
         return f"Trained on all nodes: none was held out, so nothing was measured. The model is that of step {step}."
     title = f"Held-out {held_out} nodes against the full target space, percent (step {step})"
-    return table(summary["before"], summary["after"], title)
+    return f"{table(summary['before'], summary['after'], title)}\n{verdict(summary)}"
+
+
+def verdict(summary: dict[str, Any]) -> str:
+    """Whether training made held-out rankings better than the frozen encoder, or that this cannot be known."""
+    (difference, low, high), queries = summary["against_frozen"]["map"], summary["against_frozen"]["queries"]
+    worse = difference < 0
+    told = (
+        f"Macro MAP {summary['after']['macro_map']:.1f}, {abs(difference):.1f} points "
+        f"{'worse than' if worse else 'above'} the frozen encoder"
+    )
+    if queries < FEWEST_QUERIES:
+        told += f"; {queries} queries: no conclusion."
+    else:
+        conclusion = ": no conclusion" if low <= 0 <= high else ""
+        told += f" (95% interval {low:.1f} to {high:.1f}, {queries:,} queries){conclusion}."
+    if summary["held_out"] == "validation":
+        told += " The checkpoint was chosen on the same nodes, which flatters it."
+    return told
 
 
 def table(before: Results, after: Results, title: str) -> str:
@@ -87,45 +114,27 @@ def _pair(before: float, after: float) -> tuple[str, str, str]:
     return f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}"
 
 
-def next_commands(config: Config, arguments: Sequence[str] = ()) -> str:
-    """Commands that go on from here: rank with the model, take it to PyTorch, train a better one.
+def next_commands(config: Config, arguments: Sequence[str], skills: Path) -> str:
+    """Commands that can be typed as they are: rank with the model, take it to PyTorch, train a larger one.
 
     Args:
       config: of the run.
-      arguments: of its command line; the parts of combined sources stand in no other place.
+      arguments: of its command line; a run that was started from Python has no command to repeat.
+      skills: file of the skills that it was trained on.
     """
     model = shlex.quote(config.workdir)
-    commands = (
-        f"uwe-jax index --model {model} --targets {_targets(config.source)} --out indexes/mine",
-        'uwe-jax rank --index indexes/mine "head chef"',
-        f"uwe-jax export --model {model} --out exported",
-        *_more_training(config, arguments),
-    )
-    return "\n".join(commands)
-
-
-def _targets(source: SourceSettings) -> str:
-    if source.source != "esco" or is_remote(source.path):
-        return "TEXTS.txt"
-    chosen = {"language": source.language, "version": source.version}
-    flags = [f"--{name} {shlex.quote(value)}" for name, value in chosen.items() if value != getattr(_DEFAULTS, name)]
-    return " ".join((shlex.quote(source.path), "--kind skills", *flags))
-
-
-def _more_training(config: Config, arguments: Sequence[str]) -> list[str]:
-    if config.source.source == "combined":
-        given = [each for each in arguments if not each.startswith(_OF_THIS_RUN)]
-        if not any(each.partition("=")[0] == "--config" for each in given):
-            return []
-        return [f"uwe-jax train {shlex.join(given)} --config.encoder.name={_LARGER} --config.workdir=runs/mpnet"]
+    cache = f" --cache-dir {shlex.quote(config.source.cache_dir)}" if config.source.cache_dir else ""
+    commands = [
+        f"uwe-jax index --model {model} --targets {shlex.quote(str(skills))} --out indexes/mine{cache}",
+        f'uwe-jax rank --index indexes/mine "head chef"{cache}',
+        f"uwe-jax export --model {model} --out exported{cache}",
+    ]
+    given = [each for each in arguments if not each.startswith(_OF_THIS_RUN)]
+    if any(each.partition("=")[0] == "--config" for each in given) and config.encoder.name != LARGER:
+        commands.append(f"uwe-jax train {shlex.join(given)} --config.encoder.name={LARGER} --config.workdir=runs/mpnet")
     if config.source.source == "sample":
-        return [
-            "uwe-jax train --config=esco_minilm "
-            "--config.source.path=FOLDER_WITH_THE_ESCO_ZIPS\n"
-            "  or, on edge files of your own (left,right columns in skill_job.csv, skill_alias.csv, ...):",
-            "uwe-jax train --config=quickstart --config.source.source=edges "
-            "--config.source.path=FOLDER --config.workdir=runs/mine",
-        ]
-    changed = {name: value for name, value in vars(config.source).items() if value != getattr(_DEFAULTS, name)}
-    flags = " ".join(shlex.quote(f"--config.source.{name}={value}") for name, value in changed.items())
-    return [f"uwe-jax train --config=uwe_mpnet --config.workdir=runs/mpnet {flags}"]
+        commands.append(
+            "On data of your own: --config=esco_minilm --config.source.path=FOLDER, with ESCO's zips; or\n"
+            "--config=quickstart --config.source.source=edges --config.source.path=FOLDER, with skill_job.csv, ..."
+        )
+    return "\n".join(commands)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from uwe_jax.runtime.locks import exclusive
 
 # Hashes of the texts and edges of the training graphs; see `uwe_jax.data.training_hashes`.
 TRAINED_ON = "trained_on.npz"
+SKILLS = "skills.txt"  # of the graphs, one per line, as targets to rank
 # What a resumed run may change without its result changing.
 _FREE = (
     "workdir",
@@ -32,6 +34,7 @@ _FREE = (
     "profile",
     "profile_steps",
     "nan_hunt",
+    "wandb",
 )
 _FREE_PARTS = re.compile(r"source\.parts\.[^.]+\.path|distributed\.\w+")
 
@@ -75,7 +78,7 @@ def check(config: Config, run: RunFolder) -> Path:
       The local folder of its small files.
 
     Raises:
-      UserError: the folder cannot be written, or belongs to another config.
+      UserError: the folder cannot be written, or belongs to another config. More steps are no other config.
     """
     workdir = run.local
     path = workdir / "config.json"
@@ -85,7 +88,9 @@ def check(config: Config, run: RunFolder) -> Path:
         if path.exists() and any(run.checkpoints.glob("[0-9]*")):
             theirs = read_json(path, "It is written by the run itself. Remove the folder or name another.")
             try:
-                changed = differences(config.to_dict(), Config.from_dict(theirs).to_dict())
+                recorded = Config.from_dict(theirs)
+                more = dataclasses.replace(recorded, steps=max(recorded.steps, config.steps))
+                changed = differences(config.to_dict(), more.to_dict())
             except UserError as error:
                 raise UserError(f"{path}: {error} Restore it from a copy, or name another folder.") from error
             if changed:
@@ -97,6 +102,23 @@ def check(config: Config, run: RunFolder) -> Path:
     except OSError as error:
         raise _not_writable(workdir, error) from error
     return workdir
+
+
+def finished(config: Config, run: RunFolder) -> dict[str, Any] | None:
+    """The summary of a run that has come to its end; None where something is left to do.
+
+    Args:
+      config: that the workdir belongs to.
+      run: its files, pulled.
+    """
+    try:
+        summary = read_json(run.local / "summary.json", "")
+    except UserError:
+        return None
+    if summary.get("steps") != config.steps or "against_frozen" not in summary:
+        return None
+    kept = (run.checkpoints / str(summary.get("step")), run.checkpoints / str(config.steps))
+    return summary if all(folder.exists() for folder in kept) else None
 
 
 def claim(workdir: Path, config: Config) -> None:
