@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -21,6 +22,8 @@ from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN
 from uwe_jax.runtime.process_environment import NUMBERS, is_one_of_several
 from uwe_jax.runtime.remote_errors import Unreachable
+
+LOG = logging.getLogger(__name__)
 
 # JAX takes a process for lost after so much longer than we do, where a thread that gives signs of life is not heard.
 _JAX_WAITS_LONGER = 2
@@ -57,7 +60,7 @@ def together(settings: DistributedSettings) -> Iterator[None]:
     index, count = jax.process_index(), jax.process_count()
     if index:
         progress.be_silent()
-    progress.say(f"{count} processes train together on {jax.device_count()} devices.")
+    LOG.info(f"{count} processes train together on {jax.device_count()} devices.")
     client, address = _client()
     supervisor.tell(address, index, count)
     roll_call = RollCall(client, index, count, settings.timeout_seconds)
@@ -100,7 +103,7 @@ def _part(roll_call: RollCall, status: int) -> None:
         jax.distributed.shutdown()
     except RuntimeError as error:
         # One of them was lost or late. That takes nothing away from what is done.
-        progress.say(f"Not all processes came to the end together: {str(error).partition(chr(10))[0][:300]}")
+        LOG.warning(f"Not all processes came to the end together: {str(error).partition(chr(10))[0][:300]}")
         atexit.register(_leave, status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,9 @@ from uwe_jax.retrieval.recorded import recorded_model
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
 from uwe_jax.retrieval.texts_in import Targets, read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import hushed, report, say
+from uwe_jax.runtime.progress import report
+
+LOG = logging.getLogger(__name__)
 
 
 def rank(options: RankOptions) -> None:
@@ -40,9 +43,8 @@ def rank(options: RankOptions) -> None:
     most = options.max_tokens or max((space.origin.max_tokens for space in spaces.values()), default=None)
     targets = _targets(options)
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
-    say(f"Loading {model}." + (" Then type a query a line; Ctrl-D ends." if typed else ""))
-    with hushed():
-        ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
+    LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)
+    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
     if options.targets and targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
@@ -58,7 +60,7 @@ def rank(options: RankOptions) -> None:
         sys.stdout.flush()
         count += len(batch)
     for note in truncation.notes("queries"):
-        say(f"{note}. --max_tokens sets another limit.")
+        LOG.warning(f"{note}. --max_tokens sets another limit.")
     if refused:
         raise UserError(f"{refused:,} of {count:,} queries were not answered, all others were. The first: {first}")
 

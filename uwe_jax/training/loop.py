@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,7 +34,7 @@ from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import cache_folder, write_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.runtime.plot import plot_training
-from uwe_jax.runtime.progress import report, say
+from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.remote_cache import leave_writing_to_another
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
@@ -47,6 +48,8 @@ from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
 from uwe_jax.training.trace import Trace
 from uwe_jax.training.unread_settings import check_settings, unread_settings
+
+LOG = logging.getLogger(__name__)
 
 
 def check_devices(config: Config) -> None:
@@ -64,13 +67,14 @@ def tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[str
     texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
     tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
     cut = truncation(tables, config.lengths)
-    say(
+    LOG.log(
+        logging.INFO if any(cut[kind][0] for kind in tables) else logging.DEBUG,
         "Texts cut to their fixed length: "
         + ", ".join(
             f"{cut[kind][0]:,} of {cut[kind][1]:,} {kind} (at {getattr(config.lengths, kind)} tokens; the longest "
             f"has {cut[kind][2]})"
             for kind in tables
-        )
+        ),
     )
     return tables
 
@@ -127,7 +131,7 @@ def _train(
     graphs = load_graphs(config.source)
     splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
     if unread := unread_settings(config, graphs.graphs):
-        say(unread)
+        LOG.warning(unread)
     sampler = BatchSampler(splits.train, config.batch, config.seed)
     fingerprints = graphs.fingerprints()
 
@@ -145,7 +149,7 @@ def _train(
     tables = tokenise(config, graphs, tokeniser)
     process = (jax.process_index(), jax.process_count())
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
-    say("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
+    LOG.debug("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
     build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives)
     evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
 
@@ -159,9 +163,9 @@ def _train(
         workdirs.check_data(fingerprints, restored.meta, config.workdir)
         checkpoints.set_aside_after(restored.step)
         state, before = restored.state, restored.meta["before"]
-        say(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
+        LOG.info(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
     else:
-        say(f"Starting from the pretrained encoder: {pretrained.provenance}.")
+        LOG.debug(f"Starting from the pretrained encoder: {pretrained.provenance}.")
     # An evaluation looks here for what its queries and targets have in common with the training graphs.
     if is_first():
         Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
@@ -175,7 +179,7 @@ def _train(
     validation = {"validation": (validation_tasks, config.evaluation.max_queries)} if validation_tasks else {}
     test = {"test": (reported, config.evaluation.max_test_queries)} if reported else {}
     if not validation:
-        say(reports.NO_VALIDATION)
+        LOG.warning(reports.NO_VALIDATION)
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
     train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
@@ -223,7 +227,7 @@ def _train(
                     before = measured["test"] if step == 0 else before
                     if results:
                         writer.write(step, {"validation": results})
-                        say(f"Step {step}: " + reports.one_line(results))
+                        LOG.info(f"Step {step}: " + reports.one_line(results))
                     further = -(-(config.steps - step) // config.evaluation.every) if validation else 1 - is_last
                     log.clock.pause(time.perf_counter() - started, further)
             if due.save and (results or new):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import naming, write_atomically
 from uwe_jax.runtime.json_file import parse_json
 from uwe_jax.runtime.printable import json_text
-from uwe_jax.runtime.progress import say
+
+LOG = logging.getLogger(__name__)
 
 # Values that TensorBoard's writer may be behind. At its default of ten, a thread that died would be waited for.
 _QUEUE = 10_000
@@ -35,7 +37,9 @@ class MetricWriter:
         rows, damaged = _read(self.path)
         if damaged and resume_step:
             lines = ", ".join(map(str, damaged[:5])) + ", ..." * (len(damaged) > 5)
-            say(f"{self.path}: {len(damaged)} damaged of {len(rows) + len(damaged)} lines (line {lines}), left out.")
+            LOG.warning(
+                f"{self.path}: {len(damaged)} damaged of {len(rows) + len(damaged)} lines (line {lines}), left out."
+            )
         kept = [
             row for row in rows if resume_step and row["step"] < resume_step + (validated or "validation" not in row)
         ]
@@ -55,7 +59,9 @@ class MetricWriter:
         with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json_text({"step": step, **values}) + "\n")
         if self._board and not self._board_listens():
-            say(f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on.")
+            LOG.warning(
+                f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on."
+            )
             self._board = None
         if self._board:
             for name, value in _flat(values):

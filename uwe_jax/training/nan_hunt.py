@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +18,13 @@ from uwe_jax.data.tokeniser_file import TextReader
 from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import say
 from uwe_jax.training import nan_report
 from uwe_jax.training.device_memory import gibibytes
 from uwe_jax.training.nan_pieces import SuspectStep, take_apart
 from uwe_jax.training.nan_primitive import first_primitive
 from uwe_jax.training.step_log import WHAT_HELPS
+
+LOG = logging.getLogger(__name__)
 
 
 class NanHunt:
@@ -68,7 +70,9 @@ class NanHunt:
         if not self._told:
             self._told = True
             size = sum(leaf.nbytes // leaf.shape[0] for leaf in jax.tree.leaves(before))
-            say(f"Hunting for NaN: every step is waited for, and a copy of the state takes {gibibytes(size)} a device.")
+            LOG.info(
+                f"Hunting for NaN: every step is waited for, and a copy of the state takes {gibibytes(size)} a device."
+            )
         after, metrics = self._step(state, batch)
         values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
         if not (math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"])):
@@ -83,7 +87,7 @@ class NanHunt:
             self._model, config.loss, before.params, number, batch, config.seed, config.batch.encode_chunk_size
         )
         title = f"Step {number + 1} has loss {values['loss']} and gradient norm {values['gradient_norm']}"
-        say(f"{title}: taking it apart.")
+        LOG.warning(f"{title}: taking it apart.")
         folder = self._folder / f"step-{number + 1}"
         if jax.process_count() > 1:
             folder = folder / f"process-{jax.process_index()}"
@@ -115,7 +119,7 @@ class NanHunt:
                 text = f"{report}\n{primitive}\n\n{_replay(number, files)} {self._remedy()}"
                 nan_report.write_report(folder, text, pieces, {**about, "primitive": primitive})
             except OSError as error:
-                say(report)
+                LOG.warning(report)
                 return f"No report could be written to {folder} ({error})."
             return f"Report, and what replays the step: {folder}."
 
@@ -124,7 +128,7 @@ class NanHunt:
         primitive = ""
         found = nan_report.first_culprit(pieces)
         if found is not None:
-            say(f"{culprit} Looking for the primitive, operation by operation.")
+            LOG.warning(f"{culprit} Looking for the primitive, operation by operation.")
             primitive = first_primitive(step, found[0], embeddings)
             where = write(primitive)
         told = " ".join(part for part in (culprit, primitive, where) if part)
