@@ -99,7 +99,7 @@ def read_options(
       SystemExit: with status 2 after a message, for an unknown option or a value that does not fit.
       UserError: the options contradict each other.
     """
-    chosen = tyro.cli(
+    chosen: Any = tyro.cli(
         dataclasses.make_dataclass(options.__name__, [], bases=(Verbosity, options), frozen=True),
         prog=f"uwe-jax {command}",
         description=about,
