@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from uwe_jax.models.loading import split_scorer
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
@@ -39,11 +40,9 @@ def _in_full(model: str) -> str:
     """A model name that is valid in every working directory: a folder by its full path, with its scorer if any."""
     if is_remote(model):
         return model
-    # The whole name first, as in `load_model`: a folder's own name may hold a colon.
-    for name, scorer in ((model, ""), (model.rpartition(":")[0], model[model.rfind(":") :])):
-        if name and (path := Path(name).expanduser()).exists():
-            return f"{path.resolve()}{scorer}"
-    return model
+    name, scorer = split_scorer(model)
+    path = Path(name).expanduser()
+    return str(path.resolve()) + ("" if scorer is None else f":{scorer}") if path.exists() else model
 
 
 def recorded(folder: Path) -> Recorded:
