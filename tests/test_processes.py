@@ -193,7 +193,7 @@ def joined(monkeypatch):
     register = joining.atexit.register  # which other libraries call as well
 
     def note(function, *args):
-        at_exit.extend(args) if function is joining._leave else register(function, *args)
+        at_exit.extend(args) if function is joining.end_now else register(function, *args)
 
     monkeypatch.setattr(joining.atexit, "register", note)
     monkeypatch.setattr(joining, "_LAST_WORDS_SECONDS", 0.05)
