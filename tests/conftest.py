@@ -1,6 +1,7 @@
 """Eight CPU devices, shapes and types checked, silent broadcasting made an error."""
 
 import atexit
+import logging
 import os
 import shutil
 import signal
@@ -37,6 +38,7 @@ import pytest
 from tiny_encoder import write_tiny_encoder
 from tpu_land import commit_launch, tpu_land
 
+from uwe_jax.runtime.logging_setup import shown
 from uwe_jax.sources.sample import read_sample
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +49,13 @@ collect_ignore_glob = ["jumping_clock/*"]
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("repeatable")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True)
+def all_log_lines():
+    """Shows log records on standard error, as a command does with --verbose."""
+    with shown(logging.DEBUG):
+        yield
 
 
 @pytest.fixture

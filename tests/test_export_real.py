@@ -12,7 +12,7 @@ import pytest
 from training_processes import finish, start
 from transformers import AutoModel, AutoTokenizer
 
-from uwe_jax.evaluation.encoders import encoder_ranker
+from uwe_jax.evaluation.encoder_ranker import encoder_ranker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.spec import TaskSources
 from uwe_jax.export.average import Share

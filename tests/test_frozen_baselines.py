@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from uwe_jax.evaluation.encoders import load_encoder_ranker
 from uwe_jax.evaluation.measure import measure
+from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.spec import TaskSources
 from uwe_jax.models.resolve import resolve_encoder
@@ -39,7 +39,7 @@ def load(*names):
 
 @pytest.fixture(scope="module", params=[MINILM, MPNET])
 def ranker(request):
-    ranker = load_encoder_ranker(request.param, cache_dir=cache_folder())
+    ranker = load_ranker(request.param, cache_dir=cache_folder())
     ranker.encoder = request.param
     return ranker
 

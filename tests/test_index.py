@@ -272,7 +272,7 @@ def test_what_was_encoded_waits_for_another_writer(built, model, tmp_path, monke
         lock.release()
 
     monkeypatch.setattr(indexing, "load", another_begins_to_write)
-    monkeypatch.setattr(locks, "say", until_it_is_waited_for)
+    monkeypatch.setattr(locks.LOG, "info", until_it_is_waited_for)
     (tmp_path / "more.txt").write_text("nurse\n")
     main(["--out", str(out), "--add", str(tmp_path / "more.txt")])
     assert contents(out)["nurse"] == "nurse"

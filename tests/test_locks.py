@@ -83,7 +83,7 @@ def test_a_patient_process_waits_and_says_so(lock, monkeypatch):
         told.append(message)
         held.__exit__(None, None, None)
 
-    monkeypatch.setattr(locks, "say", until_it_is_waited_for)
+    monkeypatch.setattr(locks.LOG, "info", until_it_is_waited_for)
     with exclusive(lock, "waiting", patience=math.inf):
         pass
     assert [message.rpartition(".")[0].rpartition(". ")[2] for message in told] == ["Waiting for it"]

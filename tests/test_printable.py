@@ -1,7 +1,9 @@
 """Whatever is printed shows what a terminal would obey, and JSON holds it as escapes."""
 
 import json
+import logging
 import re
+import sys
 import unicodedata
 
 import numpy as np
@@ -16,7 +18,7 @@ from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.markdown import escape
 from uwe_jax.runtime.printable import json_text, printable
-from uwe_jax.runtime.progress import print_error, progress, report, say
+from uwe_jax.runtime.progress import print_error, progress, report
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.training.metric_writer import MetricWriter
 
@@ -42,7 +44,7 @@ def raising(error: BaseException):
 
 HIT = Hit(f"id {OBEYED}", f"text {OBEYED}", 0.5)
 PRINTED = {
-    "log line": say,
+    "log line": logging.getLogger("uwe_jax.test").info,
     "result": report,
     "last words": print_error,
     "error": lambda text: raising(UserError(text)),
@@ -57,6 +59,7 @@ PRINTED = {
 
 @pytest.mark.parametrize("sink", PRINTED)
 def test_nothing_that_is_printed_drives_the_terminal(sink, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # bars are drawn on terminals alone
     monkeypatch.setattr("signal.signal", lambda *_: None)
     PRINTED[sink](f"{ORDINARY} {OBEYED}")
     out, err = capsys.readouterr()

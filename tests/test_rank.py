@@ -257,8 +257,7 @@ def test_a_program_asks_through_a_pipe_and_is_answered_line_by_line(folder):
         assert asked.stdout.read() == b""
         errors = asked.stderr.read().decode()
     assert asked.returncode == 2
-    said, told = filter(None, errors.splitlines())  # nothing else stands among the answers
-    assert said == f"Loading {folder / 'tiny'}."
+    (told,) = filter(None, errors.splitlines())  # nothing else stands among the answers
     assert told.startswith("Error: 1 of 3 queries were not answered")
 
 

@@ -21,9 +21,9 @@ from uwe_jax.config import (
     ScorerSettings,
     SourceSettings,
 )
-from uwe_jax.evaluation.encoders import load_checkpoint_ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.scoring.scorer_text import parse_scorer, scorer_text
@@ -105,7 +105,7 @@ def test_a_run_without_validation_has_its_newest_checkpoint_measured(encoder, ca
     older = json.loads(json.dumps(settings))
     del older["evaluation"], older["scorer"]["reduce"]  # settings that came later are at their defaults
     run = write_run(tmp_path / "run", encoder, dict.fromkeys((1, 2)), older)
-    assert re.match(r"step 2 of 3; ", load_checkpoint_ranker(run, cache_dir=cache).description)
+    assert re.match(r"step 2 of 3; ", load_run(run, cache_dir=cache).description)
 
 
 def test_a_trained_model_ranks_as_the_parameters_in_memory(encoder, cache, tmp_path, monkeypatch):
@@ -134,7 +134,7 @@ def test_a_trained_model_ranks_as_the_parameters_in_memory(encoder, cache, tmp_p
     train(config)
     monkeypatch.chdir(tmp_path)
     assert set(read_scores(tmp_path).held_out) == {"job_to_skill", "macro"}  # what a grid reads of a training
-    ranker = load_checkpoint_ranker(tmp_path / "training", cache_dir=cache)
+    ranker = load_ranker(str(tmp_path / "training"), cache_dir=cache)
     assert ranker.description.startswith("step 2 of 2, validation MAP ")
     model, frozen, tokeniser = parts(encoder, cache)
     scores = ranker.index(TARGETS)(QUERIES)
@@ -176,14 +176,14 @@ def change(path, **values):
 def test_what_is_wrong_with_a_workdir_is_said(workdir, cache, break_it, message):
     break_it(workdir)
     with pytest.raises(UserError, match=message):
-        load_checkpoint_ranker(workdir, cache_dir=cache)
+        load_run(workdir, cache_dir=cache)
 
 
 def test_another_encoder_in_the_place_of_the_trained_one_is_noticed(workdir, cache, tmp_path):
     other = write_tiny_encoder(tmp_path / "other", words=WORDS[:3], layers=1)
     change(workdir / "config.json", encoder={"name": str(other)})
     with pytest.raises(UserError, match="was trained from another encoder than the one that is now in"):
-        load_checkpoint_ranker(workdir, cache_dir=cache)
+        load_run(workdir, cache_dir=cache)
 
 
 # ---- Specs ----------------------------------------------------------------------------------------------------------

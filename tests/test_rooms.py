@@ -127,11 +127,10 @@ def test_what_terminals_obey_is_escaped_wherever_something_is_printed_or_written
     sinks = {
         r"\bensure_ascii=False": {"uwe_jax.runtime.printable"},
         r"\bConsole\b": {"uwe_jax.runtime.text_table"},
-        r"\bstd(out|err)\.write\(|\btqdm\.write\(": {"uwe_jax.runtime.progress"},
+        r"\bstd(out|err)\.write\(|\btqdm\.write\(": {"uwe_jax.runtime.progress", "uwe_jax.runtime.logging_setup"},
         # What a command says of its options holds no text of a user.
         r"^ +print\((?!ABOUT|overview\(|config_help\(|f'uwe-jax \{__version__\}')": {
             "uwe_jax.runtime.progress",
-            "uwe_jax.runtime.supervisor",
         },
     }
     for pattern, allowed in sinks.items():

@@ -1,6 +1,7 @@
 """Tests what published folders declare beside their encoder: reported, distinguished and never exported away."""
 
 import json
+import logging
 import shutil
 
 import numpy as np
@@ -16,7 +17,7 @@ from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.sentence_modules import modules_digest, not_applied
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import hushed
+from uwe_jax.runtime.logging_setup import shown
 
 TYPES = "sentence_transformers.models."
 PLAIN = [
@@ -99,9 +100,9 @@ def test_damaged_declarations_are_refused(tmp_path, file, content, message):
 CLS = {"pooling_mode": "cls"}
 
 
-def test_what_is_not_applied_is_said_in_one_line_even_where_log_lines_are_left_out(tmp_path, capsys):
+def test_what_is_not_applied_is_said_in_one_line_even_with_quiet(tmp_path, capsys):
     folder = publish(tmp_path / "encoder", pooling=CLS, settings={"prompts": {"query": "query: "}})
-    with hushed():
+    with shown(logging.WARNING):
         model = load_model(f"{folder}:soft", cache_dir=tmp_path / "cache")
     (line,) = capsys.readouterr().err.splitlines()
     assert (

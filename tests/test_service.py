@@ -25,10 +25,10 @@ from uwe_jax.commands import serve as command
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.logging_setup import with_times
 from uwe_jax.serving import server
 from uwe_jax.serving.keys import Keys, read_keys
 from uwe_jax.serving.loading import load_served
-from uwe_jax.serving.log import LOG, write_log
 from uwe_jax.serving.options import Limits, ServiceOptions
 from uwe_jax.serving.rate import TokenBuckets
 from uwe_jax.serving.tasks import RankTask, ServedModel
@@ -615,7 +615,7 @@ def test_everything_is_counted_and_nothing_of_a_client_becomes_a_label(served):
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_an_opening_of_a_page_is_one_line_of_the_log(path, caplog):
-    caplog.set_level(logging.INFO, LOG.name)
+    caplog.set_level(logging.INFO, "uwe_jax.serving")
     with running() as client:
         caplog.clear()
         loaded = [path, *(f"/page/{file.name}" for file in PAGE.iterdir()), "/v1/spaces", "/openapi.json"]
@@ -627,20 +627,19 @@ def test_an_opening_of_a_page_is_one_line_of_the_log(path, caplog):
         assert len(caplog.records) == 2
 
 
-def test_the_log_drives_no_terminal(capsys, monkeypatch):
-    for logger in (LOG, logging.getLogger("uvicorn.error")):
-        for name in ("handlers", "propagate", "level"):
-            monkeypatch.setattr(logger, name, getattr(logger, name))
-    write_log()
+def test_the_log_drives_no_terminal(capsys):
+    with_times()
+    log = logging.getLogger("uwe_jax.serving")
     with running(proxies=("127.0.0.1",)) as client:
         # U+009B is to terminals what ESC [ is; latin-1 is how headers travel.
         assert client.ask("GET", "/", headers={"X-Forwarded-For": "192.0.2.7\x9b2J"}).status == 200
-        LOG.info("Space %s: 3 targets of %s", "skills\u202e", "spaces/\x1b[2J")
+        log.info("Space %s: 3 targets of %s", "skills\u202e", "spaces/\x1b[2J")
         try:
             raise ValueError("of a file \x1b]0;title\x07")
         except ValueError:
-            LOG.exception("failed")
+            log.exception("failed")
     told = capsys.readouterr().err
+    assert re.search(r"^20\d\d-.* INFO Space", told, re.MULTILINE)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", told)
     for escaped in (r"192.0.2.7\x9b2J GET", r"skills\u202e: 3 targets of spaces/\x1b[2J", r"file \x1b]0;title\x07"):
         assert escaped in told

@@ -8,6 +8,7 @@ example.
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from uwe_jax.runtime.errors import UserError
 
 __version__ = "0.1.0"
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 __all__ = ["Hit", "Ranker", "UserError", "load", "load_space"]
 
 _HOMES = {

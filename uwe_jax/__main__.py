@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +10,7 @@ from uwe_jax import __version__
 from uwe_jax.runtime.command import ending_when_unread
 from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
 from uwe_jax.runtime.huge_pages import restart_with_huge_pages
+from uwe_jax.runtime.logging_setup import shown, split_verbosity
 from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.settings import did_you_mean
 
@@ -49,7 +49,8 @@ def overview() -> str:
     lines = [f"uwe-jax {__version__}: unified work embeddings in JAX", "", "usage: uwe-jax COMMAND [OPTIONS]", ""]
     for group, commands in COMMANDS.items():
         lines += [group, *(f"  {name:<10} {line}" for name, line in commands.items()), ""]
-    return "\n".join([*lines, "uwe-jax COMMAND --help lists the options of a command."])
+    lines.append("uwe-jax COMMAND --help lists its options; all take --verbose, --quiet.")
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,11 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
       SystemExit: with the status of the command.
     """
+    level, chosen = split_verbosity(sys.argv[1:] if arguments is None else arguments)
     with ending_when_unread():
-        _run(list(sys.argv[1:] if arguments is None else arguments), started=arguments is None)
+        _run(level, chosen, started=arguments is None)
 
 
-def _run(chosen: list[str], *, started: bool) -> None:
+def _run(level: int, chosen: list[str], *, started: bool) -> None:
     if not chosen or chosen[0] in ("-h", "--help", "help"):
         print(overview())
         return
@@ -79,8 +81,8 @@ def _run(chosen: list[str], *, started: bool) -> None:
         sys.exit(EXIT_USER_ERROR)
     if started and name in _LARGE_STEPS:
         restart_with_huge_pages()  # before imports that take seconds
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides XLA's notes on how it compiles
-    importlib.import_module(f"uwe_jax.commands.{name}").run(rest)
+    with shown(level):
+        importlib.import_module(f"uwe_jax.commands.{name}").run(rest)
 
 
 if __name__ == "__main__":

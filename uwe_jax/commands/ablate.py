@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import runpy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, NumberList
-from uwe_jax.runtime.progress import say
 from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
 from uwe_jax.studies.heatmap import plot_differences
 from uwe_jax.studies.options import ABOUT_END, GridFlags, Options, read_grid_options
@@ -23,6 +23,7 @@ from uwe_jax.studies.summary import SECTIONS, Summary
 from uwe_jax.studies.table import Matrix, columns, matrix
 from uwe_jax.training.unread_settings import read_values
 
+LOG = logging.getLogger(__name__)
 ABOUT = f"""Trains every variant of a config file over several seeds and measures all of them.
 
 The file has VARIANTS, a line on each by name, and get_config(variant); the first variant is what the others are
@@ -125,7 +126,7 @@ def _distinct(variants: Mapping[str, str], configs: Mapping[str, Config], kinds:
         if first == name:
             kept[name] = text
         else:
-            say(f"{name} is left out: with these graphs and overrides it trains exactly like {first}.")
+            LOG.warning(f"{name} is left out: with these graphs and overrides it trains exactly like {first}.")
     return kept
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
 from uwe_jax.runtime.options import FilePath, read_options
-from uwe_jax.runtime.progress import report, say
+from uwe_jax.runtime.progress import report
 from uwe_jax.sources.mixture.parts import Composition
 from uwe_jax.sources.mixture.saved import check_free, save
 
+LOG = logging.getLogger(__name__)
 ABOUT = """Merges the graphs of a config's sources over one list of skills.
 
 Writes edge files with the provenance and weight of every edge, and graphs.json with fingerprints and counts. A training
@@ -51,7 +53,7 @@ def combine(arguments: Sequence[str]) -> None:
     composition = load_training_composition(config.source)
     save(composition, out, config.to_dict()["source"])
     report(_table(composition))
-    say(f"Written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+    LOG.info(f"Written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     path = shlex.quote(str(out))
     report(f"\nNext:\nuwe-jax describe --config.source.source=edges --config.source.path={path}")
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from uwe_jax.retrieval.index_names import parse_index
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
+from uwe_jax.runtime.ending import end_now
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.logging_setup import with_times
 from uwe_jax.runtime.options import OptionalPath, Repeated, read_options
 from uwe_jax.serving.keys import VARIABLE, read_keys
 from uwe_jax.serving.options import Limits, ServiceOptions
@@ -124,19 +124,16 @@ def main(arguments: Sequence[str]) -> None:
     options = asked.service_options()
     keep_compiled_programs()  # so that only the first start compiles all that it needs
     try:
-        from uwe_jax.serving.log import write_log
         from uwe_jax.serving.server import serve
     except ModuleNotFoundError as error:
         raise UserError(
             f"Serving needs the Python package {error.name}, which is not installed. Install it with "
             "pip install 'uwe_jax[serve]'."
         ) from error
-    write_log()
+    with_times()
     if not serve(options):
         # A thread inside XLA cannot be stopped, and may crash while the interpreter shuts down around it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        end_now(0)
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath
-from uwe_jax.runtime.progress import say
 from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
 from uwe_jax.studies.heatmap import plot_differences
 from uwe_jax.studies.options import ABOUT_END, GridFlags, read_grid_options
@@ -20,6 +20,7 @@ from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingG
 from uwe_jax.studies.summary import Summary
 from uwe_jax.studies.table import Matrix, matrix
 
+LOG = logging.getLogger(__name__)
 ALL = "all"
 ABOUT = f"""Trains on each graph of the source alone and on all of them, and measures what each contributes.
 
@@ -61,7 +62,7 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     if len(sources) > 1:
         sources[ALL] = tuple(graphs.skills)
     else:
-        say(
+        LOG.warning(
             f"The source has one graph, skill-{next(iter(sources))}: there is only the frozen encoder to compare "
             "it with."
         )

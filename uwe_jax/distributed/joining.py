@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import re
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,10 +17,13 @@ from uwe_jax.config import DistributedSettings
 from uwe_jax.distributed.heartbeat import Heartbeat
 from uwe_jax.runtime import progress, supervisor
 from uwe_jax.runtime.command import exit_status
+from uwe_jax.runtime.ending import end_now
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN
 from uwe_jax.runtime.process_environment import NUMBERS, is_one_of_several
 from uwe_jax.runtime.remote_errors import Unreachable
+
+LOG = logging.getLogger(__name__)
 
 # JAX's own timeout is so many times ours: it is the second line, for a process whose heartbeat thread hangs.
 _JAX_WAITS_LONGER = 2
@@ -57,7 +60,7 @@ def joined(settings: DistributedSettings) -> Iterator[None]:
     index, count = jax.process_index(), jax.process_count()
     if index:
         progress.be_silent()
-    progress.say(f"{count} processes train together on {jax.device_count()} devices.")
+    LOG.info(f"{count} processes train together on {jax.device_count()} devices.")
     client, address = _client()
     supervisor.tell(address, index, count)
     heartbeat = Heartbeat(client, index, count, settings.timeout_seconds)
@@ -100,15 +103,15 @@ def _exit_together(heartbeat: Heartbeat, status: int) -> None:
         jax.distributed.shutdown()
     except RuntimeError as error:
         # One of them was lost or late, which does not change what was finished.
-        progress.say(f"Not all processes finished together: {str(error).partition(chr(10))[0][:300]}")
-        atexit.register(_exit_now, status)
+        LOG.warning(f"Not all processes finished together: {str(error).partition(chr(10))[0][:300]}")
+        atexit.register(end_now, status)
 
 
 def _exit_alone(status: int) -> None:
     """Exits without waiting for the others, which have the report and would wait for this process."""
-    atexit.register(_exit_now, status)
+    atexit.register(end_now, status)
     # Python joins threads first, and those of a save in progress may wait for the other processes.
-    watchdog = threading.Timer(_FLUSH_SECONDS, _exit_now, [status])
+    watchdog = threading.Timer(_FLUSH_SECONDS, end_now, [status])
     watchdog.daemon = True
     watchdog.start()
 
@@ -185,9 +188,3 @@ def _client() -> tuple[Any, str]:
     from jax._src.distributed import global_state
 
     return global_state.client, str(global_state.coordinator_address)
-
-
-def _exit_now(status: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)

@@ -13,6 +13,7 @@ from uwe_jax.data.truncation import Truncation
 from uwe_jax.distributed import parallel
 from uwe_jax.evaluation.embedding_cache import EmbeddingCache
 from uwe_jax.evaluation.ranker import Score
+from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
@@ -109,3 +110,20 @@ class EncoderRanker:
         flat = np.concatenate(pieces) if pieces else np.zeros((0, self._model.encoder.config.width), np.float32)
         self.encode_seconds += time.perf_counter() - started
         return RaggedTokens(flat, run_offsets(np.array([len(piece) for piece in pieces], np.int64)))
+
+
+def encoder_ranker(loaded: LoadedModel) -> EncoderRanker:
+    """The model as evaluation ranks with it.
+
+    Raises:
+      UserError: `max_tokens` is more than the encoder has positions for, or leaves no room for a text.
+    """
+    return EncoderRanker(
+        loaded.name,
+        loaded.model,
+        loaded.params,
+        loaded.tokeniser,
+        max_tokens=loaded.max_tokens,
+        texts_per_device=loaded.texts_per_device,
+        description=loaded.description,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,10 +30,12 @@ from uwe_jax.models.remote_workdir import at_hand, is_workdir
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folder_arguments import make_out
 from uwe_jax.runtime.locks import exclusive
-from uwe_jax.runtime.progress import duration, report, say
+from uwe_jax.runtime.progress import duration, report
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS, check_metric_names
 from uwe_jax.scoring.statistics import paired_bootstrap
 from uwe_jax.training.workdir import TRAINED_ON
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def trained_on(spec: str, cache_dir: Path) -> Footprint | None:
         return None
     footprint = Footprint.read(folder / TRAINED_ON)
     if footprint is None:
-        say(
+        LOG.warning(
             f"{folder} does not know what it was trained on ({TRAINED_ON} is missing, as in runs of older versions): "
             "its leakage is not reported. Run its training command once more; a finished run only adds that file."
         )
@@ -105,7 +108,7 @@ def prepare_tasks(
             continue
         kept.append(task.sample(options.max_queries))
     for each in skipped:
-        say(f"Skipped {each['task']}: {each['reason']}")
+        LOG.warning(f"Skipped {each['task']}: {each['reason']}")
     if skipped and options.strict:
         raise UserError(
             f"{len(skipped)} of {len(tasks) + len(missing)} tasks cannot be measured and --strict is set: "
@@ -172,7 +175,7 @@ def _evaluate(options: EvaluationOptions, earlier: Sequence[tuple[Path, Results]
     tasks, skipped, in_domain = prepare_tasks(options, footprints)
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)
-    say(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(footprints)} models to measure.")
+    LOG.info(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(footprints)} models to measure.")
     results: Results = {
         "version": uwe_jax.__version__,
         "complete": False,
@@ -183,7 +186,7 @@ def _evaluate(options: EvaluationOptions, earlier: Sequence[tuple[Path, Results]
     }
     for path, other in earlier:
         partial = "" if other.get("complete", True) else " (of an evaluation that did not come to its end)"
-        say(f"Joined from {path}{partial}: {', '.join(join_models(results, other, path)) or 'nothing'}")
+        LOG.info(f"Joined from {path}{partial}: {', '.join(join_models(results, other, path)) or 'nothing'}")
     folder = ResultsFolder(options.out)
     precision_of_first: dict[str, np.ndarray] = {}
     for spec, footprint in footprints.items():
@@ -248,9 +251,9 @@ def _measure_model(
         entry["groups"] = group_means(results["tasks"], entry["results"])
         entry["macro"] = macro_average(entry["groups"])
         folder.write(results)
-        say(task_line(name, results["tasks"][task.name], found, seconds["total"]))
+        LOG.info(task_line(name, results["tasks"][task.name], found, seconds["total"]))
         for note in found["truncated"]:
-            say(f"{name} on {task.name}: {note}")
+            LOG.warning(f"{name} on {task.name}: {note}")
 
 
 def _measure(
@@ -273,7 +276,7 @@ def _measure(
 
 
 def _skip(results: Results, what: str, error: UserError) -> None:
-    say(f"Failed: {error}")
+    LOG.warning(f"Failed: {error}")
     # In one line, as a table takes it, and without the list of what a model may be.
     results["skipped"].append({"task": what, "reason": " ".join(str(error).removesuffix(FORMS).split())})
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
 from uwe_jax.evaluation.ranker import Ranker
-from uwe_jax.models.remote_workdir import at_hand, is_workdir
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer
+from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
 
 WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
     "random": Random,
@@ -44,28 +43,19 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
     # Here and not above: what words and letters alone achieve needs no JAX.
-    from uwe_jax.evaluation.encoders import load_checkpoint_ranker, load_encoder_ranker
+    from uwe_jax.evaluation.encoder_ranker import encoder_ranker
+    from uwe_jax.models.loading import load_model, split_scorer
 
-    spec = at_hand(spec, cache_dir)
-    folder = Path(spec).expanduser()
-    if is_workdir(folder):
-        return load_checkpoint_ranker(folder, cache_dir=cache_dir, max_tokens=max_tokens)
-    name, _, behind = ("", "", "") if folder.exists() else spec.rpartition(":")
-    if not name:
-        name, behind = spec, ""
-    elif behind.split(",")[0] not in SCORER_OPTIONS:
-        if all(part.isidentifier() for part in (name + "." + behind).split(".")):
-            return _own_ranker(name, behind)
-        raise UserError(f"Model {spec!r}: there is no scorer {behind!r}.\n{FORMS}")
-    if is_workdir(Path(name).expanduser()):
-        raise UserError(f"Model {spec!r}: a trained model is scored as it was trained. Give {name} alone.")
+    name, behind = split_scorer(spec)
+    scored = behind is None or behind.split(",")[0] in SCORER_OPTIONS
+    if not scored and all(part.isidentifier() for part in f"{name}.{behind}".split(".")):
+        return _own_ranker(name, str(behind))
     try:
-        scorer = parse_scorer(behind) if behind else None
-        return load_encoder_ranker(name, scorer, cache_dir=cache_dir, max_tokens=max_tokens)
+        return encoder_ranker(load_model(spec, cache_dir=cache_dir, max_tokens=max_tokens))
     except UserError as error:
-        if (Path(name).expanduser() / "config.json").exists():  # an encoder was meant, and something is wrong with it
+        if scored and (Path(name).expanduser() / "config.json").exists():  # a model was meant, and something is wrong
             raise
-        raise UserError(f"Model {spec!r}: {error}\n{FORMS}") from error
+        raise UserError(f"{error}\n{FORMS}") from error
 
 
 def _own_ranker(module: str, attribute: str) -> Ranker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,9 @@ from uwe_jax.export.subject import Subject, subject_of
 from uwe_jax.models.blend import weighted_sum
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import say
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, scorer_text
 
+LOG = logging.getLogger(__name__)
 _ROUNDING = 1e-3  # of weights that a person wrote down
 _SCORER_OPTION = re.compile(rf":({'|'.join(SCORER_OPTIONS)})(,\w+=[^,=]*)*,\w+$")  # whose value is missing
 
@@ -135,6 +136,8 @@ def _footprint(shares: Sequence[Share], subjects: Sequence[Subject]) -> Footprin
     """All that any of the models was trained on; None where that is not known of one of them."""
     trained = [(share.name, s.footprint) for share, s in zip(shares, subjects, strict=True) if s.training]
     if unknown := [name for name, footprint in trained if footprint is None]:
-        say(f"What {', '.join(unknown)} was trained on is not known, so an evaluation cannot count what it has seen.")
+        LOG.warning(
+            f"What {', '.join(unknown)} was trained on is not known, so an evaluation cannot count what it has seen."
+        )
         return None
     return Footprint.union([footprint for _, footprint in trained if footprint]) if trained else None

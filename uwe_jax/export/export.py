@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from uwe_jax.models.exported import manifest_of
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.retrieval.limits import check_max_tokens
 from uwe_jax.runtime.folders import replacing
-from uwe_jax.runtime.progress import report, say
+from uwe_jax.runtime.progress import report
 from uwe_jax.training.workdir import TRAINED_ON
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def export(options: ExportOptions) -> Path:
         model = _write(options, out, folder)
     report(f"Exported {model.name} ({model.description}) to {out}")
     if not options.license:
-        say("No licence is stated in the model card; --license names one, such as apache-2.0.")
+        LOG.info("No licence is stated in the model card; --license names one, such as apache-2.0.")
     if options.push_to_hub:
         report(f"Pushed to {push(out, options.push_to_hub, private=options.private)}")
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import numpy as np
 
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import say
 
+LOG = logging.getLogger(__name__)
 NAME = "onnx/model.onnx"
 _NEEDS = ("torch", "onnxscript", "onnxruntime")
 # Token embeddings are of the order of one; the exporter fuses operations and so rounds otherwise.
@@ -49,7 +50,7 @@ def write_onnx(model: LoadedModel, folder: Path) -> None:
         def forward(self, input_ids, attention_mask):
             return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
-    say("Exporting the encoder to ONNX")
+    LOG.debug("Exporting the encoder to ONNX")
     token_ids, mask = (torch.from_numpy(part) for part in _block(model, 3, 7))
     dynamic = {0: "batch", 1: "tokens"}
     with warnings.catch_warnings():
@@ -72,7 +73,7 @@ def write_onnx(model: LoadedModel, folder: Path) -> None:
             f"ONNX Runtime computes token embeddings that differ by up to {off:.1e} from ours; at most "
             f"{_TOLERANCE:.0e} was expected. Export without --onnx, and report the versions of torch and onnxscript."
         )
-    say(f"ONNX Runtime computes the same token embeddings within {off:.1e}")
+    LOG.debug(f"ONNX Runtime computes the same token embeddings within {off:.1e}")
 
 
 def _block(model: LoadedModel, texts: int, tokens: int) -> tuple[np.ndarray, np.ndarray]:

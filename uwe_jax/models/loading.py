@@ -20,6 +20,16 @@ from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_tex
 DEFAULT_MODEL = "all-MiniLM-L6-v2:soft"
 
 
+def split_scorer(name: str) -> tuple[str, str | None]:
+    """Splits a model's name from what is behind its colon, None where there is none; a folder's own name may hold one.
+
+    >>> split_scorer("all-MiniLM-L6-v2:soft,tau_a=0.1"), split_scorer("runs/mine")
+    (('all-MiniLM-L6-v2', 'soft,tau_a=0.1'), ('runs/mine', None))
+    """
+    model, _, behind = ("", "", "") if Path(name).expanduser().exists() else name.rpartition(":")
+    return (model, behind) if model else (name, None)
+
+
 def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> LoadedModel:
     """The model that a name means.
 
@@ -41,8 +51,8 @@ def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: i
         from uwe_jax.models.run_folder import load_run
 
         return load_run(folder, cache_dir=cache_dir, max_tokens=MAX_TOKENS if max_tokens is None else max_tokens)
-    encoder, _, scorer = ("", "", "") if folder.exists() else name.rpartition(":")
-    if not encoder:
+    encoder, scorer = split_scorer(name)
+    if scorer is None:
         return load_published(name, cache_dir=cache_dir, max_tokens=max_tokens)
     if scorer.split(",")[0] not in SCORER_OPTIONS:
         raise UserError(f"Model {name!r}: there is no scorer {scorer!r}; there are {', '.join(SCORER_OPTIONS)}.")

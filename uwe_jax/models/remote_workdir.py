@@ -6,6 +6,7 @@ append to them and replace them as files of the own disk.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +17,9 @@ from uwe_jax.runtime import remote
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing, restore
 from uwe_jax.runtime.json_file import read_json
-from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote_cache import address, mirror
 
+LOG = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
 _IN_THE_BUCKET = (CHECKPOINTS, "damaged_checkpoints")
 
@@ -104,7 +105,7 @@ class RunFolder:
         try:
             self.push()
         except UserError as error:
-            say(f"The files beside the checkpoints are written later: {error}")
+            LOG.warning(f"The files beside the checkpoints are written later: {error}")
 
     def _files(self) -> list[Path]:
         # Hidden ones are half written.

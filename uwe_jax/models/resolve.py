@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from uwe_jax.models.sentence_modules import encoder_below
 from uwe_jax.models.wheels import PINNED, from_wheels, is_kept, pinned_encoder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
-from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote import is_remote, local_copy
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,10 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
         try:
             found = look()
         except Unavailable as reason:
-            say(f"Encoder {name}: {place}: {reason}")
+            LOG.debug(f"Encoder {name}: {place}: {reason}")
             tried.append(f"  - {place}: {reason}")
             continue
-        say(f"Encoder {name}: {found.provenance}, in {found.folder}")
+        LOG.debug(f"Encoder {name}: {found.provenance}, in {found.folder}")
         return found
     raise UserError("\n".join([f"No encoder {name!r} was found. Tried:", *tried, _what_to_do(name)]))
 

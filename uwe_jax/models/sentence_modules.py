@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import reprlib
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 from uwe_jax.models.folder import CONFIG
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json, read_json_list
-from uwe_jax.runtime.progress import warn
 
+LOG = logging.getLogger(__name__)
 MODULES = "modules.json"
 _SETTINGS = "config_sentence_transformers.json"
 _REMEDY = "Fetch the encoder again, or remove the file to use the folder as a plain encoder."
@@ -48,7 +49,7 @@ def not_applied(folder: Path) -> tuple[str, ...]:
 def warn_of_not_applied(name: str, folder: Path) -> None:
     """Says in one line what of a folder is left out, where anything is; errors as of `not_applied`."""
     if phrases := not_applied(folder):
-        warn(
+        LOG.warning(
             f"Encoder {name}: its folder declares {' and '.join(phrases)}, which uwe_jax does not apply: scores differ "
             "from those of sentence-transformers"
         )

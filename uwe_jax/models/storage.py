@@ -19,8 +19,9 @@ from uwe_jax.runtime.remote import is_remote, library_paths
 
 @contextlib.contextmanager
 def narration_off() -> Iterator[None]:
-    """Keeps Orbax, which narrates every save and every restore, and the stores below it from doing so inside."""
-    with quiet(absl=logging.ERROR), library_paths():
+    """Keeps Orbax, which narrates every save and restore, and the stores below it from doing so inside."""
+    verbose = logging.getLogger("uwe_jax").isEnabledFor(logging.DEBUG)
+    with quiet(absl=logging.WARNING if verbose else logging.ERROR), library_paths():
         yield
 
 

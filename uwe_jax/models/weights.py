@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +11,8 @@ from flax.traverse_util import flatten_dict
 
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import say
+
+LOG = logging.getLogger(__name__)
 
 Params = dict[str, Any]
 
@@ -233,9 +235,9 @@ def _say_left_out(names: set[str], prefix: str) -> None:
         name for name in names if name.removeprefix(prefix).startswith(_NOT_NEEDED) or name.startswith(_NOT_NEEDED)
     }
     if known:
-        say(f"Encoder weights: left out {_listed(sorted(known))}, which token embeddings do not use")
+        LOG.debug(f"Encoder weights: left out {_listed(sorted(known))}, which token embeddings do not use")
     if names - known:
-        say(f"Encoder weights: ignored unknown tensors {_listed(sorted(names - known))}")
+        LOG.warning(f"Encoder weights: ignored unknown tensors {_listed(sorted(names - known))}")
 
 
 def _listed(items: list[str], most: int = 8) -> str:

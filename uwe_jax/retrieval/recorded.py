@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from uwe_jax.models.loading import split_scorer
 from uwe_jax.models.resolve import in_full
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
@@ -37,9 +38,8 @@ def record(folder: Path, model: str, targets: tuple[str, ...]) -> None:
 
 def _in_full(model: str) -> str:
     """A model name that is valid in every working directory: a folder by its full path, with its scorer if any."""
-    # The whole name first, as in `load_model`: a folder's own name may hold a colon.
-    name, colon, scorer = model.rpartition(":") if not Path(model).expanduser().exists() else (model, "", "")
-    return f"{in_full(name)}{colon}{scorer}"
+    name, scorer = split_scorer(model)
+    return in_full(name) + ("" if scorer is None else f":{scorer}")
 
 
 def recorded(folder: Path) -> Recorded:

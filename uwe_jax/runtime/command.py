@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import TextIO, TypeVar
+from typing import TextIO
 
 from uwe_jax.runtime import disk_errors as disk
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNREAD, EXIT_USER_ERROR
-from uwe_jax.runtime.progress import print_error, say
+from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.remote_errors import Unreachable
 
-S = TypeVar("S")
-_CONFIG_MODULE = "config_config"  # what ml_collections makes of a file for the flag --config
+LOG = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -79,7 +79,7 @@ def answer_errors(
         sys.exit(EXIT_USER_ERROR)
     except Stopped as stop:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked once more while Python ends, it would end by the signal
-        say(f"\n{stop}")
+        LOG.warning(f"\n{stop}")
         sys.exit(EXIT_AGAIN)
     except KeyboardInterrupt:
         print_error(f"Interrupted. {after_interrupt}")

@@ -18,6 +18,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import Verbosity
 from uwe_jax.runtime.settings import check_setting_name, did_you_mean, from_mapping
 
 S = TypeVar("S")
@@ -77,7 +78,7 @@ def config_help(settings: type, command: str, about: str) -> str:
     configs = [f"  {name:<{width}}  {summary}" for name, summary in listed]
     lines = [about, *(["", "Shipped configs:", *configs] if listed else []), "", "Settings, with their defaults:"]
     section = dataclasses.make_dataclass(
-        "Settings", [("config", settings, dataclasses.field(default_factory=settings))]
+        "Settings", [("config", settings, dataclasses.field(default_factory=settings))], bases=(Verbosity,), frozen=True
     )
     buffer = io.StringIO()
     with contextlib.redirect_stdout(buffer), contextlib.suppress(SystemExit):

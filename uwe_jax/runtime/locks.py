@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import socket
 import time
@@ -13,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import duration, say
+from uwe_jax.runtime.progress import duration
 
+LOG = logging.getLogger(__name__)
 QUIET = 2.0  # seconds that are waited without a word: a small change takes less
 _POLL = 0.05
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
@@ -72,7 +74,9 @@ def _locked(path: Path, doing: str, patience: float, advice: str) -> int:
                 continue
         except OSError as error:
             if error.errno in _NO_LOCKS:
-                say(f"The file system of {path} has no locks ({error.strerror}): keep other processes out of it.")
+                LOG.warning(
+                    f"The file system of {path} has no locks ({error.strerror}): keep other processes out of it."
+                )
                 return file
             os.close(file)
             raise
@@ -84,7 +88,7 @@ def _locked(path: Path, doing: str, patience: float, advice: str) -> int:
             raise UserError(f"Another process is {holder}. Wait until it has finished and try again{otherwise}.")
         if waited >= QUIET and not told:
             limit = f" up to {duration(patience)}" if patience < float("inf") else ""
-            say(f"Another process is {holder}. Waiting{limit} for it.")
+            LOG.info(f"Another process is {holder}. Waiting{limit} for it.")
             told = True
         time.sleep(_POLL)
 

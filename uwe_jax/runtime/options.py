@@ -6,19 +6,21 @@ are one option.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.printable import printable
-from uwe_jax.runtime.progress import say
 
+LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -60,6 +62,19 @@ RepeatedPath = Annotated[tuple[FilePath, ...], tyro.conf.UseAppendAction]
 Arguments = tyro.conf.Positional[tuple[str, ...]]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verbosity:
+    """Options of every command, which `uwe_jax.runtime.logging_setup.split_verbosity` reads.
+
+    Attributes:
+      verbose: also show where models and data are looked for, and warnings of libraries.
+      quiet: show results, warnings and errors alone.
+    """
+
+    verbose: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+
+
 def read_options(
     options: type[T],
     arguments: Sequence[str],
@@ -87,20 +102,22 @@ def read_options(
       UserError: the options contradict each other.
     """
     given = [_current(argument, renamed or {}) for argument in arguments or ["--help"][:help_if_empty]]
-    read = functools.partial(
+    read: Callable[..., Any] = functools.partial(
         tyro.cli,
-        options,
+        dataclasses.make_dataclass(options.__name__, [], bases=(Verbosity, options), frozen=True),
         prog=f"uwe-jax {command}",
         description=about,
         config=(tyro.conf.OmitArgPrefixes,) if flat else (),
     )
     shown = list(map(printable, given))
+    chosen: Any = None
     if shown != given:
         try:
-            return read(args=given, console_outputs=False)
+            chosen = read(args=given, console_outputs=False)
         except SystemExit:  # its message would hold the arguments as they are
             given = shown
-    return read(args=given)
+    chosen = chosen or read(args=given)
+    return options(**{each.name: getattr(chosen, each.name) for each in dataclasses.fields(cast(Any, options))})
 
 
 def at_least(least: float, **values: float | None) -> None:
@@ -121,5 +138,5 @@ def _current(argument: str, renamed: Mapping[str, str]) -> str:
     former = flag.removeprefix("--").replace("_", "-")
     if not flag.startswith("--") or former not in renamed:
         return argument
-    say(f"Warning: --{former} is now --{renamed[former]}; the former name will be removed in the next release.")
+    LOG.warning(f"Warning: --{former} is now --{renamed[former]}; the former name will be removed in the next release.")
     return f"--{renamed[former]}{equals}{value}"

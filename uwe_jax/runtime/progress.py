@@ -1,16 +1,14 @@
-"""What a person sees while something runs: log lines, results and progress bars that do not tear each other apart.
+"""Results on standard output and progress bars on standard error, which do not tear each other apart.
 
-Results go to standard output; log lines and bars go to standard error. Nothing of it drives the terminal: see
-`uwe_jax.runtime.printable`.
+Nothing of it drives the terminal: see `uwe_jax.runtime.printable`. Log lines: see `uwe_jax.runtime.logging_setup`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextvars import ContextVar
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -18,7 +16,6 @@ from tqdm import tqdm
 from uwe_jax.runtime.printable import printable
 
 T = TypeVar("T")
-_HUSHED = ContextVar("hushed", default=False)
 _silent = False
 
 
@@ -33,26 +30,9 @@ def is_silent() -> bool:
     return _silent
 
 
-def say(message: str) -> None:
-    """Prints a log line to standard error, above a progress bar where one is drawn."""
-    if not _HUSHED.get():
-        warn(message)
-
-
-def warn(message: str) -> None:
-    """Prints to standard error why results differ from what a person expects, also where log lines are left out."""
-    if not _silent:
-        tqdm.write(printable(message), file=sys.stderr)
-
-
-@contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Leaves out log lines, for a command whose answers they would stand among; the rest is still shown."""
-    before = _HUSHED.set(True)
-    try:
-        yield
-    finally:
-        _HUSHED.reset(before)
+def without_bars() -> bool | None:
+    """`disable` of a tqdm bar: bars are drawn on terminals alone, and not by --quiet."""
+    return True if _silent or logging.getLogger("uwe_jax").level > logging.INFO else None
 
 
 def report(message: str, *, flush: bool = True) -> None:
@@ -82,7 +62,7 @@ def progress(items: Iterable[T], *, label: str, unit: str, total: int | None = N
             mininterval=1.0,
             dynamic_ncols=True,
             leave=False,
-            disable=_silent,
+            disable=without_bars(),
         )
     )
 

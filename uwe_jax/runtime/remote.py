@@ -18,9 +18,10 @@ from tqdm import tqdm
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.process_state import held, quiet
-from uwe_jax.runtime.progress import is_silent, say
+from uwe_jax.runtime.progress import without_bars
 from uwe_jax.runtime.remote_errors import Unreachable, answering, nothing
 
+LOG = logging.getLogger(__name__)
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
 # What a store calls the version of an object; the first that there is.
 _VERSIONS = ("generation", "etag", "ETag", "md5Hash", "mtime", "LastModified", "created")
@@ -126,7 +127,7 @@ def _fetch_whole(url: str, files: dict[str, RemoteFile], whole: Path, home: Path
         raise UserError(f"{url} was changed while it was fetched. Run again once nobody writes there.")
     size = sum(file.size for file in files.values()) / 1e6
     count = f"{len(files):,} file{'s'[: len(files) > 1]}"
-    say(f"Fetched {url} ({count}, {size:,.1f} MB) into {home / name} in {time.perf_counter() - started:.1f} s")
+    LOG.info(f"Fetched {url} ({count}, {size:,.1f} MB) into {home / name} in {time.perf_counter() - started:.1f} s")
 
 
 def fetch(url: str, pairs: Sequence[tuple[RemoteFile, Path]]) -> None:
@@ -234,7 +235,7 @@ def _store(url: str) -> tuple[Any, str]:
 
 def _bar(url: str, total: int) -> tqdm:
     looks = {"unit": "B", "unit_scale": True, "mininterval": 1.0, "dynamic_ncols": True, "leave": False}
-    return tqdm(desc=f"Fetching {url}", total=total, disable=is_silent(), **looks)
+    return tqdm(desc=f"Fetching {url}", total=total, disable=without_bars(), **looks)
 
 
 def _counting(bar: tqdm) -> Any:

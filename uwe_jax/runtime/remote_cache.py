@@ -6,6 +6,7 @@ in a cache needs no more than its path to look for it in the bucket and to leave
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shutil
@@ -18,8 +19,8 @@ import platformdirs
 from uwe_jax.runtime import remote
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
-from uwe_jax.runtime.progress import say
 
+LOG = logging.getLogger(__name__)
 _MIRRORS = "mirrors_of_remote"
 # What unpacking raises where an archive is damaged.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
@@ -93,9 +94,9 @@ def _fetch(url: str, file: remote.RemoteFile, path: Path, packed: bool) -> bool:
                     archive.extractall(whole)
         except _DAMAGE as error:
             shutil.rmtree(whole, ignore_errors=True)
-            say(f"{url} is damaged ({error}) and made anew.")
+            LOG.warning(f"{url} is damaged ({error}) and made anew.")
             return False
-    say(f"Fetched {url} ({file.size / 1e6:,.1f} MB)")
+    LOG.info(f"Fetched {url} ({file.size / 1e6:,.1f} MB)")
     return True
 
 
@@ -115,7 +116,7 @@ def keep(path: Path) -> None:
             archive = shutil.make_archive(str(other.with_name("archive")), "zip", path)
             remote.upload(Path(archive), f"{url}.zip")
     except (UserError, OSError) as error:
-        say(f"Not kept for other machines: {error}")
+        LOG.warning(f"Not kept for other machines: {error}")
 
 
 def leave_writing_to_another() -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from uwe_jax.runtime.ending import say_nothing_unsaved
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN
 from uwe_jax.runtime.process_environment import is_one_of_several
+from uwe_jax.runtime.progress import print_error
 
 _PR_SET_PDEATHSIG = 1
 _note: int | None = None  # where the child tells its parent who it is
@@ -69,15 +70,13 @@ def _watch(child: int, reader: int) -> int:
     with open(reader, "rb") as file:
         note: dict[str, Any] = json.loads(file.readline() or b"null") or {}
     if -code == signal.SIGABRT and note.get("process") and _is_gone(note["coordinator"]):
-        print(
-            f"\nProcess {note['process']} of {note['processes']} was ended because the first process, at "
+        print_error(
+            f"Process {note['process']} of {note['processes']} was ended because the first process, at "
             f"{note['coordinator']}, is gone; see its log for why. "
-            "Re-run the same command to resume from the last checkpoint.",
-            file=sys.stderr,
-            flush=True,
+            "Re-run the same command to resume from the last checkpoint."
         )
         return EXIT_AGAIN
-    print(f"\nThe training process was ended by {signal.Signals(-code).name}.", file=sys.stderr, flush=True)
+    print_error(f"The training process was ended by {signal.Signals(-code).name}.")
     return 128 - code
 
 

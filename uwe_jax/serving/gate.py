@@ -11,7 +11,6 @@ from typing import Any
 from uwe_jax.serving.body import Disconnected, Message, Receive, read_body, replay
 from uwe_jax.serving.headers import SECURITY, host_name
 from uwe_jax.serving.keys import Keys
-from uwe_jax.serving.log import LOG
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.rate import TokenBuckets
@@ -24,6 +23,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 # What the gate leaves in the scope of a request for those behind it.
 ID, DEADLINE = "uwe_jax.id", "uwe_jax.deadline"
 
+LOG = logging.getLogger(__name__)
 _API = "/v1/"
 _KEYED = (_API, "/metrics")
 # What a page loads behind its own file: one opening is one line of the log.

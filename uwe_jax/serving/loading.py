@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from typing import Any
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.serving.log import LOG
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.tasks import ServedModel
+
+LOG = logging.getLogger(__name__)
 
 
 def load_served(options: ServiceOptions) -> ServedModel:

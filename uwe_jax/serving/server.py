@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -15,11 +16,11 @@ from uwe_jax.serving.batching import Batcher
 from uwe_jax.serving.connection import bounded
 from uwe_jax.serving.gate import Gate
 from uwe_jax.serving.loading import load_served
-from uwe_jax.serving.log import LOG
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions, is_loopback
 from uwe_jax.serving.tasks import ServedModel
 
+LOG = logging.getLogger(__name__)
 _LOADING_SECONDS = 10.0  # that a model which is being loaded gets to end
 
 

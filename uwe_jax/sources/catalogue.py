@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,6 @@ from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
-from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote import is_remote, local_copy
 from uwe_jax.runtime.settings import one_of
 from uwe_jax.sources.edge_files import find_edge_files, read_edge_folder
@@ -23,6 +23,8 @@ from uwe_jax.sources.mixture.parts import Composition, Part
 from uwe_jax.sources.mixture.saved import is_saved, read_saved
 from uwe_jax.sources.sample import read_sample
 from uwe_jax.sources.source import TITLE, Source, SourceEdges, SourceRequest
+
+LOG = logging.getLogger(__name__)
 
 # Every kind of graph under the name that edge files have.
 _GRAPHS = {f"{SKILL}_{kind}": kind for kind in GRAPH_KINDS}
@@ -108,15 +110,15 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
         parts = [part for part in read if part is not None]
         for part in parts:
             for note in part.notes:
-                say(f"{part.origin}: {note}")
+                LOG.info(f"{part.origin}: {note}")
         composition = compose(parts, settings.kinds, join_aliases=settings.join_aliases, excluded=excluded)
         said = " and ".join(part.origin for part in parts)
     for note in composition.notes:
-        say(note[0].upper() + note[1:])
+        LOG.info(note[0].upper() + note[1:])
     named_halves = settings.source == COMBINED or settings.keep_out != SourceSettings().keep_out
     if excluded is not None and excluded.missing and (excluded.found or named_halves):
-        say(f"Not decontaminated against (data not found): {', '.join(excluded.missing)}")
-    say(f"Read {said}: {composition.graphs.summary()}, in {time.perf_counter() - started:.1f} s")
+        LOG.warning(f"Not decontaminated against (data not found): {', '.join(excluded.missing)}")
+    LOG.debug(f"Read {said}: {composition.graphs.summary()}, in {time.perf_counter() - started:.1f} s")
     return composition
 
 
@@ -206,7 +208,7 @@ def _check_read(part: PartSettings, source: Source, graphs: tuple[str, ...], set
         what = f"reads it for {read_for}, not for {', '.join(graphs)}" if read_for else "does not read it"
         told = f"{setting}.{name} is {value!r}, but {part.source} {what}."
         if alone and name != "relations":
-            say(f"{told} Only a comparison with tasks or a taxonomy uses it.")
+            LOG.warning(f"{told} Only a comparison with tasks or a taxonomy uses it.")
             continue
         raise UserError(f"{told} Leave it at its default, {default!r}.")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import errno
+import logging
 import math
 import os
 import shutil
@@ -26,8 +27,9 @@ from uwe_jax.runtime import remote_cache
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.process_state import held
-from uwe_jax.runtime.progress import progress, say
+from uwe_jax.runtime.progress import progress
 
+LOG = logging.getLogger(__name__)
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 _BLOCK = 10_000  # records read at once: the protocol buffers of all would take ten times the memory of their texts
 
@@ -130,7 +132,7 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
             f"Prepared {builder.RECORDS} cannot be written to {folder}: {reason}. Expected a folder that can be "
             f"written, with about {builder.MEGABYTES} MB free: make room, or set {builder.CACHE}."
         ) from error
-    say(f"Prepared {builder.info.full_name} in {folder} in {time.perf_counter() - started:.1f} s")
+    LOG.info(f"Prepared {builder.info.full_name} in {folder} in {time.perf_counter() - started:.1f} s")
     remote_cache.keep(folder)
 
 

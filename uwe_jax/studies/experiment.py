@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +16,14 @@ from uwe_jax.config import Config
 from uwe_jax.evaluation.reference import metric_title
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import json_bytes, write_json, write_together
-from uwe_jax.runtime.progress import duration, report, say
+from uwe_jax.runtime.progress import duration, report
 from uwe_jax.studies.cell import Cell, changed_settings, check_conflicts
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
 from uwe_jax.studies.options import Options
 from uwe_jax.studies.summary import FAILED, Outcome, Summary, summarise
 from uwe_jax.studies.table import Matrix, document, notes
+
+LOG = logging.getLogger(__name__)
 
 # Of the tables, each with its title.
 METRICS = tuple((metric, metric_title(metric)) for metric in ("map", "rp@10"))
@@ -88,7 +91,9 @@ class Experiment:
         report(f"\nWritten to {out}: {', '.join(written)}")
         failed = sum(outcome.status == FAILED for outcome in outcomes)
         if failed:
-            say(f"{failed} of {len(self.cells)} cells failed; the same command again runs only what is not done.")
+            LOG.warning(
+                f"{failed} of {len(self.cells)} cells failed; the same command again runs only what is not done."
+            )
             sys.exit(EXIT_FAILED_CELLS)
 
     def _claim(self) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from uwe_jax.runtime.folder_arguments import make_out
 from uwe_jax.runtime.locks import exclusive
-from uwe_jax.runtime.progress import duration, say
+from uwe_jax.runtime.progress import duration
 from uwe_jax.studies.cell import Cell, Stage
 from uwe_jax.studies.process import describe_status, ending_on_signals, last_lines, run_logged
 from uwe_jax.studies.summary import DONE, FAILED, Outcome, read_scores
 
+LOG = logging.getLogger(__name__)
 _LINES_SHOWN = 12
 
 
@@ -61,7 +62,7 @@ def run_grid(cells: Sequence[Cell], out: Path, lock: int, *, discard_checkpoints
                     shutil.rmtree(cell.folder / "training" / "checkpoints", ignore_errors=True)
             yield outcome
             if outcome.status == FAILED and cell.needed:
-                say(f"All the others need what {cell.title} failed in: they are not run.")
+                LOG.warning(f"All the others need what {cell.title} failed in: they are not run.")
                 return
 
 
@@ -70,13 +71,13 @@ def _run_cell(cells: Sequence[Cell], place: int, environment: dict[str, str], lo
     label = f"[{place + 1}/{len(cells)}] {cell.title}"
     stages = cell.remaining()
     if not stages:
-        say(f"{label}: done before.")
+        LOG.info(f"{label}: done before.")
     elif len(stages) < len(cell.stages):
-        say(f"{label}: {cell.stages[-len(stages) - 1].name} was done before.")
+        LOG.info(f"{label}: {cell.stages[-len(stages) - 1].name} was done before.")
     cell.folder.mkdir(parents=True, exist_ok=True)
     for stage in stages:
         left = seconds_left(cells, place)
-        say(f"{label}: {stage.name}" + ("." if left is None else f"; about {duration(left)} left for all."))
+        LOG.info(f"{label}: {stage.name}" + ("." if left is None else f"; about {duration(left)} left for all."))
         cell.note(stage, done=False, seconds=0.0)
         start = cell.log.stat().st_size if cell.log.exists() else 0
         started = time.perf_counter()
@@ -87,18 +88,18 @@ def _run_cell(cells: Sequence[Cell], place: int, environment: dict[str, str], lo
             ending = describe_status(status) if status else f"exit status 0, but it left no {stage.product}"
             return _failed(cell, stage, label, f"{ending}, after {duration(took)}", start)
         cell.note(stage, done=True, seconds=took)
-        say(f"{label}: {stage.name} took {duration(took)}.")
+        LOG.info(f"{label}: {stage.name} took {duration(took)}.")
     try:
         return Outcome(DONE, read_scores(cell.folder))
     except ValueError as error:
         cell.note(cell.stages[-1], done=False, seconds=0.0)
-        say(f"{label}: failed. {error}")
+        LOG.warning(f"{label}: failed. {error}")
         return Outcome(FAILED, reason=str(error))
 
 
 def _failed(cell: Cell, stage: Stage, label: str, ending: str, start: int) -> Outcome:
     shown = last_lines(cell.log, start, _LINES_SHOWN)
-    say(
+    LOG.warning(
         "\n".join(
             [f"{label}: FAILED in its {stage.name} ({ending}). The end of {cell.log}:", *(f"    {s}" for s in shown)]
         )
@@ -111,7 +112,7 @@ def _failed(cell: Cell, stage: Stage, label: str, ending: str, start: int) -> Ou
 def _live_line(cell: Cell, label: str, start: int) -> Iterator[Callable[[], None]]:
     """At a terminal, one line that says for how long a stage has run and what it said last."""
     began = time.perf_counter()
-    with tqdm(bar_format="{desc}", leave=False, disable=not sys.stderr.isatty()) as line:
+    with tqdm(bar_format="{desc}", leave=False, disable=None) as line:
 
         def watch() -> None:
             said = last_lines(cell.log, start, 1)
@@ -127,7 +128,6 @@ def _environment(out: Path) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str((out / "compiled").absolute()),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1",
         "PYTHONUNBUFFERED": "1",
-        "TQDM_DISABLE": "1",  # bars would fill the log
         **os.environ,
     }
 

@@ -9,6 +9,7 @@ writes its share and reads the whole, so that any other number of them can go on
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import shutil
 from collections.abc import Iterator
@@ -35,10 +36,11 @@ from uwe_jax.models.checksums import checksum, checksums_of_parts, with_checksum
 from uwe_jax.models.storage import replace_json
 from uwe_jax.runtime.disk_errors import reason_not_written, what_to_mend
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote import is_remote
 from uwe_jax.training.damaged import set_aside
 from uwe_jax.training.step_log import WHAT_HELPS
+
+LOG = logging.getLogger(__name__)
 
 
 class Checkpoints(CheckpointReader):
@@ -173,7 +175,7 @@ class Checkpoints(CheckpointReader):
             if restored:
                 return restored
             failures.append(failure)
-            say(f"{failure} Trying the one before it.")
+            LOG.warning(f"{failure} Trying the one before it.")
         if not failures:
             return None
         raise UserError(
@@ -197,7 +199,7 @@ class Checkpoints(CheckpointReader):
             restored, failure = self._read_by_all(template, best)
             if restored:
                 return restored
-            say(f"{failure} It was the best one; the next best takes its place.")
+            LOG.warning(f"{failure} It was the best one; the next best takes its place.")
             self._set_aside([best])
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,9 @@ import jax
 from etils import epath
 
 from uwe_jax.distributed import parallel
-from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.remote import is_remote, move
 
+LOG = logging.getLogger(__name__)
 FOLDER = "damaged_checkpoints"  # beside the folder of checkpoints
 
 
@@ -25,5 +26,5 @@ def set_aside(folder: Path | epath.Path, steps: Sequence[int]) -> None:
         else:
             aside.parent.mkdir(exist_ok=True)
             (folder / str(step)).rename(aside)
-        say(f"Moved the checkpoint of step {step} to {aside}.")
+        LOG.warning(f"Moved the checkpoint of step {step} to {aside}.")
     parallel.of_all_processes(len(steps))  # none of them looks before they are moved

@@ -7,6 +7,7 @@ there only where it cannot fit into all that the machine has.
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,8 +16,10 @@ import jax
 
 from uwe_jax.config import BatchSettings
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import duration, say
+from uwe_jax.runtime.progress import duration
 from uwe_jax.training.device_memory import Room, gibibytes, peak, planned, room
+
+LOG = logging.getLogger(__name__)
 
 # What compilers and allocators of XLA say where memory is short; any other error keeps its name.
 _OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Ran out of memory in memory space hbm")
@@ -116,7 +119,7 @@ class CompiledStep:
         self._to_tell["compile_seconds"] = self._to_tell.get("compile_seconds", 0.0) + seconds
         took = f"Compiled the step in {f'{seconds:.1f} s' if seconds < 10 else duration(seconds)}"
         if plan is None:
-            say(f"{took}; what it needs the compiler does not tell.")
+            LOG.debug(f"{took}; what it needs the compiler does not tell.")
             return
         copies = self._copies * sum(leaf.nbytes // leaf.shape[0] for leaf in jax.tree.leaves(state))
         need = plan.total + copies
@@ -126,18 +129,18 @@ class CompiledStep:
         needs = f"needs {gibibytes(need)} a device ({' + '.join(parts)})"
         there = room()
         if there is None:
-            say(f"{took}; it {needs}; the device does not tell how much it has.")
+            LOG.debug(f"{took}; it {needs}; the device does not tell how much it has.")
             return
         if need > there.total:
             raise UserError(
                 f"The step does not fit: it {needs}, but a device has {_told(there)}. "
                 f"{knobs(self._settings, jax.device_count())}"
             )
-        say(f"{took}; it {needs}; a device has {_told(there)}.")
+        LOG.info(f"{took}; it {needs}; a device has {_told(there)}.")
         # The state, the largest of the arguments, is there already.
         left = there.free + plan.arguments
         if need > _TIGHT * left:
-            say(
+            LOG.warning(
                 f"Warning: that is {need / left:.0%} of the {gibibytes(left)} that other work leaves; the step may run "
                 f"out of memory. {knobs(self._settings, jax.device_count())}"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -32,7 +33,7 @@ from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.runtime.plot import plot_training
-from uwe_jax.runtime.progress import report, say
+from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.remote_cache import leave_writing_to_another
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
@@ -46,6 +47,8 @@ from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
 from uwe_jax.training.trace import Trace
 from uwe_jax.training.unread_settings import check_settings, unread_settings
+
+LOG = logging.getLogger(__name__)
 
 
 def check_devices(config: Config) -> None:
@@ -63,13 +66,14 @@ def tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[str
     texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
     tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
     cut = truncation(tables, config.lengths)
-    say(
+    LOG.log(
+        logging.INFO if any(cut[kind][0] for kind in tables) else logging.DEBUG,
         "Texts cut to their fixed length: "
         + ", ".join(
             f"{cut[kind][0]:,} of {cut[kind][1]:,} {kind} (at {getattr(config.lengths, kind)} tokens; the longest "
             f"has {cut[kind][2]})"
             for kind in tables
-        )
+        ),
     )
     return tables
 
@@ -122,7 +126,7 @@ def _train(
     workdir = workdirs.check(config, run)
     summary = workdirs.finished(config, run)
     if all(parallel.of_all_processes(summary is not None)) and summary:
-        say(
+        LOG.info(
             f"{config.workdir} has all its {config.steps} steps: this is its result, and its data was not read again. "
             f"--config.steps={2 * config.steps} trains on; other settings or data need another --config.workdir."
         )
@@ -136,7 +140,7 @@ def _train(
     graphs = load_graphs(config.source)
     splits = split_graphs(graphs, config.split.validation, config.split.test, config.split.salt)
     if unread := unread_settings(config, graphs.graphs):
-        say(unread)
+        LOG.warning(unread)
     sampler = BatchSampler(splits.train, config.batch, config.seed)
     fingerprints = graphs.fingerprints()
 
@@ -154,7 +158,7 @@ def _train(
     tables = tokenise(config, graphs, tokeniser)
     process = (jax.process_index(), jax.process_count())
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
-    say("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
+    LOG.debug("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
     build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives)
     evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
 
@@ -168,15 +172,15 @@ def _train(
         workdirs.check_data(fingerprints, restored.meta, config.workdir)
         checkpoints.set_aside_after(restored.step)
         state, before, frozen = restored.state, restored.meta["before"], restored.meta.get("frozen", {})
-        say(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
+        LOG.info(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
         if (steps := restored.meta["config"]["steps"]) != config.steps:
-            say(
+            LOG.warning(
                 f"The learning rate followed a schedule of {steps} steps so far. From here on it follows that of "
                 f"{config.steps}: {float(rate(restored.step)):.2g} at step {restored.step + 1}. A run of "
                 f"{config.steps} steps from its start has other results."
             )
     else:
-        say(f"Starting from the pretrained encoder: {pretrained.provenance}.")
+        LOG.debug(f"Starting from the pretrained encoder: {pretrained.provenance}.")
     if is_first():
         workdirs.claim(workdir, config)
         # An evaluation looks here for what its queries and targets have in common with the training graphs.
@@ -191,7 +195,7 @@ def _train(
     validation = {"validation": (validation_tasks, config.evaluation.max_queries)} if validation_tasks else {}
     test = {"test": (reported, config.evaluation.max_test_queries)} if reported else {}
     if not validation:
-        say(reports.NO_VALIDATION)
+        LOG.warning(reports.NO_VALIDATION)
     if restored and test and not frozen:  # begun by a version that did not keep them
         frozen = evaluator.evaluate(parallel.replicate(params), test, label="Frozen encoder")[1]["test"]
 
@@ -250,7 +254,7 @@ def _train(
                         before, frozen = measured["test"], by_query["test"]
                     if results:
                         writer.write(step, {"validation": results})
-                        say(f"Step {step}: " + reports.one_line(results))
+                        LOG.info(f"Step {step}: " + reports.one_line(results))
                     further = -(-(config.steps - step) // config.evaluation.every) if validation else 1 - is_last
                     log.clock.pause(time.perf_counter() - started, further)
             if due.save and (results or new):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import secrets
 import shlex
 from pathlib import Path
@@ -14,7 +15,8 @@ from uwe_jax.runtime.files import naming, write_atomically
 from uwe_jax.runtime.json_file import parse_json
 from uwe_jax.runtime.optional_imports import extra_library
 from uwe_jax.runtime.printable import json_text
-from uwe_jax.runtime.progress import say
+
+LOG = logging.getLogger(__name__)
 
 # Values that TensorBoard's writer may be behind. At its default of ten, a thread that died would be waited for.
 _QUEUE = 10_000
@@ -50,7 +52,9 @@ class MetricWriter:
         rows, damaged = _read(self.path)
         if damaged and resume_step:
             lines = ", ".join(map(str, damaged[:5])) + ", ..." * (len(damaged) > 5)
-            say(f"{self.path}: {len(damaged)} damaged of {len(rows) + len(damaged)} lines (line {lines}), left out.")
+            LOG.warning(
+                f"{self.path}: {len(damaged)} damaged of {len(rows) + len(damaged)} lines (line {lines}), left out."
+            )
         kept = [
             row for row in rows if resume_step and row["step"] < resume_step + (validated or "validation" not in row)
         ]
@@ -66,14 +70,16 @@ class MetricWriter:
         except ImportError:
             return
         install = "" if importlib.util.find_spec("tensorboard") else "   (after pip install tensorboard)"
-        say(f"Curves: tensorboard --logdir={shlex.quote(str(workdir / 'tensorboard'))}{install}")
+        LOG.info(f"Curves: tensorboard --logdir={shlex.quote(str(workdir / 'tensorboard'))}{install}")
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Writes one line; elsewhere nested values are flattened to names with slashes."""
         with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json_text({"step": step, **values}) + "\n")
         if self._board and not self._board_listens():
-            say(f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on.")
+            LOG.warning(
+                f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on."
+            )
             self._board = None
         if self._board:
             for name, value in _flat(values):
@@ -82,7 +88,7 @@ class MetricWriter:
             try:
                 self._wandb.log(dict(_flat(values)), step=step)
             except Exception as error:  # a service that fails must not cost the training
-                say(f"Weights & Biases takes no more values ({error}); {self.path.name} goes on.")
+                LOG.warning(f"Weights & Biases takes no more values ({error}); {self.path.name} goes on.")
                 self._wandb = None
 
     def _board_listens(self) -> bool:

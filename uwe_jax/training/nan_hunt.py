@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import traceback
 from collections.abc import Callable
@@ -18,10 +19,11 @@ from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
-from uwe_jax.runtime.progress import say
 from uwe_jax.training.device_memory import gibibytes
 from uwe_jax.training.step import Metrics, batch_gradient, dropout_key
 from uwe_jax.training.step_log import WHAT_HELPS
+
+LOG = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # Above this the parameters are not written: the checkpoint before leads to the same step.
@@ -68,7 +70,9 @@ class NanHunt:
         if not self._told:
             self._told = True
             size = sum(leaf.nbytes // leaf.shape[0] for leaf in jax.tree.leaves(before))
-            say(f"Hunting for NaN: every step is waited for, and a copy of the state takes {gibibytes(size)} a device.")
+            LOG.info(
+                f"Hunting for NaN: every step is waited for, and a copy of the state takes {gibibytes(size)} a device."
+            )
         after, metrics = self._step(state, batch)
         values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
         if math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"]):
@@ -78,7 +82,7 @@ class NanHunt:
         title = f"Step {step} has loss {values['loss']} and gradient norm {values['gradient_norm']}"
         # Written before the search, which takes more memory than the step.
         dumped = self._dump(step, before.params, batch, values)
-        say(f"{title}. {dumped} Looking for the operation.")
+        LOG.warning(f"{title}. {dumped} Looking for the operation.")
         raise UserError(f"{title}. {self._first(before, batch)} {dumped} {self._remedy()} {WHAT_HELPS}")
 
     def _dump(self, step: int, params: Params, batch: Any, values: dict[str, float]) -> str:

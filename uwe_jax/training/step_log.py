@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +13,12 @@ from tqdm import tqdm
 
 from uwe_jax.config import Config
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import StepClock, duration, is_silent, say
+from uwe_jax.runtime.progress import StepClock, duration, without_bars
 from uwe_jax.training.device_memory import gibibytes, peak
 from uwe_jax.training.fit import memory_errors_as_sentence
 from uwe_jax.training.metric_writer import MetricWriter
 
+LOG = logging.getLogger(__name__)
 _STEPS_BEFORE_AN_ESTIMATE = 5
 # Against losses that are not numbers.
 WHAT_HELPS = (
@@ -61,7 +63,7 @@ class StepLog:
             desc="Training",
             mininterval=1.0,
             dynamic_ncols=True,
-            disable=is_silent(),
+            disable=without_bars(),
             bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {postfix}",
         )
 
@@ -117,7 +119,7 @@ class StepLog:
             )
             if step - self._first == _STEPS_BEFORE_AN_ESTIMATE:
                 so_far = "".join(f"; peak memory so far {gibibytes(size)}" for size in peak().values())
-                say(f"About {duration(left)} to go, at {seconds:.2f} s a step{so_far}.")
+                LOG.info(f"About {duration(left)} to go, at {seconds:.2f} s a step{so_far}.")
         self._bar.update()
         if step % self._config.log_every == 0 or step == self._config.steps:
             extra = {"learning_rate": float(self._rate(step - 1)), "examples_per_second": pace}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import tempfile
 import weakref
 from collections import defaultdict
@@ -12,7 +13,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from uwe_jax.runtime.progress import say
+LOG = logging.getLogger(__name__)
+
 
 STEP = "train"  # the name of a step in the trace
 _SHOWN = 8
@@ -67,14 +69,14 @@ class Trace:
         if not self._traced:
             return
         if self._stop is None:
-            say(f"Nothing was traced: this run took no step after its first one, of step {self._traced[0]}.")
+            LOG.warning(f"Nothing was traced: this run took no step after its first one, of step {self._traced[0]}.")
         elif self._stop.alive:
             self._wait()
             self._stop()
-            say(how_to_open(self._folder, self._taken))
+            LOG.info(how_to_open(self._folder, self._taken))
             table = costliest(operations(self._folder), self._taken)
             if table:
-                say(table)
+                LOG.info(table)
         self._traced = range(0)
 
 

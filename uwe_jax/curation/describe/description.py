@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, json_bytes, write_together
 from uwe_jax.runtime.markdown import escape
-from uwe_jax.runtime.progress import report, say
+from uwe_jax.runtime.progress import report
 
+LOG = logging.getLogger(__name__)
 FILES = ("describe.md", "describe.json", "degrees.png")
 
 
@@ -104,7 +106,7 @@ def describe(
     text = _page(found, sections).encode("utf-8", "backslashreplace")
     write_together({json_file: json_bytes(found), page: text, picture: None})
     plot_degrees(graphs, picture)
-    say(f"Described in {time.perf_counter() - started:.1f} s")
+    LOG.debug(f"Described in {time.perf_counter() - started:.1f} s")
     report(f"Written to {out}: {', '.join(FILES)}")
     return found
 

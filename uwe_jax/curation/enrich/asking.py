@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +15,9 @@ from uwe_jax.curation.enrich.plan import Request
 from uwe_jax.curation.enrich.response_cache import Answer, Ledger, key_of
 from uwe_jax.curation.enrich.settings import EndpointSettings
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import progress, say
+from uwe_jax.runtime.progress import progress
+
+LOG = logging.getLogger(__name__)
 
 # So many requests in a row without an answer: the server is gone.
 GIVE_UP_AFTER = 5
@@ -229,7 +232,7 @@ class Asking:
     def _fail(self, reason: str) -> None:
         self.failed.append(reason)
         self._in_a_row += 1
-        say(f"No answer to one request, after {self._settings.retries} further tries at most: {reason}")
+        LOG.warning(f"No answer to one request, after {self._settings.retries} further tries at most: {reason}")
         if self._in_a_row >= GIVE_UP_AFTER and not self.stopped:
             self._stop("the server is gone")
             self._refusal = UserError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -14,7 +15,8 @@ from uwe_jax.curation.enrich.prompts import Prompt
 from uwe_jax.curation.enrich.settings import EndpointSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.network import in_one_line, within
-from uwe_jax.runtime.progress import say
+
+LOG = logging.getLogger(__name__)
 
 # Seconds in which a server has to show that it is there.
 _THERE = 10.0
@@ -92,7 +94,9 @@ class Endpoint:
             return  # a list in another form
         if known and self._settings.model not in known:
             shown = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
-            say(f"The server does not list {self._settings.model!r} among its models ({shown}); it is asked anyway.")
+            LOG.warning(
+                f"The server does not list {self._settings.model!r} among its models ({shown}); it is asked anyway."
+            )
 
     async def __aenter__(self) -> Endpoint:
         self._client = self._openai.AsyncOpenAI(**self._access, timeout=self._settings.timeout)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from uwe_jax.curation.enrich.copies import Texts
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.runtime.progress import say
+
+LOG = logging.getLogger(__name__)
 
 
 class EvaluationTexts(Texts):
@@ -54,7 +56,9 @@ def read_evaluation_texts(
       UserError: one of the folders is none, or data in it is broken.
     """
     if not folders:
-        say("No folder with the data of evaluation tasks is named in data, so new texts are not compared with theirs.")
+        LOG.warning(
+            "No folder with the data of evaluation tasks is named in data, so new texts are not compared with theirs."
+        )
         return EvaluationTexts((), (), run)
     sources = TaskSources(tuple(Path(folder) for folder in folders), cache_dir, language=language, offline=True)
     sentences: list[str] = []
@@ -70,7 +74,7 @@ def read_evaluation_texts(
                 (sentences if task.query_kind == "vacancy" else labels).extend(task.queries)
                 found.append(f"{spec.name} ({split})")
     read = EvaluationTexts(sentences, labels, run, found, missing)
-    say(
+    LOG.info(
         f"Guarding {len(read):,} queries of evaluation tasks: {', '.join(found) or 'none'}. Not in {sources.listed}: "
         f"{', '.join(missing) or 'none'}."
     )

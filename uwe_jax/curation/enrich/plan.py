@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +16,9 @@ from uwe_jax.curation.enrich.settings import ENDPOINT, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import say
 from uwe_jax.sources.notes import counted
 
+LOG = logging.getLogger(__name__)
 SENTENCES, TITLES = "vacancy", "job"  # the kinds of graphs whose texts serve as examples
 
 
@@ -125,7 +126,7 @@ def _examples(
             "graph, or grounding.sentences and grounding.titles are 0. Name files with real texts in "
             "grounding.sentence_files or grounding.title_files."
         )
-    say(f"Examples are taken by {ranker.name} from {' and '.join(said)}.")
+    LOG.info(f"Examples are taken by {ranker.name} from {' and '.join(said)}.")
     return found
 
 

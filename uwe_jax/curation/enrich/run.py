@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -25,7 +26,9 @@ from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
-from uwe_jax.runtime.progress import report, say
+from uwe_jax.runtime.progress import report
+
+LOG = logging.getLogger(__name__)
 
 
 def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
@@ -61,7 +64,7 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
         settings.data, run=settings.checks.max_run, cache_dir=cache_dir, language=settings.language
     )
     requests = plan(settings, graphs, evaluation, ranker_of)
-    say(_planned(settings, requests))
+    LOG.info(_planned(settings, requests))
     if dry_run is not None:
         _show(settings, requests, Ledger.read(out / ANSWERS), dry_run)
         return True
@@ -103,10 +106,12 @@ class _Work:
         """Asks what the ledger does not answer, and writes after every checkpoint and at the end."""
         settings = self._settings
         if ledger.torn:
-            say(f"{ledger.path} ended in {ledger.torn:,} bytes of a line that a kill cut off; they are dropped.")
+            LOG.warning(
+                f"{ledger.path} ended in {ledger.torn:,} bytes of a line that a kill cut off; they are dropped."
+            )
         pending = [each for each in self._requests if not self._is_answered(each, ledger)]
         spent = Cost.of(ledger.answers.values())
-        say(f"{len(self._requests) - len(pending):,} of {len(self._requests):,} requests are answered already.")
+        LOG.info(f"{len(self._requests) - len(pending):,} of {len(self._requests):,} requests are answered already.")
         asking = Asking(settings.endpoint, ledger, Budget(settings.budget, settings.endpoint, spent))
         try:
             if pending:
@@ -117,14 +122,14 @@ class _Work:
         finally:
             self._report(ledger, asking.stopped)
         if asking.tries_again:
-            say(f"{asking.tries_again:,} tries were repeated, as the server was busy, broken or slow.")
+            LOG.info(f"{asking.tries_again:,} tries were repeated, as the server was busy, broken or slow.")
         if asking.stopped:
-            say(
+            LOG.warning(
                 f"Stopped: {asking.stopped}. What was answered is kept and checked; with a larger budget the same "
                 "command goes on from there."
             )
         if asking.failed:
-            say(f"{len(asking.failed):,} requests got no answer; the same command asks them again.")
+            LOG.warning(f"{len(asking.failed):,} requests got no answer; the same command asks them again.")
         return not asking.failed
 
     def _is_answered(self, request: Request, ledger: Ledger) -> bool:
@@ -210,5 +215,7 @@ def _show(settings: EnrichmentSettings, requests: list[Request], ledger: Ledger,
             report(f"---- {kind}, request {number} of {len(chosen):,}: {each.label} ----")
             report(f"[system]\n{each.prompt.system}\n[user]\n{each.prompt.user}\n")
     pending = [each for each in requests if not is_answered(each, endpoint.model, ledger, endpoint.tries_to_read)]
-    say(f"{len(requests) - len(pending):,} of {len(requests):,} requests are answered already. Nothing is asked now.")
+    LOG.info(
+        f"{len(requests) - len(pending):,} of {len(requests):,} requests are answered already. Nothing is asked now."
+    )
     report(estimate_text(pending, endpoint, Cost.of(ledger.answers.values()), settings.budget))

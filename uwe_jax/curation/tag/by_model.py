@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from jaxtyping import Int, Num
 from uwe_jax.curation.tag.summary import READ, TAGGED, TRUNCATED
 from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker, Score, truncation
-from uwe_jax.runtime.progress import progress, say
+from uwe_jax.runtime.progress import progress
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob
 from uwe_jax.sources.vacancies.parts import PartWriter, read_records
 from uwe_jax.sources.vacancies.tagger import JOB, MODEL, NO_SKILL, REPEATED, SENTENCES, VACANCY, Tagged
 
+LOG = logging.getLogger(__name__)
 _QUERIES = 1000  # sentences that are scored at once
 _SUFFIX = "-model"
 
@@ -39,7 +41,7 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
     if left:
         labels = [skill.label for skill in taxonomy.skills]
         for note in truncation(ranker, labels).notes("skills"):
-            say(f"{ranker.name}: {note}.")
+            LOG.warning(f"{ranker.name}: {note}.")
         score = ranker.index(labels)
 
         def scores(queries: Sequence[str]) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 import shutil
 import time
 from pathlib import Path
@@ -17,12 +18,13 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.folder_arguments import make_out
 from uwe_jax.runtime.locks import exclusive
-from uwe_jax.runtime.progress import duration, report, say
+from uwe_jax.runtime.progress import duration, report
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
 from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, job_key, open_job
 from uwe_jax.sources.vacancies.tagger import JOB, SENTENCES, VACANCY, TagSettings
 
+LOG = logging.getLogger(__name__)
 RESULT = "tagging.json"
 _LOCK = "lock"
 _WORKING = ("done", "taxonomy.json", "job.json", SENTENCES, _LOCK)  # of the job, of no use when it is done
@@ -51,20 +53,22 @@ def tag(options: TaggingOptions) -> None:
     key = _key(job_key(files, taxonomy, settings, options.chunk_rows), options)
     if (done := _read_result(options.out, key)) is not None:
         _tidy(options.out)
-        say(f"{options.out} holds this tagging already.")
+        LOG.info(f"{options.out} holds this tagging already.")
         report(summary_table(done))
         return
     work = options.out.parent / f".{options.out.name}.{key}.partial"
     for other in options.out.parent.glob(f".{options.out.name}.*.partial"):
         if other != work:
-            say(f"{other} is left of a tagging of other vacancies or settings. Remove it if you do not want to go on.")
+            LOG.warning(
+                f"{other} is left of a tagging of other vacancies or settings. Remove it if you do not want to go on."
+            )
     doing = f"tagging the same vacancies in {work}"
     with exclusive(work / _LOCK, doing, advice="name another folder with --out"):
         result = _tagged(options, work, key, files, taxonomy, settings)
         _finish(work, options.out, result)
     report(summary_table(result))
     use = "read it with the source 'edges'" if result["edges"] else "it holds no edge, as no text has a skill"
-    say(f"Written to {options.out} in {duration(time.perf_counter() - started)}: {use}.")
+    LOG.info(f"Written to {options.out} in {duration(time.perf_counter() - started)}: {use}.")
 
 
 def _tagged(
@@ -78,7 +82,7 @@ def _tagged(
     """Does what is not done of a job; the content of tagging.json."""
     job = open_job(work, files, taxonomy, settings, chunk_rows=options.chunk_rows, max_broken=options.max_broken)
     if len(job.left()) < len(job.chunks):
-        say(f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name.")
+        LOG.info(f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name.")
     total = _by_name(job, options)
     if options.model and taxonomy:
         total.merge(_by_model(job, taxonomy, options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -9,8 +10,9 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from uwe_jax.runtime.network import in_one_line, within
-from uwe_jax.runtime.progress import say
 from uwe_jax.sources.hub.split_names import stated_split
+
+LOG = logging.getLogger(__name__)
 
 # Seconds for one answer, for the first contact with all its look-ups and proxies, and for one file.
 ANSWER_SECONDS = 5.0
@@ -57,7 +59,7 @@ def download_split(repo: str, split: str, offline: bool = False) -> tuple[str, l
         if not chosen:
             held = ", ".join(name for name in names if _suffix(name) in FORMATS) or "none"
             raise Unreachable(f"{endpoint}: no file of the split {split!r} among its data files ({held})")
-        say(f"Downloading {repo} ({split}) at {revision[:12]} from {endpoint}")
+        LOG.info(f"Downloading {repo} ({split}) at {revision[:12]} from {endpoint}")
         paths = [Path(_download(api, repo, name, revision)) for name in chosen]
     except Unreachable:
         raise

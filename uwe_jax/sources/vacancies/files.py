@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import say
 from uwe_jax.sources.folders import DEPTH, files_in
 from uwe_jax.sources.hub.split_names import is_test_split
 from uwe_jax.sources.tables.chunks import column_names
@@ -15,6 +15,7 @@ from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.taxonomy import NAME as TAXONOMY
 from uwe_jax.sources.vacancies.columns import REQUIRED, VacancyColumns, check_columns, find_columns
 
+LOG = logging.getLogger(__name__)
 FOLDER = "vacancies"  # where a folder has one of this name, the vacancies are in it and nowhere else
 # The portal's conceptSchemes have a title and a description as well.
 _ESCO_COLUMN = "conceptType"
@@ -65,7 +66,7 @@ def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> lis
     passed = ", ".join(names[file] for file in tests if _if_table(file, names[file], columns))
     over = f"Not read in {path}, since their names are those of test splits: {passed}. Rename what is to be read."
     if tables and passed:
-        say(over)
+        LOG.warning(over)
     if not tables:
         others = f"{len(found) - len(tests)} tables of something else"
         also = f" {over}" if passed else ""

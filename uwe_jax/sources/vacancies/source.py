@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import say
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.taxonomy import EXPECTED, Taxonomy, find_taxonomy, taxonomy_instead
 from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
 from uwe_jax.sources.vacancies.job import CHUNK_ROWS, VERSION, job_key, open_job
 from uwe_jax.sources.vacancies.tagger import JOB, VACANCY, TagSettings
+
+LOG = logging.getLogger(__name__)
 
 
 def _read(request: SourceRequest) -> SourceEdges:
@@ -51,7 +53,7 @@ def _taxonomy(request: SourceRequest, folder: Path, files: list[VacancyFile]) ->
                 f"{instead} {EXPECTED} Put it into {folder}."
             )
         if instead:
-            say(f"The vacancies in {folder} are tagged with their own skills alone.{instead}")
+            LOG.info(f"The vacancies in {folder} are tagged with their own skills alone.{instead}")
     return taxonomy
 
 

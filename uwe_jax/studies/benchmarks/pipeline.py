@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +16,6 @@ import jax
 
 from uwe_jax.config import BatchSettings, LengthSettings
 from uwe_jax.data.batches import BatchBuilder
-from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.settings import within
 from uwe_jax.studies.benchmarks import formats
 from uwe_jax.studies.benchmarks import lengths as text_lengths
@@ -25,6 +25,7 @@ from uwe_jax.studies.benchmarks.graph_stages import measured_builder, scaled_ski
 from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
 from uwe_jax.studies.benchmarks.timing import interleaved
 
+LOG = logging.getLogger(__name__)
 COLUMNS = (
     Column("contender", "contender"),
     Column("edges", "edges", formats.whole),
@@ -112,7 +113,7 @@ def run(options: PipelineOptions) -> Outcome:
     grain = _through_grain(build, settings, options.batches)
     if grain is not None:
         contenders[f"through Grain, {options.threads} thread{'s'[: options.threads > 1]}"] = grain
-    say(f"Making {options.batches} batches of {options.skills} skills, {options.runs} times each way")
+    LOG.info(f"Making {options.batches} batches of {options.skills} skills, {options.runs} times each way")
     with one_core() as core:
         times = interleaved(contenders, options.runs)
     for name, taken in times.items():

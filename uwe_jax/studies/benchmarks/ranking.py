@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import subprocess
 import sys
@@ -20,7 +21,6 @@ from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import NumberList
-from uwe_jax.runtime.progress import hushed, say
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
@@ -34,6 +34,7 @@ from uwe_jax.studies.benchmarks.products import bare_product
 from uwe_jax.studies.benchmarks.scoring import random_tokens
 from uwe_jax.studies.benchmarks.timing import Times, interleaved
 
+LOG = logging.getLogger(__name__)
 RANK, FORWARD, PRODUCT = "text to hits", "bare encoder forward", "bare product"
 _COLD, _WARM = "first answer of the command, empty cache", "first answer of the command, warm cache"
 
@@ -89,8 +90,7 @@ class _Bench:
         self._rng = np.random.default_rng(options.seed)
         self._settings = ScorerSettings(kind=options.scorer)
         write_model(self._config, folder / "encoder", options.seed)
-        with hushed():
-            self.ranker: Ranker = load(f"{folder / 'encoder'}:{options.scorer}", cache_dir=folder / "cache")
+        self.ranker: Ranker = load(f"{folder / 'encoder'}:{options.scorer}", cache_dir=folder / "cache")
         self._targets = random_tokens(lengths.SKILLS, options.targets, self._config.width, (options.seed,))
         texts = [f"target {k}" for k in range(options.targets)]
         self.space = Space.from_tokens(self._targets, texts, None, self.ranker.origin)
@@ -170,14 +170,14 @@ def run(options: RankingOptions) -> Outcome:
     about = facts("float32")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="uwe_jax_rank_") as temporary:
-        say(f"Making up a {options.encoder} encoder and {options.targets:,} targets")
+        LOG.info(f"Making up a {options.encoder} encoder and {options.targets:,} targets")
         bench = _Bench(options, Path(temporary))
         for tokens in options.query_tokens:
-            say(f"Ranking a query of {tokens} tokens")
+            LOG.info(f"Ranking a query of {tokens} tokens")
             rows += bench.single_rows(tokens)
-        say(f"Ranking {options.requests:,} queries of several clients")
+        LOG.info(f"Ranking {options.requests:,} queries of several clients")
         rows += bench.crowd_rows()
-        say("Starting the command")
+        LOG.info("Starting the command")
         rows += bench.start_rows()
     return Outcome(
         mode="rank",

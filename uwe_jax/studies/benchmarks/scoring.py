@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,6 @@ from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import NumberList
-from uwe_jax.runtime.progress import say
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.studies.benchmarks import formats, lengths, torch_peers
@@ -27,6 +27,7 @@ from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
 from uwe_jax.studies.benchmarks.products import bare_product, dispatch_seconds
 from uwe_jax.studies.benchmarks.timing import Times, interleaved
 
+LOG = logging.getLogger(__name__)
 OURS, PRODUCT = "uwe_jax", "bare product"
 # Raw dot products of standard normal tokens grow with the width; at half their size none is extreme.
 _TOKEN_SCALE = 0.5
@@ -223,10 +224,10 @@ def run(options: ScoringOptions) -> Outcome:
             peaks = measured.our_peaks()
             last = []
             if options.many:
-                say(f"Scoring {options.many:,} queries of width {width} for their peak memory")
+                LOG.info(f"Scoring {options.many:,} queries of width {width} for their peak memory")
                 last = [measured.many_row(options.many)]
             for number in options.queries:
-                say(f"Scoring {number:,} queries against {options.targets:,} targets of width {width}")
+                LOG.info(f"Scoring {number:,} queries against {options.targets:,} targets of width {width}")
                 rows += measured.rows(number, peaks[number])
             rows += last
     return Outcome(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,6 @@ from uwe_jax.config import BatchSettings
 from uwe_jax.data.batches import Batch
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import NODE_KINDS
-from uwe_jax.runtime.progress import say
 from uwe_jax.studies.benchmarks import formats, torch_peers
 from uwe_jax.studies.benchmarks.batches import batch_builder
 from uwe_jax.studies.benchmarks.device import facts
@@ -25,6 +25,7 @@ from uwe_jax.studies.benchmarks.products import chained_products
 from uwe_jax.studies.benchmarks.steps import OurStep, PeerStep, TrainingOptions
 from uwe_jax.studies.benchmarks.timing import Times, interleaved
 
+LOG = logging.getLogger(__name__)
 PRODUCT = "bare products"
 
 COLUMNS = (
@@ -127,7 +128,7 @@ def run(options: TrainingOptions) -> Outcome:
     batch = _Batch(options, batches)
     ours = []
     for scorer in options.scorers:
-        say(f"Compiling the step of {options.encoder} with {scorer}")
+        LOG.info(f"Compiling the step of {options.encoder} with {scorer}")
         ours.append(OurStep(options, scorer, batches))
     if options.memory_only:
         rows = [batch.row(step, None) for step in ours]
@@ -138,7 +139,7 @@ def run(options: TrainingOptions) -> Outcome:
         steps: list[OurStep | PeerStep] = [*ours]
         peaks = [_first_steps(step) for step in ours]
         if device:
-            say("Building the step in PyTorch")
+            LOG.info("Building the step in PyTorch")
             try:
                 peer = PeerStep(options, batches, device)
                 peaks.append(peer.peak())
@@ -147,7 +148,7 @@ def run(options: TrainingOptions) -> Outcome:
                 about_peers = f"PyTorch was left out: its step does not fit into the memory of the {device} device."
         multiply, flops = _products(options)
         contenders: dict[str, Callable[[], object]] = {step.name: step for step in steps}
-        say(f"Taking {options.runs} steps of each")
+        LOG.info(f"Taking {options.runs} steps of each")
         times = interleaved(contenders | {PRODUCT: multiply}, options.runs, settle=1)
     rows = [
         batch.row(step, times[step.name]) | {"peak_memory": peak.to_dict()}
