@@ -26,7 +26,8 @@ import ast, csv, importlib, importlib.util, json, locale, logging, os, signal, s
 from pathlib import Path
 
 def state():
-    loggers = {name: (each.level, len([h for h in each.handlers if type(h) is not logging.NullHandler]), each.propagate, each.disabled)
+    own = lambda each: [h for h in each.handlers if type(h) is not logging.NullHandler]
+    loggers = {name: (each.level, len(own(each)), each.propagate, each.disabled)
                for name, each in logging.root.manager.loggerDict.items() if isinstance(each, logging.Logger)}
     import fsspec
     from tensorflow_datasets.core.utils import tqdm_utils

@@ -112,7 +112,7 @@ class Service:
 def ends(monkeypatch):
     """Statuses with which a roll call would have ended this process; waiting for one returns it."""
     ended = []
-    monkeypatch.setattr(roll_call.os, "_exit", ended.append)
+    monkeypatch.setattr("os._exit", ended.append)
 
     def wait(seconds=10):
         last = time.monotonic() + seconds
@@ -193,11 +193,11 @@ def joined(monkeypatch):
     register = joining.atexit.register  # which other libraries call as well
 
     def note(function, *args):
-        at_exit.extend(args) if function is joining._leave else register(function, *args)
+        at_exit.extend(args) if function is joining.end_now else register(function, *args)
 
     monkeypatch.setattr(joining.atexit, "register", note)
     monkeypatch.setattr(joining, "_LAST_WORDS_SECONDS", 0.05)
-    monkeypatch.setattr(joining.os, "_exit", left.append)
+    monkeypatch.setattr("os._exit", left.append)
     return left, at_exit
 
 

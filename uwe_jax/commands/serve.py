@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from uwe_jax.retrieval.index_names import parse_index
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
+from uwe_jax.runtime.ending import end_now
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.logging_setup import with_times
@@ -134,9 +133,7 @@ def main(arguments: Sequence[str]) -> None:
     with_times()
     if not serve(options):
         # A thread inside XLA cannot be stopped, and may crash while the interpreter shuts down around it.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+        end_now(0)
 
 
 def run(arguments: Sequence[str]) -> None:

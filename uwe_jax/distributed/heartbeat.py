@@ -7,13 +7,12 @@ who ends leaves a message, its status and why. A loss or an error ends this proc
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from typing import Any
 
 from uwe_jax.runtime.command import exit_status
+from uwe_jax.runtime.ending import end_now
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
 from uwe_jax.runtime.progress import print_error
 
@@ -111,5 +110,4 @@ class RollCall:
             return
         then = "The same command goes on from the last checkpoint." if status == EXIT_AGAIN else "See its log."
         print_error(f"Process {self._index} of {self._count} stops: {why}. {then}")
-        sys.stdout.flush()
-        os._exit(status)
+        end_now(status)

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import re
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from uwe_jax.config import DistributedSettings
 from uwe_jax.distributed.heartbeat import RollCall
 from uwe_jax.runtime import progress, supervisor
 from uwe_jax.runtime.command import exit_status
+from uwe_jax.runtime.ending import end_now
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN
 from uwe_jax.runtime.process_environment import NUMBERS, is_one_of_several
@@ -104,14 +104,14 @@ def _part(roll_call: RollCall, status: int) -> None:
     except RuntimeError as error:
         # One of them was lost or late. That takes nothing away from what is done.
         LOG.warning(f"Not all processes came to the end together: {str(error).partition(chr(10))[0][:300]}")
-        atexit.register(_leave, status)
+        atexit.register(end_now, status)
 
 
 def _leave_alone(status: int) -> None:
     """Has this process end without the others: they are told, and would wait for this one."""
-    atexit.register(_leave, status)
+    atexit.register(end_now, status)
     # Python waits for threads before that, and those of a save in progress may wait for the others.
-    watchdog = threading.Timer(_LAST_WORDS_SECONDS, _leave, [status])
+    watchdog = threading.Timer(_LAST_WORDS_SECONDS, end_now, [status])
     watchdog.daemon = True
     watchdog.start()
 
@@ -188,9 +188,3 @@ def _client() -> tuple[Any, str]:
     from jax._src.distributed import global_state
 
     return global_state.client, str(global_state.coordinator_address)
-
-
-def _leave(status: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)

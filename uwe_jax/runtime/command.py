@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from typing import TypeVar
 
 from uwe_jax.runtime import disk_errors as disk
 from uwe_jax.runtime.errors import Stopped, UserError
@@ -15,8 +14,6 @@ from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.remote_errors import Unreachable
 
 LOG = logging.getLogger(__name__)
-S = TypeVar("S")
-_CONFIG_MODULE = "config_config"  # what ml_collections makes of a file for the flag --config
 
 
 def answer_errors(

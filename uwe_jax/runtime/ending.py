@@ -36,9 +36,14 @@ def ending_at_once() -> Iterator[None]:
         yield
     except SystemExit as end:
         status = end.code or 0
+    end_now(status if isinstance(status, int) else 1)
+
+
+def end_now(status: int) -> None:
+    """Ends the process, whatever its other threads do, when what it has printed is written."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status if isinstance(status, int) else 1)
+    os._exit(status)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
