@@ -12,7 +12,7 @@ import pytest
 from training_processes import finish, start
 from transformers import AutoModel, AutoTokenizer
 
-from uwe_jax.evaluation.encoder_ranker import encoder_ranker
+from uwe_jax.evaluation.encoder_ranker import EncoderRanker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.spec import TaskSources
 from uwe_jax.export.average import Share
@@ -68,7 +68,7 @@ def task():
 def scores_in_jax(workdir, task):
     run = load_run(workdir, cache_dir=cache_folder())
     model = replace(run.model, encoder=run.model.encoder.clone(dtype=jnp.float32))
-    return np.asarray(encoder_ranker(replace(run, model=model)).index(task.targets)(task.queries))
+    return np.asarray(EncoderRanker(replace(run, model=model)).index(task.targets)(task.queries))
 
 
 def scores_in_torch(folder, task):

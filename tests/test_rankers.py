@@ -20,6 +20,7 @@ from uwe_jax.evaluation.encoder_ranker import EncoderRanker
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf, words
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
+from uwe_jax.models.loading import load_model
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.runtime.errors import UserError
@@ -110,21 +111,21 @@ def test_chunks_of_queries_and_other_targets_change_nothing(spec, encoder, cache
 
 @pytest.fixture
 def counted(encoder, cache):
-    """A model and its parameters, its tokeniser, and a list that grows by what is tokenised, and so encoded."""
-    model, params, tokeniser = parts(encoder, cache)
-    seen, plain = [], tokeniser.tokenise
+    """A model, and a list that grows by what is tokenised, and so encoded."""
+    loaded = load_model(encoder, cache_dir=cache, max_tokens=64)
+    seen, plain = [], loaded.tokeniser.tokenise
 
     def tokenise(texts):
         seen.extend(texts)
         return plain(texts)
 
-    tokeniser.tokenise = tokenise
-    return model, params, tokeniser, seen
+    loaded.tokeniser.tokenise = tokenise
+    return loaded, seen
 
 
 def test_a_text_is_encoded_once_over_target_spaces_and_queries(encoder, cache, counted):
-    model, params, tokeniser, seen = counted
-    ranker = EncoderRanker("counted", model, params, tokeniser)
+    loaded, seen = counted
+    ranker = EncoderRanker(loaded)
     ranker.index(TARGETS[:4])
     assert seen == list(TARGETS[:4])
     changed = (*TARGETS[1:], TARGETS[2], "a new label")
@@ -140,8 +141,8 @@ def test_a_text_is_encoded_once_over_target_spaces_and_queries(encoder, cache, c
 
 
 def test_embeddings_are_kept_within_the_budget(encoder, cache, counted):
-    model, params, tokeniser, seen = counted
-    ranker = EncoderRanker("small", model, params, tokeniser, cache_bytes=0)
+    loaded, seen = counted
+    ranker = EncoderRanker(loaded, cache_bytes=0)
     first, second = (ranker.index(TARGETS)(QUERIES) for _ in range(2))
     assert seen == [*TARGETS, *QUERIES] * 2
     np.testing.assert_allclose(first, direct_scores(*parts(encoder, cache), QUERIES, TARGETS), atol=1e-5)

@@ -8,17 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from uwe_jax.data.ragged import run_offsets
-from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.distributed import parallel
 from uwe_jax.evaluation.embedding_cache import EmbeddingCache
 from uwe_jax.evaluation.ranker import Score
 from uwe_jax.models.loaded import LoadedModel
-from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
-from uwe_jax.retrieval.limits import check_positions
+from uwe_jax.retrieval.limits import check_max_tokens
 from uwe_jax.runtime.progress import progress
 
 CACHE_BYTES = 2**30
@@ -31,45 +29,24 @@ class EncoderRanker:
     anew each time: that takes less than a hundredth of the time of their encoding.
 
     Args:
-      name: stands over the results.
-      model: encoder and scorer.
-      params: of the model, one copy of them.
-      tokeniser: the encoder's own.
-      max_tokens: longer texts lose their end; special tokens included.
-      texts_per_device: encoded at once, fewer when they are long. A chunk of queries is filled up to whole such groups,
-        so chunks of a thousand queries cost less than many small ones.
-      description: where the model comes from.
+      loaded: the model. A chunk of queries is filled up to whole groups of its `texts_per_device` on each device, so
+        chunks of a thousand queries cost less than many small ones.
       cache_bytes: of embeddings to keep.
 
     Attributes:
       encode_seconds: spent on tokenising and encoding so far, the compilation of the encoder included.
 
     Raises:
-      UserError: `max_tokens` is more than the encoder has positions for, or leaves no room for a text.
+      UserError: the model's `max_tokens` is more than the encoder has positions for, or leaves no room for a text.
     """
 
-    def __init__(
-        self,
-        name: str,
-        model: UweModel,
-        params: Params,
-        tokeniser: Tokeniser,
-        *,
-        max_tokens: int = 64,
-        texts_per_device: int = 64,
-        description: str = "",
-        cache_bytes: int = CACHE_BYTES,
-    ):
-        check_positions(name, model, tokeniser, max_tokens)
-        self.name = name
-        self.description = description
+    def __init__(self, loaded: LoadedModel, *, cache_bytes: int = CACHE_BYTES):
+        check_max_tokens(loaded)
+        self.name, self.description = loaded.name, loaded.description
         self.encode_seconds = 0.0
-        self._model = model
-        self._tau_a = float(model.tau_a(params))
-        self._params = parallel.replicate(params)
-        self._tokeniser = tokeniser
-        self._max_tokens = max_tokens
-        self._encode = TextEncoder(model, texts_per_device)
+        self._loaded = loaded
+        self._params = parallel.replicate(loaded.params)
+        self._encode = TextEncoder(loaded.model, loaded.texts_per_device)
         self._cache = EmbeddingCache(cache_bytes)
 
     def index(self, targets: Sequence[str]) -> Score:
@@ -82,16 +59,16 @@ class EncoderRanker:
         def bar(groups: Sequence) -> Iterator:
             return progress(groups, label=f"{self.name}: encoding targets", unit="batch")
 
-        space = TargetSpace.build(self._embed(targets, keep=True, bar=bar), self._model.scorer)
+        space = TargetSpace.build(self._embed(targets, keep=True, bar=bar), self._loaded.model.scorer)
 
         def score(queries: Sequence[str]) -> np.ndarray:
-            return space.scores(self._embed(queries, keep=False), self._tau_a)
+            return space.scores(self._embed(queries, keep=False), self._loaded.tau_a)
 
         return score
 
     def truncation(self, texts: Sequence[str]) -> Truncation:
         """Counts the texts that have more tokens than `max_tokens`."""
-        return self._tokeniser.truncation(texts, self._max_tokens)
+        return self._loaded.truncation(texts)
 
     def _embed(self, texts: Sequence[str], *, keep: bool, bar: Callable = iter) -> RaggedTokens:
         """Token embeddings of texts, in their order; those that are not cached are encoded, each once."""
@@ -100,30 +77,13 @@ class EncoderRanker:
         found = {text: rows for text in distinct if (rows := self._cache.get(text)) is not None}
         missing = [text for text in distinct if text not in found]
         if missing:
-            table = self._tokeniser.tokenise(missing)
-            encoded = self._encode(self._params, table, np.arange(len(table)), self._max_tokens, bar)
+            table = self._loaded.tokeniser.tokenise(missing)
+            encoded = self._encode(self._params, table, np.arange(len(table)), self._loaded.max_tokens, bar)
             for text, start, stop in zip(missing, encoded.offsets, encoded.offsets[1:], strict=False):
                 found[text] = encoded.flat[start:stop]
                 if keep:
                     self._cache.add(text, found[text])
         pieces = [found[text] for text in texts]
-        flat = np.concatenate(pieces) if pieces else np.zeros((0, self._model.encoder.config.width), np.float32)
+        flat = np.concatenate(pieces) if pieces else np.zeros((0, self._loaded.model.encoder.config.width), np.float32)
         self.encode_seconds += time.perf_counter() - started
         return RaggedTokens(flat, run_offsets(np.array([len(piece) for piece in pieces], np.int64)))
-
-
-def encoder_ranker(loaded: LoadedModel) -> EncoderRanker:
-    """The model as evaluation ranks with it.
-
-    Raises:
-      UserError: `max_tokens` is more than the encoder has positions for, or leaves no room for a text.
-    """
-    return EncoderRanker(
-        loaded.name,
-        loaded.model,
-        loaded.params,
-        loaded.tokeniser,
-        max_tokens=loaded.max_tokens,
-        texts_per_device=loaded.texts_per_device,
-        description=loaded.description,
-    )

@@ -43,7 +43,7 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
     # Here and not above: what words and letters alone achieve needs no JAX.
-    from uwe_jax.evaluation.encoder_ranker import encoder_ranker
+    from uwe_jax.evaluation.encoder_ranker import EncoderRanker
     from uwe_jax.models.loading import load_model, split_scorer
 
     name, behind = split_scorer(spec)
@@ -51,7 +51,7 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     if not scored and all(part.isidentifier() for part in f"{name}.{behind}".split(".")):
         return _own_ranker(name, str(behind))
     try:
-        return encoder_ranker(load_model(spec, cache_dir=cache_dir, max_tokens=max_tokens))
+        return EncoderRanker(load_model(spec, cache_dir=cache_dir, max_tokens=max_tokens))
     except UserError as error:
         if scored and (Path(name).expanduser() / "config.json").exists():  # a model was meant, and something is wrong
             raise

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from uwe_jax.data.text import normalise
-from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.models.loaded import LoadedModel
-from uwe_jax.models.uwe import UweModel
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ragged import is_pooled
@@ -100,12 +98,9 @@ def check_space(own: Origin, made: Origin, top_k: int, place: str = "") -> None:
 
 
 def check_max_tokens(loaded: LoadedModel) -> None:
-    """Raises UserError unless a model's `max_tokens` fit its encoder; see `check_positions`."""
-    check_positions(loaded.name, loaded.model, loaded.tokeniser, loaded.max_tokens)
-
-
-def check_positions(name: str, model: UweModel, tokeniser: Tokeniser, max_tokens: int) -> None:
-    """Raises UserError where `max_tokens` leave no room for a text, or the encoder has fewer positions."""
-    least, most = tokeniser.special.count + 1, model.encoder.config.max_tokens
-    if not least <= max_tokens <= most:
-        raise UserError(f"max_tokens is {max_tokens}; for the encoder of {name} it must be {least} to {most}.")
+    """Raises UserError where a model's `max_tokens` leave no room for a text, or its encoder has fewer positions."""
+    least, most = loaded.tokeniser.special.count + 1, loaded.model.encoder.config.max_tokens
+    if not least <= loaded.max_tokens <= most:
+        raise UserError(
+            f"max_tokens is {loaded.max_tokens}; for the encoder of {loaded.name} it must be {least} to {most}."
+        )

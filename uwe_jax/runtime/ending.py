@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import NoReturn
 
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN
 
@@ -40,7 +39,7 @@ def ending_at_once() -> Iterator[None]:
     end_now(status if isinstance(status, int) else 1)
 
 
-def end_now(status: int) -> NoReturn:
+def end_now(status: int) -> None:
     """Ends the process, whatever its other threads do, when what it has printed is written."""
     sys.stdout.flush()
     sys.stderr.flush()
