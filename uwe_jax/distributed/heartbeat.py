@@ -108,6 +108,7 @@ class Heartbeat:
         """Ends the process from this thread: the main one may wait for a collective that never comes."""
         if self._finished.is_set():
             return
+        self._finished.set()
         then = "Re-run the same command to resume from the last checkpoint." if status == EXIT_AGAIN else "See its log."
         print_error(f"Process {self._index} of {self._count} stops: {why}. {then}")
         end_now(status)
