@@ -55,7 +55,8 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     except UserError as error:
         if scored and (Path(name).expanduser() / "config.json").exists():  # a model was meant, and something is wrong
             raise
-        raise UserError(f"{error}\n{FORMS}") from error
+        reason = str(error).removeprefix(f"Model {spec!r}: ")
+        raise UserError(f"Model {spec!r}: {reason}\n{FORMS}") from error
 
 
 def _own_ranker(module: str, attribute: str) -> Ranker:

@@ -67,7 +67,6 @@ def load_published(
     *,
     cache_dir: Path,
     max_tokens: int | None = None,
-    texts_per_device: int = 64,
 ) -> LoadedModel:
     """An encoder as it was published.
 
@@ -97,5 +96,4 @@ def load_published(
         folder=found.folder,
         cache_dir=cache_dir,
         max_tokens=MAX_TOKENS if max_tokens is None else max_tokens,
-        texts_per_device=texts_per_device,
     )
