@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from compositions import edge_weights, pairs, part
+from graphs import build_graph_set, edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uwe_jax.config import COMBINED, PartSettings, SourceSettings
 from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.training_hashes import pair_hashes, text_hashes
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.errors import UserError
@@ -96,10 +96,7 @@ def test_titles_take_over_the_skills_of_their_job():
         Edge("3", "pilot", "", "captain", "alternative"),  # of a job without a skill
     ]
     columns = with_titles(columns_of("job", jobs), columns_of("title", titles))
-    stated = {
-        (columns.left_nodes.texts[a], columns.right_nodes.texts[b], columns.relations[c])
-        for a, b, c in zip(columns.left, columns.right, columns.relation, strict=True)
-    }
+    stated = {(edge.left_text, edge.right_text, edge.relation) for edge in edges_of(columns)}
     skills = {"1": [("weld", "essential"), ("cut metal", "optional")], "2": [("cook", "essential")], "3": []}
     expected = {(edge.left_text, edge.right_text, edge.relation) for edge in jobs} | {
         (skill, title.right_text, f"{relation}, {title.relation}")
