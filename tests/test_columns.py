@@ -39,9 +39,9 @@ def check(path):
 
 def test_plain_text_and_parquet_are_read_without_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(columns, "read_rows", None)
-    content = b'\xef\xbb\xbfRIGHT,note, Left\r\nwelder,,"weld, ""cut""\r\n metal"\r\n\r\nNA,b,null\r\n'
+    content = b'\xef\xbb\xbfRIGHT,note, Left\r\nwelder,,"weld, ""cut""\n metal"\r\n\r\nNA,b,null\r\n'
     expected = [
-        {"left": 'weld, "cut"\r\n metal', "right": "welder", "left_id": ""},
+        {"left": 'weld, "cut"\n metal', "right": "welder", "left_id": ""},
         {"left": "null", "right": "NA", "left_id": ""},
     ]
     (tmp_path / "a.csv").write_bytes(content)
@@ -61,6 +61,12 @@ lines = st.lists(st.lists(fields, min_size=3, max_size=3), max_size=6)
 @example([['a"b', "c", "d"]], "\n", False)
 @example([['"a"b', "c", "d"]], "\n", False)
 @example([["c", "d", '"a']], "\n", False)
+@example([['a"b', '"" c', 'e"']], "\n", False)
+@example(
+    [["", "", "a"], ["", "a\u00e9", 'aaa""'], ["a", "aaa", 'aaaa"\u2028'], ['a"', "aa,", "aa,"], ['a"\r\n', "", ""]],
+    "\r\n",
+    True,
+)
 @example([["c", "d", "e\rf"]], "\n", False)
 @example([["c", "d", '"e\r\nf"']], "\n", False)
 @example([["\x00", "c", "d"], ["", "", ""]], "\n", False)

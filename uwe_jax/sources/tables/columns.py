@@ -154,8 +154,9 @@ def _delimited_columns(path: Path, columns: Mapping[str, str], optional: Mapping
 class _PlainText(io.RawIOBase):
     """A stream of delimited text that ends, `unusual`, where parsers differ.
 
-    That is at a quote that neither begins nor ends a field, nor is doubled in one, at a carriage return without a line
-    feed, and at bytes that are not UTF-8, which Arrow overlooks in columns that it skips.
+    That is at a quote that neither begins nor ends a field, nor is doubled in one; at a carriage return between quotes,
+    behind which Arrow drops a line feed that begins its next block; and at bytes that are not UTF-8, which it overlooks
+    in columns that it skips.
     """
 
     def __init__(self, file: Any, delimiter: str, packed: int):
@@ -187,11 +188,11 @@ class _PlainText(io.RawIOBase):
         # The first byte was looked at with the block before it, the last one is with the next.
         before = joined[marks[opens & (marks > 0)] - 1]
         behind = joined[marks[~opens & (marks < len(joined) - 1)] + 1]
-        returns = np.flatnonzero(joined[:-1] == _RETURN)
+        within = (np.searchsorted(marks, np.flatnonzero(joined == _RETURN)) + self._quotes) % 2
         self._quotes += int(np.count_nonzero(marks < len(joined) - 1))
         self._last = joined[-1:].tobytes()
         return (
             bool(np.isin(before, self._around).all() and np.isin(behind, self._around).all())
-            and bool((joined[returns + 1] == _LINE_FEED).all())
+            and not within.any()
             and (bool(data) or self._quotes % 2 == 0)
         )
