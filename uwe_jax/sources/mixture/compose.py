@@ -151,17 +151,15 @@ def _tables(parts: Sequence[Part]) -> tuple[tuple[str, ...], dict[str, list[_Tab
 def _merge(tables: Sequence[_Table], skill_places: Iterator[np.ndarray]) -> _Merged:
     nodes, places = merge_nodes([table.edges.right_nodes for table in tables])
     number = np.arange(len(tables), dtype=np.min_scalar_type(len(tables)))
-    columns = (
-        [next(skill_places)[table.edges.left] for table in tables],
-        [place[table.edges.right] for table, place in zip(tables, places, strict=True)],
-        [table.relation[table.edges.relation] for table in tables],
+    left, right, relation = (
+        each[0] if len(each) == 1 else np.concatenate(each)
+        for each in (
+            [next(skill_places)[table.edges.left] for table in tables],
+            [place[table.edges.right] for table, place in zip(tables, places, strict=True)],
+            [table.relation[table.edges.relation] for table in tables],
+        )
     )
-    return _Merged(
-        nodes,
-        *(each[0] if len(each) == 1 else np.concatenate(each) for each in columns),
-        np.repeat(number, [len(table.edges) for table in tables]),
-        tables,
-    )
+    return _Merged(nodes, left, right, relation, np.repeat(number, [len(table.edges) for table in tables]), tables)
 
 
 def _exclude(merged: dict[str, _Merged], skills: Sequence[str], excluded: ExcludedTexts) -> list[str]:
@@ -254,7 +252,7 @@ def _statements(key: np.ndarray, digits: Sequence[int]) -> Statements:
     np.not_equal(key[1:], key[:-1], out=new[1:])
     if not new.all():
         key = key[new]
-    columns = []
+    columns: list[np.ndarray] = []
     for base in reversed(digits):
         columns.append((key % base).astype(np.int32 if len(columns) > 1 else np.min_scalar_type(base)))
         key = key // base
