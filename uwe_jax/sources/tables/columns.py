@@ -89,6 +89,7 @@ def parquet_columns(
                     unpacked += coded.dictionary.nbytes
                     check_unpacked(name, size, unpacked)
                     chunks[column].append(coded)
+                pa.default_memory_pool().release_unused()
         return _table(chunks, optional or (), file.metadata.num_rows)
 
 
