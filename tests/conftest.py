@@ -68,7 +68,7 @@ def rng() -> np.random.Generator:
 def sample_encoder(tmp_path_factory):
     """A tiny encoder whose vocabulary is the sample's."""
     edges = read_sample()
-    words = sorted({w for kind in edges for edge in edges[kind] for w in edge.left_text.split()})
+    words = sorted({w for each in edges.values() for text in each.left_nodes.texts.to_pylist() for w in text.split()})
     folder = tmp_path_factory.mktemp("encoder")
     write_tiny_encoder(folder, words=tuple(words), width=16, layers=1)
     return folder

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from compositions import edge_weights, pairs, part
+from graphs import build_graph_set, edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uwe_jax.config import COMBINED, PartSettings, SourceSettings
 from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.graph_set import build_graph_set
+from uwe_jax.data.text import normalise
 from uwe_jax.data.training_hashes import pair_hashes, text_hashes
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.errors import UserError
@@ -32,6 +33,52 @@ def test_parts_together_are_the_graph_of_all_their_edges(listed, random):
     graphs = compose(parts).graphs
     assert {kind: graph.fingerprint for kind, graph in graphs.graphs.items()} == expected.fingerprints()
     assert graphs.fingerprints() == compose(parts[::-1]).graphs.fingerprints()
+
+
+messy = st.sampled_from(["weld", " weld\n", "we  ld", "cook", "caf\u00e9", "cafe\u0301", "\U0001f600", "\uffff"])
+ids = st.sampled_from(["", "u1", "u2", "weld"])
+messy_edges = st.lists(st.builds(Edge, ids, messy, ids, messy, st.sampled_from(["", "r", "s"])), min_size=1, max_size=9)
+
+
+@given(st.lists(st.tuples(messy_edges, st.sampled_from([0.5, 1.0, 2.0])), min_size=1, max_size=9), st.integers(0, 2))
+@settings(max_examples=60, deadline=None)
+def test_columns_give_what_rows_give(listed, also):
+    edges = {"job": [each for each, _ in listed], "alias": [each for each, _ in listed[: also + 1]]}
+    parts = [
+        part(str(k), weight, skill_job=each, **({"skill_alias": each} if k <= also else {}))
+        for k, (each, weight) in enumerate(listed)
+    ]
+    expected = build_graph_set({kind: [edge for each in some for edge in each] for kind, some in edges.items()})
+    found = compose(parts)
+    assert (found.graphs.skills, found.graphs.skill_ids) == (expected.skills, expected.skill_ids)
+    for kind, graph in expected.graphs.items():
+        own, stated = found.graphs.graphs[kind], found.statements[kind]
+        assert (own.neighbours, own.neighbour_ids) == (graph.neighbours, graph.neighbour_ids)
+        assert own.fingerprint_of(()) == found.graphs.graphs[kind].fingerprint
+        np.testing.assert_array_equal(own.edges.toarray(), graph.edges.toarray())
+        rows = {}
+        for number, some in enumerate(edges[kind]):
+            for edge in some:
+                pair = normalise(edge.left_text), normalise(edge.right_text)
+                rows.setdefault(pair, set()).add((number, edge.relation))
+        pairs = [(graph.skills[a], graph.neighbours[b]) for a, b in zip(stated.left, stated.right, strict=True)]
+        relations = [found.relations[code] for code in stated.relation]
+        statements = list(zip(pairs, stated.part.tolist(), relations, strict=True))
+        assert sorted(statements) == sorted((pair, *each) for pair, some in rows.items() for each in some)
+        assert [each[:2] for each in statements] == sorted(each[:2] for each in statements)
+        largest = {pair: max(listed[number][1] for number, _ in some) for pair, some in rows.items()}
+        if own.weights is not None:
+            assert edge_weights(own) == largest
+        for number in range(len(parts)):
+            of_part = {pair for pair, some in rows.items() if number in {each for each, _ in some}}
+            assert set(edge_weights(own.of_part(number))) == of_part
+
+
+def test_empty_lists_and_texts_are_named():
+    with pytest.raises(UserError, match=r"skill-job graph is empty: its source has 0 edges"):
+        columns_of("job", [])
+    with pytest.raises(UserError, match=r"Edge 2 of the skill-job graph has an empty text: skill ' ', job 'welder'"):
+        columns_of("job", pairs([("weld", "welder"), (" ", "welder")]))
 
 
 def test_an_edge_has_the_largest_weight_of_the_parts_that_state_it():
@@ -96,10 +143,7 @@ def test_titles_take_over_the_skills_of_their_job():
         Edge("3", "pilot", "", "captain", "alternative"),  # of a job without a skill
     ]
     columns = with_titles(columns_of("job", jobs), columns_of("title", titles))
-    stated = {
-        (columns.left_nodes.texts[a], columns.right_nodes.texts[b], columns.relations[c])
-        for a, b, c in zip(columns.left, columns.right, columns.relation, strict=True)
-    }
+    stated = {(edge.left_text, edge.right_text, edge.relation) for edge in edges_of(columns)}
     skills = {"1": [("weld", "essential"), ("cut metal", "optional")], "2": [("cook", "essential")], "3": []}
     expected = {(edge.left_text, edge.right_text, edge.relation) for edge in jobs} | {
         (skill, title.right_text, f"{relation}, {title.relation}")

@@ -54,6 +54,24 @@ def test_saved_graphs_are_edge_files_without_their_manifest(tmp_path):
     assert graphs.fingerprints() == composition.graphs.fingerprints()
 
 
+def test_rows_in_several_groups_and_weights_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("uwe_jax.sources.mixture.saved._ROWS", 2)
+    composition, folder = example(), tmp_path / "graphs"
+    save(composition, folder, {})
+    file = pq.ParquetFile(path := folder / "skill_job.parquet")
+    assert [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)] == [2, 1]
+    again = read_saved(folder)
+    assert again.graphs.fingerprints() == composition.graphs.fingerprints()
+    for name in ("left", "right", "part"):
+        stated = (getattr(each.statements["job"], name).tolist() for each in (again, composition))
+        assert len(set(map(tuple, stated))) == 1
+    table = file.read()
+    place = table.column_names.index("weight")
+    pq.write_table(table.set_column(place, "weight", pa.array([2.0, 2.0, 2.0], pa.float32())), path)
+    with pytest.raises(UserError, match="are not those that were combined"):
+        read_saved(folder)
+
+
 def test_a_changed_or_damaged_folder_is_refused(tmp_path):
     folder = tmp_path / "graphs"
     save(example(), folder, {})

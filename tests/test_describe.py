@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from graphs import random_graphs
+from graphs import build_graph_set, random_graphs
 from rendered import NASTY, sections, shown
 
 from uwe_jax.commands import describe
@@ -19,7 +19,6 @@ from uwe_jax.config import LengthSettings
 from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts, tokens
 from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph import BipartiteGraph, Edge, edge_matrix
-from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.evaluation.tasks.catalogue import choose

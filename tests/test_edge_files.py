@@ -10,15 +10,16 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from graphs import edges_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from uwe_jax.config import SourceSettings
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.text import normalise
+from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_edge_folder
-from uwe_jax.sources.sample import read_sample
 from uwe_jax.sources.tables.typed_rows import FORMATS
 
 EDGES = [
@@ -65,6 +66,10 @@ def write(path, edges):
         pq.write_table(pa.Table.from_pylist(rows(edges)), path)
 
 
+def read(folder):
+    return {kind: edges_of(columns) for kind, columns in read_edge_folder(folder).items()}
+
+
 def message(folder, **kwargs) -> str:
     with pytest.raises(UserError) as raised:
         read_edge_folder(folder, **kwargs)
@@ -74,7 +79,7 @@ def message(folder, **kwargs) -> str:
 @pytest.mark.parametrize("suffix", [*WRITTEN, *(f"{each}.gz" for each in WRITTEN)])
 def test_every_format_gives_the_same_edges(tmp_path, suffix):
     write(tmp_path / f"skill_job{suffix}", EDGES)
-    assert read_edge_folder(tmp_path) == {"job": EDGES}
+    assert read(tmp_path) == {"job": EDGES}
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(normalise)
@@ -86,7 +91,7 @@ def test_any_text_survives_every_format(tmp_path, edges):
     expected = [Edge("", normalise(edge.left_text), "", normalise(edge.right_text), "") for edge in edges]
     for suffix in (".csv", ".tsv", ".jsonl", ".parquet"):
         write(tmp_path / suffix[1:] / f"skill_job{suffix}", edges)
-        assert read_edge_folder(tmp_path / suffix[1:]) == {"job": expected}
+        assert read(tmp_path / suffix[1:]) == {"job": expected}
 
 
 def test_several_files_of_one_kind_are_read_in_order_of_name(tmp_path):
@@ -96,7 +101,7 @@ def test_several_files_of_one_kind_are_read_in_order_of_name(tmp_path):
     (tmp_path / "skill_job" / ".DS_Store").write_bytes(b"\0")
     (tmp_path / "notes.txt").write_text("other files are left alone")
     write(tmp_path / "skill_alias.tsv", EDGES[:1])
-    assert read_edge_folder(tmp_path) == {"alias": EDGES[:1], "job": EDGES}
+    assert read(tmp_path) == {"alias": EDGES[:1], "job": EDGES}
     assert list(read_edge_folder(tmp_path, ("job", "alias"))) == ["job", "alias"]
     assert list(read_edge_folder(tmp_path, ("job",))) == ["job"]
 
@@ -107,9 +112,7 @@ def test_columns_are_found_by_name_and_extra_ones_ignored(tmp_path):
     (tmp_path / "skill_job.csv").write_text(content, encoding="utf-8", newline="")
     before = 131_072
     csv.field_size_limit(before)
-    assert read_edge_folder(tmp_path) == {
-        "job": [Edge("", "weld metal", "", "welder", ""), Edge("", "cook", "", "chef", "")]
-    }
+    assert read(tmp_path) == {"job": [Edge("", "weld metal", "", "welder", ""), Edge("", "cook", "", "chef", "")]}
     assert csv.field_size_limit() == before
 
 
@@ -121,7 +124,7 @@ def test_ids_may_be_integers_and_absent(tmp_path):
         pa.table({"left": pa.array(["weld"]).dictionary_encode(), "right": ["welder"], "left_id": [7]}),
         tmp_path / "skill_alias.parquet",
     )
-    assert read_edge_folder(tmp_path) == {
+    assert read(tmp_path) == {
         "alias": [Edge("7", "weld", "", "welder", "")],
         "job": [Edge("7", "weld", "", "welder", ""), Edge("", "a b", "", "c", "")],
     }
@@ -149,6 +152,12 @@ def test_unknown_format_is_refused_and_not_skipped(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"")
     assert "is in no format that is read here. Expected a file ending in .csv" in message(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["my jobs", "skill"])
+def test_a_kind_that_names_no_graph_is_refused(tmp_path, kind):
+    write(tmp_path / f"skill_{kind}.csv", EDGES)
+    assert f"{kind!r} cannot name the right side of a graph" in message(tmp_path)
 
 
 def test_two_sources_of_one_kind_are_refused(tmp_path):
@@ -253,9 +262,7 @@ def test_five_broken_rows_are_shown_and_all_are_counted(tmp_path):
 
 
 def test_embedded_sample_is_a_small_labour_market():
-    edges = read_sample()
-    graphs = build_graph_set(edges)
-    counts = graphs.counts()
+    counts = load_training_graphs(SourceSettings(source="sample")).counts()
     assert set(counts) == {"job", "vacancy", "alias"}
     assert counts["job"]["neighbours"] >= 60
     assert counts["job"]["skills"] >= 400

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graphs import build_graph_set
 
 from uwe_jax.config import PerGraph
 from uwe_jax.curation.enrich import asking, evaluation_texts, grounding, nearness
@@ -26,7 +27,6 @@ from uwe_jax.curation.enrich.rare import degrees, rare_skills
 from uwe_jax.curation.enrich.response_cache import Answer, Ledger, key_of, open_ledger
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.evaluation.lexical import Random, TfIdf
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSpec
 from uwe_jax.evaluation.tasks.task import make_task

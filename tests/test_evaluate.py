@@ -12,11 +12,11 @@ import weakref
 import numpy as np
 import pytest
 from every_line import at_every_line
+from graphs import build_graph_set
 from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.commands import evaluate
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.evaluation import results_folder
 from uwe_jax.evaluation import run as evaluation_run

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from graphs import edges_of
 from stand_in import score
 from tiny_encoder import write_tiny_encoder
 
@@ -573,7 +574,7 @@ def test_the_estimate_takes_the_mean_of_each_stage(tmp_path):
 @pytest.fixture
 def real(tmp_path, monkeypatch):
     """Flags of a small grid on the sample's job titles: a tiny encoder, and a task of twenty of the pairs."""
-    edges = read_sample(("job",))["job"]
+    edges = edges_of(read_sample(("job",))["job"])
     words = sorted({word for edge in edges for word in f"{edge.left_text} {edge.right_text}".split()})
     write_tiny_encoder(tmp_path / "encoder", words=tuple(words), width=16, layers=1)
     task = tmp_path / "mytask"

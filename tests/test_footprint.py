@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from graphs import build_graph_set
 from scipy.sparse import csr_array
 
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.graph_set import GraphSet, build_graph_set
+from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.split import split_graphs
 from uwe_jax.data.training_hashes import Footprint, pair_hashes, text_hashes
 from uwe_jax.runtime.errors import UserError

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from graphs import build_graph_set
 
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.evaluation import measure as measuring
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks

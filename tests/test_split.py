@@ -5,12 +5,11 @@ import unicodedata
 
 import numpy as np
 import pytest
-from graphs import random_graphs
+from graphs import build_graph_set, random_graphs
 from hypothesis import given
 from hypothesis import strategies as st
 
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.graph_set import build_graph_set
 from uwe_jax.data.split import TEST, TRAIN, VALIDATION, GraphSplits, assign_splits, split_graphs
 from uwe_jax.data.text import comparable
 from uwe_jax.runtime.errors import UserError

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Sequence
+import itertools
+import operator
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,9 +15,10 @@ from jaxtyping import Bool, Int
 from scipy.sparse import csr_array
 
 from uwe_jax.data.ragged import run_entries
-from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
+
+_BLOCK = 1 << 16  # edges or texts that are hashed at once
 
 
 class Edge(NamedTuple):
@@ -45,17 +48,19 @@ class BipartiteGraph:
     # float32 [edges], in the order of the edges, positive: how often each is drawn, compared with the others. None: all
     # alike. They say what a batch is made of; every edge is as much of a positive as any other.
     weights: np.ndarray | None = None
-    # int64 [edges], in the order of the edges: bit k says that part k of the set states the edge. None: there is one.
+    # Unsigned [edges], in the order of the edges: bit k says that part k of the set states the edge. None: one part.
     parts: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.skills), len(self.neighbours))
         if self.edges.shape != shape:
             raise ValueError(f"edges of {self.name} have shape {self.edges.shape}, the texts say {shape}")
-        edges = csr_array(self.edges, dtype=bool, copy=True)
-        edges.sum_duplicates()
-        edges.eliminate_zeros()
-        object.__setattr__(self, "edges", edges)
+        edges = self.edges
+        if edges.dtype != bool or not edges.has_canonical_format or not edges.data.all():
+            edges = csr_array(edges, dtype=bool, copy=True)
+            edges.sum_duplicates()
+            edges.eliminate_zeros()
+            object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "neighbour_ids", self.neighbour_ids or self.neighbours)
         if len(self.neighbour_ids) != len(self.neighbours):
             raise ValueError(f"{self.name} has {len(self.neighbours)} neighbours but {len(self.neighbour_ids)} ids")
@@ -136,9 +141,10 @@ class BipartiteGraph:
 
     def where(self, keep: Bool[np.ndarray, " e"]) -> BipartiteGraph:
         """The graph with the same nodes, numbered alike, and only some of its edges, by their order."""
-        rows = np.repeat(np.arange(len(self.skills)), np.diff(self.edges.indptr))
         # Rows and columns stay in order, so what goes with the edges does.
-        edges = edge_matrix(rows[keep], self.edges.indices[keep], self.edges.shape)
+        kept = np.concatenate([[0], np.cumsum(keep, dtype=self.edges.indptr.dtype)], dtype=self.edges.indptr.dtype)
+        columns = self.edges.indices[keep]
+        edges = csr_array((np.ones(len(columns), bool), columns, kept[self.edges.indptr]), shape=self.edges.shape)
         weights, parts = (column if column is None else column[keep] for column in (self.weights, self.parts))
         return dataclasses.replace(self, edges=edges, weights=weights, parts=parts)
 
@@ -161,20 +167,25 @@ class BipartiteGraph:
         Args:
           parts: names of those that the bits of `parts` stand for; empty leaves them out.
         """
-        skills, left_rank = _sorted_texts(self.skills)
-        neighbours, right_rank = _sorted_texts(self.neighbours)
-        left = np.repeat(left_rank, np.diff(self.edges.indptr))
-        right = right_rank[self.edges.indices]
-        order = np.lexsort((right, left))
-        pairs = np.stack([left[order], right[order]]).astype("<i8").tobytes()
-        weights = b"" if self.weights is None else self.weights[order].astype("<f4").tobytes()
-        kind, _ = _sorted_texts([self.kind])
-        stated = b""
+        digest = hashlib.sha256()
+        _, left_rank, right_rank = (_hash_texts(digest, texts) for texts in ([self.kind], self.skills, self.neighbours))
+        order: np.ndarray | slice = slice(None)
+        left = np.repeat(np.arange(len(self.skills), dtype=np.int32), np.diff(self.edges.indptr))
+        right = self.edges.indices
+        if left_rank is not None or right_rank is not None:
+            left = left if left_rank is None else left_rank[left]
+            right = right if right_rank is None else right_rank[right]
+            order = np.lexsort((right, left))
+        for column in (left[order], right[order]):
+            for start in range(0, len(column), _BLOCK):
+                digest.update(column[start : start + _BLOCK].astype("<i8").tobytes())
+        if self.weights is not None:
+            digest.update(self.weights[order].astype("<f4").tobytes())
         if parts and self.parts is not None:
-            stated, rank = _sorted_texts(parts)
-            bits = [np.packbits((self.parts[order] >> number & 1).astype(bool)) for number in np.argsort(rank)]
-            stated += np.concatenate(bits).tobytes()
-        return hashlib.sha256(kind + skills + neighbours + pairs + weights + stated).hexdigest()
+            rank = _hash_texts(digest, parts)
+            for number in range(len(parts)) if rank is None else np.argsort(rank).tolist():
+                digest.update(np.packbits((self.parts[order] >> number & 1).astype(bool)).tobytes())
+        return digest.hexdigest()
 
 
 def check_kind(kind: str) -> str:
@@ -197,80 +208,6 @@ def edge_matrix(rows: Int[np.ndarray, " e"], columns: Int[np.ndarray, " e"], sha
     return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=shape)
 
 
-def tidy_edges(kind: str, edges: Iterable[Edge]) -> list[Edge]:
-    """The edges with normalised texts, and with the text as id where a source gives none.
-
-    Raises:
-      UserError: there is no edge, or an edge has an empty text.
-    """
-    clean: dict[str, str] = {}
-    tidy = []
-    for number, edge in enumerate(edges, 1):
-        for text in (edge.left_text, edge.right_text):
-            if text not in clean:
-                clean[text] = normalise(text)
-        left, right = clean[edge.left_text], clean[edge.right_text]
-        if not left or not right:
-            raise UserError(
-                f"Edge {number} of the {SKILL}-{kind} graph has an empty text: skill {edge.left_text!r}, "
-                f"{kind} {edge.right_text!r}. Expected a text on both sides: fill it in or drop the edge."
-            )
-        tidy.append(Edge(edge.left_id or left, left, edge.right_id or right, right, edge.relation))
-    if not tidy:
-        raise UserError(
-            f"The {SKILL}-{kind} graph is empty: its source has 0 edges. Expected at least one skill with a "
-            f"{kind}: check the source's path, or leave this graph out of source.graphs."
-        )
-    return tidy
-
-
-def merge_nodes(ends: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Joins equal texts into nodes.
-
-    Args:
-      ends: (text, id) of every end of an edge, normalised.
-
-    Returns:
-      Texts in code point order, and their ids. Of several ids the smallest that a source gave is taken, so
-      that neither depends on the order of rows.
-    """
-    ids: dict[str, str] = {}
-    for text, node_id in ends:
-        known = ids.setdefault(text, node_id)
-        if known != node_id:
-            ids[text] = min(known, node_id, key=lambda candidate: (candidate == text, candidate))
-    texts = tuple(sorted(ids))
-    return texts, tuple(ids[text] for text in texts)
-
-
-def connect(kind: str, edges: Sequence[Edge], skills: tuple[str, ...], position: dict[str, int]) -> BipartiteGraph:
-    """The graph of tidied edges over given skills.
-
-    Args:
-      kind: of the right side.
-      edges: from `tidy_edges`.
-      skills: left texts; kept as the very object.
-      position: of each skill in `skills`.
-    """
-    neighbours, neighbour_ids = merge_nodes((edge.right_text, edge.right_id) for edge in edges)
-    column = {text: place for place, text in enumerate(neighbours)}
-    rows = np.fromiter((position[edge.left_text] for edge in edges), np.int64, len(edges))
-    columns = np.fromiter((column[edge.right_text] for edge in edges), np.int64, len(edges))
-    matrix = edge_matrix(rows, columns, (len(skills), len(neighbours)))
-    return BipartiteGraph(check_kind(kind), skills, neighbours, matrix, neighbour_ids)
-
-
-def build_graph(kind: str, edges: Iterable[Edge]) -> BipartiteGraph:
-    """One graph on its own, its nodes sorted by text.
-
-    Raises:
-      UserError: no edge, an empty text, or a kind that is no identifier.
-    """
-    tidy = tidy_edges(check_kind(kind), edges)
-    skills, _ = merge_nodes((edge.left_text, edge.left_id) for edge in tidy)
-    return connect(kind, tidy, skills, {text: place for place, text in enumerate(skills)})
-
-
 def _row(matrix: csr_array, row: int | np.integer) -> np.ndarray:
     if not 0 <= row < matrix.shape[0]:
         raise IndexError(f"node {row} of {matrix.shape[0]}")
@@ -283,12 +220,17 @@ def _checked(ids: np.ndarray, count: int, side: str) -> np.ndarray:
     return ids.astype(np.int64)
 
 
-def _sorted_texts(texts: Sequence[str]) -> tuple[bytes, np.ndarray]:
-    """The texts in code point order as bytes to hash, and the rank of each text in that order."""
-    order = sorted(range(len(texts)), key=texts.__getitem__)
+def _hash_texts(digest: hashlib._Hash, texts: Sequence[str]) -> np.ndarray | None:
+    """Hashes the texts in code point order, and returns the rank of each; None where they are in that order."""
+    rank = None
+    if not all(map(operator.lt, texts, itertools.islice(texts, 1, None))):
+        order = sorted(range(len(texts)), key=texts.__getitem__)
+        rank = np.empty(len(texts), np.int32)
+        rank[order] = np.arange(len(texts))
+        texts = [texts[place] for place in order]
     # Lengths come first, so that no two lists of texts run into the same bytes.
-    encoded = [texts[place].encode("utf-8", "surrogatepass") for place in order]
-    lengths = np.array([len(encoded), *map(len, encoded)], "<i8")
-    rank = np.empty(len(texts), np.int64)
-    rank[order] = np.arange(len(texts))
-    return lengths.tobytes() + b"".join(encoded), rank
+    lengths = (len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    digest.update(np.fromiter(itertools.chain([len(texts)], lengths), "<i8", len(texts) + 1).tobytes())
+    for start in range(0, len(texts), _BLOCK):
+        digest.update("".join(texts[start : start + _BLOCK]).encode("utf-8", "surrogatepass"))
+    return rank

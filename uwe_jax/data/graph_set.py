@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
-from uwe_jax.data.graph import BipartiteGraph, Edge, check_kind, connect, merge_nodes, tidy_edges
+from uwe_jax.data.graph import BipartiteGraph
 
 _PLURALS = {"job": "job titles", "vacancy": "vacancy sentences", "alias": "aliases"}
 
@@ -67,24 +66,3 @@ class GraphSet:
             for kind, count in self.counts().items()
         ]
         return "; ".join([f"{len(self.skills):,} skills", *parts])
-
-
-def build_graph_set(edges: Mapping[str, Iterable[Edge]]) -> GraphSet:
-    """Merges edge lists into graphs over one list of skills.
-
-    The plain reference for `composition.compose`, which does the same with columns, weights and provenance.
-
-    Equal normalised texts are one node. Nodes are sorted by text, so neither numbering nor fingerprints
-    depend on the order of the edges.
-
-    Args:
-      edges: per kind of the right side; the order of the kinds is kept.
-
-    Raises:
-      UserError: a kind without an edge, an edge without a text, or a kind that is no identifier.
-    """
-    tidy = {check_kind(kind): tidy_edges(kind, listed) for kind, listed in edges.items()}
-    skills, skill_ids = merge_nodes((edge.left_text, edge.left_id) for listed in tidy.values() for edge in listed)
-    position = {text: place for place, text in enumerate(skills)}
-    graphs = {kind: connect(kind, listed, skills, position) for kind, listed in tidy.items()}
-    return GraphSet(skills, graphs, skill_ids)

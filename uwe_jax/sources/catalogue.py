@@ -17,7 +17,7 @@ from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.runtime.remote import is_remote, local_copy
 from uwe_jax.runtime.settings import one_of
 from uwe_jax.sources.edge_files import find_edge_files, read_edge_folder
-from uwe_jax.sources.mixture.columns import columns_of
+from uwe_jax.sources.mixture.columns import EdgeColumns, columns_of
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.parts import Composition, Part
 from uwe_jax.sources.mixture.saved import is_saved, read_saved
@@ -189,7 +189,10 @@ def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str)
         version=part.version,
     )
     read = source.read(request)
-    edges = {graph: columns_of(source.offers[graph], listed) for graph, listed in read.edges.items()}
+    edges = {
+        graph: listed if isinstance(listed, EdgeColumns) else columns_of(source.offers[graph], listed)
+        for graph, listed in read.edges.items()
+    }
     return Part(name, read.origin, part.weight, edges, source.offers, read.notes, source.jobs)
 
 

@@ -6,13 +6,19 @@ is the skill. Other columns are ignored. Formats: CSV, TSV, JSON lines, each als
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from uwe_jax.data.graph import Edge, check_kind
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from uwe_jax.data.graph import check_kind
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.sources.folders import check_folder
+from uwe_jax.sources.mixture.columns import EdgeColumns, edge_columns
+from uwe_jax.sources.tables.columns import read_columns
 from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.typed_rows import FORMATS, read_rows, table_format
 
@@ -30,7 +36,7 @@ _EXPECTED = (
 _DOCUMENTS = {".md", ".rst"}  # may lie beside the edge files
 
 
-def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -> dict[str, list[Edge]]:
+def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -> dict[str, EdgeColumns]:
     """Reads the edges of a folder.
 
     Args:
@@ -54,13 +60,10 @@ def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -
                 "source.kinds."
             )
     problems = Problems(str(folder))
-    edges = {
-        kind: [edge for path in files[kind] for edge in _read_file(path, folder, problems)]
-        for kind in (files if kinds is None else kinds)
-    }
+    edges = {kind: _read_files(files[kind], folder, problems) for kind in (files if kinds is None else kinds)}
     problems.check()
-    for kind, listed in edges.items():
-        if not listed:
+    for kind, columns in edges.items():
+        if not len(columns):
             names = ", ".join(str(path.relative_to(folder)) for path in files[kind])
             raise UserError(
                 f"{folder} has 0 edges for {kind!r}: {names} hold no row. Expected at least one row: "
@@ -113,19 +116,28 @@ def _known_format(path: Path) -> Path:
     return path
 
 
-def _read_file(path: Path, folder: Path, problems: Problems) -> list[Edge]:
-    edges = []
-    for place, row in read_rows(path, str(path.relative_to(folder)), REQUIRED, problems, optional=OPTIONAL):
-        texts = []
+def _read_files(paths: Sequence[Path], folder: Path, problems: Problems) -> EdgeColumns:
+    unread = Problems(str(folder))
+    tables = [read_columns(path, _name(path, folder), REQUIRED, unread, optional=OPTIONAL) for path in paths]
+    columns = edge_columns(pa.concat_tables(tables))
+    lengths = pc.min_max(
+        pa.chunked_array([pc.utf8_length(nodes.texts) for nodes in (columns.left_nodes, columns.right_nodes)])
+    ).as_py()
+    if unread.count or lengths["min"] == 0 or (lengths["max"] or 0) > MAX_TEXT:
+        for path in paths:
+            _name_broken_rows(path, _name(path, folder), problems)
+    return columns
+
+
+def _name(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder))
+
+
+def _name_broken_rows(path: Path, name: str, problems: Problems) -> None:
+    for place, row in read_rows(path, name, REQUIRED, problems, optional=OPTIONAL):
         for column in REQUIRED:
             text = normalise(row[column])
             if not text:
                 problems.add(place, f"an empty text in {column!r}", "a text on both sides")
             elif len(text) > MAX_TEXT:
                 problems.add(place, f"{len(text):,} characters in {column!r}", f"at most {MAX_TEXT:,}")
-            else:
-                texts.append(text)
-        if len(texts) == 2:
-            left, right = texts
-            edges.append(Edge(row["left_id"].strip(), left, row["right_id"].strip(), right, row["relation"].strip()))
-    return edges

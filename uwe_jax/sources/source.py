@@ -9,6 +9,7 @@ from pathlib import Path
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.mixture.columns import EdgeColumns
 
 # The kind of a graph between jobs, on the left, and further titles of them. No model is trained on it as it is: a
 # title takes over the skills of its job.
@@ -61,7 +62,7 @@ class SourceEdges:
     """
 
     origin: str
-    edges: dict[str, list[Edge]]
+    edges: dict[str, list[Edge]] | dict[str, EdgeColumns]
     notes: tuple[str, ...] = ()
 
 

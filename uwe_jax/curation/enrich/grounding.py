@@ -79,8 +79,10 @@ def real_texts(
 
 def _read(path: Path, kind: str, setting: str) -> Iterator[RealText]:
     if path.is_dir():
-        for edge in read_edge_folder(path, (kind,))[kind]:
-            yield RealText(edge.right_text, edge.right_id or edge.right_text)
+        columns = read_edge_folder(path, (kind,))[kind]
+        _, first = np.unique(columns.right, return_index=True)
+        nodes = columns.right_nodes.take(columns.right[np.sort(first)])
+        yield from map(RealText, nodes.texts.to_pylist(), nodes.known_ids().to_pylist())
         return
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from scipy.sparse import csr_array
 
 from uwe_jax.data.decontamination import ExcludedTexts
-from uwe_jax.data.graph import BipartiteGraph, edge_matrix
+from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.sources.mixture.aliases import joined_by_alias
-from uwe_jax.sources.mixture.columns import EdgeColumns, NodeNumbers, Nodes, by_text, merged_relations
+from uwe_jax.sources.mixture.columns import EdgeColumns, Nodes, merge_nodes, merged_relations, used_nodes
 from uwe_jax.sources.mixture.parts import Composition, Part, PartInfo, Statements
 from uwe_jax.sources.mixture.titles import with_titles
 from uwe_jax.sources.notes import counted
@@ -52,6 +55,7 @@ def compose(
         raise UserError(
             f"{len(parts)} source.parts; at most {_MOST_PARTS} can be combined. Combine some of them first."
         )
+    pa.default_memory_pool().release_unused()
     relations, tables = _tables(parts)
     if not tables:
         raise UserError(
@@ -65,26 +69,39 @@ def compose(
             f"{', '.join(map(repr, tables))}. Take it out of source.kinds, or add a source that has them."
         )
     notes: list[str] = []
-    skills = NodeNumbers()
     if join_aliases and _ALIAS not in tables:
         raise UserError(
             f"source.join_aliases is True, but {_names(parts)} has no graph of aliases to join skills by; there are "
             f"graphs of {', '.join(map(repr, tables))}. Leave it at False, or add a source with skill_alias."
         )
     joining = [_ALIAS] * join_aliases
-    merged = {kind: _merge(tables[kind], skills) for kind in dict.fromkeys([*wanted, *joining])}
-    texts = skills.nodes()
+    chosen = {kind: tables[kind] for kind in dict.fromkeys([*wanted, *joining])}
+    skills, places = merge_nodes([table.edges.left_nodes for listed in chosen.values() for table in listed])
+    remaining = iter(places)
+    merged = {kind: _merge(listed, remaining) for kind, listed in chosen.items()}
     if joining:
         alias = merged[_ALIAS]
         # Of kind alias are wider activities, related skills and titles of jobs, too: no other names of a skill.
         synonyms = [k for k, relation in enumerate(relations) if relation in _SYNONYMS]
         same = np.isin(alias.relation, synonyms) & ~alias.of_jobs
-        becomes = joined_by_alias(texts.texts, alias.left[same], alias.nodes.texts, alias.right[same])
+        texts = skills.texts.to_pylist(), alias.nodes.texts.to_pylist()
+        becomes = joined_by_alias(texts[0], alias.left[same], texts[1], alias.right[same])
         merged = {kind: dataclasses.replace(merged[kind], left=becomes[merged[kind].left]) for kind in wanted}
-        notes += counted(int((becomes != np.arange(len(texts))).sum()), "skills joined another one that has their text")
+        notes += counted(
+            int((becomes != np.arange(len(skills))).sum()), "skills joined another one that has their text"
+        )
     if excluded is not None:
-        notes += _exclude(merged, texts, excluded)
-    return _numbered(parts, relations, merged, texts, notes)
+        notes += _exclude(merged, skills.texts.to_pylist(), excluded)
+    return _numbered(parts, relations, merged, skills, notes)
+
+
+class _Table(NamedTuple):
+    """The edges of one graph of a part."""
+
+    part: int
+    of_jobs: bool  # a job stands in the place of the skill
+    edges: EdgeColumns
+    relation: np.ndarray  # the number in all relations of each of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,31 +111,26 @@ class _Merged:
     nodes: Nodes  # of the right side
     left: np.ndarray  # counts in the skills of all parts
     right: np.ndarray
-    part: np.ndarray
     relation: np.ndarray
-    weight: np.ndarray
-    of_jobs: np.ndarray  # bool, a job stands in the place of the skill
+    table: np.ndarray  # counts in `tables`
+    tables: Sequence[_Table]
+
+    @property
+    def part(self) -> np.ndarray:
+        return np.array([table.part for table in self.tables], np.uint8)[self.table]
+
+    @property
+    def of_jobs(self) -> np.ndarray:
+        return np.array([table.of_jobs for table in self.tables])[self.table]
 
     def where(self, keep: np.ndarray) -> _Merged:
-        columns = {
-            name: getattr(self, name)[keep] for name in ("left", "right", "part", "relation", "weight", "of_jobs")
-        }
-        return _Merged(self.nodes, **columns)
-
-
-class _Table(NamedTuple):
-    """The edges of one graph of a part."""
-
-    part: int
-    weight: float
-    of_jobs: bool
-    edges: EdgeColumns
-    relation: np.ndarray  # the number in all relations of each of its own
+        rows = {name: getattr(self, name)[keep] for name in ("left", "right", "relation", "table")}
+        return dataclasses.replace(self, **rows)
 
 
 def _tables(parts: Sequence[Part]) -> tuple[tuple[str, ...], dict[str, list[_Table]]]:
     """All relations, and the graphs of all parts by kind."""
-    listed: list[tuple[str, int, float, bool, EdgeColumns]] = []
+    listed: list[tuple[str, int, bool, EdgeColumns]] = []
     for number, part in enumerate(parts):
         titles = [edges for name, edges in part.edges.items() if part.kinds[name] == TITLE]
         for name, edges in part.edges.items():
@@ -128,46 +140,43 @@ def _tables(parts: Sequence[Part]) -> tuple[tuple[str, ...], dict[str, list[_Tab
             if kind == _JOB:
                 for further in titles:
                     edges = with_titles(edges, further)
-            listed.append((kind, number, part.weight, name in part.jobs, edges))
+            listed.append((kind, number, name in part.jobs, edges))
     relations, places = merged_relations([edges.relations for *_, edges in listed])
     tables: dict[str, list[_Table]] = {}
-    for (kind, number, weight, of_jobs, edges), place in zip(listed, places, strict=True):
-        tables.setdefault(kind, []).append(_Table(number, weight, of_jobs, edges, place))
+    for (kind, number, of_jobs, edges), place in zip(listed, places, strict=True):
+        tables.setdefault(kind, []).append(_Table(number, of_jobs, edges, place))
     return relations, {kind: tables[kind] for kind in GRAPH_KINDS if kind in tables}
 
 
-def _merge(tables: Sequence[_Table], skills: NodeNumbers) -> _Merged:
-    neighbours = NodeNumbers()
-    columns = []
-    for number, weight, of_jobs, edges, relation in tables:
-        own = np.ones(len(edges), np.float32) if edges.weights is None else edges.weights
-        columns.append(
-            (
-                skills.add_all(edges.left_nodes)[edges.left],
-                neighbours.add_all(edges.right_nodes)[edges.right],
-                np.full(len(edges), number, np.int32),
-                relation[edges.relation],
-                own * np.float32(weight),
-                np.full(len(edges), of_jobs),
-            )
+def _merge(tables: Sequence[_Table], skill_places: Iterator[np.ndarray]) -> _Merged:
+    nodes, places = merge_nodes([table.edges.right_nodes for table in tables])
+    number = np.arange(len(tables), dtype=np.min_scalar_type(len(tables)))
+    left, right, relation = (
+        each[0] if len(each) == 1 else np.concatenate(each)
+        for each in (
+            [next(skill_places)[table.edges.left] for table in tables],
+            [place[table.edges.right] for table, place in zip(tables, places, strict=True)],
+            [table.relation[table.edges.relation] for table in tables],
         )
-    return _Merged(neighbours.nodes(), *(np.concatenate(each) for each in zip(*columns, strict=True)))
+    )
+    return _Merged(nodes, left, right, relation, np.repeat(number, [len(table.edges) for table in tables]), tables)
 
 
-def _exclude(merged: dict[str, _Merged], skills: Nodes, excluded: ExcludedTexts) -> list[str]:
+def _exclude(merged: dict[str, _Merged], skills: Sequence[str], excluded: ExcludedTexts) -> list[str]:
     """Takes evaluation texts out of `merged`, and says how many."""
     notes = []
-    held_skills = excluded.nodes(skills.texts, SKILL)
-    held_jobs = excluded.nodes(skills.texts, _JOB)
+    held_skills = excluded.nodes(skills, SKILL)
+    held_jobs = excluded.nodes(skills, _JOB)
     for kind, graph in merged.items():
-        left = np.where(graph.of_jobs, held_jobs[graph.left], held_skills[graph.left])
-        right = excluded.nodes(graph.nodes.texts, kind)[graph.right]
-        if kind == _ALIAS and graph.of_jobs.any():
-            right |= graph.of_jobs & excluded.nodes(graph.nodes.texts, _JOB)[graph.right]
+        texts, of_jobs = graph.nodes.texts.to_pylist(), graph.of_jobs
+        left = np.where(of_jobs, held_jobs[graph.left], held_skills[graph.left])
+        right = excluded.nodes(texts, kind)[graph.right]
+        if kind == _ALIAS and of_jobs.any():
+            right |= of_jobs & excluded.nodes(texts, _JOB)[graph.right]
         node = left | right
-        pair = excluded.edges(skills.texts, graph.nodes.texts, graph.left, graph.right)
-        texts = len(np.unique(graph.left[left])) + len(np.unique(graph.right[right]))
-        notes += counted(texts, f"texts of skill-{kind} kept out with their edges: they are queries of an evaluation")
+        pair = excluded.edges(skills, texts, graph.left, graph.right)
+        count = len(np.unique(graph.left[left])) + len(np.unique(graph.right[right]))
+        notes += counted(count, f"texts of skill-{kind} kept out with their edges: they are queries of an evaluation")
         notes += counted(int((pair & ~node).sum()), f"edges of skill-{kind} kept out: an evaluation asks for them")
         kept = graph.where(~(node | pair))
         if not len(kept.left):
@@ -183,68 +192,97 @@ def _exclude(merged: dict[str, _Merged], skills: Nodes, excluded: ExcludedTexts)
 def _numbered(
     parts: Sequence[Part],
     relations: tuple[str, ...],
-    merged: Mapping[str, _Merged],
-    texts: Nodes,
+    merged: dict[str, _Merged],
+    nodes: Nodes,
     notes: Sequence[str],
 ) -> Composition:
+    """The composition; takes the kinds out of `merged` one by one, so that not all exist twice."""
     # A part may have no edge of the kinds that are wanted, or only such as are kept out.
-    stating = np.zeros(len(parts), bool)
+    stating, used = np.zeros(len(parts), bool), np.zeros(len(nodes), bool)
     for graph in merged.values():
         stating[graph.part] = True
-    notes = [*notes, *(f"{parts[k].name} is left out: it has no edge here" for k in np.flatnonzero(~stating).tolist())]
-    number = np.cumsum(stating, dtype=np.int32) - 1
-    merged = {kind: dataclasses.replace(graph, part=number[graph.part]) for kind, graph in merged.items()}
-    parts = [parts[k] for k in np.flatnonzero(stating).tolist()]
-
-    used = np.zeros(len(texts), bool)
-    for graph in merged.values():
         used[graph.left] = True
-    skills, skill_place = by_text(texts, used)
+    notes = [*notes, *(f"{parts[k].name} is left out: it has no edge here" for k in np.flatnonzero(~stating).tolist())]
+    number = np.cumsum(stating, dtype=np.int8) - 1
+    parts = [parts[k] for k in np.flatnonzero(stating).tolist()]
+    weights = np.array([part.weight for part in parts], np.float32)
+
+    nodes, skill_place = used_nodes(nodes, used)
+    skills, skill_ids = nodes.strings()
     graphs, statements = {}, {}
-    for kind, graph in merged.items():
+    for kind in tuple(merged):
+        graph = merged.pop(kind)
         used = np.zeros(len(graph.nodes), bool)
         used[graph.right] = True
-        neighbours, place = by_text(graph.nodes, used)
-        left, right = skill_place[graph.left], place[graph.right]
-        shape = (len(skills), len(neighbours))
-        edges = edge_matrix(left, right, shape)
-        stated = _per_edge(left.astype(np.int64) * shape[1] + right, graph.weight, graph.part)
-        graphs[kind] = BipartiteGraph(kind, skills.texts, neighbours.texts, edges, neighbours.ids, *stated)
-        statements[kind] = _distinct(Statements(left, right, graph.part, graph.relation), shape[1])
-    graphs = _without_equal_weights(graphs)
-    part_weights = {part.name: part.weight for part in parts}
+        nodes, place = used_nodes(graph.nodes, used)
+        digits = len(skills), len(nodes), len(parts), len(relations)
+        if math.prod(digits) > np.iinfo(np.int64).max:
+            raise UserError(
+                f"skill-{kind} has {digits[0]:,} skills, {digits[1]:,} neighbours, {digits[2]} parts and {digits[3]:,} "
+                "relations: the number of combinations exceeds 63 bits. Read fewer sources or relations."
+            )
+        key = _numbers(digits, skill_place[graph.left], place[graph.right], number[graph.part], graph.relation)
+        del graph, used, place
+        statements[kind] = _statements(key, digits)
+        del key
+        edges, *per_edge = _edges(statements[kind], digits[:2], weights)
+        texts, ids = nodes.strings()
+        graphs[kind] = BipartiteGraph(kind, skills, texts, edges, ids, *per_edge)
+    if len(parts) > 1:
+        graphs = _without_equal_weights(graphs)
     infos = tuple(PartInfo(part.name, part.origin, part.weight, part.notes) for part in parts)
-    graph_set = GraphSet(skills.texts, graphs, skills.ids, part_weights)
+    graph_set = GraphSet(skills, graphs, skill_ids, {part.name: part.weight for part in parts})
+    pa.default_memory_pool().release_unused()
     return Composition(graph_set, infos, relations, statements, tuple(notes))
 
 
-def _per_edge(pair: np.ndarray, weight: np.ndarray, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest weight of each distinct edge, float32 [edges], and the parts that state it, as bits of int64 [edges].
+def _numbers(digits: Sequence[int], *columns: np.ndarray) -> np.ndarray:
+    """One int64 [s] for each row of `columns`, in their order; digit k is below `digits[k]`."""
+    key = columns[0].astype(np.int64)
+    for base, column in zip(digits[1:], columns[1:], strict=True):
+        key *= base
+        key += column
+    return key
+
+
+def _statements(key: np.ndarray, digits: Sequence[int]) -> Statements:
+    """The statements that are numbered so, in the order of the edges, each once; sorts `key`."""
+    key.sort()
+    new = np.ones(len(key), bool)
+    np.not_equal(key[1:], key[:-1], out=new[1:])
+    if not new.all():
+        key = key[new]
+    columns: list[np.ndarray] = []
+    for base in reversed(digits):
+        columns.append((key % base).astype(np.int32 if len(columns) > 1 else np.min_scalar_type(base)))
+        key = key // base
+    return Statements(*reversed(columns))
+
+
+def _edges(
+    stated: Statements, shape: tuple[int, int], weights: np.ndarray
+) -> tuple[csr_array, np.ndarray | None, np.ndarray | None]:
+    """The distinct edges, bool, canonical; the largest weight of each, and the parts that state it as bits.
 
     Args:
-      pair: int64 [s], the edge of each statement; edges come out in ascending order.
+      weights: float32 of the parts; of one, edges have neither weights nor parts.
     """
-    order = np.argsort(pair, kind="stable")
-    first = np.flatnonzero(np.diff(pair[order], prepend=-1))
-    bits = np.left_shift(np.int64(1), part[order].astype(np.int64))
-    return np.maximum.reduceat(weight[order], first), np.bitwise_or.reduceat(bits, first)
-
-
-def _distinct(statements: Statements, width: int) -> Statements:
-    """The statements in the order of the edges, each once."""
-    pair = statements.left.astype(np.int64) * width + statements.right
-    order = np.lexsort((statements.relation, statements.part, pair))
-    columns = [column[order] for column in (pair, statements.part, statements.relation)]
-    new = np.ones(len(order), bool)
-    new[1:] = np.any([np.diff(column) != 0 for column in columns], axis=0)
-    keep = order[new]
-    return Statements(*(getattr(statements, name)[keep] for name in ("left", "right", "part", "relation")))
+    new = np.ones(len(stated.left), bool)
+    new[1:] = (stated.left[1:] != stated.left[:-1]) | (stated.right[1:] != stated.right[:-1])
+    left, right = (stated.left, stated.right) if new.all() else (stated.left[new], stated.right[new])
+    starts = np.searchsorted(left, np.arange(shape[0] + 1, dtype=np.int32)).astype(np.int32)
+    edges = csr_array((np.ones(len(right), bool), right, starts), shape=shape)
+    if len(weights) == 1:
+        return edges, None, None
+    first = np.flatnonzero(new)
+    bit = np.left_shift(1, np.arange(len(weights)), dtype=np.int64).astype(np.min_scalar_type((1 << len(weights)) - 1))
+    return edges, np.maximum.reduceat(weights[stated.part], first), np.bitwise_or.reduceat(bit[stated.part], first)
 
 
 def _without_equal_weights(graphs: dict[str, BipartiteGraph]) -> dict[str, BipartiteGraph]:
     """Weights that are the same everywhere say nothing, and are left out of graphs and fingerprints."""
     columns = [graph.weights for graph in graphs.values() if graph.weights is not None]
-    if len(np.unique(np.concatenate([np.unique(column) for column in columns]))) > 1:
+    if len(np.unique([each for column in columns for each in (column.min(), column.max())])) > 1:
         return graphs
     return {kind: dataclasses.replace(graph, weights=None) for kind, graph in graphs.items()}
 

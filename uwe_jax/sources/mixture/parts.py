@@ -36,12 +36,12 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Statements:
-    """Who states the edges of one graph: a row per edge, part and relation. All int32 [s].
+    """Who states the edges of one graph: a row per edge, part and relation, in this order.
 
     Attributes:
-      left, right: positions in the graph's skills and neighbours.
-      part: counts in the composition's parts.
-      relation: counts in the composition's relations.
+      left, right: int32 [s], positions in the graph's skills and neighbours.
+      part: unsigned [s], counts in the composition's parts.
+      relation: unsigned [s], counts in the composition's relations.
     """
 
     left: np.ndarray
@@ -83,24 +83,25 @@ class Composition:
         states), `skills` and `neighbours`.
         """
         rows: list[dict[str, object]] = []
-        for kind, statements in self.statements.items():
-            pair = statements.left.astype(np.int64) * len(self.graphs.graphs[kind].neighbours) + statements.right
-            of_part = [np.unique(pair[statements.part == number]) for number in range(len(self.parts))]
-            stated, times = np.unique(np.concatenate(of_part), return_counts=True)
-            once = stated[times == 1]
-            for number, (part, edges) in enumerate(zip(self.parts, of_part, strict=True)):
-                if not len(edges):
+        for kind, stated in self.statements.items():
+            new = np.ones((2, len(stated.left)), bool)  # a row begins an edge, or a part that states it
+            new[0, 1:] = (stated.left[1:] != stated.left[:-1]) | (stated.right[1:] != stated.right[:-1])
+            new[1, 1:] = new[0, 1:] | (stated.part[1:] != stated.part[:-1])
+            edge, parts = np.cumsum(new[0])[new[1]], stated.part[new[1]]
+            alone = np.bincount(edge)[edge] == 1
+            for number, part in enumerate(self.parts):
+                mine = stated.part == number
+                if not mine.any():
                     continue
-                mine = statements.part == number
                 rows.append(
                     {
                         "part": part.name,
                         "kind": kind,
                         "weight": part.weight,
-                        "edges": len(edges),
-                        "only": int(np.isin(edges, once, assume_unique=True).sum()),
-                        "skills": len(np.unique(statements.left[mine])),
-                        "neighbours": len(np.unique(statements.right[mine])),
+                        "edges": int(np.count_nonzero(parts == number)),
+                        "only": int(np.count_nonzero(alone & (parts == number))),
+                        "skills": len(np.unique(stated.left[mine])),
+                        "neighbours": len(np.unique(stated.right[mine])),
                     }
                 )
         return rows

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 import uwe_jax
 from uwe_jax.data.decontamination import ExcludedTexts
@@ -18,15 +20,17 @@ from uwe_jax.runtime.folders import replacing, restore
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.runtime.settings import from_mapping
-from uwe_jax.sources.mixture.columns import EdgeColumns, Nodes
+from uwe_jax.sources.mixture.columns import EdgeColumns, coded, edge_columns
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.parts import Composition, Part, PartInfo
+from uwe_jax.sources.tables.columns import UNREADABLE, parquet_columns
 
 _MANIFEST = "graphs.json"
 _FORMAT = 1
 _TEXTS = ["left", "right", "relation", "part", "left_id", "right_id"]
 # Bytes of a column's dictionary of distinct texts; with less, Parquet would write every text anew.
 _DICTIONARY = 1 << 28
+_ROWS = 1 << 20  # of a row group
 
 
 def is_saved(folder: Path) -> bool:
@@ -102,78 +106,70 @@ def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts 
                 "source.kinds, or combine the graphs anew."
             )
     infos: dict[str, PartInfo] = {info.name: info for info in manifest["parts"]}
-    tables = {kind: _read_edges(folder / f"{SKILL}_{kind}.parquet") for kind in there}
-    parts = []
-    for info in infos.values():
-        rows = {kind: edges.where(part == info.name) for kind, (edges, part) in tables.items()}
-        # Their weights stand with the edges.
-        parts.append(Part(info.name, info.origin, 1.0, {k: e for k, e in rows.items() if len(e)}, {k: k for k in rows}))
+    changed = UserError(
+        f"The edges in {folder} are not those that were combined: a file was changed, or a copy is not whole. "
+        f"Combine them anew, or remove {_MANIFEST} to train on the edge files as they are."
+    )
+    weights = {info.name: info.weight for info in infos.values()}
+    edges: dict[str, dict[str, EdgeColumns]] = {name: {} for name in infos}
+    for kind in there:
+        for name, found in _read_edges(folder / f"{SKILL}_{kind}.parquet", weights, changed).items():
+            edges[name][kind] = found
+    kinds_of = {kind: kind for kind in there}
+    parts = [Part(info.name, info.origin, info.weight, edges[info.name], kinds_of) for info in infos.values()]
 
     def composed(kinds: Sequence[str] = (), excluded: ExcludedTexts | None = None) -> Composition:
         found = compose(parts, kinds, excluded=excluded)
         own = tuple(infos[part.name] for part in found.parts)
-        graphs = dataclasses.replace(found.graphs, part_weights={info.name: info.weight for info in own})
-        return dataclasses.replace(found, graphs=graphs, parts=own, notes=(*manifest["notes"], *found.notes))
+        return dataclasses.replace(found, parts=own, notes=(*manifest["notes"], *found.notes))
 
     composition = composed()
     if composition.graphs.fingerprints() != there:
-        raise UserError(
-            f"The edges in {folder} are not those that were combined: a file was changed, or a copy is not whole. "
-            f"Combine them anew, or remove {_MANIFEST} to train on the edge files as they are."
-        )
+        raise changed
     return composed(kinds, excluded) if kinds or (excluded is not None and excluded.found) else composition
 
 
 def _write_edges(composition: Composition, kind: str, path: Path) -> None:
-    # imported where it is needed, for it takes a quarter of a second
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     graphs, graph, stated = composition.graphs, composition.graphs.graphs[kind], composition.statements[kind]
-    parts = [part.name for part in composition.parts]
+    names = [part.name for part in composition.parts]
+    weights = np.array([part.weight for part in composition.parts], np.float32)
 
-    def coded(codes: np.ndarray, texts: Sequence[str]) -> pa.DictionaryArray:
-        return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))
+    def coded(codes: np.ndarray, *columns: Sequence[str]) -> list[pa.DictionaryArray]:
+        # Of these rows alone: each row group is written with the whole dictionary of its column.
+        used, codes = np.unique(codes, return_inverse=True)
+        indices, used = pa.array(codes, pa.int32()), used.tolist()
+        return [pa.DictionaryArray.from_arrays(indices, [texts[k] for k in used]) for texts in columns]
 
-    table = pa.table(
-        {
-            "left": coded(stated.left, graphs.skills),
-            "right": coded(stated.right, graph.neighbours),
-            "relation": coded(stated.relation, composition.relations),
-            "part": coded(stated.part, parts),
-            "left_id": coded(stated.left, graphs.skill_ids),
-            "right_id": coded(stated.right, graph.neighbour_ids),
-            "weight": np.array([part.weight for part in composition.parts], np.float32)[stated.part],
-        }
-    )
-    pq.write_table(table, path, compression="zstd", dictionary_pagesize_limit=_DICTIONARY, use_dictionary=_TEXTS)
+    fields = [*((name, pa.dictionary(pa.int32(), pa.string())) for name in _TEXTS), ("weight", pa.float32())]
+    with pq.ParquetWriter(
+        path, pa.schema(fields), compression="zstd", dictionary_pagesize_limit=_DICTIONARY, use_dictionary=_TEXTS
+    ) as file:
+        for start in range(0, len(stated.left), _ROWS):
+            rows = slice(start, start + _ROWS)
+            left, left_id = coded(stated.left[rows], graphs.skills, graphs.skill_ids)
+            right, right_id = coded(stated.right[rows], graph.neighbours, graph.neighbour_ids)
+            others = *coded(stated.relation[rows], composition.relations), *coded(stated.part[rows], names)
+            columns = [left, right, *others, left_id, right_id, pa.array(weights[stated.part[rows]])]
+            file.write_table(pa.Table.from_arrays(columns, schema=pa.schema(fields)))
 
 
-def _read_edges(path: Path) -> tuple[EdgeColumns, np.ndarray]:
-    """The edges of a file with their weights, and the name of each row's part."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+def _read_edges(path: Path, weights: Mapping[str, float], changed: UserError) -> dict[str, EdgeColumns]:
+    """The edges of a file by name of their part; raises `changed` where parts or weights are not those."""
     try:
-        table = pq.read_table(path, read_dictionary=_TEXTS).unify_dictionaries().combine_chunks()
-        for name in _TEXTS:
-            if table[name].type != pa.dictionary(pa.int32(), pa.string()) or table[name].null_count:
-                raise ValueError(f"column {name!r} does not hold texts alone")
-        codes = {name: table[name].chunk(0).indices.to_numpy().astype(np.int32) for name in _TEXTS}
-        texts = {name: tuple(table[name].chunk(0).dictionary.to_pylist()) for name in _TEXTS}
-        weights = table["weight"].cast(pa.float32()).to_numpy()
-    except (pa.ArrowException, OSError, KeyError, IndexError, ValueError) as error:
+        table = parquet_columns(path, path.name, dict.fromkeys(_TEXTS, "text"))
+        names, part = coded(table["part"])
+        columns = edge_columns(table.drop_columns("part"))
+        del table
+        weight = pq.read_table(path, columns=["weight"])["weight"].cast(pa.float32()).to_numpy()
+    except UNREADABLE as error:
         raise UserError(f"{path} cannot be read: {error}. Combine the graphs anew.") from error
-
-    def nodes(side: str) -> tuple[Nodes, np.ndarray]:
-        used, first, place = np.unique(codes[side], return_index=True, return_inverse=True)
-        ids = codes[f"{side}_id"][first]
-        names = (tuple(texts[column][code] for code in each) for column, each in ((side, used), (f"{side}_id", ids)))
-        return Nodes(*names), place.astype(np.int32)
-
-    (left_nodes, left), (right_nodes, right) = nodes("left"), nodes("right")
-    edges = EdgeColumns(left_nodes, right_nodes, left, right, codes["relation"], texts["relation"], weights)
-    return edges, np.array(texts["part"])[codes["part"]]
+    parts = names.to_pylist()
+    expected = np.array([weights.get(name, np.nan) for name in parts], np.float32)
+    if not np.array_equal(weight, expected[part]):
+        raise changed
+    if len(parts) == 1:
+        return {parts[0]: columns}
+    return {name: columns.where(part == number) for number, name in enumerate(parts)}
 
 
 def _manifest(composition: Composition, settings: dict[str, Any]) -> dict[str, Any]:

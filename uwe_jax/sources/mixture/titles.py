@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 from uwe_jax.data.ragged import run_entries
-from uwe_jax.sources.mixture.columns import EdgeColumns, Nodes
+from uwe_jax.sources.mixture.columns import EdgeColumns, distinct, joined
 
 
 def with_titles(jobs: EdgeColumns, titles: EdgeColumns) -> EdgeColumns:
@@ -21,15 +22,13 @@ def with_titles(jobs: EdgeColumns, titles: EdgeColumns) -> EdgeColumns:
       The edges of `jobs`, then those of the titles; the relation of these is that of the job's edge with that of the
       title behind it, as in "essential, alternative".
     """
-    numbers: dict[str, int] = {}
-    own = np.array([numbers.setdefault(job_id, len(numbers)) for job_id in jobs.right_nodes.ids], np.int32)
-    named = np.array([numbers.get(job_id, -1) for job_id in titles.left_nodes.ids], np.int32)
+    ids, number = distinct(pa.concat_arrays([jobs.right_nodes.known_ids(), titles.left_nodes.known_ids()]))
+    own, named = np.split(number, [len(jobs.right_nodes)])
 
-    # The titles of each job in `jobs`, one job's after another's.
+    # The titles of each job, one job's after another's.
     job = named[titles.left]
     order = np.argsort(job, kind="stable")
-    order = order[np.searchsorted(job[order], 0) :]
-    counts = np.bincount(job[order], minlength=len(numbers))
+    counts = np.bincount(job, minlength=len(ids))
     starts = np.cumsum(counts) - counts
 
     # Every edge once per title of its job.
@@ -37,14 +36,12 @@ def with_titles(jobs: EdgeColumns, titles: EdgeColumns) -> EdgeColumns:
     repeats = counts[job]
     edge = np.repeat(np.arange(len(jobs)), repeats)
     title = order[run_entries(starts[job], repeats)]
-    relation = jobs.relation[edge] * len(titles.relations) + titles.relation[title]
-    weights = None if jobs.weights is None else np.concatenate([jobs.weights, jobs.weights[edge]])
+    relation = jobs.relation[edge].astype(np.int32) * len(titles.relations) + titles.relation[title]
     return EdgeColumns(
         jobs.left_nodes,
-        Nodes(jobs.right_nodes.texts + titles.right_nodes.texts, jobs.right_nodes.ids + titles.right_nodes.ids),
+        joined([jobs.right_nodes, titles.right_nodes]),
         np.concatenate([jobs.left, jobs.left[edge]]),
         np.concatenate([jobs.right, len(jobs.right_nodes) + titles.right[title]]),
         np.concatenate([jobs.relation, len(jobs.relations) + relation]),
         (*jobs.relations, *(f"{one}, {other}".strip(", ") for one in jobs.relations for other in titles.relations)),
-        weights,
     )

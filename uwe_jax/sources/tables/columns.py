@@ -1,0 +1,199 @@
+"""Tables of texts as columns of Arrow: Parquet and delimited text without an object per row, the rest by its rows."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pv
+import pyarrow.parquet as pq
+
+from uwe_jax.runtime.zips import check_unpacked
+from uwe_jax.sources.tables.problems import Problems
+from uwe_jax.sources.tables.typed_rows import DELIMITERS, read_rows, table_format
+
+# Raised for a file that is damaged, or holds something else than texts.
+UNREADABLE = (pa.ArrowException, OSError, EOFError, ValueError, OverflowError, KeyError, csv.Error)
+
+_CODED = pa.dictionary(pa.int32(), pa.string())
+_ROWS = 65_536  # taken from a row reader at once
+_BLOCK = 1 << 23  # bytes of delimited text that are parsed at once; a longer row is left to the row reader
+_QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
+
+
+def read_columns(
+    path: Path,
+    name: str,
+    columns: Mapping[str, str],
+    problems: Problems,
+    *,
+    optional: Mapping[str, str] | None = None,
+) -> pa.Table:
+    """Reads columns of texts as `read_rows` does, whose arguments these are.
+
+    What is read directly gives what the rows would; a file with anything unusual in it goes through the row reader,
+    which names each broken row.
+
+    Returns:
+      A dictionary-encoded column of strings without nulls per name, "" where a row has no value.
+
+    Raises:
+      UserError: as of `read_rows`.
+    """
+    optional = optional or {}
+    types = {**columns, **optional}
+    ending = table_format(path).removesuffix(".gz")
+    try:
+        if ending == ".parquet":
+            return parquet_columns(path, name, columns, optional)
+        if ending in DELIMITERS:
+            return _delimited_columns(path, columns, optional)
+    except UNREADABLE:
+        pass
+    chunks: dict[str, list[pa.Array]] = {column: [] for column in types}
+    rows = read_rows(path, name, columns, problems, optional=optional)
+    while batch := list(islice(rows, _ROWS)):
+        for column, listed in chunks.items():
+            listed.append(pa.array([row[column] for _, row in batch], pa.string()).dictionary_encode())
+    return _table(chunks)
+
+
+def parquet_columns(
+    path: Path, name: str, columns: Mapping[str, str], optional: Mapping[str, str] | None = None
+) -> pa.Table:
+    """Reads columns of a Parquet file as `read_columns` does, one after the other.
+
+    Raises:
+      UserError: the file unpacks to more than it may.
+      UNREADABLE: it is damaged, or a column is missing or holds something else than its type.
+    """
+    names = pq.read_schema(path).names
+    types = {**columns, **{column: kind for column, kind in (optional or {}).items() if column in names}}
+    with pq.ParquetFile(path, read_dictionary=list(types)) as file:
+        size, unpacked = path.stat().st_size, 8 * file.metadata.num_rows  # an index a row and column at least
+        check_unpacked(name, size, unpacked)
+        chunks: dict[str, list[pa.Array]] = {}
+        for column in types:
+            chunks[column] = []
+            for group in range(file.num_row_groups):
+                for chunk in file.read_row_group(group, [column], use_threads=False).column(column).chunks:
+                    coded = _coded(chunk, types[column], column)
+                    unpacked += coded.dictionary.nbytes
+                    check_unpacked(name, size, unpacked)
+                    chunks[column].append(coded)
+                pa.default_memory_pool().release_unused()
+        return _table(chunks, optional or (), file.metadata.num_rows)
+
+
+def _table(chunks: dict[str, list[pa.Array]], optional: Iterable[str] = (), rows: int = 0) -> pa.Table:
+    for column in optional:
+        if column not in chunks:
+            chunks[column] = [pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), [""])]
+    return pa.table({column: pa.chunked_array(listed or [pa.array([], _CODED)]) for column, listed in chunks.items()})
+
+
+def _coded(chunk: pa.Array, kind: str, column: str) -> pa.DictionaryArray:
+    """Texts as a dictionary of strings without nulls; ValueError where they are something else."""
+    if (kind == "id" and pa.types.is_integer(chunk.type)) or pa.types.is_null(chunk.type):
+        chunk = chunk.cast(pa.string())
+    texts = chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
+    if not (pa.types.is_string(texts) or pa.types.is_large_string(texts)):
+        raise ValueError(f"column {column!r} does not hold texts alone")
+    chunk.validate(full=True)  # also that they are UTF-8
+    if chunk.null_count or (pa.types.is_dictionary(chunk.type) and chunk.dictionary.null_count):
+        chunk = chunk.cast(texts).fill_null("")
+    if not pa.types.is_dictionary(chunk.type):
+        chunk = chunk.dictionary_encode()
+    # Writers may give every row group the dictionary of the whole file.
+    indices = chunk.indices.to_numpy()
+    used = np.zeros(len(chunk.dictionary), bool)
+    used[indices] = True
+    indices = (np.cumsum(used, dtype=np.int32) - 1)[indices]
+    return pa.DictionaryArray.from_arrays(indices, chunk.dictionary.filter(pa.array(used)).cast(pa.string()))
+
+
+def _delimited_columns(path: Path, columns: Mapping[str, str], optional: Mapping[str, str]) -> pa.Table:
+    """Raises UNREADABLE where the file is not one that the csv module and Arrow read alike."""
+    delimiter = DELIMITERS[table_format(path).removesuffix(".gz")]
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        line = file.readline(_BLOCK).decode("utf-8-sig")
+        header = [name.strip().casefold() for name in next(csv.reader([line], delimiter=delimiter, strict=True), [])]
+        places = {
+            column: header.index(column.casefold()) for column in (*columns, *optional) if column.casefold() in header
+        }
+        if "\r" in line.removesuffix("\r\n") or not columns.keys() <= places.keys():
+            raise ValueError("not the header of a plain table")
+        if any(header.count(header[place]) > 1 for place in places.values()):
+            raise ValueError("two columns of one name")
+        plain = _PlainText(file, delimiter, path.stat().st_size if path.suffix.lower() == ".gz" else -1)
+        reader = pv.open_csv(
+            pa.PythonFile(plain, "r"),
+            pv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=[str(k) for k in range(len(header))]),
+            pv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            pv.ConvertOptions(
+                include_columns=[str(place) for place in places.values()],
+                column_types={str(place): _CODED for place in places.values()},
+            ),
+        )
+        chunks: dict[str, list[pa.Array]] = {column: [] for column in places}
+        for batch in reader:
+            for column, place in places.items():
+                chunks[column].append(_coded(batch[str(place)], "text", column))
+    if plain.unusual:
+        raise ValueError("quotes or lines that are read in two ways")
+    return _table(chunks, optional, sum(map(len, next(iter(chunks.values())))))
+
+
+class _PlainText(io.RawIOBase):
+    """A stream of delimited text that ends, `unusual`, where parsers differ.
+
+    That is at a quote that neither begins nor ends a field, nor is doubled in one; at a carriage return between quotes,
+    behind which Arrow drops a line feed that begins its next block; and at bytes that are not UTF-8, which it overlooks
+    in columns that it skips.
+    """
+
+    def __init__(self, file: Any, delimiter: str, packed: int):
+        self._file, self._packed, self._unpacked = file, packed, 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._around = np.array([ord(delimiter), _QUOTE, _LINE_FEED, _RETURN], np.uint8)
+        self._last, self._quotes = b"\n", 0  # the last byte before a block, and the quotes before that byte
+        self.unusual = False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data = b"" if self.unusual else self._file.read(size)
+            self._unpacked += len(data)
+            if self._packed >= 0:
+                check_unpacked("", self._packed, self._unpacked)
+            self._decoder.decode(data, final=not data)
+            self.unusual |= not self._is_plain(data)
+        except Exception:  # reported by the row reader, which meets it again
+            self.unusual = True
+        return b"" if self.unusual else data
+
+    def _is_plain(self, data: bytes) -> bool:
+        joined = np.frombuffer(self._last + (data or b"\n"), np.uint8)
+        marks = np.flatnonzero(joined == _QUOTE)
+        opens = (np.arange(len(marks)) + self._quotes) % 2 == 0
+        # The first byte was looked at with the block before it, the last one is with the next.
+        before = joined[marks[opens & (marks > 0)] - 1]
+        behind = joined[marks[~opens & (marks < len(joined) - 1)] + 1]
+        within = (np.searchsorted(marks, np.flatnonzero(joined == _RETURN)) + self._quotes) % 2
+        self._quotes += int(np.count_nonzero(marks < len(joined) - 1))
+        self._last = joined[-1:].tobytes()
+        return (
+            bool(np.isin(before, self._around).all() and np.isin(behind, self._around).all())
+            and not within.any()
+            and (bool(data) or self._quotes % 2 == 0)
+        )
