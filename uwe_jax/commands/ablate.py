@@ -12,7 +12,7 @@ from typing import Any
 from uwe_jax.config import Config
 from uwe_jax.evaluation.tasks.catalogue import choose
 from uwe_jax.runtime.command import answer_errors
-from uwe_jax.runtime.config_file import read_command_line
+from uwe_jax.runtime.config_file import config_path, read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, NumberList
 from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
@@ -103,7 +103,7 @@ def _variants(options: Options) -> tuple[str, dict[str, str]]:
         raise UserError(f"--config={path} names a variant. Give --config={file} and --variants={variant}.")
     if not Path(path).is_file():
         read_command_line((f"--config={path}",), Config, "train")  # says what is wrong with it
-    found: Any = runpy.run_path(path).get("VARIANTS")
+    found: Any = runpy.run_path(config_path(path)).get("VARIANTS")
     if not isinstance(found, Mapping) or not found:
         raise UserError(
             f"{path} has no VARIANTS. An ablation's config has VARIANTS, a line on each variant by name, and "

@@ -1,0 +1,93 @@
+"""Every command once, as the installed `uwe-jax`, in an empty folder."""
+
+import json
+import os
+import subprocess
+import sysconfig
+import urllib.request
+from pathlib import Path
+
+import pytest
+from training_processes import free_port
+
+from uwe_jax.__main__ import NAMES
+
+PROGRAM = Path(sysconfig.get_path("scripts"), "uwe-jax")
+pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="the package is not installed")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(scope="module")
+def call(folder, sample_encoder):
+    """Runs one command line; its standard output. The environment has what a user's shell has."""
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "PYTHONPATH") if name in os.environ}
+    environment |= {"UWE_JAX_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1", "ENCODER": str(sample_encoder)}
+    called = []
+
+    def run(*arguments):
+        called.append(arguments[0])
+        done = subprocess.run(
+            [str(PROGRAM), *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run.called, run.environment = called, environment
+    return run
+
+
+SMALL = (
+    "--config.workdir=runs/first",
+    *("--config.steps=2", "--config.evaluation.every=2", "--config.batch.global_batch_size=8"),
+    *("--config.evaluation.max_queries=8", "--config.evaluation.max_test_queries=8"),
+)
+
+
+def test_every_command_works_from_an_empty_folder(folder, call, sample_encoder):
+    encoder = f"--config.encoder.name={sample_encoder}"
+    (folder / "skills.csv").write_text("id,label,family\n1,drive forklift,logistics\n2,plan menus,food\n")
+    assert "drive forklift" in call("rank", f"--model={sample_encoder}:soft", "--targets=skills.csv", "forklift driver")
+    call("train", "--config=quickstart", encoder, *SMALL)
+    assert json.loads((folder / "runs/first/summary.json").read_text())
+    call("index", "--model=runs/first", "--targets=skills.csv", "--out=indexes/skills")
+    hits = call("rank", "--index=indexes/skills", "--where=family=logistics", "--json", "head chef")
+    assert [hit["id"] for hit in json.loads(hits)["hits"]["skills"]] == ["1"]
+    call("export", "--model=runs/first", "--out=exported")
+    call("average", "--model=runs/first", "--model=runs/first", "--out=averaged")
+    sizes = [(folder / name / "model.safetensors").stat().st_size for name in ("exported", "averaged")]
+    assert sizes[0] == sizes[1]
+    call("combine", "--config=quickstart", "--out=graphs")
+    call("describe", "--config=quickstart", encoder, "--out=described")
+    (folder / "jobs.csv").write_text("title,description\nDriver,You drive a forklift in our warehouse every day.\n")
+    call("tag", "--vacancies=jobs.csv", "--taxonomy=skills.csv", "--out=tagged")
+    (folder / "task").mkdir()
+    (folder / "task/queries.csv").write_text("id,text\nq,forklift driver\n")
+    (folder / "task/targets.csv").write_text("id,text\n1,drive forklift\n2,plan menus\n")
+    (folder / "task/relevant.csv").write_text("query_id,target_id\nq,1\n")
+    call("evaluate", "--model=bm25", "--data=.", "--tasks=task", "--out=evaluated")
+    assert json.loads((folder / "evaluated/results.json").read_text())["complete"]
+    for study, config in (("transfer", "quickstart"), ("ablate", "ablation")):
+        assert call(study, f"--config={config}", encoder, "--dry_run", "--tasks=task", "--data=.")
+    assert call("enrich", "--config=quickstart", "--dry_run=1")
+    call("benchmark", "scoring", "--help")
+    port = free_port()
+    with subprocess.Popen(
+        [str(PROGRAM), "serve", "--index=indexes/skills", f"--port={port}"],
+        cwd=folder,
+        env=call.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as service:
+        call.called.append("serve")
+        for line in service.stderr:
+            if str(port) in line:
+                break
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/") as page:
+            assert b"<html" in page.read()
+        service.terminate()
+        assert service.wait(60) == 0, service.stderr.read()
+    assert set(call.called) == set(NAMES)
