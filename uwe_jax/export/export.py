@@ -85,11 +85,10 @@ def export(options: ExportOptions) -> Path:
 
 def _write(options: ExportOptions, out: Path, folder: Path) -> LoadedModel:
     """Writes the model into a new folder that is renamed to `out` afterwards."""
-    found = {"cache_dir": options.cache_dir, "max_tokens": options.max_tokens}
     if len(options.models) == 1:
-        subject = subject_of(options.models[0].name, **found)
+        subject = subject_of(options.models[0].name, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
     else:
-        subject = averaged(options.models, **found)
+        subject = averaged(options.models, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
     check_modules(subject)

@@ -1,4 +1,4 @@
-"""How many operations a training step has to do in its matrix products, counted from shapes."""
+"""Counts the operations of a training step in its matrix products, from shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uwe_jax.models.config import EncoderConfig
 
 
 def encoder_flops(config: EncoderConfig, texts: int, tokens: int) -> int:
-    """Forward pass over texts padded to `tokens`: four maps of d to d, two of d to the feed-forward width, attention.
+    """Counts a forward pass of texts padded to `tokens`: four maps of d to d, two to the feed-forward width, attention.
 
     One text of one token through one layer of width 2 with a feed-forward width of 3: 2 (4*4 + 2*6) + 4*2.
 
@@ -22,7 +22,7 @@ def encoder_flops(config: EncoderConfig, texts: int, tokens: int) -> int:
 
 
 def scorer_flops(kind: str, m: int, n: int, i: int, j: int, d: int) -> int:
-    """Both directions of m skills of i tokens against n neighbours of j tokens.
+    """Counts both directions of m skills of i tokens against n neighbours of j tokens.
 
     >>> scorer_flops("soft", 2, 2, 3, 5, 7), scorer_flops("mean_pool", 2, 2, 3, 5, 7)
     (840, 56)
@@ -32,9 +32,9 @@ def scorer_flops(kind: str, m: int, n: int, i: int, j: int, d: int) -> int:
 
 
 def step_flops(config: EncoderConfig, kind: str, m: int, lengths: Mapping[str, int]) -> int:
-    """A training step of m skills and m neighbours a graph: forward, and twice as much backward.
+    """Counts a training step of m skills and m neighbours per graph: forward, and twice as much backward.
 
-    Padding counts, as it is computed; what rematerialisation and gradient caching compute again does not.
+    Padding counts, as it is computed; recomputation by rematerialisation and gradient caching does not.
 
     Args:
       lengths: tokens per node, the skills' first.

@@ -1,4 +1,4 @@
-"""One train step as a contender: ours, and the same in PyTorch."""
+"""Train steps as contenders: ours, and the same in PyTorch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ from typing import Any
 
 import jax
 
-from uwe_jax.config import (
-    EncoderSettings,
-    LengthSettings,
-    LossSettings,
-    OptimiserSettings,
-    ScorerSettings,
-)
+from uwe_jax.config import EncoderSettings, LengthSettings, LossSettings, OptimiserSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
 from uwe_jax.distributed import parallel
 from uwe_jax.models.optimiser import make_optimiser
@@ -30,27 +24,27 @@ from uwe_jax.studies.benchmarks.memory import Peak, peak_of
 from uwe_jax.training.device_memory import planned
 from uwe_jax.training.step import TrainState, make_train_step
 
-# A constant rate from the first step, as the peer has.
-OPTIMISER = OptimiserSettings(warmup_fraction=0.0, decay="constant")
+# A constant learning rate from the first step, as the peer has.
+_OPTIMISER = OptimiserSettings(warmup_fraction=0.0, decay="constant")
 LOSS = LossSettings()
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What is trained, and how many steps are timed."""
+    """Options of `benchmark training`."""
 
     encoder: str = "minilm"
-    skills: int = 64  # in the global batch, and as many neighbours in each of the three graphs
+    skills: int = 64  # in the global batch, with as many neighbours in each of the three graphs
     lengths: LengthSettings = field(default_factory=lambda: LengthSettings(skill=16, job=16, vacancy=64, alias=16))
     dtype: str = "float32"
     scorers: NameList = ("soft", "mean_pool")  # to train with
-    encode_chunk_size: int = 0  # texts encoded at once under gradient caching; 0 encodes all
+    encode_chunk_size: int = 0  # gradient-caching mini-batch size; 0 encodes all texts at once
     remat: bool = False
     dropout: float = 0.0
     runs: int = 5
     seed: int = 0
-    peers: bool = True  # do the same work in PyTorch where it is installed
-    memory_only: bool = False  # compile and report memory, run nothing
+    peers: bool = True  # compare with PyTorch where it is installed
+    memory_only: bool = False  # compile and report the planned memory, without running
 
     def __post_init__(self) -> None:
         one_of("--encoder", self.encoder, tuple(ENCODERS))
@@ -67,18 +61,18 @@ class TrainingOptions:
 
     @property
     def tokens(self) -> dict[str, int]:
-        """Padded tokens of a node, by kind, the skills' first."""
+        """Padded tokens per node, by kind, those of skills first."""
         return {kind: getattr(self.lengths, kind) for kind in NODE_KINDS}
 
 
 class OurStep:
-    """The compiled train step with its state. A call takes one step; `losses` are those of the steps taken."""
+    """A compiled train step with its state. A call takes one step and appends its loss to `losses`."""
 
     def __init__(self, options: TrainingOptions, scorer: str, batches: list[Batch]):
         config = ENCODERS[options.encoder]
         encoder = EncoderSettings(dtype=options.dtype, dropout=options.dropout, remat=options.remat)
         model = UweModel.create(config, encoder, ScorerSettings(kind=scorer))
-        optimiser = make_optimiser(OPTIMISER, steps=1)
+        optimiser = make_optimiser(_OPTIMISER, steps=1)
         params = model.initial_params(random_params(config, options.seed))
         self.name, self.scorer = f"uwe_jax, {scorer}", scorer
         self.losses: list[float] = []
@@ -95,18 +89,18 @@ class OurStep:
         self.losses.append(float(parallel.first(metrics["loss"])))
 
     def peak(self) -> Peak:
-        """Memory of a step on top of parameters and optimiser state; takes steps."""
+        """Measures the memory of a step on top of parameters and optimiser state; takes steps."""
         return peak_of(self)
 
     @property
     def program_bytes(self) -> int | None:
-        """Memory on each device as the compiler planned it: arguments, results and what lies between."""
+        """Memory on each device as the compiler planned it: arguments, results and temporaries."""
         plan = planned(self._step)
         return plan.total if plan else None
 
 
 class PeerStep:
-    """The same with soft late interaction in PyTorch."""
+    """The same step with soft late interaction in PyTorch."""
 
     name, scorer = "torch, soft", "soft"
     program_bytes: int | None = None
@@ -115,14 +109,13 @@ class PeerStep:
     def __init__(self, options: TrainingOptions, batches: list[Batch], device: str):
         config = ENCODERS[options.encoder]
         self.losses: list[float] = []
-        self._batches = batches
-        self._device = device
+        self._batches, self._device = batches, device
         self.trainer = torch_peers.Trainer(
             config,
             random_params(config, options.seed),
             ScorerSettings(kind=self.scorer),
             LOSS,
-            OPTIMISER,
+            _OPTIMISER,
             dtype=options.dtype,
             dropout=options.dropout,
             device=device,
@@ -132,5 +125,5 @@ class PeerStep:
         self.losses.append(self.trainer.step(self._batches[len(self.losses) % len(self._batches)]))
 
     def peak(self) -> Peak:
-        """As `OurStep.peak`."""
+        """Measures as `OurStep.peak` does."""
         return torch_peers.peer_peak(self, self._device)

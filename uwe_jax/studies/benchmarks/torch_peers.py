@@ -1,6 +1,6 @@
-"""The same work in plain PyTorch, as one would write it first: the only module of the package that imports torch.
+"""The work of the benchmarks in plain PyTorch, written the obvious way.
 
-Torch is imported inside functions, so that nothing but a benchmark with peers needs it.
+Torch is imported inside functions, so that only a benchmark with peers needs it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _TINY = 1e-6
 
 
 def choose_device(wanted: bool, platform: str) -> tuple[str | None, str]:
-    """The torch device of the kind that JAX computes on, and a sentence about it.
+    """Returns the torch device of the kind that JAX uses, and a sentence about it.
 
     Args:
       wanted: False leaves peers out.
       platform: JAX's: cpu, gpu or tpu.
 
     Returns:
-      cpu, cuda or None, which means no peers.
+      cpu, cuda, or None for no peers; and the sentence.
     """
     if not wanted:
         return None, "PyTorch was left out (--no-peers)."
@@ -42,7 +42,7 @@ def choose_device(wanted: bool, platform: str) -> tuple[str | None, str]:
         import torch
 
         if platform == "cpu":
-            return "cpu", f"PyTorch runs on the CPU with {cpu_threads()} threads, as many as JAX's."
+            return "cpu", f"PyTorch runs on the CPU with {cpu_threads()} threads, as JAX does."
         if platform == "gpu" and torch.cuda.is_available():
             return "cuda", "PyTorch runs on the same GPU."
         reason = f"torch sees no device of the kind that JAX uses, {platform}"
@@ -51,7 +51,7 @@ def choose_device(wanted: bool, platform: str) -> tuple[str | None, str]:
 
 @contextlib.contextmanager
 def equal_terms(*, tf32: bool) -> Iterator[None]:
-    """Gives torch as many threads as JAX has and, on CUDA, the same bits in float32 products; restores both."""
+    """Gives torch as many threads as JAX and, on CUDA, the same precision of float32 products; restores both."""
     import torch
 
     threads, products = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
@@ -65,7 +65,7 @@ def equal_terms(*, tf32: bool) -> Iterator[None]:
 
 
 def peer_peak(work: Callable[[], object], device: str) -> Peak:
-    """`memory.peak_of` for torch: runs `work` twice."""
+    """Measures as `memory.peak_of` does; runs `work` twice."""
     import torch
 
     work()
@@ -79,7 +79,7 @@ def peer_peak(work: Callable[[], object], device: str) -> Peak:
 
 
 def out_of_memory() -> type[Exception]:
-    """What torch raises where the device's memory is not enough."""
+    """Returns the error that torch raises when the device's memory is full."""
     import torch
 
     return torch.OutOfMemoryError
@@ -96,7 +96,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class PaddedScoring:
-    """Ranking as the equation reads: targets padded to the longest, one query at a time.
+    """Ranks as the equation reads: targets padded to the longest, one query at a time.
 
     Soft late interaction over raw dots takes two products, the raw one for the weights and the normalised one for the
     cosines; everything else takes one.
@@ -111,9 +111,7 @@ class PaddedScoring:
     def __init__(self, targets: RaggedTokens, settings: ScorerSettings, dtype: str, device: str):
         import torch
 
-        self._settings = settings
-        self._dtype = getattr(torch, dtype)
-        self._device = device
+        self._settings, self._dtype, self._device = settings, getattr(torch, dtype), device
         lengths = targets.lengths
         mask = np.arange(lengths.max())[None, :] < lengths[:, None]
         padded = np.zeros((*mask.shape, targets.width), np.float32)
@@ -127,7 +125,7 @@ class PaddedScoring:
         self.name = f"torch, padded, {'two products' if two else 'one product'}"
 
     def _score(self, query: Tensor, tau_a: float) -> Tensor:
-        """Scores [y] of one query's real tokens [i, d]."""
+        """Computes scores [y] of one query's real tokens [i, d]."""
         import torch
 
         settings = self._settings
@@ -157,11 +155,11 @@ class PaddedScoring:
             return torch.stack([self._score(_tensor(text, self._device), tau_a) for text in texts])
 
     def scores(self, queries: RaggedTokens, tau_a: float) -> np.ndarray:
-        """All scores s(q, y), float32 [q, n]."""
+        """Computes all scores s(q, y), float32 [q, n]."""
         return self._matrix(queries, tau_a).cpu().numpy()
 
     def top_k(self, queries: RaggedTokens, k: int, tau_a: float) -> Ranking:
-        """The k best targets of every query."""
+        """Ranks the k best targets of every query."""
         best = self._matrix(queries, tau_a).topk(k, dim=1)
         return Ranking(best.indices.cpu().numpy(), best.values.cpu().numpy())
 
@@ -169,7 +167,7 @@ class PaddedScoring:
 def _soft_scores(
     q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor, settings: ScorerSettings
 ) -> tuple[Tensor, Tensor]:
-    """Soft late interaction in both directions, s(q, y) and s(y, q) [q, y], from one product."""
+    """Computes soft late interaction in both directions, s(q, y) and s(y, q) [q, y], from one product."""
     import torch
 
     dot = torch.einsum("qid,yjd->qyij", q, y).float()
@@ -189,7 +187,7 @@ def _soft_scores(
 
 
 class Trainer:
-    """A transformers model under the same loss and optimiser, its parameters those that ours starts from.
+    """Trains a transformers model from the same parameters, with the same loss and optimiser.
 
     Args:
       config: of the encoder.
@@ -230,12 +228,11 @@ class Trainer:
         betas = (optimiser.b1, optimiser.b2)
         self._adamw = torch.optim.AdamW(groups, lr=optimiser.learning_rate, betas=betas, eps=optimiser.eps)
         self._clip = optimiser.clip_norm
-        self._scorer, self._loss = scorer, loss
+        self._scorer, self._loss, self._device = scorer, loss, device
         self._autocast = dtype == "bfloat16"
-        self._device = device
 
     def step(self, batch: Batch) -> float:
-        """One step of training; returns its loss."""
+        """Takes one step; returns its loss."""
         import torch
 
         self._adamw.zero_grad(set_to_none=True)
@@ -254,7 +251,7 @@ class Trainer:
 
         masks = {kind: _tensor(rows["mask"], self._device) for kind, rows in batch["nodes"].items()}
         for mask in masks.values():
-            mask[:, 0] = True  # a missing neighbour would have nothing to attend to; the loss leaves it out anyway
+            mask[:, 0] = True  # a missing neighbour would have nothing to attend to; the loss ignores it anyway
         with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._autocast):
             encoded = self._encode({kind: rows["token_ids"] for kind, rows in batch["nodes"].items()}, masks)
             total = torch.zeros((), device=self._device)
@@ -268,7 +265,7 @@ class Trainer:
         return total.detach()
 
     def _encode(self, token_ids: dict[str, np.ndarray], masks: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Token embeddings of every kind; kinds of one length go through the encoder together, as they do in ours."""
+        """Encodes every kind; kinds of one length go through the encoder together, as they do in ours."""
         import torch
 
         encoded: dict[str, Tensor] = {}
@@ -282,7 +279,7 @@ class Trainer:
 
 
 def _graph_loss(forward: Tensor, backward: Tensor, positives: Tensor, valid: Tensor, tau: float) -> Tensor:
-    """Both directions of one graph's many-to-many InfoNCE."""
+    """Computes both directions of one graph's many-to-many InfoNCE."""
     import torch
 
     def direction(scores: Tensor, positives: Tensor, valid: Tensor) -> Tensor:
