@@ -97,7 +97,7 @@ def test_both_rank_the_same_targets(rng):
     targets = scoring.random_tokens(lengths.SKILLS, 30, 8, (0,))
     queries = scoring.random_tokens(lengths.JOBS, 5, 8, (1,))
     ours = scoring.TargetSpace.build(targets, settings).top_k(queries, 6, 0.5)
-    theirs = torch_peers.PaddedScoring(targets, settings, "float32", "cpu").top_k(queries, 6, 0.5)
+    theirs = torch_peers.PaddedScoring(targets, settings, "float32", "cpu").top_k(queries, 6)
     np.testing.assert_array_equal(ours.positions, theirs.positions)
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-5)
 
@@ -170,20 +170,20 @@ def test_steps_are_compared_with_mean_pooling_and_the_product():
 
 
 def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
-    options = steps.TrainingOptions(encoder="mpnet", skills=16, lengths=TOKENS)
-    batch = batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
-    peer = steps.PeerStep(options, [batch], "cpu")
-    with torch_peers.equal_terms(tf32=False):
-        loss = peer.trainer.backward(batch).item()
-    theirs = {name: parameter.grad.numpy() for name, parameter in peer.trainer.model.named_parameters()}
-
     config = ENCODERS["mpnet"]
+    batch = batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
+    initial = random_params(config, 0)
+    peer = torch_peers.Trainer(config, initial, [batch], dtype="float32", dropout=0.0, device="cpu")
+    with torch_peers.equal_terms(tf32=False):
+        loss = peer.backward(batch).item()
+    theirs = {name: parameter.grad.numpy() for name, parameter in peer.model.named_parameters()}
+
     model = UweModel.create(config, EncoderSettings(), ScorerSettings())
-    params = model.initial_params(random_params(config, options.seed))
+    params = model.initial_params(initial)
 
     @parallel.parallel
     def gradient(params, batch):
-        return parallel.mean_over_devices(batch_gradient(params, batch, model, steps.LOSS, None))
+        return parallel.mean_over_devices(batch_gradient(params, batch, model, torch_peers.LOSS, None))
 
     found, metrics = gradient(parallel.replicate(params), parallel.shard_rows(batch))
     assert float(metrics["loss"][0]) == pytest.approx(loss, rel=1e-5)

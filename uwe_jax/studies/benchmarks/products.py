@@ -47,12 +47,7 @@ def chained_products(
 ) -> tuple[Callable[[], object], int]:
     """Prepares a chain of products x W1 W2 W1 W2 ... for timing, as in feed-forward blocks, each needing the last.
 
-    Args:
-      tokens: rows of x, sharded over the devices; divisible by their number.
-      width: columns of x.
-      inner: columns of W1.
-      pairs: multiplications by W1 and W2, in one program.
-      dtype: of all arrays.
+    x [tokens, width] is sharded over the devices by rows; W1 is [width, inner], W2 [inner, width].
 
     Returns:
       The function to time, and its operations.

@@ -122,8 +122,8 @@ class _Width:
         if self._peer is not None:
             peer, device = self._peer, str(self._device)
             some = queries.part(0, min(_COMPARED, len(queries)))
-            difference = float(np.abs(peer.scores(some, tau_a) - self._space.scores(some, tau_a)).max())
-            rank = functools.partial(peer.top_k, queries, k, tau_a)
+            difference = float(np.abs(peer.scores(some) - self._space.scores(some, tau_a)).max())
+            rank = functools.partial(peer.top_k, queries, k)
             yield peer.name, _Contender(rank, lambda work: torch_peers.peer_peak(work, device), difference)
 
     def _rank(self, queries: RaggedTokens) -> object:

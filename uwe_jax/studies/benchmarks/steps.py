@@ -1,4 +1,4 @@
-"""Train steps as contenders: ours, and the same in PyTorch."""
+"""Our train step as a contender, and the options of its benchmark."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from uwe_jax.config import EncoderSettings, LengthSettings, LossSettings, OptimiserSettings, ScorerSettings
+from uwe_jax.config import EncoderSettings, LengthSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
 from uwe_jax.distributed import parallel
 from uwe_jax.models.optimiser import make_optimiser
@@ -21,12 +21,9 @@ from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.studies.benchmarks import lengths, torch_peers
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
 from uwe_jax.studies.benchmarks.memory import Peak, peak_of
+from uwe_jax.studies.benchmarks.outcome import mebibytes
 from uwe_jax.training.device_memory import planned
 from uwe_jax.training.step import TrainState, make_train_step
-
-# A constant learning rate from the first step, as the peer has.
-_OPTIMISER = OptimiserSettings(warmup_fraction=0.0, decay="constant")
-LOSS = LossSettings()
 
 
 @dataclass(frozen=True)
@@ -72,16 +69,18 @@ class OurStep:
         config = ENCODERS[options.encoder]
         encoder = EncoderSettings(dtype=options.dtype, dropout=options.dropout, remat=options.remat)
         model = UweModel.create(config, encoder, ScorerSettings(kind=scorer))
-        optimiser = make_optimiser(_OPTIMISER, steps=1)
+        optimiser = make_optimiser(torch_peers.OPTIMISER, steps=1)
         params = model.initial_params(random_params(config, options.seed))
         self.name, self.scorer = f"uwe_jax, {scorer}", scorer
         self.losses: list[float] = []
         self._state: Any = parallel.replicate(TrainState.create(params, optimiser))
         self._batches = batches
-        step: Any = make_train_step(model, LOSS, optimiser, options.seed, options.encode_chunk_size)
+        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.encode_chunk_size)
         started = time.perf_counter()
         self._step = step.lower(self._state, parallel.shard_rows(batches[0])).compile()
         self.compile_seconds: float | None = time.perf_counter() - started
+        plan = planned(self._step)  # on each device: arguments, results and temporaries
+        self.program_bytes = plan.total if plan else None
 
     def __call__(self) -> None:
         batch = self._batches[len(self.losses) % len(self._batches)]
@@ -89,41 +88,18 @@ class OurStep:
         self.losses.append(float(parallel.first(metrics["loss"])))
 
     def peak(self) -> Peak:
-        """Measures the memory of a step on top of parameters and optimiser state; takes steps."""
-        return peak_of(self)
+        """Measures the memory of a step on top of parameters and optimiser state; takes steps.
 
-    @property
-    def program_bytes(self) -> int | None:
-        """Memory on each device as the compiler planned it: arguments, results and temporaries."""
-        plan = planned(self._step)
-        return plan.total if plan else None
-
-
-class PeerStep:
-    """The same step with soft late interaction in PyTorch."""
-
-    name, scorer = "torch, soft", "soft"
-    program_bytes: int | None = None
-    compile_seconds: float | None = None
-
-    def __init__(self, options: TrainingOptions, batches: list[Batch], device: str):
-        config = ENCODERS[options.encoder]
-        self.losses: list[float] = []
-        self._batches, self._device = batches, device
-        self.trainer = torch_peers.Trainer(
-            config,
-            random_params(config, options.seed),
-            ScorerSettings(kind=self.scorer),
-            LOSS,
-            _OPTIMISER,
-            dtype=options.dtype,
-            dropout=options.dropout,
-            device=device,
-        )
-
-    def __call__(self) -> None:
-        self.losses.append(self.trainer.step(self._batches[len(self.losses) % len(self._batches)]))
-
-    def peak(self) -> Peak:
-        """Measures as `OurStep.peak` does."""
-        return torch_peers.peer_peak(self, self._device)
+        Raises:
+          UserError: the device's memory is too small.
+        """
+        try:
+            return peak_of(self)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise UserError(
+                f"The step of {self.name} does not fit in the device's memory: the compiler plans "
+                f"{mebibytes(self.program_bytes or 0)}. Lower --skills or --lengths, set --encode_chunk_size or "
+                "--remat, or print only the plan with --memory_only."
+            ) from error

@@ -21,20 +21,15 @@ from uwe_jax.ranking.target_space import Ranking
 from uwe_jax.studies.benchmarks.device import cpu_threads
 from uwe_jax.studies.benchmarks.memory import Peak, host_peak
 
+# Settings of the train step of both: a constant learning rate from the first step.
+SCORER, LOSS = ScorerSettings(), LossSettings()
+OPTIMISER = OptimiserSettings(warmup_fraction=0.0, decay="constant")
 Tensor = Any  # torch.Tensor, which cannot be named without importing torch
 _TINY = 1e-6
 
 
 def choose_device(wanted: bool, platform: str) -> tuple[str | None, str]:
-    """Returns the torch device of the kind that JAX uses, and a sentence about it.
-
-    Args:
-      wanted: False leaves peers out.
-      platform: JAX's: cpu, gpu or tpu.
-
-    Returns:
-      cpu, cuda, or None for no peers; and the sentence.
-    """
+    """Returns cpu, cuda or None (no peers) by JAX's platform (cpu, gpu or tpu), and a sentence about it."""
     if not wanted:
         return None, "PyTorch was left out (--no-peers)."
     reason = "torch is not installed"
@@ -101,11 +96,7 @@ class PaddedScoring:
     Soft late interaction over raw dots takes two products, the raw one for the weights and the normalised one for the
     cosines; everything else takes one.
 
-    Args:
-      targets: raw token embeddings; padded and normalised here, once.
-      settings: the scorer.
-      dtype: of the products, float32 or bfloat16; softmax and sums are float32.
-      device: cpu or cuda.
+    Targets are padded and normalised once. Products are in `dtype`, softmax and sums in float32.
     """
 
     def __init__(self, targets: RaggedTokens, settings: ScorerSettings, dtype: str, device: str):
@@ -124,7 +115,7 @@ class PaddedScoring:
         self._raw = raw.to(self._dtype) if two else None
         self.name = f"torch, padded, {'two products' if two else 'one product'}"
 
-    def _score(self, query: Tensor, tau_a: float) -> Tensor:
+    def _score(self, query: Tensor) -> Tensor:
         """Computes scores [y] of one query's real tokens [i, d]."""
         import torch
 
@@ -137,48 +128,42 @@ class PaddedScoring:
         cosine = torch.einsum(letters, unit, self._unit).float()
         if settings.kind == "max_sim":
             per_token = cosine.masked_fill(~self._mask[None, :, None, :], -torch.inf).amax(-1)
-            return self._reduce(per_token)[0]
-        logits = (cosine if self._raw is None else torch.einsum(letters, query, self._raw).float()) / tau_a
+            return per_token.mean(-1)[0]
+        logits = (cosine if self._raw is None else torch.einsum(letters, query, self._raw).float()) / settings.tau_a
         if settings.kind == "soft":
             logits = logits.masked_fill(~self._mask[None, :, None, :], -torch.inf)
         attended = (torch.softmax(logits, dim=-1) * cosine).sum(-1)
-        return attended[0] if settings.kind == "soft_pooled" else self._reduce(attended)[0]
+        return attended[0] if settings.kind == "soft_pooled" else attended.mean(-1)[0]
 
-    def _reduce(self, per_token: Tensor) -> Tensor:
-        return per_token.sum(-1) if self._settings.reduce == "sum" else per_token.mean(-1)
-
-    def _matrix(self, queries: RaggedTokens, tau_a: float) -> Tensor:
+    def _matrix(self, queries: RaggedTokens) -> Tensor:
         import torch
 
         texts = np.split(queries.flat, queries.offsets[1:-1])
         with torch.inference_mode():
-            return torch.stack([self._score(_tensor(text, self._device), tau_a) for text in texts])
+            return torch.stack([self._score(_tensor(text, self._device)) for text in texts])
 
-    def scores(self, queries: RaggedTokens, tau_a: float) -> np.ndarray:
+    def scores(self, queries: RaggedTokens) -> np.ndarray:
         """Computes all scores s(q, y), float32 [q, n]."""
-        return self._matrix(queries, tau_a).cpu().numpy()
+        return self._matrix(queries).cpu().numpy()
 
-    def top_k(self, queries: RaggedTokens, k: int, tau_a: float) -> Ranking:
+    def top_k(self, queries: RaggedTokens, k: int) -> Ranking:
         """Ranks the k best targets of every query."""
-        best = self._matrix(queries, tau_a).topk(k, dim=1)
+        best = self._matrix(queries).topk(k, dim=1)
         return Ranking(best.indices.cpu().numpy(), best.values.cpu().numpy())
 
 
-def _soft_scores(
-    q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor, settings: ScorerSettings
-) -> tuple[Tensor, Tensor]:
+def _soft_scores(q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[Tensor, Tensor]:
     """Computes soft late interaction in both directions, s(q, y) and s(y, q) [q, y], from one product."""
     import torch
 
     dot = torch.einsum("qid,yjd->qyij", q, y).float()
     norm_q, norm_y = (x.float().norm(dim=-1).clamp(min=_TINY) for x in (q, y))
     cosine = dot / norm_q[:, None, :, None] / norm_y[None, :, None, :]
-    logits = (cosine if settings.logits == "cosine" else dot) / settings.tau_a
+    logits = cosine / SCORER.tau_a
 
     def direction(other: Tensor, own: Tensor, dim: int) -> Tensor:
         weights = torch.softmax(logits.masked_fill(~other, -torch.inf), dim=dim)
-        per_token = (weights * cosine).sum(dim) * own
-        return per_token.sum(-1) if settings.reduce == "sum" else per_token.sum(-1) / own.sum(-1)
+        return ((weights * cosine).sum(dim) * own).sum(-1) / own.sum(-1)
 
     return (
         direction(y_mask[None, :, None, :], q_mask[:, None, :].float(), -1),
@@ -187,30 +172,18 @@ def _soft_scores(
 
 
 class Trainer:
-    """Trains a transformers model from the same parameters, with the same loss and optimiser.
+    """A train step in PyTorch, of a transformers model with the parameters of ours, and with SCORER, LOSS, OPTIMISER.
 
-    Args:
-      config: of the encoder.
-      params: the encoder's parameters, as ours are kept.
-      scorer: soft late interaction; its temperature is not learned here.
-      loss: weights and temperatures of the graphs; symmetric, all positives in the denominator.
-      optimiser: AdamW at a constant learning rate.
-      dtype: float32, or bfloat16 through autocast.
-      dropout: both rates of the encoder.
-      device: cpu or cuda.
+    A call takes one step on the next batch and appends its loss to `losses`. bfloat16 is by autocast; `dropout` is both
+    rates of the encoder.
     """
 
+    name, scorer = "torch, soft", "soft"
+    program_bytes: int | None = None
+    compile_seconds: float | None = None
+
     def __init__(
-        self,
-        config: EncoderConfig,
-        params: Params,
-        scorer: ScorerSettings,
-        loss: LossSettings,
-        optimiser: OptimiserSettings,
-        *,
-        dtype: str,
-        dropout: float,
-        device: str,
+        self, config: EncoderConfig, params: Params, batches: list[Batch], *, dtype: str, dropout: float, device: str
     ):
         import torch
         import transformers
@@ -222,28 +195,28 @@ class Trainer:
         self.model.load_state_dict({k: torch.from_numpy(v) for k, v in params_to_hf(params, config).items()})
         self.model.to(device).train()
         groups = [
-            {"params": [p for p in self.model.parameters() if p.ndim >= 2], "weight_decay": optimiser.weight_decay},
+            {"params": [p for p in self.model.parameters() if p.ndim >= 2], "weight_decay": OPTIMISER.weight_decay},
             {"params": [p for p in self.model.parameters() if p.ndim < 2], "weight_decay": 0.0},
         ]
-        betas = (optimiser.b1, optimiser.b2)
-        self._adamw = torch.optim.AdamW(groups, lr=optimiser.learning_rate, betas=betas, eps=optimiser.eps)
-        self._clip = optimiser.clip_norm
-        self._scorer, self._loss, self._device = scorer, loss, device
-        self._autocast = dtype == "bfloat16"
+        betas = (OPTIMISER.b1, OPTIMISER.b2)
+        self._adamw = torch.optim.AdamW(groups, lr=OPTIMISER.learning_rate, betas=betas, eps=OPTIMISER.eps)
+        self._device, self._autocast = device, dtype == "bfloat16"
+        self._batches, self.losses = batches, list[float]()
 
-    def step(self, batch: Batch) -> float:
-        """Takes one step; returns its loss."""
+    def __call__(self) -> None:
         import torch
 
         self._adamw.zero_grad(set_to_none=True)
-        loss = self.backward(batch)
-        if self._clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._clip)
+        loss = self.backward(self._batches[len(self.losses) % len(self._batches)])
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMISER.clip_norm)
         self._adamw.step()
-        value = loss.item()
+        self.losses.append(loss.item())
         if self._device == "cuda":
             torch.cuda.synchronize()
-        return value
+
+    def peak(self) -> Peak:
+        """Measures the memory of a step on top of parameters and optimiser state; takes steps."""
+        return peer_peak(self, self._device)
 
     def backward(self, batch: Batch) -> Tensor:
         """Adds the gradients of a batch's loss to the model's parameters; returns the loss."""
@@ -256,10 +229,10 @@ class Trainer:
             encoded = self._encode({kind: rows["token_ids"] for kind, rows in batch["nodes"].items()}, masks)
             total = torch.zeros((), device=self._device)
             for kind in batch["positives"]:
-                scores = _soft_scores(encoded["skill"], masks["skill"], encoded[kind], masks[kind], self._scorer)
+                scores = _soft_scores(encoded["skill"], masks["skill"], encoded[kind], masks[kind])
                 positives, valid = (_tensor(batch[name][kind], self._device) for name in ("positives", "valid"))
-                total = total + getattr(self._loss.alpha, kind) * _graph_loss(
-                    *scores, positives & valid[None, :], valid, getattr(self._loss.tau, kind)
+                total = total + getattr(LOSS.alpha, kind) * _graph_loss(
+                    *scores, positives & valid[None, :], valid, getattr(LOSS.tau, kind)
                 )
         total.backward()
         return total.detach()

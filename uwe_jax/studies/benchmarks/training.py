@@ -17,13 +17,14 @@ from uwe_jax.runtime.progress import say
 from uwe_jax.studies.benchmarks import outcome, torch_peers
 from uwe_jax.studies.benchmarks.batches import batch_builder
 from uwe_jax.studies.benchmarks.device import facts
-from uwe_jax.studies.benchmarks.encoders import ENCODERS
+from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
 from uwe_jax.studies.benchmarks.flops import step_flops
 from uwe_jax.studies.benchmarks.memory import METHODS, Peak
 from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
 from uwe_jax.studies.benchmarks.products import chained_products
-from uwe_jax.studies.benchmarks.steps import OurStep, PeerStep, TrainingOptions
+from uwe_jax.studies.benchmarks.steps import OurStep, TrainingOptions
 from uwe_jax.studies.benchmarks.timing import Times, interleaved
+from uwe_jax.studies.benchmarks.torch_peers import Trainer
 
 PRODUCT = "bare products"
 
@@ -52,13 +53,13 @@ def _sizes(options: TrainingOptions, batches: list[Batch]) -> Row:
     }
 
 
-def _row(options: TrainingOptions, sizes: Row, step: OurStep | PeerStep) -> Row:
+def _row(options: TrainingOptions, sizes: Row, step: OurStep | Trainer) -> Row:
     flops = step_flops(ENCODERS[options.encoder], step.scorer, options.skills, options.tokens)
     compiled = {"compile_seconds": step.compile_seconds, "program_bytes": step.program_bytes}
     return sizes | {"contender": step.name, "flops": flops, **compiled}
 
 
-def _timed_row(options: TrainingOptions, sizes: Row, step: OurStep | PeerStep, times: Times, peak: Peak) -> Row:
+def _timed_row(options: TrainingOptions, sizes: Row, step: OurStep | Trainer, times: Times, peak: Peak) -> Row:
     row = _row(options, sizes, step)
     rates = {f"{name}_per_second": row[name] / times.median for name in (*sizes, "flops")}
     losses = {"first_loss": step.losses[0], "losses": step.losses}
@@ -72,19 +73,6 @@ def _products(options: TrainingOptions) -> tuple[Callable[[], object], int]:
     pair = 4 * tokens * config.width * config.intermediate
     pairs = max(1, round(step_flops(config, options.scorers[0], options.skills, options.tokens) / pair))
     return chained_products(tokens, config.width, config.intermediate, pairs, dtype=options.dtype)
-
-
-def _first_steps(step: OurStep) -> Peak:
-    try:
-        return step.peak()
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise UserError(
-            f"The step of {step.name} does not fit in the device's memory: the compiler plans "
-            f"{outcome.mebibytes(step.program_bytes or 0)}. Lower --skills or --lengths, set --encode_chunk_size or "
-            "--remat, or print only the plan with --memory_only."
-        ) from error
 
 
 def compared(rows: list[Row], product: Row) -> list[Row]:
@@ -123,12 +111,14 @@ def run(options: TrainingOptions) -> Outcome:
 
     # On accelerators JAX multiplies float32 with fewer bits by default; so does the peer.
     with torch_peers.equal_terms(tf32=True) if device else contextlib.nullcontext():
-        steps: list[OurStep | PeerStep] = [*ours]
-        peaks = [_first_steps(step) for step in ours]
+        steps: list[OurStep | Trainer] = [*ours]
+        peaks = [step.peak() for step in ours]
         if device:
             say("Building the step in PyTorch")
             try:
-                peer = PeerStep(options, batches, device)
+                config = ENCODERS[options.encoder]
+                params = random_params(config, options.seed)
+                peer = Trainer(config, params, batches, dtype=options.dtype, dropout=options.dropout, device=device)
                 peaks.append(peer.peak())
                 steps.append(peer)
             except torch_peers.out_of_memory():
@@ -174,8 +164,8 @@ _ABOUT_PROGRAM = (
 def _notes(options: TrainingOptions, rows: list[Row], about_peers: str) -> list[str]:
     losses = {row["contender"]: row["first_loss"] for row in rows}
     agreement = ""
-    if PeerStep.name in losses:
-        difference = abs(losses[PeerStep.name] - losses["uwe_jax, soft"])
+    if Trainer.name in losses:
+        difference = abs(losses[Trainer.name] - losses["uwe_jax, soft"])
         agreement = f" Its loss of the first step differs from ours by {difference:.1e}"
         agreement += ", because dropout differs." if options.dropout else "."
         if options.remat or options.encode_chunk_size:
