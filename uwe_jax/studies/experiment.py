@@ -103,7 +103,7 @@ class Experiment:
                 "in the folder was changed, or name another folder with --out."
             ) from error
         patterns = ("cells/*/training/checkpoints/[0-9]*", "cells/*/training/summary.json")
-        if theirs and any(True for pattern in patterns for _ in self.options.out.glob(pattern)):
+        if theirs and any(any(self.options.out.glob(pattern)) for pattern in patterns):
             changed = changed_settings(settings, theirs["settings"])
             if theirs["experiment"] != self.name:
                 changed = [f"{theirs['experiment']} there, {self.name} now", *changed]

@@ -136,6 +136,6 @@ def locked(out: Path) -> Iterator[int]:
       UserError: the folder cannot be written, or another process has the lock.
     """
     make_out(out)
-    advice = "end it, or what it left behind when it was killed, or name another folder with --out"
+    advice = "end it and the processes that it started, or name another folder with --out"
     with exclusive(out / ".lock", f"working in {out}", advice=advice) as file:
         yield file
