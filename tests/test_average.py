@@ -72,7 +72,7 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
 @pytest.mark.parametrize(
     ("specs", "message"),
     [
-        (["a"], "Got 1 model; an average needs at least 2"),
+        (["a"], "An average needs at least 2 models; got 1"),
         (["a=0.5", "b"], "--model b: 1 of the 2 models have a weight"),
         (["a=0.5", "b=x"], "'x' is not a number"),
         (["a=0.5", "b=0.4"], "add up to 0.9 instead of 1. Give the missing 0.1"),

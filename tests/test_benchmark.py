@@ -26,7 +26,6 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.studies.benchmarks import lengths, memory, pipeline, scoring, steps, torch_peers, training
 from uwe_jax.studies.benchmarks.batches import batch_builder, graphs_like_esco
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
-from uwe_jax.studies.benchmarks.flops import encoder_flops
 from uwe_jax.studies.benchmarks.graph_stages import EDGES
 from uwe_jax.studies.benchmarks.products import bare_product, chained_products
 from uwe_jax.studies.benchmarks.timing import interleaved
@@ -226,7 +225,7 @@ def test_encoder_operations_are_those_of_its_matrix_products():
     params = random_params(config, 0)
     ids, mask = jnp.ones((3, 7), jnp.int32), jnp.ones((3, 7), bool)
     traced = jax.make_jaxpr(lambda p: Encoder(config).apply({"params": p}, ids, mask))(params)
-    assert encoder_flops(config, 3, 7) == products(traced.jaxpr)
+    assert training.encoder_flops(config, 3, 7) == products(traced.jaxpr)
 
 
 # ---- pipeline -------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def parse_shares(specs: Sequence[str]) -> tuple[Share, ...]:
     (Share(name='runs/a', weight=0.5), Share(name='runs/b', weight=0.5))
     """
     if len(specs) < 2:
-        raise UserError(f"Got {len(specs)} model; an average needs at least 2. Repeat --model.")
+        raise UserError(f"An average needs at least 2 models; got {len(specs)}. Repeat --model.")
     bare = [spec for spec in specs if _is_name(spec)]
     if len(bare) == len(specs):
         return tuple(Share(spec, 1 / len(specs)) for spec in specs)
@@ -94,13 +94,8 @@ def averaged(shares: Sequence[Share], *, cache_dir: Path, max_tokens: int | None
         stored_fingerprint="",
     )
     record = [
-        {
-            "name": subject.model.name,
-            "weight": share.weight,
-            "fingerprint": subject.model.fingerprint,
-            "training": subject.training,
-        }
-        for share, subject in zip(shares, subjects, strict=True)
+        {"name": s.model.name, "weight": share.weight, "fingerprint": s.model.fingerprint, "training": s.training}
+        for share, s in zip(shares, subjects, strict=True)
     ]
     return Subject(model, first.base_model, {"average": record}, _footprint(shares, subjects))
 

@@ -35,19 +35,11 @@ _SHOWN = 5  # files in a message
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Models to export, and the folder to write.
+    """Models to export, and the folder to write; the other fields are the flags of `uwe-jax export`."""
 
-    Attributes:
-      models: one model, or several to average (see `uwe_jax.export.average`).
-      out: folder to write.
-      cache_dir: of encoders from wheels.
-
-    The other fields are the flags of `uwe-jax export`.
-    """
-
-    models: tuple[Share, ...]
+    models: tuple[Share, ...]  # one, or several to average (see `uwe_jax.export.average`)
     out: Path
-    cache_dir: Path
+    cache_dir: Path  # of encoders from wheels
     name: str = ""
     max_tokens: int | None = None
     license: str = ""

@@ -23,19 +23,12 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 class Subject(NamedTuple):
-    """A model with its provenance.
+    """A model with its provenance."""
 
-    Attributes:
-      model: as it ranks.
-      base_model: hub id of the encoder that training started from; empty where it is not known.
-      training: record for the manifest and the model card; empty for an encoder as it was published.
-      footprint: training hashes, where they are known.
-    """
-
-    model: LoadedModel
-    base_model: str
-    training: dict[str, Any]
-    footprint: Footprint | None
+    model: LoadedModel  # as it ranks
+    base_model: str  # hub id of the encoder that training started from; empty where it is not known
+    training: dict[str, Any]  # record for the manifest and the card; empty for an encoder as it was published
+    footprint: Footprint | None  # training hashes, where they are known
 
 
 def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject:

@@ -29,42 +29,25 @@ def changed_settings(now: dict[str, Any], recorded: dict[str, Any]) -> list[str]
 
 
 class Stage(NamedTuple):
-    """One command of a cell.
+    """One command of a cell."""
 
-    Attributes:
-      name: training or evaluation.
-      command: the argument vector.
-      settings: everything that its result depends on, as JSON values; a training config under `config`.
-      product: pattern, relative to the cell's folder, of the files that it writes.
-      costly: results of other settings are never overwritten.
-      steps: training steps.
-    """
-
-    name: str
+    name: str  # training or evaluation
     command: tuple[str, ...]
-    settings: dict[str, Any]
-    product: str
-    costly: bool = False
-    steps: int = 0
+    settings: dict[str, Any]  # everything that its result depends on; a training config under `config`
+    product: str  # pattern of the files that it writes, relative to the cell's folder
+    costly: bool = False  # results of other settings are never overwritten
+    steps: int = 0  # of training
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a grid.
+    """One run of a grid."""
 
-    Attributes:
-      name: row of the table.
-      seed: of its training; None where nothing is random.
-      folder: of all its files.
-      stages: run in order; each needs those before it.
-      needed: the others are not run if it fails, because they would fail too.
-    """
-
-    name: str
-    seed: int | None
+    name: str  # row of the table
+    seed: int | None  # of its training
     folder: Path
-    stages: tuple[Stage, ...]
-    needed: bool = False
+    stages: tuple[Stage, ...]  # run in order; each needs those before it
+    needed: bool = False  # if it fails, the others would fail too and are not run
 
     @property
     def title(self) -> str:

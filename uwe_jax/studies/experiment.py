@@ -29,32 +29,18 @@ _GRID = "grid.json"
 
 @dataclass(frozen=True)
 class Experiment:
-    """A grid of cells, and the files that are written of it.
+    """A grid of cells, and the files that are written of it."""
 
-    Attributes:
-      name: of the files, such as transfer.
-      title: of the page.
-      options: of the command line.
-      config: that every training starts from.
-      graphs: fingerprint of each training graph.
-      cells: in the order in which they are run.
-      descriptions: of every row of the tables, by name.
-      baseline: the row that the others are compared with.
-      intro: paragraphs at the head of the page.
-      tables: makes the tables of a summary; the first is shown in the terminal.
-      draw: draws the picture of a summary.
-    """
-
-    name: str
-    title: str
+    name: str  # of the files, such as transfer
+    title: str  # of the page
     options: GridFlags
-    config: Config
-    graphs: Mapping[str, str]
-    cells: Sequence[Cell]
-    descriptions: Mapping[str, str]
-    baseline: str
-    intro: Sequence[str]
-    tables: Callable[[Summary], Sequence[Matrix]]
+    config: Config  # that every training starts from
+    graphs: Mapping[str, str]  # fingerprints of the training graphs
+    cells: Sequence[Cell]  # in the order in which they are run
+    descriptions: Mapping[str, str]  # of every row of the tables, by name
+    baseline: str  # the row that the others are compared with
+    intro: Sequence[str]  # paragraphs at the head of the page
+    tables: Callable[[Summary], Sequence[Matrix]]  # the first is shown in the terminal
     draw: Callable[[Summary, Path], None]
 
     def carry_out(self) -> None:
@@ -86,8 +72,7 @@ class Experiment:
         report("\n" + "\n".join(["\n\n".join(table.terminal() for table in tables[:1]), *notes(summary)]))
         written = [f"{self.name}.json", f"{self.name}.md", *([picture.name] if picture.exists() else []), "cells/"]
         report(f"\nWritten to {out}: {', '.join(written)}")
-        failed = sum(outcome.status == FAILED for outcome in outcomes)
-        if failed:
+        if failed := sum(outcome.status == FAILED for outcome in outcomes):
             say(f"{failed} of {len(self.cells)} cells failed; the same command again runs only what is not done.")
             sys.exit(EXIT_FAILED_CELLS)
 

@@ -23,15 +23,10 @@ FROZEN = "frozen"
 
 
 class TrainingGraphs(NamedTuple):
-    """Facts about the graphs of a source.
+    """Facts about the graphs of a source, by kind in the order of the training."""
 
-    Attributes:
-      fingerprints: SHA-256 by kind, in the order of the training.
-      skills: by kind, the number of skills with a training edge in that graph.
-    """
-
-    fingerprints: dict[str, str]
-    skills: dict[str, int]
+    fingerprints: dict[str, str]  # SHA-256
+    skills: dict[str, int]  # number of skills with a training edge
 
     @classmethod
     def read(cls, config: Config, *, alone: bool = False) -> TrainingGraphs:

@@ -24,21 +24,13 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of one trained model or frozen encoder.
+    """Scores of one trained model or frozen encoder."""
 
-    Attributes:
-      results: on the tasks of the evaluation, if there was one; without a macro-average.
-      held_out: on held-out nodes of its own training graphs, if it was trained.
-      tasks: entries of results.json by task.
-      in_domain: tasks that have edges in the training graphs.
-      skipped: tasks that could not be measured, with the reason.
-    """
-
-    results: Metrics
-    held_out: Metrics
-    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    in_domain: frozenset[str] = frozenset()
-    skipped: tuple[dict[str, str], ...] = ()
+    results: Metrics  # on the tasks of the evaluation, without a macro-average
+    held_out: Metrics  # on held-out nodes of its own training graphs
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)  # entries of results.json
+    in_domain: frozenset[str] = frozenset()  # tasks that have edges in the training graphs
+    skipped: tuple[dict[str, str], ...] = ()  # tasks that could not be measured, with the reason
 
 
 class Outcome(NamedTuple):

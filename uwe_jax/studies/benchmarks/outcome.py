@@ -25,25 +25,15 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished benchmark.
+    """A finished benchmark."""
 
-    Attributes:
-      mode: scoring, rank, training or pipeline.
-      title: of the table.
-      facts: the machine and versions, from `device.facts`.
-      settings: every option by name.
-      columns: of the table; those without a value are left out.
-      rows: all numbers, JSON values.
-      notes: sentences below the table about how it was measured.
-    """
-
-    mode: str
-    title: str
-    facts: dict[str, Any]
-    settings: dict[str, Any]
-    columns: tuple[Column, ...]
-    rows: list[Row]
-    notes: list[str] = field(default_factory=list)
+    mode: str  # scoring, rank, training or pipeline
+    title: str  # of the table
+    facts: dict[str, Any]  # from `device.facts`
+    settings: dict[str, Any]  # every option by name
+    columns: tuple[Column, ...]  # of the table; those without a value are left out
+    rows: list[Row]  # all numbers, as JSON values
+    notes: list[str] = field(default_factory=list)  # on how it was measured
 
     def text(self) -> str:
         """Renders header, table and notes."""

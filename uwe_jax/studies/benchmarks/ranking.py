@@ -15,20 +15,18 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from uwe_jax.config import ScorerSettings
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.progress import hushed, say
 from uwe_jax.runtime.settings import one_of, within
-from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
 from uwe_jax.studies.benchmarks import lengths, outcome
 from uwe_jax.studies.benchmarks.device import facts
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, text_of, write_model
 from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
 from uwe_jax.studies.benchmarks.products import bare_product
-from uwe_jax.studies.benchmarks.scoring import check_top_k, random_tokens
+from uwe_jax.studies.benchmarks.scoring import check_top_k, multiplied, random_tokens
 from uwe_jax.studies.benchmarks.timing import Times, interleaved, latencies, percentiles
 
 RANK, FORWARD, PRODUCT = "text to hits", "bare encoder forward", "bare product"
@@ -79,7 +77,6 @@ class _Bench:
         self._options, self._folder = options, folder
         self._config = ENCODERS[options.encoder]
         self._rng = np.random.default_rng(options.seed)
-        self._settings = ScorerSettings(kind=options.scorer)
         write_model(self._config, folder / "encoder", options.seed)
         with hushed():
             self.ranker: Ranker = load(f"{folder / 'encoder'}:{options.scorer}", cache_dir=folder / "cache")
@@ -112,9 +109,7 @@ class _Bench:
         token_ids, mask = table.rows(np.zeros(1, np.int64), int(table.lengths[0]))
         params = jax.device_put(loaded.params)
         forward = jax.jit(lambda params, *rows: loaded.model.encode(params, *rows).embeddings)
-        queries, targets = self.ranker.encode(text), self._targets
-        queries = queries.pooled() if is_pooled(self._options.scorer, query=True) else queries
-        targets = targets.pooled() if is_pooled(self._options.scorer, query=False) else targets
+        queries, targets = multiplied(self._options.scorer, self.ranker.encode(text), self._targets)
         return {
             FORWARD: lambda: jax.block_until_ready(forward(params, token_ids, mask)),
             PRODUCT: bare_product(queries.flat, targets.flat, dtype="float32", exact=True),

@@ -87,6 +87,14 @@ def random_tokens(histogram: tuple[int, ...], texts: int, width: int, seed: tupl
     return RaggedTokens(_TOKEN_SCALE * rng.standard_normal((offsets[-1], width), np.float32), offsets)
 
 
+def multiplied(scorer: str, queries: RaggedTokens, targets: RaggedTokens) -> tuple[RaggedTokens, RaggedTokens]:
+    """Returns queries and targets as a scorer multiplies them: pooled texts are one token."""
+    return (
+        queries.pooled() if is_pooled(scorer, query=True) else queries,
+        targets.pooled() if is_pooled(scorer, query=False) else targets,
+    )
+
+
 class _Contender(NamedTuple):
     rank: Callable[[], object]
     peak: Callable[[Callable[[], object]], Peak]
@@ -106,18 +114,10 @@ class _Width:
     def _queries(self, number: int) -> RaggedTokens:
         return random_tokens(lengths.JOBS, number, self._width, (self._options.seed, self._width, number))
 
-    def _compared(self, queries: RaggedTokens) -> tuple[RaggedTokens, RaggedTokens]:
-        """Returns queries and targets as the scorer multiplies them: pooled texts are one token."""
-        kind = self._options.scorer
-        return (
-            queries.pooled() if is_pooled(kind, query=True) else queries,
-            self._targets.pooled() if is_pooled(kind, query=False) else self._targets,
-        )
-
     def _contenders(self, queries: RaggedTokens) -> Iterator[tuple[str, _Contender]]:
         options, k, tau_a = self._options, self._options.top_k, self._options.tau_a
         yield OURS, _Contender(lambda: self._rank(queries), peak_of)
-        a, b = self._compared(queries)
+        a, b = multiplied(self._options.scorer, queries, self._targets)
         yield PRODUCT, _Contender(bare_product(a.flat, b.flat, dtype=options.dtype, exact=True), peak_of)
         if self._peer is not None:
             peer, device = self._peer, str(self._device)
@@ -161,7 +161,7 @@ class _Width:
 
     def _row(self, queries: RaggedTokens, contender: str, times: Times, product: float | None, peak: Peak) -> Row:
         """Makes a row, with the operations and bytes of the bare product: each token and score is moved once."""
-        s, t = (int(side.offsets[-1]) for side in self._compared(queries))
+        s, t = (int(side.offsets[-1]) for side in multiplied(self._options.scorer, queries, self._targets))
         flops = 2 * s * t * self._width
         size = 4 if self._options.dtype == "float32" else 2
         moved = (s + t) * self._width * size + len(queries) * len(self._targets) * 4
