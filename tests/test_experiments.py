@@ -260,7 +260,7 @@ def test_a_folder_of_another_grid_is_refused(grid, ablation):
     assert grid.read("transfer.json") == before
     (grid.out / "cells/all-0/cell.json").write_text("{")
     assert grid() == 2
-    assert "cell.json is not valid JSON" in grid.said.err
+    assert "cell.json is not readable JSON" in grid.said.err
 
 
 def test_a_cell_of_an_edited_variant_is_not_overwritten(ablation, tmp_path):

@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.markdown import MISSING, escape
+from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows
 from uwe_jax.runtime.printable import json_text
 
 _TAGS = ["sentence-transformers", "sentence-similarity", "feature-extraction", "uwe_jax", "labor-market", "skills"]
@@ -116,8 +116,7 @@ def _opening(manifest: dict[str, Any], width: int, languages: Sequence[str]) -> 
     return (
         f"Unified Work Embeddings ([arXiv 2511.07969](https://arxiv.org/abs/2511.07969)), {what} uwe_jax "
         f"{manifest['uwe_jax']}: a bi-encoder that ranks skills, job titles and aliases for job titles, skills and "
-        "vacancy sentences by late interaction over token embeddings.\n\n| | |\n|---|---|\n"
-        + "\n".join(f"| {name} | {value} |" for name, value in rows)
+        "vacancy sentences by late interaction over token embeddings.\n\n" + markdown_rows(("", ""), rows, left=(0, 1))
     )
 
 
@@ -158,8 +157,8 @@ def _training(training: dict[str, Any]) -> str:
 
 
 def _average(models: Sequence[dict[str, Any]]) -> str:
-    rows = [f"| {escape(model['name'])} | {model['weight']:g} | {_code(model['fingerprint'])} |" for model in models]
-    table = "\n".join(["| model | weight | fingerprint |", "|---|---|---|", *rows])
+    rows = [(escape(model["name"]), f"{model['weight']:g}", _code(model["fingerprint"])) for model in models]
+    table = markdown_rows(("model", "weight", "fingerprint"), rows, left=(0, 1, 2))
     parts = [f"### {escape(model['name'])}\n\n{_training(model['training'])}" for model in models if model["training"]]
     opening = "The encoder's parameters are a weighted sum of those of models that were trained from one encoder:"
     return "\n\n".join([opening, table, *parts])
@@ -172,7 +171,7 @@ def _run(training: dict[str, Any]) -> str:
         f"- {escape(name)}: {escape(part.get('source') or name)}, weight {part.get('weight', 1.0):g}"
         for name, part in source.get("parts", {}).items()
     ] or [f"- {escape(' '.join((source['source'], source.get('version', ''))))}"]
-    graphs = [f"| skill-{escape(kind)} | {_code(digest)} |" for kind, digest in training["fingerprints"].items()]
+    graphs = [(f"skill-{escape(kind)}", _code(digest)) for kind, digest in training["fingerprints"].items()]
     began = ""
     if earlier := training.get("started_from"):
         began = f" Training continued from {escape(earlier['name'])} ({_code(earlier['fingerprint'])})."
@@ -184,16 +183,15 @@ def _run(training: dict[str, Any]) -> str:
         f"aliases: step {training['step']:,} of {config['steps']:,}, {batch:,} skills per step, peak learning rate "
         f"{optimiser:g}, seed {config['seed']}.{began}{blended} `uwe_jax.json` has all settings. Sources:\n\n"
         + "\n".join(parts)
-        + ("\n\n| graph | fingerprint |\n|---|---|\n" + "\n".join(graphs) if graphs else "")
+        + ("\n\n" + markdown_rows(("graph", "fingerprint"), graphs, left=(0, 1)) if graphs else "")
     )
 
 
 def _results(training: dict[str, Any]) -> str:
     before = {(direction, metric): f"{value:.1f}" for direction, metric, value in _measured(training, "before")}
     rows = [
-        f"| {escape(direction.replace('_', ' '))} | {_METRICS[metric]} | {before.get((direction, metric), MISSING)} "
-        f"| {value:.1f} |"
-        for direction, metric, value in _measured(training, "after")
+        (escape(name.replace("_", " ")), _METRICS[metric], before.get((name, metric), MISSING), f"{value:.1f}")
+        for name, metric, value in _measured(training, "after")
     ]
     if not rows:
         return ""
@@ -201,8 +199,8 @@ def _results(training: dict[str, Any]) -> str:
     return (
         f"## Results\n\nHeld-out {held_out} nodes of the training graphs, ranked against the full target space, in "
         "percent, before and after training. They are of the same sources as the training data; `uwe-jax evaluate` "
-        "measures the model on WorkBench.\n\n| ranking | metric | before | after |\n"
-        + "\n".join(["|---|---|---|---|", *rows])
+        "measures the model on WorkBench.\n\n"
+        + markdown_rows(("ranking", "metric", "before", "after"), rows, left=(0, 1))
     )
 
 
@@ -220,7 +218,8 @@ def _limits(license: str) -> str:
     terms = (
         f"The author publishes it under {escape(license)}."
         if license
-        else "No licence is stated: the terms of the base model and of the training data apply."
+        else "No licence is stated: the terms of the base model and of the training data apply, and whoever publishes "
+        "this model has to choose one."
     )
     return (
         "## Limits and licence\n\nScores rank targets for one query; they are not probabilities and cannot be compared "

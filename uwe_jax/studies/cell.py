@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from uwe_jax.config import Config
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.json_file import read_json
 from uwe_jax.training.workdir import differences
 
 RECORD = "cell.json"
@@ -66,13 +66,7 @@ class Cell:
           UserError: the record is damaged.
         """
         path = self.folder / RECORD
-        try:
-            return json.loads(path.read_text()) if path.exists() else {}
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path} is not valid JSON ({error}); it is written by the run itself. Remove {self.folder} to run "
-                "this cell again."
-            ) from error
+        return read_json(path, f"Remove {self.folder} to run this cell again.") if path.exists() else {}
 
     def note(self, stage: Stage, *, done: bool, seconds: float) -> None:
         """Records that a stage is done, or only started."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from uwe_jax.config import Config
 from uwe_jax.evaluation.reference import metric_title
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import json_bytes, write_json, write_together
+from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.progress import duration, report, say
 from uwe_jax.studies.cell import Cell, changed_settings
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
@@ -80,13 +80,8 @@ class Experiment:
         """Returns the content of grid.json; raises UserError if the folder has trainings of another grid."""
         settings = {"config": self.config.to_dict(), "graphs": dict(self.graphs)}
         path = self.options.out / _GRID
-        try:
-            theirs = json.loads(path.read_text()) if path.is_file() else None
-        except ValueError as error:
-            raise UserError(
-                f"{path} is not valid JSON ({error}); it is written by the run itself. Remove it if nothing else "
-                "in the folder was changed, or name another folder with --out."
-            ) from error
+        remedy = "Remove it if nothing else in the folder was changed, or name another folder with --out."
+        theirs = read_json(path, remedy) if path.is_file() else None
         patterns = ("cells/*/training/checkpoints/[0-9]*", "cells/*/training/summary.json")
         if theirs and any(any(self.options.out.glob(pattern)) for pattern in patterns):
             changed = changed_settings(settings, theirs["settings"])

@@ -7,7 +7,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,8 +26,8 @@ def run_logged(
 ) -> int:
     """Runs a command to its end, with both outputs appended to `log`.
 
-    The child has a session of its own: Ctrl-C reaches only this process, which asks the child to end, once, and kills
-    it if it does not.
+    Runs in the main thread. The child has a session of its own: Ctrl-C reaches only this process, which asks the child
+    to end, once, and kills it if it does not.
 
     Args:
       inherit: file descriptors that stay open in the child.
@@ -40,7 +39,11 @@ def run_logged(
     with log.open("ab") as file:
         file.write(f"$ {shlex.join(command)}\n".encode())
         file.flush()
-        with _children_hear_interrupts():
+        # A background process of a shell ignores SIGINT, and so would the child, which has to end on request.
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -50,6 +53,9 @@ def run_logged(
                 pass_fds=tuple(inherit),
                 start_new_session=True,
             )
+        finally:
+            if ignored:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             while True:
                 try:
@@ -58,21 +64,6 @@ def run_logged(
                     watch()
         finally:
             _end(child)
-
-
-@contextmanager
-def _children_hear_interrupts() -> Iterator[None]:
-    """Restores SIGINT, which background processes of a shell and their children ignore, while a child is started."""
-    # Only the main thread may set signal handlers.
-    main = threading.current_thread() is threading.main_thread()
-    ignored = main and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    if ignored:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        if ignored:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _end(child: subprocess.Popen) -> None:
@@ -98,9 +89,6 @@ def ending_on_signals() -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         sys.exit(128 + number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
