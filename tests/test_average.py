@@ -1,4 +1,4 @@
-"""Averages of models: the sum that was asked for, and nothing of which the parts do not go together."""
+"""Averages of models are the weighted sum of their parameters; models that differ in more than those are refused."""
 
 import dataclasses
 import json
@@ -61,7 +61,7 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
     assert "| run2 | 0.3 | `" in card
     assert "### run1\n\nMany-to-many InfoNCE" in card
 
-    # What it has seen is what any of them has seen, and an average of averages knows it as well.
+    # Its training hashes are those of all its models, also in an average of averages.
     footprint = trained_on(str(out), tmp_path)
     assert footprint is not None
     assert footprint.nodes.tolist() == footprint.edges.tolist() == [7, 11, 12]
@@ -72,23 +72,23 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
 @pytest.mark.parametrize(
     ("specs", "message"),
     [
-        (["a"], "two models or more, and 1 is given"),
+        (["a"], "An average needs at least 2 models; got 1"),
         (["a=0.5", "b"], "--model b: 1 of the 2 models have a weight"),
-        (["a=0.5", "b=x"], "'x' is no number"),
-        (["a=0.5", "b=0.4"], "add up to 0.9, not to 1. Give what is missing, here 0.1"),
+        (["a=0.5", "b=x"], "'x' is not a number"),
+        (["a=0.5", "b=0.4"], "add up to 0.9 instead of 1. Give the missing 0.1"),
         (["a=nan", "b=1"], "add up to nan"),
     ],
 )
-def test_bad_weights_are_answered_with_a_sentence(specs, message):
+def test_bad_weights_are_reported(specs, message):
     with pytest.raises(UserError, match=message):
         parse_shares(specs)
 
 
-def test_a_name_may_hold_an_equals_sign():
+def test_a_name_may_contain_an_equals_sign():
     assert parse_shares(["x=y=0.25", "z=0.75"]) == (Share("x=y", 0.25), Share("z", 0.75))
 
 
-def test_a_folder_is_a_name_whatever_it_holds(tmp_path, monkeypatch):
+def test_a_folder_name_may_contain_equals_signs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("lr=5e-5/a", "lr=0.5", "plain"):
         (tmp_path / name).mkdir(parents=True)
@@ -100,13 +100,13 @@ def test_a_folder_is_a_name_whatever_it_holds(tmp_path, monkeypatch):
     assert parse_shares(["plain=0.5", "mini:soft=0.5"]) == (Share("plain", 0.5), Share("mini:soft", 0.5))
 
 
-def test_models_that_do_not_go_together_are_refused(runs, encoder, tmp_path, capsys):
+def test_models_of_different_architecture_or_scorer_are_refused(runs, encoder, tmp_path, capsys):
     other = tmp_path / "other"
     other.mkdir()
     write_tiny_encoder(other, width=8)
     untold = write_run(tmp_path / "untold", encoder, learn_tau_a=False)
     for models, message in (
-        ((runs[0], other), "another architecture"),
+        ((runs[0], other), "have different architectures"),
         ((runs[0], untold), "was trained with the scorer"),
     ):
         with pytest.raises(SystemExit) as stop:
@@ -116,7 +116,7 @@ def test_models_that_do_not_go_together_are_refused(runs, encoder, tmp_path, cap
         assert not (tmp_path / "out").exists()
 
 
-def test_what_is_not_known_of_one_is_not_known_of_the_average(runs, tmp_path, capsys):
+def test_missing_training_hashes_of_one_model_are_missing_of_the_average(runs, tmp_path, capsys):
     (runs[1] / TRAINED_ON).unlink()
     main(["--model", str(runs[0]), "--model", str(runs[1]), "--out", str(tmp_path / "out")])
     assert "is not known" in capsys.readouterr().err

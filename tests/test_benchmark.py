@@ -1,4 +1,4 @@
-"""The benchmark at tiny sizes: what its tables and JSON say, and that the peers do the same work as ours."""
+"""Benchmarks at tiny sizes: their tables and JSON, and that the peers do the same work as ours."""
 
 import errno
 import json
@@ -26,7 +26,6 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.studies.benchmarks import lengths, memory, pipeline, scoring, steps, torch_peers, training
 from uwe_jax.studies.benchmarks.batches import batch_builder, graphs_like_esco
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
-from uwe_jax.studies.benchmarks.flops import encoder_flops
 from uwe_jax.studies.benchmarks.graph_stages import EDGES
 from uwe_jax.studies.benchmarks.products import bare_product, chained_products
 from uwe_jax.studies.benchmarks.timing import interleaved
@@ -69,7 +68,7 @@ def numbers(outcome):
         ("soft_pooled", "dot", "two products"),
     ],
 )
-def test_scoring_measures_what_the_peer_computes_too(scorer, logits, products):
+def test_scoring_compares_the_same_scores(scorer, logits, products):
     options = scoring.ScoringOptions(
         queries=(3,), targets=21, widths=(8,), top_k=4, runs=2, scorer=scorer, logits=logits, tau_a=0.5
     )
@@ -97,12 +96,12 @@ def test_both_rank_the_same_targets(rng):
     targets = scoring.random_tokens(lengths.SKILLS, 30, 8, (0,))
     queries = scoring.random_tokens(lengths.JOBS, 5, 8, (1,))
     ours = scoring.TargetSpace.build(targets, settings).top_k(queries, 6, 0.5)
-    theirs = torch_peers.PaddedScoring(targets, settings, "float32", "cpu").top_k(queries, 6, 0.5)
+    theirs = torch_peers.PaddedScoring(targets, settings, "float32", "cpu").top_k(queries, 6)
     np.testing.assert_array_equal(ours.positions, theirs.positions)
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-5)
 
 
-def test_scoring_many_queries_has_a_row_of_its_own():
+def test_scoring_many_queries_has_a_separate_row():
     options = scoring.ScoringOptions(queries=(1,), targets=9, widths=(8,), top_k=2, runs=1, many=7, peers=False)
     values, _ = numbers(scoring.run(options))
     assert [(row["contender"], row["queries"]) for row in values["rows"]] == [
@@ -170,20 +169,20 @@ def test_steps_are_compared_with_mean_pooling_and_the_product():
 
 
 def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
-    options = steps.TrainingOptions(encoder="mpnet", skills=16, lengths=TOKENS)
-    batch = batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
-    peer = steps.PeerStep(options, [batch], "cpu")
-    with torch_peers.equal_terms(tf32=False):
-        loss = peer.trainer.backward(batch).item()
-    theirs = {name: parameter.grad.numpy() for name, parameter in peer.trainer.model.named_parameters()}
-
     config = ENCODERS["mpnet"]
+    batch = batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
+    initial = random_params(config, 0)
+    peer = torch_peers.Trainer(config, initial, [batch], dtype="float32", dropout=0.0, device="cpu")
+    with torch_peers.equal_terms(tf32=False):
+        loss = peer.backward(batch).item()
+    theirs = {name: parameter.grad.numpy() for name, parameter in peer.model.named_parameters()}
+
     model = UweModel.create(config, EncoderSettings(), ScorerSettings())
-    params = model.initial_params(random_params(config, options.seed))
+    params = model.initial_params(initial)
 
     @parallel.parallel
     def gradient(params, batch):
-        return parallel.mean_over_devices(batch_gradient(params, batch, model, steps.LOSS, None))
+        return parallel.mean_over_devices(batch_gradient(params, batch, model, torch_peers.LOSS, None))
 
     found, metrics = gradient(parallel.replicate(params), parallel.shard_rows(batch))
     assert float(metrics["loss"][0]) == pytest.approx(loss, rel=1e-5)
@@ -192,7 +191,7 @@ def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
         np.testing.assert_allclose(value, theirs[name], atol=1e-4 * largest, err_msg=name)
 
 
-def test_memory_only_compiles_and_runs_nothing(tiny_encoders, monkeypatch):
+def test_memory_only_compiles_without_running(tiny_encoders, monkeypatch):
     chunks = []
     make = steps.make_train_step
     # Without chunks it is a program that was compiled above.
@@ -226,14 +225,14 @@ def test_encoder_operations_are_those_of_its_matrix_products():
     params = random_params(config, 0)
     ids, mask = jnp.ones((3, 7), jnp.int32), jnp.ones((3, 7), bool)
     traced = jax.make_jaxpr(lambda p: Encoder(config).apply({"params": p}, ids, mask))(params)
-    assert encoder_flops(config, 3, 7) == products(traced.jaxpr)
+    assert training.encoder_flops(config, 3, 7) == products(traced.jaxpr)
 
 
 # ---- pipeline -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot pin a process to a core")
-def test_pipeline_makes_batches_on_one_core_and_leaves_it_again(monkeypatch):
+def test_pipeline_pins_one_core_and_releases_it(monkeypatch):
     before = os.sched_getaffinity(0)
     seen = []
     monkeypatch.setattr(pipeline, "interleaved", lambda *a: seen.append(os.sched_getaffinity(0)) or interleaved(*a))
@@ -249,7 +248,7 @@ def test_pipeline_makes_batches_on_one_core_and_leaves_it_again(monkeypatch):
     assert f"core {min(before)}" in " ".join(values["notes"])
 
 
-def test_pipeline_measures_what_comes_before_the_first_batch_of_graphs_of_another_size():
+def test_pipeline_measures_all_stages_for_graphs_of_another_size():
     options = pipeline.PipelineOptions(skills=8, edges=3_000, lengths=TOKENS, batches=1, runs=1, threads=1)
     values, rows = numbers(pipeline.run(options))
     stages = list(rows)[: -(1 + ("through Grain, 1 thread" in rows))]
@@ -318,7 +317,7 @@ def test_peers_run_where_torch_is_installed(monkeypatch):
     assert torch_peers.choose_device(True, "cpu")[1] == "PyTorch was left out: torch is not installed."
 
 
-def test_equal_terms_last_as_long_as_the_measurement(monkeypatch):
+def test_equal_terms_are_restored_after_the_measurement(monkeypatch):
     before = torch.get_num_threads()
     monkeypatch.setattr(torch_peers, "cpu_threads", lambda: before + 1)
     with torch_peers.equal_terms(tf32=False):
@@ -337,7 +336,7 @@ def test_measuring_needs_no_data_packages_and_no_torch():
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
-def test_without_a_mode_it_says_how_it_is_called(arguments, capsys):
+def test_without_a_mode_the_help_is_printed(arguments, capsys):
     command.benchmark(arguments)
     out = capsys.readouterr().out
     assert "uwe-jax benchmark scoring --queries" in out
@@ -360,7 +359,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
     for part in ("FLOP/s", "B/s", "MiB", "ms (min..max)", "/ product", "differ from ours by at most", str(out)):
         assert part in text
     for row in values["rows"]:
-        assert command.scoring.formats.milliseconds(row["seconds"]) in text
+        assert command.scoring.outcome.milliseconds(row["seconds"]) in text
 
 
 @pytest.mark.parametrize(
@@ -376,7 +375,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         ("scoring --scorer cosine", "'cosine'; it must be one of"),
         ("scoring --encoder minilm", "Unrecognized options: --encoder"),
         ("training --encoder bert", "--encoder is 'bert'; it must be one of 'minilm', 'mpnet'"),
-        ("training --skills 12", "--skills 12 does not divide by the 8 devices; 16 would"),
+        ("training --skills 12", "--skills 12 is not divisible by the 8 devices; 16 is"),
         ("training --lengths.city 4", "Unrecognized options: --lengths.city"),
         ("training --lengths.vacancy 513", "--lengths vacancy is 513; it must be between 3 and 512"),
         ("training --scorers ,", "--scorers is empty"),
@@ -386,7 +385,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         ("pipeline --edges 20000 --skills 900", "--skills is 900; it must be between 2 and 550"),
     ],
 )
-def test_bad_input_is_answered_with_a_sentence(flags, sentence, capsys, tmp_path, monkeypatch):
+def test_bad_input_is_reported(flags, sentence, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         answer_errors(lambda: command.benchmark(flags.split()))
@@ -400,7 +399,7 @@ def test_a_folder_as_output_is_refused_before_anything_is_measured(tmp_path):
         command.benchmark(["scoring", "--out", str(tmp_path)])
 
 
-def test_interruptions_and_full_disks_are_answered_in_the_words_of_the_command(capsys):
+def test_interruptions_and_full_disks_are_reported(capsys):
     def full_disk():
         raise OSError(errno.ENOSPC, "No space left on device", "/there")
 

@@ -1,4 +1,4 @@
-"""Transfer and ablation: grids of cells that fail, are killed, interrupted and gone on with; most are stand-ins."""
+"""Transfer and ablation: grids whose cells fail, are killed, interrupted and resumed; most programs are stand-ins."""
 
 import csv
 import functools
@@ -124,7 +124,7 @@ EVERYTHING = [
 # ---- Transfer -------------------------------------------------------------------------------------------------------
 
 
-def test_transfer_trains_on_each_graph_and_tells_the_gain(grid, drawn):
+def test_transfer_trains_on_each_graph_and_reports_the_gain(grid, drawn):
     assert grid() == 0
     assert grid.calls == EVERYTHING
     lines = (grid.folder / "calls").read_text().splitlines()
@@ -134,7 +134,10 @@ def test_transfer_trains_on_each_graph_and_tells_the_gain(grid, drawn):
         "('job', 'vacancy')",
     ]
     assert "--model sentence-transformers/all-MiniLM-L6-v2:soft " in lines[0]
-    assert "3 trainings (96 steps of 48 skills in all) and 4 evaluations (workbench; 1,000 queries" in grid.said.out
+    assert (
+        "3 trainings (96 steps of 48 skills in all) and 4 evaluations (workbench; at most 1,000 queries per task"
+        in grid.said.out
+    )
     assert re.search(r"\[3/4\] vacancy, seed 0: evaluation; about \d+ s left", grid.said.err), grid.said.err
 
     content = grid.read("transfer.json")
@@ -168,13 +171,15 @@ def test_transfer_trains_on_each_graph_and_tells_the_gain(grid, drawn):
     assert grid.read("transfer.json") == content
 
 
-def test_a_failed_cell_is_told_of_and_alone_run_again(grid):
+def test_a_failed_cell_is_reported_and_alone_run_again(grid):
     grid.order({"train vacancy-0": "fail", "evaluate all-0": "kill"})
     assert grid() == 1
     assert grid.calls == [call for call in EVERYTHING if call != "evaluate vacancy-0"]
     assert "vacancy, seed 0: FAILED in its training (exit status 2" in grid.said.err
     assert re.search("The end of .*vacancy-0/log.txt.*Error: The batch was too large", grid.said.err, re.S)
-    assert "all, seed 0: FAILED in its evaluation (ended by SIGKILL; a machine that runs out" in grid.said.err
+    assert (
+        "all, seed 0: FAILED in its evaluation (ended by SIGKILL, probably because the machine ran out" in grid.said.err
+    )
     assert "2 of 4 cells failed" in grid.said.err
     page = grid.read("transfer.md")
     assert "| vacancy | failed | failed | failed |" in page
@@ -186,7 +191,7 @@ def test_a_failed_cell_is_told_of_and_alone_run_again(grid):
     assert "failed" not in grid.read("transfer.md")
 
 
-def test_what_fails_for_the_frozen_encoder_keeps_the_rest_from_running(grid):
+def test_nothing_else_runs_if_the_frozen_encoder_fails(grid):
     grid.order({"evaluate frozen": "fail"})
     assert grid() == 1
     assert grid.calls == ["evaluate frozen"]
@@ -194,15 +199,15 @@ def test_what_fails_for_the_frozen_encoder_keeps_the_rest_from_running(grid):
     assert grid.read("transfer.json")["rows"]["job"]["cells"][0]["status"] == "pending"
 
 
-def test_a_command_that_leaves_nothing_readable_has_failed(grid):
+def test_a_command_without_readable_results_has_failed(grid):
     grid.order({"train job-0": "nothing"})
     assert grid() == 1
-    assert "exit status 0, but it left no training/checkpoints" in grid.said.err
+    assert "exit status 0, but there is no training/checkpoints" in grid.said.err
     grid.order({})
     assert grid() == 0
     (grid.out / "cells/all-0/evaluation/results.json").write_text("{")
     assert grid() == 1
-    assert "all-0/evaluation/results.json is not what its command writes" in grid.said.err
+    assert "all-0/evaluation/results.json is damaged or incomplete" in grid.said.err
     assert grid() == 0
     assert grid.calls == ["evaluate all-0"]
 
@@ -215,7 +220,7 @@ UNFINISHED = '{"complete": false, "models": {"a": {"results": {}}}, "tasks": {},
 def test_broken_results_are_named(broken, path, tmp_path):
     (tmp_path / path).parent.mkdir()
     (tmp_path / path).write_text(broken)
-    with pytest.raises(ValueError, match=f"{path} is not what its command writes"):
+    with pytest.raises(ValueError, match=f"{path} is damaged or incomplete"):
         read_scores(tmp_path)
 
 
@@ -231,7 +236,7 @@ def test_other_flags_of_the_evaluation_measure_again_without_training(grid):
     assert f"± {statistics.stdev(values):.1f} †" in grid.read("transfer.md")
 
 
-def test_discarded_checkpoints_are_missed_only_when_they_are_needed(grid):
+def test_discarded_checkpoints_are_trained_again_only_when_needed(grid):
     assert grid("--discard_checkpoints") == 0
     assert not list(grid.out.glob("cells/*/training/checkpoints"))
     assert grid() == 0
@@ -242,7 +247,7 @@ def test_discarded_checkpoints_are_missed_only_when_they_are_needed(grid):
     assert grid("--config.steps=5") == 2
 
 
-def test_a_folder_of_another_grid_is_left_alone(grid, ablation):
+def test_a_folder_of_another_grid_is_refused(grid, ablation):
     grid.order({"train": "fail"})
     assert grid("--config.steps=5") == 1
     grid.order({})
@@ -256,10 +261,10 @@ def test_a_folder_of_another_grid_is_left_alone(grid, ablation):
     assert grid.read("transfer.json") == before
     (grid.out / "cells/all-0/cell.json").write_text("{")
     assert grid() == 2
-    assert "cell.json is not valid JSON" in grid.said.err
+    assert "cell.json is not readable JSON" in grid.said.err
 
 
-def test_a_cell_of_an_edited_variant_is_not_trained_over(ablation, tmp_path):
+def test_a_cell_of_an_edited_variant_is_not_overwritten(ablation, tmp_path):
     file = tmp_path / "mine.py"
     text = Path(ABLATION.partition("=")[2]).read_text()
     file.write_text(text)
@@ -271,7 +276,7 @@ def test_a_cell_of_an_edited_variant_is_not_trained_over(ablation, tmp_path):
     assert "cosine_1-0 was trained with other settings (1 differ: scorer.tau_a: 1.0 there, 2.0 now" in ablation.said.err
 
 
-def test_a_dry_run_prints_the_commands_and_touches_nothing(grid):
+def test_a_dry_run_prints_the_commands_and_writes_nothing(grid):
     assert grid("--dry_run") == 0
     assert grid.calls == []
     assert not grid.out.exists()
@@ -290,7 +295,7 @@ def test_one_graph_is_compared_with_the_frozen_encoder_alone(grid):
     assert "The source has one graph, skill-vacancy" in grid.said.err
 
 
-def test_skills_of_a_graph_alone_are_those_its_own_training_would_draw_from():
+def test_skills_of_a_graph_are_those_of_a_training_on_it_alone():
     graphs = TrainingGraphs.read(read_config([QUICKSTART]))
     for kind, skills in graphs.skills.items():
         config = read_config([QUICKSTART, f"--config.source.kinds=('{kind}',)"])
@@ -332,7 +337,7 @@ def test_without_data_variants_are_compared_on_held_out_nodes(ablation):
     assert "frozen" not in page
 
 
-def test_variants_that_would_train_alike_are_left_out(ablation):
+def test_variants_with_identical_trainings_are_left_out(ablation):
     assert ablation("--dry_run", "--seeds=0", "--config.source.kinds=('job',)", data=False) == 0
     assert (
         "no_distractors is left out: with these graphs and overrides it trains exactly like soft" in ablation.said.err
@@ -368,7 +373,7 @@ def test_the_macro_average_is_over_the_tasks_that_all_cells_have(tmp_path):
     assert soft["macro"]["map"]["values"] == [40.0, 50.0]
     assert soft["macro"]["map"]["difference"] == 20.0
     assert soft["house"]["map"]["values"] == [1.0]
-    assert notes(found) == ["The macro-average leaves out what only some of the models have a result on: house."]
+    assert notes(found) == ["The macro-average excludes tasks that only some of the models have a result on: house."]
 
 
 def test_every_shipped_variant_differs_from_all_others():
@@ -386,7 +391,7 @@ def test_every_shipped_variant_differs_from_all_others():
     assert "quickstart " in config_help(Config, "train", "")
 
 
-def test_the_picture_has_a_number_or_a_reason_in_every_cell(tmp_path, monkeypatch):
+def test_every_cell_of_the_picture_has_a_number_or_a_reason(tmp_path, monkeypatch):
     def cell(difference):
         return {"map": {"mean": 1.0, "deviation": None, "difference": difference}}
 
@@ -439,7 +444,7 @@ def test_the_picture_has_a_number_or_a_reason_in_every_cell(tmp_path, monkeypatc
         (transfer, [QUICKSTART, "--data=.", "--config.steps=0"], "steps is 0"),
         (transfer, [QUICKSTART, "--data=.", "--config.seed=3"], "use --seeds instead"),
         (transfer, [QUICKSTART, "--data=.", "--config.workdir=x"], "use --out instead"),
-        (transfer, [QUICKSTART, "--data=.", "--tasks="], "--tasks names nothing"),
+        (transfer, [QUICKSTART, "--data=.", "--tasks="], "--tasks is empty"),
         (transfer, [QUICKSTART, "--data=.", "--seeds=a"], "invalid literal for int"),
         (transfer, [QUICKSTART, "--data=.", "--max_queries=-1"], "--max-queries is -1"),
         (transfer, [QUICKSTART, "--data=.", "--out=/proc/nothing"], "Cannot write to /proc/nothing"),
@@ -456,7 +461,7 @@ def test_the_picture_has_a_number_or_a_reason_in_every_cell(tmp_path, monkeypatc
         (ablate, ["--config=configs/none.py"], "--config cannot be read"),
     ],
 )
-def test_bad_input_is_answered_with_a_sentence(command, flags, message, tmp_path, monkeypatch, capsys):
+def test_bad_input_is_reported(command, flags, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         answer_errors(lambda: command(flags, stand_ins(tmp_path)))
@@ -525,7 +530,7 @@ def is_running(pid):
         (signal.SIGTERM, 143, "SIG_IGN"),
     ],
 )
-def test_an_interrupted_grid_ends_its_child_and_goes_on(grid, number, status, interrupts):
+def test_an_interrupted_grid_ends_its_child_and_resumes(grid, number, status, interrupts):
     process, child = start(grid, interrupts)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
@@ -539,7 +544,7 @@ def test_an_interrupted_grid_ends_its_child_and_goes_on(grid, number, status, in
     assert grid.calls == EVERYTHING[3:]
 
 
-def test_a_child_that_outlived_its_grid_keeps_the_folder(grid):
+def test_a_child_that_outlives_its_grid_keeps_the_folder_locked(grid):
     process, child = start(grid)
     process.kill()
     process.communicate()
@@ -554,7 +559,7 @@ def test_a_child_that_outlived_its_grid_keeps_the_folder(grid):
     assert grid.calls == EVERYTHING[3:]
 
 
-def test_the_estimate_takes_the_mean_of_each_stage(tmp_path):
+def test_the_estimate_uses_the_mean_of_each_stage(tmp_path):
     training, evaluation = (Stage(name, (), {}, f"{name}.done") for name in ("training", "evaluation"))
     cells = [Cell(str(k), k, tmp_path / str(k), (training, evaluation)) for k in range(4)]
     assert seconds_left(cells) is None
@@ -612,8 +617,8 @@ def real(tmp_path, monkeypatch):
 
 
 def test_a_real_evaluation_in_a_process_of_its_own(real, tmp_path):
-    options = read_grid_options(GridFlags, real, command="transfer", about="")
-    config = read_config(options.config)
+    flags, options = read_grid_options(GridFlags, real, command="transfer", about="")
+    config = read_config(flags)
     recipe = Recipe(options, {})
     with locked(options.out) as lock:
         (outcome,) = run_grid([recipe.frozen(config)], options.out, lock)
@@ -622,7 +627,7 @@ def test_a_real_evaluation_in_a_process_of_its_own(real, tmp_path):
     assert 0 < found["map"] < 100
     assert list(outcome.scores.tasks) == ["mytask"]
     # The commands of a trained cell are those that the real programs take.
-    training, evaluation = recipe.trained("job", 3, options.config).stages
+    training, evaluation = recipe.trained("job", 3, flags).stages
     assert read_config(training.command[3:]).seed == 3
     chosen = read_options(evaluate.Options, evaluation.command[4:], command="evaluate", about="")
     assert chosen.model == (str(options.out / "cells/job-3/training"),)

@@ -1,4 +1,4 @@
-"""Export: PyTorch computes what we compute, the folder reads back as what was exported, nothing of the user is lost."""
+"""Export: PyTorch computes what we compute, the folder reads back bit for bit, and no file of the user is lost."""
 
 import dataclasses
 import importlib.util
@@ -245,13 +245,13 @@ def test_an_export_is_evaluated_as_the_run_and_is_an_encoder(exports, cache):
     chex.assert_trees_all_equal(load_encoder(str(made.folder)).params, trained)
 
 
-def test_a_run_that_went_on_from_an_export_says_so(exports, cache, tmp_path):
+def test_a_run_that_continued_from_an_export_records_it(exports, cache, tmp_path):
     first = exports["bert"].folder
     second = export(options(write_run(tmp_path / "second", first), tmp_path / "out", cache))
     earlier = json.loads((second / "uwe_jax.json").read_text())["training"]["started_from"]
     manifest = json.loads((first / "uwe_jax.json").read_text())
     assert earlier == {key: manifest[key] for key in ("name", "fingerprint", "training")}
-    assert f"went on from run (`{manifest['fingerprint']}`)" in (second / "README.md").read_text()
+    assert f"Training continued from run (`{manifest['fingerprint']}`)" in (second / "README.md").read_text()
 
 
 def test_an_export_on_the_hub_is_ranked_as_it_was_trained(exports, cache, tmp_path, monkeypatch):
@@ -296,7 +296,7 @@ def flip(path):
         (lambda out: change(out, fingerprint=None), "fingerprint is None; it must be of type str"),
     ],
 )
-def test_what_is_wrong_with_an_export_is_said(broken, cache, break_it, message):
+def test_damage_to_an_export_is_reported(broken, cache, break_it, message):
     break_it(broken)
     with pytest.raises(UserError, match=message):
         load_model(broken, cache_dir=cache)
@@ -311,7 +311,7 @@ def test_what_is_wrong_with_an_export_is_said(broken, cache, break_it, message):
         {"average": [{"name": 3, "weight": "half", "fingerprint": None, "training": {}}]},
     ],
 )
-def test_a_damaged_record_of_a_training_is_said(broken, cache, tmp_path, training):
+def test_a_damaged_training_record_is_reported(broken, cache, tmp_path, training):
     change(broken, training=training)
     with pytest.raises(UserError, match=r"uwe_jax\.json: the record of the training is damaged"):
         export(options(broken, tmp_path / "out", cache))
@@ -331,7 +331,7 @@ def test_a_damaged_record_of_a_training_is_said(broken, cache, tmp_path, trainin
         ),
     ],
 )
-def test_a_damaged_summary_of_a_run_is_said(exports, cache, tmp_path, content, message):
+def test_a_damaged_summary_of_a_run_is_reported(exports, cache, tmp_path, content, message):
     run = shutil.copytree(exports["bert"].workdir, tmp_path / "run")
     (run / "summary.json").write_text(content)
     with pytest.raises(UserError, match=message):
@@ -359,7 +359,7 @@ sys.meta_path.insert(0, Without())
         assert (tmp_path / "tiny-uwe" / path.relative_to(made.folder)).read_bytes() == path.read_bytes(), path.name
 
 
-def test_the_model_card_says_what_the_hub_reads(made, exports, cache, tmp_path):
+def test_the_model_card_has_the_metadata_of_the_hub(made, exports, cache, tmp_path):
     text = (made.folder / "README.md").read_text()
     data = ModelCard(text).data
     assert (data.license, data.library_name, data.pipeline_tag) == (
@@ -436,7 +436,7 @@ def test_an_unchanged_export_is_replaced(exports, broken, cache):
         (lambda out: (shutil.rmtree(out), out.write_text("mine")), "is a file"),
     ],
 )
-def test_what_is_not_ours_is_not_replaced(broken, exports, cache, put_there, message):
+def test_files_of_the_user_are_not_replaced(broken, exports, cache, put_there, message):
     put_there(broken)
     before = broken.read_text() if broken.is_file() else sorted((p, p.stat().st_mtime_ns) for p in broken.rglob("*"))
     with pytest.raises(UserError, match=message):
@@ -458,7 +458,7 @@ def test_an_export_that_fails_leaves_the_folder_as_it_was(exports, broken, cache
     assert not hidden_files(broken.parent)
 
 
-def test_an_export_that_was_killed_between_its_renames_is_found_by_who_loads_it(exports, cache, tmp_path):
+def test_an_export_killed_between_its_renames_is_restored_when_it_is_loaded(exports, cache, tmp_path):
     out = tmp_path / "out"
     hidden = tmp_path / ".out.replacing"
     shutil.copytree(exports["bert"].folder, hidden / "old")
@@ -473,7 +473,7 @@ def test_an_export_that_was_killed_between_its_renames_is_found_by_who_loads_it(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_second_export_to_the_same_folder_does_not_begin(exports, cache, tmp_path, monkeypatch):
+def test_a_second_export_to_the_same_folder_is_refused_at_once(exports, cache, tmp_path, monkeypatch):
     out = tmp_path / "out"
     monkeypatch.setattr(exporting, "subject_of", lambda *_, **__: pytest.fail("loaded a model"))
     with (
@@ -507,7 +507,7 @@ def command(*flags):
         (("--model", "RUN/none", "--out", "OUT"), "there is no folder"),
     ],
 )
-def test_what_is_wrong_with_a_command_is_said(exports, cache, tmp_path, capsys, flags, message):
+def test_wrong_options_are_reported(exports, cache, tmp_path, capsys, flags, message):
     run, out = exports["bert"].workdir, tmp_path / "out"
     flags = [flag.replace("RUN", str(run)).replace("OUT", str(out)) for flag in flags]
     assert command(*flags, "--cache_dir", cache) == 2
@@ -554,7 +554,7 @@ def test_an_export_is_pushed(exports, cache, tmp_path, hub, capsys):
     assert "https://hub/me/mine" in capsys.readouterr().out
 
 
-def test_a_hub_that_does_not_answer_leaves_the_folder(exports, cache, tmp_path, hub, monkeypatch):
+def test_the_folder_stays_when_the_hub_does_not_answer(exports, cache, tmp_path, hub, monkeypatch):
     monkeypatch.setattr(hub, "refusal", ConnectionError("no route to the hub"))
     out = tmp_path / "out"
     with pytest.raises(UserError, match=r"is written, but .* did not take it as me/mine .*no route.*hf upload me/mine"):
@@ -562,13 +562,13 @@ def test_a_hub_that_does_not_answer_leaves_the_folder(exports, cache, tmp_path, 
     assert load_model(out, cache_dir=cache).name == "run"
 
 
-def test_libraries_that_onnx_needs_are_named(exports, cache, tmp_path, monkeypatch):
+def test_missing_onnx_libraries_are_named(exports, cache, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match=r"--onnx needs .*onnxscript.*pip install"):
         export(options(exports["bert"].workdir, tmp_path / "out", cache, onnx=True))
 
 
-# ---- What takes longer ----------------------------------------------------------------------------------------------
+# ---- Slow tests -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -596,7 +596,7 @@ def test_onnx_runtime_computes_the_same_tokens(exports, in_float32, cache, tmp_p
 
 
 @pytest.mark.slow
-def test_training_goes_on_from_an_export(exports, cache, tmp_path):
+def test_training_continues_from_an_export(exports, cache, tmp_path):
     from uwe_jax.commands.train import train
 
     first = exports["bert"].folder

@@ -1,4 +1,4 @@
-"""What makes one query quick changes no answer: few rows, kept tokenisers and programs, arrays placed without one."""
+"""Optimisations for a single query do not change answers: few rows, cached tokenisers and programs."""
 
 import json
 import os
@@ -30,9 +30,8 @@ from uwe_jax.runtime import compile_cache
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.studies.benchmarks import ranking
-from uwe_jax.studies.benchmarks.crowd import latencies, percentiles
-from uwe_jax.studies.benchmarks.encoders import ENCODERS
-from uwe_jax.studies.benchmarks.made_up import text_of, write_model
+from uwe_jax.studies.benchmarks.encoders import ENCODERS, text_of, write_model
+from uwe_jax.studies.benchmarks.timing import latencies, percentiles
 
 TEXTS = ["nurse", "Nurse  care\tfor [CLS] patients", "", "naïve Ünïcode", "<mask>engineer", "code " * 30]
 
@@ -52,7 +51,7 @@ def encoding(tmp_path, monkeypatch):
     return lambda texts: encoder(params, tokeniser.tokenise(texts), np.arange(len(texts)), 64), shapes
 
 
-def test_few_texts_wait_for_their_own_rows_and_are_encoded_as_among_many(encoding):
+def test_few_texts_are_encoded_in_few_rows_with_equal_results(encoding):
     encode, shapes = encoding
     many = encode(["nurse care", *["write code"] * 70])
     assert set(shapes) == {(8, 16, 8)}
@@ -73,11 +72,11 @@ def some_tokens(rng, lengths, width=8):
     return RaggedTokens(rng.normal(size=(sum(lengths), width)).astype(np.float32), np.cumsum([0, *lengths]))
 
 
-def test_a_query_of_four_tokens_is_not_filled_up():
+def test_a_query_of_four_tokens_is_not_padded():
     assert [bucket(tokens) for tokens in (0, 1, 3, 4, 5, 8, 9)] == [4, 4, 4, 4, 8, 8, 12]
 
 
-def test_norms_and_directions_do_not_depend_on_how_far_rows_are_filled_up(rng):
+def test_norms_and_directions_do_not_depend_on_padding(rng):
     rows = rng.normal(size=(8, 13, 4)).astype(np.float32)
     unit, norms = spaces._units(rows, "float32")
     np.testing.assert_allclose(norms, np.linalg.norm(rows, axis=2), rtol=1e-6)
@@ -117,7 +116,7 @@ def test_arrays_are_copied_to_devices_as_a_program_would(rng):
         np.testing.assert_array_equal(ours, expected)
 
 
-def test_what_is_placed_is_what_a_parallel_function_takes(rng):
+def test_placed_arrays_have_the_sharding_of_a_parallel_function(rng):
     rows = rng.normal(size=(8, 3)).astype(np.float32)
     placed = parallel.place(rows)
     result = parallel.parallel(lambda own: own * 2)(placed)
@@ -129,7 +128,7 @@ def test_what_is_placed_is_what_a_parallel_function_takes(rng):
 
 
 @pytest.mark.parametrize("architecture", ["bert", "mpnet"])
-def test_a_kept_tokeniser_reads_as_transformers_does(tmp_path, monkeypatch, architecture):
+def test_a_cached_tokeniser_equals_that_of_transformers(tmp_path, monkeypatch, architecture):
     folder = write_tiny_encoder(tmp_path / "encoder", architecture=architecture)
     first = Tokeniser(folder, tmp_path / "cache")
     monkeypatch.setattr(tokeniser_file, "_by_transformers", lambda _: pytest.fail("transformers was asked again"))
@@ -140,7 +139,7 @@ def test_a_kept_tokeniser_reads_as_transformers_does(tmp_path, monkeypatch, arch
     np.testing.assert_array_equal(kept.tokenise(TEXTS).flat, first.tokenise(TEXTS).flat)
 
 
-def test_another_file_is_another_tokeniser_and_damage_is_mended(tmp_path):
+def test_a_changed_file_is_another_tokeniser_and_a_damaged_cache_is_rewritten(tmp_path):
     folder, cache = write_tiny_encoder(tmp_path / "encoder"), tmp_path / "cache"
     before = Tokeniser(folder, cache)
     (kept,) = cache.iterdir()
@@ -155,7 +154,7 @@ def test_another_file_is_another_tokeniser_and_damage_is_mended(tmp_path):
     assert Tokeniser(folder, cache)._ids(["Nurse"]) != before._ids(["Nurse"])
 
 
-def test_settings_that_the_file_does_not_hold_are_kept(tmp_path):
+def test_settings_outside_the_tokeniser_file_are_cached(tmp_path):
     folder, cache = write_tiny_encoder(tmp_path / "encoder"), tmp_path / "cache"
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"split_special_tokens": True}))
@@ -164,7 +163,7 @@ def test_settings_that_the_file_does_not_hold_are_kept(tmp_path):
     assert kept._ids(["nurse [CLS]"]) != Tokeniser(write_tiny_encoder(tmp_path / "plain"), cache)._ids(["nurse [CLS]"])
 
 
-def test_a_tokeniser_that_would_read_differently_or_cannot_be_kept_is_not(tmp_path, monkeypatch):
+def test_a_tokeniser_that_differs_or_cannot_be_written_is_not_cached(tmp_path, monkeypatch):
     folder = write_tiny_encoder(tmp_path / "encoder")
     (tmp_path / "file").touch()
     assert Tokeniser(folder, tmp_path / "file" / "cache").special.count == 2
@@ -173,7 +172,7 @@ def test_a_tokeniser_that_would_read_differently_or_cannot_be_kept_is_not(tmp_pa
     assert not (tmp_path / "cache").exists()
 
 
-# ---- what a fresh start does without --------------------------------------------------------------------------------
+# ---- the start of the command ---------------------------------------------------------------------------------------
 
 
 def test_weights_taken_from_wheels_before_need_no_hub(tmp_path, monkeypatch):
@@ -185,7 +184,7 @@ def test_weights_taken_from_wheels_before_need_no_hub(tmp_path, monkeypatch):
     assert resolve_encoder("sentence-transformers/all-MiniLM-L6-v2", cache_dir=tmp_path).folder == kept
 
 
-def test_ranking_imports_nothing_heavy_and_programs_are_kept(tmp_path):
+def test_ranking_imports_nothing_heavy_and_caches_programs(tmp_path):
     heavy = (
         "orbax",
         "transformers",
@@ -222,7 +221,7 @@ def before_jax(monkeypatch):
         monkeypatch.delenv(name)
 
 
-def test_programs_are_kept_by_processor(before_jax, tmp_path, monkeypatch):
+def test_programs_are_cached_per_processor(before_jax, tmp_path, monkeypatch):
     folders = []
     for flags in ("flags : avx2", "flags : avx2 avx512f"):
         monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
@@ -236,7 +235,7 @@ def test_programs_are_kept_by_processor(before_jax, tmp_path, monkeypatch):
     assert all(folder.is_dir() for folder in folders)
 
 
-def test_what_is_set_stands(before_jax, tmp_path, monkeypatch):
+def test_user_settings_of_the_cache_are_kept(before_jax, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     assert keep_compiled_programs(tmp_path / "file" / "compiled") is None
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
@@ -245,7 +244,7 @@ def test_what_is_set_stands(before_jax, tmp_path, monkeypatch):
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
 
 
-def test_after_jax_was_imported_nothing_is_set(monkeypatch, tmp_path):
+def test_the_cache_is_not_set_after_jax_was_imported(monkeypatch, tmp_path):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     assert keep_compiled_programs(tmp_path) is None
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
@@ -262,7 +261,7 @@ def tiny_encoders(monkeypatch):
 
 
 @pytest.mark.parametrize("encoder", ["minilm", "mpnet"])
-def test_made_up_texts_have_the_tokens_asked_for(tiny_encoders, tmp_path, rng, encoder):
+def test_random_texts_have_the_requested_tokens(tiny_encoders, tmp_path, rng, encoder):
     write_model(ENCODERS[encoder], tmp_path / "encoder", seed=0)
     tokeniser = Tokeniser(tmp_path / "encoder", tmp_path / "cache")
     assert tokeniser.special.pad == ENCODERS[encoder].pad_token_id
@@ -325,7 +324,7 @@ def test_the_start_of_the_real_command_is_timed(tiny_encoders, tmp_path):
         ("--scorer best", "--scorer is 'best'; it must be one of"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(flags, sentence):
+def test_invalid_options_are_reported(flags, sentence):
     with pytest.raises(UserError, match=sentence):
         command.benchmark(["rank", *flags.split()])
 
@@ -344,7 +343,7 @@ def test_every_question_is_asked_once_and_clients_ask_together():
     assert 0 < max(seconds) <= whole
 
 
-def test_a_failure_ends_the_load():
+def test_a_failing_call_is_raised():
     with pytest.raises(ZeroDivisionError):
         latencies(lambda number: 1 / number, [1, 0, 2, 3], clients=2)
 

@@ -17,7 +17,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, NumberList
 from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
 from uwe_jax.studies.heatmap import plot_differences
-from uwe_jax.studies.options import ABOUT_END, GridFlags, Options, read_grid_options
+from uwe_jax.studies.options import ABOUT_END, GridFlags, read_grid_options
 from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.studies.summary import SECTIONS, Summary
 from uwe_jax.studies.table import Matrix, columns, matrix
@@ -61,10 +61,9 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     Raises:
       UserError: for anything that the user can fix.
     """
-    options = read_grid_options(Flags, arguments, command="ablate", about=ABOUT)
-    default, chosen = _variants(options)
-    overrides = options.config[1 if "=" in options.config[0] else 2 :]
-    flags = {name: (f"--config={options.config_file}:{name}", *overrides) for name in {default: "", **chosen}}
+    (file, *overrides), options = read_grid_options(Flags, arguments, command="ablate", about=ABOUT)
+    default, chosen = _variants(file.removeprefix("--config="), options.variants)
+    flags = {name: (f"{file}:{name}", *overrides) for name in {default: "", **chosen}}
     config = read_command_line(flags[default], Config, "train")
     if options.data:
         choose(options.tasks)  # a wrong name is told before hours of training
@@ -95,9 +94,8 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     ).carry_out()
 
 
-def _variants(options: Options) -> tuple[str, dict[str, str]]:
+def _variants(path: str, wanted: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The first variant of the config file, and those that are wanted with their descriptions, in the file's order."""
-    path = options.config_file
     if ":" in Path(path).name:
         file, _, variant = path.rpartition(":")
         raise UserError(f"--config={path} names a variant. Give --config={file} and --variants={variant}.")
@@ -109,10 +107,10 @@ def _variants(options: Options) -> tuple[str, dict[str, str]]:
             f"{path} has no VARIANTS. An ablation's config has VARIANTS, a line on each variant by name, and "
             "get_config(variant), as configs/ablation.py does."
         )
-    for name in options.variants:
+    for name in wanted:
         if name not in found:
             raise UserError(f"--variants: {path} has no variant {name!r}. It has {', '.join(found)}.")
-    return next(iter(found)), {name: text for name, text in found.items() if name in (options.variants or found)}
+    return next(iter(found)), {name: text for name, text in found.items() if name in (wanted or found)}
 
 
 def _distinct(variants: Mapping[str, str], configs: Mapping[str, Config], kinds: Sequence[str]) -> dict[str, str]:

@@ -52,10 +52,10 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     Raises:
       UserError: for anything that the user can fix.
     """
-    options = read_grid_options(Flags, arguments, command="transfer", about=ABOUT)
+    flags, options = read_grid_options(Flags, arguments, command="transfer", about=ABOUT)
     if not options.data:
         raise UserError("--data is required: transfer is measured on tasks. Name the folder that holds their data.")
-    config = read_command_line(options.config, Config, "train")
+    config = read_command_line(flags, Config, "train")
     choose(options.tasks)  # a wrong name is told before hours of training
     graphs = TrainingGraphs.read(config, alone=True)
     sources: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in graphs.skills}
@@ -70,7 +70,7 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     cells = [
         recipe.frozen(config),
         *(
-            recipe.trained(name, seed, (*options.config, f"--config.source.kinds={kinds}"))
+            recipe.trained(name, seed, (*flags, f"--config.source.kinds={kinds}"))
             for seed in options.seeds
             for name, kinds in sources.items()
         ),

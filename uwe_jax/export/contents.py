@@ -1,17 +1,16 @@
-"""The files of an export but for its model card: what transformers, sentence-transformers and uwe_jax read."""
+"""Writes the files that transformers, sentence-transformers and the shipped scorer read."""
 
 from __future__ import annotations
 
 import importlib.resources
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from uwe_jax.models.exported import MANIFEST, TOKENISER_FILES, checksum, files_in
+from uwe_jax.models.exported import TOKENISER_FILES
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.weights import params_to_hf
@@ -33,16 +32,16 @@ _SENTENCE_TRANSFORMERS = {
 
 
 def write_encoder(model: LoadedModel, folder: Path) -> None:
-    """Writes config, weights and tokeniser, and what sentence-transformers needs to pool by the mean.
+    """Writes config, weights and tokeniser, and the settings of sentence-transformers for mean pooling.
 
-    The pooler, which token embeddings do not use and training does not touch, is that of the published encoder where it
-    has one: transformers would make one up at random otherwise, and say that the model needs training.
+    The pooler, which neither training nor token embeddings use, is copied from the published encoder: without one,
+    transformers initialises it at random and warns that the model needs training.
     """
     config = model.model.encoder.config
     write_json(folder / CONFIG, config.to_hf())
     tensors = params_to_hf(model.params["encoder"], config) | _pooler(model.folder)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors lets nobody but the owner read it
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner alone
     for name in TOKENISER_FILES:
         if (model.folder / name).is_file():
             shutil.copyfile(model.folder / name, folder / name)
@@ -60,14 +59,8 @@ def write_scorer(folder: Path) -> None:
     (folder / SCORER).write_bytes(text)
 
 
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Writes `uwe_jax.json` over all that was written before."""
-    files = {name: checksum(folder / name) for name in files_in(folder)}
-    write_json(folder / MANIFEST, {**manifest, "files": files})
-
-
 def _pooler(folder: Path) -> dict[str, np.ndarray]:
-    """The pooler of the encoder that a model started from; empty where it has none."""
+    """Reads the pooler of the encoder that training started from; empty where it has none."""
     with safe_open(folder / WEIGHTS, framework="numpy") as tensors:
         names = {name.removeprefix("bert.").removeprefix("mpnet."): name for name in tensors.keys()}  # noqa: SIM118
         if not names.keys() >= set(_POOLER):

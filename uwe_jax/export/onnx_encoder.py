@@ -1,4 +1,4 @@
-"""The encoder as ONNX, by PyTorch's own exporter: the one part of an export that needs PyTorch."""
+"""Writes the encoder as ONNX with PyTorch's exporter: the one part of an export that needs PyTorch."""
 
 from __future__ import annotations
 
@@ -16,33 +16,29 @@ from uwe_jax.runtime.errors import UserError
 LOG = logging.getLogger(__name__)
 NAME = "onnx/model.onnx"
 _NEEDS = ("torch", "onnxscript", "onnxruntime")
-# Token embeddings are of the order of one; the exporter fuses operations and so rounds otherwise.
+# Token embeddings are of the order of one; the exporter fuses operations, which rounds differently.
 _TOLERANCE = 1e-4
 
 
 def check_libraries() -> None:
-    """Raises a UserError unless what writes and checks ONNX is installed."""
+    """Raises UserError unless the libraries that write and check ONNX are installed."""
     missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(
-            f"--onnx needs {', '.join(missing)}, which is not installed. Install with: pip install 'uwe_jax[onnx]'"
-        )
+        raise UserError(f"--onnx needs {', '.join(missing)}, which is not installed. Run: pip install 'uwe_jax[onnx]'")
 
 
 def write_onnx(model: LoadedModel, folder: Path) -> None:
-    """Writes `onnx/model.onnx` beside the encoder that transformers reads, and compares what it computes with ours.
+    """Writes `onnx/model.onnx` beside the encoder that transformers reads, and compares its output with ours.
 
     Inputs are input_ids and attention_mask, int64 [b, t] for any b and t; the output is last_hidden_state [b, t, d].
 
     Raises:
-      UserError: what ONNX Runtime computes differs by more than 1e-4.
+      UserError: token embeddings of ONNX Runtime differ by more than 1e-4.
     """
     import torch
     from transformers import AutoModel
 
     class TokenEmbeddings(torch.nn.Module):
-        """An encoder with two inputs and one output."""
-
         def __init__(self):
             super().__init__()
             self.encoder = AutoModel.from_pretrained(folder, attn_implementation="eager")
@@ -54,7 +50,7 @@ def write_onnx(model: LoadedModel, folder: Path) -> None:
     token_ids, mask = (torch.from_numpy(part) for part in _block(model, 3, 7))
     dynamic = {0: "batch", 1: "tokens"}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's notes on its own parts
+        warnings.simplefilter("ignore")  # of the exporter, about its own internals
         program: Any = torch.onnx.export(
             TokenEmbeddings().eval(),
             (token_ids, mask),
@@ -70,14 +66,14 @@ def write_onnx(model: LoadedModel, folder: Path) -> None:
     off = max(_deviation(model, path, texts, tokens) for texts, tokens in ((1, 4), (5, min(40, model.max_tokens))))
     if off > _TOLERANCE:
         raise UserError(
-            f"ONNX Runtime computes token embeddings that differ by up to {off:.1e} from ours; at most "
-            f"{_TOLERANCE:.0e} was expected. Export without --onnx, and report the versions of torch and onnxscript."
+            f"Token embeddings of ONNX Runtime differ by up to {off:.1e} from ours; at most {_TOLERANCE:.0e} is "
+            "allowed. Export without --onnx, and report the versions of torch and onnxscript."
         )
     LOG.debug(f"ONNX Runtime computes the same token embeddings within {off:.1e}")
 
 
 def _block(model: LoadedModel, texts: int, tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random token ids and a mask, int64 [texts, tokens]; every second text is half as long."""
+    """Draws token ids and a mask, int64 [texts, tokens]; every second text is half as long."""
     rng = np.random.default_rng(0)
     mask = np.ones((texts, tokens), np.int64)
     mask[1::2, tokens // 2 :] = 0
@@ -86,7 +82,7 @@ def _block(model: LoadedModel, texts: int, tokens: int) -> tuple[np.ndarray, np.
 
 
 def _deviation(model: LoadedModel, path: Path, texts: int, tokens: int) -> float:
-    """Largest difference over the real tokens of a block between ONNX Runtime and our encoder in float32."""
+    """Returns the largest difference between ONNX Runtime and our encoder in float32, over real tokens."""
     import jax
     import jax.numpy as jnp
     import onnxruntime

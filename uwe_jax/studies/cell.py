@@ -1,75 +1,57 @@
-"""A cell of a grid: what is run for it, in which folder, and what of that is done already."""
+"""Cells of a grid: the commands to run, their folder, and the record of what is done."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from uwe_jax.config import Config
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.json_file import read_json
 from uwe_jax.training.workdir import differences
 
 RECORD = "cell.json"
 
 
 def changed_settings(now: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
-    """How settings differ from recorded ones, as `key: there -> now`; empty where the outcome is the same.
+    """Compares settings (JSON values, a training config under `config`) with recorded ones.
 
-    Args:
-      now: JSON values; a training config stands under `config`.
-      recorded: likewise; what a training config lacks there was at its default.
+    Settings that a recorded config lacks had their defaults.
+
+    Returns:
+      `key: there -> now` of each difference.
     """
     ours, theirs = dict(now), dict(recorded)
     config, recorded_config = (Config.from_dict(each.pop("config", {})).to_dict() for each in (ours, theirs))
     return differences(config, recorded_config) + differences(ours, theirs)
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One command of a cell.
+class Stage(NamedTuple):
+    """One command of a cell."""
 
-    Attributes:
-      name: training or evaluation.
-      command: the argument vector.
-      settings: all that its outcome depends on, as JSON values; a training config stands under `config`.
-      product: pattern, relative to the cell's folder, of what it leaves behind.
-      costly: what it left under other settings is never done over.
-      steps: training steps.
-    """
-
-    name: str
+    name: str  # training or evaluation
     command: tuple[str, ...]
-    settings: dict[str, Any]
-    product: str
-    costly: bool = False
-    steps: int = 0
+    settings: dict[str, Any]  # everything that its result depends on; a training config under `config`
+    product: str  # pattern of the files that it writes, relative to the cell's folder
+    costly: bool = False  # results of other settings are never overwritten
+    steps: int = 0  # of training
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run: its stages, in order, each of which needs those before it.
+    """One run of a grid."""
 
-    Attributes:
-      name: the row of the table that it counts for.
-      seed: of its training; None where nothing is drawn.
-      folder: holds all that it writes.
-      stages: what is run.
-      needed: where it fails, the others are not run, for they would fail alike.
-    """
-
-    name: str
-    seed: int | None
+    name: str  # row of the table
+    seed: int | None  # of its training
     folder: Path
-    stages: tuple[Stage, ...]
-    needed: bool = False
+    stages: tuple[Stage, ...]  # run in order; each needs those before it
+    needed: bool = False  # if it fails, the others would fail too and are not run
 
     @property
     def title(self) -> str:
-        """How a person is told of it."""
+        """Row and seed."""
         return self.name if self.seed is None else f"{self.name}, seed {self.seed}"
 
     @property
@@ -78,34 +60,27 @@ class Cell:
         return self.folder / "log.txt"
 
     def record(self) -> dict[str, Any]:
-        """By stage that was ever begun: its settings, whether it is done, and the seconds that it took.
+        """Reads, for each stage that was started: its settings, whether it is done, and its seconds.
 
         Raises:
-          UserError: the record is broken.
+          UserError: the record is damaged.
         """
         path = self.folder / RECORD
-        try:
-            return json.loads(path.read_text()) if path.exists() else {}
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path} is not valid JSON ({error}); it is written by the run itself. Remove {self.folder} to run "
-                "this cell anew."
-            ) from error
+        return read_json(path, f"Remove {self.folder} to run this cell again.") if path.exists() else {}
 
     def note(self, stage: Stage, *, done: bool, seconds: float) -> None:
-        """Writes down that a stage is done, or only begun."""
+        """Records that a stage is done, or only started."""
         entry = {"settings": stage.settings, "done": done, "seconds": round(seconds, 1)}
         write_json(self.folder / RECORD, {**self.record(), stage.name: entry})
 
     def has_product(self, stage: Stage) -> bool:
-        """Whether the stage has left something behind, whatever its settings were."""
+        """Returns whether files of the stage exist, whatever its settings were."""
         return any(self.folder.glob(stage.product))
 
     def remaining(self) -> tuple[Stage, ...]:
-        """The stages that are still to be run.
+        """Returns the stages that still have to be run.
 
-        None where all are done, even if what the earlier ones left has been removed since: only the last one's
-        outcome is read.
+        None if all are done, even if files of earlier ones were removed since: only those of the last one are read.
         """
         record = self.record()
         settled = [
@@ -119,22 +94,17 @@ class Cell:
         whole = [done and self.has_product(stage) for done, stage in zip(settled, self.stages, strict=True)]
         return self.stages[whole.index(False) :]
 
-    def conflicts(self) -> list[str]:
-        """Settings of what its costly stages left that are not those of now."""
+    def check_conflicts(self) -> None:
+        """Raises UserError if the folder has the result of a costly stage under other settings."""
         record = self.record()
-        return [
+        changed = [
             difference
             for stage in self.stages
             if stage.costly and stage.name in record and (record[stage.name]["done"] or self.has_product(stage))
             for difference in changed_settings(stage.settings, record[stage.name]["settings"])
         ]
-
-
-def check_conflicts(cells: Sequence[Cell]) -> None:
-    """Raises UserError where a cell's folder holds a training under other settings."""
-    for cell in cells:
-        if changed := cell.conflicts():
+        if changed:
             raise UserError(
-                f"{cell.folder} was trained with other settings ({len(changed)} differ: {'; '.join(changed[:5])}). "
+                f"{self.folder} was trained with other settings ({len(changed)} differ: {'; '.join(changed[:5])}). "
                 "Name another folder with --out, or repeat the settings that it was started with."
             )

@@ -1,8 +1,7 @@
-"""An experiment from its plan to its tables."""
+"""Runs an experiment from its plan to its tables."""
 
 from __future__ import annotations
 
-import json
 import logging
 import shlex
 import sys
@@ -16,62 +15,49 @@ from uwe_jax.config import Config
 from uwe_jax.evaluation.reference import metric_title
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import json_bytes, write_json, write_together
+from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.progress import duration, report
-from uwe_jax.studies.cell import Cell, changed_settings, check_conflicts
+from uwe_jax.studies.cell import Cell, changed_settings
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
-from uwe_jax.studies.options import Options
+from uwe_jax.studies.options import GridFlags
 from uwe_jax.studies.summary import FAILED, Outcome, Summary, summarise
 from uwe_jax.studies.table import Matrix, document, notes
 
 LOG = logging.getLogger(__name__)
 
-# Of the tables, each with its title.
-METRICS = tuple((metric, metric_title(metric)) for metric in ("map", "rp@10"))
+METRICS = tuple((metric, metric_title(metric)) for metric in ("map", "rp@10"))  # of the tables, with titles
 EXIT_FAILED_CELLS = 1
 _GRID = "grid.json"
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a command does with its grid.
+    """A grid of cells, and the files that are written of it."""
 
-    Attributes:
-      name: of the files that it writes, such as transfer.
-      title: over the page.
-      options: of the command line.
-      config: that every training starts from.
-      graphs: fingerprint of each training graph.
-      cells: in the order in which they are run.
-      descriptions: of every row of the tables, by name.
-      baseline: the row that the others are compared with.
-      intro: paragraphs at the head of the page.
-      tables: makes the tables of a summary; the first is what a terminal is shown.
-      draw: makes the picture of a summary.
-    """
-
-    name: str
-    title: str
-    options: Options
-    config: Config
-    graphs: Mapping[str, str]
-    cells: Sequence[Cell]
-    descriptions: Mapping[str, str]
-    baseline: str
-    intro: Sequence[str]
-    tables: Callable[[Summary], Sequence[Matrix]]
+    name: str  # of the files, such as transfer
+    title: str  # of the page
+    options: GridFlags
+    config: Config  # that every training starts from
+    graphs: Mapping[str, str]  # fingerprints of the training graphs
+    cells: Sequence[Cell]  # in the order in which they are run
+    descriptions: Mapping[str, str]  # of every row of the tables, by name
+    baseline: str  # the row that the others are compared with
+    intro: Sequence[str]  # paragraphs at the head of the page
+    tables: Callable[[Summary], Sequence[Matrix]]  # the first is shown in the terminal
     draw: Callable[[Summary, Path], None]
 
     def carry_out(self) -> None:
-        """Says what is to be done, does what is left of it, and writes the tables; stops after the plan of a dry run.
+        """Prints the plan, runs the remaining cells, and writes the tables; a dry run stops after the plan.
 
-        The tables are written after every cell, and again at the end with the picture. Exits with
-        `EXIT_FAILED_CELLS` where a cell failed.
+        The tables are written after every cell, and the picture at the end. Exits with `EXIT_FAILED_CELLS` if a cell
+        failed.
 
         Raises:
-          UserError: the folder belongs to another grid, cannot be written, or is at work.
+          UserError: the folder belongs to another grid, cannot be written, or is in use.
         """
         claim = self._claim()
-        check_conflicts(self.cells)
+        for cell in self.cells:
+            cell.check_conflicts()
         report(self._plan())
         if self.options.dry_run:
             report("\n" + "\n".join(shlex.join(stage.command) for cell in self.cells for stage in cell.remaining()))
@@ -89,32 +75,18 @@ class Experiment:
         report("\n" + "\n".join(["\n\n".join(table.terminal() for table in tables[:1]), *notes(summary)]))
         written = [f"{self.name}.json", f"{self.name}.md", *([picture.name] if picture.exists() else []), "cells/"]
         report(f"\nWritten to {out}: {', '.join(written)}")
-        failed = sum(outcome.status == FAILED for outcome in outcomes)
-        if failed:
-            LOG.warning(
-                f"{failed} of {len(self.cells)} cells failed; the same command again runs only what is not done."
-            )
+        if failed := sum(outcome.status == FAILED for outcome in outcomes):
+            LOG.info(f"{failed} of {len(self.cells)} cells failed; the same command again runs only what is not done.")
             sys.exit(EXIT_FAILED_CELLS)
 
     def _claim(self) -> dict[str, Any]:
-        """What grid.json is to hold.
-
-        Raises:
-          UserError: it says that the folder is another grid's, and something was trained for that.
-        """
+        """Returns the content of grid.json; raises UserError if the folder has trainings of another grid."""
         settings = {"config": self.config.to_dict(), "graphs": dict(self.graphs)}
         path = self.options.out / _GRID
-        try:
-            theirs = json.loads(path.read_text()) if path.is_file() else None
-        except ValueError as error:
-            raise UserError(
-                f"{path} is not valid JSON ({error}); it is written by the run itself. Remove it if nothing else "
-                "in the folder was changed, or name another folder with --out."
-            ) from error
-        trained = any(self.options.out.glob("cells/*/training/checkpoints/[0-9]*")) or any(
-            self.options.out.glob("cells/*/training/summary.json")
-        )
-        if theirs and trained:
+        remedy = "Remove it if nothing else in the folder was changed, or name another folder with --out."
+        theirs = read_json(path, remedy) if path.is_file() else None
+        patterns = ("cells/*/training/checkpoints/[0-9]*", "cells/*/training/summary.json")
+        if theirs and any(any(self.options.out.glob(pattern)) for pattern in patterns):
             changed = changed_settings(settings, theirs["settings"])
             if theirs["experiment"] != self.name:
                 changed = [f"{theirs['experiment']} there, {self.name} now", *changed]
@@ -140,10 +112,10 @@ class Experiment:
             size = self.config.batch.global_batch_size
             parts.append(f"{_counted(trainings, 'training')} ({steps:,} steps of {size} skills in all)")
         if evaluations := len(stages) - trainings:
-            queries = f"{options.max_queries:,} queries of a task at most" if options.max_queries else "all queries"
+            queries = f"at most {options.max_queries:,} queries per task" if options.max_queries else "all queries"
             parts.append(f"{_counted(evaluations, 'evaluation')} ({', '.join(options.tasks)}; {queries})")
         seconds = seconds_left(cells)
-        time = f" About {duration(seconds)}, by the cells that are done." if seconds is not None else ""
+        time = f" About {duration(seconds)}, judging by finished cells." if seconds is not None else ""
         lines.append(f"To do: {' and '.join(parts)}.{time}" if stages else "Nothing is left to run.")
         return "\n".join(lines)
 
@@ -156,11 +128,7 @@ class Experiment:
             "settings": {
                 "config": self.config.to_dict(),
                 "graphs": dict(self.graphs),
-                "seeds": list(options.seeds),
-                "tasks": list(options.tasks),
-                "split": options.split,
-                "max_queries": options.max_queries,
-                "max_tokens": options.max_tokens,
+                **{name: getattr(options, name) for name in ("seeds", "tasks", "split", "max_queries", "max_tokens")},
             },
             **summary,
         }
@@ -174,8 +142,8 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'s'[: count != 1]}"
 
 
-def settings_line(config: Config, options: Options) -> str:
-    """What all trainings of a grid share, in one sentence."""
+def settings_line(config: Config, options: GridFlags) -> str:
+    """Renders the settings that all trainings of a grid share."""
     seeds = ", ".join(map(str, options.seeds))
     return (
         f"Encoder {config.encoder.name}, {config.steps:,} steps of {config.batch.global_batch_size} skills, learning "

@@ -1,4 +1,4 @@
-"""Runs the cells of a grid one after the other, and goes on where an earlier run stopped."""
+"""Runs the cells of a grid one after the other, and resumes where an earlier run stopped."""
 
 from __future__ import annotations
 
@@ -24,11 +24,9 @@ _LINES_SHOWN = 12
 
 
 def seconds_left(cells: Sequence[Cell], first: int = 0) -> float | None:
-    """What the remaining stages will take, by the mean of those that are done; None as long as one kind has none.
+    """Estimates the seconds of the remaining stages by the mean of finished ones; None if none of a kind is finished.
 
-    Args:
-      cells: of the grid.
-      first: cells before this one are not run any more.
+    Cells before `first` will not be run.
     """
     known: dict[str, list[float]] = {}
     for cell in cells:
@@ -42,21 +40,26 @@ def seconds_left(cells: Sequence[Cell], first: int = 0) -> float | None:
 
 
 def run_grid(cells: Sequence[Cell], out: Path, lock: int, *, discard_checkpoints: bool = False) -> Iterator[Outcome]:
-    """Runs what is left of every cell, each stage in a process of its own, and yields their outcomes in their order.
+    """Runs the remaining stages of every cell, each in a separate process, and yields the outcomes in their order.
 
-    A cell that fails is told of at once, and does not keep the others from running, unless it is `needed`. Compiled
-    programs are shared by all through the folder `compiled` of `out`, or JAX_COMPILATION_CACHE_DIR.
+    A failed cell is reported at once, and the others still run, unless it is `needed`. All share compiled programs
+    in the folder `compiled` of `out`, or JAX_COMPILATION_CACHE_DIR.
 
     Args:
-      cells: in the order in which they are run.
-      out: the grid's folder.
-      lock: on that folder, from `locked`.
-      discard_checkpoints: a cell's checkpoints are removed when it is done.
+      lock: on the grid's folder `out`, from `locked`.
+      discard_checkpoints: remove the checkpoints of a cell when it is done.
     """
+    environment = {
+        "JAX_COMPILATION_CACHE_DIR": str((out / "compiled").absolute()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TQDM_DISABLE": "1",  # bars would fill the log
+        **os.environ,
+    }
     with ending_on_signals():
         for place, cell in enumerate(cells):
             try:
-                outcome = _run_cell(cells, place, _environment(out), lock)
+                outcome = _run_cell(cells, place, environment, lock)
             finally:
                 if discard_checkpoints and not cell.remaining():
                     shutil.rmtree(cell.folder / "training" / "checkpoints", ignore_errors=True)
@@ -85,7 +88,7 @@ def _run_cell(cells: Sequence[Cell], place: int, environment: dict[str, str], lo
             status = run_logged(stage.command, cell.log, environment, inherit=(lock,), watch=watch)
         took = time.perf_counter() - started
         if status != 0 or not cell.has_product(stage):
-            ending = describe_status(status) if status else f"exit status 0, but it left no {stage.product}"
+            ending = describe_status(status) if status else f"exit status 0, but there is no {stage.product}"
             return _failed(cell, stage, label, f"{ending}, after {duration(took)}", start)
         cell.note(stage, done=True, seconds=took)
         LOG.info(f"{label}: {stage.name} took {duration(took)}.")
@@ -110,7 +113,7 @@ def _failed(cell: Cell, stage: Stage, label: str, ending: str, start: int) -> Ou
 
 @contextmanager
 def _live_line(cell: Cell, label: str, start: int) -> Iterator[Callable[[], None]]:
-    """At a terminal, one line that says for how long a stage has run and what it said last."""
+    """Shows in a terminal one line with the time that a stage has run and the last line of its log."""
     began = time.perf_counter()
     with tqdm(bar_format="{desc}", leave=False, disable=None) as line:
 
@@ -123,26 +126,17 @@ def _live_line(cell: Cell, label: str, start: int) -> Iterator[Callable[[], None
         yield watch
 
 
-def _environment(out: Path) -> dict[str, str]:
-    return {
-        "JAX_COMPILATION_CACHE_DIR": str((out / "compiled").absolute()),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "1",
-        "PYTHONUNBUFFERED": "1",
-        **os.environ,
-    }
-
-
 @contextmanager
 def locked(out: Path) -> Iterator[int]:
-    """Makes and holds the folder of a grid, so that no two processes work in it at once.
+    """Creates and locks the folder of a grid.
 
     Yields:
-      A file descriptor. A child that inherits it holds the folder too, even if this process is killed before it.
+      A file descriptor. A child that inherits it keeps the lock, even if this process is killed before it.
 
     Raises:
-      UserError: the folder cannot be written, or another process holds it.
+      UserError: the folder cannot be written, or another process has the lock.
     """
     make_out(out)
-    advice = "end it, or what it left behind when it was killed, or name another folder with --out"
+    advice = "end it and the processes that it started, or name another folder with --out"
     with exclusive(out / ".lock", f"working in {out}", advice=advice) as file:
         yield file

@@ -1,4 +1,4 @@
-"""A grid's summary as a picture: differences to the baseline, in colours around zero."""
+"""Draws a grid's summary: differences to the baseline, in colours around zero."""
 
 from __future__ import annotations
 
@@ -15,44 +15,30 @@ from uwe_jax.runtime.printable import printable
 from uwe_jax.studies.summary import Summary
 from uwe_jax.studies.table import column_title, columns, row_title, status
 
-# A scale narrower than this many points would paint noise in full colours.
-_LEAST_SPAN = 1.0
-# From this share of the scale on a colour is too dark for black letters.
-_DARK = 0.6
+_LEAST_SPAN = 1.0  # points; a narrower scale would show noise in full colours
+_DARK = 0.6  # from this share of the scale on, text is white
 
 
 def plot_differences(
     summary: Summary, section: str, metric: str, rows: Sequence[str], path: Path, *, title: str, label: str
 ) -> None:
-    """Draws rows by tasks, each cell with its number; what failed or was not measured is hatched.
+    """Draws rows by tasks, each cell with its number; cells that failed or were not measured are hatched.
 
-    The baseline's own scores, in percent, stand over the columns.
-
-    Draws nothing where no row was measured on anything.
-
-    Args:
-      section: results or held_out.
-      rows: names of those that are drawn.
-      title: of the figure.
-      label: of the colour scale.
+    The baseline's own scores, in percent, are above the columns. Draws nothing if there is no result at all.
     """
     tasks = columns(summary, section)
     if not tasks or not rows:
         return
-    # Imported where something is drawn: it takes a second.
+    # Imported here because it takes a second.
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    found = [[summary["rows"][name][section].get(task, {}).get(metric) for task in tasks] for name in rows]
-    values = np.array(
-        [
-            [np.nan if cell is None or cell["difference"] is None else cell["difference"] for cell in row]
-            for row in found
-        ]
-    ).reshape(len(rows), len(tasks))
+    sections = [summary["rows"][name][section] for name in rows]
+    found = [[row.get(task, {}).get(metric, {}).get("difference") for task in tasks] for row in sections]
+    values = np.array(found, float)  # NaN for None
     span = max(_LEAST_SPAN, np.nanmax(np.abs(values), initial=0.0, where=~np.isnan(values)))
 
-    figure = Figure(figsize=(3.2 + 1.05 * max(len(tasks), 2), 1.9 + 0.55 * max(len(rows), 1)), layout="constrained")
+    figure = Figure(figsize=(3.2 + 1.05 * max(len(tasks), 2), 1.9 + 0.55 * len(rows)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(values, cmap="RdBu", vmin=-span, vmax=span, aspect="auto")
     for y, name in enumerate(rows):
@@ -60,9 +46,8 @@ def plot_differences(
         for x, task in enumerate(tasks):
             value = values[y, x]
             if np.isnan(value):
-                axes.add_patch(
-                    Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="0.93", edgecolor="0.7", hatch="///", lw=0)
-                )
+                box = Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="0.93", edgecolor="0.7", hatch="///", lw=0)
+                axes.add_patch(box)
                 text, colour = status(row) or "not measured", "black"
             else:
                 mark = IN_DOMAIN_MARK if section == "results" and task in row["in_domain"] else ""

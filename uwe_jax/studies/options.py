@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from uwe_jax.runtime.config_file import split_arguments
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folder_arguments import data_folders
 from uwe_jax.runtime.options import FilePath, NameList, NumberList, Repeated, at_least, read_options
 
-# What every command that runs a grid says of itself last.
+# The end of every such command's help.
 ABOUT_END = """Re-run the same command to resume; failed cells are run once more. Exit status: 0 when all cells are
 done, 1 when some failed, 2 on bad input, 130 after Ctrl-C."""
 
-# Set by the grid for every cell.
-_OURS = {"seed": "--seeds", "workdir": "--out"}
+_SET_BY_GRID = {"seed": "--seeds", "workdir": "--out"}
 
 
 @dataclass(frozen=True)
@@ -54,59 +54,31 @@ class GridFlags:
         at_least(3, max_tokens=self.max_tokens)
         for name in ("tasks", "seeds"):
             if not getattr(self, name):
-                raise UserError(f"--{name} names nothing. Give at least one.")
+                raise UserError(f"--{name} is empty. Give at least one.")
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a grid is made of.
-
-    Attributes:
-      config: `--config` and its overrides, as they were given.
-      data: folders with the data of the tasks.
-      variants: of the config file; empty: all of them.
-
-    The other fields are those of `GridFlags`.
-    """
-
-    config: tuple[str, ...]
-    data: tuple[Path, ...] = ()
-    tasks: tuple[str, ...] = ("workbench",)
-    out: Path = Path("runs/grid")
-    seeds: tuple[int, ...] = (0,)
-    split: str = "any"
-    max_queries: int = 1000
-    max_tokens: int = 64
-    offline: bool = False
-    discard_checkpoints: bool = False
-    dry_run: bool = False
-    variants: tuple[str, ...] = ()
-
-    @property
-    def config_file(self) -> str:
-        """The value of `--config`."""
-        first = self.config[0]
-        return first.partition("=")[2] if "=" in first else self.config[1]
+F = TypeVar("F", bound=GridFlags)
 
 
-def read_grid_options(flags: type[GridFlags], arguments: Sequence[str], *, command: str, about: str) -> Options:
+def read_grid_options(
+    flags: type[F], arguments: Sequence[str], *, command: str, about: str
+) -> tuple[tuple[str, ...], F]:
     """Reads a command line: the settings of a training config, and the options of the grid.
 
-    Args:
-      flags: options of this command.
-      arguments: behind the name of the command.
-      command: such as transfer.
-      about: what `--help` prints above the options.
+    Returns:
+      `--config=FILE` with its overrides; and the options, `data` as local folders.
 
     Raises:
-      UserError: there is no config, or a value that cannot be.
+      UserError: there is no config, or a value is invalid.
     """
     config, ours = split_arguments(arguments)
-    chosen = dict(vars(read_options(flags, ours, command=command, about=about, help_if_empty=not config)))
+    options = read_options(flags, ours, command=command, about=about, help_if_empty=not config)
     if not config or not re.match(r"--config(=|$)", config[0]) or config == ["--config"]:
         raise UserError(f"--config=FILE has to come first among the settings. Run `uwe-jax {command} --help`.")
     for argument in config:
-        if (named := re.match(r"--config\.(\w+)", argument)) and named[1] in _OURS:
-            raise UserError(f"{argument} is set for every cell; use {_OURS[named[1]]} instead.")
-    chosen["seeds"] = tuple(dict.fromkeys(chosen["seeds"]))
-    return Options(config=tuple(config), **{**chosen, "data": data_folders(chosen["data"])})
+        if (named := re.match(r"--config\.(\w+)", argument)) and named[1] in _SET_BY_GRID:
+            raise UserError(f"{argument} is set for every cell; use {_SET_BY_GRID[named[1]]} instead.")
+    if config[0] == "--config":
+        config = [f"--config={config[1]}", *config[2:]]
+    data = tuple(map(str, data_folders(options.data)))
+    return tuple(config), dataclasses.replace(options, seeds=tuple(dict.fromkeys(options.seeds)), data=data)

@@ -1,4 +1,4 @@
-"""A child process whose output goes to a log, and that ends when its parent is told to."""
+"""Child processes whose output goes to a log, and that end with their parent."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# How a child is asked to end, and for how many seconds it may finish what it does.
+# Signals that ask a child to end, with the seconds that it has to do so.
 _ENDINGS = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0))
 _TAIL_BYTES = 1 << 16
 
@@ -25,14 +24,14 @@ def run_logged(
     inherit: Sequence[int] = (),
     watch: Callable[[], None] = lambda: None,
 ) -> int:
-    """Runs a command to its end, with both outputs appended to `log`; returns its exit status.
+    """Runs a command to its end, with both outputs appended to `log`.
 
-    The child stands in a session of its own: Ctrl-C reaches this process alone, which then asks the child to end, once,
-    and kills it where it does not.
+    Runs in the main thread. The child has a session of its own: Ctrl-C reaches only this process, which asks the child
+    to end, once, and kills it if it does not.
 
     Args:
       inherit: file descriptors that stay open in the child.
-      watch: called about once a second while the child runs.
+      watch: called about once per second while the child runs.
 
     Returns:
       The exit status; minus the signal's number where one ended the child.
@@ -40,7 +39,11 @@ def run_logged(
     with log.open("ab") as file:
         file.write(f"$ {shlex.join(command)}\n".encode())
         file.flush()
-        with _children_hear_interrupts():
+        # A background process of a shell ignores SIGINT, and so would the child, which has to end on request.
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -50,6 +53,9 @@ def run_logged(
                 pass_fds=tuple(inherit),
                 start_new_session=True,
             )
+        finally:
+            if ignored:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             while True:
                 try:
@@ -58,21 +64,6 @@ def run_logged(
                     watch()
         finally:
             _end(child)
-
-
-@contextmanager
-def _children_hear_interrupts() -> Iterator[None]:
-    """What a shell starts in the background ignores SIGINT, and so would its children, which are to end on request."""
-    # Only the main thread may choose what a signal does.
-    main = threading.current_thread() is threading.main_thread()
-    ignored = main and signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    if ignored:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    try:
-        yield
-    finally:
-        if ignored:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _end(child: subprocess.Popen) -> None:
@@ -84,7 +75,7 @@ def _end(child: subprocess.Popen) -> None:
                 os.killpg(child.pid, number)
             with suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=patience)
-    finally:  # also where a second Ctrl-C cuts the waiting short
+    finally:  # also where a second Ctrl-C interrupts the waiting
         if child.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
@@ -98,9 +89,6 @@ def ending_on_signals() -> Iterator[None]:
     def stop(number: int, _: object) -> None:
         sys.exit(128 + number)
 
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may choose what a signal does
-        return
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
@@ -110,7 +98,7 @@ def ending_on_signals() -> Iterator[None]:
 
 
 def last_lines(log: Path, start: int, count: int) -> list[str]:
-    """The last `count` lines with text behind byte `start` of a log; bars drawn over each other are lines."""
+    """Reads the last `count` lines with text after byte `start` of a log; redrawn progress bars count as lines."""
     if not log.exists():
         return []
     with log.open("rb") as file:
@@ -121,7 +109,7 @@ def last_lines(log: Path, start: int, count: int) -> list[str]:
 
 
 def describe_status(status: int) -> str:
-    """How a process ended, in words.
+    """Describes the exit status of a process.
 
     >>> describe_status(2), describe_status(-15)
     ('exit status 2', 'ended by SIGTERM')
@@ -129,5 +117,5 @@ def describe_status(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
     if status == -signal.SIGKILL:
-        return "ended by SIGKILL; a machine that runs out of memory does that"
+        return "ended by SIGKILL, probably because the machine ran out of memory"
     return f"ended by {signal.Signals(-status).name}"

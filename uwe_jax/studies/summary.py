@@ -1,4 +1,4 @@
-"""What the cells of a grid measured: one by one, and as means over seeds by row, task and metric."""
+"""Results of the cells of a grid, and their means over seeds by row, task and metric."""
 
 from __future__ import annotations
 
@@ -8,50 +8,33 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from uwe_jax.evaluation.aggregate import group_means, is_in_domain, macro_average
 from uwe_jax.studies.cell import Cell
 
 T = TypeVar("T")
 MACRO = "macro"
-EVALUATION = Path("evaluation") / "results.json"
-SUMMARY = Path("training") / "summary.json"
 DONE, FAILED, PENDING = "done", "failed", "pending"
 SECTIONS = ("results", "held_out")
 
-Metrics = dict[str, dict[str, float]]  # metrics in percent, by task; MACRO stands among the tasks
+Metrics = dict[str, dict[str, float]]  # metrics in percent, by task; MACRO is among the tasks
 Summary = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one trained model or frozen encoder.
+    """Scores of one trained model or frozen encoder."""
 
-    Attributes:
-      results: on the tasks of the evaluation, where there was one; without a macro-average.
-      held_out: on held-out nodes of its own training graphs, where it was trained.
-      tasks: what results.json says of each task.
-      in_domain: tasks that have edges in the training graphs.
-      skipped: tasks that could not be measured, with the reason.
-    """
-
-    results: Metrics
-    held_out: Metrics
-    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    in_domain: frozenset[str] = frozenset()
-    skipped: tuple[dict[str, str], ...] = ()
+    results: Metrics  # on the tasks of the evaluation, without a macro-average
+    held_out: Metrics  # on held-out nodes of its own training graphs
+    tasks: dict[str, dict[str, Any]] = field(default_factory=dict)  # entries of results.json
+    in_domain: frozenset[str] = frozenset()  # tasks that have edges in the training graphs
+    skipped: tuple[dict[str, str], ...] = ()  # tasks that could not be measured, with the reason
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a cell.
-
-    Attributes:
-      status: DONE, FAILED, or PENDING where it was not run yet.
-      scores: what was measured, where it is done.
-      reason: in one line, why it failed.
-    """
+class Outcome(NamedTuple):
+    """Outcome of a cell: DONE with its scores, FAILED with the reason in one line, or PENDING."""
 
     status: str
     scores: Scores | None = None
@@ -59,27 +42,28 @@ class Outcome:
 
 
 def read_scores(folder: Path) -> Scores:
-    """Reads what the stages of a cell left in its folder.
+    """Reads the results in the folder of a cell.
 
     Raises:
-      ValueError: a file is broken or lacks what its command writes.
+      ValueError: a file is damaged or incomplete.
     """
-    held_out = _read(folder / SUMMARY, _held_out) if (folder / SUMMARY).exists() else {}
-    if not (folder / EVALUATION).exists():
+    summary, evaluation = folder / "training" / "summary.json", folder / "evaluation" / "results.json"
+    held_out = _read(summary, _held_out) if summary.exists() else {}
+    if not evaluation.exists():
         return Scores({}, held_out)
-    return dataclasses.replace(_read(folder / EVALUATION, _evaluation), held_out=held_out)
+    return dataclasses.replace(_read(evaluation, _evaluation), held_out=held_out)
 
 
 def _read(path: Path, interpret: Callable[[dict[str, Any]], T]) -> T:
     try:
         return interpret(json.loads(path.read_text(encoding="utf-8")))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not what its command writes ({error!r}).") from error
+        raise ValueError(f"{path} is damaged or incomplete ({error!r}).") from error
 
 
 def _evaluation(content: dict[str, Any]) -> Scores:
     if not content.get("complete", True):
-        raise ValueError("its evaluation did not come to its end")
+        raise ValueError("the evaluation did not finish")
     (model,) = content["models"].values()
     results = {name: dict(result["metrics"]) for name, result in model["results"].items()}
     tasks = {name: content["tasks"][name] for name in results}
@@ -88,7 +72,7 @@ def _evaluation(content: dict[str, Any]) -> Scores:
 
 
 def _held_out(summary: dict[str, Any]) -> Metrics:
-    """The table of a training run by ranking, its macro-average under MACRO."""
+    """Returns the table of a training run by ranking, its macro-average under MACRO."""
     after = summary["after"]
     if not after:  # nothing was held out
         return {}
@@ -98,21 +82,12 @@ def _held_out(summary: dict[str, Any]) -> Metrics:
     return {**metrics, MACRO: {"map": after["macro_map"], "rp@10": after["macro_rp@10"]}}
 
 
-def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean, and the standard deviation of the sample (n - 1); None for a single value.
-
-    >>> mean_and_deviation([1.0, 2.0, 3.0]), mean_and_deviation([4.0])
-    ((2.0, 1.0), (4.0, None))
-    """
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
-
-
 def summarise(
     cells: Sequence[Cell], outcomes: Sequence[Outcome], descriptions: Mapping[str, str], baseline: str
 ) -> Summary:
     """Joins the outcomes of the first cells; those without one are pending.
 
-    The macro-average is over the tasks that every evaluated cell has a result on, so that all compare.
+    The macro-average is over the tasks that every evaluated cell has a result on, so that all are comparable.
 
     Args:
       cells: of the grid.
@@ -121,10 +96,10 @@ def summarise(
       baseline: the row that all are compared with.
 
     Returns:
-      JSON values: `tasks` and `skipped` as results.json has them; `not_in_macro`, tasks of WorkBench that only some
-      cells have a result on; `rows` by name with `description`, `cells` (seed, status, reason, folder), `in_domain`
-      (tasks) and, under `results` and `held_out`, by task and metric the `values` by seed, their `mean` and
-      `deviation`, and `difference` of the mean to the baseline's, None where either is missing.
+      JSON values: `tasks` and `skipped` as in results.json; `not_in_macro`, tasks of WorkBench that only some cells
+      have a result on; `rows` by name with `description`, `cells` (seed, status, reason, folder), `in_domain` (tasks)
+      and, under `results` and `held_out`, by task and metric the `values` by seed, their `mean`, their sample standard
+      `deviation` (None for one seed), and `difference` of the mean to the baseline's, None where either is missing.
     """
     measured = [outcome.scores for outcome in outcomes if outcome.scores]
     tasks = {name: task for scores in measured for name, task in scores.tasks.items()}
@@ -147,7 +122,11 @@ def summarise(
         }
     for row in rows.values():
         for section in SECTIONS:
-            _compare(row[section], rows[baseline][section] if baseline in rows else {})
+            reference = rows[baseline][section] if baseline in rows else {}
+            for task, metrics in row[section].items():
+                for metric, found in metrics.items():
+                    other = reference.get(task, {}).get(metric)
+                    found["difference"] = found["mean"] - other["mean"] if other else None
     return {
         "baseline": baseline,
         "tasks": tasks,
@@ -169,13 +148,7 @@ def _means(seeds: Sequence[Metrics]) -> dict[str, dict[str, dict[str, Any]]]:
         measured = [each[task] for each in seeds if task in each]
         for metric in measured[0]:
             values = [each[metric] for each in measured if metric in each]
-            mean, deviation = mean_and_deviation(values)
-            found.setdefault(task, {})[metric] = {"values": values, "mean": mean, "deviation": deviation}
+            deviation = statistics.stdev(values) if len(values) > 1 else None
+            entry = {"values": values, "mean": statistics.fmean(values), "deviation": deviation}
+            found.setdefault(task, {})[metric] = entry
     return found
-
-
-def _compare(ours: dict[str, dict[str, dict[str, Any]]], theirs: dict[str, dict[str, dict[str, Any]]]) -> None:
-    for task, metrics in ours.items():
-        for metric, found in metrics.items():
-            other = theirs.get(task, {}).get(metric)
-            found["difference"] = found["mean"] - other["mean"] if other else None

@@ -1,4 +1,4 @@
-"""A grid's summary as tables: rows of the grid by tasks, once as Markdown and once for a terminal."""
+"""Renders a grid's summary as tables of rows by tasks, as Markdown and for a terminal."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from uwe_jax.studies.summary import DONE, FAILED, MACRO, Summary
 
 
 class Matrix(NamedTuple):
-    """Cells as text, with a header as long as each row."""
+    """A table of texts with a title."""
 
     title: str
     header: list[str]
     rows: list[list[str]]
 
     def markdown(self) -> str:
-        """A heading and the table."""
+        """Renders a heading and the table."""
         rows = [[escape(cell) for cell in row] for row in self.rows]
         return f"## {escape(self.title)}\n\n{markdown_rows([escape(name) for name in self.header], rows)}"
 
     def terminal(self) -> str:
-        """The title and the table as lines of text."""
+        """Renders the title and the table as lines of text."""
         table = Table()
         for place, name in enumerate(self.header):
             table.add_column(name, justify="right" if place else "left", no_wrap=not place)
@@ -36,19 +36,19 @@ class Matrix(NamedTuple):
 
 
 def columns(summary: Summary, section: str) -> list[str]:
-    """Tasks that any row was measured on, the macro-average last."""
+    """Returns the tasks that any row has a result on, the macro-average last."""
     found = dict.fromkeys(task for row in summary["rows"].values() for task in row[section])
     return [task for task in found if task != MACRO] + [MACRO] * (MACRO in found)
 
 
 def column_title(summary: Summary, task: str) -> str:
-    """A task as tables show it."""
+    """Returns the title of a task."""
     known = {**summary["tasks"], MACRO: {"title": "macro-average"}}
     return known[task]["title"] if task in known else task.replace("_", " ")
 
 
 def row_title(summary: Summary, name: str) -> str:
-    """A row's name, with how many of its seeds failed or are still to come."""
+    """Returns a row's name, with the numbers of its failed and pending seeds."""
     cells = summary["rows"][name]["cells"]
     lacking = [
         f"{count} of {len(cells)} {status}"
@@ -59,19 +59,16 @@ def row_title(summary: Summary, name: str) -> str:
 
 
 def status(row: dict[str, Any]) -> str:
-    """What a row without any result shows instead: failed or pending."""
+    """Returns failed or pending for a row without any result; empty for others."""
     statuses = {cell["status"] for cell in row["cells"]}
     return "" if DONE in statuses else (FAILED if FAILED in statuses else next(iter(statuses), ""))
 
 
 def matrix(summary: Summary, section: str, metric: str, title: str, *, first: str, relative: bool) -> Matrix:
-    """One metric of all rows that the section concerns, and of all tasks, percent.
+    """Tabulates one metric of all rows and tasks of a section, in percent.
 
-    Args:
-      section: results or held_out.
-      title: of the table.
-      first: header of the column of names.
-      relative: show differences to the baseline instead of values, which then stand in the baseline's row alone.
+    With `relative`, differences to the baseline instead of values, except in the baseline's own row; `first` is the
+    header of the column of names.
     """
     tasks = columns(summary, section)
     lines = []
@@ -99,13 +96,13 @@ def _cell(found: dict[str, Any], *, is_baseline: bool, relative: bool) -> str:
 
 
 def notes(summary: Summary) -> list[str]:
-    """What a reader of the tables has to know."""
+    """Returns remarks on the tables: in-domain results, failures, and skipped tasks."""
     found = []
     if any(row["in_domain"] for row in summary["rows"].values()):
-        found.append(f"{IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}, so this is no zero-shot result.")
+        found.append(f"{IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}, so this is not a zero-shot result.")
     if without := summary["not_in_macro"]:
         titles = ", ".join(column_title(summary, task) for task in without)
-        found.append(f"The macro-average leaves out what only some of the models have a result on: {titles}.")
+        found.append(f"The macro-average excludes tasks that only some of the models have a result on: {titles}.")
     for name, row in summary["rows"].items():
         for cell in row["cells"]:
             if cell["status"] == FAILED:
@@ -116,7 +113,7 @@ def notes(summary: Summary) -> list[str]:
 
 
 def document(title: str, paragraphs: Sequence[str], tables: Sequence[Matrix], remarks: Sequence[str]) -> str:
-    """A Markdown page."""
+    """Renders a Markdown page."""
     parts = [f"# {escape(title)}", *(escape(text) for text in paragraphs), *(table.markdown() for table in tables)]
     if remarks:
         parts.append("\n".join(f"- {escape(remark)}" for remark in remarks))

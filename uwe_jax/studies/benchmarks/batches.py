@@ -9,12 +9,11 @@ from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.synthetic import synthetic_graphs, synthetic_tables
 from uwe_jax.studies.benchmarks import lengths
 
-# As many skills, jobs and aliases as the histograms count; sentences as a generated training set may have.
-_SENTENCES = 20_000
+_SENTENCES = 20_000  # as a generated training set may have; the other sizes are those of the histograms
 
 
 def graphs_like_esco(seed: int, scale: float = 1.0) -> GraphSet:
-    """Synthetic graphs with so many times ESCO's nodes of every kind, and about as many times its edges."""
+    """Draws synthetic graphs with `scale` times ESCO's nodes of every kind, and about as many times its edges."""
     sizes = (sum(lengths.SKILLS), sum(lengths.JOBS), _SENTENCES, sum(lengths.ALIASES))
     skills, jobs, sentences, aliases = (max(1, round(scale * size)) for size in sizes)
     return synthetic_graphs(skills, jobs, sentences, aliases, seed)

@@ -1,4 +1,4 @@
-"""Where a benchmark ran: versions, devices, processor and date."""
+"""Facts about the machine that a benchmark ran on: versions, devices, processor and date."""
 
 from __future__ import annotations
 
@@ -15,20 +15,18 @@ import uwe_jax
 
 
 def cpu_threads() -> int:
-    """Processors that this process may use."""
+    """Returns the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def cpu_model() -> str:
-    """The processor's name as the system gives it."""
+def _cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
 
 
-def version_of(package: str) -> str | None:
-    """The installed version; None where the package is not installed."""
+def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -36,18 +34,18 @@ def version_of(package: str) -> str | None:
 
 
 def facts(dtype: str | None = None) -> dict[str, Any]:
-    """What a table's header says and its JSON keeps. `dtype` is that of the products, None where there are none."""
+    """Returns the facts for a table's header and its JSON; `dtype` is that of the matrix products, if there are any."""
     device = jax.local_devices()[0]
     return {
         "uwe_jax": uwe_jax.__version__,
         "jax": jax.__version__,
-        "jaxlib": version_of("jaxlib"),
-        "torch": version_of("torch"),
+        "jaxlib": _version("jaxlib"),
+        "torch": _version("torch"),
         "python": platform.python_version(),
         "platform": device.platform,
         "device": device.device_kind,
         "devices": jax.local_device_count(),
-        "cpu": cpu_model(),
+        "cpu": _cpu_model(),
         "cpu_threads": cpu_threads(),
         "load_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
@@ -57,7 +55,7 @@ def facts(dtype: str | None = None) -> dict[str, Any]:
 
 
 def header(facts: dict[str, Any]) -> str:
-    """The facts in two lines."""
+    """Renders the facts in two lines."""
     load = facts["load_before"]
     busy = f", load average {load:.2f} before" if load is not None else ""
     torch = f", torch {facts['torch']}" if facts["torch"] else ", no torch"

@@ -1,7 +1,7 @@
-"""How long the texts of this field are, so that a benchmark without data pays for real lengths.
+"""Token lengths of the texts of this field, so that a benchmark without data has real lengths.
 
-Entry k of a histogram counts texts of k tokens in the uncased WordPiece vocabulary of 30,522 pieces that MiniLM and
-MPNet share, the two special tokens included. The figures are facts about the sources, which are not needed here.
+Entry k of a histogram counts texts of k tokens, the two special ones included, in the uncased WordPiece vocabulary of
+30,522 subword tokens that MiniLM and MPNet share.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ALIASES = (
     138, 42, 16, 8, 4, 2, 2, 2, 0, 2, 0, 1, 0, 0, 0, 0, 1,
 )
 
-# SkillSkape, the 7,669 vacancy sentences of its train and dev files; 64 counts the 88 that are as long or longer.
+# SkillSkape, the 7,669 vacancy sentences of its train and dev files; entry 64 counts the 88 of 64 or more tokens.
 VACANCIES = (
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1,
     3, 3, 13, 31, 42, 65, 79, 122, 177, 215, 241, 269, 288, 329, 366, 372,
@@ -35,7 +35,7 @@ BY_KIND = {"skill": SKILLS, "job": JOBS, "vacancy": VACANCIES, "alias": ALIASES}
 
 
 def draw(histogram: tuple[int, ...], texts: int, rng: np.random.Generator) -> np.ndarray:
-    """Lengths of so many texts, int64: as many as were counted give the histogram itself, in random order.
+    """Draws lengths of so many texts, int64; as many as the histogram counts have its lengths, in random order.
 
     >>> sorted(draw((0, 0, 2, 1), 3, np.random.default_rng(0)).tolist())
     [2, 2, 3]

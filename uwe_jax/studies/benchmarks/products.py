@@ -1,4 +1,4 @@
-"""The bare matrix products that a benchmark holds its figures against, and the time of a program without any."""
+"""Bare matrix products that benchmarks compare with, and the time of a program without any."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from uwe_jax.studies.benchmarks.timing import interleaved
 
 
 def bare_product(a: np.ndarray, b: np.ndarray, *, dtype: str, exact: bool = False) -> Callable[[], object]:
-    """Prepares a b^T for timing: operands on the devices, the result left there, waited for.
+    """Prepares a b^T for timing, with operands and result on the devices.
 
-    Several devices hold a share of b's rows each, and all of a.
+    Of several devices, each has a shard of the rows of b, and all of a.
 
     Args:
       a: [s, d].
       b: [r, d].
       dtype: of the operands; the result is float32.
-      exact: multiply float32 without the accelerators' default of fewer bits, as scoring does.
+      exact: multiply in full float32 precision, as scoring does; accelerators use fewer bits by default.
     """
     precision = jax.lax.Precision.HIGHEST if exact else None
 
@@ -45,19 +45,12 @@ def bare_product(a: np.ndarray, b: np.ndarray, *, dtype: str, exact: bool = Fals
 def chained_products(
     tokens: int, width: int, inner: int, pairs: int, *, dtype: str
 ) -> tuple[Callable[[], object], int]:
-    """Prepares a chain of products x W1 W2 W1 W2 ... for timing, each of which waits for the one before.
+    """Prepares a chain of products x W1 W2 W1 W2 ... for timing, as in feed-forward blocks, each needing the last.
 
-    They are those of a feed-forward block without anything between them. Devices share the tokens.
-
-    Args:
-      tokens: rows of x, which the number of devices divides.
-      width: columns of x.
-      inner: columns of W1.
-      pairs: how often W1 and W2 are multiplied with, in one program.
-      dtype: of all arrays.
+    x [tokens, width] is sharded over the devices by rows; W1 is [width, inner], W2 [inner, width].
 
     Returns:
-      What to time, and its operations.
+      The function to time, and its operations.
     """
     rng = np.random.default_rng(0)
     # So scaled, x keeps its size along the chain.
@@ -75,7 +68,7 @@ def chained_products(
 
 
 def dispatch_seconds() -> float:
-    """Median time from the call of a program that does nothing to its result: the floor of every other figure."""
+    """Measures the median time from the call of a program that does nothing to its result: a floor for all others."""
     nothing = jax.jit(lambda x: x + 1)
     one = jnp.zeros(())
     return interleaved({"": lambda: jax.block_until_ready(nothing(one))}, 21)[""].median

@@ -1,4 +1,4 @@
-"""`benchmark rank`: a query from its text to its hits, alone, under load, and from a fresh start of the command."""
+"""`benchmark rank`: a query from its text to its hits, alone, under load, and after a start of the command."""
 
 from __future__ import annotations
 
@@ -16,23 +16,18 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from uwe_jax.config import ScorerSettings
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.store.stored_targets import Space
-from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.settings import one_of, within
-from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
-from uwe_jax.studies.benchmarks import formats, lengths
-from uwe_jax.studies.benchmarks.crowd import latencies, percentiles
+from uwe_jax.studies.benchmarks import lengths, outcome
 from uwe_jax.studies.benchmarks.device import facts
-from uwe_jax.studies.benchmarks.encoders import ENCODERS
-from uwe_jax.studies.benchmarks.made_up import text_of, write_model
+from uwe_jax.studies.benchmarks.encoders import ENCODERS, text_of, write_model
 from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
 from uwe_jax.studies.benchmarks.products import bare_product
-from uwe_jax.studies.benchmarks.scoring import random_tokens
-from uwe_jax.studies.benchmarks.timing import Times, interleaved
+from uwe_jax.studies.benchmarks.scoring import check_top_k, multiplied, random_tokens
+from uwe_jax.studies.benchmarks.timing import Times, interleaved, latencies, percentiles
 
 LOG = logging.getLogger(__name__)
 RANK, FORWARD, PRODUCT = "text to hits", "bare encoder forward", "bare product"
@@ -40,30 +35,28 @@ _COLD, _WARM = "first answer of the command, empty cache", "first answer of the 
 
 COLUMNS = (
     Column("what", "contender"),
-    Column("query tokens", "query_tokens", formats.whole),
-    Column("clients", "clients", formats.whole),
-    Column("ms (min..max)", "seconds", formats.milliseconds),
-    Column("/ (forward + product)", "ratio_to_bare", formats.times),
-    Column("p50 ms", "p50", lambda seconds: formats.significant(1e3 * seconds)),
-    Column("p90 ms", "p90", lambda seconds: formats.significant(1e3 * seconds)),
-    Column("p99 ms", "p99", lambda seconds: formats.significant(1e3 * seconds)),
-    Column("queries/s", "queries_per_second", formats.significant),
+    Column("query tokens", "query_tokens", outcome.whole),
+    Column("clients", "clients", outcome.whole),
+    Column("ms (min..max)", "seconds", outcome.milliseconds),
+    Column("/ (forward + product)", "ratio_to_bare", outcome.times),
+    *(Column(f"{p} ms", p, lambda seconds: outcome.significant(1e3 * seconds)) for p in ("p50", "p90", "p99")),
+    Column("queries/s", "queries_per_second", outcome.significant),
 )
 
 
 @dataclass(frozen=True)
 class RankingOptions:
-    """What is ranked, and how often. Targets are as long as ESCO's skills, queries of clients as its occupations."""
+    """Options of `benchmark rank`. Targets are as long as ESCO's skills, queries of clients as its occupations."""
 
     encoder: str = "minilm"
     targets: int = 13896  # texts in the target space
     scorer: str = "soft"
-    top_k: int = 10  # targets returned of each query
-    query_tokens: NumberList = (4, 8, 16, 32)  # of single queries, special tokens included
-    clients: NumberList = (1, 2, 4, 8)  # that ask at once
-    requests: int = 200  # of all clients together
-    starts: int = 3  # of the command with everything compiled; 0 leaves it out
-    runs: int = 21  # that count, of every contender
+    top_k: int = 10  # targets returned per query
+    query_tokens: NumberList = (4, 8, 16, 32)  # tokens of single queries, special ones included
+    clients: NumberList = (1, 2, 4, 8)  # clients that ask at once
+    requests: int = 200  # queries of all clients together
+    starts: int = 3  # of the command with a warm cache; 0 leaves them out
+    runs: int = 21  # timed runs of every contender
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -75,20 +68,16 @@ class RankingOptions:
             within("--clients", number, 1)
         for name, least in (("targets", 1), ("top_k", 1), ("requests", 1), ("starts", 0), ("runs", 1), ("seed", 0)):
             within(f"--{name}", getattr(self, name), least)
-        if self.top_k > self.targets:
-            raise UserError(
-                f"--top_k {self.top_k} is more than the {self.targets} targets. Lower --top_k or raise --targets."
-            )
+        check_top_k(self.top_k, self.targets)
 
 
 class _Bench:
-    """A made-up model and space in a folder, loaded as a user would."""
+    """A random model and index in a folder, loaded as a user would."""
 
     def __init__(self, options: RankingOptions, folder: Path):
         self._options, self._folder = options, folder
         self._config = ENCODERS[options.encoder]
         self._rng = np.random.default_rng(options.seed)
-        self._settings = ScorerSettings(kind=options.scorer)
         write_model(self._config, folder / "encoder", options.seed)
         self.ranker: Ranker = load(f"{folder / 'encoder'}:{options.scorer}", cache_dir=folder / "cache")
         self._targets = random_tokens(lengths.SKILLS, options.targets, self._config.width, (options.seed,))
@@ -103,10 +92,9 @@ class _Bench:
         return self.ranker.rank(text, self.space, self._options.top_k)
 
     def single_rows(self, tokens: int) -> list[Row]:
-        """One query of so many tokens, beside what it cannot do without."""
+        """Times a query of so many tokens, beside the bare forward pass and product."""
         text = self._text(tokens)
-        contenders = {RANK: lambda: self._ask(text)} | self._bare(text)
-        times = interleaved(contenders, self._options.runs, warmups=2)
+        times = interleaved({RANK: lambda: self._ask(text)} | self._bare(text), self._options.runs, warmups=2)
         bare = times[FORWARD].median + times[PRODUCT].median
         ratio = {RANK: times[RANK].median / bare}
         return [
@@ -115,22 +103,20 @@ class _Bench:
         ]
 
     def _bare(self, text: str) -> dict[str, Callable[[], object]]:
-        """The encoder's forward pass and the product of all token pairs, compiled for exactly their tokens."""
+        """Prepares the forward pass of a text and its product with all target tokens, compiled without padding."""
         loaded = self.ranker.loaded
         table = loaded.tokeniser.tokenise([text])
         token_ids, mask = table.rows(np.zeros(1, np.int64), int(table.lengths[0]))
         params = jax.device_put(loaded.params)
         forward = jax.jit(lambda params, *rows: loaded.model.encode(params, *rows).embeddings)
-        queries, targets = self.ranker.encode_tokens(text), self._targets
-        queries = queries.pooled() if is_pooled(self._options.scorer, query=True) else queries
-        targets = targets.pooled() if is_pooled(self._options.scorer, query=False) else targets
+        queries, targets = multiplied(self._options.scorer, self.ranker.encode_tokens(text), self._targets)
         return {
             FORWARD: lambda: jax.block_until_ready(forward(params, token_ids, mask)),
             PRODUCT: bare_product(queries.flat, targets.flat, dtype="float32", exact=True),
         }
 
     def crowd_rows(self) -> Iterator[Row]:
-        """Clients that ask at once, with queries as long as job titles."""
+        """Times clients that ask at once, with queries as long as job titles."""
         drawn = lengths.draw(lengths.JOBS, self._options.requests, self._rng)
         questions = [self._text(int(tokens)) for tokens in drawn]
         for tokens in np.unique(drawn).tolist():
@@ -141,7 +127,7 @@ class _Bench:
             yield {"contender": RANK, "clients": clients, **percentiles(seconds), "queries_per_second": rate}
 
     def start_rows(self) -> Iterator[Row]:
-        """The command from its start to its first answer, with nothing compiled before and with everything."""
+        """Times the command from its start to its first answer, with a cold and a warm cache."""
         if not self._options.starts:
             return
         cold, *warm = (self._start() for _ in range(self._options.starts + 1))
@@ -152,21 +138,21 @@ class _Bench:
         command = [sys.executable, "-m", "uwe_jax", "rank", "--index", str(self._folder / "space"), "--json"]
         command += ["--model", f"{self._folder / 'encoder'}:{self._options.scorer}"]
         command += ["--top_k", str(self._options.top_k), self._text(6)]
-        kept_apart = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
-        environment = kept_apart | {"UWE_JAX_CACHE": str(self._folder / "cache")}
+        inherited = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
+        environment = inherited | {"UWE_JAX_CACHE": str(self._folder / "cache")}
         started = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
             assert process.stdout is not None
             answer = process.stdout.readline()
             seconds = time.perf_counter() - started
-            _, complaint = process.communicate()
+            _, stderr = process.communicate()
         if process.returncode or not answer:
-            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {complaint.decode()}")
+            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {stderr.decode()}")
         return seconds
 
 
 def run(options: RankingOptions) -> Outcome:
-    """Measures single queries, clients that ask at once, and starts of the command."""
+    """Measures single queries, concurrent clients, and starts of the command."""
     about = facts("float32")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="uwe_jax_rank_") as temporary:
@@ -192,15 +178,15 @@ def run(options: RankingOptions) -> Outcome:
 
 def _notes(options: RankingOptions) -> list[str]:
     notes = [
-        f"Single queries: median and range of {options.runs} runs, taken in turn. A query goes from its text to ids, "
+        f"Single queries: median and range of {options.runs} runs, taken in turn, from a query's text to ids, "
         "texts and scores of its hits. The bare forward pass and the bare product have exactly the query's tokens; "
         "their operands and results stay on the device.",
         f"Clients: {options.requests:,} queries as long as ESCO's occupations, in one process; each client asks its "
-        "next one as soon as it has its answer, and nothing batches them.",
+        "next as soon as it has its answer, without batching.",
     ]
     if options.starts:
         notes.append(
             "Command: `uwe-jax rank` from its start to its first answer, once with an empty cache folder and "
-            f"{options.starts} times with what that left there."
+            f"{options.starts} times with a warm one."
         )
     return notes

@@ -8,6 +8,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -20,7 +21,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.ragged import is_pooled
-from uwe_jax.studies.benchmarks import formats, lengths, torch_peers
+from uwe_jax.studies.benchmarks import lengths, outcome, torch_peers
 from uwe_jax.studies.benchmarks.device import facts
 from uwe_jax.studies.benchmarks.memory import METHODS, Peak, peak_of
 from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
@@ -29,28 +30,26 @@ from uwe_jax.studies.benchmarks.timing import Times, interleaved
 
 LOG = logging.getLogger(__name__)
 OURS, PRODUCT = "uwe_jax", "bare product"
-# Raw dot products of standard normal tokens grow with the width; at half their size none is extreme.
-_TOKEN_SCALE = 0.5
-# Queries whose scores are compared with the peer's.
-_COMPARED = 4
+_TOKEN_SCALE = 0.5  # keeps raw dot products of normal tokens, which grow with the width, from being extreme
+_COMPARED = 4  # queries whose scores are compared with the peer's
 _WARM_QUERIES = 512
 
 COLUMNS = (
-    Column("width", "width", formats.whole),
-    Column("queries", "queries", formats.whole),
+    Column("width", "width", outcome.whole),
+    Column("queries", "queries", outcome.whole),
     Column("contender", "contender"),
-    Column("ms (min..max)", "seconds", formats.milliseconds),
-    Column("/ product", "ratio_to_product", formats.times),
-    Column("achieved", "flops_per_second", formats.scaled("FLOP/s")),
-    Column("moved", "bytes_per_second", formats.scaled("B/s")),
-    Column("queries/s", "queries_per_second", formats.significant),
-    Column("peak memory", "peak_memory", formats.peak),
+    Column("ms (min..max)", "seconds", outcome.milliseconds),
+    Column("/ product", "ratio_to_product", outcome.times),
+    Column("achieved", "flops_per_second", outcome.scaled("FLOP/s")),
+    Column("moved", "bytes_per_second", outcome.scaled("B/s")),
+    Column("queries/s", "queries_per_second", outcome.significant),
+    Column("peak memory", "peak_memory", outcome.peak),
 )
 
 
 @dataclass(frozen=True)
 class ScoringOptions:
-    """What is ranked, and how often. Texts have the lengths of ESCO's skills (targets) and occupations (queries)."""
+    """Options of `benchmark scoring`. Targets are as long as ESCO's skills, queries as its occupations."""
 
     queries: NumberList = (1, 32)  # queries ranked in one call
     targets: int = 13896  # texts in the target space
@@ -59,11 +58,11 @@ class ScoringOptions:
     scorer: str = "soft"
     logits: str = "dot"  # attention logits, as the paper has them
     tau_a: float = 0.1  # attention temperature, the paper's
-    top_k: int = 100  # targets returned of each query
-    runs: int = 9  # that count, of every contender
+    top_k: int = 100  # targets returned per query
+    runs: int = 9  # timed runs of every contender
     seed: int = 0
-    peers: bool = True  # do the same work in PyTorch where it is installed
-    many: int = 0  # queries of the run that shows peak memory; 0 leaves it out
+    peers: bool = True  # compare with PyTorch where it is installed
+    many: int = 0  # queries of a run that shows peak memory; 0 leaves it out
 
     def __post_init__(self) -> None:
         for name, numbers, least in (("queries", self.queries, 1), ("widths", self.widths, 1)):
@@ -73,66 +72,41 @@ class ScoringOptions:
             within(f"--{name}", getattr(self, name), least)
         one_of("--dtype", self.dtype, ("float32", "bfloat16"))
         ScorerSettings(kind=self.scorer, logits=self.logits, tau_a=self.tau_a)
-        if self.top_k > self.targets:
-            raise UserError(
-                f"--top_k {self.top_k} is more than the {self.targets} targets. Lower --top_k or raise --targets."
-            )
+        check_top_k(self.top_k, self.targets)
+
+
+def check_top_k(top_k: int, targets: int) -> None:
+    """Raises UserError if there are fewer targets than are returned."""
+    if top_k > targets:
+        raise UserError(f"--top_k {top_k} is more than the {targets} targets. Lower --top_k or raise --targets.")
 
 
 def random_tokens(histogram: tuple[int, ...], texts: int, width: int, seed: tuple[int, ...]) -> RaggedTokens:
-    """Token embeddings of so many texts whose lengths follow a histogram; normal with standard deviation 0.5."""
+    """Draws token embeddings of texts whose lengths follow a histogram; normal with standard deviation 0.5."""
     rng = np.random.default_rng(seed)
     offsets = run_offsets(lengths.draw(histogram, texts, rng))
     return RaggedTokens(_TOKEN_SCALE * rng.standard_normal((offsets[-1], width), np.float32), offsets)
 
 
-@dataclass(frozen=True)
-class Work:
-    """What one ranking has to do at least, in real tokens; texts that the scorer pools count as one token."""
-
-    query_tokens: int
-    target_tokens: int
-    flops: int  # of the product of all token pairs
-    bytes: int  # target tokens, query tokens and scores, each touched once
-
-    @classmethod
-    def of(cls, queries: RaggedTokens, targets: RaggedTokens, settings: ScorerSettings, dtype: str) -> Work:
-        """2 T N d products for T query and N target tokens of width d."""
-        s = len(queries) if is_pooled(settings.kind, query=True) else int(queries.offsets[-1])
-        t = len(targets) if is_pooled(settings.kind, query=False) else int(targets.offsets[-1])
-        size = 4 if dtype == "float32" else 2
-        moved = (s + t) * targets.width * size + len(queries) * len(targets) * 4
-        return cls(s, t, 2 * s * t * targets.width, moved)
+def multiplied(scorer: str, queries: RaggedTokens, targets: RaggedTokens) -> tuple[RaggedTokens, RaggedTokens]:
+    """Returns queries and targets as a scorer multiplies them: pooled texts are one token."""
+    return (
+        queries.pooled() if is_pooled(scorer, query=True) else queries,
+        targets.pooled() if is_pooled(scorer, query=False) else targets,
+    )
 
 
-@dataclass(frozen=True)
-class _Contender:
+class _Contender(NamedTuple):
     rank: Callable[[], object]
     peak: Callable[[Callable[[], object]], Peak]
     max_score_difference: float | None = None
 
 
-def _row(work: Work, contender: str, times: Times, product: float | None, peak: Peak) -> Row:
-    seconds = times.median
-    return {
-        "contender": contender,
-        "seconds": times.to_dict(),
-        "ratio_to_product": seconds / product if product else None,
-        "flops": work.flops,
-        "flops_per_second": work.flops / seconds,
-        "bytes": work.bytes,
-        "bytes_per_second": work.bytes / seconds,
-        "peak_memory": peak.to_dict(),
-    }
-
-
 class _Width:
-    """Everything of one width: the target space, ours and the peer's."""
+    """All of one width: queries, the target space, and the peer's."""
 
     def __init__(self, options: ScoringOptions, width: int, device: str | None):
-        self._options = options
-        self._width = width
-        self._device = device
+        self._options, self._width, self._device = options, width, device
         self._settings = ScorerSettings(kind=options.scorer, logits=options.logits, tau_a=options.tau_a)
         self._targets = random_tokens(lengths.SKILLS, options.targets, width, (options.seed, width, 0))
         self._space = TargetSpace.build(self._targets, self._settings, dtype=options.dtype)
@@ -144,27 +118,20 @@ class _Width:
     def _contenders(self, queries: RaggedTokens) -> Iterator[tuple[str, _Contender]]:
         options, k, tau_a = self._options, self._options.top_k, self._options.tau_a
         yield OURS, _Contender(lambda: self._rank(queries), peak_of)
-        a = queries.pooled() if is_pooled(options.scorer, query=True) else queries
-        b = self._targets.pooled() if is_pooled(options.scorer, query=False) else self._targets
+        a, b = multiplied(self._options.scorer, queries, self._targets)
         yield PRODUCT, _Contender(bare_product(a.flat, b.flat, dtype=options.dtype, exact=True), peak_of)
         if self._peer is not None:
             peer, device = self._peer, str(self._device)
             some = queries.part(0, min(_COMPARED, len(queries)))
-            difference = np.abs(peer.scores(some, tau_a) - self._space.scores(some, tau_a)).max()
-            yield (
-                peer.name,
-                _Contender(
-                    lambda: peer.top_k(queries, k, tau_a),
-                    lambda work: torch_peers.peer_peak(work, device),
-                    float(difference),
-                ),
-            )
+            difference = float(np.abs(peer.scores(some) - self._space.scores(some, tau_a)).max())
+            rank = functools.partial(peer.top_k, queries, k)
+            yield peer.name, _Contender(rank, lambda work: torch_peers.peer_peak(work, device), difference)
 
     def _rank(self, queries: RaggedTokens) -> object:
         return self._space.top_k(queries, self._options.top_k, self._options.tau_a)
 
     def our_peaks(self) -> dict[int, Peak]:
-        """What ours needs, by number of queries.
+        """Measures our peak memory, by number of queries.
 
         Taken before anything else runs and from few to many: an accelerator keeps the highest peak of the process.
         """
@@ -172,43 +139,50 @@ class _Width:
         return {number: peak_of(functools.partial(self._rank, self._queries(number))) for number in numbers}
 
     def rows(self, number: int, our_peak: Peak) -> list[Row]:
-        """Every contender on so many queries."""
+        """Measures every contender on so many queries."""
         queries = self._queries(number)
-        work = Work.of(queries, self._targets, self._settings, self._options.dtype)
         contenders = dict(self._contenders(queries))
         peaks = {name: our_peak if name == OURS else each.peak(each.rank) for name, each in contenders.items()}
         times = interleaved({name: each.rank for name, each in contenders.items()}, self._options.runs)
         product = times[PRODUCT].median
         return [
-            self._sizes(number, work)
-            | _row(work, name, times[name], product, peaks[name])
-            | {
-                "queries_per_second": None if name == PRODUCT else number / times[name].median,
-                "max_score_difference": each.max_score_difference,
-            }
+            self._row(queries, name, times[name], product, peaks[name])
+            | {"max_score_difference": each.max_score_difference}
             for name, each in contenders.items()
         ]
 
     def many_row(self, number: int) -> Row:
-        """Peak memory and time of ours on many queries, in one run."""
+        """Measures our peak memory and time on many queries, in one run."""
         queries = self._queries(number)
-        work = Work.of(queries, self._targets, self._settings, self._options.dtype)
         times: dict[str, Times] = {}
-
-        # Queries come in chunks of few shapes: some hundreds compile what thousands need.
+        # Queries come in chunks of few shapes: some hundreds compile all that thousands need.
         self._rank(queries.part(0, min(number, _WARM_QUERIES)))
         peak = peak_of(lambda: times.update(interleaved({OURS: lambda: self._rank(queries)}, 1, warmups=0)), warm=True)
-        row = self._sizes(number, work) | _row(work, OURS, times[OURS], None, peak)
-        return row | {"queries_per_second": number / times[OURS].median}
+        return self._row(queries, OURS, times[OURS], None, peak)
 
-    def _sizes(self, number: int, work: Work) -> Row:
+    def _row(self, queries: RaggedTokens, contender: str, times: Times, product: float | None, peak: Peak) -> Row:
+        """Makes a row, with the operations and bytes of the bare product: each token and score is moved once."""
+        s, t = (int(side.offsets[-1]) for side in multiplied(self._options.scorer, queries, self._targets))
+        flops = 2 * s * t * self._width
+        size = 4 if self._options.dtype == "float32" else 2
+        moved = (s + t) * self._width * size + len(queries) * len(self._targets) * 4
+        seconds = times.median
         return {
             "width": self._width,
-            "queries": number,
-            "query_tokens": work.query_tokens,
+            "queries": len(queries),
+            "query_tokens": s,
             "targets": self._options.targets,
-            "target_tokens": work.target_tokens,
+            "target_tokens": t,
             "target_space_bytes": sum(leaf.nbytes for leaf in jax.tree.leaves(self._space.spans)),
+            "contender": contender,
+            "seconds": times.to_dict(),
+            "ratio_to_product": seconds / product if product else None,
+            "flops": flops,
+            "flops_per_second": flops / seconds,
+            "bytes": moved,
+            "bytes_per_second": moved / seconds,
+            "peak_memory": peak.to_dict(),
+            "queries_per_second": None if contender == PRODUCT else len(queries) / seconds,
         }
 
 
@@ -230,9 +204,11 @@ def run(options: ScoringOptions) -> Outcome:
                 LOG.info(f"Scoring {number:,} queries against {options.targets:,} targets of width {width}")
                 rows += measured.rows(number, peaks[number])
             rows += last
+    attends = options.scorer in ("soft", "soft_pooled")
+    scorer = options.scorer + f" over {options.logits} logits at tau_a {options.tau_a:g}" * attends
     return Outcome(
         mode="scoring",
-        title=f"Ranking {options.targets:,} targets, top {options.top_k}, {_scorer_text(options)}",
+        title=f"Ranking {options.targets:,} targets, top {options.top_k}, {scorer}",
         facts=about,
         settings=dataclasses.asdict(options),
         columns=COLUMNS,
@@ -244,23 +220,17 @@ def run(options: ScoringOptions) -> Outcome:
     )
 
 
-def _scorer_text(options: ScoringOptions) -> str:
-    if options.scorer not in ("soft", "soft_pooled"):
-        return options.scorer
-    return f"{options.scorer} over {options.logits} logits at tau_a {options.tau_a:g}"
-
-
 def _notes(options: ScoringOptions, rows: list[Row], about_peers: str, platform: str) -> list[str]:
     spaces = {row["width"]: row["target_space_bytes"] for row in rows}
     differences = [row["max_score_difference"] for row in rows if row.get("max_score_difference") is not None]
     agreement = f" Its scores differ from ours by at most {max(differences):.1e}." if differences else ""
-    space = ", ".join(f"{formats.mebibytes(size)} at width {width}" for width, size in spaces.items())
+    space = ", ".join(f"{outcome.mebibytes(size)} at width {width}" for width, size in spaces.items())
     return [
-        f"Median and range of {options.runs} runs, taken in turn. Ours and PyTorch's go from query tokens in host "
+        f"Median and range of {options.runs} runs, taken in turn. Ours and PyTorch's run from query tokens in host "
         "memory to the best targets in host memory; the bare product's operands and result stay on the device.",
         "The bare product multiplies all real query tokens with all real target tokens, without padding, in the same "
         "dtype and precision. Achieved is its 2 T N d operations per second of each contender; moved is target tokens, "
-        "query tokens and scores, each touched once.",
+        "query tokens and scores, each once.",
         about_peers + (f" It scores one query at a time.{agreement}" if differences else ""),
         f"Peak memory on top of the target space, which takes {space}: "
         f"{METHODS['host' if platform == 'cpu' else 'device']}"

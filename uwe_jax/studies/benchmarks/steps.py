@@ -1,4 +1,4 @@
-"""One train step as a contender: ours, and the same in PyTorch."""
+"""Our train step as a contender, and the options of its benchmark."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ from typing import Any
 
 import jax
 
-from uwe_jax.config import (
-    EncoderSettings,
-    LengthSettings,
-    LossSettings,
-    OptimiserSettings,
-    ScorerSettings,
-)
+from uwe_jax.config import EncoderSettings, LengthSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
 from uwe_jax.distributed import parallel
 from uwe_jax.models.optimiser import make_optimiser
@@ -27,30 +21,27 @@ from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.studies.benchmarks import lengths, torch_peers
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
 from uwe_jax.studies.benchmarks.memory import Peak, peak_of
+from uwe_jax.studies.benchmarks.outcome import mebibytes
 from uwe_jax.training.device_memory import planned
 from uwe_jax.training.step import TrainState, make_train_step
-
-# A constant rate from the first step, as the peer has.
-OPTIMISER = OptimiserSettings(warmup_fraction=0.0, decay="constant")
-LOSS = LossSettings()
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What is trained, and how many steps are timed."""
+    """Options of `benchmark training`."""
 
     encoder: str = "minilm"
-    skills: int = 64  # in the global batch, and as many neighbours in each of the three graphs
+    skills: int = 64  # in the global batch, with as many neighbours in each of the three graphs
     lengths: LengthSettings = field(default_factory=lambda: LengthSettings(skill=16, job=16, vacancy=64, alias=16))
     dtype: str = "float32"
     scorers: NameList = ("soft", "mean_pool")  # to train with
-    encode_chunk_size: int = 0  # texts encoded at once under gradient caching; 0 encodes all
+    encode_chunk_size: int = 0  # gradient-caching mini-batch size; 0 encodes all texts at once
     remat: bool = False
     dropout: float = 0.0
     runs: int = 5
     seed: int = 0
-    peers: bool = True  # do the same work in PyTorch where it is installed
-    memory_only: bool = False  # compile and report memory, run nothing
+    peers: bool = True  # compare with PyTorch where it is installed
+    memory_only: bool = False  # compile and report the planned memory, without running
 
     def __post_init__(self) -> None:
         one_of("--encoder", self.encoder, tuple(ENCODERS))
@@ -67,27 +58,29 @@ class TrainingOptions:
 
     @property
     def tokens(self) -> dict[str, int]:
-        """Padded tokens of a node, by kind, the skills' first."""
+        """Padded tokens per node, by kind, those of skills first."""
         return {kind: getattr(self.lengths, kind) for kind in NODE_KINDS}
 
 
 class OurStep:
-    """The compiled train step with its state. A call takes one step; `losses` are those of the steps taken."""
+    """A compiled train step with its state. A call takes one step and appends its loss to `losses`."""
 
     def __init__(self, options: TrainingOptions, scorer: str, batches: list[Batch]):
         config = ENCODERS[options.encoder]
         encoder = EncoderSettings(dtype=options.dtype, dropout=options.dropout, remat=options.remat)
         model = UweModel.create(config, encoder, ScorerSettings(kind=scorer))
-        optimiser = make_optimiser(OPTIMISER, steps=1)
+        optimiser = make_optimiser(torch_peers.OPTIMISER, steps=1)
         params = model.initial_params(random_params(config, options.seed))
         self.name, self.scorer = f"uwe_jax, {scorer}", scorer
         self.losses: list[float] = []
         self._state: Any = parallel.replicate(TrainState.create(params, optimiser))
         self._batches = batches
-        step: Any = make_train_step(model, LOSS, optimiser, options.seed, options.encode_chunk_size)
+        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.encode_chunk_size)
         started = time.perf_counter()
         self._step = step.lower(self._state, parallel.shard_rows(batches[0])).compile()
         self.compile_seconds: float | None = time.perf_counter() - started
+        plan = planned(self._step)  # on each device: arguments, results and temporaries
+        self.program_bytes = plan.total if plan else None
 
     def __call__(self) -> None:
         batch = self._batches[len(self.losses) % len(self._batches)]
@@ -95,42 +88,18 @@ class OurStep:
         self.losses.append(float(parallel.first(metrics["loss"])))
 
     def peak(self) -> Peak:
-        """Memory of a step on top of parameters and optimiser state; takes steps."""
-        return peak_of(self)
+        """Measures the memory of a step on top of parameters and optimiser state; takes steps.
 
-    @property
-    def program_bytes(self) -> int | None:
-        """Memory on each device as the compiler planned it: arguments, results and what lies between."""
-        plan = planned(self._step)
-        return plan.total if plan else None
-
-
-class PeerStep:
-    """The same with soft late interaction in PyTorch."""
-
-    name, scorer = "torch, soft", "soft"
-    program_bytes: int | None = None
-    compile_seconds: float | None = None
-
-    def __init__(self, options: TrainingOptions, batches: list[Batch], device: str):
-        config = ENCODERS[options.encoder]
-        self.losses: list[float] = []
-        self._batches = batches
-        self._device = device
-        self.trainer = torch_peers.Trainer(
-            config,
-            random_params(config, options.seed),
-            ScorerSettings(kind=self.scorer),
-            LOSS,
-            OPTIMISER,
-            dtype=options.dtype,
-            dropout=options.dropout,
-            device=device,
-        )
-
-    def __call__(self) -> None:
-        self.losses.append(self.trainer.step(self._batches[len(self.losses) % len(self._batches)]))
-
-    def peak(self) -> Peak:
-        """As `OurStep.peak`."""
-        return torch_peers.peer_peak(self, self._device)
+        Raises:
+          UserError: the device's memory is too small.
+        """
+        try:
+            return peak_of(self)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise UserError(
+                f"The step of {self.name} does not fit in the device's memory: the compiler plans "
+                f"{mebibytes(self.program_bytes or 0)}. Lower --skills or --lengths, set --encode_chunk_size or "
+                "--remat, or print only the plan with --memory_only."
+            ) from error

@@ -1,12 +1,17 @@
-"""Wall-clock time of several contenders, measured so that a busy moment strikes them all."""
+"""Measures wall-clock time: of contenders that take turns, and of calls under load."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -17,30 +22,26 @@ class Times:
 
     @property
     def median(self) -> float:
-        """The middle run, or the mean of the two in the middle."""
+        """Median run, in seconds."""
         return statistics.median(self.seconds)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for a row: median, low, high and all runs."""
-        return {
-            "median": self.median,
-            "low": min(self.seconds),
-            "high": max(self.seconds),
-            "runs": list(self.seconds),
-        }
+        """Returns median, low, high and all runs as JSON values."""
+        low, high = min(self.seconds), max(self.seconds)
+        return {"median": self.median, "low": low, "high": high, "runs": list(self.seconds)}
 
 
 def interleaved(
     contenders: Mapping[str, Callable[[], object]], runs: int, *, warmups: int = 1, settle: int = 0
 ) -> dict[str, Times]:
-    """Times contenders in turn: one run of each, then the next of each, another one first every time.
+    """Times contenders in turn, in changing order, so that other load on the machine affects all of them.
 
     Args:
-      contenders: by name, what is timed. Each returns only when its work is done, on the device as well.
+      contenders: timed functions by name. Each returns only when its work is done, on the device as well.
       runs: of each that count.
-      warmups: of each before, which do not: compilation, caches, clocks.
-      settle: runs that do not count before each that does. Whoever needs much memory pays for finding it in pieces
-        when its turn comes: on a CPU a train step after another contender's took up to twice as long as after its own.
+      warmups: runs of each before all others, which do not count: compilation, caches, clocks.
+      settle: runs that do not count before each that does. A contender that needs much memory has to find it in pieces
+        after another's turn: on a CPU a train step took up to twice as long then as after one of its own.
     """
     for work in contenders.values():
         for _ in range(warmups):
@@ -58,3 +59,30 @@ def interleaved(
             contenders[name]()
             taken[name].append(time.perf_counter() - started)
     return {name: Times(tuple(seconds)) for name, seconds in taken.items()}
+
+
+def latencies(ask: Callable[[T], object], questions: Sequence[T], clients: int) -> tuple[list[float], float]:
+    """Asks every question once from several threads, each of which asks its next as soon as it has its answer.
+
+    Returns:
+      Seconds of every answer, in the order of the questions, and of all of them together.
+    """
+
+    def seconds(question: T) -> float:
+        started = time.perf_counter()
+        ask(question)
+        return time.perf_counter() - started
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        taken = list(pool.map(seconds, questions))
+    return taken, time.perf_counter() - started
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Returns the 50th, 90th and 99th percentile.
+
+    >>> percentiles([0.1, 0.2, 0.3])["p50"]
+    0.2
+    """
+    return {f"p{share}": float(np.percentile(seconds, share)) for share in (50, 90, 99)}

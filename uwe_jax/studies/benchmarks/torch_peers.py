@@ -1,6 +1,6 @@
-"""The same work in plain PyTorch, as one would write it first: the only module of the package that imports torch.
+"""The work of the benchmarks in plain PyTorch, written the obvious way.
 
-Torch is imported inside functions, so that nothing but a benchmark with peers needs it.
+Torch is imported inside functions, so that only a benchmark with peers needs it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,15 @@ from uwe_jax.ranking.target_space import Ranking
 from uwe_jax.studies.benchmarks.device import cpu_threads
 from uwe_jax.studies.benchmarks.memory import Peak, host_peak
 
+# Settings of the train step of both: a constant learning rate from the first step.
+SCORER, LOSS = ScorerSettings(), LossSettings()
+OPTIMISER = OptimiserSettings(warmup_fraction=0.0, decay="constant")
 Tensor = Any  # torch.Tensor, which cannot be named without importing torch
 _TINY = 1e-6
 
 
 def choose_device(wanted: bool, platform: str) -> tuple[str | None, str]:
-    """The torch device of the kind that JAX computes on, and a sentence about it.
-
-    Args:
-      wanted: False leaves peers out.
-      platform: JAX's: cpu, gpu or tpu.
-
-    Returns:
-      cpu, cuda or None, which means no peers.
-    """
+    """Returns cpu, cuda or None (no peers) by JAX's platform (cpu, gpu or tpu), and a sentence about it."""
     if not wanted:
         return None, "PyTorch was left out (--no-peers)."
     reason = "torch is not installed"
@@ -42,7 +37,7 @@ def choose_device(wanted: bool, platform: str) -> tuple[str | None, str]:
         import torch
 
         if platform == "cpu":
-            return "cpu", f"PyTorch runs on the CPU with {cpu_threads()} threads, as many as JAX's."
+            return "cpu", f"PyTorch runs on the CPU with {cpu_threads()} threads, as JAX does."
         if platform == "gpu" and torch.cuda.is_available():
             return "cuda", "PyTorch runs on the same GPU."
         reason = f"torch sees no device of the kind that JAX uses, {platform}"
@@ -51,7 +46,7 @@ def choose_device(wanted: bool, platform: str) -> tuple[str | None, str]:
 
 @contextlib.contextmanager
 def equal_terms(*, tf32: bool) -> Iterator[None]:
-    """Gives torch as many threads as JAX has and, on CUDA, the same bits in float32 products; restores both."""
+    """Gives torch as many threads as JAX and, on CUDA, the same precision of float32 products; restores both."""
     import torch
 
     threads, products = torch.get_num_threads(), torch.backends.cuda.matmul.allow_tf32
@@ -65,7 +60,7 @@ def equal_terms(*, tf32: bool) -> Iterator[None]:
 
 
 def peer_peak(work: Callable[[], object], device: str) -> Peak:
-    """`memory.peak_of` for torch: runs `work` twice."""
+    """Measures as `memory.peak_of` does; runs `work` twice."""
     import torch
 
     work()
@@ -79,7 +74,7 @@ def peer_peak(work: Callable[[], object], device: str) -> Peak:
 
 
 def out_of_memory() -> type[Exception]:
-    """What torch raises where the device's memory is not enough."""
+    """Returns the error that torch raises when the device's memory is full."""
     import torch
 
     return torch.OutOfMemoryError
@@ -96,24 +91,18 @@ def _unit(x: Tensor) -> Tensor:
 
 
 class PaddedScoring:
-    """Ranking as the equation reads: targets padded to the longest, one query at a time.
+    """Ranks as the equation reads: targets padded to the longest, one query at a time.
 
     Soft late interaction over raw dots takes two products, the raw one for the weights and the normalised one for the
     cosines; everything else takes one.
 
-    Args:
-      targets: raw token embeddings; padded and normalised here, once.
-      settings: the scorer.
-      dtype: of the products, float32 or bfloat16; softmax and sums are float32.
-      device: cpu or cuda.
+    Targets are padded and normalised once. Products are in `dtype`, softmax and sums in float32.
     """
 
     def __init__(self, targets: RaggedTokens, settings: ScorerSettings, dtype: str, device: str):
         import torch
 
-        self._settings = settings
-        self._dtype = getattr(torch, dtype)
-        self._device = device
+        self._settings, self._dtype, self._device = settings, getattr(torch, dtype), device
         lengths = targets.lengths
         mask = np.arange(lengths.max())[None, :] < lengths[:, None]
         padded = np.zeros((*mask.shape, targets.width), np.float32)
@@ -126,8 +115,8 @@ class PaddedScoring:
         self._raw = raw.to(self._dtype) if two else None
         self.name = f"torch, padded, {'two products' if two else 'one product'}"
 
-    def _score(self, query: Tensor, tau_a: float) -> Tensor:
-        """Scores [y] of one query's real tokens [i, d]."""
+    def _score(self, query: Tensor) -> Tensor:
+        """Computes scores [y] of one query's real tokens [i, d]."""
         import torch
 
         settings = self._settings
@@ -139,48 +128,42 @@ class PaddedScoring:
         cosine = torch.einsum(letters, unit, self._unit).float()
         if settings.kind == "max_sim":
             per_token = cosine.masked_fill(~self._mask[None, :, None, :], -torch.inf).amax(-1)
-            return self._reduce(per_token)[0]
-        logits = (cosine if self._raw is None else torch.einsum(letters, query, self._raw).float()) / tau_a
+            return per_token.mean(-1)[0]
+        logits = (cosine if self._raw is None else torch.einsum(letters, query, self._raw).float()) / settings.tau_a
         if settings.kind == "soft":
             logits = logits.masked_fill(~self._mask[None, :, None, :], -torch.inf)
         attended = (torch.softmax(logits, dim=-1) * cosine).sum(-1)
-        return attended[0] if settings.kind == "soft_pooled" else self._reduce(attended)[0]
+        return attended[0] if settings.kind == "soft_pooled" else attended.mean(-1)[0]
 
-    def _reduce(self, per_token: Tensor) -> Tensor:
-        return per_token.sum(-1) if self._settings.reduce == "sum" else per_token.mean(-1)
-
-    def _matrix(self, queries: RaggedTokens, tau_a: float) -> Tensor:
+    def _matrix(self, queries: RaggedTokens) -> Tensor:
         import torch
 
         texts = np.split(queries.flat, queries.offsets[1:-1])
         with torch.inference_mode():
-            return torch.stack([self._score(_tensor(text, self._device), tau_a) for text in texts])
+            return torch.stack([self._score(_tensor(text, self._device)) for text in texts])
 
-    def scores(self, queries: RaggedTokens, tau_a: float) -> np.ndarray:
-        """All scores s(q, y), float32 [q, n]."""
-        return self._matrix(queries, tau_a).cpu().numpy()
+    def scores(self, queries: RaggedTokens) -> np.ndarray:
+        """Computes all scores s(q, y), float32 [q, n]."""
+        return self._matrix(queries).cpu().numpy()
 
-    def top_k(self, queries: RaggedTokens, k: int, tau_a: float) -> Ranking:
-        """The k best targets of every query."""
-        best = self._matrix(queries, tau_a).topk(k, dim=1)
+    def top_k(self, queries: RaggedTokens, k: int) -> Ranking:
+        """Ranks the k best targets of every query."""
+        best = self._matrix(queries).topk(k, dim=1)
         return Ranking(best.indices.cpu().numpy(), best.values.cpu().numpy())
 
 
-def _soft_scores(
-    q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor, settings: ScorerSettings
-) -> tuple[Tensor, Tensor]:
-    """Soft late interaction in both directions, s(q, y) and s(y, q) [q, y], from one product."""
+def _soft_scores(q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes soft late interaction in both directions, s(q, y) and s(y, q) [q, y], from one product."""
     import torch
 
     dot = torch.einsum("qid,yjd->qyij", q, y).float()
     norm_q, norm_y = (x.float().norm(dim=-1).clamp(min=_TINY) for x in (q, y))
     cosine = dot / norm_q[:, None, :, None] / norm_y[None, :, None, :]
-    logits = (cosine if settings.logits == "cosine" else dot) / settings.tau_a
+    logits = cosine / SCORER.tau_a
 
     def direction(other: Tensor, own: Tensor, dim: int) -> Tensor:
         weights = torch.softmax(logits.masked_fill(~other, -torch.inf), dim=dim)
-        per_token = (weights * cosine).sum(dim) * own
-        return per_token.sum(-1) if settings.reduce == "sum" else per_token.sum(-1) / own.sum(-1)
+        return ((weights * cosine).sum(dim) * own).sum(-1) / own.sum(-1)
 
     return (
         direction(y_mask[None, :, None, :], q_mask[:, None, :].float(), -1),
@@ -189,30 +172,18 @@ def _soft_scores(
 
 
 class Trainer:
-    """A transformers model under the same loss and optimiser, its parameters those that ours starts from.
+    """A train step in PyTorch, of a transformers model with the parameters of ours, and with SCORER, LOSS, OPTIMISER.
 
-    Args:
-      config: of the encoder.
-      params: the encoder's parameters, as ours are kept.
-      scorer: soft late interaction; its temperature is not learned here.
-      loss: weights and temperatures of the graphs; symmetric, all positives in the denominator.
-      optimiser: AdamW at a constant learning rate.
-      dtype: float32, or bfloat16 through autocast.
-      dropout: both rates of the encoder.
-      device: cpu or cuda.
+    A call takes one step on the next batch and appends its loss to `losses`. bfloat16 is by autocast; `dropout` is both
+    rates of the encoder.
     """
 
+    name, scorer = "torch, soft", "soft"
+    program_bytes: int | None = None
+    compile_seconds: float | None = None
+
     def __init__(
-        self,
-        config: EncoderConfig,
-        params: Params,
-        scorer: ScorerSettings,
-        loss: LossSettings,
-        optimiser: OptimiserSettings,
-        *,
-        dtype: str,
-        dropout: float,
-        device: str,
+        self, config: EncoderConfig, params: Params, batches: list[Batch], *, dtype: str, dropout: float, device: str
     ):
         import torch
         import transformers
@@ -224,29 +195,28 @@ class Trainer:
         self.model.load_state_dict({k: torch.from_numpy(v) for k, v in params_to_hf(params, config).items()})
         self.model.to(device).train()
         groups = [
-            {"params": [p for p in self.model.parameters() if p.ndim >= 2], "weight_decay": optimiser.weight_decay},
+            {"params": [p for p in self.model.parameters() if p.ndim >= 2], "weight_decay": OPTIMISER.weight_decay},
             {"params": [p for p in self.model.parameters() if p.ndim < 2], "weight_decay": 0.0},
         ]
-        betas = (optimiser.b1, optimiser.b2)
-        self._adamw = torch.optim.AdamW(groups, lr=optimiser.learning_rate, betas=betas, eps=optimiser.eps)
-        self._clip = optimiser.clip_norm
-        self._scorer, self._loss = scorer, loss
-        self._autocast = dtype == "bfloat16"
-        self._device = device
+        betas = (OPTIMISER.b1, OPTIMISER.b2)
+        self._adamw = torch.optim.AdamW(groups, lr=OPTIMISER.learning_rate, betas=betas, eps=OPTIMISER.eps)
+        self._device, self._autocast = device, dtype == "bfloat16"
+        self._batches, self.losses = batches, list[float]()
 
-    def step(self, batch: Batch) -> float:
-        """One step of training; returns its loss."""
+    def __call__(self) -> None:
         import torch
 
         self._adamw.zero_grad(set_to_none=True)
-        loss = self.backward(batch)
-        if self._clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._clip)
+        loss = self.backward(self._batches[len(self.losses) % len(self._batches)])
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMISER.clip_norm)
         self._adamw.step()
-        value = loss.item()
+        self.losses.append(loss.item())
         if self._device == "cuda":
             torch.cuda.synchronize()
-        return value
+
+    def peak(self) -> Peak:
+        """Measures the memory of a step on top of parameters and optimiser state; takes steps."""
+        return peer_peak(self, self._device)
 
     def backward(self, batch: Batch) -> Tensor:
         """Adds the gradients of a batch's loss to the model's parameters; returns the loss."""
@@ -254,21 +224,21 @@ class Trainer:
 
         masks = {kind: _tensor(rows["mask"], self._device) for kind, rows in batch["nodes"].items()}
         for mask in masks.values():
-            mask[:, 0] = True  # a missing neighbour would have nothing to attend to; the loss leaves it out anyway
+            mask[:, 0] = True  # a missing neighbour would have nothing to attend to; the loss ignores it anyway
         with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._autocast):
             encoded = self._encode({kind: rows["token_ids"] for kind, rows in batch["nodes"].items()}, masks)
             total = torch.zeros((), device=self._device)
             for kind in batch["positives"]:
-                scores = _soft_scores(encoded["skill"], masks["skill"], encoded[kind], masks[kind], self._scorer)
+                scores = _soft_scores(encoded["skill"], masks["skill"], encoded[kind], masks[kind])
                 positives, valid = (_tensor(batch[name][kind], self._device) for name in ("positives", "valid"))
-                total = total + getattr(self._loss.alpha, kind) * _graph_loss(
-                    *scores, positives & valid[None, :], valid, getattr(self._loss.tau, kind)
+                total = total + getattr(LOSS.alpha, kind) * _graph_loss(
+                    *scores, positives & valid[None, :], valid, getattr(LOSS.tau, kind)
                 )
         total.backward()
         return total.detach()
 
     def _encode(self, token_ids: dict[str, np.ndarray], masks: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Token embeddings of every kind; kinds of one length go through the encoder together, as they do in ours."""
+        """Encodes every kind; kinds of one length go through the encoder together, as they do in ours."""
         import torch
 
         encoded: dict[str, Tensor] = {}
@@ -282,7 +252,7 @@ class Trainer:
 
 
 def _graph_loss(forward: Tensor, backward: Tensor, positives: Tensor, valid: Tensor, tau: float) -> Tensor:
-    """Both directions of one graph's many-to-many InfoNCE."""
+    """Computes both directions of one graph's many-to-many InfoNCE."""
     import torch
 
     def direction(scores: Tensor, positives: Tensor, valid: Tensor) -> Tensor:
