@@ -1,4 +1,4 @@
-"""A whole description: every measure in turn, shown as soon as it is there, then a page, JSON and a picture."""
+"""Description of training graphs: measures shown one after the other, then a page, JSON and a picture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import uwe_jax
 from uwe_jax.config import Config
 from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts, tokens
-from uwe_jax.curation.describe.picture import plot_degrees
+from uwe_jax.curation.describe.degrees import plot_degrees
 from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
@@ -25,17 +25,11 @@ FILES = ("describe.md", "describe.json", "degrees.png")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What graphs are compared with.
+    """Tasks and taxonomy that graphs are compared with."""
 
-    Attributes:
-      folders: with the data of tasks and taxonomies.
-      tasks: to look up.
-      taxonomy: a file or folder; None takes the first one in the folders.
-    """
-
-    folders: tuple[Path, ...]
+    folders: tuple[Path, ...]  # with the data of tasks and taxonomies
     tasks: Sequence[TaskSpec]
-    taxonomy: Path | None = None
+    taxonomy: Path | None = None  # a file or folder; None takes the first one in the folders
 
 
 def describe(
@@ -46,21 +40,21 @@ def describe(
     *,
     provenance: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Measures graphs, prints what it finds, and writes FILES.
+    """Measures graphs, prints the results, and writes FILES.
 
     Args:
       graphs: as a training run reads them, before the split.
-      config: whose encoder, lengths and source count.
-      comparison: what they are compared with.
+      config: of which encoder, lengths and source are used.
+      comparison: tasks and taxonomy.
       out: folder of the files.
-      provenance: what each source gave, as of `Composition.counts`; shown where there are several.
+      provenance: counts by source, as of `Composition.counts`; shown where there are several.
 
     Returns:
-      What is written to describe.json.
+      The content of describe.json.
     """
     started = time.perf_counter()
     cache_dir = cache_folder(config.source.cache_dir)
-    # The network is not asked: what a task has on the hub counts where an evaluation has fetched it before.
+    # Offline: data of a task on the hub is used where an evaluation has downloaded it before.
     sources = TaskSources(comparison.folders, cache_dir, language=config.source.language, offline=True)
     sections: list[Section] = []
     found: dict[str, Any] = {
@@ -110,7 +104,7 @@ def describe(
 
 
 def _or_reason(measure: Callable[[], dict[str, Any]], *, named: bool) -> dict[str, Any]:
-    """What is measured; where there is nothing to compare with, the reason, unless the user has named it."""
+    """Measures; on a UserError returns the reason, unless the user has named what is missing."""
     try:
         return measure()
     except UserError as error:
@@ -132,8 +126,7 @@ def _provenance_section(provenance: Sequence[Mapping[str, Any]]) -> Section:
 def _page(found: Mapping[str, Any], sections: Sequence[Section]) -> str:
     source = found["config"]["source"]
     fingerprints = [f"skill-{kind}: {value}" for kind, value in found["fingerprints"].items()]
-    # What to look at comes first on a page, and last in a terminal.
-    *measured, remarks = sections
+    *measured, remarks = sections  # the findings come first on a page, and last in a terminal
     parts = [
         "# Training graphs",
         escape(f"Source: {source['source']} {source['path']}"),

@@ -1,4 +1,4 @@
-"""What is worth a look among the texts of the nodes: the longest ones, and those that a rule finds strange."""
+"""The longest texts of the nodes, and those that a rule finds strange."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.curation.describe.section import Grid, Section, listed, percent, quoted
+from uwe_jax.curation.describe.section import Grid, Section, listed, percent, quoted, sampled
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.statistics import fixed_sample
 
-# Texts of a kind that the rules look at; of more, this many are drawn.
+# Texts of a kind that the rules examine; of more, a sample is drawn.
 MOST_TEXTS = 300_000
-_LONGEST = 10
-_EXAMPLES = 5
+_LONGEST, _EXAMPLES = 10, 5
 
-# Characters from which on a text is too long for what it should be: a label, or a sentence or two.
+# Characters above which a text is too long for a label, or for a sentence or two.
 LONG_LABEL, LONG_SENTENCE = 150, 1000
 
-# What the second and later bytes of a UTF-8 sequence look like when they are read as Windows-1252 or Latin-1.
+# Second and later bytes of a UTF-8 sequence, read as Windows-1252 or Latin-1.
 _LATER = "".join(bytes([byte]).decode("cp1252", "ignore") + chr(byte) for byte in range(0x80, 0xC0))
 # Only first bytes that occur in practice: others are letters before a closing quote, as in a German "groß" in quotes.
 _MOJIBAKE = re.compile(
@@ -39,7 +38,7 @@ _RUN = re.compile(r"([^\W\d]|[^\w\s])\1{3}")
 _WORD_RUN = re.compile(r"\b(\w+)(?:\W+\1\b){2}", re.I)
 _NOT_LETTERS = re.compile(r"[\W\d_]")
 _PLACEHOLDERS = {"n/a", "na", "nan", "nil", "none", "null", "other", "tbd", "test", "todo", "unk", "unknown", "xxx"}
-# A joiner between letters belongs to the spelling of some scripts.
+# Between letters, joiners belong to the spelling of some scripts.
 _JOINERS = "\u200c\u200d"
 _LEAST_LETTERS = 0.5
 
@@ -53,7 +52,7 @@ def _has_entity(text: str) -> bool:
 
 
 def _letters(text: str) -> int:
-    """Letters of a text; signs that combine with letters count as well."""
+    """Counts letters and combining marks."""
     if text.isascii():
         return len(text) - len(_NOT_LETTERS.findall(text))
     return sum(unicodedata.category(c)[0] in "LM" for c in text)
@@ -61,42 +60,34 @@ def _letters(text: str) -> int:
 
 @dataclass(frozen=True)
 class Rule:
-    """A reason to find a text strange.
+    """A reason to find a text strange."""
 
-    Attributes:
-      meaning: what it finds, as tables show it.
-      holds: whether a text is strange, by the text and the kind of its node.
-      damage: a text that it finds is broken, not only unusual.
-    """
-
-    meaning: str
-    holds: Callable[[str, str], bool]
-    damage: bool = False
+    meaning: str  # as tables show it
+    holds: Callable[[str, str], bool]  # by the text and the kind of its node
+    damage: bool = False  # such texts are damaged, not only unusual
 
 
 RULES: dict[str, Rule] = {
-    "replacement": Rule(
-        "the replacement character U+FFFD: a letter was lost", lambda text, _: "\ufffd" in text, damage=True
-    ),
+    "replacement": Rule("the replacement character U+FFFD: a letter was lost", lambda text, _: "\ufffd" in text, True),
     "mojibake": Rule(
         "UTF-8 read as Windows-1252, such as Ã© for é",
         lambda text, _: not text.isascii() and _MOJIBAKE.search(text) is not None,
-        damage=True,
+        True,
     ),
     "invisible": Rule(
         "control, invisible, private or unassigned characters",
         lambda text, _: not text.isprintable() and _unreadable(text),
-        damage=True,
+        True,
     ),
     "html": Rule(
         "HTML tags or entities",
         lambda text, _: ("<" in text and _TAG.search(text) is not None) or ("&" in text and _has_entity(text)),
-        damage=True,
+        True,
     ),
     "placeholder": Rule(
-        "a word that stands for no text, such as unknown or n/a",
+        "a placeholder such as unknown or n/a",
         lambda text, _: len(text) < 8 and text.casefold() in _PLACEHOLDERS,
-        damage=True,
+        True,
     ),
     "address": Rule(
         "a web or e-mail address",
@@ -125,12 +116,12 @@ RULES: dict[str, Rule] = {
 
 
 def texts_of(graphs: GraphSet) -> dict[str, tuple[str, ...]]:
-    """The texts of the nodes by kind, skills first."""
+    """Returns the texts of the nodes by kind, skills first."""
     return {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
 
 
 def reasons(text: str, kind: str) -> list[str]:
-    """Names of the rules that find a text strange.
+    """Returns the names of the rules that find a text strange.
 
     >>> reasons("CAF\u00c3\u00a9 &amp; more", "job"), reasons("C++", "skill"), reasons("C", "skill")
     (['mojibake', 'html'], [], ['one_character'])
@@ -139,7 +130,7 @@ def reasons(text: str, kind: str) -> list[str]:
 
 
 def longest(texts: Sequence[str]) -> dict[str, Any]:
-    """Characters of the texts of a kind: median, most, and the longest texts."""
+    """Returns characters of the texts of a kind: median, most, and the longest texts."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     order = np.argsort(-lengths, kind="stable")[:_LONGEST]
     return {
@@ -150,11 +141,10 @@ def longest(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def strange(texts: Sequence[str], kind: str, most: int = MOST_TEXTS) -> dict[str, Any]:
-    """How many texts each rule finds.
+    """Counts the texts that each rule finds.
 
     Returns:
-      looked_at: texts; of: texts there are; any: texts that a rule finds; found: by rule that finds any, count and
-      examples.
+      looked_at: texts examined, of how many; any: texts that a rule finds; found: by rule, count and examples.
     """
     drawn = fixed_sample(len(texts), most)
     places: dict[str, list[int]] = {name: [] for name in RULES}
@@ -164,23 +154,16 @@ def strange(texts: Sequence[str], kind: str, most: int = MOST_TEXTS) -> dict[str
         strangers += bool(names)
         for name in names:
             places[name].append(place)
-    return {
-        "looked_at": len(drawn),
-        "of": len(texts),
-        "any": strangers,
-        "found": {
-            name: {
-                "count": len(found),
-                "examples": [texts[found[example]] for example in fixed_sample(len(found), _EXAMPLES)],
-            }
-            for name, found in places.items()
-            if found
-        },
+    found = {
+        name: {"count": len(each), "examples": [texts[each[k]] for k in fixed_sample(len(each), _EXAMPLES)]}
+        for name, each in places.items()
+        if each
     }
+    return {"looked_at": len(drawn), "of": len(texts), "any": strangers, "found": found}
 
 
 def measure(graphs: GraphSet) -> dict[str, Any]:
-    """`longest` and `strange` texts by kind."""
+    """Returns `longest` and `strange` texts by kind."""
     texts = texts_of(graphs)
     return {
         "longest": {kind: longest(each) for kind, each in texts.items()},
@@ -189,7 +172,7 @@ def measure(graphs: GraphSet) -> dict[str, Any]:
 
 
 def longest_section(found: Mapping[str, Any]) -> Section:
-    """The longest texts as a table."""
+    """Renders the longest texts."""
     header, rows, page = ("nodes", "median characters", "most", "longest text"), [], []
     for kind, each in found.items():
         texts = [[quoted(top["text"]), f"{top['characters']:,}"] for top in each["texts"]]
@@ -200,21 +183,15 @@ def longest_section(found: Mapping[str, Any]) -> Section:
 
 
 def strange_section(found: Mapping[str, Any]) -> Section:
-    """What the rules find as a table, with examples."""
+    """Renders what the rules find, with examples."""
     rows = []
     for kind, each in found.items():
         for name, rule in each["found"].items():
-            count = f"{rule['count']:,}"
-            share = percent(rule["count"], each["looked_at"])
-            rows.append([kind, RULES[name].meaning, count, share, listed(rule["examples"])])
+            counts = (f"{rule['count']:,}", percent(rule["count"], each["looked_at"]))
+            rows.append([kind, RULES[name].meaning, *counts, listed(rule["examples"])])
     kinds = ", ".join(f"{each['any']:,} of {each['looked_at']:,} {kind} texts" for kind, each in found.items())
-    sampled = [
-        f"Of {each['of']:,} {kind} texts {each['looked_at']:,} were looked at, drawn at random."
-        for kind, each in found.items()
-        if each["looked_at"] < each["of"]
-    ]
     return Section(
         "Strange texts",
-        [f"A rule finds {kinds}; a text may be found by several.", *sampled],
+        [f"Rules find {kinds}; a text may be found by several.", *sampled(found)],
         [Grid(("nodes", "reason", "texts", "share", "examples"), rows, left=(0, 1, 4))],
     )
