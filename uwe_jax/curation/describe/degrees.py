@@ -110,13 +110,15 @@ def sizes_section(found: dict[str, Any], skills: int) -> Section:
         counts = (f"{graph['edges']:,}", f"{used:,}", percent(used, skills), f"{others:,}", f"{unused:,}")
         largest = percent(graph["largest"], used + others)
         rows.append([f"skill-{kind}", *counts, f"{graph['parts']:,}", largest])
-    header = ("graph", "edges", "skills with an edge", "of all skills", "neighbours with an edge", "nodes without")
     edges = sum(graph["edges"] for graph in found.values())
     nodes = skills + sum(graph["nodes"][kind] for kind, graph in found.items())
     return Section(
         "Nodes and edges",
-        [f"{skills:,} skills, {nodes:,} nodes of all kinds, {edges:,} edges."],
-        [Grid((*header, "connected parts", "nodes in the largest"), rows)],
+        [
+            f"{skills:,} skills, {nodes:,} nodes of all kinds, {edges:,} edges.",
+            "By graph: skills and neighbours with an edge, isolated nodes, connected parts, nodes in the largest part.",
+        ],
+        [Grid(("graph", "edges", "skills", "of all", "neighbours", "isolated", "parts", "largest"), rows)],
     )
 
 
@@ -129,9 +131,9 @@ def degrees_section(found: dict[str, Any]) -> Section:
             quantiles = (f"{value:,.0f}" for value in each["quantiles"].values())
             summaries.append([*name, f"{each['mean']:.1f}", *quantiles, f"{each['max']:,}"])
             shares = (percent(count, graph["connected"][side]) for count in each["bins"].values())
-            bins.append([*name, *shares, percent(each["top_edges"], graph["edges"])])
+            bins.append([*name, *shares])
             top = (f"{listed([node['text']])} ({node['degree']:,})" for node in each["top"][:_SHOWN])
-            leaders.append([*name, ", ".join(top)])
+            leaders.append([*name, percent(each["top_edges"], graph["edges"]), ", ".join(top)])
     top_share = f"{100 * TOP_SHARE:g} %"
     names = ("graph", "nodes")
     return Section(
@@ -142,8 +144,8 @@ def degrees_section(found: dict[str, Any]) -> Section:
         ],
         [
             Grid((*names, "mean", *(f"{100 * q:g} %" for q in QUANTILES), "most"), summaries, left=(0, 1)),
-            Grid((*names, *BINS.values(), f"edges of top {top_share}"), bins, left=(0, 1)),
-            Grid((*names, "highest degrees"), leaders, left=(0, 1, 2)),
+            Grid((*names, *BINS.values()), bins, left=(0, 1)),
+            Grid((*names, f"top {top_share}", "highest degrees"), leaders, left=(0, 1, 3)),
         ],
     )
 

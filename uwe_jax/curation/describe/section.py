@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from rich.table import Table
 
@@ -12,8 +12,8 @@ from uwe_jax.runtime.markdown import escape, markdown_rows
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
-# Characters of a quoted text, of one among several, and of a line in a terminal.
-_QUOTED, _QUOTED_BRIEFLY, _WIDTH = 300, 80, 80
+# Characters of a quoted text, of one among several, of a line in a terminal, and of a label that is not wrapped there.
+_QUOTED, _QUOTED_BRIEFLY, _WIDTH, _LABEL = 300, 80, 80, 13
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,9 @@ class Grid:
         """Renders the rows for a terminal; texts and headers are wrapped, numbers are not."""
         table = Table()
         for place, name in enumerate(self.header):
-            if place in self.left:
-                table.add_column(name, overflow="fold")
-            else:
-                table.add_column(name, justify="right", min_width=max(len(row[place]) for row in self.rows))
+            text, width = place in self.left, max(len(row[place]) for row in self.rows)
+            justify: Literal["left", "right"] = "left" if text else "right"
+            table.add_column(name, justify=justify, overflow="fold", min_width=min(width, _LABEL) if text else width)
         for row in self.rows[: self.brief]:
             table.add_row(*row)
         return render_table(table, _WIDTH)

@@ -1,4 +1,4 @@
-"""When a text is a copy of another: word by word, by a run of words, or nearly."""
+"""Copies of texts: word by word, by a run of words, or nearly."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from collections.abc import Iterable, Iterator
 from uwe_jax.data.text import comparable
 from uwe_jax.evaluation.lexical import words
 
-# Texts of fewer words have so many words in common by chance that only equal ones count as copies; and of so few words
+# Shorter texts have so many words in common by chance that only equal ones count as copies; and by so few words
 # "C++ developer" and "C# developer" are the same.
 SHORT = 4
 
 
 class Texts:
-    """Texts that must not come back.
+    """Texts of which no copy is wanted.
 
-    Texts are compared as `comparable` leaves them; those of `SHORT` or more words by their words, whatever stands
-    between them.
+    Texts are compared as `comparable` leaves them; those of `SHORT` or more words by their words, ignoring punctuation.
 
     Args:
       texts: to be recognised.
-      run: words in a row that make a copy of a text that is not equal; 0 looks for equal texts alone.
+      run: consecutive words that make a copy of a text that is not equal; 0 recognises equal texts only.
     """
 
-    def __init__(self, texts: Iterable[str], run: int = 0):
+    def __init__(self, texts: Iterable[str] = (), run: int = 0):
         self._run = run
         self._whole: set[int] = set()
         self._runs: set[int] = set()
@@ -35,17 +34,16 @@ class Texts:
         return len(self._whole)
 
     def __contains__(self, text: object) -> bool:
-        """Whether a text is equal to one of them."""
         return isinstance(text, str) and hash(_form(text)) in self._whole
 
     def add(self, text: str, *, runs: bool = True) -> None:
-        """One more text; without `runs`, only an equal text is a copy of it."""
+        """Adds a text; without `runs`, only an equal text is a copy of it."""
         self._whole.add(hash(_form(text)))
         if self._run and runs:
             self._runs.update(_runs(words(text), self._run))
 
     def copied(self, text: str) -> str:
-        """In what a text is a copy of one of them, for people; empty where it is none."""
+        """Returns what makes a text a copy, for people; empty where it is not one."""
         if text in self:
             return "equal to one"
         if self._run and not self._runs.isdisjoint(_runs(words(text), self._run)):
@@ -54,7 +52,7 @@ class Texts:
 
 
 def overlap(one: str, other: str) -> float:
-    """Twice the number of common words over the words of both, repeats counted; 0 where one has fewer than `SHORT`.
+    """Returns twice the number of common words over the words of both, with repeats; 0 where one is `SHORT`.
 
     >>> overlap("care for old patients", "Care for young patients!")
     0.75

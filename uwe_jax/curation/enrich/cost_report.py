@@ -1,11 +1,10 @@
-"""The account of an enrichment: what was asked, taken and refused, and what it did to the long tail."""
+"""Report of an enrichment: its cost, accepted and rejected texts, and the long tail before and after."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,116 +12,96 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.curation.enrich.budget import Cost
-from uwe_jax.curation.enrich.candidates import Accepted, Rejected
-from uwe_jax.curation.enrich.edges_out import ACCOUNT, REJECTED, write_edges, write_rejected
+from uwe_jax.curation.enrich.checks import Nearness
+from uwe_jax.curation.enrich.edges_out import REJECTED, REPORT, write_edges
+from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts
+from uwe_jax.curation.enrich.generators import Candidate, Rejected
 from uwe_jax.curation.enrich.plan import Request
 from uwe_jax.curation.enrich.rare import degrees, long_tail
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.runtime.files import write_json
-
-
-@dataclass(frozen=True)
-class KindCounts:
-    """What became of one graph.
-
-    Attributes:
-      asked: skills that texts were asked for.
-      answered: of them, those with an answer.
-      taken: texts.
-      enriched: skills with at least one of them.
-      rejected: texts and answers by reason, the most frequent first.
-      before: skills by their number of edges.
-      after: the same with the new edges.
-    """
-
-    asked: int
-    answered: int
-    taken: int
-    enriched: int
-    rejected: dict[str, int]
-    before: dict[str, int]
-    after: dict[str, int]
+from uwe_jax.runtime.files import write_atomically, write_json
+from uwe_jax.runtime.printable import json_text
 
 
 def count(
     requests: Sequence[Request],
     answered: Sequence[Request],
-    accepted: Sequence[Accepted],
+    accepted: Sequence[tuple[Candidate, Nearness]],
     rejected: Sequence[Rejected],
     graphs: GraphSet,
-) -> dict[str, KindCounts]:
-    """The counts of every kind that was asked for."""
+) -> dict[str, dict[str, Any]]:
+    """Counts by kind of the graph.
+
+    Returns:
+      asked: skills that texts were requested for; answered: those with an answer; taken: accepted texts; enriched:
+      skills with at least one of them; rejected: texts and answers by reason, the most frequent first; before, after:
+      skills by number of edges, without and with the new edges.
+    """
     found = {}
     for kind in dict.fromkeys(each.kind for each in requests):
-        taken = [each.candidate.request.skill for each in accepted if each.candidate.request.kind == kind]
+        taken = [each.request.skill for each, _ in accepted if each.request.kind == kind]
         degree = degrees(graphs, kind)
         new = np.bincount(np.array(taken, np.int64), minlength=len(degree))
-        reasons = Counter(each.reason for each in rejected if each.kind == kind)
-        found[kind] = KindCounts(
-            asked=sum(each.kind == kind for each in requests),
-            answered=sum(each.kind == kind for each in answered),
-            taken=len(taken),
-            enriched=len(set(taken)),
-            rejected=dict(reasons.most_common()),
-            before=dict(long_tail(degree)),
-            after=dict(long_tail(degree + new)),
-        )
+        found[kind] = {
+            "asked": sum(each.kind == kind for each in requests),
+            "answered": sum(each.kind == kind for each in answered),
+            "taken": len(taken),
+            "enriched": len(set(taken)),
+            "rejected": dict(Counter(each.reason for each in rejected if each.kind == kind).most_common()),
+            "before": long_tail(degree),
+            "after": long_tail(degree + new),
+        }
     return found
 
 
-def write_account(
+def write_report(
     out: Path,
     settings: EnrichmentSettings,
     graphs: GraphSet,
-    accepted: Sequence[Accepted],
+    evaluation: EvaluationTexts,
+    accepted: Sequence[tuple[Candidate, Nearness]],
     rejected: Sequence[Rejected],
-    counts: dict[str, KindCounts],
+    counts: dict[str, dict[str, Any]],
     *,
     spent: Cost,
     complete: bool,
-    notes: dict[str, Any],
 ) -> None:
-    """Writes the edges, what was refused, and the account: incomplete at first, as it is at last.
+    """Writes edges, rejected texts and the report into `out`.
 
     Args:
-      out: the folder.
-      settings: of the enrichment.
-      graphs: that were enriched.
-      accepted: texts that are taken.
-      rejected: texts and answers that are not.
-      counts: of every kind.
+      counts: from `count`.
       spent: on all answers in the folder.
-      complete: whether nothing is left to ask.
-      notes: further entries.
+      complete: nothing is left to ask.
     """
-    account = {
+    content = {
         "version": uwe_jax.__version__,
         "complete": False,
         "files": {},
-        "counts": {kind: dataclasses.asdict(each) for kind, each in counts.items()},
+        "counts": counts,
         "spent": {**dataclasses.asdict(spent), "money": spent.money(settings.endpoint)},
         "source_fingerprints": graphs.fingerprints(),
-        **notes,
+        "checked_by": settings.checks.ranker,
+        "evaluation_texts": {"count": len(evaluation), "found": evaluation.found, "missing": evaluation.missing},
         "settings": settings.to_dict(),
     }
-    # Before the first file of edges: a kill between two of them leaves no account that calls them complete.
-    write_json(out / ACCOUNT, account)
+    # Before the first file of edges: a kill between two of them leaves no report that calls them complete.
+    write_json(out / REPORT, content)
     files = write_edges(out, graphs, accepted, with_source=settings.with_source)
-    write_rejected(out / REJECTED, rejected)
-    write_json(out / ACCOUNT, account | {"complete": complete, "files": files})
+    write_atomically(out / REJECTED, "".join(json_text(vars(each)) + "\n" for each in rejected).encode())
+    write_json(out / REPORT, content | {"complete": complete, "files": files})
 
 
-def account_text(counts: dict[str, KindCounts]) -> str:
-    """The counts, for people."""
+def report_text(counts: dict[str, dict[str, Any]]) -> str:
+    """Formats the counts for people."""
     lines = []
     for kind, each in counts.items():
         lines.append(
-            f"skill-{kind}: {each.taken:,} new edges for {each.enriched:,} skills, of {each.asked:,} that were asked "
-            f"for and {each.answered:,} answered"
+            f"skill-{kind}: {each['taken']:,} new edges for {each['enriched']:,} skills, of {each['asked']:,} "
+            f"requested and {each['answered']:,} answered"
         )
-        if each.rejected:
-            lines.append("  not taken: " + ", ".join(f"{n:,} {reason}" for reason, n in each.rejected.items()))
-        tail = ", ".join(f"{edges}: {n:,} -> {each.after[edges]:,}" for edges, n in each.before.items())
+        if each["rejected"]:
+            lines.append("  rejected: " + ", ".join(f"{n:,} {reason}" for reason, n in each["rejected"].items()))
+        tail = ", ".join(f"{edges}: {n:,} -> {each['after'][edges]:,}" for edges, n in each["before"].items())
         lines.append(f"  skills by number of edges: {tail}")
     return "\n".join(lines)

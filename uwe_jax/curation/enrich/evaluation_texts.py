@@ -1,4 +1,4 @@
-"""The texts of evaluation tasks, which no new text may repeat."""
+"""Texts of evaluation tasks, which no new text may repeat."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from uwe_jax.runtime.progress import say
 
 
 class EvaluationTexts(Texts):
-    """The queries of evaluation tasks.
+    """Queries of evaluation tasks.
 
     Args:
       sentences: queries of which a run of words is a copy as well.
-      labels: names of skills and jobs; a sentence on a skill may well hold its name.
-      run: words in a row that make a copy.
+      labels: names of skills and jobs; a sentence on a skill may well contain its name.
+      run: consecutive words that make a copy.
       found: names of the tasks and splits they are from.
-      missing: names of those that were not there.
+      missing: names of those whose data was not found.
     """
 
     def __init__(
@@ -33,25 +33,24 @@ class EvaluationTexts(Texts):
         super().__init__(sentences, run)
         for label in labels:
             self.add(label, runs=False)
-        self.found = tuple(found)
-        self.missing = tuple(missing)
+        self.found, self.missing = tuple(found), tuple(missing)
 
 
 def read_evaluation_texts(
     folders: Sequence[str], *, run: int, cache_dir: Path, language: str = "en"
 ) -> EvaluationTexts:
-    """Reads the queries of every task of the catalogue, in every split that lies in the folders; never asks the hub.
+    """Reads the queries of every task of the catalogue, in every split found in the folders; offline.
 
-    Says which splits were found and which were not: what is not found is not guarded against.
+    Reports which splits were found: new texts are not compared with the others.
 
     Args:
       folders: with the downloads of the tasks.
       run: as of `EvaluationTexts`.
-      cache_dir: where prepared data is kept.
+      cache_dir: of prepared data.
       language: of ESCO's labels.
 
     Raises:
-      UserError: one of the folders is none, or data in it is broken.
+      UserError: a folder does not exist, or data in it is damaged.
     """
     if not folders:
         say("No folder with the data of evaluation tasks is named in data, so new texts are not compared with theirs.")

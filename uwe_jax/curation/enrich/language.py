@@ -1,15 +1,15 @@
-"""Whether a text is in the right language."""
+"""Language identification of new texts, by py3langid (a naive Bayes model of byte n-grams for 97 languages)."""
 
 from __future__ import annotations
 
 import functools
 from typing import Any
 
-from uwe_jax.curation.enrich.libraries import library
+from uwe_jax.curation.enrich.settings import library
 from uwe_jax.evaluation.lexical import words
 from uwe_jax.runtime.errors import UserError
 
-# Shorter texts have too little for a language to show.
+# The language of shorter texts cannot be identified.
 LEAST_WORDS = 4
 
 
@@ -20,14 +20,10 @@ def _identifier() -> Any:
 
 
 class LanguageCheck:
-    """Recognises texts of a wrong language, by py3langid (a naive Bayes model of byte n-grams for 97 languages).
-
-    Args:
-      language: ISO 639-1 code of the right one.
-      certainty: another language at a higher probability is the wrong one.
+    """Recognises texts in another language at a probability above `certainty`.
 
     Raises:
-      UserError: the library is not installed, or does not know the language.
+      UserError: the library is not installed, or does not know the language (an ISO 639-1 code).
     """
 
     def __init__(self, language: str, certainty: float):
@@ -40,7 +36,7 @@ class LanguageCheck:
             )
 
     def wrong(self, text: str) -> str:
-        """The other language that a text is in, with its probability; empty where there is none, or too little text."""
+        """Returns the other language of a text with its probability; empty for none, or too few words."""
         if len(words(text)) < LEAST_WORDS:
             return ""
         language, probability = self._identifier.classify(text)
