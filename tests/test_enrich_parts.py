@@ -21,7 +21,7 @@ from uwe_jax.curation.enrich.generators import Candidate
 from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
 from uwe_jax.curation.enrich.language import LanguageCheck
 from uwe_jax.curation.enrich.plan import Request
-from uwe_jax.curation.enrich.prompts import SHIPPED, Prompt, PromptFiles, TemplateFiles
+from uwe_jax.curation.enrich.prompts import SHIPPED, Prompt, PromptFiles, read_templates
 from uwe_jax.curation.enrich.rare import degrees, rare_skills
 from uwe_jax.curation.enrich.response_cache import Answer, ResponseCache, key_of, open_cache
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
@@ -304,7 +304,7 @@ def test_prompt_files_are_checked(name, text, message, tmp_path):
         (tmp_path / path.name).write_text(path.read_text())
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=re.escape(message)):
-        (TemplateFiles if name.startswith("template") else PromptFiles)(str(tmp_path), ("vacancy",))
+        (read_templates if name.startswith("template") else PromptFiles)(str(tmp_path), ("vacancy",))
 
 
 def test_prompts_contain_texts_unchanged(tmp_path):
@@ -337,7 +337,7 @@ def test_evaluation_texts_are_the_queries_of_every_available_split(tmp_path, mon
     # A sentence may contain the name of a job; a run of words of a sentence is a copy.
     assert not texts.copied("bakers wanted at five in the morning in town")
     assert texts.copied("you mix dough and bake bread") == "5 words in a row"
-    assert (texts.found, texts.missing) == (("t (validation)", "s (all)"), ("t (test)",))
+    assert (texts.found, texts.missing) == (["t (validation)", "s (all)"], ["t (test)"])
     assert "Guarding 3 queries" in capsys.readouterr().err
 
 
@@ -352,7 +352,7 @@ def check(*texts, skill="bake bread", kind="vacancy", evaluation=(), settings=No
         Candidate(request, text, "language_model", "", "", (), surplus=n >= count) for n, text in enumerate(texts)
     ]
     settings = settings or CheckSettings(max_lead=PerGraph(1.0, 1.0, 1.0))
-    checker = Checker(settings, graphs, EvaluationTexts(evaluation, (), 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
+    checker = Checker(settings, graphs, EvaluationTexts(evaluation, 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
     accepted, rejected = checker.check(candidates)
     reasons = {each.text: each.reason for each in rejected}
     assert len(accepted) + len(rejected) == len(texts)

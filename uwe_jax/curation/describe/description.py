@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,7 @@ class Comparison:
 
 
 def describe(
-    graphs: GraphSet,
-    config: Config,
-    comparison: Comparison,
-    out: Path,
-    *,
-    provenance: Sequence[Mapping[str, Any]] = (),
+    graphs: GraphSet, config: Config, comparison: Comparison, out: Path, *, provenance: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
     """Measures graphs, prints the results, and writes FILES.
 
@@ -74,13 +69,14 @@ def describe(
     found["graphs"] = degrees.measure(graphs)
     show(degrees.sizes_section(found["graphs"], len(graphs.skills)))
     show(degrees.degrees_section(found["graphs"]))
-    found["taxonomy"] = _or_reason(
-        lambda: coverage.measure(
-            graphs,
-            coverage.find(comparison.taxonomy, sources.folders, config.source.language, config.source.version),
-        ),
-        named=comparison.taxonomy is not None,
-    )
+    try:
+        language, version = config.source.language, config.source.version
+        taxonomy = coverage.find(comparison.taxonomy, sources.folders, language, version)
+        found["taxonomy"] = coverage.measure(graphs, taxonomy)
+    except UserError as error:
+        if comparison.taxonomy is not None:
+            raise
+        found["taxonomy"] = {"missing": str(error)}
     show(coverage.section(found["taxonomy"]))
     found.update(texts.measure(graphs))
     show(texts.longest_section(found["longest"]))
@@ -101,16 +97,6 @@ def describe(
     say(f"Described in {time.perf_counter() - started:.1f} s")
     report(f"Written to {out}: {', '.join(FILES)}")
     return found
-
-
-def _or_reason(measure: Callable[[], dict[str, Any]], *, named: bool) -> dict[str, Any]:
-    """Measures; on a UserError returns the reason, unless the user has named what is missing."""
-    try:
-        return measure()
-    except UserError as error:
-        if named:
-            raise
-        return {"missing": str(error)}
 
 
 def _provenance_section(provenance: Sequence[Mapping[str, Any]]) -> Section:

@@ -6,8 +6,7 @@ import html.entities
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,8 +42,12 @@ _JOINERS = "\u200c\u200d"
 _LEAST_LETTERS = 0.5
 
 
+def _mojibake(text: str) -> bool:
+    return not text.isascii() and _MOJIBAKE.search(text) is not None
+
+
 def _unreadable(text: str) -> bool:
-    return any(unicodedata.category(c) in ("Cc", "Cf", "Cn", "Co", "Cs") and c not in _JOINERS for c in text)
+    return any(unicodedata.category(c)[0] == "C" and c not in _JOINERS for c in text)
 
 
 def _has_entity(text: str) -> bool:
@@ -58,55 +61,41 @@ def _letters(text: str) -> int:
     return sum(unicodedata.category(c)[0] in "LM" for c in text)
 
 
-@dataclass(frozen=True)
-class Rule:
+def _few(text: str) -> bool:
+    letters = _letters(text)
+    return not letters or (len(text) > 3 and letters < _LEAST_LETTERS * (len(text) - text.count(" ")))
+
+
+class Rule(NamedTuple):
     """A reason to find a text strange."""
 
     meaning: str  # as tables show it
-    holds: Callable[[str, str], bool]  # by the text and the kind of its node
+    holds: Callable[[str, str], object]  # true of a strange text and the kind of its node
     damage: bool = False  # such texts are damaged, not only unusual
 
 
-RULES: dict[str, Rule] = {
+RULES = {
     "replacement": Rule("the replacement character U+FFFD: a letter was lost", lambda text, _: "\ufffd" in text, True),
-    "mojibake": Rule(
-        "UTF-8 read as Windows-1252, such as Ã© for é",
-        lambda text, _: not text.isascii() and _MOJIBAKE.search(text) is not None,
-        True,
-    ),
+    "mojibake": Rule("UTF-8 read as Windows-1252, such as Ã© for é", lambda text, _: _mojibake(text), True),
     "invisible": Rule(
         "control, invisible, private or unassigned characters",
         lambda text, _: not text.isprintable() and _unreadable(text),
         True,
     ),
-    "html": Rule(
-        "HTML tags or entities",
-        lambda text, _: ("<" in text and _TAG.search(text) is not None) or ("&" in text and _has_entity(text)),
-        True,
-    ),
-    "placeholder": Rule(
-        "a placeholder such as unknown or n/a",
-        lambda text, _: len(text) < 8 and text.casefold() in _PLACEHOLDERS,
-        True,
-    ),
+    "html": Rule("HTML tags or entities", lambda text, _: _TAG.search(text) or _has_entity(text), True),
+    "placeholder": Rule("a placeholder such as unknown or n/a", lambda text, _: text.casefold() in _PLACEHOLDERS, True),
     "address": Rule(
-        "a web or e-mail address",
-        lambda text, _: ("." in text or "://" in text) and _ADDRESS.search(text) is not None,
+        "a web or e-mail address", lambda text, _: ("." in text or "://" in text) and _ADDRESS.search(text)
     ),
     "one_character": Rule("a single character", lambda text, _: len(text) == 1),
     "few_letters": Rule(
         f"no letter, or fewer than {100 * _LEAST_LETTERS:g} % letters in 4 characters or more",
-        lambda text, _: (
-            not (letters := _letters(text))
-            or (len(text) > 3 and letters < _LEAST_LETTERS * (len(text) - text.count(" ")))
-        ),
+        lambda text, _: _few(text),
     ),
-    "capitals": Rule(
-        "10 letters or more, all of them capitals", lambda text, _: text.isupper() and _letters(text) >= 10
-    ),
+    "capitals": Rule("10 letters or more, all capitals", lambda text, _: text.isupper() and _letters(text) >= 10),
     "repeats": Rule(
         "a letter or sign four times in a row, or a word three times",
-        lambda text, _: _RUN.search(text) is not None or _WORD_RUN.search(text) is not None,
+        lambda text, _: _RUN.search(text) or _WORD_RUN.search(text),
     ),
     "long": Rule(
         f"more than {LONG_LABEL} characters, or {LONG_SENTENCE:,} in a vacancy sentence",

@@ -48,7 +48,7 @@ class Endpoint:
       UserError: the client is not installed, or the key is invalid.
     """
 
-    def __init__(self, settings: EndpointSettings, stopping: Callable[[], bool] = lambda: False):
+    def __init__(self, settings: EndpointSettings, stopping: Callable[[], bool]):
         self._openai = library("openai")
         self._tenacity = library("tenacity")
         self._settings = settings
@@ -91,12 +91,7 @@ class Endpoint:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def complete(
-        self,
-        prompt: Prompt,
-        before: Callable[[], None] = lambda: None,
-        lost: Callable[[str], None] = lambda reason: None,
-    ) -> Completion:
+    async def complete(self, prompt: Prompt, before: Callable[[], None], lost: Callable[[str], None]) -> Completion:
         """Sends one prompt, with retries where the server is busy, broken or slow.
 
         Args:
@@ -131,25 +126,21 @@ class Endpoint:
         try:
             return await self._ask(prompt)
         except (self._openai.OpenAIError, ValueError) as error:
-            if self._may_be_billed(error):
+            refused = isinstance(error, self._openai.APIStatusError)
+            if not refused and type(error.__cause__).__name__ not in _NEVER_SENT:
                 lost(self._reason(error))
             raise
 
     async def _ask(self, prompt: Prompt) -> Completion:
         settings = self._settings
-        optional: dict[str, Any] = {}
-        if settings.temperature >= 0:
-            optional["temperature"] = settings.temperature
-        if settings.max_tokens:
-            optional["max_tokens"] = settings.max_tokens
-        if settings.json_object:
-            optional["response_format"] = {"type": "json_object"}
         started = time.perf_counter()
         reply = await self._client.chat.completions.create(
             model=settings.model,
             messages=[{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
             extra_body=settings.extra_fields(),
-            **optional,
+            temperature=settings.temperature if settings.temperature >= 0 else self._openai.omit,
+            max_tokens=settings.max_tokens or self._openai.omit,
+            response_format={"type": "json_object"} if settings.json_object else self._openai.omit,
         )
         try:
             choice, usage = reply.choices[0], reply.usage
@@ -161,16 +152,10 @@ class Endpoint:
 
     def _helps_to_try_again(self, error: BaseException) -> bool:
         if isinstance(error, self._openai.APIStatusError):
-            if self._asks_for_too_long(error):
-                return False
-            return error.status_code in _AGAIN or error.status_code >= 500
+            busy = error.status_code in _AGAIN or error.status_code >= 500
+            return busy and not self._asks_for_too_long(error)
         # ValueError: a body that is not JSON, or not a completion, as from a failing proxy.
         return isinstance(error, (self._openai.APIConnectionError, self._openai.APIResponseValidationError, ValueError))
-
-    def _may_be_billed(self, error: BaseException) -> bool:
-        if isinstance(error, self._openai.APIStatusError):
-            return False
-        return type(error.__cause__).__name__ not in _NEVER_SENT
 
     def _wait(self, state: Any) -> float:
         first, longest = self._settings.first_wait, self._settings.longest_wait
@@ -192,22 +177,20 @@ class Endpoint:
         return in_one_line(Exception(text.replace(self._key, "KEY") if self._key else text))
 
     def _refusal(self, error: Any) -> UserError:
-        status, base_url = error.status_code, self._settings.base_url
+        status, variable = error.status_code, self._settings.api_key_variable
         if status not in _REFUSED:
             wait = _retry_after(error)
             what = "reports that the quota is spent" if wait is None else f"asks to wait {wait:,.0f} seconds"
             step = "Re-run the same command later to resume; answered requests are not sent again."
         else:
             what = _REFUSED[status]
-            variable = self._settings.api_key_variable
             state = "is set" if self._key else "is not set"
             step = (
-                f"Check endpoint.model ({self._settings.model}) and endpoint.base_url."
-                if status == 404
-                else f"The key is taken from the environment variable {variable}, which {state} "
-                "(endpoint.api_key_variable)."
+                f"The key is read from the environment variable {variable}, which {state} (endpoint.api_key_variable)."
             )
-        return UserError(f"{base_url} {what} (HTTP {status}: {self._reason(error)}). {step}")
+            if status == 404:
+                step = f"Check endpoint.model ({self._settings.model}) and endpoint.base_url."
+        return UserError(f"{self._settings.base_url} {what} (HTTP {status}: {self._reason(error)}). {step}")
 
 
 def _read_key(variable: str) -> str:

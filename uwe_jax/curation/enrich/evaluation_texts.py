@@ -12,28 +12,12 @@ from uwe_jax.runtime.progress import say
 
 
 class EvaluationTexts(Texts):
-    """Queries of evaluation tasks.
+    """Queries of evaluation tasks, with the names of their tasks and splits, and of those without data."""
 
-    Args:
-      sentences: queries of which a run of words is a copy as well.
-      labels: names of skills and jobs; a sentence on a skill may well contain its name.
-      run: consecutive words that make a copy.
-      found: names of the tasks and splits they are from.
-      missing: names of those whose data was not found.
-    """
-
-    def __init__(
-        self,
-        sentences: Iterable[str],
-        labels: Iterable[str],
-        run: int,
-        found: Sequence[str] = (),
-        missing: Sequence[str] = (),
-    ):
-        super().__init__(sentences, run)
-        for label in labels:
-            self.add(label, runs=False)
-        self.found, self.missing = tuple(found), tuple(missing)
+    def __init__(self, texts: Iterable[str] = (), run: int = 0):
+        super().__init__(texts, run)
+        self.found: list[str] = []
+        self.missing: list[str] = []
 
 
 def read_evaluation_texts(
@@ -45,32 +29,30 @@ def read_evaluation_texts(
 
     Args:
       folders: with the downloads of the tasks.
-      run: as of `EvaluationTexts`.
+      run: consecutive words that make a copy of a sentence, as of `Texts`.
       cache_dir: of prepared data.
       language: of ESCO's labels.
 
     Raises:
       UserError: a folder does not exist, or data in it is damaged.
     """
+    texts = EvaluationTexts(run=run)
     if not folders:
         say("No folder with the data of evaluation tasks is named in data, so new texts are not compared with theirs.")
-        return EvaluationTexts((), (), run)
+        return texts
     sources = TaskSources(tuple(Path(folder) for folder in folders), cache_dir, language=language, offline=True)
-    sentences: list[str] = []
-    labels: list[str] = []
-    found, missing = [], []
     for spec in CATALOGUE.values():
         for split in spec.splits:
             try:
                 task = spec.load(sources, split)
             except TaskDataMissing:
-                missing.append(f"{spec.name} ({split})")
-            else:
-                (sentences if task.query_kind == "vacancy" else labels).extend(task.queries)
-                found.append(f"{spec.name} ({split})")
-    read = EvaluationTexts(sentences, labels, run, found, missing)
+                texts.missing.append(f"{spec.name} ({split})")
+                continue
+            texts.found.append(f"{spec.name} ({split})")
+            for query in task.queries:
+                texts.add(query, runs=task.query_kind == "vacancy")  # a sentence may well contain the name of a job
     say(
-        f"Guarding {len(read):,} queries of evaluation tasks: {', '.join(found) or 'none'}. Not in {sources.listed}: "
-        f"{', '.join(missing) or 'none'}."
+        f"Guarding {len(texts):,} queries of evaluation tasks: {', '.join(texts.found) or 'none'}. Not in "
+        f"{sources.listed}: {', '.join(texts.missing) or 'none'}."
     )
-    return read
+    return texts

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import random
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from uwe_jax.curation.enrich.answers import Unreadable, read_answer
 from uwe_jax.curation.enrich.grounding import Example
 from uwe_jax.curation.enrich.plan import Request
-from uwe_jax.curation.enrich.prompts import TemplateFiles
 from uwe_jax.curation.enrich.response_cache import ResponseCache
 from uwe_jax.curation.enrich.settings import EndpointSettings
 from uwe_jax.data.text import normalise
@@ -64,7 +63,7 @@ def from_answers(
     return candidates, unreadable
 
 
-def from_templates(requests: Sequence[Request], files: TemplateFiles, seed: int) -> list[Candidate]:
+def from_templates(requests: Sequence[Request], templates: Mapping[str, list[str]], seed: int) -> list[Candidate]:
     """Fills templates, different ones for a skill, with its label and the nearest titles.
 
     The same seed gives the same texts for a skill, whatever else is requested. A skill without a suitable title
@@ -72,7 +71,7 @@ def from_templates(requests: Sequence[Request], files: TemplateFiles, seed: int)
     """
     candidates = []
     for request in requests:
-        lines = files.lines[request.kind]
+        lines = templates[request.kind]
         titles = _suitable(request.titles)
         if not titles:
             lines = [line for line in lines if "$title" not in line.lower()]

@@ -58,8 +58,8 @@ class PromptFiles:
         return Prompt(self._system.substitute(texts).strip(), self._users[kind].substitute(texts).strip())
 
 
-class TemplateFiles:
-    """Templates by kind: the lines of template_vacancy.txt and so on, except comments, which begin with #.
+def read_templates(folder: str, kinds: Sequence[str]) -> dict[str, list[str]]:
+    """Reads templates by kind: the lines of template_vacancy.txt and so on, except comments, which begin with #.
 
     Args:
       folder: as of `PromptFiles`.
@@ -68,18 +68,17 @@ class TemplateFiles:
     Raises:
       UserError: a file is missing or empty, or a line lacks $skill or has an unknown placeholder.
     """
-
-    def __init__(self, folder: str, kinds: Sequence[str]):
-        self.lines: dict[str, list[str]] = {}
-        for kind in kinds:
-            path, text = _content(folder, f"template_{kind}.txt")
-            self.lines[kind] = []
-            for number, line in enumerate(text.split("\n"), 1):
-                if line.strip() and not line.lstrip().startswith("#"):
-                    _checked(line, f"{path}, line {number}", TEMPLATE_PLACEHOLDERS, needs=("skill",))
-                    self.lines[kind].append(line.strip())
-            if not self.lines[kind]:
-                raise UserError(f"{path} has no template. Expected one text with $skill per line.")
+    lines: dict[str, list[str]] = {}
+    for kind in kinds:
+        path, text = _content(folder, f"template_{kind}.txt")
+        lines[kind] = []
+        for number, line in enumerate(text.split("\n"), 1):
+            if line.strip() and not line.lstrip().startswith("#"):
+                _checked(line, f"{path}, line {number}", TEMPLATE_PLACEHOLDERS, needs=("skill",))
+                lines[kind].append(line.strip())
+        if not lines[kind]:
+            raise UserError(f"{path} has no template. Expected one text with $skill per line.")
+    return lines
 
 
 def _content(folder: str, name: str) -> tuple[Path, str]:

@@ -17,7 +17,7 @@ from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts, read_evalu
 from uwe_jax.curation.enrich.generators import Candidate, Rejected, from_answers, from_templates
 from uwe_jax.curation.enrich.language import LanguageCheck
 from uwe_jax.curation.enrich.plan import Request, plan
-from uwe_jax.curation.enrich.prompts import TemplateFiles
+from uwe_jax.curation.enrich.prompts import read_templates
 from uwe_jax.curation.enrich.response_cache import ResponseCache, open_cache
 from uwe_jax.curation.enrich.settings import TEMPLATE, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
@@ -94,8 +94,8 @@ class _Work:
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def fill_templates(self) -> bool:
-        files = TemplateFiles(self.settings.prompts, self.settings.kinds)
-        self._write(from_templates(self.requests, files, self.settings.seed), [], self.requests)
+        templates = read_templates(self.settings.prompts, self.settings.kinds)
+        self._write(from_templates(self.requests, templates, self.settings.seed), [], self.requests)
         self._report()
         return True
 
@@ -175,7 +175,7 @@ def _show(settings: EnrichmentSettings, requests: list[Request], responses: Resp
         chosen = [each for each in requests if each.kind == kind]
         shown = chosen[: most or None]
         if template:
-            for candidate in from_templates(shown, TemplateFiles(settings.prompts, (kind,)), settings.seed):
+            for candidate in from_templates(shown, read_templates(settings.prompts, (kind,)), settings.seed):
                 report(f"[{kind}] {candidate.request.label}: {candidate.text}")
             continue
         for number, each in enumerate(shown, 1):

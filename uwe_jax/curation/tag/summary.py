@@ -1,4 +1,4 @@
-"""What came of a tagging, for a person at a terminal."""
+"""Summary of a tagging for a terminal."""
 
 from __future__ import annotations
 
@@ -19,18 +19,14 @@ from uwe_jax.sources.vacancies.tagger import (
     VACANCY,
 )
 
-# What is counted of a model.
+# Counts of a model.
 READ, TAGGED = "sentences read by the model", "sentences tagged by the model"
 TRUNCATED = "sentences truncated by the model"
 _TOP = 10
 
 
 def summary_table(result: Mapping[str, Any]) -> str:
-    """Rows, sentences and edges by how they were tagged, what was left out, and the skills of most edges.
-
-    Args:
-      result: the content of tagging.json.
-    """
+    """Formats tagging.json: rows, sentences and edges by relation, what was left out, and the most frequent skills."""
     counts, edges, broken = result["counts"], result["edges"], result["broken"]
     sentences, by_model = counts.get(SENTENCES_READ, 0), counts.get(TAGGED, 0)
     tagged = counts.get(NAMED, 0) + (by_model if result["settings"]["keep_sentences"] == "untagged" else 0)
