@@ -93,7 +93,7 @@ def test_edges_for_the_source_and_a_summary(tmp_path, flags, capsys):
     main([*flags, "--out", str(tmp_path / "out")])  # done already
     assert capsys.readouterr().out == said
     assert contents(tmp_path / "out") == before
-    with pytest.raises(UserError, match="contains a tagging of other vacancies or with other settings"):
+    with pytest.raises(UserError, match="contains a tagging of other vacancies or settings"):
         main([*flags, "--no_aliases", "--out", str(tmp_path / "out")])
     assert contents(tmp_path / "out") == before
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.curation.describe.section import Grid, Section, listed, percent
+from uwe_jax.curation.describe.section import Grid, Section, listed, with_share
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.text import comparable
 from uwe_jax.runtime.errors import UserError
@@ -94,17 +94,13 @@ def section(found: Mapping[str, Any]) -> Section:
     if "missing" in found:
         return Section(title, [f"No taxonomy to compare with. {found['missing']}"])
     total = found["skills"]
-
-    def share(count: int) -> str:
-        return f"{count:,} ({percent(count, total)})"
-
     rows = [
-        ["all graphs" if kind == _ANY else f"skill-{kind}", *(share(each[str(least)]) for least in LEAST_EDGES)]
+        ["all graphs" if kind == _ANY else f"skill-{kind}", *(with_share(count, total) for count in each.values())]
         for kind, each in found["edges"].items()
     ]
     notes = []
     if found["uncovered"]:
-        notes.append(f"Without an edge: {share(found['uncovered'])}, such as {listed(found['examples'])}.")
+        notes.append(f"Without an edge: {with_share(found['uncovered'], total)}, such as {listed(found['examples'])}.")
     if found["as_alias"] or found["as_neighbour"]:
         notes.append(
             f"Of these, {found['as_alias']:,} have an alias that is a skill of the graphs, and "
@@ -115,7 +111,7 @@ def section(found: Mapping[str, Any]) -> Section:
         notes.append(f"Skills of the graphs that are not in the taxonomy: {found['foreign']:,}, such as {examples}.")
     return Section(
         title,
-        [f"{found['origin']} has {total:,} skills; {share(found['nodes'])} are nodes."],
+        [f"{found['origin']} has {total:,} skills; {with_share(found['nodes'], total)} are nodes."],
         [Grid(("skills with edges in", *(f"at least {least}" for least in LEAST_EDGES)), rows)],
         notes,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.curation.describe.section import Grid, Section, listed, percent
+from uwe_jax.curation.describe.section import Grid, Section, listed, with_share
 from uwe_jax.curation.describe.texts import texts_of
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.kinds import SKILL
@@ -115,8 +115,7 @@ def section(found: Mapping[str, Any]) -> Section:
     """Renders duplicates, from `measure`."""
     rows, examples = [], []
     for kind, each in found["within"].items():
-        surplus = [each["levels"][name]["surplus"] for name in LEVELS]
-        cells = [f"{count:,} ({percent(count, each['texts'])})" for count in surplus]
+        cells = (with_share(level["surplus"], each["texts"]) for level in each["levels"].values())
         rows.append([kind, f"{each['texts']:,}", *cells])
         for name, (meaning, _) in LEVELS.items():
             if groups := each["levels"][name]["examples"]:

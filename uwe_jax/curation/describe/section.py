@@ -101,6 +101,11 @@ def percent(part: float, whole: float) -> str:
     return f"{min(share, 99.9) if part < whole else share:.1f} %"
 
 
+def with_share(part: int, whole: int) -> str:
+    """Formats a count with its share of a whole."""
+    return f"{part:,} ({percent(part, whole)})"
+
+
 def sampled(found: Mapping[str, Any]) -> list[str]:
     """Notes on the kinds of nodes of which only a random sample was examined: looked_at, of how many."""
     return [

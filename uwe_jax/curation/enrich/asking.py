@@ -67,12 +67,7 @@ class Asking:
             raise self._refusal
 
     async def _run(
-        self,
-        endpoint: Endpoint,
-        requests: Sequence[Request],
-        checkpoint: Callable[[], None],
-        every: int,
-        bar: Iterator[int],
+        self, endpoint: Endpoint, requests: Sequence[Request], checkpoint: Callable[[], None], every: int, bar: Iterator
     ) -> None:
         limits = _Limits(self._settings)
         next(bar)
@@ -89,7 +84,7 @@ class Asking:
                 if self.stopped:
                     return
 
-    async def _work(self, endpoint: Endpoint, limits: _Limits, waiting: Iterator[Request], bar: Iterator[int]) -> None:
+    async def _work(self, endpoint: Endpoint, limits: _Limits, waiting: Iterator[Request], bar: Iterator) -> None:
         for request in waiting:
             while not self.stopped and not self._responses.is_answered(request, self._settings):
                 try:
@@ -173,7 +168,7 @@ class Asking:
         asked, answered = completion.input_tokens, completion.output_tokens
         return self._entry(
             request,
-            self._responses.answer_to(request, self._settings)[1],
+            len(self._responses.answers_to(request, self._settings)),
             answer=completion.text,
             finish=completion.finish,
             input_tokens=reserved.input_tokens if asked is None else asked,
@@ -199,7 +194,13 @@ class _Limits:
     """Requests and estimated tokens per minute, evenly: at once at most a second's worth, or one."""
 
     def __init__(self, settings: EndpointSettings):
-        self._limiters = [_limiter(settings.requests_per_minute), _limiter(settings.tokens_per_minute)]
+        self._limiters: list[Any] = [None, None]
+        for place, per_minute in enumerate((settings.requests_per_minute, settings.tokens_per_minute)):
+            if per_minute:
+                # The library lets a whole period's worth through at once, so its period is as short as can be.
+                at_once = max(1, per_minute // 60)
+                limiter = library("aiolimiter").AsyncLimiter(at_once, 60 * at_once / per_minute)
+                self._limiters[place] = limiter
         self._turn = asyncio.Lock()  # first come, first served
 
     async def wait(self, cost: Cost) -> None:
@@ -210,11 +211,3 @@ class _Limits:
                     part = min(amount, limiter.max_rate)
                     await limiter.acquire(part)
                     amount -= part
-
-
-def _limiter(per_minute: int) -> Any:
-    if not per_minute:
-        return None
-    # The library lets a whole period's worth through at once, so its period is as short as can be.
-    at_once = max(1, per_minute // 60)
-    return library("aiolimiter").AsyncLimiter(at_once, 60 * at_once / per_minute)

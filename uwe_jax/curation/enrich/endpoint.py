@@ -185,9 +185,7 @@ class Endpoint:
         else:
             what = _REFUSED[status]
             state = "is set" if self._key else "is not set"
-            step = (
-                f"The key is read from the environment variable {variable}, which {state} (endpoint.api_key_variable)."
-            )
+            step = f"The key is read from environment variable {variable}, which {state} (endpoint.api_key_variable)."
             if status == 404:
                 step = f"Check endpoint.model ({self._settings.model}) and endpoint.base_url."
         return UserError(f"{self._settings.base_url} {what} (HTTP {status}: {self._reason(error)}). {step}")

@@ -48,9 +48,10 @@ def from_answers(
     """Returns the texts of all cached answers in the order of the requests, and the answers that cannot be read."""
     candidates, unreadable = [], []
     for request in requests:
-        answer, _ = responses.answer_to(request, settings)
-        if answer is None:
+        found = responses.answers_to(request, settings)
+        if not found:
             continue
+        answer = found[-1]
         try:
             texts = read_answer(answer.answer, answer.finish)
         except Unreadable as error:

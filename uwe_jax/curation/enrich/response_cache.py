@@ -90,26 +90,20 @@ class ResponseCache:
             raise
         self.answers[answer.key] = answer
 
-    def answer_to(self, request: Request, endpoint: EndpointSettings) -> tuple[Answer | None, int]:
-        """Looks a request up.
-
-        Returns:
-          The first answer that can be read, else the last one, else None; and the number of answers up to it.
-        """
-        last = None
-        for attempt in range(endpoint.tries_to_read):
-            found = self.answers.get(key_of(endpoint.model, request.kind, request.prompt, attempt))
-            if found is None:
-                return last, attempt
-            last = found
-            if not found.problem:
-                return found, attempt + 1
-        return last, endpoint.tries_to_read
+    def answers_to(self, request: Request, endpoint: EndpointSettings) -> list[Answer]:
+        """Returns the answers to a request, up to the first that can be read."""
+        found: list[Answer] = []
+        while len(found) < endpoint.tries_to_read and not (found and not found[-1].problem):
+            answer = self.answers.get(key_of(endpoint.model, request.kind, request.prompt, len(found)))
+            if answer is None:
+                break
+            found.append(answer)
+        return found
 
     def is_answered(self, request: Request, endpoint: EndpointSettings) -> bool:
         """Returns whether a request has an answer that can be read, or all the tries that are allowed."""
-        answer, tried = self.answer_to(request, endpoint)
-        return tried == endpoint.tries_to_read or (answer is not None and not answer.problem)
+        found = self.answers_to(request, endpoint)
+        return len(found) == endpoint.tries_to_read or bool(found and not found[-1].problem)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
 
 
 def best(scores: Num[np.ndarray, "q n"], top_k: int, threshold: float) -> list[Int[np.ndarray, " k"]]:
-    """Returns the columns of the `top_k` best scores of every row, best first, equal ones in order; none below the threshold.
+    """Returns the columns of the `top_k` best scores of every row, best first, ties in order; none below `threshold`.
 
     >>> [row.tolist() for row in best(np.array([[0.1, 0.9, 0.7], [0.2, 0.3, 0.1]]), 2, 0.5)]
     [[1, 2], []]

@@ -20,7 +20,8 @@ from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.progress import duration, report, say
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
-from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, job_key, open_job
+from uwe_jax.sources.vacancies.job import job_key, open_job
+from uwe_jax.sources.vacancies.pool import run_job
 from uwe_jax.sources.vacancies.tagger import JOB, SENTENCES, VACANCY, TagSettings
 
 RESULT = "tagging.json"
@@ -79,9 +80,19 @@ def _tagged(
     job = open_job(work, files, taxonomy, settings, chunk_rows=options.chunk_rows, max_broken=options.max_broken)
     if len(job.left()) < len(job.chunks):
         say(f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name.")
-    total = _by_name(job, options)
+    if options.beam_runner:
+        from uwe_jax.sources.vacancies.beam import run_job_on_beam
+
+        total = run_job_on_beam(job, options.beam_runner, options.beam_options)
+    else:
+        total = run_job(job, options.processes)
     if options.model and taxonomy:
-        total.merge(_by_model(job, taxonomy, options))
+        # Imported here: the processes that tag by name import this module, and need no JAX.
+        from uwe_jax.curation.tag.by_model import tag_by_model
+        from uwe_jax.evaluation.specs import load_ranker
+
+        ranker = load_ranker(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+        total.merge(tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k))
     return {
         "key": key,
         "vacancies": [str(file.path) for file in files],
@@ -96,25 +107,6 @@ def _tagged(
         "top_skills": total.skills.most_common(20),
         "broken": total.broken.to_dict(),
     }
-
-
-def _by_name(job: TaggingJob, options: TaggingOptions) -> ChunkDone:
-    if options.beam_runner:
-        from uwe_jax.sources.vacancies.beam import run_job_on_beam
-
-        return run_job_on_beam(job, options.beam_runner, options.beam_options)
-    from uwe_jax.sources.vacancies.pool import run_job
-
-    return run_job(job, options.processes)
-
-
-def _by_model(job: TaggingJob, taxonomy: Taxonomy, options: TaggingOptions) -> ChunkDone:
-    # Imported here: the processes that tag by name import this module, and need no JAX.
-    from uwe_jax.curation.tag.by_model import tag_by_model
-    from uwe_jax.evaluation.specs import load_ranker
-
-    ranker = load_ranker(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-    return tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k)
 
 
 def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
@@ -152,9 +144,7 @@ def _read_result(out: Path, key: str) -> dict[str, Any] | None:
         raise UserError(f"{out} cannot be read ({error}). Name another folder with --out.") from error
     if isinstance(result, dict) and result.get("key") == key:
         return result
-    raise UserError(
-        f"{out} contains a tagging of other vacancies or with other settings. Name another folder with --out."
-    )
+    raise UserError(f"{out} contains a tagging of other vacancies or settings. Name another folder with --out.")
 
 
 def _finish(work: Path, out: Path, result: dict[str, Any]) -> None:
