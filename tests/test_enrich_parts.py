@@ -11,18 +11,15 @@ import numpy as np
 import pytest
 
 from uwe_jax.config import PerGraph
-from uwe_jax.curation.enrich import asking, evaluation_texts, grounding
+from uwe_jax.curation.enrich import asking, copies, grounding
 from uwe_jax.curation.enrich.answers import Unreadable, read_answer
 from uwe_jax.curation.enrich.budget import Budget, Cost, OverBudget, Reservation
-from uwe_jax.curation.enrich.checks import Checker, SkillIndex
-from uwe_jax.curation.enrich.copies import Texts, overlap
-from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts, read_evaluation_texts
+from uwe_jax.curation.enrich.checks import Checker, LanguageCheck, SkillIndex
+from uwe_jax.curation.enrich.copies import EvaluationTexts, Texts, overlap, read_evaluation_texts
 from uwe_jax.curation.enrich.generators import Candidate
 from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
-from uwe_jax.curation.enrich.language import LanguageCheck
-from uwe_jax.curation.enrich.plan import Request
+from uwe_jax.curation.enrich.plan import Request, degrees, rare_skills
 from uwe_jax.curation.enrich.prompts import SHIPPED, Prompt, PromptFiles, read_templates
-from uwe_jax.curation.enrich.rare import degrees, rare_skills
 from uwe_jax.curation.enrich.response_cache import Answer, ResponseCache, key_of, open_cache
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
@@ -330,7 +327,7 @@ def test_evaluation_texts_are_the_queries_of_every_available_split(tmp_path, mon
 
     spec = TaskSpec("t", "T", "", ("job", "skill"), ("validation", "test"), load, "nowhere")
     other = dataclasses.replace(spec, name="s", splits=("all",), load=load_sentences)
-    monkeypatch.setattr(evaluation_texts, "CATALOGUE", {"t": spec, "s": other})
+    monkeypatch.setattr(copies, "CATALOGUE", {"t": spec, "s": other})
     texts = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
     assert len(texts) == 3
     assert texts.copied("BAKERS  wanted at five in the morning")

@@ -67,13 +67,7 @@ def measure(graphs: GraphSet, taxonomy: Taxonomy) -> dict[str, Any]:
 
 
 def find(path: Path | None, folders: Iterable[Path], language: str, version: str) -> Taxonomy:
-    """Reads the taxonomy that graphs are compared with.
-
-    Args:
-      path: a file or folder; None takes the first of the folders with a taxonomy.
-      folders: of downloads.
-      language: of ESCO's labels.
-      version: of ESCO; empty takes the newest.
+    """Reads the taxonomy at `path`, or the first one in folders of downloads.
 
     Raises:
       UserError: there is none, or it is damaged.

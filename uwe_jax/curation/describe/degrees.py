@@ -57,11 +57,7 @@ def sizes(graph: BipartiteGraph) -> dict[str, Any]:
 
 
 def spread(degrees: Degrees, texts: Sequence[str]) -> dict[str, Any]:
-    """Summarises the degrees of the nodes with an edge, of which there must be at least one.
-
-    Args:
-      degrees: of all nodes of one side.
-      texts: of these nodes.
+    """Summarises the degrees of the nodes of one side with an edge, of which there must be at least one.
 
     Returns:
       mean; quantiles, by QUANTILES, linearly interpolated; max; bins: nodes by BINS; top: the nodes of highest degree;

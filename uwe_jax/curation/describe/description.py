@@ -40,8 +40,6 @@ def describe(
     Args:
       graphs: as a training run reads them, before the split.
       config: of which encoder, lengths and source are used.
-      comparison: tasks and taxonomy.
-      out: folder of the files.
       provenance: counts by source, as of `Composition.counts`; shown where there are several.
 
     Returns:

@@ -23,11 +23,6 @@ _EXAMPLES = 5
 def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -> dict[str, Any]:
     """Looks up every half of every task in the whole graphs, held-out nodes included.
 
-    Args:
-      graphs: to be described.
-      specs: of the tasks.
-      sources: of their data.
-
     Returns:
       tasks: a row per half whose data is available, with its numbers of queries, targets and edges, the kind of its
       queries, its `leakage` as of results.json, some shared_queries, and its edges by_graph; missing: the other halves,

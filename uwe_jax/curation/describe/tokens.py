@@ -25,12 +25,7 @@ _QUANTILES = (0.5, 0.95, 0.99)
 
 
 def measure(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir: Path) -> dict[str, Any]:
-    """Counts truncated texts by kind.
-
-    Args:
-      encoder: its name, as of `EncoderSettings`.
-      lengths: tokens of a text.
-      cache_dir: of encoders and of token tables.
+    """Counts texts that are truncated at `lengths` tokens, by kind.
 
     Returns:
       encoder; then either `missing`, the reason why there is no tokeniser, or `kinds`: by kind the limit, texts

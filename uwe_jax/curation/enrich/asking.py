@@ -20,18 +20,7 @@ GIVE_UP_AFTER = 5
 
 
 class Asking:
-    """Sends the requests that the response cache has no answer to.
-
-    Args:
-      settings: of the endpoint.
-      responses: stores the answers.
-      budget: limits the requests.
-
-    Attributes:
-      failed: reasons of requests without an answer; the same command sends them again.
-      stopped: why no further request is sent; empty while there is no reason.
-      tries_again: number of repeated tries.
-    """
+    """Sends requests that the response cache has no answer to, as long as the budget allows it."""
 
     def __init__(self, settings: EndpointSettings, responses: ResponseCache, budget: Budget):
         self._settings = settings
@@ -42,9 +31,9 @@ class Asking:
         self._broken: OSError | None = None  # of the file of answers
         self._halted = asyncio.Event()  # `stopped` says why
         self._settled = asyncio.Event()  # the next pending request has ended
-        self.failed: list[str] = []
-        self.stopped = ""
-        self.tries_again = 0
+        self.failed: list[str] = []  # reasons of requests without an answer
+        self.stopped = ""  # why no further request is sent
+        self.tries_again = 0  # repeated tries
 
     def run(self, requests: Sequence[Request], checkpoint: Callable[[], None], every: int) -> None:
         """Sends requests; calls `checkpoint` after `every` of them, with none pending, and at the end.

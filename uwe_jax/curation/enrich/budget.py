@@ -62,13 +62,7 @@ class Cost:
 
 
 class Budget:
-    """Tracks what is spent and what pending requests may cost.
-
-    Args:
-      limits: of all runs on one folder together.
-      endpoint: prices, and the maximum length of an answer.
-      spent: before.
-    """
+    """Tracks what is spent, in earlier runs on the same folder too, and what pending requests may cost."""
 
     def __init__(self, limits: BudgetSettings, endpoint: EndpointSettings, spent: Cost):
         self.spent = spent
@@ -110,12 +104,7 @@ class OverBudget(Exception):
 
 
 class Reservation:
-    """A reservation for one request, one try at a time.
-
-    Args:
-      budget: in which `cost` is already reserved.
-      cost: of a try, at most.
-    """
+    """A reservation for one request, one try at a time; `cost` is already reserved in the budget."""
 
     def __init__(self, budget: Budget, cost: Cost):
         self._budget, self._cost = budget, cost

@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from uwe_jax.curation.enrich.copies import Texts, overlap
-from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts
+from uwe_jax.curation.enrich.copies import EvaluationTexts, Texts, overlap
 from uwe_jax.curation.enrich.generators import Candidate, Rejected
 from uwe_jax.curation.enrich.grounding import score_rows
-from uwe_jax.curation.enrich.language import LanguageCheck
-from uwe_jax.curation.enrich.settings import CheckSettings
+from uwe_jax.curation.enrich.settings import CheckSettings, library
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.lexical import words
 from uwe_jax.evaluation.ranker import Ranker, Score
+from uwe_jax.runtime.errors import UserError
+
+# The language of shorter texts cannot be identified.
+LEAST_WORDS = 4
+
+
+@functools.cache
+def _identifier() -> Any:
+    langid = library("py3langid.langid")
+    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+
+
+class LanguageCheck:
+    """Recognises texts in another language at a probability above `certainty`.
+
+    Raises:
+      UserError: the library is not installed, or does not know the language (an ISO 639-1 code).
+    """
+
+    def __init__(self, language: str, certainty: float):
+        self._identifier = _identifier()
+        self._language, self._certainty = language, certainty
+        if language not in self._identifier.labels:
+            raise UserError(
+                f"language is {language!r}, which is not recognised. Expected one of "
+                f"{', '.join(sorted(self._identifier.labels))}; checks.language_certainty=1 switches the check off."
+            )
+
+    def wrong(self, text: str) -> str:
+        """Returns the other language of a text with its probability; empty for none, or too few words."""
+        if len(words(text)) < LEAST_WORDS:
+            return ""
+        language, probability = self._identifier.classify(text)
+        if language == self._language or probability <= self._certainty:
+            return ""
+        return f"{language} at {probability:.2f}"
+
 
 # Words of a text, at least and at most.
 LENGTHS = {"vacancy": (4, 80), "job": (1, 14), "alias": (1, 14)}
@@ -58,15 +94,7 @@ class SkillIndex:
 
 
 class Checker:
-    """Checks new texts, deterministically and without sending requests.
-
-    Args:
-      settings: the thresholds.
-      graphs: to be enriched.
-      evaluation: texts of evaluation tasks.
-      ranker: measures nearness.
-      language: of the texts; None where it is not checked.
-    """
+    """Checks new texts, deterministically and without sending requests; their language where `language` is given."""
 
     def __init__(
         self,
@@ -85,11 +113,7 @@ class Checker:
         self._known = {kind: Texts(graph.neighbours) for kind, graph in graphs.graphs.items()}
 
     def check(self, candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Nearness]], list[Rejected]]:
-        """Returns accepted texts with their nearness, and rejected ones; of two similar texts the first is accepted.
-
-        Args:
-          candidates: in the order of the requests.
-        """
+        """Returns accepted texts with their nearness, and rejected ones; of two similar texts the first is accepted."""
         reasons = [self._alone(each) for each in candidates]
         left = [each for each, reason in zip(candidates, reasons, strict=True) if not reason]
         measured = iter(self._index.measure([each.text for each in left], [each.request.skill for each in left]))

@@ -1,12 +1,16 @@
-"""Copies of texts: word by word, by a run of words, or nearly."""
+"""Copies of examples and of evaluation texts: word by word, by a run of words, or nearly."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from uwe_jax.data.text import comparable
 from uwe_jax.evaluation.lexical import words
+from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
+from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.runtime.progress import say
 
 # Shorter texts have so many words in common by chance that only equal ones count as copies; and by so few words
 # "C++ developer" and "C# developer" are the same.
@@ -14,13 +18,9 @@ SHORT = 4
 
 
 class Texts:
-    """Texts of which no copy is wanted.
+    """Texts of which no copy is wanted: equal ones, ignoring spelling, or those with `run` words in a row (0: none).
 
     Texts are compared as `comparable` leaves them; those of `SHORT` or more words by their words, ignoring punctuation.
-
-    Args:
-      texts: to be recognised.
-      run: consecutive words that make a copy of a text that is not equal; 0 recognises equal texts only.
     """
 
     def __init__(self, texts: Iterable[str] = (), run: int = 0):
@@ -71,3 +71,44 @@ def _form(text: str) -> str:
 
 def _runs(found: list[str], length: int) -> Iterator[int]:
     return (hash(tuple(found[k : k + length])) for k in range(len(found) - length + 1))
+
+
+class EvaluationTexts(Texts):
+    """Queries of evaluation tasks, with the names of their tasks and splits, and of those without data."""
+
+    def __init__(self, texts: Iterable[str] = (), run: int = 0):
+        super().__init__(texts, run)
+        self.found: list[str] = []
+        self.missing: list[str] = []
+
+
+def read_evaluation_texts(
+    folders: Sequence[str], *, run: int, cache_dir: Path, language: str = "en"
+) -> EvaluationTexts:
+    """Reads the queries of every task of the catalogue, in every split found in the folders; offline.
+
+    Reports which splits were found: new texts are not compared with the others.
+
+    Raises:
+      UserError: a folder does not exist, or data in it is damaged.
+    """
+    texts = EvaluationTexts(run=run)
+    if not folders:
+        say("No folder with the data of evaluation tasks is named in data, so new texts are not compared with theirs.")
+        return texts
+    sources = TaskSources(tuple(Path(folder) for folder in folders), cache_dir, language=language, offline=True)
+    for spec in CATALOGUE.values():
+        for split in spec.splits:
+            try:
+                task = spec.load(sources, split)
+            except TaskDataMissing:
+                texts.missing.append(f"{spec.name} ({split})")
+                continue
+            texts.found.append(f"{spec.name} ({split})")
+            for query in task.queries:
+                texts.add(query, runs=task.query_kind == "vacancy")  # a sentence may well contain the name of a job
+    say(
+        f"Guarding {len(texts):,} queries of evaluation tasks: {', '.join(texts.found) or 'none'}. Not in "
+        f"{sources.listed}: {', '.join(texts.missing) or 'none'}."
+    )
+    return texts

@@ -38,11 +38,7 @@ class Completion:
 
 
 class Endpoint:
-    """Sends prompts to a server.
-
-    Args:
-      settings: address, model and limits.
-      stopping: returns True once the run is about to stop, so that nothing is tried again.
+    """Sends prompts to a server; nothing is tried again once `stopping` returns True.
 
     Raises:
       UserError: the client is not installed, or the key is invalid.
@@ -95,7 +91,6 @@ class Endpoint:
         """Sends one prompt, with retries where the server is busy, broken or slow.
 
         Args:
-          prompt: to send.
           before: called before every try; an exception from it ends the tries.
           lost: called with the reason after a failed try for which the server may have done the work.
 

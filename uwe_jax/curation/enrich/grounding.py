@@ -36,8 +36,6 @@ def real_texts(
     """Reads the texts of one kind in the graphs and in further files, each once.
 
     Args:
-      graphs: whose neighbours of this kind are real.
-      kind: vacancy for sentences, job for titles.
       files: text files with one text per line, or folders of edge files.
       setting: with the names of the files, for messages.
       refused: texts of the files that are left out; those of the graphs are trained on anyway.
@@ -82,16 +80,7 @@ def _read(path: Path, kind: str, setting: str) -> Iterator[Example]:
 def nearest_examples(
     ranker: Ranker, graphs: GraphSet, kind: str, skills: Sequence[int], texts: Sequence[Example], k: int
 ) -> list[list[Example]]:
-    """Selects up to k real texts for each skill: its own neighbours in the graph first, then the nearest ones.
-
-    Args:
-      ranker: of texts for the labels of skills.
-      graphs: with the skills.
-      kind: of the texts.
-      skills: positions.
-      texts: from `real_texts`.
-      k: texts wanted.
-    """
+    """Selects up to k texts of a kind for each skill: its own neighbours in the graph first, then the nearest ones."""
     graph = graphs.graphs.get(kind)
     place = {each.text: number for number, each in enumerate(texts)}
     found = nearest(ranker, [graphs.skills[s] for s in skills], [each.text for each in texts], k)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 
-from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts
+from uwe_jax.curation.enrich.copies import EvaluationTexts
 from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
 from uwe_jax.curation.enrich.prompts import Prompt, PromptFiles
-from uwe_jax.curation.enrich.rare import rare_skills
 from uwe_jax.curation.enrich.settings import ENDPOINT, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.ranker import Ranker
@@ -40,12 +41,6 @@ def plan(
     settings: EnrichmentSettings, graphs: GraphSet, evaluation: EvaluationTexts, ranker_of: Callable[[str], Ranker]
 ) -> list[Request]:
     """Plans requests, kind by kind, the rarest skills first. The same inputs give the same requests.
-
-    Args:
-      settings: of the enrichment.
-      graphs: to be enriched.
-      evaluation: texts that no example of a further file may be.
-      ranker_of: loads a ranker by its spec.
 
     Raises:
       UserError: no skill is rare, or there is no real text to ground requests in.
@@ -90,13 +85,8 @@ def plan(
 
 
 def _examples(
-    settings: EnrichmentSettings,
-    graphs: GraphSet,
-    evaluation: EvaluationTexts,
-    ranker: Ranker,
-    skills: Sequence[int],
+    settings: EnrichmentSettings, graphs: GraphSet, evaluation: EvaluationTexts, ranker: Ranker, skills: Sequence[int]
 ) -> dict[str, list[list[Example]]]:
-    """The nearest real texts of every skill by kind."""
     grounding = settings.grounding
     wanted = {
         SENTENCES: (grounding.sentences, grounding.sentence_files, "grounding.sentence_files"),
@@ -126,3 +116,39 @@ def _siblings(settings: EnrichmentSettings, graphs: GraphSet, ranker: Ranker, sk
         return [[] for _ in skills]
     best = nearest(ranker, [graphs.skills[s] for s in skills], graphs.skills, k + 1)
     return [[graphs.skills[n] for n, _ in row if n != s][:k] for s, row in zip(skills, best, strict=True)]
+
+
+# Least number of edges of each bin of `long_tail`, and its name.
+_BINS = {0: "0", 1: "1", 2: "2", 3: "3-5", 6: "6-10", 11: "11+"}
+
+
+def degrees(graphs: GraphSet, kind: str) -> Int[np.ndarray, " m"]:
+    """Returns the number of edges of every skill in a graph; 0 where the set lacks the graph."""
+    if kind not in graphs.graphs:
+        return np.zeros(len(graphs.skills), np.int64)
+    return np.diff(graphs.graphs[kind].edges.indptr).astype(np.int64)
+
+
+def rare_skills(graphs: GraphSet, kind: str, most_edges: int, count: int, seed: int) -> Int[np.ndarray, " rare"]:
+    """Selects skills with at most `most_edges` edges in a graph, those with the fewest first.
+
+    The order of equals depends on the seed and the texts, so a larger `count` only adds skills; 0 takes all.
+    """
+    degree = degrees(graphs, kind)
+
+    def order(s: int) -> tuple[int, bytes]:
+        text = f"{seed}:{graphs.skills[s]}".encode("utf-8", "surrogatepass")
+        return int(degree[s]), hashlib.blake2b(text, digest_size=8).digest()
+
+    found = np.array(sorted(np.flatnonzero(degree <= most_edges).tolist(), key=order), np.int64)
+    return found[:count] if count else found
+
+
+def long_tail(degree: Int[np.ndarray, " m"]) -> dict[str, int]:
+    """Counts skills by their number of edges.
+
+    >>> long_tail(np.array([0, 0, 1, 4, 99]))
+    {'0': 2, '1': 1, '2': 0, '3-5': 1, '6-10': 0, '11+': 1}
+    """
+    places = np.searchsorted(list(_BINS), degree, side="right") - 1
+    return dict(zip(_BINS.values(), np.bincount(places, minlength=len(_BINS)).tolist(), strict=True))

@@ -37,11 +37,7 @@ class Answer:
 
 
 def key_of(model: str, kind: str, prompt: Prompt, attempt: int, lost: bool = False) -> str:
-    """Returns the SHA-256 of model, graph, prompt and number of the try, from 0 on.
-
-    Args:
-      lost: counts the tries without an answer instead of those whose answer could not be read.
-    """
+    """Returns the SHA-256 of model, graph, prompt and number of the try; lost tries are counted separately."""
     name = f"{model}\0{kind}\0{prompt.hash}\0{'lost ' if lost else ''}{attempt}"
     return hashlib.sha256(name.encode()).hexdigest()
 

@@ -10,15 +10,22 @@ from typing import Any
 
 from uwe_jax.curation.enrich.asking import Asking
 from uwe_jax.curation.enrich.budget import Budget, Cost, cost_text, estimate_text
-from uwe_jax.curation.enrich.checks import Checker
-from uwe_jax.curation.enrich.cost_report import count, report_text, write_report
-from uwe_jax.curation.enrich.edges_out import ANSWERS, REJECTED, REPORT, check_out, check_source
-from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts, read_evaluation_texts
+from uwe_jax.curation.enrich.checks import Checker, LanguageCheck
+from uwe_jax.curation.enrich.copies import EvaluationTexts, read_evaluation_texts
 from uwe_jax.curation.enrich.generators import Candidate, Rejected, from_answers, from_templates
-from uwe_jax.curation.enrich.language import LanguageCheck
 from uwe_jax.curation.enrich.plan import Request, plan
 from uwe_jax.curation.enrich.prompts import read_templates
 from uwe_jax.curation.enrich.response_cache import ResponseCache, open_cache
+from uwe_jax.curation.enrich.results import (
+    ANSWERS,
+    REJECTED,
+    REPORT,
+    check_out,
+    check_source,
+    count,
+    report_text,
+    write_report,
+)
 from uwe_jax.curation.enrich.settings import TEMPLATE, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.decontamination import load_training_graphs
