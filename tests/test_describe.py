@@ -16,7 +16,7 @@ from rendered import NASTY, sections, shown
 
 from uwe_jax.commands import describe
 from uwe_jax.config import LengthSettings
-from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts, tokens
+from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts
 from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph import BipartiteGraph, Edge, edge_matrix
 from uwe_jax.data.graph_set import build_graph_set
@@ -247,18 +247,18 @@ class WordTokeniser:
 
 
 def test_truncated_texts_are_counted(monkeypatch, tmp_path):
-    monkeypatch.setattr(tokens, "Tokeniser", WordTokeniser)
+    monkeypatch.setattr(texts, "Tokeniser", WordTokeniser)
     encoder = SimpleNamespace(folder=tmp_path)
     monkeypatch.setattr("uwe_jax.models.resolve.resolve_encoder", lambda name, cache_dir: encoder)
     graphs = build_graph_set({"job": [Edge("", "plan", "", "w " * k + str(k)) for k in range(1, 11)]})
-    found = tokens.measure(graphs, "./encoder", LengthSettings(job=6), tmp_path)["kinds"]
+    found = texts.truncated(graphs, "./encoder", LengthSettings(job=6), tmp_path)["kinds"]
     # A job has 4 to 13 tokens.
     assert (found["job"]["cut"], found["job"]["most"], found["job"]["quantiles"]["0.5"]) == (7, 13, 8)
     assert (found["skill"]["cut"], found["skill"]["looked_at"]) == (0, 1)
-    monkeypatch.setattr(tokens, "MOST_TEXTS", 4)
-    sampled = tokens.measure(graphs, "./encoder", LengthSettings(), tmp_path)
+    monkeypatch.setattr(texts, "MOST_TOKENISED", 4)
+    sampled = texts.truncated(graphs, "./encoder", LengthSettings(), tmp_path)
     assert (sampled["kinds"]["job"]["looked_at"], sampled["kinds"]["job"]["of"]) == (4, 10)
-    assert "A random sample of 4 of 10 job texts was examined" in tokens.section(sampled).terminal()
+    assert "A random sample of 4 of 10 job texts was examined" in texts.truncated_section(sampled).terminal()
 
 
 # ---- Overlap --------------------------------------------------------------------------------------------------------
@@ -462,7 +462,7 @@ def test_the_command_from_files_to_page(folder, capsys, monkeypatch):
 
 def test_several_sources_are_listed(folder, capsys, monkeypatch):
     monkeypatch.setattr("uwe_jax.curation.describe.description.plot_degrees", lambda *_: None)
-    monkeypatch.setattr(tokens, "measure", lambda *_: {"encoder": "", "missing": "None asked for."})
+    monkeypatch.setattr(texts, "truncated", lambda *_: {"encoder": "", "missing": "None asked for."})
     row = {"kind": "job", "weight": 2.0, "edges": 1000, "only": 7, "skills": 3, "neighbours": 4}
     graphs = build_graph_set({"job": plain_graphs(20)})
     config = describe.read_command_line([f"--config={describe.defaults.__file__}"], describe.Config, "train")

@@ -20,7 +20,7 @@ from language_model_server import CONTENTS, TROUBLES, UNREADABLE, LanguageModelS
 
 from uwe_jax.commands import enrich
 from uwe_jax.config import SourceSettings
-from uwe_jax.curation.enrich import asking, results
+from uwe_jax.curation.enrich import asking
 from uwe_jax.curation.enrich import run as enrich_run
 from uwe_jax.curation.enrich.response_cache import ResponseCache
 from uwe_jax.evaluation.decontamination import load_training_graphs
@@ -294,7 +294,7 @@ def test_a_report_is_incomplete_while_edges_are_written(plain, out, monkeypatch)
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(results, "write_edges", killed)
+    monkeypatch.setattr(enrich_run, "write_edges", killed)
     assert run(*flags_of("http://127.0.0.1:9/v1", out)) == 130
     assert not report_of(out)["complete"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import uwe_jax
 from uwe_jax.config import Config
-from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts, tokens
+from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts
 from uwe_jax.curation.describe.degrees import plot_degrees
 from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph_set import GraphSet
@@ -81,8 +81,8 @@ def describe(
     show(texts.strange_section(found["strange"]))
     found["duplicates"] = duplicates.measure(graphs)
     show(duplicates.section(found["duplicates"]))
-    found["truncation"] = tokens.measure(graphs, config.encoder.name, config.lengths, cache_dir)
-    show(tokens.section(found["truncation"]))
+    found["truncation"] = texts.truncated(graphs, config.encoder.name, config.lengths, cache_dir)
+    show(texts.truncated_section(found["truncation"]))
     found["overlap"] = overlap.measure(graphs, comparison.tasks, sources)
     show(overlap.section(found["overlap"]))
     found["findings"] = findings.findings(found)

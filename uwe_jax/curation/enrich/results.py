@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
 from collections import Counter
@@ -12,18 +11,13 @@ from typing import Any
 
 import numpy as np
 
-import uwe_jax
-from uwe_jax.curation.enrich.budget import Cost
 from uwe_jax.curation.enrich.checks import Nearness
-from uwe_jax.curation.enrich.copies import EvaluationTexts
 from uwe_jax.curation.enrich.generators import Candidate, Rejected
 from uwe_jax.curation.enrich.plan import Request, degrees, long_tail
-from uwe_jax.curation.enrich.settings import EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import write_atomically, write_json
+from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
-from uwe_jax.runtime.printable import json_text
 
 REPORT = "enrichment.json"
 ANSWERS = "answers.jsonl"
@@ -152,37 +146,6 @@ def count(
             "after": long_tail(degree + new),
         }
     return found
-
-
-def write_report(
-    out: Path,
-    settings: EnrichmentSettings,
-    graphs: GraphSet,
-    evaluation: EvaluationTexts,
-    accepted: Sequence[tuple[Candidate, Nearness]],
-    rejected: Sequence[Rejected],
-    counts: dict[str, dict[str, Any]],
-    *,
-    spent: Cost,
-    complete: bool,
-) -> None:
-    """Writes edges, rejected texts and the report with `counts` from `count` and what all answers have cost."""
-    content = {
-        "version": uwe_jax.__version__,
-        "complete": False,
-        "files": {},
-        "counts": counts,
-        "spent": {**dataclasses.asdict(spent), "money": spent.money(settings.endpoint)},
-        "source_fingerprints": graphs.fingerprints(),
-        "checked_by": settings.checks.ranker,
-        "evaluation_texts": {"count": len(evaluation), "found": evaluation.found, "missing": evaluation.missing},
-        "settings": settings.to_dict(),
-    }
-    # Before the first file of edges: a kill between two of them leaves no report that calls them complete.
-    write_json(out / REPORT, content)
-    files = write_edges(out, graphs, accepted, with_source=settings.with_source)
-    write_atomically(out / REJECTED, "".join(json_text(vars(each)) + "\n" for each in rejected).encode())
-    write_json(out / REPORT, content | {"complete": complete, "files": files})
 
 
 def report_text(counts: dict[str, dict[str, Any]]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import uwe_jax
 from uwe_jax.curation.enrich.asking import Asking
 from uwe_jax.curation.enrich.budget import Budget, Cost, cost_text, estimate_text
 from uwe_jax.curation.enrich.checks import Checker, LanguageCheck
@@ -24,7 +26,7 @@ from uwe_jax.curation.enrich.results import (
     check_source,
     count,
     report_text,
-    write_report,
+    write_edges,
 )
 from uwe_jax.curation.enrich.settings import TEMPLATE, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
@@ -32,7 +34,8 @@ from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
+from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import report, say
 
 
@@ -145,17 +148,24 @@ class _Work:
         accepted, rejected = self.checker.check(candidates)
         rejected = [*unreadable, *rejected]
         self.counts = count(self.requests, answered, accepted, rejected, self.graphs)
-        write_report(
-            self.out,
-            self.settings,
-            self.graphs,
-            self.evaluation,
-            accepted,
-            rejected,
-            self.counts,
-            spent=Cost.of(self.responses.answers.values()),
-            complete=len(answered) == len(self.requests),
-        )
+        settings, evaluation, spent = self.settings, self.evaluation, Cost.of(self.responses.answers.values())
+        content = {
+            "version": uwe_jax.__version__,
+            "complete": False,
+            "files": {},
+            "counts": self.counts,
+            "spent": {**dataclasses.asdict(spent), "money": spent.money(settings.endpoint)},
+            "source_fingerprints": self.graphs.fingerprints(),
+            "checked_by": settings.checks.ranker,
+            "evaluation_texts": {"count": len(evaluation), "found": evaluation.found, "missing": evaluation.missing},
+            "settings": settings.to_dict(),
+        }
+        # Before the first file of edges: a kill between two of them leaves no report that calls them complete.
+        write_json(self.out / REPORT, content)
+        files = write_edges(self.out, self.graphs, accepted, with_source=settings.with_source)
+        write_atomically(self.out / REJECTED, "".join(json_text(vars(each)) + "\n" for each in rejected).encode())
+        complete = len(answered) == len(self.requests)
+        write_json(self.out / REPORT, content | {"complete": complete, "files": files})
 
     def _report(self) -> None:
         if not self.counts:

@@ -57,7 +57,7 @@ class GroundingSettings:
     titles: int = 4  # real job titles in a request
     aliases: int = 4  # known aliases of the skill in a request, at most
     siblings: int = 4  # nearest other skills in a request, which the new texts shall not be about
-    sentence_files: tuple[str, ...] = ()  # further real sentences: text files, one a line, or folders of edge files
+    sentence_files: tuple[str, ...] = ()  # further real sentences: text files, one per line, or folders of edge files
     title_files: tuple[str, ...] = ()  # further real titles, likewise
 
     def __post_init__(self) -> None:
@@ -129,15 +129,11 @@ def _check_address(base_url: str) -> None:
         raise UserError(f"{what}; it must begin with http:// or https://.")
     try:
         parts = urlsplit(base_url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise UserError(
-            f"{what}, which is not a valid address ({error}). Expected e.g. http://host:8000/v1."
-        ) from error
-    if not host or port == 0 or not base_url.isprintable() or " " in base_url:
-        raise UserError(
-            f"{what}, which lacks a host or port, or has white space. Expected e.g. http://localhost:8000/v1."
-        )
+        valid = parts.hostname and parts.port != 0 and base_url.isprintable() and " " not in base_url
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UserError(f"{what}, which is not a valid address. Expected one such as http://localhost:8000/v1.")
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from uwe_jax.sources.vacancies.tagger import (
-    JOB,
-    LEFT_OUT,
-    LINKED,
-    NAMED,
-    OWN,
-    RELATIONS,
-    ROWS,
-    SENTENCES_READ,
-    UNLINKED,
-    UNNAMED,
-    VACANCY,
-)
+from uwe_jax.sources.vacancies import tagger
 
 # Counts of a model.
 READ, TAGGED = "sentences read by the model", "sentences tagged by the model"
@@ -28,14 +16,14 @@ _TOP = 10
 def summary_table(result: Mapping[str, Any]) -> str:
     """Formats tagging.json: rows, sentences and edges by relation, what was left out, and the most frequent skills."""
     counts, edges, broken = result["counts"], result["edges"], result["broken"]
-    sentences, by_model = counts.get(SENTENCES_READ, 0), counts.get(TAGGED, 0)
-    tagged = counts.get(NAMED, 0) + (by_model if result["settings"]["keep_sentences"] == "untagged" else 0)
-    lines = [("rows", counts.get(ROWS, 0), "")]
+    sentences, by_model = counts.get(tagger.SENTENCES_READ, 0), counts.get(TAGGED, 0)
+    tagged = counts.get(tagger.NAMED, 0) + (by_model if result["settings"]["keep_sentences"] == "untagged" else 0)
+    lines = [("rows", counts.get(tagger.ROWS, 0), "")]
     if broken["count"]:
         lines.append(("broken rows, left out", broken["count"], broken["shown"][0]))
-    lines += [(name, counts[name], "") for name in (OWN, LINKED, UNLINKED) if counts.get(name)]
+    lines += [(name, counts[name], "") for name in (tagger.OWN, tagger.LINKED, tagger.UNLINKED) if counts.get(name)]
     lines.append(("sentences", sentences, ""))
-    lines.append(("  that name a skill", counts.get(NAMED, 0), _share(counts.get(NAMED, 0), sentences)))
+    lines.append(("  that name a skill", counts.get(tagger.NAMED, 0), _share(counts.get(tagger.NAMED, 0), sentences)))
     if result["model"]:
         lines.append(("  tagged by the model", by_model, f"{_share(by_model, sentences)}, {result['model']}"))
         if truncated := counts.get(TRUNCATED):
@@ -43,9 +31,9 @@ def summary_table(result: Mapping[str, Any]) -> str:
             lines.append(("  truncated", truncated, limit))
     if result["settings"]["keep_sentences"] != "all":
         lines.append(("  untagged", sentences - tagged, _share(sentences - tagged, sentences)))
-    lines += [(name, counts[name], "") for name in LEFT_OUT if name != UNNAMED and counts.get(name)]
-    for graph in (JOB, VACANCY):
-        by_relation = {relation: edges.get(f"{graph}/{relation}", 0) for relation in RELATIONS}
+    lines += [(name, counts[name], "") for name in tagger.LEFT_OUT if name != tagger.UNNAMED and counts.get(name)]
+    for graph in (tagger.JOB, tagger.VACANCY):
+        by_relation = {relation: edges.get(f"{graph}/{relation}", 0) for relation in tagger.RELATIONS}
         said = ", ".join(f"{relation} {number:,}" for relation, number in by_relation.items() if number)
         lines.append((f"edges {graph}", sum(by_relation.values()), said))
     lines.append(("distinct skills", result["skills"], ""))
