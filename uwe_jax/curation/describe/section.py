@@ -12,25 +12,18 @@ from uwe_jax.runtime.markdown import escape, markdown_rows
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
-# Characters of a quoted text, of one among several, of a line in a terminal, and of a label that is not wrapped there.
-_QUOTED, _QUOTED_BRIEFLY, _WIDTH, _LABEL = 300, 80, 80, 13
+# Characters of a quoted text, of a line in a terminal, and of a label that is not wrapped there.
+_QUOTED, _WIDTH, _LABEL = 80, 80, 13
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of cells as plain text.
-
-    Attributes:
-      header: names of the columns.
-      rows: each with a cell per column.
-      left: positions of the columns of texts; numbers are aligned to the right.
-      brief: rows shown in a terminal; None shows all, 0 only the page.
-    """
+    """A table of cells as plain text."""
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    left: tuple[int, ...] = (0,)
-    brief: int | None = None
+    rows: Sequence[Sequence[str]]  # each with a cell per column
+    left: tuple[int, ...] = (0,)  # positions of the columns of texts; numbers are aligned to the right
+    brief: int | None = None  # rows shown in a terminal; None: all, 0: only on the page
 
     def markdown(self) -> str:
         """Renders all rows."""
@@ -73,18 +66,13 @@ class Section:
         return "\n".join([self.title, line, *self.intro, *tables, *(f"- {note}" for note in self.notes)])
 
 
-def quoted(text: str) -> str:
-    """Quotes a text for tables and sentences: invisible characters are escaped, long texts shortened."""
-    return shorten(text, _QUOTED)
-
-
 def listed(texts: Iterable[str], between: str = ", ") -> str:
-    """Joins several texts for one cell, each quoted and shortened further.
+    """Joins several texts for one cell, each in quotes, with invisible characters escaped, and shortened.
 
     >>> print(listed(["welding", "it's"], " = "))
     'welding' = "it's"
     """
-    return between.join(shorten(text, _QUOTED_BRIEFLY) for text in texts)
+    return between.join(shorten(text, _QUOTED) for text in texts)
 
 
 def percent(part: float, whole: float) -> str:

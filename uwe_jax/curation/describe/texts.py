@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from uwe_jax.config import LengthSettings
-from uwe_jax.curation.describe.section import Grid, Section, listed, percent, quoted, sampled
+from uwe_jax.curation.describe.section import Grid, Section, listed, percent, sampled
 from uwe_jax.data.batches import truncation
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.statistics import fixed_sample
+from uwe_jax.sources.tables.problems import shorten
 
 # Texts of a kind that the rules examine; of more, a sample is drawn.
 MOST_TEXTS = 300_000
@@ -27,6 +28,7 @@ MOST_TEXTS = 300_000
 # finds them in its cache.
 MOST_TOKENISED = 200_000
 _LONGEST, _EXAMPLES = 10, 5
+_SHOWN = 300  # characters of the longest texts
 _QUANTILES = (0.5, 0.95, 0.99)
 
 # Characters above which a text is too long for a label, or for a sentence or two.
@@ -174,7 +176,7 @@ def longest_section(found: Mapping[str, Any]) -> Section:
     """Renders the longest texts."""
     header, rows, page = ("nodes", "median characters", "most", "longest text"), [], []
     for kind, each in found.items():
-        texts = [[quoted(top["text"]), f"{top['characters']:,}"] for top in each["texts"]]
+        texts = [[shorten(top["text"], _SHOWN), f"{top['characters']:,}"] for top in each["texts"]]
         rows.append([kind, f"{each['median']:,.0f}", f"{each['most']:,}", texts[0][0]])
         page += [[kind, *text] for text in texts[1:]]
     further = Grid(("nodes", "next longest texts", "characters"), page, left=(0, 1), brief=0)

@@ -23,9 +23,6 @@ REPORT = "enrichment.json"
 ANSWERS = "answers.jsonl"
 REJECTED = "rejected.jsonl"
 
-# The column relation of new edges by their generator.
-RELATIONS = {"language_model": "generated", "template": "template"}
-
 _EDGE = ("left", "right", "relation", "left_id", "right_id")
 _TEXTS = ("generator", "model", "prompt_hash", "sibling", "answer_key")
 
@@ -102,7 +99,7 @@ def _row(graphs: GraphSet, candidate: Candidate, near: Nearness) -> dict[str, An
     return {
         "left": graphs.skills[skill],
         "right": candidate.text,
-        "relation": RELATIONS[candidate.generator],
+        "relation": "template" if candidate.generator == "template" else "generated",
         "left_id": graphs.skill_ids[skill],
         "right_id": "",
         "generator": candidate.generator,

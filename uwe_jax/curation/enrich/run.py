@@ -28,7 +28,7 @@ from uwe_jax.curation.enrich.results import (
     report_text,
     write_edges,
 )
-from uwe_jax.curation.enrich.settings import TEMPLATE, EnrichmentSettings
+from uwe_jax.curation.enrich.settings import ENDPOINT, TEMPLATE, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.evaluation.ranker import Ranker
@@ -76,7 +76,11 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
     if dry_run is not None:
         _show(settings, requests, ResponseCache.read(out / ANSWERS), dry_run)
         return True
-    settings.check_complete()
+    if settings.generator == ENDPOINT and not settings.endpoint.model:
+        raise UserError(
+            "endpoint.model is empty. Set it to the name that your server uses (--config.endpoint.model=...), and "
+            "endpoint.base_url to its address; or fill templates offline with --config.generator=template."
+        )
     # Templates are in the language of their file; labels would only confuse the check.
     unchecked = settings.generator == TEMPLATE or settings.checks.language_certainty >= 1
     language = None if unchecked else LanguageCheck(settings.language, settings.checks.language_certainty)
@@ -158,7 +162,7 @@ class _Work:
             "source_fingerprints": self.graphs.fingerprints(),
             "checked_by": settings.checks.ranker,
             "evaluation_texts": {"count": len(evaluation), "found": evaluation.found, "missing": evaluation.missing},
-            "settings": settings.to_dict(),
+            "settings": dataclasses.asdict(settings),
         }
         # Before the first file of edges: a kill between two of them leaves no report that calls them complete.
         write_json(self.out / REPORT, content)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -216,15 +215,3 @@ class EnrichmentSettings:
                 f"budget.money is {self.budget.money}, but endpoint.input_price and endpoint.output_price are 0, so "
                 "it would never be reached. Set the prices per million tokens, or budget.tokens instead."
             )
-
-    def check_complete(self) -> None:
-        """Raises UserError where a setting without a default is missing."""
-        if self.generator == ENDPOINT and not self.endpoint.model:
-            raise UserError(
-                "endpoint.model is empty. Set it to the name that your server uses (--config.endpoint.model=...), and "
-                "endpoint.base_url to its address; or fill templates offline with --config.generator=template."
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Converts to plain JSON values; they have the name of the key's variable, never the key."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
