@@ -193,8 +193,8 @@ def test_an_answer_that_is_never_readable_is_rejected_once(out):
         assert server.asked.count(first[0]) == 2
         assert run(*flags_of(server, out)) == 0
         assert len(server.asked) == 13
-    refused = sum(each["rejected"].get("answer cannot be read", 0) for each in report_of(out)["counts"].values())
-    assert refused == 1
+    rejected = sum(each["rejected"].get("answer cannot be read", 0) for each in report_of(out)["counts"].values())
+    assert rejected == 1
     assert report_of(out)["complete"]
 
 

@@ -165,7 +165,7 @@ def test_a_model_tags_sentences_that_name_no_skill(tmp_path):
     assert "You weld metal all day." not in ranker.asked
     gained = {"rows without a skill": -1, "edges of an equal title or sentence, left out": 1}
     assert total.counts == Counter({"sentences read by the model": 4, "sentences tagged by the model": 3} | gained)
-    # One row in each chunk has the sentence; who brings skills keeps them to the title.
+    # One row in each chunk has the sentence; a row with skills of its own gets no others for its title.
     assert total.edges == {"skill_vacancy/model": 2, "skill_job/model": 2}
     added = [row for part in untagged.parts(JOB) if "model" in part.name for row in pq.read_table(part).to_pylist()]
     assert [(row["left"], row["right"], row["relation"], row["score"]) for row in added] == [

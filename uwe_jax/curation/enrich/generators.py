@@ -79,9 +79,9 @@ def from_templates(requests: Sequence[Request], templates: Mapping[str, list[str
         draw = random.Random(f"{seed}:{request.kind}:{request.label}")
         for number, line in enumerate(draw.sample(lines, min(request.count, len(lines)))):
             title = titles[number % len(titles)] if titles else None
-            gaps = {"skill": request.label, "Skill": _capital(request.label)}
-            if title:
-                gaps |= {"title": title.text, "Title": _capital(title.text)}
+            gaps: dict[str, str] = {}
+            for name, text in {"skill": request.label, "title": title.text if title else ""}.items():
+                gaps |= {name: text, name.capitalize(): text[:1].upper() + text[1:]}
             used = (title.id,) if title and "$title" in line.lower() else ()
             text = normalise(string.Template(line).substitute(gaps))
             line_hash = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
@@ -92,7 +92,3 @@ def from_templates(requests: Sequence[Request], templates: Mapping[str, list[str
 def _suitable(titles: Sequence[Example]) -> list[Example]:
     """The titles of the skill itself, else the nearest one if it has anything in common with the skill."""
     return [each for each in titles if each.own] or [each for each in titles[:1] if each.score > 0]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

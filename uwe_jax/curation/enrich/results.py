@@ -19,9 +19,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
 
-REPORT = "enrichment.json"
-ANSWERS = "answers.jsonl"
-REJECTED = "rejected.jsonl"
+REPORT, ANSWERS, REJECTED = "enrichment.json", "answers.jsonl", "rejected.jsonl"
 
 _EDGE = ("left", "right", "relation", "left_id", "right_id")
 _TEXTS = ("generator", "model", "prompt_hash", "sibling", "answer_key")
