@@ -5,7 +5,7 @@ Command:   uwe-jax enrich --config=enrich --config.generator=template
                --config.endpoint.base_url=http://localhost:8000/v1
 Hardware:  two CPU cores, 4 GiB of memory; the language model runs elsewhere
 Time:      templates a minute; a language model as long as it takes to answer
-Metric:    the account of new edges and of what was refused, in runs/enrich/enrichment.json
+Metric:    the report of new edges and of rejected texts, in runs/enrich/enrichment.json
 """
 
 from uwe_jax.config import default_config

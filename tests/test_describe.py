@@ -1,4 +1,4 @@
-"""What a description counts, against counting one by one; its rules on texts; and the command from flags to files."""
+"""Descriptions against counting one by one, their rules on texts, and the command from flags to files."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from rendered import NASTY, sections, shown
 
 from uwe_jax.commands import describe
 from uwe_jax.config import LengthSettings
-from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts, tokens
+from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts
 from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph import BipartiteGraph, Edge, edge_matrix
 from uwe_jax.data.ragged import run_offsets
@@ -76,7 +76,7 @@ def test_sizes_and_spreads_are_those_counted_one_by_one(rng):
             assert spread["top_edges"] == sizes[-1]  # a hundredth of so few nodes is one
 
 
-def test_the_curve_is_the_share_with_at_least_so_many(rng):
+def test_complementary_distribution(rng):
     sizes = rng.zipf(1.7, 500).clip(max=300)
     values, shares = degrees.at_least(np.concatenate([sizes, np.zeros(9, np.int64)]))
     assert values.tolist() == sorted(set(sizes.tolist()))
@@ -137,7 +137,7 @@ def test_nodes_and_graphs_without_an_edge():
         ("\u0645\u06cc\u200c\u062e\u0648\u0631\u0645", "skill", []),
     ],
 )
-def test_what_the_rules_find_strange(text, kind, expected):
+def test_rules_find_strange_texts(text, kind, expected):
     assert texts.reasons(text, kind) == expected
 
 
@@ -150,11 +150,11 @@ def test_strange_texts_are_counted_with_examples():
     assert list(found["found"]) == ["mojibake", "html"]
 
 
-def test_a_sample_is_said():
+def test_a_sample_is_reported():
     listed = ["<br>"] * 40
     found = texts.strange(listed, "job", most=10)
     assert (found["looked_at"], found["of"], found["found"]["html"]["count"]) == (10, 40, 10)
-    assert "Of 40 job texts 10 were looked at" in texts.strange_section({"job": found}).terminal()
+    assert "A random sample of 10 of 40 job texts was examined" in texts.strange_section({"job": found}).terminal()
 
 
 def test_the_longest_texts():
@@ -166,7 +166,7 @@ def test_the_longest_texts():
 # ---- Duplicates -----------------------------------------------------------------------------------------------------
 
 
-def test_every_level_joins_what_the_ones_before_it_do(rng):
+def test_every_level_joins_what_the_levels_before_it_join(rng):
     words = ["Manage", "manage", "budget", "budgets", "the-team", "the team", "gas", "C", "C++"]
     listed = sorted({" ".join(rng.choice(words, rng.integers(1, 4))) for _ in range(120)})
     found, keys = duplicates.near_equal(listed)
@@ -186,7 +186,7 @@ def test_every_level_joins_what_the_ones_before_it_do(rng):
         joined_before = joined
 
 
-def test_texts_on_both_sides_and_edges_to_themselves():
+def test_texts_of_two_kinds_and_edges_of_a_text_with_itself():
     graphs = build_graph_set(
         {
             "job": [Edge("", "Welding", "", "welder"), Edge("", "nursing", "", "nurse"), Edge("", "C", "", "C++")],
@@ -245,19 +245,19 @@ class WordTokeniser:
         return TokenTable(np.zeros(offsets[-1], np.int32), offsets, SpecialTokens((1,), (2,), 0))
 
 
-def test_cut_texts_are_counted(monkeypatch, tmp_path):
-    monkeypatch.setattr(tokens, "Tokeniser", WordTokeniser)
+def test_truncated_texts_are_counted(monkeypatch, tmp_path):
+    monkeypatch.setattr(texts, "Tokeniser", WordTokeniser)
     encoder = SimpleNamespace(folder=tmp_path)
     monkeypatch.setattr("uwe_jax.models.resolve.resolve_encoder", lambda name, cache_dir: encoder)
     graphs = build_graph_set({"job": [Edge("", "plan", "", "w " * k + str(k)) for k in range(1, 11)]})
-    found = tokens.measure(graphs, "./encoder", LengthSettings(job=6), tmp_path)["kinds"]
+    found = texts.truncated(graphs, "./encoder", LengthSettings(job=6), tmp_path)["kinds"]
     # A job has 4 to 13 tokens.
     assert (found["job"]["cut"], found["job"]["most"], found["job"]["quantiles"]["0.5"]) == (7, 13, 8)
     assert (found["skill"]["cut"], found["skill"]["looked_at"]) == (0, 1)
-    monkeypatch.setattr(tokens, "MOST_TEXTS", 4)
-    sampled = tokens.measure(graphs, "./encoder", LengthSettings(), tmp_path)
+    monkeypatch.setattr(texts, "MOST_TOKENISED", 4)
+    sampled = texts.truncated(graphs, "./encoder", LengthSettings(), tmp_path)
     assert (sampled["kinds"]["job"]["looked_at"], sampled["kinds"]["job"]["of"]) == (4, 10)
-    assert "Of 10 job texts 4 were tokenised" in tokens.section(sampled).terminal()
+    assert "A random sample of 4 of 10 job texts was examined" in texts.truncated_section(sampled).terminal()
 
 
 # ---- Overlap --------------------------------------------------------------------------------------------------------
@@ -292,14 +292,12 @@ def test_every_half_of_every_task_is_looked_up(tmp_path):
     assert task["shared_queries"] == ["we WELD.", "We plan."]
     assert found["missing"] == [{"title": "Ours", "split": "test", "reason": "No file."}]
     section = overlap.section(found)
-    assert (
-        "| Ours | validation | 2 of 3 | 2 of 4 | 2 of 4 | 50.0 % | in-domain | 2 vacancy, 1 alias |"
-        in section.markdown()
-    )
-    assert "Not at hand, so nothing is known of their overlap: Ours (test)." in section.terminal()
+    assert "| Ours | validation | 2 of 3 | 2 of 4 | 2 of 4 | 50.0 % | in-domain |" in section.markdown()
+    assert "| Ours | validation | 2 vacancy, 1 alias |" in section.markdown()
+    assert "Not compared (data not found): Ours (test)." in section.terminal()
 
 
-# ---- What stands out ------------------------------------------------------------------------------------------------
+# ---- Findings -------------------------------------------------------------------------------------------------------
 
 
 def description(graphs, **changes):
@@ -315,9 +313,9 @@ def plain_graphs(count=60, per_skill=3):
     return [Edge("", f"skill {name[k // per_skill]}", "", f"job {name[k]}") for k in range(count * per_skill)]
 
 
-def test_nothing_stands_out_of_plain_graphs():
+def test_plain_graphs_give_no_findings():
     assert findings.findings(description(build_graph_set({"job": plain_graphs()}))) == []
-    assert "Nothing that a rule looks for." in findings.section([]).terminal()
+    assert "None." in findings.section([]).terminal()
 
 
 @pytest.mark.parametrize(
@@ -330,7 +328,7 @@ def test_nothing_stands_out_of_plain_graphs():
                 "job": plain_graphs()
                 + [Edge("", f"skill {chr(97 + k // 26)}{chr(97 + k % 26)}x", "", "hub") for k in range(20)]
             },
-            r"The job 'hub' is joined with",
+            r"The job 'hub' has an edge with",
         ),
         ({"job": [*plain_graphs(), Edge("", "skill aax", "", "caf\ufffd")]}, r"1 job text, of 181, .*U\+FFFD"),
         (
@@ -339,11 +337,11 @@ def test_nothing_stands_out_of_plain_graphs():
         ),
         (
             {"job": plain_graphs() + [Edge("", "skill aax", "", f"Job A{c}X") for c in "ABCDEF"]},
-            r"6 of 186 job texts \(3\.2 %\) repeat another one",
+            r"6 of 186 job texts \(3\.2 %\) differ from another node",
         ),
         (
             {"alias": [Edge("", f"skill a{c}x", "", f"Skill A{c.upper()}X") for c in "abcdef"]},
-            "skill-alias joins a text with",
+            "of the edges of skill-alias join a text with",
         ),
         (
             {"alias": [Edge("", f"skill a{c}x", "", "same") for c in "ab"]},
@@ -351,13 +349,13 @@ def test_nothing_stands_out_of_plain_graphs():
         ),
     ],
 )
-def test_each_rule_finds_what_it_is_for(edges, expected):
+def test_each_rule_reports_its_case(edges, expected):
     graphs = build_graph_set({"job": plain_graphs(), **edges})
     sentences = findings.findings(description(graphs))
     assert any(re.search(expected, sentence) for sentence in sentences), sentences
 
 
-def test_leaks_cuts_and_gaps_stand_out():
+def test_leakage_truncation_and_uncovered_skills_are_findings():
     row = {"title": "Tech", "split": "test", "query_kind": "vacancy", "queries": 75, "edges": 131}
     leak = {**row, "leakage": {"queries": 28, "edges": 1, "domain": "zero-shot"}, "shared_queries": ["We weld."]}
     jobs = {**row, "title": "Jobs", "query_kind": "job", "leakage": {"queries": 9, "edges": 1, "domain": "zero-shot"}}
@@ -370,10 +368,10 @@ def test_leaks_cuts_and_gaps_stand_out():
         taxonomy={"origin": "mine", "skills": 1000, "uncovered": 101},
     )
     assert findings.findings(found) == [
-        "Training on these graphs makes Whole (test) in-domain: their scores are no zero-shot results.",
+        "Training on these graphs makes Whole (test) in-domain: their scores are not zero-shot results.",
         "28 of 75 sentences of Tech (test) are texts of the graphs, such as 'We weld.'.",
         "1 of 131 query-target edges of Jobs (test) are in the graphs.",
-        "12.0 % of the vacancy texts are cut at 64 tokens; lengths.vacancy = 88 would cut one in a hundred at most.",
+        "12.0 % of the vacancy texts are truncated at 64 tokens; lengths.vacancy = 88 would truncate at most 1 %.",
         "101 of the 1,000 skills of mine (10.1 %) have no edge.",
     ]
 
@@ -439,14 +437,14 @@ def test_the_command_from_files_to_page(folder, capsys, monkeypatch):
     assert tables["Nodes and edges"][1][:3] == ["skill-job", "61", "20"]
     assert tables["Overlap with ranking tasks"][1][:3] == ["mytask", "all", "1 of 2"]
     assert any("'caf\u00c3\u00a9 &amp; $5|6'" in text for text in shown(page))
-    # The encoder is not there: the rest is, and the reason is said.
+    # Without the encoder, the reason is reported and everything else is there.
     for text in (page.replace("\\", ""), printed):
-        assert "Not counted, for want of the encoder's tokeniser. No encoder" in text
-    # What to look at is the first thing on the page and the last in the terminal.
+        assert "Not counted: the encoder's tokeniser is not available. No encoder" in text
+    # The findings come first on the page and last in the terminal.
     titles = re.findall("^## (.*)", page, re.MULTILINE)
-    assert titles[0] == "What stands out"
+    assert titles[0] == "Findings"
     shown_titles = [title for title in titles if f"{title}\n{'-' * len(title)}\n" in printed]
-    assert sorted(shown_titles, key=printed.index)[-1] == "What stands out"
+    assert sorted(shown_titles, key=printed.index)[-1] == "Findings"
     assert len(shown_titles) == 9
     for sentence in found["findings"]:
         assert f"- {sentence}" in printed
@@ -461,9 +459,9 @@ def test_the_command_from_files_to_page(folder, capsys, monkeypatch):
     assert sorted(path.name for path in out.iterdir()) == ["describe.json", "describe.md"]
 
 
-def test_several_sources_are_told_apart(folder, capsys, monkeypatch):
+def test_several_sources_are_listed(folder, capsys, monkeypatch):
     monkeypatch.setattr("uwe_jax.curation.describe.description.plot_degrees", lambda *_: None)
-    monkeypatch.setattr(tokens, "measure", lambda *_: {"encoder": "", "missing": "None asked for."})
+    monkeypatch.setattr(texts, "truncated", lambda *_: {"encoder": "", "missing": "None asked for."})
     row = {"kind": "job", "weight": 2.0, "edges": 1000, "only": 7, "skills": 3, "neighbours": 4}
     graphs = build_graph_set({"job": plain_graphs(20)})
     config = describe.read_command_line([f"--config={describe.defaults.__file__}"], describe.Config, "train")
@@ -472,7 +470,7 @@ def test_several_sources_are_told_apart(folder, capsys, monkeypatch):
     assert found["provenance"] == given
     table = sections((folder / "out" / "describe.md").read_text())["Sources"]
     assert table[1] == ["onet", "skill-job", "2", "1,000", "7", "3", "4"]
-    assert "Nothing to compare with." in capsys.readouterr().out
+    assert "No taxonomy to compare with." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -488,7 +486,7 @@ def test_several_sources_are_told_apart(folder, capsys, monkeypatch):
         (("--config=nowhere.py",), "nowhere.py"),
     ],
 )
-def test_bad_input_is_answered_with_a_sentence(folder, capsys, flags, expected):
+def test_bad_input_gives_an_error_message(folder, capsys, flags, expected):
     given = ("--config.source.source=edges", f"--config.source.path={folder / 'graphs'}", "--out", folder / "out")
     config = [flag for flag in flags if flag.startswith("--config=")]
     others = [flag.format(folder) for flag in flags if flag not in config]
@@ -496,7 +494,7 @@ def test_bad_input_is_answered_with_a_sentence(folder, capsys, flags, expected):
     assert expected.format(folder) in capsys.readouterr().err
 
 
-def test_without_arguments_it_says_how_it_is_called(capsys):
+def test_without_arguments_the_help_is_shown(capsys):
     assert run() == 0
     assert "uwe-jax describe --config.source.source=edges" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""Enrichment from its command line to its edges, against a real server on loopback that also misbehaves."""
+"""Enrichment from command line to edges, against a real server on loopback that also misbehaves."""
 
 import csv
 import errno
@@ -21,9 +21,8 @@ from language_model_server import CONTENTS, TROUBLES, UNREADABLE, LanguageModelS
 from uwe_jax.commands import enrich
 from uwe_jax.config import SourceSettings
 from uwe_jax.curation.enrich import asking
-from uwe_jax.curation.enrich import cost_report as account_of
 from uwe_jax.curation.enrich import run as enrich_run
-from uwe_jax.curation.enrich.response_cache import Ledger
+from uwe_jax.curation.enrich.response_cache import ResponseCache
 from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.runtime import optional_imports as extras
 from uwe_jax.runtime.command import answer_errors
@@ -99,11 +98,11 @@ def edges(out, columns=COLUMNS):
     return found
 
 
-def account(out):
+def report_of(out):
     return json.loads((Path(out) / "enrichment.json").read_text())
 
 
-def ledger(out):
+def answers_of(out):
     return [json.loads(line) for line in (Path(out) / "answers.jsonl").read_text().splitlines()]
 
 
@@ -126,10 +125,10 @@ def plain(tmp_path_factory):
     return out
 
 
-def test_new_edges_stand_beside_those_of_the_source_with_where_they_are_from(plain):
-    found = account(plain)
+def test_new_edges_are_added_to_those_of_the_source_with_their_provenance(plain):
+    found = report_of(plain)
     assert found["complete"]
-    assert found["spent"]["requests"] == 12 == len(ledger(plain))
+    assert found["spent"]["requests"] == 12 == len(answers_of(plain))
     assert set(found["source_fingerprints"]) == set(KINDS)
     source = load_training_graphs(SourceSettings(source="edges", path=str(plain.parent / "real")))
     enriched = load_training_graphs(SourceSettings(source="edges", path=str(plain)))
@@ -139,7 +138,7 @@ def test_new_edges_stand_beside_those_of_the_source_with_where_they_are_from(pla
         assert after.num_edges == before.num_edges + counts["taken"]
         assert set(before.neighbours) < set(after.neighbours)
     assert sum(map(len, edges(plain).values())) == sum(each["taken"] for each in found["counts"].values())
-    prompts = {each["key"]: each["prompt"] for each in ledger(plain)}
+    prompts = {each["key"]: each["prompt"] for each in answers_of(plain)}
     for row in pq.read_table(plain / "skill_vacancy.parquet").to_pylist():
         if row["relation"] == "generated":
             assert (row["generator"], row["model"]) == ("language_model", "loopback")
@@ -150,7 +149,7 @@ def test_new_edges_stand_beside_those_of_the_source_with_where_they_are_from(pla
             assert row["sibling"] in source.skills
 
 
-def test_troubles_of_a_server_change_nothing(plain, out, capsys):
+def test_server_errors_do_not_change_the_result(plain, out, capsys):
     modes = [*TROUBLES, "503", "slow", "fence", *TROUBLES]
     with LanguageModelServer(lambda number, prompt: modes[number] if number < len(modes) else "") as server:
         assert run(*flags_of(server, out, endpoint__timeout=1.0)) == 0
@@ -161,7 +160,7 @@ def test_troubles_of_a_server_change_nothing(plain, out, capsys):
     assert edges(out) == edges(plain)
 
 
-def test_answers_that_cannot_be_read_are_asked_for_again(plain, out):
+def test_unreadable_answers_are_requested_again(plain, out):
     lock, waiting, seen = threading.Lock(), list(UNREADABLE[:3]), set()
 
     def mode(number, prompt):
@@ -175,14 +174,14 @@ def test_answers_that_cannot_be_read_are_asked_for_again(plain, out):
         assert run(*flags_of(server, out)) == 0
         assert len(server.asked) == 15
     assert edges(out) == edges(plain)
-    problems = [each["problem"] for each in ledger(out) if each["problem"]]
+    problems = [each["problem"] for each in answers_of(out) if each["problem"]]
     assert len(problems) == 3
-    assert any("cut off" in each for each in problems)
-    assert any("keys sentences, note instead of texts" in each for each in problems)
-    assert any("no JSON" in each for each in problems)
+    assert any("truncated" in each for each in problems)
+    assert any("keys sentences, note instead of texts only" in each for each in problems)
+    assert any("not valid JSON" in each for each in problems)
 
 
-def test_an_answer_that_is_never_readable_is_refused_once(out):
+def test_an_answer_that_is_never_readable_is_rejected_once(out):
     first = []
 
     def mode(number, prompt):
@@ -194,9 +193,9 @@ def test_an_answer_that_is_never_readable_is_refused_once(out):
         assert server.asked.count(first[0]) == 2
         assert run(*flags_of(server, out)) == 0
         assert len(server.asked) == 13
-    refused = sum(each["rejected"].get("answer cannot be read", 0) for each in account(out)["counts"].values())
-    assert refused == 1
-    assert account(out)["complete"]
+    rejected = sum(each["rejected"].get("answer cannot be read", 0) for each in report_of(out)["counts"].values())
+    assert rejected == 1
+    assert report_of(out)["complete"]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_an_answer_that_is_never_readable_is_refused_once(out):
         ("label", "alias", "label of a skill"),
     ],
 )
-def test_bad_texts_are_refused_and_the_others_taken(content, kind, reason, plain, out):
+def test_bad_texts_are_rejected_and_the_others_accepted(content, kind, reason, plain, out):
     assert content in CONTENTS
     with LanguageModelServer(lambda number, prompt: content) as server:
         assert run(*flags_of(server, out, kinds=f"('{kind}',)")) == 0
@@ -221,13 +220,13 @@ def test_bad_texts_are_refused_and_the_others_taken(content, kind, reason, plain
     assert taken <= good
 
 
-def test_a_budget_stops_it_and_a_larger_one_goes_on(plain, out, capsys):
+def test_a_budget_stops_the_run_and_a_larger_one_resumes_it(plain, out, capsys):
     with LanguageModelServer() as server:
         assert run(*flags_of(server, out, budget__requests=5)) == 0
         assert len(server.asked) == 5
         err = capsys.readouterr().err
         assert "Stopped: budget.requests is 5" in err
-        assert not account(out)["complete"]
+        assert not report_of(out)["complete"]
         assert 0 < sum(map(len, edges(out).values())) < sum(map(len, edges(plain).values()))
         assert run(*flags_of(server, out)) == 0
         assert len(server.asked) == len(set(server.asked)) == 12
@@ -241,7 +240,7 @@ def test_tokens_and_money_are_never_exceeded(budget, out, capsys):
     with LanguageModelServer() as server:
         assert run(*flags_of(server, out, **budget)) == 0
         asked = len(server.asked)
-    spent = account(out)["spent"]
+    spent = report_of(out)["spent"]
     assert 2 < asked < 12
     assert 1500 < spent["input_tokens"] + spent["output_tokens"] <= 2500
     printed = capsys.readouterr()
@@ -249,18 +248,18 @@ def test_tokens_and_money_are_never_exceeded(budget, out, capsys):
     assert "12 requests" in printed.out
 
 
-def test_tries_that_came_to_nothing_count_in_every_run(out, capsys):
+def test_lost_tries_count_in_every_run(out, capsys):
     with LanguageModelServer(lambda number, prompt: "" if number % 2 else "malformed") as server:
         for _ in range(2):
             assert run(*flags_of(server, out, budget__requests=5)) == 0
             assert len(server.asked) == 5
-    assert account(out)["spent"]["requests"] == 5
-    assert sum(each["finish"] == "lost" for each in ledger(out)) == 3
+    assert report_of(out)["spent"]["requests"] == 5
+    assert sum(each["finish"] == "lost" for each in answers_of(out)) == 3
     assert "Stopped: budget.requests is 5" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_a_sentence_and_what_is_under_way_is_kept(plain, out, monkeypatch, capsys):
-    add, calls = Ledger.add, []
+def test_a_full_disk_gives_an_error_message_and_pending_answers_are_kept(plain, out, monkeypatch, capsys):
+    add, calls = ResponseCache.add, []
 
     def full(self, answer):
         calls.append(answer)
@@ -270,37 +269,37 @@ def test_a_full_disk_is_a_sentence_and_what_is_under_way_is_kept(plain, out, mon
 
     with LanguageModelServer(delay=0.05) as server:
         with monkeypatch.context() as patch:
-            patch.setattr(Ledger, "add", full)
+            patch.setattr(ResponseCache, "add", full)
             assert run(*flags_of(server, out, endpoint__concurrency=4)) == 2
         err = capsys.readouterr().err
         assert "No space left on device" in err
         assert "Traceback" not in err
         assert 4 <= len(server.asked) < 12
-        assert len(ledger(out)) == len(server.asked) - 1
+        assert len(answers_of(out)) == len(server.asked) - 1
         assert run(*flags_of(server, out)) == 0
         assert len(server.asked) == 13
     assert edges(out) == edges(plain)
 
 
-def test_a_kill_between_two_files_of_edges_leaves_a_folder_to_go_on_with(plain, out):
+def test_a_run_killed_between_two_edge_files_can_be_resumed(plain, out):
     shutil.copytree(plain, out)
     (out / "enrichment.json").unlink()
     assert run(*flags_of("http://127.0.0.1:9/v1", out)) == 0
     assert edges(out) == edges(plain)
 
 
-def test_edges_that_are_being_written_are_not_called_complete(plain, out, monkeypatch):
+def test_a_report_is_incomplete_while_edges_are_written(plain, out, monkeypatch):
     shutil.copytree(plain, out)
 
     def killed(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(account_of, "write_edges", killed)
+    monkeypatch.setattr(enrich_run, "write_edges", killed)
     assert run(*flags_of("http://127.0.0.1:9/v1", out)) == 130
-    assert not account(out)["complete"]
+    assert not report_of(out)["complete"]
 
 
-def test_a_file_is_no_folder_to_write_to(out, monkeypatch, capsys):
+def test_out_must_not_be_a_file(out, monkeypatch, capsys):
     monkeypatch.setattr(enrich_run, "load_training_graphs", lambda _: pytest.fail("too late"))
     out.write_text("mine")
     for where in (out, out / "below"):
@@ -308,18 +307,18 @@ def test_a_file_is_no_folder_to_write_to(out, monkeypatch, capsys):
         assert f"{out} is a file" in capsys.readouterr().err
 
 
-def test_a_dry_run_shows_prompts_and_asks_nothing(out, capsys):
+def test_a_dry_run_shows_prompts_and_sends_nothing(out, capsys):
     with LanguageModelServer() as server:
         assert run(*flags_of(server, out), "--dry_run=1") == 0
         assert not server.asked
     assert not out.exists()
     printed = capsys.readouterr().out
     assert printed.count("[system]") == 3
-    assert "Ahead, by estimate (a token is 4 characters): 12 requests" in printed
+    assert "Pending, by estimate (a token is 4 characters): 12 requests" in printed
     assert re.search(r"Skill: .+\n", printed)
 
 
-def test_a_killed_run_goes_on_without_asking_twice_or_losing_an_answer(plain, out):
+def test_a_killed_run_resumes_without_losing_or_repeating_answers(plain, out):
     with LanguageModelServer(delay=0.1) as server:
         flags = flags_of(server, out, endpoint__concurrency=2)
         command = [sys.executable, "-m", "uwe_jax", "enrich", *map(str, flags)]
@@ -328,11 +327,11 @@ def test_a_killed_run_goes_on_without_asking_twice_or_losing_an_answer(plain, ou
         until = time.monotonic() + 60
         while not path.exists() or path.read_bytes().count(b"\n") < 4:
             assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < until, "it asked nothing"
+            assert time.monotonic() < until, "it sent nothing"
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        before = ledger(out)
+        before = answers_of(out)
         kept = path.read_bytes()
         with path.open("ab") as file:
             file.write(b'{"key": "torn')  # as a kill in the middle of a write leaves it
@@ -343,15 +342,15 @@ def test_a_killed_run_goes_on_without_asking_twice_or_losing_an_answer(plain, ou
         again = server.asked[asked:]
     assert 4 <= len(before) < 12
     assert path.read_bytes().startswith(kept)
-    after = ledger(out)
+    after = answers_of(out)
     assert len(after) == len({each["key"] for each in after}) == 12
-    # What was on its way at the kill was asked and never came; nothing that had come is asked again.
+    # Requests that were pending at the kill are sent again; answered ones are not.
     assert len(again) == 12 - len(before)
     assert answered.isdisjoint(each["prompt"] for each in after[len(before) :])
     assert edges(out) == edges(plain)
 
 
-def test_other_thresholds_are_tried_without_asking(plain, out, capsys):
+def test_other_thresholds_need_no_requests(plain, out, capsys):
     out.mkdir()
     (out / "answers.jsonl").write_bytes((plain / "answers.jsonl").read_bytes())
     nowhere = "http://127.0.0.1:9/v1"
@@ -364,29 +363,29 @@ def test_other_thresholds_are_tried_without_asking(plain, out, capsys):
     assert set(read_edge_folder(out)) == {"job", "alias"}
 
 
-def test_without_a_server_there_is_a_sentence(out, capsys):
+def test_without_a_server_there_is_an_error_message(out, capsys):
     with LanguageModelServer() as server:
         gone = server.base_url
     assert run(*flags_of(gone, out)) == 2
     err = capsys.readouterr().err
-    assert f"Nothing answers at endpoint.base_url {gone}" in err
+    assert f"No server responds at endpoint.base_url {gone}" in err
     assert "Traceback" not in err
 
 
-def test_a_server_that_goes_away_is_given_up_and_its_answers_kept(plain, out, capsys):
+def test_answers_are_kept_when_the_server_goes_away(plain, out, capsys):
     with LanguageModelServer(lambda number, prompt: "" if number < 3 else "500") as server:
         flags = flags_of(server, out, endpoint__retries=1, endpoint__concurrency=1)
         assert run(*flags) == 2
         assert len(server.asked) == 3 + 2 * asking.GIVE_UP_AFTER
         assert "5 requests in a row got no answer" in capsys.readouterr().err
-        assert len(ledger(out)) == 3
-        assert not account(out)["complete"]
+        assert len(answers_of(out)) == 3
+        assert not report_of(out)["complete"]
         server.mode = lambda number, prompt: ""
         assert run(*flags) == 0
     assert edges(out) == edges(plain)
 
 
-def test_one_request_without_an_answer_is_told_by_the_exit_status(out, capsys):
+def test_a_request_without_an_answer_sets_the_exit_status(out, capsys):
     with LanguageModelServer(lambda number, prompt: "400" if number == 2 else "") as server:
         flags = flags_of(server, out)
         assert run(*flags) == 1
@@ -395,7 +394,7 @@ def test_one_request_without_an_answer_is_told_by_the_exit_status(out, capsys):
         assert len(server.asked) == 13
 
 
-def test_a_key_is_sent_and_written_nowhere(out, monkeypatch, capsys):
+def test_the_key_is_sent_and_never_written(out, monkeypatch, capsys):
     monkeypatch.setenv("MY_KEY", "sk-very-secret\n")  # as a file ends
     with LanguageModelServer(key="sk-very-secret") as server:
         assert run(*flags_of(server, out, endpoint__api_key_variable="MY_KEY")) == 0
@@ -408,7 +407,7 @@ def test_a_key_is_sent_and_written_nowhere(out, monkeypatch, capsys):
     printed = capsys.readouterr()
     assert "MY_KEY, which is set" in printed.err
     assert "NO_KEY, which is not set" in printed.err
-    assert "MY_KEY holds 29 characters that are no key" in printed.err
+    assert "MY_KEY is not a valid key: its 29 characters" in printed.err
     assert "sk-very-secret" not in printed.err + printed.out
     assert all(b"sk-very-secret" not in path.read_bytes() for path in out.parent.rglob("*") if path.is_file())
 
@@ -418,7 +417,7 @@ def test_a_server_that_asks_for_too_long_a_wait_ends_the_run(out, capsys):
         assert run(*flags_of(server, out, endpoint__concurrency=1)) == 2
         assert len(server.asked) == 5
     assert "asks to wait 86,400 seconds" in capsys.readouterr().err
-    assert len(ledger(out)) == 4
+    assert len(answers_of(out)) == 4
 
 
 def test_templates_need_neither_a_server_nor_its_libraries(out, monkeypatch, capsys):
@@ -440,11 +439,11 @@ def test_templates_need_neither_a_server_nor_its_libraries(out, monkeypatch, cap
     assert {row[0] for row in edges(out.parent / "a", ["generator"])["job"]} == {"template"}
 
 
-def test_nothing_foreign_is_overwritten_and_new_texts_are_no_source(plain, out, capsys):
+def test_foreign_files_are_not_overwritten_and_results_are_not_a_source(plain, out, capsys):
     out.mkdir()
     (out / "skill_job.csv").write_text("left,right\ncook,chef\n")
     assert run(*flags_of("http://127.0.0.1:9/v1", out)) == 2
-    assert "which no enrichment has written" in capsys.readouterr().err
+    assert "not written by an enrichment" in capsys.readouterr().err
     assert run(*flags_of("http://127.0.0.1:9/v1", out.parent / "x", source__source="edges", source__path=plain)) == 2
     assert "is the result of an enrichment" in capsys.readouterr().err
     files = {"grounding__title_files": f"('{plain}',)"}
@@ -458,11 +457,11 @@ def test_nothing_foreign_is_overwritten_and_new_texts_are_no_source(plain, out, 
         ({"generator": "gpt"}, "generator is 'gpt'; it must be one of 'endpoint', 'template'"),
         ({"endpoint__model": ""}, "endpoint.model is empty"),
         ({"endpoint__base_url": "localhost:8000"}, "must begin with http"),
-        ({"endpoint__base_url": "http://localhost:80a/v1"}, "no address"),
+        ({"endpoint__base_url": "http://localhost:80a/v1"}, "not a valid address"),
         ({"endpoint__extra_body": "[1]"}, "expected an object"),
         ({"endpoint__concurency": 2}, "Did you mean endpoint.concurrency?"),
         ({"kinds": "('title',)"}, "kinds is 'title'"),
-        ({"budget__money": 1.0}, "nothing would ever be spent"),
+        ({"budget__money": 1.0}, "it would never be reached"),
         ({"checks__max_rank__job": 0}, "checks.max_rank.job is 0"),
         ({"rare__most_edges": 0, "kinds": "('job',)"}, "None of 10 skills has at most 0 edges"),
         ({"source__kinds": "('alias',)"}, "no real sentence and no real title"),
@@ -473,7 +472,7 @@ def test_nothing_foreign_is_overwritten_and_new_texts_are_no_source(plain, out, 
         ({"checks__ranker": "no-such"}, "Model 'no-such'"),
     ],
 )
-def test_wrong_settings_are_answered_with_a_sentence(changes, message, out, monkeypatch, capsys):
+def test_wrong_settings_give_an_error_message(changes, message, out, monkeypatch, capsys):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     assert run(*flags_of("http://127.0.0.1:9/v1", out, **changes)) == 2

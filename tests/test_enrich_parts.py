@@ -1,4 +1,4 @@
-"""The parts of enrichment: equivalences with plain loops, and what each check refuses."""
+"""Parts of enrichment: equivalences with plain loops, and the texts that each check rejects."""
 
 import asyncio
 import dataclasses
@@ -12,19 +12,16 @@ import pytest
 from graphs import build_graph_set
 
 from uwe_jax.config import PerGraph
-from uwe_jax.curation.enrich import asking, evaluation_texts, grounding, nearness
+from uwe_jax.curation.enrich import asking, copies, grounding
 from uwe_jax.curation.enrich.answers import Unreadable, read_answer
-from uwe_jax.curation.enrich.budget import Budget, Cost, NoRoom, Room
-from uwe_jax.curation.enrich.candidates import Candidate
-from uwe_jax.curation.enrich.checks import Checker
-from uwe_jax.curation.enrich.copies import Texts, overlap
-from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts, read_evaluation_texts
+from uwe_jax.curation.enrich.budget import Budget, Cost, OverBudget, Reservation
+from uwe_jax.curation.enrich.checks import Checker, LanguageCheck, SkillIndex
+from uwe_jax.curation.enrich.copies import EvaluationTexts, Texts, overlap, read_evaluation_texts
+from uwe_jax.curation.enrich.generators import Candidate
 from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
-from uwe_jax.curation.enrich.language import LanguageCheck
-from uwe_jax.curation.enrich.plan import Request
-from uwe_jax.curation.enrich.prompts import SHIPPED, Prompt, PromptFiles, TemplateFiles
-from uwe_jax.curation.enrich.rare import degrees, rare_skills
-from uwe_jax.curation.enrich.response_cache import Answer, Ledger, key_of, open_ledger
+from uwe_jax.curation.enrich.plan import Request, degrees, rare_skills
+from uwe_jax.curation.enrich.prompts import SHIPPED, Prompt, PromptFiles, read_templates
+from uwe_jax.curation.enrich.response_cache import Answer, ResponseCache, key_of, open_cache
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
 from uwe_jax.evaluation.lexical import Random, TfIdf
@@ -46,7 +43,7 @@ def answer(number: int = 0, **changes) -> Answer:
     )
 
 
-def test_rare_skills_are_those_with_the_fewest_edges_and_more_of_them_only_add():
+def test_rare_skills_have_the_fewest_edges_and_a_larger_count_only_adds():
     edges = [Edge("", f"skill {s}", "", f"job {n}") for s in range(30) for n in range(s % 5)]
     graphs = build_graph_set({"job": edges, "alias": [Edge("", f"skill {s}", "", f"alias {s}") for s in range(30)]})
     degree = degrees(graphs, "job")
@@ -59,7 +56,7 @@ def test_rare_skills_are_those_with_the_fewest_edges_and_more_of_them_only_add()
     assert len(rare_skills(graphs, "vacancy", 0, 0, seed=0)) == 30
 
 
-def test_nearest_is_a_sort_whatever_the_chunk(monkeypatch):
+def test_nearest_equals_a_sort_for_any_chunk_size(monkeypatch):
     texts, queries = [f"text {n}" for n in range(50)], [f"query {n}" for n in range(9)]
     scores = Random().index(texts)(queries)
     found = nearest(Random(), queries, texts, 6)
@@ -67,7 +64,7 @@ def test_nearest_is_a_sort_whatever_the_chunk(monkeypatch):
     monkeypatch.setattr(grounding, "_SCORES", 100)
     assert nearest(Random(), queries, texts, 6) == found
     assert [len(row) for row in nearest(Random(), queries, texts[:4], 6)] == [4] * 9
-    # Texts that score alike do not all go to the front of the alphabet.
+    # Ties are not all broken in favour of the first texts.
     alike = nearest(TfIdf.of_words(), queries, [f"other{n}" for n in range(50)], 3)
     assert len({row[0] for row in alike}) > 4
 
@@ -87,7 +84,7 @@ def test_examples_are_a_skills_own_texts_first(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_skill_space_measures_as_a_loop_does(monkeypatch):
+def test_the_skill_index_measures_as_a_loop_does(monkeypatch):
     skills = [f"skill {n}" for n in range(20)]
     texts, own = [f"text {n}" for n in range(11)], [n % 5 for n in range(11)]
     scores = Random().index(skills)(texts)
@@ -96,8 +93,8 @@ def test_a_skill_space_measures_as_a_loop_does(monkeypatch):
         others = [float(value) for n, value in enumerate(row) if n != s]
         expected.append((float(row[s]), max(others), 1 + sum(value > row[s] for value in others)))
     for size in (2**24, 40):
-        monkeypatch.setattr(nearness, "_SCORES", size)
-        found = nearness.SkillSpace(Random(), skills).measure(texts, own)
+        monkeypatch.setattr(grounding, "_SCORES", size)
+        found = SkillIndex(Random(), skills).measure(texts, own)
         assert [(each.own, each.other, each.rank) for each in found] == expected
         assert all(scores[k, each.sibling] == np.float32(each.other) for k, each in enumerate(found))
 
@@ -107,19 +104,19 @@ def test_a_skill_space_measures_as_a_loop_does(monkeypatch):
     [
         ('{"texts": ["a", "b"]}', "stop", ""),
         ('```json\n{"texts": ["a", "b"]}\n```', "stop", ""),
-        ('Sure: {"texts": ["a"]}', "stop", "no JSON"),
-        ('{"texts": ["a"]} Enjoy!', "stop", "no JSON"),
-        ('{"texts": ["a", "b', "stop", "no JSON"),
-        ('{"texts": ["a"]}', "length", "cut off"),
+        ('Sure: {"texts": ["a"]}', "stop", "not valid JSON"),
+        ('{"texts": ["a"]} Enjoy!', "stop", "not valid JSON"),
+        ('{"texts": ["a", "b', "stop", "not valid JSON"),
+        ('{"texts": ["a"]}', "length", "truncated at the maximum length"),
         ("", "content_filter", "empty (finish_reason content_filter)"),
-        ('["a"]', "stop", "list and no object"),
-        ('{"texts": "a"}', "stop", "texts is no list"),
+        ('["a"]', "stop", "JSON list instead of an object"),
+        ('{"texts": "a"}', "stop", "texts is not a list"),
         ('{"texts": []}', "stop", "empty list"),
         ('{"texts": ["a", 3]}', "stop", "entry 2 of texts is int"),
         ('{"texts": ["a", " \\n"]}', "stop", "entry 2 of texts is empty"),
         ('{"texts": ["\\ud83d"]}', "stop", "half a surrogate"),
         ('{"texts": ["a"], "note": ""}', "stop", "the keys texts, note"),
-        ('{"texts": ["a"], "texts": ["b"]}', "stop", "a key stands twice"),
+        ('{"texts": ["a"], "texts": ["b"]}', "stop", "duplicate key"),
     ],
 )
 def test_answers_are_read_strictly(text, finish, problem):
@@ -141,7 +138,7 @@ def test_copies_are_found_by_words():
     assert overlap("bake bread", "bake bread") == 0  # too short to tell by its words
 
 
-def test_languages_are_told_apart_where_there_is_enough_text():
+def test_languages_of_long_enough_texts_are_identified():
     check = LanguageCheck("en", 0.5)
     assert not check.wrong(SENTENCE)
     assert check.wrong("Wir suchen für unsere Station eine erfahrene Pflegekraft.").startswith("de at ")
@@ -149,31 +146,31 @@ def test_languages_are_told_apart_where_there_is_enough_text():
     assert not LanguageCheck("de", 0.5).wrong("Wir suchen für unsere Station eine erfahrene Pflegekraft.")
 
 
-def test_a_ledger_keeps_whole_lines_and_drops_a_torn_one(tmp_path):
+def test_the_response_cache_keeps_complete_lines_and_drops_an_incomplete_one(tmp_path):
     path = tmp_path / "answers.jsonl"
-    with open_ledger(path) as ledger:
-        ledger.add(answer(0))
-        ledger.add(answer(1, skill="\ud83d"))
+    with open_cache(path) as responses:
+        responses.add(answer(0))
+        responses.add(answer(1, skill="\ud83d"))
         with (
             pytest.raises(UserError, match=r"Another process is enriching in .*folder with out"),
-            open_ledger(path),
+            open_cache(path),
         ):
             pass
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"key": "k2", "mod')
-    assert list(Ledger.read(path).answers) == ["k0", "k1"]
-    with open_ledger(path) as ledger:
-        assert ledger.torn == 18
-        assert ledger.answers == {"k0": answer(0), "k1": answer(1, skill="\ud83d")}
-        ledger.add(answer(2))
+    assert list(ResponseCache.read(path).answers) == ["k0", "k1"]
+    with open_cache(path) as responses:
+        assert responses.torn == 18
+        assert responses.answers == {"k0": answer(0), "k1": answer(1, skill="\ud83d")}
+        responses.add(answer(2))
     assert path.read_bytes().startswith(whole)
-    assert list(Ledger.read(path).answers) == ["k0", "k1", "k2"]
+    assert list(ResponseCache.read(path).answers) == ["k0", "k1", "k2"]
     path.write_bytes(b"oops\n" + whole)
-    with pytest.raises(UserError, match=r"answers.jsonl, line 1 is no answer"):
-        Ledger.read(path)
+    with pytest.raises(UserError, match=r"answers.jsonl, line 1 is not a valid answer"):
+        ResponseCache.read(path)
 
 
-def test_a_key_is_of_model_graph_prompt_and_try():
+def test_keys_depend_on_model_graph_prompt_and_try():
     prompt = Prompt("system", "user")
     asked = (("m", "job", prompt, 0), ("m", "job", prompt, 1), ("n", "job", prompt, 0), ("m", "alias", prompt, 0),
              ("m", "job", Prompt("syste", "muser"), 0), ("m", "job", prompt, 0, True))  # fmt: skip
@@ -189,20 +186,20 @@ def test_an_answer_that_cannot_be_written_leaves_no_half_line(tmp_path, monkeypa
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(file, content[:-10])
 
-    with open_ledger(path) as ledger:
-        ledger.add(answer(0))
+    with open_cache(path) as responses:
+        responses.add(answer(0))
         whole = path.read_bytes()
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", full)
             with pytest.raises(OSError, match="No space left"):
-                ledger.add(answer(1))
+                responses.add(answer(1))
         assert path.read_bytes() == whole
-        assert list(ledger.answers) == ["k0"]
-        ledger.add(answer(2))
-    assert list(Ledger.read(path).answers) == ["k0", "k2"]
+        assert list(responses.answers) == ["k0"]
+        responses.add(answer(2))
+    assert list(ResponseCache.read(path).answers) == ["k0", "k2"]
 
 
-def test_a_budget_counts_what_is_under_way():
+def test_a_budget_counts_pending_requests():
     budget = Budget(BudgetSettings(tokens=100), EndpointSettings(max_tokens=30), Cost(1, 10, 10))
     assert not budget.reserve(Cost(1, 20, 30))
     assert "could bring it to 101" in budget.reserve(Cost(1, 1, 30))
@@ -212,19 +209,19 @@ def test_a_budget_counts_what_is_under_way():
     assert budget.spent == Cost(2, 25, 15)
 
 
-def test_a_try_that_was_lost_is_spent_and_the_next_one_needs_room():
+def test_a_lost_try_is_spent_and_the_next_one_needs_a_reservation():
     budget, cost = Budget(BudgetSettings(requests=2), EndpointSettings(), Cost()), Cost(1, 20, 30)
     assert not budget.reserve(cost)
-    room = Room(budget, cost)
-    room.hold()
+    reservation = Reservation(budget, cost)
+    reservation.hold()
     for spent in (1, 2):
-        room.settle(cost)
-        room.settle(Cost(9, 9, 9))  # nothing is set aside any more
+        reservation.settle(cost)
+        reservation.settle(Cost(9, 9, 9))  # nothing is reserved any more
         assert (budget.spent.requests, budget.under_way) == (spent, False)
         if spent == 1:
-            room.hold()
-    with pytest.raises(NoRoom):
-        room.hold()
+            reservation.hold()
+    with pytest.raises(OverBudget):
+        reservation.hold()
 
 
 @pytest.mark.parametrize(
@@ -235,33 +232,30 @@ def test_a_try_that_was_lost_is_spent_and_the_next_one_needs_room():
         ({"max_tokens": 0}, 20),  # the likely answer
     ],
 )
-def test_the_greatest_answer_is_set_aside(settings, tokens):
+def test_the_maximum_answer_is_reserved(settings, tokens):
     request = Request("job", 0, "s", 1, (), ())
-    assert (
-        Budget(BudgetSettings(), EndpointSettings(**settings), Cost()).at_most(request, Prompt("", "")).output_tokens
-        == tokens
-    )
+    assert Budget(BudgetSettings(), EndpointSettings(**settings), Cost()).at_most(request).output_tokens == tokens
 
 
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("http://localhost:80a/v1", "no address"),
-        ("http://", "names no host"),
-        ("http://local host/v1", "white space"),
-        ("http://[::1/v1", "no address"),
-        ("https://me:secret@host/v1", "holds a user, a password or a query"),
-        ("https://host/v1?key=secret", "holds a user, a password or a query"),
+        ("http://localhost:80a/v1", "not a valid address"),
+        ("http://", "not a valid address"),
+        ("http://local host/v1", "not a valid address"),
+        ("http://[::1/v1", "not a valid address"),
+        ("https://me:secret@host/v1", "has a user, a password or a query"),
+        ("https://host/v1?key=secret", "has a user, a password or a query"),
     ],
 )
-def test_an_address_is_checked_and_a_secret_in_it_not_shown(address, message):
+def test_addresses_are_checked_without_showing_secrets(address, message):
     with pytest.raises(UserError, match=message) as raised:
         EndpointSettings(base_url=address)
     assert "secret" not in str(raised.value)
     assert EndpointSettings(base_url="http://[::1]:8000/v1").base_url
 
 
-def test_rates_are_kept_by_requests_and_tokens(monkeypatch):
+def test_rate_limits_hold_for_requests_and_tokens(monkeypatch):
     taken = []
 
     class Limiter:
@@ -278,10 +272,10 @@ def test_rates_are_kept_by_requests_and_tokens(monkeypatch):
     assert taken == [(10, 1), (1, 10), (1, 10), (1, 5)]
 
 
-def test_who_waits_for_its_turn_ends_when_the_run_has_to():
+def test_a_request_that_waits_for_its_turn_ends_with_the_run():
     async def stopped():
         work = asking.Asking(
-            EndpointSettings(), Ledger(Path(), {}), Budget(BudgetSettings(), EndpointSettings(), Cost())
+            EndpointSettings(), ResponseCache(Path(), {}), Budget(BudgetSettings(), EndpointSettings(), Cost())
         )
         waiting = asyncio.ensure_future(work._unless_stopped(asyncio.sleep(600)))
         await asyncio.sleep(0)
@@ -295,11 +289,11 @@ def test_who_waits_for_its_turn_ends_when_the_run_has_to():
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("vacancy.txt", "Write $count about $skil.", "names $skil, which there is not. There are $skill, $count"),
-        ("vacancy.txt", "Write $count.", "does not name $skill"),
-        ("vacancy.txt", "Write $count about $skill for 5 $.", "a dollar sign itself is $$"),
-        ("template_vacancy.txt", "We need $skill\nWe need you", "template_vacancy.txt, line 2 does not name $skill"),
-        ("template_vacancy.txt", "# none", "holds no template"),
+        ("vacancy.txt", "Write $count about $skil.", "has the unknown placeholder $skil. Known are $skill, $count"),
+        ("vacancy.txt", "Write $count.", "lacks $skill"),
+        ("vacancy.txt", "Write $count about $skill for 5 $.", "write a dollar sign as $$"),
+        ("template_vacancy.txt", "We need $skill\nWe need you", "template_vacancy.txt, line 2 lacks $skill"),
+        ("template_vacancy.txt", "# none", "has no template"),
     ],
 )
 def test_prompt_files_are_checked(name, text, message, tmp_path):
@@ -307,10 +301,10 @@ def test_prompt_files_are_checked(name, text, message, tmp_path):
         (tmp_path / path.name).write_text(path.read_text())
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=re.escape(message)):
-        (TemplateFiles if name.startswith("template") else PromptFiles)(str(tmp_path), ("vacancy",))
+        (read_templates if name.startswith("template") else PromptFiles)(str(tmp_path), ("vacancy",))
 
 
-def test_a_prompt_shows_its_texts_as_they_are(tmp_path):
+def test_prompts_contain_texts_unchanged(tmp_path):
     (tmp_path / "system.txt").write_text("Answer.")
     (tmp_path / "job.txt").write_text("$count for $skill in $language\n$titles\n$aliases\n$sentences $siblings")
     values = {"skill": "R$skill", "count": 2, "language": "en", "titles": ["a $5 job", "b"], "aliases": []}
@@ -318,7 +312,7 @@ def test_a_prompt_shows_its_texts_as_they_are(tmp_path):
     assert prompt.user == "2 for R$skill in en\n- a $5 job\n- b\n(none)\n(none) (none)"
 
 
-def test_evaluation_texts_are_the_queries_of_every_split_at_hand(tmp_path, monkeypatch, capsys):
+def test_evaluation_texts_are_the_queries_of_every_available_split(tmp_path, monkeypatch, capsys):
     def load_sentences(sources, split):
         return make_task("s", "S", split=split, kinds=("vacancy", "skill"), pairs=[(SENTENCE, ["bake bread"])],
                          targets=["bake bread", "weld"], origin="o")  # fmt: skip
@@ -333,19 +327,19 @@ def test_evaluation_texts_are_the_queries_of_every_split_at_hand(tmp_path, monke
 
     spec = TaskSpec("t", "T", "", ("job", "skill"), ("validation", "test"), load, "nowhere")
     other = dataclasses.replace(spec, name="s", splits=("all",), load=load_sentences)
-    monkeypatch.setattr(evaluation_texts, "CATALOGUE", {"t": spec, "s": other})
+    monkeypatch.setattr(copies, "CATALOGUE", {"t": spec, "s": other})
     texts = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
     assert len(texts) == 3
     assert texts.copied("BAKERS  wanted at five in the morning")
-    # A sentence may hold the name of a job; its own words in a row are a copy.
+    # A sentence may contain the name of a job; a run of words of a sentence is a copy.
     assert not texts.copied("bakers wanted at five in the morning in town")
     assert texts.copied("you mix dough and bake bread") == "5 words in a row"
-    assert (texts.found, texts.missing) == (("t (validation)", "s (all)"), ("t (test)",))
+    assert (texts.found, texts.missing) == (["t (validation)", "s (all)"], ["t (test)"])
     assert "Guarding 3 queries" in capsys.readouterr().err
 
 
 def check(*texts, skill="bake bread", kind="vacancy", evaluation=(), settings=None, count=9):
-    """The reasons for which texts are refused; empty for those that are taken."""
+    """Reasons why texts are rejected; empty for accepted ones."""
     skills = ("bake bread", "bake fresh bread daily", "weld steel")
     edges = {each: [Edge("", s, "", f"{s} {each}") for s in skills] for each in ("job", "vacancy", "alias")}
     graphs = build_graph_set(edges)
@@ -355,15 +349,15 @@ def check(*texts, skill="bake bread", kind="vacancy", evaluation=(), settings=No
         Candidate(request, text, "language_model", "", "", (), surplus=n >= count) for n, text in enumerate(texts)
     ]
     settings = settings or CheckSettings(max_lead=PerGraph(1.0, 1.0, 1.0))
-    checker = Checker(settings, graphs, EvaluationTexts(evaluation, (), 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
+    checker = Checker(settings, graphs, EvaluationTexts(evaluation, 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
     accepted, rejected = checker.check(candidates)
     reasons = {each.text: each.reason for each in rejected}
     assert len(accepted) + len(rejected) == len(texts)
-    assert [each.candidate.text for each in accepted] == [text for text in texts if text not in reasons]
+    assert [candidate.text for candidate, _ in accepted] == [text for text in texts if text not in reasons]
     return [reasons.get(text, "") for text in texts]
 
 
-def test_each_check_refuses_what_it_is_for():
+def test_each_check_rejects_its_texts():
     good = "You will bake bread for schools and hospitals"
     assert check(good) == [""]
     assert check("bake bread") == ["length"]
@@ -381,7 +375,7 @@ def test_each_check_refuses_what_it_is_for():
     assert check(good, "Our ovens bake bread around the clock", count=1) == ["", "more texts than asked for"]
 
 
-def test_near_and_far_are_by_score_rank_and_lead():
+def test_nearness_is_checked_by_score_rank_and_lead():
     text = "You bake fresh bread every day in our shop"
     wide = CheckSettings(max_rank=CountPerGraph(9, 9, 9), max_lead=PerGraph(1.0, 1.0, 1.0))
     assert check(text, settings=wide) == [""]

@@ -76,7 +76,7 @@ def contents(folder) -> dict[str, list]:
     }
 
 
-def test_edges_that_the_source_reads_and_a_summary(tmp_path, flags, capsys):
+def test_edges_for_the_source_and_a_summary(tmp_path, flags, capsys):
     main([*flags, "--out", str(tmp_path / "out")])
     edges = read_edge_folder(tmp_path / "out")
     assert {kind: len(listed) for kind, listed in edges.items()} == {"job": 24, "vacancy": 24}
@@ -94,12 +94,12 @@ def test_edges_that_the_source_reads_and_a_summary(tmp_path, flags, capsys):
     main([*flags, "--out", str(tmp_path / "out")])  # done already
     assert capsys.readouterr().out == said
     assert contents(tmp_path / "out") == before
-    with pytest.raises(UserError, match="holds a tagging of other vacancies or with other settings"):
+    with pytest.raises(UserError, match="contains a tagging of other vacancies or settings"):
         main([*flags, "--no_aliases", "--out", str(tmp_path / "out")])
     assert contents(tmp_path / "out") == before
 
 
-def test_a_killed_run_leaves_no_edges_and_the_same_command_goes_on(tmp_path, flags, capsys):
+def test_a_killed_run_leaves_no_edges_and_the_same_command_resumes(tmp_path, flags, capsys):
     main([*flags, "--out", str(tmp_path / "whole")])
     command = [*flags, "--out", str(tmp_path / "out")]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
@@ -129,7 +129,7 @@ def test_damaged_files_of_a_tagging_are_named(tmp_path, flags, monkeypatch):
     (work / "done" / "00001.json").unlink()  # as the message says
     main(command)
     (tmp_path / "out" / "tagging.json").write_text("[1]")
-    with pytest.raises(UserError, match="holds a tagging of other vacancies"):
+    with pytest.raises(UserError, match="contains a tagging of other vacancies"):
         main(command)
 
 
@@ -147,7 +147,7 @@ def test_two_commands_do_not_write_one_folder(tmp_path, flags, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [JOB, VACANCY, "tagging.json"]
 
 
-def test_a_model_tags_what_names_no_skill(tmp_path):
+def test_a_model_tags_sentences_that_name_no_skill(tmp_path):
     rows = [
         {"title": "Welder", "description": "You weld metal all day.\nIn all shifts plan well.\nDo it with metal here."},
         {"title": "Cook", "description": "In all shifts plan well."},
@@ -166,7 +166,7 @@ def test_a_model_tags_what_names_no_skill(tmp_path):
     assert "You weld metal all day." not in ranker.asked
     gained = {"rows without a skill": -1, "edges of an equal title or sentence, left out": 1}
     assert total.counts == Counter({"sentences read by the model": 4, "sentences tagged by the model": 3} | gained)
-    # One row in each chunk has the sentence; who brings skills keeps them to the title.
+    # One row in each chunk has the sentence; a row with skills of its own gets no others for its title.
     assert total.edges == {"skill_vacancy/model": 2, "skill_job/model": 2}
     added = [row for part in untagged.parts(JOB) if "model" in part.name for row in pq.read_table(part).to_pylist()]
     assert [(row["left"], row["right"], row["relation"], row["score"]) for row in added] == [
@@ -197,7 +197,7 @@ def test_the_command_with_a_model(tmp_path, flags, capsys):
     assert "tagged by the model" in capsys.readouterr().out
 
 
-def test_counts_are_those_of_what_the_model_has_read(tmp_path, capsys):
+def test_counts_of_sentences_read_by_the_model(tmp_path, capsys):
     rows = [
         {
             "id": 1,
@@ -228,7 +228,7 @@ def test_counts_are_those_of_what_the_model_has_read(tmp_path, capsys):
     assert "1 of 4 skills is truncated at 22 tokens" in said.err
 
 
-def test_scores_that_are_no_numbers_tag_nothing(tmp_path):
+def test_nan_scores_tag_nothing(tmp_path):
     files = find_vacancy_files(write_rows(tmp_path / "v.jsonl", many(2)))
     job = open_job(tmp_path / "job", files, TAXONOMY, TagSettings(keep_sentences="all"))
     run_job(job, 1)
@@ -252,7 +252,7 @@ def test_equal_scores_go_to_the_earlier_skill():
     assert [row.tolist() for row in best(scores, 4, 0)] == [[7, 0, 1, 2]]
 
 
-def test_what_the_command_cannot_do_is_said(tmp_path, flags):
+def test_wrong_arguments_give_an_error_message(tmp_path, flags):
     out, file = ["--out", str(tmp_path / "out")], str(tmp_path / "jobs" / "v.jsonl")
     for wrong, expected in [
         ([*flags], "--out is required"),
@@ -262,7 +262,7 @@ def test_what_the_command_cannot_do_is_said(tmp_path, flags):
         ([*flags, *out, "--vacancies", file, "--id_column", "key"], "no column 'key', which you named for the id"),
         ([*flags, *out, "--top_k", "0"], "--top-k is 0; it must be at least 1"),
         ([*flags, *out, "--vacancies", str(tmp_path / "nowhere")], "There is no"),
-        ([*flags, "--out", str(tmp_path)], "holds other files and no tagging.json"),
+        ([*flags, "--out", str(tmp_path)], "contains other files and no tagging.json"),
     ]:
         with pytest.raises(UserError, match=expected):
             main(wrong)

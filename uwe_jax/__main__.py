@@ -33,7 +33,7 @@ COMMANDS = {
         "benchmark": "measure speed beside a bare matrix product and PyTorch",
     },
     "Data": {
-        "describe": "report what training graphs hold, and what stands out",
+        "describe": "report the content of training graphs, with findings",
         "combine": "merge the sources of a config into one folder of graphs",
         "tag": "find skills in your own vacancies, as graphs to train on",
         "enrich": "generate text for rare skills with a language model",

@@ -1,4 +1,4 @@
-"""`uwe-jax describe`: reports what training graphs hold."""
+"""`uwe-jax describe`: reports the content of training graphs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from uwe_jax.runtime.config_file import read_command_line, split_arguments
 from uwe_jax.runtime.folder_arguments import data_folders, make_out
 from uwe_jax.runtime.options import FilePath, NameList, OptionalPath, Repeated, read_options
 
-ABOUT = f"""Reports what training graphs hold, and what stands out.
+ABOUT = f"""Reports the content of training graphs, with findings.
 
 Reads graphs exactly as a training run does: nodes and edges, degrees, coverage of a taxonomy, the longest and the
 strangest texts, duplicates, truncated texts, and what they share with every ranking task. Writes {", ".join(FILES)}.

@@ -19,8 +19,9 @@ By a language model behind a server of your own, or by templates:
   uwe-jax enrich --config=enrich --config.endpoint.base_url=http://localhost:8000/v1 --config.endpoint.model=MODEL
   uwe-jax enrich --config=enrich --config.generator=template
 
-Re-run the same command on the same folder to resume: nothing is asked twice. Exit status: 0 when everything is answered
-or a budget is spent, 1 when some requests got no answer, 2 on bad input or without a server, 130 after Ctrl-C."""
+Re-run the same command on the same folder to resume: no request is sent twice. Exit status: 0 when everything is
+answered or a budget is spent, 1 when some requests got no answer, 2 on bad input or without a server,
+130 after Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Options:
     """Options of `uwe-jax enrich`, besides --config and its overrides --config.key=value.
 
     Attributes:
-      dry_run: show so many prompts of each kind and the estimate, ask nothing and write nothing; 0 shows all prompts.
+      dry_run: show so many prompts of each kind and the estimate; send and write nothing; 0 shows all prompts.
     """
 
     dry_run: OptionalInt = None
@@ -38,7 +39,7 @@ class Options:
 
 
 def main(arguments: Sequence[str]) -> bool:
-    """Enriches as the command line says; returns whether every request that was asked has got an answer.
+    """Enriches as the command line says; returns whether every request that was sent got an answer.
 
     Raises:
       UserError: for anything that the user can fix.
@@ -59,6 +60,6 @@ def run(arguments: Sequence[str]) -> None:
 
     answer_errors(
         work,
-        after_full_disk="every answer before is kept, and the same command goes on from there.",
-        after_interrupt="Every answer is kept; the same command goes on from there.",
+        after_full_disk="answers so far are kept; re-run the same command to resume.",
+        after_interrupt="Answers so far are kept; re-run the same command to resume.",
     )

@@ -1,4 +1,4 @@
-"""How much of a taxonomy the graphs hold, and how often."""
+"""Coverage of a taxonomy: its skills that are in the graphs, and their numbers of edges."""
 
 from __future__ import annotations
 
@@ -8,25 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.curation.describe.section import Grid, Section, listed, percent
+from uwe_jax.curation.describe.section import Grid, Section, listed, with_share
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.text import comparable
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
 from uwe_jax.sources.taxonomy import Taxonomy, find_taxonomy, read_taxonomy, taxonomy_instead
 
-# Edges that a skill should have: some at all, and enough to be learned from.
+# Edges that a skill should have: one, and enough to learn from.
 LEAST_EDGES = (1, 5)
 _EXAMPLES = 20
 _ANY = "any"
 
 
 def measure(graphs: GraphSet, taxonomy: Taxonomy) -> dict[str, Any]:
-    """Finds the skills of a taxonomy among those of the graphs: by their id, or by their label in any spelling.
-
-    Args:
-      graphs: that are described.
-      taxonomy: with a skill at least.
+    """Finds the skills of a taxonomy among those of the graphs, by id or by label in any spelling.
 
     Returns:
       origin; skills of the taxonomy; nodes: those that are a node; edges: by kind of the graph, and `any` for all
@@ -71,16 +67,10 @@ def measure(graphs: GraphSet, taxonomy: Taxonomy) -> dict[str, Any]:
 
 
 def find(path: Path | None, folders: Iterable[Path], language: str, version: str) -> Taxonomy:
-    """The taxonomy that graphs are compared with.
-
-    Args:
-      path: a file or folder that a user named; None takes the first of the folders that holds one.
-      folders: of downloads.
-      language: of ESCO's labels.
-      version: of ESCO; empty takes the newest.
+    """Reads the taxonomy at `path`, or the first one in folders of downloads.
 
     Raises:
-      UserError: there is none, or it is broken.
+      UserError: there is none, or it is damaged.
     """
     if path is not None:
         return read_taxonomy(path, language=language, version=version)
@@ -93,37 +83,29 @@ def find(path: Path | None, folders: Iterable[Path], language: str, version: str
 
 
 def section(found: Mapping[str, Any]) -> Section:
-    """Coverage as a table, with examples of what is missing; or why there is no taxonomy."""
+    """Renders coverage with examples of uncovered skills, or why there is no taxonomy."""
     title = "Coverage of a taxonomy"
     if "missing" in found:
-        return Section(title, [f"Nothing to compare with. {found['missing']}"])
+        return Section(title, [f"No taxonomy to compare with. {found['missing']}"])
     total = found["skills"]
     rows = [
-        [
-            "all graphs" if kind == _ANY else f"skill-{kind}",
-            *(f"{each[str(least)]:,} ({percent(each[str(least)], total)})" for least in LEAST_EDGES),
-        ]
+        ["all graphs" if kind == _ANY else f"skill-{kind}", *(with_share(count, total) for count in each.values())]
         for kind, each in found["edges"].items()
     ]
     notes = []
     if found["uncovered"]:
-        notes.append(
-            f"Without an edge: {found['uncovered']:,} ({percent(found['uncovered'], total)}). For example "
-            f"{listed(found['examples'])}."
-        )
+        notes.append(f"Without an edge: {with_share(found['uncovered'], total)}, such as {listed(found['examples'])}.")
     if found["as_alias"] or found["as_neighbour"]:
         notes.append(
-            f"Of these, {found['as_alias']:,} have another name that is a skill of the graphs, and "
-            f"{found['as_neighbour']:,} a label that stands as a neighbour."
+            f"Of these, {found['as_alias']:,} have an alias that is a skill of the graphs, and "
+            f"{found['as_neighbour']:,} a label that is the text of a neighbour."
         )
     if found["foreign"]:
-        notes.append(
-            f"Skills of the graphs that are not in the taxonomy: {found['foreign']:,}. For example "
-            f"{listed(found['foreign_examples'])}."
-        )
+        examples = listed(found["foreign_examples"])
+        notes.append(f"Skills of the graphs that are not in the taxonomy: {found['foreign']:,}, such as {examples}.")
     return Section(
         title,
-        [f"{found['origin']} has {total:,} skills; {found['nodes']:,} ({percent(found['nodes'], total)}) are nodes."],
+        [f"{found['origin']} has {total:,} skills; {with_share(found['nodes'], total)} are nodes."],
         [Grid(("skills with edges in", *(f"at least {least}" for least in LEAST_EDGES)), rows)],
         notes,
     )

@@ -1,8 +1,9 @@
-"""How many edges nodes have: sizes of the graphs, and the distribution on both of their sides."""
+"""Degrees of nodes: sizes of the graphs, the distributions on both of their sides, and a picture of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,55 +15,53 @@ from uwe_jax.curation.describe.section import Grid, Section, listed, percent
 from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.runtime.plot import save_png
 
 # The least degree of each bin, and its name.
 BINS = {1: "1", 2: "2-5", 6: "6-20", 21: "21-100", 101: "101+"}
 QUANTILES = (0.25, 0.5, 0.75, 0.9, 0.99)
 _TOP, _SHOWN = 10, 5
-# The share of nodes whose edges are counted apart, those of the highest degree.
+# The share of nodes, those of the highest degree, whose edges are counted separately.
 TOP_SHARE = 0.01
+_COLOURS = ("#1f5fa8", "#d1701c")
+_NAMES = {SKILL: "skills", "job": "job titles", "vacancy": "vacancy sentences", "alias": "aliases"}
 
 Degrees = Int[np.ndarray, " nodes"]
 
 
 def degrees_of(graph: BipartiteGraph) -> dict[str, Degrees]:
-    """Edges of every node by kind, skills first; nodes without an edge have 0."""
+    """Returns the degree of every node by kind, skills first."""
     return {SKILL: np.diff(graph.edges.indptr), graph.kind: np.diff(graph.transpose.indptr)}
 
 
 def sizes(graph: BipartiteGraph) -> dict[str, Any]:
-    """Nodes, edges and connected parts of one graph.
+    """Counts nodes, edges and connected components of one graph.
 
     Returns:
-      nodes, connected (nodes with an edge), by kind; edges; parts: connected components that hold an edge; largest:
-      nodes of the largest one.
+      nodes, connected (nodes with an edge), by kind; edges; parts: connected components with an edge; largest: nodes of
+      the largest one.
     """
     m, n = graph.edges.shape
     pairs = graph.edges.tocoo()
     both = coo_array((np.ones(graph.num_edges, np.int8), (pairs.coords[0], m + pairs.coords[1])), shape=(m + n, m + n))
-    _, part = connected_components(both, directed=False)
-    members = np.bincount(part)
-    held = members[members > 1]  # a node without an edge is a part of its own
+    members = np.bincount(connected_components(both, directed=False)[1])
+    members = members[members > 1]  # a node without an edge is a component of its own
     degrees = degrees_of(graph)
     return {
         "nodes": {kind: len(each) for kind, each in degrees.items()},
         "connected": {kind: int(np.count_nonzero(each)) for kind, each in degrees.items()},
         "edges": graph.num_edges,
-        "parts": len(held),
-        "largest": int(held.max(initial=0)),
+        "parts": len(members),
+        "largest": int(members.max(initial=0)),
     }
 
 
 def spread(degrees: Degrees, texts: Sequence[str]) -> dict[str, Any]:
-    """The distribution of degrees over the nodes that have an edge, of which there must be one.
-
-    Args:
-      degrees: of all nodes of one side.
-      texts: of these nodes.
+    """Summarises the degrees of the nodes of one side with an edge, of which there must be at least one.
 
     Returns:
-      mean; quantiles, by QUANTILES, linearly interpolated; max; bins: nodes by BINS; top: the nodes of most edges;
-      top_edges: edges of the TOP_SHARE of nodes (rounded up) that have most.
+      mean; quantiles, by QUANTILES, linearly interpolated; max; bins: nodes by BINS; top: the nodes of highest degree;
+      top_edges: edges of the TOP_SHARE of nodes (rounded up) of highest degree.
     """
     connected = np.sort(degrees[degrees > 0])
     places = np.searchsorted(list(BINS), connected, side="right") - 1
@@ -79,7 +78,7 @@ def spread(degrees: Degrees, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def at_least(degrees: Degrees) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-    """The complementary distribution over nodes with an edge: for each degree d that occurs, the share with d or more.
+    """Returns the complementary distribution over nodes with an edge: degrees d that occur, shares with d or more.
 
     >>> at_least(np.array([0, 1, 1, 3, 7]))
     (array([1, 3, 7]), array([1.  , 0.5 , 0.25]))
@@ -89,7 +88,7 @@ def at_least(degrees: Degrees) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray,
 
 
 def measure(graphs: GraphSet) -> dict[str, Any]:
-    """Sizes and spreads by kind of the graph; a spread by kind of the node, none for a graph without an edge."""
+    """Returns sizes by kind of the graph, with `degrees`: spreads by kind of the node, where the graph has an edge."""
     found: dict[str, Any] = {}
     for kind, graph in graphs.graphs.items():
         texts = {SKILL: graph.skills, kind: graph.neighbours}
@@ -99,72 +98,86 @@ def measure(graphs: GraphSet) -> dict[str, Any]:
 
 
 def sizes_section(found: dict[str, Any], skills: int) -> Section:
-    """Nodes and edges as a table.
-
-    Args:
-      found: by `measure`.
-      skills: of the graph set.
-    """
+    """Renders nodes and edges, from `measure` and the number of skills."""
     rows = []
     for kind, graph in found.items():
-        asked, others = graph["connected"][SKILL], graph["connected"][kind]
-        rows.append(
-            [
-                f"skill-{kind}",
-                f"{graph['edges']:,}",
-                f"{asked:,}",
-                percent(asked, skills),
-                f"{others:,}",
-                f"{graph['nodes'][SKILL] - asked + graph['nodes'][kind] - others:,}",
-                f"{graph['parts']:,}",
-                percent(graph["largest"], asked + others),
-            ]
-        )
-    header = (
-        "graph",
-        "edges",
-        "skills with an edge",
-        "of all skills",
-        "neighbours with an edge",
-        "nodes without",
-        "connected parts",
-        "nodes in the largest",
-    )
+        used, others = graph["connected"][SKILL], graph["connected"][kind]
+        unused = graph["nodes"][SKILL] - used + graph["nodes"][kind] - others
+        counts = (f"{graph['edges']:,}", f"{used:,}", percent(used, skills), f"{others:,}", f"{unused:,}")
+        largest = percent(graph["largest"], used + others)
+        rows.append([f"skill-{kind}", *counts, f"{graph['parts']:,}", largest])
     edges = sum(graph["edges"] for graph in found.values())
     nodes = skills + sum(graph["nodes"][kind] for kind, graph in found.items())
     return Section(
         "Nodes and edges",
-        [f"{skills:,} skills, {nodes:,} nodes of all kinds, {edges:,} edges."],
-        [Grid(header, rows)],
+        [
+            f"{skills:,} skills, {nodes:,} nodes of all kinds, {edges:,} edges.",
+            "By graph: skills and neighbours with an edge, isolated nodes, connected parts, nodes in the largest part.",
+        ],
+        [Grid(("graph", "edges", "skills", "of all", "neighbours", "isolated", "parts", "largest"), rows)],
     )
 
 
 def degrees_section(found: dict[str, Any]) -> Section:
-    """Degree distributions as tables."""
-    rows, leaders = [], []
+    """Renders degree distributions, from `measure`."""
+    summaries, bins, leaders = [], [], []
     for kind, graph in found.items():
         for side, each in graph["degrees"].items():
-            nodes = graph["connected"][side]
-            rows.append(
-                [
-                    f"skill-{kind}",
-                    side,
-                    f"{each['mean']:.1f}",
-                    *(f"{value:,.0f}" for value in each["quantiles"].values()),
-                    f"{each['max']:,}",
-                    *(percent(count, nodes) for count in each["bins"].values()),
-                    percent(each["top_edges"], graph["edges"]),
-                ]
-            )
+            name = (f"skill-{kind}", side)
+            quantiles = (f"{value:,.0f}" for value in each["quantiles"].values())
+            summaries.append([*name, f"{each['mean']:.1f}", *quantiles, f"{each['max']:,}"])
+            shares = (percent(count, graph["connected"][side]) for count in each["bins"].values())
+            bins.append([*name, *shares])
             top = (f"{listed([node['text']])} ({node['degree']:,})" for node in each["top"][:_SHOWN])
-            leaders.append([f"skill-{kind}", side, ", ".join(top)])
-    quantiles = (f"{100 * q:g} %" for q in QUANTILES)
-    header = ("graph", "nodes", "mean", *quantiles, "most", *BINS.values(), f"edges of the top {100 * TOP_SHARE:g} %")
+            leaders.append([*name, percent(each["top_edges"], graph["edges"]), ", ".join(top)])
+    top_share = f"{100 * TOP_SHARE:g} %"
+    names = ("graph", "nodes")
     return Section(
         "Degrees",
         [
-            "Edges of a node, over the nodes that have one: mean, quantiles, the share of nodes by number of edges, "
-            f"and how many of the edges are those of the {100 * TOP_SHARE:g} % of nodes that have most."
+            "Edges per node, over the nodes with an edge: mean, quantiles, the share of nodes by number of edges, and "
+            f"the share of edges that the {top_share} of nodes of highest degree have."
         ],
-        [Grid(header, rows, left=(0, 1)), Grid(("graph", "nodes", "those of most edges"), leaders, left=(0, 1, 2))],
+        [
+            Grid((*names, "mean", *(f"{100 * q:g} %" for q in QUANTILES), "most"), summaries, left=(0, 1)),
+            Grid((*names, *BINS.values()), bins, left=(0, 1)),
+            Grid((*names, f"top {top_share}", "highest degrees"), leaders, left=(0, 1, 3)),
+        ],
     )
+
+
+def plot_degrees(graphs: GraphSet, path: Path) -> None:
+    """Draws the complementary distribution of degrees, both axes logarithmic, a panel for each graph with an edge."""
+    # Imported where something is drawn: it takes a second.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+    drawn = [graph for graph in graphs.graphs.values() if graph.num_edges]
+    if not drawn:
+        return
+    figure = Figure(figsize=(1.0 + 4.3 * len(drawn), 4.6), dpi=150, layout="constrained")
+    panels = figure.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    lowest, most = 0.1, 10  # at least a decade of each axis
+    for axes, graph in zip(panels, drawn, strict=True):
+        for (side, degrees), colour in zip(degrees_of(graph).items(), _COLOURS, strict=True):
+            values, shares = at_least(degrees)
+            connected = degrees[degrees > 0]
+            label = f"{len(connected):,} {_NAMES.get(side, side)}: median {np.median(connected):g}, most {values[-1]:,}"
+            # The share with d or more is that of every number of edges above the last degree that occurs.
+            axes.step(values, shares, where="pre", color=colour, linewidth=1.6, label=label)
+            axes.plot(values[-1], shares[-1], "o", color=colour, markersize=4)
+            lowest, most = min(lowest, shares[-1]), max(most, int(values[-1]))
+        axes.set(title=f"{graph.name}: {graph.num_edges:,} edges", xlabel="edges per node")
+        axes.legend(frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(-0.02, -0.34), borderaxespad=0)
+        axes.grid(which="major", alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels:
+        axes.set(xscale="log", yscale="log", xlim=(0.85, 1.4 * most), ylim=(0.6 * lowest, 1.5))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_locator(NullLocator())
+    panels[0].set_ylabel("nodes with at least this many edges")
+    figure.suptitle("Degrees of the nodes with an edge", fontsize=12)
+    save_png(figure, path)

@@ -1,18 +1,18 @@
-"""A whole description: every measure in turn, shown as soon as it is there, then a page, JSON and a picture."""
+"""Description of training graphs: measures shown one after the other, then a page, JSON and a picture."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import uwe_jax
 from uwe_jax.config import Config
-from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts, tokens
-from uwe_jax.curation.describe.picture import plot_degrees
+from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts
+from uwe_jax.curation.describe.degrees import plot_degrees
 from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
@@ -27,42 +27,29 @@ FILES = ("describe.md", "describe.json", "degrees.png")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What graphs are compared with.
+    """Tasks and taxonomy that graphs are compared with."""
 
-    Attributes:
-      folders: with the data of tasks and taxonomies.
-      tasks: to look up.
-      taxonomy: a file or folder; None takes the first one in the folders.
-    """
-
-    folders: tuple[Path, ...]
+    folders: tuple[Path, ...]  # with the data of tasks and taxonomies
     tasks: Sequence[TaskSpec]
-    taxonomy: Path | None = None
+    taxonomy: Path | None = None  # a file or folder; None takes the first one in the folders
 
 
 def describe(
-    graphs: GraphSet,
-    config: Config,
-    comparison: Comparison,
-    out: Path,
-    *,
-    provenance: Sequence[Mapping[str, Any]] = (),
+    graphs: GraphSet, config: Config, comparison: Comparison, out: Path, *, provenance: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
-    """Measures graphs, prints what it finds, and writes FILES.
+    """Measures graphs, prints the results, and writes FILES.
 
     Args:
       graphs: as a training run reads them, before the split.
-      config: whose encoder, lengths and source count.
-      comparison: what they are compared with.
-      out: folder of the files.
-      provenance: what each source gave, as of `Composition.counts`; shown where there are several.
+      config: of which encoder, lengths and source are used.
+      provenance: counts by source, as of `Composition.counts`; shown where there are several.
 
     Returns:
-      What is written to describe.json.
+      The content of describe.json.
     """
     started = time.perf_counter()
     cache_dir = cache_folder(config.source.cache_dir)
-    # The network is not asked: what a task has on the hub counts where an evaluation has fetched it before.
+    # Offline: data of a task on the hub is used where an evaluation has downloaded it before.
     sources = TaskSources(comparison.folders, cache_dir, language=config.source.language, offline=True)
     sections: list[Section] = []
     found: dict[str, Any] = {
@@ -82,21 +69,22 @@ def describe(
     found["graphs"] = degrees.measure(graphs)
     show(degrees.sizes_section(found["graphs"], len(graphs.skills)))
     show(degrees.degrees_section(found["graphs"]))
-    found["taxonomy"] = _or_reason(
-        lambda: coverage.measure(
-            graphs,
-            coverage.find(comparison.taxonomy, sources.folders, config.source.language, config.source.version),
-        ),
-        named=comparison.taxonomy is not None,
-    )
+    try:
+        language, version = config.source.language, config.source.version
+        taxonomy = coverage.find(comparison.taxonomy, sources.folders, language, version)
+        found["taxonomy"] = coverage.measure(graphs, taxonomy)
+    except UserError as error:
+        if comparison.taxonomy is not None:
+            raise
+        found["taxonomy"] = {"missing": str(error)}
     show(coverage.section(found["taxonomy"]))
     found.update(texts.measure(graphs))
     show(texts.longest_section(found["longest"]))
     show(texts.strange_section(found["strange"]))
     found["duplicates"] = duplicates.measure(graphs)
     show(duplicates.section(found["duplicates"]))
-    found["truncation"] = tokens.measure(graphs, config.encoder.name, config.lengths, cache_dir)
-    show(tokens.section(found["truncation"]))
+    found["truncation"] = texts.truncated(graphs, config.encoder.name, config.lengths, cache_dir)
+    show(texts.truncated_section(found["truncation"]))
     found["overlap"] = overlap.measure(graphs, comparison.tasks, sources)
     show(overlap.section(found["overlap"]))
     found["findings"] = findings.findings(found)
@@ -109,16 +97,6 @@ def describe(
     LOG.debug(f"Described in {time.perf_counter() - started:.1f} s")
     report(f"Written to {out}: {', '.join(FILES)}")
     return found
-
-
-def _or_reason(measure: Callable[[], dict[str, Any]], *, named: bool) -> dict[str, Any]:
-    """What is measured; where there is nothing to compare with, the reason, unless the user has named it."""
-    try:
-        return measure()
-    except UserError as error:
-        if named:
-            raise
-        return {"missing": str(error)}
 
 
 def _provenance_section(provenance: Sequence[Mapping[str, Any]]) -> Section:
@@ -134,8 +112,7 @@ def _provenance_section(provenance: Sequence[Mapping[str, Any]]) -> Section:
 def _page(found: Mapping[str, Any], sections: Sequence[Section]) -> str:
     source = found["config"]["source"]
     fingerprints = [f"skill-{kind}: {value}" for kind, value in found["fingerprints"].items()]
-    # What to look at comes first on a page, and last in a terminal.
-    *measured, remarks = sections
+    *measured, remarks = sections  # the findings come first on a page, and last in a terminal
     parts = [
         "# Training graphs",
         escape(f"Source: {source['source']} {source['path']}"),

@@ -1,4 +1,4 @@
-"""Texts that are different nodes and hardly different: in spelling, in a plural, in the order of their words."""
+"""Near-duplicates: nodes whose texts differ in spelling, in a plural, or in the order of their words alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.curation.describe.section import Grid, Section, listed, percent
+from uwe_jax.curation.describe.section import Grid, Section, listed, with_share
 from uwe_jax.curation.describe.texts import texts_of
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.kinds import SKILL
@@ -23,7 +23,7 @@ _PLURAL = re.compile(r"(?<=\w\w[^\Wsui])s\b")
 
 
 def spelling(text: str) -> str:
-    """The text without case, punctuation and runs of white space; itself where nothing else is left.
+    """Removes case, punctuation and runs of white space; keeps a text of nothing else.
 
     >>> spelling("Self-motivation (team)"), spelling("C++"), spelling("...")
     ('self motivation team', 'c++', '...')
@@ -32,7 +32,7 @@ def spelling(text: str) -> str:
 
 
 def singular(key: str) -> str:
-    """A key of `spelling` without the s at the end of words.
+    """Removes the s at the end of words from a key of `spelling`.
 
     >>> singular("manage budgets of gas companies"), singular("class analysis")
     ('manage budget of gas companie', 'class analysis')
@@ -41,15 +41,11 @@ def singular(key: str) -> str:
 
 
 def sorted_words(key: str) -> str:
-    """A key with its words in alphabetical order.
-
-    >>> sorted_words("nurse senior") == sorted_words("senior nurse")
-    True
-    """
+    """Sorts the words of a key."""
     return " ".join(sorted(key.split()))
 
 
-# Each on the key of the one before it, so that every level joins at least what the last one did.
+# Each applied to the key of the one before it, so that every level joins at least as much as the last one.
 LEVELS: dict[str, tuple[str, Callable[[str], str]]] = {
     "spelling": ("case, punctuation, white space", spelling),
     "plural": ("and the s of a plural", singular),
@@ -58,11 +54,11 @@ LEVELS: dict[str, tuple[str, Callable[[str], str]]] = {
 
 
 def near_equal(texts: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """How many texts of a kind would be joined with another one at each of LEVELS.
+    """Counts the texts of a kind that each of LEVELS would join with another one.
 
     Returns:
-      By level `surplus`: texts less distinct keys; and `examples`: groups of texts that this level joins and the one
-      before does not. And the keys of the first level.
+      By level `surplus`: texts less distinct keys; and `examples`: groups of texts joined by this level and not by the
+      one before. And the keys of the first level.
     """
     found: dict[str, Any] = {}
     keys: list[str] = list(texts)
@@ -71,17 +67,13 @@ def near_equal(texts: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         before, keys = keys, [key_of(key) for key in keys]
         first = first or keys
         joined = _groups(keys, before)
-        found[name] = {
-            "surplus": len(keys) - len(set(keys)),
-            "examples": [
-                [texts[place] for place in joined[k].values()] for k in fixed_sample(len(joined), _EXAMPLES).tolist()
-            ],
-        }
+        examples = [[texts[place] for place in joined[k].values()] for k in fixed_sample(len(joined), _EXAMPLES)]
+        found[name] = {"surplus": len(keys) - len(set(keys)), "examples": examples}
     return found, first
 
 
 def _groups(keys: Iterable[str], before: Iterable[str]) -> list[dict[str, int]]:
-    """For every key that several earlier keys share: the first place of each of these."""
+    """For every key that several earlier keys share: the first position of each of these."""
     firsts: dict[str, tuple[str, int]] = {}
     groups: dict[str, dict[str, int]] = {}
     for place, (key, old) in enumerate(zip(keys, before, strict=True)):
@@ -92,13 +84,12 @@ def _groups(keys: Iterable[str], before: Iterable[str]) -> list[dict[str, int]]:
 
 
 def measure(graphs: GraphSet) -> dict[str, Any]:
-    """Duplicates within the kinds, between them, and edges that join a text with itself.
+    """Counts duplicates within kinds and between them, and edges that join a text with itself.
 
     Returns:
-      within: by kind `texts` and, by level, what `near_equal` says. between: for every two kinds that share texts
-      their `kinds`, the `texts` of the first that the second has as well, and `examples`. loops: by kind of the graph,
-      edges whose two texts are equal. The last two take texts that differ in case, punctuation or white space for
-      equal.
+      within: by kind `texts` and the `levels` of `near_equal`. between: for every two kinds that share texts their
+      `kinds`, the number of `texts` of the first that the second has as well, and `examples`. loops: by kind of the
+      graph, edges whose two texts are equal. The last two ignore case, punctuation and white space.
     """
     texts = texts_of(graphs)
     number: dict[str, int] = {}
@@ -121,11 +112,10 @@ def measure(graphs: GraphSet) -> dict[str, Any]:
 
 
 def section(found: Mapping[str, Any]) -> Section:
-    """Duplicates as tables."""
+    """Renders duplicates, from `measure`."""
     rows, examples = [], []
     for kind, each in found["within"].items():
-        surplus = [each["levels"][name]["surplus"] for name in LEVELS]
-        cells = [f"{count:,} ({percent(count, each['texts'])})" for count in surplus]
+        cells = (with_share(level["surplus"], each["texts"]) for level in each["levels"].values())
         rows.append([kind, f"{each['texts']:,}", *cells])
         for name, (meaning, _) in LEVELS.items():
             if groups := each["levels"][name]["examples"]:
@@ -136,14 +126,11 @@ def section(found: Mapping[str, Any]) -> Section:
     loops = ", ".join(f"{count:,} of skill-{kind}" for kind, count in found["loops"].items())
     return Section(
         "Duplicates",
-        [
-            "Texts that would fall together with another one of their kind, if they were compared without what a "
-            "column says and those before it:"
-        ],
+        ["Texts that equal another one of their kind, ignoring what a column names and those before it:"],
         [
             Grid(("nodes", "texts", *(meaning for meaning, _ in LEVELS.values())), rows),
             Grid(("nodes", "differ in", "examples"), examples, left=(0, 1, 2)),
-            Grid(("stand as both", "texts", "examples"), shared, left=(0, 2)),
+            Grid(("nodes of both kinds", "texts", "examples"), shared, left=(0, 2)),
         ],
-        [f"Edges that join a text with itself, case, punctuation and white space apart: {loops}."],
+        [f"Edges that join a text with itself, ignoring case, punctuation and white space: {loops}."],
     )

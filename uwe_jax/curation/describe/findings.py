@@ -1,8 +1,8 @@
-"""What stands out in a description: rules with a threshold each, and what to do about it."""
+"""Findings of a description: rules with a threshold each, and advice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from uwe_jax.curation.describe.section import Section, listed, percent
@@ -10,15 +10,15 @@ from uwe_jax.curation.describe.texts import RULES
 from uwe_jax.evaluation.leakage import IN_DOMAIN
 from uwe_jax.runtime.kinds import SKILL
 
-# The least share of each that is worth a sentence.
-CUT = 0.05  # texts of a kind that a length cuts
-ONE_EDGE = 0.3  # skills with a single edge, of those that a graph joins
-HUB = 0.2  # nodes of the other side that one node is joined with, where there are HUB_NODES of them
+# Shares from which on a rule reports.
+CUT = 0.05  # texts of a kind that are truncated
+ONE_EDGE = 0.3  # skills with a single edge, of those with an edge in the graph
+HUB = 0.2  # nodes of the other side that one node has an edge with, where there are HUB_NODES of them
 HUB_NODES = 50
-TOP_EDGES = 0.3  # edges of the hundredth of nodes that have most
-JOINED = 0.5  # skills that a graph joins: fewer are worth a sentence
-COVERED = 0.9  # skills of the taxonomy that have an edge: fewer are worth a sentence
-STRANGE = 0.01  # texts of a kind that a rule finds; of damaged texts a single one is enough
+TOP_EDGES = 0.3  # edges of the 1 % of nodes of highest degree
+JOINED = 0.5  # skills with an edge in a graph; fewer are reported
+COVERED = 0.9  # skills of the taxonomy with an edge; fewer are reported
+STRANGE = 0.01  # texts of a kind that a rule finds; of damaged texts a single one is reported
 NEAR_EQUAL = 0.02  # texts of a kind that differ from another one in case, punctuation, white space or a plural
 LOOPS = 0.01  # edges that join a text with itself
 SHARED_ALIASES = 0.05  # aliases of several skills
@@ -31,8 +31,8 @@ def _cut(found: Found) -> Iterator[str]:
         if each["cut"] >= CUT * each["looked_at"] and each["cut"]:
             enough = -(-each["quantiles"]["0.99"] // 8) * 8
             yield (
-                f"{percent(each['cut'], each['looked_at'])} of the {kind} texts are cut at {each['limit']} tokens; "
-                f"lengths.{kind} = {enough} would cut one in a hundred at most."
+                f"{percent(each['cut'], each['looked_at'])} of the {kind} texts are truncated at {each['limit']} "
+                f"tokens; lengths.{kind} = {enough} would truncate at most 1 %."
             )
 
 
@@ -47,10 +47,10 @@ def _damaged(found: Found) -> Iterator[str]:
 def _leaks(found: Found) -> Iterator[str]:
     tasks = found["overlap"]["tasks"]
     if titles := [f"{task['title']} ({task['split']})" for task in tasks if task["leakage"]["domain"] == IN_DOMAIN]:
-        yield f"Training on these graphs makes {', '.join(titles)} in-domain: their scores are no zero-shot results."
+        yield f"Training on these graphs makes {', '.join(titles)} in-domain: their scores are not zero-shot results."
     for task in tasks:
         half = f"{task['title']} ({task['split']})"
-        # Labels are shared by right; a sentence in both is one that was annotated for the task.
+        # Labels may well be shared; a sentence in both was annotated for the task.
         if task["query_kind"] == "vacancy" and task["leakage"]["queries"]:
             yield (
                 f"{task['leakage']['queries']:,} of {task['queries']:,} sentences of {half} are texts of the graphs, "
@@ -77,11 +77,11 @@ def _hubs(found: Found) -> Iterator[str]:
             top = each["top"][0]
             if others >= HUB_NODES and top["degree"] >= HUB * others:
                 yield (
-                    f"The {side} {top['text']!r} is joined with {percent(top['degree'], others)} of the other side of "
-                    f"skill-{kind}: such a node says little of any of them."
+                    f"The {side} {top['text']!r} has an edge with {percent(top['degree'], others)} of the other side "
+                    f"of skill-{kind}: such a node says little about any of them."
                 )
-            # Of fewer nodes a hundredth is one or two.
-            if graph["connected"][side] >= 100 * 5 and each["top_edges"] >= TOP_EDGES * graph["edges"]:
+            # Of fewer than 500 nodes, 1 % is only a few.
+            if graph["connected"][side] >= 500 and each["top_edges"] >= TOP_EDGES * graph["edges"]:
                 yield (
                     f"1 % of the {side} nodes of skill-{kind} have {percent(each['top_edges'], graph['edges'])} of its "
                     "edges."
@@ -106,31 +106,24 @@ def _near_equal(found: Found) -> Iterator[str]:
         surplus = each["levels"]["plural"]["surplus"]
         if surplus and surplus >= NEAR_EQUAL * each["texts"]:
             yield (
-                f"{surplus:,} of {each['texts']:,} {kind} texts ({percent(surplus, each['texts'])}) repeat another one "
-                "but for case, punctuation, white space or a plural, as nodes of their own."
+                f"{surplus:,} of {each['texts']:,} {kind} texts ({percent(surplus, each['texts'])}) differ from "
+                "another node in case, punctuation, white space or a plural only."
             )
     for kind, count in found["duplicates"]["loops"].items():
         if count and count >= LOOPS * found["graphs"][kind]["edges"]:
-            yield f"{percent(count, found['graphs'][kind]['edges'])} of skill-{kind} joins a text with itself."
+            share = percent(count, found["graphs"][kind]["edges"])
+            yield f"{share} of the edges of skill-{kind} join a text with itself."
 
 
-# In the order in which they are told.
-_RULES: tuple[Callable[[Found], Iterator[str]], ...] = (
-    _leaks,
-    _damaged,
-    _cut,
-    _uncovered,
-    _long_tail,
-    _hubs,
-    _near_equal,
-)
+# In the order of the report.
+_RULES = (_leaks, _damaged, _cut, _uncovered, _long_tail, _hubs, _near_equal)
 
 
 def findings(found: Found) -> list[str]:
-    """Sentences on what a rule of this module finds in a description."""
+    """Returns a sentence for everything that the rules find in a description."""
     return [sentence for rule in _RULES for sentence in rule(found)]
 
 
 def section(sentences: list[str]) -> Section:
-    """What stands out, or that nothing does."""
-    return Section("What stands out", () if sentences else ["Nothing that a rule looks for."], (), sentences)
+    """Renders the findings."""
+    return Section("Findings", () if sentences else ["None."], (), sentences)

@@ -1,4 +1,4 @@
-"""What the graphs have in common with the ranking tasks, validation and test halves apart."""
+"""Overlap of the graphs with the ranking tasks, for validation and test halves separately."""
 
 from __future__ import annotations
 
@@ -21,17 +21,12 @@ _EXAMPLES = 5
 
 
 def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -> dict[str, Any]:
-    """Looks every half of every task up in the whole graphs, held-out nodes included.
-
-    Args:
-      graphs: that are described.
-      specs: of the tasks.
-      sources: where their data is looked for.
+    """Looks up every half of every task in the whole graphs, held-out nodes included.
 
     Returns:
-      tasks: a row per half that is at hand, with its numbers of queries, targets and edges, the kind of its queries,
-      its `leakage` as of results.json, some shared_queries, and its edges by_graph; missing: the other halves, with the
-      reason.
+      tasks: a row per half whose data is available, with its numbers of queries, targets and edges, the kind of its
+      queries, its `leakage` as of results.json, some shared_queries, and its edges by_graph; missing: the other halves,
+      with the reason.
     """
     parts = {
         kind: Footprint.of(dataclasses.replace(graphs, graphs={kind: graph})) for kind, graph in graphs.graphs.items()
@@ -42,7 +37,7 @@ def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -
     for spec, split in progress(halves, label="Looking tasks up", unit=" halves", total=len(halves)):
         try:
             task = spec.load(sources, split)
-        except UserError as error:  # data that is broken is another reason why there is nothing to compare with
+        except UserError as error:  # damaged data cannot be compared with either
             missing.append({"title": spec.title, "split": split, "reason": " ".join(str(error).split())})
             continue
         queries, _, edges = task_hashes(task.queries, task.targets, task.relevant)
@@ -66,22 +61,27 @@ def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -
 
 
 def section(found: Mapping[str, Any]) -> Section:
-    """The overlap as a table, and what there was nothing to compare with."""
-    rows = []
+    """Renders the overlap, and the tasks whose data was not found."""
+    overlaps, graphs = [], []
     for task in found["tasks"]:
         leaks = task["leakage"]
         cells = [f"{leaks[name]:,} of {task[name]:,}" for name in ("queries", "targets", "edges")]
-        graphs = ", ".join(f"{count:,} {kind}" for kind, count in task["by_graph"].items() if count)
         share = percent(leaks["edges"], task["edges"])
-        rows.append([task["title"], task["split"], *cells, share, leaks["domain"], graphs])
-    header = ("task", "half", "queries", "targets", "edges", "share", "domain", "edges by graph")
+        overlaps.append([task["title"], task["split"], *cells, share, leaks["domain"]])
+        if by_graph := ", ".join(f"{count:,} {kind}" for kind, count in task["by_graph"].items() if count):
+            graphs.append([task["title"], task["split"], by_graph])
     intro = [
-        "How many queries, targets and query-target edges stand in the graphs, whatever their case, white space and "
-        f"final full stop; whole graphs, with the nodes that a run holds out. {IN_DOMAIN.capitalize()}: "
+        "Queries, targets and query-target edges that are in the graphs, ignoring case, white space and a final full "
+        f"stop; whole graphs, including the nodes that a run holds out. {IN_DOMAIN.capitalize()}: "
         f"{100 * IN_DOMAIN_SHARE:g} % or more of the query-target edges."
     ]
     missing = [[each["title"], each["split"], each["reason"]] for each in found["missing"]]
-    reasons = Grid(("not at hand", "half", "why"), missing, left=(0, 1, 2), brief=0)
     names = ", ".join(f"{title} ({split})" for title, split, _ in missing)
-    notes = [f"Not at hand, so nothing is known of their overlap: {names}."] if missing else []
-    return Section("Overlap with ranking tasks", intro, [Grid(header, rows, left=(0, 1, 6, 7)), reasons], notes)
+    grids = [
+        Grid(("task", "half", "queries", "targets", "edges", "share", "domain"), overlaps, left=(0, 1, 6)),
+        Grid(("task", "half", "edges by graph"), graphs, left=(0, 1, 2)),
+        Grid(("not compared", "half", "reason"), missing, left=(0, 1, 2), brief=0),
+    ]
+    return Section(
+        "Overlap with ranking tasks", intro, grids, [f"Not compared (data not found): {names}."] * bool(names)
+    )

@@ -1,9 +1,10 @@
-"""A piece of a description: sentences and tables, once as Markdown and once for a terminal."""
+"""Sections of a description: sentences and tables, rendered as Markdown and for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from rich.table import Table
 
@@ -11,46 +12,34 @@ from uwe_jax.runtime.markdown import escape, markdown_rows
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
-# Characters of a quoted text, and of one among several; a terminal folds a cell into lines of so many.
-_QUOTED, _QUOTED_BRIEFLY, _FOLDED = 300, 80, 72
+# Characters of a quoted text, of a line in a terminal, and of a label that is not wrapped there.
+_QUOTED, _WIDTH, _LABEL = 80, 80, 13
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of cells as plain text.
-
-    Attributes:
-      header: names of the columns.
-      rows: each with a cell per column.
-      left: positions of the columns of texts; numbers stand to the right.
-      brief: rows that a terminal is shown; None shows all, 0 leaves the table to the page.
-    """
+    """A table of cells as plain text."""
 
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    left: tuple[int, ...] = (0,)
-    brief: int | None = None
+    rows: Sequence[Sequence[str]]  # each with a cell per column
+    left: tuple[int, ...] = (0,)  # positions of the columns of texts; numbers are aligned to the right
+    brief: int | None = None  # rows shown in a terminal; None: all, 0: only on the page
 
     def markdown(self) -> str:
-        """The table with all its rows."""
+        """Renders all rows."""
         rows = [[escape(cell) for cell in row] for row in self.rows]
         return markdown_rows([escape(name) for name in self.header], rows, left=self.left)
 
     def terminal(self) -> str:
-        """The table as lines of text."""
+        """Renders the rows for a terminal; texts and headers are wrapped, numbers are not."""
         table = Table()
         for place, name in enumerate(self.header):
-            text = place in self.left
-            table.add_column(
-                name,
-                justify="left" if text else "right",
-                no_wrap=not text,
-                overflow="fold",
-                max_width=_FOLDED if text else None,
-            )
+            text, width = place in self.left, max(len(row[place]) for row in self.rows)
+            justify: Literal["left", "right"] = "left" if text else "right"
+            table.add_column(name, justify=justify, overflow="fold", min_width=min(width, _LABEL) if text else width)
         for row in self.rows[: self.brief]:
             table.add_row(*row)
-        return render_table(table)
+        return render_table(table, _WIDTH)
 
 
 @dataclass(frozen=True)
@@ -63,7 +52,7 @@ class Section:
     notes: Sequence[str] = ()
 
     def markdown(self) -> str:
-        """The section of a page."""
+        """Renders the section for the page."""
         parts = [f"## {escape(self.title)}", *map(escape, self.intro)]
         parts += [grid.markdown() for grid in self.grids if grid.rows]
         if self.notes:
@@ -71,28 +60,23 @@ class Section:
         return "\n\n".join(parts)
 
     def terminal(self) -> str:
-        """The section as lines of text."""
+        """Renders the section as lines of text."""
         tables = [grid.terminal() for grid in self.grids if grid.rows and grid.brief != 0]
         line = "-" * len(self.title)
         return "\n".join([self.title, line, *self.intro, *tables, *(f"- {note}" for note in self.notes)])
 
 
-def quoted(text: str) -> str:
-    """A text as tables and sentences show it: in quotes, its invisible characters spelt out, cut where it is long."""
-    return shorten(text, _QUOTED)
-
-
 def listed(texts: Iterable[str], between: str = ", ") -> str:
-    """Several texts in one cell, each `quoted` and cut earlier.
+    """Joins several texts for one cell, each in quotes, with invisible characters escaped, and shortened.
 
     >>> print(listed(["welding", "it's"], " = "))
     'welding' = "it's"
     """
-    return between.join(shorten(text, _QUOTED_BRIEFLY) for text in texts)
+    return between.join(shorten(text, _QUOTED) for text in texts)
 
 
 def percent(part: float, whole: float) -> str:
-    """A share of a whole as tables show it; what is not all does not read as all, nor something as nothing.
+    """Formats a share; less than all never reads as 100 %, nor more than nothing as 0 %.
 
     >>> percent(1, 3), percent(1, 90_000), percent(89_999, 90_000), percent(0, 5), percent(0, 0)
     ('33.3 %', '0.01 %', '99.9 %', '0.0 %', '-')
@@ -103,3 +87,17 @@ def percent(part: float, whole: float) -> str:
     if 0 < share < 0.1:
         return f"{max(share, 0.01):.2f} %"
     return f"{min(share, 99.9) if part < whole else share:.1f} %"
+
+
+def with_share(part: int, whole: int) -> str:
+    """Formats a count with its share of a whole."""
+    return f"{part:,} ({percent(part, whole)})"
+
+
+def sampled(found: Mapping[str, Any]) -> list[str]:
+    """Notes on the kinds of nodes of which only a random sample was examined: looked_at, of how many."""
+    return [
+        f"A random sample of {each['looked_at']:,} of {each['of']:,} {kind} texts was examined."
+        for kind, each in found.items()
+        if each["looked_at"] < each["of"]
+    ]

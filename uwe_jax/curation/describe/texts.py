@@ -1,30 +1,40 @@
-"""What is worth a look among the texts of the nodes: the longest ones, and those that a rule finds strange."""
+"""Texts of the nodes: the longest, those that a rule finds strange, and those truncated at the configured lengths."""
 
 from __future__ import annotations
 
+import dataclasses
 import html.entities
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from uwe_jax.curation.describe.section import Grid, Section, listed, percent, quoted
+from uwe_jax.config import LengthSettings
+from uwe_jax.curation.describe.section import Grid, Section, listed, percent, sampled
+from uwe_jax.data.batches import truncation
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.statistics import fixed_sample
+from uwe_jax.sources.tables.problems import shorten
 
-# Texts of a kind that the rules look at; of more, this many are drawn.
+# Texts of a kind that the rules examine; of more, a sample is drawn.
 MOST_TEXTS = 300_000
-_LONGEST = 10
-_EXAMPLES = 5
+# Texts of a kind that are tokenised; of more, a sample is drawn. Fewer are tokenised as a training run does, which then
+# finds them in its cache.
+MOST_TOKENISED = 200_000
+_LONGEST, _EXAMPLES = 10, 5
+_SHOWN = 300  # characters of the longest texts
+_QUANTILES = (0.5, 0.95, 0.99)
 
-# Characters from which on a text is too long for what it should be: a label, or a sentence or two.
+# Characters above which a text is too long for a label, or for a sentence or two.
 LONG_LABEL, LONG_SENTENCE = 150, 1000
 
-# What the second and later bytes of a UTF-8 sequence look like when they are read as Windows-1252 or Latin-1.
+# Second and later bytes of a UTF-8 sequence, read as Windows-1252 or Latin-1.
 _LATER = "".join(bytes([byte]).decode("cp1252", "ignore") + chr(byte) for byte in range(0x80, 0xC0))
 # Only first bytes that occur in practice: others are letters before a closing quote, as in a German "groß" in quotes.
 _MOJIBAKE = re.compile(
@@ -39,13 +49,17 @@ _RUN = re.compile(r"([^\W\d]|[^\w\s])\1{3}")
 _WORD_RUN = re.compile(r"\b(\w+)(?:\W+\1\b){2}", re.I)
 _NOT_LETTERS = re.compile(r"[\W\d_]")
 _PLACEHOLDERS = {"n/a", "na", "nan", "nil", "none", "null", "other", "tbd", "test", "todo", "unk", "unknown", "xxx"}
-# A joiner between letters belongs to the spelling of some scripts.
+# Between letters, joiners belong to the spelling of some scripts.
 _JOINERS = "\u200c\u200d"
 _LEAST_LETTERS = 0.5
 
 
+def _mojibake(text: str) -> bool:
+    return not text.isascii() and _MOJIBAKE.search(text) is not None
+
+
 def _unreadable(text: str) -> bool:
-    return any(unicodedata.category(c) in ("Cc", "Cf", "Cn", "Co", "Cs") and c not in _JOINERS for c in text)
+    return any(unicodedata.category(c)[0] == "C" and c not in _JOINERS for c in text)
 
 
 def _has_entity(text: str) -> bool:
@@ -53,69 +67,47 @@ def _has_entity(text: str) -> bool:
 
 
 def _letters(text: str) -> int:
-    """Letters of a text; signs that combine with letters count as well."""
+    """Counts letters and combining marks."""
     if text.isascii():
         return len(text) - len(_NOT_LETTERS.findall(text))
     return sum(unicodedata.category(c)[0] in "LM" for c in text)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A reason to find a text strange.
-
-    Attributes:
-      meaning: what it finds, as tables show it.
-      holds: whether a text is strange, by the text and the kind of its node.
-      damage: a text that it finds is broken, not only unusual.
-    """
-
-    meaning: str
-    holds: Callable[[str, str], bool]
-    damage: bool = False
+def _few(text: str) -> bool:
+    letters = _letters(text)
+    return not letters or (len(text) > 3 and letters < _LEAST_LETTERS * (len(text) - text.count(" ")))
 
 
-RULES: dict[str, Rule] = {
-    "replacement": Rule(
-        "the replacement character U+FFFD: a letter was lost", lambda text, _: "\ufffd" in text, damage=True
-    ),
-    "mojibake": Rule(
-        "UTF-8 read as Windows-1252, such as Ã© for é",
-        lambda text, _: not text.isascii() and _MOJIBAKE.search(text) is not None,
-        damage=True,
-    ),
+class Rule(NamedTuple):
+    """A reason to find a text strange."""
+
+    meaning: str  # as tables show it
+    holds: Callable[[str, str], object]  # true of a strange text and the kind of its node
+    damage: bool = False  # such texts are damaged, not only unusual
+
+
+RULES = {
+    "replacement": Rule("the replacement character U+FFFD: a letter was lost", lambda text, _: "\ufffd" in text, True),
+    "mojibake": Rule("UTF-8 read as Windows-1252, such as Ã© for é", lambda text, _: _mojibake(text), True),
     "invisible": Rule(
         "control, invisible, private or unassigned characters",
         lambda text, _: not text.isprintable() and _unreadable(text),
-        damage=True,
+        True,
     ),
-    "html": Rule(
-        "HTML tags or entities",
-        lambda text, _: ("<" in text and _TAG.search(text) is not None) or ("&" in text and _has_entity(text)),
-        damage=True,
-    ),
-    "placeholder": Rule(
-        "a word that stands for no text, such as unknown or n/a",
-        lambda text, _: len(text) < 8 and text.casefold() in _PLACEHOLDERS,
-        damage=True,
-    ),
+    "html": Rule("HTML tags or entities", lambda text, _: _TAG.search(text) or _has_entity(text), True),
+    "placeholder": Rule("a placeholder such as unknown or n/a", lambda text, _: text.casefold() in _PLACEHOLDERS, True),
     "address": Rule(
-        "a web or e-mail address",
-        lambda text, _: ("." in text or "://" in text) and _ADDRESS.search(text) is not None,
+        "a web or e-mail address", lambda text, _: ("." in text or "://" in text) and _ADDRESS.search(text)
     ),
     "one_character": Rule("a single character", lambda text, _: len(text) == 1),
     "few_letters": Rule(
         f"no letter, or fewer than {100 * _LEAST_LETTERS:g} % letters in 4 characters or more",
-        lambda text, _: (
-            not (letters := _letters(text))
-            or (len(text) > 3 and letters < _LEAST_LETTERS * (len(text) - text.count(" ")))
-        ),
+        lambda text, _: _few(text),
     ),
-    "capitals": Rule(
-        "10 letters or more, all of them capitals", lambda text, _: text.isupper() and _letters(text) >= 10
-    ),
+    "capitals": Rule("10 letters or more, all capitals", lambda text, _: text.isupper() and _letters(text) >= 10),
     "repeats": Rule(
         "a letter or sign four times in a row, or a word three times",
-        lambda text, _: _RUN.search(text) is not None or _WORD_RUN.search(text) is not None,
+        lambda text, _: _RUN.search(text) or _WORD_RUN.search(text),
     ),
     "long": Rule(
         f"more than {LONG_LABEL} characters, or {LONG_SENTENCE:,} in a vacancy sentence",
@@ -125,12 +117,12 @@ RULES: dict[str, Rule] = {
 
 
 def texts_of(graphs: GraphSet) -> dict[str, tuple[str, ...]]:
-    """The texts of the nodes by kind, skills first."""
+    """Returns the texts of the nodes by kind, skills first."""
     return {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
 
 
 def reasons(text: str, kind: str) -> list[str]:
-    """Names of the rules that find a text strange.
+    """Returns the names of the rules that find a text strange.
 
     >>> reasons("CAF\u00c3\u00a9 &amp; more", "job"), reasons("C++", "skill"), reasons("C", "skill")
     (['mojibake', 'html'], [], ['one_character'])
@@ -139,7 +131,7 @@ def reasons(text: str, kind: str) -> list[str]:
 
 
 def longest(texts: Sequence[str]) -> dict[str, Any]:
-    """Characters of the texts of a kind: median, most, and the longest texts."""
+    """Returns characters of the texts of a kind: median, most, and the longest texts."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     order = np.argsort(-lengths, kind="stable")[:_LONGEST]
     return {
@@ -150,11 +142,10 @@ def longest(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def strange(texts: Sequence[str], kind: str, most: int = MOST_TEXTS) -> dict[str, Any]:
-    """How many texts each rule finds.
+    """Counts the texts that each rule finds.
 
     Returns:
-      looked_at: texts; of: texts there are; any: texts that a rule finds; found: by rule that finds any, count and
-      examples.
+      looked_at: texts examined, of how many; any: texts that a rule finds; found: by rule, count and examples.
     """
     drawn = fixed_sample(len(texts), most)
     places: dict[str, list[int]] = {name: [] for name in RULES}
@@ -164,23 +155,16 @@ def strange(texts: Sequence[str], kind: str, most: int = MOST_TEXTS) -> dict[str
         strangers += bool(names)
         for name in names:
             places[name].append(place)
-    return {
-        "looked_at": len(drawn),
-        "of": len(texts),
-        "any": strangers,
-        "found": {
-            name: {
-                "count": len(found),
-                "examples": [texts[found[example]] for example in fixed_sample(len(found), _EXAMPLES)],
-            }
-            for name, found in places.items()
-            if found
-        },
+    found = {
+        name: {"count": len(each), "examples": [texts[each[k]] for k in fixed_sample(len(each), _EXAMPLES)]}
+        for name, each in places.items()
+        if each
     }
+    return {"looked_at": len(drawn), "of": len(texts), "any": strangers, "found": found}
 
 
 def measure(graphs: GraphSet) -> dict[str, Any]:
-    """`longest` and `strange` texts by kind."""
+    """Returns `longest` and `strange` texts by kind."""
     texts = texts_of(graphs)
     return {
         "longest": {kind: longest(each) for kind, each in texts.items()},
@@ -189,10 +173,10 @@ def measure(graphs: GraphSet) -> dict[str, Any]:
 
 
 def longest_section(found: Mapping[str, Any]) -> Section:
-    """The longest texts as a table."""
+    """Renders the longest texts."""
     header, rows, page = ("nodes", "median characters", "most", "longest text"), [], []
     for kind, each in found.items():
-        texts = [[quoted(top["text"]), f"{top['characters']:,}"] for top in each["texts"]]
+        texts = [[shorten(top["text"], _SHOWN), f"{top['characters']:,}"] for top in each["texts"]]
         rows.append([kind, f"{each['median']:,.0f}", f"{each['most']:,}", texts[0][0]])
         page += [[kind, *text] for text in texts[1:]]
     further = Grid(("nodes", "next longest texts", "characters"), page, left=(0, 1), brief=0)
@@ -200,21 +184,67 @@ def longest_section(found: Mapping[str, Any]) -> Section:
 
 
 def strange_section(found: Mapping[str, Any]) -> Section:
-    """What the rules find as a table, with examples."""
+    """Renders what the rules find, with examples."""
     rows = []
     for kind, each in found.items():
         for name, rule in each["found"].items():
-            count = f"{rule['count']:,}"
-            share = percent(rule["count"], each["looked_at"])
-            rows.append([kind, RULES[name].meaning, count, share, listed(rule["examples"])])
+            counts = (f"{rule['count']:,}", percent(rule["count"], each["looked_at"]))
+            rows.append([kind, RULES[name].meaning, *counts, listed(rule["examples"])])
     kinds = ", ".join(f"{each['any']:,} of {each['looked_at']:,} {kind} texts" for kind, each in found.items())
-    sampled = [
-        f"Of {each['of']:,} {kind} texts {each['looked_at']:,} were looked at, drawn at random."
-        for kind, each in found.items()
-        if each["looked_at"] < each["of"]
-    ]
     return Section(
         "Strange texts",
-        [f"A rule finds {kinds}; a text may be found by several.", *sampled],
+        [f"Rules find {kinds}; a text may be found by several.", *sampled(found)],
         [Grid(("nodes", "reason", "texts", "share", "examples"), rows, left=(0, 1, 4))],
+    )
+
+
+def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir: Path) -> dict[str, Any]:
+    """Counts texts that are truncated at `lengths` tokens, by kind.
+
+    Returns:
+      encoder; then either `missing`, the reason why there is no tokeniser, or `kinds`: by kind the limit, texts
+      looked_at, of how many, those that are cut, quantiles and most tokens of a text, special tokens included.
+    """
+    # Imported here: the hub's client takes a quarter of a second, and transformers seconds.
+    from uwe_jax.models.resolve import resolve_encoder
+
+    try:
+        tokeniser = Tokeniser(resolve_encoder(encoder, cache_dir=cache_dir).folder, cache_dir / "tokens")
+    except (UserError, OSError) as error:
+        return {"encoder": encoder, "missing": str(error)}
+    tables = {}
+    for kind, texts in texts_of(graphs).items():
+        drawn = fixed_sample(len(texts), MOST_TOKENISED)
+        chosen = texts if len(drawn) == len(texts) else [texts[place] for place in drawn]
+        tables[kind] = tokeniser.table(chosen, label=f"{kind} nodes")
+    kinds = {}
+    for kind, (cut, looked_at, most) in truncation(tables, lengths).items():
+        quantiles = np.quantile(tables[kind].lengths, _QUANTILES, method="inverted_cdf")
+        kinds[kind] = {
+            "limit": dataclasses.asdict(lengths)[kind],
+            "looked_at": looked_at,
+            "of": len(texts_of(graphs)[kind]),
+            "cut": cut,
+            "quantiles": {f"{q:g}": int(value) for q, value in zip(_QUANTILES, quantiles, strict=True)},
+            "most": most,
+        }
+    return {"encoder": encoder, "kinds": kinds}
+
+
+def truncated_section(found: Mapping[str, Any]) -> Section:
+    """Renders truncation by kind, or why it was not counted."""
+    title = "Truncated texts"
+    if "missing" in found:
+        return Section(title, [f"Not counted: the encoder's tokeniser is not available. {found['missing']}"])
+    rows = []
+    for kind, each in found["kinds"].items():
+        cut = (f"{each['cut']:,}", percent(each["cut"], each["looked_at"]))
+        lengths = (f"{value:,}" for value in (*each["quantiles"].values(), each["most"]))
+        rows.append([kind, f"{each['looked_at']:,}", f"{each['limit']}", *cut, *lengths])
+    quantiles = (f"{100 * q:g} %" for q in _QUANTILES)
+    return Section(
+        title,
+        [f"Tokens per text by the tokeniser of {found['encoder']}, special tokens included."],
+        [Grid(("nodes", "texts", "limit", "truncated", "share", *quantiles, "longest"), rows)],
+        sampled(found["kinds"]),
     )

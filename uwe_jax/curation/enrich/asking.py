@@ -1,4 +1,4 @@
-"""Asks many requests at once, within rates and a budget, and keeps every answer before it is used."""
+"""Concurrent requests within rate limits and a budget; every answer is stored before it is used."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from uwe_jax.curation.enrich.answers import Unreadable, read_answer
-from uwe_jax.curation.enrich.budget import Budget, Cost, NoRoom, Room, estimated_tokens
+from uwe_jax.curation.enrich.budget import Budget, Cost, OverBudget, Reservation, estimated_tokens
 from uwe_jax.curation.enrich.endpoint import Completion, Endpoint, RequestFailed
-from uwe_jax.curation.enrich.libraries import library
 from uwe_jax.curation.enrich.plan import Request
-from uwe_jax.curation.enrich.response_cache import Answer, Ledger, key_of
-from uwe_jax.curation.enrich.settings import EndpointSettings
+from uwe_jax.curation.enrich.response_cache import Answer, ResponseCache, key_of
+from uwe_jax.curation.enrich.settings import EndpointSettings, library
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
 
@@ -23,64 +22,29 @@ LOG = logging.getLogger(__name__)
 GIVE_UP_AFTER = 5
 
 
-def answer_to(request: Request, model: str, ledger: Ledger, tries_to_read: int) -> tuple[Answer | None, int]:
-    """What the ledger holds on a request.
-
-    Returns:
-      The first answer that can be read, else the last one there is, else None; and how many there are.
-    """
-    assert request.prompt is not None
-    last = None
-    for attempt in range(tries_to_read):
-        found = ledger.answers.get(key_of(model, request.kind, request.prompt, attempt))
-        if found is None:
-            return last, attempt
-        last = found
-        if not found.problem:
-            return found, attempt + 1
-    return last, tries_to_read
-
-
-def is_answered(request: Request, model: str, ledger: Ledger, tries_to_read: int) -> bool:
-    """Whether there is nothing left to ask: an answer that can be read, or as many tries as are allowed."""
-    answer, tried = answer_to(request, model, ledger, tries_to_read)
-    return tried == tries_to_read or (answer is not None and not answer.problem)
-
-
 class Asking:
-    """Asks what the ledger does not answer.
+    """Sends requests that the response cache has no answer to, as long as the budget allows it."""
 
-    Args:
-      settings: of the endpoint.
-      ledger: takes the answers.
-      budget: stops it.
-
-    Attributes:
-      failed: reasons of requests that got no answer; the same command asks them again.
-      stopped: why no further request is asked; empty while there is no reason.
-      tries_again: how often a try was repeated.
-    """
-
-    def __init__(self, settings: EndpointSettings, ledger: Ledger, budget: Budget):
+    def __init__(self, settings: EndpointSettings, responses: ResponseCache, budget: Budget):
         self._settings = settings
-        self._ledger = ledger
+        self._responses = responses
         self._budget = budget
         self._in_a_row = 0
         self._refusal: UserError | None = None
         self._broken: OSError | None = None  # of the file of answers
         self._halted = asyncio.Event()  # `stopped` says why
-        self._settled = asyncio.Event()  # the next request under way has come to its end
-        self.failed: list[str] = []
-        self.stopped = ""
-        self.tries_again = 0
+        self._settled = asyncio.Event()  # the next pending request has ended
+        self.failed: list[str] = []  # reasons of requests without an answer
+        self.stopped = ""  # why no further request is sent
+        self.tries_again = 0  # repeated tries
 
     def run(self, requests: Sequence[Request], checkpoint: Callable[[], None], every: int) -> None:
-        """Asks the requests, and calls `checkpoint` after every so many, with nothing under way, and at the end.
+        """Sends requests; calls `checkpoint` after `every` of them, with none pending, and at the end.
 
-        Requests that are under way when it has to stop are waited for: they are paid for.
+        When it has to stop, it waits for pending requests: they are paid for.
 
         Raises:
-          UserError: the server is gone, or refuses every request; what was answered is kept.
+          UserError: the server is gone, or refuses every request; answers so far are kept.
           OSError: an answer cannot be written, such as on a full disk; those before are kept.
         """
         endpoint = Endpoint(self._settings, stopping=lambda: bool(self._refusal or self._broken))
@@ -95,12 +59,7 @@ class Asking:
             raise self._refusal
 
     async def _run(
-        self,
-        endpoint: Endpoint,
-        requests: Sequence[Request],
-        checkpoint: Callable[[], None],
-        every: int,
-        bar: Iterator[int],
+        self, endpoint: Endpoint, requests: Sequence[Request], checkpoint: Callable[[], None], every: int, bar: Iterator
     ) -> None:
         limits = _Limits(self._settings)
         next(bar)
@@ -112,16 +71,14 @@ class Asking:
                     for _ in range(self._settings.concurrency):
                         workers.create_task(self._work(endpoint, limits, waiting, bar))
                 if self._broken is not None:
-                    raise self._broken  # here and not above: there it would end the requests under way
+                    raise self._broken  # here and not above: there it would end the pending requests
                 checkpoint()
                 if self.stopped:
                     return
 
-    async def _work(self, endpoint: Endpoint, limits: _Limits, waiting: Iterator[Request], bar: Iterator[int]) -> None:
+    async def _work(self, endpoint: Endpoint, limits: _Limits, waiting: Iterator[Request], bar: Iterator) -> None:
         for request in waiting:
-            while not self.stopped and not is_answered(
-                request, self._settings.model, self._ledger, self._settings.tries_to_read
-            ):
+            while not self.stopped and not self._responses.is_answered(request, self._settings):
                 try:
                     await self._ask(endpoint, limits, request)
                 except RequestFailed as error:
@@ -138,33 +95,31 @@ class Asking:
             next(bar, None)
 
     async def _ask(self, endpoint: Endpoint, limits: _Limits, request: Request) -> None:
-        prompt = request.prompt
-        assert prompt is not None
-        reserved = self._budget.at_most(request, prompt)
+        reserved = self._budget.at_most(request)
         while lacking := self._budget.reserve(reserved):
             if not self._budget.under_way or self.stopped:
                 self._stop(lacking)
                 return
-            await self._settled.wait()  # requests under way mostly cost less than was set aside for them
-        room, spent = Room(self._budget, reserved), Cost()
+            await self._settled.wait()  # pending requests mostly cost less than was reserved for them
+        reservation, spent = Reservation(self._budget, reserved), Cost()
 
         def lost(reason: str) -> None:
-            room.settle(reserved)
-            self._ledger.add(self._lost(request, reason, reserved))
+            reservation.settle(reserved)
+            self._responses.add(self._lost(request, reason, reserved))
 
         try:
             await self._unless_stopped(limits.wait(reserved))
             if self.stopped:
                 return
-            completion = await endpoint.complete(prompt, room.hold, lost)
+            completion = await endpoint.complete(request.prompt, reservation.hold, lost)
             answer = self._answer(request, completion, reserved)
             spent = Cost.of([answer])
-            self._ledger.add(answer)
+            self._responses.add(answer)
             self._in_a_row = 0
-        except NoRoom:
-            return  # it is asked again when there is room, or not at all
+        except OverBudget:
+            return  # it is sent again when the budget allows it, or not at all
         finally:
-            room.settle(spent)
+            reservation.settle(spent)
             self._settled.set()
             self._settled = asyncio.Event()
 
@@ -183,43 +138,29 @@ class Asking:
         self.stopped = self.stopped or reason
         self._halted.set()
 
+    def _entry(self, request: Request, attempt: int, **fields: Any) -> Answer:
+        key = key_of(self._settings.model, request.kind, request.prompt, attempt, fields["finish"] == "lost")
+        prompt, kind, skill = request.prompt.hash, request.kind, request.label
+        return Answer(key=key, model=self._settings.model, prompt=prompt, kind=kind, skill=skill, **fields)
+
     def _lost(self, request: Request, reason: str, cost: Cost) -> Answer:
         """A try without an answer, at the most it may have cost."""
-        assert request.prompt is not None
-        model, number = self._settings.model, 0
-        while (key := key_of(model, request.kind, request.prompt, number, lost=True)) in self._ledger.answers:
-            number += 1
-        return Answer(
-            key=key,
-            model=model,
-            prompt=request.prompt.hash,
-            kind=request.kind,
-            skill=request.label,
-            answer="",
-            finish="lost",
-            input_tokens=cost.input_tokens,
-            output_tokens=cost.output_tokens,
-            estimated=True,
-            problem=reason,
-            seconds=0.0,
-        )
+        model, attempt = self._settings.model, 0
+        while key_of(model, request.kind, request.prompt, attempt, lost=True) in self._responses.answers:
+            attempt += 1
+        tokens = {"input_tokens": cost.input_tokens, "output_tokens": cost.output_tokens, "estimated": True}
+        return self._entry(request, attempt, answer="", finish="lost", **tokens, problem=reason, seconds=0.0)
 
     def _answer(self, request: Request, completion: Completion, reserved: Cost) -> Answer:
-        assert request.prompt is not None
-        model = self._settings.model
-        _, attempt = answer_to(request, model, self._ledger, self._settings.tries_to_read)
         try:
             read_answer(completion.text, completion.finish)
             problem = ""
         except Unreadable as error:
             problem = str(error)
         asked, answered = completion.input_tokens, completion.output_tokens
-        return Answer(
-            key=key_of(model, request.kind, request.prompt, attempt),
-            model=model,
-            prompt=request.prompt.hash,
-            kind=request.kind,
-            skill=request.label,
+        return self._entry(
+            request,
+            len(self._responses.answers_to(request, self._settings)),
             answer=completion.text,
             finish=completion.finish,
             input_tokens=reserved.input_tokens if asked is None else asked,
@@ -237,30 +178,28 @@ class Asking:
             self._stop("the server is gone")
             self._refusal = UserError(
                 f"{self._in_a_row} requests in a row got no answer from {self._settings.base_url} (the last: "
-                f"{reason}). What was answered is kept; look after the server and run the same command again."
+                f"{reason}). Answers so far are kept; check the server and re-run the same command to resume."
             )
 
 
 class _Limits:
-    """Requests and tokens a minute, by the estimate, evenly: at most a second's worth, or one, goes at once."""
+    """Requests and estimated tokens per minute, evenly: at once at most a second's worth, or one."""
 
     def __init__(self, settings: EndpointSettings):
-        self._limiters = [_limiter(settings.requests_per_minute), _limiter(settings.tokens_per_minute)]
-        self._turn = asyncio.Lock()  # who is in the middle of taking is not overtaken
+        self._limiters: list[Any] = [None, None]
+        for place, per_minute in enumerate((settings.requests_per_minute, settings.tokens_per_minute)):
+            if per_minute:
+                # The library lets a whole period's worth through at once, so its period is as short as can be.
+                at_once = max(1, per_minute // 60)
+                limiter = library("aiolimiter").AsyncLimiter(at_once, 60 * at_once / per_minute)
+                self._limiters[place] = limiter
+        self._turn = asyncio.Lock()  # first come, first served
 
     async def wait(self, cost: Cost) -> None:
-        """Returns when a request of this cost may be sent."""
+        """Waits until a request of this cost may be sent."""
         async with self._turn:
             for limiter, amount in zip(self._limiters, (cost.requests, cost.tokens), strict=True):
                 while limiter and amount > 0:
                     part = min(amount, limiter.max_rate)
                     await limiter.acquire(part)
                     amount -= part
-
-
-def _limiter(per_minute: int) -> Any:
-    if not per_minute:
-        return None
-    # The library lets a whole period's worth through at once, so its period is as short as can be.
-    at_once = max(1, per_minute // 60)
-    return library("aiolimiter").AsyncLimiter(at_once, 60 * at_once / per_minute)

@@ -1,33 +1,100 @@
-"""Which new texts are taken."""
+"""Quality filters for new texts."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from uwe_jax.curation.enrich.candidates import Accepted, Candidate, Rejected
-from uwe_jax.curation.enrich.copies import Texts, overlap
-from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts
-from uwe_jax.curation.enrich.language import LanguageCheck
-from uwe_jax.curation.enrich.nearness import Nearness, SkillSpace
-from uwe_jax.curation.enrich.settings import CheckSettings
+import numpy as np
+
+from uwe_jax.curation.enrich.copies import EvaluationTexts, Texts, overlap
+from uwe_jax.curation.enrich.generators import Candidate, Rejected
+from uwe_jax.curation.enrich.grounding import score_rows
+from uwe_jax.curation.enrich.settings import CheckSettings, library
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.lexical import words
-from uwe_jax.evaluation.ranker import Ranker
+from uwe_jax.evaluation.ranker import Ranker, Score
+from uwe_jax.runtime.errors import UserError
+
+# The language of shorter texts cannot be identified.
+LEAST_WORDS = 4
+
+
+@functools.cache
+def _identifier() -> Any:
+    langid = library("py3langid.langid")
+    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+
+
+class LanguageCheck:
+    """Recognises texts in another language at a probability above `certainty`.
+
+    Raises:
+      UserError: the library is not installed, or does not know the language (an ISO 639-1 code).
+    """
+
+    def __init__(self, language: str, certainty: float):
+        self._identifier = _identifier()
+        self._language, self._certainty = language, certainty
+        if language not in self._identifier.labels:
+            raise UserError(
+                f"language is {language!r}, which is not recognised. Expected one of "
+                f"{', '.join(sorted(self._identifier.labels))}; checks.language_certainty=1 switches the check off."
+            )
+
+    def wrong(self, text: str) -> str:
+        """Returns the other language of a text with its probability; empty for none, or too few words."""
+        if len(words(text)) < LEAST_WORDS:
+            return ""
+        language, probability = self._identifier.classify(text)
+        if language == self._language or probability <= self._certainty:
+            return ""
+        return f"{language} at {probability:.2f}"
+
 
 # Words of a text, at least and at most.
 LENGTHS = {"vacancy": (4, 80), "job": (1, 14), "alias": (1, 14)}
 
+Reason = tuple[str, str] | None  # why a text is refused, and a detail; None where it is accepted
+
+
+class Nearness(NamedTuple):
+    """How near a text is to its skill and to the other skills."""
+
+    own: float  # score with its skill
+    other: float  # highest score with another skill
+    sibling: int  # position of that skill
+    rank: int  # of its skill among all skills for the text, from 1 on
+
+
+class SkillIndex:
+    """Ranks all skills, at least two, for texts; indexed when the first text comes, and with a cache."""
+
+    def __init__(self, ranker: Ranker, skills: Sequence[str]):
+        self._ranker = ranker
+        self._skills = skills
+        self._score: Score | None = None
+        self._known: dict[tuple[str, int], Nearness] = {}
+
+    def measure(self, texts: Sequence[str], skills: Sequence[int]) -> list[Nearness]:
+        """Measures texts, each against its skill, by position, and all others."""
+        pairs = list(zip(texts, skills, strict=True))
+        missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
+        if missing:
+            self._score = self._score or self._ranker.index(self._skills)
+            rows = score_rows(self._score, [text for text, _ in missing], len(self._skills))
+            for pair, (_, row) in zip(missing, rows, strict=True):
+                others = row.copy()
+                others[pair[1]] = -np.inf
+                sibling, own = int(others.argmax()), row[pair[1]]
+                rank = 1 + int((others > own).sum())
+                self._known[pair] = Nearness(float(own), float(others[sibling]), sibling, rank)
+        return [self._known[pair] for pair in pairs]
+
 
 class Checker:
-    """Checks new texts. What it finds hangs on the texts and the settings alone, so checking again asks nobody.
-
-    Args:
-      settings: the thresholds.
-      graphs: that are enriched.
-      evaluation: texts that must not come back.
-      ranker: measures nearness.
-      language: of the texts; None where it is not checked.
-    """
+    """Checks new texts, deterministically and without sending requests; their language where `language` is given."""
 
     def __init__(
         self,
@@ -41,53 +108,43 @@ class Checker:
         self._graphs = graphs
         self._evaluation = evaluation
         self._language = language
-        self._space = SkillSpace(ranker, graphs.skills)
+        self._index = SkillIndex(ranker, graphs.skills)
         self._skills = Texts(graphs.skills)
         self._known = {kind: Texts(graph.neighbours) for kind, graph in graphs.graphs.items()}
 
-    def check(self, candidates: Sequence[Candidate]) -> tuple[list[Accepted], list[Rejected]]:
-        """Sorts texts out; of two that are too much alike the first is taken.
-
-        Args:
-          candidates: in the order of the requests.
-
-        Returns:
-          Those that are taken, and the others, each in the order given.
-        """
-        rejected: dict[int, Rejected] = {}
-        for number, candidate in enumerate(candidates):
-            if found := self._by_itself(candidate):
-                rejected[number] = _reject(candidate, *found)
-        left = [number for number in range(len(candidates)) if number not in rejected]
-        measured = self._space.measure(
-            [candidates[number].text for number in left], [candidates[number].request.skill for number in left]
-        )
-        accepted: list[Accepted] = []
+    def check(self, candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Nearness]], list[Rejected]]:
+        """Returns accepted texts with their nearness, and rejected ones; of two similar texts the first is accepted."""
+        reasons = [self._alone(each) for each in candidates]
+        left = [each for each, reason in zip(candidates, reasons, strict=True) if not reason]
+        measured = iter(self._index.measure([each.text for each in left], [each.request.skill for each in left]))
+        accepted, rejected = [], []
         taken = _Taken(self._settings.max_overlap)
-        for number, near in zip(left, measured, strict=True):
-            candidate = candidates[number]
-            if found := self._too_far(candidate.request.kind, near) or taken.again(candidate):
-                rejected[number] = _reject(candidate, *found)
-                continue
-            taken.add(candidate)
-            accepted.append(Accepted(candidate, near.own, near.other, self._graphs.skills[near.sibling], near.rank))
-        return accepted, [rejected[number] for number in sorted(rejected)]
+        for candidate, reason in zip(candidates, reasons, strict=True):
+            request, near = candidate.request, None if reason else next(measured)
+            if near:
+                reason = self._too_far(request.kind, near) or taken.repeated(candidate)
+                if not reason:
+                    taken.add(candidate)
+                    accepted.append((candidate, near))
+            if reason:
+                rejected.append(Rejected(request.kind, request.label, candidate.text, *reason, candidate.key))
+        return accepted, rejected
 
-    def _by_itself(self, candidate: Candidate) -> tuple[str, str] | None:
-        """Why a text is not taken, whatever else is: the reason and what was found; None where nothing is wrong."""
+    def _alone(self, candidate: Candidate) -> Reason:
+        """Checks a text by itself, without nearness and the other new texts."""
         request, text = candidate.request, candidate.text
         if candidate.surplus:
             return "more texts than asked for", f"{request.count} were asked for"
         least, most = LENGTHS[request.kind]
         if not least <= (length := len(words(text))) <= most:
-            return "length", f"{length} words; {least} to {most} are taken"
+            return "length", f"{length} words; {least} to {most} are allowed"
         if self._language and (other := self._language.wrong(text)):
             return "language", other
         if text in self._skills:
             return "label of a skill", ""
         if candidate.generator != "template" and (copied := self._copied_example(candidate)):
             return "copy of an example", copied
-        if request.kind in self._known and text in self._known[request.kind]:
+        if text in self._known.get(request.kind, ()):
             return "in the graph already", ""
         if copied := self._evaluation.copied(text):
             return "copy of an evaluation text", copied
@@ -100,22 +157,23 @@ class Checker:
         share = max((overlap(candidate.text, example) for example in examples), default=0.0)
         return f"{share:.2f} of its words" if share >= self._settings.max_overlap else ""
 
-    def _too_far(self, kind: str, near: Nearness) -> tuple[str, str] | None:
-        least = getattr(self._settings.min_score, kind)
+    def _too_far(self, kind: str, near: Nearness) -> Reason:
+        settings = self._settings
+        least, most, allowed = (
+            getattr(each, kind) for each in (settings.min_score, settings.max_rank, settings.max_lead)
+        )
         if near.own < least:
-            return "not near enough to its skill", f"{near.own:.3f}; at least {least:g} is taken"
-        most = self._settings.max_rank.of(kind)
+            return "not near enough to its skill", f"{near.own:.3f}; at least {least:g} is required"
         if near.rank > most:
-            return "nearer to other skills", f"its skill is number {near.rank}; up to {most} is taken"
-        lead, allowed = near.other - near.own, getattr(self._settings.max_lead, kind)
-        if lead > allowed:
+            return "nearer to other skills", f"its skill is at rank {near.rank}; up to {most} is allowed"
+        if (lead := near.other - near.own) > allowed:
             sibling = self._graphs.skills[near.sibling]
-            return "nearer to other skills", f"{lead:.3f} nearer to {sibling!r}; up to {allowed:g} is taken"
+            return "nearer to other skills", f"{lead:.3f} nearer to {sibling!r}; up to {allowed:g} is allowed"
         return None
 
 
 class _Taken:
-    """What was taken before: a job title may serve several skills, a sentence or an alias one alone."""
+    """Texts accepted before: a job title may serve several skills, a sentence or an alias only one."""
 
     def __init__(self, max_overlap: float):
         self._max_overlap = max_overlap
@@ -124,10 +182,10 @@ class _Taken:
 
     def add(self, candidate: Candidate) -> None:
         request = candidate.request
-        self._of_kind.setdefault(request.kind, Texts(())).add(candidate.text)
+        self._of_kind.setdefault(request.kind, Texts()).add(candidate.text)
         self._of_skill.setdefault((request.kind, request.skill), []).append(candidate.text)
 
-    def again(self, candidate: Candidate) -> tuple[str, str] | None:
+    def repeated(self, candidate: Candidate) -> Reason:
         request, text = candidate.request, candidate.text
         before = self._of_skill.get((request.kind, request.skill), [])
         if text in Texts(before) or (request.kind != "job" and text in self._of_kind.get(request.kind, ())):
@@ -136,8 +194,3 @@ class _Taken:
         if share >= self._max_overlap:
             return "taken before", f"{share:.2f} of its words in another text for the skill"
         return None
-
-
-def _reject(candidate: Candidate, reason: str, detail: str) -> Rejected:
-    request = candidate.request
-    return Rejected(request.kind, request.label, candidate.text, reason, detail, candidate.key)

@@ -1,30 +1,32 @@
-"""When a text is a copy of another: word by word, by a run of words, or nearly."""
+"""Copies of examples and of evaluation texts: word by word, by a run of words, or nearly."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from uwe_jax.data.text import comparable
 from uwe_jax.evaluation.lexical import words
+from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
+from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
 
-# Texts of fewer words have so many words in common by chance that only equal ones count as copies; and of so few words
+LOG = logging.getLogger(__name__)
+
+
+# Shorter texts have so many words in common by chance that only equal ones count as copies; and by so few words
 # "C++ developer" and "C# developer" are the same.
 SHORT = 4
 
 
 class Texts:
-    """Texts that must not come back.
+    """Texts of which no copy is wanted: equal ones, ignoring spelling, or those with `run` words in a row (0: none).
 
-    Texts are compared as `comparable` leaves them; those of `SHORT` or more words by their words, whatever stands
-    between them.
-
-    Args:
-      texts: to be recognised.
-      run: words in a row that make a copy of a text that is not equal; 0 looks for equal texts alone.
+    Texts are compared as `comparable` leaves them; those of `SHORT` or more words by their words, ignoring punctuation.
     """
 
-    def __init__(self, texts: Iterable[str], run: int = 0):
+    def __init__(self, texts: Iterable[str] = (), run: int = 0):
         self._run = run
         self._whole: set[int] = set()
         self._runs: set[int] = set()
@@ -35,17 +37,16 @@ class Texts:
         return len(self._whole)
 
     def __contains__(self, text: object) -> bool:
-        """Whether a text is equal to one of them."""
         return isinstance(text, str) and hash(_form(text)) in self._whole
 
     def add(self, text: str, *, runs: bool = True) -> None:
-        """One more text; without `runs`, only an equal text is a copy of it."""
+        """Adds a text; without `runs`, only an equal text is a copy of it."""
         self._whole.add(hash(_form(text)))
         if self._run and runs:
             self._runs.update(_runs(words(text), self._run))
 
     def copied(self, text: str) -> str:
-        """In what a text is a copy of one of them, for people; empty where it is none."""
+        """Returns what makes a text a copy, for people; empty where it is not one."""
         if text in self:
             return "equal to one"
         if self._run and not self._runs.isdisjoint(_runs(words(text), self._run)):
@@ -54,7 +55,7 @@ class Texts:
 
 
 def overlap(one: str, other: str) -> float:
-    """Twice the number of common words over the words of both, repeats counted; 0 where one has fewer than `SHORT`.
+    """Returns twice the number of common words over the words of both, with repeats; 0 where one is `SHORT`.
 
     >>> overlap("care for old patients", "Care for young patients!")
     0.75
@@ -73,3 +74,46 @@ def _form(text: str) -> str:
 
 def _runs(found: list[str], length: int) -> Iterator[int]:
     return (hash(tuple(found[k : k + length])) for k in range(len(found) - length + 1))
+
+
+class EvaluationTexts(Texts):
+    """Queries of evaluation tasks, with the names of their tasks and splits, and of those without data."""
+
+    def __init__(self, texts: Iterable[str] = (), run: int = 0):
+        super().__init__(texts, run)
+        self.found: list[str] = []
+        self.missing: list[str] = []
+
+
+def read_evaluation_texts(
+    folders: Sequence[str], *, run: int, cache_dir: Path, language: str = "en"
+) -> EvaluationTexts:
+    """Reads the queries of every task of the catalogue, in every split found in the folders; offline.
+
+    Reports which splits were found: new texts are not compared with the others.
+
+    Raises:
+      UserError: a folder does not exist, or data in it is damaged.
+    """
+    texts = EvaluationTexts(run=run)
+    if not folders:
+        LOG.info(
+            "No folder with the data of evaluation tasks is named in data, so new texts are not compared with theirs."
+        )
+        return texts
+    sources = TaskSources(tuple(Path(folder) for folder in folders), cache_dir, language=language, offline=True)
+    for spec in CATALOGUE.values():
+        for split in spec.splits:
+            try:
+                task = spec.load(sources, split)
+            except TaskDataMissing:
+                texts.missing.append(f"{spec.name} ({split})")
+                continue
+            texts.found.append(f"{spec.name} ({split})")
+            for query in task.queries:
+                texts.add(query, runs=task.query_kind == "vacancy")  # a sentence may well contain the name of a job
+    LOG.info(
+        f"Guarding {len(texts):,} queries of evaluation tasks: {', '.join(texts.found) or 'none'}. Not in "
+        f"{sources.listed}: {', '.join(texts.missing) or 'none'}."
+    )
+    return texts

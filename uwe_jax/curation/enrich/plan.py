@@ -1,17 +1,19 @@
-"""What is asked for: one request for each rare skill of each graph, with its examples and its prompt."""
+"""Plan of an enrichment: one request for each rare skill of each graph, with examples and a prompt."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int
 
-from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts
+from uwe_jax.curation.enrich.copies import EvaluationTexts
 from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
 from uwe_jax.curation.enrich.prompts import Prompt, PromptFiles
-from uwe_jax.curation.enrich.rare import rare_skills
 from uwe_jax.curation.enrich.settings import ENDPOINT, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.ranker import Ranker
@@ -20,46 +22,26 @@ from uwe_jax.sources.notes import counted
 
 LOG = logging.getLogger(__name__)
 SENTENCES, TITLES = "vacancy", "job"  # the kinds of graphs whose texts serve as examples
+NO_PROMPT = Prompt("", "")
 
 
 @dataclass(frozen=True)
 class Request:
-    """New texts of one kind for one skill.
+    """New texts of one kind for one skill."""
 
-    Attributes:
-      kind: of the graph.
-      skill: its position in the graph set.
-      label: its text.
-      count: of texts wanted.
-      sentences: real vacancy sentences nearest to the skill.
-      titles: real job titles nearest to it.
-      prompt: for a language model; None for templates.
-    """
-
-    kind: str
-    skill: int
+    kind: str  # of the graph
+    skill: int  # its position in the graph set
     label: str
-    count: int
-    sentences: tuple[Example, ...]
-    titles: tuple[Example, ...]
-    prompt: Prompt | None = None
+    count: int  # of texts wanted
+    sentences: tuple[Example, ...]  # real vacancy sentences nearest to the skill
+    titles: tuple[Example, ...]  # real job titles nearest to it
+    prompt: Prompt = NO_PROMPT  # for a language model; empty for templates
 
 
 def plan(
-    settings: EnrichmentSettings,
-    graphs: GraphSet,
-    evaluation: EvaluationTexts,
-    ranker_of: Callable[[str], Ranker],
+    settings: EnrichmentSettings, graphs: GraphSet, evaluation: EvaluationTexts, ranker_of: Callable[[str], Ranker]
 ) -> list[Request]:
-    """The requests, kind by kind, the rarest skills first.
-
-    The same settings, graphs and files give the same requests.
-
-    Args:
-      settings: of the enrichment.
-      graphs: to be enriched.
-      evaluation: texts that no example of a further file may be.
-      ranker_of: loads the ranker of a spec.
+    """Plans requests, kind by kind, the rarest skills first. The same inputs give the same requests.
 
     Raises:
       UserError: no skill is rare, or there is no real text to ground requests in.
@@ -75,39 +57,37 @@ def plan(
         )
     skills = np.unique(np.concatenate(list(rare.values())))
     place = {int(s): k for k, s in enumerate(skills)}
-    labels = [graphs.skills[s] for s in skills]
     ranker = ranker_of(settings.grounding.ranker)
     examples = _examples(settings, graphs, evaluation, ranker, skills.tolist())
-    siblings = _siblings(settings, graphs, ranker, skills, labels)
+    siblings = _siblings(settings, graphs, ranker, skills)
     prompts = PromptFiles(settings.prompts, settings.kinds) if settings.generator == ENDPOINT else None
+    aliases = graphs.graphs.get("alias")
 
     requests = []
     for kind in settings.kinds:
+        count = getattr(settings.texts, kind)
         for s in map(int, rare[kind]):
             sentences, titles = (examples[each][place[s]] for each in (SENTENCES, TITLES))
-            count = settings.texts.of(kind)
-            values = {
-                "skill": graphs.skills[s],
-                "count": count,
-                "language": settings.language,
-                "sentences": [each.text for each in sentences],
-                "titles": [each.text for each in titles],
-                "aliases": _aliases(graphs, s, settings.grounding.aliases),
-                "siblings": siblings[place[s]],
-            }
-            prompt = prompts.render(kind, values) if prompts else None
-            requests.append(Request(kind, s, graphs.skills[s], count, tuple(sentences), tuple(titles), prompt))
+            request = Request(kind, s, graphs.skills[s], count, tuple(sentences), tuple(titles))
+            if prompts:
+                known = aliases.neighbours_of(s)[: settings.grounding.aliases] if aliases else ()
+                values = {
+                    "skill": request.label,
+                    "count": count,
+                    "language": settings.language,
+                    "sentences": [each.text for each in sentences],
+                    "titles": [each.text for each in titles],
+                    "aliases": [aliases.neighbours[n] for n in known] if aliases else [],
+                    "siblings": siblings[place[s]],
+                }
+                request = dataclasses.replace(request, prompt=prompts.render(kind, values))
+            requests.append(request)
     return requests
 
 
 def _examples(
-    settings: EnrichmentSettings,
-    graphs: GraphSet,
-    evaluation: EvaluationTexts,
-    ranker: Ranker,
-    skills: Sequence[int],
-) -> Mapping[str, list[list[Example]]]:
-    """By kind: the nearest real texts of every skill, in their order."""
+    settings: EnrichmentSettings, graphs: GraphSet, evaluation: EvaluationTexts, ranker: Ranker, skills: Sequence[int]
+) -> dict[str, list[list[Example]]]:
     grounding = settings.grounding
     wanted = {
         SENTENCES: (grounding.sentences, grounding.sentence_files, "grounding.sentence_files"),
@@ -130,17 +110,46 @@ def _examples(
     return found
 
 
-def _siblings(
-    settings: EnrichmentSettings, graphs: GraphSet, ranker: Ranker, skills: np.ndarray, labels: Sequence[str]
-) -> list[list[str]]:
+def _siblings(settings: EnrichmentSettings, graphs: GraphSet, ranker: Ranker, skills: np.ndarray) -> list[list[str]]:
     """The labels of the nearest other skills."""
     k = settings.grounding.siblings
     if settings.generator != ENDPOINT or not k:
-        return [[] for _ in labels]
-    best = nearest(ranker, labels, graphs.skills, k + 1)
+        return [[] for _ in skills]
+    best = nearest(ranker, [graphs.skills[s] for s in skills], graphs.skills, k + 1)
     return [[graphs.skills[n] for n, _ in row if n != s][:k] for s, row in zip(skills, best, strict=True)]
 
 
-def _aliases(graphs: GraphSet, skill: int, most: int) -> list[str]:
-    graph = graphs.graphs.get("alias")
-    return [graph.neighbours[n] for n in graph.neighbours_of(skill)[:most]] if graph else []
+# Least number of edges of each bin of `long_tail`, and its name.
+_BINS = {0: "0", 1: "1", 2: "2", 3: "3-5", 6: "6-10", 11: "11+"}
+
+
+def degrees(graphs: GraphSet, kind: str) -> Int[np.ndarray, " m"]:
+    """Returns the number of edges of every skill in a graph; 0 where the set lacks the graph."""
+    if kind not in graphs.graphs:
+        return np.zeros(len(graphs.skills), np.int64)
+    return np.diff(graphs.graphs[kind].edges.indptr).astype(np.int64)
+
+
+def rare_skills(graphs: GraphSet, kind: str, most_edges: int, count: int, seed: int) -> Int[np.ndarray, " rare"]:
+    """Selects skills with at most `most_edges` edges in a graph, those with the fewest first.
+
+    The order of equals depends on the seed and the texts, so a larger `count` only adds skills; 0 takes all.
+    """
+    degree = degrees(graphs, kind)
+
+    def order(s: int) -> tuple[int, bytes]:
+        text = f"{seed}:{graphs.skills[s]}".encode("utf-8", "surrogatepass")
+        return int(degree[s]), hashlib.blake2b(text, digest_size=8).digest()
+
+    found = np.array(sorted(np.flatnonzero(degree <= most_edges).tolist(), key=order), np.int64)
+    return found[:count] if count else found
+
+
+def long_tail(degree: Int[np.ndarray, " m"]) -> dict[str, int]:
+    """Counts skills by their number of edges.
+
+    >>> long_tail(np.array([0, 0, 1, 4, 99]))
+    {'0': 2, '1': 1, '2': 0, '3-5': 1, '6-10': 0, '11+': 1}
+    """
+    places = np.searchsorted(list(_BINS), degree, side="right") - 1
+    return dict(zip(_BINS.values(), np.bincount(places, minlength=len(_BINS)).tolist(), strict=True))

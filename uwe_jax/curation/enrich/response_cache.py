@@ -1,4 +1,4 @@
-"""Every answer that was paid for, one line each, on the disk before it is used: nothing is asked twice."""
+"""Cache of responses, one JSON object per line, on disk before they are used: no request is paid for twice."""
 
 from __future__ import annotations
 
@@ -11,72 +11,52 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from uwe_jax.curation.enrich.plan import Request
 from uwe_jax.curation.enrich.prompts import Prompt
+from uwe_jax.curation.enrich.settings import EndpointSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.locks import exclusive
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A finished request, or a try that got no answer and may have been billed (`finish` is lost).
+    """A finished request, or a try without an answer that may have been billed (`finish` is lost)."""
 
-    Attributes:
-      key: see `key_of`.
-      model: as the server calls it.
-      prompt: hash of the prompt.
-      kind: of the graph.
-      skill: label.
-      answer: what the model said, unchanged.
-      finish: why the server ended the answer, such as stop or length.
-      input_tokens: of the question.
-      output_tokens: of the answer.
-      estimated: whether the server did not count the tokens, so these are estimates.
-      problem: why the answer cannot be read; empty where it can.
-      seconds: that the last try took.
-    """
-
-    key: str
-    model: str
-    prompt: str
-    kind: str
-    skill: str
-    answer: str
-    finish: str
+    key: str  # see `key_of`
+    model: str  # as the server calls it
+    prompt: str  # hash
+    kind: str  # of the graph
+    skill: str  # label
+    answer: str  # text of the model, unchanged
+    finish: str  # why the server ended the answer, such as stop or length
     input_tokens: int
     output_tokens: int
-    estimated: bool
-    problem: str
-    seconds: float
+    estimated: bool  # the server did not count the tokens
+    problem: str  # why the answer cannot be read; empty where it can
+    seconds: float  # of the last try
 
 
 def key_of(model: str, kind: str, prompt: Prompt, attempt: int, lost: bool = False) -> str:
-    """SHA-256 that names what was asked: model, graph, prompt, and how often before the answer could not be read.
-
-    Args:
-      attempt: number of the try, from 0 on.
-      lost: whether the tries that got no answer are counted instead.
-    """
+    """Returns the SHA-256 of model, graph, prompt and number of the try; lost tries are counted separately."""
     name = f"{model}\0{kind}\0{prompt.hash}\0{'lost ' if lost else ''}{attempt}"
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-class Ledger:
-    """The answers in a file, in the order they came. Use `open_ledger` to add to it."""
+class ResponseCache:
+    """Answers of a file, in the order they came. Use `open_cache` to add to it."""
 
     def __init__(self, path: Path, answers: dict[str, Answer], torn: int = 0):
         self.path = path
         self.answers = answers
-        self.torn = torn  # bytes of a last line that a kill cut off
+        self.torn = torn  # bytes of an incomplete last line, left by a kill
         self._file: int | None = None
 
     @classmethod
-    def read(cls, path: Path) -> Ledger:
-        """Reads a ledger, or an empty one where there is no such file.
-
-        A last line without its end is what a kill leaves: it was never answered for, and does not count.
+    def read(cls, path: Path) -> ResponseCache:
+        """Reads a cache, empty where there is no file; an incomplete last line is ignored.
 
         Raises:
-          UserError: a whole line is damaged.
+          UserError: a complete line is damaged.
         """
         content = path.read_bytes() if path.exists() else b""
         whole, _, rest = content.rpartition(b"\n")
@@ -86,18 +66,16 @@ class Ledger:
                 answer = Answer(**json.loads(line))
             except (ValueError, TypeError) as error:
                 raise UserError(
-                    f"{path}, line {number} is no answer ({error}). Every line stands for a request that was paid for: "
-                    "mend the line, or remove it to ask that request once more."
+                    f"{path}, line {number} is not a valid answer ({error}). Every line records a request that was "
+                    "paid for: fix the line, or remove it to send that request again."
                 ) from error
             answers.setdefault(answer.key, answer)
         return cls(path, answers, len(rest))
 
     def add(self, answer: Answer) -> None:
-        """Writes an answer; when this returns, it is on the disk."""
-        if self._file is None:
-            raise ValueError("this ledger was opened to be read")
-        line = json.dumps(dataclasses.asdict(answer), ensure_ascii=True) + "\n"
-        content, size = line.encode(), os.fstat(self._file).st_size
+        """Writes an answer; it is on disk on return."""
+        assert self._file is not None
+        content, size = (json.dumps(dataclasses.asdict(answer)) + "\n").encode(), os.fstat(self._file).st_size
         try:
             while content:
                 content = content[os.write(self._file, content) :]
@@ -108,23 +86,38 @@ class Ledger:
             raise
         self.answers[answer.key] = answer
 
+    def answers_to(self, request: Request, endpoint: EndpointSettings) -> list[Answer]:
+        """Returns the answers to a request, up to the first that can be read."""
+        found: list[Answer] = []
+        while len(found) < endpoint.tries_to_read and not (found and not found[-1].problem):
+            answer = self.answers.get(key_of(endpoint.model, request.kind, request.prompt, len(found)))
+            if answer is None:
+                break
+            found.append(answer)
+        return found
+
+    def is_answered(self, request: Request, endpoint: EndpointSettings) -> bool:
+        """Returns whether a request has an answer that can be read, or all the tries that are allowed."""
+        found = self.answers_to(request, endpoint)
+        return len(found) == endpoint.tries_to_read or bool(found and not found[-1].problem)
+
 
 @contextmanager
-def open_ledger(path: Path) -> Iterator[Ledger]:
-    """A ledger to add to, which no other process can open so meanwhile; a torn last line is cut off.
+def open_cache(path: Path) -> Iterator[ResponseCache]:
+    """Opens a cache to add to, locked against other processes; an incomplete last line is removed.
 
     Raises:
-      UserError: another process has it open, or a whole line is damaged.
+      UserError: another process has it open, or a complete line is damaged.
     """
     doing = f"enriching in {path.parent}"
     with exclusive(path.with_name(".lock"), doing, advice="name another folder with out"):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            ledger = Ledger.read(path)
-            if ledger.torn:
-                os.ftruncate(file, os.fstat(file).st_size - ledger.torn)
+            responses = ResponseCache.read(path)
+            if responses.torn:
+                os.ftruncate(file, os.fstat(file).st_size - responses.torn)
                 os.fsync(file)
-            ledger._file = file
-            yield ledger
+            responses._file = file
+            yield responses
         finally:
             os.close(file)

@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from uwe_jax.curation.enrich.asking import Asking, is_answered
+import uwe_jax
+from uwe_jax.curation.enrich.asking import Asking
 from uwe_jax.curation.enrich.budget import Budget, Cost, cost_text, estimate_text
-from uwe_jax.curation.enrich.candidates import Candidate, Rejected
-from uwe_jax.curation.enrich.checks import Checker
-from uwe_jax.curation.enrich.cost_report import account_text, count, write_account
-from uwe_jax.curation.enrich.edges_out import ACCOUNT, ANSWERS, REJECTED, check_out, check_source
-from uwe_jax.curation.enrich.evaluation_texts import EvaluationTexts, read_evaluation_texts
-from uwe_jax.curation.enrich.generators import from_answers, from_templates
-from uwe_jax.curation.enrich.language import LanguageCheck
+from uwe_jax.curation.enrich.checks import Checker, LanguageCheck
+from uwe_jax.curation.enrich.copies import EvaluationTexts, read_evaluation_texts
+from uwe_jax.curation.enrich.generators import Candidate, Rejected, from_answers, from_templates
 from uwe_jax.curation.enrich.plan import Request, plan
-from uwe_jax.curation.enrich.prompts import TemplateFiles
-from uwe_jax.curation.enrich.response_cache import Ledger, open_ledger
-from uwe_jax.curation.enrich.settings import TEMPLATE, EnrichmentSettings
+from uwe_jax.curation.enrich.prompts import read_templates
+from uwe_jax.curation.enrich.response_cache import ResponseCache, open_cache
+from uwe_jax.curation.enrich.results import (
+    ANSWERS,
+    REJECTED,
+    REPORT,
+    check_out,
+    check_source,
+    count,
+    report_text,
+    write_edges,
+)
+from uwe_jax.curation.enrich.settings import ENDPOINT, TEMPLATE, EnrichmentSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
+from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import report
 
 LOG = logging.getLogger(__name__)
 
 
 def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
-    """Finds rare skills, asks for new texts, checks them, and writes edges into `settings.out`.
+    """Finds rare skills, requests new texts, checks them, and writes edges into `settings.out`.
 
     Args:
-      settings: what to do.
-      dry_run: show so many prompts (or texts of templates) per graph and the estimate, ask and write nothing; 0 shows
-        all, None does the work.
+      settings: of the enrichment.
+      dry_run: shows so many prompts (or texts of templates) per graph and the estimate, and sends and writes nothing; 0
+        shows all, None enriches.
 
     Returns:
-      Whether everything that was planned is answered.
+      True where every request that was sent got an answer.
 
     Raises:
       UserError: for anything that the user can fix.
@@ -58,7 +69,7 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
     def ranker_of(spec: str) -> Ranker:
         return load_ranker(spec, cache_dir=cache_dir, max_tokens=settings.checks.max_tokens)
 
-    # ---- Graphs, texts that must not come back, and what is asked for -------------------------------------------
+    # ---- Graphs, evaluation texts and requests ------------------------------------------------------------------
     graphs = load_training_graphs(settings.source)
     evaluation = read_evaluation_texts(
         settings.data, run=settings.checks.max_run, cache_dir=cache_dir, language=settings.language
@@ -66,61 +77,64 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
     requests = plan(settings, graphs, evaluation, ranker_of)
     LOG.info(_planned(settings, requests))
     if dry_run is not None:
-        _show(settings, requests, Ledger.read(out / ANSWERS), dry_run)
+        _show(settings, requests, ResponseCache.read(out / ANSWERS), dry_run)
         return True
-    settings.check_complete()
-    checker = Checker(settings.checks, graphs, evaluation, ranker_of(settings.checks.ranker), _language_check(settings))
-    work = _Work(settings, graphs, evaluation, requests, checker, out)
+    if settings.generator == ENDPOINT and not settings.endpoint.model:
+        raise UserError(
+            "endpoint.model is empty. Set it to the name that your server uses (--config.endpoint.model=...), and "
+            "endpoint.base_url to its address; or fill templates offline with --config.generator=template."
+        )
+    # Templates are in the language of their file; labels would only confuse the check.
+    unchecked = settings.generator == TEMPLATE or settings.checks.language_certainty >= 1
+    language = None if unchecked else LanguageCheck(settings.language, settings.checks.language_certainty)
+    checker = Checker(settings.checks, graphs, evaluation, ranker_of(settings.checks.ranker), language)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with open_ledger(out / ANSWERS) as ledger:
-            return work.fill_templates(ledger) if settings.generator == TEMPLATE else work.ask(ledger)
+        with open_cache(out / ANSWERS) as responses:
+            work = _Work(settings, graphs, evaluation, requests, checker, out, responses)
+            return work.fill_templates() if settings.generator == TEMPLATE else work.ask()
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
         raise UserError(f"Cannot write to {out}: {error.strerror}. Name another folder with out.") from error
 
 
+@dataclass
 class _Work:
-    """What is done once everything is planned."""
+    """Generates, checks and writes texts for planned requests."""
 
-    def __init__(
-        self,
-        settings: EnrichmentSettings,
-        graphs: GraphSet,
-        evaluation: EvaluationTexts,
-        requests: Sequence[Request],
-        checker: Checker,
-        out: Path,
-    ):
-        self._settings, self._graphs, self._evaluation = settings, graphs, evaluation
-        self._requests, self._checker, self._out = requests, checker, out
+    settings: EnrichmentSettings
+    graphs: GraphSet
+    evaluation: EvaluationTexts
+    requests: Sequence[Request]
+    checker: Checker
+    out: Path
+    responses: ResponseCache
+    counts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def fill_templates(self, ledger: Ledger) -> bool:
-        """Fills templates; nothing is asked."""
-        files = TemplateFiles(self._settings.prompts, self._settings.kinds)
-        candidates = from_templates(self._requests, files, self._settings.seed)
-        self._write(candidates, [], self._requests, ledger, complete=True)
-        self._report(ledger, "")
+    def fill_templates(self) -> bool:
+        templates = read_templates(self.settings.prompts, self.settings.kinds)
+        self._write(from_templates(self.requests, templates, self.settings.seed), [], self.requests)
+        self._report()
         return True
 
-    def ask(self, ledger: Ledger) -> bool:
-        """Asks what the ledger does not answer, and writes after every checkpoint and at the end."""
-        settings = self._settings
-        if ledger.torn:
-            LOG.warning(
-                f"{ledger.path} ended in {ledger.torn:,} bytes of a line that a kill cut off; they are dropped."
+    def ask(self) -> bool:
+        """Sends the requests without an answer; writes edges at every checkpoint and at the end."""
+        endpoint, responses = self.settings.endpoint, self.responses
+        if responses.torn:
+            LOG.info(
+                f"{responses.path} ended in {responses.torn:,} bytes of a line that a kill cut off; they are dropped."
             )
-        pending = [each for each in self._requests if not self._is_answered(each, ledger)]
-        spent = Cost.of(ledger.answers.values())
-        LOG.info(f"{len(self._requests) - len(pending):,} of {len(self._requests):,} requests are answered already.")
-        asking = Asking(settings.endpoint, ledger, Budget(settings.budget, settings.endpoint, spent))
+        pending = [each for each in self.requests if not responses.is_answered(each, endpoint)]
+        spent = Cost.of(responses.answers.values())
+        LOG.info(f"{len(self.requests) - len(pending):,} of {len(self.requests):,} requests are answered already.")
+        asking = Asking(endpoint, responses, Budget(self.settings.budget, endpoint, spent))
         try:
             if pending:
-                report(estimate_text(pending, settings.endpoint, spent, settings.budget))
-                asking.run(pending, lambda: self._from_ledger(ledger), settings.checkpoint_every)
+                report(estimate_text(pending, endpoint, spent, self.settings.budget))
+                asking.run(pending, self._write_answers, self.settings.checkpoint_every)
             else:
-                self._from_ledger(ledger)
+                self._write_answers()
         finally:
-            self._report(ledger, asking.stopped)
+            self._report()
         if asking.tries_again:
             LOG.info(f"{asking.tries_again:,} tries were repeated, as the server was busy, broken or slow.")
         if asking.stopped:
@@ -132,61 +146,43 @@ class _Work:
             LOG.warning(f"{len(asking.failed):,} requests got no answer; the same command asks them again.")
         return not asking.failed
 
-    def _is_answered(self, request: Request, ledger: Ledger) -> bool:
-        endpoint = self._settings.endpoint
-        return is_answered(request, endpoint.model, ledger, endpoint.tries_to_read)
-
-    def _from_ledger(self, ledger: Ledger) -> None:
-        candidates, unreadable = from_answers(self._requests, ledger, self._settings.endpoint)
-        answered = [each for each in self._requests if self._is_answered(each, ledger)]
-        self._write(candidates, unreadable, answered, ledger, complete=len(answered) == len(self._requests))
+    def _write_answers(self) -> None:
+        endpoint = self.settings.endpoint
+        answered = [each for each in self.requests if self.responses.is_answered(each, endpoint)]
+        self._write(*from_answers(self.requests, self.responses, endpoint), answered)
 
     def _write(
-        self,
-        candidates: Sequence[Candidate],
-        unreadable: Sequence[Rejected],
-        answered: Sequence[Request],
-        ledger: Ledger,
-        *,
-        complete: bool,
+        self, candidates: Sequence[Candidate], unreadable: Sequence[Rejected], answered: Sequence[Request]
     ) -> None:
-        accepted, rejected = self._checker.check(candidates)
+        accepted, rejected = self.checker.check(candidates)
         rejected = [*unreadable, *rejected]
-        self._counts = count(self._requests, answered, accepted, rejected, self._graphs)
-        notes = {
-            "checked_by": self._settings.checks.ranker,
-            "evaluation_texts": {
-                "count": len(self._evaluation),
-                "found": self._evaluation.found,
-                "missing": self._evaluation.missing,
-            },
+        self.counts = count(self.requests, answered, accepted, rejected, self.graphs)
+        settings, evaluation, spent = self.settings, self.evaluation, Cost.of(self.responses.answers.values())
+        content = {
+            "version": uwe_jax.__version__,
+            "complete": False,
+            "files": {},
+            "counts": self.counts,
+            "spent": {**dataclasses.asdict(spent), "money": spent.money(settings.endpoint)},
+            "source_fingerprints": self.graphs.fingerprints(),
+            "checked_by": settings.checks.ranker,
+            "evaluation_texts": {"count": len(evaluation), "found": evaluation.found, "missing": evaluation.missing},
+            "settings": dataclasses.asdict(settings),
         }
-        write_account(
-            self._out,
-            self._settings,
-            self._graphs,
-            accepted,
-            rejected,
-            self._counts,
-            spent=Cost.of(ledger.answers.values()),
-            complete=complete,
-            notes=notes,
-        )
+        # Before the first file of edges: a kill between two of them leaves no report that calls them complete.
+        write_json(self.out / REPORT, content)
+        files = write_edges(self.out, self.graphs, accepted, with_source=settings.with_source)
+        write_atomically(self.out / REJECTED, "".join(json_text(vars(each)) + "\n" for each in rejected).encode())
+        complete = len(answered) == len(self.requests)
+        write_json(self.out / REPORT, content | {"complete": complete, "files": files})
 
-    def _report(self, ledger: Ledger, stopped: str) -> None:
-        if not hasattr(self, "_counts"):
+    def _report(self) -> None:
+        if not self.counts:
             return
-        report(account_text(self._counts))
-        if ledger.answers:
-            report(f"Spent in this folder: {cost_text(Cost.of(ledger.answers.values()), self._settings.endpoint)}")
-        report(f"Wrote {ACCOUNT}, {REJECTED} and edge files to {self._out}")
-
-
-def _language_check(settings: EnrichmentSettings) -> LanguageCheck | None:
-    # Templates are in the language that their file is in; labels would only confuse the check.
-    if settings.generator == TEMPLATE or settings.checks.language_certainty >= 1:
-        return None
-    return LanguageCheck(settings.language, settings.checks.language_certainty)
+        report(report_text(self.counts))
+        if answers := self.responses.answers.values():
+            report(f"Spent in this folder: {cost_text(Cost.of(answers), self.settings.endpoint)}")
+        report(f"Wrote {REPORT}, {REJECTED} and edge files to {self.out}")
 
 
 def _planned(settings: EnrichmentSettings, requests: Sequence[Request]) -> str:
@@ -198,24 +194,23 @@ def _planned(settings: EnrichmentSettings, requests: Sequence[Request]) -> str:
     return f"To be enriched: {', '.join(counts)}."
 
 
-def _show(settings: EnrichmentSettings, requests: list[Request], ledger: Ledger, most: int) -> None:
-    """Prints what would be asked, or what templates give, and what it would cost."""
-    if settings.generator == TEMPLATE:
-        files = TemplateFiles(settings.prompts, settings.kinds)
-        for kind in settings.kinds:
-            chosen = [each for each in requests if each.kind == kind]
-            for candidate in from_templates(chosen[: most or None], files, settings.seed):
-                report(f"[{kind}] {candidate.request.label}: {candidate.text}")
-        return
-    endpoint = settings.endpoint
+def _show(settings: EnrichmentSettings, requests: list[Request], responses: ResponseCache, most: int) -> None:
+    """Prints prompts and their estimated cost, or texts of templates."""
+    template, endpoint = settings.generator == TEMPLATE, settings.endpoint
     for kind in settings.kinds:
         chosen = [each for each in requests if each.kind == kind]
-        for number, each in enumerate(chosen[: most or None], 1):
-            assert each.prompt is not None
+        shown = chosen[: most or None]
+        if template:
+            for candidate in from_templates(shown, read_templates(settings.prompts, (kind,)), settings.seed):
+                report(f"[{kind}] {candidate.request.label}: {candidate.text}")
+            continue
+        for number, each in enumerate(shown, 1):
             report(f"---- {kind}, request {number} of {len(chosen):,}: {each.label} ----")
             report(f"[system]\n{each.prompt.system}\n[user]\n{each.prompt.user}\n")
-    pending = [each for each in requests if not is_answered(each, endpoint.model, ledger, endpoint.tries_to_read)]
+    if template:
+        return
+    pending = [each for each in requests if not responses.is_answered(each, endpoint)]
     LOG.info(
         f"{len(requests) - len(pending):,} of {len(requests):,} requests are answered already. Nothing is asked now."
     )
-    report(estimate_text(pending, endpoint, Cost.of(ledger.answers.values()), settings.budget))
+    report(estimate_text(pending, endpoint, Cost.of(responses.answers.values()), settings.budget))

@@ -1,10 +1,10 @@
-"""Skills of the sentences that name none, by any ranker."""
+"""Tagging by a ranker of the sentences that name no skill."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from jaxtyping import Int, Num
@@ -19,21 +19,22 @@ from uwe_jax.sources.vacancies.parts import PartWriter, read_records
 from uwe_jax.sources.vacancies.tagger import JOB, MODEL, NO_SKILL, REPEATED, SENTENCES, VACANCY, Tagged
 
 LOG = logging.getLogger(__name__)
-_QUERIES = 1000  # sentences that are scored at once
+
+_QUERIES = 1000  # sentences per call of the ranker
 _SUFFIX = "-model"
 
 
 def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, threshold: float, top_k: int) -> ChunkDone:
-    """Gives each kept sentence of a job, and the title of its vacancy, the skills that score best.
+    """Tags each kept sentence of a job, and the title of its vacancy, with the skills of highest score.
 
-    A chunk's edges are a part file beside those by name. Chunks that are done are not done again.
+    Writes a part file per chunk beside those by name; complete chunks are skipped.
 
     Args:
       threshold: least score, on the ranker's own scale.
-      top_k: skills of a sentence.
+      top_k: skills of a sentence, at most.
 
     Returns:
-      The numbers of all chunks, to be added to those by name: a row that has no skill but the model's is taken off the
+      Counts of all chunks, to be added to those by name: rows with skills by the model only are subtracted from the
       rows without one.
     """
     markers = [job.folder / "done" / f"{number:05d}{_SUFFIX}.json" for number in range(len(job.chunks))]
@@ -48,11 +49,7 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
             return checked(score(queries), (len(queries), len(labels)), f"{ranker.name} on sentences of vacancies")
 
         for number in progress(left, label=f"tagging with {ranker.name}", unit="chunk"):
-            part = job.folder / SENTENCES / f"{number:05d}.parquet"
-            done = _tag_chunk(job.folder, number, part, taxonomy, scores, threshold, top_k)
-            texts = [sentence["text"] for sentences in _batches(part) for sentence in sentences]
-            done.counts[TRUNCATED] += truncation(ranker, texts).truncated
-            done.write(markers[number])
+            _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k).write(markers[number])
     total = ChunkDone()
     for marker in markers:
         total.merge(ChunkDone.read(marker))
@@ -60,9 +57,7 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
 
 
 def best(scores: Num[np.ndarray, "q n"], top_k: int, threshold: float) -> list[Int[np.ndarray, " k"]]:
-    """Columns of the best scores of every row, best first, equal ones in their order: at most `top_k`.
-
-    None is below the threshold.
+    """Returns the columns of the `top_k` best scores of every row, best first, ties in order; none below `threshold`.
 
     >>> [row.tolist() for row in best(np.array([[0.1, 0.9, 0.7], [0.2, 0.3, 0.1]]), 2, 0.5)]
     [[1, 2], []]
@@ -76,28 +71,25 @@ def best(scores: Num[np.ndarray, "q n"], top_k: int, threshold: float) -> list[I
 
 
 def _tag_chunk(
-    folder: Path,
-    number: int,
-    part: Path,
-    taxonomy: Taxonomy,
-    score: Score,
-    threshold: float,
-    top_k: int,
+    job: TaggingJob, number: int, taxonomy: Taxonomy, ranker: Ranker, score: Score, threshold: float, top_k: int
 ) -> ChunkDone:
+    part = job.folder / SENTENCES / f"{number:05d}.parquet"
+    records = iter(read_records(part) if part.exists() else ())
     done = ChunkDone()
     titles: dict[tuple[str, str], Tagged] = {}
     rows: dict[tuple[str, str], set[int]] = {}  # with the title and the skill of an edge
-    bare: set[int] = set()  # rows that have no skill by name, and one by the model
-    with PartWriter(folder, number, _SUFFIX) as writer:
+    bare: set[int] = set()  # rows with a skill by the model only
+    with PartWriter(job.folder, number, _SUFFIX) as writer:
 
         def add(graph: str, edge: Tagged) -> None:
             writer.add(graph, edge)
             done.edges[f"{graph}/{MODEL}"] += 1
             done.skills[edge.left] += 1
 
-        # A sentence may come again in a chunk, under other titles.
+        # A sentence may be repeated in a chunk, under other titles.
         seen: set[tuple[str, str]] = set()
-        for sentences in _batches(part):
+        while sentences := list(islice(records, _QUERIES)):
+            done.counts[TRUNCATED] += truncation(ranker, [sentence["text"] for sentence in sentences]).truncated
             texts = list(dict.fromkeys(sentence["text"] for sentence in sentences))
             scores = score(texts)
             chosen = dict(zip(texts, zip(best(scores, top_k, threshold), scores, strict=True), strict=True))
@@ -128,14 +120,3 @@ def _tag_chunk(
     done.counts[REPEATED] += sum(map(len, rows.values())) - len(rows)
     done.counts[NO_SKILL] -= len(bare)
     return done
-
-
-def _batches(part: Path) -> Iterator[Sequence[dict]]:
-    batch: list[dict] = []
-    for record in read_records(part) if part.exists() else ():
-        batch.append(record)
-        if len(batch) == _QUERIES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

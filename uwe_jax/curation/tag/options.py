@@ -1,4 +1,4 @@
-"""What the command line asks of a tagging."""
+"""Options of a tagging."""
 
 from __future__ import annotations
 
@@ -12,47 +12,25 @@ from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS
 
 @dataclass(frozen=True)
 class TaggingOptions:
-    """Vacancies, skills, and how the ones come to the others.
+    """Vacancies, taxonomy, and how skills are found."""
 
-    Attributes:
-      vacancies: a file, or a folder of files.
-      taxonomy: a file or a folder; None where every vacancy brings its skills.
-      out: folder that appears when all is done.
-      cache_dir: where encoders from wheels are kept.
-      columns: of the vacancies.
-      model: as of `load_ranker`; empty tags by name alone.
-      threshold: least score at which a model's skill is taken.
-      top_k: skills of a sentence that a model may give.
-      model_reads: sentences that a model reads: untagged, or all.
-      aliases: look for the other names of skills too.
-      language: of the vacancies and of ESCO's labels.
-      esco_version: empty takes the newest there is.
-      min_words, max_characters: of a sentence.
-      max_tokens: of a text that an encoder reads.
-      max_broken: share of rows that may be broken.
-      processes: 0 takes one per core.
-      chunk_rows: rows between one point of resuming and the next.
-      beam_runner: tags by name on this runner of Apache Beam; empty does without Beam.
-      beam_options: of the runner.
-    """
-
-    vacancies: Path
-    taxonomy: Path | None
-    out: Path
-    cache_dir: Path
+    vacancies: Path  # a file, or a folder of files
+    taxonomy: Path | None  # a file or a folder; None where every vacancy brings its skills
+    out: Path  # folder that appears when the tagging is complete
+    cache_dir: Path  # of encoders
     columns: VacancyColumns = field(default_factory=VacancyColumns)
-    model: str = ""
-    threshold: float = 0.6
-    top_k: int = 5
-    model_reads: str = "untagged"
-    aliases: bool = True
-    language: str = "en"
-    esco_version: str = ""
-    min_words: int = MIN_WORDS
-    max_characters: int = MAX_CHARACTERS
-    max_tokens: int = 64
-    max_broken: float = MAX_BROKEN
-    processes: int = 0
-    chunk_rows: int = CHUNK_ROWS
-    beam_runner: str = ""
-    beam_options: tuple[str, ...] = ()
+    model: str = ""  # as of `load_ranker`; empty tags by name only
+    threshold: float = 0.6  # least score of a skill by the model
+    top_k: int = 5  # skills of a sentence by the model
+    model_reads: str = "untagged"  # sentences for the model: untagged, or all
+    aliases: bool = True  # look for the aliases of skills too
+    language: str = "en"  # of the vacancies and of ESCO's labels
+    esco_version: str = ""  # empty takes the newest in the folder
+    min_words: int = MIN_WORDS  # of a sentence
+    max_characters: int = MAX_CHARACTERS  # of a sentence
+    max_tokens: int = 64  # of a text for an encoder
+    max_broken: float = MAX_BROKEN  # share of rows that may be damaged
+    processes: int = 0  # 0: one per core
+    chunk_rows: int = CHUNK_ROWS  # rows that are tagged again after a kill, at most
+    beam_runner: str = ""  # runner of Apache Beam that tags by name; empty does without Beam
+    beam_options: tuple[str, ...] = ()  # of the runner

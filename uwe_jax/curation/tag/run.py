@@ -1,4 +1,4 @@
-"""One tagging from vacancies to a folder of edges that appears when all is done."""
+"""A tagging from vacancies to a folder of edges that appears when it is complete."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.progress import duration, report
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
-from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, job_key, open_job
+from uwe_jax.sources.vacancies.job import job_key, open_job
+from uwe_jax.sources.vacancies.pool import run_job
 from uwe_jax.sources.vacancies.tagger import JOB, SENTENCES, VACANCY, TagSettings
 
 LOG = logging.getLogger(__name__)
 RESULT = "tagging.json"
 _LOCK = "lock"
-_WORKING = ("done", "taxonomy.json", "job.json", SENTENCES, _LOCK)  # of the job, of no use when it is done
+_WORKING = ("done", "taxonomy.json", "job.json", SENTENCES, _LOCK)  # of the job, not needed once it is complete
 
 
 def tag(options: TaggingOptions) -> None:
-    """Tags the vacancies and shows what came of it. The same call goes on where another one was stopped.
+    """Tags the vacancies and prints a summary; resumes where an earlier call was stopped.
 
-    The folder `out` holds skill_job/ and skill_vacancy/ with Parquet files, which the source edges reads, and
-    tagging.json with the settings and the numbers.
+    Writes into `out` skill_job/ and skill_vacancy/ with Parquet files for the source edges, and tagging.json with the
+    settings and counts.
 
     Raises:
       UserError: for anything that the user can fix.
@@ -79,13 +80,23 @@ def _tagged(
     taxonomy: Taxonomy | None,
     settings: TagSettings,
 ) -> dict[str, Any]:
-    """Does what is not done of a job; the content of tagging.json."""
+    """Completes a job; returns the content of tagging.json."""
     job = open_job(work, files, taxonomy, settings, chunk_rows=options.chunk_rows, max_broken=options.max_broken)
     if len(job.left()) < len(job.chunks):
         LOG.info(f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name.")
-    total = _by_name(job, options)
+    if options.beam_runner:
+        from uwe_jax.sources.vacancies.beam import run_job_on_beam
+
+        total = run_job_on_beam(job, options.beam_runner, options.beam_options)
+    else:
+        total = run_job(job, options.processes)
     if options.model and taxonomy:
-        total.merge(_by_model(job, taxonomy, options))
+        # Imported here: the processes that tag by name import this module, and need no JAX.
+        from uwe_jax.curation.tag.by_model import tag_by_model
+        from uwe_jax.evaluation.specs import load_ranker
+
+        ranker = load_ranker(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+        total.merge(tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k))
     return {
         "key": key,
         "vacancies": [str(file.path) for file in files],
@@ -102,25 +113,6 @@ def _tagged(
     }
 
 
-def _by_name(job: TaggingJob, options: TaggingOptions) -> ChunkDone:
-    if options.beam_runner:
-        from uwe_jax.sources.vacancies.beam import run_job_on_beam
-
-        return run_job_on_beam(job, options.beam_runner, options.beam_options)
-    from uwe_jax.sources.vacancies.pool import run_job
-
-    return run_job(job, options.processes)
-
-
-def _by_model(job: TaggingJob, taxonomy: Taxonomy, options: TaggingOptions) -> ChunkDone:
-    # Here and not above: the processes that tag by name import this module, and need no JAX.
-    from uwe_jax.curation.tag.by_model import tag_by_model
-    from uwe_jax.evaluation.specs import load_ranker
-
-    ranker = load_ranker(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-    return tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k)
-
-
 def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
     if options.taxonomy is not None:
         return read_taxonomy(options.taxonomy, language=options.language, version=options.esco_version)
@@ -135,7 +127,7 @@ def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
 def _key(key: str, options: TaggingOptions) -> str:
     if not options.model:
         return key
-    # A run that goes on training has another best checkpoint tomorrow.
+    # A run in training may have another best checkpoint later.
     folder = checkpoints_of(Path(at_hand(options.model, options.cache_dir)).expanduser())
     steps = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     told = [key, options.model, steps, options.threshold, options.top_k, options.max_tokens]
@@ -143,11 +135,7 @@ def _key(key: str, options: TaggingOptions) -> str:
 
 
 def _read_result(out: Path, key: str) -> dict[str, Any] | None:
-    """What a finished tagging of this key has written; None where there is nothing yet.
-
-    Raises:
-      UserError: there is something else.
-    """
+    """Returns tagging.json of a complete tagging of this key, None where `out` is empty; raises UserError otherwise."""
     try:
         if not any(out.iterdir()):
             return None
@@ -155,20 +143,20 @@ def _read_result(out: Path, key: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         if not out.exists():
             return None
-        raise UserError(f"{out} holds other files and no {RESULT}. Name another folder with --out.") from None
+        raise UserError(f"{out} contains other files and no {RESULT}. Name another folder with --out.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{out} cannot be read ({error}). Name another folder with --out.") from error
     if isinstance(result, dict) and result.get("key") == key:
         return result
-    raise UserError(f"{out} holds a tagging of other vacancies or with other settings. Name another folder with --out.")
+    raise UserError(f"{out} contains a tagging of other vacancies or settings. Name another folder with --out.")
 
 
 def _finish(work: Path, out: Path, result: dict[str, Any]) -> None:
     write_json(work / RESULT, result)
     for graph in (JOB, VACANCY):
         if (work / graph).is_dir() and not any((work / graph).iterdir()):
-            (work / graph).rmdir()  # a folder of edges without one is an error to who reads it
-    # In one step, and only then what is of no use any more: a kill leaves a job to go on with, or all the edges.
+            (work / graph).rmdir()  # the source edges refuses an empty folder
+    # Atomic, and working files are removed afterwards: a kill leaves a job to resume, or all edges.
     work.replace(out)
     _tidy(out)
 

@@ -1,55 +1,40 @@
-"""What came of a tagging, for a person at a terminal."""
+"""Summary of a tagging for a terminal."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from uwe_jax.sources.vacancies.tagger import (
-    JOB,
-    LEFT_OUT,
-    LINKED,
-    NAMED,
-    OWN,
-    RELATIONS,
-    ROWS,
-    SENTENCES_READ,
-    UNLINKED,
-    UNNAMED,
-    VACANCY,
-)
+from uwe_jax.sources.vacancies import tagger
 
-# What is counted of a model.
+# Counts of a model.
 READ, TAGGED = "sentences read by the model", "sentences tagged by the model"
 TRUNCATED = "sentences truncated by the model"
 _TOP = 10
 
 
 def summary_table(result: Mapping[str, Any]) -> str:
-    """Rows, sentences and edges by how they were tagged, what was left out, and the skills of most edges.
-
-    Args:
-      result: the content of tagging.json.
-    """
-    counts, edges, broken = result["counts"], result["edges"], result["broken"]
-    sentences, by_model = counts.get(SENTENCES_READ, 0), counts.get(TAGGED, 0)
-    tagged = counts.get(NAMED, 0) + (by_model if result["settings"]["keep_sentences"] == "untagged" else 0)
-    lines = [("rows", counts.get(ROWS, 0), "")]
+    """Formats tagging.json: rows, sentences and edges by relation, what was left out, and the most frequent skills."""
+    counts, edges, broken = Counter(result["counts"]), Counter(result["edges"]), result["broken"]
+    sentences, by_model = counts[tagger.SENTENCES_READ], counts[TAGGED]
+    tagged = counts[tagger.NAMED] + (by_model if result["settings"]["keep_sentences"] == "untagged" else 0)
+    lines = [("rows", counts[tagger.ROWS], "")]
     if broken["count"]:
         lines.append(("broken rows, left out", broken["count"], broken["shown"][0]))
-    lines += [(name, counts[name], "") for name in (OWN, LINKED, UNLINKED) if counts.get(name)]
+    lines += [(name, counts[name], "") for name in (tagger.OWN, tagger.LINKED, tagger.UNLINKED) if counts[name]]
     lines.append(("sentences", sentences, ""))
-    lines.append(("  that name a skill", counts.get(NAMED, 0), _share(counts.get(NAMED, 0), sentences)))
+    lines.append(("  that name a skill", counts[tagger.NAMED], _share(counts[tagger.NAMED], sentences)))
     if result["model"]:
         lines.append(("  tagged by the model", by_model, f"{_share(by_model, sentences)}, {result['model']}"))
-        if truncated := counts.get(TRUNCATED):
+        if counts[TRUNCATED]:
             limit = f"of {counts[READ]:,} that it read, at {result['max_tokens']} tokens"
-            lines.append(("  truncated", truncated, limit))
+            lines.append(("  truncated", counts[TRUNCATED], limit))
     if result["settings"]["keep_sentences"] != "all":
         lines.append(("  untagged", sentences - tagged, _share(sentences - tagged, sentences)))
-    lines += [(name, counts[name], "") for name in LEFT_OUT if name != UNNAMED and counts.get(name)]
-    for graph in (JOB, VACANCY):
-        by_relation = {relation: edges.get(f"{graph}/{relation}", 0) for relation in RELATIONS}
+    lines += [(name, counts[name], "") for name in tagger.LEFT_OUT if name != tagger.UNNAMED and counts[name]]
+    for graph in (tagger.JOB, tagger.VACANCY):
+        by_relation = {relation: edges[f"{graph}/{relation}"] for relation in tagger.RELATIONS}
         said = ", ".join(f"{relation} {number:,}" for relation, number in by_relation.items() if number)
         lines.append((f"edges {graph}", sum(by_relation.values()), said))
     lines.append(("distinct skills", result["skills"], ""))
