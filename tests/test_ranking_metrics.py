@@ -203,7 +203,7 @@ def test_a_perfect_ranking_has_exactly_one():
     [
         ([[np.nan, 1.0], [np.nan, np.nan], [0.0, 1.0]], [0, 1, 2, 3], [0, 0, 0], "3 of 6 scores, in 2 of 3 queries"),
         ([[0.0, 1.0], [0.0, 1.0]], [0, 0, 1], [0], "1 of 2 queries have no relevant target"),
-        ([[0.0, 1.0], [0.0, 1.0]], [0, 3, 4], [1, 0, 1, 1], "1 of 4 relevant positions stand twice"),
+        ([[0.0, 1.0], [0.0, 1.0]], [0, 3, 4], [1, 0, 1, 1], "1 of 4 relevant positions are repeated"),
         ([[0.0, 1.0]], [0, 3], [-1, 0, 2], "2 of 3 relevant positions are outside the 2 targets"),
         ([[0.0, 1.0]], [0, 1, 2], [0, 1], "3 offsets for 1 queries; expected 2"),
         ([[0.0, 1.0]], [0, 1], [0, 1], "offsets run from 0 to 1; they must rise from 0 to the 2 relevant targets"),
@@ -218,8 +218,8 @@ def test_what_cannot_be_ranked_is_refused_with_counts(scores, offsets, positions
 @pytest.mark.parametrize(
     ("ranks", "offsets", "said"),
     [
-        ([2, 0, 3], [0, 2, 3], "1 of 3 ranks are below 1 and 0 stand twice"),
-        ([2, 5, 2, 2], [0, 3, 4], "0 of 4 ranks are below 1 and 1 stand twice"),
+        ([2, 0, 3], [0, 2, 3], "1 of 3 ranks are below 1 and 0 are repeated"),
+        ([2, 5, 2, 2], [0, 3, 4], "0 of 4 ranks are below 1 and 1 are repeated"),
         ([2], [0, 1, 1], "1 of 2 queries have no relevant target"),
         ([2, 3], [1, 2], "offsets run from 1 to 2"),
     ],
@@ -235,7 +235,7 @@ def test_impossible_ranks_are_refused(ranks, offsets, said):
 )
 def test_unknown_metrics_are_refused_with_what_there_is(name):
     with pytest.raises(
-        UserError, match=f"Unknown metric: '{name}'. There are map, mrr, ndcg, and .* rp@k, ndcg@k, recall@k"
+        UserError, match=f"Unknown metric: '{name}'. Available are map, mrr, ndcg, and .* rp@k, ndcg@k, recall@k"
     ):
         check_metric_names(["map", name])
     with pytest.raises(UserError, match="Unknown metric"):

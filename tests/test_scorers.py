@@ -7,8 +7,7 @@ import pytest
 import reference
 
 from uwe_jax.config import ScorerSettings
-from uwe_jax.scoring.chunking import pairwise_scores
-from uwe_jax.scoring.scorers import block_scores
+from uwe_jax.scoring.scorers import block_scores, pairwise_scores
 from uwe_jax.scoring.tokens import Tokens
 
 KINDS = ("soft", "max_sim", "mean_pool", "soft_pooled")
