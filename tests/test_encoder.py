@@ -12,10 +12,8 @@ from safetensors.numpy import load_file
 from tiny_encoder import random_params, tiny_config
 from torch_twin import assert_same, build_torch, padded, random_torch, state
 
-from uwe_jax.models.attention import relative_buckets
 from uwe_jax.models.config import EncoderConfig
-from uwe_jax.models.encoder import Encoder
-from uwe_jax.models.layers import exact_gelu
+from uwe_jax.models.encoder import Encoder, exact_gelu, relative_buckets
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.weights import params_from_hf
 from uwe_jax.runtime.errors import UserError

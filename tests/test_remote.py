@@ -22,11 +22,10 @@ from tiny_encoder import write_tiny_encoder
 from uwe_jax.config import PartSettings, SourceSettings
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.evaluation.decontamination import load_training_graphs
-from uwe_jax.models.checkpoint_reader import CheckpointReader
+from uwe_jax.models.checkpoint_reader import CheckpointReader, narration_off
 from uwe_jax.models.loading import load_model
 from uwe_jax.models.remote_workdir import RunFolder, at_hand, checkpoints_of
 from uwe_jax.models.resolve import resolve_encoder
-from uwe_jax.models.storage import narration_off
 from uwe_jax.runtime import remote, remote_cache
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
