@@ -159,7 +159,7 @@ def change(path, **values):
     ("break_it", "message"),
     [
         (shutil.rmtree, "There is no folder"),
-        (lambda run: (run / "config.json").unlink(), "holds no config.json"),
+        (lambda run: (run / "config.json").unlink(), "has no config.json"),
         (lambda run: (run / "config.json").write_text("{"), "config.json is not readable JSON"),
         (lambda run: (run / "config.json").write_text("[]"), "config.json holds a list instead of an object"),
         (lambda run: change(run / "config.json", encoder=3), "config.json: encoder is 3; it must be a section"),

@@ -314,7 +314,7 @@ def change_case(path):
         (lambda folder: change_case(folder / "tokenizer.json"), "tokenizer.json has sha256"),
         (lambda folder: (folder / "1_Pooling" / "config.json").write_text('{"a": 1}'), "1_Pooling/config.json has sha"),
         (lambda folder: change_case(folder / "model.safetensors"), "model.safetensors has sha256"),
-        (lambda folder: (folder / "modules.json").write_text("[]"), "modules.json is not one of its files"),
+        (lambda folder: (folder / "modules.json").write_text("[]"), "modules.json is not one of the pinned files"),
         (lambda folder: (folder / "config.json").unlink(), "config.json cannot be read: No such file"),
     ],
 )
@@ -330,7 +330,7 @@ def test_a_file_in_the_cache_that_is_not_as_pinned_is_fetched_again(
     assert content_of(resolve_encoder(NAME).folder).keys() == before.keys()
     del before[".verified"]
     assert before.items() <= content_of(folder).items()
-    assert any(f"{folder} is not as it is pinned ({named}" in line for line in lines())
+    assert any(f"{folder} differs from the pinned files ({named}" in line for line in lines())
 
     # Where it cannot be fetched it is refused.
     change(folder)

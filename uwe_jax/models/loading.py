@@ -8,7 +8,7 @@ from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.exported import is_exported, load_exported
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.models.pretrained import read_config, read_params
-from uwe_jax.models.remote_workdir import at_hand, is_workdir
+from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.sentence_modules import not_applied, warn_of_not_applied
 from uwe_jax.models.uwe import UweModel
@@ -43,7 +43,7 @@ def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: i
       UserError: the model does not exist, or cannot be read.
     """
     cache_dir = cache_dir or cache_folder()
-    name = at_hand(str(name), cache_dir)
+    name = make_local(str(name), cache_dir)
     folder = Path(name).expanduser()
     if is_workdir(folder):
         # Imported here: Orbax takes half a second, and other models do not need it.

@@ -26,7 +26,7 @@ from uwe_jax.models.checkpoint_reader import narration_off
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.remote_workdir import RunFolder
-from uwe_jax.models.resolve import in_full
+from uwe_jax.models.resolve import absolute_name
 from uwe_jax.models.uwe import Params, UweModel, blend
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
@@ -214,7 +214,7 @@ def _train(
         "split_by": SPLIT_BY,
         "encoder": {
             "provenance": pretrained.provenance,
-            "name": in_full(config.encoder.name),  # the config keeps it as it was given, to compare settings
+            "name": absolute_name(config.encoder.name),  # the config keeps it as it was given, to compare settings
             **pretrained.config.to_hf(),
         },
     }
