@@ -107,7 +107,7 @@ def test_real_encoders_equal_transformers(name):
 
 
 @both
-def test_extra_padding_and_companions_change_nothing(architecture):
+def test_padding_and_other_texts_change_nothing(architecture):
     config = tiny_config(architecture)
     params, encoder = random_params(config), Encoder(config)
     short_ids, short_mask = block(config, (2, 9), 10)
@@ -118,7 +118,7 @@ def test_extra_padding_and_companions_change_nothing(architecture):
 
 
 @both
-def test_what_lies_under_the_mask_is_not_seen(architecture):
+def test_masked_tokens_have_no_effect(architecture):
     config = tiny_config(architecture)
     params, encoder = random_params(config), Encoder(config)
     token_ids, mask = block(config, (2, 9), 12)

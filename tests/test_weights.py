@@ -71,7 +71,7 @@ def test_what_is_written_is_what_transformers_reads(architecture, tmp_path):
 
 @both
 @pytest.mark.parametrize("prefix", ["", "own", "0.auto_model."])
-def test_prefixes_and_what_is_not_needed(architecture, prefix, capsys):
+def test_prefixes_are_removed_and_unneeded_tensors_skipped(architecture, prefix, capsys):
     config = tiny_config(architecture)
     prefix = f"{architecture}." if prefix == "own" else prefix
     tensors = {prefix + name: tensor for name, tensor in random_tensors(config).items()}
@@ -83,7 +83,7 @@ def test_prefixes_and_what_is_not_needed(architecture, prefix, capsys):
     assert all(word in line for word in ("pooler.dense.weight", "position_ids", "lm_head.bias", "left out"))
 
 
-def test_unknown_tensors_are_said_apart(capsys):
+def test_unknown_tensors_are_logged_separately(capsys):
     config = tiny_config()
     params_from_hf(random_tensors(config) | {"adapter.weight": np.zeros(3)}, config)
     assert "unknown tensors adapter.weight" in capsys.readouterr().err

@@ -70,7 +70,6 @@ class EncoderConfig:
     activation: str = "gelu"  # Hugging Face's name
 
     def __post_init__(self) -> None:
-        _check_architecture(self.architecture)
         if self.activation not in EXACT_GELU + TANH_GELU:
             raise UserError(
                 f"Activation {self.activation!r} of the {self.architecture} encoder is not supported: "
@@ -104,7 +103,11 @@ class EncoderConfig:
 Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2).
         """
         architecture: Any = values.get("model_type")
-        _check_architecture(architecture)
+        if architecture not in ARCHITECTURES:
+            raise UserError(
+                f"An encoder of architecture {reprlib.repr(architecture)} is not supported. "
+                "Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2)."
+            )
         _check_values(architecture, values)
         fields = {ours: values.get(theirs, default) for ours, theirs, default in _SHARED_KEYS}
         if architecture == "mpnet":
@@ -146,14 +149,6 @@ def _wrong(name: str, value: Any, expected: str) -> UserError:
     return UserError(
         f"The encoder's {_HF_NAMES.get(name, name)} is {reprlib.repr(value)}; it must be {expected}. {_DAMAGED}"
     )
-
-
-def _check_architecture(architecture: Any) -> None:
-    if architecture not in ARCHITECTURES:
-        raise UserError(
-            f"An encoder of architecture {reprlib.repr(architecture)} is not supported. "
-            "Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2)."
-        )
 
 
 def _check_values(architecture: str, values: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ class ResolvedEncoder:
 def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEncoder:
     """Finds an encoder by name; each place that was tried is logged at DEBUG level.
 
-    In this order: a local folder; the hub's cache, then the hub; wheels pinned for the encoder. A cached copy from these
+    In this order: a local folder; the hub's cache, then the hub; pinned wheels of the encoder. A cached copy from these
     wheels comes before the hub: it is the same, and needs no network.
 
     Args:
@@ -118,10 +118,7 @@ def _wheels(name: str, cache_dir: Path) -> ResolvedEncoder:
 
 def _remedy(name: str) -> str:
     if _is_path(name):
-        return (
-            "Give an encoder's folder, with config.json, model.safetensors and tokenizer.json, "
-            "or a hub id such as sentence-transformers/all-mpnet-base-v2."
-        )
+        return "Give an encoder's folder, or a hub id such as sentence-transformers/all-mpnet-base-v2."
     return (
         "Do one of these: check the name; give a local folder with config.json, model.safetensors and "
         "tokenizer.json, copied from a machine that has it; allow the hub (HF_ENDPOINT names a mirror, "

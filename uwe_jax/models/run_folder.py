@@ -36,7 +36,7 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
       max_tokens: longer texts are truncated.
 
     Raises:
-      UserError: the folder is not a run's, has no checkpoint or a damaged one, or its encoder, needed for the tokeniser,
+      UserError: the folder is not a run's, has no checkpoint or a damaged one, or its encoder, needed for tokenising,
         is not found or has changed.
     """
     config = _read_run_config(workdir)
