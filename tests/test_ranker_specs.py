@@ -158,7 +158,7 @@ def change(path, **values):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (shutil.rmtree, "There is no folder"),
+        (shutil.rmtree, "has no config.json"),
         (lambda run: (run / "config.json").unlink(), "has no config.json"),
         (lambda run: (run / "config.json").write_text("{"), "config.json is not readable JSON"),
         (lambda run: (run / "config.json").write_text("[]"), "config.json holds a list instead of an object"),

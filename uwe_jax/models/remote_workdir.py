@@ -81,13 +81,13 @@ class RunFolder:
         """Replaces the local files by those of the bucket; a UserError if it cannot be read."""
         if self.url:
             pull(self.url, self.local)
-            self._pushed = {path: _state(path) for path in self._files()}
+            self._pushed = self._states()
 
     def push(self) -> None:
         """Uploads files changed since the last pull or push; a UserError if the bucket cannot be written."""
         if not self.url:
             return
-        states = {path: _state(path) for path in self._files()}
+        states = self._states()
         changed = [path for path, state in states.items() if self._pushed.get(path) != state]
         remote.upload(self.local, self.url, changed)
         self._pushed = states
@@ -99,15 +99,11 @@ class RunFolder:
         except UserError as error:
             LOG.warning(f"Files other than checkpoints are written later: {error}")
 
-    def _files(self) -> list[Path]:
-        # Hidden files and folders are incomplete.
-        inside = [path for path in self.local.rglob("*") if path.is_file()]
-        return [p for p in inside if not any(part.startswith(".") for part in p.relative_to(self.local).parts)]
-
-
-def _state(path: Path) -> tuple[int, int]:
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns
+    def _states(self) -> dict[Path, tuple[int, int]]:
+        """Size and time of every file, without hidden files and folders, which are incomplete."""
+        inside = {path: path.relative_to(self.local).parts for path in self.local.rglob("*") if path.is_file()}
+        stats = {path: path.stat() for path, parts in inside.items() if not any(p.startswith(".") for p in parts)}
+        return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
 
 
 def pull(url: str, local: Path, *, top: bool = False) -> None:

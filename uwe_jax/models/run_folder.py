@@ -83,8 +83,6 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
 
 def _read_run_config(workdir: Path) -> Config:
     path = workdir / "config.json"
-    if not workdir.is_dir():
-        raise UserError(f"There is no folder {workdir}. Give the workdir of a training run.")
     if not path.is_file():
         raise UserError(f"{workdir} has no config.json, so it is not a training run's workdir. Give another folder.")
     remedy = "Restore it from a copy, or train again."

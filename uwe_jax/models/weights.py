@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.runtime.errors import UserError
@@ -119,13 +119,11 @@ def params_from_shapes(
             "Its config.json and its model.safetensors must be of the same model."
         )
     _log_left_out(set(stored) - {prefix + name.hf for name in names}, prefix)
-    params: Params = {}
+    flat = {}
     for name in names:
-        folder = params
-        for part in name.path[:-1]:
-            folder = folder.setdefault(part, {})
         tensor = _as_float32(name.hf, read(stored[prefix + name.hf]))
-        folder[name.path[-1]] = np.ascontiguousarray(tensor.T) if name.transposed else tensor
+        flat[name.path] = np.ascontiguousarray(tensor.T) if name.transposed else tensor
+    params = unflatten_dict(flat)
     check_finite(params, "weights")
     return params
 
@@ -150,11 +148,9 @@ def params_to_hf(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, 
     Raises:
       UserError: the parameters do not match the config.
     """
-    tensors = {}
+    tensors, flat = {}, flatten_dict(params)
     for name in name_table(config):
-        value: Any = params
-        for part in name.path:
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = flat.get(name.path)
         if value is None or np.shape(value) != name.shape:
             found = "missing" if value is None else f"{list(np.shape(value))}"
             raise UserError(

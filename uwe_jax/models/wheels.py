@@ -187,19 +187,18 @@ def download(requirement: str, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if importlib.util.find_spec("pip"):
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        target = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
+        tool, command = "pip", [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+        command += ["--dest", str(folder)]
     elif uv := shutil.which("uv"):
-        command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
-        target = ["--no-deps", "--only-binary", ":all:", "--target", str(folder)]
+        tool, command = "uv", [uv, "pip", "install", "--python", sys.executable, "--target", str(folder)]
     else:
         raise Unavailable(
             f"{sys.executable} has no pip, and uv was not found, to download {requirement}: "
             f"run `{sys.executable} -m ensurepip`"
         )
-    done = subprocess.run([*command, *target, requirement], capture_output=True, text=True, check=False)
+    command += ["--quiet", "--no-deps", "--only-binary", ":all:", requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        tool = "pip" if command[1] == "-m" else "uv"
         raise Unavailable(f"{tool} could not download {requirement}: {_last_error(done.stderr)}")
     for wheel in folder.glob("*.whl"):
         _unzip(wheel, folder)
