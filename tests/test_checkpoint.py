@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from jax.experimental import multihost_utils
 
-from uwe_jax.models import checksums, storage
-from uwe_jax.models.checkpoint_reader import CheckpointReader
-from uwe_jax.models.checksums import checksum
+from uwe_jax.models import checkpoint_reader
+from uwe_jax.models.checkpoint_reader import CheckpointReader, checksum
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.training import checkpoint
 from uwe_jax.training.checkpoint import Checkpoints
@@ -92,7 +91,7 @@ def test_a_checkpoint_saved_in_haste_is_there_while_its_validation_is_added(tmp_
         def replace(file, value):
             if next(left, None) is None:
                 raise KeyboardInterrupt
-            storage.replace_json(file, value)
+            checkpoint_reader.replace_json(file, value)
 
         return replace
 
@@ -209,9 +208,9 @@ def test_damaged_metrics_change_neither_the_best_checkpoint_nor_what_is_kept(tmp
 def test_the_validation_of_a_checkpoint_from_before_its_meta_object_had_the_map(tmp_path):
     saved(tmp_path / "c", 10.0, 30.0, 20.0).close()
     for path in (tmp_path / "c").glob("*/meta/metadata"):
-        meta = checksums.without_checksum(json.loads(path.read_bytes()))
+        meta = checkpoint_reader.without_checksum(json.loads(path.read_bytes()))
         validation = {"macro_map": meta.pop("validation_map"), "macro_mrr": 1.0}
-        path.write_text(json.dumps(checksums.with_checksum(meta | {"validation": validation})))
+        path.write_text(json.dumps(checkpoint_reader.with_checksum(meta | {"validation": validation})))
     (tmp_path / "c/2/metrics/metrics").write_text('{"validation_map": 0.0}')
     assert CheckpointReader(tmp_path / "c").best_step() == 2
 
@@ -239,7 +238,7 @@ def test_a_validation_that_is_no_number_costs_no_checkpoint(tmp_path, value):
 
 
 def test_a_changed_value_that_reads_well_is_noticed(tmp_path, monkeypatch, capsys):
-    for module in (checkpoint, checksums):
+    for module in (checkpoint, checkpoint_reader):
         monkeypatch.setattr(module, "checksum", lambda _: 0)
     saved(tmp_path / "c", 10.0)
     monkeypatch.undo()

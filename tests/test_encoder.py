@@ -12,10 +12,8 @@ from safetensors.numpy import load_file
 from tiny_encoder import random_params, tiny_config
 from torch_twin import assert_same, build_torch, padded, random_torch, state
 
-from uwe_jax.models.attention import relative_buckets
 from uwe_jax.models.config import EncoderConfig
-from uwe_jax.models.encoder import Encoder
-from uwe_jax.models.layers import exact_gelu
+from uwe_jax.models.encoder import Encoder, exact_gelu, relative_buckets
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.weights import params_from_hf
 from uwe_jax.runtime.errors import UserError
@@ -109,7 +107,7 @@ def test_real_encoders_equal_transformers(name):
 
 
 @both
-def test_extra_padding_and_companions_change_nothing(architecture):
+def test_padding_and_other_texts_change_nothing(architecture):
     config = tiny_config(architecture)
     params, encoder = random_params(config), Encoder(config)
     short_ids, short_mask = block(config, (2, 9), 10)
@@ -120,7 +118,7 @@ def test_extra_padding_and_companions_change_nothing(architecture):
 
 
 @both
-def test_what_lies_under_the_mask_is_not_seen(architecture):
+def test_masked_tokens_have_no_effect(architecture):
     config = tiny_config(architecture)
     params, encoder = random_params(config), Encoder(config)
     token_ids, mask = block(config, (2, 9), 12)

@@ -165,4 +165,4 @@ def test_in_the_real_encoder_and_step_the_operation_is_found(batch, tmp_path):
         params["encoder"]["embeddings"]["word"]["embedding"][POISONED] = 3e38
 
     told = hunted(tmp_path, batch, poison=poison, light=False, broken=False, chunk=0)
-    assert "called from uwe_jax/models/layers.py, line " in told
+    assert "called from uwe_jax/models/encoder.py, line " in told

@@ -65,7 +65,7 @@ def test_groups_scale_the_learning_rate():
 def test_a_pattern_that_matches_nothing_is_an_error():
     for pattern, message in (
         ("layer_99", "matches none of the 4 parameters"),
-        ("(", "no regular expression"),
+        ("(", "not a regular expression"),
     ):
         settings = OptimiserSettings(learning_rate_factors=((pattern, 1.0),))
         with pytest.raises(UserError, match=message):

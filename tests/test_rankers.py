@@ -25,9 +25,8 @@ from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import parse_scorer
-from uwe_jax.scoring.scorers import score_texts
+from uwe_jax.scoring.scorers import block_scores
 from uwe_jax.scoring.tokens import Tokens
-from uwe_jax.scoring.tokens import texts as split_texts
 
 TARGETS = (
     "care for patients",
@@ -59,7 +58,7 @@ def encode(model, params, token_ids, mask):
 
 @functools.partial(jax.jit, static_argnums=0)
 def score(settings, tau_a, queries, targets):
-    return score_texts(split_texts(queries), split_texts(targets), tau_a, settings).forward
+    return block_scores(queries, targets, tau_a, settings).forward
 
 
 def direct_scores(model, params, tokeniser, queries, targets, max_tokens=16):

@@ -140,7 +140,7 @@ def test_programs_beyond_those_used_last_are_freed(monkeypatch):
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -1e11])
-def test_what_cannot_be_scored_is_named(queries, targets, broken):
+def test_the_first_unscorable_text_is_named(queries, targets, broken):
     space = TargetSpace.build(targets, ScorerSettings())
     queries.flat[4, 2] = broken
     assert queries.scorable.tolist() == [k != 2 for k in range(len(queries))]
@@ -158,7 +158,7 @@ def test_one_query_and_many_equal_each_other(queries, targets):
         np.testing.assert_allclose(space.scores(queries.part(k, k + 1), 0.3), together[k : k + 1], atol=2e-6)
 
 
-def test_companions_change_no_score(rng, queries, targets):
+def test_scores_do_not_depend_on_other_texts(rng, queries, targets):
     """A long target among short ones, and a long query: texts of other lengths add padding, never a value."""
     alone = TargetSpace.build(targets.part(0, 4), ScorerSettings()).scores(queries, 0.3)
     np.testing.assert_allclose(
@@ -166,7 +166,7 @@ def test_companions_change_no_score(rng, queries, targets):
     )
 
 
-def test_limits_of_tau_a(queries, targets):
+def test_scores_are_right_in_the_limits_of_tau_a(queries, targets):
     space = TargetSpace.build(targets, ScorerSettings())
     max_sim = TargetSpace.build(targets, ScorerSettings(kind="max_sim")).scores(queries, 1.0)
     np.testing.assert_allclose(space.scores(queries, 1e-4), max_sim, atol=1e-4)
@@ -251,14 +251,14 @@ def test_buckets_are_few_and_waste_little():
     assert len(np.unique(filled)) < 40
 
 
-def test_little_of_a_length_joins_the_next():
+def test_lengths_with_few_tokens_are_padded_to_the_next_length():
     lengths = np.repeat([3, 4, 5, 17, 40], [1000, 3, 1000, 200, 1])
     stored = padded_lengths(lengths)
     assert dict(zip(lengths.tolist(), stored.tolist(), strict=True)) == {3: 3, 4: 5, 5: 5, 17: 20, 40: 40}
 
 
 @pytest.mark.parametrize("k", [0, 14])
-def test_more_than_there_is_is_refused(queries, targets, k):
+def test_a_k_outside_the_space_is_refused(queries, targets, k):
     with pytest.raises(UserError, match=f"top_k is {k}; it must be between 1 and the 13 targets"):
         TargetSpace.build(targets, ScorerSettings()).top_k(queries, k, 0.3)
 
@@ -274,6 +274,6 @@ def test_an_empty_space_is_refused():
         TargetSpace.build(RaggedTokens(np.zeros((0, WIDTH), np.float32), np.zeros(1, np.int64)), ScorerSettings())
 
 
-def test_no_queries_are_no_rankings(targets):
+def test_rankings_of_no_queries_are_empty(targets):
     none = RaggedTokens(np.zeros((0, WIDTH), np.float32), np.zeros(1, np.int64))
     assert TargetSpace.build(targets, ScorerSettings()).top_k(none, 3, 0.3).positions.shape == (0, 3)

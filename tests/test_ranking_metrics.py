@@ -111,7 +111,7 @@ def test_precisions_are_aligned_and_their_mean_is_average_precision(rng):
     np.testing.assert_allclose(ranking_metrics(ranks, offsets, ["map"])["map"], averages)
 
 
-def test_no_query_has_no_metric():
+def test_metrics_of_no_queries_are_empty():
     nothing = np.zeros(0, np.int64)
     ranks = relevant_ranks(np.zeros((0, 4)), np.zeros(1, np.int64), nothing)
     assert {len(values) for values in ranking_metrics(ranks, np.zeros(1, np.int64), NAMES).values()} == {0}
@@ -168,7 +168,7 @@ def test_metrics_are_fractions(task):
 
 @settings(max_examples=50)
 @given(tasks(unique=True), st.randoms(use_true_random=False))
-def test_the_order_of_targets_is_nothing_without_ties(task, random):
+def test_the_order_of_targets_does_not_matter_without_ties(task, random):
     scores, relevant = task
     moved = list(range(scores.shape[1]))
     random.shuffle(moved)
@@ -203,45 +203,25 @@ def test_a_perfect_ranking_has_exactly_one():
     [
         ([[np.nan, 1.0], [np.nan, np.nan], [0.0, 1.0]], [0, 1, 2, 3], [0, 0, 0], "3 of 6 scores, in 2 of 3 queries"),
         ([[0.0, 1.0], [0.0, 1.0]], [0, 0, 1], [0], "1 of 2 queries have no relevant target"),
-        ([[0.0, 1.0], [0.0, 1.0]], [0, 3, 4], [1, 0, 1, 1], "1 of 4 relevant positions stand twice"),
-        ([[0.0, 1.0]], [0, 3], [-1, 0, 2], "2 of 3 relevant positions are outside the 2 targets"),
-        ([[0.0, 1.0]], [0, 1, 2], [0, 1], "3 offsets for 1 queries; expected 2"),
-        ([[0.0, 1.0]], [0, 1], [0, 1], "offsets run from 0 to 1; they must rise from 0 to the 2 relevant targets"),
-        ([[0.0, 1.0], [0.0, 1.0]], [0, 2, 1], [0], "they must rise"),
     ],
 )
-def test_what_cannot_be_ranked_is_refused_with_counts(scores, offsets, positions, said):
+def test_nan_scores_and_queries_without_targets_are_refused(scores, offsets, positions, said):
     with pytest.raises(ValueError, match=said):
         relevant_ranks(np.array(scores), np.array(offsets), np.array(positions))
 
 
 @pytest.mark.parametrize(
-    ("ranks", "offsets", "said"),
-    [
-        ([2, 0, 3], [0, 2, 3], "1 of 3 ranks are below 1 and 0 stand twice"),
-        ([2, 5, 2, 2], [0, 3, 4], "0 of 4 ranks are below 1 and 1 stand twice"),
-        ([2], [0, 1, 1], "1 of 2 queries have no relevant target"),
-        ([2, 3], [1, 2], "offsets run from 1 to 2"),
-    ],
-)
-def test_impossible_ranks_are_refused(ranks, offsets, said):
-    for function in (ranking_metrics, precisions):
-        with pytest.raises(ValueError, match=said):
-            function(np.array(ranks), np.array(offsets))
-
-
-@pytest.mark.parametrize(
     "name", ["map@10", "rp@0", "rp", "recall", "hit", "ndcg@", "ndcg@-1", "rp@010", "rp@1.5", "MAP", ""]
 )
-def test_unknown_metrics_are_refused_with_what_there_is(name):
+def test_unknown_metrics_are_refused_with_a_list_of_metrics(name):
     with pytest.raises(
-        UserError, match=f"Unknown metric: '{name}'. There are map, mrr, ndcg, and .* rp@k, ndcg@k, recall@k"
+        UserError, match=f"Unknown metric: '{name}'. Available are map, mrr, ndcg, and .* rp@k, ndcg@k, recall@k"
     ):
         check_metric_names(["map", name])
     with pytest.raises(UserError, match="Unknown metric"):
         ranking_metrics(np.array([1]), np.array([0, 1]), [name])
 
 
-def test_no_metric_at_all_is_refused():
+def test_an_empty_list_of_metrics_is_refused():
     with pytest.raises(UserError, match="No metric is named"):
         check_metric_names([])

@@ -22,11 +22,10 @@ from tiny_encoder import write_tiny_encoder
 from uwe_jax.config import PartSettings, SourceSettings
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.evaluation.decontamination import load_training_graphs
-from uwe_jax.models.checkpoint_reader import CheckpointReader
+from uwe_jax.models.checkpoint_reader import CheckpointReader, narration_off
 from uwe_jax.models.loading import load_model
-from uwe_jax.models.remote_workdir import RunFolder, at_hand, checkpoints_of
+from uwe_jax.models.remote_workdir import RunFolder, checkpoints_of, make_local
 from uwe_jax.models.resolve import resolve_encoder
-from uwe_jax.models.storage import narration_off
 from uwe_jax.runtime import remote, remote_cache
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
@@ -321,8 +320,8 @@ def test_an_encoder_in_a_bucket_is_read_as_a_folder(store, own_cache, tmp_path):
     found = resolve_encoder(f"{store}/tiny")
     for path in (tmp_path / "tiny").iterdir():
         assert (found.folder / path.name).read_bytes() == path.read_bytes()
-    assert at_hand(f"{store}/tiny:soft", own_cache) == f"{found.folder}:soft"
-    assert at_hand("all-MiniLM-L6-v2:soft", own_cache) == "all-MiniLM-L6-v2:soft"
+    assert make_local(f"{store}/tiny:soft", own_cache) == f"{found.folder}:soft"
+    assert make_local("all-MiniLM-L6-v2:soft", own_cache) == "all-MiniLM-L6-v2:soft"
 
 
 def test_a_workdir_here_is_left_as_it_is(tmp_path):
@@ -388,7 +387,7 @@ def test_the_small_files_of_a_run_follow_it_to_another_machine(bucket, tmp_path,
     assert (run.local / "metrics.jsonl").read_text() == "3"
 
     # Who reads the run has a copy of its own, without what it does not need.
-    read = Path(at_hand(url, tmp_path / "one"))
+    read = Path(make_local(url, tmp_path / "one"))
     assert sorted(path.name for path in read.iterdir()) == ["config.json", "metrics.jsonl"]
     assert str(checkpoints_of(read)) == f"{url}/checkpoints" == str(run.checkpoints)
 
@@ -487,7 +486,7 @@ def test_a_run_in_a_bucket_goes_on_on_another_machine_and_ends_as_one_here(bucke
     assert "Tokenising" not in err
     assert f"Written to {there}/run" in out
 
-    here, other = tmp_path / "run", Path(at_hand(f"{there}/run", cache_folder()))
+    here, other = tmp_path / "run", Path(make_local(f"{there}/run", cache_folder()))
     assert json.loads((other / "summary.json").read_text()) == json.loads((here / "summary.json").read_text()) | {
         "encoder": "local folder"
     }

@@ -114,7 +114,7 @@ def test_a_local_folder_comes_first(encoder, relative, lines):
     assert line.startswith(f"Encoder {name}: local folder, in ")
 
 
-def test_a_vocabulary_is_tokeniser_enough(encoder):
+def test_vocab_txt_suffices_as_tokeniser(encoder):
     (encoder / "tokenizer.json").rename(encoder / "vocab.txt")
     assert resolve_encoder(str(encoder)).folder == encoder
 
@@ -180,7 +180,7 @@ def test_the_hub_is_asked_for_what_an_encoder_needs(encoder, monkeypatch, lines)
     assert "from its cache" in resolve_encoder(NAME).provenance
 
 
-def test_a_repository_that_is_no_encoder_is_refused(encoder, monkeypatch):
+def test_a_repository_that_is_not_an_encoder_is_refused(encoder, monkeypatch):
     def download(*_, **__):
         (encoder / "model.safetensors").unlink()
         return cached_in_hub(encoder, "org/other")
@@ -193,14 +193,14 @@ def test_a_repository_that_is_no_encoder_is_refused(encoder, monkeypatch):
         resolve_encoder("org/other")
 
 
-def test_offline_mode_asks_nobody(monkeypatch):
+def test_offline_mode_makes_no_requests(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: pytest.fail("asked"))
     with pytest.raises(UserError, match="HF_HUB_OFFLINE is set"):
         resolve_encoder("org/name")
 
 
-def test_a_hub_that_never_answers_costs_seconds(monkeypatch):
+def test_an_unresponsive_hub_times_out_in_seconds(monkeypatch):
     """Against a real socket that takes connections and stays silent, through the hub client's own HTTP."""
     from huggingface_hub import get_hf_file_metadata
 
@@ -217,7 +217,7 @@ def test_a_hub_that_never_answers_costs_seconds(monkeypatch):
         assert time.monotonic() - started < 5
 
 
-def test_a_name_look_up_that_hangs_is_given_up(monkeypatch):
+def test_a_hanging_dns_look_up_times_out(monkeypatch):
     monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: time.sleep(30))
     monkeypatch.setattr(hub, "CONTACT_SECONDS", 0.2)
     started = time.monotonic()
@@ -314,11 +314,11 @@ def change_case(path):
         (lambda folder: change_case(folder / "tokenizer.json"), "tokenizer.json has sha256"),
         (lambda folder: (folder / "1_Pooling" / "config.json").write_text('{"a": 1}'), "1_Pooling/config.json has sha"),
         (lambda folder: change_case(folder / "model.safetensors"), "model.safetensors has sha256"),
-        (lambda folder: (folder / "modules.json").write_text("[]"), "modules.json is not one of its files"),
+        (lambda folder: (folder / "modules.json").write_text("[]"), "modules.json is not one of the pinned files"),
         (lambda folder: (folder / "config.json").unlink(), "config.json cannot be read: No such file"),
     ],
 )
-def test_a_file_in_the_cache_that_is_not_as_pinned_is_fetched_again(
+def test_a_cached_file_that_differs_from_the_pinned_one_is_downloaded_again(
     encoder, tmp_path, monkeypatch, lines, change, named
 ):
     pin(monkeypatch, encoder)
@@ -330,7 +330,7 @@ def test_a_file_in_the_cache_that_is_not_as_pinned_is_fetched_again(
     assert content_of(resolve_encoder(NAME).folder).keys() == before.keys()
     del before[".verified"]
     assert before.items() <= content_of(folder).items()
-    assert any(f"{folder} is not as it is pinned ({named}" in line for line in lines())
+    assert any(f"{folder} differs from the pinned files ({named}" in line for line in lines())
 
     # Where it cannot be fetched it is refused.
     change(folder)
@@ -343,7 +343,7 @@ def unavailable(*_):
     raise Unavailable("no index")
 
 
-def test_weights_in_the_cache_are_read_through_once(encoder, tmp_path, monkeypatch):
+def test_cached_weights_are_hashed_once(encoder, tmp_path, monkeypatch):
     pin(monkeypatch, encoder)
     stand_in_for_pip(monkeypatch, encoder)
     folder = resolve_encoder(NAME).folder
@@ -388,7 +388,7 @@ def test_another_process_may_be_first(encoder, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("uv", [True, False])
-def test_without_pip_uv_is_used_or_missed(encoder, tmp_path, monkeypatch, uv):
+def test_without_pip_uv_is_used_or_named_as_missing(encoder, tmp_path, monkeypatch, uv):
     pin(monkeypatch, encoder)
     monkeypatch.setattr(wheels.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(wheels.shutil, "which", lambda _: "/bin/uv" if uv else None)
@@ -411,7 +411,7 @@ def test_without_pip_uv_is_used_or_missed(encoder, tmp_path, monkeypatch, uv):
 # --- nowhere
 
 
-def test_the_error_names_what_was_tried_and_what_to_do(tmp_path):
+def test_the_error_names_the_places_tried_and_remedies(tmp_path):
     with pytest.raises(UserError) as caught:
         resolve_encoder(NAME)
     message = str(caught.value)
@@ -427,12 +427,12 @@ def test_the_error_names_what_was_tried_and_what_to_do(tmp_path):
         assert expected in message, message
 
 
-def test_an_encoder_without_wheels_is_told_which_have_them(lines):
+def test_the_error_lists_the_encoders_that_have_wheels(lines):
     with pytest.raises(UserError, match="no wheels are pinned for it, only for all-MiniLM-L6-v2 or all-mpnet-base-v2"):
         resolve_encoder("org/unknown")
     assert [line.split(": ")[1] for line in lines()] == ["local folder", "hub", "package index"]
 
 
-def test_a_name_that_no_repository_can_have():
+def test_an_invalid_hub_id_is_refused():
     with pytest.raises(UserError, match="hub: Repo id must"):
         resolve_encoder("two words")

@@ -7,8 +7,7 @@ import pytest
 import reference
 
 from uwe_jax.config import ScorerSettings
-from uwe_jax.scoring.chunking import pairwise_scores
-from uwe_jax.scoring.scorers import block_scores
+from uwe_jax.scoring.scorers import block_scores, pairwise_scores
 from uwe_jax.scoring.tokens import Tokens
 
 KINDS = ("soft", "max_sim", "mean_pool", "soft_pooled")
@@ -165,7 +164,7 @@ def test_chunked_equals_whole_in_value_and_gradient(rng, kind, chunk):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_padding_and_companions_change_nothing(rng, kind):
+def test_padding_and_other_texts_change_nothing(rng, kind):
     queries, targets = texts(rng, QUERY_LENGTHS), texts(rng, TARGET_LENGTHS)
     settings = ScorerSettings(kind=kind)
     plain = block_scores(pad(queries), pad(targets), 0.3, settings)

@@ -67,7 +67,7 @@ def add_dense(folder, seed=0):
         ),
     ],
 )
-def test_what_a_folder_declares(tmp_path, modules, pooling, settings, expected):
+def test_declared_modules_are_described(tmp_path, modules, pooling, settings, expected):
     assert not_applied(publish(tmp_path / "encoder", modules, pooling, settings)) == expected
 
 
@@ -100,7 +100,7 @@ def test_damaged_declarations_are_refused(tmp_path, file, content, message):
 CLS = {"pooling_mode": "cls"}
 
 
-def test_what_is_not_applied_is_said_in_one_line_even_with_quiet(tmp_path, capsys):
+def test_modules_that_are_not_applied_are_logged_even_with_quiet(tmp_path, capsys):
     folder = publish(tmp_path / "encoder", pooling=CLS, settings={"prompts": {"query": "query: "}})
     with shown(logging.WARNING):
         model = load_model(f"{folder}:soft", cache_dir=tmp_path / "cache")
@@ -183,7 +183,7 @@ def test_sharded_weights_are_named(tmp_path):
         resolve_encoder(str(folder))
 
 
-def test_a_folder_that_may_not_be_read_is_a_sentence(tmp_path, monkeypatch):
+def test_an_unreadable_folder_is_a_user_error(tmp_path, monkeypatch):
     folder = write_tiny_encoder(tmp_path / "encoder")
 
     def denied(_):

@@ -20,7 +20,7 @@ from training_processes import start
 from uwe_jax.commands import export, index, rank, train
 from uwe_jax.config import Config
 from uwe_jax.evaluation import decontamination
-from uwe_jax.models.checksums import with_checksum, without_checksum
+from uwe_jax.models.checkpoint_reader import with_checksum, without_checksum
 from uwe_jax.models.optimiser import learning_rate_schedule
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run

@@ -1,16 +1,14 @@
-"""Gradient caching: value and gradient of a batch whose activations together would not fit into memory.
+"""Gradient caching: value and gradient of a batch whose activations would not fit into memory at once.
 
-A loss that compares all texts of a batch needs their embeddings at once, but not what the encoder computed on the way
-to them (GradCache, Gao et al. 2021, arXiv 2101.06983, section 3):
+A loss that compares all texts of a batch needs their embeddings at once, but not the encoder's activations (GradCache,
+Gao et al. 2021, arXiv 2101.06983, section 3):
 
-1. encode the texts chunk by chunk and keep the embeddings alone;
+1. encode the texts chunk by chunk and keep only the embeddings;
 2. differentiate the loss once, with respect to the embeddings and to the parameters that it reads itself;
-3. encode every chunk again, now for its backward pass, and pull its part of the cached cotangents back into the
-   parameters.
+3. encode every chunk again and backpropagate its part of the cached cotangents into the parameters.
 
-It costs one more forward pass; the memory for activations is that of one chunk. Texts come in groups of equally
-shaped rows, numbered so that each chunk's dropout key is a function of the step's key, the group and the chunk: both
-passes draw the same masks.
+It costs one more forward pass, with activations of one chunk in memory. Texts come in numbered groups of equally shaped
+rows; a chunk's dropout key depends on the step's key, the group and the chunk, so that both passes draw the same masks.
 """
 
 from __future__ import annotations
@@ -27,12 +25,12 @@ Encode = Callable[[Tree, Tree, Array | None], Tree]  # (parameters, rows [b, ...
 
 
 def fold_in(key: Array | None, number: Int[Array, ""] | int) -> Array | None:
-    """The key of a part; without dropout there is none."""
+    """Key of a part; None without dropout."""
     return None if key is None else jax.random.fold_in(key, number)
 
 
 def _in_chunks(rows: Tree, chunk: int) -> Tree:
-    """Leaves [b, ...] as [chunks, chunk, ...], the last chunk filled up with zeros: texts without tokens."""
+    """Leaves [b, ...] as [chunks, chunk, ...], the last chunk padded with zeros: texts without tokens."""
 
     def split(leaf: Array) -> Array:
         size = min(chunk, leaf.shape[0])
@@ -44,17 +42,14 @@ def _in_chunks(rows: Tree, chunk: int) -> Tree:
 
 
 def _numbered(*trees: Tree) -> tuple[Tree, ...]:
-    """Chunked trees behind the numbers of their chunks."""
+    """Chunk numbers, followed by the chunked trees."""
     return jnp.arange(jax.tree.leaves(trees)[0].shape[0]), *trees
 
 
 def encode_in_chunks(
     encode: Encode, params: Tree, inputs: dict[int, Tree], chunk: int, key: Array | None
 ) -> dict[int, Tree]:
-    """Embeddings [b, ...] of every group, as `encode` gives them, at most `chunk` rows at a time.
-
-    Differentiated directly, it keeps the activations of all chunks: the gradient that `cached_value_and_grad` equals.
-    """
+    """Embeddings [b, ...] of every group, encoded at most `chunk` rows at a time."""
 
     def encode_group(group: int, rows: Tree) -> Tree:
         count = jax.tree.leaves(rows)[0].shape[0]
@@ -70,7 +65,7 @@ def encode_in_chunks(
 def _pull_back(
     gradient: Tree, encode: Encode, params: Tree, rows: Tree, cotangents: Tree, chunk: int, key: Array | None
 ) -> Tree:
-    """Adds to a gradient what comes through the embeddings of one group, whose cotangents are known."""
+    """Adds to a gradient the part that flows through one group's embeddings, given their cotangents."""
 
     def add_chunk(total: Tree, numbered: tuple[Array, Tree, Tree]) -> tuple[Tree, None]:
         number, part, cotangent = numbered
@@ -89,9 +84,9 @@ def cached_value_and_grad(
     chunk: int,
     key: Array | None,
 ) -> tuple[tuple[Array, Any], Tree]:
-    """What `jax.value_and_grad(lambda p: loss(encode_in_chunks(encode, p, ...), p), has_aux=True)(params)` gives.
+    """Equals `jax.value_and_grad(lambda p: loss(encode_in_chunks(encode, p, ...), p), has_aux=True)(params)`.
 
-    Inside a parallel function it is one device's share: the collectives are the loss's, which runs once.
+    Inside a parallel function it is one device's part: the collectives are in the loss, which runs once.
 
     >>> encode = lambda params, rows, key: rows * params
     >>> loss = lambda embeddings, params: (jnp.sum(embeddings[0] ** 2) + params, "aux")
@@ -100,16 +95,14 @@ def cached_value_and_grad(
     (22.0, 'aux', 21.0)
 
     Args:
-      encode: the embeddings of some rows; one row's must not depend on the others'. It has to give finite embeddings
-        for rows of zeros, with which the last chunk is filled up.
-      loss: (embeddings by group, parameters) to (scalar, anything else wanted); differentiated in both arguments.
-      params: the parameters.
+      encode: embeds rows independently of each other; must be finite for rows of zeros, which pad the last chunk.
+      loss: (embeddings by group, parameters) to (scalar, anything else); differentiated in both arguments.
       inputs: rows of every group, leaves [b, ...]; the groups may differ in b and in all else.
       chunk: rows encoded at once, at least 1.
       key: the step's dropout key; None without dropout.
 
     Returns:
-      (loss, its second result) and the gradient in float32, in which the chunks are added up.
+      (loss, its second result) and the gradient, summed over chunks in float32.
     """
     embeddings = encode_in_chunks(encode, params, inputs, chunk, key)
     value, (cotangents, direct) = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(embeddings, params)

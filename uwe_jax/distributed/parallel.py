@@ -1,7 +1,7 @@
-"""The only room with `pmap`, `shard_map` and collectives.
+"""The only module with `pmap`, `shard_map` and collectives.
 
-Arrays given to a parallel function carry a leading axis of this process's devices: `replicate` and `shard_rows` make
-it, `first` removes it again.
+Arrays given to a parallel function have a leading axis of this process's devices: `replicate` and `shard_rows` add it,
+`first` removes it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from uwe_jax.scoring.losses import RowSum
 
 AXIS = "devices"
 T = TypeVar("T")
-# Compiled programs that are kept of those that `program` makes. One is some megabytes.
+# Compiled programs, of some megabytes each, that `program` keeps.
 _KEPT = 128
 
 
@@ -35,10 +35,9 @@ def parallel(
 
     Args:
       function: may use the collectives below.
-      donate: positions of the arguments whose memory the result may take over.
+      donate: positions of the arguments whose memory the result may reuse.
       in_axes: as in `jax.pmap`: None for an argument that every device gets whole.
-      devices: all devices of all processes, unless given; for work that processes do independently see
-        `on_own_devices`.
+      devices: by default all devices of all processes; see also `on_own_devices`.
     """
     return jax.pmap(function, axis_name=AXIS, donate_argnums=donate, in_axes=in_axes, devices=devices)
 
@@ -46,11 +45,11 @@ def parallel(
 def on_own_devices(function: Callable, whole: Sequence[bool]) -> Callable:
     """Compiles `function` to run on the devices of this process, for work that processes do independently.
 
-    Unlike what `parallel` compiles, which jax.pmap keeps for ever, the program is freed with the last reference to it.
+    Unlike those of `parallel`, which jax.pmap keeps for ever, the program is freed with the last reference to it.
 
     Args:
       function: of a slice of each argument's leading axis, without that axis.
-      whole: for each argument, whether every device gets it whole instead.
+      whole: for each argument, true if every device gets it whole instead.
     """
     mesh = _on_own_device().mesh
     specs = tuple(jax.sharding.PartitionSpec() if each else jax.sharding.PartitionSpec(AXIS) for each in whole)
@@ -68,15 +67,15 @@ def on_own_devices(function: Callable, whole: Sequence[bool]) -> Callable:
     compiled = jax.jit(mapped, in_shardings=held)
     if jax.process_count() == 1:
         return compiled
-    # Among several processes jit splits no array of the host, though all devices are its own.
+    # With several processes jit does not split host arrays, even if all devices are local.
     return lambda *args: compiled(*jax.device_put(args, held))
 
 
 def program(make: Callable[..., Callable], *static: Hashable) -> Callable:
-    """A function that is compiled for each shape of its arguments; programs beyond those used last are freed.
+    """Compiles a function for each shape of its arguments; the least recently used programs are freed.
 
     Args:
-      make: gives the function, anew at each call, by `jax.jit` or `on_own_devices`.
+      make: returns a new function at each call, from `jax.jit` or `on_own_devices`.
       static: arguments of `make`.
     """
 
@@ -89,7 +88,7 @@ def program(make: Callable[..., Callable], *static: Hashable) -> Callable:
 
 @functools.lru_cache(maxsize=_KEPT)
 def _program(make: Callable[..., Callable], static: tuple, tree: Hashable, shapes: tuple) -> Callable:
-    del tree, shapes  # a function of its own for each, so that each can be freed
+    del tree, shapes  # one function for each, so that each can be freed
     return make(*static)
 
 
@@ -97,56 +96,40 @@ def replicate(tree: T) -> T:
     """Copies a tree to every local device: each leaf [...] becomes [devices, ...]."""
     devices = jax.local_device_count()
     if jax.process_count() == 1 and all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(tree)):
-        # Without a program, which would take longer than the copies. Never the memory of the caller, whose arrays may
-        # change, and which could not be donated.
+        # Without a program, which would take longer than the copies. Never shares the caller's memory: its arrays may
+        # change, and could not be donated.
         slices = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (devices, *leaf.shape)), tree)
         return jax.device_put(slices, _on_own_device(), may_alias=False)
     return parallel(lambda _, whole: whole, in_axes=(0, None))(np.zeros(devices), tree)
 
 
 def shard_rows(tree: T) -> T:
-    """Splits rows over the local devices: each leaf [rows, ...] becomes [devices, rows / devices, ...].
-
-    Raises:
-      ValueError: the rows do not divide; callers check settings before they come here.
-    """
+    """Splits rows over the local devices: each leaf [rows, ...] becomes [devices, rows / devices, ...]."""
     devices = jax.local_device_count()
-
-    def split(leaf: Any) -> Any:
-        if leaf.shape[0] % devices:
-            raise ValueError(f"{leaf.shape[0]} rows cannot be split over {devices} devices.")
-        return leaf.reshape(devices, leaf.shape[0] // devices, *leaf.shape[1:])
-
-    return jax.tree.map(split, tree)
+    return jax.tree.map(lambda leaf: leaf.reshape(devices, leaf.shape[0] // devices, *leaf.shape[1:]), tree)
 
 
 def place(tree: Any) -> Any:
-    """Puts each leaf [devices, ...] onto the local devices, a slice on each.
-
-    On a CPU that may be the memory of the leaf itself, which must not change any more.
-    """
+    """Puts each leaf [devices, ...] onto the local devices; on a CPU it may share the leaf's memory."""
     return jax.device_put(tree, _on_own_device())
 
 
 def _on_own_device() -> jax.sharding.NamedSharding:
-    """How a parallel function of the local devices holds its arguments."""
+    """Sharding of the leading axis over the local devices."""
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
 
 
 def first(tree: T) -> T:
-    """The first local device's copy of a replicated tree.
-
-    What that device holds is taken as it is: indexing the whole array would be a program of all local devices, with a
-    sum over them for every leaf.
-    """
+    """First local device's copy of a replicated tree."""
+    # Indexing the whole array would be a program of all local devices, with a sum over them for every leaf.
     return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], tree)
 
 
 def spread(tree: Any) -> Any:
-    """Host arrays, equal in every process, as global arrays of which each process holds a copy on one device.
+    """Makes host arrays, equal in every process, global arrays with a copy on one device per process.
 
-    What is written from them is written by all processes, a share by each.
+    Each process then writes a part of them.
     """
     by_process = {device.process_index: device for device in reversed(jax.devices())}
     mesh = jax.sharding.Mesh(np.array([by_process[process] for process in sorted(by_process)]), ("processes",))
@@ -155,24 +138,24 @@ def spread(tree: Any) -> Any:
 
 
 def of_all_processes(value: int) -> list[int]:
-    """Every process's value, in the order of processes. All of them must call it, and wait for each other in it."""
+    """Gathers every process's value, in the order of processes; a barrier, which all processes must call."""
     return np.asarray(multihost_utils.process_allgather(np.array(value))).reshape(-1).tolist()
 
 
 def device_index() -> Array:
-    """Inside a parallel function: which of all devices this is."""
+    """Inside a parallel function: index of this device among all devices."""
     return jax.lax.axis_index(AXIS)
 
 
 def gather(tree: T) -> T:
-    """Inside a parallel function: rows of all devices, in device order, WITH gradients to where they came from."""
+    """Inside a parallel function: rows of all devices, in device order; gradients flow back to their devices."""
     return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, AXIS, tiled=True), tree)
 
 
 def exchange(matrix: Array) -> Array:
     """Inside a parallel function: transposes a matrix whose rows are spread over devices, with gradients.
 
-    Each device holds its rows [rows / devices, columns] and gets its columns as rows, [columns / devices, rows].
+    From [rows / devices, columns] to [columns / devices, rows] per device.
     """
     return jax.lax.all_to_all(matrix, AXIS, split_axis=1, concat_axis=0, tiled=True).T
 
@@ -185,7 +168,7 @@ def mean_over_devices(tree: T) -> T:
 def share_of_mean(over: RowSum) -> Float[Array, ""]:
     """Inside a parallel function: a value whose mean over devices is the mean over all counted rows.
 
-    Losses and gradients of it can therefore be averaged over devices, whatever the rows each device counted.
+    Losses and their gradients can thus be averaged over devices with different numbers of counted rows.
     """
     devices = jax.lax.psum(1, AXIS)
     return over.total * devices / jnp.maximum(jax.lax.psum(over.rows, AXIS), 1.0)

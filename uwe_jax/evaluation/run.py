@@ -26,7 +26,7 @@ from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.spec import TaskSources
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.models.exported import is_exported
-from uwe_jax.models.remote_workdir import at_hand, is_workdir
+from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folder_arguments import make_out
 from uwe_jax.runtime.locks import exclusive
@@ -63,7 +63,7 @@ class EvaluationOptions:
 
 def trained_on(spec: str, cache_dir: Path) -> Footprint | None:
     """The footprint of a run's or an export's folder; None for any other ranker, of which no training data is known."""
-    folder = Path(at_hand(spec, cache_dir)).expanduser()
+    folder = Path(make_local(spec, cache_dir)).expanduser()
     if is_exported(folder):
         return Footprint.read(folder / TRAINED_ON)
     if not is_workdir(folder):

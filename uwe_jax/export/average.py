@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.export.provenance import Subject, subject_of
-from uwe_jax.models.blend import weighted_sum
 from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.uwe import weighted_sum
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, scorer_text
 

@@ -12,7 +12,7 @@ from uwe_jax.export.model_card import check_record
 from uwe_jax.models.exported import MANIFEST, is_exported, read_manifest
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.loading import load_model
-from uwe_jax.models.remote_workdir import at_hand
+from uwe_jax.models.remote_workdir import make_local
 from uwe_jax.models.sentence_modules import not_applied
 from uwe_jax.models.wheels import pinned_encoder
 from uwe_jax.runtime.errors import UserError
@@ -37,7 +37,7 @@ def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject
     Raises:
       UserError: there is no such model, or it cannot be read.
     """
-    name = at_hand(name, cache_dir)
+    name = make_local(name, cache_dir)
     model = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
     footprint = Footprint.read(Path(name).expanduser() / TRAINED_ON)
     record = training_record(model, name)

@@ -1,9 +1,14 @@
-"""Checkpoints read back: of one folder, by step, whole or a part of them, and checked against their checksums."""
+"""Reading of checkpoints, whole or in part, with verification of their checksums."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
+import logging
 import math
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,41 +17,93 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from uwe_jax.models.checksums import checksum, without_checksum
-from uwe_jax.models.storage import reading
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.json_file import parse_json
-from uwe_jax.runtime.remote import is_remote
+from uwe_jax.runtime.process_state import quiet
+from uwe_jax.runtime.remote import is_remote, library_paths
 
-METRIC = "validation_map"  # in the meta object, and in the item by which Orbax knows it
+METRIC = "validation_map"  # key of the meta object and of Orbax's metrics item
 STATE, META = "state", "meta"
 METRICS, META_FILE = "metrics", "metadata"  # Orbax's names of an item, and of the file that holds a JSON item
-PARTS = "checksums"  # in the meta object, by part of the state
+PARTS = "checksums"  # key of the meta object: checksums by part of the state
+_META_CHECKSUM = "meta_checksum"  # key of a meta object: checksum of all its other keys
 
 
 @dataclasses.dataclass(frozen=True)
 class Restored:
-    """A checkpoint read back: the step it was taken after, the state as host arrays, and its meta object."""
+    """Checkpoint in host memory."""
 
     step: int
     state: Any
     meta: dict[str, Any]
 
 
+def checksum(state: Any) -> int:
+    """CRC-32 over the bytes of all leaves: storage formats do not detect every flipped bit."""
+    crc = 0
+    for leaf in jax.tree.leaves(state):
+        crc = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8).data, crc)
+    return crc
+
+
+def checksums_of_parts(state: Any) -> dict[str, int]:
+    """Checksum of every field of a training state, or of every key of a dictionary."""
+    return {name: checksum(part) for name, part in (state if isinstance(state, dict) else vars(state)).items()}
+
+
+def with_checksum(meta: dict[str, Any]) -> dict[str, Any]:
+    """Adds a checksum of its JSON to a meta object."""
+    return {**meta, _META_CHECKSUM: zlib.crc32(json.dumps(meta, sort_keys=True).encode())}
+
+
+def without_checksum(read: dict[str, Any]) -> dict[str, Any] | None:
+    """Inverse of `with_checksum`; None where the checksum does not match. Older meta objects have none."""
+    meta = {name: value for name, value in read.items() if name != _META_CHECKSUM}
+    return meta if _META_CHECKSUM not in read or with_checksum(meta) == read else None
+
+
+def replace_json(file: Path | epath.Path, value: dict[str, Any]) -> None:
+    """Writes JSON atomically, to a disk or a bucket."""
+    if is_remote(str(file)):
+        file.write_text(json.dumps(value))
+    else:
+        write_atomically(Path(file), json.dumps(value).encode())
+
+
+@contextlib.contextmanager
+def narration_off() -> Iterator[None]:
+    """Silences Orbax and the stores below it, which log every save and restore, unless uwe_jax logs at DEBUG."""
+    verbose = logging.getLogger("uwe_jax").isEnabledFor(logging.DEBUG)
+    with quiet(absl=logging.WARNING if verbose else logging.ERROR), library_paths():
+        yield
+
+
+@contextlib.contextmanager
+def _reading(step: int) -> Iterator[None]:
+    """Turns any error of the storage layers into a UserError."""
+    try:
+        yield
+    except Exception as error:
+        first_line = str(error).partition("\n")[0][:300]
+        raise UserError(
+            f"The checkpoint of step {step} cannot be read ({type(error).__name__}: {first_line})."
+        ) from error
+
+
 def _on_one_device(template: Any) -> Any:
-    """What to restore in the place of arrays of these shapes and dtypes."""
     one_device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=one_device), template)
 
 
 class Manager(ocp.CheckpointManager):
-    """Orbax's, as all of this project open it."""
+    """Orbax's manager, with validation metrics from the meta object."""
 
     def metrics(self, step: int) -> dict[str, float] | None:
-        """The validation MAP of a checkpoint, by which Orbax finds the best one and deletes others.
+        """Validation MAP of a checkpoint, by which Orbax finds the best one and deletes others.
 
-        By the meta object, which has a checksum. The item that Orbax keeps has none: it is asked only where the meta
-        object is damaged, so that the loss of a best checkpoint is noticed when that is read.
+        From the meta object, which has a checksum. Orbax's own item has none and is used only if the meta object is
+        damaged, so that a damaged best checkpoint is noticed when it is read.
         """
         read = self._json(step, META, META_FILE)
         if read and (meta := without_checksum(read)):
@@ -57,7 +114,7 @@ class Manager(ocp.CheckpointManager):
         return {METRIC: float(value)} if isinstance(value, int | float) and math.isfinite(value) else None
 
     def _json(self, step: int, item: str, file: str) -> dict[str, Any]:
-        """The object in a file of a checkpoint; an empty one where there is none that can be read."""
+        """JSON object in a file of a checkpoint; empty if it cannot be read."""
         try:
             found = parse_json((self.directory / str(step) / item / file).read_bytes(), file, "")
         except (OSError, UserError):
@@ -65,12 +122,12 @@ class Manager(ocp.CheckpointManager):
         return found if isinstance(found, dict) else {}
 
     def reached_preemption(self, step: int) -> bool:
-        """No. Asking JAX, as Orbax does, would move the count by which processes agree where to stop."""
+        """Returns False: asking JAX, as Orbax does, would advance the counter by which processes agree to stop."""
         return False
 
 
 def _reader_alone(folder: Path | epath.Path) -> ocp.CheckpointManager:
-    """Reads without waiting for the other processes: they would wait for ever for one that cannot read its copy."""
+    """Reads without barriers: other processes would wait for ever for one that cannot read its copy."""
     process = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"process_{process}"
@@ -79,89 +136,79 @@ def _reader_alone(folder: Path | epath.Path) -> ocp.CheckpointManager:
 
 
 class CheckpointReader:
-    """The finished checkpoints of one folder, where it never writes.
+    """Reads the finished checkpoints of a folder.
 
-    Not even to clear away what a killed run left, or what another one is saving just now.
-
-    Args:
-      folder: of the checkpoints.
+    It never writes there, not even to remove unfinished checkpoints, which another run may be saving.
     """
 
     def __init__(self, folder: Path | epath.Path):
-        # The URL of a bucket is absolute as it is.
         self.folder = folder if is_remote(str(folder)) else folder.absolute()
         self._manager = self._open()
         self._reader = self._manager if jax.process_count() == 1 else _reader_alone(self.folder)
 
     def _open(self) -> ocp.CheckpointManager:
-        return Manager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(read_only=True, best_fn=lambda metrics: metrics[METRIC]),
-        )
+        options = ocp.CheckpointManagerOptions(read_only=True, best_fn=lambda metrics: metrics[METRIC])
+        return Manager(self.folder, options=options)
 
     def steps(self) -> list[int]:
-        """Steps of the finished checkpoints, the newest first."""
+        """Steps of the finished checkpoints, newest first."""
         return sorted(self._manager.all_steps(), reverse=True)
 
     def best_step(self) -> int | None:
-        """Step of the kept checkpoint with the highest validation MAP; None where none was validated."""
+        """Step with the highest validation MAP; None where none was validated."""
         return self._manager.best_step()
 
     def read(self, template: Any, step: int) -> Restored:
-        """Reads the checkpoint of one step; see `restore`.
+        """Reads the checkpoint of one step.
 
         Raises:
-          UserError: it cannot be read, or its bytes are not those that were saved.
+          UserError: it cannot be read, or its checksum differs.
         """
         items = {STATE: ocp.args.StandardRestore(_on_one_device(template)), META: ocp.args.JsonRestore()}
-        with reading(step):
+        with _reading(step):
             read = self._reader.restore(step, args=ocp.args.Composite(**items))
         state, meta = jax.tree.map(np.asarray, read[STATE]), self._checked_meta(step, read[META])
         self._check(step, state, meta.get("checksum"))
         return Restored(step, state, meta)
 
     def read_meta(self, step: int) -> dict[str, Any]:
-        """The meta object of one step's checkpoint.
-
-        Raises:
-          UserError: it cannot be read, or is not what was saved.
-        """
-        with reading(step):
+        """Reads the meta object of one step; errors as in `read`."""
+        with _reading(step):
             read = self._reader.restore(step, args=ocp.args.Composite(**{META: ocp.args.JsonRestore()}))
         return self._checked_meta(step, read[META])
 
     def read_part(self, part: str, template: Any, step: int) -> Any:
-        """Reads one part of the state, such as params, and nothing else of it: the optimiser takes twice their room.
+        """Reads one part of the state, such as params, without the optimiser's state, which is twice as large.
 
         Args:
           part: a field of the state.
-          template: that part, of the shapes and dtypes to read.
+          template: that part, with the shapes and dtypes to read.
 
         Returns:
           Host arrays.
 
         Raises:
-          UserError: it cannot be read, or its bytes are not those that were saved.
+          UserError: as in `read`.
         """
         target = {part: _on_one_device(template)}
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)
-        # A reader of its own: the manager reads a state whole once it has read or saved one so.
-        with reading(step), ocp.PyTreeCheckpointer() as reader:
+        # A separate reader: once the manager has read or saved a whole state, it cannot read a part.
+        with _reading(step), ocp.PyTreeCheckpointer() as reader:
             read = reader.restore(
                 self.folder / str(step) / STATE,
                 args=ocp.args.PyTreeRestore(target, restore_args=restore_args, partial_restore=True),
             )
         leaves = jax.tree.leaves(read[part])
-        # Orbax leaves the template standing where nothing was saved.
+        # Orbax returns the template where nothing was saved.
         missing = sum(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves)
         if missing:
             raise UserError(
-                f"The checkpoint of step {step} lacks {missing} of the {len(leaves)} arrays of its {part}: it is of "
-                "another model."
+                f"The checkpoint of step {step} lacks {missing} of the {len(leaves)} arrays of its {part}: it belongs "
+                "to another model."
             )
         found = jax.tree.map(np.asarray, read[part])
         saved = self.read_meta(step).get(PARTS)
-        if saved is not None:  # checkpoints from before parts had checksums can still be read
+        if saved is not None:  # older checkpoints have no checksums of parts
             self._check(step, found, saved.get(part))
         return found
 
@@ -176,6 +223,6 @@ class CheckpointReader:
             raise UserError(f"The checkpoint of step {step} is damaged: its bytes differ from those that were saved.")
 
     def close(self) -> None:
-        """Lets go of threads."""
+        """Ends the managers' threads."""
         for manager in {self._manager, self._reader}:
             manager.close()

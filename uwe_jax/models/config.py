@@ -1,4 +1,4 @@
-"""What shapes a BERT or an MPNet encoder, read from and written to Hugging Face's config.json."""
+"""Architecture of BERT and MPNet encoders, read from and written to Hugging Face's config.json."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from uwe_jax.runtime.errors import UserError
 
 ARCHITECTURES = ("bert", "mpnet")
 
-# Hugging Face's names of the two forms of GELU: with the error function, and with its tanh approximation.
+# Hugging Face's names of GELU with the error function, and of its tanh approximation.
 EXACT_GELU = ("gelu", "gelu_python")
 TANH_GELU = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 
-# transformers' MPNet takes neither from the config: with other values it would misread its own weights.
+# transformers' MPNet ignores both keys of the config: with other values it would misread its own weights.
 _MPNET_PAD_TOKEN_ID = 1
 _MPNET_BUCKETS = 32
 
-# Our field, Hugging Face's key, and what transformers assumes where it is absent (None: it must be there).
+# Our field, Hugging Face's key, and transformers' default (None: required).
 _SHARED_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("vocab_size", "vocab_size", None),
     ("width", "hidden_size", None),
@@ -33,8 +33,8 @@ _SHARED_KEYS: tuple[tuple[str, str, Any], ...] = (
     ("activation", "hidden_act", "gelu"),
 )
 
-# The least and the most of each size, some times beyond the largest encoders: what is outside is damaged or hostile,
-# and is refused before memory is taken for it.
+# Smallest and largest value of each size, well beyond the largest encoders: configs outside are damaged or hostile, and
+# are refused before memory is allocated.
 _SIZES = {
     "vocab_size": (1, 4_000_000),
     "width": (1, 32_768),
@@ -52,7 +52,7 @@ _HF_NAMES = {ours: theirs for ours, theirs, _ in _SHARED_KEYS} | {"token_types":
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Sizes and constants of one encoder, the same for both architectures."""
+    """Sizes and constants of an encoder."""
 
     architecture: str  # bert or mpnet
     vocab_size: int  # rows of the word embedding
@@ -61,16 +61,15 @@ class EncoderConfig:
     heads: int  # attention heads; they divide the width
     intermediate: int  # width of the feed-forward layer
     max_positions: int  # rows of the position embedding
-    token_types: int = 0  # rows of the token-type embedding; 0 has none (mpnet). Type 0 is always used
+    token_types: int = 0  # rows of the token-type embedding, of which only type 0 is used; 0 for mpnet
     layer_norm_eps: float = 1e-12
-    relative_buckets: int = 0  # buckets of relative positions, shared by all layers; 0 has none (bert)
+    relative_buckets: int = 0  # buckets of relative positions, shared by all layers; 0 for bert
     pad_token_id: int = 0
     hidden_dropout: float = 0.1
     attention_dropout: float = 0.1
     activation: str = "gelu"  # Hugging Face's name
 
     def __post_init__(self) -> None:
-        _check_architecture(self.architecture)
         if self.activation not in EXACT_GELU + TANH_GELU:
             raise UserError(
                 f"Activation {self.activation!r} of the {self.architecture} encoder is not supported: "
@@ -83,13 +82,12 @@ class EncoderConfig:
 
     @property
     def max_tokens(self) -> int:
-        """The most tokens of one text, special tokens included."""
-        # MPNet counts positions from the padding's own, which no token uses.
+        """Maximum number of tokens of a text, with special tokens."""
+        # MPNet's positions up to that of padding are unused.
         return self.max_positions - (self.pad_token_id + 1 if self.architecture == "mpnet" else 0)
 
     @property
     def head_width(self) -> int:
-        """Width of one attention head."""
         return self.width // self.heads
 
     @classmethod
@@ -97,8 +95,7 @@ class EncoderConfig:
         """Reads the content of a Hugging Face config.json.
 
         Raises:
-          UserError: the model type, its activation or its kind of positions is not supported, or a size
-            is missing.
+          UserError: the model type, activation or kind of positions is not supported, or a size is missing.
 
         >>> EncoderConfig.from_hf({"model_type": "gpt2"})
         Traceback (most recent call last):
@@ -106,36 +103,34 @@ class EncoderConfig:
 Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2).
         """
         architecture: Any = values.get("model_type")
-        _check_architecture(architecture)
+        if architecture not in ARCHITECTURES:
+            raise UserError(
+                f"An encoder of architecture {reprlib.repr(architecture)} is not supported. "
+                "Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2)."
+            )
         _check_values(architecture, values)
         fields = {ours: values.get(theirs, default) for ours, theirs, default in _SHARED_KEYS}
         if architecture == "mpnet":
             fields |= {"relative_buckets": _MPNET_BUCKETS, "pad_token_id": _MPNET_PAD_TOKEN_ID}
         else:
-            # null: transformers then treats no token as padding, and 0 changes nothing in this architecture.
+            # For null, transformers treats no token as padding; 0 has no effect in this architecture.
             pad = values.get("pad_token_id")
             fields |= {"token_types": values.get("type_vocab_size", 2), "pad_token_id": 0 if pad is None else pad}
         _check_fields(fields)
         return cls(architecture, **fields)
 
     def to_hf(self) -> dict[str, Any]:
-        """The content of a config.json that transformers reads as this encoder."""
+        """Content of a config.json from which transformers builds this encoder."""
         values = {theirs: getattr(self, ours) for ours, theirs, _ in _SHARED_KEYS}
         values |= {"model_type": self.architecture, "pad_token_id": self.pad_token_id}
         if self.architecture == "mpnet":
-            return values | {
-                "architectures": ["MPNetModel"],
-                "relative_attention_num_buckets": self.relative_buckets,
-            }
-        return values | {
-            "architectures": ["BertModel"],
-            "type_vocab_size": self.token_types,
-            "position_embedding_type": "absolute",
-        }
+            return values | {"architectures": ["MPNetModel"], "relative_attention_num_buckets": self.relative_buckets}
+        bert = {"architectures": ["BertModel"], "position_embedding_type": "absolute"}
+        return values | bert | {"type_vocab_size": self.token_types}
 
 
 def _check_fields(fields: Mapping[str, Any]) -> None:
-    """Stops at sizes of another type than a config has, or beyond those that any encoder has."""
+    """Raises a UserError for values of a wrong type or out of range."""
     for name, (least, most) in _SIZES.items():
         value = fields.get(name, least)
         if type(value) is not int or not least <= value <= most:
@@ -156,31 +151,20 @@ def _wrong(name: str, value: Any, expected: str) -> UserError:
     )
 
 
-def _check_architecture(architecture: Any) -> None:
-    if architecture not in ARCHITECTURES:
-        raise UserError(
-            f"An encoder of architecture {reprlib.repr(architecture)} is not supported. "
-            "Supported are bert (such as all-MiniLM-L6-v2) and mpnet (such as all-mpnet-base-v2)."
-        )
-
-
 def _check_values(architecture: str, values: Mapping[str, Any]) -> None:
-    """Stops at what would load and then silently compute something else."""
+    """Raises a UserError for missing sizes, and for values that would load but silently compute something else."""
     missing = [theirs for _, theirs, default in _SHARED_KEYS if default is None and theirs not in values]
     if missing:
         raise UserError(
             f"The encoder's config.json has no {', '.join(missing)}. "
-            f"A {architecture} encoder needs them: fetch the file again or complete it."
+            f"A {architecture} encoder needs them: download the file again or complete it."
         )
     fixed = {"is_decoder": False, "add_cross_attention": False, "position_embedding_type": "absolute"}
     if architecture == "mpnet":
-        fixed = {
-            "pad_token_id": _MPNET_PAD_TOKEN_ID,
-            "relative_attention_num_buckets": _MPNET_BUCKETS,
-        }
+        fixed = {"pad_token_id": _MPNET_PAD_TOKEN_ID, "relative_attention_num_buckets": _MPNET_BUCKETS}
     for key, expected in fixed.items():
         if values.get(key, expected) != expected:
             raise UserError(
                 f"The encoder's config.json has {key} = {reprlib.repr(values[key])}. For {architecture} encoders only "
-                f"{expected!r} is supported: choose an encoder of that kind."
+                f"{expected!r} is supported: use an encoder with that value."
             )

@@ -1,17 +1,17 @@
-"""An exported folder read back into the model that was exported.
+"""Reading of exported folders.
 
-Beside what PyTorch reads, the folder holds `uwe_jax.json`:
+Besides the files that PyTorch reads, an exported folder has `uwe_jax.json`:
 
-  format       1; a reader refuses what is newer than itself
-  uwe_jax      the version that wrote it
+  format       1; readers refuse newer formats
+  uwe_jax      version that wrote it
   name         of the model, for people
-  base_model   hub id of the encoder that training started from; empty where it is not known
+  base_model   hub id of the encoder that training started from; empty if unknown
   fingerprint  see `LoadedModel.fingerprint`
   max_tokens   of a text
-  dtype        of the activations in training; the parameters in model.safetensors are float32 whatever it is
+  dtype        of the activations in training; the parameters in model.safetensors are always float32
   scorer       settings of the scorer, with tau_a as it was learned
-  learned      the scorer's own parameters, by name: numbers
-  training     see `LoadedModel.training`, and what the export adds; {} for an encoder as it was published
+  learned      the scorer's own parameters: numbers by name
+  training     `LoadedModel.training` and additions of the export; {} for an encoder as published
   files        {name: [bytes, CRC-32]} of all other files of the folder
 """
 
@@ -47,33 +47,32 @@ T = TypeVar("T")
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether the folder says of itself that it is an export."""
+    """Tells whether a folder is an export."""
     return (folder / MANIFEST).is_file()
 
 
 def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = None) -> LoadedModel:
-    """The model of an exported folder: its parameters, its scores and its fingerprint are those of what was exported.
+    """Loads an exported model; its parameters, scores and fingerprint are those of the model that was exported.
 
     Args:
-      folder: made by `uwe_jax.export`.
       cache_dir: of token tables.
-      max_tokens: longer texts lose their end; None takes the number that the folder was exported with.
+      max_tokens: longer texts are truncated; None takes the limit of the export.
 
     Raises:
-      UserError: a newer version wrote it, a file is missing, or one differs from what was exported.
+      UserError: a newer version wrote it, or a file is missing or differs from the one exported.
     """
     manifest = read_manifest(folder)
     files = written_files(folder, manifest)
     read = [name for name in (CONFIG, WEIGHTS, *TOKENISER_FILES) if name in files]
     if wrong := changed(folder, {name: files[name] for name in read}):
         raise UserError(
-            f"{folder} is not as it was exported: {', '.join(wrong)}. Export again or copy it again; to use the folder "
-            f"as a plain encoder, without its scorer, remove {MANIFEST}."
+            f"{folder} was changed after the export: {', '.join(wrong)}. Export or copy it again; to use the folder as "
+            f"a plain encoder, without its scorer, remove {MANIFEST}."
         )
     encoder = read_config(folder)
-    name = _part(folder, manifest, "name", str)
+    name = _value(folder, manifest, "name", str)
     settings, scorer, learned = _settings(folder, manifest)
-    training = _part(folder, manifest, "training", dict)
+    training = _value(folder, manifest, "training", dict)
     step = f", step {training['step']}" if "step" in training else ""
     return LoadedModel(
         name=name,
@@ -82,14 +81,14 @@ def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = Non
         params={"encoder": read_params(folder, encoder), "scorer": learned},
         folder=folder,
         cache_dir=cache_dir,
-        max_tokens=_part(folder, manifest, "max_tokens", int) if max_tokens is None else max_tokens,
+        max_tokens=_value(folder, manifest, "max_tokens", int) if max_tokens is None else max_tokens,
         training=training,
-        stored_fingerprint=_part(folder, manifest, "fingerprint", str),
+        stored_fingerprint=_value(folder, manifest, "fingerprint", str),
     )
 
 
 def manifest_of(model: LoadedModel, base_model: str, training: dict[str, Any]) -> dict[str, Any]:
-    """What `load_exported` reads of a model, but for `files`."""
+    """Manifest of a model for `load_exported`, without `files`."""
     return {
         "format": FORMAT,
         "uwe_jax": uwe_jax.__version__,
@@ -105,16 +104,12 @@ def manifest_of(model: LoadedModel, base_model: str, training: dict[str, Any]) -
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The content of a folder's `uwe_jax.json`.
-
-    Raises:
-      UserError: it cannot be read, or a newer version wrote it.
-    """
+    """Reads `uwe_jax.json`; a UserError if it cannot be read, or a newer version wrote it."""
     path = folder / MANIFEST
-    manifest = read_json(path, "Export again or copy it again.")
+    manifest = read_json(path, "Export or copy it again.")
     found = manifest.get("format")
     if type(found) is not int:
-        raise UserError(f"{path} is not of an export: it has no format number. Export again or copy it again.")
+        raise UserError(f"{path} is not an export's: it has no format number. Export or copy it again.")
     if found > FORMAT:
         raise UserError(
             f"{path} has format {found}, written by uwe_jax {manifest.get('uwe_jax')}; this is uwe_jax "
@@ -124,19 +119,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def written_files(folder: Path, manifest: dict[str, Any]) -> dict[str, list[int]]:
-    """Names of the files that an export was written with, and their checksums.
-
-    Raises:
-      UserError: they are not as `uwe_jax.export` writes them.
-    """
-    files = _part(folder, manifest, "files", dict)
+    """Checksums by file name of an export; a UserError if they are malformed."""
+    files = _value(folder, manifest, "files", dict)
     if not all(isinstance(entry, list) and [type(part) for part in entry] == [int, int] for entry in files.values()):
-        raise UserError(f"{folder / MANIFEST}: files holds other things than sizes and checksums. Export again.")
+        raise UserError(f"{folder / MANIFEST}: files must hold a size and a checksum per file. Export again.")
     return files
 
 
 def checksum(path: Path) -> list[int]:
-    """A file's size in bytes and the CRC-32 of its content."""
+    """Size in bytes and CRC-32 of a file."""
     crc, size = 0, 0
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
@@ -145,7 +136,7 @@ def checksum(path: Path) -> list[int]:
 
 
 def changed(folder: Path, files: dict[str, list[int]]) -> list[str]:
-    """A phrase for every file that is missing or is not what its checksum was taken of."""
+    """Describes every file that is missing, unreadable or differs from its checksum."""
     phrases = []
     for name, (size, crc) in files.items():
         path = folder / name
@@ -162,32 +153,32 @@ def changed(folder: Path, files: dict[str, list[int]]) -> list[str]:
 
 
 def files_in(folder: Path) -> list[str]:
-    """Names of all files of a folder, with those of the folders in it, sorted."""
+    """Relative names of all files in a folder and its subfolders, sorted."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
-def _part(folder: Path, manifest: dict[str, Any], key: str, kind: type[T]) -> T:
+def _value(folder: Path, manifest: dict[str, Any], key: str, kind: type[T]) -> T:
     value = manifest.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise UserError(
-            f"{folder / MANIFEST}: {key} is {reprlib.repr(value)}; it must be of type {kind.__name__}. Export again or "
-            "copy it again."
+            f"{folder / MANIFEST}: {key} is {reprlib.repr(value)}; it must be of type {kind.__name__}. Export or copy "
+            "it again."
         )
     return value
 
 
 def _settings(folder: Path, manifest: dict[str, Any]) -> tuple[EncoderSettings, ScorerSettings, dict[str, Any]]:
-    """Encoder and scorer of a manifest, and the scorer's own parameters."""
-    learned = _part(folder, manifest, "learned", dict)
-    values = {**_part(folder, manifest, "scorer", dict), "learn_tau_a": bool(learned)}
-    dtype = _part(folder, manifest, "dtype", str)
+    """Encoder, scorer and the scorer's own parameters."""
+    learned = _value(folder, manifest, "learned", dict)
+    values = {**_value(folder, manifest, "scorer", dict), "learn_tau_a": bool(learned)}
+    dtype = _value(folder, manifest, "dtype", str)
     try:
         encoder = EncoderSettings(name=str(folder), dtype=dtype)
         scorer = from_mapping(ScorerSettings, values, "scorer.")
         own = {key: np.asarray(value, np.float32) for key, value in learned.items()}
         if any(value.shape for value in own.values()) or own.keys() - {"log_tau_a"}:
-            raise ValueError("learned has other things than the number log_tau_a")
+            raise ValueError("learned may only hold the number log_tau_a.")
         check_finite(own, "scorer")
     except (UserError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / MANIFEST}: {error} Export again or copy it again.") from error
+        raise UserError(f"{folder / MANIFEST}: {error} Export or copy it again.") from error
     return encoder, scorer, own

@@ -1,4 +1,4 @@
-"""What a folder must hold to be an encoder, and what is worth fetching into one."""
+"""Files of an encoder's folder."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from pathlib import Path
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
-# Either is enough for transformers to build the tokeniser.
-TOKENIZERS = ("tokenizer.json", "vocab.txt")
+TOKENIZERS = ("tokenizer.json", "vocab.txt")  # transformers builds the tokeniser from either
 
-# All that is fetched: weights in other formats would cost gigabytes.
+# All files that are downloaded: weights in other formats would cost gigabytes.
 FILES = (
     CONFIG,
     WEIGHTS,
@@ -22,16 +21,16 @@ FILES = (
     "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
-    "uwe_jax.json",  # of an export of ours: the scorer, without which it would be ranked by mean pooling
+    "uwe_jax.json",  # of an export: the scorer, without which mean pooling would be used
 )
 
 
 class Unavailable(Exception):
-    """An encoder is not to be had at one of the places it is looked for; the message is the reason."""
+    """An encoder cannot be taken from one of its possible sources; the message is the reason."""
 
 
 def lacking(folder: Path) -> str:
-    """What the folder lacks to be an encoder, as a phrase; empty where it lacks nothing.
+    """Lists the files that a folder lacks to be an encoder; empty for a complete one.
 
     >>> lacking(Path("/nonexistent"))
     'config.json, model.safetensors, tokenizer.json or vocab.txt'

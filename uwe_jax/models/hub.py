@@ -1,33 +1,23 @@
-"""Encoders from the Hugging Face hub: its local cache first, then the network, which may not cost minutes."""
+"""Encoders from the Hugging Face hub: from its local cache, or from the network with short timeouts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from huggingface_hub import (
-    constants,
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
 
 from uwe_jax.models.folder import CONFIG, FILES, Unavailable, lacking
 from uwe_jax.runtime.network import in_one_line, within
 
-# Seconds for one answer, and for the first contact with all its look-ups, redirects and proxies.
+# Seconds for one answer, and for the first contact with its DNS look-ups, redirects and proxies.
 ANSWER_SECONDS = 5.0
 CONTACT_SECONDS = 8.0
 
 
 def from_hub_cache(hub_id: str) -> Path:
-    """The snapshot of a repository that lies complete in the hub's cache.
-
-    Raises:
-      Unavailable: there is none.
-    """
+    """Folder of a complete snapshot in the hub's cache; raises Unavailable if there is none."""
     config = try_to_load_from_cache(hub_id, CONFIG)
     if not isinstance(config, str):
         raise Unavailable(f"not in the hub's cache {constants.HF_HUB_CACHE}")
@@ -38,7 +28,7 @@ def from_hub_cache(hub_id: str) -> Path:
 
 
 def from_hub_network(hub_id: str) -> Path:
-    """Downloads what an encoder needs of a repository into the hub's cache and returns the snapshot's folder.
+    """Downloads an encoder's files into the hub's cache and returns the snapshot's folder.
 
     Raises:
       Unavailable: the hub does not answer in seconds, refuses, or has no such encoder.
@@ -50,7 +40,7 @@ def from_hub_network(hub_id: str) -> Path:
         folder = download_files(hub_id, FILES)
     except TimeoutError as silence:
         raise Unavailable(f"{constants.ENDPOINT}: {silence}") from silence
-    except Exception as error:  # of two HTTP libraries by the hub client's version; shown as it is
+    except Exception as error:  # its type depends on the hub client's HTTP library
         raise Unavailable(f"{constants.ENDPOINT}: {type(error).__name__}: {in_one_line(error)}") from error
     if missing := lacking(folder):
         raise Unavailable(f"{constants.ENDPOINT}: {hub_id} lacks {missing}")
@@ -58,30 +48,21 @@ def from_hub_network(hub_id: str) -> Path:
 
 
 def _ask(url: str) -> None:
-    """One cheap question first: a download started without it retries a hub that does not answer for minutes.
-
-    Raises:
-      EntryNotFoundError: there is no such file.
-      TimeoutError: there was no answer.
-    """
+    """Checks with a timeout that a file exists: a download would retry an unresponsive hub for minutes."""
     within(CONTACT_SECONDS, lambda: get_hf_file_metadata(url, timeout=ANSWER_SECONDS))
 
 
 def download_files(hub_id: str, names: Iterable[str]) -> Path:
-    """Downloads files of a repository into the hub's cache, those of them that it has.
+    """Downloads those of the files that a repository has into the hub's cache; the first one must exist.
 
-    One by one, each asked for in seconds and downloaded within the client's limits on silence: `snapshot_download` asks
-    for a list of all files first, and waits for that without a limit.
-
-    Args:
-      names: the first one is there.
+    One by one, with timeouts: `snapshot_download` first waits without a limit for a list of all files.
 
     Returns:
       The snapshot's folder.
     """
     folder = None
     for name in names:
-        # All of one commit: a repository may change meanwhile.
+        # All from one commit: the repository may change meanwhile.
         revision = folder.name if folder else None
         try:
             _ask(hf_hub_url(hub_id, name, revision=revision))

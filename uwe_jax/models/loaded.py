@@ -1,4 +1,4 @@
-"""A model in host memory: what every use of it starts from, wherever it was read."""
+"""A model in host memory, from any source."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uwe_jax.models.sentence_modules import modules_digest, not_applied
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.models.weights import params_to_hf
 
-MAX_TOKENS = 64  # of a text, where nothing else is said: the paper's
+MAX_TOKENS = 64  # of a text by default, as in the paper
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,15 @@ class LoadedModel:
 
     Attributes:
       name: short, for tables.
-      description: where it comes from and how it scores, one line.
-      model: encoder and scorer.
-      params: of the model, one copy, as NumPy arrays.
-      folder: holds the tokeniser's files and the encoder's config.json.
+      description: source and scorer, in one line.
+      params: one copy, as NumPy arrays.
+      folder: of the tokeniser's files and the encoder's config.json.
       cache_dir: of token tables and encoders from wheels.
-      max_tokens: longer texts lose their end; special tokens included.
+      max_tokens: longer texts are truncated; counts special tokens.
       texts_per_device: encoded at once.
-      training: what is known of its training, for a model card; empty for an encoder as published. Keys: config,
-        fingerprints, encoder, step, results (see `uwe_jax.models.run_folder`).
-      stored_fingerprint: of a model that was written with it; else it is computed when it is asked for.
+      training: record of its training, for a model card; empty for an encoder as published. Keys: config, fingerprints,
+        encoder, step, results (see `uwe_jax.models.run_folder`).
+      stored_fingerprint: of an export; otherwise the fingerprint is computed when needed.
     """
 
     name: str
@@ -51,30 +50,30 @@ class LoadedModel:
 
     @cached_property
     def tokeniser(self) -> Tokeniser:
-        """The encoder's own; a UserError where it is damaged or has ids that the encoder has no embedding for."""
+        """The encoder's tokeniser; a UserError if it is damaged or has ids without an embedding."""
         return Tokeniser(self.folder, self.cache_dir / "tokens", self.model.encoder.config.vocab_size)
 
     def truncation(self, texts: Iterable[str]) -> Truncation:
-        """Counts the texts that have more tokens than `max_tokens`; texts as they are encoded, that is normalised."""
+        """Counts the (normalised) texts that have more than `max_tokens` tokens."""
         return self.tokeniser.truncation(texts, self.max_tokens)
 
     @property
     def tau_a(self) -> float:
-        """The attention temperature, learned or set."""
+        """Attention temperature, learned or set."""
         return float(self.model.tau_a(self.params))
 
     @property
     def scorer(self) -> ScorerSettings:
-        """The scorer as it is trained now: tau_a is the learned one where it was learned."""
+        """Scorer settings with the learned tau_a, if any."""
         return replace(self.model.scorer, tau_a=self.tau_a, learn_tau_a=False)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change with whatever token embeddings depend on.
+        """Sixteen hexadecimal digits that identify the token embeddings.
 
-        That is the encoder's architecture, its parameters and its tokeniser, but not the scorer, which reads them; for
-        an encoder as published, also the pooling, layers and prompts that it declares and that are not applied: what is
-        encoded without them must not be taken for the work of the model that applies them.
+        They depend on the encoder's architecture, parameters and tokeniser, but not on the scorer; for an encoder as
+        published also on the declared pooling, layers and prompts that are not applied, since embeddings without them
+        are not those of the published model.
         """
         if self.stored_fingerprint:
             return self.stored_fingerprint

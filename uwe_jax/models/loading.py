@@ -1,4 +1,4 @@
-"""Loading a model by what a person calls it: the folder of a run or of an export, or an encoder as published."""
+"""Loading of models by name: a run's workdir, an export, or an encoder as published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.exported import is_exported, load_exported
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.models.pretrained import read_config, read_params
-from uwe_jax.models.remote_workdir import at_hand, is_workdir
+from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.sentence_modules import not_applied, warn_of_not_applied
 from uwe_jax.models.uwe import UweModel
@@ -16,12 +16,11 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_text
 
-# Ranks where no model is named.
 DEFAULT_MODEL = "all-MiniLM-L6-v2:soft"
 
 
 def split_scorer(name: str) -> tuple[str, str | None]:
-    """Splits a model's name from what is behind its colon, None where there is none; a folder's own name may hold one.
+    """Splits a model's name from the scorer after its colon, if any; a folder's name may contain a colon.
 
     >>> split_scorer("all-MiniLM-L6-v2:soft,tau_a=0.1"), split_scorer("runs/mine")
     (('all-MiniLM-L6-v2', 'soft,tau_a=0.1'), ('runs/mine', None))
@@ -31,53 +30,40 @@ def split_scorer(name: str) -> tuple[str, str | None]:
 
 
 def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> LoadedModel:
-    """The model that a name means.
+    """Loads a model.
 
     Args:
-      name: the workdir of a training run, the folder or hub id of an export, or those of an encoder, which scores by
-        mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft". A folder may be a URL such as
+      name: workdir of a training run, or folder or hub id of an export or of an encoder. An encoder scores by mean
+        pooling, or by the scorer after a colon, as in "all-MiniLM-L6-v2:soft". A folder may be a URL such as
         gs://bucket/runs/mine.
-      cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
-      max_tokens: longer texts lose their end; None takes what a model was exported with, else the paper's 64.
+      cache_dir: of encoders from wheels; None takes $UWE_JAX_CACHE or the user's cache folder.
+      max_tokens: longer texts are truncated; None takes the limit of an export, or the paper's 64.
 
     Raises:
-      UserError: there is no such model, or it cannot be read.
+      UserError: the model does not exist, or cannot be read.
     """
     cache_dir = cache_dir or cache_folder()
-    name = at_hand(str(name), cache_dir)
+    name = make_local(str(name), cache_dir)
     folder = Path(name).expanduser()
     if is_workdir(folder):
-        # Imported here: Orbax takes half a second, and other models do without.
+        # Imported here: Orbax takes half a second, and other models do not need it.
         from uwe_jax.models.run_folder import load_run
 
         return load_run(folder, cache_dir=cache_dir, max_tokens=MAX_TOKENS if max_tokens is None else max_tokens)
     encoder, scorer = split_scorer(name)
     if scorer is None:
-        return load_published(name, cache_dir=cache_dir, max_tokens=max_tokens)
+        return _load_published(name, cache_dir=cache_dir, max_tokens=max_tokens)
     if scorer.split(",")[0] not in SCORER_OPTIONS:
-        raise UserError(f"Model {name!r}: there is no scorer {scorer!r}; there are {', '.join(SCORER_OPTIONS)}.")
+        raise UserError(f"Model {name!r}: unknown scorer {scorer!r}; available are {', '.join(SCORER_OPTIONS)}.")
     if is_workdir(Path(encoder).expanduser()):
-        raise UserError(f"Model {name!r}: a trained model is scored as it was trained. Give {encoder} alone.")
-    return load_published(encoder, parse_scorer(scorer), cache_dir=cache_dir, max_tokens=max_tokens)
+        raise UserError(f"Model {name!r}: a trained model has its own scorer. Use {encoder} without a scorer.")
+    return _load_published(encoder, parse_scorer(scorer), cache_dir=cache_dir, max_tokens=max_tokens)
 
 
-def load_published(
-    name: str,
-    scorer: ScorerSettings | None = None,
-    *,
-    cache_dir: Path,
-    max_tokens: int | None = None,
+def _load_published(
+    name: str, scorer: ScorerSettings | None = None, *, cache_dir: Path, max_tokens: int | None
 ) -> LoadedModel:
-    """An encoder as it was published.
-
-    Args:
-      name: as of `resolve_encoder`.
-      scorer: None takes that of an export, for others mean pooling, what sentence encoders were trained for.
-      max_tokens: as of `load_model`.
-
-    Raises:
-      UserError: the encoder is not found, not supported or damaged.
-    """
+    """Loads an export, or an encoder as published; without a `scorer` with the export's, or with mean pooling."""
     found = resolve_encoder(name, cache_dir=cache_dir)
     if scorer is None and is_exported(found.folder):
         return load_exported(found.folder, cache_dir=cache_dir, max_tokens=max_tokens)

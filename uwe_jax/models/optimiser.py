@@ -1,4 +1,4 @@
-"""AdamW with warm-up, decay, clipping and a learning rate per group of parameters."""
+"""AdamW with warm-up, decay, clipping and learning rates by parameter group."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ def learning_rate_schedule(settings: OptimiserSettings, steps: int) -> optax.Sch
         "linear": optax.linear_schedule(settings.learning_rate, 0.0, rest),
         "constant": optax.constant_schedule(settings.learning_rate),
     }[settings.decay]
-    # The first step would have a rate of zero; counting from one lets it train.
+    # Counted from one: the first step would have a rate of zero.
     rise = optax.linear_schedule(settings.learning_rate / max(1, warmup), settings.learning_rate, max(1, warmup - 1))
     return optax.join_schedules([rise, decay], [warmup])
 
 
-def path_name(path: tuple[Any, ...]) -> str:
-    """A parameter's path as text, such as `encoder/layer_0/attention/query/kernel`."""
-    return "/".join(str(getattr(key, "key", getattr(key, "name", key))) for key in path)
+def _path_name(path: tuple[Any, ...]) -> str:
+    """A parameter's path such as `encoder/layer_0/attention/query/kernel`."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
 def decayed(params: Any) -> Any:
-    """True for the matrices that weight decay applies to: no norms, biases or scalars."""
+    """True for matrices, which weight decay applies to; False for norms, biases and scalars."""
     return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
 
 
 def make_optimiser(settings: OptimiserSettings, steps: int) -> optax.GradientTransformation:
-    """The optimiser of a run of `steps` steps.
+    """Optimiser of a run of `steps` steps.
 
     Raises:
-      UserError: at initialisation, where a learning-rate pattern matches no parameter or is no regular expression.
+      UserError: a learning-rate pattern is not a regular expression or, at initialisation, matches no parameter.
     """
     patterns = []
     for pattern, factor in settings.learning_rate_factors:
@@ -48,19 +48,19 @@ def make_optimiser(settings: OptimiserSettings, steps: int) -> optax.GradientTra
             patterns.append((re.compile(pattern), factor))
         except re.error as error:
             raise UserError(
-                f"optimiser.learning_rate_factors: {pattern!r} is no regular expression: {error}."
+                f"optimiser.learning_rate_factors: {pattern!r} is not a regular expression: {error}."
             ) from error
 
     def factor_of(path: tuple[Any, ...]) -> float:
-        return next((factor for regex, factor in patterns if regex.search(path_name(path))), 1.0)
+        return next((factor for regex, factor in patterns if regex.search(_path_name(path))), 1.0)
 
     def check(params: Any) -> optax.EmptyState:
-        names = [path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+        names = [_path_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
         for regex, _ in patterns:
             if not any(regex.search(name) for name in names):
                 raise UserError(
                     f"optimiser.learning_rate_factors: {regex.pattern!r} matches none of the {len(names)} "
-                    f"parameters, which are named like {names[0]!r}."
+                    f"parameters, such as {names[0]!r}."
                 )
         return optax.EmptyState()
 

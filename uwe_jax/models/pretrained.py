@@ -1,11 +1,11 @@
-"""A pretrained encoder, ready to compute with: config, parameters, and the folder of its tokeniser."""
+"""Reading of pretrained encoders: config, parameters, and the folder of the tokeniser."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import ml_dtypes  # noqa: F401  # teaches numpy bfloat16, which some weights are saved in
+import ml_dtypes  # noqa: F401  # registers bfloat16 with numpy
 from safetensors import SafetensorError, safe_open
 
 from uwe_jax.models.config import EncoderConfig
@@ -19,12 +19,12 @@ from uwe_jax.runtime.json_file import read_json
 
 @dataclass(frozen=True)
 class PretrainedEncoder:
-    """An encoder as it was published."""
+    """Encoder as published."""
 
     config: EncoderConfig
-    params: Params  # float32 arrays of numpy, for `Encoder.apply({"params": ...})`
-    folder: Path  # holds the tokeniser
-    provenance: str  # where it was found, for logs and reports
+    params: Params  # NumPy float32, for `Encoder.apply({"params": ...})`
+    folder: Path  # of the tokeniser
+    provenance: str  # for logs and reports
 
 
 def load_encoder(name: str, *, cache_dir: Path | None = None) -> PretrainedEncoder:
@@ -36,30 +36,25 @@ def load_encoder(name: str, *, cache_dir: Path | None = None) -> PretrainedEncod
     found = resolve_encoder(name, cache_dir=cache_dir)
     warn_of_not_applied(name, found.folder)
     config = read_config(found.folder)
-    params = read_params(found.folder, config)
-    return PretrainedEncoder(config, params, found.folder, found.provenance)
+    return PretrainedEncoder(config, read_params(found.folder, config), found.folder, found.provenance)
 
 
 def read_config(folder: Path) -> EncoderConfig:
-    """The encoder's config from `config.json` of a folder.
-
-    Raises:
-      UserError: the file cannot be read, or describes an encoder that is not supported.
-    """
+    """Reads `config.json` of a folder; a UserError if it cannot be read or is not supported."""
     path = folder / CONFIG
     try:
-        return EncoderConfig.from_hf(read_json(path, "Fetch the encoder again."))
+        return EncoderConfig.from_hf(read_json(path, "Download the encoder again."))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
 def read_params(folder: Path, config: EncoderConfig) -> Params:
-    """The encoder's parameters from `model.safetensors` of a folder; see `params_from_hf`.
+    """Reads `model.safetensors` of a folder; see `params_from_hf`.
 
-    The file's header says what it holds: what does not fit the config is refused before any of it is read.
+    Shapes are checked in the file's header, before any tensor is read.
 
     Raises:
-      UserError: the file is damaged, is of another encoder than the config, or holds values that are not finite.
+      UserError: the file is damaged, does not match the config, or has values that are not finite.
     """
     path = folder / WEIGHTS
     try:
@@ -67,6 +62,6 @@ def read_params(folder: Path, config: EncoderConfig) -> Params:
             shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
             return params_from_shapes(shapes, tensors.get_tensor, config)
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is damaged or cannot be read: {error}. Fetch the encoder again.") from error
+        raise UserError(f"{path} is damaged or cannot be read: {error}. Download the encoder again.") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

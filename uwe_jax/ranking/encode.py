@@ -1,4 +1,4 @@
-"""Encoding lists of texts on all devices of this process, the short ones apart from the long."""
+"""Encoding of lists of texts on all devices of this process, in groups of similar length."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from uwe_jax.ranking.ragged import RaggedTokens
 
 _LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _TOKENS_PER_DEVICE = 4096
-# Of so many texts a group fills up to the next power of two: whoever asks for a few waits for their rows alone. Of more
-# texts it fills up to all the rows of its length, and one program a length is compiled.
+# Up to this many texts, a group is padded to the next power of two, for low latency. With more texts it is padded to
+# all the rows of its length, so that one program per length is compiled.
 _FEW = 64
 
 
 def _groups(lengths: np.ndarray, limit: int, most: int) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Cuts texts into groups of similar length: (which texts, padded length, rows to fill up to)."""
+    """Cuts texts into groups of similar length: (positions of texts, padded length, padded number of rows)."""
     few = len(lengths) <= _FEW
     order = np.argsort(lengths, kind="stable")
     rounded = np.array([next((n for n in _LENGTHS if n >= k), -(-k // 512) * 512) for k in lengths[order]], np.int64)
@@ -41,12 +41,7 @@ def _encode_program(model: UweModel) -> Callable:
 
 
 class TextEncoder:
-    """Encodes texts with one model; compiles once per length.
-
-    Args:
-      model: whose encoder it is.
-      texts_per_device: texts encoded at once.
-    """
+    """Encodes texts with one model, `texts_per_device` at once; compiles once per length."""
 
     def __init__(self, model: UweModel, texts_per_device: int):
         self._most = texts_per_device
@@ -55,7 +50,7 @@ class TextEncoder:
     def __call__(
         self, params: Params, table: TokenTable, indices: np.ndarray, limit: int, progress: Callable = iter
     ) -> RaggedTokens:
-        """Token embeddings of the texts at `indices` of a token table, cut to `limit` tokens, in their order.
+        """Encodes the texts at `indices` of a token table, truncated to `limit` tokens, in their order.
 
         Args:
           params: replicated over devices.
@@ -83,7 +78,7 @@ class TextEncoder:
             filled[: len(members)] = indices[members]
             token_ids, mask = parallel.shard_rows(table.rows(filled, length))
             embeddings = self._encode(params, token_ids, mask).embeddings
-            # The devices work on this group while the one before is copied.
+            # The devices work on this group while the previous one is copied.
             if waiting:
                 keep(*waiting)
             waiting = members, embeddings

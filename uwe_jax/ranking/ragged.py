@@ -10,17 +10,17 @@ import numpy as np
 from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.runtime.errors import UserError
 
-# Components of an embedding beyond it are refused. Up to it no product of two norms, divided by the smallest attention
-# temperature, leaves float32 or comes near the logits that stand for padding.
+# Largest accepted component of an embedding: up to it no product of two norms, divided by the smallest attention
+# temperature, overflows float32 or comes near the logits of padding.
 MOST = 1e10
 
 
 def not_scorable(what: str, position: int) -> str:
-    """Why a text is refused that is not `RaggedTokens.scorable`."""
+    """Error message for a text that is not `RaggedTokens.scorable`."""
     return (
         f"{what} {position} cannot be scored: the model's embedding of it has a component that is NaN, infinite or "
-        f"beyond {MOST:g}. Leave it out, or use another model: the weights of this one are damaged or do not fit its "
-        "tokeniser."
+        f"beyond {MOST:g}. Remove the text, or use another model: the weights of this one are damaged or do not match "
+        "its tokeniser."
     )
 
 
@@ -29,7 +29,7 @@ class RaggedTokens:
     """Token embeddings of n texts: text k has the rows flat[offsets[k]:offsets[k + 1]].
 
     Attributes:
-      flat: raw (not normalised) encoder outputs [tokens, d] in any float dtype; may be memory-mapped.
+      flat: raw encoder outputs [tokens, d] in any float dtype; may be memory-mapped.
       offsets: int64 [n + 1].
     """
 
@@ -50,7 +50,7 @@ class RaggedTokens:
         return self.flat.shape[1]
 
     def pooled(self) -> RaggedTokens:
-        """One token a text: the float32 mean of its tokens, zero for a text without any."""
+        """Replaces each text by one token: the float32 mean of its tokens, zero for a text without any."""
         means = np.zeros((len(self), self.width), np.float32)
         filled = np.flatnonzero(self.lengths)
         if len(filled):
@@ -60,7 +60,7 @@ class RaggedTokens:
 
     @property
     def scorable(self) -> np.ndarray:
-        """Which texts can be scored, bool [n]: those without a component that is NaN, infinite or beyond `MOST`."""
+        """True for texts without a component that is NaN, infinite or beyond `MOST`, bool [n]."""
         fine = np.ones(len(self), bool)
         filled = np.flatnonzero(self.lengths)
         if len(filled):
@@ -70,13 +70,13 @@ class RaggedTokens:
         return fine
 
     def check_scorable(self, what: str) -> None:
-        """Raises UserError where a text cannot be scored; it names the first, as the `what` of a position from 1."""
+        """Raises a UserError that names the first text that cannot be scored by `what` and its position from 1."""
         fine = self.scorable
         if not fine.all():
             raise UserError(not_scorable(what, int(fine.argmin()) + 1))
 
     def take(self, members: np.ndarray) -> RaggedTokens:
-        """The texts at some positions [k], in their order."""
+        """Selects the texts at positions [k], in their order."""
         lengths = self.lengths[members]
         return RaggedTokens(self.flat[run_entries(self.offsets[members], lengths)], run_offsets(lengths))
 
@@ -86,11 +86,9 @@ class RaggedTokens:
         return RaggedTokens(self.flat[offsets[0] : offsets[-1]], offsets - offsets[0])
 
     def chunks(self, tokens: int, texts: int | None = None) -> Iterator[tuple[int, int]]:
-        """Cuts the texts into runs (start, stop) of at most so many tokens, and of one text where it is longer.
+        """Cuts the texts into runs (start, stop) of at most `tokens`, or of one longer text.
 
-        Args:
-          tokens: of a run.
-          texts: of a run; None allows as many as tokens, since texts without tokens take room as well.
+        A run has at most `texts` texts, by default as many as tokens, since texts without tokens take memory as well.
         """
         start = 0
         while start < len(self):
@@ -100,14 +98,10 @@ class RaggedTokens:
             start = stop
 
     def padded(self, members: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Texts of at most `length` tokens, token by token.
-
-        Args:
-          members: which texts [b]; -1 for a text without tokens.
-          length: t.
+        """Pads the texts at `members` [b] (-1 for an empty text) to t = `length` tokens.
 
         Returns:
-          Embeddings [t, b, d], zero where there is no token, and a mask [t, b].
+          Embeddings [t, b, d], zero at padding, and a mask [t, b].
         """
         real = np.where(members < 0, 0, self.lengths[members])
         mask = np.arange(length)[:, None] < real[None, :]

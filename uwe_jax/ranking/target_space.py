@@ -1,8 +1,8 @@
-"""A target space on the devices, and the ranking of queries against it.
+"""Target spaces on devices, and the ranking of queries against them.
 
-Targets are split over the devices of this process and stand there in blocks of one length. Queries come in chunks of
-few shapes, so a program compiled for one number of queries serves others, and neither the scores of all queries nor the
-products of all tokens exist at once.
+Targets are split over the devices of this process, in blocks of one length. Queries come in chunks of few shapes, so a
+program compiled for one number of queries serves others, and neither the scores of all queries nor the products of all
+tokens exist at once.
 """
 
 from __future__ import annotations
@@ -25,28 +25,27 @@ from uwe_jax.scoring.tokens import unit_tokens
 # Tokens of the queries scored at once.
 _QUERY_TOKENS = 1024
 # Tokens of a block of targets. On a CPU the products with a short query stay in a core's cache: for 8 query tokens
-# blocks of 8,192 take a fifth to a third less time than those of 32,768, for more as much. An accelerator would wait
+# blocks of 8,192 take a fifth to a third less time than those of 32,768, for more the same. An accelerator would wait
 # for more launches.
 _BLOCK_TOKENS = {"cpu": 8192}
 _ACCELERATOR_BLOCK_TOKENS = 32768
-# Texts of up to so many tokens stand among texts of their own length, if these have so many tokens together.
+# Texts of up to _EXACT tokens are not padded if those of their length have at least _SMALL_BLOCK_TOKENS in total.
 _EXACT = 16
 _SMALL_BLOCK_TOKENS = 1024
-# Targets and blocks that one program scores: bounds its score matrix and its compile time.
+# Targets and blocks per program: bounds of its score matrix and compile time.
 _SPAN_TARGETS = 65536
 _SPAN_BLOCKS = 64
-# Of texts that are scored once, which would be compiled for their very number and lengths: sizes in tokens that queries
-# are filled up to, of which each text gets room for four, and tokens of every block of targets.
+# With few shapes: sizes in tokens that queries are padded to, four per text, and tokens of every block of targets.
 _FEW_QUERY_TOKENS = (16, 128, _QUERY_TOKENS)
 _TOKENS_PER_TEXT = 4
 _FEW_BLOCK_TOKENS = 2048
 
 
 class Span(NamedTuple):
-    """Blocks that one program scores; leading axis devices.
+    """Blocks scored by one program; the leading axis is devices.
 
-    `positions` [devices, n] of the targets, -1 for filling, `order` [devices, n], in which these ascend, and `counted`
-    [devices, n], whether each is ranked: what fills up is not, nor is what a filter leaves out.
+    `positions` [devices, n] of the targets are -1 for padding, `order` [devices, n] sorts them, and `counted`
+    [devices, n] is true for ranked targets: neither padding nor excluded by a filter.
     """
 
     blocks: tuple[TokenBlock, ...]
@@ -56,14 +55,14 @@ class Span(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """The best targets of every query, best first, equal scores by position: both [q, k]."""
+    """Best targets of every query [q, k], best first, equal scores by position."""
 
     positions: np.ndarray
     scores: np.ndarray
 
 
 def bucket(tokens: int) -> int:
-    """The packed length that so many tokens are filled up to: steps of 4, then four lengths an octave."""
+    """Packed length that this many tokens are padded to: steps of 4, then four lengths per octave."""
     step = max(4, 1 << max(0, (tokens - 1).bit_length() - 3))
     return max(4, -(-tokens // step) * step)
 
@@ -76,7 +75,7 @@ def _chunk_scores(settings: ScorerSettings) -> Callable[..., jax.Array]:
     return score
 
 
-_SPAN_AND_QUERIES = (False, True, True, True, True)  # which arguments every device gets whole
+_SPAN_AND_QUERIES = (False, True, True, True, True)  # the span is sharded, the query arguments are replicated
 
 
 def _score_program(settings: ScorerSettings) -> Callable:
@@ -87,7 +86,7 @@ def _top_k_program(settings: ScorerSettings, k: int) -> Callable:
     score = _chunk_scores(settings)
 
     def top_k(span: Span, *queries: jax.Array) -> tuple[jax.Array, jax.Array]:
-        # By position, since of equal scores the first are taken.
+        # Sorted by position, since top_k takes the first of equal scores.
         scores = jnp.where(span.counted[span.order][None, :], score(span, *queries)[:, span.order], -jnp.inf)
         best, at = jax.lax.top_k(scores, min(k, scores.shape[1]))
         return best, span.positions[span.order][at]
@@ -100,11 +99,11 @@ def _unit_program(dtype: str) -> Callable:
 
 
 def padded_lengths(lengths: np.ndarray, *, few_shapes: bool = False) -> np.ndarray:
-    """The length that every text is stored with, int64 [n].
+    """Length that every text is stored with, int64 [n].
 
-    Short texts are not padded at all and longer ones to four lengths an octave; with few shapes, all to powers of two.
-    Lengths of which there is little are stored as the next longer one, since a block of its own would cost more than
-    their padding.
+    Short texts are not padded and longer ones are padded to four lengths per octave; with few shapes, all to powers of
+    two. Lengths with few tokens are stored as the next longer one, since a block of their own would cost more than the
+    padding.
     """
     if few_shapes:
         stored = np.array([max(8, 1 << (k - 1).bit_length()) for k in lengths.tolist()])
@@ -118,14 +117,14 @@ def padded_lengths(lengths: np.ndarray, *, few_shapes: bool = False) -> np.ndarr
 
 
 def _members(stored: np.ndarray, few_shapes: bool) -> Iterator[tuple[int, np.ndarray]]:
-    """Cuts texts into blocks: (stored length, positions [devices, b], filled up with -1)."""
+    """Cuts texts into blocks: (stored length, positions [devices, b], padded with -1)."""
     devices = jax.local_device_count()
     most = _BLOCK_TOKENS.get(jax.default_backend(), _ACCELERATOR_BLOCK_TOKENS)
     for length in np.unique(stored).tolist():
         same = np.flatnonzero(stored == length)
         whole = devices * max(1, (_FEW_BLOCK_TOKENS if few_shapes else most) // length)
         blocks = -(-len(same) // whole)
-        # All of one shape, filled up by a few: one of what is left over would cost as much as a whole one.
+        # Equal shapes with little padding: a smaller last block would cost as much as a full one.
         each = whole if few_shapes else -(-len(same) // (blocks * devices)) * devices
         filled = np.full((blocks, each), -1, np.int32)
         filled.ravel()[: len(same)] = same
@@ -136,7 +135,7 @@ def _members(stored: np.ndarray, few_shapes: bool) -> Iterator[tuple[int, np.nda
 def _units(rows: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors [devices, r, d] and norms [devices, r] of raw vectors [devices, r, d], in host memory.
 
-    Filled up to numbers of rows of which there are few, since every one takes a program of its own.
+    Rows are padded to powers of two, since every number of rows needs a program of its own.
     """
     filled = np.zeros((rows.shape[0], 1 << max(0, rows.shape[1] - 1).bit_length(), rows.shape[2]), rows.dtype)
     filled[:, : rows.shape[1]] = rows
@@ -145,7 +144,7 @@ def _units(rows: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _block(tokens: RaggedTokens, length: int, members: np.ndarray, dtype: str, masked: bool) -> TokenBlock:
-    """The texts `members` [devices, b] on their devices, with a mask at least where one is needed."""
+    """Puts the texts `members` [devices, b] on their devices, with a mask if needed or `masked`."""
     rows, mask = tokens.padded(members.ravel(), length)
     devices, texts = members.shape
     by_device = rows.reshape(length, devices, texts, -1).swapaxes(0, 1)
@@ -156,7 +155,7 @@ def _block(tokens: RaggedTokens, length: int, members: np.ndarray, dtype: str, m
     broken = ~(norms <= MOST * tokens.width**0.5).all(axis=1)
     if broken.any():
         raise UserError(not_scorable("Target", int(members[broken].min()) + 1))
-    # What fills up to equal shares of the devices is never reported, so it needs no mask.
+    # Padding texts are never reported, so they need no mask.
     complete = not masked and mask.swapaxes(1, 2)[members >= 0].all()
     return TokenBlock(*parallel.place((unit.reshape(*shape, -1), norms, None if complete else mask)))
 
@@ -181,13 +180,13 @@ def _spans(tokens: RaggedTokens, dtype: str, few_shapes: bool) -> Iterator[Span]
 
 
 def _only(span: Span, allowed: np.ndarray) -> Span:
-    """The span in which no others than the allowed targets are ranked."""
+    """Restricts ranking to the allowed targets."""
     positions = np.asarray(span.positions)
     return span._replace(counted=parallel.place((positions >= 0) & allowed[positions]))
 
 
 def _packed(queries: RaggedTokens, few_shapes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Token embeddings [s, d] with their owners [s] and the texts' counts [q], filled up to lengths of few sizes."""
+    """Token embeddings [s, d] with their owners [s] and the texts' token counts [q], padded to a few sizes."""
     filled, texts = bucket(int(queries.offsets[-1])), 1 << (len(queries) - 1).bit_length()
     if few_shapes:
         least = max(filled, _TOKENS_PER_TEXT * len(queries))
@@ -203,7 +202,7 @@ def _packed(queries: RaggedTokens, few_shapes: bool) -> tuple[np.ndarray, np.nda
 
 
 def _best(parts: list[tuple[np.ndarray, np.ndarray]], number: int, k: int) -> Ranking:
-    """The k best of the candidates of every span and device, for the first `number` queries."""
+    """Merges the candidates of all spans and devices into the k best of the first `number` queries."""
     scores, positions = (
         np.concatenate([part[side].swapaxes(0, 1).reshape(part[side].shape[1], -1) for part in parts], axis=1)[:number]
         for side in (0, 1)
@@ -214,20 +213,12 @@ def _best(parts: list[tuple[np.ndarray, np.ndarray]], number: int, k: int) -> Ra
 
 @dataclass(frozen=True)
 class TargetSpace:
-    """n targets of width d, ready to be ranked.
-
-    Attributes:
-      spans: the targets on the devices.
-      size: n.
-      width: d.
-      settings: the scorer that the space was built for; its pooling is part of what is stored.
-      few_shapes: see `build`.
-    """
+    """n targets on devices, ready to be ranked."""
 
     spans: tuple[Span, ...]
-    size: int
-    width: int
-    settings: ScorerSettings
+    size: int  # n
+    width: int  # d, of a token embedding
+    settings: ScorerSettings  # their pooling is part of what is stored
     few_shapes: bool = False
 
     @classmethod
@@ -238,14 +229,13 @@ class TargetSpace:
 
         Args:
           targets: raw token embeddings.
-          settings: the scorer.
           dtype: of the stored unit vectors, float32 or bfloat16. Scores differ from a float64 reference by less than
             1e-5 in float32 and by about 2e-3 in bfloat16.
-          few_shapes: targets and queries are filled up to a dozen shapes, for targets that are scored once: others are
-            compiled for their numbers and lengths, which takes a second and pays where many queries follow.
+          few_shapes: pads targets and queries to a dozen shapes, for targets that are scored once. Otherwise programs
+            are compiled for their numbers and lengths, which takes a second and pays off with many queries.
 
         Raises:
-          UserError: there is no target, or one cannot be scored.
+          UserError: there are no targets, or one cannot be scored.
         """
         if not len(targets):
             raise UserError("The target space has no texts. Give at least one target.")
@@ -253,20 +243,20 @@ class TargetSpace:
         return cls(tuple(_spans(stored, dtype, few_shapes)), len(targets), targets.width, settings, few_shapes)
 
     def top_k(self, queries: RaggedTokens, k: int, tau_a: float, allowed: np.ndarray | None = None) -> Ranking:
-        """The k best targets of every query; the score matrix is never whole.
+        """Ranks the k best targets of every query; the score matrix never exists as a whole.
 
         Args:
           queries: raw token embeddings of q texts.
-          k: at most the size of the space.
+          k: at most n.
           tau_a: attention temperature.
-          allowed: which targets are ranked, bool [n]; None for all. Fewer than k give fewer results.
+          allowed: targets to rank, bool [n]; None for all. Fewer than k give fewer results.
 
         Raises:
-          UserError: k or the width does not fit the space, or a query cannot be scored.
+          UserError: k or the width does not match the space, or a query cannot be scored.
         """
         if not 1 <= k <= self.size:
             raise UserError(f"top_k is {k}; it must be between 1 and the {self.size} targets of the space.")
-        # A power of two serves all numbers up to it, and the program takes any filter as an input.
+        # A power of two serves all numbers up to it, and any filter is an input of the program.
         program = parallel.program(_top_k_program, formula(self.settings), 1 << (k - 1).bit_length())
         ranked = self
         if allowed is not None:
@@ -278,7 +268,7 @@ class TargetSpace:
         return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
     def score_chunks(self, queries: RaggedTokens, tau_a: float) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yields (which queries, their scores float32 [., n] with all targets) until every query had its turn."""
+        """Yields chunks of queries: (rows, scores float32 [rows, n] with all targets)."""
         at = np.concatenate([np.asarray(span.positions).ravel() for span in self.spans])
         order = np.empty(self.size, np.int64)
         order[at[at >= 0]] = np.flatnonzero(at >= 0)
@@ -295,14 +285,14 @@ class TargetSpace:
         return matrix
 
     def _run(self, program: Callable, queries: RaggedTokens, tau_a: float) -> Iterator[tuple[slice, list]]:
-        """Runs a program on every chunk of queries and every span: yields (rows, the results span by span).
+        """Runs a program on every chunk of queries: yields (rows, results per span).
 
-        A chunk is given to the devices before the results of the one before are waited for.
+        A chunk is dispatched to the devices before the previous one's results are awaited.
         """
         if queries.width != self.width:
             raise UserError(
-                f"The queries' embeddings have width {queries.width} and the space's {self.width}: they come from two "
-                "encoders. Encode both with one model."
+                f"The queries' embeddings have width {queries.width} and the space's {self.width}: they are from "
+                "different encoders. Encode both with one model."
             )
         queries.check_scorable("Query")
         if is_pooled(self.settings.kind, query=True):

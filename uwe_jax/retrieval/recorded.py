@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from uwe_jax.models.loading import split_scorer
-from uwe_jax.models.resolve import in_full
+from uwe_jax.models.resolve import absolute_name
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
@@ -39,7 +39,7 @@ def record(folder: Path, model: str, targets: tuple[str, ...]) -> None:
 def _in_full(model: str) -> str:
     """A model name that is valid in every working directory: a folder by its full path, with its scorer if any."""
     name, scorer = split_scorer(model)
-    return in_full(name) + ("" if scorer is None else f":{scorer}")
+    return absolute_name(name) + ("" if scorer is None else f":{scorer}")
 
 
 def recorded(folder: Path) -> Recorded:

@@ -12,7 +12,7 @@ from uwe_jax.scoring.softmax import MASKED
 
 
 class RowSum(NamedTuple):
-    """A sum over rows and how many rows it is over: divided once, after adding up devices."""
+    """Sum over rows and their number, divided only after summing over devices."""
 
     total: Float[Array, ""]
     rows: Float[Array, ""]
@@ -28,23 +28,19 @@ def info_nce(
 ) -> RowSum:
     """Sum over rows of  mean over positives y+ of  -log( exp(s(y+)/tau) / sum over y of exp(s(y)/tau) ).
 
-    Two equal scores of which one is the positive: -log(1/2).
+    The paper's equation for L(Y|S); with every positive in the denominator it is the L_out of supervised contrastive
+    learning. Two equal scores, one of them positive, give -log(1/2):
 
     >>> one = info_nce(jnp.ones((1, 2)), jnp.array([[True, False]]), jnp.ones(2, bool), tau=0.05)
     >>> round(float(one.total), 4), float(one.rows)
     (0.6931, 1.0)
 
     Args:
-      scores: s(row, column), float32 [r, c].
-      positives: which columns are positives of which rows; ignored where the column is not valid.
-      valid: columns that take part; the others (missing or repeated nodes) are no one's positive or negative.
-      tau: temperature.
-      drop_other_positives: leave a row's other positives out of the denominator of each of its positives.
+      valid: columns that take part; missing or repeated nodes are neither positives nor negatives.
+      drop_other_positives: removes a row's other positives from the denominator of each of its positives.
 
     Returns:
-      The sum over rows with at least one valid positive and their number; other rows weigh nothing. Source:
-      the paper's equation for L(Y|S); with every positive in the denominator it is the L_out of supervised
-      contrastive learning.
+      The sum over rows with at least one valid positive, and their number.
     """
     logits = jnp.where(valid[None, :], scores / tau, MASKED)
     positives = positives & valid[None, :]
@@ -55,10 +51,4 @@ def info_nce(
     else:
         denominator = jax.nn.logsumexp(logits, axis=1)[:, None]
     losses = jnp.where(positives, denominator - logits, 0.0).sum(axis=1) / jnp.maximum(number, 1.0)
-    counted = number > 0
-    return RowSum(jnp.where(counted, losses, 0.0).sum(), counted.sum().astype(jnp.float32))
-
-
-def mean(over: RowSum) -> Float[Array, ""]:
-    """Total over rows; zero, with a zero gradient, where nothing was counted."""
-    return over.total / jnp.maximum(over.rows, 1.0)
+    return RowSum(losses.sum(), (number > 0).sum().astype(jnp.float32))

@@ -1,8 +1,8 @@
-"""Scores against ragged texts: targets of one length stand together, so none pays for the padding of another.
+"""Scores against ragged texts: targets are grouped by length, so that none is padded to the length of another.
 
 The formulas are those of `scorers`; only the layout differs. Query tokens are packed one after another, target tokens
-stand first in their block, and one matrix product of unit vectors gives the cosines of all token pairs, from which the
-raw dot products follow by the norms.
+are the leading axis of their block, and one matrix product of unit vectors gives the cosines of all token pairs, which
+the norms turn into raw dot products.
 """
 
 from __future__ import annotations
@@ -18,17 +18,13 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.scoring.softmax import MASKED, attend, divisor
 from uwe_jax.scoring.tokens import UnitTokens
 
-# Up to so many query tokens the product is bound by reading the targets, and their rows come first in it: on two CPU
-# cores a quarter faster for eight tokens of width 768, and slower for more.
+# Up to this many query tokens the product is bound by reading the targets, whose rows then come first in it: on two
+# CPU cores a quarter faster for eight tokens of width 768, slower for more.
 _FEW = 8
 
 
 class TokenBlock(NamedTuple):
-    """n texts of at most t tokens, token by token.
-
-    Unit vectors [t, n, d] in the storage dtype, norms [t, n] of the raw vectors, and a mask [t, n], true for real
-    tokens: None where all texts have t tokens.
-    """
+    """n texts of at most t tokens: unit vectors, raw norms, and a mask [t, n], None where all texts have t tokens."""
 
     unit: Float[Array, "t n d"]
     norms: Float[Array, "t n"]
@@ -36,11 +32,7 @@ class TokenBlock(NamedTuple):
 
 
 class PackedTexts(NamedTuple):
-    """Tokens of q texts, one text after another.
-
-    `owner` [s] names the text of every token, -1 for a token that fills up; `counts` [q] its tokens, 0 for a text that
-    fills up.
-    """
+    """Tokens of q texts, one text after another: the text of each token (-1 for padding) and token counts."""
 
     tokens: UnitTokens
     owner: Int[Array, " s"]
@@ -48,12 +40,12 @@ class PackedTexts(NamedTuple):
 
 
 def is_pooled(kind: str, *, query: bool) -> bool:
-    """Whether a scorer sees one side as the mean of its tokens: such texts are stored as one token each."""
+    """Tells whether a scorer uses the mean of one side's tokens, so that its texts are stored as one token each."""
     return kind == "mean_pool" or (kind == "soft_pooled" and not query)
 
 
 def formula(settings: ScorerSettings) -> ScorerSettings:
-    """What a ranking program is compiled for: the scorer without the temperature, which is one of its arguments."""
+    """Scorer settings that a ranking program is compiled for: without the temperature, which is an argument."""
     plain = ScorerSettings()
     return dataclasses.replace(settings, tau_a=plain.tau_a, learn_tau_a=plain.learn_tau_a, chunk=plain.chunk)
 
@@ -66,7 +58,7 @@ def _product(a: Array, b: Array) -> Float[Array, "a b"]:
 def _token_scores(
     tokens: UnitTokens, targets: TokenBlock, tau_a: Float[Array, ""], settings: ScorerSettings
 ) -> Float[Array, "s n"]:
-    """What every query token contributes to the score of every target of a block."""
+    """Contribution of every query token to the score of every target of a block."""
     t, n, d = targets.unit.shape
     s = tokens.unit.shape[0]
     rows = targets.unit.reshape(t * n, d)
@@ -91,28 +83,21 @@ def _token_scores(
 def ragged_scores(
     queries: PackedTexts, targets: TokenBlock, tau_a: Float[Array, ""], settings: ScorerSettings
 ) -> Float[Array, "q n"]:
-    """s(q, y) of packed queries against a block of targets of one length, as `scorers.block_scores` defines it.
+    """s(q, y) in float32 of packed queries against targets of one length, as `scorers.block_scores` defines it.
 
-    Args:
-      queries: s tokens of q queries; one token each, the mean, where `is_pooled`.
-      targets: n texts; of one token each, the mean, where `is_pooled`.
-      tau_a: attention temperature.
-      settings: which scorer, its logits and its reduction.
-
-    Returns:
-      float32 [q, n]; 0 for a query without tokens. With bfloat16 tokens the cosines carry their rounding, about
-      2e-3 a product of unit vectors.
+    Texts are given as one token each, their mean, where `is_pooled`. A query without tokens scores 0. With bfloat16
+    tokens each cosine has a rounding error of about 2e-3.
     """
     q = queries.counts.shape[0]
     membership = (queries.owner[None, :] == jnp.arange(q)[:, None]).astype(jnp.float32)  # [q, s]
     if settings.kind == "soft_pooled":
-        return _over_query_tokens(queries, membership, targets, tau_a, settings)
+        return _soft_pooled_scores(queries, membership, targets, tau_a, settings)
     if settings.reduce == "mean":
         membership = membership / jnp.maximum(queries.counts, 1).astype(jnp.float32)[:, None]
     return _product(membership, _token_scores(queries.tokens, targets, tau_a, settings).T)
 
 
-def _over_query_tokens(
+def _soft_pooled_scores(
     queries: PackedTexts,
     membership: Float[Array, "q s"],
     targets: TokenBlock,
@@ -124,7 +109,7 @@ def _over_query_tokens(
     norms = queries.tokens.norms[:, None] * targets.norms[0][None, :]
     logits = (cosine if settings.logits == "cosine" else cosine * norms) / tau_a
     texts = membership.shape[0]
-    # Tokens that fill up go to a segment of their own, which the membership leaves out.
+    # Padding has a segment of its own, which the membership leaves out.
     owner = jnp.where(queries.owner < 0, texts, queries.owner)
     peak = jax.ops.segment_max(logits, owner, num_segments=texts + 1, indices_are_sorted=True)
     weights = jnp.exp(logits - peak[owner])

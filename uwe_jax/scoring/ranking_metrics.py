@@ -1,7 +1,7 @@
-"""Ranking metrics from the ranks of the relevant targets. Each is written once, here.
+"""Ranking metrics from the ranks of the relevant targets.
 
-Ranks count from 1. Equal scores are ordered by target position, the lower first, so a score matrix has one ranking
-only. Relevance is binary. For a query whose R relevant targets stand at the ranks rank_1 < ... < rank_R:
+Ranks count from 1. Equal scores are ordered by target position, the lower first. Relevance is binary. For a query whose
+R relevant targets have the ranks rank_1 < ... < rank_R:
 
     map       1/R sum_i i / rank_i, the precision at every relevant rank (AP; MAP is its mean over queries)
     mrr       1 / rank_1
@@ -11,12 +11,11 @@ only. Relevance is binary. For a query whose R relevant targets stand at the ran
     ndcg@k    sum over rank_i <= k of 1 / log2(1 + rank_i), over sum_{i = 1..min(k, R)} of 1 / log2(1 + i)
     ndcg      the same without a cut-off
 
-Lists of different lengths stand one after another: those of query k are the entries offsets[k] to offsets[k + 1].
+Lists of different lengths are concatenated: those of query k are the entries offsets[k] to offsets[k + 1].
 """
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -28,62 +27,31 @@ from uwe_jax.runtime.errors import UserError
 
 DEFAULT_METRICS = ("map", "rp@10", "mrr", "ndcg@10", "recall@10", "hit@10")
 
-# Sorting n scores costs as much as counting those above so many of them, one by one.
+# Sorting n scores costs as much as counting the scores above this many of them, one by one.
 _COUNTED = 16
 _TARGETS_PER_COUNTED = 1000
-
-
-def _owners(offsets: np.ndarray, entries: int) -> np.ndarray:
-    """The query of every entry, int64 [e], once the offsets are known to give each query one at least."""
-    counts = np.diff(offsets)
-    if offsets[0] != 0 or offsets[-1] != entries or (counts < 0).any():
-        raise ValueError(
-            f"offsets run from {offsets[0]} to {offsets[-1]}; they must rise from 0 to the {entries} relevant targets."
-        )
-    if (counts == 0).any():
-        raise ValueError(
-            f"{np.count_nonzero(counts == 0)} of {len(counts)} queries have no relevant target; leave such queries "
-            "out before ranking."
-        )
-    return np.repeat(np.arange(len(counts)), counts)
 
 
 def relevant_ranks(
     scores: Real[np.ndarray, "q n"], offsets: Integer[np.ndarray, " bounds"], positions: Integer[np.ndarray, " e"]
 ) -> Int64[np.ndarray, " e"]:
-    """The rank of every relevant target among all n targets, aligned with `positions`.
+    """Ranks the relevant targets, given by their `positions` among the n targets; higher scores are better.
 
-    A score may be infinite. Memory grows with the relevant targets and one row of the scores.
+    Memory grows with the relevant targets and one row of the scores. Scores may be infinite.
 
     >>> relevant_ranks(np.array([[0.3, 0.9, 0.3, 0.1]]), np.array([0, 3]), np.array([2, 1, 0]))
     array([3, 1, 2])
 
-    Args:
-      scores: s(q, y), higher is better.
-      offsets: [q + 1], where the relevant targets of each query start.
-      positions: of the relevant targets among the n targets; those of one query in any order.
-
     Raises:
-      ValueError: a score is NaN, a query has no relevant target or one of them twice, a position is outside the
-        targets, or offsets, positions and scores do not belong together.
+      ValueError: a score is NaN, or a query has no relevant target.
     """
     q, n = scores.shape
-    if len(offsets) != q + 1:
-        raise ValueError(f"{len(offsets)} offsets for {q} queries; expected {q + 1}.")
-    owners = _owners(offsets, len(positions))
-    outside = np.count_nonzero((positions < 0) | (positions >= n))
-    if outside:
-        raise ValueError(f"{outside} of {len(positions)} relevant positions are outside the {n} targets.")
-    repeated = np.count_nonzero(np.diff(np.sort(owners * n + positions)) == 0)
-    if repeated:
-        raise ValueError(f"{repeated} of {len(positions)} relevant positions stand twice in one query.")
+    if empty := np.count_nonzero(np.diff(offsets) == 0):
+        raise ValueError(f"{empty} of {q} queries have no relevant target; remove such queries before ranking.")
     # The maximum is NaN if any score is, and needs no array of booleans as large as the scores.
     if scores.size and np.isnan(scores.max()):
         nans = [np.count_nonzero(np.isnan(row)) for row in scores]
-        raise ValueError(
-            f"{sum(nans)} of {scores.size} scores, in {np.count_nonzero(nans)} of {q} queries, are NaN: they cannot be "
-            "ranked."
-        )
+        raise ValueError(f"{sum(nans)} of {scores.size} scores, in {np.count_nonzero(nans)} of {q} queries, are NaN.")
     ranks = np.empty(len(positions), np.int64)
     few = min(_COUNTED, 1 + n // _TARGETS_PER_COUNTED)
     bounds = offsets.tolist()
@@ -94,13 +62,13 @@ def relevant_ranks(
 
 
 def _ranks_by_counting(row: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Ranks of positions [r] in one query's scores [n]: of equal scores, those that stand before come first."""
+    """Ranks of positions [r] in one query's scores [n], equal scores by position."""
     above = [np.count_nonzero(row[:k] >= row[k]) + np.count_nonzero(row[k:] > row[k]) for k in positions.tolist()]
     return 1 + np.array(above)
 
 
 def _ranks_by_sorting(row: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """The same for many positions: sorting and looking them up is several times faster than an argsort."""
+    """The same for many positions: a sort and a binary search are several times faster than an argsort."""
     ordered = np.sort(row)
     own = row[positions]
     not_above = np.searchsorted(ordered, own, side="right")
@@ -114,7 +82,7 @@ def _ranks_by_sorting(row: np.ndarray, positions: np.ndarray) -> np.ndarray:
 class _Ranked(NamedTuple):
     """Relevant ranks in ascending order within each query."""
 
-    order: np.ndarray  # int64 [e], where each rank stood
+    order: np.ndarray  # int64 [e], index of each rank before sorting
     rank: np.ndarray  # int64 [e], rank_i
     place: np.ndarray  # int64 [e], i
     starts: np.ndarray  # int64 [q]
@@ -122,137 +90,86 @@ class _Ranked(NamedTuple):
 
     @classmethod
     def of(cls, ranks: np.ndarray, offsets: np.ndarray) -> _Ranked:
-        owners = _owners(offsets, len(ranks))
+        owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         order = np.lexsort((ranks, owners))
-        rank = ranks[order]
-        repeated = np.count_nonzero((np.diff(rank) == 0) & (np.diff(owners) == 0))
-        if repeated or (rank < 1).any():
-            raise ValueError(
-                f"{np.count_nonzero(rank < 1)} of {len(rank)} ranks are below 1 and {repeated} stand twice in one "
-                "query."
-            )
         starts = offsets[:-1].astype(np.int64)
-        return cls(order, rank, np.arange(len(rank)) - starts[owners] + 1, starts, np.diff(offsets))
+        return cls(order, ranks[order], np.arange(len(ranks)) - starts[owners] + 1, starts, np.diff(offsets))
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sums [q] of values [e] over the relevant targets of each query."""
         return np.add.reduceat(values, self.starts, dtype=np.float64)
 
 
-def _precisions(ranked: _Ranked) -> np.ndarray:
-    """i / rank_i."""
-    return ranked.place / ranked.rank
+def _dcg(ranked: _Ranked, rank: np.ndarray, k: float) -> np.ndarray:
+    """Sum over rank_i <= k of 1 / log2(1 + rank_i)."""
+    return ranked.total(np.where(rank <= k, 1.0 / np.log2(1.0 + rank), 0.0))
 
 
-def _average_precision(ranked: _Ranked) -> np.ndarray:
-    """1/R sum_i i / rank_i."""
-    return ranked.total(_precisions(ranked)) / ranked.counts
-
-
-def _reciprocal_rank(ranked: _Ranked) -> np.ndarray:
-    """1 / rank_1."""
-    return 1.0 / ranked.rank[ranked.starts]
-
-
-def _hit(ranked: _Ranked, k: int) -> np.ndarray:
-    """1 if rank_1 <= k, else 0."""
-    return (ranked.rank[ranked.starts] <= k).astype(np.float64)
-
-
-def _recall(ranked: _Ranked, k: int) -> np.ndarray:
-    """|{i: rank_i <= k}| / R."""
-    return ranked.total(ranked.rank <= k) / ranked.counts
-
-
-def _r_precision(ranked: _Ranked, k: int) -> np.ndarray:
-    """|{i: rank_i <= k}| / min(k, R)."""
-    return ranked.total(ranked.rank <= k) / np.minimum(k, ranked.counts)
-
-
-def _gain(ranked: _Ranked, k: float = np.inf) -> np.ndarray:
-    """Sum over rank_i <= k of 1 / log2(1 + rank_i), over the same with every rank_i = i.
-
-    Both are summed over the same entries, so that a perfect ranking has exactly 1.
-    """
-
-    def discounted(rank: np.ndarray) -> np.ndarray:
-        return ranked.total(np.where(rank <= k, 1.0 / np.log2(1.0 + rank), 0.0))
-
-    return discounted(ranked.rank) / discounted(ranked.place)
+def _ndcg(ranked: _Ranked, k: float = np.inf) -> np.ndarray:
+    # Both sums have the same entries, so that a perfect ranking has exactly 1.
+    return _dcg(ranked, ranked.rank, k) / _dcg(ranked, ranked.place, k)
 
 
 _WHOLE: dict[str, Callable[[_Ranked], np.ndarray]] = {
-    "map": _average_precision,
-    "mrr": _reciprocal_rank,
-    "ndcg": _gain,
+    "map": lambda ranked: ranked.total(ranked.place / ranked.rank) / ranked.counts,
+    "mrr": lambda ranked: 1.0 / ranked.rank[ranked.starts],
+    "ndcg": _ndcg,
 }
-_CUT_OFF: dict[str, Callable[..., np.ndarray]] = {
-    "rp": _r_precision,
-    "ndcg": _gain,
-    "recall": _recall,
-    "hit": _hit,
+_CUT_OFF: dict[str, Callable[[_Ranked, int], np.ndarray]] = {
+    "rp": lambda ranked, k: ranked.total(ranked.rank <= k) / np.minimum(k, ranked.counts),
+    "ndcg": _ndcg,
+    "recall": lambda ranked, k: ranked.total(ranked.rank <= k) / ranked.counts,
+    "hit": lambda ranked, k: (ranked.rank[ranked.starts] <= k).astype(np.float64),
 }
 
 
-def _find(name: str) -> Callable[[_Ranked], np.ndarray] | None:
+def _is_metric(name: str) -> bool:
     base, _, k = name.partition("@")
-    if base in _CUT_OFF and re.fullmatch("[1-9][0-9]{0,8}", k):
-        return functools.partial(_CUT_OFF[base], k=int(k))
-    return _WHOLE.get(name)
-
-
-def _find_all(names: Sequence[str]) -> dict[str, Callable[[_Ranked], np.ndarray]]:
-    found = {name: metric for name in names if (metric := _find(name))}
-    unknown = [name for name in names if name not in found]
-    if unknown or not names:
-        wrong = f"Unknown metric: {', '.join(map(repr, unknown))}" if unknown else "No metric is named"
-        raise UserError(
-            f"{wrong}. There are {', '.join(_WHOLE)}, and with a whole number k from 1 to 999999999 "
-            f"{', '.join(f'{base}@k' for base in _CUT_OFF)}, such as rp@10."
-        )
-    return found
+    return name in _WHOLE or (base in _CUT_OFF and re.fullmatch("[1-9][0-9]{0,8}", k) is not None)
 
 
 def check_metric_names(names: Sequence[str]) -> None:
-    """Raises a UserError that lists what there is, unless every name is a metric and there is one.
+    """Raises a UserError that lists the metrics, unless every name is one and there is at least one.
 
     >>> check_metric_names(["map", "ndcg", "ndcg@10", "hit@1"])
     """
-    _find_all(names)
+    unknown = [name for name in names if not _is_metric(name)]
+    if unknown or not names:
+        wrong = f"Unknown metric: {', '.join(map(repr, unknown))}" if unknown else "No metric is named"
+        raise UserError(
+            f"{wrong}. Available are {', '.join(_WHOLE)}, and with a whole number k from 1 to 999999999 "
+            f"{', '.join(f'{base}@k' for base in _CUT_OFF)}, such as rp@10."
+        )
 
 
 def ranking_metrics(
     ranks: Integer[np.ndarray, " e"], offsets: Integer[np.ndarray, " bounds"], names: Sequence[str] = DEFAULT_METRICS
 ) -> dict[str, Float64[np.ndarray, " q"]]:
-    """Metrics of every query by name, as fractions; the module's text defines them.
+    """Computes metrics per query, as fractions, from the ranks of its relevant targets in any order.
 
     >>> ranking_metrics(np.array([3, 1, 4]), np.array([0, 2, 3]), ("mrr", "rp@1", "recall@1"))
     {'mrr': array([1.  , 0.25]), 'rp@1': array([1., 0.]), 'recall@1': array([0.5, 0. ])}
 
-    Args:
-      ranks: of the relevant targets, those of one query in any order.
-      offsets: [q + 1], where the ranks of each query start.
-      names: metrics to compute.
-
     Raises:
       UserError: an unknown name, or none.
-      ValueError: a query has no rank, a rank twice or one below 1, or offsets and ranks do not belong together.
     """
-    metrics = _find_all(names)
+    check_metric_names(names)
     ranked = _Ranked.of(ranks, offsets)
-    return {name: metric(ranked) for name, metric in metrics.items()}
+
+    def metric(name: str) -> np.ndarray:
+        base, _, k = name.partition("@")
+        return _CUT_OFF[base](ranked, int(k)) if k else _WHOLE[base](ranked)
+
+    return {name: metric(name) for name in names}
 
 
 def precisions(ranks: Integer[np.ndarray, " e"], offsets: Integer[np.ndarray, " bounds"]) -> Float64[np.ndarray, " e"]:
-    """The precision i / rank_i at the rank of every relevant target, aligned with `ranks`; its mean per query is AP.
+    """Precision i / rank_i at the rank of every relevant target, aligned with `ranks`; its mean per query is AP.
 
     >>> precisions(np.array([4, 1, 5]), np.array([0, 2, 3]))  # 2/4 and 1/1 of the first query, 1/5 of the second
     array([0.5, 1. , 0.2])
-
-    Raises:
-      ValueError: as in `ranking_metrics`.
     """
     ranked = _Ranked.of(ranks, offsets)
     aligned = np.empty(len(ranks))
-    aligned[ranked.order] = _precisions(ranked)
+    aligned[ranked.order] = ranked.place / ranked.rank
     return aligned

@@ -1,11 +1,11 @@
-"""A scorer as one writes it on a command line, such as `soft,logits=dot,tau_a=0.1`."""
+"""Scorers as written on a command line, such as `soft,logits=dot,tau_a=0.1`."""
 
 from __future__ import annotations
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.runtime.errors import UserError
 
-# Every scorer, with the settings that it reads.
+# Settings that each scorer reads.
 SCORER_OPTIONS = {
     "mean_pool": (),
     "soft": ("logits", "tau_a", "reduce"),
@@ -15,7 +15,7 @@ SCORER_OPTIONS = {
 
 
 def parse_scorer(text: str) -> ScorerSettings:
-    """The scorer that a text names; what it does not name is at its default.
+    """Parses a scorer; options that are not given have their defaults.
 
     >>> parse_scorer("soft,logits=dot,tau_a=0.1").tau_a
     0.1
@@ -25,13 +25,13 @@ def parse_scorer(text: str) -> ScorerSettings:
     """
     kind, *options = text.split(",")
     if kind not in SCORER_OPTIONS:
-        raise UserError(f"There is no scorer {kind!r}; it must be one of {', '.join(SCORER_OPTIONS)}.")
+        raise UserError(f"Unknown scorer {kind!r}; it must be one of {', '.join(SCORER_OPTIONS)}.")
     values: dict[str, str | float] = {}
     for option in options:
         key, _, value = option.partition("=")
         if key not in SCORER_OPTIONS[kind]:
             known = ", ".join(f"{each}=..." for each in SCORER_OPTIONS[kind]) or "no option"
-            raise UserError(f"Scorer {text!r}: {option!r} is no option of {kind}, which takes {known}.")
+            raise UserError(f"Scorer {text!r}: {option!r} is not an option of {kind}, which takes {known}.")
         try:
             values[key] = float(value) if key == "tau_a" else value
         except ValueError as error:
@@ -40,10 +40,7 @@ def parse_scorer(text: str) -> ScorerSettings:
 
 
 def scorer_text(settings: ScorerSettings, tau_a: float | None = None) -> str:
-    """The text that `parse_scorer` reads as these settings.
-
-    Args:
-      tau_a: the learned one, in the place of the setting.
+    """Formats settings for `parse_scorer`, with a learned `tau_a` instead of the setting if given.
 
     >>> scorer_text(ScorerSettings(kind="mean_pool")), scorer_text(ScorerSettings(logits="dot"), 0.12)
     ('mean_pool', 'soft,logits=dot,tau_a=0.12')

@@ -1,8 +1,8 @@
 """Soft late interaction over cosines, with the backward pass written out.
 
-The forward pass keeps nothing but its inputs. The backward pass multiplies the tokens again and turns the products into
-their gradient in one sweep: differentiating the softmax step by step would sweep the token products a dozen times,
-which costs more than the matrix products themselves.
+The forward pass keeps only its inputs. The backward pass multiplies the tokens again and turns the products into their
+gradient in one sweep; differentiating the softmax step by step would sweep the token products a dozen times, which
+costs more than the matrix products themselves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def cosines(q: Texts, y: Texts) -> Float[Array, "q i y j"]:
 
 
 def _logit_scale(q: Texts, y: Texts, logits: str) -> Array:
-    """What turns cosines into logits, before tau_a: |e_i| |t_j| for raw dot products, else 1."""
+    """Factor from cosines to logits, before tau_a: |e_i| |t_j| for raw dot products, else 1."""
     if logits == "cosine":
         return jnp.ones((1, 1, 1, 1), jnp.float32)
     return q.norms[:, :, None, None] * y.norms[None, None, :, :]
@@ -45,17 +45,14 @@ def soft_attention(
 ) -> tuple[Float[Array, "q y"], Float[Array, "q y"]]:
     """Sums over query tokens of the target's attended cosines, and over target tokens of the query's.
 
-    For unmasked tokens only: forward[q, y] = sum_i sum_j softmax_j(logits[i, j]) cos(e_i, t_j) and
-    backward[q, y] = sum_j sum_i softmax_i(logits[i, j]) cos(e_i, t_j), with the cosine or the raw dot product over
-    tau_a as logits.
+    Over unmasked tokens, forward[q, y] = sum_i sum_j softmax_j(logits[i, j]) cos(e_i, t_j) and
+    backward[q, y] = sum_j sum_i softmax_i(logits[i, j]) cos(e_i, t_j).
 
     Args:
-      q: query tokens.
-      y: target tokens.
       tau_a: attention temperature.
-      logits: cosine or dot.
-      bounded: the logits are cosines and tau_a is at least 0.05, so that exp((cos - 1) / tau_a) is at least exp(-40).
-        It cannot underflow, and both directions share one exponential instead of each looking for its maximum.
+      logits: cosine or dot, divided by tau_a.
+      bounded: the logits are cosines and tau_a is at least 0.05. exp((cos - 1) / tau_a), at least exp(-40), cannot
+        underflow, and both directions share one exponential without computing maxima.
     """
     _, _, over_j, over_i = _both(q, y, tau_a, logits, bounded)
     forward = (over_j.values * q.mask.astype(jnp.float32)[:, :, None]).sum(axis=1)
@@ -63,9 +60,7 @@ def soft_attention(
     return forward, backward
 
 
-def _forward(
-    q: Texts, y: Texts, tau_a: Array, logits: str, bounded: bool
-) -> tuple[tuple[Array, Array], tuple[Texts, Texts, Array]]:
+def _forward(q: Texts, y: Texts, tau_a: Array, logits: str, bounded: bool) -> tuple[Any, Any]:
     return soft_attention(q, y, tau_a, logits, bounded), (q, y, tau_a)
 
 
@@ -82,19 +77,15 @@ def _backward(
     by_logit = share_j * (cosine - over_j.values[:, :, :, None]) + share_i * (cosine - over_i.values[:, None, :, :])
     by_cosine = share_j + share_i + by_logit * (_logit_scale(q, y, logits) / tau_a)
     by_cosine = by_cosine.astype(q.unit.dtype)
-    unit_q = jnp.einsum("qiyj,yjd->qid", by_cosine, y.unit, preferred_element_type=jnp.float32)
-    unit_y = jnp.einsum("qiyj,qid->yjd", by_cosine, q.unit, preferred_element_type=jnp.float32)
+    unit_q = jnp.einsum("qiyj,yjd->qid", by_cosine, y.unit, preferred_element_type=jnp.float32).astype(q.unit.dtype)
+    unit_y = jnp.einsum("qiyj,qid->yjd", by_cosine, q.unit, preferred_element_type=jnp.float32).astype(y.unit.dtype)
     norms_q = norms_y = None
     if logits == "dot":
         by_norms = by_logit * cosine / tau_a
         norms_q = jnp.einsum("qiyj,yj->qi", by_norms, y.norms)
         norms_y = jnp.einsum("qiyj,qi->yj", by_norms, q.norms)
     by_tau = -(by_logit * scaled).sum() / tau_a
-    return (
-        Texts(unit_q.astype(q.unit.dtype), norms_q, None),
-        Texts(unit_y.astype(y.unit.dtype), norms_y, None),
-        by_tau,
-    )
+    return Texts(unit_q, norms_q, None), Texts(unit_y, norms_y, None), by_tau
 
 
 soft_attention.defvjp(_forward, _backward)

@@ -1,4 +1,4 @@
-"""The softmax over masked token products that every soft scorer takes."""
+"""Masked softmax of the soft scorers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-# Finite, so that a row of padding alone has finite logits, and a weight of zero instead of NaN.
+# Finite, so that a row of padding alone has a weight of zero instead of NaN.
 MASKED = -1e30
-# Of squares of norms, and shares, that are divided by.
-TINY = 1e-12
+TINY = 1e-12  # least square of a norm that is divided by
 
 
 class Attended(NamedTuple):
-    """Softmax weights before division, their sums over the axis, and what they attend to."""
+    """Softmax weights before division, their sums over the axis, and the attended values."""
 
     weights: Float[Array, "*p"]
     sums: Array
@@ -29,16 +28,12 @@ def attend(
     axis: int,
     bound: Array | None = None,
 ) -> Attended:
-    """sum over `axis` of softmax(logits) * values, in float32.
+    """Computes sum over `axis` of softmax(logits) * values in float32; a row without unmasked entries attends to 0.
 
     Args:
-      values: what is attended to.
-      logits: as the values.
-      mask: true where an entry takes part, with ones where it is broadcast; None masks nothing. A row without any entry
-        attends to 0.
-      axis: of the softmax.
-      bound: an upper bound of the logits, which stands in for their maximum; that is then not looked for. No logit may
-        be further than 80 below it, or its weight underflows.
+      mask: true for entries that take part, with size 1 on broadcast axes; None masks nothing.
+      bound: upper bound of the logits, used instead of their maximum, which is then not computed. A logit more than 80
+        below it underflows.
     """
     if mask is not None:
         logits = jnp.where(mask, logits, MASKED)
@@ -51,8 +46,5 @@ def attend(
 
 
 def divisor(sums: Float[Array, "*p"]) -> Float[Array, "*p"]:
-    """Sums of weights to divide by: 1 in the place of a 0, where no entry takes part.
-
-    A floor would not do: under a bound, which is no maximum, the weights of a whole row may be small.
-    """
+    """Replaces sums of 0 (rows without entries) by 1; not a floor, since under `bound` valid sums may be tiny."""
     return jnp.where(sums == 0, 1.0, sums)

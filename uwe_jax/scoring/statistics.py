@@ -1,4 +1,4 @@
-"""A fixed sample of queries, how sure a mean over them is, and what it hides about targets that are rarely relevant."""
+"""Fixed samples of queries, bootstrap intervals, and metrics by how often targets are relevant."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Integer
 
-# For how many queries of a task a target is relevant: the least of each bin, and its name.
+# Bins by the number of queries that a target is relevant for: lower bound and name.
 _BINS = {1: "1", 2: "2-5", 6: "6-20", 21: "21-100", 101: "101+"}
 
 
 def fixed_sample(count: int, most: int) -> Integer[np.ndarray, " drawn"]:
-    """Positions of at most `most` of `count` things, ascending, drawn at random and the same every time; 0 takes all.
+    """Draws at most `most` of `count` positions, ascending and the same every time; 0 takes all.
 
     >>> fixed_sample(3, 0), fixed_sample(100, 2)
     (array([0, 1, 2]), array([36, 82]))
@@ -29,76 +29,43 @@ def bootstrap_interval(
     """Percentile bootstrap interval of the mean over queries (Efron 1979).
 
     q queries are drawn with replacement `samples` times; the interval is between the (1 - level)/2 and (1 + level)/2
-    quantiles (linearly interpolated) of the means. A resample is kept as how often each query was drawn, one at a
-    time, so memory grows with q alone. The same q and seed draw the same resamples, whatever the values.
+    quantiles (linearly interpolated) of the means. Memory grows with q alone. The same q and seed draw the same
+    resamples, whatever the values.
 
     >>> bootstrap_interval(np.array([0.25]))
     (0.25, 0.25)
 
-    Args:
-      values: one metric per query, [q], or several, [q, metrics].
-      samples: number of resamples.
-      level: share of the means inside the interval.
-      seed: another seed, other resamples.
-
     Returns:
-      (lo, hi) as floats for one metric; float64 [metrics, 2] for several.
-
-    Raises:
-      ValueError: no query, a value that is not finite, or an impossible level or number of samples.
+      (lo, hi) as floats for one metric [q]; float64 [metrics, 2] for several [q, metrics].
     """
-    if samples < 1 or not 0 < level < 1:
-        raise ValueError(f"samples is {samples} and level {level}; expected at least 1, and above 0 and below 1.")
-    if values.ndim > 2 or not len(values):
-        raise ValueError(f"values have shape {values.shape}; expected [q] or [q, metrics] with a query at least.")
-    finite = np.isfinite(values)
-    if not finite.all():
-        raise ValueError(f"{np.count_nonzero(~finite)} of {values.size} values are not finite: they have no mean.")
     rng = np.random.default_rng(seed)
     q = len(values)
     mean = values.mean(axis=0, dtype=np.float64)
     # Deviations from the mean, so that rounding gives equal values no width.
     deviations = np.ascontiguousarray((values - mean[None]).T)
-    # Not a matrix product: the threads of a BLAS take longer to meet than so short a sum takes.
+    # Not a matrix product: synchronising the threads of a BLAS takes longer than so short a sum.
     moved = [
         np.einsum("q,...q->...", np.bincount(rng.integers(0, q, q), minlength=q), deviations) for _ in range(samples)
     ]
     ends = mean[None] + np.quantile(np.stack(moved) / q, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    # No mean lies outside its values; rounding would have it, and show as -0.00.
+    # Rounding could put a mean outside the values, and show it as -0.00.
     lo, hi = np.clip(ends, values.min(axis=0)[None], values.max(axis=0)[None])
     return (float(lo), float(hi)) if values.ndim == 1 else np.stack([lo, hi], axis=1)
 
 
 def paired_bootstrap(
-    a: Float[np.ndarray, " q"],
-    b: Float[np.ndarray, " _"],
-    *,
-    samples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
+    a: Float[np.ndarray, " q"], b: Float[np.ndarray, " q"], *, samples: int = 1000
 ) -> tuple[float, float, float]:
-    """Mean of a - b over queries with its bootstrap interval: (difference, lo, hi).
+    """Mean of a - b, per query of two models, with its 95 % bootstrap interval: (difference, lo, hi).
 
-    Every resample takes the same queries of both, so what makes a query hard for both models cancels. An interval
-    without 0 tells the models apart.
+    Every resample takes the same queries of both, so that the difficulty of a query for both models cancels. The models
+    differ significantly if the interval does not contain 0.
 
     >>> paired_bootstrap(np.array([0.5, 0.75]), np.array([0.25, 0.5]))
     (0.25, 0.25, 0.25)
-
-    Args:
-      a: a metric of one model, per query.
-      b: the same metric of another model, for the same queries.
-      samples: as in `bootstrap_interval`.
-      level: as in `bootstrap_interval`.
-      seed: as in `bootstrap_interval`.
-
-    Raises:
-      ValueError: as in `bootstrap_interval`, or a and b are not of the same queries.
     """
-    if a.shape != b.shape:
-        raise ValueError(f"a has {len(a)} queries and b {len(b)}; expected the same queries.")
     difference = np.subtract(a, b, dtype=np.float64)
-    lo, hi = bootstrap_interval(difference, samples=samples, level=level, seed=seed)
+    lo, hi = bootstrap_interval(difference, samples=samples)
     return float(difference.mean()), lo, hi
 
 
@@ -107,23 +74,19 @@ def macro_difference(
 ) -> tuple[float, float, float, int]:
     """Difference of two models' macro-averages over rankings, with its bootstrap interval: (difference, lo, hi, q).
 
-    With one ranking it is `paired_bootstrap`. With several, a query that occurs in more than one of them is drawn with
-    all its values at once, since they are not independent:
+    A query that occurs in several rankings is drawn with all its values at once, since they are not independent:
 
         difference = mean_r mean_{i in r} d_ri,    resampled: difference + sum_i c_i sum_r (d_ri - mean_r) / (R n_r),
 
-    where d_ri is a - b for query i of ranking r, R the number of rankings, n_r that of queries in r, and c_i how often
-    query i was drawn in q draws.
+    where d_ri is a - b for query i of ranking r, R the number of rankings, n_r the number of queries in r, and c_i the
+    number of times that query i was drawn in q draws.
 
     >>> same = (np.array([0.5, 0.75]), np.array([0.25, 0.5]), ["a", "b"])
     >>> macro_difference([same, same])
     (0.25, 0.25, 0.25, 2)
 
     Args:
-      rankings: for each a metric of one model per query, that of the other, and names of the queries.
-
-    Returns:
-      The difference, the ends of its 95 % interval, and the number of distinct queries.
+      rankings: for each, a metric per query of one model and of the other, and the names of the queries.
     """
     differences = [np.subtract(a, b, dtype=np.float64) for a, b, _ in rankings]
     macro = float(np.mean([each.mean() for each in differences]))
@@ -137,10 +100,10 @@ def macro_difference(
 def long_tail(
     precisions: Float[np.ndarray, " e"], positions: Integer[np.ndarray, " e"], n_targets: int
 ) -> list[dict[str, Any]]:
-    """How well targets are found, by for how many queries of the task they are relevant.
+    """Bins relevant (query, target) pairs by the number of queries that the target is relevant for.
 
-    A bin's map is the mean, over its relevant (query, target) pairs, of the precision at the target's rank. Pairs count
-    alike, so it is no mean of AP over queries, and a query's pairs may fall into several bins.
+    A bin's map is the mean of its pairs' precisions at the target's rank. It is not a mean of AP over queries: pairs
+    have equal weight, and a query's pairs may fall into several bins.
 
     >>> for row in long_tail(np.array([1.0, 0.5, 0.25]), np.array([7, 2, 7]), 9):  # target 7 is relevant twice
     ...     print(row)
@@ -148,20 +111,12 @@ def long_tail(
     {'relevant_for': '2-5', 'targets': 1, 'pairs': 2, 'map': 0.625}
 
     Args:
-      precisions: of every relevant pair, as `ranking_metrics.precisions` gives them.
+      precisions: of every relevant pair, from `ranking_metrics.precisions`.
       positions: the target of every pair.
-      n_targets: size of the target space.
 
     Returns:
-      A row per bin that holds a pair, rarely relevant targets first: relevant_for (queries), targets and pairs in the
-      bin, and map in the unit of `precisions`.
-
-    Raises:
-      ValueError: a position is outside the targets.
+      A row per bin with a pair, rarely relevant targets first.
     """
-    outside = np.count_nonzero((positions < 0) | (positions >= n_targets))
-    if outside:
-        raise ValueError(f"{outside} of {len(positions)} relevant positions are outside the {n_targets} targets.")
     asked = np.bincount(positions, minlength=n_targets)
     bins = np.searchsorted(list(_BINS), asked, side="right")
     targets = np.bincount(bins, minlength=len(_BINS) + 1)

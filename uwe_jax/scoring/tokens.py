@@ -13,7 +13,7 @@ from uwe_jax.scoring.softmax import TINY
 
 
 class Tokens(NamedTuple):
-    """Token embeddings of a block of texts: embeddings [b, t, d] and a mask [b, t], true for real tokens."""
+    """Raw token embeddings of a block of texts, and a mask that is true for real tokens."""
 
     embeddings: Float[Array, "b t d"]
     mask: Bool[Array, "b t"]
@@ -27,30 +27,25 @@ class UnitTokens(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """What scorers read of a block of texts: unit token vectors, the raw vectors' norms, and the mask."""
+    """Unit token vectors, raw norms and mask of a block of texts: the input of scorers."""
 
     unit: Float[Array, "b t d"]
     norms: Any  # Float[Array, "b t"]; None in the gradient of a scorer that does not read it
     mask: Any  # Bool[Array, "b t"]; likewise
 
 
-def inverse_norms(embeddings: Float[Array, "*b d"]) -> Float[Array, "*b"]:
-    """1 / |e| in float32; finite, with finite gradients, for a zero vector."""
-    squares = jnp.sum(jnp.square(embeddings.astype(jnp.float32)), axis=-1)
-    return jax.lax.rsqrt(jnp.maximum(squares, TINY))
-
-
 def unit_tokens(embeddings: Float[Array, "*b d"], dtype: DTypeLike) -> UnitTokens:
-    """Splits raw token embeddings into direction, kept in `dtype`, and norm, in float32.
+    """Splits raw embeddings into direction, in `dtype`, and norm, in float32; gradients are finite at zero vectors.
 
-    Products of unit vectors are cosines, and the raw dot products follow by the norms: one matrix product serves both.
+    Products of unit vectors are cosines, and the norms turn them into raw dot products: one matrix product serves both.
     """
-    inverse = inverse_norms(embeddings)
-    return UnitTokens((embeddings.astype(jnp.float32) * inverse[..., None]).astype(dtype), 1.0 / inverse)
+    wide = embeddings.astype(jnp.float32)
+    inverse = jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(wide), axis=-1), TINY))
+    return UnitTokens((wide * inverse[..., None]).astype(dtype), 1.0 / inverse)
 
 
 def texts(tokens: Tokens) -> Texts:
-    """A block of texts as scorers read it, in the embeddings' own dtype."""
+    """Splits the embeddings of a block, in their own dtype."""
     return Texts(*unit_tokens(tokens.embeddings, tokens.embeddings.dtype), tokens.mask)
 
 

@@ -31,9 +31,11 @@ from uwe_jax.models.checkpoint_reader import (
     CheckpointReader,
     Manager,
     Restored,
+    checksum,
+    checksums_of_parts,
+    replace_json,
+    with_checksum,
 )
-from uwe_jax.models.checksums import checksum, checksums_of_parts, with_checksum
-from uwe_jax.models.storage import replace_json
 from uwe_jax.runtime.disk_errors import reason_not_written, what_to_mend
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.remote import is_remote

@@ -22,13 +22,12 @@ from uwe_jax.data.training_hashes import Footprint
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.distributed.joining import is_first, joined
-from uwe_jax.models.blend import blend
+from uwe_jax.models.checkpoint_reader import narration_off
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.remote_workdir import RunFolder
-from uwe_jax.models.resolve import in_full
-from uwe_jax.models.storage import narration_off
-from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.models.resolve import absolute_name
+from uwe_jax.models.uwe import Params, UweModel, blend
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
@@ -215,7 +214,7 @@ def _train(
         "split_by": SPLIT_BY,
         "encoder": {
             "provenance": pretrained.provenance,
-            "name": in_full(config.encoder.name),  # the config keeps it as it was given, to compare settings
+            "name": absolute_name(config.encoder.name),  # the config keeps it as it was given, to compare settings
             **pretrained.config.to_hf(),
         },
     }

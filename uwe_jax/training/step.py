@@ -17,8 +17,8 @@ from uwe_jax.distributed import parallel
 from uwe_jax.distributed.gradient_cache import cached_value_and_grad, fold_in
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.runtime.kinds import SKILL
-from uwe_jax.scoring.chunking import pairwise_scores
 from uwe_jax.scoring.losses import info_nce
+from uwe_jax.scoring.scorers import pairwise_scores
 from uwe_jax.scoring.tokens import Tokens
 
 Metrics = dict[str, Float[Array, ""]]

@@ -13,7 +13,7 @@ from typing import Any
 
 from uwe_jax.curation.tag.options import TaggingOptions
 from uwe_jax.curation.tag.summary import summary_table
-from uwe_jax.models.remote_workdir import at_hand, checkpoints_of
+from uwe_jax.models.remote_workdir import checkpoints_of, make_local
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.folder_arguments import make_out
@@ -128,7 +128,7 @@ def _key(key: str, options: TaggingOptions) -> str:
     if not options.model:
         return key
     # A run in training may have another best checkpoint later.
-    folder = checkpoints_of(Path(at_hand(options.model, options.cache_dir)).expanduser())
+    folder = checkpoints_of(Path(make_local(options.model, options.cache_dir)).expanduser())
     steps = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     told = [key, options.model, steps, options.threshold, options.top_k, options.max_tokens]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
