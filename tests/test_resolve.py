@@ -1,4 +1,4 @@
-"""Where encoders are looked for: the order, what each place accepts, and what a person reads when all fail."""
+"""Search for encoders: the order of places, what each accepts, and the error if all fail."""
 
 import dataclasses
 import hashlib
