@@ -46,7 +46,7 @@ def test_sentences_are_joined_with_their_skills_and_read_again_from_what_was_pre
     assert first.edges == {"skill_vacancy": EDGES}
     assert first.notes == ("2 sentences without a skill left out",)
     assert first.origin == f"SkillSkape train.csv in {path.parent}"
-    monkeypatch.setattr("uwe_jax.sources.skillskape.skillskape_dataset_builder.read_vacancy_edges", None)
+    monkeypatch.setattr("uwe_jax.sources.skillskape.skillskape_dataset_builder.Builder.read_file", None)
     assert load(tmp_path) == first
 
 

@@ -76,7 +76,7 @@ def test_duties_are_joined_with_titles_and_read_again_from_what_was_prepared(tmp
         "1 spellings of a title joined with others",
     )
     assert first.origin == f"USAJOBS questionnaires in {path}"
-    monkeypatch.setattr("uwe_jax.sources.usajobs.usajobs_dataset_builder.read_job_edges", None)
+    monkeypatch.setattr("uwe_jax.sources.usajobs.usajobs_dataset_builder.Builder.read_file", None)
     assert load(tmp_path) == first
 
 

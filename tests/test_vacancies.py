@@ -418,7 +418,7 @@ def test_skillspans_spans_stand_for_skills_without_a_taxonomy(tmp_path):
     ]
     assert [note.split()[0] for note in read.notes] == ["1", "2"]
     write(*rows, ("You weld", "O O B", "O O"))
-    with pytest.raises(UserError, match=r"2 tokens and \{'tags_skill': 3\}.*one tag a token"):
+    with pytest.raises(UserError, match=r"2 tokens and \{'tags_skill': 3\}.*one tag per token"):
         SKILLSPAN.read(request(tmp_path, tmp_path / "cache", graph))
 
 
