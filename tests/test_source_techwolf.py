@@ -124,7 +124,7 @@ def test_offline_without_a_copy_both_ways_are_named(hub, tmp_path, monkeypatch):
     text = message(tmp_path, path=tmp_path)
     assert f"{SENTENCES.repo} (train) is not prepared in {tmp_path / 'cache'}" in text
     assert f"put a copy of {SENTENCES.page} into" in text
-    assert f"In {tmp_path} no folder is named like it." in text
+    assert f"In {tmp_path} there is no folder of its name." in text
     assert "does not exist" in message(tmp_path, path=tmp_path / "nowhere")
     assert hub.asked == []
 

@@ -77,15 +77,8 @@ class Builder(EdgeBuilder):
 def load_edges(release: EscoRelease, graph: str, relations: str, data_dir: Path) -> tuple[list[Edge], tuple[str, ...]]:
     """Loads the edges of one graph, prepared on first use, and the notes of that preparation.
 
-    Args:
-      release: its files.
-      graph: of `NEEDS`.
-      relations: essential, optional or both; ignored by graphs without relations.
-      data_dir: of all prepared datasets. Each release has its own folder, named by version and content, so that
-        edges prepared from other files are never read.
-
-    Raises:
-      UserError: see `find_release`, `read_job_edges` and `prepare_edges`.
+    Each release has its own folder in `data_dir`, named by version and content, so that edges prepared from other files
+    are never read. Raises UserError as the readers of `graph` and `prepare_edges` do.
     """
     config = _config(graph, relations, release.language)
     folder = data_dir / f"esco-{release.version or 'unknown'}-{release.digest(graph)}"

@@ -125,19 +125,12 @@ def _read_relations(
 
 @dataclass(frozen=True)
 class Concepts:
-    """The concepts of one file, in its order. Shared by all callers: do not modify.
+    """The concepts of one file by URI, in its order. Shared by all callers: do not modify."""
 
-    Attributes:
-      labels: preferred label per concept URI, normalised; "" where the language has none.
-      alternatives: alternative labels per concept URI as in the file, one per line; "" without the column.
-      descriptions: per concept URI as in the file; "" without the column.
-      notes: see `EscoEdges`.
-    """
-
-    labels: dict[str, str]
-    alternatives: dict[str, str]
-    descriptions: dict[str, str]
-    notes: tuple[str, ...]
+    labels: dict[str, str]  # preferred ones, normalised; "" where the language has none
+    alternatives: dict[str, str]  # alternative labels as in the file, one per line; "" without the column
+    descriptions: dict[str, str]  # as in the file; "" without the column
+    notes: tuple[str, ...]  # see `EscoEdges`
 
     def alternatives_of(self, uri: str) -> list[str]:
         """Returns the distinct alternative labels of a concept, normalised, in the file's order."""
@@ -147,10 +140,7 @@ class Concepts:
 def read_concepts(file: EscoFile, *, alternatives: bool = False, descriptions: bool = False) -> Concepts:
     """Reads skills or occupations with their labels; cached within a process until the file changes.
 
-    Args:
-      file: of the role skills or occupations.
-      alternatives: require their column.
-      descriptions: require their column.
+    Alternative labels and descriptions are optional unless required.
 
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.

@@ -139,14 +139,7 @@ def choose_release(
 ) -> EscoRelease | None:
     """Chooses the files of some roles, all of one version; None if no version has them all.
 
-    Args:
-      found: by `find_files`.
-      roles: wanted, of `file_names`.
-      language: code of the labels' language, as in skills_en.csv.
-      version: such as 1.1.1; empty takes the newest complete one.
-
-    Raises:
-      UserError: two different files of one name and version.
+    Arguments and errors are those of `find_release`, with files by `find_files` and roles of `file_names`.
     """
     version = plain_version(version)
     names = file_names(language)
@@ -164,11 +157,7 @@ def choose_release(
 
 
 def find_files(folder: Path, depth: int) -> list[EscoFile]:
-    """Finds ESCO's files, zipped or not, in a folder and its folders down to `depth`, in the order of `files_in`.
-
-    Raises:
-      UserError: a damaged zip.
-    """
+    """Finds ESCO's files, zipped or not, in a folder and its folders down to `depth`; UserError for a damaged zip."""
     return [file for path in files_in(folder, depth) for file in _csv_files(path, folder)]
 
 
@@ -191,11 +180,9 @@ def plain_language(language: str) -> str:
 
 
 def found_instead(found: Sequence[EscoFile], *, chosen: bool = True) -> str:
-    """Returns a sentence on the ESCO files of other languages or versions, with a space before it; "" without any.
+    """Returns a sentence on ESCO files of other languages or versions, after a space; "" without any.
 
-    Args:
-      found: by `find_files`.
-      chosen: whether the user can choose another language and version.
+    `chosen` adds the advice to choose these.
     """
     remedy = "; ask for the language and version of these files" if chosen else ""
     return f" Found ESCO of {_listed(found)}{remedy}." if found else ""

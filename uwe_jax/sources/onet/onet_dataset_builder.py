@@ -36,14 +36,8 @@ class Builder(EdgeBuilder):
 def load_edges(release: OnetRelease, graph: str, data_dir: Path) -> tuple[list[Edge], tuple[str, ...]]:
     """Loads the edges of one graph, prepared on first use, and the notes of that preparation.
 
-    Args:
-      release: its files.
-      graph: of `GRAPHS`.
-      data_dir: of all prepared datasets. Each release has its own folder, named by version and content, so that
-        edges prepared from other files are never read.
-
-    Raises:
-      UserError: see `OnetRelease.rows`, `OnetRelease.known_rows` and `prepare_edges`.
+    Each release has its own folder in `data_dir`, named by version and content, so that edges prepared from other files
+    are never read. Raises UserError as the readers of `graph` and `prepare_edges` do.
     """
     wanted = GRAPHS[graph]
     folder = data_dir / f"onet-{release.label}-{release.digest((*wanted.needs, *wanted.takes))}"

@@ -16,33 +16,20 @@ Found = tuple[list[Edge], list[str]]
 
 
 class OnetGraph(NamedTuple):
-    """A graph that O*NET offers.
+    """A graph that O*NET offers."""
 
-    Attributes:
-      kind: of its right side.
-      read: reads it from a release. Raises the errors of `OnetRelease.rows` and `OnetRelease.known_rows`.
-      needs: required tables.
-      takes: optional tables.
-    """
-
-    kind: str
-    read: Callable[[OnetRelease], Found]
-    needs: tuple[Table, ...]
-    takes: tuple[Table, ...] = ()
+    kind: str  # of its right side
+    read: Callable[[OnetRelease], Found]  # raises as `OnetRelease.rows` and `OnetRelease.known_rows` do
+    needs: tuple[Table, ...]  # required
+    takes: tuple[Table, ...] = ()  # optional
 
 
 def _relation(
     kind: str, right: Table, table: Table, codes: tuple[int, int], relation: str, left: Table | None = None
 ) -> OnetGraph:
-    """Returns the graph of a table with a node of each side per row.
+    """Returns the graph of the rows of a table, with their right and left `codes` at these positions.
 
-    Args:
-      kind: of the right side.
-      right: of its codes and texts.
-      table: of the rows.
-      codes: positions of the right and the left side's column in it.
-      relation: of the edges.
-      left: as `right`; None where the column holds the texts, without ids.
+    `right` and `left` have the texts of the codes; without `left` its column has texts without ids.
     """
 
     def read(release: OnetRelease) -> Found:

@@ -79,11 +79,7 @@ class OnetRelease:
         return rows
 
     def texts(self, table: Table) -> dict[str, str]:
-        """Reads the second column of a table by the first, a code.
-
-        Raises:
-          UserError: as of `rows`, or a code has two texts.
-        """
+        """Reads the second column of a table by the first, a code; raises as `rows`, or if a code has two texts."""
         texts: dict[str, str] = {}
         for code, text, *_ in self.rows(table):
             if texts.setdefault(code, text) != text:
@@ -96,15 +92,10 @@ class OnetRelease:
     def known_rows(
         self, table: Table, rows: Iterable[Sequence[str]], *known: Collection[str] | None
     ) -> tuple[list[Sequence[str]], list[str]]:
-        """Drops the rows with codes that the release does not define.
+        """Drops the rows of a table with undefined codes, and notes their number.
 
         Args:
-          table: of the rows, for messages.
-          rows: their codes.
           known: per column the defined codes; None for a column without codes.
-
-        Returns:
-          The other rows, and a phrase with the number of the dropped ones if there are any.
 
         Raises:
           UserError: more than a tenth of the rows would be dropped.

@@ -10,15 +10,10 @@ from typing import NamedTuple
 
 
 class Table(NamedTuple):
-    """One table of the database.
+    """One table of the database."""
 
-    Attributes:
-      files: names of its file over time, the oldest first.
-      columns: per column that is read, its names over time.
-    """
-
-    files: tuple[str, ...]
-    columns: tuple[tuple[str, ...], ...]
+    files: tuple[str, ...]  # names of its file over time, the oldest first
+    columns: tuple[tuple[str, ...], ...]  # likewise for each column that is read
 
     def columns_of(self, data: bytes) -> tuple[str, ...]:
         """Returns the columns as named in the header of a whole file; the oldest name of a missing one."""

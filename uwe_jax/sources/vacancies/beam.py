@@ -28,14 +28,11 @@ def import_beam() -> Any:
 
 
 def run_job_on_beam(job: TaggingJob, runner: str = "DirectRunner", options: Sequence[str] = ()) -> ChunkDone:
-    """Tags the chunks that are not done, each as an element of a Beam pipeline.
+    """Tags the remaining chunks as elements of a Beam pipeline; returns the counts of the whole job.
 
     Args:
       runner: of Beam, such as DirectRunner, FlinkRunner, SparkRunner, DataflowRunner.
       options: of the runner, as on Beam's command line: --flink_master=..., --direct_num_workers=...
-
-    Returns:
-      The counts of the whole job.
 
     Raises:
       UserError: Beam is not installed, or too many rows are broken.

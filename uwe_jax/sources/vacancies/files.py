@@ -21,17 +21,11 @@ _ESCO_COLUMN = "conceptType"  # ESCO's conceptSchemes have a title and a descrip
 
 
 class VacancyFile(NamedTuple):
-    """One table of vacancies.
-
-    Attributes:
-      path: of the file.
-      name: path relative to the user's folder.
-      columns: by role.
-    """
+    """One table of vacancies."""
 
     path: Path
-    name: str
-    columns: dict[str, str]
+    name: str  # relative to the user's folder
+    columns: dict[str, str]  # by role
 
     def signature(self) -> tuple[str, int, str]:
         """Returns name, size in bytes and a digest of the content."""

@@ -42,18 +42,11 @@ MAX_BROKEN = 0.01
 
 @dataclass
 class ChunkDone:
-    """The results of one or several chunks.
+    """The results of one or several chunks."""
 
-    Attributes:
-      counts: by what was counted.
-      edges: number per graph and relation, as skill_job/given.
-      skills: edges per skill.
-      broken: rows that could not be read.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-    edges: Counter[str] = field(default_factory=Counter)
-    skills: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)  # by the names in `tagger`
+    edges: Counter[str] = field(default_factory=Counter)  # per graph and relation, as skill_job/given
+    skills: Counter[str] = field(default_factory=Counter)  # edges per skill
     broken: BrokenRows = field(default_factory=BrokenRows)
 
     def merge(self, other: ChunkDone) -> None:
@@ -90,21 +83,13 @@ class ChunkDone:
 
 @dataclass(frozen=True)
 class TaggingJob:
-    """A job as described in its folder.
+    """A job as described in its folder."""
 
-    Attributes:
-      folder: of the job; other processes and machines must see it under this path.
-      settings: of the tagging.
-      columns: by role, per file.
-      chunks: the work.
-      max_broken: share of broken rows above which the job stops.
-    """
-
-    folder: Path
+    folder: Path  # other processes and machines must see it under this path
     settings: TagSettings
-    columns: dict[str, dict[str, str]]
+    columns: dict[str, dict[str, str]]  # by role, per file
     chunks: tuple[Chunk, ...]
-    max_broken: float
+    max_broken: float  # share of broken rows above which the job stops
 
     def left(self) -> list[int]:
         """Returns the numbers of the chunks that are not done."""
@@ -212,11 +197,7 @@ def load_job(folder: Path) -> TaggingJob:
 
 
 def run_chunk(number: int, folder: str) -> dict[str, Any]:
-    """Tags one chunk of the job in a folder: the unit of work of a process, and of a Beam worker.
-
-    Returns:
-      The chunk's number and its broken rows, as plain values.
-    """
+    """Tags one chunk of the job in a folder, on any worker; returns its number and broken rows as plain values."""
     job, tagger = _loaded(folder, (Path(folder) / "job.json").stat().st_mtime_ns)
     chunk, done = job.chunks[number], ChunkDone()
     columns = job.columns[chunk.name]

@@ -30,10 +30,7 @@ _BUFFER = 10_000  # records that are held before they are written
 class PartWriter:
     """Writes the records of a chunk, one file per graph that has any; leaves nothing after an error.
 
-    Args:
-      folder: of the job, with a folder per graph in it.
-      number: of the chunk.
-      suffix: distinguishes further parts of a chunk from its first.
+    The folder of the job has one per graph; a suffix distinguishes further parts of a chunk from its first.
     """
 
     def __init__(self, folder: Path, number: int, suffix: str = ""):

@@ -22,13 +22,10 @@ _CHUNKS_PER_PROCESS = 4
 
 
 def run_job(job: TaggingJob, processes: int = 0) -> ChunkDone:
-    """Tags the chunks that are not done.
+    """Tags the remaining chunks; returns the counts of the whole job.
 
     Args:
       processes: 0 takes one per core, or one for few chunks; 1 works in this process.
-
-    Returns:
-      The counts of the whole job.
 
     Raises:
       UserError: too many rows are broken, or a process was killed.

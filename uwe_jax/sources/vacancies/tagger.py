@@ -30,21 +30,13 @@ _MAX_TITLE = 300  # characters
 
 @dataclass(frozen=True)
 class TagSettings:
-    """Settings of the tagging.
+    """Settings of the tagging."""
 
-    Attributes:
-      language: of the descriptions, for the splitting into sentences.
-      min_words: of a sentence; skills of shorter ones count for the title alone.
-      max_characters: of a sentence, likewise.
-      aliases: whether aliases of skills are searched for too; skills of a row are always linked by them.
-      keep_sentences: for a model to read: none, untagged (those without a skill) or all.
-    """
-
-    language: str = "en"
-    min_words: int = MIN_WORDS
+    language: str = "en"  # of the descriptions, for the splitting into sentences
+    min_words: int = MIN_WORDS  # of a sentence; skills of shorter or longer ones count for the title alone
     max_characters: int = MAX_CHARACTERS
-    aliases: bool = True
-    keep_sentences: str = "none"
+    aliases: bool = True  # are searched for too; skills of a row are always linked by them
+    keep_sentences: str = "none"  # for a model to read: none, untagged (those without a skill) or all
 
 
 class Tagged(NamedTuple):
@@ -60,32 +52,18 @@ class Tagged(NamedTuple):
 
 
 class Sentence(NamedTuple):
-    """A sentence for a model to read.
-
-    Attributes:
-      text: of the sentence.
-      title: of its vacancy, if the skills of the sentence apply to it; else "".
-      id: of its vacancy.
-      known: skills it is tagged with.
-      row: of its vacancy in the chunk, from 1.
-      bare: whether its vacancy has no skill yet.
-    """
+    """A sentence for a model to read."""
 
     text: str
-    title: str
-    id: str
-    known: list[str]
-    row: int
-    bare: bool
+    title: str  # of its vacancy, if the skills of the sentence apply to it; else ""
+    id: str  # of its vacancy
+    known: list[str]  # skills it is tagged with
+    row: int  # of its vacancy in the chunk, from 1
+    bare: bool  # its vacancy has no skill yet
 
 
 class VacancyTagger:
-    """Tags vacancies one by one.
-
-    Args:
-      taxonomy: None if every vacancy has its own skills, which are then kept as they are.
-      settings: see `TagSettings`.
-    """
+    """Tags vacancies one by one. Without a taxonomy their own skills are kept as they are."""
 
     def __init__(self, taxonomy: Taxonomy | None, settings: TagSettings):
         self._skills = taxonomy.skills if taxonomy else ()
@@ -94,11 +72,7 @@ class VacancyTagger:
         self._settings = settings
 
     def tag(self, vacancy: Vacancy, counts: Counter[str]) -> Iterator[tuple[str, Tagged | Sentence]]:
-        """Yields the edges of a vacancy, with `JOB` or `VACANCY`, and the sentences to read, with `SENTENCES`.
-
-        Args:
-          counts: are updated.
-        """
+        """Yields the edges of a vacancy, with `JOB` or `VACANCY`, and sentences, with `SENTENCES`; updates `counts`."""
         settings = self._settings
         title = normalise(plain_text(vacancy.title))
         if not title or len(title) > _MAX_TITLE:
