@@ -31,9 +31,7 @@ class EscoEdges:
 def read_job_edges(release: EscoRelease, relations: str = "both") -> EscoEdges:
     """Reads the skill-job graph: preferred labels of skills and of the occupations that need them.
 
-    Args:
-      release: with skills, occupations and relations.
-      relations: essential, optional or both.
+    `relations` are essential, optional or both.
 
     Raises:
       UserError: a damaged zip, a missing column, broken rows, or relations of another release.
@@ -52,11 +50,9 @@ def read_skill_edges(release: EscoRelease, relations: str = "both") -> EscoEdges
 
 
 def read_alias_edges(release: EscoRelease, role: str = "skills") -> EscoEdges:
-    """Reads preferred labels and their alternative labels; one that differs in case alone is left out.
+    """Reads preferred labels and their alternative labels, without those that differ in case alone.
 
-    Args:
-      release: with the file of the role.
-      role: skills, or occupations, whose alternative labels are job titles.
+    The role is skills, or occupations, whose alternative labels are job titles.
 
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.

@@ -109,12 +109,9 @@ def find_release(
     if release := choose_release(found, roles, language, version):
         return release
     names = file_names(language)
-    skills_alone = [graph for graph in graphs if NEEDS[graph] == ("skills",)]
-    fewer = (
-        f" For {' and '.join(skills_alone)} alone the skills are enough: set {setting}.graphs to that."
-        if skills_alone and len(roles) > 1
-        else ""
-    )
+    fewer = ""
+    if len(roles) > 1 and (skills_alone := [graph for graph in graphs if NEEDS[graph] == ("skills",)]):
+        fewer = f" For {' and '.join(skills_alone)} alone the skills are enough: set {setting}.graphs to that."
     raise UserError(
         f"{folder} does not hold what {' and '.join(graphs)} need. Expected "
         f"{', '.join(names[role][0] for role in roles)}, all of {f'version {version}' if version else 'one version'}. "
@@ -144,16 +141,12 @@ def choose_release(
     version = plain_version(version)
     names = file_names(language)
     per_version = _per_version(found)
-    complete = [
-        candidate
-        for candidate, files in per_version.items()
-        if version in ("", candidate) and all(any(file.name in names[role] for file in files) for role in roles)
-    ]
-    if not complete:
-        return None
-    newest = max(complete, key=lambda text: [int(part) for part in text.split(".") if part])
-    chosen = {role: _only(per_version[newest], names[role]) for role in roles}
-    return EscoRelease(newest, plain_language(language), chosen)
+    for newest in sorted(per_version, key=lambda text: [int(part) for part in text.split(".") if part], reverse=True):
+        there = {file.name for file in per_version[newest]}
+        if version in ("", newest) and all(there.intersection(names[role]) for role in roles):
+            chosen = {role: _only(per_version[newest], names[role]) for role in roles}
+            return EscoRelease(newest, plain_language(language), chosen)
+    return None
 
 
 def find_files(folder: Path, depth: int) -> list[EscoFile]:

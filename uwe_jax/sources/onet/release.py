@@ -65,9 +65,17 @@ class OnetRelease:
             raise OnetFileMissing(
                 f"{self} in {self.path} has no file {' or '.join(map(repr, table.files))}. Download it again: {WHERE}"
             )
-        data = self._read(name)
+        path, member = self._place(name)
+        try:
+            if member:
+                with zipfile.ZipFile(path) as archive:
+                    data = read_member(archive, member)
+            else:
+                data = path.read_bytes()
+        except ZIP_DAMAGE as error:
+            raise _damaged(path, f" in {name!r}: {error}") from error
         columns = table.columns_of(data)
-        problems = Problems(f"{self.path}: {self.inside}{name}" if self._zipped else str(self.path / name))
+        problems = Problems(f"{path}: {member}" if member else str(path))
         rows = []
         for line, fields in read_table(data, name, delimiter="\t", required=columns, problems=problems):
             values = list(map(normalise, fields))
@@ -122,36 +130,21 @@ class OnetRelease:
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        if not self._zipped:
+        if self.path.is_dir():
             return frozenset(path.name for path in self.path.iterdir() if path.is_file())
         with zipfile.ZipFile(self.path) as archive:
             members = archive.namelist()
         return frozenset(member.removeprefix(self.inside) for member in members if member.startswith(self.inside))
 
-    @property
-    def _zipped(self) -> bool:
-        return self.path.is_file()
-
     def _place(self, name: str) -> tuple[Path, str]:
         """Returns the file to open, and the member of it if it is a zip."""
-        return (self.path, self.inside + name) if self._zipped else (self.path / name, "")
-
-    def _read(self, name: str) -> bytes:
-        path, member = self._place(name)
-        if not member:
-            return path.read_bytes()
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return read_member(archive, member)
-        except ZIP_DAMAGE as error:
-            raise _damaged(path, f" in {name!r}: {error}") from error
+        return (self.path / name, "") if self.path.is_dir() else (self.path, self.inside + name)
 
 
 def find_release(folder: Path, version: str = "", *, setting: str = "source") -> OnetRelease:
-    """Finds the newest version in a folder, or the requested one.
+    """Finds the newest version in a folder and its folders down to `DEPTH`, or the requested one.
 
     Args:
-      folder: of the user, searched down to `DEPTH`.
       version: such as 29.3.
       setting: of the folder in the configuration, for messages.
 
