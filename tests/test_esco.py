@@ -1,4 +1,4 @@
-"""ESCO from the portal's zips: the files chosen, what becomes an edge, and how prepared data is kept."""
+"""ESCO from the portal's zips: choice of files, edges, and prepared data."""
 
 import os
 import subprocess
@@ -30,7 +30,6 @@ from uwe_jax.sources.esco.reader import (
     read_description_edges,
     read_job_edges,
     read_skill_edges,
-    read_title_edges,
 )
 from uwe_jax.sources.esco.release import NEEDS, find_release
 from uwe_jax.sources.esco.source import SOURCE
@@ -86,7 +85,7 @@ def test_alternative_labels_become_aliases_without_the_label_itself(tmp_path):
 
 def test_alternative_labels_of_occupations_become_titles(tmp_path):
     write_release(tmp_path, occupations=[(OCCUPATION + "a", "welder", "metal worker\nWelder"), *OCCUPATIONS[1:]])
-    assert read_title_edges(find_release(tmp_path, ("job_title",))).edges == [
+    assert read_alias_edges(find_release(tmp_path, ("job_title",)), "occupations").edges == [
         Edge(OCCUPATION + "a", "welder", "", "metal worker", "alternative")
     ]
 
@@ -98,7 +97,7 @@ def test_descriptions_are_one_text_each_and_empty_ones_are_counted(tmp_path):
         (SKILL + "2", "plan shifts", ""),
         (SKILL + "3", "haute cuisine", long),
         (SKILL + "4", "budget", "Budget"),
-        (SKILL + "5", "", "What has no label in this language."),
+        (SKILL + "5", "", "A concept without a label in this language."),
     ]
     content = table(["conceptUri", "preferredLabel", "description"], rows)
     write_zip(tmp_path, "1.2.0", "en", {"skills_en.csv": content})
@@ -123,7 +122,7 @@ def test_descriptions_are_one_text_each_and_empty_ones_are_counted(tmp_path):
 
 
 @pytest.mark.parametrize("relations", ["both", "essential", "optional"])
-def test_relations_of_skills_point_one_way(tmp_path, relations):
+def test_skill_relations_are_read_in_one_direction(tmp_path, relations):
     expected = [
         Edge(SKILL + "1", "weld metal", SKILL + "2", "plan shifts", "essential"),
         Edge(SKILL + "3", "haute cuisine", SKILL + "2", "plan shifts", "optional"),
@@ -147,7 +146,7 @@ def test_relations_of_unknown_skills_are_refused(tmp_path):
         read_skill_edges(find_release(tmp_path, ("skill_skill",)))
 
 
-def test_unzipped_and_renamed_downloads_are_found_by_what_they_hold(tmp_path):
+def test_unzipped_and_renamed_downloads_are_found_by_their_contents(tmp_path):
     write_release(tmp_path)
     zipped = find_release(tmp_path, BOTH)
     digests = [zipped.digest(kind) for kind in BOTH]
@@ -191,7 +190,7 @@ def test_other_languages(tmp_path):
     assert [edge.right_text for edge in read_alias_edges(release).edges] == ["schweißen"]
 
 
-def test_newest_complete_version_is_taken_unless_one_is_asked_for(tmp_path):
+def test_newest_complete_version_is_the_default(tmp_path):
     write_release(tmp_path, "1.0.9", skills=[(SKILL + "1", "old label", "older label"), *SKILLS[1:]])
     write_release(tmp_path, "1.0.10")
     write_zip(tmp_path, "1.1.0", "en", classification())  # newer, but its relations are not there
@@ -207,7 +206,7 @@ def test_newest_complete_version_is_taken_unless_one_is_asked_for(tmp_path):
     assert "version 1.1.0: occupations_en.csv, skills_en.csv. Download" in text
 
 
-def test_missing_files_say_what_is_there_and_where_to_get_the_rest(tmp_path):
+def test_missing_files_are_reported_with_those_found_and_the_download(tmp_path):
     assert "does not exist. Expected the folder of the ESCO zips" in message(tmp_path / "nowhere")
     text = message(tmp_path)
     assert "does not hold what skill_job and skill_alias need. Expected skills_en.csv" in text
@@ -231,7 +230,7 @@ def test_two_different_copies_of_a_file_are_refused(tmp_path):
     write_release(tmp_path / "copy", skills=SKILLS[:2])
     write_release(tmp_path, "1.1.0")
     assert find_release(tmp_path, BOTH, version="1.1.0").version == "1.1.0"
-    assert "skills_en.csv of version 1.1.1 is there twice with different content" in message(tmp_path)
+    assert "skills_en.csv of version 1.1.1 exists twice with different content" in message(tmp_path)
 
 
 def test_damaged_zips_are_refused(tmp_path):
@@ -239,11 +238,11 @@ def test_damaged_zips_are_refused(tmp_path):
     path = next(tmp_path.glob("*- en -*.zip"))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    expected = f"{path} ({len(whole) // 2} bytes) is no zip that can be read: File is not a zip file"
+    expected = f"{path} ({len(whole) // 2} bytes) is not a readable zip file: File is not a zip file"
     assert expected in message(tmp_path)
     # One byte of the compressed members differs: only reading them shows it.
     path.write_bytes(whole[:60] + bytes([whole[60] ^ 255]) + whole[61:])
-    with pytest.raises(UserError, match=r"is no zip that can be read: skills_en\.csv: .*download it again"):
+    with pytest.raises(UserError, match=r"is not a readable zip file: skills_en\.csv: .*download it again"):
         read_alias_edges(find_release(tmp_path, BOTH))
 
 
@@ -267,7 +266,7 @@ def test_damaged_zips_are_refused(tmp_path):
         ),
     ],
 )
-def test_broken_files_are_named(tmp_path, members, expected):
+def test_broken_files_are_reported(tmp_path, members, expected):
     write_zip(tmp_path, "1.1.1", "en", classification() | relations() | members)
     with pytest.raises(UserError, match=expected):
         read_job_edges(find_release(tmp_path, BOTH))
@@ -300,7 +299,7 @@ def test_prepared_edges_equal_those_read(tmp_path):
     assert names == ["skill_alias_en", "skill_job_en", "skill_job_essential_en"]
 
 
-def test_what_was_left_out_is_known_of_prepared_data(tmp_path):
+def test_prepared_data_keeps_its_notes(tmp_path):
     jobs = [*OCCUPATIONS, *((f"{OCCUPATION}{n}", f"job {n}", "") for n in range(20))]
     rows = [(f"{OCCUPATION}{n}", "essential", SKILL + "1") for n in range(20)]
     write_zip(tmp_path, "1.1.1", "en", classification(occupations=jobs))
@@ -311,7 +310,7 @@ def test_what_was_left_out_is_known_of_prepared_data(tmp_path):
         assert {graph: len(edges) for graph, edges in read.edges.items()} == {"skill_job": 20, "skill_alias": 3}
 
 
-def test_the_source_reads_what_is_asked_for(tmp_path):
+def test_the_source_reads_the_requested_graphs(tmp_path):
     write_release(tmp_path / "taxonomies" / "esco")
     (german,) = [(SKILL + "1", "Metall schweißen", "schweißen")]
     write_zip(tmp_path / "taxonomies" / "esco", "1.0.9", "de", classification([german], language="de"))
@@ -336,7 +335,7 @@ def test_prepared_edges_are_not_prepared_again(tmp_path, monkeypatch):
     assert load(release, tmp_path / "cache") == JOB_EDGES
 
 
-def test_changed_zips_are_never_answered_from_what_was_prepared(tmp_path):
+def test_changed_zips_are_prepared_again(tmp_path):
     write_release(tmp_path / "zips")
     load(find_release(tmp_path / "zips", BOTH), tmp_path / "cache")
     same_length = [(SKILL + "1", "WELD METAL", SKILLS[0][2]), *SKILLS[1:]]
@@ -362,7 +361,7 @@ def test_builder_alone_reads_its_manual_dir(tmp_path):
     assert builder.info.full_name == "esco/skill_job_optional_en/1.0.0"
 
 
-def test_interrupted_preparation_is_not_taken_for_a_whole_one(tmp_path, monkeypatch):
+def test_interrupted_preparation_is_not_taken_as_complete(tmp_path, monkeypatch):
     write_release(tmp_path)
     release = find_release(tmp_path, BOTH)
 
@@ -377,7 +376,7 @@ def test_interrupted_preparation_is_not_taken_for_a_whole_one(tmp_path, monkeypa
     assert load(release, tmp_path / "cache") == JOB_EDGES
 
 
-def test_killed_preparation_is_not_taken_for_a_whole_one(tmp_path):
+def test_killed_preparation_is_not_taken_as_complete(tmp_path):
     write_release(tmp_path)
     # SIGKILL runs no clean-up: the half-written folder stays, under TFDS's name for it.
     program = f"""
@@ -470,14 +469,14 @@ def test_damaged_prepared_data_names_the_folder_to_remove(tmp_path):
         load(release, tmp_path / "cache")
 
 
-def test_a_cache_that_cannot_be_written_is_named(tmp_path):
+def test_an_unwritable_cache_is_reported(tmp_path):
     write_release(tmp_path)
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(UserError, match=r"cannot be written to .*set source\.cache_dir or \$UWE_JAX_CACHE"):
         load(find_release(tmp_path, BOTH), tmp_path / "cache")
 
 
-def test_a_full_disk_is_named_and_a_bug_is_not_renamed(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_other_errors_pass_through(tmp_path, monkeypatch):
     write_release(tmp_path)
     for error, expected in (
         (RuntimeError("write() failed: No space left on device; writing esco-train"), UserError),
@@ -495,7 +494,7 @@ def test_a_full_disk_is_named_and_a_bug_is_not_renamed(tmp_path, monkeypatch):
 
 def test_neither_tensorflow_nor_jax_is_imported(tmp_path):
     write_release(tmp_path / "zips")
-    # A module of that name stands ready, so that an import that is merely tried is seen as well.
+    # A module of that name is on the path, so that an attempted import is seen as well.
     (tmp_path / "tensorflow").mkdir()
     (tmp_path / "tensorflow" / "__init__.py").write_text("raise SystemExit('tensorflow was imported')")
     program = f"""

@@ -1,4 +1,4 @@
-"""O*NET as a source of graphs: what becomes an edge, the layouts of the releases, and how prepared data is kept."""
+"""O*NET as a source of graphs: edges, layouts of the releases, and prepared data."""
 
 import os
 import zipfile
@@ -65,7 +65,7 @@ EXTRA = {
     ],
 }
 SAME_TITLE = "job_title: 1 titles that equal that of their occupation left out"
-SAME_ACTIVITY = "activity_alias: 1 work activities that are called as the one above them left out"
+SAME_ACTIVITY = "activity_alias: 1 work activities with the title of the one above them left out"
 
 
 def read(folder, *graphs, **changes) -> SourceEdges:
@@ -97,12 +97,12 @@ def test_every_graph_prepared_and_read_back(tmp_path, place, zipped):
     assert prepared == set(GRAPHS)
 
 
-def test_only_what_is_asked_for_is_read(tmp_path):
+def test_only_the_files_of_the_requested_graphs_are_read(tmp_path):
     write_onet(tmp_path, **{"Tools Used.txt": None, "Task Statements.txt": [("broken",)]})
     assert list(read(tmp_path, "technology_job", "activity_job").edges) == ["technology_job", "activity_job"]
 
 
-def test_titles_are_kept_as_they_stand_and_reported_ones_are_not_listed_twice(tmp_path):
+def test_titles_are_kept_in_full_and_reported_ones_are_not_listed_twice(tmp_path):
     changes = {
         "Alternate Titles.txt": [
             *FILES["Alternate Titles.txt"],
@@ -141,14 +141,14 @@ def test_files_that_add_to_a_graph_may_be_missing(tmp_path):
     assert found.edges["job_title"] == EDGES["job_title"][1:]
     assert found.edges["activity_alias"] == EDGES["activity_alias"][:-1]
     assert found.notes == (
-        "job_title: no Sample of Reported Titles.txt, so alternate titles alone",
+        "job_title: no Sample of Reported Titles.txt, so only alternate titles",
         SAME_TITLE,
         "activity_alias: no Content Model Reference.txt, so intermediate work activities have no general one",
         SAME_ACTIVITY,
     )
 
 
-def test_a_version_that_is_not_there_is_named_with_those_that_are(tmp_path):
+def test_a_missing_version_is_reported_with_the_available_ones(tmp_path):
     write_onet(tmp_path, "29_3")
     write_onet(tmp_path / "old", "25_0", zipped=False)
     expected = f"source.parts.onet.version is '28.0', but {tmp_path} holds O*NET 25.0, 29.3. Expected one of these"
@@ -160,7 +160,7 @@ def test_a_version_that_is_not_there_is_named_with_those_that_are(tmp_path):
 # --- bad input
 
 
-def test_a_folder_without_onet_says_what_is_expected_and_where_to_get_it(tmp_path):
+def test_a_folder_without_onet_is_reported_with_the_download(tmp_path):
     assert "source.parts.onet.path is empty. Expected the folder of O*NET's text files" in message(tmp_path, path="")
     assert "does not exist. Expected the folder of O*NET's text files" in message(tmp_path, path=f"{tmp_path}/nowhere")
     text = message(tmp_path)
@@ -195,7 +195,7 @@ def test_a_folder_without_onet_says_what_is_expected_and_where_to_get_it(tmp_pat
             "job_title",
             "Occupation Data.txt",
             [("Title", "O*NET-SOC Code"), COOK[::-1]],
-            r"3 of 6 rows of Alternate Titles\.txt in .* name what its other files do not hold",
+            r"3 of 6 rows of Alternate Titles\.txt in .* have codes that its other files do not define",
         ),
         (
             "activity_alias",
@@ -207,7 +207,7 @@ def test_a_folder_without_onet_says_what_is_expected_and_where_to_get_it(tmp_pat
             "activity_job",
             "DWA Reference.txt",
             [*FILES["DWA Reference.txt"], ("4", "I1", "D01", "Fly.")],
-            r"DWA Reference\.txt in .*: 'D01' stands for two texts, 'Direct financial operations.' and 'Fly.'",
+            r"DWA Reference\.txt in .*: 'D01' has two texts, 'Direct financial operations.' and 'Fly.'",
         ),
         (
             "activity_task",
@@ -217,7 +217,7 @@ def test_a_folder_without_onet_says_what_is_expected_and_where_to_get_it(tmp_pat
         ),
     ],
 )
-def test_broken_files_are_named_and_leave_nothing_prepared(tmp_path, graph, name, rows, expected):
+def test_broken_files_are_reported_and_leave_nothing_prepared(tmp_path, graph, name, rows, expected):
     write_onet(tmp_path, **{name: rows})
     with pytest.raises(UserError, match=expected):
         read(tmp_path, graph)
@@ -229,11 +229,11 @@ def test_a_few_rows_of_unknown_codes_are_counted(tmp_path):
     tools = FILES["Tools Used.txt"]
     write_onet(tmp_path, **{"Tools Used.txt": [*tools, *tools[1:] * 5, ("99-9999.00", "Rope", "", "")]})
     found = read(tmp_path, "tool_job")
-    assert "tool_job: 1 of 13 rows of Tools Used.txt that name what the release does not hold left out" in found.notes
+    assert "tool_job: 1 of 13 rows of Tools Used.txt with codes that the release lacks left out" in found.notes
     assert len(found.edges["tool_job"]) == 12
 
 
-def test_damaged_zips_are_refused_if_they_are_onets(tmp_path):
+def test_damaged_zips_are_refused_if_named_as_onet(tmp_path):
     path = write_onet(tmp_path)
     damage(path, "Tools Used.txt")
     assert f"{path} ({path.stat().st_size:,} bytes) is damaged in 'Tools Used.txt': " in message(tmp_path, "tool_job")
@@ -248,7 +248,7 @@ def test_damaged_zips_are_refused_if_they_are_onets(tmp_path):
 # --- prepared data
 
 
-def test_changed_files_are_never_answered_from_what_was_prepared(tmp_path):
+def test_changed_files_are_prepared_again(tmp_path):
     path = write_onet(tmp_path)
     assert read(tmp_path, "tool_job").edges["tool_job"][1].left_text == "Bread knives"
     with zipfile.ZipFile(path) as archive:

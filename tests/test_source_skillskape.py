@@ -1,4 +1,4 @@
-"""SkillSkape as a source: its sentences for training, and nothing of those that evaluate."""
+"""SkillSkape as a source: its sentences for training, and none of those for evaluation."""
 
 import gzip
 from pathlib import Path
@@ -40,17 +40,17 @@ def message(folder: Path, path: str | None = None) -> str:
     return str(raised.value)
 
 
-def test_sentences_are_joined_with_their_skills_and_read_again_from_what_was_prepared(tmp_path, monkeypatch):
+def test_edges_are_read_and_prepared_once(tmp_path, monkeypatch):
     path = write(tmp_path / "downloads" / "skillskape")
     first = load(tmp_path)
     assert first.edges == {"skill_vacancy": EDGES}
     assert first.notes == ("2 sentences without a skill left out",)
     assert first.origin == f"SkillSkape train.csv in {path.parent}"
-    monkeypatch.setattr("uwe_jax.sources.skillskape.skillskape_dataset_builder.read_vacancy_edges", None)
+    monkeypatch.setattr("uwe_jax.sources.skillskape.skillskape_dataset_builder.Builder.read_file", None)
     assert load(tmp_path) == first
 
 
-def test_another_content_is_prepared_anew(tmp_path):
+def test_a_changed_file_is_prepared_again(tmp_path):
     path = write(tmp_path)
     load(tmp_path)
     path.write_text(TRAIN.replace("weld metal", "weld steel"))
@@ -63,7 +63,7 @@ def test_a_gzipped_file(tmp_path):
     assert load(tmp_path).edges["skill_vacancy"] == EDGES
 
 
-def test_sentences_that_evaluate_are_never_read(tmp_path):
+def test_sentences_for_evaluation_are_never_read(tmp_path):
     for name in ("dev.csv", "test.csv", "skillskape.csv", "train_test.tsv"):
         write(tmp_path, name)
     write(tmp_path / "other", text="sentence,label\na,b\n")
@@ -86,7 +86,7 @@ def test_sentences_that_evaluate_are_never_read(tmp_path):
         ("4,Stop.", "line 6: found 2 fields"),
     ],
 )
-def test_broken_rows_are_shown_and_counted_and_leave_nothing_behind(tmp_path, row, expected):
+def test_broken_rows_are_counted_and_leave_nothing_behind(tmp_path, row, expected):
     write(tmp_path, text="\n".join([TRAIN.rstrip(), *[row] * 7]))
     text = message(tmp_path)
     assert text.startswith(f"7 broken rows in {tmp_path / 'train.csv'}:")
@@ -95,7 +95,7 @@ def test_broken_rows_are_shown_and_counted_and_leave_nothing_behind(tmp_path, ro
     assert not list((tmp_path / ".cache").rglob("dataset_info.json"))
 
 
-def test_a_missing_folder_and_files_without_rows_are_told(tmp_path):
+def test_missing_folders_and_empty_files_are_reported(tmp_path):
     assert "source.parts.skillskape.path is empty. Expected the folder of SkillSkape's train.csv" in message(
         tmp_path, ""
     )

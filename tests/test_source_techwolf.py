@@ -1,4 +1,4 @@
-"""The authors' datasets of the hub as a source: from the hub, from what was prepared, and from a copy."""
+"""The authors' datasets of the hub as a source: from the hub, prepared, and from a copy."""
 
 import csv
 import io
@@ -84,7 +84,7 @@ def test_the_split_for_training_is_downloaded_once(hub, tmp_path, monkeypatch):
     assert hub.asked == []
 
 
-def test_what_evaluates_is_never_trained_on(hub, tmp_path):
+def test_splits_for_evaluation_are_never_trained_on(hub, tmp_path):
     # The task that reads it takes another split of the same dataset.
     assert VACANCY_SKILLS.hub is TAGGED_VACANCIES
     hub.publish({"data/validation.parquet": parquet(HELD_OUT)}, repo=TAGGED_VACANCIES.repo)
@@ -109,7 +109,7 @@ def test_a_copy_is_read_without_the_hub(hub, tmp_path, inside):
     assert hub.asked == []
 
 
-def test_a_copy_of_what_evaluates_is_not_trained_on(hub, tmp_path):
+def test_a_copy_of_a_split_for_evaluation_is_not_trained_on(hub, tmp_path):
     copy = tmp_path / "downloads" / "vacancy-job-to-skill"
     copy.mkdir(parents=True)
     (copy / "validation.jsonl").write_text(json.dumps(dict(zip(TAGGED_VACANCIES.columns, HELD_OUT[0], strict=True))))
@@ -119,12 +119,12 @@ def test_a_copy_of_what_evaluates_is_not_trained_on(hub, tmp_path):
     assert load(tmp_path, "skill_job", path=tmp_path / "downloads").edges == {"skill_job": TAGGED_EDGES}
 
 
-def test_offline_without_a_copy_both_ways_are_named(hub, tmp_path, monkeypatch):
+def test_offline_without_a_copy_the_remedies_are_reported(hub, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     text = message(tmp_path, path=tmp_path)
     assert f"{SENTENCES.repo} (train) is not prepared in {tmp_path / 'cache'}" in text
     assert f"put a copy of {SENTENCES.page} into" in text
-    assert f"In {tmp_path} no folder is named like it." in text
+    assert f"In {tmp_path} there is no folder of its name." in text
     assert "does not exist" in message(tmp_path, path=tmp_path / "nowhere")
     assert hub.asked == []
 
@@ -142,7 +142,7 @@ def test_offline_without_a_copy_both_ways_are_named(hub, tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("copied", [False, True])
-def test_files_that_are_not_as_published_are_told(hub, tmp_path, name, content, expected, copied):
+def test_files_unlike_the_published_ones_are_reported(hub, tmp_path, name, content, expected, copied):
     copy = tmp_path / "Synthetic-ESCO-skill-sentences"
     copy.mkdir()
     if copied:
@@ -152,7 +152,7 @@ def test_files_that_are_not_as_published_are_told(hub, tmp_path, name, content, 
     assert expected in message(tmp_path, path=tmp_path)
 
 
-def test_a_label_that_is_no_list_is_told(hub, tmp_path):
+def test_a_label_that_is_not_a_list_is_reported(hub, tmp_path):
     rows = [("Welder", "weld metal"), ("Chef", "['cook']")]
     hub.publish({"train.csv": table(rows, tuple(TAGGED_VACANCIES.columns))}, repo=TAGGED_VACANCIES.repo)
     assert "line 2: found tagged_esco_skills 'weld metal'; expected a list of texts" in message(tmp_path, "skill_job")

@@ -1,4 +1,4 @@
-"""Questionnaires as a source: which statements and titles come out of them, and in which spelling."""
+"""Questionnaires as a source: their statements and titles, and the spelling of these."""
 
 import gzip
 import json
@@ -65,7 +65,7 @@ def pairs(read: SourceEdges) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", ["questions.jsonl", "usajobs/questions.jsonl.gz"])
-def test_duties_are_joined_with_titles_and_read_again_from_what_was_prepared(tmp_path, monkeypatch, name):
+def test_edges_are_read_and_prepared_once(tmp_path, monkeypatch, name):
     path = write(tmp_path / name)
     first = load(tmp_path)
     assert pairs(first) == PAIRS
@@ -76,11 +76,11 @@ def test_duties_are_joined_with_titles_and_read_again_from_what_was_prepared(tmp
         "1 spellings of a title joined with others",
     )
     assert first.origin == f"USAJOBS questionnaires in {path}"
-    monkeypatch.setattr("uwe_jax.sources.usajobs.usajobs_dataset_builder.read_job_edges", None)
+    monkeypatch.setattr("uwe_jax.sources.usajobs.usajobs_dataset_builder.Builder.read_file", None)
     assert load(tmp_path) == first
 
 
-def test_every_format_gives_the_same(tmp_path):
+def test_every_format_gives_the_same_edges(tmp_path):
     expected = read_job_edges(write(tmp_path / "a.jsonl"))
     rows = [*ROWS, SPELT]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "b.parquet")
@@ -90,7 +90,7 @@ def test_every_format_gives_the_same(tmp_path):
         assert read_job_edges(path) == expected
 
 
-def test_the_order_of_rows_changes_no_edge(tmp_path):
+def test_edges_do_not_depend_on_the_order_of_rows(tmp_path):
     forward, backward = (
         read_job_edges(write(tmp_path / f"{step}.jsonl", lines([*ROWS, SPELT][::step])))[0] for step in (1, -1)
     )
@@ -99,7 +99,7 @@ def test_the_order_of_rows_changes_no_edge(tmp_path):
     }
 
 
-def test_copies_are_fine_and_rivals_are_refused(tmp_path):
+def test_identical_copies_are_allowed_and_different_ones_refused(tmp_path):
     write(tmp_path / "a.jsonl.gz")
     write(tmp_path / "b.jsonl.gz")
     write(tmp_path / "other.jsonl", b'{"title": "a", "skills": []}\n')
@@ -123,7 +123,7 @@ def test_copies_are_fine_and_rivals_are_refused(tmp_path):
     ],
 )
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_broken_lines_are_shown_and_counted_and_leave_nothing_behind(tmp_path, line, expected, ending):
+def test_broken_rows_are_counted_and_leave_nothing_behind(tmp_path, line, expected, ending):
     path = write(tmp_path / f"q.jsonl{ending}", lines([*ROWS, SPELT]) + f"{line}\n".encode() * 6)
     text = message(tmp_path)
     assert text.startswith(f"6 broken rows in {path}:")
@@ -132,7 +132,7 @@ def test_broken_lines_are_shown_and_counted_and_leave_nothing_behind(tmp_path, l
     assert not list((tmp_path / ".cache").rglob("dataset_info.json"))
 
 
-def test_a_gzip_that_is_cut_off_or_damaged_is_told(tmp_path):
+def test_a_truncated_or_damaged_gzip_is_reported(tmp_path):
     rows = [{"title": f"Welder {number}", "statements": [f"Weld pipe {number}."]} for number in range(5000)]
     whole = gzip.compress(lines(rows))
     path = tmp_path / "q.jsonl.gz"
@@ -143,7 +143,7 @@ def test_a_gzip_that_is_cut_off_or_damaged_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", lines([{"title": "a", "duties": []}])])
-def test_other_files_are_passed_over(tmp_path, content):
+def test_other_files_are_skipped(tmp_path, content):
     (tmp_path / "q.jsonl.gz").write_bytes(content)
     (tmp_path / "q.jsonl").write_bytes(content)
     text = message(tmp_path)
@@ -151,7 +151,7 @@ def test_other_files_are_passed_over(tmp_path, content):
     assert "(each also gzipped" in text
 
 
-def test_a_table_of_which_nothing_is_left_is_told(tmp_path):
+def test_a_table_without_edges_is_reported(tmp_path):
     write(tmp_path / "q.jsonl", lines([{"title": "Chef", "statements": ["Note: see above."]}]))
     assert "is empty: the files in" in message(tmp_path)
 
@@ -174,7 +174,7 @@ def test_a_table_of_which_nothing_is_left_is_told(tmp_path):
         'Select "Yes" or "No" to the following questions.',
     ],
 )
-def test_what_belongs_to_the_form_is_no_duty(statement):
+def test_boilerplate_is_recognised(statement):
     assert is_boilerplate(statement)
 
 
@@ -196,7 +196,7 @@ def test_duties_are_kept(statement):
     assert not is_boilerplate(statement)
 
 
-def test_fields_count_and_not_titles():
+def test_statements_are_generic_by_fields_and_not_titles():
     nurses = [f"Nurse Anaesthetist ({place})" for place in ("Boise", "Omaha", "Tampa", "Provo")]
     assert not is_generic(nurses)
     assert not is_generic(["Program Manager", "Supervisory Program Manager", "Lead Program Manager", "Welder"])

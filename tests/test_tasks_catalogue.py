@@ -77,7 +77,7 @@ def test_nothing_there_skips_every_task_in_one_line_each(tmp_path):
 def test_data_that_is_there_and_broken_stops(tmp_path):
     write_release(tmp_path)
     next(tmp_path.glob("*- en -*.zip")).write_bytes(b"half a zip")
-    with pytest.raises(UserError, match="is no zip that can be read"):
+    with pytest.raises(UserError, match="is not a readable zip file"):
         load_tasks(choose(["job_to_skill"]), sources_of(tmp_path), "test")
     with pytest.raises(UserError, match=r"does not exist\. Expected a folder with the data of tasks"):
         sources_of(tmp_path / "nowhere")

@@ -152,7 +152,7 @@ def test_broken_files_are_named(tmp_path):
     with pytest.raises(UserError, match=r"DWA Reference\.txt, line 6: found 1 fields"):
         load("task_to_activity", tmp_path / "rows")
     write(tmp_path / "twice", **{"DWA Reference.txt": [*FILES["DWA Reference.txt"], ("4", "I1", "D04", "Fly.")]})
-    with pytest.raises(UserError, match=r"'D04' stands for two texts, 'Weld.' and 'Fly.'"):
+    with pytest.raises(UserError, match=r"'D04' has two texts, 'Weld.' and 'Fly.'"):
         load("task_to_activity", tmp_path / "twice")
     path = write(tmp_path / "damaged")
     damage(path, "Alternate Titles.txt")
@@ -164,7 +164,7 @@ def test_rows_that_name_what_is_not_there_are_counted_and_many_are_refused(tmp_p
     rows = FILES["Tasks to DWAs.txt"]
     many = [*rows, *rows[1:], *rows[1:]]
     write(tmp_path / "few", **{"Tasks to DWAs.txt": [*many, ("11-1011.00", "1", "D99", "")]})
-    note = "1 of 13 rows of Tasks to DWAs.txt that name what the release does not hold left out"
+    note = "1 of 13 rows of Tasks to DWAs.txt with codes that the release lacks left out"
     assert note in load("occupation_to_activity", tmp_path / "few").notes
     write(tmp_path / "many", **{"Tasks to DWAs.txt": [*rows, ("99-9999.00", "9", "D01", "")]})
     with pytest.raises(UserError, match=r"1 of 5 rows of Tasks to DWAs\.txt in .* are not of one release"):

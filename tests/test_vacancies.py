@@ -72,7 +72,7 @@ def test_the_chunks_of_a_file_are_its_rows(tmp_path, name, rows):
     assert len(chunks) <= (20 if name.endswith("gz") else 60)
 
 
-def test_places_name_the_line_and_broken_rows_cost_no_other(tmp_path):
+def test_broken_rows_are_reported_with_their_line_and_skipped(tmp_path):
     path = tmp_path / "v.csv"
     lines = [b'\xef\xbb\xbftitle,"description"', b"a,b", b"", b'"c\nc",d', b"e", b"caf\xe9,f", b"g,h"]
     path.write_bytes(b"\r\n".join(lines) + b"\r\n")
@@ -108,7 +108,7 @@ def test_rows_that_are_nested_too_deep_are_broken_rows(tmp_path, value):
         read_task_folder(tmp_path)
 
 
-def test_a_parquet_column_that_python_cannot_hold_is_said(tmp_path):
+def test_a_parquet_value_out_of_range_of_python_is_reported(tmp_path):
     times = pa.array([2**62], pa.timestamp("us"))  # the year 148,108
     pq.write_table(pa.table({"title": ["Chef"], "description": ["You cook."], "id": times}), tmp_path / "v.parquet")
     with pytest.raises(UserError, match=r"v\.parquet cannot be read as Parquet .*out of range"):
@@ -117,7 +117,7 @@ def test_a_parquet_column_that_python_cannot_hold_is_said(tmp_path):
         list(read_rows(tmp_path / "v.parquet", "v.parquet", {"id": "id"}, Problems("v")))
 
 
-def test_files_that_cannot_be_cut_are_said(tmp_path):
+def test_files_that_cannot_be_cut_are_reported(tmp_path):
     for name, content, expected in [
         ("a.csv", b'title,description\n"a,b\nc,d\n', "line 2: a row that cannot be parsed"),
         ("b.csv", b"", "is empty"),
@@ -135,7 +135,7 @@ def test_files_that_cannot_be_cut_are_said(tmp_path):
 # --- columns, texts and sentences ---
 
 
-def test_columns_are_found_by_what_they_are_called_or_by_what_a_user_says():
+def test_columns_are_found_by_known_names_or_by_the_users():
     names = ["Job Title", "job_description", "Required skills", "posting id", "text"]
     assert list(find_columns(names, VacancyColumns()).items()) == [
         ("title", "Job Title"),
@@ -147,14 +147,14 @@ def test_columns_are_found_by_what_they_are_called_or_by_what_a_user_says():
     assert "skills" not in find_columns(names, VacancyColumns(skills="none"))
 
 
-def test_html_becomes_lines_and_other_text_stays():
+def test_html_becomes_lines_and_other_text_is_unchanged():
     html = "<div>We&nbsp;build\n<b>fast</b>.<script>x()</script></div><ul><li>C&#43;&#43;<li>SQL</ul><td>a</td><td>b"
     assert plain_text(html) == "We build fast.\nC++\nSQL\na\nb"
     assert plain_text("&lt;p&gt;R&amp;amp;D&lt;br/&gt;you&lt;/p&gt;") == "R&D\nyou"
     assert plain_text("a < b & c > d <ORGANIZATION>\nx") == "a < b & c > d <ORGANIZATION>\nx"
 
 
-def test_a_language_is_one_whatever_its_case():
+def test_the_language_code_is_case_insensitive():
     text = "Am 3. Oktober geht es los. Dr. Müller hilft."
     assert cut_sentences(text, "DE") == cut_sentences(text, "de") == ["Am 3. Oktober geht es los.", "Dr. Müller hilft."]
 
@@ -193,7 +193,7 @@ def test_titles_get_the_skills_of_their_vacancy_and_sentences_their_own():
     assert tagged(Vacancy("Welder", ROWS[0]["description"], None, "1"), aliases=False)[VACANCY] == records[VACANCY][:1]
 
 
-def test_skills_that_a_row_brings_come_first():
+def test_skills_of_the_row_come_first():
     row = Vacancy("Chef", "You schedule staff and cook with love.\nYou also weld metal.", ["Plan Shifts", "cook"], "")
     records = tagged(row)
     # The title has what the row says and nothing else; linked to the taxonomy where it has the skill.
@@ -225,7 +225,7 @@ def test_a_long_title_is_not_counted_as_none():
         assert {each for each in counts if "title" in each and counts[each]} == {what}
 
 
-def test_a_file_that_has_changed_since_it_was_cut_is_said(tmp_path):
+def test_a_file_that_changed_after_it_was_cut_is_reported(tmp_path):
     path = write_rows(tmp_path / "v.jsonl", many(9))
     job = job_in(tmp_path / "job", path)
     write_rows(path, many(10))
@@ -235,7 +235,7 @@ def test_a_file_that_has_changed_since_it_was_cut_is_said(tmp_path):
     assert run_job(job_in(tmp_path / "job", path), 1).counts["rows"] == 9
 
 
-def test_sentences_are_kept_for_a_model_as_asked():
+def test_sentences_are_kept_for_a_model_as_configured():
     row = Vacancy("Welder", "You weld metal all day.\nYou are good with people.", None, "7")
     assert tagged(row)[SENTENCES] == []
     (sentence,) = tagged(row, keep_sentences="untagged")[SENTENCES]
@@ -246,7 +246,7 @@ def test_sentences_are_kept_for_a_model_as_asked():
 # --- jobs ---
 
 
-def test_every_format_and_any_size_of_chunk_gives_the_same_edges(tmp_path):
+def test_all_formats_and_chunk_sizes_give_the_same_edges(tmp_path):
     expected = None
     for number, name in enumerate(FORMATS):
         job = job_in(tmp_path / f"job{number}", write_rows(tmp_path / name), chunk_rows=1 + number)
@@ -258,7 +258,7 @@ def test_every_format_and_any_size_of_chunk_gives_the_same_edges(tmp_path):
     assert len(expected[0]) == 6
 
 
-def test_several_processes_do_what_one_does(tmp_path):
+def test_several_processes_give_the_edges_of_one(tmp_path):
     path = write_rows(tmp_path / "v.jsonl", many(30))
     one, two = (job_in(tmp_path / name, path, keep_sentences="all") for name in ("one", "two"))
     assert run_job(one, 1) == run_job(two, 2)
@@ -276,7 +276,7 @@ def test_boilerplate_counts_once_in_a_chunk(tmp_path):
     assert total.counts["edges of an equal title or sentence, left out"] == 4 * 4
 
 
-def test_a_chunk_that_fails_leaves_nothing_and_is_done_again(tmp_path, monkeypatch):
+def test_a_failed_chunk_leaves_nothing_and_is_tagged_again(tmp_path, monkeypatch):
     job = job_in(tmp_path / "job", write_rows(tmp_path / "v.jsonl", many(9)))
     real, seen = VacancyTagger.tag, []
 
@@ -329,7 +329,7 @@ def request(folder: Path, cache: Path, *graphs: str) -> SourceRequest:
 
 
 def test_a_folder_of_vacancies_is_prepared_once(tmp_path, monkeypatch):
-    write_release(tmp_path / "data")  # its tables are no vacancies
+    write_release(tmp_path / "data")  # its tables are not vacancies
     write_rows(tmp_path / "data" / "jobs" / "one.csv", ROWS[:2])
     write_rows(tmp_path / "data" / "jobs" / "two.parquet", ROWS[2:])
     write_rows(tmp_path / "data" / "test.jsonl", ROWS)  # states a test split
@@ -346,7 +346,7 @@ def test_a_folder_of_vacancies_is_prepared_once(tmp_path, monkeypatch):
     assert SOURCE.read(request(tmp_path / "data", tmp_path / "cache", JOB, VACANCY)) == read
 
 
-def test_what_a_folder_of_vacancies_lacks_is_said(tmp_path):
+def test_missing_tables_columns_and_taxonomies_are_reported(tmp_path):
     with pytest.raises(UserError, match="holds no table of vacancies"):
         SOURCE.read(request(tmp_path, tmp_path / "cache", JOB))
     path = write_rows(tmp_path / "vacancies" / "v.csv")
@@ -360,7 +360,7 @@ def test_what_a_folder_of_vacancies_lacks_is_said(tmp_path):
     assert [edge.left_text for edge in edges] == ["cook", "plan shifts"]
 
 
-def test_files_with_the_name_of_a_test_split_are_passed_over_aloud(tmp_path, capsys):
+def test_files_named_as_test_splits_are_skipped_with_a_warning(tmp_path, capsys):
     own = ["nurse.csv", "test-engineer.csv", "software-testing.csv", "evaluation officer.tsv", "contest.jsonl.gz"]
     splits = ["test.csv", "x_test.CSV.gz", "x-test-00000-of-00001.parquet", "deep/testing.jsonl"]
     for name in (*own, *splits):
@@ -393,7 +393,7 @@ def test_skillspan_is_tagged_by_name_and_its_test_split_is_not_read(tmp_path):
     assert len(read.notes) == 3
 
 
-def test_skillspans_spans_stand_for_skills_without_a_taxonomy(tmp_path):
+def test_skillspans_spans_are_skills_without_a_taxonomy(tmp_path):
     graph = "span_vacancy"
     rows = [
         ("You plan shifts and weld metal", "O B I O B I", "O O O O O B"),
@@ -418,7 +418,7 @@ def test_skillspans_spans_stand_for_skills_without_a_taxonomy(tmp_path):
     ]
     assert [note.split()[0] for note in read.notes] == ["1", "2"]
     write(*rows, ("You weld", "O O B", "O O"))
-    with pytest.raises(UserError, match=r"2 tokens and \{'tags_skill': 3\}.*one tag a token"):
+    with pytest.raises(UserError, match=r"2 tokens and \{'tags_skill': 3\}.*one tag per token"):
         SKILLSPAN.read(request(tmp_path, tmp_path / "cache", graph))
 
 
@@ -433,7 +433,7 @@ def beam():
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_beam_does_what_one_machine_does(tmp_path, beam):
+def test_beam_gives_the_edges_of_one_machine(tmp_path, beam):
     from uwe_jax.sources.vacancies.beam import run_job_on_beam
 
     path = write_rows(tmp_path / "v.jsonl", many(10))
@@ -466,7 +466,7 @@ def test_the_builder_writes_the_same_records_on_beam(tmp_path, beam):
     assert "tensorflow" not in sys.modules
 
 
-def test_without_beam_a_user_is_told_what_to_install(tmp_path, monkeypatch):
+def test_a_missing_beam_is_reported_with_the_install_command(tmp_path, monkeypatch):
     from uwe_jax.sources.vacancies.beam import run_job_on_beam
 
     monkeypatch.setitem(sys.modules, "apache_beam", None)

@@ -14,133 +14,79 @@ from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.typed_rows import read_table
 
 RELATIONS = ("essential", "optional")
-ALTERNATIVE = "alternative"  # the relation of an alias or a further title
-DESCRIPTION = "description"
 
-# The releases hold a few relations of concepts that were withdrawn (67 of 123,855 in 1.1.1). More than this
-# share means that relations and classification do not belong together.
+# Releases hold a few relations of withdrawn concepts (67 of 123,855 in 1.1.1). A larger share than this means that
+# relations and classification are of different releases.
 _MAX_UNKNOWN = 0.1
 
 
 @dataclass(frozen=True)
 class EscoEdges:
-    """What was read, and what was left out."""
+    """Edges, and a phrase with a number per reason why rows gave no edge."""
 
     edges: list[Edge]
-    notes: list[str]  # a phrase per reason why rows gave no edge, with their number
+    notes: list[str]
 
 
 def read_job_edges(release: EscoRelease, relations: str = "both") -> EscoEdges:
-    """The skill-job graph: preferred labels of skills and of the occupations that need them.
+    """Reads the skill-job graph: preferred labels of skills and of the occupations that need them.
 
-    Args:
-      release: with skills, occupations and relations.
-      relations: essential, optional or both.
+    `relations` are essential, optional or both.
 
     Raises:
       UserError: a damaged zip, a missing column, broken rows, or relations of another release.
     """
-    files = (release.files["skills"], release.files["occupations"])
-    return _read_relations(release, "relations", ("skillUri", "occupationUri"), files, relations)
+    return _read_relations(release, "relations", ("skillUri", "occupationUri"), ("skills", "occupations"), relations)
 
 
 def read_skill_edges(release: EscoRelease, relations: str = "both") -> EscoEdges:
-    """The skill-skill graph: preferred labels of skills and of the skills that they draw on, mostly knowledge.
+    """Reads the skill-skill graph: preferred labels of skills and of the skills they draw on, mostly knowledge.
 
-    In the one direction that ESCO states. With its mirror image beside it an edge of a held-out skill would be
-    trained on from the other side, where the same text may not be held out.
-
-    Args:
-      release: with skills and skill_relations.
-      relations: essential, optional or both.
-
-    Raises:
-      UserError: a damaged zip, a missing column, broken rows, or relations of another release.
+    Only in the direction that ESCO states: the mirrored edge of a held-out skill would be trained on from the other
+    side, where the same text may not be held out. Arguments and errors are those of `read_job_edges`.
     """
-    files = (release.files["skills"], release.files["skills"])
-    return _read_relations(release, "skill_relations", ("originalSkillUri", "relatedSkillUri"), files, relations)
+    columns = ("originalSkillUri", "relatedSkillUri")
+    return _read_relations(release, "skill_relations", columns, ("skills", "skills"), relations)
 
 
-def read_alias_edges(release: EscoRelease) -> EscoEdges:
-    """The skill-alias graph: preferred labels of skills and their alternative labels.
+def read_alias_edges(release: EscoRelease, role: str = "skills") -> EscoEdges:
+    """Reads preferred labels and their alternative labels, without those that differ in case alone.
 
-    An alternative that differs from the preferred label in case alone is no alias.
-
-    Args:
-      release: with skills.
+    The role is skills, or occupations, whose alternative labels are job titles.
 
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.
     """
-    return _read_alternatives(release.files["skills"])
+    concepts = read_concepts(release.files[role], alternatives=True)
+    edges = [
+        Edge(uri, label, "", alias, "alternative")
+        for uri, label in concepts.labels.items()
+        for alias in concepts.alternatives_of(uri)
+        if label and alias.casefold() != label.casefold()
+    ]
+    return EscoEdges(edges, list(concepts.notes))
 
 
-def read_title_edges(release: EscoRelease) -> EscoEdges:
-    """The graph of job titles: preferred labels of occupations and their alternative labels, as `read_alias_edges`.
-
-    Args:
-      release: with occupations.
-    """
-    return _read_alternatives(release.files["occupations"])
-
-
-def read_description_edges(release: EscoRelease) -> EscoEdges:
-    """The graph of descriptions: preferred labels of skills and what ESCO says of them, a sentence or a few.
-
-    Args:
-      release: with skills.
-
-    Raises:
-      UserError: a damaged zip, a missing column, or broken rows.
-    """
-    return _read_descriptions(release.files["skills"])
-
-
-def read_job_description_edges(release: EscoRelease) -> EscoEdges:
-    """Preferred labels of occupations, in the place of skills, and what ESCO says of them, as `read_description_edges`.
-
-    Args:
-      release: with occupations.
-    """
-    return _read_descriptions(release.files["occupations"])
-
-
-def _read_descriptions(file: EscoFile) -> EscoEdges:
-    concepts = read_concepts(file, descriptions=True)
+def read_description_edges(release: EscoRelease, role: str = "skills") -> EscoEdges:
+    """Reads preferred labels and their descriptions of a few sentences; arguments as of `read_alias_edges`."""
+    concepts = read_concepts(release.files[role], descriptions=True)
     edges, without = [], 0
     for uri, label in concepts.labels.items():
         text = normalise(concepts.descriptions[uri])
         if not text or text.casefold() == label.casefold():
             without += 1
         elif label:
-            edges.append(Edge(uri, label, "", text, DESCRIPTION))
+            edges.append(Edge(uri, label, "", text, "description"))
     none = counted(without, f"of {len(concepts.labels):,} concepts have no description but their label")
     return EscoEdges(edges, [*concepts.notes, *none])
 
 
-def _read_alternatives(file: EscoFile) -> EscoEdges:
-    concepts = read_concepts(file, alternatives=True)
-    edges = []
-    for uri, label in concepts.labels.items():
-        for alias in concepts.alternatives_of(uri):
-            if label and alias.casefold() != label.casefold():
-                edges.append(Edge(uri, label, "", alias, ALTERNATIVE))
-    return EscoEdges(edges, list(concepts.notes))
-
-
 def _read_relations(
-    release: EscoRelease, role: str, columns: tuple[str, str], files: tuple[EscoFile, EscoFile], relations: str
+    release: EscoRelease, role: str, columns: tuple[str, str], sides: tuple[str, str], relations: str
 ) -> EscoEdges:
-    """The relations of two kinds of concepts.
-
-    Args:
-      role: of the file that holds them.
-      columns: of it, with the URIs of the left and of the right side.
-      files: of the concepts of either side.
-      relations: essential, optional or both.
-    """
-    file = release.files[role]
-    left, right = (read_concepts(each) for each in files)
+    """Reads the relations in the file of `role`: `columns` hold the URIs of concepts of the roles `sides`."""
+    file, files = release.files[role], [release.files[side] for side in sides]
+    left, right = map(read_concepts, files)
     edges, total, unknown, unlabelled = [], 0, 0, 0
     problems = Problems(str(file))
     for line, (one, other, relation) in read_table(
@@ -175,32 +121,22 @@ def _read_relations(
 
 @dataclass(frozen=True)
 class Concepts:
-    """The concepts of one file, in its order. Shared by all that read the file: not to be changed.
+    """The concepts of one file by URI, in its order. Shared by all callers: do not modify."""
 
-    Attributes:
-      labels: preferred label per concept URI, normalised; "" where the language has none.
-      alternatives: alternative labels per concept URI as the file has them, one a line; "" without the column.
-      descriptions: per concept URI as the file has them; "" without the column.
-      notes: see `EscoEdges`.
-    """
-
-    labels: dict[str, str]
-    alternatives: dict[str, str]
-    descriptions: dict[str, str]
-    notes: tuple[str, ...]
+    labels: dict[str, str]  # preferred ones, normalised; "" where the language has none
+    alternatives: dict[str, str]  # alternative labels as in the file, one per line; "" without the column
+    descriptions: dict[str, str]  # as in the file; "" without the column
+    notes: tuple[str, ...]  # see `EscoEdges`
 
     def alternatives_of(self, uri: str) -> list[str]:
-        """The distinct alternative labels of a concept, normalised, in the file's order."""
+        """Returns the distinct alternative labels of a concept, normalised, in the file's order."""
         return [text for text in dict.fromkeys(map(normalise, self.alternatives[uri].split("\n"))) if text]
 
 
 def read_concepts(file: EscoFile, *, alternatives: bool = False, descriptions: bool = False) -> Concepts:
-    """Skills or occupations with their labels. A file is read once in a process, as long as it stays the same.
+    """Reads skills or occupations with their labels; cached within a process until the file changes.
 
-    Args:
-      file: of the role skills or occupations.
-      alternatives: are wanted too, so their column must be there.
-      descriptions: are wanted too, so their column must be there.
+    Alternative labels and descriptions are optional unless required.
 
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.
@@ -215,13 +151,11 @@ def read_concepts(file: EscoFile, *, alternatives: bool = False, descriptions: b
 
 @lru_cache(maxsize=8)
 def _read_concepts(file: EscoFile, stamp: tuple[int, int]) -> Concepts:
-    del stamp  # a file written anew is another entry of the cache
+    del stamp  # part of the cache's key, so that a changed file is read again
     problems = Problems(str(file))
-    labels: dict[str, str] = {}
-    places: dict[str, int] = {}
-    alternatives: dict[str, str] = {}
-    descriptions: dict[str, str] = {}
-    for line, (uri, label, others, description) in read_table(
+    concepts: dict[str, tuple[str, str, str]] = {}
+    lines: dict[str, int] = {}
+    for line, (uri, *texts) in read_table(
         file.read(),
         file.name,
         delimiter=",",
@@ -229,18 +163,16 @@ def _read_concepts(file: EscoFile, stamp: tuple[int, int]) -> Concepts:
         optional=("altLabels", "description"),
         problems=problems,
     ):
+        place = f"{file.name}, line {line}"
         if not uri:
-            problems.add(f"{file.name}, line {line}", "no conceptUri", "the URI of the concept")
-            continue
-        if uri in places:
-            again = f"conceptUri {shorten(uri)} again (first in line {places[uri]})"
-            problems.add(f"{file.name}, line {line}", again, "a concept once")
-            continue
-        places[uri] = line
-        labels[uri] = normalise(label)
-        alternatives[uri] = others
-        descriptions[uri] = description
+            problems.add(place, "no conceptUri", "the URI of the concept")
+        elif uri in concepts:
+            problems.add(place, f"conceptUri {shorten(uri)} again (first in line {lines[uri]})", "a concept once")
+        else:
+            label, alternatives, description = texts
+            lines[uri], concepts[uri] = line, (normalise(label), alternatives, description)
     problems.check()
+    labels, others, descriptions = ({uri: texts[k] for uri, texts in concepts.items()} for k in range(3))
     unlabelled = sum(not label for label in labels.values())
     notes = counted(unlabelled, f"of {len(labels):,} concepts in {file.name} have no preferred label")
-    return Concepts(labels, alternatives, descriptions, tuple(notes))
+    return Concepts(labels, others, descriptions, tuple(notes))

@@ -1,4 +1,4 @@
-"""Finds the ESCO files that a graph needs in a folder of downloads, by what the zips hold."""
+"""Finds the ESCO files that a graph needs in a folder of downloads, by the contents of the zips."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from uwe_jax.sources.folders import DEPTH, check_folder, files_in
 DOWNLOAD = (
     "Download from https://esco.ec.europa.eu/en/use-esco/download, content 'classification', file type "
     "'csv': the zip of your language and, up to version 1.1, the zip without a language, which holds the "
-    "relations. Put them into one folder as they are, names unchanged."
+    "relations. Put them into one folder, names unchanged."
 )
-# What each graph is made of.
+# The roles of the files that each graph is read from.
 NEEDS = {
     "skill_job": ("skills", "occupations", "relations"),
     "skill_alias": ("skills",),
@@ -30,7 +30,7 @@ NEEDS = {
     "skill_skill": ("skills", "skill_relations"),
 }
 
-# What the portal calls these files, in any language.
+# The portal's names of these files, in any language.
 _NAME = re.compile(r"((skills|occupations)_[a-z]{2,3}|(occupation|skill)SkillRelations(_[a-z]{2,3})?)\.csv")
 _VERSION = re.compile(r"(?<![a-z])v(\d+(?:\.\d+)*)", re.IGNORECASE)
 
@@ -39,10 +39,10 @@ _VERSION = re.compile(r"(?<![a-z])v(\d+(?:\.\d+)*)", re.IGNORECASE)
 class EscoFile:
     """One CSV of the portal, inside a zip or unzipped."""
 
-    name: str  # as the portal calls it, such as skills_en.csv
+    name: str  # the portal's, such as skills_en.csv
     path: Path  # of the zip, or of the CSV itself
-    member: str  # its name inside the zip; empty for a CSV on its own
-    version: str  # such as 1.1.1, from the name of the zip or of a folder; empty where neither says
+    member: str  # its name inside the zip; empty for an unzipped CSV
+    version: str  # such as 1.1.1, from the name of the zip or of a folder; empty if neither states one
 
     def __str__(self) -> str:
         return f"{self.path.name}: {self.member}" if self.member else str(self.path)
@@ -59,11 +59,7 @@ class EscoFile:
         return status.st_mtime_ns, status.st_size
 
     def read(self) -> bytes:
-        """The content.
-
-        Raises:
-          UserError: the zip is damaged.
-        """
+        """Reads the content; UserError if the zip is damaged."""
         if not self.member:
             return self.path.read_bytes()
         with open_zip(self.path) as archive:
@@ -77,15 +73,15 @@ class EscoFile:
 class EscoRelease:
     """The files of one version in one language."""
 
-    version: str  # empty where no name says
+    version: str  # empty if unknown
     language: str
-    files: dict[str, EscoFile]  # by role, of `file_names`; those there are
+    files: dict[str, EscoFile]  # by role, of `file_names`; those available
 
     def __str__(self) -> str:
         return f"ESCO {'v' + self.version if self.version else 'of unknown version'} ({self.language})"
 
     def digest(self, graph: str) -> str:
-        """Sixteen hexadecimal digits that change whenever a file that a graph of `NEEDS` is made of does."""
+        """Returns 16 hexadecimal digits that change with any file of a graph of `NEEDS`."""
         signatures = [self.files[role].signature for role in NEEDS[graph]]
         return hashlib.sha256(repr(signatures).encode()).hexdigest()[:16]
 
@@ -96,30 +92,35 @@ def find_release(
     """Chooses the files for some graphs, all of one version.
 
     Args:
-      folder: with the portal's zips, or their contents; folders in it are looked into as deep as `DEPTH`.
+      folder: with the portal's zips, or their contents, in it or in its folders down to `DEPTH`.
       graphs: wanted, of `NEEDS`.
       language: code of the labels' language, as in skills_en.csv.
-      version: such as 1.1.1; empty takes the newest that has everything.
-      setting: where the folder is configured, for messages.
+      version: such as 1.1.1; empty takes the newest complete one.
+      setting: of the folder in the configuration, for messages.
 
     Raises:
-      UserError: no such folder, a damaged zip, no version that has everything, or two different files of one
-        name and version.
+      UserError: no such folder, a damaged zip, no complete version, or two different files of one name and version.
     """
     folder = Path(folder).expanduser()
     version = plain_version(version)
     roles = list(dict.fromkeys(role for graph in graphs for role in NEEDS[graph]))
     check_folder(folder, f"Expected the folder of the ESCO zips: set {setting}.path to it. {DOWNLOAD}")
     found = find_files(folder, DEPTH)
-    release = choose_release(found, roles, language, version)
-    if release is None:
-        names = file_names(language)
-        raise _incomplete(folder, found, [names[role][0] for role in roles], graphs, version, setting)
-    return release
+    if release := choose_release(found, roles, language, version):
+        return release
+    names = file_names(language)
+    fewer = ""
+    if len(roles) > 1 and (skills_alone := [graph for graph in graphs if NEEDS[graph] == ("skills",)]):
+        fewer = f" For {' and '.join(skills_alone)} alone the skills are enough: set {setting}.graphs to that."
+    raise UserError(
+        f"{folder} does not hold what {' and '.join(graphs)} need. Expected "
+        f"{', '.join(names[role][0] for role in roles)}, all of {f'version {version}' if version else 'one version'}. "
+        f"Found {_listed(found) or 'no file of ESCO'}. {DOWNLOAD}{fewer}"
+    )
 
 
 def file_names(language: str) -> dict[str, tuple[str, ...]]:
-    """The portal's names of each role's file."""
+    """Returns the portal's names of each role's file."""
     language = plain_language(language)
     return {
         "skills": (f"skills_{language}.csv",),
@@ -133,43 +134,28 @@ def file_names(language: str) -> dict[str, tuple[str, ...]]:
 def choose_release(
     found: Sequence[EscoFile], roles: Sequence[str], language: str = "en", version: str = ""
 ) -> EscoRelease | None:
-    """The files of some roles, all of one version; None where no version has them all.
+    """Chooses the files of some roles, all of one version; None if no version has them all.
 
-    Args:
-      found: by `find_files`.
-      roles: wanted, of `file_names`.
-      language: code of the labels' language, as in skills_en.csv.
-      version: such as 1.1.1; empty takes the newest that has everything.
-
-    Raises:
-      UserError: two different files of one name and version.
+    Arguments and errors are those of `find_release`, with files by `find_files` and roles of `file_names`.
     """
     version = plain_version(version)
     names = file_names(language)
     per_version = _per_version(found)
-    complete = [
-        candidate
-        for candidate, files in per_version.items()
-        if version in ("", candidate) and all(any(file.name in names[role] for file in files) for role in roles)
-    ]
-    if not complete:
-        return None
-    newest = max(complete, key=lambda text: [int(part) for part in text.split(".") if part])
-    chosen = {role: _only(per_version[newest], names[role]) for role in roles}
-    return EscoRelease(newest, plain_language(language), chosen)
+    for newest in sorted(per_version, key=lambda text: [int(part) for part in text.split(".") if part], reverse=True):
+        there = {file.name for file in per_version[newest]}
+        if version in ("", newest) and all(there.intersection(names[role]) for role in roles):
+            chosen = {role: _only(per_version[newest], names[role]) for role in roles}
+            return EscoRelease(newest, plain_language(language), chosen)
+    return None
 
 
 def find_files(folder: Path, depth: int) -> list[EscoFile]:
-    """ESCO's files in a folder and the folders in it down to `depth`, zipped or not, in the order of `files_in`.
-
-    Raises:
-      UserError: a damaged zip.
-    """
+    """Finds ESCO's files, zipped or not, in a folder and its folders down to `depth`; UserError for a damaged zip."""
     return [file for path in files_in(folder, depth) for file in _csv_files(path, folder)]
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Opens a zip; UserError if it is none."""
+    """Opens a zip; UserError if it is damaged."""
     try:
         return zipfile.ZipFile(path)
     except ZIP_DAMAGE as error:
@@ -177,24 +163,19 @@ def open_zip(path: Path) -> zipfile.ZipFile:
 
 
 def plain_version(version: str) -> str:
-    """A version as a user writes it, without its v."""
+    """Returns a version without its v."""
     return version.strip().lower().removeprefix("v")
 
 
 def plain_language(language: str) -> str:
-    """The code of a language as the portal's file names have it: DE is de."""
+    """Returns the code of a language as in the portal's file names: DE is de."""
     return language.strip().lower()
 
 
 def found_instead(found: Sequence[EscoFile], *, chosen: bool = True) -> str:
-    """The files of ESCO that are there where those of a language and version are not: a sentence for a message.
+    """Returns a sentence on ESCO files of other languages or versions, after a space; "" without any.
 
-    Args:
-      found: by `find_files`.
-      chosen: the user has chosen language and version, and may choose others.
-
-    Returns:
-      The sentence behind a space; "" where there is no file of ESCO at all.
+    `chosen` adds the advice to choose these.
     """
     remedy = "; ask for the language and version of these files" if chosen else ""
     return f" Found ESCO of {_listed(found)}{remedy}." if found else ""
@@ -231,42 +212,21 @@ def _csv_files(path: Path, folder: Path) -> Iterator[EscoFile]:
 
 
 def _only(files: list[EscoFile], names: tuple[str, ...]) -> EscoFile:
-    """The file with the first of the names that is there; copies of it are fine, rivals are not."""
+    """Returns the file with the first available of some names; identical copies of it are allowed."""
     name = next(name for name in names if any(file.name == name for file in files))
     first, *copies = [file for file in files if file.name == name]
     for file in copies:
         if file.signature != first.signature:
             raise UserError(
-                f"{name} of version {file.version or 'unknown'} is there twice with different content: "
+                f"{name} of version {file.version or 'unknown'} exists twice with different content: "
                 f"{first} ({first.signature[1]:,} bytes) and {file} ({file.signature[1]:,} bytes). "
                 "Expected one: remove the one you do not want."
             )
     return first
 
 
-def _incomplete(
-    folder: Path,
-    found: Sequence[EscoFile],
-    names: list[str],
-    graphs: Sequence[str],
-    version: str,
-    setting: str,
-) -> UserError:
-    asked = f" of version {version}" if version else " of one version"
-    skills_alone = [graph for graph in graphs if NEEDS[graph] == ("skills",)]
-    fewer = (
-        f" For {' and '.join(skills_alone)} alone the skills are enough: set {setting}.graphs to that."
-        if skills_alone and len(names) > 1
-        else ""
-    )
-    return UserError(
-        f"{folder} does not hold what {' and '.join(graphs)} need. Expected {', '.join(names)}, all{asked}. Found "
-        f"{_listed(found) or 'no file of ESCO'}. {DOWNLOAD}{fewer}"
-    )
-
-
 def _damaged(path: Path, reason: str) -> UserError:
     return UserError(
-        f"{path} ({path.stat().st_size:,} bytes) is no zip that can be read: {reason}. Expected the portal's "
+        f"{path} ({path.stat().st_size:,} bytes) is not a readable zip file: {reason}. Expected the portal's "
         f"zip: download it again, or move it out of the folder. {DOWNLOAD}"
     )

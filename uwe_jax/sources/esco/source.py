@@ -15,16 +15,14 @@ OFFERS = {
     "skill_skill": "alias",
 }
 
-JOBS = frozenset({"job_alias", "job_description"})
-
 
 def read(request: SourceRequest) -> SourceEdges:
-    """The graphs of one release, in one language.
+    """Reads the graphs of one release, in one language.
 
     Raises:
-      UserError: no folder, no version in it that has all files, a damaged zip, or broken rows.
+      UserError: no folder, no complete version in it, a damaged zip, or broken rows.
     """
-    # imported where it is needed: TFDS takes a second, and the other sources do without
+    # imported lazily: TFDS takes a second, and other sources do not need it
     from uwe_jax.sources.esco.esco_dataset_builder import load_edges
 
     folder = request.folder("the folder of the ESCO zips")
@@ -36,5 +34,10 @@ def read(request: SourceRequest) -> SourceEdges:
     return SourceEdges(f"{release} in {folder}", edges, tuple(notes))
 
 
-READS = {"relations": ("skill_job", "skill_skill"), "language": OFFERS, "version": OFFERS}
-SOURCE = Source(OFFERS, read, default=("skill_job", "skill_alias"), jobs=JOBS, reads=READS)
+SOURCE = Source(
+    OFFERS,
+    read,
+    default=("skill_job", "skill_alias"),
+    jobs=frozenset({"job_alias", "job_description"}),
+    reads={"relations": ("skill_job", "skill_skill"), "language": OFFERS, "version": OFFERS},
+)

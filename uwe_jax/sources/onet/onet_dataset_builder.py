@@ -16,14 +16,14 @@ from uwe_jax.sources.tfds_edges import EdgeBuilder, prepare_edges, read_notes, r
 class Builder(EdgeBuilder):
     """Work activities, technologies and tools of O*NET with the occupations, titles and tasks they belong to."""
 
-    # Raise it whenever the same files give other edges, or prepared data would outlive the code that made it.
+    # Raise it whenever the same files give other edges, or outdated prepared data would be read.
     VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name=name) for name in GRAPHS]
     DEFAULT_BUILDER_CONFIG_NAME = "activity_job"
     MANUAL_DOWNLOAD_INSTRUCTIONS = f"Get it from {WHERE}"
 
     def __init__(self, *, release: OnetRelease | None = None, **kwargs: Any):
-        """Takes what any TFDS builder takes, and the files to read; without, the newest in `manual_dir`."""
+        """Takes the arguments of a TFDS builder, and the files to read; by default the newest in `manual_dir`."""
         self._release = release
         super().__init__(**kwargs)
 
@@ -34,16 +34,10 @@ class Builder(EdgeBuilder):
 
 
 def load_edges(release: OnetRelease, graph: str, data_dir: Path) -> tuple[list[Edge], tuple[str, ...]]:
-    """The edges of one graph, prepared on first use, and the notes of that preparation.
+    """Loads the edges of one graph, prepared on first use, and the notes of that preparation.
 
-    Args:
-      release: its files.
-      graph: of `GRAPHS`.
-      data_dir: of all prepared datasets. Each release's go into a folder named by version and content, so
-        that edges prepared from other files are never read in their place.
-
-    Raises:
-      UserError: see `OnetRelease.rows`, `OnetRelease.known_rows` and `prepare_edges`.
+    Each release has its own folder in `data_dir`, named by version and content, so that edges prepared from other files
+    are never read. Raises UserError as the readers of `graph` and `prepare_edges` do.
     """
     wanted = GRAPHS[graph]
     folder = data_dir / f"onet-{release.label}-{release.digest((*wanted.needs, *wanted.takes))}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.sources.notes import counted
@@ -11,49 +11,43 @@ from uwe_jax.sources.onet import tables
 from uwe_jax.sources.onet.release import OnetRelease
 from uwe_jax.sources.onet.tables import Table
 
-# What was read, and a phrase per reason why rows gave no edge, with their number.
+# Edges, and a phrase with a number per reason why rows gave no edge.
 Found = tuple[list[Edge], list[str]]
 
 
-@dataclass(frozen=True)
-class OnetGraph:
-    """A graph that O*NET offers.
+class OnetGraph(NamedTuple):
+    """A graph that O*NET offers."""
 
-    Attributes:
-      kind: of its right side.
-      read: reads it from a release. Raises what `OnetRelease.rows` and `OnetRelease.known_rows` do.
-      needs: tables without which there is no such graph.
-      takes: tables that add to it where a release has them.
+    kind: str  # of its right side
+    read: Callable[[OnetRelease], Found]  # raises as `OnetRelease.rows` and `OnetRelease.known_rows` do
+    needs: tuple[Table, ...]  # required
+    takes: tuple[Table, ...] = ()  # optional
+
+
+def _relation(
+    kind: str, right: Table, table: Table, codes: tuple[int, int], relation: str, left: Table | None = None
+) -> OnetGraph:
+    """Returns the graph of the rows of a table, with their right and left `codes` at these positions.
+
+    `right` and `left` have the texts of the codes; without `left` its column has texts without ids.
     """
 
-    kind: str
-    read: Callable[[OnetRelease], Found]
-    needs: tuple[Table, ...]
-    takes: tuple[Table, ...] = ()
+    def read(release: OnetRelease) -> Found:
+        rights, lefts = release.texts(right), release.texts(left) if left else None
+        pairs = [tuple(row[column] for column in codes) for row in release.rows(table)]
+        kept, notes = release.known_rows(table, pairs, rights, lefts)
+        if lefts is None:
+            return [Edge("", text, code, rights[code], relation) for code, text in kept], notes
+        # The tasks of an occupation share activities.
+        return [Edge(one, lefts[one], code, rights[code], relation) for code, one in dict.fromkeys(kept)], notes
 
-
-def read_activity_jobs(release: OnetRelease) -> Found:
-    """Detailed work activities, and the occupations whose tasks consist of them."""
-    occupations, activities = release.texts(tables.OCCUPATIONS), release.texts(tables.DETAILED)
-    pairs = [(code, activity) for code, _, activity in release.rows(tables.TASK_ACTIVITIES)]
-    kept, notes = release.known_rows(tables.TASK_ACTIVITIES, pairs, occupations, activities)
-    edges = [Edge(dwa, activities[dwa], code, occupations[code], "activity") for code, dwa in kept]
-    return list(dict.fromkeys(edges)), notes  # the tasks of an occupation share activities
-
-
-def read_activity_tasks(release: OnetRelease) -> Found:
-    """Detailed work activities, and the task statements that are about them: sentences as vacancies have them."""
-    statements, activities = release.texts(tables.STATEMENTS), release.texts(tables.DETAILED)
-    pairs = [(task, activity) for _, task, activity in release.rows(tables.TASK_ACTIVITIES)]
-    kept, notes = release.known_rows(tables.TASK_ACTIVITIES, pairs, statements, activities)
-    return [Edge(dwa, activities[dwa], task, statements[task], "task") for task, dwa in kept], notes
+    return OnetGraph(kind, read, (right, table, left) if left else (right, table))
 
 
 def read_activity_aliases(release: OnetRelease) -> Found:
-    """Work activities, and the wider activity that each belongs to.
+    """Reads work activities, and the broader activity one level above: intermediate, or general.
 
-    A step of the hierarchy at a time: a detailed activity has its intermediate one, an intermediate one its general
-    one. The general ones are 41, too wide to stand for a detailed activity.
+    The 41 general activities are too broad for a detailed one.
     """
     detailed, intermediate = release.rows(tables.DETAILED), release.rows(tables.INTERMEDIATE)
     titles = {code: title for code, title, _ in intermediate}
@@ -67,16 +61,16 @@ def read_activity_aliases(release: OnetRelease) -> Found:
     else:
         notes.append(f"no {tables.GENERAL.files[0]}, so intermediate work activities have no general one")
     distinct = [edge for edge in edges if edge.left_text.casefold() != edge.right_text.casefold()]
-    same = counted(len(edges) - len(distinct), "work activities that are called as the one above them left out")
+    same = counted(len(edges) - len(distinct), "work activities with the title of the one above them left out")
     return distinct, [*notes, *same]
 
 
 def read_titles(release: OnetRelease) -> Found:
-    """Occupations, and the further titles that each is known by or that its workers report.
+    """Reads occupations, and the alternate titles of each and those that its workers report.
 
-    A title is kept as it stands, as in CEO (Chief Executive Officer): both forms are what people write, and the short
-    one alone is often the title of several occupations. A title that differs from its occupation's in case alone is no
-    further one. What is both an alternate and a reported title is reported.
+    Titles are kept in full, as in CEO (Chief Executive Officer): both forms are in use, and the short one alone is
+    often the title of several occupations. A title that differs from its occupation's in case alone is left out. A
+    title that is both alternate and reported is reported.
     """
     occupations = release.texts(tables.OCCUPATIONS)
     own = {(code, title.casefold()) for code, title in occupations.items()}
@@ -85,7 +79,7 @@ def read_titles(release: OnetRelease) -> Found:
     equal = 0
     for table, relation in ((tables.REPORTED_TITLES, "reported"), (tables.ALTERNATE_TITLES, "alternate")):
         if not release.file_of(table) and table is tables.REPORTED_TITLES:
-            notes.append(f"no {table.files[0]}, so alternate titles alone")
+            notes.append(f"no {table.files[0]}, so only alternate titles")
             continue
         kept, more = release.known_rows(table, release.rows(table), occupations, None)
         notes += more
@@ -99,39 +93,22 @@ def read_titles(release: OnetRelease) -> Found:
 
 
 def read_descriptions(release: OnetRelease) -> Found:
-    """Occupations, in the place of a skill, and what the database says of each: a sentence or a few."""
+    """Reads occupations, in the place of a skill, and their descriptions of a few sentences."""
     return [Edge(code, title, "", text, "description") for code, title, text in release.rows(tables.DESCRIPTIONS)], []
 
 
-def _products(table: Table, relation: str) -> Callable[[OnetRelease], Found]:
-    """A reader of the products that a table names, and the occupations that use them. A product has no id."""
-
-    def read(release: OnetRelease) -> Found:
-        occupations = release.texts(tables.OCCUPATIONS)
-        kept, notes = release.known_rows(table, release.rows(table), occupations, None)
-        return [Edge("", product, code, occupations[code], relation) for code, product in kept], notes
-
-    return read
-
-
-_ACTIVITIES = (tables.TASK_ACTIVITIES, tables.DETAILED)
+_TITLES = OnetGraph("title", read_titles, (tables.OCCUPATIONS, tables.ALTERNATE_TITLES), (tables.REPORTED_TITLES,))
 GRAPHS = {
-    "activity_job": OnetGraph("job", read_activity_jobs, (tables.OCCUPATIONS, *_ACTIVITIES)),
-    "technology_job": OnetGraph(
-        "job", _products(tables.TECHNOLOGIES, "technology"), (tables.OCCUPATIONS, tables.TECHNOLOGIES)
-    ),
-    "tool_job": OnetGraph("job", _products(tables.TOOLS, "tool"), (tables.OCCUPATIONS, tables.TOOLS)),
-    "job_title": OnetGraph(
-        "title", read_titles, (tables.OCCUPATIONS, tables.ALTERNATE_TITLES), (tables.REPORTED_TITLES,)
-    ),
-    "job_alias": OnetGraph(
-        "alias", read_titles, (tables.OCCUPATIONS, tables.ALTERNATE_TITLES), (tables.REPORTED_TITLES,)
-    ),
+    "activity_job": _relation("job", tables.OCCUPATIONS, tables.TASK_ACTIVITIES, (0, 2), "activity", tables.DETAILED),
+    "technology_job": _relation("job", tables.OCCUPATIONS, tables.TECHNOLOGIES, (0, 1), "technology"),
+    "tool_job": _relation("job", tables.OCCUPATIONS, tables.TOOLS, (0, 1), "tool"),
+    "job_title": _TITLES,
+    "job_alias": _TITLES._replace(kind="alias"),
     "job_description": OnetGraph("vacancy", read_descriptions, (tables.DESCRIPTIONS,)),
-    "activity_task": OnetGraph("vacancy", read_activity_tasks, (tables.STATEMENTS, *_ACTIVITIES)),
+    "activity_task": _relation(  # sentences like those of vacancies
+        "vacancy", tables.STATEMENTS, tables.TASK_ACTIVITIES, (1, 2), "task", tables.DETAILED
+    ),
     "activity_alias": OnetGraph(
         "alias", read_activity_aliases, (tables.DETAILED, tables.INTERMEDIATE), (tables.GENERAL,)
     ),
 }
-# Read where none is named: the others have a job in the place of a skill.
-USUAL = tuple(name for name in GRAPHS if name not in ("job_alias", "job_description"))

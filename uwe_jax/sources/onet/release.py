@@ -24,32 +24,37 @@ WHERE = "https://www.onetcenter.org/database.html, the text files: a zip such as
 _VERSION = re.compile(r"db_(\d+)_(\d+)", re.IGNORECASE)
 _OCCUPATIONS = OCCUPATIONS.files[0]
 
-# A release may name a few things that it does not describe. More than this share of a table's rows means that its
-# files do not belong together.
+# Releases may name a few codes that they do not define. A larger share of a table's rows than this means that the files
+# are of different releases.
 _MAX_UNKNOWN = 0.1
 
 
 class OnetFileMissing(UserError):
-    """A release has no such table. The text is one line."""
+    """A release has no file of a table. The text is one line."""
 
 
 @dataclass(frozen=True)
 class OnetRelease:
     """The text files of one version."""
 
-    version: tuple[int, ...]  # such as 29, 3, from the name of the folder inside; empty where it does not say
+    version: tuple[int, ...]  # such as 29, 3, from the name of the folder or zip; empty if unknown
     path: Path  # of the zip, or of the folder of the files
     inside: str  # folder inside the zip that holds the files, with its slash; empty for a folder
 
     def __str__(self) -> str:
         return f"O*NET {_dotted(self.version)}"
 
+    @property
+    def label(self) -> str:
+        """The version as in a folder's name, such as 29.3."""
+        return ".".join(map(str, self.version)) or "unknown"
+
     def file_of(self, table: Table) -> str:
-        """The name that the file of a table has here; "" where there is none."""
+        """Returns the name of a table's file in this release; "" if there is none."""
         return next((name for name in table.files if name in self._names), "")
 
     def rows(self, table: Table) -> list[list[str]]:
-        """The values of a table's columns, found by their header, of every row: normalised, none empty.
+        """Reads the values of a table's columns, found by their header, of every row: normalised, none empty.
 
         Raises:
           OnetFileMissing: the release has no such file.
@@ -60,9 +65,17 @@ class OnetRelease:
             raise OnetFileMissing(
                 f"{self} in {self.path} has no file {' or '.join(map(repr, table.files))}. Download it again: {WHERE}"
             )
-        data = self._read(name)
+        path, member = self._place(name)
+        try:
+            if member:
+                with zipfile.ZipFile(path) as archive:
+                    data = read_member(archive, member)
+            else:
+                data = path.read_bytes()
+        except ZIP_DAMAGE as error:
+            raise _damaged(path, f" in {name!r}: {error}") from error
         columns = table.columns_of(data)
-        problems = Problems(f"{self.path}: {self.inside}{name}" if self._zipped else str(self.path / name))
+        problems = Problems(f"{path}: {member}" if member else str(path))
         rows = []
         for line, fields in read_table(data, name, delimiter="\t", required=columns, problems=problems):
             values = list(map(normalise, fields))
@@ -74,16 +87,12 @@ class OnetRelease:
         return rows
 
     def texts(self, table: Table) -> dict[str, str]:
-        """The second column of a table by the first, a code.
-
-        Raises:
-          UserError: as of `rows`, or a code stands for two texts.
-        """
+        """Reads the second column of a table by the first, a code; raises as `rows`, or if a code has two texts."""
         texts: dict[str, str] = {}
         for code, text, *_ in self.rows(table):
             if texts.setdefault(code, text) != text:
                 raise UserError(
-                    f"{self.file_of(table)} in {self.path}: {code!r} stands for two texts, {shorten(texts[code])} and "
+                    f"{self.file_of(table)} in {self.path}: {code!r} has two texts, {shorten(texts[code])} and "
                     f"{shorten(text)}. Expected one of each: download it again from {WHERE}"
                 )
         return texts
@@ -91,18 +100,13 @@ class OnetRelease:
     def known_rows(
         self, table: Table, rows: Iterable[Sequence[str]], *known: Collection[str] | None
     ) -> tuple[list[Sequence[str]], list[str]]:
-        """The rows that name only what the release describes.
+        """Drops the rows of a table with undefined codes, and notes their number.
 
         Args:
-          table: that the rows are of, for messages.
-          rows: codes.
-          known: per column the codes there are; None where the column holds no code.
-
-        Returns:
-          The rows, and a phrase with the number of the others where there are any.
+          known: per column the defined codes; None for a column without codes.
 
         Raises:
-          UserError: more than a tenth of the rows are others.
+          UserError: more than a tenth of the rows would be dropped.
         """
         name = self.file_of(table)
         rows = list(rows)
@@ -112,57 +116,37 @@ class OnetRelease:
         unknown = len(rows) - len(kept)
         if unknown > _MAX_UNKNOWN * len(rows):
             raise UserError(
-                f"{unknown:,} of {len(rows):,} rows of {name} in {self.path} name what its other files do not hold: "
-                f"they are not of one release. Expected the files of one version: download them again from {WHERE}"
+                f"{unknown:,} of {len(rows):,} rows of {name} in {self.path} have codes that its other files do not "
+                f"define: they are not of one release. Expected the files of one version: download them again from "
+                f"{WHERE}"
             )
-        left_out = f"of {len(rows):,} rows of {name} that name what the release does not hold left out"
-        return kept, counted(unknown, left_out)
+        return kept, counted(unknown, f"of {len(rows):,} rows of {name} with codes that the release lacks left out")
 
     def digest(self, tables: Iterable[Table]) -> str:
-        """Sixteen hexadecimal digits that change whenever the file of one of the tables does."""
+        """Returns 16 hexadecimal digits that change with the file of any of the tables."""
         names = [name for table in tables if (name := self.file_of(table))]
         signatures = [(name, *signature(*self._place(name))) for name in names]
         return hashlib.sha256(repr(signatures).encode()).hexdigest()[:16]
 
-    @property
-    def label(self) -> str:
-        """The version as a folder's name has it, such as 29.3."""
-        return ".".join(map(str, self.version)) or "unknown"
-
     @cached_property
     def _names(self) -> frozenset[str]:
-        if not self._zipped:
+        if self.path.is_dir():
             return frozenset(path.name for path in self.path.iterdir() if path.is_file())
         with zipfile.ZipFile(self.path) as archive:
             members = archive.namelist()
         return frozenset(member.removeprefix(self.inside) for member in members if member.startswith(self.inside))
 
-    @property
-    def _zipped(self) -> bool:
-        return self.path.is_file()
-
     def _place(self, name: str) -> tuple[Path, str]:
-        """The file to open, and the member of it that is meant where it is a zip."""
-        return (self.path, self.inside + name) if self._zipped else (self.path / name, "")
-
-    def _read(self, name: str) -> bytes:
-        path, member = self._place(name)
-        if not member:
-            return path.read_bytes()
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return read_member(archive, member)
-        except ZIP_DAMAGE as error:
-            raise _damaged(path, f" in {name!r}: {error}") from error
+        """Returns the file to open, and the member of it if it is a zip."""
+        return (self.path / name, "") if self.path.is_dir() else (self.path, self.inside + name)
 
 
 def find_release(folder: Path, version: str = "", *, setting: str = "source") -> OnetRelease:
-    """The newest version in a folder, or the one that is asked for.
+    """Finds the newest version in a folder and its folders down to `DEPTH`, or the requested one.
 
     Args:
-      folder: of the user; folders are looked into as deep as `DEPTH`.
       version: such as 29.3.
-      setting: where the folder is configured, for messages.
+      setting: of the folder in the configuration, for messages.
 
     Raises:
       UserError: no such folder, or no such version in it.
@@ -183,16 +167,12 @@ def find_release(folder: Path, version: str = "", *, setting: str = "source") ->
 
 
 def releases_in(folder: Path) -> list[OnetRelease]:
-    """Every version in a folder and the folders in it.
-
-    Raises:
-      UserError: a zip that is O*NET's by its name is damaged.
-    """
+    """Finds every version in a folder and its folders; UserError if a zip with O*NET's name is damaged."""
     return [release for path in files_in(folder, DEPTH) for release in _releases(path)]
 
 
 def newest(releases: Sequence[OnetRelease]) -> OnetRelease:
-    """The release with the highest version, the first of several."""
+    """Returns the release with the highest version, the first of several."""
     return max(releases, key=lambda release: release.version)
 
 
@@ -206,7 +186,7 @@ def _releases(path: Path) -> Iterator[OnetRelease]:
         except ZIP_DAMAGE as error:
             if _version(path.name):
                 raise _damaged(path, f": {error}") from error
-            return  # it may be anybody's
+            return  # probably not O*NET's
         for member in members:
             if PurePosixPath(member).name == _OCCUPATIONS:
                 inside = member.removesuffix(_OCCUPATIONS)

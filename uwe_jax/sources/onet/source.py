@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.onet.reader import GRAPHS, USUAL
+from uwe_jax.sources.onet.reader import GRAPHS
 from uwe_jax.sources.onet.release import WHERE, OnetRelease, find_release
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 
+_JOBS = frozenset({"job_alias", "job_description"})  # with a job in the place of a skill
+
 
 def read(request: SourceRequest) -> SourceEdges:
-    """The graphs of one release.
+    """Reads the graphs of one release.
 
-    No release has the files of all graphs: whoever names none gets those there are, and a note on the others.
+    No release has the files of all graphs: if the request names none, the available ones are read, with a note on the
+    others.
 
     Raises:
-      UserError: no folder, no such version in it, a graph that the release has no file of, a damaged zip, or broken
-        rows.
+      UserError: no folder, no such version in it, a named graph whose files are missing, a damaged zip, or broken rows.
     """
-    # imported where it is needed: TFDS takes a second, and the other sources do without
+    # imported lazily: TFDS takes a second, and other sources do not need it
     from uwe_jax.sources.onet.onet_dataset_builder import load_edges
 
     folder = request.folder("the folder of O*NET's text files")
@@ -39,7 +41,7 @@ def read(request: SourceRequest) -> SourceEdges:
 
 
 def _absence(release: OnetRelease, graph: str) -> str:
-    """What a release lacks for a graph; "" where nothing."""
+    """Returns the files that a release lacks for a graph; "" if none."""
     missing = [table.files for table in GRAPHS[graph].needs if not release.file_of(table)]
     return " and ".join(f"no file {' or '.join(map(repr, files))}" for files in missing)
 
@@ -47,7 +49,7 @@ def _absence(release: OnetRelease, graph: str) -> str:
 SOURCE = Source(
     {name: graph.kind for name, graph in GRAPHS.items()},
     read,
-    default=USUAL,
-    jobs=frozenset({"job_alias", "job_description"}),
+    default=tuple(name for name in GRAPHS if name not in _JOBS),
+    jobs=_JOBS,
     reads={"version": GRAPHS},
 )

@@ -1,32 +1,22 @@
-"""The tables of the O*NET database and the names that their files and columns have had.
+"""The tables of the O*NET database and the names of their files and columns over time.
 
-Release 30.3 renamed several, gave the work activities other identifiers and dropped the tools; 18.1 to 30.2 have one
-layout. See the dictionaries at https://www.onetcenter.org/dictionary/30.3/text/ and beside it.
+Release 30.3 renamed several, gave the work activities other identifiers and dropped the tools; 18.1 to 30.2 share one
+layout. See the dictionaries at https://www.onetcenter.org/dictionary/30.3/text/ and of the other releases.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Table:
-    """One table of the database.
+class Table(NamedTuple):
+    """One table of the database."""
 
-    Attributes:
-      files: names that its file has had, the oldest first.
-      columns: of each column that is read, the names that it has had.
-    """
-
-    files: tuple[str, ...]
-    columns: tuple[tuple[str, ...], ...]
+    files: tuple[str, ...]  # names of its file over time, the oldest first
+    columns: tuple[tuple[str, ...], ...]  # likewise for each column that is read
 
     def columns_of(self, data: bytes) -> tuple[str, ...]:
-        """The columns as the header of a file names them; the oldest name of one that is not there.
-
-        Args:
-          data: the whole file.
-        """
+        """Returns the columns as named in the header of a whole file; the oldest name of a missing one."""
         header = data.split(b"\n", 1)[0].decode("utf-8-sig", "replace").split("\t")
         there = {name.strip().casefold() for name in header}
         return tuple(next((name for name in names if name.casefold() in there), names[0]) for names in self.columns)

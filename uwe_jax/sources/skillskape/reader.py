@@ -1,4 +1,4 @@
-"""The files of SkillSkape: one sentence a row, with the labels of the ESCO skills in it."""
+"""The files of SkillSkape: one sentence per row, with the labels of its ESCO skills."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOWNLOAD = f"Download train.csv from {PAGE} and keep its name."
 
 
 def find_sentences(folder: Path, split: str) -> Path | None:
-    """The CSV of one split, gzipped or not, by its columns and the split that its name states; None if there is none.
+    """Finds the CSV of a split, gzipped or not, by its columns and the split that its name states.
 
     Args:
       folder: of the user.
@@ -36,8 +36,20 @@ def find_sentences(folder: Path, split: str) -> Path | None:
     return only_copy(found, folder, f"the {split} split of SkillSkape")
 
 
+def find_train(folder: Path) -> Path:
+    """Finds the file of the sentences for training; UserError if there is none."""
+    check_folder(folder, f"Expected the folder of SkillSkape's train.csv. {DOWNLOAD}")
+    path = find_sentences(folder, "train")
+    if path is None:
+        raise UserError(
+            f"{folder} holds no CSV with the columns {', '.join(COLUMNS)} whose name states train; files for "
+            f"evaluation, such as dev.csv, are not trained on. {DOWNLOAD}"
+        )
+    return path
+
+
 def read_sentences(path: Path, problems: Problems) -> Iterator[tuple[str, str, list[str]]]:
-    """The place of each row, its sentence and its skills, empty for a sentence without one.
+    """Yields the place of each row, its sentence and its skills, of which there may be none.
 
     Raises:
       UserError: a missing column. Broken rows go to `problems`.
@@ -47,10 +59,7 @@ def read_sentences(path: Path, problems: Problems) -> Iterator[tuple[str, str, l
 
 
 def read_vacancy_edges(path: Path) -> tuple[list[Edge], list[str]]:
-    """The skill-vacancy graph: an edge per sentence and skill in it. Skills are labels without an id.
-
-    Returns:
-      The edges, and how many sentences have no skill and so gave none.
+    """Reads the skill-vacancy graph, an edge per sentence and skill without ids, and the number of bare sentences.
 
     Raises:
       UserError: a missing column, or broken rows.
@@ -66,15 +75,3 @@ def read_vacancy_edges(path: Path) -> tuple[list[Edge], list[str]]:
             edges += [Edge("", label, "", text) for label in labels]
     problems.check()
     return edges, counted(without, "sentences without a skill left out")
-
-
-def find_train(folder: Path) -> Path:
-    """The file of the sentences for training; UserError where there is none."""
-    check_folder(folder, f"Expected the folder of SkillSkape's train.csv. {DOWNLOAD}")
-    path = find_sentences(folder, "train")
-    if path is None:
-        raise UserError(
-            f"{folder} holds no CSV with the columns {', '.join(COLUMNS)} whose name states train; files for "
-            f"evaluation, such as dev.csv, are not trained on. {DOWNLOAD}"
-        )
-    return path

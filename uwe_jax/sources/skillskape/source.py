@@ -1,4 +1,4 @@
-"""SkillSkape as a source: its sentences for training. Its other two splits evaluate, and are not read."""
+"""SkillSkape as a source: its sentences for training. Its other two splits are for evaluation and are not read."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ from uwe_jax.sources.skillskape.reader import GRAPH, find_train
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 
 
-def read(request: SourceRequest) -> SourceEdges:
-    """The graph of the sentences in train.csv.
-
-    Raises:
-      UserError: no folder, no such file in it, two that differ, or broken rows.
-    """
-    # imported where it is needed: TFDS takes a second, and the other sources do without
+def _read(request: SourceRequest) -> SourceEdges:
+    # imported lazily: TFDS takes a second, and other sources do not need it
     from uwe_jax.sources.file_edges import load_file_edges
     from uwe_jax.sources.skillskape.skillskape_dataset_builder import Builder
 
-    folder = request.folder("the folder of SkillSkape's train.csv")
-    path = find_train(folder)
+    path = find_train(request.folder("the folder of SkillSkape's train.csv"))
     edges, notes = load_file_edges(Builder, path, GRAPH, request.cache_dir)
     return SourceEdges(f"SkillSkape {path.name} in {path.parent}", {GRAPH: edges}, notes)
 
 
-SOURCE = Source({GRAPH: "vacancy"}, read)
+SOURCE = Source({GRAPH: "vacancy"}, _read)

@@ -6,9 +6,6 @@ between jobs and skills, so it is never trained on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
@@ -27,55 +24,36 @@ TAGGED_VACANCIES = HubDataset(
     "TechWolf/vacancy-job-to-skill", {"vacancy_job_title": "text", "tagged_esco_skills": "texts"}
 )
 
-
-@dataclass(frozen=True)
-class _Graph:
-    """Which columns of a dataset are the two sides of its edges."""
-
-    dataset: HubDataset
-    skills: str
-    neighbour: str
-    relation: str
-
-    def edges(self, rows: list[Row]) -> Iterator[Edge]:
-        """An edge per row and skill in it; texts may be empty."""
-        for row in rows:
-            skills = row[self.skills]
-            neighbour = normalise(row[self.neighbour])
-            for skill in [skills] if isinstance(skills, str) else skills:
-                yield Edge("", normalise(skill), "", neighbour, self.relation)
-
-
+# Per graph its dataset, the columns of the skills and of the other side, and the relation of its edges.
 _GRAPHS = {
-    "skill_vacancy": _Graph(SENTENCES, "skill", "sentence", "synthetic"),
-    "skill_job": _Graph(TAGGED_VACANCIES, "tagged_esco_skills", "vacancy_job_title", "tagged"),
+    "skill_vacancy": (SENTENCES, "skill", "sentence", "synthetic"),
+    "skill_job": (TAGGED_VACANCIES, "tagged_esco_skills", "vacancy_job_title", "tagged"),
 }
 
 
-def read(request: SourceRequest) -> SourceEdges:
-    """The graphs from copies in the user's folder, where one is named and holds them, else from the hub.
-
-    Raises:
-      UserError: no such folder, a graph that neither gives, or rows that are not as published.
-    """
+def _read(request: SourceRequest) -> SourceEdges:
     origins: list[str] = []
     edges: dict[str, list[Edge]] = {}
     notes: list[str] = []
     for name in request.graphs:
-        graph = _GRAPHS[name]
-        rows, origin = _rows(graph.dataset, request)
-        found = list(graph.edges(rows))
+        dataset, left, right, relation = _GRAPHS[name]
+        rows, origin = _rows(dataset, request)
+        found = [
+            Edge("", normalise(skill), "", normalise(row[right]), relation)
+            for row in rows
+            for skill in ([row[left]] if isinstance(row[left], str) else row[left])
+        ]
         edges[name] = [edge for edge in found if edge.left_text and edge.right_text]
         if not edges[name]:
-            raise UserError(f"{origin} gives 0 edges in {len(rows):,} rows. Expected at least one: look at its files.")
+            raise UserError(f"{origin} gives 0 edges in {len(rows):,} rows. Expected at least one: check its files.")
         origins.append(origin)
-        notes += counted(len(found) - len(edges[name]), f"pairs of {graph.dataset.repo} without a text left out")
+        notes += counted(len(found) - len(edges[name]), f"pairs of {dataset.repo} without a text left out")
     return SourceEdges(" and ".join(origins), edges, tuple(notes))
 
 
 def _rows(dataset: HubDataset, request: SourceRequest) -> tuple[list[Row], str]:
-    """The rows for training, and where they are from."""
-    # imported where it is needed: the hub's client takes a while, and the other sources do without
+    """Reads the rows for training and their origin: a copy in the user's folder, if there is one, else the hub."""
+    # imported lazily: the hub's client takes a while, and other sources do not need it
     from uwe_jax.sources.hub.copies import find_copy, read_copy
 
     copy = None
@@ -87,15 +65,13 @@ def _rows(dataset: HubDataset, request: SourceRequest) -> tuple[list[Row], str]:
     if rows is not None:
         return rows, f"{dataset.repo} in {copy}"
     try:
-        return (
-            load_hub_rows(dataset, SPLIT, request.cache_dir),
-            hub_origin(dataset, SPLIT, request.cache_dir),
-        )
+        rows = load_hub_rows(dataset, SPLIT, request.cache_dir)
+        return rows, hub_origin(dataset, SPLIT, request.cache_dir)
     except DataMissing as error:
-        held = f"{copy} has no file of the split {SPLIT!r}" if copy else "no folder is named like it"
+        held = f"{copy} has no file of the split {SPLIT!r}" if copy else "there is no folder of its name"
         looked = f" In {request.path} {held}." if request.path else ""
         raise UserError(f"{error}{looked} Or leave this graph out of {request.setting}.graphs.") from error
 
 
-# The tagged vacancies have to be asked for: they may hold nothing but the split that evaluates.
-SOURCE = Source({"skill_vacancy": "vacancy", "skill_job": "job"}, read, default=("skill_vacancy",))
+# The tagged vacancies are not a default: a copy may hold the split for evaluation alone.
+SOURCE = Source({"skill_vacancy": "vacancy", "skill_job": "job"}, _read, default=("skill_vacancy",))

@@ -1,4 +1,4 @@
-"""Questionnaires as edges: one row has a job title and the statements that its announcements ask about."""
+"""Questionnaires as edges: each row has a job title and the statements that its announcements ask about."""
 
 from __future__ import annotations
 
@@ -17,38 +17,34 @@ from uwe_jax.sources.usajobs.statements import clean, is_boilerplate, is_generic
 from uwe_jax.sources.usajobs.titles import one_spelling
 
 COLUMNS = {"title": "text", "statements": "texts"}
-RELATION = "statement"
 GRAPH = "statement_job"
 DOWNLOAD = (
-    f"Expected a table with the columns {' and '.join(COLUMNS)}, one job title and the list of its statements a row, "
+    f"Expected a table with the columns {' and '.join(COLUMNS)}, one job title and the list of its statements per row, "
     f"in one of {EXPECTED_FORMATS}."
 )
 
 
-def find_questionnaires(folder: Path) -> Path | None:
-    """The table with the columns of `COLUMNS`; None where there is none.
-
-    Args:
-      folder: of the user.
-
-    Raises:
-      UserError: two that differ.
-    """
+def find_file(folder: Path) -> Path:
+    """Finds the table of titles and statements; UserError if there is none, or two that differ."""
+    check_folder(folder, f"{DOWNLOAD} Set source.path to its folder.")
     found = [path for path in files_in(folder, DEPTH) if has_columns(path, COLUMNS)]
-    return only_copy(found, folder, "titles and their statements")
+    path = only_copy(found, folder, "titles and their statements")
+    if path is None:
+        raise UserError(f"{folder} holds no titles with statements. {DOWNLOAD}")
+    return path
 
 
 def read_job_edges(path: Path) -> tuple[list[Edge], list[str]]:
-    """The statement-job graph: an edge per title and statement under it. Neither has an id.
+    """Reads the statement-job graph: an edge per title and statement of it, without ids.
 
-    Statements in one wording are one text, and titles that differ in case alone are one title. What is no duty, and
-    what stands under unrelated titles (see `statements`), gives no edge.
+    Statements of the same wording are one text, and titles that differ in case alone are one title. Statements that
+    are not duties or that unrelated titles share (see `statements`) give no edge.
 
     Args:
-      path: a table with the columns of `COLUMNS`; statements is a list of texts.
+      path: a table with the columns of `COLUMNS`.
 
     Returns:
-      The edges, without repetitions, in the order of the file, and what was left out or joined.
+      The distinct edges in the order of the file, and phrases on what was left out or joined.
 
     Raises:
       UserError: a missing column, broken rows, or a file that cannot be read.
@@ -63,44 +59,31 @@ def read_job_edges(path: Path) -> tuple[list[Edge], list[str]]:
     problems.check()
 
     spelling = one_spelling(title for title, _ in rows)
-    texts: dict[str, str] = {}  # of every wording its first spelling
+    texts: dict[str, str] = {}  # the first spelling of every wording
     titles_of: dict[str, dict[str, None]] = defaultdict(dict)  # in the order of the file
-    boilerplate = 0
-    key_of: dict[str, str] = {}  # "" of what is part of the form
+    pairs = boilerplate = 0
+    key_of: dict[str, str] = {}  # the wording of a statement; "" for boilerplate
     for title, statements in rows:
         for statement in statements:
             if statement not in key_of:
                 text = clean(statement)
                 key_of[statement] = "" if is_boilerplate(statement) else wording(text)
                 texts.setdefault(key_of[statement], text)
-            key = key_of[statement]
-            if key:
+            pairs += 1
+            if key := key_of[statement]:
                 titles_of[key][spelling[title]] = None
             else:
                 boilerplate += 1
     generic = {key for key, titles in titles_of.items() if is_generic(titles)}
+    shared = sum(len(titles_of[key]) for key in generic)
     edges = [
-        Edge("", texts[key], "", title, RELATION)
+        Edge("", texts[key], "", title, "statement")
         for key, titles in titles_of.items()
         if key not in generic
         for title in titles
     ]
-    pairs = sum(len(statements) for _, statements in rows)
-    notes = [
+    return edges, [
         *counted(boilerplate, f"of {pairs:,} statements are part of the form and left out"),
-        *counted(
-            sum(len(titles_of[key]) for key in generic),
-            f"pairs of {len(generic):,} statements that unrelated titles share left out",
-        ),
+        *counted(shared, f"pairs of {len(generic):,} statements that unrelated titles share left out"),
         *counted(len(spelling) - len(set(spelling.values())), "spellings of a title joined with others"),
     ]
-    return edges, notes
-
-
-def find_file(folder: Path) -> Path:
-    """The table of titles and statements; UserError where there is none."""
-    check_folder(folder, f"{DOWNLOAD} Set source.path to its folder.")
-    path = find_questionnaires(folder)
-    if path is None:
-        raise UserError(f"{folder} holds no titles with statements. {DOWNLOAD}")
-    return path

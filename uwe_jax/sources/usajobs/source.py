@@ -1,4 +1,4 @@
-"""Vacancy questionnaires of USAJOBS as a source: what the agencies ask about is what the job does."""
+"""Vacancy questionnaires of USAJOBS as a source: the duties that agencies ask about, and the titles of their jobs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,8 @@ from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.usajobs.reader import GRAPH, find_file
 
 
-def read(request: SourceRequest) -> SourceEdges:
-    """The graph of statements, in the place of skills, and the job titles they stand under.
-
-    Raises:
-      UserError: no folder, no such table in it, two that differ, or broken rows.
-    """
-    # imported where it is needed: TFDS takes a second, and the other sources do without
+def _read(request: SourceRequest) -> SourceEdges:
+    # imported lazily: TFDS takes a second, and other sources do not need it
     from uwe_jax.sources.file_edges import load_file_edges
     from uwe_jax.sources.usajobs.usajobs_dataset_builder import Builder
 
@@ -21,4 +16,4 @@ def read(request: SourceRequest) -> SourceEdges:
     return SourceEdges(f"USAJOBS questionnaires in {path}", {GRAPH: edges}, notes)
 
 
-SOURCE = Source({GRAPH: "job"}, read)
+SOURCE = Source({GRAPH: "job"}, _read)

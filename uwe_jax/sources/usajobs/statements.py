@@ -1,4 +1,4 @@
-"""Which statements of a vacancy questionnaire say what a job does. The others are counted and left out."""
+"""Tells the duties of a job from the other statements of a vacancy questionnaire."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-# A statement is generic where the titles it stands under are of at least so many fields, of which no more than this
-# share has a word in common: "Assign work based on priorities" under titles from podiatrist to park ranger. What two
-# dozen titles of nurse anaesthetists share, by contrast, is what nurse anaesthetists do.
+# A statement is generic if its titles are of at least so many fields, of which at most this share has a word in common:
+# "Assign work based on priorities" belongs to podiatrists and park rangers. A statement that two dozen titles of nurse
+# anaesthetists share is a duty of nurse anaesthetists.
 MIN_FIELDS = 3
 MAX_SHARE = 0.5
 
-# Words are compared by their first letters, so that therapist and therapy, engineer and engineering are one.
-_STEM = 4
-# Words of a title that say a rank or a kind of appointment and no field of work.
+_STEM = 4  # letters by which words are compared: therapist and therapy, engineer and engineering are one
+# Words of a title for a rank or a kind of appointment, not a field of work.
 _RANKS = {
     *("administrator", "assistant", "associate", "chief", "coordinator", "deputy", "director", "general", "head"),
     *("interdisciplinary", "junior", "lead", "leader", "management", "manager", "nte", "office", "officer"),
@@ -24,7 +23,7 @@ _RANKS = {
 }
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
-# What a questionnaire holds besides duties, in lower case and with the spaces around words.
+# Phrases of statements that are not duties, in lower case and with the spaces around words.
 _PHRASES = (
     # headings above the skills that follow, and references to them
     *(" ksa", "(ksa", "demonstrated knowledge, skills", "demonstrated knowledge skills"),
@@ -56,10 +55,8 @@ _END = " ;,."
 
 
 def is_boilerplate(statement: str) -> bool:
-    """Whether a normalised statement is part of the form and no duty.
+    """Returns True if a normalised statement is part of the form and not a duty.
 
-    >>> is_boilerplate("Demonstrated Knowledge, Skills, and Abilities (KSAs). The candidate must show all below")
-    True
     >>> is_boilerplate("Work in this field has been a central part of my job."), is_boilerplate("Weld class I pipes.")
     (True, False)
     """
@@ -68,7 +65,7 @@ def is_boilerplate(statement: str) -> bool:
 
 
 def clean(statement: str) -> str:
-    """A statement without what forms append to it: a competency's number, the word before the next one, a full stop.
+    """Strips the endings that forms append: a competency's number, a final "and" or "or", punctuation.
 
     >>> clean("Knowledge of Materials. Competency ID: 1212"), clean("Trains staff (and others).; AND")
     ('Knowledge of Materials', 'Trains staff (and others)')
@@ -80,28 +77,22 @@ def clean(statement: str) -> str:
 
 
 def wording(text: str) -> str:
-    """What texts that differ in case, punctuation and spacing have in common.
-
-    >>> wording("Weld, and  plan.") == wording("weld and plan")
-    True
-    """
+    """Returns a key that is equal for texts that differ in case, punctuation and spacing alone."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def is_generic(titles: Iterable[str]) -> bool:
-    """Whether titles with a statement in common have little else in common; see `MIN_FIELDS`.
+    """Returns True if titles that share a statement are of unrelated fields; see `MIN_FIELDS`.
 
-    A field of work is what a title's words say besides a rank: that of a lead welder is that of a welder.
+    The field of a title is its words without ranks: that of a lead welder is that of a welder.
 
     >>> is_generic(["Welder", "Lead Welder", "Chef"]), is_generic(["Welder", "Pilot", "Chef", "Fry Chef"])
     (False, True)
     """
-    fields = {_field(title) for title in titles}
+    fields = {
+        frozenset(word[:_STEM] for word in _WORD.findall(title.casefold()) if word not in _RANKS) for title in titles
+    }
     if len(fields) < MIN_FIELDS:
         return False
     counts = Counter(stem for field in fields for stem in field)
     return max(counts.values()) <= MAX_SHARE * len(fields)
-
-
-def _field(title: str) -> frozenset[str]:
-    return frozenset(word[:_STEM] for word in _WORD.findall(title.casefold()) if word not in _RANKS)

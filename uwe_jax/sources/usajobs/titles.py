@@ -1,4 +1,4 @@
-"""One spelling for job titles: half of the announcements are titled in capitals."""
+"""One spelling for job titles: half of the announcements have titles in capitals."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
-_ABBREVIATION = 3  # letters; a word in capitals up to this length is one, where no title says otherwise
+_ABBREVIATION = 3  # letters: a word in capitals up to this length is an abbreviation unless a title says otherwise
 _BRACKETS = re.compile(r"\([^)]*\)?")  # they hold abbreviations
 
 
 def one_spelling(titles: Iterable[str]) -> dict[str, str]:
-    """The spelling of each title: the same for titles that differ in case alone.
+    """Returns the spelling of each title: the same for titles that differ in case alone.
 
-    It is the one that most titles have which are not in capitals. A title that stands in capitals alone takes the
-    spelling of each word from the others, so that abbreviations keep their capitals; a word that no other title has
-    begins with a capital.
+    It is the most frequent one that is not in capitals. A title that occurs in capitals alone takes the spelling of
+    each word from the other titles, so that abbreviations keep their capitals; words of no other title are capitalised.
 
     Args:
       titles: as often as they occur, in any order.
@@ -33,20 +32,18 @@ def one_spelling(titles: Iterable[str]) -> dict[str, str]:
 
 
 def _in_capitals(title: str) -> bool:
-    """Whether most words outside brackets are, those aside that may be abbreviations."""
+    """Returns True if most words outside brackets are in capitals, not counting possible abbreviations."""
     words = [word for word in _WORD.findall(_BRACKETS.sub("", title)) if len(word) > _ABBREVIATION]
     return 2 * sum(map(str.isupper, words)) > len(words) if words else title.isupper()
 
 
 def _most_frequent(spellings: Iterable[tuple[str, int]]) -> dict[str, str]:
-    """By casefolded text its most frequent spelling, of equals the first in code point order."""
+    """Returns the most frequent spelling per casefolded text, of equals the first in code point order."""
     counts: Counter[str] = Counter()
     for text, count in spellings:
         counts[text] += count
-    chosen: dict[str, str] = {}
-    for text in sorted(counts, key=lambda text: (-counts[text], text)):
-        chosen.setdefault(text.casefold(), text)
-    return chosen
+    ascending = sorted(counts, key=lambda text: (-counts[text], text), reverse=True)
+    return {text.casefold(): text for text in ascending}
 
 
 def _respell(title: str, words: Mapping[str, str]) -> str:
@@ -54,9 +51,7 @@ def _respell(title: str, words: Mapping[str, str]) -> str:
         word = match.group()
         if not word.isupper():
             return word
-        if word.casefold() in words:
-            return words[word.casefold()]
-        return word if len(word) <= _ABBREVIATION else word.capitalize()
+        return words.get(word.casefold()) or (word if len(word) <= _ABBREVIATION else word.capitalize())
 
     text = _WORD.sub(spell, title)
     return text[:1].upper() + text[1:]

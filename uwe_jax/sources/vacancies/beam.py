@@ -1,8 +1,8 @@
-"""Runs a tagging job on any Apache Beam runner, for who has outgrown one machine.
+"""Runs a tagging job on any Apache Beam runner, for data that one machine cannot tag in time.
 
-The folder of the job must be one that all workers see under the same name, as must the vacancies. The work is that of
-`run_job`, chunk by chunk, and so are the files; a run on Beam goes on where one without has stopped, and the other way
-round. Needs apache-beam, which the project does without elsewhere.
+All workers must see the job's folder and the vacancies under the same paths. Work, files and resuming are those of
+`run_job`, chunk by chunk, so a job may be started with Beam and resumed without it, and vice versa. Needs apache-beam,
+an optional dependency.
 """
 
 from __future__ import annotations
@@ -17,11 +17,7 @@ from uwe_jax.sources.vacancies.parts import count_records, read_part
 
 
 def import_beam() -> Any:
-    """The module.
-
-    Raises:
-      UserError: it is not installed.
-    """
+    """Imports the module; UserError if it is not installed."""
     try:
         import apache_beam as beam
     except ImportError as error:
@@ -32,40 +28,35 @@ def import_beam() -> Any:
 
 
 def run_job_on_beam(job: TaggingJob, runner: str = "DirectRunner", options: Sequence[str] = ()) -> ChunkDone:
-    """Does the chunks that are not done, each as an element of a Beam pipeline.
+    """Tags the remaining chunks as elements of a Beam pipeline; returns the counts of the whole job.
 
     Args:
       runner: of Beam, such as DirectRunner, FlinkRunner, SparkRunner, DataflowRunner.
       options: of the runner, as on Beam's command line: --flink_master=..., --direct_num_workers=...
 
-    Returns:
-      The numbers of the whole job.
-
     Raises:
       UserError: Beam is not installed, or too many rows are broken.
     """
     beam = import_beam()
-    folder = str(job.folder)
     with beam.Pipeline(runner=runner, options=pipeline_options(options)) as pipeline:
         _ = (
             pipeline
             | "Chunks" >> beam.Create(job.left())
             | "Spread" >> beam.Reshuffle()
-            | "Tag" >> beam.Map(run_chunk, folder=folder)
+            | "Tag" >> beam.Map(run_chunk, folder=str(job.folder))
         )
     return job.totals()
 
 
 def pipeline_options(options: Sequence[str]) -> Any:
-    """Beam's own object for options as on its command line; nothing is taken from this process's."""
+    """Returns Beam's own options object, without the options of this process's command line."""
     return import_beam().options.pipeline_options.PipelineOptions(list(options))
 
 
 def edges_on_beam(job: TaggingJob, graph: str) -> Any:
-    """A transform that tags what is left and gives (number, edge) of a whole graph, for a TFDS builder.
+    """Returns a transform that tags the remaining chunks and gives (number, edge) of a graph, for a TFDS builder.
 
-    The numbers are those that reading the parts one after the other would give, so that the records come to stand in
-    the same order as without Beam.
+    The numbers are those of reading the parts in order, so that the records are in the same order as without Beam.
     """
     beam = import_beam()
     where = {"folder": str(job.folder), "graph": graph}
@@ -84,9 +75,9 @@ def edges_on_beam(job: TaggingJob, graph: str) -> Any:
     return beam.ptransform_fn(expand)()
 
 
-# Functions of the module and not of the one above: a worker then imports them, where others would be sent to it whole.
+# Functions of the module, since workers import these, and nested ones would be pickled by value.
 def _tag(number: int, folder: str, graph: str, left: frozenset[int]) -> tuple[int, int]:
-    """A chunk and the number of its edges."""
+    """Tags a chunk if necessary; returns its number and its number of edges."""
     if number in left:
         run_chunk(number, folder)
     part = _part(folder, graph, number)

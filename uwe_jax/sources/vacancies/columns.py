@@ -1,4 +1,4 @@
-"""How the columns of a user's vacancies may be called, and what stands in them."""
+"""Columns of a user's vacancies: finding them by name, and checking their values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class VacancyColumns:
 
 
 class Vacancy(NamedTuple):
-    """A row. Its skills are None where the row names none."""
+    """A row; its skills are None if it names none."""
 
     title: str
     description: str
@@ -36,7 +36,7 @@ class Vacancy(NamedTuple):
 
 
 def find_columns(names: Sequence[str], columns: VacancyColumns) -> dict[str, str]:
-    """The columns of a table by role; title and description are missing where it has none.
+    """Finds the columns of a table by role, without those that it lacks.
 
     >>> find_columns(["ID", "Job Title", "body"], VacancyColumns())
     {'title': 'Job Title', 'description': 'body', 'id': 'ID'}
@@ -49,21 +49,18 @@ def find_columns(names: Sequence[str], columns: VacancyColumns) -> dict[str, str
 
 
 def check_columns(found: Mapping[str, str], names: Sequence[str], file: str, columns: VacancyColumns) -> None:
-    """Raises UserError where a column is missing that was asked for or that every table needs."""
-    wanted = asdict(columns)
-    for role in _ROLES:
-        if role in found or not (wanted[role] or role in REQUIRED):
-            continue
-        there = ", ".join(names) or "none"
-        asked = f"{wanted[role]!r}, which you named for the {role}" if wanted[role] else f"for the {role}"
-        raise UserError(
-            f"{file} has no column {asked}; its columns: {there}. Expected one called "
-            f"{', '.join(NAMES[role][:6])} or alike: say which it is. {HEADER}"
-        )
+    """Raises UserError if a required or user-specified column is missing."""
+    for role, wanted in asdict(columns).items():
+        if role not in found and (wanted or role in REQUIRED):
+            asked = f"{wanted!r}, which you named for the {role}" if wanted else f"for the {role}"
+            raise UserError(
+                f"{file} has no column {asked}; its columns: {', '.join(names) or 'none'}. Expected a name such as "
+                f"{', '.join(NAMES[role][:6])}: rename the column, or name it in the options. {HEADER}"
+            )
 
 
 def parse_row(row: Mapping[str, Any], found: Mapping[str, str]) -> Vacancy | tuple[str, str]:
-    """The vacancy of a row; what was found and what was expected where it is none."""
+    """Returns the vacancy of a row; for a broken row the invalid value and the expected one, for messages."""
     values = {role: row.get(column) for role, column in found.items()}
     texts = {}
     for role in REQUIRED:

@@ -1,11 +1,11 @@
-"""Part files of a job: Parquet, written as a stream, there when they are whole."""
+"""Part files of a job: Parquet, written as a stream, renamed into place when complete."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,35 +13,24 @@ import pyarrow.parquet as pq
 from uwe_jax.data.graph import Edge
 from uwe_jax.sources.vacancies.tagger import JOB, SENTENCES, VACANCY, Sentence, Tagged
 
-_EDGES = pa.schema(
-    [
-        *((name, pa.string()) for name in ("left", "right", "relation", "left_id", "right_id")),
-        ("score", pa.float32()),
-        ("span", pa.string()),
-    ]
-)
+_TYPES = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float32(),
+    bool: pa.bool_(),
+    list[str]: pa.list_(pa.string()),
+}
 SCHEMAS = {
-    JOB: _EDGES,
-    VACANCY: _EDGES,
-    SENTENCES: pa.schema(
-        [
-            *((name, pa.string()) for name in ("text", "title", "id")),
-            ("known", pa.list_(pa.string())),
-            ("row", pa.int64()),
-            ("bare", pa.bool_()),
-        ]
-    ),
+    graph: pa.schema([(name, _TYPES[kind]) for name, kind in get_type_hints(record).items()])
+    for graph, record in ((JOB, Tagged), (VACANCY, Tagged), (SENTENCES, Sentence))
 }
 _BUFFER = 10_000  # records that are held before they are written
 
 
 class PartWriter:
-    """Writes the records of a chunk; a file per graph that has any. Nothing is left where it does not end well.
+    """Writes the records of a chunk, one file per graph that has any; leaves nothing after an error.
 
-    Args:
-      folder: of the job, with a folder per graph in it.
-      number: of the chunk.
-      suffix: tells further parts of a chunk from its first.
+    The folder of the job has one per graph; a suffix distinguishes further parts of a chunk from its first.
     """
 
     def __init__(self, folder: Path, number: int, suffix: str = ""):
@@ -53,7 +42,7 @@ class PartWriter:
         return self
 
     def add(self, graph: str, record: Tagged | Sentence) -> None:
-        """Writes a record, now or with those to come."""
+        """Writes a record, buffered."""
         self._records[graph].append(record)
         if len(self._records[graph]) >= _BUFFER:
             self._flush(graph)
@@ -76,32 +65,29 @@ class PartWriter:
         return self._folder / graph / f".{self._name}.{os.getpid()}.partial"
 
     def _flush(self, graph: str) -> None:
-        records = self._records[graph]
+        records, schema = self._records[graph], SCHEMAS[graph]
         if not records:
             return
-        schema = SCHEMAS[graph]
         if graph not in self._files:
             self._files[graph] = pq.ParquetWriter(self._partial(graph), schema, compression="zstd")
-        columns = [
-            pa.array(column, field.type) for column, field in zip(zip(*records, strict=True), schema, strict=True)
-        ]
-        self._files[graph].write_table(pa.Table.from_arrays(columns, schema=schema))
+        columns = map(pa.array, zip(*records, strict=True), schema.types)
+        self._files[graph].write_table(pa.Table.from_arrays(list(columns), schema=schema))
         records.clear()
 
 
 def count_records(path: Path) -> int:
-    """Number of records in a part."""
+    """Returns the number of records in a part."""
     return pq.read_metadata(path).num_rows
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a part, as a stream."""
+    """Streams the records of a part."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_BUFFER):
             yield from batch.to_pylist()
 
 
 def read_part(path: Path) -> Iterator[Edge]:
-    """The edges of a part, as a stream."""
+    """Streams the edges of a part."""
     for record in read_records(path):
         yield Edge(record["left_id"], record["left"], record["right_id"], record["right"], record["relation"])

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import shutil
-from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
-from uwe_jax.sources.taxonomy import EXPECTED, Taxonomy, find_taxonomy, taxonomy_instead
-from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
+from uwe_jax.sources.taxonomy import EXPECTED, find_taxonomy, taxonomy_instead
+from uwe_jax.sources.vacancies.files import find_vacancy_files
 from uwe_jax.sources.vacancies.job import CHUNK_ROWS, VERSION, job_key, open_job
 from uwe_jax.sources.vacancies.tagger import JOB, VACANCY, TagSettings
 
@@ -17,14 +16,23 @@ LOG = logging.getLogger(__name__)
 
 
 def _read(request: SourceRequest) -> SourceEdges:
-    # imported where it is needed: TFDS takes a second
+    # imported lazily: TFDS takes a second
     from uwe_jax.sources.prepared import is_prepared
     from uwe_jax.sources.tfds_edges import prepare_edges, read_notes, read_prepared
     from uwe_jax.sources.vacancies.vacancies_dataset_builder import Builder
 
     folder = request.folder("tables of vacancies with a title and a description, and a taxonomy beside them")
     files = find_vacancy_files(folder)
-    taxonomy = _taxonomy(request, folder, files)
+    taxonomy = find_taxonomy(folder, language=request.language, version=request.version)
+    if taxonomy is None:
+        instead = taxonomy_instead(folder)
+        if bare := [file.name for file in files if "skills" not in file.columns]:
+            raise UserError(
+                f"There is no column of skills in {', '.join(bare[:3])} of {folder}, and no taxonomy to tag with."
+                f"{instead} {EXPECTED} Put it into {folder}."
+            )
+        if instead:
+            LOG.info(f"The vacancies in {folder} are tagged with their own skills alone.{instead}")
     settings = TagSettings(language=request.language)
     digest = job_key(files, taxonomy, settings, CHUNK_ROWS)
     place = request.cache_dir / "tfds" / f"vacancies-{VERSION}-{digest}"
@@ -40,21 +48,6 @@ def _read(request: SourceRequest) -> SourceEdges:
     origin = f"vacancies {names} in {folder}, tagged with {taxonomy.origin if taxonomy else 'their own skills'}"
     edges = {name: read_prepared(builders[name]) for name in request.graphs}
     return SourceEdges(origin, edges, read_notes(builders[request.graphs[0]]))
-
-
-def _taxonomy(request: SourceRequest, folder: Path, files: list[VacancyFile]) -> Taxonomy | None:
-    taxonomy = find_taxonomy(folder, language=request.language, version=request.version)
-    bare = [file.name for file in files if "skills" not in file.columns]
-    if taxonomy is None:
-        instead = taxonomy_instead(folder)
-        if bare:
-            raise UserError(
-                f"There is no column of skills in {', '.join(bare[:3])} of {folder}, and no taxonomy to tag with."
-                f"{instead} {EXPECTED} Put it into {folder}."
-            )
-        if instead:
-            LOG.info(f"The vacancies in {folder} are tagged with their own skills alone.{instead}")
-    return taxonomy
 
 
 SOURCE = Source({JOB: "job", VACANCY: "vacancy"}, _read, reads=dict.fromkeys(("language", "version"), (JOB, VACANCY)))

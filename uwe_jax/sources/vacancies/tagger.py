@@ -15,15 +15,11 @@ from uwe_jax.sources.vacancies.columns import Vacancy
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS, cut_sentences, length_problem
 
 GIVEN, MODEL = "given", "model"
-RELATIONS = (GIVEN, EXACT, ALIAS, MODEL)  # how a skill came to a text: by its row, by its name, by a model
+RELATIONS = (GIVEN, EXACT, ALIAS, MODEL)  # source of a skill: the row, its name in the text, or a model
 JOB, VACANCY, SENTENCES = "skill_job", "skill_vacancy", "sentences"
-# What is counted. The second group are texts that give no edge.
-ROWS, OWN, LINKED, UNLINKED = (
-    "rows",
-    "rows with skills of their own",
-    "own skills linked",
-    "own skills kept as they are",
-)
+# Counters. Those of `LEFT_OUT` count texts without an edge.
+ROWS, OWN = "rows", "rows with skills of their own"
+LINKED, UNLINKED = "own skills linked", "own skills kept as they are"
 SENTENCES_READ, NAMED, UNNAMED = "sentences", "sentences that name a skill", "sentences that name no skill"
 SHORT, LONG = "sentences too short, left out", "sentences too long, left out"
 NO_TITLE, LONG_TITLE, NO_SKILL = "rows without a title", "titles too long, left out", "rows without a skill"
@@ -31,30 +27,20 @@ REPEATED = "edges of an equal title or sentence, left out"
 LEFT_OUT = (NO_TITLE, LONG_TITLE, NO_SKILL, SHORT, LONG, REPEATED, UNNAMED)
 _MAX_TITLE = 300  # characters
 
-_Found = tuple[str, str, str, str]  # label, id, how and span
-
 
 @dataclass(frozen=True)
 class TagSettings:
-    """What becomes of a vacancy.
+    """Settings of the tagging."""
 
-    Attributes:
-      language: of the descriptions, for the cutting into sentences.
-      min_words: a shorter sentence is no example of a skill; the skills in it still count for the title.
-      max_characters: of a sentence, likewise.
-      aliases: whether texts are searched for the other names of skills too; a row's own skill may always be one.
-      keep_sentences: for a model to read: none, untagged (where nothing was found) or all.
-    """
-
-    language: str = "en"
-    min_words: int = MIN_WORDS
+    language: str = "en"  # of the descriptions, for the splitting into sentences
+    min_words: int = MIN_WORDS  # of a sentence; skills of shorter or longer ones count for the title alone
     max_characters: int = MAX_CHARACTERS
-    aliases: bool = True
-    keep_sentences: str = "none"
+    aliases: bool = True  # are searched for too; skills of a row are always linked by them
+    keep_sentences: str = "none"  # for a model to read: none, untagged (those without a skill) or all
 
 
 class Tagged(NamedTuple):
-    """An edge, with how sure it is and what it was found by."""
+    """An edge with its score and span."""
 
     left: str  # the skill
     right: str  # the title or sentence
@@ -62,36 +48,22 @@ class Tagged(NamedTuple):
     left_id: str
     right_id: str
     score: float  # 1 unless a model gave it
-    span: str  # of the text that names the skill; "" where none does
+    span: str  # of the text that names the skill; "" if none does
 
 
 class Sentence(NamedTuple):
-    """A sentence that a model is to read.
-
-    Attributes:
-      text: of the sentence.
-      title: of its vacancy, which takes over the skills of the sentence; "" where it is not to.
-      id: of its vacancy.
-      known: skills it is tagged with.
-      row: of its vacancy in the chunk, from 1.
-      bare: its vacancy has no skill by name.
-    """
+    """A sentence for a model to read."""
 
     text: str
-    title: str
-    id: str
-    known: list[str]
-    row: int
-    bare: bool
+    title: str  # of its vacancy, if the skills of the sentence apply to it; else ""
+    id: str  # of its vacancy
+    known: list[str]  # skills it is tagged with
+    row: int  # of its vacancy in the chunk, from 1
+    bare: bool  # its vacancy has no skill yet
 
 
 class VacancyTagger:
-    """Tags vacancies one by one and counts what it does.
-
-    Args:
-      taxonomy: None where every vacancy brings its skills, which then stand for themselves.
-      settings: see `TagSettings`.
-    """
+    """Tags vacancies one by one. Without a taxonomy their own skills are kept as they are."""
 
     def __init__(self, taxonomy: Taxonomy | None, settings: TagSettings):
         self._skills = taxonomy.skills if taxonomy else ()
@@ -100,7 +72,8 @@ class VacancyTagger:
         self._settings = settings
 
     def tag(self, vacancy: Vacancy, counts: Counter[str]) -> Iterator[tuple[str, Tagged | Sentence]]:
-        """The edges of a vacancy, under `JOB` and `VACANCY`, and under `SENTENCES` what a model is to read."""
+        """Yields the edges of a vacancy, with `JOB` or `VACANCY`, and sentences, with `SENTENCES`; updates `counts`."""
+        settings = self._settings
         title = normalise(plain_text(vacancy.title))
         if not title or len(title) > _MAX_TITLE:
             counts[LONG_TITLE if title else NO_TITLE] += 1
@@ -108,30 +81,26 @@ class VacancyTagger:
         given = self._link(vacancy.skills or [], counts)
         counts[ROWS] += 1
         counts[OWN] += bool(given)
-        named = whole_words(text for text, (label, _) in given.items() for text in (text, label))
         by_name = {lower(name): skill for text, skill in given.items() for name in (text, skill[0])}
-        found: dict[str, Tagged] = {}
-        for left, left_id in given.values():
-            found[left] = Tagged(left, title, GIVEN, left_id, vacancy.id, 1.0, "")
+        named = whole_words(text for text, (label, _) in given.items() for text in (text, label))
+        found = {left: Tagged(left, title, GIVEN, left_id, vacancy.id, 1.0, "") for left, left_id in given.values()}
         to_read: list[Sentence] = []
-        texts = cut_sentences(plain_text(vacancy.description), self._settings.language)
+        texts = cut_sentences(plain_text(vacancy.description), settings.language)
         for text in (title, *texts) if title and not given else texts:
-            skills = self._skills_of(text, named, by_name)
+            edges = self._edges(text, vacancy.id, named, by_name)
             if not given:
-                for left, left_id, how, span in skills:
-                    found.setdefault(left, Tagged(left, title, how, left_id, vacancy.id, 1.0, span))
+                for edge in edges:
+                    found.setdefault(edge.left, edge._replace(right=title))
             if text is title:
                 continue
-            problem = length_problem(text, self._settings.min_words, self._settings.max_characters)
-            if problem:
+            if problem := length_problem(text, settings.min_words, settings.max_characters):
                 counts[LONG if problem == "long" else SHORT] += 1
                 continue
             counts[SENTENCES_READ] += 1
-            counts[NAMED if skills else UNNAMED] += 1
-            for left, left_id, how, span in skills:
-                yield VACANCY, Tagged(left, text, how, left_id, vacancy.id, 1.0, span)
-            if self._settings.keep_sentences == "all" or (self._settings.keep_sentences == "untagged" and not skills):
-                known = [left for left, *_ in skills]
+            counts[NAMED if edges else UNNAMED] += 1
+            yield from ((VACANCY, edge) for edge in edges)
+            if settings.keep_sentences == "all" or (settings.keep_sentences == "untagged" and not edges):
+                known = [edge.left for edge in edges]
                 to_read.append(Sentence(text, "" if given else title, vacancy.id, known, counts[ROWS], False))
         counts[NO_SKILL] += not found
         yield from ((SENTENCES, sentence._replace(bare=not found)) for sentence in to_read)
@@ -139,7 +108,7 @@ class VacancyTagger:
             yield from ((JOB, edge) for edge in found.values())
 
     def _link(self, skills: list[str], counts: Counter[str]) -> dict[str, tuple[str, str]]:
-        """Label and id of the skills of a row: the taxonomy's where it has a skill of that name, else its own."""
+        """Returns label and id per skill of a row: those of the taxonomy if it has the name, else the text itself."""
         linked: dict[str, tuple[str, str]] = {}
         for skill in filter(None, map(normalise, skills)):
             number = self._by_label.get(lower(skill))
@@ -150,19 +119,19 @@ class VacancyTagger:
             linked[skill] = (skill, "") if number is None else (self._skills[number].label, self._skills[number].id)
         return linked
 
-    def _skills_of(self, text: str, named: Finder, by_name: Mapping[str, tuple[str, str]]) -> list[_Found]:
-        """Label, id, how and span of the distinct skills named in a text, those of its row first."""
-        found: dict[str, _Found] = {}
+    def _edges(self, text: str, id: str, named: Finder, by_name: Mapping[str, tuple[str, str]]) -> list[Tagged]:
+        """Returns the edges of a text with the distinct skills named in it, those of its row first."""
+        found: dict[str, Tagged] = {}
         taken = []
         for name, start, stop in named(text):
             left, left_id = by_name[name]
-            found.setdefault(left, (left, left_id, GIVEN, text[start:stop]))
+            found.setdefault(left, Tagged(left, text, GIVEN, left_id, id, 1.0, text[start:stop]))
             taken.append((start, stop))
         matches = self._matcher.find(text) if self._matcher else []
         for match in sorted(matches, key=lambda match: match.how != EXACT):  # a label before an alias of the same skill
             if match.how == ALIAS and not self._settings.aliases:
                 continue
             if all(match.stop <= start or match.start >= stop for start, stop in taken):
-                skill = self._skills[match.skill]
-                found.setdefault(skill.label, (skill.label, skill.id, match.how, text[match.start : match.stop]))
+                skill, span = self._skills[match.skill], text[match.start : match.stop]
+                found.setdefault(skill.label, Tagged(skill.label, text, match.how, skill.id, id, 1.0, span))
         return list(found.values())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,10 @@ class Builder(EdgeBuilder):
     )
 
     def __init__(self, *, job: TaggingJob | None = None, processes: int = 0, on_beam: bool = False, **kwargs: Any):
-        """Takes what any TFDS builder takes, and
+        """Takes the arguments of a TFDS builder, and
 
         Args:
-          job: what is to be tagged; without, the vacancies and the taxonomy in `manual_dir`.
+          job: to run; by default that of the vacancies and the taxonomy in `manual_dir`.
           processes: see `run_job`.
           on_beam: write the records by a Beam pipeline, on the `beam_runner` of the `DownloadConfig`.
         """
@@ -41,13 +42,20 @@ class Builder(EdgeBuilder):
         super().__init__(**kwargs)
 
     def read_edges(self, manual_dir: Path) -> list[Edge]:
-        """Every edge at once; preparing streams them instead."""
-        return list(_stream(self._run(manual_dir).parts(self.builder_config.name)))
+        """Reads all edges at once; preparing streams them instead."""
+        return list(chain.from_iterable(map(read_part, self._parts(manual_dir))))
 
-    def _run(self, manual_dir: Path) -> TaggingJob:
-        job = self._job or _job_of(manual_dir, Path(self.data_dir).parent)
+    def _open(self, manual_dir: Path) -> TaggingJob:
+        if self._job is None:
+            files, taxonomy, settings = find_vacancy_files(manual_dir), read_taxonomy(manual_dir), TagSettings()
+            folder = Path(self.data_dir).parent / f"parts-{job_key(files, taxonomy, settings, CHUNK_ROWS)}"
+            self._job = open_job(folder, files, taxonomy, settings)
+        return self._job
+
+    def _parts(self, manual_dir: Path) -> list[Path]:
+        job = self._open(manual_dir)
         self.keep_notes(run_job(job, self._processes).notes())
-        return job
+        return job.parts(self.builder_config.name)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         manual_dir = Path(dl_manager.manual_dir)
@@ -55,10 +63,9 @@ class Builder(EdgeBuilder):
         if self._on_beam:
             from uwe_jax.sources.vacancies.beam import edges_on_beam
 
-            self._job = self._job or _job_of(manual_dir, Path(self.data_dir).parent)
-            return {"train": edges_on_beam(self._job, graph)}
-        # All is tagged before the first record is written: bad input leaves nothing behind.
-        parts = self._run(manual_dir).parts(graph)
+            return {"train": edges_on_beam(self._open(manual_dir), graph)}
+        # Everything is tagged before the first record is written: bad input leaves nothing behind.
+        parts = self._parts(manual_dir)
         if not parts:
             raise UserError(
                 f"{self.info.full_name} is empty: no {'title' if graph == JOB else 'sentence'} of the vacancies in "
@@ -68,22 +75,12 @@ class Builder(EdgeBuilder):
         return {"train": self._generate_examples(parts)}
 
     def _process_pipeline_result(self, pipeline_result: Any) -> None:
-        if self._job is not None and self._on_beam:  # what broken rows there are is known when the pipeline has ended
+        if self._job is not None and self._on_beam:  # the number of broken rows is known after the pipeline
             self.keep_notes(self._job.totals().notes())
 
-    def _generate_examples(self, parts: Iterable[Path]) -> Iterator[tuple[int, dict[str, str]]]:
-        paths = list(parts)
-        total = sum(map(count_records, paths))
+    def _generate_examples(self, parts: Sequence[Path]) -> Iterator[tuple[int, dict[str, str]]]:
+        edges = chain.from_iterable(map(read_part, parts))
+        total = sum(map(count_records, parts))
         label = f"preparing {self.info.full_name}"
-        for key, edge in enumerate(progress(_stream(paths), label=label, unit=" edges", total=total)):
+        for key, edge in enumerate(progress(edges, label=label, unit=" edges", total=total)):
             yield key, self.example(edge)
-
-
-def _stream(paths: Iterable[Path]) -> Iterator[Edge]:
-    for path in paths:
-        yield from read_part(path)
-
-
-def _job_of(manual_dir: Path, beside: Path) -> TaggingJob:
-    files, taxonomy, settings = find_vacancy_files(manual_dir), read_taxonomy(manual_dir), TagSettings()
-    return open_job(beside / f"parts-{job_key(files, taxonomy, settings, CHUNK_ROWS)}", files, taxonomy, settings)
