@@ -166,7 +166,7 @@ def test_set_refuses_graphs_of_other_skills():
     job = build_graph("job", EDGES)
     with pytest.raises(ValueError, match="not those of the set"):
         GraphSet(("other",), {"job": job})
-    with pytest.raises(ValueError, match="stands under"):
+    with pytest.raises(ValueError, match="is listed under"):
         GraphSet(job.skills, {"alias": job})
 
 
