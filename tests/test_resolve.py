@@ -217,7 +217,7 @@ def test_a_hub_that_never_answers_costs_seconds(monkeypatch):
         assert time.monotonic() - started < 5
 
 
-def test_a_name_look_up_that_hangs_is_given_up(monkeypatch):
+def test_a_hanging_dns_look_up_times_out(monkeypatch):
     monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: time.sleep(30))
     monkeypatch.setattr(hub, "CONTACT_SECONDS", 0.2)
     started = time.monotonic()

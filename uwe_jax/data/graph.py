@@ -33,11 +33,7 @@ class Edge(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BipartiteGraph:
-    """Skills, their neighbours of one kind, and the edges between them. A node's id is its position.
-
-    Raises:
-      ValueError: the shapes of texts, ids, edges, weights and parts do not match.
-    """
+    """Skills, their neighbours of one kind, and the edges between them. A node's id is its position."""
 
     kind: str  # of the right side
     skills: tuple[str, ...]  # [m] left texts; one object shared by all graphs of a set
@@ -60,12 +56,6 @@ class BipartiteGraph:
             edges.eliminate_zeros()
             object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "neighbour_ids", self.neighbour_ids or self.neighbours)
-        if len(self.neighbour_ids) != len(self.neighbours):
-            raise ValueError(f"{self.name} has {len(self.neighbours)} neighbours but {len(self.neighbour_ids)} ids")
-        for name in ("weights", "parts"):
-            column = getattr(self, name)
-            if column is not None and column.shape != (self.num_edges,):
-                raise ValueError(f"{self.name} has {self.num_edges} edges but {name} of shape {column.shape}")
 
     @property
     def name(self) -> str:
@@ -121,10 +111,7 @@ class BipartiteGraph:
         return found
 
     def subgraph(self, keep_skills: Bool[np.ndarray, " m"], keep_neighbours: Bool[np.ndarray, " n"]) -> BipartiteGraph:
-        """Returns the graph with the same nodes and only the edges between two kept ones; checks the shapes."""
-        if (keep_skills.shape, keep_neighbours.shape) != ((len(self.skills),), (len(self.neighbours),)):
-            shapes = f"{keep_skills.shape} and {keep_neighbours.shape}"
-            raise ValueError(f"masks of {shapes} for {len(self.skills)} skills and {len(self.neighbours)} neighbours")
+        """Returns the graph with the same nodes and only the edges between two kept ones."""
         rows = np.repeat(np.arange(len(self.skills)), np.diff(self.edges.indptr))
         return self.where(keep_skills[rows] & keep_neighbours[self.edges.indices])
 

@@ -27,8 +27,6 @@ class GraphSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skill_ids", self.skill_ids or self.skills)
-        if len(self.skill_ids) != len(self.skills):
-            raise ValueError(f"{len(self.skills)} skills but {len(self.skill_ids)} ids")
         for kind, graph in self.graphs.items():
             if graph.kind != kind:
                 raise ValueError(f"a {graph.name} graph is listed under {kind!r}")

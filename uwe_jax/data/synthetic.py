@@ -87,7 +87,7 @@ def _popularity(count: int, spread: float, rng: np.random.Generator) -> Float[np
 
 
 def _draw(weights: Float[np.ndarray, " k"], size: int, rng: np.random.Generator) -> Int[np.ndarray, " size"]:
-    """Positions in proportion to the weights, with replacement."""
+    """Draws positions in proportion to the weights, with replacement."""
     return rng.choice(len(weights), size, p=weights / weights.sum())
 
 

@@ -22,14 +22,8 @@ from uwe_jax.runtime.network import in_one_line
 
 # All that transformers reads of a folder; the encoder's config may decide on the tokeniser's class.
 _FILES = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
+    *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
 )
 # Of one file; those of half a million entries in a hundred languages take a tenth of it.
 _MOST_BYTES = 256 << 20

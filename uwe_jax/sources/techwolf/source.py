@@ -13,7 +13,7 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import check_folder
-from uwe_jax.sources.hub.dataset import hub_origin, load_hub_rows
+from uwe_jax.sources.hub.dataset import find_copy, hub_origin, load_hub_rows, read_copy
 from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
@@ -75,9 +75,6 @@ def read(request: SourceRequest) -> SourceEdges:
 
 def _rows(dataset: HubDataset, request: SourceRequest) -> tuple[list[Row], str]:
     """The rows for training, and where they are from."""
-    # imported where it is needed: the hub's client takes a while, and the other sources do without
-    from uwe_jax.sources.hub.copies import find_copy, read_copy
-
     copy = None
     if request.path:
         folder = request.folder("a folder with copies of the datasets")
