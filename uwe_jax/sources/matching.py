@@ -123,7 +123,7 @@ def _whole(text: str, start: int, stop: int, *, single: bool) -> bool:
 
 
 def _terms(taxonomy: Taxonomy, left_out: Counter[str]) -> dict[str, _Term]:
-    """Returns the names to search, in lower case."""
+    """Returns the terms to search by lower-case name."""
     labels: dict[str, set[int]] = defaultdict(set)
     aliases: dict[str, set[int]] = defaultdict(set)
     spellings: dict[str, set[str]] = defaultdict(set)

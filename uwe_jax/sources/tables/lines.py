@@ -41,7 +41,6 @@ class TextFile:
 
     @property
     def packed(self) -> bool:
-        """Whether the file is gzipped."""
         return self.path is not None and self.path.suffix.lower() == GZIP
 
     def lines(self, begin: int = 0, stop: int = -1, number: int = 1) -> Iterator[Line]:
