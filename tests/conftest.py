@@ -39,7 +39,7 @@ from tiny_encoder import write_tiny_encoder
 from tpu_land import commit_launch, tpu_land
 
 from uwe_jax.runtime.logging_setup import shown
-from uwe_jax.sources.sample import read_sample
+from uwe_jax.sources.edge_files import read_sample
 
 ROOT = Path(__file__).parents[1]
 # Python itself reads it, in processes whose clock is to jump.

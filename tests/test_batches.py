@@ -127,7 +127,7 @@ def test_rows_hold_the_drawn_nodes_and_positives_the_whole_graph(parts):
     )  # more than the sampled edges
 
 
-def test_rows_are_cut_to_their_length_with_special_tokens_kept(parts):
+def test_rows_are_truncated_with_special_tokens_kept(parts):
     graphs, tables, sampler = parts
     nodes = BatchBuilder(graphs, tables, LENGTHS, sampler)(0)["nodes"]
     for kind, length in (("skill", 6), ("vacancy", 9), ("alias", 4)):
@@ -140,7 +140,7 @@ def test_rows_are_cut_to_their_length_with_special_tokens_kept(parts):
             assert (row[real:] == 0).all()
 
 
-def test_distractors_never_push_the_sentence_out(parts):
+def test_distractors_are_truncated_before_the_sentence(parts):
     graphs, tables, sampler = parts
     build = BatchBuilder(graphs, tables, LENGTHS, sampler)
     joined = 0

@@ -1,4 +1,4 @@
-"""Columns of tables are those of the row reader, and what is read directly needs no rows."""
+"""Columns read directly equal those of the row reader."""
 
 import csv
 import gzip
@@ -88,7 +88,7 @@ def test_text_is_read_as_by_rows(tmp_path, monkeypatch, listed, end, quoted):
         b"left,right\n" + b"a,b\n" * 100 + b"c\n",
     ],
 )
-def test_other_text_is_left_to_the_row_reader(tmp_path, content):
+def test_unusual_text_is_read_by_the_row_reader(tmp_path, content):
     (tmp_path / "a.csv").write_bytes(content)
     check(tmp_path / "a.csv")
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(content)[:-1])
@@ -109,7 +109,7 @@ def test_parquet_is_read_as_by_rows(tmp_path, listed, kind, left_ids, group, dic
     check(tmp_path / "a.parquet")
 
 
-def test_bytes_of_parquet_that_are_no_text_are_refused(tmp_path):
+def test_parquet_columns_of_invalid_utf8_are_refused(tmp_path):
     right = pa.array([b"caf\xe9", b"b"]).view(pa.string())
     pq.write_table(pa.table({"left": ["a", "b"], "right": right}), tmp_path / "a.parquet")
     check(tmp_path / "a.parquet")

@@ -58,7 +58,7 @@ def test_a_folder_that_trains(config, tmp_path, capsys):
     combine([config, f"--out={out}"])
     assert sentences(out) == {"You weld.", "You bake.", "You weld and plan."}
     captured = capsys.readouterr()
-    assert "1 texts of skill-vacancy kept out" in captured.err
+    assert "1 texts of skill-vacancy excluded" in captured.err
     assert "Not decontaminated against (data not found): Job2Skill (validation)" not in captured.err
     assert "SkillSkape (test)" in captured.err.split("Not decontaminated against")[1]
     table = [line.split() for line in captured.out.splitlines()[:3]]
@@ -69,7 +69,7 @@ def test_a_folder_that_trains(config, tmp_path, capsys):
     assert [part["name"] for part in written["parts"]] == ["onet", "skillskape"]
 
 
-def test_what_is_kept_out_is_the_users_choice(config, tmp_path):
+def test_the_user_chooses_the_excluded_splits(config, tmp_path):
     both, none = tmp_path / "both", tmp_path / "none"
     combine([config, "--config.source.keep_out=('test','validation')", f"--out={both}"])
     assert sentences(both) == {"You weld.", "You weld and plan."}
@@ -82,28 +82,28 @@ def test_a_part_without_weight_is_left_out(config, tmp_path):
     assert sentences(tmp_path / "mine_alone") == {"You weld.", "You bake."}
 
 
-def test_nothing_is_read_where_nothing_could_be_written(config, tmp_path, capsys):
-    with pytest.raises(UserError, match="holds something else than combined graphs"):
+def test_an_unwritable_output_is_reported_before_reading(config, tmp_path, capsys):
+    with pytest.raises(UserError, match="has other files than combined graphs"):
         combine([config, f"--out={tmp_path / 'mine'}"])
     assert "Read " not in capsys.readouterr().err
     with pytest.raises(UserError, match=r"Unknown setting source\.parts\.onet\.wight\. Did you mean"):
         combine([config, "--config.source.parts.onet.wight=3"])
 
 
-def test_evaluations_stay_out_of_what_was_combined_before(config, tmp_path, capsys):
+def test_evaluations_are_excluded_from_combined_graphs(config, tmp_path, capsys):
     out = tmp_path / "graphs"
     combine([config, "--config.source.keep_out=()", f"--out={out}"])
     settings = SourceSettings(source="edges", path=str(out), tasks_path=str(tmp_path / "annotated"))
     read = load_training_composition(settings).graphs.graphs["vacancy"].neighbours
     assert set(read) == {"You weld.", "You bake.", "You weld and plan."}
     said = capsys.readouterr().err
-    assert "1 texts of skill-vacancy kept out" in said
+    assert "1 texts of skill-vacancy excluded" in said
     assert "Not decontaminated against (data not found): " in said
     with pytest.raises(UserError, match=r"nowhere does not exist. .*set source.tasks_path"):
         load_training_composition(SourceSettings(source="edges", path=str(out), tasks_path=str(tmp_path / "nowhere")))
 
 
-def test_evaluations_are_looked_for_beside_every_part(config, tmp_path):
+def test_evaluations_are_found_in_the_folder_of_every_source(config, tmp_path):
     (tmp_path / "annotated").rename(tmp_path / "skape" / "annotated")
     none = ["--config.source.path=", f"--config.source.parts.skillskape.path={tmp_path / 'skape'}"]
     combine([config, *none, f"--out={tmp_path / 'graphs'}"])

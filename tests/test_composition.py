@@ -1,4 +1,4 @@
-"""Several sources become one graph set: equal texts join, titles take over skills, and nobody's edge gets lost."""
+"""Mixtures of several sources: equal texts join, titles take over skills, and no edge is lost."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,9 @@ from uwe_jax.data.text import normalise
 from uwe_jax.data.training_hashes import pair_hashes, text_hashes
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.mixture.aliases import joined_by_alias
 from uwe_jax.sources.mixture.columns import columns_of
 from uwe_jax.sources.mixture.compose import compose
-from uwe_jax.sources.mixture.titles import with_titles
+from uwe_jax.sources.mixture.joining import joined_by_alias, with_titles
 
 texts = st.sampled_from(["weld", "cook", "plan shifts", "bake", "drive"])
 edge_lists = st.lists(st.tuples(texts, texts), min_size=1, max_size=12)
@@ -92,7 +91,7 @@ def test_an_edge_has_the_largest_weight_of_the_parts_that_state_it():
     assert counts == {"one": (2, 1, 2), "other": (2, 1, 2)}
 
 
-def test_equal_weights_are_no_weights():
+def test_equal_weights_are_removed():
     rows = pairs([("weld", "welder")])
     plain = compose([part(skill_job=rows)]).graphs
     assert plain.graphs["job"].weights is None
@@ -110,7 +109,7 @@ def test_weights_are_part_of_the_fingerprint():
     assert len(prints) == 3
 
 
-def test_who_states_an_edge_is_part_of_the_fingerprint_of_several_parts():
+def test_provenance_is_part_of_the_fingerprint_of_a_mixture():
     rows = [("weld", "welder"), ("cook", "chef")]
 
     def prints(*split):
@@ -122,7 +121,7 @@ def test_who_states_an_edge_is_part_of_the_fingerprint_of_several_parts():
     assert {plain for _, plain in found} == {found[0][0]}
 
 
-def test_a_part_without_an_edge_takes_no_turn():
+def test_a_source_without_an_edge_has_no_batches():
     one, two = part("one", skill_job=pairs([("weld", "welder")])), part("two", skill_alias=pairs([("weld", "w")]))
     composition = compose([two, one], ["job"])
     assert [info.name for info in composition.parts] == list(composition.graphs.part_weights) == ["one"]
@@ -153,7 +152,7 @@ def test_titles_take_over_the_skills_of_their_job():
     assert stated == expected
 
 
-def test_jobs_of_one_name_keep_their_titles_apart():
+def test_jobs_with_the_same_name_keep_their_own_titles():
     jobs = [Edge("", "bake", "o1", "chef"), Edge("", "cook", "o2", "chef")]
     for job, skill in (("o1", "bake"), ("o2", "cook")):
         graph = compose([part(skill_job=jobs, job_title=[Edge(job, "chef", "", "head chef")])]).graphs.graphs["job"]
@@ -188,7 +187,7 @@ def test_aliases_join_only_on_request_and_only_where_one_skill_has_them():
     assert any("2 skills joined another one" in note for note in joined.notes)
 
 
-def test_aliases_join_where_they_are_not_wanted_and_titles_of_jobs_do_not():
+def test_skills_join_without_the_alias_graph_and_not_by_job_titles():
     taxonomy = part("taxonomy", skill_alias=pairs([("welding", "weld")]), job_alias=pairs([("welder", "joiner")]))
     other = part("other", skill_job=pairs([("weld", "fitter"), ("joiner", "fitter")]))
     graphs = compose([taxonomy, other], ["job"], join_aliases=True).graphs
@@ -211,7 +210,7 @@ def kept_out(job=(), vacancy=(), related=()):
     )
 
 
-def test_queries_and_pairs_of_an_evaluation_stay_out():
+def test_queries_and_pairs_of_an_evaluation_are_excluded():
     one = part(
         skill_job=pairs([("weld", "Welder"), ("weld", "fitter"), ("You weld pipes.", "fitter"), ("cook", "chef")]),
         skill_vacancy=pairs([("weld", "You  weld PIPES."), ("welder", "We seek a welder.")]),
@@ -225,11 +224,11 @@ def test_queries_and_pairs_of_an_evaluation_stay_out():
         "vacancy": {("welder", "We seek a welder.")},  # a skill may have the name of a job that is asked for
         "alias": {("weld", "welding")},
     }
-    assert "2 texts of skill-job kept out" in composition.notes[0]
-    assert any("1 edges of skill-alias kept out" in note for note in composition.notes)
+    assert "2 texts of skill-job excluded" in composition.notes[0]
+    assert any("1 edges of skill-alias excluded" in note for note in composition.notes)
 
 
-def test_job_queries_stay_out_wherever_a_job_stands():
+def test_job_queries_are_excluded_from_all_graphs_with_jobs():
     rows = [("welder", "fitter"), ("chef", "WELDER"), ("chef", "cook")]
     of_jobs = part(job_alias=pairs(rows), job_description=pairs(rows))
     of_skills = part("two", skill_alias=pairs(rows))
@@ -240,7 +239,7 @@ def test_job_queries_stay_out_wherever_a_job_stands():
     assert set(edge_weights(graphs["alias"])) == set(rows)
 
 
-def test_nothing_left_is_an_error():
+def test_excluding_all_edges_is_an_error():
     with pytest.raises(UserError, match=r"Nothing is left of skill-job: all of its 1 edges .*a task \(test\)"):
         compose([part(skill_job=pairs([("weld", "welder")]))], excluded=kept_out(job=["welder"]))
 

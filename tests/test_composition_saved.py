@@ -1,4 +1,4 @@
-"""Combined graphs as a folder: it appears whole, comes back as it was, and overwrites nothing else."""
+"""Combined graphs as a folder: written atomically, read back unchanged, and never overwriting other files."""
 
 import json
 import os
@@ -84,7 +84,9 @@ def test_a_changed_or_damaged_folder_is_refused(tmp_path):
     numbers = pq.read_table(other / "skill_job.parquet")
     column = numbers.column_names.index("relation")
     pq.write_table(numbers.set_column(column, "relation", pa.array([1])), folder / "skill_job.parquet")
-    with pytest.raises(UserError, match=r"skill_job.parquet cannot be read: column 'relation' does not hold texts"):
+    with pytest.raises(
+        UserError, match=r"skill_job.parquet cannot be read: column 'relation' has values that are not texts"
+    ):
         read_saved(folder)
     (folder / "skill_job.parquet").write_bytes(b"PAR1 cut")
     with pytest.raises(UserError, match=r"skill_job.parquet cannot be read"):
@@ -111,7 +113,7 @@ def test_a_changed_or_damaged_folder_is_refused(tmp_path):
     for content in wrongs:
         (folder / "graphs.json").write_text(content, encoding="latin-1")
         with pytest.raises(
-            UserError, match=r"(?s)graphs.json (is damaged|is not readable|holds).*Combine the graphs anew"
+            UserError, match=r"(?s)graphs.json (is damaged|is not readable|holds).*Combine the graphs again"
         ):
             read_saved(folder)
 
@@ -130,23 +132,23 @@ def test_saving_replaces_its_own_folder_and_no_other(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["graphs"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match="has other files than combined graphs"):
         save(smaller, tmp_path / "mine", {})
     (tmp_path / "mine" / "graphs.json").write_text('{"nodes": 3}')  # of another program
-    with pytest.raises(UserError, match=r"holds something else .*: graphs.json, notes.txt"):
+    with pytest.raises(UserError, match=r"has other files .*: graphs.json, notes.txt"):
         save(smaller, tmp_path / "mine", {})
     (folder / "notes.txt").write_text("keep")
-    with pytest.raises(UserError, match=r"combined graphs: notes.txt\. Name another"):
+    with pytest.raises(UserError, match=r"combined graphs: notes.txt\. Choose another"):
         save(smaller, folder, {})
 
 
-def test_saving_into_the_empty_folder_that_one_is_in(tmp_path, monkeypatch):
+def test_saving_into_the_current_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save(example(), Path(), {})
     assert read_saved(tmp_path).counts() == example().counts()
 
 
-def test_the_old_folder_is_back_where_the_new_one_cannot_come(tmp_path, monkeypatch):
+def test_a_failed_save_restores_the_old_folder(tmp_path, monkeypatch):
     folder, rename = tmp_path / "graphs", Path.rename
     save(example(), folder, {})
 

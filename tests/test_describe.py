@@ -478,7 +478,7 @@ def test_several_sources_are_listed(folder, capsys, monkeypatch):
     [
         (("--data", "{}/nowhere"), "--data {}/nowhere is no folder"),
         (("--tasks", "job_to_skil"), "Did you mean job_to_skill?"),
-        (("--taxonomy", "{}/nowhere.txt"), "There is no {}/nowhere.txt"),
+        (("--taxonomy", "{}/nowhere.txt"), "{}/nowhere.txt does not exist"),
         (("--config.source.path={}/nowhere",), "{}/nowhere does not exist"),
         (("--config.source.pth=x",), "Did you mean source.path?"),
         (("--outt", "x"), "outt"),

@@ -1,4 +1,4 @@
-"""Folders of edge files: every format gives the same edges, and every kind of broken row is named."""
+"""Folders of edge files: every format gives the same edges, and every kind of broken row is reported."""
 
 import csv
 import gzip
@@ -20,7 +20,7 @@ from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_edge_folder
-from uwe_jax.sources.tables.typed_rows import FORMATS
+from uwe_jax.sources.tables.formats import FORMATS
 
 EDGES = [
     Edge("s1", "weld", "j1", "welder", "essential"),

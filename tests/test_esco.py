@@ -462,10 +462,10 @@ def test_damaged_prepared_data_names_the_folder_to_remove(tmp_path):
         assert str(record.parent) in str(raised.value)
     for damage in (b'"3"', b'"5"'):
         info.write_bytes(whole.replace(count, damage))
-        with pytest.raises(UserError, match=r"has 4 records, and dataset_info\.json names [35]"):
+        with pytest.raises(UserError, match=r"has 4 records, but dataset_info\.json says [35]"):
             load(release, tmp_path / "cache")
     info.unlink()
-    with pytest.raises(UserError, match=r"holds no finished preparation.*Remove that folder"):
+    with pytest.raises(UserError, match=r"its preparation is incomplete.*Remove that folder"):
         load(release, tmp_path / "cache")
 
 

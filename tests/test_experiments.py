@@ -29,7 +29,7 @@ from uwe_jax.runtime.config_file import config_help, read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import read_options
 from uwe_jax.runtime.plot import save_png
-from uwe_jax.sources.sample import read_sample
+from uwe_jax.sources.edge_files import read_sample
 from uwe_jax.studies import heatmap
 from uwe_jax.studies.cell import Cell, Stage
 from uwe_jax.studies.grid import locked, run_grid, seconds_left

@@ -1,4 +1,4 @@
-"""What was trained on is found again in an evaluation, whatever its case, direction or kind."""
+"""Training hashes find evaluation texts and pairs, whatever their case, direction or kind."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_queries_targets_and_edges_are_counted():
     assert found.edges.tolist() == [False, True, True, False]
 
 
-def test_a_spelling_counts_and_files_of_before_count_as_they_did(tmp_path):
+def test_spellings_are_compared_and_older_files_by_their_own_form(tmp_path):
     asked = ["Welder", "foreman.", "Chef"], ["WELDING.", "planning"], csr_array(np.ones((3, 2), bool))
     found = Footprint.of(GRAPHS).overlap(*asked)
     assert (found.queries.tolist(), found.targets.tolist()) == ([True, True, False], [True, True])
@@ -58,7 +58,7 @@ def test_an_edge_counts_in_both_directions_and_across_kinds():
     assert found.edges.all()
 
 
-def test_held_out_nodes_leave_no_trace():
+def test_held_out_nodes_are_not_hashed():
     edges = [Edge("", f"skill {k % 60}", "", f"job {k}") for k in range(300)]
     splits = split_graphs(build_graph_set({"job": edges}), 0.2, 0.2)
     footprint = Footprint.of(splits.train)
@@ -77,7 +77,7 @@ def test_pairs_do_not_collide():
     np.testing.assert_array_equal(pair_hashes(hashes[:9], hashes[9:18]), pair_hashes(hashes[9:18], hashes[:9]))
 
 
-def test_it_survives_the_disk_and_a_damaged_file_is_said(tmp_path):
+def test_hashes_round_trip_and_a_damaged_file_is_reported(tmp_path):
     path = tmp_path / "trained_on.npz"
     assert Footprint.read(path) is None
     footprint = Footprint.of(GraphSet(GRAPHS.skills, GRAPHS.graphs))

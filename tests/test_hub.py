@@ -1,4 +1,4 @@
-"""Datasets of the hub, from a server on this machine that speaks as the hub does, through the hub's own client."""
+"""Datasets of the hub, from a local server with the protocol of the hub, through its own client."""
 
 import csv
 import io
@@ -78,7 +78,7 @@ def test_rows_are_downloaded_prepared_and_from_then_on_read_without_the_hub(hub,
     assert hub.asked == []
 
 
-def test_the_lines_of_json_may_be_in_a_json_file(hub, cache):
+def test_a_json_file_may_have_json_lines(hub, cache):
     hub.publish({"test.json": content(".jsonl")})
     assert load_hub_rows(DATASET, "test", cache) == ROWS
 
@@ -121,7 +121,7 @@ def test_only_declared_columns_are_kept_and_other_columns_are_another_preparatio
     assert load_hub_rows(titles, "test", cache) == [{"title": row["title"]} for row in ROWS]
 
 
-def test_repositories_whose_names_begin_alike_are_kept_apart(hub, cache):
+def test_repositories_with_a_common_prefix_are_separate(hub, cache):
     longer = HubDataset(f"{REPO}-tech", DATASET.columns)
     hub.publish({"test.csv": content(".csv", ROWS[:1])}, repo=longer.repo)
     hub.publish({"test.csv": content(".csv")})
@@ -178,8 +178,8 @@ def test_a_missing_column_is_named_with_those_there_are(hub, cache, suffix):
     [
         ("test.csv", b"title,skills,related\na,[],1\nb,[],maybe\n", "line 3: found related 'maybe'"),
         ("test.csv", b"title,skills,related\na,plan menus,1\n", "line 2: found skills 'plan menus'"),
-        ("test.csv", b"title,skills,related\n", "holds 0 rows in test.csv"),
-        ("test.json", b"[{", "is no JSON"),
+        ("test.csv", b"title,skills,related\n", "has 0 rows in test.csv"),
+        ("test.json", b"[{", "is not valid JSON"),
         ("test.parquet", b"PAR1", "cannot be read as Parquet"),
     ],
 )
@@ -194,15 +194,10 @@ def test_broken_files_are_named_and_leave_nothing_prepared(hub, cache, name, dat
     assert load_hub_rows(DATASET, "test", cache) == ROWS
 
 
-def test_a_column_of_another_kind_is_a_mistake_of_the_declaration():
-    with pytest.raises(ValueError, match=r"their kinds must be of \('text', 'texts', 'int'\)"):
-        HubDataset(REPO, {"title": "string"})
-
-
 # --- a hub that does not give
 
 
-def test_offline_nobody_is_asked(hub, cache, monkeypatch):
+def test_offline_the_hub_is_not_asked(hub, cache, monkeypatch):
     assert f"{REPO} (test) is not prepared in {cache}" in missing(DATASET, "test", cache, offline=True)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in missing(DATASET, "test", cache)
@@ -218,7 +213,7 @@ def test_offline_nobody_is_asked(hub, cache, monkeypatch):
         ((503, ""), "503"),
     ],
 )
-def test_what_the_hub_refuses_is_told_in_one_line(hub, cache, refusal, expected):
+def test_refusals_of_the_hub_are_reported_in_one_line(hub, cache, refusal, expected):
     hub.refusal = refusal
     message = missing(DATASET, "test", cache)
     assert expected in message
@@ -232,18 +227,18 @@ def test_a_gated_dataset_shows_its_files_and_refuses_them(hub, cache):
     assert "gated: accept its terms on its page and set HF_TOKEN" in missing(DATASET, "test", cache)
 
 
-def test_a_split_that_is_not_there_names_the_files_that_are(hub, cache):
+def test_a_missing_split_lists_the_available_files(hub, cache):
     hub.publish({"README.md": b"", "test.csv": content(".csv"), "train.csv": content(".csv")})
     message = missing(DATASET, "validation", cache)
     assert "no file of the split 'validation' among its data files (test.csv, train.csv)" in message
 
 
-def test_a_hub_that_is_not_there_is_told(cache, monkeypatch, hub):
+def test_an_unreachable_hub_is_reported(cache, monkeypatch, hub):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")
     assert "http://127.0.0.1:1: Connect" in missing(DATASET, "test", cache)
 
 
-def test_a_silent_hub_costs_seconds_once(hub, cache, monkeypatch):
+def test_a_hub_that_does_not_answer_is_waited_for_once(hub, cache, monkeypatch):
     hub.publish({"test.csv": content(".csv")})
     hub.seconds = 1.0
     assert hub_download.CONTACT_SECONDS < 10
@@ -253,13 +248,13 @@ def test_a_silent_hub_costs_seconds_once(hub, cache, monkeypatch):
     assert len(hub.asked) <= 1
 
 
-def test_a_name_look_up_that_hangs_is_given_up(hub, cache, monkeypatch):
+def test_a_hanging_dns_look_up_times_out(hub, cache, monkeypatch):
     monkeypatch.setattr(HfApi, "dataset_info", lambda *_, **__: time.sleep(30))
     monkeypatch.setattr(hub_download, "CONTACT_SECONDS", 0.2)
     assert "no answer within 0.2 seconds" in missing(DATASET, "test", cache)
 
 
-def test_a_file_that_does_not_come_is_given_up(hub, cache, monkeypatch):
+def test_a_stalled_download_times_out(hub, cache, monkeypatch):
     hub.publish({"test.csv": content(".csv")})
     monkeypatch.setattr(HfApi, "hf_hub_download", lambda *_, **__: time.sleep(30))
     monkeypatch.setattr(hub_download, "FILE_SECONDS", 0.2)
@@ -270,7 +265,7 @@ def test_a_file_that_does_not_come_is_given_up(hub, cache, monkeypatch):
 # --- the cache
 
 
-def test_a_cache_that_cannot_be_written_is_named(hub, cache):
+def test_an_unwritable_cache_is_reported(hub, cache):
     hub.publish({"test.csv": content(".csv")})
     cache.write_text("a file")
     with pytest.raises(UserError, match=r"Prepared rows cannot be written to .*with about 20 MB.*set \$UWE_JAX_CACHE"):
@@ -282,6 +277,6 @@ def test_damaged_rows_name_the_folder_to_remove(hub, cache):
     load_hub_rows(DATASET, "test", cache)
     (record,) = cache.rglob("*array_record*")
     record.write_bytes(b"")
-    with pytest.raises(UserError, match=r"cannot be read.*they are prepared anew from the hub") as raised:
+    with pytest.raises(UserError, match=r"cannot be read.*they are prepared again from the hub") as raised:
         load_hub_rows(DATASET, "test", cache)
     assert f"The prepared rows in {Path(record).parent}" in str(raised.value)

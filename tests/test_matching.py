@@ -1,4 +1,4 @@
-"""Which skills a text names."""
+"""Matching of skills in texts."""
 
 import re
 
@@ -82,7 +82,7 @@ def test_words_of_many_labels_are_too_common_on_their_own():
     st.lists(st.text("ab ", min_size=2, max_size=5).map(str.strip).filter(lambda text: len(text) > 3), max_size=6),
     st.text("ab -", max_size=30),
 )
-def test_equals_a_search_for_every_name_at_every_place(labels, text):
+def test_matching_equals_a_naive_search(labels, text):
     skills = list(dict.fromkeys(" ".join(label.split()) for label in labels))
     words = [set(re.findall(r"\w+", label)) for label in skills]
     spans = []

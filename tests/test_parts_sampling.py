@@ -1,4 +1,4 @@
-"""Batches of combined sources: weights say what they are made of, and parts may be kept apart."""
+"""Batches of mixtures: weights, and homogeneous batches."""
 
 from collections import Counter
 
@@ -46,7 +46,7 @@ def test_a_neighbour_comes_in_proportion_to_the_weight_of_its_edge():
     assert texts["a"] / 4000 == pytest.approx(1 / 9, abs=0.02)
 
 
-def test_parts_apart_take_turns_by_weight_and_never_meet():
+def test_homogeneous_batches_take_turns_by_weight():
     own = {"a": [f"a{k}" for k in range(12)], "b": [f"b{k}" for k in range(8)]}
     shared = ["shared"]
     parts = [part("a", 3.0, own["a"] + shared), part("b", 1.0, own["b"] + shared, "skill_vacancy")]
@@ -67,7 +67,7 @@ def test_parts_apart_take_turns_by_weight_and_never_meet():
     assert len(set(first_epoch)) == 12
 
 
-def test_parts_apart_are_a_function_of_seed_and_step():
+def test_homogeneous_batches_are_a_function_of_seed_and_step():
     graphs = compose([part("a", 3.0, "abcdefgh"), part("b", 1.0, "hijklmno")]).graphs
     settings = BatchSettings(global_batch_size=4, parts="apart")
     sampler = BatchSampler(graphs, settings, seed=5)
@@ -75,7 +75,7 @@ def test_parts_apart_are_a_function_of_seed_and_step():
         np.testing.assert_equal(vars(sampler(step)), vars(BatchSampler(graphs, settings, seed=5)(step)))
 
 
-def test_apart_is_together_where_there_is_one_part():
+def test_homogeneous_equals_mixed_for_one_source():
     graphs = compose([part("a", 3.0, "abcdefgh")]).graphs
     for step in range(5):
         together, apart = (
@@ -85,7 +85,7 @@ def test_apart_is_together_where_there_is_one_part():
         np.testing.assert_equal(vars(together), vars(apart))
 
 
-def test_a_part_too_small_for_a_batch():
+def test_a_source_too_small_for_a_batch():
     graphs = compose([part("a", 1.0, "abcdefgh"), part("b", 1.0, "xyz")]).graphs
     with pytest.raises(UserError, match=r"only 3 skills have a training edge in source\.parts\.b\. .*parts=together"):
         BatchSampler(graphs, BatchSettings(global_batch_size=4, parts="apart"), seed=0)

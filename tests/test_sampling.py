@@ -1,4 +1,4 @@
-"""Which nodes make up a batch."""
+"""Sampling of the nodes of a batch."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def test_temperature_moves_from_uniform_to_degree(graphs):
     assert means[0] < means[1] < means[2]
 
 
-def test_neighbours_are_edges_and_none_stands_twice(graphs):
+def test_neighbours_are_edges_and_distinct(graphs):
     sampler = BatchSampler(graphs, BatchSettings(global_batch_size=24), seed=0)
     repeats = 0
     for step in range(20):
@@ -125,7 +125,7 @@ def test_neighbours_are_edges_and_none_stands_twice(graphs):
     assert repeats > 0  # the graph is small enough that some neighbour is drawn twice
 
 
-def test_distractors_match_no_skill_of_the_batch_and_come_as_often_as_asked(graphs):
+def test_distractors_match_no_skill_of_the_batch_and_have_the_set_frequency(graphs):
     settings = BatchSettings(global_batch_size=6, distractor_probability=0.8)
     sampler = BatchSampler(graphs, settings, seed=0)
     vacancy = graphs.graphs["vacancy"]

@@ -1,4 +1,6 @@
-"""One entry to every source: which graphs come out, what is said, and which settings are refused."""
+"""Reading of every source: graphs, log lines, and rejected settings."""
+
+from pathlib import Path
 
 import pytest
 from esco_downloads import write_release
@@ -26,7 +28,10 @@ def test_edge_folder(folder, capsys):
     graphs = load_training_graphs(SourceSettings(source="edges", path=str(folder)))
     assert list(graphs.graphs) == ["job", "vacancy", "alias"]
     assert graphs.skills == ("cook", "plan", "weld")
-    (line,) = capsys.readouterr().err.splitlines()
+    *files, line = capsys.readouterr().err.splitlines()
+    assert [Path(each.partition(", columns")[0]).name for each in files] == [
+        f"skill_{kind}.csv: separated by commas" for kind in ("alias", "job", "vacancy")
+    ]
     assert line.startswith(
         f"Read {folder}: 3 skills; skill-job 2 edges between 2 skills and 2 job titles; skill-vacancy 2 "
         "edges between 2 skills and 2 vacancy sentences; skill-alias 1 edges between 1 skills and 1 aliases, "

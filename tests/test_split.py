@@ -1,4 +1,4 @@
-"""Splits by node hash: what training sees, what is asked of a held-out node, and what is refused."""
+"""Splits by node hash: training graphs, held-out tasks, and rejected settings."""
 
 import re
 import unicodedata
@@ -22,7 +22,7 @@ def split(seed: int, salt: str = "") -> GraphSplits:
     return split_graphs(graphs, 0.2, 0.2, salt)
 
 
-def test_shares_are_about_what_was_asked():
+def test_split_sizes_are_close_to_the_fractions():
     splits = assign_splits(TEXTS, validation=0.1, test=0.3)
     shares = np.bincount(splits, minlength=3) / len(TEXTS)
     np.testing.assert_allclose(shares, [0.6, 0.1, 0.3], atol=0.03)
@@ -31,7 +31,7 @@ def test_shares_are_about_what_was_asked():
     assert assign_splits((), validation=0.1, test=0.1).shape == (0,)
 
 
-def test_a_node_keeps_its_split_whatever_stands_beside_it():
+def test_the_split_of_a_node_depends_on_its_text_alone():
     splits = assign_splits(TEXTS, validation=0.1, test=0.1)
     np.testing.assert_array_equal(assign_splits(TEXTS[::-1], validation=0.1, test=0.1), splits[::-1])
     # A literal, so that a change of the hash, which would leak held-out nodes into resumed runs, is noticed.
@@ -46,7 +46,7 @@ def test_one_fraction_does_not_move_the_other_split():
     assert np.all(more[few == VALIDATION] == VALIDATION)
 
 
-def test_all_spellings_of_a_text_are_on_one_side():
+def test_all_spellings_of_a_text_are_in_one_split():
     spelt = [text.title() + stop for text in TEXTS for stop in ("", ".", " .", "\u3002")]
     spelt += [text.upper().replace(" ", "\u00a0 ") for text in TEXTS]
     splits = assign_splits(TEXTS, validation=0.3, test=0.3)
@@ -58,7 +58,7 @@ def test_all_spellings_of_a_text_are_on_one_side():
 
 
 @given(st.text())
-def test_the_form_that_spellings_share_is_their_own(text):
+def test_the_comparable_form_is_idempotent(text):
     form = comparable(text)
     assert comparable(form) == form
     assert comparable(unicodedata.normalize("NFD", text)) == form

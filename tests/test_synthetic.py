@@ -1,4 +1,4 @@
-"""Graphs and token tables made up for measuring speed."""
+"""Synthetic graphs and token tables for measuring speed."""
 
 import numpy as np
 import pytest
@@ -57,7 +57,7 @@ def test_the_seed_decides_everything():
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 0, 0), (2, 50, 3, 0), (50, 2, 0, 3)])
-def test_any_size_will_do(sizes):
+def test_any_size_is_allowed(sizes):
     graphs = synthetic_graphs(*sizes, seed=0)
     assert tuple(graphs.graphs) == ("job", *(kind for kind, n in zip(KINDS[2:], sizes[2:], strict=True) if n))
     for size, graph in zip((n for n in sizes[1:] if n), graphs.graphs.values(), strict=True):
@@ -80,7 +80,7 @@ def test_lengths_follow_the_histogram_with_special_tokens_counted(esco):
         assert table.special.before == (101,)
 
 
-def test_batches_are_made_of_them():
+def test_batches_are_built_from_synthetic_graphs():
     graphs = synthetic_graphs(60, 9, 40, 200, seed=3)
     sampler = BatchSampler(graphs, BatchSettings(global_batch_size=60), seed=0)
     tables = synthetic_tables(graphs, dict.fromkeys(KINDS, HISTOGRAM), seed=0)
@@ -90,13 +90,13 @@ def test_batches_are_made_of_them():
 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 0, 0), (1, 0, 0, 0), (1, 1, -1, 0), (1, 1, 0, -1)])
-def test_sizes_that_make_no_graph_are_refused(sizes):
+def test_invalid_sizes_are_refused(sizes):
     with pytest.raises(ValueError, match="make no graph"):
         synthetic_graphs(*sizes, seed=0)
 
 
 @pytest.mark.parametrize("histogram", [[], [0, 0, 0], [0, 1, 5], [0, 0, 5, -1]])
-def test_histograms_that_are_none_are_refused(histogram):
+def test_invalid_histograms_are_refused(histogram):
     histograms = dict.fromkeys(KINDS, HISTOGRAM) | {"job": histogram}
     with pytest.raises(ValueError, match="histogram of job texts"):
         synthetic_tables(synthetic_graphs(3, 3, 3, 3, seed=0), histograms, seed=0)

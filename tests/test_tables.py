@@ -1,4 +1,4 @@
-"""Tables of a user: every dialect gives the same rows wherever it is read, and no text is taken for a header."""
+"""Tables of a user: every dialect gives the same rows, and no text is mistaken for a header."""
 
 import datetime
 import gzip
@@ -21,11 +21,11 @@ from uwe_jax.retrieval.queries_in import file_queries
 from uwe_jax.retrieval.texts_in import read_ids, read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_edge_folder
-from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk, table_rows
 from uwe_jax.sources.tables.delimited import find_dialect
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.names import NAMES
+from uwe_jax.sources.tables.problems import BrokenRows
 from uwe_jax.sources.taxonomy import Skill, read_taxonomy
 from uwe_jax.sources.vacancies.columns import VacancyColumns, parse_row
 from uwe_jax.sources.vacancies.files import find_vacancy_files
@@ -126,7 +126,7 @@ SONGS = ['"sing loud', "mow lawns", 'play drums"', '5" nails', '"solo"']
 
 
 @pytest.mark.parametrize("separator", ["\t", "|"])
-def test_quotes_of_tsv_are_literal_where_they_would_swallow_rows(tmp_path, separator):
+def test_tsv_quotes_are_literal_if_they_would_swallow_rows(tmp_path, separator):
     path = tmp_path / "songs.tsv"
     rows = [("n", "text"), *((str(number), text) for number, text in enumerate(SONGS))]
     path.write_text("\n".join(separator.join(row) for row in rows))
@@ -141,7 +141,7 @@ def test_quotes_of_tsv_are_literal_where_they_would_swallow_rows(tmp_path, separ
 
 
 @pytest.mark.parametrize("text", ['"never closed', '"closed" and more'])
-def test_quotes_of_tsv_are_literal_where_they_cannot_be_parsed(tmp_path, text):
+def test_tsv_quotes_are_literal_if_they_cannot_be_parsed(tmp_path, text):
     path = tmp_path / "songs.tsv"
     path.write_text(f"n\ttext\n1\t{text}\n2\tmow lawns\n")
     assert read_targets(path).texts == (text, "mow lawns")
@@ -164,7 +164,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_siz
 
 @settings(max_examples=40)
 @given(st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n", "\r"]), st.lists(st.tuples(cells, cells), max_size=4))
-def test_what_is_quoted_is_read_as_it_was_written(separator, end, rows):
+def test_quoted_fields_round_trip(separator, end, rows):
     quoted = [[f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in row] for row in [("id", "text"), *rows]]
     data = "".join(separator.join(row) + end for row in quoted).encode()
     dialect = find_dialect(TextFile("a", data=data), ",")
@@ -175,7 +175,7 @@ def test_what_is_quoted_is_read_as_it_was_written(separator, end, rows):
 # --- headers ---
 
 
-def test_a_first_row_that_may_be_a_text_is_refused_by_all_that_read_texts(tmp_path):
+def test_a_first_row_that_may_be_data_is_refused_by_all_commands(tmp_path):
     (tmp_path / "one.csv").write_text("brew tea\nmow lawns\n")
     (tmp_path / "two.csv").write_text("1;brew tea\n2;mow lawns\n")
     sheet(tmp_path / "one.xlsx", [["brew tea"], ["mow lawns"]])
@@ -218,7 +218,7 @@ def test_vacancies_without_a_header_are_read_by_the_numbers_of_columns(tmp_path)
         ]
 
 
-def test_lines_of_queries_end_in_any_way_and_keep_their_numbers(tmp_path):
+def test_query_files_may_have_any_line_ends(tmp_path):
     for name, content in (
         ("q.txt", b"\xef\xbb\xbfbrew\r\rmow\xe9\rcook"),
         ("q.txt.gz", gzip.compress(b"brew\r\n\nm\xff\ncook\n")),
@@ -254,7 +254,7 @@ def test_texts_in_a_json_list_are_texts(tmp_path):
         assert read_targets(path).texts == ("brew tea", "mow lawns")
 
 
-def test_a_task_may_call_its_columns_as_other_commands_do(tmp_path):
+def test_tasks_accept_the_column_names_of_other_commands(tmp_path):
     (tmp_path / "queries.json").write_text('[{"_id": 1, "query": "brew tea"}]')
     (tmp_path / "targets.csv").write_text("uri;skill\n07;make tea\n8;mow lawns\n")
     (tmp_path / "relevant.tsv").write_text("query-id\tcorpus-id\n1\t07\n")
@@ -324,7 +324,7 @@ def test_cells_of_sheets_are_texts(tmp_path):
         ("a.xlsx", None, "sheet 'page 0', not the sheets 'page 1', columns 'id', 'label', 3 rows"),
     ],
 )
-def test_what_was_read_is_said_in_one_line(tmp_path, caplog, name, content, expected):
+def test_reading_a_table_logs_one_line(tmp_path, caplog, name, content, expected):
     path = tmp_path / name
     if content is None:
         sheet(path, TABLE, TABLE)
@@ -356,20 +356,20 @@ def test_what_was_read_is_said_in_one_line(tmp_path, caplog, name, content, expe
             r"a.csv, line 2: found a row that cannot be parsed .*rest of the file was not read",
         ),
         ("a.json", b'[{"text": "a"}, 3]', r"a.json, row 2: found '3'; expected a JSON object with the keys text"),
-        ("a.json", b'[{"text": "a"', r"a.json is no JSON \(.*line 1"),
+        ("a.json", b'[{"text": "a"', r"a.json is not valid JSON \(.*line 1"),
         ("a.json", b'["caf\xe9"]', r"a.json, line 1: found byte 0xe9 at position 6"),
         ("a.json", b'{"data": [\n1]}', r"a.json has no column called text"),
         ("a.xlsx", b"PK\x03\x04", r"a.xlsx cannot be read as a sheet \(4 bytes; .*without a password"),
         ("a.docx", b"", r"a.docx is in no format that is read here. .*\.csv, \.tsv, .*\.xlsx.*each also gzipped"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path, name, content, expected):
+def test_unreadable_tables_are_reported(tmp_path, name, content, expected):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=f"(?s){expected}"):
         read_targets(tmp_path / name)
 
 
-def test_an_empty_sheet_is_said(tmp_path):
+def test_an_empty_sheet_is_reported(tmp_path):
     sheet(tmp_path / "a.xlsx", [], TABLE)
     with pytest.raises(UserError, match=r"a.xlsx is empty \(sheet 'page 0', not the sheets 'page 1'\)"):
         column_names(tmp_path / "a.xlsx")

@@ -1,4 +1,4 @@
-"""The skills to tag with: ESCO as downloaded, or a user's own list."""
+"""The taxonomy to tag with: ESCO as downloaded, or a user's own list."""
 
 import json
 
@@ -56,7 +56,7 @@ def test_esco_in_another_language_is_named_by_all_that_look_for_it(tmp_path):
     assert str(find_esco(sources, ("skills",))) == "ESCO v1.1.1 (de)"
 
 
-def test_vacancies_beside_esco_in_another_language_keep_their_own_skills_aloud(tmp_path, capsys):
+def test_vacancies_with_esco_in_another_language_use_their_own_skills_with_a_warning(tmp_path, capsys):
     write_zip(tmp_path, "1.1.1", "de", classification(language="de"))
     write_rows(tmp_path / "v.csv", [{"title": "Chef", "description": "You cook.", "skills": "cook"}])
     assert VACANCIES.read(SourceRequest("source", str(tmp_path), ("skill_job",), tmp_path / "cache")).edges["skill_job"]
@@ -82,7 +82,7 @@ def test_the_id_zero_is_an_id(tmp_path):
     assert [skill.id for skill in read_taxonomy(tmp_path / "skills.jsonl").skills] == ["0", ""]
 
 
-def test_one_label_a_line(tmp_path):
+def test_one_label_per_line(tmp_path):
     path = tmp_path / "skills.txt"
     path.write_text("weld metal\n\n  plan   shifts \nweld metal\n", encoding="utf-8-sig")
     assert read_taxonomy(path).skills == (Skill("", "weld metal"), Skill("", "plan shifts"))
@@ -106,11 +106,11 @@ def test_the_portals_own_csv_and_lists_of_aliases(tmp_path):
     )
 
 
-def test_what_is_missing_or_broken_is_said(tmp_path):
+def test_missing_or_broken_taxonomies_are_reported(tmp_path):
     assert find_taxonomy(tmp_path) is None
     with pytest.raises(UserError, match=r"holds no taxonomy. Expected the folder of the ESCO zips"):
         read_taxonomy(tmp_path)
-    with pytest.raises(UserError, match="There is no"):
+    with pytest.raises(UserError, match="does not exist"):
         read_taxonomy(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no column label; its columns: a, b"):
         read_taxonomy(write_rows(tmp_path / "a.csv", [{"a": 1, "b": 2}]))

@@ -67,7 +67,7 @@ def test_rows_equal_a_plain_loop(texts, before, after, data):
         assert mask.tolist() == [row for _, row in expected]
 
 
-def test_what_does_not_fit_is_cut_from_what_is_joined_on():
+def test_the_joined_text_is_truncated_first():
     table = TokenTable(np.arange(1, 10, dtype=np.int32), np.array([0, 3, 9]), SpecialTokens((90,), (91, 92), 0))
     own, other, first = (
         np.array([0, 0, 1, -1, 0]),
@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_cut_from_what_is_joined_on():
     assert mask.sum(axis=1).tolist() == [8, 8, 8, 0, 6]
 
 
-def test_a_second_run_reads_the_cache_and_a_damaged_one_is_made_anew(tmp_path, monkeypatch):
+def test_a_second_run_reads_the_cache_and_re_creates_a_damaged_one(tmp_path, monkeypatch):
     folder = write_tiny_encoder(tmp_path / "encoder")
     first = Tokeniser(folder, tmp_path / "cache").table(TEXTS, label="texts")
     again = Tokeniser(folder, tmp_path / "cache")
@@ -183,7 +183,7 @@ def test_ids_beyond_the_embedding_are_refused_with_both_numbers(tmp_path, kept):
     assert Tokeniser(folder, tmp_path / "cache", size + 1).special.count == 2
 
 
-def test_entries_with_other_ids_than_they_have_are_refused(tmp_path, monkeypatch):
+def test_vocabulary_entries_with_wrong_ids_are_refused(tmp_path, monkeypatch):
     folder = write_tiny_encoder(tmp_path / "encoder")
     path = folder / "tokenizer.json"
     model = json.loads(path.read_text())["model"]

@@ -26,7 +26,7 @@ from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.sample import read_sample
+from uwe_jax.sources.edge_files import read_sample
 from uwe_jax.training import loop
 from uwe_jax.training.metric_writer import read_metrics
 from uwe_jax.training.step_log import StepLog

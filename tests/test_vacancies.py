@@ -18,9 +18,8 @@ from uwe_jax.evaluation.tasks.folder import read_task_folder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.skillspan.source import SOURCE as SKILLSPAN
 from uwe_jax.sources.source import SourceRequest
-from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
-from uwe_jax.sources.tables.problems import Problems
+from uwe_jax.sources.tables.problems import BrokenRows, Problems
 from uwe_jax.sources.tables.typed_rows import read_rows
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
 from uwe_jax.sources.vacancies.cleaning import plain_text

@@ -11,53 +11,38 @@ from uwe_jax.config import LengthSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import TokenTable
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.runtime.kinds import SKILL
 
 Batch = dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
 class BatchBuilder:
-    """`batch(step)`: this process's rows of the global batch, a pure function of the step.
+    """Builds this process's rows of the global batch, a pure function of the step.
 
     A batch of m skills, of which this process holds b rows, is
       nodes:     {kind: {token_ids: int32 [b, length], mask: bool [b, length]}} for skills and every graph's kind;
       valid:     {kind: bool [b]}, false for a neighbour that is missing or was drawn before;
       positives: {kind: bool [b, m]}, every edge of the WHOLE graph between this process's skills and the batch's
                  neighbours; or, on request, only the neighbour that was drawn for each skill.
-
-    Args:
-      graphs: training graphs.
-      tables: token table of every node kind, in the order of the graph set's nodes.
-      lengths: tokens per node of each kind.
-      sampler: draws the ids.
-      process: this process's index and the number of processes, which must divide the batch.
-      positives: all or sampled, as of `BatchSettings`.
     """
 
-    def __init__(
-        self,
-        graphs: GraphSet,
-        tables: dict[str, TokenTable],
-        lengths: LengthSettings,
-        sampler: BatchSampler,
-        process: tuple[int, int] = (0, 1),
-        positives: str = "all",
-    ):
-        self._graphs = graphs
-        self._tables = tables
-        self._lengths = dataclasses.asdict(lengths)
-        self._sampler = sampler
-        self._process = process
-        self._positives = positives
+    graphs: GraphSet  # for training
+    tables: dict[str, TokenTable]  # by node kind, in the order of the graph set's nodes
+    lengths: LengthSettings  # tokens per node of each kind
+    sampler: BatchSampler  # draws the ids
+    process: tuple[int, int] = (0, 1)  # index of this process and number of processes, which must divide the batch
+    positives: str = "all"  # or sampled, as of `BatchSettings`
 
     def __call__(self, step: int) -> Batch:
-        ids = self._sampler(step)
-        index, count = self._process
+        ids = self.sampler(step)
+        index, count = self.process
         rows = len(ids.skills) // count
         mine = slice(index * rows, (index + 1) * rows)
 
         def node_rows(kind: str, indices: np.ndarray) -> dict[str, np.ndarray]:
-            table, length = self._tables[kind], self._lengths[kind]
+            table, length = self.tables[kind], getattr(self.lengths, kind)
             if kind == "vacancy":
                 rows = table.joined_rows(indices, ids.distractors[mine], ids.distractor_first[mine], length)
             else:
@@ -69,22 +54,22 @@ class BatchBuilder:
         for kind, drawn in ids.neighbours.items():
             nodes[kind] = node_rows(kind, drawn[mine])
             valid[kind] = drawn[mine] >= 0
-            if self._positives == "sampled":
+            if self.positives == "sampled":
                 positives[kind] = np.eye(len(drawn), dtype=bool)[mine] & (drawn >= 0)
             else:
-                positives[kind] = self._graphs.graphs[kind].positives(ids.skills[mine], drawn)
+                positives[kind] = self.graphs.graphs[kind].positives(ids.skills[mine], drawn)
         return {"nodes": nodes, "valid": valid, "positives": positives}
 
 
 def fitted_lengths(tables: dict[str, TokenTable], lengths: LengthSettings, *, distractors: bool) -> LengthSettings:
-    """Lengths without room that no text fills: a kind's longest text, in steps of 8, where the setting is longer.
+    """Lowers each length to that of the kind's longest text, rounded up to a multiple of 8.
 
     Padding that every row has costs as much as tokens and changes nothing.
 
     Args:
-      tables: of every node kind there is; the others keep their length.
+      tables: by node kind; other kinds keep their length.
       lengths: the settings.
-      distractors: vacancy sentences are joined in twos.
+      distractors: whether vacancy sentences are joined in pairs.
     """
     fitted = dataclasses.asdict(lengths)
     for kind, table in tables.items():
@@ -95,9 +80,6 @@ def fitted_lengths(tables: dict[str, TokenTable], lengths: LengthSettings, *, di
 
 
 def truncation(tables: dict[str, TokenTable], lengths: LengthSettings) -> dict[str, tuple[int, int, int]]:
-    """Per node kind: texts longer than the kind's length, all texts, and the longest text's tokens."""
-    limit = dataclasses.asdict(lengths)
-    return {
-        kind: (int((table.lengths > limit[kind]).sum()), len(table), int(table.lengths.max(initial=0)))
-        for kind, table in tables.items()
-    }
+    """Counts by node kind: texts longer than the kind's length, all texts, and tokens of the longest text."""
+    counts = {kind: Truncation.of(table.lengths, getattr(lengths, kind)) for kind, table in tables.items()}
+    return {kind: (each.truncated, each.texts, each.longest) for kind, each in counts.items()}

@@ -1,4 +1,4 @@
-"""Texts and pairs of an evaluation that must not be trained on, as hashes."""
+"""Texts and pairs of an evaluation that are excluded from training, as hashes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from uwe_jax.runtime.kinds import SKILL
 
 @dataclass(frozen=True, eq=False)
 class ExcludedTexts:
-    """Hashes of evaluation texts, by what they are; see `uwe_jax.data.training_hashes`.
+    """Hashes of evaluation texts by their kind; see `uwe_jax.data.training_hashes`.
 
     Attributes:
-      queries: by node kind of the query, job or vacancy: uint64, sorted. A skill is asked for by label, and labels
-        are what every task has in common: skills that are queries are not left out, only their pairs.
+      queries: by node kind of the query, job or vacancy: uint64, sorted. Skills that are queries are not excluded, only
+        their pairs: a skill is queried by its label, and all tasks share the labels.
       pairs: of a query and a relevant target, uint64, sorted.
-      found: the halves that were at hand, such as "Job normalisation (test)".
-      missing: those that were not.
+      found: splits of tasks whose data was available, such as "Job normalisation (test)".
+      missing: those whose data was not.
     """
 
     queries: dict[str, np.ndarray]
@@ -30,10 +30,10 @@ class ExcludedTexts:
     missing: tuple[str, ...] = ()
 
     def nodes(self, texts: Sequence[str], kind: str) -> Bool[np.ndarray, " n"]:
-        """Which nodes of a kind are a query.
+        """Returns which nodes of a kind are a query.
 
-        A sentence is left out wherever it stands, also among skills. A job title is left out among jobs alone, for a
-        skill may have the name of a job.
+        A sentence is excluded from all kinds, also from skills. A job title is excluded from jobs only, since a skill
+        may have the name of a job.
         """
         hashes = text_hashes(texts)
         found = np.zeros(len(texts), bool)
@@ -44,5 +44,5 @@ class ExcludedTexts:
     def edges(
         self, left: Sequence[str], right: Sequence[str], rows: np.ndarray, columns: np.ndarray
     ) -> Bool[np.ndarray, " e"]:
-        """Which edges between `left[rows]` and `right[columns]` are a query and a relevant target of it."""
+        """Returns which edges between `left[rows]` and `right[columns]` are a query and its relevant target."""
         return held(pair_hashes(text_hashes(left)[rows], text_hashes(right)[columns]), self.pairs)

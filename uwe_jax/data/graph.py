@@ -22,7 +22,7 @@ _BLOCK = 1 << 16  # edges or texts that are hashed at once
 
 
 class Edge(NamedTuple):
-    """One positive pair as a source states it. Ids may be empty: the text then stands for itself."""
+    """One positive pair as a source states it. An empty id means that the text is the id."""
 
     left_id: str
     left_text: str  # the skill
@@ -33,23 +33,17 @@ class Edge(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BipartiteGraph:
-    """Skills, their neighbours of one kind, and the edges between them. A node's id is its position.
-
-    Raises:
-      ValueError: the edges' shape is not [skills, neighbours], or ids and texts, or edges and what goes with them,
-        differ in number.
-    """
+    """Skills, their neighbours of one kind, and the edges between them. A node's id is its position."""
 
     kind: str  # of the right side
     skills: tuple[str, ...]  # [m] left texts; one object shared by all graphs of a set
     neighbours: tuple[str, ...]  # [n] right texts
     edges: csr_array  # bool [m, n], canonical: sorted indices, no duplicates
     neighbour_ids: tuple[str, ...] = ()  # [n] the source's identifiers, such as URIs; the texts where it has none
-    # float32 [edges], in the order of the edges, positive: how often each is drawn, compared with the others. None: all
-    # alike. They say what a batch is made of; every edge is as much of a positive as any other.
+    # float32 [edges], in their order, positive: how often each is drawn relative to others; None: all alike. Whatever
+    # its weight, an edge is a positive.
     weights: np.ndarray | None = None
-    # Unsigned [edges], in the order of the edges: bit k says that part k of the set states the edge. None: one part.
-    parts: np.ndarray | None = None
+    parts: np.ndarray | None = None  # unsigned [edges], in their order: bit k: source k of the mixture states the edge
 
     def __post_init__(self) -> None:
         shape = (len(self.skills), len(self.neighbours))
@@ -62,52 +56,43 @@ class BipartiteGraph:
             edges.eliminate_zeros()
             object.__setattr__(self, "edges", edges)
         object.__setattr__(self, "neighbour_ids", self.neighbour_ids or self.neighbours)
-        if len(self.neighbour_ids) != len(self.neighbours):
-            raise ValueError(f"{self.name} has {len(self.neighbours)} neighbours but {len(self.neighbour_ids)} ids")
-        for name in ("weights", "parts"):
-            column = getattr(self, name)
-            if column is not None and column.shape != (self.num_edges,):
-                raise ValueError(f"{self.name} has {self.num_edges} edges but {name} of shape {column.shape}")
 
     @property
     def name(self) -> str:
-        """For example skill-job."""
+        """Such as skill-job."""
         return f"{SKILL}-{self.kind}"
 
     @property
     def num_edges(self) -> int:
-        """Number of distinct positive pairs."""
         return int(self.edges.nnz)
 
     @cached_property
     def transpose(self) -> csr_array:
-        """The edges as bool [n, m], canonical: a row is a neighbour."""
+        """The edges as bool [n, m], canonical."""
         transposed = self.edges.T.tocsr()
         transposed.sort_indices()
         return transposed
 
     def neighbours_of(self, skill_id: int | np.integer) -> Int[np.ndarray, " degree"]:
-        """Ids of the neighbours of one skill, ascending."""
+        """Returns the neighbours of a skill, ascending."""
         return _row(self.edges, skill_id)
 
     def skills_of(self, neighbour_id: int | np.integer) -> Int[np.ndarray, " degree"]:
-        """Ids of the skills of one neighbour, ascending."""
+        """Returns the skills of a neighbour, ascending."""
         return _row(self.transpose, neighbour_id)
 
     def positives(
         self, skill_ids: Int[np.ndarray, " a"], neighbour_ids: Int[np.ndarray, " b"]
     ) -> Bool[np.ndarray, "a b"]:
-        """Which of the given pairs are edges, looked up in the whole graph; an id may occur more than once.
-
-        Args:
-          skill_ids: skills; -1 stands for no node, its row is False.
-          neighbour_ids: neighbours; -1 stands for no node, its column is False.
+        """Returns which of the given pairs are edges; ids may repeat, and those of -1 (no node) have none.
 
         Raises:
           IndexError: an id is below -1 or not below the number of nodes.
         """
-        skill_ids = _checked(skill_ids, len(self.skills), "skill")
-        neighbour_ids = _checked(neighbour_ids, len(self.neighbours), "neighbour")
+        for ids, texts, side in ((skill_ids, self.skills, "skill"), (neighbour_ids, self.neighbours, "neighbour")):
+            if len(ids) and not (ids.min() >= -1 and ids.max() < len(texts)):
+                raise IndexError(f"{side} ids run from {ids.min()} to {ids.max()}, the graph has {len(texts)}")
+        skill_ids, neighbour_ids = skill_ids.astype(np.int64), neighbour_ids.astype(np.int64)
         column_of = np.full(len(self.neighbours) + 1, -1, np.int32)  # the last entry, which no edge names, takes the -1
         column_of[neighbour_ids] = np.arange(len(neighbour_ids))
 
@@ -126,21 +111,12 @@ class BipartiteGraph:
         return found
 
     def subgraph(self, keep_skills: Bool[np.ndarray, " m"], keep_neighbours: Bool[np.ndarray, " n"]) -> BipartiteGraph:
-        """The graph with the same nodes, numbered alike, and only the edges both ends of which are kept.
-
-        Raises:
-          ValueError: a mask does not have one entry per node.
-        """
-        if keep_skills.shape != (len(self.skills),) or keep_neighbours.shape != (len(self.neighbours),):
-            raise ValueError(
-                f"masks of {keep_skills.shape} and {keep_neighbours.shape} for {len(self.skills)} skills "
-                f"and {len(self.neighbours)} neighbours"
-            )
+        """Returns the graph with the same nodes and only the edges between two kept ones."""
         rows = np.repeat(np.arange(len(self.skills)), np.diff(self.edges.indptr))
         return self.where(keep_skills[rows] & keep_neighbours[self.edges.indices])
 
     def where(self, keep: Bool[np.ndarray, " e"]) -> BipartiteGraph:
-        """The graph with the same nodes, numbered alike, and only some of its edges, by their order."""
+        """Returns the graph with the same nodes and only some of its edges, by their order."""
         # Rows and columns stay in order, so what goes with the edges does.
         kept = np.concatenate([[0], np.cumsum(keep, dtype=self.edges.indptr.dtype)], dtype=self.edges.indptr.dtype)
         columns = self.edges.indices[keep]
@@ -149,24 +125,20 @@ class BipartiteGraph:
         return dataclasses.replace(self, edges=edges, weights=weights, parts=parts)
 
     def of_part(self, number: int) -> BipartiteGraph:
-        """The graph with only the edges that one part states."""
+        """Returns the graph with only the edges that one source of the mixture states."""
         return self if self.parts is None else self.where((self.parts >> number & 1).astype(bool))
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the kind, every node's text and every edge with its weight, in hexadecimal.
 
-        The same texts and edges give the same value on every machine, in whatever order a source lists them.
-        Nodes without an edge count: they decide how the others are numbered, and with it what a batch holds.
+        It depends neither on the machine nor on the order in which a source lists edges. Nodes without an edge count,
+        because the numbering of nodes, and with it each batch, depends on them.
         """
         return self.fingerprint_of(())
 
     def fingerprint_of(self, parts: Sequence[str]) -> str:
-        """The fingerprint with which of some parts state each edge, whatever the order of the parts.
-
-        Args:
-          parts: names of those that the bits of `parts` stand for; empty leaves them out.
-        """
+        """Returns the fingerprint including which sources of a mixture, named `parts` in any order, state each edge."""
         digest = hashlib.sha256()
         _, left_rank, right_rank = (_hash_texts(digest, texts) for texts in ([self.kind], self.skills, self.neighbours))
         order: np.ndarray | slice = slice(None)
@@ -189,11 +161,7 @@ class BipartiteGraph:
 
 
 def check_kind(kind: str) -> str:
-    """Returns `kind`.
-
-    Raises:
-      UserError: it cannot name the right side of a graph.
-    """
+    """Returns `kind`; raises UserError if it cannot name the right side of a graph."""
     if not kind.isidentifier() or kind == SKILL:
         raise UserError(
             f"{kind!r} cannot name the right side of a graph: expected letters, digits and underscores, "
@@ -204,7 +172,7 @@ def check_kind(kind: str) -> str:
 
 
 def edge_matrix(rows: Int[np.ndarray, " e"], columns: Int[np.ndarray, " e"], shape: tuple[int, int]) -> csr_array:
-    """The bool matrix that is True at each (row, column); a pair that occurs twice is one edge."""
+    """Returns the bool matrix that is True at each (row, column), which may repeat."""
     return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=shape)
 
 
@@ -214,14 +182,8 @@ def _row(matrix: csr_array, row: int | np.integer) -> np.ndarray:
     return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
 
 
-def _checked(ids: np.ndarray, count: int, side: str) -> np.ndarray:
-    if len(ids) and not (ids.min() >= -1 and ids.max() < count):
-        raise IndexError(f"{side} ids run from {ids.min()} to {ids.max()}, the graph has {count}")
-    return ids.astype(np.int64)
-
-
 def _hash_texts(digest: hashlib._Hash, texts: Sequence[str]) -> np.ndarray | None:
-    """Hashes the texts in code point order, and returns the rank of each; None where they are in that order."""
+    """Hashes the texts in code point order, and returns their ranks; None if they are in that order."""
     rank = None
     if not all(map(operator.lt, texts, itertools.islice(texts, 1, None))):
         order = sorted(range(len(texts)), key=texts.__getitem__)

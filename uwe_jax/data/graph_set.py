@@ -17,28 +17,26 @@ class GraphSet:
     """Bipartite graphs over one list of skills.
 
     Raises:
-      ValueError: a graph stands under another kind than its own, or has other skills.
+      ValueError: a graph is listed under another kind than its own, or has other skills.
     """
 
     skills: tuple[str, ...]  # [m] left texts of every graph
     graphs: dict[str, BipartiteGraph]  # by kind of the right side, in the order of the configuration
     skill_ids: tuple[str, ...] = ()  # [m] the sources' identifiers, such as URIs; the texts where there are none
-    part_weights: dict[str, float] = field(default_factory=dict)  # by name of the sources that were combined, in order
+    part_weights: dict[str, float] = field(default_factory=dict)  # by name of the sources of a mixture, in order
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skill_ids", self.skill_ids or self.skills)
-        if len(self.skill_ids) != len(self.skills):
-            raise ValueError(f"{len(self.skills)} skills but {len(self.skill_ids)} ids")
         for kind, graph in self.graphs.items():
             if graph.kind != kind:
-                raise ValueError(f"a {graph.name} graph stands under {kind!r}")
+                raise ValueError(f"a {graph.name} graph is listed under {kind!r}")
             if graph.skills is not self.skills and graph.skills != self.skills:
                 raise ValueError(f"the skills of {graph.name} are not those of the set")
 
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of each graph, by kind, in hexadecimal. See `BipartiteGraph.fingerprint`.
+        """Returns the SHA-256 of each graph by kind, in hexadecimal. See `BipartiteGraph.fingerprint`.
 
-        With several parts also over which of them states each edge, for batches depend on it.
+        In a mixture it covers which source states each edge, because batches depend on it.
         """
         return dict(self._fingerprints)
 
@@ -48,7 +46,7 @@ class GraphSet:
         return {kind: graph.fingerprint_of(names) for kind, graph in self.graphs.items()}
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """By kind: `skills` and `neighbours` that have an edge, and `edges`."""
+        """Counts by kind: `skills` and `neighbours` that have an edge, and `edges`."""
         return {
             kind: {
                 "skills": int(np.count_nonzero(np.diff(graph.edges.indptr))),
@@ -59,7 +57,7 @@ class GraphSet:
         }
 
     def summary(self) -> str:
-        """The counts as one line for a log."""
+        """Returns the counts as one line for a log."""
         parts = [
             f"skill-{kind} {count['edges']:,} edges between {count['skills']:,} skills and "
             f"{count['neighbours']:,} {_PLURALS.get(kind, kind)}"

@@ -1,4 +1,4 @@
-"""Grain: batches in the order of their steps, made ahead by threads."""
+"""Batches in the order of their steps, prefetched by Grain's threads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from uwe_jax.data.batches import Batch
 def batches(build: Callable[[int], Batch], settings: BatchSettings, *, first: int, last: int) -> Iterator[Batch]:
     """Iterates over batch `first` to batch `last - 1`.
 
-    A batch depends on its step alone, so resuming needs nothing but the number of the next step, on whatever number of
-    processes.
+    A batch depends on its step alone: resuming needs only the number of the next step, on any number of processes.
     """
     dataset = grain.MapDataset.range(first, last).map(build)
     options = grain.ReadOptions(num_threads=settings.threads, prefetch_buffer_size=settings.prefetch)

@@ -1,6 +1,6 @@
-"""Which nodes make up batch k: a pure function of the seed and the step.
+"""Draws the nodes of batch k as a pure function of the seed and the step.
 
-Every process derives the ids of the whole global batch, so no process has to tell another what it drew.
+Every process derives the ids of the whole global batch, so processes need not exchange them.
 """
 
 from __future__ import annotations
@@ -29,21 +29,20 @@ class BatchIds:
     skills: np.ndarray  # int [m], distinct
     neighbours: dict[str, np.ndarray]  # per graph kind int [m]; -1: none, or drawn before in this batch
     distractors: np.ndarray  # int [m], ids of vacancy sentences to join on; -1: none
-    distractor_first: np.ndarray  # bool [m], the distractor stands before the sentence
+    distractor_first: np.ndarray  # bool [m], the distractor goes before the sentence
 
 
 class BatchSampler:
     """Draws skills without replacement and one neighbour per skill and graph.
 
-    With `degree_temperature` 0 an epoch is a permutation of the skills that have an edge, cut into batches (what is
-    left over waits for the next epoch's permutation). With a temperature t > 0 each batch is drawn without
-    replacement with probabilities in proportion to degree ** t, so frequent skills come back sooner.
+    With `degree_temperature` 0 an epoch is a permutation of the skills that have an edge, cut into whole batches. With
+    a temperature t > 0 each batch is drawn without replacement, with probabilities proportional to degree ** t.
 
     Where edges have weights, a skill's neighbour is drawn in proportion to them, and skills without replacement in
     proportion to the mean weight of their edges times degree ** t, at any temperature.
 
-    Of parts that are kept apart, a batch has skills, neighbours and distractors of one, and of its graphs alone.
-    Parts take turns in proportion to their weights; each has epochs of its own.
+    A homogeneous batch (`parts` "apart") has skills, neighbours, distractors and graphs of one source of the mixture.
+    The sources take turns in proportion to their weights; each has epochs of its own.
 
     Raises:
       UserError: the batch is larger than the number of skills with a training edge.
@@ -65,9 +64,9 @@ class BatchSampler:
         self.skills = np.unique(np.concatenate([pool.skills for pool in self._pools]))
 
     def _turn(self, step: int) -> tuple[_Pool, int]:
-        """Whose turn a step is, and how many turns it has had before.
+        """Returns the pool of a step and the number of its earlier turns.
 
-        Multiples of the golden ratio fall into each part's share of [0, 1) evenly.
+        Multiples of the golden ratio are spread evenly over each source's share of [0, 1).
         """
         if len(self._pools) == 1:
             return self._pools[0], step
@@ -80,8 +79,7 @@ class BatchSampler:
     ) -> tuple[np.ndarray, np.ndarray]:
         wanted = rng.random(len(skills)) < self._settings.distractor_probability
         first = rng.random(len(skills)) < 0.5
-        # A distractor that matched any skill of the batch, in whichever part, would turn one of its negatives into a
-        # hidden positive.
+        # A distractor that matched any skill of the batch, in any source, would make one of its negatives a positive.
         graph = self._graphs["vacancy"]
         starts = graph.edges.indptr[skills]
         degrees = graph.edges.indptr[skills + 1] - starts
@@ -90,46 +88,28 @@ class BatchSampler:
         candidates = len(pool.sentences) - len(matching)
         if candidates == 0:
             return np.full(len(skills), -1, np.int64), first
-        # Candidate k stands behind all matching sentences that have at most k candidates before them.
+        # Candidate k comes after all matching sentences that have at most k candidates before them.
         drawn = rng.integers(candidates, size=len(skills))
         drawn += np.searchsorted(matching - np.arange(len(matching)), drawn, side="right")
         return np.where(wanted & (sentences >= 0), pool.sentences[drawn], -1), first
 
     def __call__(self, step: int) -> BatchIds:
-        """The ids of batch `step`, counted from 0."""
+        """Draws batch `step`, counted from 0."""
         pool, index = self._turn(step)
         skills = pool.draw_skills(index)
         rng = np.random.default_rng((self._seed, _NEIGHBOURS, step))
         neighbours = {kind: pool.draw_neighbours(kind, skills, rng) for kind in pool.graphs}
-        none = np.full(len(skills), -1, np.int64), np.zeros(len(skills), bool)
-        distractors, first = (
-            self._draw_distractors(
-                pool, skills, neighbours["vacancy"], np.random.default_rng((self._seed, _DISTRACTORS, step))
-            )
-            if "vacancy" in neighbours
-            else none
-        )
-        return BatchIds(skills, neighbours, distractors, first)
+        if "vacancy" not in neighbours:
+            return BatchIds(skills, neighbours, np.full(len(skills), -1, np.int64), np.zeros(len(skills), bool))
+        rng = np.random.default_rng((self._seed, _DISTRACTORS, step))
+        return BatchIds(skills, neighbours, *self._draw_distractors(pool, skills, neighbours["vacancy"], rng))
 
 
 class _Pool:
-    """The edges that a batch is drawn from.
-
-    Args:
-      graphs: by kind, with at least one edge each.
-      settings: of batches.
-      seed: what its random numbers start from.
-      name: of the part whose edges they are; empty where they are all there are.
-      number: of the part.
-    """
+    """The edges that a batch is drawn from: all, or those of the source of a mixture with this name and number."""
 
     def __init__(
-        self,
-        graphs: dict[str, BipartiteGraph],
-        settings: BatchSettings,
-        seed: int,
-        name: str = "",
-        number: int = 0,
+        self, graphs: dict[str, BipartiteGraph], settings: BatchSettings, seed: int, name: str = "", number: int = 0
     ):
         self.graphs = graphs
         self._settings = settings
@@ -145,25 +125,21 @@ class _Pool:
                 f"training edge{of_part}. Set --config.batch.global_batch_size to at most {len(self.skills)} or add "
                 f"edges{apart}."
             )
-        # Batches are made ahead, so that two epochs may be under way at once.
+        # Batches are prefetched, so that two epochs may be in use at once.
         self._epoch = lru_cache(maxsize=2)(lambda epoch: self._rng(_PERMUTATION, epoch).permutation(self.skills))
         if "vacancy" in graphs:
             self.mentioned = np.diff(graphs["vacancy"].transpose.indptr) > 0  # of all sentences, those with an edge
             self.sentences = np.flatnonzero(self.mentioned)
         self._cumulative = {kind: _cumulative(graph) for kind, graph in graphs.items()}
-        mean_weight = self._total_weight()[self.skills] / degree[self.skills]
+        total_weight = np.zeros(len(degree))  # of each skill's edges, over all graphs
+        for kind, graph in graphs.items():
+            sums = self._cumulative[kind]
+            total_weight += self._degrees[kind] if sums is None else np.diff(sums[graph.edges.indptr])
+        mean_weight = total_weight[self.skills] / degree[self.skills]
         self._log_weights = settings.degree_temperature * np.log(degree[self.skills]) + np.log(mean_weight)
 
-    def _total_weight(self) -> np.ndarray:
-        """Sum of the weights of each skill's edges, over all graphs."""
-        total = np.zeros(len(next(iter(self._degrees.values()))))
-        for kind, graph in self.graphs.items():
-            sums = self._cumulative[kind]
-            total += self._degrees[kind] if sums is None else np.diff(sums[graph.edges.indptr])
-        return total
-
     def draw_skills(self, index: int) -> np.ndarray:
-        """The skills of the batch with this number among those of the pool."""
+        """Draws the skills of the batch with this number among those of the pool."""
         m = self._settings.global_batch_size
         if not self._log_weights.any():  # all alike
             batches = len(self.skills) // m
@@ -173,7 +149,7 @@ class _Pool:
         return self.skills[np.argpartition(-keys, m - 1)[:m]]
 
     def draw_neighbours(self, kind: str, skills: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A neighbour of each skill; -1 where it has none, or where one drawn before has come again."""
+        """Draws a neighbour of each skill; -1 where it has none, or where the neighbour was drawn before."""
         graph, degree = self.graphs[kind], self._degrees[kind][skills]
         place = rng.random(len(skills))
         drawn = np.full(len(skills), -1, np.int64)
@@ -183,7 +159,7 @@ class _Pool:
         if cumulative is None:
             edge = first + (place[has] * (last - first)).astype(np.int64)
         else:
-            # Where the cumulative weight passes a uniform point of the skill's own stretch of it.
+            # Inverse transform sampling in the skill's own interval of cumulative weights.
             low, high = cumulative[first], cumulative[last]
             edge = np.searchsorted(cumulative, low + place[has] * (high - low), side="right") - 1
             edge = np.clip(edge, first, last - 1)  # a sum of many numbers is rounded
@@ -196,13 +172,13 @@ class _Pool:
 
 
 def _of_part(graphs: dict[str, BipartiteGraph], number: int) -> dict[str, BipartiteGraph]:
-    """The edges of one part, all of one weight; without the kinds that it has no edges of."""
+    """Returns the edges of one source, all of one weight, by those kinds of which it has edges."""
     own = {kind: dataclasses.replace(graph.of_part(number), weights=None) for kind, graph in graphs.items()}
     return {kind: graph for kind, graph in own.items() if graph.num_edges}
 
 
 def _cumulative(graph: BipartiteGraph) -> np.ndarray | None:
-    """Sum of the weights before each edge, float64 [edges + 1]; None where all weigh alike."""
+    """Returns the sum of the weights before each edge, float64 [edges + 1]; None if all weigh alike."""
     if graph.weights is None:
         return None
     return np.concatenate([[0.0], np.cumsum(graph.weights, dtype=np.float64)])

@@ -1,4 +1,4 @@
-"""Graphs and token tables of any size without any data, for measuring speed."""
+"""Synthetic graphs and token tables of any size, for measuring speed."""
 
 from __future__ import annotations
 
@@ -23,17 +23,11 @@ _TOKEN_IDS = (1000, 30000)
 
 
 def synthetic_graphs(skills: int, jobs: int, sentences: int, aliases: int, seed: int) -> GraphSet:
-    """Random skill-job, skill-vacancy and skill-alias graphs with degrees like those of ESCO.
+    """Draws skill-job, skill-vacancy and skill-alias graphs with degrees like those of ESCO.
 
-    Skills and jobs have log-normal numbers of edges, about nine a skill, and at least one each.
-    A sentence mentions one or two skills, popular ones more often; an alias belongs to one skill.
-
-    Args:
-      skills: number of skills.
-      jobs: number of job titles.
-      sentences: number of vacancy sentences; 0 leaves the graph out.
-      aliases: number of aliases; 0 leaves the graph out.
-      seed: decides every edge.
+    Skills and jobs have log-normal numbers of edges, about nine per skill, and at least one each. A sentence mentions
+    one or two skills, popular ones more often; an alias belongs to one skill. 0 sentences or aliases leave that graph
+    out.
 
     Raises:
       ValueError: fewer than one skill or job, or a negative number.
@@ -63,12 +57,12 @@ def synthetic_graphs(skills: int, jobs: int, sentences: int, aliases: int, seed:
 
 
 def synthetic_tables(graphs: GraphSet, histograms: Mapping[str, Sequence[int]], seed: int) -> dict[str, TokenTable]:
-    """Random token ids for every node of the graphs, in texts as long as real ones.
+    """Draws token ids for every node of the graphs, with text lengths from histograms.
 
     Args:
-      graphs: whose nodes get a text each.
+      graphs: each node gets a text.
       histograms: per node kind, entry k counts texts of k tokens, the two special ones included.
-      seed: decides every length and token.
+      seed: of lengths and tokens.
 
     Raises:
       ValueError: a kind has no histogram, or one that counts no text or texts shorter than the special tokens.
@@ -93,11 +87,11 @@ def _popularity(count: int, spread: float, rng: np.random.Generator) -> Float[np
 
 
 def _draw(weights: Float[np.ndarray, " k"], size: int, rng: np.random.Generator) -> Int[np.ndarray, " size"]:
-    """Positions in proportion to the weights, with replacement."""
+    """Draws positions in proportion to the weights, with replacement."""
     return rng.choice(len(weights), size, p=weights / weights.sum())
 
 
 def _texts(kind: str, count: int) -> tuple[str, ...]:
-    """Unique, and sorted as the nodes of every graph are."""
+    """Returns unique texts, sorted as the nodes of every graph are."""
     digits = len(str(count))
     return tuple(f"{kind} {place:0{digits}}" for place in range(count))

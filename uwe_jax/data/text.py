@@ -1,4 +1,4 @@
-"""Normal forms of texts: one that makes texts a node, and one that all spellings of a text share."""
+"""Normal forms of texts: one that identifies a node, and one that all spellings of a text share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ _FULL_STOPS = " .\u2026\u3002\u0964\u06d4"
 
 
 def normalise(text: str) -> str:
-    r"""Returns `text` in Unicode NFC with every run of white space and control characters as one space,
-    stripped.
+    r"""Returns `text` in Unicode NFC, stripped, with each run of white space and control characters as one space.
 
-    Applying it twice changes nothing. Case and punctuation are kept.
+    It is idempotent and keeps case and punctuation.
 
     >>> normalise("  manage\tmusical\u00a0 staff\n")
     'manage musical staff'
@@ -29,10 +28,9 @@ def normalise(text: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """Returns the form that all spellings of a text have in common: case-folded, normalised, without a final full stop.
+    """Returns the form that all spellings of a text share: case-folded, normalised, without a final full stop.
 
-    Training and held-out texts are told apart by it, so that none is trained on in another spelling. A text of nothing
-    but full stops keeps them. Applying it twice changes nothing.
+    Training and held-out texts are compared in this form. It is idempotent; a text of full stops alone keeps them.
 
     >>> comparable("Old  Lamp."), comparable("OLD LAMP"), comparable("C++"), comparable("...")
     ('old lamp', 'old lamp', 'c++', '...')

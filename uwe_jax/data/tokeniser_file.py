@@ -1,7 +1,7 @@
-"""An encoder's tokeniser as transformers sets it up, kept so that the next process does without transformers.
+"""Caches an encoder's tokeniser as transformers sets it up, so that the next process does not import transformers.
 
-Importing transformers and having it set up a tokeniser takes seconds, reading back what it set up a tenth of one. Kept
-is transformers' own tokeniser, not the file that it was made of: by class and settings the two may differ.
+Importing transformers and setting up a tokeniser takes seconds, reading the cached one a tenth of a second. It is
+transformers' own tokeniser, not the file it was read from: by class and settings the two may differ.
 """
 
 from __future__ import annotations
@@ -22,20 +22,14 @@ from uwe_jax.runtime.network import in_one_line
 
 # All that transformers reads of a folder; the encoder's config may decide on the tokeniser's class.
 _FILES = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
+    *("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
 )
 # Of one file; those of half a million entries in a hundred languages take a tenth of it.
 _MOST_BYTES = 256 << 20
 # Of a token: tokenizers writes a vocabulary id by id, whether there is a token for it or not.
 _MOST_IDS = 4_000_000
-# Must come out the same before and after keeping: accents, other scripts, control characters, special tokens as text.
+# Must give the same ids before and after caching: accents, other scripts, control characters, special tokens as text.
 _PROBES = [
     "work",
     "A a é\n- 1",
@@ -48,46 +42,42 @@ _PROBES = [
 
 
 class TextReader(NamedTuple):
-    """Reads texts as token ids.
+    """Converts texts to token ids."""
 
-    Attributes:
-      ids: token ids of each of a list of texts, whole, with the special tokens around it where the second argument
-        says so.
-      vocabulary: all tokens with their ids.
-      pad: id that fills rows up.
-    """
-
-    ids: Callable[[list[str], bool], list[list[int]]]
-    vocabulary: Callable[[], dict[str, int]]
+    ids: Callable[[list[str], bool], list[list[int]]]  # of texts, not truncated; the flag adds special tokens
+    vocabulary: Callable[[], dict[str, int]]  # all tokens with their ids
     pad: int
 
 
 def open_tokeniser(folder: Path, cache_dir: Path) -> TextReader:
-    """The tokeniser of an encoder: as it was kept, else by transformers, and then kept.
+    """Opens the tokeniser of an encoder from the cache, else by transformers, and then caches it.
 
     Args:
-      folder: holds the tokeniser's files, as Hugging Face saves them.
-      cache_dir: where it is kept, under the contents of these files and the versions of both libraries. One that
-        cannot be written to is passed over.
+      folder: with the tokeniser's files, as Hugging Face saves them.
+      cache_dir: its key is the content of these files and the versions of both libraries. Need not be writable.
 
     Raises:
-      UserError: the folder holds no usable tokeniser.
+      UserError: the folder has no usable tokeniser.
     """
     try:
         kept = cache_dir / f"tokeniser-{_key(folder)}.json"
         if kept.exists():
-            with contextlib.suppress(Exception):  # which tokenizers raises of damage; the file is made anew below
+            with contextlib.suppress(Exception):  # raised by tokenizers for a damaged file, which is re-created below
                 return _read(kept.read_text(encoding="utf-8"))
         made = _by_transformers(folder)
         if (highest := max(made.get_vocab().values(), default=-1)) > _MOST_IDS:
             raise UserError(f"its highest id is {highest:,}; at most {_MOST_IDS:,} is read. Fetch its files again.")
-        reader = TextReader(lambda texts, special: _transformers_ids(made, texts, special), made.get_vocab, _pad(made))
+
+        def ids(texts: list[str], special: bool) -> list[list[int]]:
+            return made(texts, add_special_tokens=special, return_attention_mask=False)["input_ids"]
+
+        reader = TextReader(ids, made.get_vocab, _pad(made))
         content = _content(made)
         if not _same(reader if content is None else _read(content), reader):
             content = None
     except UserError as error:
         raise UserError(f"No usable tokeniser in {folder}: {error}") from error
-    # Both libraries raise whatever their parsing happens to end in: KeyError, TypeError, bare exceptions of Rust.
+    # Both libraries raise all kinds of exceptions in parsing: KeyError, TypeError, bare exceptions of Rust.
     except Exception as error:
         raise UserError(
             f"No usable tokeniser in {folder}: {type(error).__name__}: {in_one_line(error)}. Fetch its files again, or "
@@ -100,16 +90,12 @@ def open_tokeniser(folder: Path, cache_dir: Path) -> TextReader:
 
 
 def _by_transformers(folder: Path) -> Any:
-    # Imported here: it takes seconds, and the rest of the data room does without.
+    # Imported here: it takes seconds.
     from transformers import AutoTokenizer
 
     made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    made.model_max_length = int(1e12)  # texts are cut to fixed lengths later, and counted
+    made.model_max_length = int(1e12)  # texts are truncated later, and counted
     return made
-
-
-def _transformers_ids(made: Any, texts: list[str], special: bool) -> list[list[int]]:
-    return made(texts, add_special_tokens=special, return_attention_mask=False)["input_ids"]
 
 
 def _pad(made: Any) -> int:
@@ -119,7 +105,7 @@ def _pad(made: Any) -> int:
 
 
 def _content(made: Any) -> str | None:
-    """What is kept of a tokeniser; None for one that is written in Python, of which there is nothing to keep."""
+    """Serialises a tokeniser; None for one that is written in Python."""
     native = getattr(made, "backend_tokenizer", None)
     if not isinstance(native, Tokenizer):
         return None

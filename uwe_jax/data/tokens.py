@@ -26,7 +26,7 @@ _TEXTS_AT_ONCE = 2048
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """What the encoder expects around a text, and what fills a row up."""
+    """Token ids that the encoder expects around a text, and the padding of a row."""
 
     before: tuple[int, ...]
     after: tuple[int, ...]
@@ -34,7 +34,7 @@ class SpecialTokens:
 
     @property
     def count(self) -> int:
-        """Special tokens of every text."""
+        """Special tokens per text."""
         return len(self.before) + len(self.after)
 
 
@@ -59,9 +59,9 @@ class TokenTable:
         return self.flat[self.offsets[index] : self.offsets[index + 1]]
 
     def rows(self, indices: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """Padded rows for texts: token ids int32 [b, length] and mask bool [b, length].
+        """Returns padded rows for texts: token ids int32 [b, length] and mask bool [b, length].
 
-        Longer texts lose their end; an index of -1 gives a row of padding, all masked.
+        Longer texts are truncated; an index of -1 gives a row of padding, all masked.
         """
         starts, counts = self._spans(indices)
         counts = np.minimum(counts, length - self.special.count)
@@ -70,39 +70,39 @@ class TokenTable:
     def joined_rows(
         self, indices: np.ndarray, others: np.ndarray, other_first: np.ndarray, length: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows as of `rows`, each of a text and another one joined on, under one set of special tokens.
+        """Returns rows as `rows` does, each of a text joined with another one, under one set of special tokens.
 
-        What does not fit is cut from the other text, never from the text itself unless that alone is too long.
+        The other text is truncated first; the text itself only if it is too long alone.
 
         Args:
-          indices: int [b], the texts; -1 gives a row of padding, whatever is joined on.
-          others: int [b], what is joined on; -1: nothing.
-          other_first: bool [b], the other text stands before the text.
-          length: tokens of a row.
+          indices: int [b], the texts; -1 gives a row of padding.
+          others: int [b], the texts joined on; -1 for none.
+          other_first: bool [b], whether the other text goes before the text.
+          length: tokens per row.
         """
         starts, counts = self._spans(indices)
         counts = np.minimum(counts, length - self.special.count)
         other_starts, other_counts = self._spans(np.where(indices < 0, -1, others))
         other_counts = np.minimum(other_counts, length - self.special.count - counts)
         own, other = np.stack([starts, counts]), np.stack([other_starts, other_counts])
-        pieces = np.where(other_first, (other, own), (own, other))  # [2 pieces, (start, count), b]
-        return self._padded(pieces[:, 0].T, pieces[:, 1].T, indices >= 0, length)
+        spans = np.where(other_first, (other, own), (own, other))  # [2 texts, (start, count), b]
+        return self._padded(spans[:, 0].T, spans[:, 1].T, indices >= 0, length)
 
     def _spans(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where in `flat` texts start, and how many tokens they have: none for an index of -1."""
+        """Returns the starts of texts in `flat` and their numbers of tokens, 0 for an index of -1."""
         starts = self.offsets[indices]
         return starts, np.where(indices < 0, 0, self.offsets[indices + 1] - starts)
 
     def _padded(
         self, starts: np.ndarray, counts: np.ndarray, present: np.ndarray, length: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of p pieces each: flat[starts[r, k]:][:counts[r, k]] one after another. starts, counts: int [b, p]."""
+        """Returns rows of p spans: flat[starts[r, k]:][:counts[r, k]] one after another. starts, counts: int [b, p]."""
         special, total = self.special, counts.sum(axis=1)
         before, after = len(special.before), len(special.after)
         columns = np.arange(length)
         token_ids = np.full((len(total), length), special.pad, np.int32)
 
-        # A mask is true row by row, in the order in which the pieces' tokens come.
+        # Boolean indexing assigns row by row, the order of the spans' tokens.
         tokens = self.flat[run_entries(starts.ravel(), counts.ravel())]
         token_ids[:, before:][columns[: length - before] < total[:, None]] = tokens
         rows = np.flatnonzero(present)
@@ -115,12 +115,12 @@ class Tokeniser:
     """An encoder's own tokeniser, with its results cached in a folder.
 
     Args:
-      folder: holds the tokeniser files of the encoder, as Hugging Face saves them.
-      cache_dir: where token tables, and the tokeniser itself, are kept between runs.
-      vocab_size: rows of the encoder's word embedding, ids from 0 on; None where no encoder is to read the ids.
+      folder: with the tokeniser files of the encoder, as Hugging Face saves them.
+      cache_dir: for token tables and the tokeniser itself, kept between runs.
+      vocab_size: rows of the encoder's word embedding; None if no encoder reads the ids.
 
     Raises:
-      UserError: the folder holds no usable tokeniser, or one with ids beyond the encoder's word embedding.
+      UserError: the folder has no usable tokeniser, or one with ids beyond the encoder's word embedding.
     """
 
     def __init__(self, folder: Path, cache_dir: Path, vocab_size: int | None = None):
@@ -155,7 +155,7 @@ class Tokeniser:
         return SpecialTokens(tuple(full[:start]), tuple(full[start + len(bare) :]), self._reader.pad)
 
     def _check_ids(self, folder: Path, vocab_size: int) -> None:
-        """Stops at ids without an embedding: what an encoder makes of them is not a number."""
+        """Raises UserError for ids without an embedding, for which an encoder computes NaN."""
         vocabulary, special = self._reader.vocabulary(), self.special
         named = {**vocabulary, **{f"special token {k}": k for k in (*special.before, *special.after, special.pad)}}
         beyond = sorted((k, token) for token, k in named.items() if not 0 <= k < vocab_size)
@@ -168,7 +168,7 @@ class Tokeniser:
             )
 
     def table(self, texts: Sequence[str], *, label: str) -> TokenTable:
-        """Tokenises texts under a progress bar, or reads the same texts' table from the cache."""
+        """Tokenises texts with a progress bar, or reads the table of the same texts from the cache."""
         digest = self._digest.copy()
         for text in texts:
             digest.update(text.encode() + b"\0")
@@ -178,7 +178,7 @@ class Tokeniser:
                 with cached.open("rb") as file, np.load(file) as arrays:
                     return TokenTable(arrays["flat"], arrays["offsets"], self.special)
             except (KeyError, *ZIP_DAMAGE):
-                cached.unlink(missing_ok=True)  # a damaged cache file is made anew below
+                cached.unlink(missing_ok=True)  # a damaged cache file is re-created below
         table = self.tokenise(progress(texts, label=f"Tokenising {label}", unit=" texts", total=len(texts)))
         buffer = io.BytesIO()
         np.savez(buffer, flat=table.flat, offsets=table.offsets)
@@ -187,21 +187,20 @@ class Tokeniser:
         return table
 
     def tokenise(self, texts: Iterable[str]) -> TokenTable:
-        """Tokenises texts without a bar and without the cache: for the few, or those that never come again."""
-        lists = [ids for part in self._id_lists(texts) for ids in part]
+        """Tokenises texts without progress bar and cache: for few texts, or those that are read once."""
+        lists = [ids for batch in self._id_lists(texts) for ids in batch]
         offsets = run_offsets(np.array([len(ids) for ids in lists], np.int64))
         flat = np.fromiter((token for ids in lists for token in ids), np.int32, int(offsets[-1]))
         return TokenTable(flat, offsets, self.special)
 
     def truncation(self, texts: Iterable[str], limit: int) -> Truncation:
         """Counts the texts that have more tokens than a limit, special tokens included."""
-        found = Truncation(limit)
-        for part in self._id_lists(texts):
-            found += Truncation.of(np.array([len(ids) for ids in part]) + self.special.count, limit)
-        return found
+        batches = self._id_lists(texts)
+        lengths = np.array([len(ids) for batch in batches for ids in batch], np.int64) + self.special.count
+        return Truncation.of(lengths, limit)
 
     def _id_lists(self, texts: Iterable[str]) -> Iterator[list[list[int]]]:
-        """Token ids of texts without special tokens, so many texts at a time that they are tokenised in parallel."""
-        waiting = iter(texts)
-        while part := list(islice(waiting, _TEXTS_AT_ONCE)):
-            yield self._ids(part)
+        """Yields token ids without special tokens, in batches that are tokenised in parallel."""
+        remaining = iter(texts)
+        while batch := list(islice(remaining, _TEXTS_AT_ONCE)):
+            yield self._ids(batch)

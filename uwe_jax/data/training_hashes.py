@@ -1,6 +1,6 @@
-"""What a model was trained on, as hashes of texts: small enough to stand beside every checkpoint.
+"""Training hashes: hashes of the texts and edges that a model was trained on, saved beside every checkpoint.
 
-An evaluation asks it how many of its queries, targets and query-target pairs the training graphs held.
+With them an evaluation counts how many of its queries, targets and query-target pairs were in the training graphs.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.zips import ZIP_DAMAGE, read_npz
 
-# What is hashed of a text, by the number of the form. Of the first are the files that name no form.
+# The form of a text that is hashed, by number. Files that name no form have the first.
 _FORMS: dict[int, Callable[[str], str]] = {1: lambda text: normalise(text).casefold(), 2: comparable}
 _FORM = 2
 
 
 def text_hashes(texts: Iterable[str], form: int = _FORM) -> np.ndarray:
-    """64-bit hashes of texts, uint64 [n]; those of texts that are `comparable` alike are equal."""
+    """Returns 64-bit hashes of texts, uint64 [n]; they depend on the texts' `comparable` form."""
     form_of = _FORMS[form]
     digests = (hashlib.blake2b(form_of(text).encode("utf-8", "surrogatepass"), digest_size=8) for text in texts)
     return np.frombuffer(b"".join(digest.digest() for digest in digests), "<u8").astype(np.uint64)
 
 
 def pair_hashes(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """64-bit hashes of pairs of text hashes, uint64 [n]; the order within a pair does not count."""
+    """Returns 64-bit hashes of unordered pairs of text hashes, uint64 [n]."""
     low, high = np.minimum(one, other), np.maximum(one, other)
     # An odd multiplier is a bijection of 64-bit words; without it, pairs of the same sum or xor would collide.
     return (low * np.uint64(0x9E3779B97F4A7C15)) ^ (high + np.uint64(0x7F4A7C15F39CC060))
 
 
 def held(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Which hashes are among the known ones, which are sorted: NumPy's `isin` would sort millions of them each time."""
+    """Returns which hashes are among the sorted known ones; NumPy's `isin` would sort millions of them each time."""
     if not len(known):
         return np.zeros(len(hashes), bool)
     return known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
@@ -49,12 +49,7 @@ def held(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
 def task_hashes(
     queries: Iterable[str], targets: Iterable[str], relevant: csr_array, form: int = _FORM
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Hashes of an evaluation's queries [q], targets [n], and relevant pairs in their order [e], all uint64.
-
-    Args:
-      relevant: bool [q, n].
-      form: of the texts, as of `text_hashes`.
-    """
+    """Hashes an evaluation's queries [q], targets [n] and pairs of `relevant`, bool [q, n], in their order [e]."""
     q, y = text_hashes(queries, form), text_hashes(targets, form)
     rows = np.repeat(np.arange(relevant.shape[0]), np.diff(relevant.indptr))
     return q, y, pair_hashes(q[rows], y[relevant.indices])
@@ -62,17 +57,11 @@ def task_hashes(
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much of an evaluation stands in the training graphs.
+    """The part of an evaluation that is in the training graphs."""
 
-    Attributes:
-      queries: bool [q], the query's text is a training node.
-      targets: bool [n], the target's text is a training node.
-      edges: bool [e], query and relevant target are joined by a training edge; in the order of the relevant pairs.
-    """
-
-    queries: np.ndarray
-    targets: np.ndarray
-    edges: np.ndarray
+    queries: np.ndarray  # bool [q], the query's text is a training node
+    targets: np.ndarray  # bool [n], the target's text is a training node
+    edges: np.ndarray  # bool [e], in the order of the relevant pairs: query and target have a training edge
 
 
 @dataclass(frozen=True)
@@ -81,11 +70,11 @@ class Footprint:
 
     nodes: np.ndarray  # uint64
     edges: np.ndarray  # uint64
-    forms: tuple[int, ...] = (_FORM,)  # of the texts that were hashed; several in a union with an older one
+    forms: tuple[int, ...] = (_FORM,)  # of the hashed texts; several in a union with an older one
 
     @classmethod
     def of(cls, train: GraphSet) -> Footprint:
-        """The footprint of training graphs: the nodes that have a training edge, and the edges."""
+        """Hashes the edges of training graphs, and the nodes that have one."""
         skills = text_hashes(train.skills)
         nodes, edges = [], []
         for graph in train.graphs.values():
@@ -97,7 +86,7 @@ class Footprint:
 
     @classmethod
     def union(cls, footprints: Iterable[Footprint]) -> Footprint:
-        """The footprint of all that several models were trained on."""
+        """Joins the training hashes of several models."""
         several = list(footprints)
         return cls(
             np.unique(np.concatenate([each.nodes for each in several])),
@@ -106,31 +95,21 @@ class Footprint:
         )
 
     def overlap(self, queries: Iterable[str], targets: Iterable[str], relevant: csr_array) -> Overlap:
-        """Looks an evaluation up.
-
-        Args:
-          queries: q texts.
-          targets: n texts.
-          relevant: bool [q, n].
-        """
+        """Finds q queries, n targets and their relevant pairs, bool [q, n], in the training graphs."""
         texts = list(queries), list(targets)
         known = self.nodes, self.nodes, self.edges
         found = [map(held, task_hashes(*texts, relevant, form), known) for form in self.forms]
         return Overlap(*(np.any(each, axis=0) for each in zip(*found, strict=True)))
 
     def write(self, path: Path) -> None:
-        """Writes the footprint, atomically."""
+        """Writes the hashes atomically."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, nodes=self.nodes, edges=self.edges, forms=self.forms)
         write_atomically(path, buffer.getvalue())
 
     @classmethod
     def read(cls, path: Path) -> Footprint | None:
-        """Reads what `write` wrote; None where there is no such file.
-
-        Raises:
-          UserError: the file is damaged.
-        """
+        """Reads the file of `write`; None if there is none, UserError if it is damaged."""
         if not path.exists():
             return None
         try:
@@ -144,6 +123,6 @@ class Footprint:
             return cls(arrays["nodes"], arrays["edges"], forms)
         except (KeyError, *ZIP_DAMAGE) as error:
             raise UserError(
-                f"{path} is damaged ({error}): what the model was trained on is unknown. Run the training command once "
-                "more: on a finished run it only writes this file and the table again."
+                f"{path} is damaged ({error}): what the model was trained on is unknown. Re-run the training command: "
+                "on a finished run it only writes this file and the table again."
             ) from error

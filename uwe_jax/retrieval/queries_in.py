@@ -16,11 +16,10 @@ from typing import NamedTuple
 from uwe_jax.retrieval.limits import MAX_CHARACTERS, accepted, too_long
 from uwe_jax.retrieval.texts_in import text_column
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.lines import TextFile
-from uwe_jax.sources.tables.problems import shorten
+from uwe_jax.sources.tables.problems import BrokenRows, shorten
 
 BATCH = 256  # queries that are answered at once
 _READ = 1 << 16  # bytes, of what a pipe holds

@@ -1,13 +1,15 @@
-"""Where graphs come from. A new source is a package with a `source.py` here and one entry in `SOURCES`."""
+"""Reads the sources of training graphs. A new source is a package with a `source.py` here and an entry in `SOURCES`."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from uwe_jax.config import COMBINED, PartSettings, SourceSettings
 from uwe_jax.data.decontamination import ExcludedTexts
@@ -16,12 +18,11 @@ from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.runtime.remote import is_remote, local_copy
 from uwe_jax.runtime.settings import one_of
-from uwe_jax.sources.edge_files import find_edge_files, read_edge_folder
+from uwe_jax.sources.edge_files import find_edge_files, read_edge_folder, read_sample
 from uwe_jax.sources.mixture.columns import EdgeColumns, columns_of
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.parts import Composition, Part
 from uwe_jax.sources.mixture.saved import is_saved, read_saved
-from uwe_jax.sources.sample import read_sample
 from uwe_jax.sources.source import TITLE, Source, SourceEdges, SourceRequest
 
 LOG = logging.getLogger(__name__)
@@ -46,14 +47,14 @@ def _read_edges(request: SourceRequest) -> SourceEdges:
     folder = request.folder("the folder of your edge files")
     if is_saved(folder):
         raise UserError(
-            f"{request.setting}.path is {request.path!r}, which holds combined graphs: they are no part of others, for "
-            "their edges have parts and weights of their own. Name their sources instead, or remove its graphs.json to "
-            "take its edge files as those of one source."
+            f"{request.setting}.path is {request.path!r}, which holds combined graphs. These cannot be combined again, "
+            "because their edges have parts and weights of their own. Name their sources instead, or remove its "
+            "graphs.json to read its edge files as those of one source."
         )
     kinds = tuple(_GRAPHS[name] for name in request.graphs)
     if not request.named:
         there = find_edge_files(folder)
-        # A kind that no model is trained on is an error below, unless it was not asked for.
+        # A kind that models are not trained on is an error below, unless it was not requested.
         kinds = tuple(kind for kind in there if kind in kinds or len(kinds) == len(_GRAPHS))
     edges = read_edge_folder(folder, kinds)
     for kind in edges:
@@ -65,26 +66,25 @@ def _read_edges(request: SourceRequest) -> SourceEdges:
     return SourceEdges(str(folder), {f"{SKILL}_{kind}": listed for kind, listed in edges.items()})
 
 
-def _package(name: str) -> Callable[[], Source]:
-    """The source of a package beside this module, imported where it is needed: some take a second."""
-    return lambda: importlib.import_module(f"uwe_jax.sources.{name}.source").SOURCE
+def _package(name: str) -> Source:
+    """Imports a source when it is needed: some take a second."""
+    return importlib.import_module(f"uwe_jax.sources.{name}.source").SOURCE
 
 
 _PACKAGES = ("esco", "onet", "skillskape", "usajobs", "skillspan", "techwolf", "vacancies")
 SOURCES: dict[str, Callable[[], Source]] = {
     "sample": lambda: Source(_GRAPHS, _read_sample),
     "edges": lambda: Source(_GRAPHS, _read_edges),
-    **{name: _package(name) for name in _PACKAGES},
+    **{name: functools.partial(_package, name) for name in _PACKAGES},
 }
 
 
 def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -> Composition:
-    """Reads the sources that the settings name, merges them, and says what was read from where.
+    """Reads and merges the sources of the settings, and logs what was read from where.
 
     Args:
       settings: with local paths, see `with_local_paths`.
-      excluded: texts and pairs that are taken out of the graphs, as `uwe_jax.evaluation.decontamination` finds them;
-        None takes out nothing.
+      excluded: texts and pairs to exclude from the graphs, found by `uwe_jax.evaluation.decontamination`; None: none.
 
     Returns:
       The whole graphs, in the order of `settings.kinds`, else of `GRAPH_KINDS`.
@@ -94,20 +94,18 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
     """
     started = time.perf_counter()
     one_of("source.source", settings.source, (COMBINED, *SOURCES))
-    named = _parts(settings)
-    _check_kinds(settings, named)
+    chosen = _chosen(settings)
     if settings.source == "edges" and settings.path and is_saved(Path(settings.path).expanduser()):
         if settings.join_aliases:
             raise UserError(
-                f"source.join_aliases is True, but {settings.path} holds combined graphs, whose skills are not joined "
-                "any more. Set it when they are combined, and leave it at False here."
+                f"source.join_aliases is True, but {settings.path} holds combined graphs, whose skills can no longer "
+                "be joined. Set it when they are combined, and leave it at False here."
             )
         kinds = settings.kinds or tuple(kind for name, kind in _GRAPHS.items() if name in settings.graphs)
         composition = read_saved(Path(settings.path).expanduser(), kinds, excluded)
         said = settings.path
     else:
-        read = (_read(part, settings, setting, name) for setting, name, part in named)
-        parts = [part for part in read if part is not None]
+        parts = [_read(each, settings) for each in chosen if each.graphs]
         for part in parts:
             for note in part.notes:
                 LOG.info(f"{part.origin}: {note}")
@@ -136,7 +134,7 @@ def with_local_paths(settings: SourceSettings) -> SourceSettings:
 
 
 def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:
-    """Where each part stands in the configuration, its name, and its settings with nothing left to inherit."""
+    """Returns the place of each part in the configuration, its name, and its settings with all defaults inherited."""
     if settings.source != COMBINED:
         names = {field.name for field in dataclasses.fields(PartSettings)} - {"weight"}
         return [("source", settings.source, PartSettings(**{name: getattr(settings, name) for name in names}))]
@@ -145,15 +143,11 @@ def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:
             f"source.source is {COMBINED!r} but source.parts is empty. Name the sources in the config file, such as "
             "config.source.parts = combine(onet={}, skillskape={}); configs/zero_shot_minilm.py does."
         )
-    parts = [
-        (
-            f"source.parts.{name}",
-            name,
-            dataclasses.replace(part, source=part.source or name, path=part.path or settings.path),
-        )
-        for name, part in settings.parts.items()
-        if part.weight > 0
-    ]
+    parts = []
+    for name, part in settings.parts.items():
+        if part.weight > 0:
+            full = dataclasses.replace(part, source=part.source or name, path=part.path or settings.path)
+            parts.append((f"source.parts.{name}", name, full))
     if not parts:
         raise UserError(f"All {len(settings.parts)} source.parts have weight 0. Give at least one a weight above 0.")
     for setting, _, part in parts:
@@ -161,23 +155,43 @@ def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:
     return parts
 
 
-def _choose(part: PartSettings, settings: SourceSettings, setting: str) -> tuple[Source, tuple[str, ...]]:
-    """The source of a part, and which of its graphs are read."""
-    source = SOURCES[part.source]()
-    graphs = source.choose(part.graphs, setting)
-    if settings.kinds and not part.graphs:
-        # In the order of the kinds; titles go with jobs, and aliases tell which skills are one.
-        further = [TITLE] * ("job" in settings.kinds) + ["alias"] * settings.join_aliases
-        wanted = dict.fromkeys([*settings.kinds, *further])
-        graphs = tuple(graph for kind in wanted for graph in graphs if source.offers[graph] == kind)
-    return source, graphs
+class _Chosen(NamedTuple):
+    """A part, with its place in the configuration, its source, and its graphs to read."""
+
+    setting: str
+    name: str
+    part: PartSettings
+    source: Source
+    graphs: tuple[str, ...]
 
 
-def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str) -> Part | None:
-    """What a part gives; None where it has no graph of a kind that is wanted."""
-    source, graphs = _choose(part, settings, setting)
-    if not graphs:
-        return None
+def _chosen(settings: SourceSettings) -> list[_Chosen]:
+    """Returns what is read; raises UserError, before anything is, if no part offers a kind of graph that is wanted."""
+    chosen = []
+    for setting, name, part in _parts(settings):
+        source = SOURCES[part.source]()
+        graphs = source.choose(part.graphs, setting)
+        if settings.kinds and not part.graphs:
+            # In the order of the kinds; titles go with jobs, and aliases say which skills to join.
+            further = [TITLE] * ("job" in settings.kinds) + ["alias"] * settings.join_aliases
+            wanted = dict.fromkeys([*settings.kinds, *further])
+            graphs = tuple(graph for kind in wanted for graph in graphs if source.offers[graph] == kind)
+        _check_read(part, source, graphs, setting, alone=settings.source != COMBINED)
+        chosen.append(_Chosen(setting, name, part, source, graphs))
+    found = dict.fromkeys(each.source.offers[graph] for each in chosen for graph in each.graphs)
+    for kind in settings.kinds:
+        if kind not in found:
+            there = ", ".join(repr(each) for each in found if each != TITLE) or "none of the kinds"
+            raise UserError(
+                f"source.kinds holds {kind!r}, of which {' and '.join(each.part.source for each in chosen)} has no "
+                f"graph that is read; it has {there}. Take {kind!r} out of source.kinds, name a graph of that kind in "
+                "source.graphs, or add a source that has one."
+            )
+    return chosen
+
+
+def _read(chosen: _Chosen, settings: SourceSettings) -> Part:
+    setting, name, part, source, graphs = chosen
     request = SourceRequest(
         setting=setting,
         path=part.path,
@@ -199,9 +213,7 @@ def _read(part: PartSettings, settings: SourceSettings, setting: str, name: str)
 def _check_read(part: PartSettings, source: Source, graphs: tuple[str, ...], setting: str, *, alone: bool) -> None:
     """Raises UserError if a part has a setting that its source does not read for its graphs.
 
-    Args:
-      alone: it is the only source: language and version are then also those of what graphs are compared with, and only
-        reported.
+    Language and version of a source that is `alone` are also used in comparisons: for them it only warns.
     """
     for name in ("relations", "language", "version"):
         value, default = getattr(part, name), getattr(_PART, name)
@@ -214,20 +226,3 @@ def _check_read(part: PartSettings, source: Source, graphs: tuple[str, ...], set
             LOG.warning(f"{told} Only a comparison with tasks or a taxonomy uses it.")
             continue
         raise UserError(f"{told} Leave it at its default, {default!r}.")
-
-
-def _check_kinds(settings: SourceSettings, parts: list[tuple[str, str, PartSettings]]) -> None:
-    """Raises UserError, before anything is read, if no part can have a kind of graph that is wanted."""
-    found: dict[str, str] = {}
-    for setting, _, part in parts:
-        source, graphs = _choose(part, settings, setting)
-        _check_read(part, source, graphs, setting, alone=settings.source != COMBINED)
-        found |= {source.offers[graph]: graph for graph in graphs}
-    for kind in settings.kinds:
-        if kind not in found:
-            there = ", ".join(repr(each) for each in found if each != TITLE) or "none of the kinds"
-            raise UserError(
-                f"source.kinds holds {kind!r}, of which {' and '.join(part.source for _, _, part in parts)} has no "
-                f"graph that is read; it has {there}. Take {kind!r} out of source.kinds, name a graph of that kind in "
-                "source.graphs, or add a source that has one."
-            )

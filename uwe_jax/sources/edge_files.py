@@ -1,12 +1,13 @@
-"""A folder of edge files as a source: `skill_<kind>.<format>`, or several files in a folder `skill_<kind>/`.
+"""Reads a folder of edge files: `skill_<kind>.<format>`, or several files in a folder `skill_<kind>/`.
 
-A file holds one edge per row with the columns `left,right[,relation][,left_id,right_id]`, found by name; `left`
-is the skill. Other columns are ignored. Any format of `uwe_jax.sources.tables.formats` is read.
+A file has one edge per row with the columns `left,right[,relation][,left_id,right_id]`, found by name; `left` is the
+skill. Other columns are ignored. Any format of `uwe_jax.sources.tables.formats` is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +24,7 @@ from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.typed_rows import read_rows
 
-MAX_TEXT = 100_000  # characters; a longer text is a file that lost its line breaks
+MAX_TEXT = 100_000  # characters; a longer text is a sign of missing line breaks
 
 REQUIRED = {"left": "text", "right": "text"}
 OPTIONAL = {"relation": "text", "left_id": "id", "right_id": "id"}
@@ -33,22 +34,21 @@ _EXPECTED = (
     f"{_PREFIX}<kind> in one of {EXPECTED_FORMATS}, or a folder {_PREFIX}<kind>/ of them, columns "
     "left,right[,relation][,left_id,right_id]"
 )
-_DOCUMENTS = {".md", ".rst"}  # may lie beside the edge files
+_DOCUMENTS = {".md", ".rst"}  # allowed beside the edge files
 
 
 def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -> dict[str, EdgeColumns]:
     """Reads the edges of a folder.
 
     Args:
-      folder: where the edge files are.
-      kinds: of the right sides wanted; None reads all there are.
+      folder: with the edge files.
+      kinds: wanted, of the right sides; None reads all.
 
     Returns:
       Edges per kind, in the order of `kinds`, else by name. Texts are normalised and not empty.
 
     Raises:
-      UserError: no such folder, no or two sources for a kind, an unknown format, a missing column, or rows
-        that cannot be read (the first five are shown, all are counted).
+      UserError: no such folder, no or two sources for a kind, an unknown format, a missing column, or broken rows.
     """
     folder = Path(folder).expanduser()
     files = find_edge_files(folder)
@@ -72,15 +72,21 @@ def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -
     return edges
 
 
+def read_sample(kinds: tuple[str, ...] | None = None) -> dict[str, EdgeColumns]:
+    """Reads the embedded sample of a small labour market: job, vacancy and alias."""
+    with resources.as_file(resources.files("uwe_jax.sources") / "sample") as folder:
+        return read_edge_folder(folder, kinds)
+
+
 def find_edge_files(folder: Path) -> dict[str, list[Path]]:
-    """The edge files of a folder by kind, sorted by name.
+    """Returns the edge files of a folder by kind, sorted by name.
 
     Raises:
       UserError: no such folder, no edge file in it, two sources for a kind, or a file of an unknown format.
     """
     check_folder(folder, f"Expected a folder with {_EXPECTED}: set source.path to it.")
     found: dict[str, list[Path]] = {}
-    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    entries = _entries(folder)
     for entry in entries:
         if not entry.name.startswith(_PREFIX):
             continue
@@ -98,16 +104,19 @@ def find_edge_files(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
+def _entries(folder: Path) -> list[Path]:
+    return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+
+
 def _files_of_folder(folder: Path) -> list[Path]:
-    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
-    files = [_known_format(entry) for entry in entries if entry.suffix.lower() not in _DOCUMENTS]
+    files = [_known_format(entry) for entry in _entries(folder) if entry.suffix.lower() not in _DOCUMENTS]
     if not files:
         raise UserError(f"{folder} holds no edge file. Expected files ending in {EXPECTED_FORMATS}.")
     return files
 
 
 def _known_format(path: Path) -> Path:
-    # An unknown format is an error and not skipped: its edges would be missing without a word.
+    # An unknown format is an error: its edges would be missing silently.
     if not table_format(path) or not path.is_file():
         raise UserError(
             f"{path} is in no format that is read here. Expected a file ending in {EXPECTED_FORMATS}: "
@@ -118,26 +127,21 @@ def _known_format(path: Path) -> Path:
 
 def _read_files(paths: Sequence[Path], folder: Path, problems: Problems) -> EdgeColumns:
     unread = Problems(str(folder))
-    tables = [read_columns(path, _name(path, folder), REQUIRED, unread, optional=OPTIONAL) for path in paths]
+    names = [str(path.relative_to(folder)) for path in paths]
+    tables = [
+        read_columns(path, name, REQUIRED, unread, optional=OPTIONAL) for path, name in zip(paths, names, strict=True)
+    ]
     columns = edge_columns(pa.concat_tables(tables))
     lengths = pc.min_max(
         pa.chunked_array([pc.utf8_length(nodes.texts) for nodes in (columns.left_nodes, columns.right_nodes)])
     ).as_py()
     if unread.count or lengths["min"] == 0 or (lengths["max"] or 0) > MAX_TEXT:
-        for path in paths:
-            _name_broken_rows(path, _name(path, folder), problems)
+        for path, name in zip(paths, names, strict=True):
+            for place, row in read_rows(path, name, REQUIRED, problems, optional=OPTIONAL):
+                for column in REQUIRED:
+                    text = normalise(row[column])
+                    if not text:
+                        problems.add(place, f"an empty text in {column!r}", "a text on both sides")
+                    elif len(text) > MAX_TEXT:
+                        problems.add(place, f"{len(text):,} characters in {column!r}", f"at most {MAX_TEXT:,}")
     return columns
-
-
-def _name(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder))
-
-
-def _name_broken_rows(path: Path, name: str, problems: Problems) -> None:
-    for place, row in read_rows(path, name, REQUIRED, problems, optional=OPTIONAL):
-        for column in REQUIRED:
-            text = normalise(row[column])
-            if not text:
-                problems.add(place, f"an empty text in {column!r}", "a text on both sides")
-            elif len(text) > MAX_TEXT:
-                problems.add(place, f"{len(text):,} characters in {column!r}", f"at most {MAX_TEXT:,}")

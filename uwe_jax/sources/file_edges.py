@@ -1,4 +1,4 @@
-"""Edges of a source that is one file and states no version: prepared once for each content of it."""
+"""Edges of a source that is one file without a version: prepared once for each content of it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ class FileEdgeBuilder(EdgeBuilder, skip_registration=True):  # type: ignore[call
     """A TFDS builder whose edges are in one file of the user."""
 
     def __init__(self, *, path: Path | None = None, **kwargs: Any):
-        """Takes what any TFDS builder takes, and the file to read; without, the one in `manual_dir`."""
+        """Takes the arguments of a TFDS builder, and the file to read; by default the one in `manual_dir`."""
         self._path = path
         super().__init__(**kwargs)
 
     @abc.abstractmethod
     def find_file(self, folder: Path) -> Path:
-        """The file in a folder of the user; UserError where there is none."""
+        """Returns the file in a folder of the user; UserError if there is none."""
 
     @abc.abstractmethod
     def read_file(self, path: Path) -> tuple[list[Edge], list[str]]:
-        """Its edges, and a phrase for all that was left out."""
+        """Returns its edges, and phrases on what was left out."""
 
     def read_edges(self, manual_dir: Path) -> list[Edge]:
         edges, notes = self.read_file(self._path or self.find_file(manual_dir))
@@ -36,17 +36,12 @@ class FileEdgeBuilder(EdgeBuilder, skip_registration=True):  # type: ignore[call
 def load_file_edges(
     kind: type[FileEdgeBuilder], path: Path, graph: str, cache_dir: Path
 ) -> tuple[list[Edge], tuple[str, ...]]:
-    """The edges of one graph of a file, prepared on first use, and the notes of that preparation.
+    """Returns the edges of a graph of a file, prepared on first use in `cache_dir`, and the notes of that preparation.
 
-    Args:
-      kind: of the builder.
-      path: the file. Each content is prepared in a folder of its own, so that edges of another one are never read
-        in its place.
-      graph: name of the builder's configuration.
-      cache_dir: prepared data goes into its folder tfds.
+    Each content of the file is prepared in a folder of its own.
 
     Raises:
-      UserError: the file is broken, or see `prepare_edges`.
+      UserError: the file is broken, or see `prepare`.
     """
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     folder = cache_dir / "tfds" / f"{kind.name}-unknown-{digest}"

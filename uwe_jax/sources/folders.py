@@ -1,4 +1,4 @@
-"""What lies in the folders of a user."""
+"""Finds files in the folders of a user."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
 
-# How deep the folders of a user are looked into.
-DEPTH = 2
+DEPTH = 2  # levels of folders that are searched
 
 
 def check_folder(folder: Path, expected: str) -> None:
-    """Raises UserError with what was expected, a sentence, unless there is such a folder."""
+    """Raises UserError with `expected`, a sentence, unless the folder exists."""
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {state}. {expected}")
 
 
 def files_in(folder: Path, depth: int) -> Iterator[Path]:
-    """Every file in a folder and in the folders in it down to `depth`, the upper ones first, each level by name.
+    """Yields the files of a folder and of `depth` levels below it, level by level, each sorted by name.
 
-    Hidden files and folders are passed over: editors keep old copies there.
+    Hidden files and folders are skipped: editors keep old copies there.
     """
     for level in range(depth + 1):
         for path in sorted(folder.glob("*/" * level + "*")):
@@ -31,15 +30,9 @@ def files_in(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def only_copy(found: Sequence[Path], folder: Path, what: str) -> Path | None:
-    """The first of the files, None where there is none. Further ones must be copies of it.
+    """Returns the first of the files found in a folder, None if there is none; UserError if their contents differ.
 
-    Args:
-      found: files in `folder`.
-      folder: of the user.
-      what: they all hold, for messages.
-
-    Raises:
-      UserError: two of them differ.
+    `what` names the content for messages.
     """
     if not found:
         return None

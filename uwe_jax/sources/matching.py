@@ -1,4 +1,4 @@
-"""Finds the skills that a text names: by their labels and their other names, all of a taxonomy at once."""
+"""Finds the skills that a text names by their labels and aliases, for a whole taxonomy at once."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import ahocorasick_rs
 
 from uwe_jax.sources.taxonomy import Taxonomy
 
-Finder = Callable[[str], list[tuple[str, int, int]]]  # names in small letters, their starts and stops
+Finder = Callable[[str], list[tuple[str, int, int]]]  # lower-case names, their starts and stops
 
-EXACT, ALIAS = "exact", "alias"  # how a skill was found: by its label, or by another of its names
+EXACT, ALIAS = "exact", "alias"  # whether a skill was found by its label or by an alias
 
-# A word that stands in so many labels of other skills says little on its own: data, design, equipment. Measured on
-# ESCO with vacancy sentences: what is left out from 4 on is nearly always wrong (term, current, form), what stays
-# below is mostly right (agile 2, Java 1). A label was chosen with more care than an alias.
+# Single words that occur in so many labels of other skills are left out: data, design, equipment. Measured on ESCO with
+# vacancy sentences: aliases with 4 or more are nearly always wrong (term, current, form), those with fewer mostly right
+# (agile 2, Java 1). Labels are chosen with more care than aliases.
 COMMON_ALIAS = 4
 COMMON_LABEL = 30
-SHORT = 3  # characters up to which a name is an abbreviation, and an alias in small letters (tie, did) too short
+SHORT = 3  # characters up to which a name is an abbreviation, and a lower-case alias (tie, did) too short
 
 _WORD = re.compile(r"\w+")
 _QUALIFIED = re.compile(r"(.+\S)\s*\([^()]*\)")
@@ -38,30 +38,23 @@ class Match(NamedTuple):
 class _Term(NamedTuple):
     skill: int
     how: str
-    spellings: frozenset[str]  # one of which the text must have; empty where case does not count
+    spellings: frozenset[str]  # one of which the text must have; empty if case is ignored
     words: int
 
 
 class SkillMatcher:
-    """Exact and alias matching over a taxonomy: whole words, the longest name first, without regard to case.
+    """Matches labels and aliases of a taxonomy: whole words, the longest name first, ignoring case.
 
-    A label with a qualifier, such as Java (computer programming), is named by what stands before it as well. Left out
-    are
-      - names of one character (R, C), and aliases in small letters of up to `SHORT` characters,
-      - aliases that several skills carry and that are no skill's label,
-      - single words that stand in many labels of other skills: aliases from `COMMON_ALIAS`, labels from `COMMON_LABEL`.
-    A name with capitals counts in its own spelling alone where it is short (IT, Git) or the taxonomy writes it in small
-    letters as part of other names (LESS, Access); never in a text without small letters.
-
-    Args:
-      taxonomy: its skills.
-
-    Attributes:
-      left_out: number of names that are not looked for, by reason.
+    A label with a qualifier, such as Java (computer programming), also matches without it. Left out are
+      - names of one character (R, C), and lower-case aliases of up to `SHORT` characters,
+      - aliases shared by several skills that are not a skill's label,
+      - single words that occur in many labels of other skills: aliases from `COMMON_ALIAS`, labels from `COMMON_LABEL`.
+    A name with capitals matches only in its own spelling if it is short (IT, Git) or occurs in lower case in other
+    names (LESS, Access), and never in a text without lower-case letters.
     """
 
     def __init__(self, taxonomy: Taxonomy):
-        self.left_out: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()  # number of names that are not searched, by reason
         terms = _terms(taxonomy, self.left_out)
         self._terms = list(terms.values())
         self._automaton = ahocorasick_rs.AhoCorasick(list(terms)) if terms else None
@@ -70,11 +63,7 @@ class SkillMatcher:
         return len(self._terms)
 
     def find(self, text: str) -> list[Match]:
-        """The skills that a text names, in its order. No two spans overlap; a skill may be named twice.
-
-        Args:
-          text: normalised.
-        """
+        """Returns the skills that a normalised text names, in its order. Spans do not overlap; skills may repeat."""
         if self._automaton is None:
             return []
         low = lower(text)
@@ -95,7 +84,7 @@ class SkillMatcher:
 
 
 def whole_words(texts: Iterable[str]) -> Finder:
-    """A finder of a few names without regard to case: the name in small letters, start and stop of each, longest first.
+    """Returns a finder of a few names, ignoring case: the lower-case name, start and stop of each, longest first.
 
     >>> whole_words(["Python", "weld metal"])("You weld metal with python3 and Python.")
     [('weld metal', 4, 14), ('python', 32, 38)]
@@ -112,7 +101,7 @@ def _edge(character: str, look: str) -> str:
 
 
 def lower(text: str) -> str:
-    """In small letters, of the same length: a letter that would become two stays as it is."""
+    """Converts to lower case, except letters that would become two: the length stays."""
     low = text.lower()
     if len(low) == len(text):
         return low
@@ -120,7 +109,7 @@ def lower(text: str) -> str:
 
 
 def _whole(text: str, start: int, stop: int, *, single: bool) -> bool:
-    """Whether a span ends where words do. A single word is none behind a hyphen: long-term does not name a term."""
+    """Returns whether a span ends at word boundaries; a single word not after a hyphen (long-term is not term)."""
     if start and text[start].isalnum():
         before = text[start - 1]
         if before.isalnum() or before == "_":
@@ -134,7 +123,7 @@ def _whole(text: str, start: int, stop: int, *, single: bool) -> bool:
 
 
 def _terms(taxonomy: Taxonomy, left_out: Counter[str]) -> dict[str, _Term]:
-    """What is looked for, by its small letters."""
+    """Returns the terms to search by lower-case name."""
     labels: dict[str, set[int]] = defaultdict(set)
     aliases: dict[str, set[int]] = defaultdict(set)
     spellings: dict[str, set[str]] = defaultdict(set)
@@ -146,7 +135,8 @@ def _terms(taxonomy: Taxonomy, left_out: Counter[str]) -> dict[str, _Term]:
             spellings[name].add(text)
     own_words = [set(_WORD.findall(skill.label.lower())) for skill in taxonomy.skills]
     degree = Counter(word for words in own_words for word in words)
-    ordinary = {word for texts in spellings.values() for text in texts for word in _inner_words(text)}
+    listed = (_WORD.findall(text) for texts in spellings.values() for text in texts)
+    ordinary = {word for words in listed if len(words) > 1 for word in words if word.islower()}
 
     terms = {}
     for name, spelt in spellings.items():
@@ -167,9 +157,3 @@ def _terms(taxonomy: Taxonomy, left_out: Counter[str]) -> dict[str, _Term]:
             as_spelt = not small and (len(name) <= SHORT or name in ordinary)
             terms[name] = _Term(number, how, frozenset(spelt) if as_spelt else frozenset(), len(words))
     return terms
-
-
-def _inner_words(text: str) -> list[str]:
-    """The words in small letters of a name of several words."""
-    words = _WORD.findall(text)
-    return [word for word in words if word.islower()] if len(words) > 1 else []

@@ -1,10 +1,10 @@
-"""Phrases that say how much was left out."""
+"""Phrases on what was left out."""
 
 from __future__ import annotations
 
 
 def counted(count: int, phrase: str) -> list[str]:
-    """The phrase behind its number; nothing where there is nothing to say.
+    """Returns the phrase after its number; nothing for 0.
 
     >>> counted(1200, "empty rows left out"), counted(0, "empty rows left out")
     (['1,200 empty rows left out'], [])

@@ -1,7 +1,7 @@
-"""TensorFlow Datasets without TensorFlow: records written once as ArrayRecord, read back on every later run.
+"""TensorFlow Datasets without TensorFlow: records are written once as ArrayRecord, and read on every later run.
 
-TFDS writes into a folder named `incomplete.*` and renames it when the last record and the description are
-there, so a preparation that was killed is never taken for a whole one.
+TFDS writes into a folder named `incomplete.*` and renames it at the end, so an interrupted preparation is not mistaken
+for a complete one.
 """
 
 from __future__ import annotations
@@ -31,23 +31,16 @@ from uwe_jax.runtime.progress import progress
 
 LOG = logging.getLogger(__name__)
 _NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
-_BLOCK = 10_000  # records read at once: the protocol buffers of all would take ten times the memory of their texts
+_BLOCK = 10_000  # records per read: protocol buffers take ten times the memory of their texts
 
 
 class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """A TFDS builder that writes its records in the order in which they were read.
+    """A TFDS builder that writes its records in the order in which they were read."""
 
-    Attributes:
-      RECORDS: what one calls the records.
-      MEGABYTES: that a preparation takes, generously.
-      CACHE: the settings that choose its folder.
-      AGAIN: what the records are prepared from when the folder is gone.
-    """
-
-    RECORDS: str
-    MEGABYTES: int
-    CACHE: str
-    AGAIN: str
+    RECORDS: str  # name of the records in messages
+    MEGABYTES: int  # upper bound of the size of a preparation
+    CACHE: str  # the settings that choose its folder
+    AGAIN: str  # the source from which the records are re-created
 
     def __init__(self, **kwargs: Any):
         try:
@@ -56,22 +49,22 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             raise self.damaged(error) from error
 
     def damaged(self, error: Exception) -> UserError:
-        """The answer where what was prepared cannot be read."""
+        """Returns the error for prepared records that cannot be read."""
         return UserError(
             f"The prepared {self.RECORDS} in {self.data_dir} cannot be read: {error}. Remove that folder and run "
-            f"again; they are prepared anew from {self.AGAIN}."
+            f"again; they are prepared again from {self.AGAIN}."
         )
 
     @abc.abstractmethod
     def example(self, record: Any) -> dict[str, Any]:
-        """The record as the features of TFDS have it."""
+        """Converts a record to the features of TFDS."""
 
     def _generate_examples(self, records: Sequence[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         label = f"preparing {self.info.full_name}"
         for key, record in enumerate(progress(records, label=label, unit=f" {self.RECORDS}", total=len(records))):
             yield key, self.example(record)
 
-    # TFDS announces a download and its unknown size, and says when it is done. It downloads nothing here.
+    # TFDS would announce a download, but nothing is downloaded here.
     def _log_download_bytes(self) -> None:
         pass
 
@@ -80,32 +73,32 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
 
 
 def is_prepared(builder: RecordBuilder) -> bool:
-    """Whether the builder's folder holds a finished preparation; one that lies in a bucket's cache is fetched."""
+    """Returns whether the builder's folder has a complete preparation; one in a bucket's cache is fetched."""
     folder = Path(builder.data_dir)
     fetched = not folder.exists() and remote_cache.find(folder)
-    whole = (folder / "dataset_info.json").is_file() and (folder / "features.json").is_file()
-    if fetched and whole:
-        builder.info.read_from_directory(str(folder))  # the builder was made when there was nothing to read
-    return whole
+    complete = (folder / "dataset_info.json").is_file() and (folder / "features.json").is_file()
+    if fetched and complete:
+        builder.info.read_from_directory(str(folder))  # which was missing when the builder was created
+    return complete
 
 
 def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
-    """Writes the builder's records unless they are there. Of several processes one does so, and the others wait.
+    """Writes the builder's records unless they exist. One of several processes does so while the others wait.
 
     Args:
-      builder: its `data_dir` must change with its input, as a prepared folder is never compared with it.
+      builder: its `data_dir` must change with its input, which is not compared with a prepared folder.
       manual_dir: the user's files, for a builder that reads some.
 
     Raises:
-      UserError: the input is bad, the folder cannot be written or is there without a preparation.
+      UserError: the input is bad, the folder cannot be written, or exists without a preparation.
     """
     if is_prepared(builder):
         return
     folder = Path(builder.data_dir)
     if folder.exists():
         raise UserError(
-            f"{folder} is there but holds no finished preparation: dataset_info.json or features.json is "
-            "missing. Remove that folder and run again."
+            f"{folder} exists but its preparation is incomplete: dataset_info.json or features.json is missing. "
+            "Remove that folder and run again."
         )
     started = time.perf_counter()
     try:
@@ -113,11 +106,11 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
         lock = folder.with_name(f".{folder.name}.lock")
         with exclusive(lock, f"preparing {folder}", patience=math.inf):
             if is_prepared(builder):
-                builder.info.read_from_directory(str(folder))  # the builder was made when there was nothing to read
+                builder.info.read_from_directory(str(folder))
                 return
             for left in folder.parent.glob(f"incomplete.*_{folder.name}"):  # by killed processes: the lock is held
                 shutil.rmtree(left, ignore_errors=True)
-            # The generator draws one bar that says more than TFDS's three.
+            # The generator shows one progress bar instead of TFDS's three.
             shown = tfds.core.utils.tqdm_utils
             with held("bars of TFDS", lambda: getattr(shown, "_active", True), tfds.display_progress_bar, False):
                 builder.download_and_prepare(download_config=config)
@@ -137,15 +130,12 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
 
 
 def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:
-    """Every record of a prepared dataset, in the order in which it was written.
-
-    Yields:
-      Of a record its features by name, as the protocol buffer `tf.train.Feature`.
+    """Yields the features by name of each record, as protocol buffers `tf.train.Feature`, in the order of writing.
 
     Raises:
       UserError: a record file is damaged or missing.
     """
-    # Raw records and the bare protocol buffer: decoding through TFDS features takes six times as long.
+    # Decoding the protocol buffers through TFDS features takes six times as long.
     with _named_damage(builder):
         _check_counts(builder, split)
         source = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
@@ -158,9 +148,9 @@ def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:
 
 
 def _check_counts(builder: RecordBuilder, split: str) -> None:
-    """Raises OSError where a record file has another number of records than dataset_info.json says.
+    """Raises OSError if a record file has another number of records than dataset_info.json says.
 
-    A file that was cut at its first 64 KiB opens without an error and has none.
+    A file that is truncated to its first 64 KiB opens without an error and has none.
     """
     info = builder.info.splits[split]
     for path, recorded in zip(info.filepaths, info.shard_lengths, strict=True):
@@ -170,13 +160,13 @@ def _check_counts(builder: RecordBuilder, split: str) -> None:
         finally:
             reader.close()
         if found != recorded:
-            raise OSError(f"{path.name} has {found:,} records, and dataset_info.json names {recorded:,}")
+            raise OSError(f"{path.name} has {found:,} records, but dataset_info.json says {recorded:,}")
 
 
 @contextmanager
 def _named_damage(builder: RecordBuilder) -> Iterator[None]:
     try:
         yield
-    # What array_record raises for a truncated or missing file, and TFDS for a dataset_info.json that does not fit.
+    # Raised by array_record for truncated or missing files, and by TFDS for a dataset_info.json that does not fit.
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         raise builder.damaged(error) from error

@@ -1,4 +1,4 @@
-"""What a source of training graphs is: which graphs it offers, and a function that reads them."""
+"""The interface of a source of training graphs: the graphs it offers, and a function that reads them."""
 
 from __future__ import annotations
 
@@ -11,41 +11,26 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.mixture.columns import EdgeColumns
 
-# The kind of a graph between jobs, on the left, and further titles of them. No model is trained on it as it is: a
-# title takes over the skills of its job.
+# The kind of a graph of jobs, on the left, and their further titles. It is not trained on directly: a title takes over
+# the skills of its job.
 TITLE = "title"
 
 
 @dataclass(frozen=True)
 class SourceRequest:
-    """What a configuration asks of a source.
+    """The settings of a source."""
 
-    Attributes:
-      setting: where in the configuration it stands, such as source.parts.onet, for messages.
-      path: folder of the downloads; empty for a source that needs none.
-      graphs: wanted, of what the source offers; never empty.
-      named: the user named these graphs, so that each has to be there; else they are those that the source usually has.
-      cache_dir: prepared data goes into its folder tfds.
-      relations: of ESCO's skill-job graph: essential, optional or both.
-      language: code of the labels' language.
-      version: of the source, such as 1.1.1; empty takes the newest there is.
-    """
-
-    setting: str
-    path: str
-    graphs: tuple[str, ...]
-    cache_dir: Path
-    named: bool = True
-    relations: str = "both"
-    language: str = "en"
-    version: str = ""
+    setting: str  # its place in the configuration, such as source.parts.onet, for messages
+    path: str  # folder of the downloads; empty for a source that needs none
+    graphs: tuple[str, ...]  # wanted, of those the source offers; never empty
+    cache_dir: Path  # prepared data goes into its folder tfds
+    named: bool = True  # whether the user named the graphs, so that each must be found; else they are the default ones
+    relations: str = "both"  # of ESCO's skill-job graph: essential, optional or both
+    language: str = "en"  # code of the labels' language
+    version: str = ""  # of the source, such as 1.1.1; empty takes the newest
 
     def folder(self, what: str) -> Path:
-        """The folder of the downloads.
-
-        Raises:
-          UserError: none is named; with `what` it should hold.
-        """
+        """Returns the folder of the downloads; UserError with the expected content, `what`, if none is set."""
         if not self.path:
             raise UserError(f"{self.setting}.path is empty. Expected {what}: set {self.setting}.path.")
         return Path(self.path).expanduser()
@@ -53,44 +38,25 @@ class SourceRequest:
 
 @dataclass(frozen=True)
 class SourceEdges:
-    """What a source gave.
+    """The graphs read from a source."""
 
-    Attributes:
-      origin: what was read from where, such as O*NET 29.3 in downloads.
-      edges: by name of the graph, in the order asked for. In a graph of kind title the left side is a job.
-      notes: phrases on what was left out, with their numbers.
-    """
-
-    origin: str
-    edges: dict[str, list[Edge]] | dict[str, EdgeColumns]
-    notes: tuple[str, ...] = ()
+    origin: str  # what was read from where, such as O*NET 29.3 in downloads
+    edges: dict[str, list[Edge]] | dict[str, EdgeColumns]  # by name of the graph, in the order of the request
+    notes: tuple[str, ...] = ()  # phrases on what was left out, with numbers
 
 
 @dataclass(frozen=True)
 class Source:
-    """A place that graphs come from.
+    """A source of graphs."""
 
-    Attributes:
-      offers: kind of every graph by its name; kinds are job, vacancy, alias and `TITLE`.
-      read: reads the graphs that a request names.
-      default: graphs that are read where a configuration names none; empty means all.
-      jobs: graphs of other kinds than job that have a job in the place of a skill. Where their kind is alias, the right
-        side is further titles of it.
-      reads: by setting of relations, language and version: the graphs for which it is read.
-    """
-
-    offers: Mapping[str, str]
+    offers: Mapping[str, str]  # kind of every graph by its name: job, vacancy, alias or `TITLE`
     read: Callable[[SourceRequest], SourceEdges]
-    default: tuple[str, ...] = ()
-    jobs: frozenset[str] = frozenset()
-    reads: Mapping[str, Collection[str]] = field(default_factory=dict)
+    default: tuple[str, ...] = ()  # graphs that are read if a configuration names none; empty means all
+    jobs: frozenset[str] = frozenset()  # graphs of kind vacancy or alias (further titles) with jobs in place of skills
+    reads: Mapping[str, Collection[str]] = field(default_factory=dict)  # graphs by setting (relations, language, ...)
 
     def choose(self, names: tuple[str, ...], setting: str) -> tuple[str, ...]:
-        """The graphs of some names, or those that are read where there is none.
-
-        Raises:
-          UserError: it does not offer one of them.
-        """
+        """Returns the named graphs, or the default ones if none is named; UserError for one it does not offer."""
         for name in names:
             if name not in self.offers:
                 near = difflib.get_close_matches(name, self.offers, 1)

@@ -1,4 +1,4 @@
-"""The skills that texts are tagged with, their ids and other names: ESCO as downloaded, or a user's own list."""
+"""The skills that texts are tagged with, their ids and aliases: ESCO as downloaded, or a user's own list."""
 
 from __future__ import annotations
 
@@ -16,65 +16,59 @@ from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, f
 from uwe_jax.sources.folders import DEPTH, files_in
 from uwe_jax.sources.tables.chunks import column_names, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
-from uwe_jax.sources.tables.lists import split_list
 from uwe_jax.sources.tables.names import HEADER, named_columns
 from uwe_jax.sources.tables.problems import Problems, shorten
-from uwe_jax.sources.tables.values import TYPES, id_text
+from uwe_jax.sources.tables.values import TYPES, id_text, split_list
 
-NAME = "taxonomy"  # of a user's file in a folder, without its ending
+NAME = "taxonomy"  # of a user's file, without its ending
 EXPECTED = (
     f"Expected the folder of the ESCO zips, or a file {NAME} in one of {EXPECTED_FORMATS} with the columns "
-    f"label[,aliases][,id], or {NAME}.txt with one label a line. For ESCO: {DOWNLOAD}"
+    f"label[,aliases][,id], or {NAME}.txt with one label per line. For ESCO: {DOWNLOAD}"
 )
 
 
 class Skill(NamedTuple):
-    """One skill; its id is "" where the taxonomy has none."""
+    """A skill of a taxonomy."""
 
-    id: str
+    id: str  # "" if the taxonomy has none
     label: str
     aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """Skills with distinct labels.
+    """Skills with distinct labels."""
 
-    Attributes:
-      origin: what was read from where.
-      skills: in the order of the file.
-    """
-
-    origin: str
-    skills: tuple[Skill, ...]
+    origin: str  # what was read from where
+    skills: tuple[Skill, ...]  # in the order of the file
 
     def __len__(self) -> int:
         return len(self.skills)
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that change with any id, label or alias."""
+        """A hash of ids, labels and aliases, of 16 hexadecimal digits."""
         return hashlib.sha256(json.dumps(self.skills).encode()).hexdigest()[:16]
 
 
 def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") -> Taxonomy:
-    """The skills in a file, or in a folder and the folders two levels below it.
+    """Reads the skills of a file, or of a folder, searched two levels deep.
 
-    A user's file called taxonomy comes before the ESCO download that lies in the same folder.
+    A user's file called taxonomy takes precedence over an ESCO download.
 
     Args:
       path: see `EXPECTED`.
       language: of ESCO's labels.
-      version: of ESCO; empty takes the newest there is.
+      version: of ESCO; empty takes the newest.
 
     Raises:
-      UserError: there is none, it is broken, or holds no label.
+      UserError: there is none, it is broken, or has no label.
     """
     path = Path(path).expanduser()
     if path.is_file():
         return _of_file(path)
     if not path.is_dir():
-        raise UserError(f"There is no {path}. {EXPECTED}")
+        raise UserError(f"{path} does not exist. {EXPECTED}")
     taxonomy = find_taxonomy(path, language=language, version=version)
     if taxonomy is None:
         raise UserError(f"{path} holds no taxonomy.{taxonomy_instead(path)} {EXPECTED}")
@@ -82,7 +76,7 @@ def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") 
 
 
 def find_taxonomy(folder: Path, *, language: str = "en", version: str = "") -> Taxonomy | None:
-    """As `read_taxonomy` for a folder; None where there is no taxonomy in it."""
+    """Reads the taxonomy of a folder as `read_taxonomy` does; None if there is none."""
     own = [
         path
         for path in files_in(folder, DEPTH)
@@ -102,7 +96,7 @@ def find_taxonomy(folder: Path, *, language: str = "en", version: str = "") -> T
 
 
 def taxonomy_instead(folder: Path) -> str:
-    """The ESCO of another language or version in a folder without a taxonomy; see `found_instead`."""
+    """Describes the ESCO of another language or version in a folder; see `found_instead`."""
     return found_instead(find_files(folder, DEPTH))
 
 
@@ -138,7 +132,7 @@ def _of_file(path: Path) -> Taxonomy:
 
 
 def _checked(origin: str, skills: list[Skill]) -> Taxonomy:
-    """Skills of one label become one: with the first id that is given, and the aliases of all."""
+    """Merges skills of one label: the first id that is given, and all aliases."""
     merged: dict[str, Skill] = {}
     for skill in skills:
         if skill.label:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,11 +13,11 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.prepared import RecordBuilder, prepare, read_features
 
-_SPLIT = "train"  # TFDS needs a name; training and held-out nodes are told apart later, by node
+_SPLIT = "train"  # TFDS needs a name; nodes are held out later
 
 
 class EdgeBuilder(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
-    """A TFDS builder with one example per edge. A source derives from it and says how its edges are read."""
+    """A TFDS builder with one example per edge; each source derives from it."""
 
     RECORDS = "edges"
     MEGABYTES = 100
@@ -28,7 +29,7 @@ class EdgeBuilder(RecordBuilder, skip_registration=True):  # type: ignore[call-a
         """Reads every edge of this configuration from the user's files."""
 
     def keep_notes(self, notes: Sequence[str]) -> None:
-        """Keeps phrases on what was left out beside the edges, for `read_notes`."""
+        """Saves phrases on what was left out with the edges, for `read_notes`."""
         self.info.metadata["notes"] = list(notes)
 
     def example(self, record: Edge) -> dict[str, str]:
@@ -41,11 +42,11 @@ class EdgeBuilder(RecordBuilder, skip_registration=True):  # type: ignore[call-a
             description=self.__doc__,
             features=tfds.features.FeaturesDict(features),
             metadata=tfds.core.MetadataDict(),
-            disable_shuffling=True,  # the order of the user's files; batches are drawn elsewhere
+            disable_shuffling=True,  # the order of the user's files
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        # Everything is read before the first record is written: bad input leaves nothing behind.
+        # Everything is read before the first record is written: bad input leaves no files.
         edges = self.read_edges(Path(dl_manager.manual_dir))
         if not edges:
             raise UserError(
@@ -57,28 +58,19 @@ class EdgeBuilder(RecordBuilder, skip_registration=True):  # type: ignore[call-a
 
 
 def prepare_edges(builder: EdgeBuilder, manual_dir: Path) -> None:
-    """Writes the builder's edges from the user's files, unless they are there; see `prepare`."""
+    """Writes the builder's edges from the user's files, unless they exist; see `prepare`."""
     prepare(builder, manual_dir)
 
 
 def read_prepared(builder: EdgeBuilder) -> list[Edge]:
-    """Every edge of a prepared dataset, in the order in which it was written; see `read_features`."""
-    # A label stands in many edges: it is decoded and held once.
-    known = _Decoded()
+    """Returns the edges of a prepared dataset, in the order in which they were written; see `read_features`."""
+    decode = functools.cache(bytes.decode)  # a label occurs in many edges: it is decoded and stored once
     return [
-        Edge(*(known[feature[field].bytes_list.value[0]] for field in Edge._fields))
+        Edge(*(decode(feature[field].bytes_list.value[0]) for field in Edge._fields))
         for feature in read_features(builder, _SPLIT)
     ]
 
 
-class _Decoded(dict[bytes, str]):
-    """Texts by their UTF-8."""
-
-    def __missing__(self, encoded: bytes) -> str:
-        self[encoded] = text = encoded.decode()
-        return text
-
-
 def read_notes(builder: EdgeBuilder) -> tuple[str, ...]:
-    """What `keep_notes` kept when the dataset was prepared."""
+    """Returns the notes that `keep_notes` saved when the dataset was prepared."""
     return tuple(builder.info.metadata.get("notes", ()))

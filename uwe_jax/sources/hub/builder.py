@@ -1,4 +1,4 @@
-"""One split of a dataset of the hub as a TFDS dataset: one example per row."""
+"""TFDS builder for one split of a dataset of the hub: one example per row."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import tensorflow_datasets as tfds
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.prepared import RecordBuilder, is_prepared, prepare, read_features
 
+# By kind of a column: the feature of TFDS, and the value of its protocol buffer.
 _FEATURES = {
     "text": tfds.features.Text,
     "texts": lambda: tfds.features.Sequence(tfds.features.Text()),
     "int": lambda: tfds.features.Scalar(np.int64),
 }
-# How a feature becomes a value again, read from its protocol buffer.
 _VALUES = {
     "text": lambda feature: feature.bytes_list.value[0].decode(),
     "texts": lambda feature: [text.decode() for text in feature.bytes_list.value],
@@ -29,7 +29,7 @@ _VALUES = {
 class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Rows of a dataset that its authors publish on the Hugging Face hub."""
 
-    # Raise it whenever the same files give other rows, or prepared data would outlive the code that made it.
+    # Raise it whenever the same files give other rows; else rows prepared by the former code would be read.
     VERSION = tfds.core.Version("1.0.0")
     RECORDS = "rows"
     MEGABYTES = 20
@@ -39,15 +39,7 @@ class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
     def __init__(
         self, dataset: HubDataset, split: str, revision: str, data_dir: Path, rows: Sequence[Mapping[str, Any]] = ()
     ):
-        """Takes the rows that a preparation writes; reading needs none.
-
-        Args:
-          dataset: with the kinds of the rows' columns.
-          split: which rows they are.
-          revision: commit of the repository.
-          data_dir: of all prepared datasets.
-          rows: each with a value per column.
-        """
+        """Takes a split of a commit (`revision`), the folder of all prepared datasets, and rows to write, if any."""
         self.revision = revision
         self._dataset = dataset
         self._split = split
@@ -56,7 +48,7 @@ class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
 
     @classmethod
     def get_builder_config(cls, name: str, version: object = None) -> tfds.core.BuilderConfig:
-        """One per repository and split: they are not listed beforehand."""
+        """Returns a configuration of any repository and split: they are not listed beforehand."""
         del version
         return tfds.core.BuilderConfig(name=name)
 
@@ -64,7 +56,7 @@ class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
         return dict(record)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The prepared rows, in the order in which they were written; see `read_features`."""
+        """Reads the prepared rows, in the order in which they were written; see `read_features`."""
         kinds = self._dataset.columns.items()
         return [
             {name: _VALUES[kind](features[name]) for name, kind in kinds}
@@ -86,18 +78,17 @@ class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
 
 
 def find_prepared(dataset: HubDataset, split: str, data_dir: Path) -> HubRows | None:
-    """The split as it was prepared last; None where it never was."""
+    """Returns the split as it was prepared last; None if it never was."""
     folders = data_dir.glob(f"{_family(dataset)}*/hub_rows/{_config(dataset, split)}/{HubRows.VERSION}")
     for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime_ns, reverse=True):
-        revision = folder.parents[2].name.removeprefix(_family(dataset))
-        builder = HubRows(dataset, split, revision, data_dir)
+        builder = HubRows(dataset, split, folder.parents[2].name.removeprefix(_family(dataset)), data_dir)
         if is_prepared(builder):
             return builder
     return None
 
 
 def prepare_rows(
-    dataset: HubDataset, split: str, revision: str, data_dir: Path, rows: Sequence[Mapping[str, Any]]
+    dataset: HubDataset, split: str, revision: str, rows: Sequence[Mapping[str, Any]], data_dir: Path
 ) -> HubRows:
     """Writes the rows of one split, of one commit; see `prepare`."""
     builder = HubRows(dataset, split, revision, data_dir, rows)
@@ -106,11 +97,11 @@ def prepare_rows(
 
 
 def _family(dataset: HubDataset) -> str:
-    """What the folders of all commits begin with: no repository may have two hyphens in its name."""
+    """Returns the common start of the folders of all commits; the hub allows no double hyphen in names."""
     return f"hub--{dataset.repo.replace('/', '--')}--"
 
 
 def _config(dataset: HubDataset, split: str) -> str:
-    # Rows with other columns are another configuration, or they would be looked for in these.
+    # Rows with other columns are another configuration.
     digest = hashlib.sha256(repr(sorted(dataset.columns.items())).encode()).hexdigest()[:8]
     return f"{dataset.repo.replace('/', '--')}-{split}-{digest}"

@@ -1,24 +1,24 @@
-"""Datasets that their authors publish on the Hugging Face hub: downloaded once, then kept as a TFDS dataset."""
+"""Datasets on the Hugging Face hub: downloaded once, then read from a prepared TFDS dataset; or a local copy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.folders import DEPTH, files_in
 from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
 from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.typed_rows import Row, read_rows
 
 
 def load_hub_rows(dataset: HubDataset, split: str, cache_dir: Path, offline: bool = False) -> list[Row]:
-    """The rows of one split, in the order of its files.
+    """Returns the rows of one split, in the order of its files.
 
-    The first time they are downloaded and prepared, in a folder that the repository's commit names. From then on
-    they are read from there and the hub is not asked, so a later commit is not noticed: remove that folder to
-    have the newest.
+    The first call downloads and prepares them, in a folder named by the repository's commit. Later calls read that
+    folder and do not ask the hub, so they miss later commits: remove the folder to download the newest.
 
     Args:
-      dataset: what is read.
+      dataset: the repository and its columns.
       split: train, validation or test.
       cache_dir: prepared rows go into its folder tfds.
       offline: never ask the hub.
@@ -27,22 +27,21 @@ def load_hub_rows(dataset: HubDataset, split: str, cache_dir: Path, offline: boo
       Per row its columns: str, list[str] or int.
 
     Raises:
-      DataMissing: not prepared, and the hub cannot be reached in seconds, refuses, or has no such split.
+      DataMissing: not prepared, and the hub does not answer in seconds, refuses, or has no such split.
       UserError: the files are not as declared, or the cache cannot be written or read.
     """
-    # imported where it is needed: TFDS takes most of a second, and the other tasks do without
+    # Imported here: TFDS takes most of a second.
     from uwe_jax.sources.hub.builder import find_prepared, prepare_rows
 
     data_dir = cache_dir / "tfds"
     prepared = find_prepared(dataset, split, data_dir)
     if prepared is None:
-        revision, rows = _download(dataset, split, cache_dir, offline)
-        prepared = prepare_rows(dataset, split, revision, data_dir, rows)
+        prepared = prepare_rows(dataset, split, *_download(dataset, split, cache_dir, offline), data_dir)
     return prepared.rows()
 
 
 def hub_origin(dataset: HubDataset, split: str, cache_dir: Path) -> str:
-    """What `load_hub_rows` has read, such as TechWolf/SkillMatch-1K at 7d5a26014e88."""
+    """Returns the source of the rows of `load_hub_rows`, such as TechWolf/SkillMatch-1K at 7d5a26014e88."""
     from uwe_jax.sources.hub.builder import find_prepared
 
     prepared = find_prepared(dataset, split, cache_dir / "tfds")
@@ -50,7 +49,7 @@ def hub_origin(dataset: HubDataset, split: str, cache_dir: Path) -> str:
 
 
 def _download(dataset: HubDataset, split: str, cache_dir: Path, offline: bool) -> tuple[str, list[Row]]:
-    """The commit of the repository, and the rows of one of its splits."""
+    """Returns the commit of the repository, and the rows of a split."""
     from uwe_jax.sources.hub.download import Unreachable, download_split
 
     try:
@@ -60,14 +59,35 @@ def _download(dataset: HubDataset, split: str, cache_dir: Path, offline: bool) -
             f"{dataset.repo} ({split}) is not prepared in {cache_dir} and cannot be downloaded: {error}. "
             f"Run again where the hub answers, or put a copy of {dataset.page} into one of your data folders."
         ) from error
-    problems = Problems(f"{dataset.page} at {revision}")
-    rows = [
-        row for name, path in files for _, row in read_rows(path, f"{dataset.repo} {name}", dataset.columns, problems)
-    ]
+    problems, rows = Problems(f"{dataset.page} at {revision}"), []
+    for name, path in files:
+        rows += [row for _, row in read_rows(path, f"{dataset.repo} {name}", dataset.columns, problems)]
     problems.check()
     if not rows:
         raise UserError(
-            f"{dataset.repo} ({split}) holds 0 rows in {', '.join(name for name, _ in files)}. Expected at least one: "
+            f"{dataset.repo} ({split}) has 0 rows in {', '.join(name for name, _ in files)}. Expected at least one: "
             f"look at {dataset.page}, or put an older copy of it into one of your data folders."
         )
     return revision, rows
+
+
+def find_copy(dataset: HubDataset, folder: Path) -> Path | None:
+    """Finds a folder named like the repository, as a clone is: the user's folder or one up to `DEPTH` levels below."""
+    name = dataset.repo.split("/")[-1].casefold()
+    below = (path for level in range(1, DEPTH + 1) for path in sorted(folder.glob("*/" * level)))
+    return next((path for path in (folder.absolute(), *below) if path.name.casefold() == name), None)
+
+
+def read_copy(dataset: HubDataset, split: str, copy: Path) -> list[Row] | None:
+    """Reads the rows of a split from the same files as from the hub; None if the copy lacks the split.
+
+    Raises:
+      UserError: a missing column, or rows that are not as declared.
+    """
+    from uwe_jax.sources.hub.download import files_of_split
+
+    files = files_of_split([str(path.relative_to(copy)) for path in files_in(copy, DEPTH)], split)
+    problems = Problems(str(copy))
+    rows = [row for name in files for _, row in read_rows(copy / name, name, dataset.columns, problems)]
+    problems.check()
+    return rows if files else None

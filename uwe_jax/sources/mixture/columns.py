@@ -1,4 +1,4 @@
-"""The edges of one graph as columns: a graph has millions, too many for an object each."""
+"""The edges of one graph as columns, since a graph has millions."""
 
 from __future__ import annotations
 
@@ -16,41 +16,36 @@ from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
 
-_TEXT = pa.large_string()  # the offsets of the other end at 2 GiB of texts
-_BATCH = 65_536  # edges that exist as objects at once
-# Texts that `normalise` and `str.strip` may change; all others stay as they are.
+_TEXT = pa.large_string()  # offsets of `pa.string()` are limited to 2 GiB of texts
+_BATCH = 65_536  # edges that exist as objects at a time
+# Texts that `normalise` and `str.strip` may change.
 _NOT_NORMAL, _NOT_STRIPPED = "^ | $|  |[^ -~]", "^[^!-~]|[^!-~]$"
 _FIELDS = dict(zip(("left_id", "left", "right_id", "right", "relation"), Edge._fields, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
 class Nodes:
-    """Texts, each with the source's identifier.
+    """Texts with the source's identifiers.
 
-    Of one source a text may occur with several identifiers: two jobs of one name are two until graphs are merged.
-
-    Attributes:
-      texts: large strings without nulls.
-      ids: large strings, null where there is none and the text identifies itself; None where there is none at all.
+    A text may have several identifiers in a source: two jobs of one name are two nodes until graphs are merged.
     """
 
-    texts: pa.Array
-    ids: pa.Array | None = None
+    texts: pa.Array  # large strings without nulls
+    ids: pa.Array | None = None  # large strings, null where the text is the identifier; None if it always is
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, positions: np.ndarray) -> Nodes:
-        """The nodes at some positions, in their order."""
-        ids = None if self.ids is None else self.ids.take(pa.array(positions))
-        return Nodes(self.texts.take(pa.array(positions)), ids)
+        places = pa.array(positions)
+        return Nodes(self.texts.take(places), None if self.ids is None else self.ids.take(places))
 
     def known_ids(self) -> pa.Array:
-        """The identifiers, the text where there is none."""
+        """Returns the identifiers, or the text for nodes without one."""
         return self.texts if self.ids is None else pc.coalesce(self.ids, self.texts)
 
     def strings(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Texts and identifiers as Python holds them; no identifiers where all are the texts."""
+        """Returns texts and identifiers as Python strings; no identifiers if all are the texts."""
         blocks = (self.texts.slice(start, _BATCH).to_pylist() for start in range(0, len(self), _BATCH))
         texts = tuple(chain.from_iterable(blocks))
         if self.ids is None or self.ids.null_count == len(self):
@@ -62,38 +57,26 @@ class Nodes:
 
 @dataclass(frozen=True, eq=False)
 class EdgeColumns:
-    """Edges of one graph, row by row: `left[k]` and `right[k]` belong together. A pair may occur more than once.
+    """Edges of one graph: edge k joins `left[k]` and `right[k]`. A pair may occur more than once."""
 
-    Attributes:
-      left_nodes: what `left` counts in: skills, or jobs in a graph of further titles.
-      right_nodes: what `right` counts in.
-      left, right: int32 [e].
-      relation: unsigned [e], counts in `relations`.
-      relations: what the source calls the edges.
-    """
-
-    left_nodes: Nodes
+    left_nodes: Nodes  # skills, or jobs in a graph of further titles
     right_nodes: Nodes
-    left: np.ndarray
-    right: np.ndarray
-    relation: np.ndarray
-    relations: tuple[str, ...]
+    left: np.ndarray  # int32 [e], positions in `left_nodes`
+    right: np.ndarray  # int32 [e], positions in `right_nodes`
+    relation: np.ndarray  # unsigned [e], positions in `relations`
+    relations: tuple[str, ...]  # the source's names for the edges
 
     def __len__(self) -> int:
         return len(self.left)
 
     def where(self, keep: np.ndarray) -> EdgeColumns:
-        """The rows of a mask, bool [e]."""
+        """Returns the edges selected by a mask, bool [e]."""
         rows = {name: getattr(self, name)[keep] for name in ("left", "right", "relation")}
         return dataclasses.replace(self, **rows)
 
 
 def columns_of(kind: str, edges: Iterable[Edge]) -> EdgeColumns:
-    """The columns of listed edges, their texts normalised; nodes are told apart by text and identifier.
-
-    Raises:
-      UserError: there is no edge, or an edge has an empty text.
-    """
+    """Converts edges to columns and normalises their texts; UserError if there is no edge, or an empty text."""
     remaining, batches = iter(edges), []
     while batch := list(islice(remaining, _BATCH)):
         texts = {name: pa.array([getattr(e, field) for e in batch], _TEXT) for name, field in _FIELDS.items()}
@@ -116,9 +99,9 @@ def columns_of(kind: str, edges: Iterable[Edge]) -> EdgeColumns:
 
 
 def edge_columns(table: pa.Table) -> EdgeColumns:
-    """The edges of a table with the columns left, right, relation, left_id and right_id of dictionary-encoded strings.
+    """Converts a table of dictionary-encoded strings: left, right, relation, left_id and right_id.
 
-    Texts are normalised, each once; one that is empty then is for the caller to find.
+    Texts are normalised, each once; the caller checks for empty ones.
     """
     left_nodes, left = _nodes(table, "left")
     right_nodes, right = _nodes(table, "right")
@@ -147,11 +130,9 @@ def _nodes(table: pa.Table, side: str) -> tuple[Nodes, np.ndarray]:
 def coded(
     column: pa.ChunkedArray, unusual: str = _NOT_STRIPPED, change: Callable[[str], str] = str.strip
 ) -> tuple[pa.Array, np.ndarray]:
-    """The texts of a dictionary-encoded column in code point order, each once, and the place of each row's, int32.
+    """Returns the distinct texts of a dictionary-encoded column in code point order, and their position per row, int32.
 
-    Args:
-      unusual: regular expression of the texts that may change.
-      change: of those, into what they are replaced by.
+    Texts that match `unusual` are replaced by `change` of them.
     """
     texts = pa.concat_arrays([chunk.dictionary.cast(_TEXT) for chunk in column.chunks])
     changing = pc.match_substring_regex(texts, unusual)
@@ -167,7 +148,7 @@ def coded(
 
 
 def distinct(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """The texts in code point order, each once, and the place of each of `texts` among them, int32."""
+    """Returns the distinct texts in code point order, and the position of each of `texts` among them, int32."""
     if pc.all(pc.less(texts[:-1], texts[1:]), min_count=0).as_py():
         return texts, np.arange(len(texts), dtype=np.int32)
     order = pc.sort_indices(texts)  # the order of UTF-8 is that of code points
@@ -180,12 +161,10 @@ def distinct(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def merge_nodes(listed: Sequence[Nodes]) -> tuple[Nodes, list[np.ndarray]]:
-    """Joins nodes with equal texts.
-
-    Of several ids the smallest that a source gave is kept, so that it does not depend on the order of rows.
+    """Joins nodes with equal texts; of several ids the smallest is kept, whatever the order of rows.
 
     Returns:
-      Nodes in code point order of their texts, and for each of `listed` the places of its own among them, int32.
+      Nodes in code point order of their texts, and for each of `listed` the positions of its nodes among them, int32.
     """
     own = list({id(nodes): nodes for nodes in listed}.values())
     every = joined(own)
@@ -202,7 +181,7 @@ def merge_nodes(listed: Sequence[Nodes]) -> tuple[Nodes, list[np.ndarray]]:
 
 
 def joined(listed: Sequence[Nodes]) -> Nodes:
-    """The nodes of several, one after another."""
+    """Concatenates nodes."""
     if len(listed) == 1:
         return listed[0]
     ids = None
@@ -212,17 +191,13 @@ def joined(listed: Sequence[Nodes]) -> Nodes:
 
 
 def used_nodes(nodes: Nodes, used: np.ndarray) -> tuple[Nodes, np.ndarray]:
-    """The used nodes, and each node's place among them, int32; meaningless where it is unused.
-
-    Args:
-      used: bool [nodes].
-    """
+    """Returns the nodes that are `used`, bool [nodes], and each one's position among them, int32."""
     place = np.cumsum(used, dtype=np.int32) - 1
     return nodes if used.all() else nodes.take(np.flatnonzero(used)), place
 
 
 def merged_relations(all_relations: Sequence[tuple[str, ...]]) -> tuple[tuple[str, ...], list[np.ndarray]]:
-    """One list of relations for several columns, and for each the new number of its old ones."""
+    """Joins the relations of several columns; returns them and for each column the new numbers of its own."""
     numbers: dict[str, int] = {}
     places = [[numbers.setdefault(each, len(numbers)) for each in relations] for relations in all_relations]
     narrow = np.min_scalar_type(len(numbers))

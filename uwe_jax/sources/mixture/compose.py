@@ -1,4 +1,4 @@
-"""Merges what several sources give into graphs over one list of skills, and keeps who stated which edge."""
+"""Merges the graphs of several sources over one list of skills, with the provenance of each edge."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
-from uwe_jax.sources.mixture.aliases import joined_by_alias
 from uwe_jax.sources.mixture.columns import EdgeColumns, Nodes, merge_nodes, merged_relations, used_nodes
+from uwe_jax.sources.mixture.joining import joined_by_alias, with_titles
 from uwe_jax.sources.mixture.parts import Composition, Part, PartInfo, Statements
-from uwe_jax.sources.mixture.titles import with_titles
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import TITLE
 
 _MOST_PARTS = 63  # bits of an integer
 _JOB, _ALIAS = "job", "alias"
-_SYNONYMS = ("", "alias", "alternative")  # relations of what a skill is called, by those who name any
+_SYNONYMS = ("", "alias", "alternative")  # relations of other names of a skill
 
 
 def compose(
@@ -36,20 +35,20 @@ def compose(
     join_aliases: bool = False,
     excluded: ExcludedTexts | None = None,
 ) -> Composition:
-    """One set of graphs from several sources.
+    """Merges the graphs of several sources.
 
     Skills with equal texts are one node, over all parts and graphs, and so are neighbours of one kind. Nodes are sorted
     by text, so that neither numbering nor fingerprints depend on the order of parts or edges. An edge that several
     parts state has the largest of their weights.
 
     Args:
-      parts: what the sources gave.
-      kinds: graphs wanted; empty takes all there are.
+      parts: the sources.
+      kinds: graphs wanted; empty takes all.
       join_aliases: a skill also joins the skill that has its text as an alias; see `joined_by_alias`.
-      excluded: of evaluations.
+      excluded: texts and pairs of evaluations.
 
     Raises:
-      UserError: no part has an edge of a kind that is wanted, or nothing is left of one.
+      UserError: no part has an edge of a kind that is wanted, or all its edges are excluded.
     """
     if len(parts) > _MOST_PARTS:
         raise UserError(
@@ -74,73 +73,61 @@ def compose(
             f"source.join_aliases is True, but {_names(parts)} has no graph of aliases to join skills by; there are "
             f"graphs of {', '.join(map(repr, tables))}. Leave it at False, or add a source with skill_alias."
         )
-    joining = [_ALIAS] * join_aliases
-    chosen = {kind: tables[kind] for kind in dict.fromkeys([*wanted, *joining])}
+    chosen = {kind: tables[kind] for kind in dict.fromkeys([*wanted, *[_ALIAS] * join_aliases])}
     skills, places = merge_nodes([table.edges.left_nodes for listed in chosen.values() for table in listed])
     remaining = iter(places)
     merged = {kind: _merge(listed, remaining) for kind, listed in chosen.items()}
-    if joining:
+    if join_aliases:
         alias = merged[_ALIAS]
-        # Of kind alias are wider activities, related skills and titles of jobs, too: no other names of a skill.
+        # Graphs of kind alias also hold wider activities, related skills and titles of jobs.
         synonyms = [k for k, relation in enumerate(relations) if relation in _SYNONYMS]
         same = np.isin(alias.relation, synonyms) & ~alias.of_jobs
-        texts = skills.texts.to_pylist(), alias.nodes.texts.to_pylist()
-        becomes = joined_by_alias(texts[0], alias.left[same], texts[1], alias.right[same])
+        texts, other_names = skills.texts.to_pylist(), alias.nodes.texts.to_pylist()
+        becomes = joined_by_alias(texts, alias.left[same], other_names, alias.right[same])
         merged = {kind: dataclasses.replace(merged[kind], left=becomes[merged[kind].left]) for kind in wanted}
-        notes += counted(
-            int((becomes != np.arange(len(skills))).sum()), "skills joined another one that has their text"
-        )
+        moved = int((becomes != np.arange(len(skills))).sum())
+        notes += counted(moved, "skills joined another one that has their text")
     if excluded is not None:
         notes += _exclude(merged, skills.texts.to_pylist(), excluded)
     return _numbered(parts, relations, merged, skills, notes)
 
 
 class _Table(NamedTuple):
-    """The edges of one graph of a part."""
+    """The edges of one graph of a source."""
 
     part: int
-    of_jobs: bool  # a job stands in the place of the skill
+    of_jobs: bool  # jobs take the place of skills
     edges: EdgeColumns
-    relation: np.ndarray  # the number in all relations of each of its own
+    relation: np.ndarray  # positions of its relations among those of all sources
 
 
 @dataclass(frozen=True, eq=False)
 class _Merged:
-    """The rows of one kind over all parts."""
+    """The edges of one kind of all sources."""
 
     nodes: Nodes  # of the right side
-    left: np.ndarray  # counts in the skills of all parts
+    left: np.ndarray  # positions in the skills of all sources
     right: np.ndarray
     relation: np.ndarray
-    table: np.ndarray  # counts in `tables`
-    tables: Sequence[_Table]
-
-    @property
-    def part(self) -> np.ndarray:
-        return np.array([table.part for table in self.tables], np.uint8)[self.table]
-
-    @property
-    def of_jobs(self) -> np.ndarray:
-        return np.array([table.of_jobs for table in self.tables])[self.table]
+    part: np.ndarray  # uint8
+    of_jobs: np.ndarray  # bool, as of `_Table`
 
     def where(self, keep: np.ndarray) -> _Merged:
-        rows = {name: getattr(self, name)[keep] for name in ("left", "right", "relation", "table")}
+        rows = {name: getattr(self, name)[keep] for name in ("left", "right", "relation", "part", "of_jobs")}
         return dataclasses.replace(self, **rows)
 
 
 def _tables(parts: Sequence[Part]) -> tuple[tuple[str, ...], dict[str, list[_Table]]]:
-    """All relations, and the graphs of all parts by kind."""
+    """Returns all relations, and the graphs of all parts by kind."""
     listed: list[tuple[str, int, bool, EdgeColumns]] = []
     for number, part in enumerate(parts):
         titles = [edges for name, edges in part.edges.items() if part.kinds[name] == TITLE]
         for name, edges in part.edges.items():
             kind = part.kinds[name]
-            if kind == TITLE:
-                continue
-            if kind == _JOB:
-                for further in titles:
-                    edges = with_titles(edges, further)
-            listed.append((kind, number, name in part.jobs, edges))
+            for further in titles if kind == _JOB else ():
+                edges = with_titles(edges, further)
+            if kind != TITLE:
+                listed.append((kind, number, name in part.jobs, edges))
     relations, places = merged_relations([edges.relations for *_, edges in listed])
     tables: dict[str, list[_Table]] = {}
     for (kind, number, of_jobs, edges), place in zip(listed, places, strict=True):
@@ -150,7 +137,9 @@ def _tables(parts: Sequence[Part]) -> tuple[tuple[str, ...], dict[str, list[_Tab
 
 def _merge(tables: Sequence[_Table], skill_places: Iterator[np.ndarray]) -> _Merged:
     nodes, places = merge_nodes([table.edges.right_nodes for table in tables])
-    number = np.arange(len(tables), dtype=np.min_scalar_type(len(tables)))
+    counts = [len(table.edges) for table in tables]
+    part = np.repeat(np.array([table.part for table in tables], np.uint8), counts)
+    of_jobs = np.repeat(np.array([table.of_jobs for table in tables]), counts)
     left, right, relation = (
         each[0] if len(each) == 1 else np.concatenate(each)
         for each in (
@@ -159,11 +148,11 @@ def _merge(tables: Sequence[_Table], skill_places: Iterator[np.ndarray]) -> _Mer
             [table.relation[table.edges.relation] for table in tables],
         )
     )
-    return _Merged(nodes, left, right, relation, np.repeat(number, [len(table.edges) for table in tables]), tables)
+    return _Merged(nodes, left, right, relation, part, of_jobs)
 
 
 def _exclude(merged: dict[str, _Merged], skills: Sequence[str], excluded: ExcludedTexts) -> list[str]:
-    """Takes evaluation texts out of `merged`, and says how many."""
+    """Removes evaluation texts from `merged`, and returns notes on their number."""
     notes = []
     held_skills = excluded.nodes(skills, SKILL)
     held_jobs = excluded.nodes(skills, _JOB)
@@ -176,8 +165,8 @@ def _exclude(merged: dict[str, _Merged], skills: Sequence[str], excluded: Exclud
         node = left | right
         pair = excluded.edges(skills, texts, graph.left, graph.right)
         count = len(np.unique(graph.left[left])) + len(np.unique(graph.right[right]))
-        notes += counted(count, f"texts of skill-{kind} kept out with their edges: they are queries of an evaluation")
-        notes += counted(int((pair & ~node).sum()), f"edges of skill-{kind} kept out: an evaluation asks for them")
+        notes += counted(count, f"texts of skill-{kind} excluded with their edges: they are queries of an evaluation")
+        notes += counted(int((pair & ~node).sum()), f"edges of skill-{kind} excluded: they are pairs of an evaluation")
         kept = graph.where(~(node | pair))
         if not len(kept.left):
             raise UserError(
@@ -190,14 +179,10 @@ def _exclude(merged: dict[str, _Merged], skills: Sequence[str], excluded: Exclud
 
 
 def _numbered(
-    parts: Sequence[Part],
-    relations: tuple[str, ...],
-    merged: dict[str, _Merged],
-    nodes: Nodes,
-    notes: Sequence[str],
+    parts: Sequence[Part], relations: tuple[str, ...], merged: dict[str, _Merged], nodes: Nodes, notes: Sequence[str]
 ) -> Composition:
-    """The composition; takes the kinds out of `merged` one by one, so that not all exist twice."""
-    # A part may have no edge of the kinds that are wanted, or only such as are kept out.
+    """Builds the composition; removes the kinds from `merged` one by one, so that not all exist twice."""
+    # A part may have no edge of the kinds that are wanted, or only excluded ones.
     stating, used = np.zeros(len(parts), bool), np.zeros(len(nodes), bool)
     for graph in merged.values():
         stating[graph.part] = True
@@ -237,7 +222,7 @@ def _numbered(
 
 
 def _numbers(digits: Sequence[int], *columns: np.ndarray) -> np.ndarray:
-    """One int64 [s] for each row of `columns`, in their order; digit k is below `digits[k]`."""
+    """Encodes each row of `columns` as an int64 in mixed radix `digits`, in their order."""
     key = columns[0].astype(np.int64)
     for base, column in zip(digits[1:], columns[1:], strict=True):
         key *= base
@@ -246,7 +231,7 @@ def _numbers(digits: Sequence[int], *columns: np.ndarray) -> np.ndarray:
 
 
 def _statements(key: np.ndarray, digits: Sequence[int]) -> Statements:
-    """The statements that are numbered so, in the order of the edges, each once; sorts `key`."""
+    """Decodes `_numbers` into distinct statements in the order of the edges; sorts `key` in place."""
     key.sort()
     new = np.ones(len(key), bool)
     np.not_equal(key[1:], key[:-1], out=new[1:])
@@ -262,10 +247,9 @@ def _statements(key: np.ndarray, digits: Sequence[int]) -> Statements:
 def _edges(
     stated: Statements, shape: tuple[int, int], weights: np.ndarray
 ) -> tuple[csr_array, np.ndarray | None, np.ndarray | None]:
-    """The distinct edges, bool, canonical; the largest weight of each, and the parts that state it as bits.
+    """Returns the distinct edges, bool, canonical; the largest weight of each, and its parts as bits.
 
-    Args:
-      weights: float32 of the parts; of one, edges have neither weights nor parts.
+    With the weight of a single part, edges have neither weights nor parts.
     """
     new = np.ones(len(stated.left), bool)
     new[1:] = (stated.left[1:] != stated.left[:-1]) | (stated.right[1:] != stated.right[:-1])
@@ -280,7 +264,7 @@ def _edges(
 
 
 def _without_equal_weights(graphs: dict[str, BipartiteGraph]) -> dict[str, BipartiteGraph]:
-    """Weights that are the same everywhere say nothing, and are left out of graphs and fingerprints."""
+    """Removes weights from graphs, and thus from fingerprints, if all are equal."""
     columns = [graph.weights for graph in graphs.values() if graph.weights is not None]
     if len(np.unique([each for column in columns for each in (column.min(), column.max())])) > 1:
         return graphs

@@ -1,4 +1,4 @@
-"""What goes into a composition and what comes out of it."""
+"""The sources that go into a composition, and the composition."""
 
 from __future__ import annotations
 
@@ -13,46 +13,30 @@ from uwe_jax.sources.mixture.columns import EdgeColumns
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """What one source gave.
+    """A source of a mixture."""
 
-    Attributes:
-      name: of the part in the configuration.
-      origin: what was read from where.
-      weight: of each of its edges, above 0.
-      edges: by name of the graph; of one source, so that its titles find its jobs.
-      kinds: of each graph: job, vacancy, alias or title.
-      notes: phrases on what was left out.
-      jobs: graphs with a job in the place of a skill; see `Source.jobs`.
-    """
-
-    name: str
-    origin: str
-    weight: float
-    edges: Mapping[str, EdgeColumns]
-    kinds: Mapping[str, str]
-    notes: tuple[str, ...] = ()
-    jobs: frozenset[str] = frozenset()
+    name: str  # in the configuration
+    origin: str  # what was read from where
+    weight: float  # of each of its edges, above 0
+    edges: Mapping[str, EdgeColumns]  # by name of the graph
+    kinds: Mapping[str, str]  # of each graph: job, vacancy, alias or title
+    notes: tuple[str, ...] = ()  # phrases on what was left out
+    jobs: frozenset[str] = frozenset()  # graphs with a job in the place of a skill; see `Source.jobs`
 
 
 @dataclass(frozen=True, eq=False)
 class Statements:
-    """Who states the edges of one graph: a row per edge, part and relation, in this order.
+    """Provenance of the edges of one graph: a row per edge, source and relation, sorted in this order."""
 
-    Attributes:
-      left, right: int32 [s], positions in the graph's skills and neighbours.
-      part: unsigned [s], counts in the composition's parts.
-      relation: unsigned [s], counts in the composition's relations.
-    """
-
-    left: np.ndarray
-    right: np.ndarray
-    part: np.ndarray
-    relation: np.ndarray
+    left: np.ndarray  # int32 [s], positions in the graph's skills
+    right: np.ndarray  # int32 [s], positions in the graph's neighbours
+    part: np.ndarray  # unsigned [s], positions in the composition's parts
+    relation: np.ndarray  # unsigned [s], positions in the composition's relations
 
 
 @dataclass(frozen=True)
 class PartInfo:
-    """What is known of a part beside its edges."""
+    """The description of a source of a mixture; see `Part`."""
 
     name: str
     origin: str
@@ -62,24 +46,16 @@ class PartInfo:
 
 @dataclass(frozen=True, eq=False)
 class Composition:
-    """The graphs, and where each edge is from.
+    """The graphs of a mixture, and the provenance of each edge."""
 
-    Attributes:
-      graphs: what is trained on.
-      parts: those with an edge, in the order of the configuration.
-      relations: what the sources call their edges.
-      statements: by kind, as in `graphs`.
-      notes: phrases on what was joined and left out in merging.
-    """
-
-    graphs: GraphSet
-    parts: tuple[PartInfo, ...]
-    relations: tuple[str, ...]
-    statements: Mapping[str, Statements]
-    notes: tuple[str, ...] = ()
+    graphs: GraphSet  # for training
+    parts: tuple[PartInfo, ...]  # those with an edge, in the order of the configuration
+    relations: tuple[str, ...]  # the sources' names for their edges
+    statements: Mapping[str, Statements]  # by kind, as in `graphs`
+    notes: tuple[str, ...] = ()  # phrases on what was joined and left out in merging
 
     def counts(self) -> list[dict[str, object]]:
-        """Per part and kind that it has edges of: `part`, `kind`, `weight`, `edges`, `only` (edges that no other part
+        """Counts per part and kind of its edges: `part`, `kind`, `weight`, `edges`, `only` (edges that no other part
         states), `skills` and `neighbours`.
         """
         rows: list[dict[str, object]] = []
@@ -91,17 +67,11 @@ class Composition:
             alone = np.bincount(edge)[edge] == 1
             for number, part in enumerate(self.parts):
                 mine = stated.part == number
-                if not mine.any():
-                    continue
-                rows.append(
-                    {
-                        "part": part.name,
-                        "kind": kind,
-                        "weight": part.weight,
-                        "edges": int(np.count_nonzero(parts == number)),
-                        "only": int(np.count_nonzero(alone & (parts == number))),
-                        "skills": len(np.unique(stated.left[mine])),
-                        "neighbours": len(np.unique(stated.right[mine])),
-                    }
-                )
+                if mine.any():
+                    row = {"part": part.name, "kind": kind, "weight": part.weight}
+                    row["edges"] = int(np.count_nonzero(parts == number))
+                    row["only"] = int(np.count_nonzero(alone & (parts == number)))
+                    row["skills"] = len(np.unique(stated.left[mine]))
+                    row["neighbours"] = len(np.unique(stated.right[mine]))
+                    rows.append(row)
         return rows

@@ -1,7 +1,8 @@
-"""A composition as a folder: edge files like a user's own, with weight and provenance, and graphs.json beside them."""
+"""Saves a composition as a folder of edge files with weight and provenance, and graphs.json."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -28,74 +29,76 @@ from uwe_jax.sources.tables.columns import UNREADABLE, parquet_columns
 _MANIFEST = "graphs.json"
 _FORMAT = 1
 _TEXTS = ["left", "right", "relation", "part", "left_id", "right_id"]
-# Bytes of a column's dictionary of distinct texts; with less, Parquet would write every text anew.
+# Bytes of a column's dictionary of distinct texts; beyond it, Parquet would write each text in full.
 _DICTIONARY = 1 << 28
 _ROWS = 1 << 20  # of a row group
 
 
 def is_saved(folder: Path) -> bool:
-    """Whether a folder holds what `save` wrote."""
+    """Returns whether a folder was written by `save`."""
     restore(folder)
     return (folder / _MANIFEST).is_file()
 
 
 def check_free(folder: Path) -> None:
-    """Raises UserError if something else than a saved composition would be overwritten."""
+    """Raises UserError if anything but a saved composition would be overwritten."""
     restore(folder)
     if not folder.exists():
         return
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
-    if names and (others := names - _own_files(folder)):
+    others = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    with contextlib.suppress(UserError):  # of graphs.json of another program
+        if is_saved(folder):
+            others -= {_MANIFEST, *(f"{SKILL}_{kind}.parquet" for kind in _read_manifest(folder)["fingerprints"])}
+    if others:
         raise UserError(
-            f"{folder} is there and holds something else than combined graphs: {', '.join(sorted(others)[:5])}. Name "
-            "another with --out."
+            f"{folder} exists and has other files than combined graphs: {', '.join(sorted(others)[:5])}. Choose "
+            "another folder with --out."
         )
 
 
-def _own_files(folder: Path) -> set[str]:
-    """Names of the files that `save` wrote into a folder; none where it wrote none."""
-    if not folder.is_dir() or not is_saved(folder):
-        return set()
-    try:
-        return {_MANIFEST, *(f"{SKILL}_{kind}.parquet" for kind in _read_manifest(folder)["fingerprints"])}
-    except UserError:  # of another program
-        return set()
-
-
 def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> None:
-    """Writes a composition; a kill leaves no folder or the whole one.
+    """Writes a composition atomically.
 
     One Parquet file per kind, skill_<kind>.parquet, has a row per edge, part and relation with the columns left, right,
     relation, part, left_id, right_id and weight. graphs.json has the fingerprints, the parts and the settings.
 
     Args:
       composition: to write.
-      folder: is made; it may be there if it is empty or holds an earlier composition, which is replaced.
-      settings: of the source, kept for those who read graphs.json.
+      folder: new, empty, or with an earlier composition, which is replaced.
+      settings: of the source, for graphs.json.
 
     Raises:
-      UserError: the folder holds something else or cannot be written.
+      UserError: the folder has other files or cannot be written.
     """
     advice = "name another folder with --out"
-    # Another one is waited for: the work before this one took minutes.
+    # Waits for another process instead of losing minutes of work.
     with replacing(folder, check=lambda: check_free(folder), patience=math.inf, advice=advice) as new:
         new.mkdir()
         for kind in composition.graphs.graphs:
             _write_edges(composition, kind, new / f"{SKILL}_{kind}.parquet")
-        write_json(new / _MANIFEST, _manifest(composition, settings))
+        manifest = {
+            "format": _FORMAT,
+            "version": uwe_jax.__version__,
+            "fingerprints": composition.graphs.fingerprints(),
+            "graphs": composition.graphs.counts(),
+            "parts": [dataclasses.asdict(part) for part in composition.parts],
+            "edges": composition.counts(),
+            "notes": composition.notes,
+            "settings": settings,
+        }
+        write_json(new / _MANIFEST, manifest)
 
 
 def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts | None = None) -> Composition:
-    """Reads what `save` wrote.
+    """Reads a composition written by `save`.
 
     Args:
       folder: that `is_saved`.
-      kinds: graphs wanted; empty takes all there are.
-      excluded: of evaluations, beside what was kept out when the folder was written.
+      kinds: graphs wanted; empty takes all.
+      excluded: texts of evaluations, in addition to those excluded when the folder was written.
 
     Raises:
-      UserError: another format, a kind that is not there, a file that cannot be read, or graphs that are not those
-        that were written.
+      UserError: another format, a missing kind, a file that cannot be read, or graphs other than those written.
     """
     manifest = _read_manifest(folder)
     there = manifest["fingerprints"]
@@ -103,12 +106,12 @@ def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts 
         if kind not in there:
             raise UserError(
                 f"{folder} has no edges for {kind!r}; it has {', '.join(map(repr, there))}. Take {kind!r} out of "
-                "source.kinds, or combine the graphs anew."
+                "source.kinds, or combine the graphs again."
             )
     infos: dict[str, PartInfo] = {info.name: info for info in manifest["parts"]}
     changed = UserError(
-        f"The edges in {folder} are not those that were combined: a file was changed, or a copy is not whole. "
-        f"Combine them anew, or remove {_MANIFEST} to train on the edge files as they are."
+        f"The edges in {folder} are not those that were combined: a file was changed, or a copy is incomplete. "
+        f"Combine them again, or remove {_MANIFEST} to train on the edge files as they are."
     )
     weights = {info.name: info.weight for info in infos.values()}
     edges: dict[str, dict[str, EdgeColumns]] = {name: {} for name in infos}
@@ -116,17 +119,15 @@ def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts 
         for name, found in _read_edges(folder / f"{SKILL}_{kind}.parquet", weights, changed).items():
             edges[name][kind] = found
     kinds_of = {kind: kind for kind in there}
-    parts = [Part(info.name, info.origin, info.weight, edges[info.name], kinds_of) for info in infos.values()]
-
-    def composed(kinds: Sequence[str] = (), excluded: ExcludedTexts | None = None) -> Composition:
-        found = compose(parts, kinds, excluded=excluded)
-        own = tuple(infos[part.name] for part in found.parts)
-        return dataclasses.replace(found, parts=own, notes=(*manifest["notes"], *found.notes))
-
-    composition = composed()
+    parts = [
+        Part(info.name, info.origin, info.weight, edges[info.name], kinds_of, info.notes) for info in infos.values()
+    ]
+    composition = compose(parts)
     if composition.graphs.fingerprints() != there:
         raise changed
-    return composed(kinds, excluded) if kinds or (excluded is not None and excluded.found) else composition
+    if kinds or (excluded is not None and excluded.found):
+        composition = compose(parts, kinds, excluded=excluded)
+    return dataclasses.replace(composition, notes=(*manifest["notes"], *composition.notes))
 
 
 def _write_edges(composition: Composition, kind: str, path: Path) -> None:
@@ -135,7 +136,7 @@ def _write_edges(composition: Composition, kind: str, path: Path) -> None:
     weights = np.array([part.weight for part in composition.parts], np.float32)
 
     def coded(codes: np.ndarray, *columns: Sequence[str]) -> list[pa.DictionaryArray]:
-        # Of these rows alone: each row group is written with the whole dictionary of its column.
+        # Only of these rows: each row group is written with the whole dictionary of its column.
         used, codes = np.unique(codes, return_inverse=True)
         indices, used = pa.array(codes, pa.int32()), used.tolist()
         return [pa.DictionaryArray.from_arrays(indices, [texts[k] for k in used]) for texts in columns]
@@ -154,7 +155,7 @@ def _write_edges(composition: Composition, kind: str, path: Path) -> None:
 
 
 def _read_edges(path: Path, weights: Mapping[str, float], changed: UserError) -> dict[str, EdgeColumns]:
-    """The edges of a file by name of their part; raises `changed` where parts or weights are not those."""
+    """Returns the edges of a file by name of their part; raises `changed` if parts or weights differ."""
     try:
         table = parquet_columns(path, path.name, dict.fromkeys(_TEXTS, "text"))
         names, part = coded(table["part"])
@@ -162,7 +163,7 @@ def _read_edges(path: Path, weights: Mapping[str, float], changed: UserError) ->
         del table
         weight = pq.read_table(path, columns=["weight"])["weight"].cast(pa.float32()).to_numpy()
     except UNREADABLE as error:
-        raise UserError(f"{path} cannot be read: {error}. Combine the graphs anew.") from error
+        raise UserError(f"{path} cannot be read: {error}. Combine the graphs again.") from error
     parts = names.to_pylist()
     expected = np.array([weights.get(name, np.nan) for name in parts], np.float32)
     if not np.array_equal(weight, expected[part]):
@@ -172,27 +173,14 @@ def _read_edges(path: Path, weights: Mapping[str, float], changed: UserError) ->
     return {name: columns.where(part == number) for number, name in enumerate(parts)}
 
 
-def _manifest(composition: Composition, settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "format": _FORMAT,
-        "version": uwe_jax.__version__,
-        "fingerprints": composition.graphs.fingerprints(),
-        "graphs": composition.graphs.counts(),
-        "parts": [dataclasses.asdict(part) for part in composition.parts],
-        "edges": composition.counts(),
-        "notes": composition.notes,
-        "settings": settings,
-    }
-
-
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
-    manifest = read_json(path, "Combine the graphs anew.")
+    manifest = read_json(path, "Combine the graphs again.")
     found = manifest.get("format")
     if found != _FORMAT:
-        raise UserError(f"{path} is of format {found}; this version reads format {_FORMAT}. Combine the graphs anew.")
+        raise UserError(f"{path} is of format {found}; this version reads format {_FORMAT}. Combine the graphs again.")
     try:
         parts = [from_mapping(PartInfo, part) for part in manifest["parts"]]
         return {"fingerprints": dict(manifest["fingerprints"]), "parts": parts, "notes": tuple(manifest["notes"])}
     except (UserError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}). Combine the graphs anew.") from error
+        raise UserError(f"{path} is damaged ({error}). Combine the graphs again.") from error

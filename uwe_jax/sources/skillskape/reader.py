@@ -11,8 +11,9 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy
 from uwe_jax.sources.hub.split_names import stated_split
 from uwe_jax.sources.notes import counted
+from uwe_jax.sources.tables.formats import table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
-from uwe_jax.sources.tables.typed_rows import has_columns, read_rows, table_format
+from uwe_jax.sources.tables.typed_rows import has_columns, read_rows
 
 PAGE = "https://huggingface.co/datasets/jjzha/skillskape"
 COLUMNS = {"sentence": "text", "skills": "texts"}

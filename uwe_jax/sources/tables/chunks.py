@@ -1,4 +1,4 @@
-"""Reads tables of every format as streams of rows: whole, or cut into chunks that are read on their own.
+"""Reads tables of every format as streams of rows: whole, or in chunks that are read independently.
 
 CSV, TSV and JSON lines are cut into byte ranges between rows, Parquet into row groups or parts of them, JSON lists and
 sheets into chunks of rows.
@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunk import WHOLE, Chunk, Rows, Table
 from uwe_jax.sources.tables.delimited import ONE_TEXT_PER_LINE, find_dialect
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, GZIP, SEPARATED, SHEETS, is_text_list, table_format
@@ -20,6 +19,7 @@ from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.listed import json_table, sheet_table
 from uwe_jax.sources.tables.names import check_once, same_names
 from uwe_jax.sources.tables.parquet_table import ParquetTable
+from uwe_jax.sources.tables.problems import BrokenRows
 from uwe_jax.sources.tables.text_tables import DelimitedTable, JsonLines
 from uwe_jax.sources.tables.values import half_pair
 
@@ -27,15 +27,15 @@ _log = logging.getLogger(__name__)
 
 
 def open_table(path: Path, name: str = "", quoted: bool | None = None, columns: Sequence[str] = ()) -> Table:
-    """A table, opened as far as its columns.
+    """Opens a table and reads the names of its columns.
 
     Args:
       name: for messages; by default its path.
       quoted: see `find_dialect`.
-      columns: wanted. A number that is no name of a column says that the first row is data.
+      columns: that will be read. A number that does not name a column says that the first row is data.
 
     Raises:
-      UserError: it cannot be read, or is in none of `FORMATS`.
+      UserError: it cannot be read, or has none of `FORMATS`.
     """
     table = _open(path, name or str(path), quoted, header=True)
     numbers = [column for column in columns if column.isdigit() and not same_names(table.columns, column)]
@@ -60,16 +60,12 @@ def _open(path: Path, name: str, quoted: bool | None, *, header: bool) -> Table:
 
 
 def column_names(path: Path, columns: Sequence[str] = ()) -> list[str]:
-    """The columns of a table; for JSON the keys of its first rows. See `open_table`.
-
-    Raises:
-      UserError: it cannot be read, or is in no format of `FORMATS`.
-    """
+    """Returns the columns of a table; see `open_table`."""
     return open_table(path, quoted=True, columns=columns).columns
 
 
 def table_rows(path: Path, columns: Sequence[str], broken: BrokenRows, name: str = "") -> Rows:
-    """The rows of a whole table, as a stream; see `read_chunk`."""
+    """Yields the rows of a whole table; see `read_chunk`."""
     table = open_table(path, name or path.name, columns=columns)
     count = 0
     for place, row in _valid(table, WHOLE, columns, broken):
@@ -88,10 +84,10 @@ def cut(path: Path, name: str, rows: int, columns: Sequence[str] = ()) -> list[C
     """Cuts a file into chunks of about so many rows, reading it once as a stream.
 
     Args:
-      columns: those that will be read.
+      columns: that will be read.
 
     Raises:
-      UserError: it cannot be read, or from some line on nobody can tell where rows begin.
+      UserError: it cannot be read, or row boundaries are ambiguous from some line on.
     """
     size, mtime_ns = stamp(path)
     table = open_table(path, name, columns=columns)
@@ -103,21 +99,21 @@ def cut(path: Path, name: str, rows: int, columns: Sequence[str] = ()) -> list[C
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Size and time of change of a file, by which a chunk tells that it has changed since."""
+    """Returns size and modification time of a file, by which a chunk notices changes."""
     found = path.stat()
     return found.st_size, found.st_mtime_ns
 
 
 def read_chunk(chunk: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
-    """The rows of a chunk.
+    """Reads the rows of a chunk.
 
     Args:
-      columns: wanted, as `column_names` gives them.
+      columns: wanted, as `column_names` returns them.
       broken: takes one entry per row that cannot be read.
 
     Yields:
-      The place of a row, for messages, and its values as the file has them: text in CSV and sheets, whatever JSON or
-      Parquet hold elsewhere, None where a row lacks a column.
+      The place of a row, for messages, and its values as the file has them: text in CSV and sheets, any value of JSON
+      or Parquet, None where a row lacks a column.
 
     Raises:
       UserError: the file has changed since it was cut, or is damaged.
@@ -126,7 +122,7 @@ def read_chunk(chunk: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows
     if chunk.size >= 0 and stamp(path) != (chunk.size, chunk.mtime_ns):
         raise UserError(
             f"{path} has changed since it was cut into chunks ({chunk.size:,} bytes then, {path.stat().st_size:,} "
-            "now), so nobody can tell where its rows begin. Run again while nothing writes to it."
+            "now), so the positions of its rows are unknown. Run again while nothing writes to it."
         )
     return _valid(open_table(path, chunk.name, chunk.quoted, columns), chunk, columns, broken)
 

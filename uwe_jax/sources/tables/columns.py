@@ -1,4 +1,4 @@
-"""Tables of texts as columns of Arrow: Parquet and delimited text without an object per row, the rest by its rows."""
+"""Reads tables of texts as Arrow columns: Parquet and delimited text without an object per row, others by rows."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.text_tables import DelimitedTable
 from uwe_jax.sources.tables.typed_rows import read_rows
 
-# Raised for a file that is damaged, or holds something else than texts.
+# Raised for a file that is damaged, or has other values than texts.
 UNREADABLE = (pa.ArrowException, OSError, EOFError, ValueError, OverflowError, KeyError, csv.Error)
 
 _CODED = pa.dictionary(pa.int32(), pa.string())
-_ROWS = 65_536  # taken from a row reader at once
-_BLOCK = 1 << 23  # bytes of delimited text that are parsed at once; a longer row is left to the row reader
+_ROWS = 65_536  # per batch of a row reader
+_BLOCK = 1 << 23  # bytes of delimited text per block; a longer row is left to the row reader
 _QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
 
 
@@ -42,16 +42,12 @@ def read_columns(
     *,
     optional: Mapping[str, str] | None = None,
 ) -> pa.Table:
-    """Reads columns of texts as `read_rows` does, whose arguments these are.
+    """Reads columns of texts; arguments and errors are those of `read_rows`, and so are the values.
 
-    What is read directly gives what the rows would; a file with anything unusual in it goes through the row reader,
-    which names each broken row.
+    A file with anything unusual is read by the row reader, which names each broken row.
 
     Returns:
       A dictionary-encoded column of strings without nulls per name, "" where a row has no value.
-
-    Raises:
-      UserError: as of `read_rows`.
     """
     optional = optional or {}
     types = {**columns, **optional}
@@ -77,13 +73,13 @@ def parquet_columns(
     """Reads columns of a Parquet file as `read_columns` does, one after the other.
 
     Raises:
-      UserError: the file unpacks to more than it may.
-      UNREADABLE: it is damaged, or a column is missing or holds something else than its type.
+      UserError: the file unpacks to too much.
+      UNREADABLE: it is damaged, or a column is missing or has another type.
     """
     names = pq.read_schema(path).names
     types = {**columns, **{column: kind for column, kind in (optional or {}).items() if column in names}}
     with pq.ParquetFile(path, read_dictionary=list(types)) as file:
-        size, unpacked = path.stat().st_size, 8 * file.metadata.num_rows  # an index a row and column at least
+        size, unpacked = path.stat().st_size, 8 * file.metadata.num_rows  # at least an index per row and column
         check_unpacked(name, size, unpacked)
         chunks: dict[str, list[pa.Array]] = {}
         for column in types:
@@ -106,18 +102,18 @@ def _table(chunks: dict[str, list[pa.Array]], optional: Iterable[str] = (), rows
 
 
 def _coded(chunk: pa.Array, kind: str, column: str) -> pa.DictionaryArray:
-    """Texts as a dictionary of strings without nulls; ValueError where they are something else."""
+    """Converts texts to a dictionary of strings without nulls; ValueError for other values."""
     if (kind == "id" and pa.types.is_integer(chunk.type)) or pa.types.is_null(chunk.type):
         chunk = chunk.cast(pa.string())
     texts = chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
     if not (pa.types.is_string(texts) or pa.types.is_large_string(texts)):
-        raise ValueError(f"column {column!r} does not hold texts alone")
+        raise ValueError(f"column {column!r} has values that are not texts")
     chunk.validate(full=True)  # also that they are UTF-8
     if chunk.null_count or (pa.types.is_dictionary(chunk.type) and chunk.dictionary.null_count):
         chunk = chunk.cast(texts).fill_null("")
     if not pa.types.is_dictionary(chunk.type):
         chunk = chunk.dictionary_encode()
-    # Writers may give every row group the dictionary of the whole file.
+    # Some writers store the dictionary of the whole file in every row group.
     indices = chunk.indices.to_numpy()
     used = np.zeros(len(chunk.dictionary), bool)
     used[indices] = True
@@ -126,7 +122,7 @@ def _coded(chunk: pa.Array, kind: str, column: str) -> pa.DictionaryArray:
 
 
 def _delimited_columns(path: Path, name: str, columns: Mapping[str, str], optional: Mapping[str, str]) -> pa.Table:
-    """Raises UNREADABLE where the file is not one that the csv module and Arrow read alike."""
+    """Raises UNREADABLE unless the csv module and Arrow read the file alike."""
     table = open_table(path, name)
     assert isinstance(table, DelimitedTable)
     dialect = table.dialect
@@ -167,9 +163,9 @@ def _delimited_columns(path: Path, name: str, columns: Mapping[str, str], option
 class _PlainText(io.RawIOBase):
     """A stream of delimited text that ends, `unusual`, where parsers differ.
 
-    That is at a quote that neither begins nor ends a field, nor is doubled in one; at a carriage return between quotes,
-    behind which Arrow drops a line feed that begins its next block; and at bytes that are not UTF-8, which it overlooks
-    in columns that it skips.
+    These are quotes that neither begin nor end a field, nor are doubled in one; carriage returns between quotes, after
+    which Arrow drops a line feed at the start of its next block; and bytes that are not UTF-8, which Arrow ignores in
+    columns that it skips.
     """
 
     def __init__(self, file: Any, dialect: Dialect, packed: int):
@@ -190,7 +186,7 @@ class _PlainText(io.RawIOBase):
                 check_unpacked("", self._packed, self._unpacked)
             self._decoder.decode(data, final=not data)
             self.unusual |= self._quoted and not self._is_plain(data)
-        except Exception:  # reported by the row reader, which meets it again
+        except Exception:  # raised again, and reported, by the row reader
             self.unusual = True
         return b"" if self.unusual else data
 
@@ -198,7 +194,7 @@ class _PlainText(io.RawIOBase):
         joined = np.frombuffer(self._last + (data or b"\n"), np.uint8)
         marks = np.flatnonzero(joined == _QUOTE)
         opens = (np.arange(len(marks)) + self._quotes) % 2 == 0
-        # The first byte was looked at with the block before it, the last one is with the next.
+        # The first byte was checked with the block before it, the last one is with the next.
         before = joined[marks[opens & (marks > 0)] - 1]
         behind = joined[marks[~opens & (marks < len(joined) - 1)] + 1]
         within = (np.searchsorted(marks, np.flatnonzero(joined == _RETURN)) + self._quotes) % 2

@@ -1,4 +1,4 @@
-"""Text files whose rows are fields between separators: what separates and quotes them is taken from the content."""
+"""Reads text files of fields between separators; separator and quoting are detected from the content."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.tables.chunk import WHOLE, Chunk
 from uwe_jax.sources.tables.lines import Line, TextFile
 from uwe_jax.sources.tables.names import is_known
 
@@ -21,7 +22,7 @@ _DECLARED = re.compile(r'"?sep=(.)"?[,;\t|]*\s*')  # a first line for Excel
 
 
 class Record(NamedTuple):
-    """A row, with the lines it is on: all of them where a quoted field holds line ends."""
+    """A row, with its lines: several if a quoted field contains line ends."""
 
     fields: list[str]
     lines: list[Line]
@@ -37,21 +38,13 @@ class UnparsableRecord(ValueError):
 
 @dataclass(frozen=True)
 class Dialect:
-    """What the content of a delimited file tells.
+    """The detected format of a delimited file."""
 
-    Attributes:
-      separator: between fields; "" where a line is one field.
-      quoted: whether quotes at both ends of a field enclose it.
-      header: names of the columns, stripped.
-      begin: byte of the first row of data.
-      number: of its line.
-    """
-
-    separator: str
-    quoted: bool
-    header: tuple[str, ...]
-    begin: int
-    number: int
+    separator: str  # between fields; "" if a line is one field
+    quoted: bool  # whether quotes at both ends of a field enclose it
+    header: tuple[str, ...]  # names of the columns, stripped
+    begin: int  # byte of the first row of data
+    number: int  # of its line
 
     def __str__(self) -> str:
         if not self.separator:
@@ -59,33 +52,29 @@ class Dialect:
         named = _SEPARATORS.get(self.separator, repr(self.separator))
         return f"separated by {named}" + ("" if self.quoted else ", quotes taken literally")
 
-    def records(self, file: TextFile, begin: int = -1, stop: int = -1, number: int = -1) -> Iterator[Record]:
-        """Yields the records behind the header, or those of some bytes; see `TextFile.lines`.
-
-        Raises:
-          UnparsableRecord: from there on it is not known where records begin.
-        """
-        where = (self.begin, stop, self.number) if begin < 0 else (begin, stop, number)
-        return _records(file.lines(*where), self.separator, self.quoted)
+    def records(self, file: TextFile, where: Chunk = WHOLE) -> Iterator[Record]:
+        """Yields the records of a chunk; UnparsableRecord from where record boundaries are ambiguous."""
+        begin, number = (self.begin, self.number) if where.start < 0 else (where.start, where.first)
+        return _records(file.lines(begin, where.stop, number), self.separator, self.quoted)
 
 
 ONE_TEXT_PER_LINE = Dialect("", False, ("text",), 0, 1)
 
 
 def find_dialect(file: TextFile, default: str, quoted: bool | None = None, *, header: bool = True) -> Dialect:
-    """Finds the separator by the header and the rows behind it, and how quotes are meant.
+    """Detects the separator from the header and the rows after it, and whether quotes enclose fields.
 
-    Quotes of files with tabs or bars are literal where the rows cannot be parsed otherwise, or where quoted fields
-    would swallow whole rows: lines that have the fields of the header each. Where the header is quoted, so are rows.
+    Quotes of files with tabs or bars are literal if the rows cannot be parsed otherwise, or if quoted fields would
+    swallow whole rows: lines that have the fields of the header each. If the header is quoted, so are rows.
 
     Args:
-      file: whose first line may be one such as sep=;.
-      default: the separator where the content does not tell.
-      quoted: whether quotes enclose fields; None takes it from the content, for which some files are read to their end.
+      file: its first line may declare the separator, such as sep=;.
+      default: the separator if the content does not tell.
+      quoted: whether quotes enclose fields; None detects it, for which some files are read to their end.
       header: whether the first row names the columns; else they are called 1, 2 and so on.
 
     Raises:
-      UserError: the file is empty, or no UTF-8 text as far as its header.
+      UserError: the file is empty, or its header is not UTF-8 text.
     """
     sample = file.head()
     declared = _DECLARED.fullmatch(sample[0].text) if sample else None
@@ -111,7 +100,7 @@ def find_dialect(file: TextFile, default: str, quoted: bool | None = None, *, he
 
 
 def _records(lines: Iterator[Line], separator: str, quoted: bool) -> Iterator[Record]:
-    """Records that are no blank lines."""
+    """Yields the records, without blank lines."""
     for line in lines:
         text = line.text.rstrip("\r\n")
         if quoted and '"' in text:
@@ -129,7 +118,7 @@ def _quoted_record(first: Line, rest: Iterator[Line], separator: str) -> Record:
             taken.append(line)
             yield line.text
 
-    # For this row alone: the limit is one for the process, and whoever takes the rows may read other files meanwhile.
+    # For this row alone: the limit is global, and the caller may read other files between rows.
     before = csv.field_size_limit(_FIELD_LIMIT)
     try:
         # strict: without it an unclosed quote silently swallows the rest of the file as one field
@@ -141,7 +130,7 @@ def _quoted_record(first: Line, rest: Iterator[Line], separator: str) -> Record:
 
 
 def _separator(sample: list[Line], default: str) -> str:
-    """The separator under which the header has a known name, or most rows of the sample the fields of the header."""
+    """Returns the separator that gives the header a known name, or most rows as many fields as the header."""
 
     def rows(separator: str) -> Iterator[list[str]]:
         try:
@@ -160,7 +149,7 @@ def _separator(sample: list[Line], default: str) -> str:
 
 
 def _swallows(lines: Iterator[Line], separator: str, width: int) -> bool:
-    """Whether quotes that enclose fields would join rows of so many fields more often than parts of one, or fail."""
+    """Returns whether enclosing quotes would fail, or join whole rows of `width` fields more often than not."""
     rows = parts = 0
     for line in lines:
         if '"' not in line.text:

@@ -16,45 +16,31 @@ from uwe_jax.runtime.zips import check_unpacked, whole_gzip
 from uwe_jax.sources.tables.formats import GZIP
 
 _LINE_LIMIT = 1 << 26  # bytes
-_HEAD = 100  # lines that tell how a file is to be read
-_BLOCK = 1 << 20  # bytes that are read at once
+_HEAD = 100  # lines from which the format is detected
+_BLOCK = 1 << 20  # bytes per read
 _BOM = b"\xef\xbb\xbf"
 
 
 class Line(NamedTuple):
-    """A line, with its end.
+    """A line, with its line end."""
 
-    Attributes:
-      number: from 1.
-      begin: its first byte, of the content where the file is gzipped.
-      end: the byte behind it.
-      text: as in the file; bytes that are no UTF-8 are surrogates.
-      fault: names the first of these; "" of a line that is UTF-8.
-    """
-
-    number: int
-    begin: int
-    end: int
-    text: str
-    fault: str
+    number: int  # from 1
+    begin: int  # its first byte, of the unpacked content
+    end: int  # the byte behind it
+    text: str  # as in the file; bytes that are not UTF-8 are surrogates
+    fault: str  # names the first of these; "" of a line that is UTF-8
 
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file, or the content of one.
+    """A text file, or the content of one."""
 
-    Attributes:
-      name: for messages.
-      path: of the file; None where `data` is its content.
-    """
-
-    name: str
-    path: Path | None = None
+    name: str  # for messages
+    path: Path | None = None  # None: `data` is the content
     data: bytes = b""
 
     @property
     def packed(self) -> bool:
-        """Whether the file is gzipped."""
         return self.path is not None and self.path.suffix.lower() == GZIP
 
     def lines(self, begin: int = 0, stop: int = -1, number: int = 1) -> Iterator[Line]:
@@ -62,7 +48,7 @@ class TextFile:
 
         Args:
           begin: byte of the first line.
-          stop: byte behind the last line; -1 reads to the end.
+          stop: byte after the last line; -1 reads to the end.
           number: of the first line.
 
         Raises:
@@ -93,7 +79,7 @@ class TextFile:
                 position, number = position + len(raw), number + 1
 
     def head(self) -> list[Line]:
-        """The first hundred lines; of a damaged file those before the damage, which is reported when it is read."""
+        """Returns the first hundred lines, or those before a damage, which is reported when the file is read."""
         lines: list[Line] = []
         try:
             lines.extend(islice(self.lines(), _HEAD))
@@ -105,7 +91,7 @@ class TextFile:
     def _raw_lines(self, file: Any, position: int) -> Iterator[bytes]:
         packed = self.path.stat().st_size if self.path and self.packed else 0
         held, unpacked = b"", position
-        # read1 gives what there is of a gzip that is cut off, so that its first lines are seen
+        # read1 returns the available bytes of a truncated gzip, so that its first lines are read
         while block := file.read1(_BLOCK):
             unpacked += len(block)
             if packed:
@@ -122,8 +108,8 @@ class TextFile:
     def _check_length(self, line: bytes, position: int) -> None:
         if len(line) >= _LINE_LIMIT:
             raise UserError(
-                f"{self.name} has a line of at least {_LINE_LIMIT:,} bytes, from byte {position:,} on; a "
-                "table of text has none. Write it with a line feed behind every row."
+                f"{self.name} has a line of at least {_LINE_LIMIT:,} bytes, from byte {position:,} on; lines of tables "
+                "must be shorter. Write it with a line feed after every row."
             )
 
     @contextmanager

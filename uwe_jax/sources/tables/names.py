@@ -1,7 +1,7 @@
-"""Names of columns that all commands accept, by what a column holds.
+"""Accepted names of columns by role.
 
-Names are compared by their letters and digits alone, whatever the case, so that Job Title, job_title and jobTitle are
-one. Of several columns of a table that with the earliest name in the list counts.
+Names are compared by letters and digits alone, ignoring case: Job Title, job_title and jobTitle are equal. If several
+columns of a table fit, the one with the earliest name in the list is taken.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HEADER = "Rename the column; a file whose first row holds data needs a row of na
 
 
 def named_columns(names: Sequence[str], roles: Iterable[str]) -> dict[str, str]:
-    """The column of every role of `NAMES` that is there.
+    """Returns the column of each role of `NAMES` that has one.
 
     >>> named_columns(["Job Title", "title", "body"], ("title", "description", "id"))
     {'title': 'title', 'description': 'body'}
@@ -52,7 +52,7 @@ def named_columns(names: Sequence[str], roles: Iterable[str]) -> dict[str, str]:
 
 
 def is_known(name: str) -> bool:
-    """Whether a name is one of `NAMES`."""
+    """Returns whether a name is in `NAMES`."""
     return _plain(name) in _KNOWN
 
 
@@ -61,7 +61,7 @@ def _plain(name: str) -> str:
 
 
 def same_names(names: Sequence[str], name: str) -> list[str]:
-    """Those of the names that are this one: exactly, else but for case and surrounding space.
+    """Returns the names equal to `name`: exactly, else ignoring case and surrounding space.
 
     >>> same_names(["Left", "right"], "left"), same_names(["Left", "left"], "left"), same_names(["a"], "left")
     (['Left'], ['left'], [])
@@ -71,7 +71,7 @@ def same_names(names: Sequence[str], name: str) -> list[str]:
 
 
 def check_once(columns: Sequence[str], column: str, table: str) -> None:
-    """Raises UserError where a table has several columns of one name."""
+    """Raises UserError if a table has several columns of one name."""
     if len(same := same_names(columns, column)) > 1:
         there = ", ".join(map(shorten, columns))
         raise UserError(f"{table} has {len(same)} columns named {column!r}; expected one. Its columns: {there}.")

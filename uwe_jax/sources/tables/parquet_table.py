@@ -1,4 +1,4 @@
-"""Parquet as a stream: row groups, and parts of large ones."""
+"""Reads Parquet as a stream: row groups, and parts of large ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.zips import check_unpacked, read_gzip
-from uwe_jax.sources.tables.broken_rows import BrokenRows
 from uwe_jax.sources.tables.chunk import PARTS, Chunk, Rows, Table
 from uwe_jax.sources.tables.formats import GZIP
+from uwe_jax.sources.tables.problems import BrokenRows
 
-_BATCH = 512  # rows that are decoded at once
+_BATCH = 512  # rows per record batch
 
 
 class ParquetTable(Table):
@@ -48,7 +48,7 @@ class ParquetTable(Table):
         return chunks
 
     def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
-        del broken  # damage to a file of columns is none of single rows
+        del broken  # damage affects the file, not single rows
         groups = range(max(0, where.start), len(self._lengths) if where.stop < 0 else where.stop)
         left = sum(self._lengths) if where.rows < 0 else where.rows
         skip, number = where.skip, where.first
@@ -65,10 +65,10 @@ class ParquetTable(Table):
                 return
 
     def _batches(self, columns: list[str], groups: Sequence[int]) -> Iterator[Any]:
-        """Reads record batches within bounds.
+        """Reads record batches within memory bounds.
 
-        A few kilobytes may name one large text in every row: texts are decoded once each and counted before they are
-        repeated.
+        A few kilobytes may repeat one large text in every row: texts are decoded once each, and counted before they
+        are repeated.
         """
         import pyarrow as pa
 
@@ -90,12 +90,12 @@ class ParquetTable(Table):
                 check_unpacked(self.name, size, unpacked)
                 try:
                     yield batch.cast(pa.schema([schema.field(name) for name in batch.schema.names]))
-                except pa.ArrowNotImplementedError:  # of some types of text; dictionaries give the same values, slower
+                except pa.ArrowNotImplementedError:  # of some text types; dictionaries give the same values, slower
                     yield batch
 
     def _open(self, dictionaries: Sequence[str] = ()) -> Any:
         """Opens the file; `dictionaries` are paths of text columns whose values are decoded once each."""
-        # imported where it is needed: the import takes a quarter of a second
+        # Imported here: it takes a quarter of a second.
         import pyarrow.parquet as pq
 
         packed = self._path.suffix.lower() == GZIP

@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.broken_rows import BrokenRows
-from uwe_jax.sources.tables.chunk import WHOLE, Chunk, Rows, Table, merged
-from uwe_jax.sources.tables.delimited import Dialect, Record, UnparsableRecord
+from uwe_jax.sources.tables.chunk import Chunk, Rows, Table, chunks_of
+from uwe_jax.sources.tables.delimited import Dialect, UnparsableRecord
 from uwe_jax.sources.tables.lines import TextFile
-from uwe_jax.sources.tables.problems import shorten
-from uwe_jax.sources.tables.values import parse_json
+from uwe_jax.sources.tables.problems import BrokenRows, shorten
+from uwe_jax.sources.tables.values import as_row, no_row, parse_json
 
 _UTF8 = "UTF-8 text"
 _QUOTES = 'quotes around a field and doubled ("") inside it'
-
-
-def chunks_of(extents: Iterator[tuple[int, int, int]], rows: int) -> list[Chunk]:
-    """Chunks of so many rows each.
-
-    Args:
-      extents: where each row begins and ends, and its number.
-    """
-    chunks: list[Chunk] = []
-    start, first, count, stop = -1, 0, 0, 0
-    for begin, stop, number in extents:
-        if not count:
-            start, first = begin, number
-        count += 1
-        if count == rows:
-            chunks.append(Chunk(start=start, stop=stop, first=first, rows=count))
-            count = 0
-    return [*chunks, Chunk(start=start, stop=stop, first=first, rows=count)] if count else chunks
-
-
-def as_row(value: object) -> dict[str, Any] | None:
-    """The row that a value in JSON is: an object, or a text alone; None of other values."""
-    return {"text": value} if isinstance(value, str) else value if isinstance(value, dict) else None
-
-
-def no_row(value: object, columns: Sequence[str]) -> tuple[str, str]:
-    """What was found and what was expected in the place of a row in JSON."""
-    return shorten(json.dumps(value)), f"a JSON object with the keys {', '.join(columns)}"
 
 
 class DelimitedTable(Table):
@@ -59,22 +28,21 @@ class DelimitedTable(Table):
         self.quoted = dialect.quoted
 
     def cut(self, rows: int) -> list[Chunk]:
+        records = self.dialect.records(self._file)
+        extents = ((lines[0].begin, lines[-1].end, lines[0].number) for _, lines in records)
         try:
-            chunks = chunks_of(
-                ((lines[0].begin, lines[-1].end, lines[0].number) for _, lines in self._records(WHOLE)), rows
-            )
+            return chunks_of(extents, rows, few=self._file.packed)
         except UnparsableRecord as error:
             raise UserError(
-                f"{self.name}, line {error.line}: {error}, so that nobody can tell where the rows behind it "
-                f"begin. Expected {_QUOTES}: correct that row and run again."
+                f"{self.name}, line {error.line}: {error}, so that the rows after it cannot be told apart. "
+                f"Expected {_QUOTES}: correct that row and run again."
             ) from error
-        return merged(chunks) if self._file.packed else chunks
 
     def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
         places = {column: self.columns.index(column) for column in columns if column in self.columns}
         name, width = self.name, len(self.columns)
         try:
-            for fields, lines in self._records(where):
+            for fields, lines in self.dialect.records(self._file, where):
                 place = f"{name}, line {lines[0].number}"
                 if fault := next((line for line in lines if line.fault), None):
                     broken.add(f"{name}, line {fault.number}", fault.fault, _UTF8)
@@ -86,12 +54,9 @@ class DelimitedTable(Table):
         except UnparsableRecord as error:
             broken.add(f"{name}, line {error.line}", str(error), f"{_QUOTES}; the rest of the file was not read")
 
-    def _records(self, where: Chunk) -> Iterator[Record]:
-        return self.dialect.records(self._file, where.start, where.stop, where.first)
-
 
 class JsonLines(Table):
-    """A JSON object, or a text in JSON, per line."""
+    """One JSON object, or text in JSON, per line."""
 
     told = "JSON lines"
     any_keys = True
@@ -109,8 +74,7 @@ class JsonLines(Table):
 
     def cut(self, rows: int) -> list[Chunk]:
         lines = (line for line in self._file.lines() if line.text.strip())
-        chunks = chunks_of(((line.begin, line.end, line.number) for line in lines), rows)
-        return merged(chunks) if self._file.packed else chunks
+        return chunks_of(((line.begin, line.end, line.number) for line in lines), rows, few=self._file.packed)
 
     def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
         for line in self._file.lines(max(0, where.start), where.stop, where.first):

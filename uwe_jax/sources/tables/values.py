@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import warnings
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from uwe_jax.sources.tables.lists import written_list
+from uwe_jax.sources.tables.problems import shorten
 
-# Types of a column, and how a message calls a value of them. An id is text that files may hold as a number.
+# Types of a column, with their description in messages. An id is text that files may store as a number.
 TYPES = {
     "text": "a text",
     "texts": """a list of texts such as ['plan shifts', "manage a chef's team"]""",
@@ -18,10 +21,11 @@ TYPES = {
 }
 _LEVELS = 50  # of lists and objects in a row of JSON; Python itself fails at a thousand
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SEPARATORS = re.compile(r"[;|\n]")
 
 
 def half_pair(value: object) -> bool:
-    """Whether a text, or one in a list, holds half a surrogate pair: JSON can write it, no file can be written of it.
+    """Returns whether a text, or one in a list, holds half a surrogate pair: JSON can express it, UTF-8 cannot.
 
     >>> half_pair("\\ud83d"), half_pair("\U0001f600"), half_pair(["a", "\\ude00"])
     (True, False, True)
@@ -32,11 +36,7 @@ def half_pair(value: object) -> bool:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a row or file in JSON.
-
-    Raises:
-      ValueError: it is no JSON, or is nested deeper than any row is.
-    """
+    """Parses a row or file; ValueError if it is not JSON, or nested deeper than `_LEVELS`."""
     try:
         value = json.loads(text)
     except RecursionError as error:
@@ -55,15 +55,25 @@ def parse_json(text: str | bytes) -> Any:
     raise ValueError(f"nested more than {_LEVELS} levels deep")
 
 
-def id_text(value: object) -> str | None:
-    """An id as text; "" where it is missing, None where the value is no id.
+def as_row(value: object) -> dict[str, Any] | None:
+    """Returns the row of a JSON value: an object, or a text as the column `text`; None for other values."""
+    return {"text": value} if isinstance(value, str) else value if isinstance(value, dict) else None
 
-    Columns of integers in which some are missing are floats in many files, so whole floats are integers here.
+
+def no_row(value: object, columns: Sequence[str]) -> tuple[str, str]:
+    """Describes a JSON value that `as_row` rejects, and what was expected."""
+    return shorten(json.dumps(value)), f"a JSON object with the keys {', '.join(columns)}"
+
+
+def id_text(value: object) -> str | None:
+    """Converts an id to text; "" if it is missing, None if it is not an id.
+
+    Whole floats are integers here: files often store columns of integers with missing values as floats.
 
     >>> id_text(" 007 "), id_text(7), id_text(7.0), id_text(float("nan")), id_text(None), id_text(1.5), id_text(True)
     ('007', '7', '7', '', '', None, None)
     """
-    if value is None or value != value:  # not a number
+    if value is None or value != value:  # NaN
         return ""
     if isinstance(value, float | Decimal):
         return f"{value:.0f}" if value % 1 == 0 else None
@@ -71,27 +81,62 @@ def id_text(value: object) -> str | None:
 
 
 def convert(value: object, kind: str) -> object:
-    """The value in a type of `TYPES`; None where it has another."""
+    """Converts a value to a type of `TYPES`; None if it has another."""
     if kind == "int":
         return _as_int(value)
     if kind == "id":
         return id_text(value)
     if value is None:
         return [] if kind == "texts" else ""
-    if kind == "texts":
-        texts = written_list(value.strip()) if isinstance(value, str) else value
-        return (
-            texts
-            if isinstance(texts, list) and all(isinstance(text, str) and not half_pair(text) for text in texts)
-            else None
-        )
-    return value if isinstance(value, str) else None
+    if kind == "text":
+        return value if isinstance(value, str) else None
+    texts = _parsed(value.strip()) if isinstance(value, str) else value
+    valid = isinstance(texts, list) and all(isinstance(text, str) and not half_pair(text) for text in texts)
+    return texts if valid else None
 
 
 def _as_int(value: object) -> int | None:
-    """Whole numbers, also as text, as a float without a fraction, and as truth values."""
     try:
         number = float(value) if isinstance(value, (str, int, float)) else None
     except (ValueError, OverflowError):
         number = {"true": 1.0, "false": 0.0}.get(value.strip().casefold()) if isinstance(value, str) else None
     return int(number) if number is not None and number.is_integer() else None
+
+
+def split_list(cell: object, *, commas: bool = True) -> list[str] | None:
+    """Splits a cell into stripped texts, without empty ones; None if it has other values.
+
+    Args:
+      cell: a list, a list in JSON or Python syntax, or texts separated by semicolons, bars or line breaks. None and
+        empty text are an empty list.
+      commas: separate texts if nothing else does.
+
+    >>> split_list("Python; SQL | weld metal"), split_list('["C#", "plan shifts"]'), split_list("Python, SQL")
+    (['Python', 'SQL', 'weld metal'], ['C#', 'plan shifts'], ['Python', 'SQL'])
+    >>> split_list(["Python; SQL"]), split_list("install, test and repair pumps", commas=False), split_list(7)
+    (['Python; SQL'], ['install, test and repair pumps'], None)
+    """
+    if cell is None:
+        return []
+    if isinstance(cell, str):
+        text = cell.strip()
+        cell = _parsed(text) if text.startswith("[") and text.endswith("]") else None
+        if cell is None:
+            cell = _SEPARATORS.split(text) if _SEPARATORS.search(text) or not commas else text.split(",")
+    if not isinstance(cell, list) or not all(isinstance(each, str) for each in cell):
+        return None
+    return [stripped for each in cell if (stripped := each.strip())]
+
+
+def _parsed(text: str) -> object:
+    """Parses a literal of JSON or Python; None for other texts."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an invalid escape: a backslash in a label
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None

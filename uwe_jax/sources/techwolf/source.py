@@ -10,7 +10,7 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import check_folder
-from uwe_jax.sources.hub.dataset import hub_origin, load_hub_rows
+from uwe_jax.sources.hub.dataset import find_copy, hub_origin, load_hub_rows, read_copy
 from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
@@ -53,9 +53,6 @@ def _read(request: SourceRequest) -> SourceEdges:
 
 def _rows(dataset: HubDataset, request: SourceRequest) -> tuple[list[Row], str]:
     """Reads the rows for training and their origin: a copy in the user's folder, if there is one, else the hub."""
-    # imported lazily: the hub's client takes a while, and other sources do not need it
-    from uwe_jax.sources.hub.copies import find_copy, read_copy
-
     copy = None
     if request.path:
         folder = request.folder("a folder with copies of the datasets")

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.lists import split_list
 from uwe_jax.sources.tables.names import HEADER, NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import shorten
-from uwe_jax.sources.tables.values import TYPES, id_text
+from uwe_jax.sources.tables.values import TYPES, id_text, split_list
 
 _ROLES = ("title", "description", "skills", "id")
 REQUIRED = ("title", "description")

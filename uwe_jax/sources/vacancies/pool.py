@@ -14,7 +14,7 @@ from typing import Any
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
-from uwe_jax.sources.tables.broken_rows import BrokenRows
+from uwe_jax.sources.tables.problems import BrokenRows
 from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, run_chunk
 
 # A process takes seconds to start and to read the names, so few chunks are tagged in this one.
