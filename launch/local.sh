@@ -20,6 +20,8 @@ fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${PYTHON:-python}
 attempts=${ATTEMPTS:-10}
+# Every step on a CPU allocates gigabytes, which costs less in huge pages; see docs/performance.md.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 if ! "$python" -c 'import uwe_jax' 2>/dev/null; then
   echo "uwe_jax is not installed for '$python'. Run: $python -m pip install -e ." >&2

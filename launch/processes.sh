@@ -37,6 +37,8 @@ IFS=, read -ra gpus <<<"${GPUS:-}"
 [[ -z ${GPUS:-} || ${#gpus[@]} -eq $count ]] ||
   fail "GPUS=$GPUS names ${#gpus[@]} GPUs for $count processes; name as many as there are processes."
 grace=${GRACE:-120}
+# Every step on a CPU allocates gigabytes, which costs less in huge pages; see docs/performance.md.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 port=${PORT:-$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')}
 # Left to itself, the meeting point would listen on all interfaces of the machine.
 export JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:$port

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from uwe_jax import __version__
 from uwe_jax.runtime.command import ending_when_unread
 from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
-from uwe_jax.runtime.huge_pages import restart_with_huge_pages
 from uwe_jax.runtime.logging_setup import shown, split_verbosity
 from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.settings import did_you_mean
@@ -39,8 +38,6 @@ COMMANDS = {
         "enrich": "generate text for rare skills with a language model",
     },
 }
-# Commands whose steps allocate gigabytes on a CPU.
-_LARGE_STEPS = {"train", "evaluate", "index", "serve", "benchmark"}
 NAMES = {name: line for group in COMMANDS.values() for name, line in group.items()}
 
 
@@ -64,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     level, chosen = split_verbosity(sys.argv[1:] if arguments is None else arguments)
     with ending_when_unread():
-        _run(level, chosen, started=arguments is None)
+        _run(level, chosen)
 
 
-def _run(level: int, chosen: list[str], *, started: bool) -> None:
+def _run(level: int, chosen: list[str]) -> None:
     if not chosen or chosen[0] in ("-h", "--help", "help"):
         print(overview())
         return
@@ -79,8 +76,6 @@ def _run(level: int, chosen: list[str], *, started: bool) -> None:
         near = did_you_mean(name, NAMES)
         print_error(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.")
         sys.exit(EXIT_USER_ERROR)
-    if started and name in _LARGE_STEPS:
-        restart_with_huge_pages()  # before imports that take seconds
     with shown(level):
         importlib.import_module(f"uwe_jax.commands.{name}").run(rest)
 

@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from uwe_jax.runtime import disk_errors as disk
@@ -86,10 +86,15 @@ def answer_errors(
         sys.exit(EXIT_INTERRUPTED)
 
 
-def exit_status(error: BaseException) -> int:
-    """What `answer_errors` exits with after this error; 1 for one that keeps its traceback.
+def entry_point(main: Callable[[Sequence[str]], object], **messages: str) -> Callable[[Sequence[str]], None]:
+    """Returns `main` with its errors answered; `messages` are those of `answer_errors`."""
+    return lambda arguments: answer_errors(lambda: main(arguments), **messages)
 
-    >>> exit_status(UserError("mend me")), exit_status(ValueError("a bug"))
+
+def exit_status(error: BaseException) -> int:
+    """Returns the status that `answer_errors` exits with after this error; 1 for one that keeps its traceback.
+
+    >>> exit_status(UserError("bad input")), exit_status(ValueError("a bug"))
     (2, 1)
     """
     if isinstance(error, Stopped):
