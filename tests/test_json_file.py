@@ -27,7 +27,7 @@ def test_an_object_is_read_with_or_without_a_mark_of_its_encoding(tmp_path):
         (b'{"a": ' + DEEP, r"is not readable JSON: its lists or objects are nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", r"is not readable JSON: Exceeds the limit"),
         (b'["a"]', r"holds a list instead of an object"),
-        (b'{"a": "' + b"b" * 100 + b'"}', r"has 109 bytes, and a file of its kind has at most 100"),
+        (b'{"a": "' + b"b" * 100 + b'"}', r"has 109 bytes; at most 100 are allowed"),
     ],
     ids=["cut", "encoding", "deep", "long number", "list", "size"],
 )

@@ -129,7 +129,7 @@ def test_json_holds_finite_numbers_alone(tmp_path):
         (float("inf"), "The result is inf"),
         (np.float64("nan"), "The result is nan"),
     ):
-        with pytest.raises(UserError, match=f"{place}, which JSON has no form for"):
+        with pytest.raises(UserError, match=f"{place}, which JSON cannot express"):
             json_text(value)
     with pytest.raises(UserError, match="macro_map is nan"):
         write_json(tmp_path / "summary.json", {"macro_map": float("nan")})

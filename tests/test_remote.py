@@ -135,7 +135,7 @@ def test_what_changes_while_it_is_fetched_is_said(store, tmp_path, monkeypatch):
         put(store, one="2")
 
     monkeypatch.setattr(remote, "fetch", meanwhile)
-    with pytest.raises(UserError, match="changed while it was fetched"):
+    with pytest.raises(UserError, match="changed during the download"):
         remote.local_copy(store, tmp_path)
 
 
@@ -143,7 +143,7 @@ def test_a_name_that_leads_out_is_refused(store, tmp_path, monkeypatch):
     fs, _ = remote._store(store)
     found = {f"{store.removeprefix('memory:/')}/../../x": {"type": "file", "size": 1}}
     monkeypatch.setattr(type(fs), "find", lambda *_, **__: found)
-    with pytest.raises(UserError, match="leads out of the folder"):
+    with pytest.raises(UserError, match="a path outside of its folder"):
         remote.listing(store)
 
 
@@ -255,7 +255,7 @@ def test_a_local_folder_stands_for_a_cache_in_a_bucket(own_cache, monkeypatch):
     assert cache_folder("/data") / "x" == Path("/data/x")
     monkeypatch.setenv("UWE_JAX_CACHE", "gs://bucket/other")
     assert remote_cache.address(cache_folder()) == "gs://bucket/other"
-    with pytest.raises(UserError, match="names no bucket"):
+    with pytest.raises(UserError, match="does not name a bucket"):
         cache_folder("gs://")
 
 

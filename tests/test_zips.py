@@ -134,5 +134,5 @@ def test_hashes_of_what_a_model_was_trained_on(tmp_path):
     np.lib.format.write_array_header_1_0(header, {"descr": "<u8", "fortran_order": False, "shape": (1 << 59,)})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("nodes.npy", header.getvalue())
-    with pytest.raises(UserError, match=r"is damaged \(nodes\.npy names a shape"):
+    with pytest.raises(UserError, match=r"is damaged \(nodes\.npy has an impossible shape"):
         Footprint.read(path)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from uwe_jax import __version__
-from uwe_jax.runtime.command import ending_when_unread
+from uwe_jax.runtime.command import answer_errors, ending_when_unread
 from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
 from uwe_jax.runtime.logging_setup import shown, split_verbosity
 from uwe_jax.runtime.progress import print_error
@@ -72,6 +72,11 @@ def _run(level: int, chosen: list[str]) -> None:
         print(f"uwe-jax {__version__}")
         return
     name, *rest = chosen
+    if name == "--print-completion":
+        from uwe_jax.commands.completion import completion_script
+
+        answer_errors(lambda: print(completion_script(" ".join(rest), NAMES)))
+        return
     if name not in NAMES:
         near = did_you_mean(name, NAMES)
         print_error(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.")

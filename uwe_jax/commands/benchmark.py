@@ -43,7 +43,7 @@ _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
 }
 
 
-def _options(mode: str) -> type:
+def options(mode: str) -> type:
     """Returns a dataclass of the options of a mode and --out."""
     settings: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
     out: Any = Annotated[FilePath, tyro.conf.arg(help="JSON file of all numbers.")]
@@ -65,12 +65,12 @@ def benchmark(arguments: Sequence[str]) -> None:
     mode, *rest = arguments
     one_of("The mode of a benchmark", mode, tuple(_MODES))
     about = f"Measures {mode}; see `uwe-jax benchmark` for the other modes."
-    options: Any = read_options(_options(mode), rest, command=f"benchmark {mode}", about=about, help_if_empty=False)
-    out: Path = options.out
+    chosen: Any = read_options(options(mode), rest, command=f"benchmark {mode}", about=about, help_if_empty=False)
+    out: Path = chosen.out
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise UserError(f"--out {out} cannot be written: it is a folder, or its folder is read-only. Name a file.")
-    outcome = _MODES[mode][1](options.settings)
+    outcome = _MODES[mode][1](chosen.settings)
     report(outcome.text())
     write_json(out, outcome.to_dict())
     report(f"\nWritten to {out}")

@@ -12,6 +12,7 @@ from uwe_jax.runtime.ending import end_now
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.logging_setup import with_times
+from uwe_jax.runtime.optional_imports import install_command
 from uwe_jax.runtime.options import OptionalPath, Repeated, read_options
 from uwe_jax.serving.keys import VARIABLE, read_keys
 from uwe_jax.serving.options import Limits, ServiceOptions
@@ -119,8 +120,8 @@ def main(arguments: Sequence[str]) -> None:
         from uwe_jax.serving.server import serve
     except ModuleNotFoundError as error:
         raise UserError(
-            f"Serving needs the Python package {error.name}, which is not installed. Install it with "
-            "pip install 'uwe_jax[serve]'."
+            f"Serving needs the Python package {error.name}, which is not installed. Install it with: "
+            f"{install_command('serve')}"
         ) from error
     with_times()
     if not serve(options):

@@ -12,6 +12,7 @@ import numpy as np
 
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.optional_imports import install_command
 
 LOG = logging.getLogger(__name__)
 NAME = "onnx/model.onnx"
@@ -25,7 +26,7 @@ def check_libraries() -> None:
     missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"--onnx needs {', '.join(missing)}, which is not installed. Install with: pip install 'uwe_jax[onnx]'"
+            f"--onnx needs {', '.join(missing)}, which is not installed. Install it with: {install_command('onnx')}"
         )
 
 

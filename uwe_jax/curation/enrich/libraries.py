@@ -16,5 +16,6 @@ def library(module: str) -> Any:
     return extra_library(
         module,
         use="Enrichment by a language model",
-        install="pip install 'uwe_jax[enrich]', or fill templates offline with --config.generator=template",
+        extra="enrich",
+        otherwise=" or fill templates offline with --config.generator=template.",
     )
