@@ -13,7 +13,7 @@ from uwe_jax.runtime.logging_setup import shown, split_verbosity
 from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.settings import did_you_mean
 
-# Commands by what a user came for. Each is a module of `uwe_jax.commands` with a function `main(arguments)`.
+# Each command is a module of `uwe_jax.commands` with a function `run(arguments)`.
 COMMANDS = {
     "Rank": {
         "rank": "rank targets for queries, such as skills for a job title",
@@ -42,23 +42,17 @@ NAMES = {name: line for group in COMMANDS.values() for name, line in group.items
 
 
 def overview() -> str:
-    """Lists the commands with a line each."""
+    """Returns the list of commands with a line each."""
     lines = [f"uwe-jax {__version__}: unified work embeddings in JAX", "", "usage: uwe-jax COMMAND [OPTIONS]", ""]
     for group, commands in COMMANDS.items():
         lines += [group, *(f"  {name:<10} {line}" for name, line in commands.items()), ""]
     lines.append("uwe-jax COMMAND --help lists its options; all take --verbose, --quiet.")
+    lines.append("uwe-jax --print-completion bash|zsh|fish prints a script for the shell.")
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command.
-
-    Args:
-      arguments: behind the program; None takes those of this process.
-
-    Raises:
-      SystemExit: with the status of the command.
-    """
+    """Runs a command; errors raise SystemExit with its status. `arguments` are by default those of this process."""
     level, chosen = split_verbosity(sys.argv[1:] if arguments is None else arguments)
     with ending_when_unread():
         _run(level, chosen)
