@@ -23,7 +23,7 @@
 #   PAUSE     seconds in between (default: 5)
 #   GRACE     seconds the other tasks have once one ended (default: 120)
 #
-# Ends with 0 when done, 2 where there is something to mend, 130 when interrupted, and puts itself back into the queue
+# Ends with 0 when done, 2 where there is something to fix, 130 when interrupted, and puts itself back into the queue
 # where training ended with 75: what was trained is saved.
 set -euo pipefail
 

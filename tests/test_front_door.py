@@ -1,4 +1,4 @@
-"""The command line as a whole: what it lists, what every command says of itself, and what it answers to a slip."""
+"""Tests of the command line as a whole: overview, help, completion, and suggestions for typos."""
 
 import contextlib
 import io
@@ -90,7 +90,7 @@ def test_the_help_of_train_describes_every_setting(capsys):
         (["rank", "--top-k", "\x9b2J", "x"], r"\x9b2J"),
     ],
 )
-def test_a_slip_is_answered_with_what_was_meant(arguments, message):
+def test_a_typo_is_answered_with_a_suggestion(arguments, message):
     found = subprocess.run([sys.executable, "-m", "uwe_jax", *arguments], capture_output=True, text=True, check=False)
     assert found.returncode == 2
     assert message in found.stderr
@@ -100,7 +100,7 @@ def test_a_slip_is_answered_with_what_was_meant(arguments, message):
 
 @pytest.fixture(scope="module")
 def completion(tmp_path_factory):
-    """The bash script, and a call that gives the completions of the last word of a command line."""
+    """Returns the completions that bash offers for the last word of a command line."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         main(["--print-completion", "bash"])

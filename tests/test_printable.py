@@ -1,4 +1,4 @@
-"""Whatever is printed shows what a terminal would obey, and JSON holds it as escapes."""
+"""Tests that control characters are escaped in whatever is printed or written as JSON."""
 
 import json
 import logging
@@ -59,7 +59,7 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("sink", PRINTED)
-def test_nothing_that_is_printed_drives_the_terminal(sink, capsys, monkeypatch):
+def test_control_characters_are_escaped_wherever_something_is_printed(sink, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # bars are drawn on terminals alone
     monkeypatch.setattr("signal.signal", lambda *_: None)
     # Only ours: pytest-xdist cannot send captured records that hold half a surrogate pair.
@@ -80,7 +80,7 @@ def test_ordinary_text_is_printed_as_it_is():
     assert ORDINARY.strip() in json_text([ORDINARY])
 
 
-def test_columns_stay_in_line_whatever_their_cells_hold():
+def test_columns_stay_aligned_whatever_their_cells_hold():
     table = Table(OBEYED, "[bold]name[/]", title=OBEYED)
     table.add_row(OBEYED, "one")
     table.add_row("plain", "\x1b[31mtwo")

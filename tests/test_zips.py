@@ -1,4 +1,4 @@
-"""Small files that unpack to much are refused before they take the memory; the same content unpacked is read."""
+"""Tests that zip bombs are refused before they take memory; the same content without compression is read."""
 
 import gzip
 import io
@@ -34,7 +34,7 @@ def low_limit(monkeypatch):
 
 
 def content(name: str) -> bytes:
-    """A table of one row many times, which takes a hundredth and less when it is packed."""
+    """A table that repeats one row, and compresses to a hundredth or less."""
     if "jsonl" in name:
         return (json.dumps({"left": "weld metal", "right": "welder"}) + "\n").encode() * ROWS
     return b"left,right\n" + b"weld metal,welder\n" * ROWS
