@@ -72,6 +72,8 @@ def test_the_help_of_train_describes_every_setting(capsys):
     train.main(["--help"])
     out = capsys.readouterr().out
     assert "quickstart" in out
+    assert "--config.profile {True,False}" in out
+    assert "no_profile" not in out
     for setting in ("--config.steps INT", "--config.batch.global_batch_size INT", "--config.optimiser.learning_rate"):
         assert setting in out
 

@@ -219,7 +219,7 @@ def test_missing_buckets_schemes_and_libraries_are_reported(store, bucket, tmp_p
     with pytest.raises(UserError, match=r"Protocol not known: nope.*gs://bucket/folder"):
         remote.local_copy("nope://bucket/x", tmp_path)
     monkeypatch.setattr("fsspec.core.url_to_fs", raising(ImportError("Please install gcsfs")))
-    with pytest.raises(UserError, match=r"Please install gcsfs.*pip install 'uwe_jax\[gcs\]'"):
+    with pytest.raises(UserError, match=r"Please install gcsfs.* -m pip install .*\[gcs\]"):
         remote.local_copy("gs://bucket/x", tmp_path)
 
 

@@ -47,7 +47,7 @@ def overview() -> str:
     for group, commands in COMMANDS.items():
         lines += [group, *(f"  {name:<10} {line}" for name, line in commands.items()), ""]
     lines.append("uwe-jax COMMAND --help lists its options; all take --verbose, --quiet.")
-    lines.append("uwe-jax --print-completion bash|zsh|fish prints a script for the shell.")
+    lines.append("uwe-jax --print-completion bash|zsh|fish prints a completion script.")
     return "\n".join(lines)
 
 

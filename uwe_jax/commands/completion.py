@@ -28,6 +28,7 @@ from uwe_jax.commands import (
 from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
 from uwe_jax.retrieval.options import IndexOptions, RankOptions
+from uwe_jax.runtime.config_file import settings_field
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import Verbosity
 
@@ -73,7 +74,7 @@ def _type(name: str) -> Any:
     fields: list[Any] = []
     if settings := _SETTINGS.get(name):
         file = Annotated[str, tyro.conf.arg(name="config", help="config file, or the name of a shipped config")]
-        fields = [("config_file", file, ""), ("config", settings, dataclasses.field(default_factory=settings))]
+        fields = [("config_file", file, ""), settings_field(settings)]
     bases = (Verbosity, *([_OPTIONS[name]] if name in _OPTIONS else []))
     kind: Any = dataclasses.make_dataclass(name, fields, bases=bases, frozen=True, kw_only=True)
     return Annotated[kind, tyro.conf.OmitArgPrefixes] if name == "serve" else kind

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 from absl import flags
@@ -62,9 +62,7 @@ def config_help(settings: type, command: str, about: str) -> str:
     width = max((len(name) for name, _ in listed), default=0)
     configs = [f"  {name:<{width}}  {summary}" for name, summary in listed]
     lines = [about, *(["", "Shipped configs:", *configs] if listed else []), "", "Settings, with their defaults:"]
-    section = dataclasses.make_dataclass(
-        "Settings", [("config", settings, dataclasses.field(default_factory=settings))], bases=(Verbosity,), frozen=True
-    )
+    section = dataclasses.make_dataclass("Settings", [settings_field(settings)], bases=(Verbosity,), frozen=True)
     buffer = io.StringIO()
     with contextlib.redirect_stdout(buffer), contextlib.suppress(SystemExit):
         tyro.cli(
@@ -75,6 +73,12 @@ def config_help(settings: type, command: str, about: str) -> str:
             use_underscores=True,
         )
     return buffer.getvalue().rstrip()
+
+
+def settings_field(settings: type) -> tuple[str, Any, Any]:
+    """Returns the field `config` of a dataclass of options that has settings below `--config.`."""
+    # Without flags such as --config.no_profile, which only tyro would accept.
+    return "config", Annotated[settings, tyro.conf.FlagConversionOff], dataclasses.field(default_factory=settings)
 
 
 def read_command_line(arguments: Sequence[str], settings: type[S], command: str) -> S:

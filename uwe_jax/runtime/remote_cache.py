@@ -29,7 +29,7 @@ _read_only = False
 
 def local_cache() -> Path:
     """Returns a cache folder on a local disk: $UWE_JAX_CACHE unless that is a URL, else the user's cache folder."""
-    chosen = os.environ.get("UWE_JAX_CACHE")
+    chosen = os.environ.get("UWE_JAX_CACHE", "")
     local = chosen and not remote.is_remote(chosen)
     return Path(chosen if local else platformdirs.user_cache_dir("uwe_jax")).expanduser()
 
