@@ -8,7 +8,7 @@
 #   ATTEMPTS  how often a training that was killed, or that failed otherwise, is run in all (default: 10)
 #   PAUSE     seconds in between (default: 5)
 #
-# A run that ends with 2 (something to mend) or 130 (Ctrl-C) is not repeated. One that ends with 75 was stopped from
+# A run that ends with 2 (something to fix) or 130 (Ctrl-C) is not repeated. One that ends with 75 was stopped from
 # outside and has saved: it is repeated and does not count. SIGTERM and SIGINT to this script go on to the training,
 # whose status is then this script's.
 set -euo pipefail
@@ -20,6 +20,8 @@ fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${PYTHON:-python}
 attempts=${ATTEMPTS:-10}
+# Every step on a CPU allocates gigabytes, which costs less in huge pages; see docs/performance.md.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 if ! "$python" -c 'import uwe_jax' 2>/dev/null; then
   echo "uwe_jax is not installed for '$python'. Run: $python -m pip install -e ." >&2

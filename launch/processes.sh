@@ -12,7 +12,7 @@
 #   PORT    where the processes meet on 127.0.0.1 (default: a free one)
 #   GRACE   seconds the others have once one ended badly, before SIGTERM, and again before SIGKILL (default: 120)
 #
-# SIGTERM and SIGINT are passed on. Ends with 2 where a process did (something to mend), else 130 (Ctrl-C), else 75
+# SIGTERM and SIGINT are passed on. Ends with 2 where a process did (something to fix), else 130 (Ctrl-C), else 75
 # (stopped from outside; the same command goes on), else the first status that is not 0.
 set -euo pipefail
 
@@ -37,6 +37,8 @@ IFS=, read -ra gpus <<<"${GPUS:-}"
 [[ -z ${GPUS:-} || ${#gpus[@]} -eq $count ]] ||
   fail "GPUS=$GPUS names ${#gpus[@]} GPUs for $count processes; name as many as there are processes."
 grace=${GRACE:-120}
+# Every step on a CPU allocates gigabytes, which costs less in huge pages; see docs/performance.md.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 port=${PORT:-$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')}
 # Left to itself, the meeting point would listen on all interfaces of the machine.
 export JAX_COORDINATOR_BIND_ADDRESS=127.0.0.1:$port

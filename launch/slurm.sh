@@ -23,7 +23,7 @@
 #   PAUSE     seconds in between (default: 5)
 #   GRACE     seconds the other tasks have once one ended (default: 120)
 #
-# Ends with 0 when done, 2 where there is something to mend, 130 when interrupted, and puts itself back into the queue
+# Ends with 0 when done, 2 where there is something to fix, 130 when interrupted, and puts itself back into the queue
 # where training ended with 75: what was trained is saved.
 set -euo pipefail
 
@@ -56,6 +56,7 @@ if ((gpus > 1)); then
     *) fail "$((tasks / nodes)) tasks on a node of $gpus GPUs; give --ntasks-per-node=1 or --ntasks-per-node=$gpus." ;;
   esac
 fi
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1} # huge pages for the steps of a CPU
 # Since Slurm 22.05 srun no longer takes this over from sbatch.
 [[ -z ${SLURM_CPUS_PER_TASK:-} ]] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 

@@ -1,4 +1,4 @@
-"""A bucket of Google Cloud Storage on this machine: an emulator that all its clients talk to."""
+"""An emulator of Google Cloud Storage for all its clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done to trainings on purpose, and how the ends of two of them are compared."""
+"""Injects faults into trainings, and compares the results of two of them."""
 
 import contextlib
 import http.server
@@ -42,13 +42,13 @@ def _lines(workdir: Path) -> list[dict]:
 
 
 def newest(workdir: Path) -> int:
-    """Step of the newest whole checkpoint; 0 where there is none."""
+    """Returns the step of the newest complete checkpoint, or 0."""
     folders = (workdir / "checkpoints").glob("[0-9]*")
     return max((int(folder.name) for folder in folders if folder.name.isdigit()), default=0)
 
 
 def being_written(workdir: Path) -> set[tuple[str, int]]:
-    """The checkpoints that are being written, or were when the process was killed."""
+    """Returns the partial checkpoints: being written, or left by a killed process."""
     found = set()
     for folder in (workdir / "checkpoints").glob("*-tmp"):
         try:
@@ -59,7 +59,7 @@ def being_written(workdir: Path) -> set[tuple[str, int]]:
 
 
 def wait_until(condition: Callable[[], object], process: subprocess.Popen, seconds: float = 120) -> bool:
-    """Whether the condition came true before the process ended."""
+    """Returns whether the condition became true before the process ended."""
     last = time.monotonic() + seconds
     while process.poll() is None:
         if condition():
@@ -70,7 +70,7 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen, secon
 
 
 def takes_signals(process: subprocess.Popen) -> bool:
-    """Whether the process has a handler for SIGTERM by now, as Linux tells."""
+    """Returns whether the process has a handler for SIGTERM, according to Linux."""
     caught = next(
         line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if line.startswith("SigCgt")
     )
@@ -78,12 +78,12 @@ def takes_signals(process: subprocess.Popen) -> bool:
 
 
 def child_of(process: subprocess.Popen) -> int:
-    """The process that trains, of the one that looks after it."""
+    """Returns the training process of its supervisor."""
     return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
 
 
 def read_until(process: subprocess.Popen, text: str) -> str:
-    """The output so far, once it holds that text or is over."""
+    """Returns the output so far, once it has a text or the process has ended."""
     output = b""
     while text.encode() not in output and (more := os.read(process.stdout.fileno(), 2**16)):
         output += more
@@ -118,7 +118,7 @@ def mounted(folder: Path, source: Sequence[str], options: str = "") -> Iterator[
 
 
 def fill(folder: Path, *, but: int = 0) -> Path:
-    """Fills a disk but for so many bytes; returns the file that takes the room."""
+    """Fills a disk except for some bytes; returns the file that fills it."""
     ballast = folder / f"ballast-{time.monotonic_ns()}"
     usage = os.statvfs(folder)
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):  # others write meanwhile

@@ -407,7 +407,7 @@ def test_interruptions_and_full_disks_are_reported(capsys):
         raise KeyboardInterrupt
 
     for work, code, sentence in (
-        (full_disk, 2, "No space left on device: /there. Make room or give another folder; nothing is lost."),
+        (full_disk, 2, "No space left on device: /there. Free disk space or name another folder; nothing is lost."),
         (interrupted, 130, "Interrupted. Nothing was written."),
     ):
         with pytest.raises(SystemExit) as stop:

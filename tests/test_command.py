@@ -89,7 +89,7 @@ def test_a_file_that_may_not_be_read_is_named(here, monkeypatch, capsys, name, c
     with pytest.raises(SystemExit, match="2"):
         answer_errors(READERS[name, command])
     said = capsys.readouterr().err
-    assert f"{name} cannot be opened: Permission denied. Ask its owner for the right" in said
+    assert f"{name} cannot be opened: Permission denied. Ask its owner for permission" in said
     assert "Traceback" not in said
 
 

@@ -1,4 +1,4 @@
-"""Settings: overrides are checked, and a wrong one is answered with its name and what it may be."""
+"""Tests that settings and overrides are checked, and errors name the setting and its allowed values."""
 
 import functools
 import json
@@ -127,7 +127,7 @@ MADE = "from uwe_jax.config import default_config\n\n\ndef get_config():\n    co
         ("def get_config():\n    return 3\n", r"returns a int; it must return a ConfigDict"),
     ],
 )
-def test_what_is_wrong_with_a_config_file_is_named_by_line(tmp_path, content, message):
+def test_an_error_in_a_config_file_is_reported_with_its_line(tmp_path, content, message):
     with pytest.raises(UserError, match=message):
         read_config([f"--config={config_file(tmp_path, content)}"])
 

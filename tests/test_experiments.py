@@ -476,7 +476,7 @@ def test_bad_input_is_reported(command, flags, message, tmp_path, monkeypatch, c
     ("argument", "message"),
     [
         (f"{ABLATION}:maxsim", "There is no variant 'maxsim'. Did you mean max_sim?"),
-        (f"{QUICKSTART}:soft", "that config file has no variants; leave out the colon"),
+        (f"{QUICKSTART}:soft", "the config file has no variants; remove the colon"),
     ],
 )
 def test_a_wrong_variant_of_a_config_is_named(argument, message):

@@ -1,4 +1,4 @@
-"""What a training survives: being killed or asked to stop, disks, damaged files, wrong clocks, silent hubs."""
+"""Tests that training survives kills, SIGTERM, disk errors, damaged files, clock changes and silent hubs."""
 
 import itertools
 import os
@@ -37,7 +37,7 @@ LANES = 2  # runs that are killed side by side
 
 @pytest.fixture
 def flags(small_run):
-    """A run that saves at every step and evaluates now and then."""
+    """Flags of a run that saves at every step and evaluates now and then."""
     return [*small_run, f"--config.steps={STEPS}", "--config.evaluation.every=4", "--config.checkpoint_every=1"]
 
 
@@ -48,7 +48,7 @@ def undisturbed_runs(tmp_path_factory):
 
 @pytest.fixture
 def undisturbed(flags, undisturbed_runs):
-    """The workdir of a run that nothing happens to; trained once."""
+    """The workdir of an uninterrupted run, trained once."""
     workdir = undisturbed_runs / "one"
     if not (workdir / "summary.json").exists():
         completed(flags, workdir)
@@ -60,14 +60,14 @@ def into(flags, workdir):
 
 
 def completed(flags, workdir, **how):
-    """Runs the command to its end; returns what it says."""
+    """Runs the command to its end; returns its output."""
     ((status, output),) = finish([start(into(flags, workdir), **how)])
     assert status == 0, output
     return output
 
 
 def refused(flags, workdir, **how):
-    """Runs a command that the user has to mend something for; returns what it says."""
+    """Runs a command that must exit with status 2; returns its output."""
     ((status, output),) = finish([start(into(flags, workdir), **how)])
     assert_a_sentence(status, output)
     return output
@@ -81,7 +81,7 @@ def assert_a_sentence(status, output, noise=False):
 
 
 def kill_again_and_again(flags, workdir, kills, seed, life):
-    """Kills so many processes of one run; returns how many of them were writing a checkpoint."""
+    """Kills processes of one run; returns how many of them were writing a checkpoint."""
     rng = np.random.default_rng(seed)
     moments = itertools.cycle(["any", "training", "writing"])
     hit = in_a_write = 0
@@ -129,7 +129,7 @@ def test_a_run_killed_at_fifty_moments_ends_like_one_that_was_not(flags, tmp_pat
 
 
 def ask_to_stop_again_and_again(flags, workdir, times, seed, life):
-    """Sends SIGTERM to so many processes of one run, to every other one twice."""
+    """Sends SIGTERM to processes of one run, to every other one twice."""
     rng = np.random.default_rng(seed)
     statuses = []
     for number in range(times):
@@ -168,7 +168,7 @@ def test_a_run_asked_to_stop_at_random_moments_ends_like_one_that_was_not(flags,
         assert_equal_ends(workdir, undisturbed, saved_alike=False)
 
 
-def test_an_evaluation_that_was_left_is_made_up_for(flags, undisturbed, tmp_path):
+def test_an_interrupted_evaluation_is_repeated(flags, undisturbed, tmp_path):
     workdir = tmp_path / "run"
     process = start(flags)
     seen = read_until(process, "Step 4: encoding")
@@ -238,7 +238,7 @@ def test_damaged_metrics_of_a_checkpoint_cost_nothing(flags, interrupted, undist
     assert_equal_ends(interrupted, undisturbed)
 
 
-def test_a_full_disk_is_said_and_nothing_is_lost(flags, undisturbed, tmp_path):
+def test_a_full_disk_is_reported_and_nothing_is_lost(flags, undisturbed, tmp_path):
     with mounted(tmp_path / "disk", ["-t", "tmpfs", "tmpfs"], "size=4m"):
         disk = tmp_path / "disk"
         workdir = disk / "run"
@@ -274,7 +274,7 @@ def rows(workdir):
     return len(read_metrics(workdir / "metrics.jsonl"))
 
 
-def test_a_read_only_disk_is_said_before_anything_is_trained(flags, tmp_path):
+def test_a_read_only_disk_is_reported_before_training(flags, tmp_path):
     with mounted(tmp_path / "disk", ["-t", "tmpfs", "tmpfs"]) as remount:
         (tmp_path / "disk" / "begun" / "checkpoints").mkdir(parents=True)
         remount("ro")
@@ -285,7 +285,7 @@ def test_a_read_only_disk_is_said_before_anything_is_trained(flags, tmp_path):
             assert "Step 0" not in output
 
 
-def test_a_disk_that_turns_read_only_is_said_and_nothing_is_lost(flags, undisturbed, tmp_path):
+def test_a_disk_that_turns_read_only_is_reported_and_nothing_is_lost(flags, undisturbed, tmp_path):
     image = tmp_path / "image"
     with image.open("wb") as file:
         file.truncate(32 * 2**20)
@@ -340,7 +340,7 @@ def test_a_hub_that_does_not_answer_ends_the_command_in_bounded_time(flags, tmp_
     assert time.monotonic() - began < 120  # of which imports take the most on a busy machine
 
 
-def test_two_processes_go_on_after_either_is_killed_or_freezes(flags, tmp_path):
+def test_two_processes_resume_after_either_is_killed_or_freezes(flags, tmp_path):
     flags = [*flags, "--config.steps=48", "--config.evaluation.every=24"]
     with several(into(flags, tmp_path / "undisturbed"), 2) as started:
         assert [status for status, _ in finish(started)] == [0, 0]

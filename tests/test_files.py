@@ -1,4 +1,4 @@
-"""Atomic writing, and where caches lie."""
+"""Tests of atomic writing and of the cache folder."""
 
 import os
 import subprocess
@@ -70,7 +70,7 @@ def test_the_cache_is_chosen_by_setting_then_variable_then_user(tmp_path, monkey
     assert cache_folder().name == "uwe_jax"
 
 
-def test_metrics_after_the_restored_step_are_written_anew(tmp_path):
+def test_metrics_after_the_restored_step_are_rewritten(tmp_path):
     writer = MetricWriter(tmp_path)
     for step in (1, 2, 3):
         writer.write(step, {"loss": float(step)})
@@ -157,7 +157,7 @@ DAMAGE = [b"{'step': 2}", b'{"step": 2, "\xff": 1}', b"[" * 100_000, b'{"loss": 
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_line_of_the_metrics_costs_no_other_line(tmp_path, capsys, damage):
+def test_a_damaged_line_of_the_metrics_loses_no_other_line(tmp_path, capsys, damage):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1, "loss": 1.0}\n' + damage + b'\n{"step": 3, "loss": 3.0}\n{"step": 4, "lo')
     assert [row["step"] for row in read_metrics(path)] == [1, 3]
@@ -167,7 +167,7 @@ def test_a_damaged_line_of_the_metrics_costs_no_other_line(tmp_path, capsys, dam
     assert path.read_text() == '{"step": 1, "loss": 1.0}\n{"step": 3, "loss": 3.0}\n'
 
 
-def test_metrics_that_cannot_be_read_are_said(tmp_path):
+def test_unreadable_metrics_are_reported(tmp_path):
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(UserError, match=r"metrics.jsonl cannot be read: Is a directory\. Make it readable"):
         MetricWriter(tmp_path, resume_step=3)

@@ -1,4 +1,4 @@
-"""Replacing folders: whatever ends the process, the old one or the new one is there, and nothing else stays."""
+"""Tests that replacing a folder is atomic, however the process ends, and leaves nothing else."""
 
 import os
 import shutil
@@ -50,7 +50,7 @@ def replace(target, files, **options):
 
 
 def check_recovered(target):
-    """A reader finds one of both folders whole; then the next writer leaves its own and nothing else."""
+    """A reader finds the complete old or new folder; the next writer leaves only its own."""
     restore(target)
     assert read(target) in (OLD, NEW)
     replace(target, {"c.txt": "third"})
@@ -98,7 +98,7 @@ def test_an_interrupt_at_any_line_leaves_the_old_folder_or_the_new_one(tmp_path)
 
 @pytest.fixture
 def started(tmp_path):
-    """Starts a process that replaces the folder of a name, for ever."""
+    """Starts a process that replaces a folder again and again."""
     processes = []
 
     def start(name):
@@ -113,7 +113,7 @@ def started(tmp_path):
         process.communicate()
 
 
-def test_what_killed_processes_left_is_removed_and_what_living_ones_write_is_not(tmp_path, started):
+def test_remains_of_killed_processes_are_removed_and_output_of_running_ones_is_not(tmp_path, started):
     dead, living = started("dead"), started("living")
     dead.kill()
     dead.wait()
@@ -143,7 +143,7 @@ def test_a_block_that_raises_or_writes_nothing_leaves_the_target(tmp_path):
     assert read(tmp_path) == {f"out/{name}": "old" for name in OLD}
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path):
+def test_a_folder_that_is_not_writable_is_reported(tmp_path):
     (tmp_path / "file").write_text("mine")
     inside = replacing(tmp_path / "file" / "out", advice="name another folder with --out")
     with pytest.raises(UserError, match=r"Cannot write to .*/file: .*\. Name another folder with --out\.$"), inside:

@@ -1,6 +1,7 @@
-"""The command line as a whole: what it lists, what every command says of itself, and what it answers to a slip."""
+"""Tests of the command line as a whole: overview, help, completion, and suggestions for typos."""
 
 import contextlib
+import io
 import os
 import re
 import subprocess
@@ -71,6 +72,8 @@ def test_the_help_of_train_describes_every_setting(capsys):
     train.main(["--help"])
     out = capsys.readouterr().out
     assert "quickstart" in out
+    assert "--config.profile {True,False}" in out
+    assert "no_profile" not in out
     for setting in ("--config.steps INT", "--config.batch.global_batch_size INT", "--config.optimiser.learning_rate"):
         assert setting in out
 
@@ -89,12 +92,66 @@ def test_the_help_of_train_describes_every_setting(capsys):
         (["rank", "--top-k", "\x9b2J", "x"], r"\x9b2J"),
     ],
 )
-def test_a_slip_is_answered_with_what_was_meant(arguments, message):
+def test_a_typo_is_answered_with_a_suggestion(arguments, message):
     found = subprocess.run([sys.executable, "-m", "uwe_jax", *arguments], capture_output=True, text=True, check=False)
     assert found.returncode == 2
     assert message in found.stderr
     assert found.stderr == printable(found.stderr)
     assert "Traceback" not in found.stderr
+
+
+@pytest.fixture(scope="module")
+def completion(tmp_path_factory):
+    """Returns the completions that bash offers for the last word of a command line."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        main(["--print-completion", "bash"])
+    script = tmp_path_factory.mktemp("completion") / "uwe-jax.bash"
+    script.write_text(out.getvalue())
+
+    def complete(*typed):
+        call = (
+            f'source {script}; function=$(complete -p uwe-jax | sed "s/.*-F \\([^ ]*\\).*/\\1/"); '
+            'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); $function; printf "%s\\n" "${COMPREPLY[@]}"'
+        )
+        found = subprocess.run(
+            ["bash", "-c", call, "bash", "uwe-jax", *typed], capture_output=True, text=True, check=True
+        )
+        assert not found.stderr
+        return found.stdout.split()
+
+    return complete
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (("",), set(NAMES)),
+        (("tr",), {"train", "transfer"}),
+        (("rank", "--ind"), {"--index"}),
+        (("evaluate", "--split", "te"), {"test"}),
+        (("train", "--config.batch.glo"), {"--config.batch.global-batch-size"}),
+        (("benchmark", ""), {"scoring", "rank", "training", "pipeline"}),
+    ],
+)
+def test_a_shell_completes_commands_options_and_settings(completion, typed, expected):
+    assert expected <= set(completion(*typed))
+
+
+@pytest.mark.parametrize("name", ["train", "index", "serve", "transfer", "enrich"])
+def test_a_shell_completes_every_option_of_the_help(completion, name, capsys, monkeypatch):
+    monkeypatch.setattr(train, "run", train.main)
+    with contextlib.suppress(SystemExit):
+        main([name, "--help"])
+    told = set(re.findall(r"^[│|]? *(--[a-z][\w.-]+)", capsys.readouterr().out, re.MULTILINE))
+    assert told
+    assert {flag.replace("_", "-") for flag in told} <= set(completion(name, "--"))
+
+
+def test_completion_of_another_shell_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--print-completion", "csh"])
+    assert "must be one of bash, zsh, fish" in capsys.readouterr().err
 
 
 def test_every_file_of_the_package_is_installed_with_it():

@@ -1,4 +1,4 @@
-"""JSON files of others: read within bounds, and refused with a sentence."""
+"""Tests of reading JSON files with limits, and of the errors of invalid ones."""
 
 import os
 import re
@@ -27,18 +27,18 @@ def test_an_object_is_read_with_or_without_a_mark_of_its_encoding(tmp_path):
         (b'{"a": ' + DEEP, r"is not readable JSON: its lists or objects are nested too deeply"),
         (b'{"a": ' + b"9" * 5000 + b"}", r"is not readable JSON: Exceeds the limit"),
         (b'["a"]', r"holds a list instead of an object"),
-        (b'{"a": "' + b"b" * 100 + b'"}', r"has 109 bytes, and a file of its kind has at most 100"),
+        (b'{"a": "' + b"b" * 100 + b'"}', r"has 109 bytes; at most 100 are allowed"),
     ],
     ids=["cut", "encoding", "deep", "long number", "list", "size"],
 )
-def test_what_is_wrong_with_a_file_is_a_sentence(tmp_path, content, message):
+def test_an_invalid_file_is_reported(tmp_path, content, message):
     path = tmp_path / "a.json"
     path.write_bytes(content)
     with pytest.raises(UserError, match=rf"^{re.escape(str(path))} {message}.*\. Write it again\.$"):
         read_json(path, "Write it again.", most_bytes=10_000_000 if b"bbb" not in content else 100)
 
 
-def test_what_cannot_be_opened_is_a_sentence(tmp_path, monkeypatch):
+def test_a_file_that_cannot_be_opened_is_reported(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"a\.json cannot be read: No such file"):
         read_json(tmp_path / "a.json", "Write it again.")
     with pytest.raises(UserError, match="is not a regular file"):
@@ -55,13 +55,13 @@ def test_an_export_with_a_manifest_that_is_nested_too_deeply_is_refused(tmp_path
 
 
 @pytest.mark.parametrize("content", [DEEP, b'"workdir"', b'["workdir"]'], ids=["deep", "text", "list"])
-def test_a_folder_with_another_kind_of_config_is_no_workdir(tmp_path, content):
+def test_a_folder_with_another_kind_of_config_is_not_a_workdir(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
     assert not is_workdir(tmp_path)
 
 
 @pytest.mark.parametrize("opened", ["folder", "denied"])
-def test_a_file_that_may_not_be_opened_is_a_sentence_in_every_command(tmp_path, monkeypatch, capsys, opened):
+def test_a_file_that_may_not_be_opened_is_reported_by_every_command(tmp_path, monkeypatch, capsys, opened):
     def work():
         if opened == "denied":  # as for an account that is not the superuser
             raise PermissionError(13, "Permission denied", str(tmp_path))

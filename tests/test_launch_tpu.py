@@ -61,7 +61,7 @@ def test_a_wrong_flag_is_named(tpu):
         ({"create": ["PERMISSION_DENIED: no"]}, {}, "roles/tpu.admin"),
     ],
 )
-def test_create_says_what_to_mend(tpu, scenario, env, says):
+def test_create_says_what_to_fix(tpu, scenario, env, says):
     tpu.scenario(**scenario)
     assert says in tpu.run("create", status=2, **{"ACCELERATOR": "v5litepod-8", **env})
     assert tpu.changing() == ["queued-resources create"] * ("create" in scenario)

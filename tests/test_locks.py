@@ -1,4 +1,4 @@
-"""One process at a time: locks by file, and the name of their holder."""
+"""Tests of file locks that name their holder."""
 
 import errno
 import math
@@ -39,7 +39,7 @@ def other(lock):
         process.kill()
 
 
-def test_the_second_process_is_told_who_holds_the_lock_and_a_killed_one_blocks_nobody(lock, other):
+def test_the_second_process_names_the_holder_and_a_killed_one_does_not_block(lock, other):
     message = (
         rf"^Another process is training in runs/theirs \(process {other.pid} on {socket.gethostname()}, since 20.*\)\. "
         r"Wait until it has finished and try again, or name another folder\.$"
@@ -61,7 +61,7 @@ def test_the_lock_is_released_by_an_error_inside(lock):
         pass
 
 
-def test_a_child_that_inherits_the_lock_holds_it_on(lock):
+def test_a_child_that_inherits_the_lock_keeps_it(lock):
     with exclusive(lock, "starting a child") as file:
         child = subprocess.Popen(["sleep", "600"], pass_fds=[file])
     try:
@@ -74,7 +74,7 @@ def test_a_child_that_inherits_the_lock_holds_it_on(lock):
         pass
 
 
-def test_a_patient_process_waits_and_says_so(lock, monkeypatch):
+def test_a_patient_process_waits_and_reports_it(lock, monkeypatch):
     monkeypatch.setattr(locks, "QUIET", 0.0)
     told, held = [], exclusive(lock, "writing")
     held.__enter__()
@@ -115,7 +115,7 @@ def test_a_lock_whose_file_is_removed_by_its_holder_is_not_held_by_two(lock):
 @pytest.mark.parametrize(
     "note", ['{"pid": ', '{"pid": 1}', "[" * 4096, '{"pid": [], "doing": 1, "host": 1, "since": 1}']
 )
-def test_a_note_that_cannot_be_read_names_nobody(lock, note):
+def test_an_unreadable_note_names_no_holder(lock, note):
     with exclusive(lock, "holding"):
         lock.write_text(note)
         with pytest.raises(UserError, match=r"^Another process is next\. Wait"), exclusive(lock, "next"):
@@ -127,7 +127,7 @@ def test_control_characters_of_a_note_are_not_printed(lock):
         locks._locked(lock, "next", 0, "")
 
 
-def test_a_file_system_without_locks_is_said(lock, monkeypatch, capsys):
+def test_a_file_system_without_locks_is_reported(lock, monkeypatch, capsys):
     def without(*_, **__):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 

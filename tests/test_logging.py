@@ -1,4 +1,4 @@
-"""Log lines of commands: which are shown, where bars are drawn, and that nothing is configured outside of a command."""
+"""Tests of the log lines and progress bars of commands, and that a library import configures no logging."""
 
 import logging
 import os
@@ -56,7 +56,7 @@ def test_a_command_leaves_logging_warnings_and_the_environment_as_they_were(flag
     assert state() == before
 
 
-def test_other_libraries_are_heard_with_verbose_and_their_errors_always(capsys, monkeypatch):
+def test_records_of_other_libraries_are_shown_with_verbose_and_their_errors_always(capsys, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     other = logging.getLogger("other.library")
     for level in (logging.DEBUG, logging.INFO, logging.WARNING):

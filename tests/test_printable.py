@@ -1,4 +1,4 @@
-"""Whatever is printed shows what a terminal would obey, and JSON holds it as escapes."""
+"""Tests that control characters are escaped in whatever is printed or written as JSON."""
 
 import json
 import logging
@@ -59,7 +59,7 @@ PRINTED = {
 
 
 @pytest.mark.parametrize("sink", PRINTED)
-def test_nothing_that_is_printed_drives_the_terminal(sink, capsys, monkeypatch):
+def test_control_characters_are_escaped_wherever_something_is_printed(sink, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # bars are drawn on terminals alone
     monkeypatch.setattr("signal.signal", lambda *_: None)
     # Only ours: pytest-xdist cannot send captured records that hold half a surrogate pair.
@@ -80,7 +80,7 @@ def test_ordinary_text_is_printed_as_it_is():
     assert ORDINARY.strip() in json_text([ORDINARY])
 
 
-def test_columns_stay_in_line_whatever_their_cells_hold():
+def test_columns_stay_aligned_whatever_their_cells_hold():
     table = Table(OBEYED, "[bold]name[/]", title=OBEYED)
     table.add_row(OBEYED, "one")
     table.add_row("plain", "\x1b[31mtwo")
@@ -129,7 +129,7 @@ def test_json_holds_finite_numbers_alone(tmp_path):
         (float("inf"), "The result is inf"),
         (np.float64("nan"), "The result is nan"),
     ):
-        with pytest.raises(UserError, match=f"{place}, which JSON has no form for"):
+        with pytest.raises(UserError, match=f"{place}, which JSON cannot express"):
             json_text(value)
     with pytest.raises(UserError, match="macro_map is nan"):
         write_json(tmp_path / "summary.json", {"macro_map": float("nan")})

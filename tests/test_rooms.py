@@ -1,4 +1,4 @@
-"""Imports point downward, without circles, and what is reserved to one module stays there."""
+"""Tests that imports point downward, without cycles, and that some packages are used in some modules alone."""
 
 import ast
 import graphlib
@@ -45,7 +45,7 @@ def room(module: str) -> str:
 
 
 def imports(path: Path, *, typing: bool = True) -> set[str]:
-    """Dotted names of all that a module imports, also inside functions; `typing`: for type checkers alone as well."""
+    """Returns the dotted names that a module imports, also inside functions; `typing`: also under TYPE_CHECKING."""
     names = set()
     tree = ast.parse(path.read_text())
     for node in [] if typing else ast.walk(tree):
@@ -86,7 +86,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 def using(*packages: str) -> set[str]:
-    """Modules that import one of the packages."""
+    """Returns the modules that import one of the packages."""
     return {module for module, names in IMPORTS.items() if any(name.split(".")[0] in packages for name in names)}
 
 
@@ -123,7 +123,7 @@ def test_files_stay_short():
     assert not {module: n for module, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 320}
 
 
-def test_what_terminals_obey_is_escaped_wherever_something_is_printed_or_written_as_json():
+def test_control_characters_are_escaped_wherever_something_is_printed_or_written_as_json():
     sinks = {
         r"\bensure_ascii=False": {"uwe_jax.runtime.printable"},
         r"\bConsole\b": {"uwe_jax.runtime.text_table"},
@@ -140,7 +140,7 @@ def test_what_terminals_obey_is_escaped_wherever_something_is_printed_or_written
 
 
 def _code(path: Path) -> str:
-    """A module as Python writes it again, without comments and docstrings."""
+    """Returns the source of a module without comments and docstrings."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:

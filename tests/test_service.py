@@ -365,7 +365,7 @@ def test_malformed_requests_are_refused_with_a_sentence(served, name):
     assert served.rank("write code").status == 200
 
 
-def test_refusals_say_what_to_mend(served):
+def test_refusals_say_what_to_fix(served):
     def detail(**asked) -> str:
         return served.ask("POST", RANK, asked).json["detail"]
 

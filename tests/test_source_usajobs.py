@@ -138,7 +138,7 @@ def test_a_truncated_or_damaged_gzip_is_reported(tmp_path):
     path = tmp_path / "q.jsonl.gz"
     for content in (whole[: len(whole) // 2], whole[:-4], whole[:-8] + b"\0" * 8):
         path.write_bytes(content)
-        assert f"{path.name} is no whole gzip ({len(content):,} bytes; " in message(tmp_path)
+        assert f"{path.name} is a truncated or corrupt gzip file ({len(content):,} bytes; " in message(tmp_path)
         assert not list((tmp_path / ".cache").rglob("dataset_info.json"))
 
 

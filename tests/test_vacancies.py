@@ -122,7 +122,7 @@ def test_files_that_cannot_be_cut_are_reported(tmp_path):
         ("b.csv", b"", "is empty"),
         ("c.csv", "title".encode("utf-16"), "UTF-16"),
         ("d.parquet", b"PAR1", "cannot be read as Parquet"),
-        ("e.csv.gz", b"\x1f\x8b nothing", "is no whole gzip"),
+        ("e.csv.gz", b"\x1f\x8b nothing", "is a truncated or corrupt gzip"),
         ("f.xlsx", b"", "cannot be read as a sheet"),
         ("g.docx", b"", "in no format that is read here"),
     ]:

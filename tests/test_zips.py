@@ -1,4 +1,4 @@
-"""Small files that unpack to much are refused before they take the memory; the same content unpacked is read."""
+"""Tests that zip bombs are refused before they take memory; the same content without compression is read."""
 
 import gzip
 import io
@@ -33,7 +33,7 @@ def low_limit(monkeypatch):
 
 
 def content(name: str) -> bytes:
-    """A table of one row many times, which takes a hundredth and less when it is packed."""
+    """A table that repeats one row, and compresses to a hundredth or less."""
     if "jsonl" in name:
         return (json.dumps({"left": "weld metal", "right": "welder"}) + "\n").encode() * ROWS
     return b"left,right\n" + b"weld metal,welder\n" * ROWS
@@ -133,5 +133,5 @@ def test_hashes_of_what_a_model_was_trained_on(tmp_path):
     np.lib.format.write_array_header_1_0(header, {"descr": "<u8", "fortran_order": False, "shape": (1 << 59,)})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("nodes.npy", header.getvalue())
-    with pytest.raises(UserError, match=r"is damaged \(nodes\.npy names a shape"):
+    with pytest.raises(UserError, match=r"is damaged \(nodes\.npy has an impossible shape"):
         Footprint.read(path)

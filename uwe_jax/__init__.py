@@ -1,8 +1,7 @@
-"""Unified Work Embeddings in JAX/Flax: one bi-encoder that ranks work-domain text for work-domain text.
+"""Unified Work Embeddings in JAX/Flax: a bi-encoder that ranks work-domain text.
 
-What most programs need stands here and is imported when it is asked for, so that `import uwe_jax` costs nothing: `load`
-a model, `load_space` a target space, `UserError` for whatever a user can fix. `uwe_jax.retrieval.ranker` has an
-example.
+`load` loads a model, `load_space` an index; `UserError` is whatever a user can fix. `uwe_jax.retrieval.ranker` has an
+example. All are imported on first use, so that `import uwe_jax` is fast.
 """
 
 from __future__ import annotations

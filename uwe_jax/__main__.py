@@ -7,14 +7,13 @@ import sys
 from collections.abc import Sequence
 
 from uwe_jax import __version__
-from uwe_jax.runtime.command import ending_when_unread
+from uwe_jax.runtime.command import answer_errors, ending_when_unread
 from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
-from uwe_jax.runtime.huge_pages import restart_with_huge_pages
 from uwe_jax.runtime.logging_setup import shown, split_verbosity
 from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.settings import did_you_mean
 
-# Commands by what a user came for. Each is a module of `uwe_jax.commands` with a function `main(arguments)`.
+# Each command is a module of `uwe_jax.commands` with a function `run(arguments)`.
 COMMANDS = {
     "Rank": {
         "rank": "rank targets for queries, such as skills for a job title",
@@ -39,35 +38,27 @@ COMMANDS = {
         "enrich": "generate text for rare skills with a language model",
     },
 }
-# Commands whose steps allocate gigabytes on a CPU.
-_LARGE_STEPS = {"train", "evaluate", "index", "serve", "benchmark"}
 NAMES = {name: line for group in COMMANDS.values() for name, line in group.items()}
 
 
 def overview() -> str:
-    """Lists the commands with a line each."""
+    """Returns the list of commands with a line each."""
     lines = [f"uwe-jax {__version__}: unified work embeddings in JAX", "", "usage: uwe-jax COMMAND [OPTIONS]", ""]
     for group, commands in COMMANDS.items():
         lines += [group, *(f"  {name:<10} {line}" for name, line in commands.items()), ""]
     lines.append("uwe-jax COMMAND --help lists its options; all take --verbose, --quiet.")
+    lines.append("uwe-jax --print-completion bash|zsh|fish prints a completion script.")
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs a command.
-
-    Args:
-      arguments: behind the program; None takes those of this process.
-
-    Raises:
-      SystemExit: with the status of the command.
-    """
+    """Runs a command; errors raise SystemExit with its status. `arguments` are by default those of this process."""
     level, chosen = split_verbosity(sys.argv[1:] if arguments is None else arguments)
     with ending_when_unread():
-        _run(level, chosen, started=arguments is None)
+        _run(level, chosen)
 
 
-def _run(level: int, chosen: list[str], *, started: bool) -> None:
+def _run(level: int, chosen: list[str]) -> None:
     if not chosen or chosen[0] in ("-h", "--help", "help"):
         print(overview())
         return
@@ -75,12 +66,15 @@ def _run(level: int, chosen: list[str], *, started: bool) -> None:
         print(f"uwe-jax {__version__}")
         return
     name, *rest = chosen
+    if name == "--print-completion":
+        from uwe_jax.commands.completion import completion_script
+
+        answer_errors(lambda: print(completion_script(" ".join(rest), NAMES)))
+        return
     if name not in NAMES:
         near = did_you_mean(name, NAMES)
         print_error(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.")
         sys.exit(EXIT_USER_ERROR)
-    if started and name in _LARGE_STEPS:
-        restart_with_huge_pages()  # before imports that take seconds
     with shown(level):
         importlib.import_module(f"uwe_jax.commands.{name}").run(rest)
 

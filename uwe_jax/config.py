@@ -1,8 +1,7 @@
-"""Every setting of a training run, as frozen dataclasses with a comment per field and cross-field checks.
+"""The settings of a training run, as frozen dataclasses with defaults and checks.
 
-The dataclasses hold the defaults. A file in `configs/` starts from `default_config()`, a locked
-`ml_collections.ConfigDict` with the same keys, and changes some; `Config.from_config_dict` turns the result, with
-the command line's overrides, into the frozen form that the program reads.
+A file in `configs/` changes some keys of `default_config()`, a locked `ml_collections.ConfigDict`;
+`Config.from_config_dict` turns the result, with the overrides of the command line, into a `Config`.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ RELATIONS = ("essential", "optional", "both")
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """Which pretrained encoder is trained, and how it computes."""
+    """The pretrained encoder that is trained, and how it computes."""
 
     name: str = "sentence-transformers/all-MiniLM-L6-v2"  # a folder, a hub id, or one of the pinned wheels
     dtype: str = "float32"  # of activations; parameters, softmax and norms stay float32
-    dropout: float = 0.0  # replaces both dropout rates of the encoder's own config
+    dropout: float = 0.0  # overrides both dropout rates of the encoder's own config
     remat: bool = False  # recompute activations in the backward pass: less memory, about a third more time
-    pretrained_share: float = 0.0  # of the pretrained weights in what is measured, ranked with and exported
+    pretrained_share: float = 0.0  # share of the pretrained weights in the model that is evaluated and exported
 
     def __post_init__(self) -> None:
         within("encoder.pretrained_share", self.pretrained_share, 0.0, 1.0)
@@ -40,12 +39,12 @@ class EncoderSettings:
 
 @dataclass(frozen=True)
 class PartSettings:
-    """One of several sources that are combined. It stands under a name of the user's choice, its provenance."""
+    """One source of a mixture, under a name of the user's choice, which is recorded as provenance."""
 
-    source: str = ""  # as source.source; empty: the part's name
+    source: str = ""  # as source.source; empty: its name
     path: str = ""  # folder of its downloads; empty: source.path
-    graphs: tuple[str, ...] = ()  # of those that the source offers, such as skill_job; empty: its usual ones
-    weight: float = 1.0  # how often its edges are drawn, compared with those of other parts; 0 leaves the part out
+    graphs: tuple[str, ...] = ()  # such as skill_job; empty: the source's default ones
+    weight: float = 1.0  # sampling weight of its edges relative to other sources; 0 excludes the source
     relations: str = "both"  # as source.relations
     language: str = "en"  # as source.language
     version: str = ""  # as source.version
@@ -57,21 +56,20 @@ class PartSettings:
 
 @dataclass(frozen=True)
 class SourceSettings:
-    """Where the graphs come from."""
+    """The source of the graphs."""
 
-    source: str = "sample"  # sample (embedded), edges (a folder of edge files), combined (the parts), esco, onet, ...
+    source: str = "sample"  # sample (embedded), edges (a folder of edge files), combined (a mixture), esco, onet, ...
     path: str = ""  # folder of the edge files or of the downloads
-    graphs: tuple[str, ...] = ()  # of those that the source offers, such as skill_job; empty: its usual ones
-    parts: dict[str, PartSettings] = field(default_factory=dict)  # what combined combines, by name; see `combine`
-    join_aliases: bool = False  # skills join a skill that has their text as an alias, not only equal texts
-    kinds: tuple[str, ...] = ()  # kinds of graphs wanted, of job, vacancy, alias; empty: all the source has
+    graphs: tuple[str, ...] = ()  # such as skill_job; empty: the source's default ones
+    parts: dict[str, PartSettings] = field(default_factory=dict)  # sources of the mixture, by name; see `combine`
+    join_aliases: bool = False  # merge skills with a skill that has their text as an alias, not only equal texts
+    kinds: tuple[str, ...] = ()  # kinds of graphs, of job, vacancy, alias; empty: all of the source
     relations: str = "both"  # ESCO skill-job and skill-skill relations: essential, optional or both
-    # of ESCO's labels and of vacancies; also of the tasks and taxonomy that graphs are compared with
-    language: str = "en"
+    language: str = "en"  # of ESCO's labels, of vacancies, and of the tasks and taxonomy that graphs are compared with
     version: str = ""  # of the source, such as 1.1.1; empty: the newest complete one in the folder
-    # Halves of evaluation tasks, of test and validation, whose queries and relevant pairs are kept out of the graphs.
+    # Decontamination: splits (test, validation) of evaluation tasks whose queries and relevant pairs are excluded.
     keep_out: tuple[str, ...] = ("test",)
-    tasks_path: str = ""  # folder of the evaluation tasks' data to keep out; empty: source.path
+    tasks_path: str = ""  # folder of the data of the evaluation tasks; empty: source.path
     cache_dir: str = ""  # prepared datasets; empty: $UWE_JAX_CACHE or the user's cache folder
 
     def __post_init__(self) -> None:
@@ -84,11 +82,11 @@ class SourceSettings:
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Which share of the nodes of every kind is held out, by a hash of their text in any spelling."""
+    """Shares of the nodes of every kind that are held out, by a hash of their normalised text."""
 
-    validation: float = 0.1  # chooses the best checkpoint; 0 trains on these nodes too, and the last step is the model
-    test: float = 0.1  # read only for the table before and after; 0 reports on validation, or nothing where that is 0
-    salt: str = ""  # another salt, another split
+    validation: float = 0.1  # chooses the best checkpoint; 0 trains on these nodes too and takes the last step
+    test: float = 0.1  # only for the table before and after training; 0 reports on validation, if that is not 0
+    salt: str = ""  # changes the split
 
     def __post_init__(self) -> None:
         within("split.validation", self.validation, 0.0, 0.9)
@@ -98,7 +96,7 @@ class SplitSettings:
 
 @dataclass(frozen=True)
 class LengthSettings:
-    """Tokens per node of each kind, special tokens included. Fixed, so that a step compiles once."""
+    """Maximum tokens per node of each kind, special tokens included; fixed, so that a step compiles once."""
 
     skill: int = 64
     job: int = 64
@@ -112,21 +110,20 @@ class LengthSettings:
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """How a batch is drawn from the training graphs."""
+    """Sampling of batches from the training graphs."""
 
     global_batch_size: int = 512  # skills in a batch over all devices, and at most as many neighbours per graph
-    encode_chunk_size: int = 0  # texts a device encodes at once, by gradient caching; 0 all at once, without it
+    encode_chunk_size: int = 0  # gradient-caching mini-batch size per device, in texts; 0 turns gradient caching off
     degree_temperature: float = 0.0  # 0 draws skills uniformly, 1 in proportion to their degree
-    distractor_probability: float = 0.8  # how often a vacancy sentence is joined with a non-matching one
-    # all: every edge between two nodes of the batch is a positive. sampled: only the neighbour that was drawn for a
-    # skill, the single-positive loss that the paper compares with; a neighbour drawn before in the batch then counts
-    # for the first skill alone.
+    distractor_probability: float = 0.8  # of joining a vacancy sentence with a non-matching one
+    # all: every edge between two nodes of the batch is a positive. sampled: only the neighbour drawn for a skill, the
+    # paper's single-positive baseline; a neighbour drawn for several skills is a positive of the first one alone.
     positives: str = "all"
-    # Of combined sources. together: a batch holds skills of all of them. apart: of one, drawn by its weight, so that
-    # what sets two texts of a batch apart is never which source they are from.
+    # Of a mixture. together: mixed batches. apart: homogeneous batches, of one source drawn by its weight, so that the
+    # source never tells two texts of a batch apart.
     parts: str = "together"
-    prefetch: int = 4  # batches made ahead of the step
-    threads: int = 2  # threads that make them
+    prefetch: int = 4  # batches prepared ahead
+    threads: int = 2  # threads that prepare them
 
     def __post_init__(self) -> None:
         within("batch.global_batch_size", self.global_batch_size, 2)
@@ -141,7 +138,7 @@ class BatchSettings:
 
 @dataclass(frozen=True)
 class ScorerSettings:
-    """The score s(q, y) of two texts from their token embeddings."""
+    """The score s(q, y) of a query and a target from their token embeddings."""
 
     kind: str = "soft"  # soft late interaction, or max_sim, mean_pool, soft_pooled
     logits: str = "cosine"  # attention logits: cosine, or dot (the paper's raw dot products)
@@ -160,7 +157,7 @@ class ScorerSettings:
 
 @dataclass(frozen=True)
 class PerGraph:
-    """One number for each kind of graph."""
+    """A number per kind of graph."""
 
     job: float
     vacancy: float
@@ -173,8 +170,8 @@ class LossSettings:
 
     alpha: PerGraph = field(default_factory=lambda: PerGraph(1.0, 0.5, 0.5))  # weight of each graph's loss
     tau: PerGraph = field(default_factory=lambda: PerGraph(0.05, 0.02, 0.02))  # temperature of its softmax
-    symmetric: bool = True  # both directions; false keeps neighbours ranked for skills only
-    drop_other_positives: bool = False  # leave a row's other positives out of each positive's denominator
+    symmetric: bool = True  # both directions; false: only skills rank neighbours
+    drop_other_positives: bool = False  # exclude a row's other positives from each positive's denominator
 
     def __post_init__(self) -> None:
         for kind in GRAPH_KINDS:
@@ -194,8 +191,8 @@ class OptimiserSettings:
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
-    # (pattern, factor): the learning rate of parameters whose path matches the regular expression is multiplied
-    # by the factor of the first match, e.g. (("embeddings/", 0.1), ("tau_a", 10.0))
+    # (regular expression, factor): the learning rate of parameters is multiplied by the factor of the first
+    # expression that matches their path, e.g. (("embeddings/", 0.1), ("tau_a", 10.0))
     learning_rate_factors: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
@@ -211,10 +208,10 @@ class EvaluationSettings:
     """Ranking of held-out nodes against the full target space."""
 
     every: int = 100  # steps between validations; the last step is always validated
-    max_queries: int = 1000  # validation queries per graph and direction, the same ones each time; 0 takes all
-    max_test_queries: int = 0  # the same for the table before and after
-    skip: tuple[str, ...] = ()  # directions left out, e.g. ("skill_to_alias",) when there are many aliases
-    texts_per_device: int = 64  # encoded at once, fewer when they are long
+    max_queries: int = 1000  # validation queries per graph and direction, the same ones each time; 0: all
+    max_test_queries: int = 0  # the same for the table before and after training
+    skip: tuple[str, ...] = ()  # directions to skip, e.g. ("skill_to_alias",) for many aliases
+    texts_per_device: int = 64  # encoded at once, fewer if they are long
 
     def __post_init__(self) -> None:
         within("evaluation.every", self.every, 1)
@@ -228,12 +225,12 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class DistributedSettings:
-    """How the processes of one training find each other. Each of them is told its own; see `uwe_jax.distributed`."""
+    """How the processes of one training find each other; see `uwe_jax.distributed`."""
 
-    coordinator: str = ""  # HOST:PORT where the first process listens; empty: $JAX_COORDINATOR_ADDRESS, or as found
-    processes: int = 0  # of the training; 0: $JAX_NUM_PROCESSES, or as found from Slurm, Open MPI or a TPU
-    process: int = -1  # which of them this is, from 0; -1: $JAX_PROCESS_ID, or as found
-    timeout_seconds: int = 60  # a process without a heartbeat for so long is lost
+    coordinator: str = ""  # HOST:PORT of the first process; empty: $JAX_COORDINATOR_ADDRESS, or detected
+    processes: int = 0  # number of processes; 0: $JAX_NUM_PROCESSES, or detected from Slurm, Open MPI or a TPU
+    process: int = -1  # index of this process, from 0; -1: $JAX_PROCESS_ID, or detected
+    timeout_seconds: int = 60  # a process without a heartbeat for this long is lost
 
     def __post_init__(self) -> None:
         within("distributed.processes", self.processes, 0)
@@ -245,15 +242,15 @@ class DistributedSettings:
 class Config:
     """A whole training run."""
 
-    workdir: str = "runs/uwe"  # everything the run writes; the same command on it resumes
+    workdir: str = "runs/uwe"  # all output of the run; re-run the same command to resume
     seed: int = 0  # batches and dropout
     steps: int = 1000
     log_every: int = 10  # steps between lines of metrics.jsonl
     checkpoint_every: int = 100  # steps between checkpoints, besides those after a validation
-    wandb: str = ""  # project of Weights & Biases to log to as well; empty for none
+    wandb: str = ""  # project of Weights & Biases to log to; empty for none
     profile: bool = False  # trace a few steps into the workdir
-    profile_steps: int = 3  # how many
-    nan_hunt: bool = False  # keep the state before each step, and find where a loss stopped being a number
+    profile_steps: int = 3  # number of traced steps
+    nan_hunt: bool = False  # keep the state before each step, and find the operation that gave the first NaN
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     source: SourceSettings = field(default_factory=SourceSettings)
     split: SplitSettings = field(default_factory=SplitSettings)
@@ -276,43 +273,39 @@ class Config:
 
     @classmethod
     def from_config_dict(cls, config: ml_collections.ConfigDict) -> Config:
-        """Reads a ConfigDict made by `default_config`, with the user's changes.
-
-        Raises:
-          UserError: for an unknown key or a value that is out of range.
-        """
+        """Reads a `default_config` with the user's changes; raises UserError for an unknown key or invalid value."""
         return cls.from_dict(config.to_dict())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """Reads plain values, as `to_dict` gives them; what is missing, as in an older config.json, is at its default.
+        """Reads the values of `to_dict`; missing settings, as in an older config.json, have their defaults.
 
         Raises:
-          UserError: for an unknown key or a value that is out of range.
+          UserError: for an unknown key or an invalid value.
         """
         return from_mapping(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as in the workdir's config.json: tuples are lists, as JSON has it."""
+        """Returns plain values, as in the workdir's config.json, with lists for tuples."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
 def default_config(settings: type = Config) -> ml_collections.ConfigDict:
-    """Returns the defaults of `Config`, or of other settings, as a locked ConfigDict, for a config file to change."""
+    """Returns the defaults of `Config`, or of other settings, as a locked ConfigDict."""
     config = ml_collections.ConfigDict(dataclasses.asdict(settings()))
     config.lock()
     return config
 
 
 def combine(**parts: Any) -> ml_collections.ConfigDict:
-    """The parts of a combined source for a config file: `config.source.parts = combine(onet={}, esco={"weight": 2.0})`.
+    """Makes the mixture of a config file: `config.source.parts = combine(onet={}, esco={"weight": 2.0})`.
 
     Args:
-      parts: by name, each a mapping with those settings of `PartSettings` that differ from their defaults.
+      parts: mappings of changed `PartSettings` by name.
 
     Raises:
-      UserError: a part is no section, or has an unknown setting or a value of another type.
+      UserError: a part is not a mapping, or has an unknown setting or a value of another type.
     """
-    # Read as it will be later: a ConfigDict keeps the type that a value has now, so a weight of 2 has to be 2.0.
+    # Converted first: a ConfigDict keeps the type of a value, so a weight of 2 has to become 2.0.
     read = from_mapping(SourceSettings, {"parts": parts}, "source.").parts
     return ml_collections.ConfigDict({name: dataclasses.asdict(part) for name, part in read.items()})

@@ -1,4 +1,4 @@
-"""`python -m uwe_jax.train --config=...`: the same as `uwe-jax train --config=...`."""
+"""`python -m uwe_jax.train --config=...`, the same as `uwe-jax train --config=...`."""
 
 import sys
 

@@ -12,7 +12,7 @@
 #   --no-bucket         goes on although no argument names a gs:// path
 #   --dry-run           shows what a first round would run, and changes nothing
 #
-# A command that ends with 75, or whose VM is lost, is run again and does not count; 2 (something to mend) and 130 end
+# A command that ends with 75, or whose VM is lost, is run again and does not count; 2 (something to fix) and 130 end
 # it all; what ends otherwise is run again and counts. Ends with 0, 2, 130, or 1 when all attempts were used up.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -106,7 +106,7 @@ while :; do
   step watch.sh || status=$?
   case $status in
     0) finish 0 "Done." ;;
-    2) finish 2 "The command ended with status 2: something to mend. See launch/tpu/logs.sh --name=$NAME" ;;
+    2) finish 2 "The command ended with status 2: something to fix. See launch/tpu/logs.sh --name=$NAME" ;;
     130) finish 130 "The command was interrupted (status 130)." ;;
     75)
       say "Stopped from outside (status 75); going on from the last checkpoint. This does not count."

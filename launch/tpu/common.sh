@@ -10,7 +10,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
-fail() { # something to mend
+fail() { # something to fix
   printf '%s\n' "$*" >&2
   exit 2
 }

@@ -14,7 +14,7 @@
 #   --dry-run                  shows what it would run, and changes nothing
 #
 # Every setting is also an environment variable: PROJECT, ZONE, NAME, ACCELERATOR, SPOT=1 ...
-# Ends with 0 when the TPU VM is there, 2 where there is something to mend, 75 when it was taken away again, or 1.
+# Ends with 0 when the TPU VM is there, 2 where there is something to fix, 75 when it was taken away again, or 1.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -7,7 +7,7 @@
 #   --yes      does not ask
 #   --dry-run  shows what it would run, and changes nothing
 #
-# Ends with 0 when nothing of the name is left, 2 where there is something to mend, or 1. Buckets are left alone.
+# Ends with 0 when nothing of the name is left, 2 where there is something to fix, or 1. Buckets are left alone.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -11,7 +11,7 @@
 #   --dry-run        shows what it would run, and changes nothing
 #
 # Variables for the command: ... -- env NAME=VALUE python -m uwe_jax.train ...
-# Ends with 0 when the command was started, 2 where there is something to mend, or 1. status.sh tells how it goes.
+# Ends with 0 when the command was started, 2 where there is something to fix, or 1. status.sh tells how it goes.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

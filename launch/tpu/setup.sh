@@ -12,7 +12,7 @@
 #   --pause=SECONDS --retries=N  how long and how often a new TPU VM is tried that refuses ssh (30, 10)
 #   --dry-run               shows what it would run, and changes nothing
 #
-# Every setting is also an environment variable. Ends with 0, 2 where there is something to mend, or 1.
+# Every setting is also an environment variable. Ends with 0, 2 where there is something to fix, or 1.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"

@@ -11,7 +11,7 @@ from typing import Any
 
 from uwe_jax.config import Config
 from uwe_jax.evaluation.tasks.catalogue import choose
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import config_path, read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, NumberList
@@ -26,9 +26,9 @@ from uwe_jax.training.unread_settings import read_values
 LOG = logging.getLogger(__name__)
 ABOUT = f"""Trains every variant of a config file over several seeds and measures all of them.
 
-The file has VARIANTS, a line on each by name, and get_config(variant); the first variant is what the others are
-compared with. Writes ablation.json, ablation.md and ablation.png. Without --data the variants are compared on
-held-out nodes of the training graphs alone.
+The file has VARIANTS, a dict of descriptions by variant, and get_config(variant); the first variant is the baseline.
+Writes ablation.json, ablation.md and ablation.png. Without --data, variants are compared on held-out nodes of the
+training graphs alone.
 
   uwe-jax ablate --config=ablation
   uwe-jax ablate --config=ablation --data downloads --variants=soft,mean_pool,max_sim --seeds=0,1,2,3,4
@@ -52,21 +52,13 @@ class Flags(GridFlags):
 
 
 def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
-    """Runs the grid that a command line asks for.
-
-    Args:
-      arguments: behind the program.
-      programs: that the cells run.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Runs the grid of a command line; `programs` train and evaluate its cells."""
     (file, *overrides), options = read_grid_options(Flags, arguments, command="ablate", about=ABOUT)
     default, chosen = _variants(file.removeprefix("--config="), options.variants)
     flags = {name: (f"{file}:{name}", *overrides) for name in {default: "", **chosen}}
     config = read_command_line(flags[default], Config, "train")
     if options.data:
-        choose(options.tasks)  # a wrong name is told before hours of training
+        choose(options.tasks)  # reports a wrong name before hours of training
     graphs = TrainingGraphs.read(config)
     chosen = _distinct(
         chosen, {name: read_command_line(flags[name], Config, "train") for name in chosen}, list(graphs.skills)
@@ -95,7 +87,7 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
 
 
 def _variants(path: str, wanted: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """The first variant of the config file, and those that are wanted with their descriptions, in the file's order."""
+    """Returns the file's first variant, and the descriptions of the chosen ones, in the file's order."""
     if ":" in Path(path).name:
         file, _, variant = path.rpartition(":")
         raise UserError(f"--config={path} names a variant. Give --config={file} and --variants={variant}.")
@@ -104,8 +96,8 @@ def _variants(path: str, wanted: Sequence[str]) -> tuple[str, dict[str, str]]:
     found: Any = runpy.run_path(config_path(path)).get("VARIANTS")
     if not isinstance(found, Mapping) or not found:
         raise UserError(
-            f"{path} has no VARIANTS. An ablation's config has VARIANTS, a line on each variant by name, and "
-            "get_config(variant), as configs/ablation.py does."
+            f"{path} has no VARIANTS. The config of an ablation needs VARIANTS, a dict of descriptions by variant, and "
+            "get_config(variant); see configs/ablation.py."
         )
     for name in wanted:
         if name not in found:
@@ -114,7 +106,7 @@ def _variants(path: str, wanted: Sequence[str]) -> tuple[str, dict[str, str]]:
 
 
 def _distinct(variants: Mapping[str, str], configs: Mapping[str, Config], kinds: Sequence[str]) -> dict[str, str]:
-    """The variants without those that train like one before them, under the overrides and the graphs that there are."""
+    """Drops variants that, with these overrides and graphs, train exactly like an earlier one."""
     seen: dict[str, str] = {}
     kept = {}
     for name, text in variants.items():
@@ -145,9 +137,4 @@ def _draw(summary: Summary, path: Path) -> None:
     plot_differences(summary, section, "map", rows, path, title=title, label="points of MAP")
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Runs the command; errors end the process with its exit status."""
-    answer_errors(
-        lambda: ablate(arguments),
-        after_interrupt="What is done is kept; the same command goes on from there.",
-    )
+run = entry_point(ablate, after_interrupt="Finished cells are kept. Re-run the same command to resume.")

@@ -24,7 +24,7 @@ ABOUT = """Measures the speed of this machine, beside a bare matrix product and 
   uwe-jax benchmark scoring     ranking against a cached target space
   uwe-jax benchmark rank        a query from its text to its hits, alone, under load and from a fresh start
   uwe-jax benchmark training    the whole train step, beside mean pooling
-  uwe-jax benchmark pipeline    the making of batches on one core
+  uwe-jax benchmark pipeline    making batches on one core
 
 For example:
   uwe-jax benchmark scoring --queries 1,32,256 --widths 768 --dtype bfloat16
@@ -43,8 +43,8 @@ _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
 }
 
 
-def _options(mode: str) -> type:
-    """The options of a mode, and where its numbers are written."""
+def options(mode: str) -> type:
+    """Returns a dataclass of the options of a mode and --out."""
     settings: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
     out: Any = Annotated[FilePath, tyro.conf.arg(help="JSON file of all numbers.")]
     return dataclasses.make_dataclass(
@@ -57,29 +57,20 @@ def _options(mode: str) -> type:
     )
 
 
-def _check_writable(path: Path) -> None:
-    """Raises UserError now rather than an error after minutes of measuring."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise UserError(f"--out {path} cannot be written: it is a folder, or its folder is read-only. Name a file.")
-
-
 def benchmark(arguments: Sequence[str]) -> None:
-    """Runs the mode that the command line names.
-
-    Raises:
-      UserError: a flag is unknown or its value does not fit.
-    """
+    """Runs the mode that the command line names."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(ABOUT)
         return
     mode, *rest = arguments
     one_of("The mode of a benchmark", mode, tuple(_MODES))
     about = f"Measures {mode}; see `uwe-jax benchmark` for the other modes."
-    options: Any = read_options(_options(mode), rest, command=f"benchmark {mode}", about=about, help_if_empty=False)
-    out: Path = options.out
-    _check_writable(out)
-    outcome = _MODES[mode][1](options.settings)
+    chosen: Any = read_options(options(mode), rest, command=f"benchmark {mode}", about=about, help_if_empty=False)
+    out: Path = chosen.out
+    out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
+    if out.is_dir() or not os.access(out.parent, os.W_OK):
+        raise UserError(f"--out {out} cannot be written: it is a folder, or its folder is read-only. Name a file.")
+    outcome = _MODES[mode][1](chosen.settings)
     report(outcome.text())
     write_json(out, outcome.to_dict())
     report(f"\nWritten to {out}")

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.table import Table
+
 from uwe_jax.config import Config
 from uwe_jax.evaluation.decontamination import load_training_composition
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
 from uwe_jax.runtime.options import FilePath, read_options
 from uwe_jax.runtime.progress import report
+from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.mixture.parts import Composition
 from uwe_jax.sources.mixture.saved import check_free, save
 
@@ -41,11 +44,7 @@ class Options:
 
 
 def combine(arguments: Sequence[str]) -> None:
-    """Combines what a command line asks for.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Combines the sources of a command line."""
     config_arguments, others = split_arguments(arguments)
     out = read_options(Options, others, command="combine", about=ABOUT, help_if_empty=not config_arguments).out
     config = read_command_line(config_arguments, Config, "train")
@@ -59,29 +58,19 @@ def combine(arguments: Sequence[str]) -> None:
 
 
 def _table(composition: Composition) -> str:
-    header = ("part", "kind", "weight", "edges", "of its own", "skills", "neighbours")
-    rows = [
-        (
-            str(row["part"]),
-            f"skill-{row['kind']}",
-            f"{row['weight']:g}",
-            *(f"{row[name]:,}" for name in ("edges", "only", "skills", "neighbours")),
-        )
-        for row in composition.counts()
-    ]
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        names = [cell.ljust(width) for cell, width in zip(cells[:2], widths[:2], strict=True)]
-        return "  ".join([*names, *(cell.rjust(width) for cell, width in zip(cells[2:], widths[2:], strict=True))])
-
-    return "\n".join(map(line, (header, *rows)))
+    table = Table(box=None, pad_edge=False)
+    for name in ("part", "kind"):
+        table.add_column(name)
+    for name in ("weight", "edges", "of its own", "skills", "neighbours"):
+        table.add_column(name, justify="right")
+    for row in composition.counts():
+        counts = (f"{row[name]:,}" for name in ("edges", "only", "skills", "neighbours"))
+        table.add_row(str(row["part"]), f"skill-{row['kind']}", f"{row['weight']:g}", *counts)
+    return render_table(table)
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Runs the command; errors end the process with its exit status."""
-    answer_errors(
-        lambda: combine(arguments),
-        after_full_disk="nothing half-written was kept.",
-        after_interrupt="Nothing half-written was kept; what was prepared is read faster the next time.",
-    )
+run = entry_point(
+    combine,
+    after_full_disk="nothing partial was kept.",
+    after_interrupt="Nothing partial was kept; prepared sources are reused the next time.",
+)

@@ -13,7 +13,7 @@ from uwe_jax.curation.describe import defaults
 from uwe_jax.curation.describe.description import FILES, Comparison, describe
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.evaluation.tasks.catalogue import choose
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
 from uwe_jax.runtime.folder_arguments import data_folders, make_out
 from uwe_jax.runtime.options import FilePath, NameList, OptionalPath, Repeated, read_options
@@ -46,33 +46,23 @@ class Options:
     out: FilePath = Path("runs/describe")
 
 
-def _folders(chosen: Sequence[str], config: Config) -> tuple[Path, ...]:
-    """Those of --data, else the one that the graphs themselves are read from."""
-    own = [path for path in (config.source.tasks_path, config.source.path) if path]
-    return data_folders(chosen or [path for path in own[:1] if Path(path).expanduser().is_dir()])
-
-
 def main(arguments: Sequence[str]) -> dict[str, Any]:
-    """Describes as the command line says; returns what is written to describe.json.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Describes as the command line says; returns the content of describe.json."""
     settings, others = split_arguments(arguments)
     chosen = read_options(Options, others, command="describe", about=ABOUT, help_if_empty=not settings)
     if not any(re.match(r"--config(=|$)", argument) for argument in settings):
         settings = [f"--config={defaults.__file__}", *settings]
     config = read_command_line(settings, Config, "train")
-    comparison = Comparison(_folders(chosen.data, config), choose(chosen.tasks), chosen.taxonomy)
+    own = config.source.tasks_path or config.source.path
+    folders = data_folders(chosen.data or ([own] if own and Path(own).expanduser().is_dir() else []))
+    comparison = Comparison(folders, choose(chosen.tasks), chosen.taxonomy)
     make_out(chosen.out)
     composition = load_training_composition(config.source)
     return describe(composition.graphs, config, comparison, chosen.out, provenance=composition.counts())
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Runs the command; errors end the process with its exit status."""
-    answer_errors(
-        lambda: main(arguments),
-        after_full_disk="the same command describes the graphs again.",
-        after_interrupt="The same command starts again.",
-    )
+run = entry_point(
+    main,
+    after_full_disk="re-run the same command.",
+    after_interrupt="Re-run the same command to start again.",
+)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from uwe_jax.curation.enrich.run import enrich
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
+from uwe_jax.runtime.exit_codes import EXIT_FAILED
 from uwe_jax.runtime.options import OptionalInt, at_least, read_options
 
-EXIT_FAILED = 1
 ABOUT = """Generates vacancy sentences, job titles and aliases for skills that have few.
 
 By a language model behind a server of your own, or by templates:
@@ -20,8 +20,7 @@ By a language model behind a server of your own, or by templates:
   uwe-jax enrich --config=enrich --config.generator=template
 
 Re-run the same command on the same folder to resume: no request is sent twice. Exit status: 0 when everything is
-answered or a budget is spent, 1 when some requests got no answer, 2 on bad input or without a server,
-130 after Ctrl-C."""
+answered or a budget is spent, 1 when some requests got no answer, 2 on bad input or without a server, 130 on Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Options:
     """Options of `uwe-jax enrich`, besides --config and its overrides --config.key=value.
 
     Attributes:
-      dry_run: show so many prompts of each kind and the estimate; send and write nothing; 0 shows all prompts.
+      dry_run: show this many prompts of each kind (0: all) and the estimate; send and write nothing.
     """
 
     dry_run: OptionalInt = None
@@ -39,11 +38,7 @@ class Options:
 
 
 def main(arguments: Sequence[str]) -> bool:
-    """Enriches as the command line says; returns whether every request that was sent got an answer.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Enriches as the command line says; returns whether every request was answered."""
     config, others = split_arguments(arguments)
     # A dry run without a number shows two prompts of each kind.
     others = ["--dry-run=2" if argument in ("--dry-run", "--dry_run") else argument for argument in others]
@@ -51,15 +46,13 @@ def main(arguments: Sequence[str]) -> bool:
     return enrich(read_command_line(config, EnrichmentSettings, "enrich"), options.dry_run)
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Runs the command; errors end the process with its exit status."""
+def _main(arguments: Sequence[str]) -> None:
+    if not main(arguments):
+        sys.exit(EXIT_FAILED)
 
-    def work() -> None:
-        if not main(arguments):
-            sys.exit(EXIT_FAILED)
 
-    answer_errors(
-        work,
-        after_full_disk="answers so far are kept; re-run the same command to resume.",
-        after_interrupt="Answers so far are kept; re-run the same command to resume.",
-    )
+run = entry_point(
+    _main,
+    after_full_disk="every earlier answer is kept. Re-run the same command to resume.",
+    after_interrupt="Every answer is kept. Re-run the same command to resume.",
+)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from uwe_jax.evaluation.run import EvaluationOptions, evaluate
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.folder_arguments import data_folders
@@ -56,7 +56,7 @@ class Options:
       strict: stop if the data of a task is missing, instead of skipping the task.
       offline: never ask the Hugging Face hub.
       drop_leaks: leave out queries that are in the training graphs of a model.
-      dump_rankings: write so many of the worst queries of every task with what was ranked above the right answer.
+      dump_rankings: write this many of the worst queries of every task with what was ranked above the right answer.
       join: folder of an earlier evaluation whose models join the tables; may be repeated.
       cache_dir: folder of prepared data and encoders; by default $UWE_JAX_CACHE or the user's cache folder.
     """
@@ -83,15 +83,11 @@ class Options:
         at_least(0, max_queries=self.max_queries, bootstrap=self.bootstrap, dump_rankings=self.dump_rankings)
         at_least(3, max_tokens=self.max_tokens)
         if not self.tasks:
-            raise UserError("--tasks names nothing. Give tasks, sets of tasks or folders, separated by commas.")
+            raise UserError("--tasks is empty. Give tasks, sets of tasks or folders, separated by commas.")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Evaluates as the command line says.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Evaluates as the command line says."""
     options = read_options(Options, arguments, command="evaluate", about=ABOUT, renamed={"models": "model"})
     if not options.model:
         raise UserError("--model is required. Run `uwe-jax evaluate --help`.")
@@ -101,10 +97,8 @@ def main(arguments: Sequence[str]) -> None:
     evaluate(EvaluationOptions(**{**chosen, **folders, "models": models}))
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Runs the command; errors end the process with its exit status."""
-    answer_errors(
-        lambda: main(arguments),
-        after_full_disk="the table of what was measured is in the lines above.",
-        after_interrupt='What was measured is in results.json in the folder of --out, which says "complete": false.',
-    )
+run = entry_point(
+    main,
+    after_full_disk="the results so far are in the lines above.",
+    after_interrupt='The results so far are in results.json in the folder of --out, marked "complete": false.',
+)

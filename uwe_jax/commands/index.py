@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from uwe_jax.retrieval.options import IndexOptions
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.options import read_options
 
@@ -20,28 +20,22 @@ An index is changed without encoding all of it again, and can be used meanwhile:
   uwe-jax index --out indexes/titles --verify
   uwe-jax index --out indexes/titles --info
 
-An index that is too large for the memory of one machine is searched in Qdrant:
+An index too large for the memory of one machine is searched in Qdrant:
   uwe-jax index --out indexes/titles --upload qdrant:https://host:6333#titles"""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Builds or changes a space as the command line says.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Builds or changes an index as the command line says."""
     options = read_options(IndexOptions, arguments, command="index", about=ABOUT)
     keep_compiled_programs()
-    # Here: it imports jax, which then reads where programs are kept.
+    # Imported here: jax reads the compile cache's settings when it is imported.
     from uwe_jax.retrieval.indexing import index
 
     index(options)
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Runs the command; errors end the process with its exit status."""
-    answer_errors(
-        lambda: main(arguments),
-        after_full_disk="a space that was there before is as it was.",
-        after_interrupt="A space that was there before is as it was; the same command starts anew.",
-    )
+run = entry_point(
+    main,
+    after_full_disk="an index that was there before is unchanged.",
+    after_interrupt="An index that was there before is unchanged. Re-run the same command to start again.",
+)

@@ -26,14 +26,10 @@ A query that cannot be answered gives {"number": 2, "error": "..."}; the others 
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Ranks as the command line says.
-
-    Raises:
-      UserError: for anything that the user can fix, and at the end where a query was not answered.
-    """
+    """Ranks as the command line says."""
     options = read_options(RankOptions, arguments, command="rank", about=ABOUT, renamed={"space": "index"})
     keep_compiled_programs()  # so that only the first query ever waits for compilation
-    # Here: it imports jax, which then reads where programs are kept.
+    # Imported here: jax reads the compile cache's settings when it is imported.
     from uwe_jax.retrieval.answering import rank
 
     rank(options)
@@ -45,6 +41,6 @@ def run(arguments: Sequence[str]) -> None:
         sys.stdout.reconfigure(encoding="utf-8", errors="replace")
     answer_errors(
         lambda: main(arguments),
-        after_full_disk="what was written is whole up to its last line.",
-        after_interrupt="What was answered is above.",
+        after_full_disk="the lines written so far are complete.",
+        after_interrupt="The answers so far are above.",
     )

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from uwe_jax.retrieval.index_names import parse_index
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.ending import end_now
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.logging_setup import with_times
+from uwe_jax.runtime.optional_imports import install_command
 from uwe_jax.runtime.options import OptionalPath, Repeated, read_options
 from uwe_jax.serving.keys import VARIABLE, read_keys
 from uwe_jax.serving.options import Limits, ServiceOptions
@@ -90,11 +91,7 @@ class Options:
     limits: Bounds = field(default_factory=Bounds)
 
     def service_options(self) -> ServiceOptions:
-        """Returns what a service is started with.
-
-        Raises:
-          UserError: no index, two of one name, or limits or keys that cannot be.
-        """
+        """Returns the options of a service; raises UserError for no index, equal names, or invalid limits or keys."""
         if not self.index:
             raise UserError("--index is required. Run `uwe-jax serve --help`.")
         indexes = tuple(map(parse_index, self.index))
@@ -115,20 +112,16 @@ class Options:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Serves as the command line says, until it is asked to stop.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Serves as the command line says, until it is asked to stop."""
     asked = read_options(Options, arguments, command="serve", about=ABOUT, renamed={"space": "index"}, flat=True)
     options = asked.service_options()
-    keep_compiled_programs()  # so that only the first start compiles all that it needs
+    keep_compiled_programs()  # only the first start compiles
     try:
         from uwe_jax.serving.server import serve
     except ModuleNotFoundError as error:
         raise UserError(
-            f"Serving needs the Python package {error.name}, which is not installed. Install it with "
-            "pip install 'uwe_jax[serve]'."
+            f"Serving needs the Python package {error.name}, which is not installed. Install it with: "
+            f"{install_command('serve')}"
         ) from error
     with_times()
     if not serve(options):
@@ -136,6 +129,4 @@ def main(arguments: Sequence[str]) -> None:
         end_now(0)
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Runs the command; errors end the process with its exit status."""
-    answer_errors(lambda: main(arguments), after_interrupt="Nothing was lost.")
+run = entry_point(main, after_interrupt="Nothing was lost.")

@@ -13,7 +13,7 @@ from uwe_jax.curation.tag.options import TaggingOptions
 from uwe_jax.curation.tag.run import tag
 
 # Nothing that imports JAX: each process that tags imports this module first.
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.options import OptionalPath, Repeated, at_least, read_options
@@ -97,11 +97,7 @@ class Options:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Tags as the command line says.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Tags as the command line says."""
     chosen = dict(vars(read_options(Options, arguments, command="tag", about=ABOUT)))
     columns = {role: chosen.pop(f"{role}_column") for role in ("title", "description", "skills", "id")}
     tag(
@@ -111,6 +107,4 @@ def main(arguments: Sequence[str]) -> None:
     )
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Runs the command; errors end the process with its exit status."""
-    answer_errors(lambda: main(arguments), after_interrupt="Re-run the same command to resume.")
+run = entry_point(main, after_interrupt="Re-run the same command to resume.")

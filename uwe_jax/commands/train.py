@@ -21,17 +21,12 @@ FILE is the name of a shipped config or a path. Re-run the same command to resum
 
 
 def train(config: Config, arguments: Sequence[str] = ()) -> dict[str, Any]:
-    """Trains as the config says; returns what is written to summary.json.
+    """Trains as the config says; returns the content of summary.json.
 
     Args:
       config: all settings.
-      arguments: of the command line, for the commands that are printed at the end.
-
-    Raises:
-      UserError: for anything that the user can fix.
-      Stopped: something outside ended it early; the same call resumes.
-    """
-    # Imported here: they take seconds, and what the process starts with has to come before them.
+      arguments: of the command line, for the commands that are printed at the end."""
+    # Imported here: they take seconds, and SIGTERM and the supervisor are set up before them.
     from uwe_jax.evaluation.decontamination import load_training_graphs
     from uwe_jax.training import loop
 
@@ -39,11 +34,7 @@ def train(config: Config, arguments: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Trains as the command line says; without arguments lists the configs that ship with the package.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Trains as the command line says; without arguments lists the configs that ship with the package."""
     if not arguments or {"-h", "--help"} & set(arguments):
         print(config_help(Config, "train", ABOUT))
         return

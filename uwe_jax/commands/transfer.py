@@ -9,7 +9,7 @@ from pathlib import Path
 
 from uwe_jax.config import Config
 from uwe_jax.evaluation.tasks.catalogue import choose
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath
@@ -43,49 +43,35 @@ class Flags(GridFlags):
 
 
 def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
-    """Runs the grid that a command line asks for.
-
-    Args:
-      arguments: behind the program.
-      programs: that the cells run.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Runs the grid of a command line; `programs` train and evaluate its cells."""
     flags, options = read_grid_options(Flags, arguments, command="transfer", about=ABOUT)
     if not options.data:
         raise UserError("--data is required: transfer is measured on tasks. Name the folder that holds their data.")
     config = read_command_line(flags, Config, "train")
-    choose(options.tasks)  # a wrong name is told before hours of training
+    choose(options.tasks)  # reports a wrong name before hours of training
     graphs = TrainingGraphs.read(config, alone=True)
     sources: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in graphs.skills}
     if len(sources) > 1:
         sources[ALL] = tuple(graphs.skills)
     else:
         LOG.warning(
-            f"The source has one graph, skill-{next(iter(sources))}: there is only the frozen encoder to compare "
-            "it with."
+            f"The source has one graph, skill-{next(iter(sources))}: it is compared with the frozen encoder alone."
         )
     recipe = Recipe(options, graphs.fingerprints, programs)
-    cells = [
-        recipe.frozen(config),
-        *(
-            recipe.trained(name, seed, (*flags, f"--config.source.kinds={kinds}"))
-            for seed in options.seeds
-            for name, kinds in sources.items()
-        ),
+    trained = [
+        recipe.trained(name, seed, (*flags, f"--config.source.kinds={kinds}"))
+        for seed in options.seeds
+        for name, kinds in sources.items()
     ]
-    descriptions = {FROZEN: "as published, under the same scorer"}
-    for name, kinds in sources.items():
-        descriptions[name] = "trained on " + " and ".join(f"skill-{kind}" for kind in kinds)
+    trained_on = {name: f"trained on skill-{' and skill-'.join(kinds)}" for name, kinds in sources.items()}
     Experiment(
         name="transfer",
         title="Transfer between training graphs",
         options=options,
         config=config,
         graphs=graphs.fingerprints,
-        cells=cells,
-        descriptions=descriptions,
+        cells=[recipe.frozen(config), *trained],
+        descriptions={FROZEN: "as published, under the same scorer", **trained_on},
         baseline=FROZEN,
         intro=[
             settings_line(config, options),
@@ -111,9 +97,4 @@ def _draw(summary: Summary, path: Path) -> None:
     plot_differences(summary, "results", "map", rows, path, title=title, label="points of MAP")
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Runs the command; errors end the process with its exit status."""
-    answer_errors(
-        lambda: transfer(arguments),
-        after_interrupt="What is done is kept; the same command goes on from there.",
-    )
+run = entry_point(transfer, after_interrupt="Finished cells are kept. Re-run the same command to resume.")

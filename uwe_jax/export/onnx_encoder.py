@@ -12,6 +12,7 @@ import numpy as np
 
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.optional_imports import install_command
 
 LOG = logging.getLogger(__name__)
 NAME = "onnx/model.onnx"
@@ -24,7 +25,9 @@ def check_libraries() -> None:
     """Raises UserError unless the libraries that write and check ONNX are installed."""
     missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"--onnx needs {', '.join(missing)}, which is not installed. Run: pip install 'uwe_jax[onnx]'")
+        raise UserError(
+            f"--onnx needs {', '.join(missing)}, which is not installed. Install it with: {install_command('onnx')}"
+        )
 
 
 def write_onnx(model: LoadedModel, folder: Path) -> None:

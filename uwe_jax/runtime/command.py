@@ -1,4 +1,4 @@
-"""What every command does around its own work: reads a config, and answers bad input with a sentence."""
+"""Exit statuses and error messages that all commands share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from uwe_jax.runtime import disk_errors as disk
@@ -34,7 +34,7 @@ def ending_when_unread() -> Iterator[None]:
         unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
         if not unread:  # another connection
             raise
-        for stream in unread:  # Python flushes them at its end, and would complain
+        for stream in unread:  # Python flushes them at exit, and would complain
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         sys.exit(EXIT_UNREAD)
 
@@ -48,18 +48,18 @@ def _is_unread(stream: TextIO) -> bool:
 def answer_errors(
     work: Callable[[], object],
     *,
-    after_full_disk: str = "what was saved before is whole, and the same command goes on from there.",
+    after_full_disk: str = "earlier results are kept. Re-run the same command to resume.",
     after_interrupt: str = "Re-run the same command to resume from the last checkpoint.",
 ) -> None:
-    """Calls `work`, and answers what the user can fix with a sentence on standard error instead of a traceback.
+    """Calls `work`, and prints errors that the user can fix as a sentence on standard error, without a traceback.
 
-    Exits with 2 after a `UserError`, a full disk or a path that cannot be opened, 1 where a bucket did not answer, 75
+    Exits with 2 after a `UserError`, a full disk or a path that cannot be opened, 1 if a bucket did not respond, 75
     after `Stopped`, 130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
 
     Args:
-      work: all that the command does, the reading of its flags included.
-      after_full_disk: the end of the sentence, what is left and what to do.
-      after_interrupt: the sentence after "Interrupted.".
+      work: the whole command, parsing of its arguments included.
+      after_full_disk: end of the message of a full disk: what is kept, and what to do.
+      after_interrupt: sentence after "Interrupted.".
     """
     try:
         work()
@@ -70,7 +70,7 @@ def answer_errors(
         if disk.refuses(error):
             print_error(
                 f"Error: {error.strerror}: {error.filename or 'while writing'}. "
-                f"{disk.what_to_mend(error.strerror)} or give another folder; {after_full_disk}"
+                f"{disk.remedy(error.strerror)} or name another folder; {after_full_disk}"
             )
         elif sentence := disk.unopened(error):
             print_error(f"Error: {sentence}")
@@ -78,7 +78,7 @@ def answer_errors(
             raise
         sys.exit(EXIT_USER_ERROR)
     except Stopped as stop:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked once more while Python ends, it would end by the signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would change the exit status
         LOG.warning(f"\n{stop}")
         sys.exit(EXIT_AGAIN)
     except KeyboardInterrupt:
@@ -86,15 +86,20 @@ def answer_errors(
         sys.exit(EXIT_INTERRUPTED)
 
 
-def exit_status(error: BaseException) -> int:
-    """What `answer_errors` exits with after this error; 1 for one that keeps its traceback.
+def entry_point(main: Callable[[Sequence[str]], object], **messages: str) -> Callable[[Sequence[str]], None]:
+    """Returns `main` with its errors answered; `messages` are those of `answer_errors`."""
+    return lambda arguments: answer_errors(lambda: main(arguments), **messages)
 
-    >>> exit_status(UserError("mend me")), exit_status(ValueError("a bug"))
+
+def exit_status(error: BaseException) -> int:
+    """Returns the status that `answer_errors` exits with after this error; 1 for one that keeps its traceback.
+
+    >>> exit_status(UserError("bad input")), exit_status(ValueError("a bug"))
     (2, 1)
     """
     if isinstance(error, Stopped):
         return EXIT_AGAIN
     if isinstance(error, KeyboardInterrupt):
         return EXIT_INTERRUPTED
-    mend = isinstance(error, UserError) and not isinstance(error, Unreachable)
-    return EXIT_USER_ERROR if mend or disk.refuses(error) or disk.unopened(error) else EXIT_FAILED
+    bad_input = isinstance(error, UserError) and not isinstance(error, Unreachable)
+    return EXIT_USER_ERROR if bad_input or disk.refuses(error) or disk.unopened(error) else EXIT_FAILED

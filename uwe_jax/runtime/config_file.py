@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
 import tyro
 from absl import flags
@@ -22,28 +22,26 @@ from uwe_jax.runtime.options import Verbosity
 from uwe_jax.runtime.settings import check_setting_name, did_you_mean, from_mapping
 
 S = TypeVar("S")
-_CONFIG_MODULE = "config_config"  # what ml_collections makes of a file for the flag --config
+_CONFIG_MODULE = "config_config"  # the name that ml_collections gives to the file of the flag --config
 
 
 def _shipped() -> Path | None:
-    """The folder of the config files: in the installed package, or beside it in a checkout."""
+    """Returns the folder of the shipped configs: in the installed package, or beside it in a clone."""
     package = Path(__file__).resolve().parents[1]
     return next((folder for folder in (package / "configs", package.parent / "configs") if folder.is_dir()), None)
 
 
 def shipped_configs(command: str) -> list[tuple[str, str]]:
-    """Lists name and first docstring line of every shipped config file that is for a command.
-
-    Args:
-      command: its call, such as `uwe-jax train`, is in the docstring of the files that are for it.
-    """
+    """Lists name and first docstring line of every shipped config whose docstring calls a command, such as train."""
     folder = _shipped()
     found = []
     for path in sorted(folder.glob("*.py")) if folder else ():
         try:
             docstring = ast.get_docstring(ast.parse(path.read_bytes())) or ""
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            found.append((path.stem, f"(cannot be read: {_config_complaint(error)})"))
+            reason = f"{error.msg}, line {error.lineno}" if isinstance(error, SyntaxError) else None
+            reason = reason or getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            found.append((path.stem, f"(cannot be read: {reason})"))
             continue
         if f"uwe-jax {command} " in docstring:
             found.append((path.stem, docstring.partition("\n")[0]))
@@ -51,14 +49,7 @@ def shipped_configs(command: str) -> list[tuple[str, str]]:
 
 
 def config_path(name: str) -> str:
-    """Finds a config file by its path, or a shipped one by its name; a variant behind a colon stays where it is.
-
-    Args:
-      name: such as quickstart, ablation:max_sim or my/config.py.
-
-    Returns:
-      The path, with the variant; the name itself where there is no such file.
-    """
+    """Returns the path of a shipped config such as quickstart or ablation:max_sim, variant included; else `name`."""
     file, colon, variant = name.partition(":") if not Path(name).is_file() else (name, "", "")
     folder = _shipped()
     shipped = folder / f"{file}.py" if folder and re.fullmatch(r"\w+", file) else None
@@ -66,20 +57,12 @@ def config_path(name: str) -> str:
 
 
 def config_help(settings: type, command: str, about: str) -> str:
-    """Describes a command that is configured by a file: its shipped configs, and every setting by section.
-
-    Args:
-      settings: dataclass of the settings.
-      command: its name, such as train.
-      about: what the command does, with examples.
-    """
+    """Returns the help of a command with a config file: `about`, its shipped configs, and all settings by section."""
     listed = shipped_configs(command)
     width = max((len(name) for name, _ in listed), default=0)
     configs = [f"  {name:<{width}}  {summary}" for name, summary in listed]
     lines = [about, *(["", "Shipped configs:", *configs] if listed else []), "", "Settings, with their defaults:"]
-    section = dataclasses.make_dataclass(
-        "Settings", [("config", settings, dataclasses.field(default_factory=settings))], bases=(Verbosity,), frozen=True
-    )
+    section = dataclasses.make_dataclass("Settings", [settings_field(settings)], bases=(Verbosity,), frozen=True)
     buffer = io.StringIO()
     with contextlib.redirect_stdout(buffer), contextlib.suppress(SystemExit):
         tyro.cli(
@@ -92,19 +75,25 @@ def config_help(settings: type, command: str, about: str) -> str:
     return buffer.getvalue().rstrip()
 
 
+def settings_field(settings: type) -> tuple[str, Any, Any]:
+    """Returns the field `config` of a dataclass of options that has settings below `--config.`."""
+    # Without flags such as --config.no_profile, which only tyro would accept.
+    return "config", Annotated[settings, tyro.conf.FlagConversionOff], dataclasses.field(default_factory=settings)
+
+
 def read_command_line(arguments: Sequence[str], settings: type[S], command: str) -> S:
-    """Reads the settings of `--config=FILE` and of its overrides `--config.key=value`, of which the last one counts.
+    """Parses `--config=FILE` and its overrides `--config.key=value`, of which the last one wins.
 
     FILE is a path, or the name of a shipped config such as quickstart; what follows a colon, as in
-    `--config=ablation:max_sim`, goes to the file's `get_config`.
+    `--config=ablation:max_sim`, is passed to the file's `get_config`.
 
     Args:
-      arguments: behind the program.
+      arguments: after the name of the command.
       settings: dataclass that the file's `get_config` starts from.
-      command: whose shipped files are named where there is no such file.
+      command: whose shipped configs are listed if there is no such file.
 
     Raises:
-      UserError: there is no such file or setting, or a value does not fit.
+      UserError: there is no such file or setting, or a value is invalid.
     """
     arguments = [_with_path(each, before) for before, each in zip(("", *arguments), arguments, strict=False)]
     argv = ["uwe_jax", *arguments]
@@ -124,11 +113,11 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
         _answer(error, command)
         raise
     finally:
-        sys.modules.pop(_CONFIG_MODULE, None)  # the next file would be run in the namespace of this one
+        sys.modules.pop(_CONFIG_MODULE, None)  # else the next file would run in this one's namespace
     if len(rest) > 1:
         raise UserError(f"Unexpected argument {rest[1]!r}; settings are given as --config.key=value.")
     if flag.value is None and not any(re.match("--config(=|$)", argument) for argument in arguments):
-        raise UserError("Command line: no config is named; give --config=FILE.")
+        raise UserError("--config is required; give --config=FILE.")
     if as_dict is None:
         raise UserError(
             f"get_config() of the file of --config returns a {type(flag.value).__name__}; it must return a ConfigDict, "
@@ -138,7 +127,7 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
 
 
 def _with_path(argument: str, before: str) -> str:
-    """The argument with the path of the config that it names, or with the setting as its dataclass spells it."""
+    """Replaces the name of a config by its path, and hyphens in the name of a setting by underscores."""
     if setting := re.match(r"--config\.[^=]+", argument):
         return setting[0][2:].replace("-", "_").join(("--", argument[setting.end() :]))
     if before == "--config":
@@ -168,7 +157,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _error_in_config(error: BaseException) -> str:
-    """Where in a config file an error was raised, and which; empty where it was raised elsewhere."""
+    """Returns file, line and message of an error raised in a config file; "" if it was raised elsewhere."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, SyntaxError):
@@ -183,8 +172,8 @@ def _error_in_config(error: BaseException) -> str:
 
 
 def _answer(error: Exception, command: str) -> None:
-    """Raises a UserError for what the reading of flags may end in; any other error is left alone."""
-    if isinstance(error, OSError):  # of ml_collections, for a config file that is not there
+    """Raises a UserError for errors of parsing the flags; returns for any other error."""
+    if isinstance(error, OSError):  # of ml_collections, for a missing config file
         known = [name for name, _ in shipped_configs(command)]
         reason = str(error).strip().splitlines()[-1].strip()
         near = did_you_mean(reason.split("'")[-2] if "'" in reason else "", known)
@@ -192,15 +181,7 @@ def _answer(error: Exception, command: str) -> None:
     if isinstance(error, (flags.Error, AttributeError, KeyError, TypeError, ValueError)):
         complaint = " ".join(map(str, error.args))
         if "get_config() takes 0 positional arguments" in complaint:
-            complaint = "that config file has no variants; leave out the colon and what follows it"
+            complaint = "the config file has no variants; remove the colon and what follows it"
         if "no attribute 'get_config'" in complaint:
             complaint = "the file of --config has no function get_config()"
         raise UserError(f"Command line: {complaint}") from error
-
-
-def _config_complaint(error: BaseException) -> str:
-    if isinstance(error, SyntaxError):
-        return f"{error.msg}, line {error.lineno}"
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""SIGTERM before training has begun and after it is over: nothing is unsaved, and the status says to start again."""
+"""Handles SIGTERM before training has begun and after it is over, when nothing is unsaved."""
 
 from __future__ import annotations
 
@@ -7,29 +7,33 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from types import FrameType
 
 from uwe_jax.runtime.exit_codes import EXIT_AGAIN
 
-NOTHING_UNSAVED = "Asked to stop (SIGTERM) while nothing was unsaved. The same command goes on where this one stopped."
+NOTHING_UNSAVED = "Asked to stop (SIGTERM) while nothing was unsaved. Re-run the same command to resume."
 
 
 def end_on_request() -> None:
-    """Ends this process on SIGTERM from here on, at once: without it, imports of seconds end like a crash."""
-    signal.signal(signal.SIGTERM, _end)
+    """Makes SIGTERM end this process at once from here on: during imports of seconds it would look like a crash."""
+
+    def end(*_: object) -> None:
+        say_nothing_unsaved()
+        os._exit(EXIT_AGAIN)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def say_nothing_unsaved() -> None:
-    """Says so, without a buffer: the interpreter may be in the middle of anything."""
+    """Writes `NOTHING_UNSAVED` without a buffer: in a signal handler the interpreter may be anywhere."""
     os.write(2, f"\n{NOTHING_UNSAVED}\n".encode())
 
 
 @contextlib.contextmanager
 def ending_at_once() -> Iterator[None]:
-    """Ends the process as soon as the work inside is over, or exits with a status, without what Python does last.
+    """Ends the process, without Python's shutdown, as soon as the work inside returns or exits with a status.
 
-    That would wait for threads, of which those of a save that failed may never end, and would let SIGTERM end the
-    process like a crash meanwhile. An error that keeps its traceback ends the process as always.
+    Shutdown would wait for threads, of which those of a failed save may never end, and SIGTERM during it would look
+    like a crash. An error that keeps its traceback ends the process as always.
     """
     status: object = 0
     try:
@@ -40,12 +44,7 @@ def ending_at_once() -> Iterator[None]:
 
 
 def end_now(status: int) -> None:
-    """Ends the process, whatever its other threads do, when what it has printed is written."""
+    """Flushes output and ends the process, without waiting for its other threads."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    say_nothing_unsaved()
-    os._exit(EXIT_AGAIN)

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Atomic writing of files, and the cache folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uwe_jax.runtime.remote_cache import local_cache, mirror
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Gives errors of the disk inside the file's name: those of writing, unlike those of opening, come without."""
+    """Adds the file's name to disk errors inside: errors of writing, unlike those of opening, have none."""
     try:
         yield
     except OSError as error:
@@ -24,15 +24,15 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces `path` with `content` in one step: a kill leaves the old file or the new one, whole."""
+    """Replaces a file in one step: a kill leaves the complete old file or the complete new one."""
     write_together({path: content})
 
 
 def write_together(files: Mapping[Path, bytes | None]) -> None:
-    """Replaces files of one result: whatever ends the process, those that are there are all old or all new.
+    """Replaces the files of one result: after a kill, those that exist are all old or all new.
 
     Args:
-      files: content by path. All but the first are removed before the first is replaced; what is None stays away.
+      files: content by path; None removes a file. All but the first are removed before the first is replaced.
     """
     partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in files}
     try:
@@ -54,19 +54,19 @@ def write_together(files: Mapping[Path, bytes | None]) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Indented JSON as the content of a file."""
+    """Returns indented JSON as the content of a file."""
     return (json_text(value, indent=2) + "\n").encode()
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, atomically."""
+    """Writes a value as indented JSON, atomically."""
     write_atomically(path, json_bytes(value))
 
 
 def cache_folder(setting: str = "") -> Path:
-    """Where downloads and prepared data are kept: the setting, else $UWE_JAX_CACHE, else the user's cache folder.
+    """Returns the folder of downloads and prepared data: the setting, else $UWE_JAX_CACHE, else the user's cache.
 
-    For a URL such as gs://bucket/cache it is the local folder that stands for it; see `uwe_jax.runtime.remote_cache`.
+    For a URL such as gs://bucket/cache, returns its local mirror; see `uwe_jax.runtime.remote_cache`.
     """
     chosen = setting or os.environ.get("UWE_JAX_CACHE") or str(local_cache())
     return mirror(chosen, local_cache()) if is_remote(chosen) else Path(chosen).expanduser()

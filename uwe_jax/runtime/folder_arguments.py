@@ -1,4 +1,4 @@
-"""Folders that commands are given."""
+"""Checks of folders named on the command line."""
 
 from __future__ import annotations
 
@@ -12,24 +12,16 @@ from uwe_jax.runtime.remote import is_remote, local_copy
 
 
 def data_folders(paths: Iterable[str | Path]) -> tuple[Path, ...]:
-    """The folders of `--data`; of one in a bucket, a local copy.
-
-    Raises:
-      UserError: one of them is no folder.
-    """
+    """Returns the folders of `--data`, buckets as local copies; raises UserError for what is not a folder."""
     folders = tuple(local_copy(str(p), cache_folder()) if is_remote(p) else Path(p).expanduser() for p in paths)
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"--data {folder} is no folder. Name the one that holds the downloads.")
+            raise UserError(f"--data {folder} is not a folder. Name the folder of the downloads.")
     return folders
 
 
 def make_out(out: Path) -> None:
-    """Makes the folder of `--out`, before hours of work that would end there.
-
-    Raises:
-      UserError: it cannot be written.
-    """
+    """Creates the folder of `--out`; raises UserError now, not after hours of work, if it is not writable."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):

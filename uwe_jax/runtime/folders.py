@@ -1,4 +1,4 @@
-"""Folders that are replaced whole: whatever ends a process, the old one or the new one is there."""
+"""Atomic replacement of folders: after a kill at any moment, the complete old folder or the complete new one exists."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ def replacing(
     patience: float = QUIET,
     advice: str = "name another folder",
 ) -> Iterator[Path]:
-    """Replaces a folder, or a file, with what the block writes; where the block raises, the target stays as it was.
+    """Replaces a folder, or a file, with what the block writes; if the block raises, the target is unchanged.
 
     The block writes into the hidden folder `.NAME.replacing` beside the target, under the lock `.NAME.replacing.lock`.
-    A kill at any moment leaves the old folder or the new one in place, or the old one in the hidden folder, from where
-    `restore` or the next writer puts it back. The next writer of anything in the same parent removes what killed
-    processes left there.
+    A kill leaves the old or the new folder in place, or the old one in the hidden folder, from where `restore` or the
+    next writer puts it back. The next writer in the same parent removes the remains of killed processes.
 
     Args:
-      target: to replace; its parents are made if missing.
-      check: called under the lock before and after the block; raises where the target must not be replaced.
+      target: to replace; its parents are created if missing.
+      check: called under the lock before and after the block; raises if the target must not be replaced.
       patience: seconds to wait for another process that replaces the target; see `uwe_jax.runtime.locks`.
-      advice: what the user can do besides waiting, where the target is locked or cannot be written.
+      advice: what the user can do besides waiting, if the target is locked or not writable.
 
     Yields:
-      The path to write to, which does not exist yet. Whatever else is written into its parent is temporary. If the
-      path does not exist when the block ends, the target stays as it was.
+      The path to write to, which does not exist yet; anything else written into its parent is temporary. If the path
+      does not exist when the block ends, the target is unchanged.
 
     Raises:
-      UserError: the target cannot be written, or another process replaces it.
+      UserError: the target is not writable, or another process replaces it.
     """
     target = target.resolve()  # "." has no name
     hidden, lock = _hidden(target), _lock(target)
@@ -61,7 +60,11 @@ def replacing(
         new = hidden / "new"
         yield new
         if new.exists():
-            _write_through(new)
+            # Flushed to disk, so that a power cut leaves no empty files.
+            for path in (new, *new.rglob("*")):
+                if path.is_file():
+                    with path.open("rb") as file:
+                        os.fsync(file.fileno())
             check()  # minutes may have passed
             if target.exists():
                 target.rename(hidden / "old")
@@ -69,10 +72,7 @@ def replacing(
 
 
 def restore(target: Path) -> None:
-    """Puts a folder back that a killed process had moved out of the way of a new one; usually there is none.
-
-    For readers of what `replacing` writes. A place that cannot be written stays as it is.
-    """
+    """Puts back a folder that a killed `replacing` had moved away; does nothing if there is none or on errors."""
     target = target.resolve()
     if target.name and not target.exists() and (_hidden(target) / "old").exists():
         with contextlib.suppress(OSError), exclusive(_lock(target), f"writing {target}", patience=_SHORT):
@@ -89,12 +89,11 @@ def _lock(target: Path) -> Path:
 
 
 def _clear(folder: Path) -> None:
-    """Removes what killed processes left in a folder; the locks of living ones are held."""
-    # Imported here: it takes longer than all the rest.
-    import filelock
+    """Removes the remains of killed processes in a folder; running processes hold their locks."""
+    import filelock  # slow to import
 
     for lock in folder.glob(f".*{_LOCK}"):
-        # One that cannot be locked here is left alone, as in a file system without locks.
+        # Files that cannot be locked, as in a file system without locks, are left alone.
         with contextlib.suppress(OSError), lock.open("r+b") as file:
             if filelock.lock_descriptor(file.fileno(), blocking=False) and os.fstat(file.fileno()).st_nlink:
                 _settle(lock.with_name(lock.name[1 : -len(_LOCK)]))
@@ -102,18 +101,10 @@ def _clear(folder: Path) -> None:
 
 
 def _settle(target: Path) -> None:
-    """Puts the old folder back where nothing has taken its place, and removes everything hidden."""
+    """Puts the old folder back if nothing has replaced it, and removes the hidden folder."""
     hidden = _hidden(target)
-    old, gone = hidden / "old", hidden / "gone"
+    old = hidden / "old"
     if old.exists():
-        # Never restored once its removal has begun.
-        old.rename(gone if target.exists() else target)
+        # Renamed first: never restored once its removal has begun.
+        old.rename(hidden / "gone" if target.exists() else target)
     shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _write_through(new: Path) -> None:
-    """Waits until the disk has every file, so that a power cut leaves none of them empty."""
-    for path in (new, *new.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())

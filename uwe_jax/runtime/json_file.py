@@ -1,4 +1,4 @@
-"""Reading JSON files that others wrote: within bounds, and with a sentence for whatever is wrong with one."""
+"""Reads JSON files of others, with limits and a readable error for anything wrong with one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from uwe_jax.runtime.errors import UserError
 
-# Configs and manifests take kilobytes; Python takes about ten times what a file has.
+# Configs and manifests take kilobytes; parsed JSON takes about ten times the size of its file.
 MOST_BYTES = 16 << 20
 
 
@@ -18,29 +18,23 @@ def read_json(path: Path, remedy: str, *, most_bytes: int = MOST_BYTES) -> dict[
 
     Args:
       path: of the file.
-      remedy: sentence that ends every error, the next step for the user.
-      most_bytes: a larger file is refused before it takes memory.
+      remedy: sentence that ends every error message, the next step for the user.
+      most_bytes: limit of the file's size.
 
     Raises:
-      UserError: the file is missing, not readable, too large, not UTF-8, not valid JSON, nested too deeply, or holds
-        something else than an object. The message names the file and the reason.
+      UserError: the file is missing, unreadable, too large, not UTF-8, invalid JSON, nested too deeply, or not an
+        object.
     """
-    value = parse_json(_read(path, remedy, most_bytes), path, remedy)
-    if not isinstance(value, dict):
-        raise UserError(f"{path} holds a {type(value).__name__} instead of an object. {remedy}")
-    return value
+    return _read(path, remedy, most_bytes, dict, "an object")
 
 
 def read_json_list(path: Path, remedy: str, *, most_bytes: int = MOST_BYTES) -> list[Any]:
     """Reads a file that holds one JSON list; arguments and errors as of `read_json`."""
-    value = parse_json(_read(path, remedy, most_bytes), path, remedy)
-    if not isinstance(value, list):
-        raise UserError(f"{path} holds a {type(value).__name__} instead of a list. {remedy}")
-    return value
+    return _read(path, remedy, most_bytes, list, "a list")
 
 
 def parse_json(content: bytes, name: Path | str, remedy: str) -> Any:
-    """Parses JSON of any kind that stands in memory; errors as of `read_json`.
+    """Parses JSON of any type from memory; errors as of `read_json`.
 
     >>> parse_json(b"[1,", "list.json", "Write it again.")
     Traceback (most recent call last):
@@ -55,7 +49,7 @@ Write it again.
         raise UserError(f"{name} is not readable JSON: {error}. {remedy}") from error
 
 
-def _read(path: Path, remedy: str, most_bytes: int) -> bytes:
+def _read(path: Path, remedy: str, most_bytes: int, kind: type, expected: str) -> Any:
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
             raise UserError(f"{path} is not a regular file. {remedy}")
@@ -64,7 +58,8 @@ def _read(path: Path, remedy: str, most_bytes: int) -> bytes:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}. {remedy}") from error
     if len(content) > most_bytes:
-        raise UserError(
-            f"{path} has {path.stat().st_size:,} bytes, and a file of its kind has at most {most_bytes:,}. {remedy}"
-        )
-    return content
+        raise UserError(f"{path} has {path.stat().st_size:,} bytes; at most {most_bytes:,} are allowed. {remedy}")
+    value = parse_json(content, path, remedy)
+    if not isinstance(value, kind):
+        raise UserError(f"{path} holds a {type(value).__name__} instead of {expected}. {remedy}")
+    return value

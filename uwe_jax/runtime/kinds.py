@@ -1,4 +1,4 @@
-"""The node kinds. Skills stand on the left of every graph, one of the other kinds on its right."""
+"""The node kinds: skills on the left of every graph, one of the other kinds on the right."""
 
 SKILL = "skill"
 GRAPH_KINDS = ("job", "vacancy", "alias")

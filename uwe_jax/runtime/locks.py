@@ -1,4 +1,4 @@
-"""Locks on files: one process at a time, with the name of the one that holds it."""
+"""File locks that name their holder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import duration
 
 LOG = logging.getLogger(__name__)
-QUIET = 2.0  # seconds that are waited without a word: a small change takes less
+QUIET = 2.0  # seconds of waiting that are not reported: a small change takes less
 _POLL = 0.05
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 _NOTE_BYTES = 4096
@@ -25,45 +25,44 @@ _NOTE_BYTES = 4096
 
 @contextlib.contextmanager
 def exclusive(path: Path, doing: str, *, patience: float = 0.0, advice: str = "") -> Iterator[int]:
-    """Holds a lock file while the work inside is done.
+    """Holds a lock file during the block.
 
-    The file says who holds it and stays when the work is over. The operating system releases the lock when its holder
-    ends, however it ends, so a killed process blocks nobody. On a file system without locks, which is said, the work
-    is done without one.
+    The file names its holder and is kept afterwards. The operating system releases the lock when its holder ends,
+    however it ends, so a killed process blocks no other. On a file system without locks there is a warning and no lock.
 
     Args:
-      path: of the lock file; its folder is made if missing.
-      doing: what the holder does, as others are told: "training in runs/mine".
-      patience: seconds to wait for another holder; 0 fails at once, `math.inf` waits for as long as it takes.
+      path: of the lock file; its folder is created if missing.
+      doing: the holder's activity, for the messages of others: "training in runs/mine".
+      patience: seconds to wait for another holder; 0 fails at once, `math.inf` waits without a limit.
       advice: what can be done besides waiting: "name another folder with --out".
 
     Yields:
-      The descriptor of the file. A child process that inherits it holds the lock too, even if this one is killed.
+      The file descriptor. A child process that inherits it holds the lock too, even if this process is killed.
 
     Raises:
       UserError: another process holds the lock.
-      OSError: the file cannot be written.
+      OSError: the file is not writable.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = _locked(path, doing, patience, advice)
     try:
         with contextlib.suppress(OSError):  # a full disk: the lock holds without a name
             os.ftruncate(file, 0)
-            note = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now(), "doing": doing}
+            since = datetime.now().astimezone().isoformat(" ", "seconds")
+            note = {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "doing": doing}
             os.pwrite(file, json.dumps(note).encode(), 0)
         yield file
     finally:
         with contextlib.suppress(OSError):
             os.ftruncate(file, 0)
-        os.close(file)  # and with it the lock
+        os.close(file)  # releases the lock
 
 
 def _locked(path: Path, doing: str, patience: float, advice: str) -> int:
-    """A descriptor of the file, with its lock."""
-    # Imported here: it takes longer than all the rest.
-    import filelock
+    """Opens and locks the file; returns its descriptor."""
+    import filelock  # slow to import
 
-    started, told = time.monotonic(), False
+    started, reported = time.monotonic(), False
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -86,22 +85,18 @@ def _locked(path: Path, doing: str, patience: float, advice: str) -> int:
         if waited >= patience:
             otherwise = f", or {advice}" if advice else ""
             raise UserError(f"Another process is {holder}. Wait until it has finished and try again{otherwise}.")
-        if waited >= QUIET and not told:
+        if waited >= QUIET and not reported:
             limit = f" up to {duration(patience)}" if patience < float("inf") else ""
             LOG.info(f"Another process is {holder}. Waiting{limit} for it.")
-            told = True
+            reported = True
         time.sleep(_POLL)
 
 
 def _holder(file: int, doing: str) -> str:
-    """What the holder does, and who it is, as far as the file says."""
+    """Returns the holder's activity, process, host and start, as far as the file says."""
     try:
         note = json.loads(os.pread(file, _NOTE_BYTES, 0))
         text = f"{note['doing']} (process {int(note['pid'])} on {note['host']}, since {note['since']})"
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return doing  # it has just begun, or has no room for its name
+        return doing  # it has just begun, or the disk is full
     return "".join(each for each in text if each.isprintable())
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(" ", "seconds")

@@ -1,7 +1,4 @@
-"""Shows log records on standard error while a command runs; before and after it, logging is as it was.
-
-As a library the package configures nothing: its loggers below `uwe_jax` have a `NullHandler` alone.
-"""
+"""Shows log records on standard error while a command runs; imported as a library, the package configures nothing."""
 
 from __future__ import annotations
 
@@ -18,20 +15,20 @@ from uwe_jax.runtime.printable import printable
 from uwe_jax.runtime.progress import is_silent
 
 LOG = logging.getLogger("uwe_jax")
-# Libraries that log outside of `logging`'s root, and read their level from the environment when they are imported.
+# Libraries that log outside of `logging`'s root, and read their level from the environment on import.
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "HF_HUB_VERBOSITY": "error", "TRANSFORMERS_VERBOSITY": "error"}
 _ALWAYS = {"uvicorn.error": logging.WARNING}  # requests that are not HTTP
 _LEVELS = {"--verbose": logging.DEBUG, "--quiet": logging.WARNING}
 
 
 def split_verbosity(arguments: Sequence[str]) -> tuple[int, list[str]]:
-    """Takes --verbose and --quiet out of a command line, up to a bare --; of both the last one counts.
+    """Removes --verbose and --quiet from a command line, up to a bare --; the last one wins.
 
     >>> split_verbosity(["rank", "--quiet", "chef", "--", "--verbose"])
     (30, ['rank', 'chef', '--', '--verbose'])
 
     Returns:
-      The least level of the package's log records that are shown, and the other arguments.
+      The level of the package's log records, and the other arguments.
     """
     end = arguments.index("--") if "--" in arguments else len(arguments)
     given = [_LEVELS[each] for each in arguments[:end] if each in _LEVELS]
@@ -40,10 +37,10 @@ def split_verbosity(arguments: Sequence[str]) -> tuple[int, list[str]]:
 
 
 class Lines(logging.Handler):
-    """Writes records to standard error, above a progress bar where one is drawn, and nothing that a terminal obeys.
+    """Writes records to standard error, above a progress bar, with control characters escaped.
 
     Args:
-      others: least level of the records of other libraries. Those of the package are filtered by its logger.
+      others: level of the records of other libraries. Those of the package are filtered by its logger.
     """
 
     def __init__(self, others: int = logging.NOTSET):
@@ -51,7 +48,7 @@ class Lines(logging.Handler):
         self._others = others
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes the record; of several processes of one training the others write errors alone."""
+        """Writes the record; of several processes of one training all but the first write errors alone."""
         own = record.name.partition(".")[0] == LOG.name
         least = logging.NOTSET if own else _ALWAYS.get(record.name, self._others)
         if record.levelno >= (logging.ERROR if is_silent() else least):
@@ -60,9 +57,9 @@ class Lines(logging.Handler):
 
 @contextlib.contextmanager
 def shown(level: int) -> Iterator[None]:
-    """Shows records of the package from a level on, and of others from ERROR on, or from INFO on where it is DEBUG.
+    """Shows records of the package from a level on, and of others from ERROR on (from INFO on if the level is DEBUG).
 
-    Python's warnings, which are other libraries', are shown at DEBUG alone, unless -W or PYTHONWARNINGS asks for them.
+    Python's warnings are shown at DEBUG alone, unless -W or PYTHONWARNINGS asks for them.
     """
     root = logging.getLogger()
     handlers, before = root.handlers, (root.level, LOG.level)
@@ -75,7 +72,7 @@ def shown(level: int) -> Iterator[None]:
         else:
             warnings.simplefilter("ignore", append=True)
         os.environ.update(variables)
-        # Without those of a command that this one is a part of: each line is shown once.
+        # Without the handler of an enclosing command, so that each line is shown once.
         root.handlers = [each for each in handlers if not isinstance(each, Lines)] + [handler]
         LOG.setLevel(level)
         try:
@@ -89,7 +86,7 @@ def shown(level: int) -> Iterator[None]:
 
 
 def with_times() -> None:
-    """Begins the lines of the command that runs with their time and level, as the log of a service."""
+    """Prefixes the lines of the running command with time and level, as in the log of a service."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, Lines):
             handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -1,4 +1,4 @@
-"""Markdown tables from texts and numbers: escaping, rows, and the best of a column in bold."""
+"""Markdown tables: escaping, rows, and the best value of a column in bold."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 from uwe_jax.runtime.printable import printable
 
-# A cell without a value.
-MISSING = "-"
-
-# An underscore inside a word marks nothing, and names of models are full of them.
+MISSING = "-"  # a cell without a value
+# An underscore inside a word is not markup, and names of models are full of them.
 _SPECIAL = re.compile(r"([\\`*\[\]<>#|~$&]|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def escape(text: str) -> str:
-    r"""The text as Markdown that shows it unchanged in a line or a table cell; white space becomes one space.
+    r"""Escapes a text for a line or table cell of Markdown; runs of white space become one space.
 
     >>> print(escape("C|C++ *[junior]*"))
     C\|C++ \*\[junior\]\*
@@ -24,7 +22,7 @@ def escape(text: str) -> str:
 
 
 def signed(value: float, digits: int = 1) -> str:
-    """A difference with its sign; what rounds to nothing has a plus.
+    """Formats a difference with its sign; what rounds to zero has a plus.
 
     >>> signed(-0.04), signed(-1.26), signed(1.255, 2)
     ('+0.0', '-1.3', '+1.25')
@@ -33,28 +31,23 @@ def signed(value: float, digits: int = 1) -> str:
 
 
 def markdown_rows(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: Collection[int] = (0,)) -> str:
-    """A table of cells that are Markdown already.
-
-    Args:
-      left: positions of the columns that are aligned to the left; numbers stand to the right.
+    """Formats a table of cells that are Markdown already; columns not in `left` are right-aligned.
 
     Raises:
       ValueError: a row has not as many cells as the header.
     """
-    lines = [list(header), ["---" if place in left else "---:" for place in range(len(header))]]
-    for row in rows:
-        if len(row) != len(header):
-            raise ValueError(f"a row of {len(row)} cells under {len(header)} columns: {row}")
-        lines.append(list(row))
+    lines = [header, ["---" if place in left else "---:" for place in range(len(header))], *rows]
+    if wrong := next((line for line in lines if len(line) != len(header)), None):
+        raise ValueError(f"a row of {len(wrong)} cells under {len(header)} columns: {wrong}")
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def bold_best(column: Sequence[float | None], *, competes: Sequence[bool] | None = None, digits: int = 2) -> list[str]:
-    """The numbers of a column as cells, the highest in bold, all of them where several read the same.
+    """Formats the numbers of a column as cells, with the highest (several, if they round to the same) in bold.
 
     Args:
       column: None for a missing value.
-      competes: whose value may be the best; all by default. With fewer than two of them nothing is bold.
+      competes: which values may be the best; all by default. With fewer than two of them none is bold.
 
     >>> bold_best([11.804, None, 40.2])
     ['11.80', '-', '**40.20**']

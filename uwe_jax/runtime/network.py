@@ -1,4 +1,4 @@
-"""What a place on the network may cost before it counts as not there."""
+"""Time limits and one-line errors of network calls."""
 
 from __future__ import annotations
 
@@ -13,13 +13,9 @@ _SHOWN = 300
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """The result of `call`, given up after `seconds`: no HTTP timeout covers a name look-up that hangs.
+    """Returns the result of `call`; raises its error, or TimeoutError.
 
-    A call that was given up goes on in a thread that nobody waits for.
-
-    Raises:
-      TimeoutError: there was no result in time; in one phrase.
-      Exception: whatever `call` raises.
+    HTTP timeouts do not cover name look-ups. A call that times out continues in a daemon thread.
     """
     answer: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
 
@@ -40,6 +36,6 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
 
 def in_one_line(error: Exception) -> str:
-    """What an error says, without its line breaks, cut where it is long."""
+    """Returns an error's message without line breaks, truncated to 300 characters."""
     text = " ".join(str(error).split())
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

@@ -1,7 +1,6 @@
-"""Reads the options of a command from its command line, into the frozen dataclass that declares them.
+"""Parses a command line into the frozen dataclass that declares its options.
 
-A field of the dataclass is an option, its docstring entry the help, its default the default. `--top-k` and `--top_k`
-are one option.
+Each field is an option, documented by its entry in the docstring. `--top-k` and `--top_k` are one option.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ def _path(text: str) -> Path:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Splits a comma-separated list; parts are stripped, empty ones are dropped.
+    """Splits a comma-separated list; names are stripped, empty ones are dropped.
 
     >>> names("soft, mean_pool,")
     ('soft', 'mean_pool')
@@ -64,11 +63,11 @@ Arguments = tyro.conf.Positional[tuple[str, ...]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verbosity:
-    """Options of every command, which `uwe_jax.runtime.logging_setup.split_verbosity` reads.
+    """Options of every command, parsed by `uwe_jax.runtime.logging_setup.split_verbosity`.
 
     Attributes:
       verbose: also show where models and data are looked for, and warnings of libraries.
-      quiet: show results, warnings and errors alone.
+      quiet: show only results, warnings and errors.
     """
 
     verbose: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -85,21 +84,20 @@ def read_options(
     flat: bool = False,
     help_if_empty: bool = True,
 ) -> T:
-    """Reads a command line; prints the help and exits with 0 on --help, and without arguments.
+    """Parses a command line; prints the help and exits with 0 on --help, and without arguments.
 
     Args:
       options: dataclass of the options.
-      arguments: behind the name of the command.
+      arguments: after the name of the command.
       command: its name, such as rank.
-      about: what `--help` prints above the options.
-      renamed: former options by their new names, both with hyphens and without their dashes; a former one is accepted
-        with a warning.
-      flat: the options of a group go by their own name, without that of the group before it.
-      help_if_empty: print the help where there are no arguments.
+      about: text of `--help` above the options.
+      renamed: new names of options by their former names, without leading dashes; former names work with a warning.
+      flat: options of a group are not prefixed with the name of the group.
+      help_if_empty: print the help if there are no arguments.
 
     Raises:
       SystemExit: with status 2 after a message, for an unknown option or a value that does not fit.
-      UserError: the options contradict each other.
+      UserError: the options are not consistent.
     """
     given = [_current(argument, renamed or {}) for argument in arguments or ["--help"][:help_if_empty]]
     read: Callable[..., Any] = functools.partial(
@@ -114,19 +112,16 @@ def read_options(
     if shown != given:
         try:
             chosen = read(args=given, console_outputs=False)
-        except SystemExit:  # its message would hold the arguments as they are
+        except SystemExit:  # its message would hold the arguments unescaped
             given = shown
     chosen = chosen or read(args=given)
     return options(**{each.name: getattr(chosen, each.name) for each in dataclasses.fields(cast(Any, options))})
 
 
 def at_least(least: float, **values: float | None) -> None:
-    """Checks that options have at least a value; None, an option that was not given, passes.
+    """Raises UserError for options below `least`; None, an option that was not given, passes.
 
     >>> at_least(1, top_k=10, candidates=None)
-
-    Raises:
-      UserError: one of them is smaller.
     """
     for name, value in values.items():
         if value is not None and value < least:

@@ -1,4 +1,4 @@
-"""Figures as files: how one is written, and training.png with loss and validation MAP over steps."""
+"""Writes figures as PNG files, among them training.png."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from uwe_jax.runtime.files import write_atomically
 
 
 def save_png(figure: Any, path: Path) -> None:
-    """Writes a `matplotlib.figure.Figure` atomically, drawn on a bare canvas: pyplot would look for a screen."""
-    # matplotlib is imported where something is drawn, for it takes a second that most commands can spare.
+    """Writes a `matplotlib.figure.Figure` atomically, without pyplot, which would look for a screen."""
+    # Imported here: matplotlib takes a second, and most commands draw nothing.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()
@@ -21,7 +21,7 @@ def save_png(figure: Any, path: Path) -> None:
 
 
 def plot_training(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draws the lines of metrics.jsonl: the loss on the left, MAP by direction on the right."""
+    """Plots the rows of metrics.jsonl: the loss on the left, MAP by direction on the right."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 4.2), layout="constrained")

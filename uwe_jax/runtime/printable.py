@@ -1,8 +1,7 @@
-r"""Escapes of characters that a terminal obeys instead of showing them, for whatever is printed or written as JSON.
+r"""Escapes terminal control characters in whatever is printed or written as JSON: texts of others may hold them.
 
-Texts of others, such as ids, titles, names of columns and messages of servers, may hold them. Escaped are control
-characters (C0 without tab and line feed, DEL, C1), line and paragraph separators, bidirectional embeddings, overrides
-and isolates, which show text in another order than it has, and lone surrogates, which cannot be encoded.
+Escaped are control characters (C0 without tab and line feed, DEL, C1), line and paragraph separators, bidirectional
+embeddings, overrides and isolates, and lone surrogates, which cannot be encoded.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud8
 
 
 def printable(text: str) -> str:
-    r"""The text as a terminal may be given it.
+    r"""Returns the text with control characters escaped.
 
     >>> printable("na\u00efve\t\u062a\n\x1b[2J\x9b2J\u202etxt.exe")
     'naïve\tت\n\\x1b[2J\\x9b2J\\u202etxt.exe'
@@ -28,13 +27,13 @@ def printable(text: str) -> str:
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    r"""The value as JSON that may also be shown by a terminal: other letters than those of ASCII stay readable.
+    r"""Returns the value as JSON that is safe on a terminal, with non-ASCII letters as they are.
 
     >>> print(json_text({"id": "na\u00efve\x1b\x9b\u202e"}))
     {"id": "naïve\u001b\u009b\u202e"}
 
     Raises:
-      UserError: a number is NaN or infinite, which JSON has no form for; it says where.
+      UserError: a number is NaN or infinite, which JSON cannot express; the message has its place.
     """
     try:
         text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
@@ -42,16 +41,16 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
         if (found := next(_not_finite(value), None)) is None:
             raise
         raise UserError(
-            f"{found[0] or 'The result'} is {found[1]}, which JSON has no form for, so nothing was written. Such a "
-            "number comes from a damaged or diverged model, or from a damaged index: use another checkpoint, or build "
-            "the index again."
+            f"{found[0] or 'The result'} is {found[1]}, which JSON cannot express, so nothing was written. Such a "
+            "number comes from a damaged or diverged model, or from a damaged index: use another checkpoint, or "
+            "rebuild the index."
         ) from None
-    # Of what is escaped only strings hold any, and json has escaped C0 there.
+    # Only strings hold such characters, and json has escaped C0 there.
     return _OBEYED.sub(_unicode_escape, text)
 
 
 def _not_finite(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
-    """Yields where numbers stand that are not finite, such as hits[0].score, and the numbers."""
+    """Yields the place, such as hits[0].score, and value of every number that is not finite."""
     if isinstance(value, float) and not math.isfinite(value):
         yield place, value
     elif isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Whether this process was started as one of several, by environment and command line; without importing JAX."""
+"""Detects, without importing JAX, whether this process was started as one of several."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _FLAG = re.compile(r"--config\.distributed\.processes=(\d+)$")
-# Number of processes: ours, and those of the launchers whose other variables JAX reads by itself.
+# Variables with the number of processes: ours, and those of launchers that JAX supports.
 NUMBERS = ("JAX_NUM_PROCESSES", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
-# Slurm sets the number for a batch script as well, which is no task; this one, which JAX reads, for tasks alone.
+# Slurm sets the number for a batch script too; this variable, which JAX reads, is set for tasks alone.
 _SLURM_TASK = "SLURM_STEP_NODELIST"
 
 
 def is_one_of_several(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether flags, a launcher or the host say that other processes train together with this one.
+    """Returns whether flags, a launcher or the host say that other processes train together with this one.
 
     >>> is_one_of_several(["--config.distributed.processes=2"], {})
     True
@@ -34,10 +34,7 @@ def is_one_of_several(arguments: Sequence[str], environment: Mapping[str, str]) 
 
 
 def is_tpu_host(environment: Mapping[str, str]) -> bool:
-    """Whether this machine has TPU chips and their library: it may be one of several hosts, and JAX finds that out.
-
-    Not where JAX is told to leave the chips alone.
-    """
+    """Returns whether JAX may use TPU chips here: the machine may be one of several hosts, which JAX finds out."""
     if "tpu" not in (environment.get("JAX_PLATFORMS") or "tpu"):
         return False
     if importlib.util.find_spec("libtpu") is None:

@@ -1,6 +1,6 @@
-"""Settings of the whole process that a library reads from nowhere else, changed for the time of a call alone.
+"""Changes process-wide settings of libraries for the duration of a call.
 
-Calls of several threads may overlap: the first of them keeps what was there before, and the last one puts it back.
+Calls of several threads may overlap: the first one saves the earlier value, and the last one restores it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 _LOCK = threading.Lock()
-_HELD: dict[str, tuple[int, Any]] = {}  # by setting, how many calls hold it, and what it was before
+_HELD: dict[str, tuple[int, Any]] = {}  # by setting: number of holders, earlier value
 
 
 @contextlib.contextmanager
 def held(name: str, before: Callable[[], Any], put: Callable[[Any], object], value: Any) -> Iterator[None]:
-    """Keeps a setting at `value` inside.
+    """Keeps the setting `name`, read by `before` and written by `put`, at `value` during the block.
 
-    Args:
-      name: of the setting, the same for all that hold it.
-      before: reads it.
-      put: writes it.
-      value: the same for all that hold it.
+    All holders of a setting must give the same value.
     """
     with _LOCK:
         count, earlier = _HELD[name] if name in _HELD else (0, before())
@@ -43,7 +39,7 @@ def held(name: str, before: Callable[[], Any], put: Callable[[Any], object], val
 
 @contextlib.contextmanager
 def quiet(**loggers: int) -> Iterator[None]:
-    """Keeps loggers, by name, from what is below a level inside, such as `quiet(absl=logging.ERROR)`."""
+    """Raises the levels of loggers, by name, during the block, such as `quiet(absl=logging.ERROR)`."""
     with contextlib.ExitStack() as stack:
         for name, level in loggers.items():
             logger = logging.getLogger(name)

@@ -1,7 +1,4 @@
-"""Results on standard output and progress bars on standard error, which do not tear each other apart.
-
-Nothing of it drives the terminal: see `uwe_jax.runtime.printable`. Log lines: see `uwe_jax.runtime.logging_setup`.
-"""
+"""Results on standard output and progress bars on standard error, with control characters escaped."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -20,23 +17,23 @@ _silent = False
 
 
 def be_silent() -> None:
-    """Leaves out log lines, bars and results from here on: of several processes of one training only one speaks."""
+    """Turns off log lines, bars and results: of several processes of one training only the first one prints."""
     global _silent
     _silent = True
 
 
 def is_silent() -> bool:
-    """Whether `be_silent` was called."""
+    """Returns whether `be_silent` was called."""
     return _silent
 
 
 def without_bars() -> bool | None:
-    """`disable` of a tqdm bar: bars are drawn on terminals alone, and not by --quiet."""
+    """Returns `disable` of a tqdm bar: bars are drawn on terminals alone, and not with --quiet."""
     return True if _silent or logging.getLogger("uwe_jax").level > logging.INFO else None
 
 
 def report(message: str, *, flush: bool = True) -> None:
-    """Prints a result to standard output, above a progress bar where one is drawn."""
+    """Prints a result to standard output, above a progress bar."""
     if not _silent:
         tqdm.write(printable(message), file=sys.stdout)
         if flush:
@@ -44,31 +41,18 @@ def report(message: str, *, flush: bool = True) -> None:
 
 
 def print_error(message: str) -> None:
-    """Prints why a command or process ends to standard error, whoever is silent."""
+    """Prints to standard error why a command or process ends, also after `be_silent`."""
     print(f"\n{printable(message)}", file=sys.stderr, flush=True)
 
 
 def progress(items: Iterable[T], *, label: str, unit: str, total: int | None = None) -> Iterator[T]:
-    """Iterates over `items` under a bar that names what is done and how fast; the bar goes when it is full.
-
-    The bar is redrawn at most once a second, so a log file does not fill with it.
-    """
-    return iter(
-        tqdm(
-            items,
-            desc=printable(label),
-            unit=unit,
-            total=total,
-            mininterval=1.0,
-            dynamic_ncols=True,
-            leave=False,
-            disable=without_bars(),
-        )
-    )
+    """Iterates over `items` under a progress bar, which disappears when it is full."""
+    looks: dict[str, Any] = {"mininterval": 1.0, "dynamic_ncols": True, "leave": False, "disable": without_bars()}
+    return iter(tqdm(items, desc=printable(label), unit=unit, total=total, **looks))
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person would say them.
+    """Formats seconds for people.
 
     >>> duration(42.3), duration(185), duration(7400)
     ('42 s', '3 min 05 s', '2 h 03 min')
@@ -82,11 +66,11 @@ def duration(seconds: float) -> str:
 
 
 class StepClock:
-    """Time per step and time left, with compilation and the work between steps left out of the rate.
+    """Estimates time per step, without compilation and validations, and the time left.
 
     Args:
-      first: steps taken before.
-      last: steps to be taken in all.
+      first: steps already taken.
+      last: total number of steps.
     """
 
     def __init__(self, first: int, last: int):
@@ -98,7 +82,7 @@ class StepClock:
         self._pauses_left = 0
 
     def step_done(self) -> None:
-        """A step has ended. The time since the one before it is its own, unless there was a pause."""
+        """Records the end of a step; it took the time since the previous one, unless there was a pause."""
         now = time.perf_counter()
         if self._since is not None:
             self._seconds.append(now - self._since)
@@ -106,19 +90,19 @@ class StepClock:
         self._taken += 1
 
     def pause(self, seconds: float, left: int) -> None:
-        """A validation has ended that took so long, and so many are to come."""
+        """Records the end of a validation that took `seconds`; `left` more are to come."""
         self._since = None
         self._pause_seconds, self._pauses_left = seconds, left
 
     @property
     def step_seconds(self) -> float | None:
-        """Mean of the latest steps; None before there is one without compilation."""
+        """Mean of the latest 20 steps; None before the first one without compilation."""
         latest = self._seconds[-20:]
         return sum(latest) / len(latest) if latest else None
 
     @property
     def seconds_left(self) -> float | None:
-        """Steps and validations to come, at the latest pace."""
-        if self.step_seconds is None:
+        """Time of the remaining steps and validations at the latest pace; None before there is one."""
+        if (step_seconds := self.step_seconds) is None:
             return None
-        return self.step_seconds * (self._last - self._taken) + self._pause_seconds * self._pauses_left
+        return step_seconds * (self._last - self._taken) + self._pause_seconds * self._pauses_left

@@ -1,4 +1,4 @@
-"""Files in a bucket: fetched once into a local cache, and put there, through fsspec's gs://, s3:// and their like."""
+"""Files in buckets (gs://, s3:// and others of fsspec): listing, download into a local cache, upload."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from tqdm import tqdm
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
+from uwe_jax.runtime.optional_imports import install_command
 from uwe_jax.runtime.process_state import held, quiet
 from uwe_jax.runtime.progress import without_bars
 from uwe_jax.runtime.remote_errors import Unreachable, answering, nothing
 
 LOG = logging.getLogger(__name__)
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
-# What a store calls the version of an object; the first that there is.
+# Names of an object's version in the stores; the first one found is used.
 _VERSIONS = ("generation", "etag", "ETag", "md5Hash", "mtime", "LastModified", "created")
 
 
 class RemoteFile(NamedTuple):
-    """An object of a bucket: its path as fsspec has it, its size in bytes, and what changes when it is written anew."""
+    """An object of a bucket: its path in fsspec, size in bytes, and a version that changes when it is overwritten."""
 
     path: str
     size: int
@@ -36,7 +37,7 @@ class RemoteFile(NamedTuple):
 
 
 def is_remote(name: str | Path) -> bool:
-    """Whether a name is a URL such as gs://bucket/folder, and no path.
+    """Returns whether a name is a URL such as gs://bucket/folder rather than a path.
 
     >>> is_remote("gs://bucket/data"), is_remote("runs/mine"), is_remote("C://data")
     (True, False, False)
@@ -45,7 +46,7 @@ def is_remote(name: str | Path) -> bool:
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """The scheme of a URL, and what follows it.
+    """Splits a URL into its scheme and the rest.
 
     >>> split_url("gs://bucket/data/")
     ('gs', 'bucket/data')
@@ -55,10 +56,10 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 def listing(url: str) -> dict[str, RemoteFile]:
-    """Every file in a folder of a bucket and in the folders in it, by its path inside; a file alone has the path "".
+    """Lists all files below a URL, by relative path ("" for the URL of a file); a missing folder is empty.
 
     Raises:
-      UserError: the bucket cannot be read, or is not there. A folder that is not there is empty.
+      UserError: the bucket is missing or cannot be read.
     """
     store, place = _store(url)
     with answering(url):
@@ -67,38 +68,29 @@ def listing(url: str) -> dict[str, RemoteFile]:
     for path, about in sorted(found.items()):
         inside = path.removeprefix(place.rstrip("/")).lstrip("/")
         if about["type"] != "file" or inside.endswith("/"):
-            continue  # the empty objects that consoles make to show a folder
+            continue  # the empty objects by which consoles show a folder
         if ".." in Path(inside).parts:
-            raise UserError(
-                f"{url} holds {inside!r}, which leads out of the folder it would be fetched into. Rename it."
-            )
+            raise UserError(f"{url} holds {inside!r}, a path outside of its folder. Rename it.")
         version = next((str(about[key]) for key in _VERSIONS if about.get(key) is not None), "")
         files[inside] = RemoteFile(path, int(about["size"]), version)
     return files
 
 
 def exists(url: str) -> bool:
-    """Whether there is a file, or a folder with something in it."""
+    """Returns whether a URL is that of a file or of a folder that is not empty."""
     store, place = _store(url)
     with answering(url):
         return store.exists(place)
 
 
 def local_copy(url: str, cache: Path) -> Path:
-    """The file or folder of a URL on this machine, fetched unless the cache holds it as it is there now.
+    """Returns a local copy of the file or folder at a URL, downloaded unless the cache has its current version.
 
-    Each content has a folder of its own that is never changed, so who reads one is not disturbed when another is
-    fetched. Processes that ask at the same time fetch once.
-
-    Args:
-      url: of a file or a folder.
-      cache: local folder; copies go into its folder fetched.
-
-    Returns:
-      A path that ends in the name that the URL ends in.
+    Each version has a folder of its own in `cache`/fetched that is never changed, so that readers of an earlier one are
+    not disturbed. Concurrent processes download once. The path ends in the last name of the URL.
 
     Raises:
-      UserError: there is nothing, it cannot be read, or the cache cannot be written.
+      UserError: there is nothing at the URL, it cannot be read, or the cache is not writable.
     """
     url = url.rstrip("/")
     files = listing(url)
@@ -119,26 +111,22 @@ def local_copy(url: str, cache: Path) -> Path:
 
 
 def _fetch_whole(url: str, files: dict[str, RemoteFile], whole: Path, home: Path, name: str) -> None:
-    """Fetches the files under a name into `whole`, which is to become `home`."""
+    """Downloads the files into `whole`, which will become `home`."""
     started = time.perf_counter()
     whole.mkdir()
     fetch(url, [(file, whole / name / inside) for inside, file in files.items()])
     if listing(url) != files:
-        raise UserError(f"{url} was changed while it was fetched. Run again once nobody writes there.")
+        raise UserError(f"{url} was changed during the download. Run again when the writer has finished.")
     size = sum(file.size for file in files.values()) / 1e6
     count = f"{len(files):,} file{'s'[: len(files) > 1]}"
     LOG.info(f"Fetched {url} ({count}, {size:,.1f} MB) into {home / name} in {time.perf_counter() - started:.1f} s")
 
 
 def fetch(url: str, pairs: Sequence[tuple[RemoteFile, Path]]) -> None:
-    """Downloads files under a bar.
-
-    Args:
-      url: that errors name.
-      pairs: a file, and the path it is written to; folders on the way are made.
+    """Downloads files to paths under a progress bar; parent folders are created, and errors name the URL.
 
     Raises:
-      UserError: one cannot be read, or arrives with another size.
+      UserError: a file cannot be read, or arrives with another size.
     """
     if not pairs:
         return
@@ -151,14 +139,10 @@ def fetch(url: str, pairs: Sequence[tuple[RemoteFile, Path]]) -> None:
 
 
 def upload(path: Path, url: str, files: Sequence[Path] | None = None) -> None:
-    """Writes a file, or the files of a folder, to a URL; each object is replaced in one step.
-
-    Args:
-      path: file or folder.
-      files: of the folder, those that are meant; None means all of them.
+    """Uploads a file, or the files of a folder (`files`, or all of them), to a URL, each object atomically.
 
     Raises:
-      UserError: the bucket cannot be written.
+      UserError: the bucket is not writable.
     """
     if path.is_file():
         pairs = {str(path): url}
@@ -173,24 +157,20 @@ def upload(path: Path, url: str, files: Sequence[Path] | None = None) -> None:
 
 
 def move(source: str, target: str) -> None:
-    """Moves a folder of a bucket, object by object where the bucket knows no folders.
-
-    Raises:
-      UserError: it cannot be read or written.
-    """
+    """Moves a folder of a bucket, object by object if the bucket has no folders."""
     store, place = _store(source)
     with answering(source):
         store.mv(place, store._strip_protocol(target), recursive=True)
 
 
 def bucket_path(url: str) -> Any:
-    """The path of a folder at gs:// for libraries that take one: an `etils.epath.Path`.
+    """Returns the `etils.epath.Path` of a folder at gs://, for libraries.
 
     Raises:
-      UserError: the bucket is not there, or this machine's account may not ask for it, as Orbax will.
+      UserError: the bucket is missing, or this machine's account may not ask for its metadata, as Orbax does.
     """
-    _, place = _store(url)  # which says what is not installed
-    # Imported here: what lies on the own disk needs none.
+    _, place = _store(url)  # reports missing libraries
+    # Imported here: local paths need neither.
     from etils import epath
     from google.cloud import storage
 
@@ -201,10 +181,9 @@ def bucket_path(url: str) -> Any:
 
 @contextlib.contextmanager
 def library_paths() -> Iterator[None]:
-    """What paths of `bucket_path` need while libraries read and write there.
+    """Turns off gcsfs's cache of listings and log during the block, in which libraries use paths of `bucket_path`.
 
-    Those would go by what was there when they looked first, while other processes of a training write there too, and
-    would show tracebacks of requests that they repeat.
+    Other processes of a training write there too, and gcsfs would log tracebacks of requests that it repeats.
     """
     import fsspec.config
 
@@ -219,16 +198,15 @@ def library_paths() -> Iterator[None]:
 
 
 def _store(url: str) -> tuple[Any, str]:
-    """fsspec's file system of a URL, and the URL's path in it."""
-    # Imported here: what lies on the own disk needs none.
-    import fsspec
+    """Returns fsspec's file system of a URL, and the URL's path in it."""
+    import fsspec  # here: local paths do not need it
 
     try:
-        # Other machines write there as well, so a listing from before is worth nothing.
+        # Other machines write there too, so cached listings would be outdated.
         return fsspec.core.url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
-        install = " pip install 'uwe_jax[gcs]' does." if split_url(url)[0] in ("gs", "gcs") else ""
-        raise UserError(f"{url} cannot be reached: a library is missing ({error}). Install it.{install}") from error
+        how = f" with: {install_command('gcs')}" if split_url(url)[0] in ("gs", "gcs") else "."
+        raise UserError(f"{url} cannot be reached: a library is missing ({error}). Install it{how}") from error
     except ValueError as error:
         raise UserError(f"{url}: {error}. Give a URL such as gs://bucket/folder, or a local path.") from error
 
@@ -239,7 +217,7 @@ def _bar(url: str, total: int) -> tqdm:
 
 
 def _counting(bar: tqdm) -> Any:
-    """An fsspec callback that counts the bytes of all files on one bar."""
+    """Returns an fsspec callback that counts the bytes of all files on one bar."""
     from fsspec.callbacks import Callback
 
     class OfFile(Callback):

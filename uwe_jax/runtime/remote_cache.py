@@ -1,7 +1,7 @@
-"""A cache in a bucket: what one machine prepared, others, and the same one made anew, fetch instead.
+"""A cache in a bucket: what one machine prepared, other machines download.
 
-A folder in the local cache stands for every URL: `mirror` gives it, `address` takes it back. So whoever makes something
-in a cache needs no more than its path to look for it in the bucket and to leave it there.
+Every URL has a mirror, a folder in the local cache (`mirror`; `address` is the inverse), so that a local path is enough
+to find an entry in the bucket and to keep it there.
 """
 
 from __future__ import annotations
@@ -22,21 +22,20 @@ from uwe_jax.runtime.folders import replacing
 
 LOG = logging.getLogger(__name__)
 _MIRRORS = "mirrors_of_remote"
-# What unpacking raises where an archive is damaged.
+# What unpacking a damaged archive raises.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 _read_only = False
 
 
 def local_cache() -> Path:
-    """A cache folder on this machine's own disk: $UWE_JAX_CACHE, where that is no URL, else the user's."""
-    chosen = os.environ.get("UWE_JAX_CACHE") or ""
-    return Path(
-        platformdirs.user_cache_dir("uwe_jax") if not chosen or remote.is_remote(chosen) else chosen
-    ).expanduser()
+    """Returns a cache folder on a local disk: $UWE_JAX_CACHE unless that is a URL, else the user's cache folder."""
+    chosen = os.environ.get("UWE_JAX_CACHE", "")
+    local = chosen and not remote.is_remote(chosen)
+    return Path(chosen if local else platformdirs.user_cache_dir("uwe_jax")).expanduser()
 
 
 def mirror(url: str, cache: Path) -> Path:
-    """The folder in a local cache that stands for a URL.
+    """Returns the folder in a local cache that mirrors a URL.
 
     >>> mirror("gs://bucket/cache", Path("/tmp")).as_posix()
     '/tmp/mirrors_of_remote/gs/bucket/cache'
@@ -44,12 +43,12 @@ def mirror(url: str, cache: Path) -> Path:
     scheme, rest = remote.split_url(url)
     parts = [part for part in rest.split("/") if part]
     if not parts or ".." in parts:
-        raise UserError(f"{url!r} names no bucket. Give a URL such as gs://bucket/folder.")
+        raise UserError(f"{url!r} does not name a bucket. Give a URL such as gs://bucket/folder.")
     return cache.joinpath(_MIRRORS, scheme, *parts)
 
 
 def address(path: Path) -> str | None:
-    """The URL that a path below a `mirror` stands for; None for any other path.
+    """Returns the URL of a path below a `mirror`; None for any other path.
 
     >>> address(mirror("gs://bucket/cache", Path("/tmp")) / "tfds")
     'gs://bucket/cache/tfds'
@@ -63,7 +62,7 @@ def address(path: Path) -> str | None:
 
 
 def find(path: Path) -> bool:
-    """Whether a file or folder is there, fetched from the bucket that it belongs to if need be.
+    """Returns whether a file or folder exists, after downloading it from the bucket of its mirror if it is there.
 
     Raises:
       UserError: the bucket cannot be read.
@@ -71,15 +70,11 @@ def find(path: Path) -> bool:
     url = address(path)
     if url is None or path.exists():
         return path.exists()
-    for packed in (False, True):  # a folder is one archive there: it is whole or not there at all
+    for packed in (False, True):  # a folder is one archive in the bucket, so that it is never partial
         there = f"{url}.zip" if packed else url
-        if files := _alone(there):
-            return _fetch(there, files, path, packed)
+        if file := remote.listing(there).get(""):
+            return _fetch(there, file, path, packed)
     return False
-
-
-def _alone(url: str) -> remote.RemoteFile | None:
-    return remote.listing(url).get("")
 
 
 def _fetch(url: str, file: remote.RemoteFile, path: Path, packed: bool) -> bool:
@@ -90,21 +85,18 @@ def _fetch(url: str, file: remote.RemoteFile, path: Path, packed: bool) -> bool:
         remote.fetch(url, [(file, fetched)])
         try:
             if packed:
-                with zipfile.ZipFile(fetched) as archive:  # which checks what it reads
+                with zipfile.ZipFile(fetched) as archive:  # verifies checksums
                     archive.extractall(whole)
         except _DAMAGE as error:
             shutil.rmtree(whole, ignore_errors=True)
-            LOG.warning(f"{url} is damaged ({error}) and made anew.")
+            LOG.warning(f"{url} is damaged ({error}) and will be re-created.")
             return False
     LOG.info(f"Fetched {url} ({file.size / 1e6:,.1f} MB)")
     return True
 
 
 def keep(path: Path) -> None:
-    """Leaves a file or folder that was made in a cache in the bucket that it belongs to, where there is one.
-
-    What cannot be kept is said, and no error: it would only be made anew.
-    """
+    """Uploads a file or folder of a mirror to its bucket; failures are warnings, as it can be re-created."""
     url = address(path)
     if url is None or _read_only:
         return
@@ -112,7 +104,7 @@ def keep(path: Path) -> None:
         if path.is_file():
             remote.upload(path, url)
             return
-        with replacing(path, patience=math.inf) as other:  # which stays as it is
+        with replacing(path, patience=math.inf) as other:  # only for its lock and temporary folder
             archive = shutil.make_archive(str(other.with_name("archive")), "zip", path)
             remote.upload(Path(archive), f"{url}.zip")
     except (UserError, OSError) as error:
@@ -120,6 +112,6 @@ def keep(path: Path) -> None:
 
 
 def leave_writing_to_another() -> None:
-    """From here on `keep` does nothing: of several processes that make the same, one keeps it."""
+    """Makes `keep` do nothing: of several processes that create the same entries, one uploads them."""
     global _read_only
     _read_only = True

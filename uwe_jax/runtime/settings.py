@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses, read from plain values: nested, checked for names and types, with a sentence."""
+"""Reads nested settings from plain values into frozen dataclasses, with checks of names, types and ranges."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def did_you_mean(value: str, allowed: Iterable[str]) -> str:
-    """A question for the end of an error message, with the nearest allowed value; "" where none is near.
+    """Returns a question for the end of an error message, with the nearest allowed value; "" if none is near.
 
     >>> did_you_mean("sotf", ["soft", "max_sim"])
     " Did you mean 'soft'?"
@@ -40,14 +40,10 @@ def within(name: str, value: float, low: float, high: float = float("inf")) -> N
 
 
 def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D:
-    """A dataclass of settings from plain values; a setting that is missing is at its default.
+    """Makes a dataclass of settings from plain values; missing settings have their defaults.
 
-    Fields are int, float, str, bool, tuples of them, sections (other dataclasses), or dict[str, section].
-
-    Args:
-      cls: the dataclass.
-      values: by name of the field.
-      prefix: that messages put before a name, such as source.
+    Fields are int, float, str, bool, tuples of them, sections (other dataclasses), or dict[str, section]. Messages put
+    `prefix`, such as source., before a name.
 
     Raises:
       UserError: for an unknown name or a value of another type.
@@ -59,14 +55,7 @@ def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D
 
 
 def unknown_setting(prefix: str, name: str, known: list[str], near: str = "") -> UserError:
-    """Makes the error of a setting that does not exist.
-
-    Args:
-      prefix: of the section, such as source.
-      name: of the setting in it.
-      known: settings of the section.
-      near: the setting that was probably meant; empty looks for one among `known`.
-    """
+    """Makes the error of an unknown setting in the section `prefix`; an empty `near` looks for one among `known`."""
     near = near or next((f"{prefix}{each}" for each in difflib.get_close_matches(name, known, n=1)), "")
     hint = f"Did you mean {near}? " if near else ""
     return UserError(f"Unknown setting {prefix}{name}. {hint}Known here: {', '.join(sorted(known))}.")
@@ -81,10 +70,7 @@ def setting_names(cls: Any, prefix: str = "") -> list[str]:
 
 
 def nearest_setting(cls: type, path: str) -> str:
-    """Finds the setting of any section that was probably meant by a path; "" for none.
-
-    It has nearly the same name, or a name with the last part of the path in it.
-    """
+    """Finds the setting of any section with nearly the same name, or with the path's last part in its name; else ""."""
     names, last = setting_names(cls), path.rpartition(".")[2]
     section = path.removesuffix(last)
     containing = [name for name in names if last in name.rpartition(".")[2]]
@@ -103,7 +89,7 @@ def check_setting_name(cls: type, path: str) -> None:
     prefix = ""
     for name in path.split("."):
         if named := _named_sections(section):
-            section = named  # any name may stand here
+            section = named  # any name is allowed here
         else:
             hints = typing.get_type_hints(section) if dataclasses.is_dataclass(section) else {}
             if name not in hints:
@@ -113,7 +99,7 @@ def check_setting_name(cls: type, path: str) -> None:
 
 
 def _named_sections(hint: Any) -> Any:
-    """The section of a dict[str, section]; None for any other type."""
+    """Returns the section of a dict[str, section]; None for any other type."""
     return typing.get_args(hint)[1] if typing.get_origin(hint) is dict else None
 
 

@@ -1,8 +1,8 @@
-"""A parent that outlives a training process which its own libraries kill, and says why it ended.
+"""A parent process that reports why its training process was killed.
 
-When the first of several processes is lost, JAX aborts the others from a thread of its own: no Python runs any more,
-and what is left is a stack trace in C++ and the status of a crash. The parent sees that the first process is gone, says
-so in a sentence and ends with the status on which launchers start again.
+When the first of several processes is lost, JAX aborts the others from a thread of its own, without running Python:
+there would be a C++ stack trace and the status of a crash. The parent sees that the first process is gone, reports it
+and exits with the status on which launchers start again.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from uwe_jax.runtime.process_environment import is_one_of_several
 from uwe_jax.runtime.progress import print_error
 
 _PR_SET_PDEATHSIG = 1
-_note: int | None = None  # where the child tells its parent who it is
+_note: int | None = None  # the child's end of a pipe to its parent
 
 
 def supervise() -> None:
-    """Goes on in a child process, whose status this one ends with; does nothing for a training of one process.
+    """Continues in a child process, with whose status this one exits; does nothing for a training of one process.
 
-    To be called before anything starts threads. SIGTERM is passed on; Ctrl-C reaches the child by itself.
+    To be called before any thread is started. SIGTERM is passed on; Ctrl-C reaches the child by itself.
     """
     global _note
     if not is_one_of_several(sys.argv[1:], os.environ):
@@ -42,29 +42,29 @@ def supervise() -> None:
         os._exit(_watch(child, reader))
     os.close(reader)
     _note = writer
-    # A handler in Python would wait for C++, which waits for the other processes for minutes; the parent says the rest.
+    # A handler in Python would wait for C++, which waits for the other processes for minutes; the parent reports it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    with contextlib.suppress(OSError, AttributeError):  # Linux: the child is not to outlive its parent
+    with contextlib.suppress(OSError, AttributeError):  # Linux: the child must not outlive its parent
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def tell(coordinator: str, process: int, processes: int) -> None:
-    """Tells the parent, where there is one, which process this is and where the first one listens, as HOST:PORT."""
+    """Reports to the parent, if any, which process this is and at which HOST:PORT the first one listens."""
     if _note is not None:
         note = {"coordinator": coordinator, "process": process, "processes": processes}
         os.write(_note, json.dumps(note).encode() + b"\n")
 
 
 def _watch(child: int, reader: int) -> int:
-    """Waits for the child; returns the status to end with."""
+    """Waits for the child; returns the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _, status = os.waitpid(child, 0)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # there is nobody left to pass it on to
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the child is gone
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         return code
-    if -code == signal.SIGTERM:  # nobody listened to it yet
+    if -code == signal.SIGTERM:  # before the child had a handler
         say_nothing_unsaved()
         return EXIT_AGAIN
     with open(reader, "rb") as file:
@@ -81,7 +81,7 @@ def _watch(child: int, reader: int) -> int:
 
 
 def _is_gone(address: str, seconds: float = 5.0) -> bool:
-    """Whether nothing listens there, or stops to within so many seconds: who is dying may still answer."""
+    """Returns whether nothing listens there, or stops to within `seconds`: a dying process may still answer."""
     host, _, port = address.rpartition(":")
     last = time.monotonic() + seconds
     while time.monotonic() < last:

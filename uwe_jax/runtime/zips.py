@@ -1,4 +1,4 @@
-"""Zip and gzip files of others: what damage looks like, how much they may unpack to, and what tells them apart."""
+"""Reads zip and gzip files of others: damage, limits of the unpacked size, and signatures."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import numpy as np
 
 from uwe_jax.runtime.errors import UserError
 
-# What zipfile raises, by where the damage lies: it may pass for an encrypted file or an unknown method
-# (RuntimeError), for a place outside the file (OSError), or for a name that is no text (ValueError).
+# What zipfile raises, depending on the damage: it may look like an encrypted file or an unknown method (RuntimeError),
+# a position outside the file (OSError), or a name that is not text (ValueError).
 ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, ValueError)
 
-# What is packed may unpack to so many times its size, and to so many bytes in any case. Tables of text shrink to a
-# third or a tenth, the most repetitive to a fiftieth; what is made to fill a memory, to a thousandth.
+# Limit of the unpacked size: a multiple of the packed size, but at least some bytes. Tables of text shrink to a third
+# or a tenth, the most repetitive to a fiftieth; zip bombs to a thousandth.
 _MOST_TIMES, _ALWAYS = 100, 16 << 20
 _PIECE = 1 << 20
 
 
 def most_unpacked(packed: int) -> int:
-    """Bytes that so many packed ones may unpack to.
+    """Returns the number of bytes that a packed size may unpack to.
 
     >>> most_unpacked(1000), most_unpacked(10_000_000)
     (16777216, 1000000000)
@@ -34,46 +34,29 @@ def most_unpacked(packed: int) -> int:
 
 
 def check_unpacked(name: Path | str, packed: int, unpacked: int) -> None:
-    """Raises UserError where something packed unpacks to more than `most_unpacked`.
-
-    Args:
-      name: of the file, or of the member of a zip, for the message.
-      packed: bytes.
-      unpacked: bytes that there are at least.
-    """
+    """Raises UserError if `unpacked`, bytes seen so far, exceeds `most_unpacked(packed)`; `name` is for the message."""
     if unpacked > (most := most_unpacked(packed)):
         raise UserError(
             f"{name} has {packed:,} bytes and unpacks to at least {unpacked:,}; at most {most:,} are allowed, "
-            f"{_MOST_TIMES} times its size or {_ALWAYS:,} for small files. If it is meant to be so large, unpack it "
-            "yourself: a file that is not compressed is read whatever its size."
+            f"{_MOST_TIMES} times its size or {_ALWAYS:,} for small files. If the size is intended, unpack it "
+            "yourself: files that are not compressed have no limit."
         )
 
 
 @contextmanager
 def whole_gzip(path: Path, name: Path | str) -> Iterator[None]:
-    """Answers damage to a gzip file with a sentence.
-
-    Args:
-      name: of the file, for messages.
-
-    Raises:
-      UserError: it is damaged.
-    """
+    """Raises UserError, with the file's name, for damage to a gzip file found in the block."""
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(
-            f"{name} is no whole gzip ({path.stat().st_size:,} bytes; {error}). Expected a gzipped table: copy or "
-            f"download {path} again."
+            f"{name} is a truncated or corrupt gzip file ({path.stat().st_size:,} bytes; {error}). Copy or download "
+            f"{path} again."
         ) from error
 
 
 def read_gzip(path: Path, name: Path | str) -> bytes:
-    """The content of a gzip file, within bounds.
-
-    Raises:
-      UserError: it is damaged, or unpacks to more than `most_unpacked`.
-    """
+    """Reads a gzip file; raises UserError if it is damaged or unpacks to more than `most_unpacked`."""
     packed, unpacked, pieces = path.stat().st_size, 0, []
     with whole_gzip(path, name), gzip.open(path) as file:
         while piece := file.read(_PIECE):
@@ -84,42 +67,27 @@ def read_gzip(path: Path, name: Path | str) -> bytes:
 
 
 def read_member(archive: zipfile.ZipFile, member: str) -> bytes:
-    """The content of a file in a zip, within bounds.
-
-    Raises:
-      UserError: it unpacks to more than `most_unpacked`.
-      ZIP_DAMAGE: it is damaged.
-    """
+    """Reads a member of a zip; raises UserError if it unpacks to more than `most_unpacked`, ZIP_DAMAGE for damage."""
     entry = archive.getinfo(member)
     check_unpacked(f"{archive.filename}: {member}", entry.compress_size, entry.file_size)
     return archive.read(entry)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an npz file, within bounds.
-
-    Raises:
-      UserError: one unpacks to more than `most_unpacked`.
-      ZIP_DAMAGE: it is damaged.
-    """
+    """Reads the arrays of an npz file; errors as of `read_member`."""
     arrays = {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
             content = io.BytesIO(read_member(archive, member))
             try:
                 arrays[member.removesuffix(".npy")] = np.lib.format.read_array(content, allow_pickle=False)
-            except MemoryError as error:  # numpy takes the memory that the header names before it reads
-                raise ValueError(f"{member} names a shape that it cannot have") from error
+            except MemoryError as error:  # numpy allocates what the header says before it reads
+                raise ValueError(f"{member} has an impossible shape in its header") from error
     return arrays
 
 
 def signature(path: Path, member: str = "") -> tuple[int, int]:
-    """Size in bytes and CRC-32 of a file, the same zipped and unzipped.
-
-    Args:
-      path: of the file, or of the zip that it is in.
-      member: its name inside the zip.
-    """
+    """Returns size in bytes and CRC-32 of a file, or of the member of a zip; the same zipped and unzipped."""
     if member:
         with zipfile.ZipFile(path) as archive:
             entry = archive.getinfo(member)

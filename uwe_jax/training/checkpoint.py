@@ -36,7 +36,7 @@ from uwe_jax.models.checkpoint_reader import (
     replace_json,
     with_checksum,
 )
-from uwe_jax.runtime.disk_errors import reason_not_written, what_to_mend
+from uwe_jax.runtime.disk_errors import reason_not_written, remedy
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.remote import is_remote
 from uwe_jax.training.damaged import set_aside
@@ -152,7 +152,7 @@ class Checkpoints(CheckpointReader):
 
     def _not_saved(self, reason: str) -> UserError:
         return UserError(
-            f"Cannot save a checkpoint: {reason}. {self.describe()} {what_to_mend(reason)}, and the same command goes "
+            f"Cannot save a checkpoint: {reason}. {self.describe()} {remedy(reason)}, and the same command goes "
             "on from there."
         )
 

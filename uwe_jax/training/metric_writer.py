@@ -119,7 +119,7 @@ def wandb_module(project: str) -> Any:
     Raises:
       UserError: it is not installed.
     """
-    return extra_library("wandb", use=f"--config.wandb={project}", install="pip install 'uwe_jax[wandb]'")
+    return extra_library("wandb", use=f"--config.wandb={project}", extra="wandb")
 
 
 def _wandb_run(workdir: Path, project: str, config: dict[str, Any] | None, *, new: bool) -> Any:

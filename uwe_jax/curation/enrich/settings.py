@@ -22,7 +22,8 @@ TEMPLATE = "template"
 library = partial(
     extra_library,
     use="Enrichment by a language model",
-    install="pip install 'uwe_jax[enrich]', or fill templates offline with --config.generator=template",
+    extra="enrich",
+    otherwise=" or fill templates offline with --config.generator=template.",
 )
 
 

@@ -30,7 +30,7 @@ def library(module: str = "qdrant_client") -> Any:
     Raises:
       UserError: it is not installed.
     """
-    return extra_library(module, use="A space in Qdrant", install="pip install 'uwe_jax[qdrant]'")
+    return extra_library(module, use="A space in Qdrant", extra="qdrant")
 
 
 class Store:
