@@ -468,7 +468,7 @@ def test_a_client_of_ones_own_over_grpc():
 
 def test_without_the_client(monkeypatch):
     monkeypatch.setitem(sys.modules, "qdrant_client", None)
-    with pytest.raises(UserError, match=r"qdrant_client, which is not installed. .*pip install 'uwe_jax\[qdrant\]'"):
+    with pytest.raises(UserError, match=r"qdrant_client, which is not installed. .* -m pip install .*\[qdrant\]"):
         open_space("qdrant:store#skills")
 
 
