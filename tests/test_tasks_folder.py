@@ -73,7 +73,7 @@ def test_settings(tmp_path):
     task = read_task_folder(folder)
     assert (task.title, task.query_kind, task.target_kind) == ("Courses", "job", "skill")
     for content, expected in (
-        ('{"title": "Courses"', "task.json is no JSON"),
+        ('{"title": "Courses"', "task.json is not valid JSON"),
         ('{"name": "Courses"}', "Expected some of title, query_kind, target_kind, each a text"),
         ('{"title": 3}', "each a text"),
         ("[]", "each a text"),

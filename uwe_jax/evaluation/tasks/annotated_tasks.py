@@ -1,4 +1,4 @@
-"""WorkBench's tasks that people annotated: skills in vacancy sentences, and skills that are related."""
+"""WorkBench's manually annotated tasks: skills in vacancy sentences, and related skills."""
 
 from __future__ import annotations
 
@@ -6,38 +6,30 @@ from functools import partial
 from pathlib import Path
 
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
-from uwe_jax.evaluation.tasks.declare import TaskContent, declare
 from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.problems import Problems
 
-# The annotators chose among the English labels of this version; another one lacks some of their labels.
+# The annotators chose among the English labels of this version; other versions lack some of them.
 ANNOTATED_VERSION = "1.1.0"
-VOCABULARY = "skills_en_label.txt"  # these labels as the annotations' authors publish them, one a line
+VOCABULARY = "skills_en_label.txt"  # these labels as the annotations' authors publish them, one per line
 
-SETS = ("tech", "house", "techwolf")
+# The published splits of each set; techwolf is not split.
+SETS = {"tech": ("validation", "test"), "house": ("validation", "test"), "techwolf": ("test",)}
 SKILL_PAIRS = Collection(
     HubDataset("TechWolf/SkillMatch-1K", {"skill_a": "text", "skill_b": "text", "related": "int"}), split="test"
 )
 
 
-def sentences(name: str) -> Collection:
-    """Annotated sentences of one of `SETS`. They have the same columns, so that a file's name tells them apart."""
-    return Collection(
-        HubDataset(f"TechWolf/skill-extraction-{name}", {"sentence": "text", "label": "text"}),
-        words=SETS,
-        word=name,
-        # The third set is not split.
-        split="test" if name == "techwolf" else "",
-    )
-
-
 def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
-    """Sentences and the skills in them. The labels that say that ESCO has no fitting skill are no targets."""
-    read = read_collection(sentences(name), split, sources)
+    """Reads sentences of one of `SETS` and their skills. Labels for "no fitting skill in ESCO" are not targets."""
+    dataset = HubDataset(f"TechWolf/skill-extraction-{name}", {"sentence": "text", "label": "text"})
+    # All sets have the same columns: the file's name tells them apart.
+    unsplit = "test" if name == "techwolf" else ""
+    read = read_collection(Collection(dataset, words=tuple(SETS), word=name, split=unsplit), split, sources)
     vocabulary, origin = _vocabulary(read.path, sources)
     labels: dict[str, list[str]] = {}
     for row in read.rows:
@@ -46,21 +38,20 @@ def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
 
 
 def read_similarity(sources: TaskSources, split: str) -> TaskContent:
-    """Skills and the one that each is related to, among the skills of all pairs.
+    """Reads skills and the skill that each is related to, among the skills of all pairs.
 
-    All related pairs are asked: the publisher has one split, and which tenth of them the paper tuned on follows
-    from another library's random numbers. A pair is a query; WorkRB 0.6 joins the pairs of one skill.
+    All related pairs are queries: there is one published split, and the tenth that the paper tuned on follows from
+    another library's random numbers. A pair is a query; WorkRB 0.6 joins the pairs of one skill.
     """
     read = read_collection(SKILL_PAIRS, split, sources)
-    skills = [row[side] for row in read.rows for side in ("skill_a", "skill_b")]
+    skills = {row[side] for row in read.rows for side in ("skill_a", "skill_b")}
     pairs = [(row["skill_a"], [row["skill_b"]]) for row in read.rows if row["related"] == 1]
     notes = counted(len(read.rows) - len(pairs), "pairs that are not related give targets only")
-    # A set: that a skill stands in several pairs is nothing to report.
-    return TaskContent(pairs, sorted(set(skills)), read.origin, notes, merge_queries=False)
+    return TaskContent(pairs, sorted(skills), read.origin, notes, merge_queries=False)
 
 
 def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[list[str], str]:
-    """The labels, and where they are from: the release, else the list beside the annotations.
+    """Returns the labels and their origin: the release, else the list beside the annotations.
 
     The published list comes second, since it lacks the commas of some thirty labels.
     """
@@ -77,29 +68,28 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[list[str], str
     return list(labels_of(release, "skills").values()), f"skills of {release}"
 
 
-def _extraction_spec(name: str) -> TaskSpec:
-    return declare(
-        name=f"skill_extraction_{name}",
-        title=f"Skill extraction {name.upper()}",
-        group="skill_extraction",
-        kinds=("vacancy", "skill"),
-        splits=("test",) if name == "techwolf" else ("validation", "test"),
-        read=partial(read_extraction, name),
-        where=f"a file such as {name}_test_annotations.csv with sentence and label, or "
-        f"TechWolf/skill-extraction-{name} on the hub; labels from the English zip of ESCO "
-        f"{ANNOTATED_VERSION} or {VOCABULARY} beside it",
-    )
-
-
 SPECS = (
-    *map(_extraction_spec, SETS),
+    *(
+        declare(
+            f"skill_extraction_{name}",
+            f"Skill extraction {name.upper()}",
+            "skill_extraction",
+            ("vacancy", "skill"),
+            splits,
+            partial(read_extraction, name),
+            f"a file such as {name}_test_annotations.csv with sentence and label, or "
+            f"TechWolf/skill-extraction-{name} on the hub; labels from the English zip of ESCO "
+            f"{ANNOTATED_VERSION} or {VOCABULARY} beside it",
+        )
+        for name, splits in SETS.items()
+    ),
     declare(
-        name="skill_similarity",
-        title="Skill similarity",
-        group="skill_similarity",
-        kinds=("skill", "skill"),
-        splits=("test",),
-        read=read_similarity,
-        where="a file with skill_a, skill_b and related, or TechWolf/SkillMatch-1K on the hub",
+        "skill_similarity",
+        "Skill similarity",
+        "skill_similarity",
+        ("skill", "skill"),
+        ("test",),
+        read_similarity,
+        "a file with skill_a, skill_b and related, or TechWolf/SkillMatch-1K on the hub",
     ),
 )

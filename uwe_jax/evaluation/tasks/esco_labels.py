@@ -1,11 +1,11 @@
-"""ESCO for ranking tasks: a release in the user's folders, and its relations, read once in a process."""
+"""ESCO for ranking tasks: finds a release in the user's folders and reads its labels and relations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
 
-from uwe_jax.evaluation.tasks.spec import DEPTH, TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
 from uwe_jax.sources.esco.reader import EscoEdges, read_concepts, read_job_edges
 from uwe_jax.sources.esco.release import (
     DOWNLOAD,
@@ -18,19 +18,20 @@ from uwe_jax.sources.esco.release import (
     found_instead,
     plain_version,
 )
+from uwe_jax.sources.folders import DEPTH
 
 
 def find_esco(
     sources: TaskSources, roles: Sequence[str], *, version: str | None = None, language: str | None = None
 ) -> EscoRelease:
-    """The files of some roles, from the first folder that holds them all in one version.
+    """Finds the files of some roles, in the first folder that holds them all in one version.
 
     Args:
-      sources: whose version and language count where none is given.
+      sources: its version and language are the defaults.
       roles: of skills, occupations and relations.
 
     Raises:
-      TaskDataMissing: in no folder.
+      TaskDataMissing: not found in any folder.
       UserError: a damaged zip, or two different files of one name and version.
     """
     fixed = version is not None or language is not None
@@ -51,12 +52,12 @@ def find_esco(
 
 
 def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
-    """Preferred label by URI of all skills or occupations that have one in the release's language."""
+    """Returns the preferred label by URI of all skills or occupations that have one in the release's language."""
     return {uri: label for uri, label in read_concepts(release.files[role]).labels.items() if label}
 
 
 def relations_of(release: EscoRelease) -> EscoEdges:
-    """Essential and optional relations, see `read_job_edges`. Not to be changed: all that ask share them."""
+    """Returns essential and optional relations, see `read_job_edges`. Cached: callers must not change them."""
     files = tuple(release.files[role] for role in NEEDS["skill_job"])
     return _relations(release.version, release.language, files, tuple(file.stamp for file in files))
 
@@ -65,5 +66,5 @@ def relations_of(release: EscoRelease) -> EscoEdges:
 def _relations(
     version: str, language: str, files: tuple[EscoFile, ...], stamps: tuple[tuple[int, int], ...]
 ) -> EscoEdges:
-    del stamps  # files written anew are another entry of the cache
+    del stamps  # a part of the cache key: changed files are read again
     return read_job_edges(EscoRelease(version, language, dict(zip(NEEDS["skill_job"], files, strict=True))))

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.collection import Collection, Rows, read_collection
-from uwe_jax.evaluation.tasks.declare import TaskContent, declare
 from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of, relations_of
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import NEEDS, EscoRelease, plain_language
 from uwe_jax.sources.hub.declaration import HubDataset
@@ -28,7 +27,7 @@ JOBBERT_TITLES = Collection(
 
 
 def read_job_to_skill(sources: TaskSources, split: str) -> TaskContent:
-    """Test: occupations and the skills they need. Validation: vacancy titles and the skills of the vacancy."""
+    """Reads occupations and the skills they need; for validation, vacancy titles and the skills of the vacancy."""
     if split == "validation":
         rows, release = _vacancy_skills(sources)
         skills = list(labels_of(release, "skills").values())
@@ -37,9 +36,9 @@ def read_job_to_skill(sources: TaskSources, split: str) -> TaskContent:
 
 
 def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
-    """The same relations as of `read_job_to_skill`, asked from the other side.
+    """Reads the relations of `read_job_to_skill` the other way round.
 
-    Validation ranks the vacancy titles themselves: its rows name no occupation.
+    Validation ranks the vacancy titles themselves, since its rows name no occupations.
     """
     if split == "validation":
         rows, release = _vacancy_skills(sources)
@@ -59,7 +58,7 @@ def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
 
 
 def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
-    """Vacancy titles and the occupation that each was filed under, by URI, else by label.
+    """Reads vacancy titles and the occupation of each, by URI, else by label.
 
     A row is a query. WorkRB 0.6 joins rows of equal titles: 270 of the 15,463 of the validation half.
     """
@@ -75,14 +74,13 @@ def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
 
 
 def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
-    """Alternative labels and the skills that carry them.
+    """Reads alternative labels and the skills that carry them.
 
-    In the release's order, an alternative with a skill that has had none so far is one for validation, so that every
-    skill with alternatives has one there; the others are for test. An alternative that equals the preferred label of
-    its skill is none.
+    The first alternative of every skill, in the release's order, is for validation, the others are for test. An
+    alternative that equals the preferred label of its skill does not count.
 
     Raises:
-      TaskDataMissing: no alternative is left for the split, as in the languages that have none.
+      TaskDataMissing: the split has no alternatives, as in languages without any.
     """
     release = find_esco(sources, ("skills",))
     concepts = read_concepts(release.files["skills"], alternatives=True)
@@ -106,15 +104,14 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
 
 
 def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
-    """All concepts of one role, and those of the other that a relation joins them with."""
+    """Returns all concepts of one role, each with the related ones of the other role."""
     release = find_esco(sources, NEEDS["skill_job"])
     edges = relations_of(release)
     related: dict[str, list[str]] = {}
     for edge in edges.edges:
-        if asked == "skills":
-            related.setdefault(edge.left_id, []).append(edge.right_text)
-        else:
-            related.setdefault(edge.right_id, []).append(edge.left_text)
+        skill_to_job = asked == "skills"
+        uri, label = (edge.left_id, edge.right_text) if skill_to_job else (edge.right_id, edge.left_text)
+        related.setdefault(uri, []).append(label)
     pairs = [(label, related.get(uri, [])) for uri, label in labels_of(release, asked).items()]
     return TaskContent(pairs, list(labels_of(release, ranked).values()), str(release), edges.notes)
 
@@ -134,43 +131,21 @@ def _tagged(rows: Rows) -> Iterator[tuple[str, list[str]]]:
 
 
 _ESCO = "https://esco.ec.europa.eu/en/use-esco/download (classification, csv)"
-_WHERE = f"{_ESCO}: skills, occupations and relations; validation: {VACANCY_SKILLS.hub.repo} on the hub"
+_RELATIONS = f"{_ESCO}: skills, occupations and relations; validation: {VACANCY_SKILLS.hub.repo} on the hub"
+_TITLES = f"titles.csv of JobBERT, or {JOBBERT_TITLES.hub.repo} on the hub; occupations from {_ESCO}"
 
-SPECS = (
-    declare(
-        name="job_to_skill",
-        title="Job2Skill",
-        group="job_to_skill",
-        kinds=("job", "skill"),
-        splits=("validation", "test"),
-        read=read_job_to_skill,
-        where=_WHERE,
-    ),
-    declare(
-        name="skill_to_job",
-        title="Skill2Job",
-        group="skill_to_job",
-        kinds=("skill", "job"),
-        splits=("validation", "test"),
-        read=read_skill_to_job,
-        where=_WHERE,
-    ),
-    declare(
-        name="job_normalisation",
-        title="Job normalisation",
-        group="job_normalisation",
-        kinds=("job", "job"),
-        splits=("validation", "test"),
-        read=read_job_normalisation,
-        where=f"titles.csv of JobBERT, or {JOBBERT_TITLES.hub.repo} on the hub; occupations from {_ESCO}",
-    ),
-    declare(
-        name="skill_normalisation",
-        title="Skill normalisation",
-        group="skill_normalisation",
-        kinds=("alias", "skill"),
-        splits=("validation", "test"),
-        read=read_skill_normalisation,
-        where=f"{_ESCO}: skills",
-    ),
+SPECS = tuple(
+    declare(name, title, name, kinds, ("validation", "test"), read, where)
+    for name, title, kinds, read, where in (
+        ("job_to_skill", "Job2Skill", ("job", "skill"), read_job_to_skill, _RELATIONS),
+        ("skill_to_job", "Skill2Job", ("skill", "job"), read_skill_to_job, _RELATIONS),
+        ("job_normalisation", "Job normalisation", ("job", "job"), read_job_normalisation, _TITLES),
+        (
+            "skill_normalisation",
+            "Skill normalisation",
+            ("alias", "skill"),
+            read_skill_normalisation,
+            f"{_ESCO}: skills",
+        ),
+    )
 )

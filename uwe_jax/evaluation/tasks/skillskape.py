@@ -1,30 +1,32 @@
-"""SkillSkape: synthetic vacancy sentences with the ESCO skills in them, a task beside WorkBench."""
+"""SkillSkape: synthetic vacancy sentences with the ESCO skills in them, a task outside WorkBench."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from uwe_jax.evaluation.tasks.declare import TaskContent, declare
 from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.sources.esco.release import EscoRelease
+from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.skillskape.reader import COLUMNS, PAGE, find_sentences, read_sentences
 from uwe_jax.sources.tables.problems import Problems
 
 WHERE = f"{PAGE}, its dev.csv and test.csv, and the English zip of ESCO 1.1.0"
-# The sentences were written for the labels of this version.
-ESCO_VERSION = "1.1.0"
 
 
 def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
-    """Sentences and their skills, among all skills of ESCO. A sentence without a skill is left out.
+    """Reads sentences and their skills, among all skills of ESCO. Sentences without a skill are left out.
 
-    Targets are the labels of the release the sentences were written for, else of the newest there is. The lists of
-    labels that go around with other annotated sentences lack the commas in them, so they are not used.
+    Targets are the labels of ESCO 1.1.0, for which the sentences were written, else of the newest release. The lists
+    of labels published with other annotated sentences are not used, as they lack the commas in labels.
     """
-    path = _find(sources, split)
-    release = _release(sources)
+    path = next((path for folder in sources.folders if (path := find_sentences(folder, split))), None)
+    if path is None:
+        name = "dev.csv" if split == "validation" else f"{split}.csv"
+        raise TaskDataMissing(
+            f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}. Get it from {WHERE}"
+        )
+    try:
+        release = find_esco(sources, ("skills",), version="1.1.0", language="en")
+    except TaskDataMissing:
+        release = find_esco(sources, ("skills",), language="en")
     problems = Problems(str(path))
     pairs = [(sentence, skills) for _, sentence, skills in read_sentences(path, problems)]
     problems.check()
@@ -37,30 +39,5 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
     )
 
 
-def _find(sources: TaskSources, split: str) -> Path:
-    for folder in sources.folders:
-        path = find_sentences(folder, split)
-        if path is not None:
-            return path
-    name = "dev.csv" if split == "validation" else f"{split}.csv"
-    raise TaskDataMissing(f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}. Get it from {WHERE}")
-
-
-def _release(sources: TaskSources) -> EscoRelease:
-    try:
-        return find_esco(sources, ("skills",), version=ESCO_VERSION, language="en")
-    except TaskDataMissing:
-        return find_esco(sources, ("skills",), language="en")
-
-
-SPECS = (
-    declare(
-        name="skillskape",
-        title="SkillSkape",
-        group="",
-        kinds=("vacancy", "skill"),
-        splits=("validation", "test"),  # its train.csv is there to be trained on
-        read=read_skillskape,
-        where=WHERE,
-    ),
-)
+# Its train.csv is for training.
+SPECS = (declare("skillskape", "SkillSkape", "", ("vacancy", "skill"), ("validation", "test"), read_skillskape, WHERE),)
