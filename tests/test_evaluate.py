@@ -354,7 +354,7 @@ def test_an_interrupted_evaluation_is_marked(flags, tmp_path, capsys):
     assert not (out / "results.png").exists()
     capsys.readouterr()
     assert run("--model", "bm25", "--join", out, *flags) == 0
-    assert f"Joined from {out} (of an evaluation that did not come to its end): random" in capsys.readouterr().err
+    assert f"Joined from {out} (of an incomplete evaluation): random" in capsys.readouterr().err
     assert "**Incomplete**" not in (out / "results.md").read_text()
 
 
@@ -413,7 +413,7 @@ def test_a_task_without_data_is_skipped_aloud_or_stops_a_strict_run(flags, tmp_p
         (("--model", "bm25", "--split", "train"), "invalid choice 'train'"),
         (("--model", "bm25", "--max_querys", "3"), "Unrecognized options"),
         (("--model", "no.such.module:Ranker"), "on all tasks failed, so nothing was measured. The reason of the"),
-        (("--model", "bm25", "--tasks", "job_to_skill"), "None of the 1 tasks"),
+        (("--model", "bm25", "--tasks", "job_to_skill"), "None of the 1 requested tasks"),
         (("--model", "bm25", "--tasks", ", "), "--tasks names nothing"),
         (("--model", "bm25", "--out", __file__), f"Cannot write to {__file__}: File exists. Name another folder"),
         (("--model", "bm25", "--out", "/proc/nothing"), "Cannot write to /proc/nothing"),

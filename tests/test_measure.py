@@ -130,5 +130,5 @@ def test_what_any_model_was_trained_on_can_be_left_out():
     assert kept.notes[-1] == "2 of 3 queries were trained on, left out"
     assert kept.targets == TASK.targets
     assert without_leaks(TASK, [trained(("flying", "pilot"))]) is TASK
-    with pytest.raises(UserError, match="all 3 queries stand in training graphs"):
+    with pytest.raises(UserError, match="all 3 queries are in the training graphs"):
         without_leaks(TASK, [trained(("a", "welder"), ("a", "cook"), ("a", "nurse"))])

@@ -15,8 +15,7 @@ from uwe_jax.config import (
     ScorerSettings,
 )
 from uwe_jax.data.tokens import Tokeniser
-from uwe_jax.evaluation.embedding_cache import EmbeddingCache
-from uwe_jax.evaluation.encoder_ranker import EncoderRanker
+from uwe_jax.evaluation.encoder_ranker import EmbeddingCache, EncoderRanker
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf, words
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker

@@ -132,6 +132,7 @@ def _tagged(rows: Rows) -> Iterator[tuple[str, list[str]]]:
 
 _ESCO = "https://esco.ec.europa.eu/en/use-esco/download (classification, csv)"
 _RELATIONS = f"{_ESCO}: skills, occupations and relations; validation: {VACANCY_SKILLS.hub.repo} on the hub"
+_SKILLS = f"{_ESCO}: skills"
 _TITLES = f"titles.csv of JobBERT, or {JOBBERT_TITLES.hub.repo} on the hub; occupations from {_ESCO}"
 
 SPECS = tuple(
@@ -140,12 +141,6 @@ SPECS = tuple(
         ("job_to_skill", "Job2Skill", ("job", "skill"), read_job_to_skill, _RELATIONS),
         ("skill_to_job", "Skill2Job", ("skill", "job"), read_skill_to_job, _RELATIONS),
         ("job_normalisation", "Job normalisation", ("job", "job"), read_job_normalisation, _TITLES),
-        (
-            "skill_normalisation",
-            "Skill normalisation",
-            ("alias", "skill"),
-            read_skill_normalisation,
-            f"{_ESCO}: skills",
-        ),
+        ("skill_normalisation", "Skill normalisation", ("alias", "skill"), read_skill_normalisation, _SKILLS),
     )
 )
