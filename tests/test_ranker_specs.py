@@ -241,7 +241,7 @@ def test_a_ranker_of_ones_own_is_found(own_module, cache, attribute, power):
         ("no_such_module:Thing", "cannot be imported.*No module named 'no_such_module'.*A model is one of"),
         ("broken_ranker:Thing", "cannot be imported.*No module named 'no_such_package'"),
         ("own_rankers:Thing", "has no 'Thing'. It has Lengths, Needy, Nameless, box, make"),
-        ("own_rankers:Needy", "cannot be made without arguments .*missing a required argument: 'power'"),
+        ("own_rankers:Needy", "requires arguments .*missing a required argument: 'power'"),
         ("own_rankers:Nameless", "is a Nameless without name; a ranker has a name and"),
         ("own_rankers:box.squared.power", "is a int without name and index"),
         ("ENCODER:softer", "there is no scorer 'softer'.*A model is one of"),

@@ -8,17 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from uwe_jax.evaluation.aggregate import (
-    Results,
-    headline_metrics,
-    in_domain_tasks,
-    interval_of,
-    is_in_domain,
-    lacking_tasks,
-    macro_averages,
-    measured_tasks,
-    workbench_sets,
-)
+from uwe_jax.evaluation import aggregate
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, group_title, metric_title
 from uwe_jax.evaluation.tasks.task import GROUPS
 from uwe_jax.runtime.markdown import MISSING
@@ -37,9 +27,9 @@ def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any
       result: of the model's `results`.
       seconds: of ranking, encoding included.
     """
-    shown = headline_metrics({"models": {model_name: {"results": {task["title"]: result}}}})
+    shown = aggregate.headline_metrics({"models": {model_name: {"results": {task["title"]: result}}}})
     parts = [f"{metric_title(name)} {result['metrics'][name]:.1f}" for name in shown]
-    if interval := interval_of(result, shown[0]):
+    if interval := aggregate.interval_of(result, shown[0]):
         parts[0] += f" [{interval[0]:.1f}, {interval[1]:.1f}]"
     parts.append(duration(seconds))
     if leakage := result["leakage"]:
@@ -51,7 +41,7 @@ def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any
     )
 
 
-def terminal_table(results: Results) -> str:
+def terminal_table(results: aggregate.Results) -> str:
     """Returns MAP and RP@10 of every model on every task, WorkBench with its macro-average first, in percent."""
     models = list(results["models"])
     tables = [
@@ -61,9 +51,9 @@ def terminal_table(results: Results) -> str:
     return "\n\n".join([*tables, "\n".join(_notes(results))]).rstrip()
 
 
-def _table(results: Results, models: Sequence[str]) -> Table:
+def _table(results: aggregate.Results, models: Sequence[str]) -> Table:
     tasks = results["tasks"]
-    metrics = headline_metrics(results)
+    metrics = aggregate.headline_metrics(results)
     table = Table(title="Percent, full target space", title_justify="left", title_style="bold")
     table.add_column("task")
     table.add_column("queries", justify="right")
@@ -73,9 +63,9 @@ def _table(results: Results, models: Sequence[str]) -> Table:
         table.add_column("\n".join(header), justify="right", overflow="fold")
 
     measured = [results["models"][name]["results"] for name in models]
-    workbench = [name for members in workbench_sets(results).values() for name in members]
-    further = [name for name in measured_tasks(results) if name not in workbench]
-    macros = macro_averages(results)
+    workbench = [name for members in aggregate.workbench_sets(results).values() for name in members]
+    further = [name for name in aggregate.measured_tasks(results) if name not in workbench]
+    macros = aggregate.macro_averages(results)
     for names in (workbench, further):
         for name in names:
             task = tasks[name]
@@ -91,7 +81,8 @@ def _table(results: Results, models: Sequence[str]) -> Table:
 
 
 def _cell(result: Mapping[str, Any] | None, metrics: Sequence[str]) -> str:
-    return _values(result["metrics"] if result else {}, metrics, IN_DOMAIN_MARK if is_in_domain(result) else " ")
+    mark = IN_DOMAIN_MARK if aggregate.is_in_domain(result) else " "
+    return _values(result["metrics"] if result else {}, metrics, mark)
 
 
 def _values(values: Mapping[str, float], metrics: Sequence[str], mark: str = " ") -> str:
@@ -101,9 +92,9 @@ def _values(values: Mapping[str, float], metrics: Sequence[str], mark: str = " "
     return " / ".join(f"{values[name]:.1f}" if name in values else MISSING for name in metrics) + f" {mark}"
 
 
-def _notes(results: Results) -> list[str]:
+def _notes(results: aggregate.Results) -> list[str]:
     notes = []
-    sets = workbench_sets(results)
+    sets = aggregate.workbench_sets(results)
     if several := [group_title(group).lower() for group, members in sets.items() if len(members) > 1]:
         notes.append(f"The sets of {', '.join(several)} count as one task, their mean.")
     missing = [group_title(group).lower() for group in GROUPS if group not in sets]
@@ -112,9 +103,9 @@ def _notes(results: Results) -> list[str]:
     notes += [
         f"{name} has no result on {', '.join(results['tasks'][task]['title'] for task in lacking)}: its macro-average "
         "cannot be compared with those over more tasks."
-        for name, lacking in lacking_tasks(results).items()
+        for name, lacking in aggregate.lacking_tasks(results).items()
     ]
-    if leaked := in_domain_tasks(results):
+    if leaked := aggregate.in_domain_tasks(results):
         workbench = {name for members in sets.values() for name in members}
         without = " The zero-shot macro-average leaves out every task that is in-domain for one of the models."
         notes.append(f"{IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}.{without if leaked & workbench else ''}")
