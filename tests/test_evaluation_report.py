@@ -98,7 +98,7 @@ def test_rows_must_have_as_many_cells_as_the_header():
         markdown_rows(("a", "b"), [["1"]])
 
 
-def test_numbers_stand_to_the_right():
+def test_numbers_are_aligned_to_the_right():
     assert markdown_rows(("a", "b", "c"), [["x", "1", "y"]], left=(0, 2)).splitlines() == [
         "| a | b | c |",
         "| --- | ---: | --- |",
@@ -106,7 +106,7 @@ def test_numbers_stand_to_the_right():
     ]
 
 
-def test_bold_are_all_that_read_like_the_best():
+def test_all_values_that_round_to_the_best_are_bold():
     assert bold_best([1.004, None, 1.0, 0.9]) == ["**1.00**", "-", "**1.00**", "0.90"]
     assert bold_best([1.04, 0.96, 2.0], digits=1, competes=[True, True, False]) == ["**1.0**", "**1.0**", "2.0"]
 
@@ -132,12 +132,12 @@ def test_sets_are_averaged_before_tasks(results):
     assert macro_average({}) == {}
 
 
-def test_an_average_is_over_what_all_have():
+def test_averages_hold_the_metrics_that_all_have():
     rows = {"job_to_skill": {"map": 10.0, "mrr": 1.0}, "skill_to_job": {"map": 20.0}}
     assert macro_average(rows) == {"map": 15.0}
 
 
-def test_tasks_stand_in_the_order_of_the_paper(results):
+def test_tasks_are_in_the_order_of_the_paper(results):
     assert measured_tasks(results) == ["j2s", "norm", "tech", "house", "own"]
     assert in_domain_tasks(results) == {"j2s"}
 
@@ -177,7 +177,7 @@ def test_terminal_table(results):
     assert "Skipped similarity: no SkillMatch|1K" in text
 
 
-def test_terminal_table_without_what_is_not_there(results):
+def test_terminal_table_of_one_metric_without_leakage(results):
     only = {**results, "skipped": [], "models": {"[bold]x": model({"own": result(7), "j2s": result(8)})}}
     for entry in only["models"]["[bold]x"]["results"].values():
         del entry["metrics"]["rp@10"]
@@ -269,7 +269,7 @@ def test_notes_below_the_headline(results):
     assert re.search(r"- † in-domain: .* 1 % or more .* in-domain for one of them: Job2Skill\.\n", page)
 
 
-def test_the_sets_of_a_task_and_tasks_beside_workbench_have_tables_of_their_own(results):
+def test_sets_of_a_task_and_tasks_outside_workbench_have_their_own_tables(results):
     tables = sections(markdown(results))
     assert tables["The sets of skill extraction"] == [
         ["model", "TECH", "HOUSE"],
@@ -309,7 +309,7 @@ def test_differences_are_to_the_first_model(results):
     ]
 
 
-def test_other_target_spaces_move_no_headline(results):
+def test_other_target_spaces_do_not_change_the_headline(results):
     other = copy.deepcopy(results)
     for entry in other["models"].values():
         entry["results"]["own"] = result(33, domain="in-domain")
@@ -336,7 +336,7 @@ def test_one_model_without_leakage(results):
     assert "No training graphs are known, so nothing was counted: a_model." in page
 
 
-def test_results_beside_workbench_alone(results):
+def test_results_outside_workbench_only(results):
     results["tasks"] = {"own": results["tasks"]["own"]}
     for entry in results["models"].values():
         entry["results"] = {"own": entry["results"]["own"]}
@@ -349,7 +349,7 @@ def test_results_beside_workbench_alone(results):
     ]
 
 
-def test_ten_models_in_which_the_best_is_bold(results):
+def test_the_best_of_ten_models_is_bold(results):
     results["models"] = {f"m{k}": model({"j2s": result(k), "tech": result(-k)}) for k in range(10)}
     _, *rows = sections(markdown(results))["WorkBench"]
     bold = [row[0] for row in rows if row[1].startswith("**")]
@@ -439,7 +439,7 @@ def test_bars_whiskers_and_hatches(results, monkeypatch, tmp_path):
     assert [text.get_text() for text in axes.texts].count(" not measured") == 2
 
 
-def test_many_bars_stand_in_two_columns(results, monkeypatch, tmp_path):
+def test_many_bars_are_drawn_in_two_columns(results, monkeypatch, tmp_path):
     results["tasks"] = {f"t{k}": task(f"Task {k} of a rather long title, $x$ and $y$", "") for k in range(9)}
     results["models"] = {
         f"m{k}": model({name: result(5 * t + k) for t, name in enumerate(results["tasks"], 1)}) for k in range(8)

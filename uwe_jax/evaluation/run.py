@@ -172,17 +172,7 @@ def trained_on(spec: str, cache_dir: Path) -> Footprint | None:
 def _prepare_tasks(
     options: EvaluationOptions, sources: TaskSources, footprints: Mapping[str, Footprint | None]
 ) -> tuple[list[RankingTask], list[dict], dict[str, set[str]]]:
-    """Reads the tasks and leaves out leaked queries under `drop_leaks`.
-
-    Args:
-      footprints: training hashes by model.
-
-    Returns:
-      Tasks, skipped tasks as in results.json, and the names of in-domain tasks by model with training hashes.
-
-    Raises:
-      UserError: a task is skipped under `strict`, or none is left.
-    """
+    """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks by model."""
     tasks, missing = load_tasks(choose(options.tasks), sources, options.split)
     skipped = [{"task": each.name, "reason": each.reason} for each in missing]
     known = {spec: footprint for spec, footprint in footprints.items() if footprint}
@@ -229,12 +219,7 @@ class _Evaluation:
         self.first_precision: dict[str, np.ndarray] = {}
 
     def add_model(self, spec: str, footprint: Footprint | None, in_domain: Collection[str]) -> None:
-        """Measures a model; a failure, to load it or on a task, is reported and added to the skipped ones.
-
-        Args:
-          footprint: the model's training hashes, where they are known.
-          in_domain: names of the tasks that the model was trained on.
-        """
+        """Measures a model; a failure, to load it or on a task, is reported and added to the skipped ones."""
         from uwe_jax.evaluation.terminal import task_line
 
         models, options = self.results["models"], self.options

@@ -1,4 +1,4 @@
-"""WorkBench's manually annotated tasks: skills in vacancy sentences, and related skills."""
+"""Annotated tasks: skills in vacancy sentences and related skills of WorkBench, and SkillSkape outside it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from functools import partial
 from pathlib import Path
 
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
-from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of
+from uwe_jax.evaluation.tasks.esco_tasks import find_esco, labels_of
 from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
+from uwe_jax.sources.skillskape.reader import COLUMNS, PAGE, find_sentences, read_sentences
 from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.problems import Problems
 
 # The annotators chose among the English labels of this version; other versions lack some of them.
 ANNOTATED_VERSION = "1.1.0"
+_SKILLSKAPE_DATA = f"{PAGE}, its dev.csv and test.csv, and the English zip of ESCO {ANNOTATED_VERSION}"
 VOCABULARY = "skills_en_label.txt"  # these labels as the annotations' authors publish them, one per line
 
 # The published splits of each set; techwolf is not split.
@@ -48,6 +50,31 @@ def read_similarity(sources: TaskSources, split: str) -> TaskContent:
     pairs = [(row["skill_a"], [row["skill_b"]]) for row in read.rows if row["related"] == 1]
     notes = counted(len(read.rows) - len(pairs), "pairs that are not related give targets only")
     return TaskContent(pairs, sorted(skills), read.origin, notes, merge_queries=False)
+
+
+def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
+    """Reads synthetic sentences and their skills, among all skills of ESCO. Sentences without a skill are left out.
+
+    Targets are the labels of the version for which the sentences were written, else of the newest release. The
+    published list of labels is not used, as it lacks the commas in labels.
+    """
+    path = next((path for folder in sources.folders if (path := find_sentences(folder, split))), None)
+    if path is None:
+        name = "dev.csv" if split == "validation" else f"{split}.csv"
+        raise TaskDataMissing(
+            f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}. Get it from {_SKILLSKAPE_DATA}"
+        )
+    try:
+        release = find_esco(sources, ("skills",), version=ANNOTATED_VERSION, language="en")
+    except TaskDataMissing:
+        release = find_esco(sources, ("skills",), language="en")
+    problems = Problems(str(path))
+    pairs = [(sentence, skills) for _, sentence, skills in read_sentences(path, problems)]
+    problems.check()
+    asked = [(sentence, skills) for sentence, skills in pairs if skills]
+    notes = counted(len(pairs) - len(asked), "sentences without a skill left out")
+    origin = f"SkillSkape {path.name}; skills of {release}"
+    return TaskContent(asked, list(labels_of(release, "skills").values()), origin, notes)
 
 
 def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[list[str], str]:
@@ -92,4 +119,8 @@ SPECS = (
         read_similarity,
         "a file with skill_a, skill_b and related, or TechWolf/SkillMatch-1K on the hub",
     ),
+)
+# Its train.csv is for training.
+SKILLSKAPE = declare(
+    "skillskape", "SkillSkape", "", ("vacancy", "skill"), ("validation", "test"), read_skillskape, _SKILLSKAPE_DATA
 )

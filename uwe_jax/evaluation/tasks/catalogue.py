@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet, skillskape
+from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
 from uwe_jax.evaluation.tasks.folder import read_task_folder
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.evaluation.tasks.task import RankingTask
@@ -17,7 +17,7 @@ from uwe_jax.runtime.errors import UserError
 
 # WorkBench first, in the order of its groups.
 _WORKBENCH = (*esco_tasks.SPECS, *annotated_tasks.SPECS)
-_ZERO_SHOT = (*skillskape.SPECS, *onet.SPECS)
+_ZERO_SHOT = (annotated_tasks.SKILLSKAPE, *onet.SPECS)
 CATALOGUE: dict[str, TaskSpec] = {spec.name: spec for spec in (*_WORKBENCH, *_ZERO_SHOT)}
 
 SETS: dict[str, tuple[str, ...]] = {

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.collection import Collection, Rows, read_collection
-from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of, relations_of
 from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
-from uwe_jax.sources.esco.reader import read_concepts
-from uwe_jax.sources.esco.release import NEEDS, EscoRelease, plain_language
+from uwe_jax.sources.esco.reader import EscoEdges, read_concepts, read_job_edges
+from uwe_jax.sources.esco.release import (
+    DOWNLOAD,
+    NEEDS,
+    EscoFile,
+    EscoRelease,
+    choose_release,
+    file_names,
+    find_files,
+    found_instead,
+    plain_language,
+    plain_version,
+)
+from uwe_jax.sources.folders import DEPTH
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.techwolf.source import TAGGED_VACANCIES
@@ -106,7 +118,8 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
 def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
     """Returns all concepts of one role, each with the related ones of the other role."""
     release = find_esco(sources, NEEDS["skill_job"])
-    edges = relations_of(release)
+    files = tuple(release.files[role] for role in NEEDS["skill_job"])
+    edges = _read_relations(release.version, release.language, files, tuple(file.stamp for file in files))
     related: dict[str, list[str]] = {}
     for edge in edges.edges:
         skill_to_job = asked == "skills"
@@ -128,6 +141,49 @@ def _vacancy_skills(sources: TaskSources) -> tuple[Rows, EscoRelease]:
 def _tagged(rows: Rows) -> Iterator[tuple[str, list[str]]]:
     for row in rows.rows:
         yield row["vacancy_job_title"], [normalise(skill) for skill in row["tagged_esco_skills"]]
+
+
+def find_esco(
+    sources: TaskSources, roles: Sequence[str], *, version: str | None = None, language: str | None = None
+) -> EscoRelease:
+    """Finds the files of some roles, in the first folder that holds them all in one version.
+
+    Args:
+      sources: its version and language are the defaults.
+      roles: of skills, occupations and relations.
+
+    Raises:
+      TaskDataMissing: not found in any folder.
+      UserError: a damaged zip, or two different files of one name and version.
+    """
+    fixed = version is not None or language is not None
+    version = plain_version(sources.esco_version if version is None else version)
+    language = sources.language if language is None else language
+    instead = ""
+    for folder in sources.folders:
+        found = find_files(folder, DEPTH)
+        release = choose_release(found, roles, language, version)
+        if release is not None:
+            return release
+        instead = instead or found_instead(found, chosen=not fixed)
+    names = file_names(language)
+    wanted = ", ".join(names[role][0] for role in roles)
+    raise TaskDataMissing(
+        f"No ESCO{' v' + version if version else ''} with {wanted} in {sources.listed}.{instead} {DOWNLOAD}"
+    )
+
+
+def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
+    """Returns the preferred label by URI of all skills or occupations that have one in the release's language."""
+    return {uri: label for uri, label in read_concepts(release.files[role]).labels.items() if label}
+
+
+@lru_cache(maxsize=2)
+def _read_relations(
+    version: str, language: str, files: tuple[EscoFile, ...], stamps: tuple[tuple[int, int], ...]
+) -> EscoEdges:
+    del stamps  # a part of the cache key: changed files are read again
+    return read_job_edges(EscoRelease(version, language, dict(zip(NEEDS["skill_job"], files, strict=True))))
 
 
 _ESCO = "https://esco.ec.europa.eu/en/use-esco/download (classification, csv)"

@@ -49,13 +49,10 @@ class TaskSources:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One task of the catalogue.
+    """One task of the catalogue. `name`, `title`, `group` and kinds are those of its `RankingTask`.
 
     Attributes:
-      name: identifies the task, such as job_to_skill.
-      title: shown in tables.
-      group: of `task.GROUPS`; empty for a task outside WorkBench.
-      kinds: node kinds of queries and targets.
+      kinds: of queries and targets.
       splits: published ones, such as validation and test, or all where the task is not split.
       load: reads one split. Raises `TaskDataMissing` for absent data, UserError for broken data.
       where: one line that says where to get the data.
