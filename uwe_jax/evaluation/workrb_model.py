@@ -90,5 +90,12 @@ class UweWorkRBModel(ModelInterface):
             scores.append(found.astype(np.float32, copy=False))
         return torch.from_numpy(np.concatenate(scores))
 
-    # Scores float32 [texts, classes] of the class labels, ranked as targets.
-    _compute_classification = _compute_rankings
+    def _compute_classification(
+        self,
+        texts: list[str],
+        targets: list[str],
+        input_type: ModelInputType,
+        target_input_type: ModelInputType | None = None,
+    ) -> torch.Tensor:
+        """Returns scores, float32 [texts, classes], of the class labels, ranked as targets."""
+        return self._compute_rankings(texts, targets, input_type, target_input_type)
