@@ -129,8 +129,6 @@ def test_scores_of_infinity_are_null(tmp_path):
 
 def test_shapes_are_checked(rng, tmp_path):
     made = random_task(rng)
-    with pytest.raises(ValueError, match=r"shape \(3,\) for 40 queries of a_task"):
-        dump_rankings(tmp_path, made, "m", np.ones(3), lambda queries: np.ones((len(queries), 30)))
     with pytest.raises(UserError, match=r"m on A \*task\*: scores of shape \(16, 29\) for 16 queries and 30 targets"):
         dump_rankings(tmp_path, made, "m", np.ones(40), lambda queries: np.ones((len(queries), 29)))
     assert not list(tmp_path.iterdir())

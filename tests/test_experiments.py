@@ -17,13 +17,13 @@ from graphs import edges_of
 from stand_in import score
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax.commands import evaluate
 from uwe_jax.commands.ablate import ablate
 from uwe_jax.commands.transfer import transfer
 from uwe_jax.config import Config
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import split_graphs
 from uwe_jax.evaluation.decontamination import load_training_graphs
+from uwe_jax.evaluation.run import EvaluationOptions
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.config_file import config_help, read_command_line
 from uwe_jax.runtime.errors import UserError
@@ -629,7 +629,7 @@ def test_a_real_evaluation_in_a_process_of_its_own(real, tmp_path):
     # The commands of a trained cell are those that the real programs take.
     training, evaluation = recipe.trained("job", 3, flags).stages
     assert read_config(training.command[3:]).seed == 3
-    chosen = read_options(evaluate.Options, evaluation.command[4:], command="evaluate", about="")
+    chosen = read_options(EvaluationOptions, evaluation.command[4:], command="evaluate", about="")
     assert chosen.model == (str(options.out / "cells/job-3/training"),)
 
 

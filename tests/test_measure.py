@@ -40,7 +40,7 @@ class Matrix:
         return score
 
 
-def test_chunks_give_what_the_whole_matrix_gives(monkeypatch, rng):
+def test_chunks_give_the_same_as_the_whole_matrix(monkeypatch, rng):
     task = random_task()
     scores = rng.integers(0, 9, task.relevant.shape).astype(np.float32)  # with many ties
     monkeypatch.setattr(measuring, "_SCORES", 5 * len(task.targets))
@@ -78,7 +78,7 @@ def test_the_summary_is_in_percent_with_intervals_around_the_mean(rng):
         (lambda shape: np.zeros(shape, bool), "scores of type bool"),
     ],
 )
-def test_scores_that_cannot_be_ranked_are_named(scores, message):
+def test_scores_that_cannot_be_ranked_are_reported(scores, message):
     task = random_task()
 
     class Broken:
@@ -106,7 +106,7 @@ TASK = make_task(
 )
 
 
-def test_leaks_are_counted_and_name_the_domain():
+def test_leakage_counts_and_domain():
     footprint = trained(("Welding", "WELDER"), ("singing", "cook"))
     assert is_in_domain(TASK, footprint)
     found = leakage(TASK, footprint, in_domain=True)
@@ -115,7 +115,7 @@ def test_leaks_are_counted_and_name_the_domain():
     assert not is_in_domain(TASK, trained(("singing", "cook")))
 
 
-def test_a_chance_edge_makes_no_domain():
+def test_a_chance_edge_does_not_make_a_task_in_domain():
     pairs = [(f"query {k}", ["welding"]) for k in range(200)]
     task = make_task(
         "own", "Own", split="all", kinds=("job", "skill"), pairs=pairs, targets=["welding", "cutting"], origin="a test"
@@ -124,11 +124,11 @@ def test_a_chance_edge_makes_no_domain():
     assert is_in_domain(task, trained(("welding", "query 7"), ("welding", "query 8")))
 
 
-def test_what_any_model_was_trained_on_can_be_left_out():
+def test_queries_that_any_model_was_trained_on_can_be_left_out():
     kept = without_leaks(TASK, [trained(("welding", "welder")), trained(("singing", "cook"))])
     assert kept.queries == ("nurse",)
     assert kept.notes[-1] == "2 of 3 queries were trained on, left out"
     assert kept.targets == TASK.targets
     assert without_leaks(TASK, [trained(("flying", "pilot"))]) is TASK
-    with pytest.raises(UserError, match="all 3 queries stand in training graphs"):
+    with pytest.raises(UserError, match="all 3 queries are in the training graphs"):
         without_leaks(TASK, [trained(("a", "welder"), ("a", "cook"), ("a", "nurse"))])

@@ -101,7 +101,7 @@ def test_the_best_checkpoint_ranks_as_its_parameters(finished, encoder, cache):
     np.testing.assert_allclose(scores, direct_scores(model, params, tokeniser, QUERIES, TARGETS), atol=1e-5)
 
 
-def test_a_run_without_validation_has_its_newest_checkpoint_measured(encoder, cache, settings, tmp_path):
+def test_a_run_without_validation_is_measured_at_its_newest_checkpoint(encoder, cache, settings, tmp_path):
     older = json.loads(json.dumps(settings))
     del older["evaluation"], older["scorer"]["reduce"]  # settings that came later are at their defaults
     run = write_run(tmp_path / "run", encoder, dict.fromkeys((1, 2)), older)
@@ -173,13 +173,13 @@ def change(path, **values):
         ),
     ],
 )
-def test_what_is_wrong_with_a_workdir_is_said(workdir, cache, break_it, message):
+def test_a_broken_workdir_is_reported(workdir, cache, break_it, message):
     break_it(workdir)
     with pytest.raises(UserError, match=message):
         load_run(workdir, cache_dir=cache)
 
 
-def test_another_encoder_in_the_place_of_the_trained_one_is_noticed(workdir, cache, tmp_path):
+def test_a_replaced_encoder_is_noticed(workdir, cache, tmp_path):
     other = write_tiny_encoder(tmp_path / "other", words=WORDS[:3], layers=1)
     change(workdir / "config.json", encoder={"name": str(other)})
     with pytest.raises(UserError, match="was trained from another encoder than the one that is now in"):
@@ -190,7 +190,7 @@ def test_another_encoder_in_the_place_of_the_trained_one_is_noticed(workdir, cac
 
 
 @pytest.mark.parametrize("text", [*SCORERS, "max_sim,reduce=sum", "soft_pooled,tau_a=0.2"])
-def test_the_text_of_a_scorer_is_read_back(text):
+def test_the_text_of_a_scorer_round_trips(text):
     assert scorer_text(parse_scorer(text)) == text
 
 
@@ -229,7 +229,7 @@ def make():
 
 
 @pytest.mark.parametrize(("attribute", "power"), [("Lengths", 1), ("box.squared", 2), ("make", 3)])
-def test_a_ranker_of_ones_own_is_found(own_module, cache, attribute, power):
+def test_a_custom_ranker_is_found(own_module, cache, attribute, power):
     ranker = load_ranker(f"own_rankers:{attribute}", cache_dir=cache)
     assert ranker.name == "lengths"
     assert ranker.index(["nurse", "cook"])(["abc"]).tolist() == [[-(2**power), -1]]
@@ -241,7 +241,7 @@ def test_a_ranker_of_ones_own_is_found(own_module, cache, attribute, power):
         ("no_such_module:Thing", "cannot be imported.*No module named 'no_such_module'.*A model is one of"),
         ("broken_ranker:Thing", "cannot be imported.*No module named 'no_such_package'"),
         ("own_rankers:Thing", "has no 'Thing'. It has Lengths, Needy, Nameless, box, make"),
-        ("own_rankers:Needy", "cannot be made without arguments .*missing a required argument: 'power'"),
+        ("own_rankers:Needy", "requires arguments .*missing a required argument: 'power'"),
         ("own_rankers:Nameless", "is a Nameless without name; a ranker has a name and"),
         ("own_rankers:box.squared.power", "is a int without name and index"),
         ("ENCODER:softer", "unknown scorer 'softer'.*A model is one of"),
@@ -254,9 +254,7 @@ def test_a_ranker_of_ones_own_is_found(own_module, cache, attribute, power):
         ("", "A model is one of"),
     ],
 )
-def test_what_is_no_ranker_is_answered_with_a_sentence(
-    own_module, finished, encoder, cache, monkeypatch, spec, message
-):
+def test_a_spec_that_is_not_a_ranker_is_reported(own_module, finished, encoder, cache, monkeypatch, spec, message):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     spec = spec.replace("ENCODER", str(encoder)).replace("RUN", str(finished))
     with pytest.raises(UserError, match=f"(?s){message}"):

@@ -15,8 +15,7 @@ from uwe_jax.config import (
     ScorerSettings,
 )
 from uwe_jax.data.tokens import Tokeniser
-from uwe_jax.evaluation.embedding_cache import EmbeddingCache
-from uwe_jax.evaluation.encoder_ranker import EncoderRanker
+from uwe_jax.evaluation.encoder_ranker import EmbeddingCache, EncoderRanker
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf, words
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
@@ -88,14 +87,14 @@ def test_an_encoder_ranks_by_the_scorer_of_training(encoder, cache, scorer):
     assert ranker.encode_seconds > 0
 
 
-def test_texts_are_cut_to_max_tokens(encoder, cache):
+def test_texts_are_truncated_to_max_tokens(encoder, cache):
     ranker = load_ranker(str(encoder), cache_dir=cache, max_tokens=4)
     expected = direct_scores(*parts(encoder, cache), QUERIES, TARGETS, max_tokens=4)
     np.testing.assert_allclose(ranker.index(TARGETS)(QUERIES), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("spec", ["random", "bm25", "tfidf", "tfidf_char", "encoder"])
-def test_chunks_of_queries_and_other_targets_change_nothing(spec, encoder, cache):
+def test_scores_do_not_depend_on_chunks_or_earlier_targets(spec, encoder, cache):
     ranker = load_ranker(str(encoder) if spec == "encoder" else spec, cache_dir=cache)
     assert isinstance(ranker, Ranker)
     score = ranker.index(TARGETS)
@@ -139,7 +138,7 @@ def test_a_text_is_encoded_once_over_target_spaces_and_queries(encoder, cache, c
     np.testing.assert_allclose(scores, direct_scores(*parts(encoder, cache), queries, changed), atol=1e-5)
 
 
-def test_embeddings_are_kept_within_the_budget(encoder, cache, counted):
+def test_the_cache_stays_within_its_budget(encoder, cache, counted):
     loaded, seen = counted
     ranker = EncoderRanker(loaded, cache_bytes=0)
     first, second = (ranker.index(TARGETS)(QUERIES) for _ in range(2))
@@ -148,7 +147,7 @@ def test_embeddings_are_kept_within_the_budget(encoder, cache, counted):
     np.testing.assert_array_equal(first, second)
 
 
-def test_the_cache_lets_go_of_what_was_not_asked_for_longest():
+def test_the_cache_evicts_the_least_recently_used_text():
     rows = np.ones((2, 4), np.float32)  # 32 bytes
     kept = EmbeddingCache(70)
     kept.add("a", rows)
@@ -161,7 +160,7 @@ def test_the_cache_lets_go_of_what_was_not_asked_for_longest():
 
 
 @pytest.mark.parametrize(("tokens", "answer"), [(2, "must be 3 to 160"), (161, "must be 3 to 160")])
-def test_a_length_that_the_encoder_does_not_take_is_refused(encoder, cache, tokens, answer):
+def test_max_tokens_beyond_the_encoder_is_refused(encoder, cache, tokens, answer):
     with pytest.raises(UserError, match=f"max_tokens is {tokens}.*{answer}"):
         load_ranker(str(encoder), cache_dir=cache, max_tokens=tokens)
 
@@ -226,7 +225,7 @@ def test_targets_without_a_word_are_refused(ranker):
         ranker.index(["+++", "..."])
 
 
-def test_chance_hangs_on_the_two_texts_alone():
+def test_random_scores_depend_on_the_two_texts_alone():
     targets = [f"target {k}" for k in range(300)]
     scores = Random().index(targets)([*targets[:200], "other"])
     np.testing.assert_array_equal(Random().index(targets[::-1])(["other"])[0, ::-1], scores[-1])

@@ -12,7 +12,7 @@ def task(pairs, targets=("cooking", "welding"), **changes):
     return make_task("own", "Own task", pairs=pairs, targets=targets, **settings)
 
 
-def test_targets_are_the_sorted_vocabulary_with_those_nobody_asks_for():
+def test_targets_are_the_sorted_vocabulary_also_without_queries():
     made = task([("chef", ["cooking"])], targets=["welding", " cooking", "acting", "welding"])
     assert made.targets == ("acting", "cooking", "welding")
     assert relevant(made) == {("chef", "cooking")}
@@ -30,7 +30,7 @@ def test_equal_queries_are_joined_or_kept_apart():
     assert apart.relevant.toarray().tolist() == [[True, False], [False, True], [False, True]]
 
 
-def test_what_is_left_out_is_counted():
+def test_left_out_texts_are_counted():
     made = task(
         [("chef", ["cooking", "UNKNOWN"]), ("poet", []), ("pilot", ["flying"]), ("  ", ["cooking"])],
         targets=["cooking", "welding", ""],
@@ -44,7 +44,7 @@ def test_what_is_left_out_is_counted():
     }
 
 
-def test_labels_are_found_in_the_form_of_the_targets():
+def test_labels_are_normalised_like_targets():
     made = task([("chef", ["cafe\u0301", "welding", "  cooking"])], targets=["caf\u00e9", "welding", "cooking "])
     assert relevant(made) == {("chef", "caf\u00e9"), ("chef", "welding"), ("chef", "cooking")}
     assert made.notes == ()
@@ -54,14 +54,14 @@ def test_a_label_named_twice_is_one_edge():
     assert task([("chef", ["cooking", "cooking"])]).relevant.nnz == 1
 
 
-def test_nothing_to_rank_is_an_error_with_the_numbers():
+def test_nothing_to_rank_is_an_error_with_numbers():
     with pytest.raises(UserError, match=r"Own task has nothing to rank: of 2 queries 2 have no relevant target"):
         task([("pilot", ["flying"]), ("poet", [])])
     with pytest.raises(UserError, match="target space of 1"):
         task([("chef", ["cooking"])], targets=["cooking"])
 
 
-def test_a_sample_is_the_same_every_time_and_said():
+def test_a_sample_is_reproducible_and_noted():
     pairs = [(f"query {k}", ["cooking"]) for k in range(50)]
     made = task(pairs)
     one, two = made.sample(10), made.sample(10)

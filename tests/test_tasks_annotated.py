@@ -39,7 +39,7 @@ def test_sentences_are_grouped_and_keep_the_labels_of_the_vocabulary(tmp_path, z
     assert task.notes == (() if zipped else ("1 equal targets joined",)) + left_out
 
 
-def test_the_sets_are_told_apart_by_name(tmp_path):
+def test_sets_are_distinguished_by_name(tmp_path):
     write_release(tmp_path, "1.1.0")
     names = {"tech": "tech_test.csv", "house": "TechWolf--skill-extraction-house/test.csv", "techwolf": "techwolf.csv"}
     for name, file in names.items():
@@ -60,7 +60,7 @@ def test_annotations_without_their_vocabulary(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_related_skills_are_asked_among_all(tmp_path, suffix):
+def test_related_skills_are_ranked_among_all(tmp_path, suffix):
     rows = [("weld", "solder", 1), ("weld", "sing", 0), ("solder", "join", 1), ("weld", "join", 1)]
     columns = {name: [row[k] for row in rows] for k, name in enumerate(("skill_a", "skill_b", "related"))}
     path = tmp_path / f"skillmatch{suffix}"
@@ -78,7 +78,7 @@ def test_related_skills_are_asked_among_all(tmp_path, suffix):
     assert task.notes == ("1 pairs that are not related give targets only",)
 
 
-def test_a_relation_that_is_no_number_is_named(tmp_path):
+def test_a_relation_that_is_not_a_number_is_reported(tmp_path):
     write(tmp_path / "pairs.csv", "skill_a,skill_b,related\na,b,1\na,c,maybe\n")
     with pytest.raises(UserError, match=r"pairs.csv, line 3: found related 'maybe'; expected an integer"):
         load("skill_similarity", tmp_path)

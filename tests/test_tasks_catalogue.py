@@ -38,7 +38,7 @@ def test_names_and_sets_are_chosen_once_in_order():
         choose(["job_to_skil"])
 
 
-def test_any_takes_test_else_validation_and_says_so(tmp_path, hub):
+def test_any_takes_test_else_validation_with_a_note(tmp_path, hub):
     write_release(tmp_path)
     write_titles(tmp_path / "titles.csv", ("Smith", OCCUPATION + "a"))
     (fallen, own), skipped = load_tasks(
@@ -63,7 +63,7 @@ def test_a_split_that_is_not_published_is_skipped_and_an_unknown_one_refused(tmp
         load_tasks([], sources_of(tmp_path), "dev")
 
 
-def test_nothing_there_skips_every_task_in_one_line_each(tmp_path):
+def test_without_data_every_task_is_skipped_with_one_line(tmp_path):
     for folders in ((tmp_path,), ()):
         tasks, skipped = load_tasks(choose(["workbench"]), sources_of(tmp_path, folders=folders), "any")
         assert tasks == []
@@ -74,7 +74,7 @@ def test_nothing_there_skips_every_task_in_one_line_each(tmp_path):
             assert (str(tmp_path) if folders else "any folder: none was named") in task.reason
 
 
-def test_data_that_is_there_and_broken_stops(tmp_path):
+def test_broken_data_is_an_error(tmp_path):
     write_release(tmp_path)
     next(tmp_path.glob("*- en -*.zip")).write_bytes(b"half a zip")
     with pytest.raises(UserError, match="is not a readable zip file"):

@@ -50,7 +50,7 @@ def test_relations_of_withdrawn_concepts_are_counted(tmp_path):
     assert "No ESCO v1.3 with skills_en.csv" in missing("job_to_skill", tmp_path, esco_version="v1.3")
 
 
-def test_the_first_folder_with_everything_counts(tmp_path):
+def test_the_first_complete_folder_is_used(tmp_path):
     write_esco(tmp_path / "half", "1.2.0", "en", classification())
     write_release(tmp_path / "first", "1.1.0")
     write_release(tmp_path / "second", "1.1.1")
@@ -122,21 +122,21 @@ def test_titles_are_mapped_by_uri_and_every_row_is_a_query(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["titles_test.csv", "Test/titles.csv", f"{JOBBERT.split('/')[1]}/test/titles.csv"])
-def test_a_name_that_says_test_is_the_test_half(tmp_path, name):
+def test_a_name_that_states_test_is_the_test_split(tmp_path, name):
     write_release(tmp_path)
     write_titles(tmp_path / name, ("Smith", OCCUPATION + "a"))
     assert load("job_normalisation", tmp_path).queries == ("Smith",)
     assert "holds the validation split" in missing("job_normalisation", tmp_path, "validation")
 
 
-def test_names_that_do_not_say_a_split(tmp_path):
+def test_names_that_do_not_state_a_split(tmp_path):
     # "latest" is no test, the publisher's name no evaluation, and the user's own folder may be called anything.
     write_release(tmp_path / "test")
     write_titles(tmp_path / "test" / "latest" / JOBBERT.split("/")[1] / "titles.csv", ("Smith", OCCUPATION + "a"))
     assert load("job_normalisation", tmp_path / "test", "validation").queries == ("Smith",)
 
 
-def test_the_hub_is_asked_after_the_folders_and_named(tmp_path, hub):
+def test_the_hub_is_used_after_the_folders_and_named(tmp_path, hub):
     write_release(tmp_path)
     write_titles(tmp_path / "titles.csv", ("Welder II", OCCUPATION + "a"))
     load("job_normalisation", tmp_path, "validation")
@@ -175,7 +175,7 @@ def test_two_files_that_differ_are_refused(tmp_path):
     assert load("job_normalisation", tmp_path, "validation").queries == ("Smith",)
 
 
-def test_broken_rows_are_named_by_line(tmp_path):
+def test_broken_rows_are_reported_by_line(tmp_path):
     write_release(tmp_path)
     write(tmp_path / "titles.csv", "vacancyTitle,conceptUri\nSmith\n")
     with pytest.raises(UserError, match=r"titles.csv, line 2: found 1 fields"):
@@ -208,7 +208,7 @@ def test_alternatives_are_split_so_that_every_skill_has_one_for_validation(tmp_p
     assert test.targets == validation.targets == ("join pipes", "plan shifts", "weld metal", "whistle")
 
 
-def test_a_release_without_alternatives_says_so(tmp_path):
+def test_a_release_without_alternatives_is_reported(tmp_path):
     write_esco(tmp_path, "1.1.1", "en", {"skills_en.csv": "conceptUri,preferredLabel\na,b\n"})
     with pytest.raises(UserError, match=r"skills_en\.csv has no column 'altLabels'"):
         load("skill_normalisation", tmp_path)

@@ -73,7 +73,7 @@ def test_settings(tmp_path):
     task = read_task_folder(folder)
     assert (task.title, task.query_kind, task.target_kind) == ("Courses", "job", "skill")
     for content, expected in (
-        ('{"title": "Courses"', "task.json is no JSON"),
+        ('{"title": "Courses"', "task.json is not valid JSON"),
         ('{"name": "Courses"}', "Expected some of title, query_kind, target_kind, each a text"),
         ('{"title": 3}', "each a text"),
         ("[]", "each a text"),
@@ -99,18 +99,18 @@ def test_settings(tmp_path):
         ({"relevant": []}, "has nothing to rank: of 3 queries 3 have no relevant target"),
     ],
 )
-def test_mistakes_are_named(tmp_path, changes, expected):
+def test_mistakes_are_reported(tmp_path, changes, expected):
     assert expected in message(write(tmp_path / "courses", **changes))
 
 
-def test_a_mistake_is_told_once(tmp_path):
+def test_a_mistake_is_reported_once(tmp_path):
     folder = write(tmp_path / "courses", targets=[*TARGETS[:1], ("2", ""), *TARGETS[2:]])
     assert message(folder).startswith(f"1 broken row in {folder}:")  # not that q2's target is unknown, too
     (folder / "targets.csv").write_bytes("id,text\n1,caf\xe9\n2,welding\n".encode("latin-1"))
     assert message(folder).startswith(f"1 broken row in {folder}:\n  courses/targets.csv, line 2: found byte 0xe9")
 
 
-def test_windows_and_spreadsheets(tmp_path):
+def test_files_of_windows_and_spreadsheets(tmp_path):
     folder = write(tmp_path / "courses")
     for path in folder.iterdir():
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n").replace(b"\r\r", b"\r"))
@@ -120,7 +120,7 @@ def test_windows_and_spreadsheets(tmp_path):
     assert message(folder).startswith("courses/queries.csv is UTF-16 text. Expected UTF-8")
 
 
-def test_what_no_file_can_be_written_of_is_refused(tmp_path):
+def test_text_that_cannot_be_encoded_is_refused(tmp_path):
     folder = write(tmp_path / "courses", ".jsonl")
     (folder / "task.json").write_text('{"title": "\\ud800"}')
     assert "each a text" in message(folder)

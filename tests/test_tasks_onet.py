@@ -76,7 +76,7 @@ def test_task_statements_ask_for_their_activities(tmp_path):
     assert (task.query_kind, task.target_kind) == ("vacancy", "skill")
 
 
-def test_none_counts_for_workbench_and_none_is_split():
+def test_onet_tasks_are_outside_workbench_and_not_split():
     assert {(spec.group, spec.splits) for spec in SPECS} == {("", ("all",))}
     assert len({spec.name for spec in SPECS}) == 4
 
@@ -107,7 +107,7 @@ def test_the_layout_since_30_3_gives_the_same(tmp_path):
         assert (new.targets, new.notes, new.origin) == (old.targets, old.notes, "O*NET 30.3")
 
 
-def test_the_newest_version_of_the_first_folder_that_has_one_counts(tmp_path):
+def test_the_newest_version_of_the_first_folder_that_has_one_is_used(tmp_path):
     (tmp_path / "none").mkdir()
     write(tmp_path / "first", "9_3")
     write(tmp_path / "first", "30_0", zipped=False)
@@ -118,7 +118,7 @@ def test_the_newest_version_of_the_first_folder_that_has_one_counts(tmp_path):
     )
 
 
-def test_zips_of_others_are_passed_over(tmp_path):
+def test_other_zips_are_ignored(tmp_path):
     write(tmp_path)
     (tmp_path / "a.zip").write_bytes(b"no zip")
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
@@ -126,7 +126,7 @@ def test_zips_of_others_are_passed_over(tmp_path):
     assert load("title_to_occupation", tmp_path).origin == "O*NET 29.3"
 
 
-def test_what_is_not_there_says_where_to_get_it(tmp_path):
+def test_missing_data_is_reported_with_its_origin(tmp_path):
     for folders, place in (((tmp_path,), str(tmp_path)), ((), "none was named")):
         with pytest.raises(TaskDataMissing, match=r"https://www\.onetcenter\.org/database\.html") as raised:
             load("title_to_occupation", *folders)
@@ -134,7 +134,7 @@ def test_what_is_not_there_says_where_to_get_it(tmp_path):
         assert "\n" not in str(raised.value)
 
 
-def test_a_file_that_the_release_lacks_stops_its_tasks_alone(tmp_path):
+def test_a_missing_file_stops_only_its_own_tasks(tmp_path):
     write(tmp_path, **{"Technology Skills.txt": None})
     with pytest.raises(
         TaskDataMissing, match=r"O\*NET 29\.3 in .*db_29_3_text\.zip has no file 'Technology Skills\.txt'"
@@ -143,7 +143,7 @@ def test_a_file_that_the_release_lacks_stops_its_tasks_alone(tmp_path):
     assert load("occupation_to_activity", tmp_path).queries
 
 
-def test_broken_files_are_named(tmp_path):
+def test_broken_files_are_reported(tmp_path):
     changes = {"Alternate Titles.txt": [("O*NET-SOC Code", "Title"), ("11-1011.00", "President")]}
     write(tmp_path / "columns", **changes)
     with pytest.raises(UserError, match=r"Alternate Titles\.txt has no column 'Alternate Title'"):
@@ -160,7 +160,7 @@ def test_broken_files_are_named(tmp_path):
         load("title_to_occupation", tmp_path / "damaged")
 
 
-def test_rows_that_name_what_is_not_there_are_counted_and_many_are_refused(tmp_path):
+def test_rows_with_unknown_codes_are_counted_and_many_are_refused(tmp_path):
     rows = FILES["Tasks to DWAs.txt"]
     many = [*rows, *rows[1:], *rows[1:]]
     write(tmp_path / "few", **{"Tasks to DWAs.txt": [*many, ("11-1011.00", "1", "D99", "")]})

@@ -6,12 +6,10 @@ import pytest
 from esco_downloads import SKILL, classification, write_zip
 from task_data import relevant, sources_of
 
-from uwe_jax.evaluation.tasks.skillskape import SPECS
+from uwe_jax.evaluation.tasks.annotated_tasks import SKILLSKAPE as SPEC
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.errors import UserError
-
-(SPEC,) = SPECS
 
 # The old release has a label that the new one calls otherwise.
 OLD = [(SKILL + "1", "weld metal", ""), (SKILL + "2", "plan shifts, breaks", ""), (SKILL + "3", "chef's art", "")]
@@ -59,7 +57,7 @@ def test_sentences_ask_for_their_skills(tmp_path, depth):
     assert (task.group, task.query_kind, task.target_kind) == ("", "vacancy", "skill")
 
 
-def test_without_the_release_of_the_labels_the_newest_counts(tmp_path):
+def test_without_the_release_of_the_labels_the_newest_is_used(tmp_path):
     write_esco(tmp_path, "1.2.0", "1.1.1")
     write(tmp_path)
     task = load(tmp_path)
@@ -68,7 +66,7 @@ def test_without_the_release_of_the_labels_the_newest_counts(tmp_path):
     assert load(tmp_path, esco_version="1.1.1").origin == "SkillSkape dev.csv; skills of ESCO v1.1.1 (en)"
 
 
-def test_the_part_for_training_is_no_split(tmp_path):
+def test_the_training_file_is_not_a_split(tmp_path):
     write_esco(tmp_path, "1.1.0")
     write(tmp_path, "train.csv")
     assert SPEC.splits == ("validation", "test")
@@ -78,7 +76,7 @@ def test_the_part_for_training_is_no_split(tmp_path):
     assert load(tmp_path, "test").queries == ("Cook.",)
 
 
-def test_files_of_others_are_passed_over_and_rivals_are_refused(tmp_path):
+def test_other_files_are_ignored_and_differing_copies_are_refused(tmp_path):
     write_esco(tmp_path, "1.1.0")
     write(tmp_path / "other", text="sentence,label\na,b\n")
     write(tmp_path / "one")
@@ -90,7 +88,7 @@ def test_files_of_others_are_passed_over_and_rivals_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("cell", ["weld metal", "['weld metal'", "[1]", "{'weld metal'}", "", "__import__('os')"])
-def test_a_cell_that_is_no_list_of_texts_is_named_with_its_line(tmp_path, cell):
+def test_a_cell_that_is_not_a_list_of_texts_is_reported_with_its_line(tmp_path, cell):
     write_esco(tmp_path, "1.1.0")
     write(tmp_path, text=f'{DEV}4,Stop.,"{cell}"\n')
     with pytest.raises(UserError, match=r"dev\.csv, line 6: found skills .*expected a list of texts such as \["):

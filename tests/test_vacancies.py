@@ -103,7 +103,7 @@ def test_rows_that_are_nested_too_deep_are_broken_rows(tmp_path, value):
     with pytest.raises(UserError, match=r"line 2: found invalid JSON \(nested more than 50 levels deep"):
         problems.check()
     (tmp_path / "task.json").write_text(value)
-    with pytest.raises(UserError, match=r"task\.json is no JSON \(nested more than 50 levels deep"):
+    with pytest.raises(UserError, match=r"task\.json is not valid JSON \(nested more than 50 levels deep"):
         read_task_folder(tmp_path)
 
 

@@ -125,6 +125,6 @@ def test_the_documented_call_measures_the_model_that_it_names(encoder, tmp_path,
     assert first.task_results != second.task_results
 
 
-def test_what_is_no_model_is_said(tmp_path):
+def test_an_unknown_model_is_reported(tmp_path):
     with pytest.raises(UserError, match="A model is one of"):
         UweWorkRBModel("no_such_module:Ranker", cache_dir=tmp_path)

@@ -1,8 +1,9 @@
-"""Ranking with an encoder and a scorer."""
+"""Ranks with an encoder and a scorer."""
 
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.distributed import parallel
-from uwe_jax.evaluation.embedding_cache import EmbeddingCache
 from uwe_jax.evaluation.ranker import Score
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.ranking.encode import TextEncoder
@@ -19,31 +19,57 @@ from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.limits import check_max_tokens
 from uwe_jax.runtime.progress import progress
 
-CACHE_BYTES = 2**30
+
+class EmbeddingCache:
+    """Least-recently-used cache of token embeddings [t, d] by text, of at most so many bytes.
+
+    It holds single texts rather than target spaces: two ESCO versions share all but a few labels, and the queries of
+    one task are the targets of another.
+    """
+
+    def __init__(self, most_bytes: int):
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._rows: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def get(self, text: str) -> np.ndarray | None:
+        """Returns the embeddings of a text, if they are cached."""
+        if text in self._rows:
+            self._rows.move_to_end(text)
+        return self._rows.get(text)
+
+    def add(self, text: str, rows: np.ndarray) -> None:
+        """Caches the embeddings of a text that is not cached yet."""
+        self._rows[text] = rows.copy()  # a view would keep its whole array in memory
+        self._bytes += rows.nbytes
+        while self._bytes > self._most_bytes:
+            self._bytes -= self._rows.popitem(last=False)[1].nbytes
 
 
 class EncoderRanker:
     """Ranks by the scorer over token embeddings, on all devices of this process.
 
-    Embeddings of targets are kept (see `EmbeddingCache`) and serve later target spaces and queries. Texts are tokenised
-    anew each time: that takes less than a hundredth of the time of their encoding.
+    Embeddings of targets are cached for later target spaces and queries. Tokens are not: tokenising takes less than a
+    hundredth of the time of encoding.
 
     Args:
-      loaded: the model. A chunk of queries is filled up to whole groups of its `texts_per_device` on each device, so
+      loaded: the model. A chunk of queries is padded to whole groups of its `texts_per_device` on each device, so
         chunks of a thousand queries cost less than many small ones.
-      cache_bytes: of embeddings to keep.
+      cache_bytes: of embeddings to cache.
 
     Attributes:
       encode_seconds: spent on tokenising and encoding so far, the compilation of the encoder included.
 
     Raises:
-      UserError: the model's `max_tokens` is more than the encoder has positions for, or leaves no room for a text.
+      UserError: the model's `max_tokens` exceeds the encoder's positions, or leaves no room for a text.
     """
 
-    def __init__(self, loaded: LoadedModel, *, cache_bytes: int = CACHE_BYTES):
+    def __init__(self, loaded: LoadedModel, *, cache_bytes: int = 2**30):
         check_max_tokens(loaded)
         self.name, self.description = loaded.name, loaded.description
         self.encode_seconds = 0.0
+        # Counts the texts that have more tokens than `max_tokens`.
+        self.truncation: Callable[[Sequence[str]], Truncation] = loaded.truncation
         self._loaded = loaded
         self._params = parallel.replicate(loaded.params)
         self._encode = TextEncoder(loaded.model, loaded.texts_per_device)
@@ -60,18 +86,10 @@ class EncoderRanker:
             return progress(groups, label=f"{self.name}: encoding targets", unit="batch")
 
         space = TargetSpace.build(self._embed(targets, keep=True, bar=bar), self._loaded.model.scorer)
-
-        def score(queries: Sequence[str]) -> np.ndarray:
-            return space.scores(self._embed(queries, keep=False), self._loaded.tau_a)
-
-        return score
-
-    def truncation(self, texts: Sequence[str]) -> Truncation:
-        """Counts the texts that have more tokens than `max_tokens`."""
-        return self._loaded.truncation(texts)
+        return lambda queries: space.scores(self._embed(queries, keep=False), self._loaded.tau_a)
 
     def _embed(self, texts: Sequence[str], *, keep: bool, bar: Callable = iter) -> RaggedTokens:
-        """Token embeddings of texts, in their order; those that are not cached are encoded, each once."""
+        """Returns token embeddings of texts, in their order; each distinct text that is not cached is encoded once."""
         started = time.perf_counter()
         distinct = dict.fromkeys(texts)
         found = {text: rows for text in distinct if (rows := self._cache.get(text)) is not None}
@@ -83,7 +101,9 @@ class EncoderRanker:
                 found[text] = encoded.flat[start:stop]
                 if keep:
                     self._cache.add(text, found[text])
-        pieces = [found[text] for text in texts]
-        flat = np.concatenate(pieces) if pieces else np.zeros((0, self._loaded.model.encoder.config.width), np.float32)
+        rows_of = [found[text] for text in texts]
+        flat = (
+            np.concatenate(rows_of) if rows_of else np.zeros((0, self._loaded.model.encoder.config.width), np.float32)
+        )
         self.encode_seconds += time.perf_counter() - started
-        return RaggedTokens(flat, run_offsets(np.array([len(piece) for piece in pieces], np.int64)))
+        return RaggedTokens(flat, run_offsets(np.array([len(rows) for rows in rows_of], np.int64)))

@@ -1,4 +1,4 @@
-"""The queries that a model ranked worst: what was asked, where the right answers stand, what stands above them."""
+"""Writes the queries that a model ranked worst: the ranks of the right answers and the targets above them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOST_RIGHT = 20
 FLAGS = {
     "nothing_right_on_top": "no right answer among the top targets shown",
     "query_is_wrong_target": "the query itself is a target, and not a right answer",
-    "same_words_above": "a target of the same words as a right answer stands above all right ones",
+    "same_words_above": "a target of the same words as a right answer ranks above all right ones",
     "tied": "a right answer has the score of another target: position decided",
 }
 
@@ -43,29 +43,24 @@ def dump_rankings(
 ) -> tuple[Path, Path]:
     """Writes the worst queries of a task, the worst first, equal ones by position.
 
-    `<task>.jsonl` holds a line for each: `model`, `task`, `position` of the query, `query`, `average_precision` in
+    `<task>.jsonl` holds one line per query: `model`, `task`, `position` of the query, `query`, `average_precision` in
     percent, `relevant` (all right answers by rank, with `target`, `rank` and `score`, null if infinite), `top` (the
-    same, with `relevant`) and `flags`, of `FLAGS`. `<task>.md` shows the same to a reader. Targets of equal score are
+    same, with `relevant`) and `flags`, of `FLAGS`. `<task>.md` is a page of the same. Targets of equal score are
     ordered by position, the lower first.
 
     Args:
-      folder: where both go; one for each model.
+      folder: of both files; one for each model.
       average_precision: of all queries, fractions, float64 [q].
       score: queries -> scores [k, n] against all targets of the task; called with few queries at a time.
-      worst: so many queries at most.
-      top: so many of the best targets of each.
+      worst: maximum number of queries.
+      top: number of the best targets of each.
 
     Returns:
       The paths of the JSON lines and of the page.
 
     Raises:
       UserError: the scores have another shape than [k, targets], or are NaN.
-      ValueError: there are more or fewer average precisions than queries.
     """
-    if average_precision.shape != (len(task.queries),):
-        raise ValueError(
-            f"average precision of shape {average_precision.shape} for {len(task.queries)} queries of {task.name}"
-        )
     chosen = np.argsort(average_precision, kind="stable")[:worst]
     entries = [
         {
@@ -86,7 +81,7 @@ def dump_rankings(
 
 
 def _scores(task: RankingTask, chosen: np.ndarray, score: Score, where: str) -> Iterator[tuple[int, np.ndarray]]:
-    """The chosen positions with their scores [n]."""
+    """Yields the chosen positions with their scores [n]."""
     for start in range(0, len(chosen), _QUERIES_AT_ONCE):
         positions = chosen[start : start + _QUERIES_AT_ONCE]
         scores = score([task.queries[position] for position in positions])
@@ -102,24 +97,20 @@ def _ranking(task: RankingTask, query: int, scores: np.ndarray, top: int) -> dic
 
     def entry(position: int) -> dict[str, Any]:
         value = float(scores[position])
-        return {
-            "target": task.targets[position],
-            "rank": int(ranks[position]),
-            # JSON has no infinity.
-            "score": value if math.isfinite(value) else None,
-        }
+        # JSON has no infinity.
+        shown = value if math.isfinite(value) else None
+        return {"target": task.targets[position], "rank": int(ranks[position]), "score": shown}
 
-    relevant = sorted((entry(position) for position in right), key=lambda found: found["rank"])
+    relevant = sorted(map(entry, right), key=lambda found: found["rank"])
     above = [task.targets[position] for position in order[: relevant[0]["rank"] - 1]]
     wording = {_words(found["target"]) for found in relevant}
     itself = task.queries[query].casefold()
-    wrong_itself = any(
-        target.casefold() == itself and position not in right for position, target in enumerate(task.targets)
-    )
     shared = Counter(scores.tolist())
     flags = {
         "nothing_right_on_top": relevant[0]["rank"] > top,
-        "query_is_wrong_target": wrong_itself,
+        "query_is_wrong_target": any(
+            target.casefold() == itself and position not in right for position, target in enumerate(task.targets)
+        ),
         "same_words_above": any(_words(target) in wording for target in above),
         "tied": any(shared[float(scores[position])] > 1 for position in right),
     }
@@ -131,7 +122,7 @@ def _ranking(task: RankingTask, query: int, scores: np.ndarray, top: int) -> dic
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """Words whatever their case, order and punctuation: annotators choose one of such labels, as chance has it."""
+    """Returns words regardless of case, order and punctuation: annotators choose among such labels by chance."""
     return tuple(sorted(re.findall(r"\w+", text.casefold())))
 
 
@@ -144,20 +135,19 @@ def _page(task: RankingTask, model_name: str, mean: float, entries: Sequence[Map
         f"{escape(task.origin)}.",
     ]
     if counts:
-        parts.append(
-            "\n".join(f"- {counts[flag]:,} of {len(entries):,}: {FLAGS[flag]}" for flag in FLAGS if counts[flag])
-        )
+        shown = [f"- {counts[flag]:,} of {len(entries):,}: {FLAGS[flag]}" for flag in FLAGS if counts[flag]]
+        parts.append("\n".join(shown))
     for number, entry in enumerate(entries, 1):
         relevant = entry["relevant"]
-        shown = relevant[:_MOST_RIGHT]
+        sentences = [f"Average precision {entry['average_precision']:.2f} %"]
+        sentences += [FLAGS[flag].capitalize() for flag in entry["flags"]]
         parts += [
             f"## {number}. {escape(entry['query'])}",
-            f"Average precision {entry['average_precision']:.2f} %."
-            + "".join(f" {FLAGS[flag].capitalize()}." for flag in entry["flags"]),
-            markdown_rows(("right answer", "rank", "score"), [_row(found) for found in shown]),
+            " ".join(f"{sentence}." for sentence in sentences),
+            markdown_rows(("right answer", "rank", "score"), map(_row, relevant[:_MOST_RIGHT])),
         ]
-        if len(relevant) > len(shown):
-            parts.append(f"{len(relevant) - len(shown):,} more, down to rank {relevant[-1]['rank']:,}.")
+        if (more := len(relevant) - _MOST_RIGHT) > 0:
+            parts.append(f"{more:,} more, down to rank {relevant[-1]['rank']:,}.")
         rows = [[*_row(found), "right" if found["relevant"] else ""] for found in entry["top"]]
         parts.append(markdown_rows((f"top {top:,}", "rank", "score", ""), rows))
     return "\n\n".join(parts) + "\n"

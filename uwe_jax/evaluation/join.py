@@ -1,4 +1,4 @@
-"""Models that were measured before, beside those measured now."""
+"""Joins models of earlier evaluations into the results."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 
-# What makes scores on a task comparable.
+# Scores on tasks that are equal in these are comparable.
 _SAME = ("queries", "targets", "edges", "split", "origin", "notes")
-# What is read of a results.json: "" is any key, None any value, and a tuple holds alternatives.
+# Shape of results.json, as far as it is read: "" is any key, None any value, and a tuple holds alternatives.
 _NUMBER = (int, float)
 _OPTIONAL = {"", "intervals", "truncated", "difference"}  # of some models, or newer than others
 _RESULT = {
@@ -30,7 +30,7 @@ def read_results(path: Path) -> Results:
     """Reads a results.json, or the one in a folder.
 
     Raises:
-      UserError: it is not there, or is something else.
+      UserError: it does not exist, or holds something else.
     """
     file = path / "results.json" if path.is_dir() else path
     found = read_json(file, "Name the folder or results.json of an evaluation with --join.")
@@ -42,11 +42,10 @@ def read_results(path: Path) -> Results:
 def join_models(results: Results, other: Results, path: Path) -> list[str]:
     """Adds the models of another evaluation to `results`, for the tasks that both have.
 
-    A model of a name that is there already is not added. Differences are kept where they are to the first model of the
-    joined table.
+    A model whose name is taken is not added. Only differences to the first model of the joined table are kept.
 
     Args:
-      results: changed in place; its tasks are those that count.
+      results: changed in place.
       other: from `read_results`.
       path: of the other results, for messages.
 
@@ -54,8 +53,7 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
       The names of the models that were added.
 
     Raises:
-      UserError: a task of the same name has other queries, targets or edges, comes from elsewhere, or was read at
-        another length, so that scores do not compare.
+      UserError: a task of the same name has other data or another `max_tokens`, so that scores do not compare.
     """
     if other["settings"].get("max_tokens") != results["settings"]["max_tokens"]:
         raise UserError(
@@ -76,8 +74,7 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
         found: dict[str, Any] = {task: dict(model["results"][task]) for task in shared if task in model["results"]}
         if found and name not in results["models"]:
             groups = group_means(results["tasks"], found)
-            means = {"groups": groups, "macro": macro_average(groups)}
-            results["models"][name] = {**model, "results": found, **means}
+            results["models"][name] = {**model, "results": found, "groups": groups, "macro": macro_average(groups)}
             added.append(name)
             first = next(iter(results["models"]))
             for task, result in found.items():
@@ -93,7 +90,7 @@ def _scores(results: Results, model: str, task: str) -> Any:
 
 
 def _fits(value: Any, shape: Any) -> bool:
-    """Whether a value of JSON has the keys and types of a shape; further keys may be there."""
+    """Returns whether a JSON value has the keys and types of a shape, and maybe further keys."""
     if isinstance(shape, dict):
         return (
             isinstance(value, dict)

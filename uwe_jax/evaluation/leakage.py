@@ -1,4 +1,4 @@
-"""How much of an evaluation a model was trained on."""
+"""Measures how much of an evaluation a model was trained on."""
 
 from __future__ import annotations
 
@@ -12,30 +12,27 @@ from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.errors import UserError
 
 IN_DOMAIN = "in-domain"
-# A few equal pairs are chance (a job title that is an ESCO label as well); more than this share of a task's
-# query-target edges means that the task itself was trained on.
+# A few equal pairs are chance (a job title that is an ESCO label as well); a larger share of a task's query-target
+# edges means that the task itself was trained on.
 IN_DOMAIN_SHARE = 0.01
 
 
 def is_in_domain(task: RankingTask, trained_on: Footprint) -> bool:
-    """Whether so much of a task was trained on that its score is no zero-shot result.
+    """Returns whether so much of a task was trained on that its score is not zero-shot.
 
     Args:
-      task: with all its queries; those that were held out from training are of the same domain as the others.
+      task: with all its queries; those held out from training belong to the same domain.
     """
     edges = trained_on.overlap(task.queries, task.targets, task.relevant).edges
     return bool(edges.sum() >= IN_DOMAIN_SHARE * len(edges))
 
 
 def leakage(task: RankingTask, trained_on: Footprint, *, in_domain: bool) -> dict[str, Any]:
-    """Counts what the measured queries have in common with training graphs. Texts are equal whatever their spelling.
+    """Counts `queries`, `targets` and query-target `edges` that are in the training graphs, as in results.json.
 
     Args:
-      task: with the queries that are measured.
+      task: with the measured queries.
       in_domain: of the whole task, see `is_in_domain`.
-
-    Returns:
-      As in results.json: how many `queries`, `targets` and query-target `edges` stand in the graphs, and the `domain`.
     """
     found = trained_on.overlap(task.queries, task.targets, task.relevant)
     counts = {part: int(getattr(found, part).sum()) for part in ("queries", "targets", "edges")}
@@ -43,10 +40,10 @@ def leakage(task: RankingTask, trained_on: Footprint, *, in_domain: bool) -> dic
 
 
 def without_leaks(task: RankingTask, footprints: Sequence[Footprint]) -> RankingTask:
-    """The task's queries that no model was trained on: neither the query as a node nor one of its edges.
+    """Leaves out the queries that a model was trained on, as a node or by one of their edges.
 
     Raises:
-      UserError: nothing is left.
+      UserError: no query is left.
     """
     seen = np.zeros(len(task.queries), bool)
     for footprint in footprints:
@@ -54,7 +51,7 @@ def without_leaks(task: RankingTask, footprints: Sequence[Footprint]) -> Ranking
         # Every query has a relevant target, so no run of edges is empty.
         seen |= found.queries | np.logical_or.reduceat(found.edges, task.relevant.indptr[:-1])
     if seen.all():
-        raise UserError(f"all {len(seen):,} queries stand in training graphs; --drop_leaks leaves none to rank")
+        raise UserError(f"all {len(seen):,} queries are in the training graphs; --drop_leaks leaves none to rank")
     if not seen.any():
         return task
     return task.select(np.flatnonzero(~seen), f"{int(seen.sum()):,} of {len(seen):,} queries were trained on, left out")

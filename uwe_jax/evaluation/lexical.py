@@ -1,4 +1,4 @@
-"""Rankers without a model: what words and letters alone achieve, and what chance does.
+"""Baseline rankers without a model: by words, by letters, and at random.
 
 bm25s and scikit-learn are imported where they are used: together they take seconds, and bm25s starts JAX's devices.
 """
@@ -20,7 +20,7 @@ from uwe_jax.runtime.process_state import quiet
 
 
 def words(text: str) -> list[str]:
-    """Lower-cased runs of letters, digits and underscores.
+    """Returns lower-cased runs of letters, digits and underscores.
 
     >>> words("Front-end developer (R/C++)")
     ['front', 'end', 'developer', 'r', 'c']
@@ -29,7 +29,7 @@ def words(text: str) -> list[str]:
 
 
 class Bm25:
-    """Okapi BM25 as Lucene has it (k1 1.5, b 0.75), over words; a word that a query repeats counts as often."""
+    """Okapi BM25 over words as in Lucene (k1 1.5, b 0.75); repeated words of a query count repeatedly."""
 
     name = "bm25"
     description = "BM25 over lower-cased words"
@@ -43,7 +43,7 @@ class Bm25:
         _fit(self.name, counter, targets)
         place = {word: int(column) for word, column in counter.vocabulary_.items()}
         corpus = [[place[word] for word in words(text)] for text in targets]
-        with quiet(bm25s=logging.WARNING):  # it narrates at debug level and turns that on itself
+        with quiet(bm25s=logging.WARNING):  # it logs at debug level and enables that itself
             index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
             index.index((corpus, place), create_empty_token=False, show_progress=False)
         columns = (index.scores[part] for part in ("data", "indices", "indptr"))
@@ -51,24 +51,22 @@ class Bm25:
 
 
 class TfIdf:
-    """Cosine of TF-IDF vectors, whose inverse document frequencies are those of the targets."""
+    """Cosine of TF-IDF vectors, with the inverse document frequencies of the targets."""
 
     def __init__(self, name: str, description: str, **analysis: Any):
-        self.name = name
-        self.description = description
+        self.name, self.description = name, description
         self._analysis = analysis
 
     @classmethod
     def of_words(cls) -> TfIdf:
-        """Over words."""
+        """Compares words."""
         return cls("tfidf", "cosine of TF-IDF over lower-cased words", analyzer=words)
 
     @classmethod
     def of_characters(cls) -> TfIdf:
-        """Over runs of one to three characters."""
-        return cls(
-            "tfidf_char", "cosine of TF-IDF over 1 to 3 lower-cased characters", analyzer="char", ngram_range=(1, 3)
-        )
+        """Compares runs of one to three characters."""
+        about = "cosine of TF-IDF over 1 to 3 lower-cased characters"
+        return cls("tfidf_char", about, analyzer="char", ngram_range=(1, 3))
 
     def index(self, targets: Sequence[str]) -> Score:
         """See `Ranker.index`. Raises UserError where no target has a word, or a character."""
@@ -80,7 +78,7 @@ class TfIdf:
 
 
 class Random:
-    """Chance: a number from 0 to 1 that hangs on the two texts alone, so it is the same in every run and chunk."""
+    """Random scores from 0 to 1 that depend on the two texts alone, so they are the same in every run and chunk."""
 
     name = "random"
     description = "a hash of query and target"
@@ -103,19 +101,19 @@ def _fit(name: str, vectoriser: Any, targets: Sequence[str]) -> None:
 
 
 def _products(vectoriser: Any, weights: Any) -> Score:
-    """Scores by the sparse products of the queries' vectors [q, terms] with the targets' weights [n, terms]."""
+    """Scores by sparse products of the queries' vectors [q, terms] with the targets' weights [n, terms]."""
     columns = weights.T.tocsr()
     return lambda queries: (vectoriser.transform(queries) @ columns).toarray()
 
 
 def _hashes(texts: Sequence[str], side: bytes) -> np.ndarray:
-    """64 bits of each text, uint64 [k]; others on the other side, so that equal texts are a pair like any other."""
+    """Hashes texts to uint64 [k], differently on each side, so that equal texts are a pair like any other."""
     digests = [hashlib.blake2b(text.encode(), digest_size=8, person=side).digest() for text in texts]
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
 def _mixed(bits: np.ndarray) -> np.ndarray:
-    """Numbers from 0 to 1 of 64 bits each, by the finaliser of splitmix64: near hashes get far numbers."""
+    """Returns numbers from 0 to 1 by the finaliser of splitmix64, which spreads similar hashes."""
     bits = (bits ^ (bits >> 30)) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> 27)) * np.uint64(0x94D049BB133111EB)
     return ((bits ^ (bits >> 31)) >> 40).astype(np.float32) * np.float32(2**-24)

@@ -1,4 +1,4 @@
-"""results.md: the tables of a paper from one results.json, or from several joined ones."""
+"""Writes results.md: the tables of a paper from one results.json, or from several joined ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from uwe_jax.evaluation.aggregate import (
     Results,
-    compared_with,
+    every_result,
     interval_of,
     is_in_domain,
     measured_tasks,
@@ -19,15 +19,18 @@ from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows, 
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import duration
 
+_COUNTS = ("queries", "targets", "edges")
+
 
 def markdown(results: Results) -> str:
-    """The whole page: WorkBench beside the paper, other target spaces, every metric, long tail, leakage, settings."""
+    """Returns the page: WorkBench beside the paper, other tasks, every metric, long tail, leakage, settings."""
+    reference = next((found["difference"]["to"] for found in every_result(results) if "difference" in found), "")
     sections: list[tuple[str, Callable[[Results], str]]] = [
         ("WorkBench", headline),
         ("Other target spaces", further_table),
         ("Tasks", _tasks),
         ("All metrics", _metrics),
-        (f"Differences to {escape(compared_with(results))}", _differences),
+        (f"Differences to {escape(reference)}", _differences),
         ("Long tail", _long_tail),
         ("Leakage", _leakage),
         ("Skipped", _skipped),
@@ -50,34 +53,24 @@ def markdown(results: Results) -> str:
 
 def _tasks(results: Results) -> str:
     rows = []
-    for name in measured_tasks(results):
-        task = results["tasks"][name]
-        rows.append(
-            [
-                escape(task["title"]),
-                group_title(task["group"]) if task["group"] else MISSING,
-                *(f"{task[count]:,}" for count in ("queries", "targets", "edges")),
-                escape(task["split"]),
-                escape(task["origin"]),
-                escape("; ".join(task["notes"])),
-            ]
-        )
-    header = ("task", "WorkBench task", "queries", "targets", "edges", "split", "origin", "notes")
+    for task in (results["tasks"][name] for name in measured_tasks(results)):
+        group = group_title(task["group"]) if task["group"] else MISSING
+        texts = (task["split"], task["origin"], "; ".join(task["notes"]))
+        rows.append([escape(task["title"]), group, *(f"{task[count]:,}" for count in _COUNTS), *map(escape, texts)])
+    header = ("task", "WorkBench task", *_COUNTS, "split", "origin", "notes")
     return markdown_rows(header, rows, left=(0, 1, 5, 6, 7)) if rows else ""
 
 
 def _metrics(results: Results) -> str:
     names = metric_names(results)
-    every = [result for entry in results["models"].values() for result in entry["results"].values()]
-    parts = ["In brackets the 95 % interval."] if any(result.get("intervals") for result in every) else []
+    some = any(result.get("intervals") for result in every_result(results))
+    parts = ["In brackets the 95 % interval."] if some else []
     for model, entry in results["models"].items():
+        done = entry["results"]
         rows = [
-            [
-                escape(results["tasks"][task]["title"]),
-                *(_with_interval(entry["results"][task], name) for name in names),
-            ]
+            [escape(results["tasks"][task]["title"]), *(_with_interval(done[task], name) for name in names)]
             for task in measured_tasks(results)
-            if task in entry["results"]
+            if task in done
         ]
         if rows:
             parts += [f"### {escape(model)}", markdown_rows(("task", *map(metric_title, names)), rows)]
@@ -93,47 +86,45 @@ def _with_interval(result: Mapping[str, Any], name: str) -> str:
 
 def _differences(results: Results) -> str:
     models = {
-        model: entry["results"]
+        model: found
         for model, entry in results["models"].items()
-        if any("difference" in result for result in entry["results"].values())
+        if (
+            found := {
+                task: each["difference"]["map"] for task, each in entry["results"].items() if "difference" in each
+            }
+        )
     }
     rows = [
-        [escape(results["tasks"][task]["title"]), *(_difference(done.get(task)) for done in models.values())]
+        [escape(results["tasks"][task]["title"]), *(_difference(found.get(task)) for found in models.values())]
         for task in measured_tasks(results)
-        if any("difference" in done.get(task, {}) for done in models.values())
+        if any(task in found for found in models.values())
     ]
     if not rows:
         return ""
     return (
         "Points of MAP over the same queries; in brackets the 95 % interval of the paired bootstrap, bold where it "
-        "holds no 0.\n\n" + markdown_rows(("task", *map(escape, models)), rows)
+        "excludes 0.\n\n" + markdown_rows(("task", *map(escape, models)), rows)
     )
 
 
-def _difference(result: Mapping[str, Any] | None) -> str:
-    if not result or "difference" not in result:
+def _difference(found: Sequence[float] | None) -> str:
+    if found is None:
         return MISSING
-    mean, low, high = result["difference"]["map"]
+    mean, low, high = found
     cell = f"{signed(mean, 2)} [{signed(low, 2)}, {signed(high, 2)}]"
     return f"**{cell}**" if low > 0 or high < 0 else cell
 
 
 def _long_tail(results: Results) -> str:
-    models = list(results["models"].values())
     rows = []
     for task in measured_tasks(results):
-        tails = [_by_frequency(model["results"].get(task)) for model in models]
-        buckets = list(dict.fromkeys(bucket for tail in tails for bucket in tail))
-        for bucket in buckets:
+        measured = [model["results"].get(task) or {"long_tail": []} for model in results["models"].values()]
+        tails = [{row["relevant_for"]: row for row in result["long_tail"]} for result in measured]
+        for bucket in dict.fromkeys(bucket for tail in tails for bucket in tail):
             found = [tail.get(bucket) for tail in tails]
-            rows.append(
-                [
-                    escape(results["tasks"][task]["title"]),
-                    escape(bucket),
-                    f"{next(row['pairs'] for row in found if row):,}",
-                    *bold_best([row["map"] if row else None for row in found]),
-                ]
-            )
+            pairs = next(row["pairs"] for row in found if row)
+            best = bold_best([row["map"] if row else None for row in found])
+            rows.append([escape(results["tasks"][task]["title"]), escape(bucket), f"{pairs:,}", *best])
     if not rows:
         return ""
     header = ("task", "right answer to so many queries", "pairs", *map(escape, results["models"]))
@@ -143,40 +134,28 @@ def _long_tail(results: Results) -> str:
     )
 
 
-def _by_frequency(result: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
-    return {row["relevant_for"]: row for row in result["long_tail"]} if result else {}
-
-
 def _leakage(results: Results) -> str:
-    counts = ("queries", "targets", "edges")
-    rows = []
+    rows, unknown = [], []
     for model, entry in results["models"].items():
+        done = entry["results"]
+        if any(not result["leakage"] for result in done.values()):
+            unknown.append(escape(model))
         for task in measured_tasks(results):
-            result = entry["results"].get(task)
-            if result and (leakage := result["leakage"]):
+            if task in done and (leakage := done[task]["leakage"]):
                 info = results["tasks"][task]
-                domain = f"**{leakage['domain']}**" if is_in_domain(result) else leakage["domain"]
-                shares = [_share(leakage[count], info[count]) for count in counts]
+                domain = f"**{leakage['domain']}**" if is_in_domain(done[task]) else leakage["domain"]
+                shares = [f"{leakage[name]:,} ({100 * leakage[name] / info[name]:.2f} %)" for name in _COUNTS]
                 rows.append([escape(model), escape(info["title"]), domain, *shares])
-    unknown = [
-        escape(model)
-        for model, entry in results["models"].items()
-        if any(not result["leakage"] for result in entry["results"].values())
-    ]
     parts = []
     if rows:
         parts += [
-            "How many of a task's queries, targets and query-target edges stand in the graphs that the model was "
-            f"trained on. In-domain means that {IN_DOMAIN_MEANING}.",
-            markdown_rows(("model", "task", "domain", *counts), rows, left=(0, 1, 2)),
+            "Queries, targets and query-target edges of each task that are in the graphs that the model was trained "
+            f"on. In-domain means that {IN_DOMAIN_MEANING}.",
+            markdown_rows(("model", "task", "domain", *_COUNTS), rows, left=(0, 1, 2)),
         ]
     if unknown:
         parts.append(f"No training graphs are known, so nothing was counted: {', '.join(unknown)}.")
     return "\n\n".join(parts)
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part:,} ({100 * part / whole:.2f} %)"
 
 
 def _skipped(results: Results) -> str:
@@ -185,22 +164,15 @@ def _skipped(results: Results) -> str:
 
 
 def _models(results: Results) -> str:
-    rows: list[Sequence[str]] = [
-        [
-            escape(name),
-            escape(entry["spec"]),
-            escape(entry["description"]),
-            *(
-                duration(entry["seconds"][part]) if part in entry["seconds"] else MISSING
-                for part in ("encode", "total")
-            ),
-        ]
-        for name, entry in results["models"].items()
-    ]
+    rows = []
+    for name, entry in results["models"].items():
+        seconds = [entry["seconds"].get(part) for part in ("encode", "total")]
+        times = [MISSING if each is None else duration(each) for each in seconds]
+        rows.append([escape(name), escape(entry["spec"]), escape(entry["description"]), *times])
     return markdown_rows(("model", "given as", "what it is", "encoding", "in all"), rows, left=(0, 1, 2))
 
 
 def _settings(results: Results) -> str:
-    # An indented block: nothing that a setting holds can end it.
+    # An indented block, which no setting can end.
     lines = json_text(results["settings"], indent=2).splitlines()
     return "\n".join(f"    {line}" for line in lines)

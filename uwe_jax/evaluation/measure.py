@@ -1,11 +1,10 @@
-"""One ranker on one task: ranks of all relevant targets, chunk by chunk; no score matrix is ever whole."""
+"""Measures a ranker on a task, chunk by chunk: the score matrix is never held whole."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,16 +19,15 @@ from uwe_jax.scoring.statistics import bootstrap_interval, long_tail
 _SCORES = 32 * 2**20
 
 
-@dataclass(frozen=True)
-class Measured:
-    """A ranker's answers to one task.
+class Measured(NamedTuple):
+    """A ranker's results on one task.
 
     Attributes:
       per_query: by metric, float64 [q] in [0, 1].
       average_precision: float64 [q], whether or not MAP is among the metrics.
-      ranks: int64 [e], of every relevant pair of the task in the order of `task.relevant`, from 1.
-      score: queries to scores [q, n], for looking at single rankings afterwards.
-      seconds: that indexing and ranking took.
+      ranks: int64 [e], from 1, of every relevant pair in the order of `task.relevant`.
+      score: queries -> scores [q, n], for looking at single rankings afterwards.
+      seconds: of indexing and ranking.
     """
 
     per_query: dict[str, np.ndarray]
@@ -43,7 +41,7 @@ def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measur
     """Ranks all targets for all queries of a task.
 
     Raises:
-      UserError: the ranker's scores have another shape than [queries, targets], are no numbers, or are NaN.
+      UserError: as of `checked`.
     """
     started = time.perf_counter()
     score = ranker.index(task.targets)
@@ -63,19 +61,19 @@ def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measur
 
 
 def checked(scores: Any, shape: tuple[int, int], where: str) -> np.ndarray:
-    """Scores [q, n] that can be ranked.
+    """Checks that scores can be ranked.
 
     Args:
-      shape: that they must have.
+      shape: required, [q, n].
       where: the ranker and the task, for messages.
 
     Raises:
-      UserError: see `measure`.
+      UserError: the scores have another shape, are not numbers, or are NaN.
     """
     try:
         array = np.asarray(scores)
     except ValueError as error:  # of NumPy, for lists of unequal lengths
-        raise UserError(f"{where}: the scores are no array ({error}). Return one row per query.") from error
+        raise UserError(f"{where}: the scores are not an array ({error}). Return one row per query.") from error
     if array.shape != shape:
         raise UserError(
             f"{where}: scores of shape {array.shape} for {shape[0]} queries and {shape[1]} targets. Expected {shape}: "
@@ -83,26 +81,23 @@ def checked(scores: Any, shape: tuple[int, int], where: str) -> np.ndarray:
         )
     if array.dtype == bool or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise UserError(f"{where}: scores of type {array.dtype}. Expected real numbers, higher for a better target.")
-    if np.issubdtype(array.dtype, np.floating) and (missing := int(np.isnan(array).sum())):
-        row = int(np.flatnonzero(np.isnan(array).any(axis=1))[0])
+    if np.issubdtype(array.dtype, np.floating) and (missing := np.isnan(array)).any():
         raise UserError(
-            f"{where}: {missing:,} of {array.size:,} scores are NaN and cannot be ranked, the first of them for the "
-            f"query of row {row} of its chunk. Correct the ranker; minus infinity is the score of what must rank last."
+            f"{where}: {int(missing.sum()):,} of {array.size:,} scores are NaN and cannot be ranked, the first of them "
+            f"for the query of row {int(missing.any(axis=1).argmax())} of its chunk. Fix the ranker; targets that must "
+            "rank last score minus infinity."
         )
     return array
 
 
 def summarise(measured: Measured, task: RankingTask, samples: int) -> dict[str, Any]:
-    """What results.json holds of it, in percent: `metrics`, bootstrap 95 % `intervals`, and `long_tail`."""
+    """Returns `metrics`, bootstrap 95 % `intervals` and `long_tail`, in percent, as in results.json."""
     names = list(measured.per_query)
     values = 100.0 * np.stack([measured.per_query[name] for name in names], axis=1)
-    found: dict[str, Any] = {
-        "metrics": dict(zip(names, values.mean(axis=0).tolist(), strict=True)),
-        "intervals": {},
-    }
-    if samples:
-        intervals = np.asarray(bootstrap_interval(values, samples=samples))
-        found["intervals"] = dict(zip(names, intervals.tolist(), strict=True))
+    intervals = np.asarray(bootstrap_interval(values, samples=samples)).tolist() if samples else []
     tail = long_tail(precisions(measured.ranks, task.relevant.indptr), task.relevant.indices, len(task.targets))
-    found["long_tail"] = [{**each, "map": 100.0 * each["map"]} for each in tail]
-    return found
+    return {
+        "metrics": dict(zip(names, values.mean(axis=0).tolist(), strict=True)),
+        "intervals": dict(zip(names, intervals, strict=False)),
+        "long_tail": [{**each, "map": 100.0 * each["map"]} for each in tail],
+    }

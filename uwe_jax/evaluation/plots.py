@@ -1,4 +1,4 @@
-"""results.png: MAP (else the first metric) of every model on every task, with its 95 % interval."""
+"""Draws results.png: MAP (else the first metric) of every model on every task, with its 95 % interval."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from uwe_jax.evaluation.aggregate import (
     Results,
+    every_result,
     headline_metrics,
     in_domain_tasks,
     interval_of,
@@ -19,17 +20,25 @@ from uwe_jax.evaluation.reference import metric_title
 from uwe_jax.runtime.plot import save_png
 from uwe_jax.runtime.printable import printable
 
-# Inches: a bar and the most it grows to where there are few, a line of a task's label, the gap between tasks.
+# Inches: a bar and its maximum where there are few, a line of a task's label, the gap between tasks.
 _BAR, _WIDEST_BAR, _LINE, _GAP = 0.15, 0.3, 0.155, 0.14
-# Inches: a letter of the legend, and what stands beside its text.
+# Inches: a letter of the legend, and the space beside its text.
 _LETTER, _PATCH = 0.075, 0.6
-# From so many bars on the tasks stand in two columns.
+# With more bars than this the tasks are in two columns.
 _LONG_COLUMN = 40
 _HATCH = "/////"
 
 
 def plot(results: Results, path: Path) -> None:
-    """Draws a bar for each model and task, hatched where the task is in-domain; at least one result must be there."""
+    """Draws a bar for each model and task, hatched where the task is in-domain; at least one result is required."""
+    from matplotlib import rc_context
+
+    with rc_context({"text.parse_math": False}):  # a dollar in a name is not a formula
+        save_png(_figure(results), path)
+
+
+def _figure(results: Results) -> Any:
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -38,7 +47,8 @@ def plot(results: Results, path: Path) -> None:
     rows = -(-len(tasks) // columns)
     label_lines = max(_label(results["tasks"][task]).count("\n") + 1 for task in tasks)
     block = max(_LINE * label_lines, _BAR * len(models)) + _GAP
-    colours = _colours(len(models))
+    palette = colormaps["tab10" if len(models) <= 10 else "tab20"]
+    colours = [palette(place % palette.N) for place in range(len(models))]
     handles = [Patch(facecolor=colour) for colour in colours]
     labels = ["\n".join(textwrap.wrap(printable(name), 30)) for name in models]
     if in_domain_tasks(results):
@@ -54,13 +64,10 @@ def plot(results: Results, path: Path) -> None:
         thickness = min(_WIDEST_BAR, (block - _GAP) / len(models)) / block
         _draw(axes, results, metric, tasks[place * rows : (place + 1) * rows], colours, thickness)
         axes.set_ylim(rows - 0.5, -0.5)
-    legend = figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns, frameon=False, fontsize=9)
-    _plain(legend.get_texts())
-    certain = any(
-        interval_of(result, metric) for model in results["models"].values() for result in model["results"].values()
-    )
-    figure.suptitle(f"{metric_title(metric)}, percent{', with 95 % intervals' if certain else ''}", fontsize=11)
-    save_png(figure, path)
+    figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns, frameon=False, fontsize=9)
+    intervals = ", with 95 % intervals" if any(interval_of(found, metric) for found in every_result(results)) else ""
+    figure.suptitle(f"{metric_title(metric)}, percent{intervals}", fontsize=11)
+    return figure
 
 
 def _draw(
@@ -89,7 +96,6 @@ def _draw(
             )
             axes.text(max(value, high), y, f"  {value:.1f}", va="center", fontsize=7)
     axes.set_yticks(range(len(tasks)), [_label(results["tasks"][task]) for task in tasks], fontsize=9)
-    _plain(axes.get_yticklabels())
     axes.margins(x=0.1)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.3)
@@ -99,16 +105,3 @@ def _draw(
 
 def _label(task: dict[str, Any]) -> str:
     return "\n".join([*textwrap.wrap(printable(task["title"]), 26), f"{task['queries']:,} queries"])
-
-
-def _plain(texts: Sequence[Any]) -> None:
-    """A dollar in a name is no formula."""
-    for text in texts:
-        text.set_parse_math(False)
-
-
-def _colours(count: int) -> list[Any]:
-    from matplotlib import colormaps
-
-    palette = colormaps["tab10" if count <= 10 else "tab20"]
-    return [palette(place % palette.N) for place in range(count)]

@@ -1,4 +1,4 @@
-"""What can be measured: anything that scores targets for queries."""
+"""The interface of rankers: anything that scores targets for queries."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ class Ranker(Protocol):
     [[3.0, 1.0], [0.0, 4.0]]
 
     Attributes:
-      name: stands over the ranker's results.
+      name: heads the ranker's results.
 
-    A ranker may have three more: `description`, a line on where it comes from; `encode_seconds`, what it has spent on
-    encoding texts so far; and `truncation(texts)`, which counts the texts that it does not read to their end.
+    A ranker may have three more: `description`, a line on its origin; `encode_seconds`, the time spent on encoding
+    texts so far; and `truncation(texts)`, which counts the texts that it truncates.
     """
 
     name: str
 
     def index(self, targets: Sequence[str]) -> Score:
-        """Makes n targets ready to be ranked.
+        """Prepares n targets for ranking.
 
         Returns:
-          Scores float [q, n] of q queries, called with one chunk of all queries after the other; higher is better. What
-          a query scores must not depend on the chunk it comes in.
+          Function of q queries that returns scores, float [q, n]; higher is better. It is called with one chunk of the
+          queries after the other, and a query's scores must not depend on its chunk.
         """
         ...
 
 
 def truncation(ranker: Ranker, texts: Sequence[str]) -> Truncation:
-    """Counts the texts that a ranker truncates; one that cannot say so reads every text to its end."""
+    """Counts the texts that a ranker truncates; none where it does not say."""
     count = getattr(ranker, "truncation", None)
     return count(texts) if count else Truncation(0)

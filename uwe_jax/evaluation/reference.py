@@ -1,4 +1,4 @@
-"""What the paper reports on WorkBench (Unified Work Embeddings, arXiv 2511.07969), percent, and the words of tables."""
+"""The paper's figures on WorkBench (Unified Work Embeddings, arXiv 2511.07969), percent, and titles for tables."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ IN_DOMAIN_MEANING = (
 PAPER = "arXiv 2511.07969"
 # A task of several sets is the mean over all of them.
 PAPER_SETS = {"skill_extraction": 3}
-
-_TITLES = {"map": "MAP", "mrr": "MRR"}
 
 
 class PaperRow(NamedTuple):
@@ -35,7 +33,7 @@ PAPER_ROWS = (
 
 
 def group_title(group: str) -> str:
-    """A WorkBench task as tables show it.
+    """Returns the title of a WorkBench task in tables.
 
     >>> group_title("job_to_skill")
     'Job to skill'
@@ -44,9 +42,9 @@ def group_title(group: str) -> str:
 
 
 def metric_title(metric: str) -> str:
-    """A metric as tables show it.
+    """Returns the title of a metric in tables.
 
     >>> metric_title("map"), metric_title("rp@10"), metric_title("ndcg@10"), metric_title("hit@10")
     ('MAP', 'RP@10', 'nDCG@10', 'hit@10')
     """
-    return _TITLES.get(metric, metric).replace("rp@", "RP@").replace("ndcg", "nDCG")
+    return {"map": "MAP", "mrr": "MRR"}.get(metric, metric).replace("rp@", "RP@").replace("ndcg", "nDCG")

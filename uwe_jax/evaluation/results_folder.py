@@ -1,4 +1,4 @@
-"""The files of one evaluation: never beside those of another, and marked as long as they are not all there."""
+"""Writes the files of one evaluation, never mixed with those of an earlier one."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ from uwe_jax.runtime.json_file import read_json
 
 
 class ResultsFolder:
-    """Writes results.json, results.md and results.png, and has room for rankings.
+    """Writes results.json, results.md and results.png of the same, changing results, and holds rankings.
 
-    As long as results.json says `"complete": false`, other files may be missing or behind it. The first write of an
-    evaluation marks the earlier one so, removes its files and then begins with its own, so a kill at any moment leaves
-    files of one evaluation.
+    As long as results.json says `"complete": false`, other files may be missing or older. The first write marks an
+    earlier evaluation as incomplete and removes its files, so a kill at any moment leaves files of one evaluation.
     """
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, results: Results):
+        self._results = results
         self._json, self._page, self._picture = (folder / f"results.{end}" for end in ("json", "md", "png"))
         self._rankings = folder / "rankings"
         self._begun = False
 
-    def rankings(self, results: Results) -> Path:
-        """The folder of rankings, where none of an earlier evaluation is left."""
-        self._begin(results)
+    def rankings(self) -> Path:
+        """Returns the folder of rankings, without those of an earlier evaluation."""
+        self._begin()
         return self._rankings
 
-    def write(self, results: Results) -> None:
-        """Writes what is measured so far."""
-        from uwe_jax.evaluation.markdown_report import markdown
+    def write(self) -> None:
+        """Writes the results so far."""
+        self._begin()
+        write_json(self._json, self._results)
+        self._write_page()
 
-        self._begin(results)
-        write_json(self._json, results)
-        write_atomically(self._page, markdown(results).encode())
-
-    def finish(self, results: Results) -> None:
-        """Writes all files of an evaluation that has come to its end, and sets its `complete`."""
-        from uwe_jax.evaluation.markdown_report import markdown
+    def finish(self) -> None:
+        """Sets `complete` and writes all files."""
         from uwe_jax.evaluation.plots import plot
 
-        self._begin(results)
-        results["complete"] = True
-        plot(results, self._picture)
-        write_atomically(self._page, markdown(results).encode())
-        write_json(self._json, results)  # last: it says that the others are there
+        self._begin()
+        self._results["complete"] = True
+        plot(self._results, self._picture)
+        self._write_page()
+        write_json(self._json, self._results)  # last: it says that the others are complete
 
-    def _begin(self, results: Results) -> None:
+    def _write_page(self) -> None:
+        from uwe_jax.evaluation.markdown_report import markdown
+
+        write_atomically(self._page, markdown(self._results).encode())
+
+    def _begin(self) -> None:
         if self._begun:
             return
         if self._json.exists():
@@ -61,9 +62,9 @@ class ResultsFolder:
                 for path in self._rankings.glob(f"*/*.{end}"):
                     path.unlink()
             for folder in (*self._rankings.glob("*/"), self._rankings):
-                with contextlib.suppress(OSError):  # it is not there, or holds files of the user
+                with contextlib.suppress(OSError):  # missing, or holds files of the user
                     folder.rmdir()
         for path in (self._page, self._picture):
             path.unlink(missing_ok=True)
-        write_json(self._json, results)
+        write_json(self._json, self._results)
         self._begun = True

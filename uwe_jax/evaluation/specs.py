@@ -1,4 +1,4 @@
-"""Which ranker a word on the command line means."""
+"""Loads the ranker that a `--model` of the command line names."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ FORMS = f"""A model is one of
 
 
 def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
-    """The ranker that a spec means; see `FORMS`.
+    """Loads the ranker of a spec; see `FORMS`.
 
-    A scorer behind the colon makes it an encoder, so a ranker of one's own cannot be called after a scorer.
+    A scorer behind the colon means an encoder, so a ranker of one's own cannot have a scorer's name.
 
     Args:
-      cache_dir: where encoders from wheels are kept.
-      max_tokens: for encoders, longer texts lose their end.
+      cache_dir: of encoders from wheels.
+      max_tokens: longer texts are truncated by encoders.
 
     Raises:
       UserError: there is no such ranker, or it cannot be loaded.
     """
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
-    # Here and not above: what words and letters alone achieve needs no JAX.
+    # Imported here: lexical rankers need no JAX.
     from uwe_jax.evaluation.encoder_ranker import EncoderRanker
     from uwe_jax.models.loading import load_model, split_scorer
 
@@ -53,21 +53,21 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     try:
         return EncoderRanker(load_model(spec, cache_dir=cache_dir, max_tokens=max_tokens))
     except UserError as error:
-        if scored and (Path(name).expanduser() / "config.json").exists():  # a model was meant, and something is wrong
+        if scored and (Path(name).expanduser() / "config.json").exists():  # a model was meant, and it is broken
             raise
         reason = str(error).removeprefix(f"Model {spec!r}: ")
         raise UserError(f"Model {spec!r}: {reason}\n{FORMS}") from error
 
 
 def _own_ranker(module: str, attribute: str) -> Ranker:
-    """A user's own ranker: an object with `name` and `index`, or a class or function that makes one."""
+    """Imports a user's own ranker: an object with `name` and `index`, or a class or function that makes one."""
     spec = f"{module}:{attribute}"
     try:
         found: Any = importlib.import_module(module)
     except (ImportError, SyntaxError) as error:
         raise UserError(
-            f"Model {spec!r}: the module cannot be imported ({type(error).__name__}: {error}). It is looked for in the "
-            f"folder that the command is started in and where Python finds packages.\n{FORMS}"
+            f"Model {spec!r}: the module cannot be imported ({type(error).__name__}: {error}). It is searched in the "
+            f"current folder and among the installed packages.\n{FORMS}"
         ) from error
     for name in attribute.split("."):
         if not hasattr(found, name):
@@ -79,12 +79,10 @@ def _own_ranker(module: str, attribute: str) -> Ranker:
             inspect.signature(found).bind()
         except TypeError as error:
             raise UserError(
-                f"Model {spec!r} cannot be made without arguments ({error}). Name a class or function that takes none, "
-                "or an object."
+                f"Model {spec!r} requires arguments ({error}). Name a class or function that takes none, or an object."
             ) from error
         found = found()
-    lacking = [name for name in ("name", "index") if not hasattr(found, name)]
-    if lacking:
+    if lacking := [name for name in ("name", "index") if not hasattr(found, name)]:
         raise UserError(
             f"Model {spec!r} is a {type(found).__name__} without {' and '.join(lacking)}; a ranker has a name and "
             "index(targets) (see uwe_jax.evaluation.ranker)."

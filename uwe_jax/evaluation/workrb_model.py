@@ -1,4 +1,4 @@
-"""Rankers of this project as models of WorkRB, the field's benchmark toolkit (`pip install workrb`).
+"""Adapts rankers to WorkRB, the field's benchmark toolkit (`pip install workrb`).
 
     import workrb
     from uwe_jax.evaluation.workrb_model import UweWorkRBModel
@@ -6,9 +6,8 @@
     tasks = [workrb.tasks.ESCOJob2SkillRanking(split="test", languages=["en"])]
     workrb.evaluate(UweWorkRBModel("runs/uwe"), tasks=tasks, output_folder="results/uwe", force_restart=True)
 
-WorkRB keeps the results in an output folder whatever the model: name a folder per model, and `force_restart` where the
-model has changed.
-The only module that imports workrb and, with it, torch.
+WorkRB keys the results by output folder alone: use one per model, and `force_restart` where the model has changed.
+Only this module imports workrb and, with it, torch.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.runtime.files import cache_folder
 
-# A group of texts is filled up before it is encoded, so few queries at a time would cost much.
+# A group of texts is padded before it is encoded, so small chunks of queries would be slow.
 _QUERIES_AT_ONCE = 2048
 
 _CITATION = """
@@ -46,12 +45,15 @@ class UweWorkRBModel(ModelInterface):
 
     Args:
       model: a ranker, or what `load_ranker` takes: the workdir of a training run, or an encoder.
-      cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
-      max_tokens: for encoders, longer texts lose their end.
+      cache_dir: of encoders from wheels; None takes $UWE_JAX_CACHE or the user's cache folder.
+      max_tokens: longer texts are truncated by encoders.
 
     Raises:
       UserError: as of `load_ranker`.
     """
+
+    classification_label_space = None  # classes are ranked by their texts
+    citation = _CITATION
 
     def __init__(self, model: Ranker | str | Path, *, cache_dir: Path | None = None, max_tokens: int = 64):
         if isinstance(model, str | Path):
@@ -65,18 +67,8 @@ class UweWorkRBModel(ModelInterface):
 
     @property
     def description(self) -> str:
-        """Where the model comes from, as far as the ranker says it."""
+        """The model's origin, if the ranker states it."""
         return getattr(self._ranker, "description", "") or f"{self.name}, a ranker of uwe_jax"
-
-    @property
-    def citation(self) -> str:
-        """The paper on Unified Work Embeddings."""
-        return _CITATION
-
-    @property
-    def classification_label_space(self) -> None:
-        """None: classes are ranked by their texts, there is no head of fixed labels."""
-        return None
 
     def _compute_rankings(
         self,
@@ -85,12 +77,11 @@ class UweWorkRBModel(ModelInterface):
         query_input_type: ModelInputType | None = None,
         target_input_type: ModelInputType | None = None,
     ) -> torch.Tensor:
-        """Scores float32 [q, n]; one model serves every type of text, so the types have no part.
+        """Returns scores, float32 [q, n]. The types of texts are ignored: one model serves all.
 
         Raises:
-          UserError: as of `uwe_jax.evaluation.measure.checked`; WorkRB itself would rank NaN and matrices of any shape.
+          UserError: as of `checked`; WorkRB itself would rank NaN and matrices of any shape.
         """
-        del query_input_type, target_input_type
         score = self._ranker.index(targets)
         scores = []
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
@@ -106,5 +97,5 @@ class UweWorkRBModel(ModelInterface):
         input_type: ModelInputType,
         target_input_type: ModelInputType | None = None,
     ) -> torch.Tensor:
-        """Scores float32 [texts, classes] of the class labels, ranked as targets."""
+        """Returns scores, float32 [texts, classes], of the class labels, ranked as targets."""
         return self._compute_rankings(texts, targets, input_type, target_input_type)

@@ -1,4 +1,4 @@
-"""WorkBench's tasks that people annotated: skills in vacancy sentences, and skills that are related."""
+"""Annotated tasks: skills in vacancy sentences and related skills of WorkBench, and SkillSkape outside it."""
 
 from __future__ import annotations
 
@@ -6,38 +6,32 @@ from functools import partial
 from pathlib import Path
 
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
-from uwe_jax.evaluation.tasks.declare import TaskContent, declare
-from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.esco_tasks import find_esco, labels_of
+from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
+from uwe_jax.sources.skillskape.reader import COLUMNS, PAGE, find_sentences, read_sentences
 from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.problems import Problems
 
-# The annotators chose among the English labels of this version; another one lacks some of their labels.
+# The annotators chose among the English labels of this version; other versions lack some of them.
 ANNOTATED_VERSION = "1.1.0"
-VOCABULARY = "skills_en_label.txt"  # these labels as the annotations' authors publish them, one a line
+_SKILLSKAPE_DATA = f"{PAGE}, its dev.csv and test.csv, and the English zip of ESCO {ANNOTATED_VERSION}"
+VOCABULARY = "skills_en_label.txt"  # these labels as the annotations' authors publish them, one per line
 
-SETS = ("tech", "house", "techwolf")
+# The published splits of each set; techwolf is not split.
+SETS = {"tech": ("validation", "test"), "house": ("validation", "test"), "techwolf": ("test",)}
 SKILL_PAIRS = Collection(
     HubDataset("TechWolf/SkillMatch-1K", {"skill_a": "text", "skill_b": "text", "related": "int"}), split="test"
 )
 
 
-def sentences(name: str) -> Collection:
-    """Annotated sentences of one of `SETS`. They have the same columns, so that a file's name tells them apart."""
-    return Collection(
-        HubDataset(f"TechWolf/skill-extraction-{name}", {"sentence": "text", "label": "text"}),
-        words=SETS,
-        word=name,
-        # The third set is not split.
-        split="test" if name == "techwolf" else "",
-    )
-
-
 def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
-    """Sentences and the skills in them. The labels that say that ESCO has no fitting skill are no targets."""
-    read = read_collection(sentences(name), split, sources)
+    """Reads sentences of one of `SETS` and their skills. Labels for "no fitting skill in ESCO" are not targets."""
+    dataset = HubDataset(f"TechWolf/skill-extraction-{name}", {"sentence": "text", "label": "text"})
+    # All sets have the same columns: the file's name tells them apart.
+    unsplit = "test" if name == "techwolf" else ""
+    read = read_collection(Collection(dataset, words=tuple(SETS), word=name, split=unsplit), split, sources)
     vocabulary, origin = _vocabulary(read.path, sources)
     labels: dict[str, list[str]] = {}
     for row in read.rows:
@@ -46,21 +40,45 @@ def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
 
 
 def read_similarity(sources: TaskSources, split: str) -> TaskContent:
-    """Skills and the one that each is related to, among the skills of all pairs.
+    """Reads skills and the skill that each is related to, among the skills of all pairs.
 
-    All related pairs are asked: the publisher has one split, and which tenth of them the paper tuned on follows
-    from another library's random numbers. A pair is a query; WorkRB 0.6 joins the pairs of one skill.
+    All related pairs are queries: there is one published split, and the tenth that the paper tuned on follows from
+    another library's random numbers. A pair is a query; WorkRB 0.6 joins the pairs of one skill.
     """
     read = read_collection(SKILL_PAIRS, split, sources)
-    skills = [row[side] for row in read.rows for side in ("skill_a", "skill_b")]
+    skills = {row[side] for row in read.rows for side in ("skill_a", "skill_b")}
     pairs = [(row["skill_a"], [row["skill_b"]]) for row in read.rows if row["related"] == 1]
     notes = counted(len(read.rows) - len(pairs), "pairs that are not related give targets only")
-    # A set: that a skill stands in several pairs is nothing to report.
-    return TaskContent(pairs, sorted(set(skills)), read.origin, notes, merge_queries=False)
+    return TaskContent(pairs, sorted(skills), read.origin, notes, merge_queries=False)
+
+
+def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
+    """Reads synthetic sentences and their skills, among all skills of ESCO. Sentences without a skill are left out.
+
+    Targets are the labels of the version for which the sentences were written, else of the newest release. The
+    published list of labels is not used, as it lacks the commas in labels.
+    """
+    path = next((path for folder in sources.folders if (path := find_sentences(folder, split))), None)
+    if path is None:
+        name = "dev.csv" if split == "validation" else f"{split}.csv"
+        raise TaskDataMissing(
+            f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}. Get it from {_SKILLSKAPE_DATA}"
+        )
+    try:
+        release = find_esco(sources, ("skills",), version=ANNOTATED_VERSION, language="en")
+    except TaskDataMissing:
+        release = find_esco(sources, ("skills",), language="en")
+    problems = Problems(str(path))
+    pairs = [(sentence, skills) for _, sentence, skills in read_sentences(path, problems)]
+    problems.check()
+    asked = [(sentence, skills) for sentence, skills in pairs if skills]
+    notes = counted(len(pairs) - len(asked), "sentences without a skill left out")
+    origin = f"SkillSkape {path.name}; skills of {release}"
+    return TaskContent(asked, list(labels_of(release, "skills").values()), origin, notes)
 
 
 def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[list[str], str]:
-    """The labels, and where they are from: the release, else the list beside the annotations.
+    """Returns the labels and their origin: the release, else the list beside the annotations.
 
     The published list comes second, since it lacks the commas of some thirty labels.
     """
@@ -77,29 +95,32 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[list[str], str
     return list(labels_of(release, "skills").values()), f"skills of {release}"
 
 
-def _extraction_spec(name: str) -> TaskSpec:
-    return declare(
-        name=f"skill_extraction_{name}",
-        title=f"Skill extraction {name.upper()}",
-        group="skill_extraction",
-        kinds=("vacancy", "skill"),
-        splits=("test",) if name == "techwolf" else ("validation", "test"),
-        read=partial(read_extraction, name),
-        where=f"a file such as {name}_test_annotations.csv with sentence and label, or "
-        f"TechWolf/skill-extraction-{name} on the hub; labels from the English zip of ESCO "
-        f"{ANNOTATED_VERSION} or {VOCABULARY} beside it",
-    )
-
-
 SPECS = (
-    *map(_extraction_spec, SETS),
-    declare(
-        name="skill_similarity",
-        title="Skill similarity",
-        group="skill_similarity",
-        kinds=("skill", "skill"),
-        splits=("test",),
-        read=read_similarity,
-        where="a file with skill_a, skill_b and related, or TechWolf/SkillMatch-1K on the hub",
+    *(
+        declare(
+            f"skill_extraction_{name}",
+            f"Skill extraction {name.upper()}",
+            "skill_extraction",
+            ("vacancy", "skill"),
+            splits,
+            partial(read_extraction, name),
+            f"a file such as {name}_test_annotations.csv with sentence and label, or "
+            f"TechWolf/skill-extraction-{name} on the hub; labels from the English zip of ESCO "
+            f"{ANNOTATED_VERSION} or {VOCABULARY} beside it",
+        )
+        for name, splits in SETS.items()
     ),
+    declare(
+        "skill_similarity",
+        "Skill similarity",
+        "skill_similarity",
+        ("skill", "skill"),
+        ("test",),
+        read_similarity,
+        "a file with skill_a, skill_b and related, or TechWolf/SkillMatch-1K on the hub",
+    ),
+)
+# Its train.csv is for training.
+SKILLSKAPE = declare(
+    "skillskape", "SkillSkape", "", ("vacancy", "skill"), ("validation", "test"), read_skillskape, _SKILLSKAPE_DATA
 )

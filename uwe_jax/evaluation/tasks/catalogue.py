@@ -1,4 +1,4 @@
-"""Every task there is, by name, and the ones of a user."""
+"""Catalogue of tasks by name, and the user's own task folders."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import dataclasses
 import difflib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet, skillskape
+from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
 from uwe_jax.evaluation.tasks.folder import read_task_folder
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.evaluation.tasks.task import RankingTask
@@ -17,7 +17,7 @@ from uwe_jax.runtime.errors import UserError
 
 # WorkBench first, in the order of its groups.
 _WORKBENCH = (*esco_tasks.SPECS, *annotated_tasks.SPECS)
-_ZERO_SHOT = (*skillskape.SPECS, *onet.SPECS)
+_ZERO_SHOT = (annotated_tasks.SKILLSKAPE, *onet.SPECS)
 CATALOGUE: dict[str, TaskSpec] = {spec.name: spec for spec in (*_WORKBENCH, *_ZERO_SHOT)}
 
 SETS: dict[str, tuple[str, ...]] = {
@@ -30,16 +30,15 @@ SETS: dict[str, tuple[str, ...]] = {
 SPLITS = ("test", "validation", "all")
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A task that was asked for and is not measured."""
+class Skipped(NamedTuple):
+    """A requested task that is not measured, and the reason in one line."""
 
     name: str
-    reason: str  # one line
+    reason: str
 
 
 def choose(names: Sequence[str]) -> list[TaskSpec]:
-    """The tasks of some names, each once, in the order asked for.
+    """Looks up tasks by name, each once, in the order given.
 
     Args:
       names: of tasks, of `SETS`, or folders with a task of the user's own (see `folder`). A name that is neither a
@@ -55,14 +54,19 @@ def choose(names: Sequence[str]) -> list[TaskSpec]:
         elif any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
             specs = [_folder_spec(Path(name).expanduser().resolve())]
         else:
-            raise _unknown(name)
+            near = difflib.get_close_matches(name, [*SETS, *CATALOGUE], 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise UserError(
+                f"There is no task {name!r}.{hint} Expected a set ({', '.join(SETS)}), a task "
+                f"({', '.join(CATALOGUE)}), or a folder with a task of your own."
+            )
         for spec in specs:
             other = chosen.get(spec.name) or CATALOGUE.get(spec.name, spec)
             if other.where != spec.where:
                 first = "one of the catalogue" if spec.name in CATALOGUE else other.where
                 raise UserError(
-                    f"Two tasks are named {spec.name}: {first}, and {spec.where}. Expected names of their own: rename "
-                    "the folder, whose name is its task's."
+                    f"Two tasks are named {spec.name}: {first}, and {spec.where}. Names must be unique: rename the "
+                    "folder, whose name is its task's."
                 )
             chosen.setdefault(spec.name, spec)
     return list(chosen.values())
@@ -72,16 +76,14 @@ def load_tasks(specs: Sequence[TaskSpec], sources: TaskSources, split: str) -> t
     """Reads one split of each task.
 
     Args:
-      specs: by `choose`.
-      sources: where to look.
-      split: test or validation; any takes test where it is there, else validation, with a note in the task. A task
-        that its publisher does not split is read whole, whichever is asked for.
+      split: test or validation; any takes test where it is available, else validation, with a note in the task. A
+        task that is not split is read whole.
 
     Returns:
-      The tasks, and those whose data or split is not there.
+      The tasks, and those whose data or split is not available.
 
     Raises:
-      UserError: another split, or data that is there and broken.
+      UserError: an unknown split, or broken data.
     """
     if split not in (*SPLITS, "any"):
         raise UserError(f"There is no split {split!r}. Expected one of any, {', '.join(SPLITS)}.")
@@ -102,30 +104,13 @@ def load_tasks(specs: Sequence[TaskSpec], sources: TaskSources, split: str) -> t
             tasks.append(task)
             break
         else:
-            # Of several splits the one wanted most; one line, as a table's row takes it.
+            # The reason for the preferred split, in one line for the row of a table.
             skipped.append(Skipped(spec.name, " ".join(reasons[0].split())))
     return tasks, skipped
 
 
 def _folder_spec(folder: Path) -> TaskSpec:
-    # Read at once: a name, title and kinds that only the files say, and a typing error is told before anything runs.
+    # Read at once: the files hold its title and kinds, and broken ones are reported before anything runs.
     task = read_task_folder(folder)
-    return TaskSpec(
-        name=task.name,
-        title=task.title,
-        group="",
-        kinds=(task.query_kind, task.target_kind),
-        splits=("all",),
-        load=lambda sources, split: task,
-        where=str(folder),
-    )
-
-
-def _unknown(name: str) -> UserError:
-    known = [*SETS, *CATALOGUE]
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return UserError(
-        f"There is no task {name!r}.{hint} Expected a set ({', '.join(SETS)}), a task ({', '.join(CATALOGUE)}), or "
-        "a folder with a task of your own."
-    )
+    kinds = (task.query_kind, task.target_kind)
+    return TaskSpec(task.name, task.title, "", kinds, ("all",), lambda sources, split: task, str(folder))

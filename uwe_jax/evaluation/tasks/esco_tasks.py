@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.collection import Collection, Rows, read_collection
-from uwe_jax.evaluation.tasks.declare import TaskContent, declare
-from uwe_jax.evaluation.tasks.esco_labels import find_esco, labels_of, relations_of
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.sources.esco.reader import read_concepts
-from uwe_jax.sources.esco.release import NEEDS, EscoRelease, plain_language
+from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
+from uwe_jax.sources.esco.reader import EscoEdges, read_concepts, read_job_edges
+from uwe_jax.sources.esco.release import (
+    DOWNLOAD,
+    NEEDS,
+    EscoFile,
+    EscoRelease,
+    choose_release,
+    file_names,
+    find_files,
+    found_instead,
+    plain_language,
+    plain_version,
+)
+from uwe_jax.sources.folders import DEPTH
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.techwolf.source import TAGGED_VACANCIES
@@ -28,7 +39,7 @@ JOBBERT_TITLES = Collection(
 
 
 def read_job_to_skill(sources: TaskSources, split: str) -> TaskContent:
-    """Test: occupations and the skills they need. Validation: vacancy titles and the skills of the vacancy."""
+    """Reads occupations and the skills they need; for validation, vacancy titles and the skills of the vacancy."""
     if split == "validation":
         rows, release = _vacancy_skills(sources)
         skills = list(labels_of(release, "skills").values())
@@ -37,9 +48,9 @@ def read_job_to_skill(sources: TaskSources, split: str) -> TaskContent:
 
 
 def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
-    """The same relations as of `read_job_to_skill`, asked from the other side.
+    """Reads the relations of `read_job_to_skill` the other way round.
 
-    Validation ranks the vacancy titles themselves: its rows name no occupation.
+    Validation ranks the vacancy titles themselves, since its rows name no occupations.
     """
     if split == "validation":
         rows, release = _vacancy_skills(sources)
@@ -59,7 +70,7 @@ def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
 
 
 def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
-    """Vacancy titles and the occupation that each was filed under, by URI, else by label.
+    """Reads vacancy titles and the occupation of each, by URI, else by label.
 
     A row is a query. WorkRB 0.6 joins rows of equal titles: 270 of the 15,463 of the validation half.
     """
@@ -75,14 +86,13 @@ def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
 
 
 def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
-    """Alternative labels and the skills that carry them.
+    """Reads alternative labels and the skills that carry them.
 
-    In the release's order, an alternative with a skill that has had none so far is one for validation, so that every
-    skill with alternatives has one there; the others are for test. An alternative that equals the preferred label of
-    its skill is none.
+    The first alternative of every skill, in the release's order, is for validation, the others are for test. An
+    alternative that equals the preferred label of its skill does not count.
 
     Raises:
-      TaskDataMissing: no alternative is left for the split, as in the languages that have none.
+      TaskDataMissing: the split has no alternatives, as in languages without any.
     """
     release = find_esco(sources, ("skills",))
     concepts = read_concepts(release.files["skills"], alternatives=True)
@@ -106,15 +116,15 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
 
 
 def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
-    """All concepts of one role, and those of the other that a relation joins them with."""
+    """Returns all concepts of one role, each with the related ones of the other role."""
     release = find_esco(sources, NEEDS["skill_job"])
-    edges = relations_of(release)
+    files = tuple(release.files[role] for role in NEEDS["skill_job"])
+    edges = _read_relations(release.version, release.language, files, tuple(file.stamp for file in files))
     related: dict[str, list[str]] = {}
     for edge in edges.edges:
-        if asked == "skills":
-            related.setdefault(edge.left_id, []).append(edge.right_text)
-        else:
-            related.setdefault(edge.right_id, []).append(edge.left_text)
+        skill_to_job = asked == "skills"
+        uri, label = (edge.left_id, edge.right_text) if skill_to_job else (edge.right_id, edge.left_text)
+        related.setdefault(uri, []).append(label)
     pairs = [(label, related.get(uri, [])) for uri, label in labels_of(release, asked).items()]
     return TaskContent(pairs, list(labels_of(release, ranked).values()), str(release), edges.notes)
 
@@ -133,44 +143,60 @@ def _tagged(rows: Rows) -> Iterator[tuple[str, list[str]]]:
         yield row["vacancy_job_title"], [normalise(skill) for skill in row["tagged_esco_skills"]]
 
 
-_ESCO = "https://esco.ec.europa.eu/en/use-esco/download (classification, csv)"
-_WHERE = f"{_ESCO}: skills, occupations and relations; validation: {VACANCY_SKILLS.hub.repo} on the hub"
+def find_esco(
+    sources: TaskSources, roles: Sequence[str], *, version: str | None = None, language: str | None = None
+) -> EscoRelease:
+    """Finds the files of some roles, in the first folder that holds them all in one version.
 
-SPECS = (
-    declare(
-        name="job_to_skill",
-        title="Job2Skill",
-        group="job_to_skill",
-        kinds=("job", "skill"),
-        splits=("validation", "test"),
-        read=read_job_to_skill,
-        where=_WHERE,
-    ),
-    declare(
-        name="skill_to_job",
-        title="Skill2Job",
-        group="skill_to_job",
-        kinds=("skill", "job"),
-        splits=("validation", "test"),
-        read=read_skill_to_job,
-        where=_WHERE,
-    ),
-    declare(
-        name="job_normalisation",
-        title="Job normalisation",
-        group="job_normalisation",
-        kinds=("job", "job"),
-        splits=("validation", "test"),
-        read=read_job_normalisation,
-        where=f"titles.csv of JobBERT, or {JOBBERT_TITLES.hub.repo} on the hub; occupations from {_ESCO}",
-    ),
-    declare(
-        name="skill_normalisation",
-        title="Skill normalisation",
-        group="skill_normalisation",
-        kinds=("alias", "skill"),
-        splits=("validation", "test"),
-        read=read_skill_normalisation,
-        where=f"{_ESCO}: skills",
-    ),
+    Args:
+      sources: its version and language are the defaults.
+      roles: of skills, occupations and relations.
+
+    Raises:
+      TaskDataMissing: not found in any folder.
+      UserError: a damaged zip, or two different files of one name and version.
+    """
+    fixed = version is not None or language is not None
+    version = plain_version(sources.esco_version if version is None else version)
+    language = sources.language if language is None else language
+    instead = ""
+    for folder in sources.folders:
+        found = find_files(folder, DEPTH)
+        release = choose_release(found, roles, language, version)
+        if release is not None:
+            return release
+        instead = instead or found_instead(found, chosen=not fixed)
+    names = file_names(language)
+    wanted = ", ".join(names[role][0] for role in roles)
+    raise TaskDataMissing(
+        f"No ESCO{' v' + version if version else ''} with {wanted} in {sources.listed}.{instead} {DOWNLOAD}"
+    )
+
+
+def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
+    """Returns the preferred label by URI of all skills or occupations that have one in the release's language."""
+    return {uri: label for uri, label in read_concepts(release.files[role]).labels.items() if label}
+
+
+@lru_cache(maxsize=2)
+def _read_relations(
+    version: str, language: str, files: tuple[EscoFile, ...], stamps: tuple[tuple[int, int], ...]
+) -> EscoEdges:
+    del stamps  # a part of the cache key: changed files are read again
+    return read_job_edges(EscoRelease(version, language, dict(zip(NEEDS["skill_job"], files, strict=True))))
+
+
+_ESCO = "https://esco.ec.europa.eu/en/use-esco/download (classification, csv)"
+_RELATIONS = f"{_ESCO}: skills, occupations and relations; validation: {VACANCY_SKILLS.hub.repo} on the hub"
+_SKILLS = f"{_ESCO}: skills"
+_TITLES = f"titles.csv of JobBERT, or {JOBBERT_TITLES.hub.repo} on the hub; occupations from {_ESCO}"
+
+SPECS = tuple(
+    declare(name, title, name, kinds, ("validation", "test"), read, where)
+    for name, title, kinds, read, where in (
+        ("job_to_skill", "Job2Skill", ("job", "skill"), read_job_to_skill, _RELATIONS),
+        ("skill_to_job", "Skill2Job", ("skill", "job"), read_skill_to_job, _RELATIONS),
+        ("job_normalisation", "Job normalisation", ("job", "job"), read_job_normalisation, _TITLES),
+        ("skill_normalisation", "Skill normalisation", ("alias", "skill"), read_skill_normalisation, _SKILLS),
+    )
 )

@@ -1,70 +1,49 @@
-"""O*NET, the United States' database of occupations, as ranking tasks beside WorkBench."""
+"""O*NET, the occupational database of the United States, as ranking tasks outside WorkBench."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
-from uwe_jax.evaluation.tasks.declare import TaskContent, declare
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.onet import tables
 from uwe_jax.sources.onet.release import WHERE, OnetFileMissing, OnetRelease, newest, releases_in
 from uwe_jax.sources.onet.tables import Table
 
 
-def read_title_to_occupation(sources: TaskSources, split: str) -> TaskContent:
-    """Alternate titles and the occupations that carry them, among all occupations.
+def title_to_occupation(release: OnetRelease) -> TaskContent:
+    """Reads alternate titles and the occupations that carry them, among all occupations.
 
-    A title that equals the title of an occupation but for case is left out: to find it takes no model.
+    A title that equals an occupation's title but for case is left out: finding it takes no model.
     """
-    release = find_onet(sources)
-    occupations = _texts(release, tables.OCCUPATIONS)
-    rows = [(title, code) for code, title in _rows(release, tables.ALTERNATE_TITLES)]
+    occupations = release.texts(tables.OCCUPATIONS)
+    rows = [(title, code) for code, title in release.rows(tables.ALTERNATE_TITLES)]
     own = {title.casefold() for title in occupations.values()}
     asked = [row for row in rows if row[0].casefold() not in own]
     notes = counted(len(rows) - len(asked), "alternate titles that equal the title of an occupation left out")
-    return _content(release, asked, occupations, tables.ALTERNATE_TITLES, notes)
+    return _content(release, asked, occupations, tables.ALTERNATE_TITLES, notes=notes)
 
 
-def read_occupation_to_activity(sources: TaskSources, split: str) -> TaskContent:
-    """Occupations and the detailed work activities that their tasks consist of, among all activities."""
-    release = find_onet(sources)
-    occupations = _texts(release, tables.OCCUPATIONS)
-    rows = [(code, activity) for code, _, activity in _rows(release, tables.TASK_ACTIVITIES)]
-    return _content(release, rows, _texts(release, tables.DETAILED), tables.TASK_ACTIVITIES, queries=occupations)
+def occupation_to_activity(release: OnetRelease) -> TaskContent:
+    """Reads occupations and the detailed work activities that their tasks consist of, among all activities."""
+    rows = [(code, activity) for code, _, activity in release.rows(tables.TASK_ACTIVITIES)]
+    activities = release.texts(tables.DETAILED)
+    return _content(release, rows, activities, tables.TASK_ACTIVITIES, release.texts(tables.OCCUPATIONS))
 
 
-def read_occupation_to_technology(sources: TaskSources, split: str) -> TaskContent:
-    """Occupations and the software and equipment that they use, by product name, among all products."""
-    release = find_onet(sources)
-    occupations = _texts(release, tables.OCCUPATIONS)
-    rows = [(code, product) for code, product in _rows(release, tables.TECHNOLOGIES)]
+def occupation_to_technology(release: OnetRelease) -> TaskContent:
+    """Reads occupations and the software and equipment that they use, by product name, among all products."""
+    rows = [(code, product) for code, product in release.rows(tables.TECHNOLOGIES)]
     products = {product: product for _, product in rows}
-    return _content(release, rows, products, tables.TECHNOLOGIES, queries=occupations)
+    return _content(release, rows, products, tables.TECHNOLOGIES, release.texts(tables.OCCUPATIONS))
 
 
-def read_task_to_activity(sources: TaskSources, split: str) -> TaskContent:
-    """Task statements of all occupations and the detailed work activity of each, among all activities."""
-    release = find_onet(sources)
-    statements = _texts(release, tables.STATEMENTS)
-    rows = [(task, activity) for _, task, activity in _rows(release, tables.TASK_ACTIVITIES)]
-    return _content(release, rows, _texts(release, tables.DETAILED), tables.TASK_ACTIVITIES, queries=statements)
-
-
-def find_onet(sources: TaskSources) -> OnetRelease:
-    """The newest version in the first folder that holds one.
-
-    Raises:
-      TaskDataMissing: in no folder.
-      UserError: a damaged zip.
-    """
-    for folder in sources.folders:
-        if releases := releases_in(folder):
-            return newest(releases)
-    raise TaskDataMissing(
-        f"No O*NET database, a zip or folder with {tables.OCCUPATIONS.files[0]!r}, in {sources.listed}. Get it from "
-        f"{WHERE}"
-    )
+def task_to_activity(release: OnetRelease) -> TaskContent:
+    """Reads task statements of all occupations and the detailed work activity of each, among all activities."""
+    rows = [(task, activity) for _, task, activity in release.rows(tables.TASK_ACTIVITIES)]
+    activities = release.texts(tables.DETAILED)
+    return _content(release, rows, activities, tables.TASK_ACTIVITIES, release.texts(tables.STATEMENTS))
 
 
 def _content(
@@ -72,17 +51,14 @@ def _content(
     rows: Iterable[tuple[str, str]],
     targets: Mapping[str, str],
     table: Table,
-    notes: Iterable[str] = (),
-    *,
     queries: Mapping[str, str] | None = None,
+    notes: Iterable[str] = (),
 ) -> TaskContent:
-    """What the rows of one table relate.
+    """Returns the queries and targets that the rows of a table relate.
 
     Args:
-      rows: a query and a target each.
-      targets: text by what stands in the rows.
-      table: of the rows, for messages.
-      queries: text by what stands in the rows; None where that is the text.
+      rows: a query and a target each, by their keys in `queries` and `targets`.
+      queries: None where the rows hold the text itself.
     """
     labels: dict[str, list[str]] = {} if queries is None else {key: [] for key in queries}
     kept, left_out = release.known_rows(table, rows, queries, targets)
@@ -92,31 +68,34 @@ def _content(
     return TaskContent(pairs, list(targets.values()), str(release), [*notes, *left_out])
 
 
-def _rows(release: OnetRelease, table: Table) -> list[list[str]]:
+def _read(read: Callable[[OnetRelease], TaskContent], sources: TaskSources, split: str) -> TaskContent:
+    """Reads a task from the newest release of the first folder that holds one."""
+    releases = next((found for folder in sources.folders if (found := releases_in(folder))), None)
+    if releases is None:
+        raise TaskDataMissing(
+            f"No O*NET database, a zip or folder with {tables.OCCUPATIONS.files[0]!r}, in {sources.listed}. Get it "
+            f"from {WHERE}"
+        )
     try:
-        return release.rows(table)
-    except OnetFileMissing as error:
-        raise TaskDataMissing(str(error)) from None
-
-
-def _texts(release: OnetRelease, table: Table) -> dict[str, str]:
-    try:
-        return release.texts(table)
+        return read(newest(releases))
     except OnetFileMissing as error:
         raise TaskDataMissing(str(error)) from None
 
 
 SPECS = tuple(
-    declare(name, title, "", kinds, ("all",), read, WHERE)
-    for name, title, kinds, read in (
-        ("onet_title_to_occupation", "O*NET title to occupation", ("job", "job"), read_title_to_occupation),
-        ("onet_occupation_to_activity", "O*NET occupation to activity", ("job", "skill"), read_occupation_to_activity),
-        (
-            "onet_occupation_to_technology",
-            "O*NET occupation to technology",
-            ("job", "skill"),
-            read_occupation_to_technology,
-        ),
-        ("onet_task_to_activity", "O*NET task to activity", ("vacancy", "skill"), read_task_to_activity),
+    declare(
+        f"onet_{read.__name__}",
+        f"O*NET {read.__name__.replace('_', ' ')}",
+        "",
+        kinds,
+        ("all",),
+        partial(_read, read),
+        WHERE,
+    )
+    for read, kinds in (
+        (title_to_occupation, ("job", "job")),
+        (occupation_to_activity, ("job", "skill")),
+        (occupation_to_technology, ("job", "skill")),
+        (task_to_activity, ("vacancy", "skill")),
     )
 )

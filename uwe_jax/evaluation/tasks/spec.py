@@ -1,35 +1,33 @@
-"""What the catalogue holds of a task: a small declaration, and the function that reads it."""
+"""Declarations of tasks in the catalogue, and where their data is searched."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.task import RankingTask, make_task
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources import folders
-
-DEPTH = folders.DEPTH
+from uwe_jax.sources.folders import check_folder
 
 
 class TaskDataMissing(UserError):
-    """A task's data is not there. The text is one line: what was looked for, and where to get it."""
+    """A task's data was not found. The message is one line: what was searched for, and where to get it."""
 
 
 @dataclass(frozen=True)
 class TaskSources:
-    """Where tasks are looked for.
+    """Places that are searched for the data of tasks.
 
     Attributes:
-      folders: of the user, searched first and in this order.
-      cache_dir: datasets prepared from the hub go into its folder tfds.
-      esco_version: such as 1.1.1; empty takes the newest that has everything.
+      folders: the user's, searched first and in this order.
+      cache_dir: its subfolder tfds holds the datasets prepared from the hub.
+      esco_version: such as 1.1.1; empty takes the newest complete one.
       language: code of the labels' language, as in skills_en.csv.
-      offline: never ask the hub.
+      offline: never access the hub.
 
     Raises:
-      UserError: one of the folders is none.
+      UserError: a folder does not exist.
     """
 
     folders: tuple[Path, ...]
@@ -41,7 +39,7 @@ class TaskSources:
     def __post_init__(self) -> None:
         object.__setattr__(self, "folders", tuple(folder.expanduser() for folder in self.folders))
         for folder in self.folders:
-            folders.check_folder(folder, "Expected a folder with the data of tasks, such as ESCO's zips.")
+            check_folder(folder, "Expected a folder with the data of tasks, such as ESCO's zips.")
 
     @property
     def listed(self) -> str:
@@ -51,16 +49,12 @@ class TaskSources:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One task of the catalogue.
+    """One task of the catalogue. `name`, `title`, `group` and kinds are those of its `RankingTask`.
 
     Attributes:
-      name: identifies the task, such as job_to_skill.
-      title: as tables show it.
-      group: of `task.GROUPS`, the headline it counts for; empty for a task beside WorkBench.
-      kinds: node kinds of queries and targets.
-      splits: that its publisher has, such as validation and test, or all where it is not split.
-      load: reads one of the splits. Raises `TaskDataMissing` where the data is not there, UserError where it is
-        there and broken.
+      kinds: of queries and targets.
+      splits: published ones, such as validation and test, or all where the task is not split.
+      load: reads one split. Raises `TaskDataMissing` for absent data, UserError for broken data.
       where: one line that says where to get the data.
     """
 
@@ -71,3 +65,31 @@ class TaskSpec:
     splits: tuple[str, ...]
     load: Callable[[TaskSources, str], RankingTask]
     where: str
+
+
+@dataclass(frozen=True)
+class TaskContent:
+    """Texts of one split. The fields are those of `make_task`."""
+
+    pairs: Sequence[tuple[str, Sequence[str]]]
+    targets: Sequence[str]
+    origin: str
+    notes: Sequence[str] = ()
+    merge_queries: bool = True
+
+
+def declare(
+    name: str,
+    title: str,
+    group: str,
+    kinds: tuple[str, str],
+    splits: tuple[str, ...],
+    read: Callable[[TaskSources, str], TaskContent],
+    where: str,
+) -> TaskSpec:
+    """Declares a task by the reader of its splits; the other fields are those of `TaskSpec`."""
+
+    def load(sources: TaskSources, split: str) -> RankingTask:
+        return make_task(name, title, group=group, split=split, kinds=kinds, **vars(read(sources, split)))
+
+    return TaskSpec(name, title, group, kinds, splits, load, where)

@@ -1,4 +1,4 @@
-"""One ranking task: queries, the full target space, and which targets are relevant."""
+"""Ranking tasks: queries, the full target space, and the relevant targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from scipy.sparse import csr_array
 from uwe_jax.data.graph import edge_matrix
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.kinds import NODE_KINDS
 from uwe_jax.scoring.statistics import fixed_sample
 from uwe_jax.sources.notes import counted
 
@@ -29,20 +28,20 @@ GROUPS = (
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RankingTask:
-    """Queries that are answered by ranking all targets. Made by `make_task`.
+    """Queries to be answered by ranking all targets. `make_task` creates one.
 
     Attributes:
       name: identifies the task, such as job_to_skill or skill_extraction_tech.
-      title: as tables show it.
-      group: of `GROUPS`, the headline it counts for; empty for a task beside WorkBench.
-      split: test, validation, or all where its publisher does not split it.
+      title: shown in tables.
+      group: of `GROUPS`, the headline it counts for; empty for a task outside WorkBench.
+      split: test, validation, or all where the task is not split.
       query_kind: node kind of the queries, of `NODE_KINDS`.
       target_kind: node kind of the targets.
-      queries: q texts, each with a relevant target; equal texts may stand twice.
+      queries: q texts, each with a relevant target; equal texts may occur twice.
       targets: n distinct texts in code point order.
       relevant: bool [q, n].
-      origin: what was read, such as ESCO v1.1.1 (en).
-      notes: a phrase with a number for all that was left out or joined.
+      origin: of the data, such as ESCO v1.1.1 (en).
+      notes: a phrase with a number for everything that was left out or joined.
     """
 
     name: str
@@ -57,22 +56,13 @@ class RankingTask:
     origin: str
     notes: tuple[str, ...] = ()
 
-    def select(self, keep: np.ndarray, note: str = "") -> RankingTask:
-        """The task with some of its queries only.
-
-        Args:
-          keep: positions of queries, int [k].
-          note: added to `notes`.
-        """
-        return dataclasses.replace(
-            self,
-            queries=tuple(self.queries[k] for k in keep),
-            relevant=self.relevant[keep],
-            notes=(*self.notes, note) if note else self.notes,
-        )
+    def select(self, keep: np.ndarray, note: str) -> RankingTask:
+        """Returns the task with the queries at positions `keep`, int [k], and a further note."""
+        queries = tuple(self.queries[k] for k in keep)
+        return dataclasses.replace(self, queries=queries, relevant=self.relevant[keep], notes=(*self.notes, note))
 
     def sample(self, most: int) -> RankingTask:
-        """At most so many queries, drawn at random and the same ones every time; 0 keeps all."""
+        """Draws at most so many queries at random, the same ones every time; 0 keeps all."""
         drawn = fixed_sample(len(self.queries), most)
         if len(drawn) == len(self.queries):
             return self
@@ -92,23 +82,20 @@ def make_task(
     notes: Sequence[str] = (),
     merge_queries: bool = True,
 ) -> RankingTask:
-    """A task from texts. What has to be left out is counted in its notes.
+    """Builds a task from texts, and counts in its notes what is left out.
 
-    Texts are normalised. Equal targets are one target; a label that is no target and a query without any relevant
-    target are left out.
+    Texts are normalised. Equal targets are joined; labels that are not targets and queries without a relevant target
+    are left out.
 
     Args:
       kinds: node kinds of queries and targets.
       pairs: every query with its relevant labels.
-      targets: the full target space, those that nobody asks for included.
-      merge_queries: equal queries are one query whose labels are joined; else every pair is a query of its own.
+      targets: the full target space, also those relevant for no query.
+      merge_queries: join equal queries and their labels; else every pair is a query of its own.
 
     Raises:
       UserError: nothing is left to rank.
-      ValueError: an unknown kind or group.
     """
-    if group not in ("", *GROUPS) or not set(kinds) <= set(NODE_KINDS):
-        raise ValueError(f"{name}: group {group!r} and kinds {kinds} must be of {GROUPS} and {NODE_KINDS}")
     normalised = [normalise(text) for text in targets]
     space = sorted(set(normalised) - {""})
     position = {text: place for place, text in enumerate(space)}
@@ -121,7 +108,7 @@ def make_task(
     for text, labels in pairs:
         asked += 1
         query = normalise(text)
-        # Most labels are targets letter by letter; the others are looked up in the form of the targets.
+        # Most labels equal a target as they are; only the others are normalised.
         found = [position.get(label) for label in labels]
         if None in found:
             found = [position.get(normalise(label)) for label in labels]
@@ -139,7 +126,6 @@ def make_task(
             queries.append(query)
         rows += [place] * len(known)
         columns += known
-    answered = asked - empty_query - unanswered
     joined = counted(len(normalised) - normalised.count("") - len(space), "equal targets joined")
     left_out = [
         *joined,
@@ -147,7 +133,7 @@ def make_task(
         *counted(unknown_labels, "labels that are no target left out"),
         *counted(unanswered, "queries without a relevant target left out"),
         *counted(empty_query, "empty queries left out"),
-        *counted(answered - len(queries), "equal queries joined"),
+        *counted(asked - empty_query - unanswered - len(queries), "equal queries joined"),
     ]
     if not queries:
         raise UserError(
@@ -162,15 +148,5 @@ def make_task(
         )
     relevant = edge_matrix(np.array(rows), np.array(columns), (len(queries), len(space)))
     relevant.sum_duplicates()
-    return RankingTask(
-        name,
-        title,
-        group,
-        split,
-        *kinds,
-        tuple(queries),
-        tuple(space),
-        relevant,
-        origin,
-        (*notes, *left_out),
-    )
+    all_notes = (*notes, *left_out)
+    return RankingTask(name, title, group, split, *kinds, tuple(queries), tuple(space), relevant, origin, all_notes)
