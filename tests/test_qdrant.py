@@ -17,9 +17,9 @@ from qdrant_over_http import qdrant_server
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.qdrant import connection, stored, upload
-from uwe_jax.retrieval.qdrant.embedded import write_ahead
 from uwe_jax.retrieval.qdrant.location import in_qdrant, open_space, put_space
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantSpace
+from uwe_jax.retrieval.qdrant.upload import write_ahead
 from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Space
@@ -140,7 +140,7 @@ def test_pooled_targets_are_single_vectors(kind, queries):
         collection = client.get_aliases().aliases[0].collection_name
         assert client.get_collection(collection).config.params.vectors.multivector_config is None
         assert np.shape(client.retrieve(collection, [3], with_vectors=True)[0].vector) == (WIDTH,)
-        with pytest.raises(UserError, match=r"made for the scorer .*; soft reads the tokens"):
+        with pytest.raises(UserError, match=r"for the scorer .*; soft reads the tokens"):
             held.search(queries, K, ScorerSettings())
     client.close()
 
@@ -272,7 +272,7 @@ def test_an_upload_that_stopped_is_not_there_and_goes_on(location, name, queries
     sent = stop_after(2)
     with pytest.raises(Stopped):
         QdrantSpace.create(location, name, space)
-    with pytest.raises(UserError, match=f"The upload of the space {name} to Qdrant at .* has not ended"):
+    with pytest.raises(UserError, match=f"The upload of the index {name} to Qdrant at .* is incomplete"):
         QdrantSpace.open(location, name)
     assert name not in QdrantSpace.names(location)
     before = sum(sent)
@@ -309,14 +309,14 @@ def test_a_reader_of_a_space_that_was_replaced_is_told(queries):
         space = make_space(0)
         with QdrantSpace.create(server.url, "skills", space) as held:
             QdrantSpace.create(server.url, "skills", make_space(1)).close()
-            with pytest.raises(UserError, match="the space was replaced or deleted since it was opened"):
+            with pytest.raises(UserError, match="the index was replaced or deleted since it was opened"):
                 held.search(queries, 3, space.origin.scorer)
 
 
 def test_another_models_space_is_replaced_when_asked(location, name):
     QdrantSpace.create(location, name, make_space()).close()
     other = make_space(model="other")
-    with pytest.raises(UserError, match=r"made by model \(fingerprint of model\), and this one by other \(fing"):
+    with pytest.raises(UserError, match=r"encoded by model \(fingerprint of model\), and this one by other \(fing"):
         QdrantSpace.create(location, name, other)
     QdrantSpace.create(location, name, other, replace=True).close()
     with QdrantSpace.open(location, name) as held:
@@ -325,7 +325,7 @@ def test_another_models_space_is_replaced_when_asked(location, name):
 
 def test_what_is_not_there_is_answered_with_what_is(location, name):
     QdrantSpace.create(location, name, make_space()).close()
-    with pytest.raises(UserError, match=f"There is no space jobs in Qdrant at .* There are: .*{name}"):
+    with pytest.raises(UserError, match=f"There is no index jobs in Qdrant at .* There are: .*{name}"):
         QdrantSpace.open(location, "jobs")
 
 
@@ -334,7 +334,7 @@ def test_other_collections_are_left_alone():
     client.create_collection("theirs", vectors_config=models.VectorParams(size=2, distance=models.Distance.DOT))
     with pytest.raises(UserError, match="has a collection theirs of another program"):
         QdrantSpace.create(client, "theirs", make_space())
-    with pytest.raises(UserError, match=r"theirs .* is not a space of this program\. There are no spaces yet"):
+    with pytest.raises(UserError, match=r"theirs .* is not an index of this program\. There are no indexes yet"):
         QdrantSpace.open(client, "theirs")
     client.close()
 
@@ -386,7 +386,7 @@ def test_targets_that_went_missing_are_counted(queries):
     found = held._candidates(queries, K, space.origin.scorer)
     client.delete(collection, [2])
     held._candidates = lambda *_: found
-    with pytest.raises(UserError, match="1 of 5 targets are gone from the collection"):
+    with pytest.raises(UserError, match="1 of 5 targets are missing from the collection"):
         held.search(queries, 3, space.origin.scorer)
     client.close()
 
@@ -396,7 +396,7 @@ def test_bad_calls(queries):
     with QdrantSpace.create(":memory:", "skills", space) as held:
         with pytest.raises(UserError, match="top_k is 0"):
             held.search(queries, 0, space.origin.scorer)
-        with pytest.raises(UserError, match="width 4 and the space's 8"):
+        with pytest.raises(UserError, match="width 4 and the index's 8"):
             held.search(RaggedTokens(queries.flat[:, :4], queries.offsets), 3, space.origin.scorer)
     for bad in ("", "a/b", "skills--0123456789ab", "x" * 300):
         with pytest.raises(UserError, match="cannot be named"):
@@ -433,7 +433,7 @@ def test_servers_that_do_not_answer(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match=r"no answer within 0\.1 s"):
         QdrantSpace.open(f"http://127.0.0.1:{silent.getsockname()[1]}", "skills")
     for url in ("ftp://host", "https://", "http://host:port"):
-        with pytest.raises(UserError, match=r"the address must start|that is no address"):
+        with pytest.raises(UserError, match=r"the address must start|invalid address"):
             QdrantSpace.open(url, "skills")
 
 
@@ -442,7 +442,7 @@ def test_servers_that_answer_otherwise(monkeypatch, queries):
     with qdrant_server() as server:
         space = make_space(texts=3)
         server.key = "secret"
-        with pytest.raises(UserError, match=r"wants another API key \(HTTP 403: forbidden\)\. Set \$QDRANT_API_KEY"):
+        with pytest.raises(UserError, match=r"requires another API key \(HTTP 403: forbidden\)\. Set \$QDRANT_API_KEY"):
             QdrantSpace.create(server.url, "skills", space)
         monkeypatch.setenv("QDRANT_API_KEY", "secret")
         QdrantSpace.create(server.url, "skills", space).close()
@@ -450,7 +450,7 @@ def test_servers_that_answer_otherwise(monkeypatch, queries):
         with pytest.raises(UserError, match=r"has version 1\.9\.2; 1\.16 or newer is needed"):
             QdrantSpace.open(server.url, "skills")
         server.version = None
-        with pytest.raises(UserError, match="does not speak as a Qdrant server does"):
+        with pytest.raises(UserError, match="does not answer as a Qdrant server does"):
             QdrantSpace.open(server.url, "skills")
         with pytest.raises(UserError, match=r"answered HTTP 404: GET elsewhere not found"):
             QdrantSpace.open(server.url + "/elsewhere", "skills")
@@ -484,7 +484,7 @@ def test_a_space_by_where_it_is(tmp_path, queries):
             opened.close()
     assert in_qdrant("qdrant:http://h:6333#skills") == ("http://h:6333", "skills")
     for bad in ("qdrant:", "qdrant:#skills", "qdrant:store", "qdrant:store#"):
-        with pytest.raises(UserError, match="does not name a space in Qdrant"):
+        with pytest.raises(UserError, match="does not name an index in Qdrant"):
             open_space(bad)
 
 

@@ -148,8 +148,8 @@ def test_texts_are_lists_that_decode_what_is_asked_for():
 @pytest.mark.parametrize(
     ("texts", "ids", "message"),
     [
-        (["a", "b", "a"], None, "1 targets that stand twice.*'a'.*id of its own"),
-        (["a", "b", "c"], ["1", "2", "1"], "1 ids that stand twice.*'1'"),
+        (["a", "b", "a"], None, "1 duplicate targets.*'a'.*its own id"),
+        (["a", "b", "c"], ["1", "2", "1"], "1 duplicate ids.*'1'"),
         (["a", "b", "c"], ["1", "2"], "3 targets and 2 ids"),
         (["a", "b"], None, "2 targets and the token embeddings of 3"),
     ],
@@ -161,17 +161,17 @@ def test_ids_are_one_a_target(texts, ids, message):
 
 def test_ids_are_texts():
     unchecked = inspect.unwrap(target_ids)  # as for those who do without the tests' type checks
-    with pytest.raises(UserError, match="The id 0 is of type int; ids are texts: give '0'"):
+    with pytest.raises(UserError, match="The id 0 is of type int; ids are strings: give '0'"):
         unchecked(["a", "b"], ["1", 0])
 
 
 def test_ids_that_are_there_are_named():
     names = [f"id {k}" for k in range(9)]
     space = Space.from_tokens(random_tokens(9), names, None, SOFT)
-    with pytest.raises(UserError, match=r"7 of the ids are in the space.*'id 0'.*'id 4' and 2 more.*replace=True"):
+    with pytest.raises(UserError, match=r"7 of the ids are in the index.*'id 0'.*'id 4' and 2 more.*replace=True"):
         space.add(random_tokens(8), [*names[:7], "new"])
     wide = RaggedTokens(np.zeros((1, WIDTH + 1), np.float32), run_offsets(np.array([1])))
-    with pytest.raises(UserError, match="width 9 and the space's 8"):
+    with pytest.raises(UserError, match="width 9 and the index's 8"):
         space.add(wide, ["new"])
     assert space.search(random_tokens(0), 3, SOFT.scorer) == []
     with pytest.raises(UserError, match="top_k is 0"):
@@ -231,7 +231,7 @@ def test_what_cannot_be_stored_is_refused():
     tokens.flat[1, 1] = np.nan
     with pytest.raises(UserError, match="NaN or infinity"):
         Space.from_tokens(tokens, ["a", "b"], None, SOFT, "int8")
-    with pytest.raises(UserError, match="dtype of a space is 'int4'; it must be one of 'float32'"):
+    with pytest.raises(UserError, match="dtype of an index is 'int4'; it must be one of 'float32'"):
         Space.from_tokens(tokens, ["a", "b"], None, SOFT, "int4")
 
 
@@ -280,7 +280,7 @@ def test_changes_of_a_folder_equal_those_in_memory(saved):
 
 
 def test_a_target_is_replaced_when_that_is_asked_for(saved):
-    with pytest.raises(UserError, match="1 of the ids are in the space already, 'b'"):
+    with pytest.raises(UserError, match="1 of the ids are in the index already, 'b'"):
         append(saved, made("bx", 9))
     assert append(saved, made("bx", 9), replace=True) == 1
     opened = load_space(saved)
@@ -330,7 +330,7 @@ def test_saving_replaces_a_space_also_the_one_that_it_was_opened_from(saved):
 
 def test_only_targets_of_the_same_model_are_added(saved):
     for origin, message in (
-        (Origin("other", "ffff", 64, SOFT.scorer), r"made by tiny \(0123456789abcdef\).*by other \(ffff\)"),
+        (Origin("other", "ffff", 64, SOFT.scorer), r"encoded by tiny \(0123456789abcdef\).*by other \(ffff\)"),
         (Origin("tiny", SOFT.fingerprint, 32, SOFT.scorer), "up to 64 tokens.*up to 32"),
         (Origin("tiny", SOFT.fingerprint, 64, ScorerSettings(kind="mean_pool")), "scorer soft.*for mean_pool"),
     ):
@@ -348,7 +348,7 @@ def test_only_targets_of_the_same_model_are_added(saved):
 def test_a_newer_format_is_refused(saved):
     edit(saved, version=3)
     for use in (load_space, verify, compact, lambda path: made("z").save(path), lambda path: append(path, made("z"))):
-        with pytest.raises(UserError, match="space of format 3, and this uwe_jax reads formats up to 2"):
+        with pytest.raises(UserError, match="index of format 3, and this uwe_jax reads formats up to 2"):
             use(saved)
 
 
@@ -359,12 +359,12 @@ def test_a_newer_format_is_refused(saved):
         (b"\xff", "is not readable JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "holds a list instead of an object"),
-        (b"{}", "is not the manifest of a space"),
+        (b"{}", "is not the manifest of an index"),
         (b'{"format": "other"}', "its format is 'other'"),
         (b'{"format": ["x"]}', "its format is"),
         (b'{"format": "uwe_jax space"}', "its version is None"),
         (b'{"format": "uwe_jax space", "version": "1"}', "its version is '1'"),
-        (b'{"format": "uwe_jax space", "version": 1}', "is not the manifest of a space.*origin"),
+        (b'{"format": "uwe_jax space", "version": 1}', "is not the manifest of an index.*origin"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(saved, content, message):
@@ -420,7 +420,7 @@ def test_damaged_files_are_named(saved):
     path = saved / "segments" / segments(saved)[1]["file"]
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
-    with pytest.raises(UserError, match=rf"{path.name} has {len(whole) - 5:,} bytes, and {len(whole):,} were written"):
+    with pytest.raises(UserError, match=rf"it has {len(whole) - 5:,} bytes, expected {len(whole):,}"):
         load_space(saved)
     path.write_bytes(whole[:-1] + b"?")
     for use in (load_space, verify, compact, lambda path: append(path, made("z")), lambda path: remove(path, "a")):
@@ -539,7 +539,7 @@ def test_what_is_no_space_is_said(tmp_path):
         remove(tmp_path, "a")
     assert not list(tmp_path.iterdir())
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(UserError, match=r"holds 1 files that are not of a space, such as thesis\.txt"):
+    with pytest.raises(UserError, match=r"holds 1 files that do not belong to an index, such as thesis\.txt"):
         made("a").save(tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
         made("a").save(tmp_path / "thesis.txt")

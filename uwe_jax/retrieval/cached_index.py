@@ -11,7 +11,6 @@ from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.recorded import record
 from uwe_jax.retrieval.store.folder import load_space
 from uwe_jax.retrieval.store.stored_targets import Space
-from uwe_jax.retrieval.store.write import write_space
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE
 from uwe_jax.retrieval.texts_in import Targets
 from uwe_jax.runtime.errors import UserError
@@ -41,7 +40,7 @@ def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) 
         return load_space(folder)
     except UserError:  # there is none, or it is damaged
         index = ranker.encode_targets(targets.texts, targets.ids, columns=targets.columns)
-        write_space(folder, index, patience=LONG_PATIENCE)
+        index.save(folder, patience=LONG_PATIENCE)
         record(folder, model, (targets.origin,))
         LOG.info(f"Encoded {len(targets):,} targets. Their index is kept in {folder} for the next call.")
         return index

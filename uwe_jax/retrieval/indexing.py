@@ -14,7 +14,6 @@ from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.recorded import record, recorded
 from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
 from uwe_jax.retrieval.store.manifest import read_manifest
-from uwe_jax.retrieval.store.write import write_space
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
 from uwe_jax.retrieval.texts_in import Targets, read_ids, read_targets
 from uwe_jax.runtime.errors import UserError
@@ -103,7 +102,7 @@ def _build(options: IndexOptions, path: Path) -> None:
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
     _tell_truncated(ranker, targets)
     space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype, columns=targets.columns)
-    write_space(options.folder, space, patience=LONG_PATIENCE)
+    space.save(options.folder, patience=LONG_PATIENCE)
     record(options.folder, options.model, (targets.origin,))
     out = shlex.quote(str(options.folder))
     cache = f" --cache-dir {shlex.quote(options.cache)}" if options.cache else ""

@@ -1,8 +1,8 @@
-"""Exact scores of a query's candidates, by the formulas of a target space."""
+"""Vectors that Qdrant is queried with, and exact scores of the candidates that it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -11,23 +11,41 @@ import numpy as np
 from uwe_jax.config import ScorerSettings
 from uwe_jax.distributed import parallel
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.qdrant.upload import norms_of
 from uwe_jax.scoring.ragged import PackedTexts, TokenBlock, formula, is_pooled, ragged_scores
 from uwe_jax.scoring.tokens import unit_tokens
+
+
+def query_vectors(queries: RaggedTokens, scorer: ScorerSettings, *, pooled_targets: bool) -> Iterator[list | None]:
+    """Yields the tokens of every query, or one vector where targets are pooled; None for a query without tokens.
+
+    Args:
+      queries: raw token embeddings of q texts.
+      scorer: that Qdrant's MaxSim is to approximate.
+      pooled_targets: a target is the mean of its tokens.
+    """
+    lengths = queries.lengths
+    if is_pooled(scorer.kind, query=True):
+        queries = queries.pooled()
+    elif pooled_targets:
+        # The sum over i of cos(e_i, y) is the product of y's unit vector with the sum of the tokens' own.
+        norms = np.maximum(norms_of(queries.flat), np.finfo(np.float32).tiny)
+        queries = RaggedTokens(queries.flat.astype(np.float32) / norms[:, None], queries.offsets).pooled()
+    for k, length in enumerate(lengths.tolist()):
+        rows = queries.part(k, k + 1).flat.astype(np.float32).tolist()
+        yield (rows[0] if pooled_targets else rows) if length else None
 
 
 def candidate_scores(
     query: RaggedTokens, targets: RaggedTokens, members: np.ndarray, scorer: ScorerSettings
 ) -> np.ndarray:
-    """s(q, y) of one query and some targets; compiles once for numbers and lengths that share a power of two.
+    """Returns s(q, y) of one query and targets, float32 [c]; compiles once per power of two of numbers and lengths.
 
     Args:
       query: raw token embeddings of one text.
       targets: raw token embeddings.
-      members: which targets [c], -1 for none.
+      members: positions of the targets [c], -1 for none.
       scorer: as of `Searchable.search`.
-
-    Returns:
-      float32 [c].
     """
     if is_pooled(scorer.kind, query=True):
         query = query.pooled()
@@ -46,7 +64,7 @@ def candidate_scores(
 
 
 def _filled(number: int) -> int:
-    """What a number of tokens or targets is filled up to.
+    """Rounds a number of tokens or targets up to a power of two.
 
     >>> _filled(1), _filled(9)
     (8, 16)
