@@ -15,8 +15,8 @@ from uwe_jax.__main__ import main as front_door
 from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main
 from uwe_jax.retrieval import answering, indexing
-from uwe_jax.retrieval.index_names import parse_index
 from uwe_jax.retrieval.limits import MAX_CHARACTERS
+from uwe_jax.retrieval.options import parse_index
 from uwe_jax.retrieval.queries_in import BATCH, batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.folder import load_space
@@ -142,7 +142,7 @@ def test_what_cannot_be_read_in_a_table_is_told_in_its_place(tmp_path):
     with pytest.raises(UserError, match="There is no file"):
         file_queries(tmp_path / "nowhere")
     write_tiny_encoder(tmp_path / "tiny")
-    with pytest.raises(UserError, match="is no table"):
+    with pytest.raises(UserError, match="is not a table"):
         file_queries(tmp_path / "tiny" / "model.safetensors", "text")
 
 
@@ -158,7 +158,7 @@ def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
     ]
     piped(b"\n".join(lines))
     with pytest.raises(
-        UserError, match=r"4 of 7 queries were not answered, all others were. The first: Query 2 is empty"
+        UserError, match=r"4 of 7 queries were not answered; all others were. The first: Query 2 is empty"
     ):
         main(["--index", str(folder / "jobs"), "--json"])
     told = answers(capsys)
@@ -175,7 +175,7 @@ def test_a_query_that_cannot_be_scored_costs_none_of_the_others(folder, piped, m
     monkeypatch.setattr(answering, "load", lambda *_, **__: broken)
     spaces = ["--index", str(folder / "jobs"), "--index", str(folder / "skills")]
     with pytest.raises(
-        UserError, match=r"2 of 4 queries were not answered, all others were. The first: Query 2 cannot"
+        UserError, match=r"2 of 4 queries were not answered; all others were. The first: Query 2 cannot"
     ):
         main([*spaces, "--json", "--explain"])
     told = answers(capsys)
@@ -203,7 +203,7 @@ def test_a_score_that_is_not_finite_is_an_error_of_its_query(folder, monkeypatch
     with pytest.raises(UserError, match="1 of 2 queries were not answered"):
         main(["nurse", "write code", "--index", str(folder / "jobs"), "--json"])
     first, second = answers(capsys)
-    assert first == {"number": 1, "error": "Query 1 has no finite score with a target of jobs: build that space again."}
+    assert first == {"number": 1, "error": "Query 1 has no finite score with a target of jobs. Build that index again."}
     assert [hit["text"] for hit in second["hits"]["jobs"]] == ["software engineer", "nurse"]
 
 
@@ -263,9 +263,9 @@ def test_a_program_asks_through_a_pipe_and_is_answered_line_by_line(folder):
 
 def test_models_and_spaces_that_do_not_fit(folder, tmp_path):
     other = write_tiny_encoder(tmp_path / "other", seed=1, layers=1)
-    with pytest.raises(UserError, match=r"jobs: The space was encoded by .* Load the model of the space"):
+    with pytest.raises(UserError, match=r"jobs: The index was encoded by .* Load the model of the index"):
         main(["nurse", "--index", str(folder / "jobs"), "--model", str(other)])
-    with pytest.raises(UserError, match="holds one mean a target"):
+    with pytest.raises(UserError, match="holds one mean per target"):
         main(["nurse", "--index", str(folder / "jobs"), "--model", f"{folder / 'tiny'}:soft"])
     load_space(folder / "jobs").save(tmp_path / "bare")
     with pytest.raises(UserError, match="bare does not say where its model was loaded from"):
@@ -324,9 +324,9 @@ def test_the_command_line(capsys):
         (["nurse"], "--index or --targets is required"),
         (["nurse", "--index", "x"], "There is no folder x"),
         (["nurse", "--index", "x/a", "--index", "y/a"], "2 indexes under 1 names"),
-        (["nurse", "--index", "x", "--queries", "y"], "give one of them"),
-        (["--index", "x", "--column", "text"], "--column is a column of the file"),
-        (["a", "b", "--index", "x", "--picture", "p.png"], "--picture draws one query"),
+        (["nurse", "--index", "x", "--queries", "y"], "give only one"),
+        (["--index", "x", "--column", "text"], "--column names a column of the --queries file"),
+        (["a", "b", "--index", "x", "--picture", "p.png"], "--picture needs exactly one query"),
         (["nurse", "--index", "x", "--top_k", "0"], "--top-k is 0"),
     ):
         with pytest.raises(UserError, match=message):

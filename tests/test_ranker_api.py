@@ -145,7 +145,7 @@ def test_a_list_of_texts_is_ranked_as_an_index_of_it(model, space, encoded, tmp_
     assert model.rank(QUERIES, tuple(TARGETS)) == model.rank(QUERIES, space)
     assert list(model.rank_stream(iter(QUERIES), iter(TARGETS), 2)) == list(model.rank_stream(QUERIES, space, 2))
     for targets, message in (
-        (str(tmp_path), r"The targets are '.*'\. Give a list of texts, or what uwe_jax\.load_space"),
+        (str(tmp_path), r"The targets are '.*'\. Give a list of texts, or an index .uwe_jax\.load_space"),
         ([], "no targets"),
         (["code", ""], "Target 2 is empty"),
     ):
@@ -316,12 +316,12 @@ def test_scores_of_other_numbers_and_lengths_share_few_programs(model, rng, monk
 
 def test_spaces_of_other_models_are_refused(model, space, encoder, cache, tmp_path):
     other = write_tiny_encoder(tmp_path / "other", seed=1, layers=1)
-    with pytest.raises(UserError, match=r"encoded by other mean_pool \(\w+\), and the queries would be by tiny soft"):
+    with pytest.raises(UserError, match=r"encoded by other mean_pool \(\w+\), the queries by tiny soft"):
         model.rank("nurse", load(other, cache_dir=cache).encode_targets(["code"], progress=False))
     with pytest.raises(UserError, match="encoded by tiny soft"):
         load(other, cache_dir=cache).rank_stream(["nurse"], space)
     pooled = load(encoder, cache_dir=cache)
-    with pytest.raises(UserError, match=r"one mean a target, for the scorer mean_pool .* scores by soft"):
+    with pytest.raises(UserError, match=r"one mean per target, for the scorer mean_pool .* scores by soft"):
         model.rank("nurse", pooled.encode_targets(["code"], progress=False))
     # Tokens hold all that a mean needs.
     assert pooled.rank("nurse", space)[0].score == pytest.approx(pooled.scores("nurse", TARGETS).max(), abs=1e-5)
@@ -355,8 +355,8 @@ def test_every_way_in_has_its_limits(model, space):
         (lambda: model.encode_targets([]), "no targets"),
         (lambda: model.scores("nurse", []), "no texts"),
         (lambda: model.encode_targets(["code"], ["a", "b"]), "1 targets and 2 ids"),
-        (lambda: model.encode_targets(["code", "a", "code "]), "1 targets that duplicate.* 'code'"),
-        (lambda: model.encode_targets(["code", "a"], ["1", "1"]), "1 ids that duplicate"),
+        (lambda: model.encode_targets(["code", "a", "code "]), "1 duplicate targets.* 'code'"),
+        (lambda: model.encode_targets(["code", "a"], ["1", "1"]), "1 duplicate ids"),
         (lambda: model.encode_targets(["code"], dtype="float8"), "float8"),
         (lambda: model.rank("nurse", space, 0), "top_k is 0"),
         (lambda: model.rank_stream(["nurse"], space, batch=0), "batch is 0"),
@@ -407,7 +407,7 @@ def test_pieces_are_spelt_by_the_vocabulary_where_the_file_does_not_tell(encoder
     reader = PieceReader(folder, tokeniser, 64)
     if change == "no file":
         text, expected = "Nurse zed", ("[start]", "nurse", "z", "##e", "##d", "[end]")
-        assert reader._set_up is not None  # read before the file goes
+        assert reader._vocabulary is not None  # read before the file goes
         (folder / "tokenizer.json").unlink()
     else:
         text, expected = "nurse [SEP]", ("[start]", "nurse", "[SEP]", "[end]")

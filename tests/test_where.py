@@ -17,8 +17,7 @@ from uwe_jax.commands.rank import main as rank
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking import target_space as spaces
 from uwe_jax.retrieval import further_columns
-from uwe_jax.retrieval.answer_file import answer_file
-from uwe_jax.retrieval.answers import Answer
+from uwe_jax.retrieval.answers import Answer, answer_file
 from uwe_jax.retrieval.queries_in import Query
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.columns import Column, FilterError, alternatives, matching, packed
@@ -126,13 +125,13 @@ def test_a_column_or_value_that_there_is_not_is_refused():
         ({"family": "log"}, "Did you mean 'logistics'"),
         ({"family": ""}, r"No target has '' as its family\. The most frequent values"),
         ({"x" * 10_000: "food"}, r"no column 'x{60}\.\.\.'\. Further columns"),
-        ({"family": []}, r"The filter of 'family' is '\[\]'. Give one or more texts"),
+        ({"family": []}, r"The filter of 'family' is '\[\]'. Give one or more strings"),
         ({"family": "x" * 10_000}, "No target has 'x{60}...' as its family"),
     ):
         for use in (space.count, lambda where: space.search(random_tokens(0), 3, SOFT.scorer, where)):
             with pytest.raises(FilterError, match=message):
                 use(where)
-    with pytest.raises(FilterError, match="the targets have none but text and id"):
+    with pytest.raises(FilterError, match="the targets have only text and id"):
         made("ab").count({"family": "food"})
 
 
@@ -151,8 +150,8 @@ def test_columns_that_do_not_fit_are_refused():
         ({"c": ["a"]}, "1 values for 2 targets"),
         ({"c": "ab"}, "values for 2 targets"),
         ({"c": ["a", 1]}, "column c holds 1, a int; values must be text"),
-        ({"": ["a", "b"]}, "its name must have 1 to 100 letters"),
-        ({"c" * 101: ["a", "b"]}, "its name must have 1 to 100 letters"),
+        ({"": ["a", "b"]}, "must have 1 to 100 characters"),
+        ({"c" * 101: ["a", "b"]}, "must have 1 to 100 characters"),
         ({f"c{k}": ["a", "b"] for k in range(33)}, "33 further columns; at most 32"),
     ):
         with pytest.raises(UserError, match=message):
@@ -288,7 +287,7 @@ def test_of_rows_that_repeat_the_first_counts(tmp_path):
     found = read_targets(write_rows(tmp_path / "t.csv", rows))
     assert (found.texts, found.columns) == (("nurse",), {"family": ("care",)})
     assert found.notes == (
-        "2 rows that repeat another one left out",
+        "2 duplicate rows left out",
         "1 of them with other values in further columns than the first, which counts",
     )
 
@@ -342,7 +341,7 @@ def test_columns_are_shown_to_people_where_they_are_asked_for(folder, capsys):
     index(["--out", str(folder / "bare"), "--info"])
     told = capsys.readouterr().out
     assert "columns      family\n" in told
-    assert "columns      none but text and id\n" in told
+    assert "columns      only text and id\n" in told
 
 
 def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsys):
@@ -465,7 +464,7 @@ def test_a_service_filters_and_shows_columns(folder):
         for where, message in (
             ({"famly": ["it"]}, "There is no column 'famly'. Did you mean 'family'?"),
             ({"family": ["iT"]}, "No target has 'iT' as its family. Did you mean 'it'?"),
-            ({"family": []}, "The filter of 'family' is '[]'. Give one or more texts."),
+            ({"family": []}, "The filter of 'family' is '[]'. Give one or more strings."),
             ({"family": "it"}, "where.family"),
             ({"family": [1]}, "where.family"),
         ):

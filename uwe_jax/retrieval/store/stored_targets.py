@@ -66,11 +66,8 @@ class Space:
 
         Args:
           tokens: raw token embeddings of the texts.
-          texts: n of them; equal ones may occur under different ids.
-          ids: n distinct ones; None takes the texts themselves.
+          texts: n of them; the others are those of `Ranker.encode_targets`.
           origin: the model that encoded them. Where its scorer pools targets, only their means are kept.
-          dtype: of stored embeddings.
-          columns: further columns by their names, n values each, which hits show and rankings are filtered by.
 
         Raises:
           UserError: an unknown dtype, a wrong number of ids, duplicate ids, columns that are refused (see `packed`), or
