@@ -78,7 +78,7 @@ def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys):
     assert "truncated" not in capsys.readouterr().err
 
 
-def test_the_model_of_a_space_is_found_from_every_folder(built, model, tmp_path, monkeypatch):
+def test_the_model_of_an_index_is_found_from_every_folder(built, model, tmp_path, monkeypatch):
     path, _ = built
     folder = Path(model)
     monkeypatch.chdir(folder.parent)
@@ -93,7 +93,7 @@ def test_the_model_of_a_space_is_found_from_every_folder(built, model, tmp_path,
         assert recorded(tmp_path / "space").model == name
 
 
-def test_targets_come_and_go_without_encoding_the_others_again(built, model, tmp_path, capsys, monkeypatch):
+def test_targets_are_added_and_removed_without_encoding_the_others(built, model, tmp_path, capsys, monkeypatch):
     path, _ = built
     out = tmp_path / "space"
     main(["--model", model, "--targets", str(path), "--out", str(out), "--dtype", "float32", "--max_tokens", "20"])
@@ -150,7 +150,7 @@ def test_another_model_cannot_add(built, tmp_path):
     assert contents(out) == contents(space)
 
 
-def test_bad_targets_leave_the_space_as_it_was(built, model, tmp_path):
+def test_bad_targets_leave_the_index_unchanged(built, model, tmp_path):
     path, out = built
     before = contents(out)
     bad = tmp_path / "bad.csv"
@@ -253,7 +253,7 @@ def test_the_command_line(capsys, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_what_was_encoded_waits_for_another_writer(built, model, tmp_path, monkeypatch):
+def test_encoded_targets_wait_for_another_writer(built, model, tmp_path, monkeypatch):
     path, _ = built
     out = tmp_path / "space"
     main(["--model", model, "--targets", str(path), "--out", str(out)])

@@ -67,7 +67,7 @@ def queries() -> RaggedTokens:
 
 @pytest.fixture(params=["folder", "http", "server"])
 def location(request, tmp_path):
-    """Where a store is: a folder, the REST interface in front of a store in memory, and a server where one is named."""
+    """Location of a store: a folder, the REST interface of a store in memory, and a server where one is named."""
     if request.param == "folder":
         yield str(tmp_path / "store")
     elif request.param == "http":
@@ -82,7 +82,7 @@ def location(request, tmp_path):
 
 @pytest.fixture
 def name(location):
-    """Of a space that nobody else has on a server that others use, too."""
+    """The name of an index, unique on a shared server."""
     chosen = f"test-{uuid.uuid4().hex}"
     yield chosen
     if "://" in location:
@@ -91,7 +91,7 @@ def name(location):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    """A few targets a request."""
+    """Uploads a few targets per request."""
     monkeypatch.setattr(upload, "_BATCH_NUMBERS", 40 * WIDTH)
 
 
@@ -101,7 +101,7 @@ class Stopped(Exception):
 
 @pytest.fixture
 def stop_after(monkeypatch):
-    """Lets an upload end after so many batches; returns the batches' sizes."""
+    """Stops an upload after a number of batches; returns the batches' sizes."""
     sent = []
     upsert = QdrantClient.upsert
 
@@ -155,7 +155,7 @@ def test_one_by_one_equals_all_at_once_and_mean_pooling_needs_no_more_candidates
         assert held.search(queries.part(0, 0), 3, space.origin.scorer) == []
 
 
-def test_a_store_serves_later(location, name, queries):
+def test_a_store_is_reopened(location, name, queries):
     space = make_space()
     QdrantSpace.create(location, name, space, bar=True).close()
     with QdrantSpace.open(location, name, candidates=N) as held:
@@ -267,7 +267,7 @@ def test_recall_is_the_share_of_the_exact_answer(queries):
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_an_upload_that_stopped_is_not_there_and_goes_on(location, name, queries, stop_after):
+def test_an_interrupted_upload_is_resumed(location, name, queries, stop_after):
     space = make_space()
     sent = stop_after(2)
     with pytest.raises(Stopped):
@@ -288,7 +288,7 @@ def test_an_upload_that_stopped_is_not_there_and_goes_on(location, name, queries
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_new_version_takes_the_place_of_the_old_when_it_is_whole(location, name, queries, stop_after):
+def test_a_new_version_replaces_the_old_one_when_complete(location, name, queries, stop_after):
     old, new = make_space(0), make_space(1)
     QdrantSpace.create(location, name, old).close()
     stop_after(1)
@@ -304,7 +304,7 @@ def test_a_new_version_takes_the_place_of_the_old_when_it_is_whole(location, nam
     assert QdrantSpace.delete(location, name) == 1
 
 
-def test_a_reader_of_a_space_that_was_replaced_is_told(queries):
+def test_a_search_of_a_replaced_index_is_refused(queries):
     with qdrant_server() as server:
         space = make_space(0)
         with QdrantSpace.create(server.url, "skills", space) as held:
@@ -323,7 +323,7 @@ def test_another_models_space_is_replaced_when_asked(location, name):
         assert held.origin == other.origin
 
 
-def test_what_is_not_there_is_answered_with_what_is(location, name):
+def test_an_unknown_index_is_reported_with_known_ones(location, name):
     QdrantSpace.create(location, name, make_space()).close()
     with pytest.raises(UserError, match=f"There is no index jobs in Qdrant at .* There are: .*{name}"):
         QdrantSpace.open(location, "jobs")
@@ -356,7 +356,7 @@ def test_a_newer_or_damaged_space_is_refused(monkeypatch, change, message):
     client.close()
 
 
-def test_a_server_looks_far_or_at_every_target(queries):
+def test_the_search_width_of_a_server(queries):
     with qdrant_server() as server, QdrantSpace.create(server.url, "skills", make_space()) as held:
         held.search(queries.part(0, 1), K, held.origin.scorer)
         held.exhaustive = True
@@ -456,7 +456,7 @@ def test_servers_that_answer_otherwise(monkeypatch, queries):
             QdrantSpace.open(server.url + "/elsewhere", "skills")
 
 
-def test_a_client_of_ones_own_over_grpc():
+def test_a_callers_client_over_grpc():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -472,7 +472,7 @@ def test_without_the_client(monkeypatch):
         open_space("qdrant:store#skills")
 
 
-def test_a_space_by_where_it_is(tmp_path, queries):
+def test_an_index_by_its_location(tmp_path, queries):
     space = make_space()
     specs = [str(tmp_path / "space"), f"qdrant:{tmp_path / 'store'}#skills"]
     for spec in specs:

@@ -278,7 +278,7 @@ def test_targets_are_encoded_in_parts_and_kept(model, space, monkeypatch, capsys
 
 
 def test_the_example_runs_as_it_stands(encoder, monkeypatch, tmp_path, capsys):
-    """With the exports that the package offers at its top."""
+    """Uses the names that the package exports."""
     from uwe_jax.retrieval.store.folder import load_space
 
     example = textwrap.dedent("\n".join(ranker.__doc__.splitlines()[2:])).replace("all-MiniLM-L6-v2", str(encoder))
@@ -341,11 +341,11 @@ def test_texts_that_no_model_could_read_are_refused(texts, message):
         limits.accepted(texts, "Query")
 
 
-def test_the_error_that_a_user_can_mend_stands_at_the_top():
+def test_user_error_is_exported():
     assert uwe_jax.UserError is UserError
 
 
-def test_every_way_in_has_its_limits(model, space):
+def test_every_method_checks_its_arguments(model, space):
     for refused, message in [
         (lambda: model.rank("", space), "Query 1 is empty"),
         (lambda: model.scores("nurse", ["code", ""]), "Target 2 is empty"),
@@ -365,7 +365,7 @@ def test_every_way_in_has_its_limits(model, space):
             refused()
 
 
-def test_max_tokens_cut_and_fit_the_encoder(encoder, cache, model):
+def test_max_tokens_truncate_and_fit_the_encoder(encoder, cache, model):
     cut = load(f"{encoder}:soft", cache_dir=cache, max_tokens=4)
     np.testing.assert_allclose(
         cut.scores("nurse care for patients", "write code"), model.scores("nurse care", "write code"), atol=1e-5
@@ -400,7 +400,7 @@ def test_pieces_are_the_encoders_tokens(architecture, cache, tmp_path):
 
 @pytest.mark.parametrize("change", ["no file", "another file"])
 def test_pieces_are_spelt_by_the_vocabulary_where_the_file_does_not_tell(encoder, cache, change, tmp_path):
-    """Transformers decides how a text is cut; a file is read for where the tokens stand."""
+    """Transformers decides how a text is split; tokenizer.json is read for the tokens' positions."""
     tokeniser = Tokeniser(encoder, cache / "tokens")
     folder = tmp_path / "encoder"
     shutil.copytree(encoder, folder)
@@ -440,7 +440,7 @@ def test_explanations_as_table_json_and_picture(model, tmp_path):
     assert max(imread(tmp_path / "many.png").shape) < 4000
 
 
-def test_a_query_that_no_score_can_be_computed_for_costs_no_other(broken_word, space):
+def test_a_query_that_cannot_be_scored_does_not_affect_others(broken_word, space):
     """Its embedding holds NaN, as where a tokeniser has more entries than the encoder."""
     model, queries = broken_word, ["nurse", "care quiz", "", "write code", "care quiz"]
     answers = list(model.rank_each(queries, space))

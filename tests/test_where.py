@@ -113,7 +113,7 @@ def test_targets_that_fit_no_column_together_leave_an_empty_answer():
     assert space.search(random_tokens(2, 2), 3, SOFT.scorer, {"family": "rare", "level": "1"}) == [[], []]
 
 
-def test_a_column_or_value_that_there_is_not_is_refused():
+def test_an_unknown_column_or_value_is_refused():
     space = with_columns()
     for where, message in (
         ({"famly": "food"}, "no column 'famly'. Did you mean 'family'. Further columns: family, level"),
@@ -231,7 +231,7 @@ def test_each_distinct_value_is_stored_once(tmp_path):
         ({"__metadata__": {"columns": '["c", "d"]'}}, "column_1"),
     ],
 )
-def test_columns_of_others_that_cannot_be_read_are_refused(tmp_path, tensors, message):
+def test_invalid_columns_of_a_foreign_segment_are_refused(tmp_path, tensors, message):
     space = Space.from_tokens(random_tokens(2), ["a", "b"], None, SOFT, columns={"c": ["p", "q"]})
     pack(tmp_path / "space", space)
     assert columns_of(load_space(tmp_path / "space")) == {"c": ["p", "q"]}
@@ -383,7 +383,7 @@ def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "q.txt"]
 
 
-def test_a_file_of_answers_that_cannot_be_is_refused(folder, tmp_path):
+def test_an_invalid_output_file_is_refused(folder, tmp_path):
     flags = ["nurse", "--index", str(folder / "skills")]
     (tmp_path / "folder.csv").mkdir()
     for more, message in (
@@ -404,7 +404,7 @@ def test_a_column_called_as_one_of_the_answers_is_told_from_it(tmp_path):
     assert row == "1,nurse,skills,1,s1,code,0.5,further,7,"
 
 
-def test_filters_that_cannot_be_are_refused_before_queries_are_read(folder):
+def test_invalid_filters_are_refused_before_queries_are_read(folder):
     skills, bare = ["--index", str(folder / "skills")], ["--index", str(folder / "bare")]
     for flags, message in (
         ([*skills, "--where", "family"], "--where 'family' does not name a column and a value. Write COLUMN=VALUE"),
@@ -416,7 +416,7 @@ def test_filters_that_cannot_be_are_refused_before_queries_are_read(folder):
             rank(["nurse", *flags])
 
 
-def test_what_is_added_again_with_another_value_is_replaced(folder, tmp_path, capsys):
+def test_a_target_added_with_another_value_is_replaced(folder, tmp_path, capsys):
     load_space(folder / "skills").save(tmp_path / "skills")
     rows = [
         {"id": "s1", "label": "care for patients", "family": "health"},
