@@ -62,12 +62,7 @@ def json_line(answer: Answer) -> str:
 
 
 def readable(answer: Answer, show: Sequence[str] = ()) -> str:
-    """Returns a table of hits per index, each followed by the explanation of its best hit, if any.
-
-    Args:
-      answer: to a query.
-      show: further columns of the table.
-    """
+    """Returns a table of hits per index with some further columns, and the explanation of its best hit, if any."""
     # Imported here: programs that read JSON lines do without.
     from uwe_jax.runtime.text_table import render_table
 

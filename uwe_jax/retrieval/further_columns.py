@@ -14,15 +14,12 @@ _MOST_CHARACTERS = 1 << 28  # of distinct values; names and numbers to show and 
 
 
 class FurtherColumns:
-    """Collects columns row by row; each distinct value is held once.
+    """Collects columns `names` of a table row by row; each distinct value is held once.
 
     Args:
       path: of the table.
       known: its columns besides those of text and id.
       keep: columns to keep; empty for all, and only an empty name for none.
-
-    Attributes:
-      names: of the columns that are kept.
 
     Raises:
       UserError: the table has no such column, or too many.

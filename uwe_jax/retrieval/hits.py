@@ -15,11 +15,7 @@ _TITLE = 100  # characters of a query above its hits
 
 
 class Hits(list[Hit]):
-    """The hits of one query, best first; prints as a table, also in a notebook.
-
-    Attributes:
-      query: the query.
-    """
+    """The hits of one query, best first; prints as a table, also in a notebook."""
 
     def __init__(self, hits: Iterable[Hit] = (), query: str = ""):
         super().__init__(hits)

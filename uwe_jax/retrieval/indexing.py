@@ -55,13 +55,7 @@ def index(options: IndexOptions) -> None:
 
 
 def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) -> Space:
-    """Opens the index of targets in the cache folder; encodes them where there is none.
-
-    Args:
-      ranker: to encode with.
-      model: its name, as of `uwe_jax.load`.
-      targets: texts, ids and columns; any change of these or of the model gives another index.
-      cache_dir: the index is saved in its folder `indexes`.
+    """Opens the index of targets in the cache folder, or encodes them; any other model, text, id or column is another.
 
     Raises:
       UserError: a text is refused, or the folder cannot be written.

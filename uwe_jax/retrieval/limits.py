@@ -22,7 +22,7 @@ def accepted(texts: str | Iterable[object], what: str, first: int = 1) -> list[s
     ['care for patients', 'nurse']
 
     Args:
-      texts: as they were given.
+      texts: raw input.
       what: the name of one of them in an error, such as "Query".
       first: the position of the first of them.
 
@@ -73,14 +73,7 @@ def too_long(what: str, position: int, characters: int) -> str:
 
 
 def check_space(own: Origin, made: Origin, top_k: int, place: str = "") -> None:
-    """Raises UserError unless a model can rank `top_k` targets of an index; see `Ranker.check`.
-
-    Args:
-      own: of the model.
-      made: of the index.
-      top_k: hits per query.
-      place: of the index, which starts the message.
-    """
+    """Raises UserError unless the model `own` can rank `top_k` targets of the index `made`, at a place."""
     before = f"{place}: " if place else ""
     if top_k < 1:
         raise UserError(f"{before}top_k is {top_k}; it must be at least 1.")

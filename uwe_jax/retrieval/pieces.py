@@ -24,13 +24,7 @@ class Pieces(NamedTuple):
 
 
 class PieceReader:
-    """Splits texts as an encoder's tokeniser does, into readable tokens.
-
-    Args:
-      folder: of the tokeniser's files.
-      tokeniser: of the encoder.
-      max_tokens: longer texts are truncated; special tokens included.
-    """
+    """Splits texts as the encoder in a folder does, into readable tokens; longer texts are truncated."""
 
     def __init__(self, folder: Path, tokeniser: Tokeniser, max_tokens: int):
         self._folder = folder

@@ -103,31 +103,27 @@ class Ranker:
     def _params(self) -> Any:
         return parallel.replicate(self.loaded.params)
 
-    def encode(self, texts: str | Sequence[str], *, label: str = "") -> np.ndarray:
+    def encode(self, texts: str | Sequence[str]) -> np.ndarray:
         """Returns one vector per text, float32 [n, d], or [d] for a single text: the unit mean of its token embeddings.
 
         Their dot products are cosines, the scores of the scorer `mean_pool`. The other scorers compare tokens: `scores`
         and `rank` give their scores, `encode_tokens` the embeddings of tokens.
 
-        Args:
-          texts: n of them.
-          label: of a progress bar; "" shows none.
-
         Raises:
           UserError: a text is refused (see `uwe_jax.retrieval.limits`), or its embedding is not finite.
         """
-        tokens = self.encode_tokens(texts, label=label)
+        tokens = self.encode_tokens(texts)
         tokens.check_scorable("Text")
         means = tokens.pooled().flat
         units = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
         return units[0] if isinstance(texts, str) else units
 
-    def encode_tokens(self, texts: str | Sequence[str], *, label: str = "") -> RaggedTokens:
+    def encode_tokens(self, texts: str | Sequence[str]) -> RaggedTokens:
         """Returns raw token embeddings of texts, in their order and in the encoder's compute dtype.
 
-        Texts of similar length are encoded together. Arguments and errors are those of `encode`.
+        Texts of similar length are encoded together. Errors are those of `encode`.
         """
-        return self._embed(accepted(texts, "Text"), label)
+        return self._embed(accepted(texts, "Text"))
 
     def encode_targets(
         self,
@@ -255,10 +251,7 @@ class Ranker:
     def explain(self, query: str, target: str, *, by_word: bool = True) -> Explanation:
         """Explains the score of a query and a target, without the tokens beyond `max_tokens`, by pairs of tokens.
 
-        Args:
-          query: one text.
-          target: one text.
-          by_word: join the subword tokens of a word.
+        `by_word` joins the subword tokens of each word.
 
         Raises:
           UserError: a text is refused.

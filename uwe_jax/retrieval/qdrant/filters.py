@@ -14,13 +14,7 @@ def field(position: int) -> str:
 
 
 class Filters:
-    """Filters of a collection whose points never change.
-
-    Args:
-      store: that holds it.
-      collection: its name.
-      columns: names of its further columns, in their order.
-    """
+    """Filters of a collection whose points never change, by the names of its further columns."""
 
     def __init__(self, store: Store, collection: str, columns: tuple[str, ...]):
         self._store, self._collection, self._columns = store, collection, columns

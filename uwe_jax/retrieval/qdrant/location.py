@@ -36,11 +36,7 @@ def in_qdrant(spec: str | Path) -> tuple[str, str] | None:
 
 
 def open_space(spec: str | Path, *, candidates: int | None = None) -> Space | QdrantSpace:
-    """Opens an index.
-
-    Args:
-      spec: its folder, or `qdrant:STORE#NAME`.
-      candidates: of an index in Qdrant; see `QdrantSpace`.
+    """Opens the index in a folder or at `qdrant:STORE#NAME`, where `candidates` counts; see `QdrantSpace`.
 
     Raises:
       UserError: there is none, or it cannot be opened.
@@ -50,13 +46,7 @@ def open_space(spec: str | Path, *, candidates: int | None = None) -> Space | Qd
 
 
 def put_space(spec: str | Path, space: Space, *, replace: bool = False, bar: bool = True) -> None:
-    """Writes an index to its folder, or uploads it where the text names one in Qdrant.
-
-    Args:
-      spec: as of `open_space`.
-      space: to write.
-      replace: in Qdrant, also replace an index of another model.
-      bar: shows the progress of an upload.
+    """Saves an index to a folder, or uploads it to `qdrant:STORE#NAME`; `replace` also replaces another model's there.
 
     Raises:
       UserError: the place is taken or cannot be written.

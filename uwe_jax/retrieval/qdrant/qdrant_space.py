@@ -8,6 +8,7 @@ Embedded mode compares with every target; a server uses its approximate index wh
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -16,16 +17,17 @@ import numpy as np
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.filters import Filters, field
-from uwe_jax.retrieval.qdrant.rescoring import candidate_scores, query_vectors
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, find, unfinished
-from uwe_jax.retrieval.qdrant.upload import content_digest, switch, to_replace, upload
+from uwe_jax.retrieval.qdrant.upload import content_digest, norms_of, switch, to_replace, upload
 from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.stored_targets import Space, check_scorer
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import one_of
+from uwe_jax.scoring.ragged import formula, is_pooled
 
 _PER_HIT, _LEAST = 10, 100  # default candidates per hit, and at least
 # Search width (hnsw_ef) of a server's approximate index: at least, and per candidate. With its default, 100 for 100
@@ -105,12 +107,7 @@ class QdrantSpace:
 
     @classmethod
     def open(cls, location: Any, name: str, *, candidates: int | None = None) -> QdrantSpace:
-        """Opens an index.
-
-        Args:
-          location: see `Store.connect`.
-          name: of the index there.
-          candidates: see the attribute.
+        """Opens an index of a name at a location, see `Store.connect`.
 
         Raises:
           UserError: as `find` and `Store.connect`.
@@ -197,12 +194,7 @@ class QdrantSpace:
     ) -> float:
         """Returns the share of the exact answer that is found: the mean over queries of |found and exact| / |exact|.
 
-        Args:
-          queries: see `search`.
-          top_k: hits per query.
-          exact: the same targets, searched exactly.
-          scorer: None takes that of the model.
-          candidates: None takes the attribute.
+        `exact` is an index of the same targets; `scorer` and `candidates` replace those of the model and this object.
         """
         scorer, candidates = scorer or self.origin.scorer, candidates or self.candidates
         found = self._search(queries, top_k, scorer, candidates)
@@ -233,12 +225,11 @@ class QdrantSpace:
                 hits += [[] for _ in named]
                 continue
             targets, found = self._read(positions)
-            for k, candidate in enumerate(named):
-                members = np.full(number, -1)  # an approximate index may find fewer
-                members[: len(candidate)] = np.searchsorted(positions, candidate)
-                scores = candidate_scores(part.part(k, k + 1), targets, members, scorer)[: len(candidate)]
-                order = np.lexsort((candidate, -scores))[:top_k]
-                hits.append([found[members[at]]._replace(score=float(scores[at])) for at in order])
+            scores = TargetSpace.build(targets, formula(scorer), few_shapes=True).scores(part, scorer.tau_a)
+            for row, candidate in zip(scores, named, strict=True):
+                at = np.searchsorted(positions, candidate)
+                best = at[np.lexsort((candidate, -row[at]))][:top_k]
+                hits.append([found[k]._replace(score=float(row[k])) for k in best])
         return hits
 
     def _candidates(
@@ -251,7 +242,7 @@ class QdrantSpace:
         how = None if self._store.embedded else models.SearchParams(hnsw_ef=width, exact=self.exhaustive)
         asked = [
             models.QueryRequest(query=query, limit=number, params=how, filter=chosen)
-            for query in query_vectors(queries, scorer, pooled_targets=self._stored.pooled)
+            for query in _query_vectors(queries, scorer, pooled_targets=self._stored.pooled)
             if query is not None
         ]
         with self._store.asking() as client:
@@ -290,3 +281,17 @@ class QdrantSpace:
             values = {name: payload[field(k)] for k, name in enumerate(self.columns)}
             hits.append(Hit(payload["id"], payload["text"], 0.0, values))
         return tokens, hits
+
+
+def _query_vectors(queries: RaggedTokens, scorer: ScorerSettings, *, pooled_targets: bool) -> Iterator[list | None]:
+    """Yields the token embeddings of every query, or one vector where targets are means; None for an empty query."""
+    lengths = queries.lengths
+    if is_pooled(scorer.kind, query=True):
+        queries = queries.pooled()
+    elif pooled_targets:
+        # The sum over i of cos(e_i, y) is the product of y's unit vector with the sum of the tokens' own.
+        norms = np.maximum(norms_of(queries.flat), np.finfo(np.float32).tiny)
+        queries = RaggedTokens(queries.flat.astype(np.float32) / norms[:, None], queries.offsets).pooled()
+    for k, length in enumerate(lengths.tolist()):
+        rows = queries.part(k, k + 1).flat.astype(np.float32).tolist()
+        yield (rows[0] if pooled_targets else rows) if length else None

@@ -56,10 +56,7 @@ def upload(
     """Uploads all targets to a collection, which is created unless an interrupted upload has done so.
 
     Args:
-      tokens: n targets' token embeddings, or their means where `stored.pooled`.
-      texts: n.
-      ids: n.
-      columns: n values each.
+      tokens: n targets' token embeddings, or their means where `stored.pooled`; so many texts, ids and column values.
       on_disk: the server keeps vectors on its disk and caches them in free memory.
       shards: of the collection, which a cluster distributes over its nodes; None leaves their number to it.
       bar: shows progress.
@@ -96,9 +93,12 @@ def upload(
             for start, stop in progress(runs, label="Uploading", unit="batch", total=len(runs)) if bar else runs:
                 points = []
                 for at in (start + np.flatnonzero(~present[start:stop])).tolist():
-                    payload = {"id": str(ids[at]), "text": str(texts[at])}
+                    rows = tokens.part(at, at + 1).flat.astype(np.float32)
+                    payload = {"id": str(ids[at]), "text": str(texts[at]), "norms": norms_of(rows).tolist()}
                     payload |= {field(k): values[at] for k, values in enumerate(columns.values())}
-                    points.append(_point(at, tokens.part(at, at + 1).flat, payload, stored))
+                    rows = rows if len(rows) else np.zeros((1, stored.width), np.float32)
+                    vector = (rows[0] if stored.pooled else rows).tolist()
+                    points.append(models.PointStruct(id=at, vector=vector, payload=payload))
                 client.upsert(collection, points, wait=True)
         there = client.count(collection, exact=True).count
     if there != stored.size:
@@ -177,10 +177,3 @@ def _present(client: Any, collection: str, size: int) -> np.ndarray:
         present[[point.id for point in points]] = True
         if offset is None:
             return present
-
-
-def _point(at: int, rows: np.ndarray, payload: Mapping[str, Any], stored: Stored) -> Any:
-    norms = norms_of(rows)
-    rows = rows.astype(np.float32) if len(rows) else np.zeros((1, stored.width), np.float32)
-    vector = (rows[0] if stored.pooled else rows).tolist()
-    return library().models.PointStruct(id=at, vector=vector, payload={**payload, "norms": norms.tolist()})

@@ -86,11 +86,7 @@ class Column(LazyStrings):
 
 
 def packed(columns: Mapping[str, Sequence[str]] | None, number: int) -> dict[str, Column]:
-    """Packs the columns of targets, normalised as the targets' texts are.
-
-    Args:
-      columns: values by column name.
-      number: of targets.
+    """Packs the columns of a number of targets, normalised as the targets' texts are.
 
     Raises:
       UserError: too many columns, an invalid name, a wrong number of values, or a value that is not a string.
@@ -159,13 +155,7 @@ def check_column(name: str, known: Collection[str]) -> None:
 
 
 def unknown_value(name: str, value: str, frequent: Mapping[str, int]) -> FilterError:
-    """Returns the error of a filter value that no target has, with the nearest and the most frequent ones.
-
-    Args:
-      name: of the column.
-      value: asked for.
-      frequent: counts of the most frequent values.
-    """
+    """Returns the error of a filter value that no target has, with the nearest and most frequent ones by count."""
     short = {each.casefold(): each for each in frequent if len(each) <= _COMPARED_LENGTH}
     asked = value.casefold() if len(value) <= _COMPARED_LENGTH else ""
     near = difflib.get_close_matches(asked, short, n=1) or [each for each in short if asked and asked in each]

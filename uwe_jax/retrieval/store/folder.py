@@ -71,14 +71,10 @@ def load_space(folder: str | Path) -> Space:
 def append(folder: str | Path, space: Space, *, replace: bool = False, patience: float = 0) -> int:
     """Adds the targets of an index behind those of the one in a folder, in the dtype of the folder.
 
-    Args:
-      folder: of an index.
-      space: by the same model.
-      replace: replace targets whose ids exist; the new ones are added at the end, too.
-      patience: as of `changing`.
+    `replace` replaces targets whose ids exist; the new ones are added at the end, too.
 
     Returns:
-      How many targets were replaced.
+      The number of replaced targets.
 
     Raises:
       UserError: there is no index, it is of another model, some ids exist, or it cannot be written.
@@ -99,10 +95,7 @@ def append(folder: str | Path, space: Space, *, replace: bool = False, patience:
 
 
 def remove(folder: str | Path, ids: Iterable[str]) -> int:
-    """Removes targets; unknown ids are ignored. `compact` frees their disk space.
-
-    Returns:
-      How many were removed.
+    """Removes targets, and returns their number; unknown ids are ignored. `compact` frees their disk space.
 
     Raises:
       UserError: there is no index, or it cannot be written.

@@ -93,10 +93,6 @@ def _tensors(segments: Sequence[Segment], columns: Sequence[Column]) -> dict[str
 def read_segment(path: Path, sha256: str) -> Segment:
     """Maps a segment into memory, after verifying its checksum and content.
 
-    Args:
-      path: of the file.
-      sha256: of its bytes when it was written.
-
     Raises:
       OSError: there is no such file, or it cannot be read.
       UserError: it is damaged, or holds content that cannot be searched.

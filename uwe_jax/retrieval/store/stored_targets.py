@@ -157,14 +157,12 @@ class Space:
         if not len(self) or not len(queries):
             return [[] for _ in range(len(queries))]
         found = self.target_space(scorer).top_k(queries, min(top_k, len(self)), scorer.tau_a, allowed)
-        return [
-            [self._hit(at, score) for at, score in zip(*row, strict=True)]
-            for row in zip(found.positions.tolist(), found.scores.tolist(), strict=True)
-        ]
 
-    def _hit(self, at: int, score: float) -> Hit:
-        columns = {name: column.at(at) for name, column in self.columns.items()}
-        return Hit(self.ids.at(at), self.texts.at(at), score, columns)
+        def hit(at: int, score: float) -> Hit:
+            columns = {name: column.at(at) for name, column in self.columns.items()}
+            return Hit(self.ids.at(at), self.texts.at(at), score, columns)
+
+        return [list(map(hit, *row)) for row in zip(found.positions.tolist(), found.scores.tolist(), strict=True)]
 
     def target_space(self, scorer: ScorerSettings) -> Any:
         """Returns the targets on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), kept for one scorer.
@@ -186,9 +184,7 @@ class Space:
     def save(self, folder: str | Path, *, patience: float = 0) -> None:
         """Writes the index to a folder, see `uwe_jax.retrieval.store.folder`; an earlier index there is replaced.
 
-        Args:
-          folder: new, empty, or of an index.
-          patience: seconds to wait for another process that writes to it; at least two.
+        It waits `patience` seconds, at least two, for another process that writes to it.
 
         Raises:
           UserError: the folder holds something else, may not be written, or is being written to.

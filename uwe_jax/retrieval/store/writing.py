@@ -70,9 +70,7 @@ class Writer:
 def changing(folder: str | Path, *, patience: float = 0) -> Iterator[tuple[Writer, Manifest]]:
     """Holds the lock of an existing index; yields the writer and the manifest.
 
-    Args:
-      folder: of the index.
-      patience: seconds to wait for another process that writes to it; at least two.
+    It waits `patience` seconds, at least two, for another process that writes to it.
 
     Raises:
       UserError: there is no index, another process writes to it, or it cannot be written.
@@ -87,10 +85,6 @@ def changing(folder: str | Path, *, patience: float = 0) -> Iterator[tuple[Write
 @contextlib.contextmanager
 def creating(folder: str | Path, *, patience: float = 0) -> Iterator[Writer]:
     """Holds the lock of a folder that an index is written to; an existing one stays until the new one is committed.
-
-    Args:
-      folder: of the index.
-      patience: as of `changing`.
 
     Raises:
       UserError: the folder holds something else, another process writes to it, or it cannot be written.
