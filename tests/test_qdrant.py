@@ -476,7 +476,7 @@ def test_an_index_by_its_location(tmp_path, queries):
     space = make_space()
     specs = [str(tmp_path / "space"), f"qdrant:{tmp_path / 'store'}#skills"]
     for spec in specs:
-        put_space(spec, space, bar=False)
+        put_space(spec, space)
         opened = open_space(spec)
         assert opened.origin == space.origin
         assert_same(opened.search(queries, K, ScorerSettings()), space.search(queries, K, ScorerSettings()))

@@ -56,11 +56,7 @@ def checked(number: int, text: str) -> Query:
 
 
 def file_queries(path: Path, column: str = "") -> Iterator[Query | None]:
-    """Reads the queries in a file: a column of a table, or the lines of any other.
-
-    Args:
-      path: of the file.
-      column: of a table; see `text_column`.
+    """Reads the queries in a file: a column of a table, see `text_column`, or the lines of any other file.
 
     Raises:
       UserError: there is no such file or column, or, once it is read, it is damaged.
@@ -80,13 +76,9 @@ def file_queries(path: Path, column: str = "") -> Iterator[Query | None]:
 
 
 def line_queries(descriptor: int) -> Iterator[Query | None]:
-    """Reads the lines of a file or pipe as they come, each a query, holding at most one read and one query.
+    """Yields the lines of a file or pipe as they come, each a query, holding at most one read and one query.
 
-    Args:
-      descriptor: of the file or pipe.
-
-    Yields:
-      A query; None when no further line has come yet, so that those before it are answered without waiting.
+    Yields None when no further line has come yet, so that those before it can be answered.
     """
     line, number = _Line(), 0
     while chunk := os.read(descriptor, _READ):

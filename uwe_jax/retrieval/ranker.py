@@ -201,7 +201,7 @@ class Ranker:
     def rank_stream(
         self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, where: Where = None
     ) -> Iterator[Hits]:
-        """Yields the hits of each query in turn, for more queries than memory holds; arguments are those of `rank`.
+        """Yields the hits of each query in turn, for more queries than memory holds; arguments are as of `rank`.
 
         `batch` queries are read and answered together: more are faster, 1 answers each before the next is read.
 

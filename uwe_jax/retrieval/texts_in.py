@@ -136,11 +136,7 @@ def read_ids(path: Path | str, id_column: str = "") -> list[str]:
 def text_column(path: Path, column: str = "", role: str = "target") -> str:
     """Returns the column of a table that holds the texts.
 
-    Args:
-      path: of the table.
-      column: its name; "" finds it by the names of `NAMES`, or takes the only one where the format tells that it is a
-        name and not a text.
-      role: target or query.
+    Without a name it is one of `NAMES` for the role, target or query, or the only one in a format with column names.
 
     Raises:
       UserError: there is no such column, or it cannot be determined.

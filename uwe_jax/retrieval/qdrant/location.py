@@ -45,13 +45,13 @@ def open_space(spec: str | Path, *, candidates: int | None = None) -> Space | Qd
     return QdrantSpace.open(*place, candidates=candidates) if place else load_space(spec)
 
 
-def put_space(spec: str | Path, space: Space, *, replace: bool = False, bar: bool = True) -> None:
+def put_space(spec: str | Path, space: Space, *, replace: bool = False) -> None:
     """Saves an index to a folder, or uploads it to `qdrant:STORE#NAME`; `replace` also replaces another model's there.
 
     Raises:
       UserError: the place is taken or cannot be written.
     """
     if place := in_qdrant(spec):
-        QdrantSpace.create(*place, space, replace=replace, bar=bar).close()
+        QdrantSpace.create(*place, space, replace=replace, bar=True).close()
     else:
         space.save(spec)

@@ -87,10 +87,10 @@ class QdrantSpace:
         one_of("dtype", dtype, ("float32", "float16"))
         if not len(space):
             raise UserError("The index has no targets. Give one with at least one target.")
-        tokens, texts, ids = space.tokens, space.texts, space.ids
+        tokens = space.tokens
         columns = {column: list(values) for column, values in space.columns.items()}
         digest = content_digest(
-            tokens, texts, ids, repr(space.origin), dtype, *([json.dumps(columns)] if columns else [])
+            tokens, space.texts, space.ids, repr(space.origin), dtype, *([json.dumps(columns)] if columns else [])
         )
         stored = Stored(space.origin, len(space), tokens.width, dtype, digest, tuple(columns))
         collection = f"{name}--{digest}"
@@ -98,7 +98,7 @@ class QdrantSpace:
         try:
             before = to_replace(store, name, stored, replace=replace)
             if before != collection:
-                upload(store, collection, stored, tokens, texts, ids, columns, on_disk=on_disk, shards=shards, bar=bar)
+                upload(store, collection, stored, space, tokens, on_disk=on_disk, shards=shards, bar=bar)
                 switch(store, name, before, collection)
         except BaseException:
             store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.filters import field
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, collections, read
+from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
 
@@ -44,10 +45,8 @@ def upload(
     store: Store,
     collection: str,
     stored: Stored,
+    space: Space,
     tokens: RaggedTokens,
-    texts: Sequence[str],
-    ids: Sequence[str],
-    columns: Mapping[str, Sequence[str]],
     *,
     on_disk: bool,
     shards: int | None,
@@ -56,7 +55,7 @@ def upload(
     """Uploads all targets to a collection, which is created unless an interrupted upload has done so.
 
     Args:
-      tokens: n targets' token embeddings, or their means where `stored.pooled`; so many texts, ids and column values.
+      tokens: of the index; its property would copy them again.
       on_disk: the server keeps vectors on its disk and caches them in free memory.
       shards: of the collection, which a cluster distributes over its nodes; None leaves their number to it.
       bar: shows progress.
@@ -85,17 +84,17 @@ def upload(
                 on_disk_payload=on_disk or None,
             )
             present = np.zeros(stored.size, bool)
-        for at in range(0 if store.embedded else len(columns)):  # embedded mode warns that it has no payload indexes
+        for at in range(0 if store.embedded else len(space.columns)):  # embedded mode has no payload indexes
             client.create_payload_index(collection, field(at), models.PayloadSchemaType.KEYWORD, wait=True)
-        runs = tokens.chunks(max(1, _BATCH_NUMBERS // tokens.width))
-        runs = [(start, stop) for start, stop in runs if not present[start:stop].all()]
+        chunks = tokens.chunks(max(1, _BATCH_NUMBERS // tokens.width))
+        runs = [(start, stop) for start, stop in chunks if not present[start:stop].all()]
         with write_ahead(client, collection):
             for start, stop in progress(runs, label="Uploading", unit="batch", total=len(runs)) if bar else runs:
                 points = []
                 for at in (start + np.flatnonzero(~present[start:stop])).tolist():
                     rows = tokens.part(at, at + 1).flat.astype(np.float32)
-                    payload = {"id": str(ids[at]), "text": str(texts[at]), "norms": norms_of(rows).tolist()}
-                    payload |= {field(k): values[at] for k, values in enumerate(columns.values())}
+                    payload = {"id": space.ids[at], "text": space.texts[at], "norms": norms_of(rows).tolist()}
+                    payload |= {field(k): values[at] for k, values in enumerate(space.columns.values())}
                     rows = rows if len(rows) else np.zeros((1, stored.width), np.float32)
                     vector = (rows[0] if stored.pooled else rows).tolist()
                     points.append(models.PointStruct(id=at, vector=vector, payload=payload))

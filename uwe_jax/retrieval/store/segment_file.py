@@ -53,7 +53,8 @@ def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str, tu
     data = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in itertools.chain(*tensors.values()))
     try:
         with path.open("xb") as file:
-            for view in map(memoryview, itertools.chain([len(text).to_bytes(8, "little"), text], data)):
+            for part in itertools.chain[Any]([len(text).to_bytes(8, "little"), text], data):
+                view = memoryview(part)
                 for start in range(0, len(view), _AT_ONCE):
                     digest.update(view[start : start + _AT_ONCE])
                     file.write(view[start : start + _AT_ONCE])
