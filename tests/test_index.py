@@ -78,7 +78,7 @@ def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys):
     assert "truncated" not in capsys.readouterr().err
 
 
-def test_the_model_of_a_space_is_found_from_every_folder(built, model, tmp_path, monkeypatch):
+def test_the_model_of_an_index_is_found_from_every_folder(built, model, tmp_path, monkeypatch):
     path, _ = built
     folder = Path(model)
     monkeypatch.chdir(folder.parent)
@@ -93,7 +93,7 @@ def test_the_model_of_a_space_is_found_from_every_folder(built, model, tmp_path,
         assert recorded(tmp_path / "space").model == name
 
 
-def test_targets_come_and_go_without_encoding_the_others_again(built, model, tmp_path, capsys, monkeypatch):
+def test_targets_are_added_and_removed_without_encoding_the_others(built, model, tmp_path, capsys, monkeypatch):
     path, _ = built
     out = tmp_path / "space"
     main(["--model", model, "--targets", str(path), "--out", str(out), "--dtype", "float32", "--max_tokens", "20"])
@@ -131,7 +131,7 @@ def test_targets_come_and_go_without_encoding_the_others_again(built, model, tmp
     main(["--out", str(out), "--compact", "--verify"])
     assert contents(out) == {"s1": "care for patients", "s2": "write software", "s4": "nurse"}
     told = capsys.readouterr()
-    assert "is whole" in told.err
+    assert "is intact" in told.err
     assert "targets      3\n" in told.out
     assert "float32" in told.out
     assert "in 1 segments" in told.out
@@ -145,24 +145,24 @@ def test_another_model_cannot_add(built, tmp_path):
     with pytest.raises(UserError, match="does not say where its model"):
         main(["--out", str(out), "--add", str(tmp_path / "more.txt")])
     other = write_tiny_encoder(tmp_path / "other", seed=1, layers=1)
-    with pytest.raises(UserError, match="The space was encoded by"):
+    with pytest.raises(UserError, match="The index was encoded by"):
         main(["--out", str(out), "--add", str(tmp_path / "more.txt"), "--model", str(other)])
     assert contents(out) == contents(space)
 
 
-def test_bad_targets_leave_the_space_as_it_was(built, model, tmp_path):
+def test_bad_targets_leave_the_index_unchanged(built, model, tmp_path):
     path, out = built
     before = contents(out)
     bad = tmp_path / "bad.csv"
     bad.write_text("id,label\na,nurse\na,care\n")
-    with pytest.raises(UserError, match="the id 'a' stands for two texts, 'nurse' and 'care'"):
+    with pytest.raises(UserError, match="the id 'a' has two texts, 'nurse' and 'care'"):
         main(["--model", model, "--targets", str(bad), "--out", str(out)])
     bad.write_text("id,label\na,nurse\nb,  \n")
     with pytest.raises(UserError, match=r"(?s)1 broken row .*bad.csv, line 3: found label '  '; expected a text"):
         main(["--out", str(out), "--remove", str(path), "--add", str(bad)])
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "letter.doc").touch()
-    with pytest.raises(UserError, match="not of a space"):
+    with pytest.raises(UserError, match="do not belong to an index"):
         main(["--model", "no such model", "--targets", str(path), "--out", str(tmp_path / "foreign")])
     assert contents(out) == before
 
@@ -185,7 +185,7 @@ def test_texts_without_ids_are_their_own(tmp_path):
     path.write_text("weld metal\n\n  plan   shifts \nweld metal\n", encoding="utf-8-sig")
     found = read_targets(path)
     assert found.ids == found.texts == ("weld metal", "plan shifts")
-    assert found.notes == ("1 rows that repeat another one left out",)
+    assert found.notes == ("1 duplicate rows left out",)
     for name, options in (("odd.jsonl", {}), ("odd.csv", {"column": "Anything"})):
         assert read_targets(write_rows(tmp_path / name, [{"anything": "cook"}]), **options).ids == ("cook",)
     two = write_rows(tmp_path / "two.csv", [{"a": "cook", "b": "bake"}])
@@ -202,7 +202,7 @@ def test_texts_without_ids_are_their_own(tmp_path):
             read(path)
         with pytest.raises(UserError, match="There is no"):
             read(tmp_path / "nowhere.csv")
-        with pytest.raises(UserError, match="in no format"):
+        with pytest.raises(UserError, match="in no supported format"):
             read(write_tiny_encoder(tmp_path / "tiny") / "model.safetensors")
 
 
@@ -224,9 +224,9 @@ def test_taxonomies(tmp_path):
         read_targets(onet)
     with pytest.raises(UserError, match=r"holds no version 1.2 of ESCO"):
         read_targets(tmp_path / "esco", version="1.2")
-    with pytest.raises(UserError, match="no table"):
+    with pytest.raises(UserError, match="not a table"):
         read_targets(tmp_path, column="label")
-    with pytest.raises(UserError, match="has no kinds"):
+    with pytest.raises(UserError, match="--kind skills is for folders"):
         read_targets(write_rows(tmp_path / "a.csv", ROWS), kind="skills")
 
 
@@ -238,11 +238,11 @@ def test_the_command_line(capsys, tmp_path):
     for flags, message in (
         (["--info"], "--out is required"),
         (["--out", "x"], "Nothing to do with x"),
-        (["--out", "x", "--targets", "y"], "no --model"),
-        (["--out", "x", "--targets", "y", "--add", "z"], "Give one of them"),
+        (["--out", "x", "--targets", "y"], "--model is required"),
+        (["--out", "x", "--targets", "y", "--add", "z"], "Give only one of them"),
         (["--out", str(tmp_path / "x"), "--info"], "There is no folder"),
         (["--out", str(tmp_path / "x"), "--remove", "nowhere.txt"], "There is no nowhere.txt"),
-        (["--out", "x", "--upload", "y"], "no place in Qdrant"),
+        (["--out", "x", "--upload", "y"], "not a location in Qdrant"),
     ):
         with pytest.raises(UserError, match=message):
             main(flags)
@@ -253,7 +253,7 @@ def test_the_command_line(capsys, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_what_was_encoded_waits_for_another_writer(built, model, tmp_path, monkeypatch):
+def test_encoded_targets_wait_for_another_writer(built, model, tmp_path, monkeypatch):
     path, _ = built
     out = tmp_path / "space"
     main(["--model", model, "--targets", str(path), "--out", str(out)])

@@ -17,9 +17,9 @@ from qdrant_over_http import qdrant_server
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.qdrant import connection, stored, upload
-from uwe_jax.retrieval.qdrant.embedded import write_ahead
 from uwe_jax.retrieval.qdrant.location import in_qdrant, open_space, put_space
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantSpace
+from uwe_jax.retrieval.qdrant.upload import write_ahead
 from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Space
@@ -67,7 +67,7 @@ def queries() -> RaggedTokens:
 
 @pytest.fixture(params=["folder", "http", "server"])
 def location(request, tmp_path):
-    """Where a store is: a folder, the REST interface in front of a store in memory, and a server where one is named."""
+    """Location of a store: a folder, the REST interface of a store in memory, and a server where one is named."""
     if request.param == "folder":
         yield str(tmp_path / "store")
     elif request.param == "http":
@@ -82,7 +82,7 @@ def location(request, tmp_path):
 
 @pytest.fixture
 def name(location):
-    """Of a space that nobody else has on a server that others use, too."""
+    """The name of an index, unique on a shared server."""
     chosen = f"test-{uuid.uuid4().hex}"
     yield chosen
     if "://" in location:
@@ -91,7 +91,7 @@ def name(location):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    """A few targets a request."""
+    """Uploads a few targets per request."""
     monkeypatch.setattr(upload, "_BATCH_NUMBERS", 40 * WIDTH)
 
 
@@ -101,7 +101,7 @@ class Stopped(Exception):
 
 @pytest.fixture
 def stop_after(monkeypatch):
-    """Lets an upload end after so many batches; returns the batches' sizes."""
+    """Stops an upload after a number of batches; returns the batches' sizes."""
     sent = []
     upsert = QdrantClient.upsert
 
@@ -140,7 +140,7 @@ def test_pooled_targets_are_single_vectors(kind, queries):
         collection = client.get_aliases().aliases[0].collection_name
         assert client.get_collection(collection).config.params.vectors.multivector_config is None
         assert np.shape(client.retrieve(collection, [3], with_vectors=True)[0].vector) == (WIDTH,)
-        with pytest.raises(UserError, match=r"made for the scorer .*; soft reads the tokens"):
+        with pytest.raises(UserError, match=r"for the scorer .*; soft reads the tokens"):
             held.search(queries, K, ScorerSettings())
     client.close()
 
@@ -155,7 +155,7 @@ def test_one_by_one_equals_all_at_once_and_mean_pooling_needs_no_more_candidates
         assert held.search(queries.part(0, 0), 3, space.origin.scorer) == []
 
 
-def test_a_store_serves_later(location, name, queries):
+def test_a_store_is_reopened(location, name, queries):
     space = make_space()
     QdrantSpace.create(location, name, space, bar=True).close()
     with QdrantSpace.open(location, name, candidates=N) as held:
@@ -267,12 +267,12 @@ def test_recall_is_the_share_of_the_exact_answer(queries):
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_an_upload_that_stopped_is_not_there_and_goes_on(location, name, queries, stop_after):
+def test_an_interrupted_upload_is_resumed(location, name, queries, stop_after):
     space = make_space()
     sent = stop_after(2)
     with pytest.raises(Stopped):
         QdrantSpace.create(location, name, space)
-    with pytest.raises(UserError, match=f"The upload of the space {name} to Qdrant at .* has not ended"):
+    with pytest.raises(UserError, match=f"The upload of the index {name} to Qdrant at .* is incomplete"):
         QdrantSpace.open(location, name)
     assert name not in QdrantSpace.names(location)
     before = sum(sent)
@@ -288,7 +288,7 @@ def test_an_upload_that_stopped_is_not_there_and_goes_on(location, name, queries
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_new_version_takes_the_place_of_the_old_when_it_is_whole(location, name, queries, stop_after):
+def test_a_new_version_replaces_the_old_one_when_complete(location, name, queries, stop_after):
     old, new = make_space(0), make_space(1)
     QdrantSpace.create(location, name, old).close()
     stop_after(1)
@@ -304,28 +304,28 @@ def test_a_new_version_takes_the_place_of_the_old_when_it_is_whole(location, nam
     assert QdrantSpace.delete(location, name) == 1
 
 
-def test_a_reader_of_a_space_that_was_replaced_is_told(queries):
+def test_a_search_of_a_replaced_index_is_refused(queries):
     with qdrant_server() as server:
         space = make_space(0)
         with QdrantSpace.create(server.url, "skills", space) as held:
             QdrantSpace.create(server.url, "skills", make_space(1)).close()
-            with pytest.raises(UserError, match="the space was replaced or deleted since it was opened"):
+            with pytest.raises(UserError, match="the index was replaced or deleted since it was opened"):
                 held.search(queries, 3, space.origin.scorer)
 
 
 def test_another_models_space_is_replaced_when_asked(location, name):
     QdrantSpace.create(location, name, make_space()).close()
     other = make_space(model="other")
-    with pytest.raises(UserError, match=r"made by model \(fingerprint of model\), and this one by other \(fing"):
+    with pytest.raises(UserError, match=r"encoded by model \(fingerprint of model\), and this one by other \(fing"):
         QdrantSpace.create(location, name, other)
     QdrantSpace.create(location, name, other, replace=True).close()
     with QdrantSpace.open(location, name) as held:
         assert held.origin == other.origin
 
 
-def test_what_is_not_there_is_answered_with_what_is(location, name):
+def test_an_unknown_index_is_reported_with_known_ones(location, name):
     QdrantSpace.create(location, name, make_space()).close()
-    with pytest.raises(UserError, match=f"There is no space jobs in Qdrant at .* There are: .*{name}"):
+    with pytest.raises(UserError, match=f"There is no index jobs in Qdrant at .* There are: .*{name}"):
         QdrantSpace.open(location, "jobs")
 
 
@@ -334,7 +334,7 @@ def test_other_collections_are_left_alone():
     client.create_collection("theirs", vectors_config=models.VectorParams(size=2, distance=models.Distance.DOT))
     with pytest.raises(UserError, match="has a collection theirs of another program"):
         QdrantSpace.create(client, "theirs", make_space())
-    with pytest.raises(UserError, match=r"theirs .* is not a space of this program\. There are no spaces yet"):
+    with pytest.raises(UserError, match=r"theirs .* is not an index of this program\. There are no indexes yet"):
         QdrantSpace.open(client, "theirs")
     client.close()
 
@@ -356,7 +356,7 @@ def test_a_newer_or_damaged_space_is_refused(monkeypatch, change, message):
     client.close()
 
 
-def test_a_server_looks_far_or_at_every_target(queries):
+def test_the_search_width_of_a_server(queries):
     with qdrant_server() as server, QdrantSpace.create(server.url, "skills", make_space()) as held:
         held.search(queries.part(0, 1), K, held.origin.scorer)
         held.exhaustive = True
@@ -386,7 +386,7 @@ def test_targets_that_went_missing_are_counted(queries):
     found = held._candidates(queries, K, space.origin.scorer)
     client.delete(collection, [2])
     held._candidates = lambda *_: found
-    with pytest.raises(UserError, match="1 of 5 targets are gone from the collection"):
+    with pytest.raises(UserError, match="1 of 5 targets are missing from the collection"):
         held.search(queries, 3, space.origin.scorer)
     client.close()
 
@@ -396,7 +396,7 @@ def test_bad_calls(queries):
     with QdrantSpace.create(":memory:", "skills", space) as held:
         with pytest.raises(UserError, match="top_k is 0"):
             held.search(queries, 0, space.origin.scorer)
-        with pytest.raises(UserError, match="width 4 and the space's 8"):
+        with pytest.raises(UserError, match="width 4 and the index's 8"):
             held.search(RaggedTokens(queries.flat[:, :4], queries.offsets), 3, space.origin.scorer)
     for bad in ("", "a/b", "skills--0123456789ab", "x" * 300):
         with pytest.raises(UserError, match="cannot be named"):
@@ -433,7 +433,7 @@ def test_servers_that_do_not_answer(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match=r"no answer within 0\.1 s"):
         QdrantSpace.open(f"http://127.0.0.1:{silent.getsockname()[1]}", "skills")
     for url in ("ftp://host", "https://", "http://host:port"):
-        with pytest.raises(UserError, match=r"the address must start|that is no address"):
+        with pytest.raises(UserError, match=r"the address must start|invalid address"):
             QdrantSpace.open(url, "skills")
 
 
@@ -442,7 +442,7 @@ def test_servers_that_answer_otherwise(monkeypatch, queries):
     with qdrant_server() as server:
         space = make_space(texts=3)
         server.key = "secret"
-        with pytest.raises(UserError, match=r"wants another API key \(HTTP 403: forbidden\)\. Set \$QDRANT_API_KEY"):
+        with pytest.raises(UserError, match=r"requires another API key \(HTTP 403: forbidden\)\. Set \$QDRANT_API_KEY"):
             QdrantSpace.create(server.url, "skills", space)
         monkeypatch.setenv("QDRANT_API_KEY", "secret")
         QdrantSpace.create(server.url, "skills", space).close()
@@ -450,13 +450,13 @@ def test_servers_that_answer_otherwise(monkeypatch, queries):
         with pytest.raises(UserError, match=r"has version 1\.9\.2; 1\.16 or newer is needed"):
             QdrantSpace.open(server.url, "skills")
         server.version = None
-        with pytest.raises(UserError, match="does not speak as a Qdrant server does"):
+        with pytest.raises(UserError, match="does not answer as a Qdrant server does"):
             QdrantSpace.open(server.url, "skills")
         with pytest.raises(UserError, match=r"answered HTTP 404: GET elsewhere not found"):
             QdrantSpace.open(server.url + "/elsewhere", "skills")
 
 
-def test_a_client_of_ones_own_over_grpc():
+def test_a_callers_client_over_grpc():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -472,11 +472,11 @@ def test_without_the_client(monkeypatch):
         open_space("qdrant:store#skills")
 
 
-def test_a_space_by_where_it_is(tmp_path, queries):
+def test_an_index_by_its_location(tmp_path, queries):
     space = make_space()
     specs = [str(tmp_path / "space"), f"qdrant:{tmp_path / 'store'}#skills"]
     for spec in specs:
-        put_space(spec, space, bar=False)
+        put_space(spec, space)
         opened = open_space(spec)
         assert opened.origin == space.origin
         assert_same(opened.search(queries, K, ScorerSettings()), space.search(queries, K, ScorerSettings()))
@@ -484,7 +484,7 @@ def test_a_space_by_where_it_is(tmp_path, queries):
             opened.close()
     assert in_qdrant("qdrant:http://h:6333#skills") == ("http://h:6333", "skills")
     for bad in ("qdrant:", "qdrant:#skills", "qdrant:store", "qdrant:store#"):
-        with pytest.raises(UserError, match="does not name a space in Qdrant"):
+        with pytest.raises(UserError, match="does not name an index in Qdrant"):
             open_space(bad)
 
 

@@ -15,8 +15,8 @@ from uwe_jax.__main__ import main as front_door
 from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main
 from uwe_jax.retrieval import answering, indexing
-from uwe_jax.retrieval.index_names import parse_index
 from uwe_jax.retrieval.limits import MAX_CHARACTERS
+from uwe_jax.retrieval.options import parse_index
 from uwe_jax.retrieval.queries_in import BATCH, batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.folder import load_space
@@ -40,7 +40,7 @@ def loaded_once():
 
 @pytest.fixture(scope="module")
 def folder(loaded_once, tmp_path_factory):
-    """A model, and two spaces of it that tell where it lies."""
+    """A model, and two indexes that record its location."""
     folder = tmp_path_factory.mktemp("rank")
     write_tiny_encoder(folder / "tiny", layers=1)
     for name, texts in (("skills", SKILLS), ("jobs", JOBS)):
@@ -129,7 +129,7 @@ def test_queries_from_files(folder, tmp_path, capsys):
     assert told[0]["hits"] == told[2]["hits"]
 
 
-def test_what_cannot_be_read_in_a_table_is_told_in_its_place(tmp_path):
+def test_broken_rows_are_reported_in_place(tmp_path):
     path = tmp_path / "q.jsonl"
     rows = ['{"text": "nurse"}', "{", '{"text": 3}', '{"text": null}', '{"text": "code"}', '["text"]']
     path.write_text("\n".join(rows))
@@ -142,11 +142,11 @@ def test_what_cannot_be_read_in_a_table_is_told_in_its_place(tmp_path):
     with pytest.raises(UserError, match="There is no file"):
         file_queries(tmp_path / "nowhere")
     write_tiny_encoder(tmp_path / "tiny")
-    with pytest.raises(UserError, match="is no table"):
+    with pytest.raises(UserError, match="is not a table"):
         file_queries(tmp_path / "tiny" / "model.safetensors", "text")
 
 
-def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
+def test_bad_queries_do_not_affect_others(folder, piped, capsys):
     lines = [
         b"nurse",
         b"",
@@ -158,7 +158,7 @@ def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
     ]
     piped(b"\n".join(lines))
     with pytest.raises(
-        UserError, match=r"4 of 7 queries were not answered, all others were. The first: Query 2 is empty"
+        UserError, match=r"4 of 7 queries were not answered; all others were. The first: Query 2 is empty"
     ):
         main(["--index", str(folder / "jobs"), "--json"])
     told = answers(capsys)
@@ -169,13 +169,13 @@ def test_bad_queries_cost_none_of_the_others(folder, piped, capsys):
     assert "100,001 characters" in told[4]["error"]
 
 
-def test_a_query_that_cannot_be_scored_costs_none_of_the_others(folder, piped, monkeypatch, capsys):
+def test_a_query_that_cannot_be_scored_does_not_affect_others(folder, piped, monkeypatch, capsys):
     piped(b"nurse\ncare quiz\n\nwrite code\n")
     broken = with_nan(load(folder / "tiny"), "q")
     monkeypatch.setattr(answering, "load", lambda *_, **__: broken)
     spaces = ["--index", str(folder / "jobs"), "--index", str(folder / "skills")]
     with pytest.raises(
-        UserError, match=r"2 of 4 queries were not answered, all others were. The first: Query 2 cannot"
+        UserError, match=r"2 of 4 queries were not answered; all others were. The first: Query 2 cannot"
     ):
         main([*spaces, "--json", "--explain"])
     told = answers(capsys)
@@ -190,7 +190,7 @@ def test_a_query_that_cannot_be_scored_costs_none_of_the_others(folder, piped, m
 
 
 def test_a_score_that_is_not_finite_is_an_error_of_its_query(folder, monkeypatch, capsys):
-    """Whatever the cause; here a space of another kind that holds a damaged target."""
+    """Whatever the cause; here a damaged index."""
 
     class Damaged(Space):
         def search(self, *asked):
@@ -203,11 +203,11 @@ def test_a_score_that_is_not_finite_is_an_error_of_its_query(folder, monkeypatch
     with pytest.raises(UserError, match="1 of 2 queries were not answered"):
         main(["nurse", "write code", "--index", str(folder / "jobs"), "--json"])
     first, second = answers(capsys)
-    assert first == {"number": 1, "error": "Query 1 has no finite score with a target of jobs: build that space again."}
+    assert first == {"number": 1, "error": "Query 1 has no finite score with a target of jobs. Build that index again."}
     assert [hit["text"] for hit in second["hits"]["jobs"]] == ["software engineer", "nurse"]
 
 
-def test_all_bad_and_no_queries(folder, piped, capsys):
+def test_only_bad_queries_and_no_queries(folder, piped, capsys):
     piped(b"\n \n")
     with pytest.raises(UserError, match="2 of 2 queries"):
         main(["--index", str(folder / "jobs")])
@@ -217,7 +217,7 @@ def test_all_bad_and_no_queries(folder, piped, capsys):
     assert answers(capsys) == []
 
 
-def test_many_lines_are_held_in_batches():
+def test_many_lines_are_read_in_batches():
     reading, writing = os.pipe()
     with os.fdopen(writing, "wb", buffering=0) as pipe:
         found = batches(line_queries(reading))
@@ -231,7 +231,7 @@ def test_many_lines_are_held_in_batches():
     os.close(reading)
 
 
-def test_a_reader_that_has_seen_enough_ends_it_quietly(folder, monkeypatch):
+def test_a_closed_pipe_ends_the_command_quietly(folder, monkeypatch):
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as closed:
@@ -241,7 +241,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(folder, monkeypatch):
     assert end.value.code == EXIT_UNREAD
 
 
-def test_a_program_asks_through_a_pipe_and_is_answered_line_by_line(folder):
+def test_a_pipe_is_answered_line_by_line(folder):
     command = [sys.executable, "-m", "uwe_jax", "rank", "--index", str(folder / "skills"), "--json", "--top_k", "1"]
     environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0", "LC_ALL": "C"}
     with subprocess.Popen(
@@ -261,11 +261,11 @@ def test_a_program_asks_through_a_pipe_and_is_answered_line_by_line(folder):
     assert told.startswith("Error: 1 of 3 queries were not answered")
 
 
-def test_models_and_spaces_that_do_not_fit(folder, tmp_path):
+def test_indexes_of_another_model_are_refused(folder, tmp_path):
     other = write_tiny_encoder(tmp_path / "other", seed=1, layers=1)
-    with pytest.raises(UserError, match=r"jobs: The space was encoded by .* Load the model of the space"):
+    with pytest.raises(UserError, match=r"jobs: The index was encoded by .* Load the model of the index"):
         main(["nurse", "--index", str(folder / "jobs"), "--model", str(other)])
-    with pytest.raises(UserError, match="holds one mean a target"):
+    with pytest.raises(UserError, match="holds one mean per target"):
         main(["nurse", "--index", str(folder / "jobs"), "--model", f"{folder / 'tiny'}:soft"])
     load_space(folder / "jobs").save(tmp_path / "bare")
     with pytest.raises(UserError, match="bare does not say where its model was loaded from"):
@@ -276,7 +276,7 @@ def test_models_and_spaces_that_do_not_fit(folder, tmp_path):
         main(["nurse", "--index", str(folder / "skills"), "--index", str(tmp_path / "bare")])
 
 
-def test_a_space_in_qdrant_answers_alike(folder, tmp_path, capsys):
+def test_an_index_in_qdrant_gives_the_same_answers(folder, tmp_path, capsys):
     pytest.importorskip("qdrant_client")
     place = f"qdrant:{tmp_path / 'store'}#skills"
     index(["--out", str(folder / "skills"), "--upload", place])
@@ -324,9 +324,9 @@ def test_the_command_line(capsys):
         (["nurse"], "--index or --targets is required"),
         (["nurse", "--index", "x"], "There is no folder x"),
         (["nurse", "--index", "x/a", "--index", "y/a"], "2 indexes under 1 names"),
-        (["nurse", "--index", "x", "--queries", "y"], "give one of them"),
-        (["--index", "x", "--column", "text"], "--column is a column of the file"),
-        (["a", "b", "--index", "x", "--picture", "p.png"], "--picture draws one query"),
+        (["nurse", "--index", "x", "--queries", "y"], "give only one"),
+        (["--index", "x", "--column", "text"], "--column names a column of the --queries file"),
+        (["a", "b", "--index", "x", "--picture", "p.png"], "--picture needs exactly one query"),
         (["nurse", "--index", "x", "--top_k", "0"], "--top-k is 0"),
     ):
         with pytest.raises(UserError, match=message):

@@ -145,7 +145,7 @@ def test_a_list_of_texts_is_ranked_as_an_index_of_it(model, space, encoded, tmp_
     assert model.rank(QUERIES, tuple(TARGETS)) == model.rank(QUERIES, space)
     assert list(model.rank_stream(iter(QUERIES), iter(TARGETS), 2)) == list(model.rank_stream(QUERIES, space, 2))
     for targets, message in (
-        (str(tmp_path), r"The targets are '.*'\. Give a list of texts, or what uwe_jax\.load_space"),
+        (str(tmp_path), r"The targets are '.*'\. Give a list of texts, or an index .uwe_jax\.load_space"),
         ([], "no targets"),
         (["code", ""], "Target 2 is empty"),
     ):
@@ -278,7 +278,7 @@ def test_targets_are_encoded_in_parts_and_kept(model, space, monkeypatch, capsys
 
 
 def test_the_example_runs_as_it_stands(encoder, monkeypatch, tmp_path, capsys):
-    """With the exports that the package offers at its top."""
+    """Uses the names that the package exports."""
     from uwe_jax.retrieval.store.folder import load_space
 
     example = textwrap.dedent("\n".join(ranker.__doc__.splitlines()[2:])).replace("all-MiniLM-L6-v2", str(encoder))
@@ -316,12 +316,12 @@ def test_scores_of_other_numbers_and_lengths_share_few_programs(model, rng, monk
 
 def test_spaces_of_other_models_are_refused(model, space, encoder, cache, tmp_path):
     other = write_tiny_encoder(tmp_path / "other", seed=1, layers=1)
-    with pytest.raises(UserError, match=r"encoded by other mean_pool \(\w+\), and the queries would be by tiny soft"):
+    with pytest.raises(UserError, match=r"encoded by other mean_pool \(\w+\), the queries by tiny soft"):
         model.rank("nurse", load(other, cache_dir=cache).encode_targets(["code"], progress=False))
     with pytest.raises(UserError, match="encoded by tiny soft"):
         load(other, cache_dir=cache).rank_stream(["nurse"], space)
     pooled = load(encoder, cache_dir=cache)
-    with pytest.raises(UserError, match=r"one mean a target, for the scorer mean_pool .* scores by soft"):
+    with pytest.raises(UserError, match=r"one mean per target, for the scorer mean_pool .* scores by soft"):
         model.rank("nurse", pooled.encode_targets(["code"], progress=False))
     # Tokens hold all that a mean needs.
     assert pooled.rank("nurse", space)[0].score == pytest.approx(pooled.scores("nurse", TARGETS).max(), abs=1e-5)
@@ -341,11 +341,11 @@ def test_texts_that_no_model_could_read_are_refused(texts, message):
         limits.accepted(texts, "Query")
 
 
-def test_the_error_that_a_user_can_mend_stands_at_the_top():
+def test_user_error_is_exported():
     assert uwe_jax.UserError is UserError
 
 
-def test_every_way_in_has_its_limits(model, space):
+def test_every_method_checks_its_arguments(model, space):
     for refused, message in [
         (lambda: model.rank("", space), "Query 1 is empty"),
         (lambda: model.scores("nurse", ["code", ""]), "Target 2 is empty"),
@@ -355,8 +355,8 @@ def test_every_way_in_has_its_limits(model, space):
         (lambda: model.encode_targets([]), "no targets"),
         (lambda: model.scores("nurse", []), "no texts"),
         (lambda: model.encode_targets(["code"], ["a", "b"]), "1 targets and 2 ids"),
-        (lambda: model.encode_targets(["code", "a", "code "]), "1 targets that stand twice.* 'code'"),
-        (lambda: model.encode_targets(["code", "a"], ["1", "1"]), "1 ids that stand twice"),
+        (lambda: model.encode_targets(["code", "a", "code "]), "1 duplicate targets.* 'code'"),
+        (lambda: model.encode_targets(["code", "a"], ["1", "1"]), "1 duplicate ids"),
         (lambda: model.encode_targets(["code"], dtype="float8"), "float8"),
         (lambda: model.rank("nurse", space, 0), "top_k is 0"),
         (lambda: model.rank_stream(["nurse"], space, batch=0), "batch is 0"),
@@ -365,7 +365,7 @@ def test_every_way_in_has_its_limits(model, space):
             refused()
 
 
-def test_max_tokens_cut_and_fit_the_encoder(encoder, cache, model):
+def test_max_tokens_truncate_and_fit_the_encoder(encoder, cache, model):
     cut = load(f"{encoder}:soft", cache_dir=cache, max_tokens=4)
     np.testing.assert_allclose(
         cut.scores("nurse care for patients", "write code"), model.scores("nurse care", "write code"), atol=1e-5
@@ -400,14 +400,14 @@ def test_pieces_are_the_encoders_tokens(architecture, cache, tmp_path):
 
 @pytest.mark.parametrize("change", ["no file", "another file"])
 def test_pieces_are_spelt_by_the_vocabulary_where_the_file_does_not_tell(encoder, cache, change, tmp_path):
-    """Transformers decides how a text is cut; a file is read for where the tokens stand."""
+    """Transformers decides how a text is split; tokenizer.json is read for the tokens' positions."""
     tokeniser = Tokeniser(encoder, cache / "tokens")
     folder = tmp_path / "encoder"
     shutil.copytree(encoder, folder)
     reader = PieceReader(folder, tokeniser, 64)
     if change == "no file":
         text, expected = "Nurse zed", ("[start]", "nurse", "z", "##e", "##d", "[end]")
-        assert reader._set_up is not None  # read before the file goes
+        assert reader._vocabulary is not None  # read before the file goes
         (folder / "tokenizer.json").unlink()
     else:
         text, expected = "nurse [SEP]", ("[start]", "nurse", "[SEP]", "[end]")
@@ -440,7 +440,7 @@ def test_explanations_as_table_json_and_picture(model, tmp_path):
     assert max(imread(tmp_path / "many.png").shape) < 4000
 
 
-def test_a_query_that_no_score_can_be_computed_for_costs_no_other(broken_word, space):
+def test_a_query_that_cannot_be_scored_does_not_affect_others(broken_word, space):
     """Its embedding holds NaN, as where a tokeniser has more entries than the encoder."""
     model, queries = broken_word, ["nurse", "care quiz", "", "write code", "care quiz"]
     answers = list(model.rank_each(queries, space))

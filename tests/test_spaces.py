@@ -1,4 +1,4 @@
-"""Target spaces in memory and as folders: what is read is what was written, whatever happened in between."""
+"""Indexes in memory and on disk: reading returns what was written, whatever happened in between."""
 
 import errno
 import hashlib
@@ -43,7 +43,7 @@ def random_tokens(number: int, seed: int = 0, least: int = 1) -> RaggedTokens:
 
 
 def made(names: str, seed: int = 0, origin: Origin = SOFT, dtype: str = "float32") -> Space:
-    """A target for every letter, which is its id."""
+    """Builds an index with a target for every letter, which is its id."""
     return Space.from_tokens(random_tokens(len(names), seed), [f"text {n}" for n in names], list(names), origin, dtype)
 
 
@@ -58,7 +58,7 @@ def segments(folder: Path) -> list[dict]:
 
 
 def edit(folder: Path, **values) -> None:
-    """Changes a manifest, which has no checksum then, as those of the first versions."""
+    """Changes a manifest and drops its checksum, as in the first versions."""
     path = folder / "space.json"
     content = json.loads(path.read_text()) | values
     content.pop("sha256", None)
@@ -67,13 +67,13 @@ def edit(folder: Path, **values) -> None:
 
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch):
-    """Nobody cuts the power, and waiting for the disk takes most of the time."""
+    """Skips fsync, which takes most of the time and matters only in a power cut."""
     monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 @pytest.fixture
 def saved(tmp_path) -> Path:
-    """A space of a to k without c: segments of 8 and 3 targets."""
+    """An index of a to k without c: segments of 8 and 3 targets."""
     made("abcdefgh").save(tmp_path / "space")
     append(tmp_path / "space", made("ijk", 1))
     assert remove(tmp_path / "space", ["c"]) == 1
@@ -120,7 +120,7 @@ def test_a_space_without_targets_answers_nothing(tmp_path):
     assert rows(load_space(tmp_path / "space")) == rows(made("xy"))
 
 
-def test_adding_and_removing_equal_building_anew():
+def test_adding_and_removing_equal_rebuilding():
     whole, tokens = made("abcdef"), random_tokens(6)
     texts = list(whole.texts)
     grown = Space.from_tokens(tokens.part(0, 2), texts[:2], list("ab"), SOFT, "float32")
@@ -148,30 +148,30 @@ def test_texts_are_lists_that_decode_what_is_asked_for():
 @pytest.mark.parametrize(
     ("texts", "ids", "message"),
     [
-        (["a", "b", "a"], None, "1 targets that stand twice.*'a'.*id of its own"),
-        (["a", "b", "c"], ["1", "2", "1"], "1 ids that stand twice.*'1'"),
+        (["a", "b", "a"], None, "1 duplicate targets.*'a'.*its own id"),
+        (["a", "b", "c"], ["1", "2", "1"], "1 duplicate ids.*'1'"),
         (["a", "b", "c"], ["1", "2"], "3 targets and 2 ids"),
         (["a", "b"], None, "2 targets and the token embeddings of 3"),
     ],
 )
-def test_ids_are_one_a_target(texts, ids, message):
+def test_every_target_has_one_unique_id(texts, ids, message):
     with pytest.raises(UserError, match=message):
         Space.from_tokens(random_tokens(3), texts, ids, SOFT)
 
 
-def test_ids_are_texts():
+def test_ids_are_strings():
     unchecked = inspect.unwrap(target_ids)  # as for those who do without the tests' type checks
-    with pytest.raises(UserError, match="The id 0 is of type int; ids are texts: give '0'"):
+    with pytest.raises(UserError, match="The id 0 is of type int; ids are strings: give '0'"):
         unchecked(["a", "b"], ["1", 0])
 
 
-def test_ids_that_are_there_are_named():
+def test_existing_ids_are_named():
     names = [f"id {k}" for k in range(9)]
     space = Space.from_tokens(random_tokens(9), names, None, SOFT)
-    with pytest.raises(UserError, match=r"7 of the ids are in the space.*'id 0'.*'id 4' and 2 more.*replace=True"):
+    with pytest.raises(UserError, match=r"7 of the ids are in the index.*'id 0'.*'id 4' and 2 more.*replace=True"):
         space.add(random_tokens(8), [*names[:7], "new"])
     wide = RaggedTokens(np.zeros((1, WIDTH + 1), np.float32), run_offsets(np.array([1])))
-    with pytest.raises(UserError, match="width 9 and the space's 8"):
+    with pytest.raises(UserError, match="width 9 and the index's 8"):
         space.add(wide, ["new"])
     assert space.search(random_tokens(0), 3, SOFT.scorer) == []
     with pytest.raises(UserError, match="top_k is 0"):
@@ -183,7 +183,7 @@ def test_ids_that_are_there_are_named():
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["soft", "mean_pool"])
-def test_what_was_saved_is_opened(tmp_path, dtype, kind):
+def test_a_saved_index_is_opened(tmp_path, dtype, kind):
     origin = Origin("tiny", "0", 32, ScorerSettings(kind=kind, tau_a=0.21))
     space = Space.from_tokens(random_tokens(30, least=0), [f"text {k}" for k in range(30)], None, origin, dtype)
     space.save(tmp_path / "deep" / "space")
@@ -222,7 +222,7 @@ def test_numbers_are_stored_to_their_precision(dtype, monkeypatch, rng):
         np.testing.assert_array_equal(whole, chunked)
 
 
-def test_what_cannot_be_stored_is_refused():
+def test_embeddings_that_cannot_be_stored_are_refused():
     tokens = random_tokens(2)
     tokens.flat[1, 1] = 1e6
     Space.from_tokens(tokens, ["a", "b"], None, SOFT, "bfloat16")
@@ -231,7 +231,7 @@ def test_what_cannot_be_stored_is_refused():
     tokens.flat[1, 1] = np.nan
     with pytest.raises(UserError, match="NaN or infinity"):
         Space.from_tokens(tokens, ["a", "b"], None, SOFT, "int8")
-    with pytest.raises(UserError, match="dtype of a space is 'int4'; it must be one of 'float32'"):
+    with pytest.raises(UserError, match="dtype of an index is 'int4'; it must be one of 'float32'"):
         Space.from_tokens(tokens, ["a", "b"], None, SOFT, "int4")
 
 
@@ -280,7 +280,7 @@ def test_changes_of_a_folder_equal_those_in_memory(saved):
 
 
 def test_a_target_is_replaced_when_that_is_asked_for(saved):
-    with pytest.raises(UserError, match="1 of the ids are in the space already, 'b'"):
+    with pytest.raises(UserError, match="1 of the ids are in the index already, 'b'"):
         append(saved, made("bx", 9))
     assert append(saved, made("bx", 9), replace=True) == 1
     opened = load_space(saved)
@@ -330,7 +330,7 @@ def test_saving_replaces_a_space_also_the_one_that_it_was_opened_from(saved):
 
 def test_only_targets_of_the_same_model_are_added(saved):
     for origin, message in (
-        (Origin("other", "ffff", 64, SOFT.scorer), r"made by tiny \(0123456789abcdef\).*by other \(ffff\)"),
+        (Origin("other", "ffff", 64, SOFT.scorer), r"encoded by tiny \(0123456789abcdef\).*by other \(ffff\)"),
         (Origin("tiny", SOFT.fingerprint, 32, SOFT.scorer), "up to 64 tokens.*up to 32"),
         (Origin("tiny", SOFT.fingerprint, 64, ScorerSettings(kind="mean_pool")), "scorer soft.*for mean_pool"),
     ):
@@ -348,7 +348,7 @@ def test_only_targets_of_the_same_model_are_added(saved):
 def test_a_newer_format_is_refused(saved):
     edit(saved, version=3)
     for use in (load_space, verify, compact, lambda path: made("z").save(path), lambda path: append(path, made("z"))):
-        with pytest.raises(UserError, match="space of format 3, and this uwe_jax reads formats up to 2"):
+        with pytest.raises(UserError, match="index of format 3, and this uwe_jax reads formats up to 2"):
             use(saved)
 
 
@@ -359,15 +359,15 @@ def test_a_newer_format_is_refused(saved):
         (b"\xff", "is not readable JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "holds a list instead of an object"),
-        (b"{}", "is not the manifest of a space"),
+        (b"{}", "is not the manifest of an index"),
         (b'{"format": "other"}', "its format is 'other'"),
         (b'{"format": ["x"]}', "its format is"),
         (b'{"format": "uwe_jax space"}', "its version is None"),
         (b'{"format": "uwe_jax space", "version": "1"}', "its version is '1'"),
-        (b'{"format": "uwe_jax space", "version": 1}', "is not the manifest of a space.*origin"),
+        (b'{"format": "uwe_jax space", "version": 1}', "is not the manifest of an index.*origin"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(saved, content, message):
+def test_an_invalid_manifest_is_refused(saved, content, message):
     (saved / "space.json").write_bytes(content)
     with pytest.raises(UserError, match=rf"space\.json.*{message}.*Restore it from a copy"):
         load_space(saved)
@@ -420,7 +420,7 @@ def test_damaged_files_are_named(saved):
     path = saved / "segments" / segments(saved)[1]["file"]
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
-    with pytest.raises(UserError, match=rf"{path.name} has {len(whole) - 5:,} bytes, and {len(whole):,} were written"):
+    with pytest.raises(UserError, match=rf"it has {len(whole) - 5:,} bytes, expected {len(whole):,}"):
         load_space(saved)
     path.write_bytes(whole[:-1] + b"?")
     for use in (load_space, verify, compact, lambda path: append(path, made("z")), lambda path: remove(path, "a")):
@@ -463,7 +463,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
 
 
 def pack(folder: Path, space: Space, **tensors) -> None:
-    """A segment of others: tensors that no writer here makes, with the right checksum."""
+    """Writes a foreign segment: tensors that this package never writes, with the right checksum."""
     space.save(folder)
     (entry,) = segments(folder)
     path = folder / "segments" / entry["file"]
@@ -504,7 +504,7 @@ def pack(folder: Path, space: Space, **tensors) -> None:
         ({"ids": b"a\xff"}, "ids that are not UTF-8"),
     ],
 )
-def test_a_segment_of_others_that_cannot_be_searched_is_refused(tmp_path, tensors, message):
+def test_a_foreign_segment_that_cannot_be_searched_is_refused(tmp_path, tensors, message):
     pack(tmp_path / "space", made("ab"))
     load_space(tmp_path / "space")
     pack(tmp_path / "space", made("ab"), **tensors)
@@ -513,7 +513,7 @@ def test_a_segment_of_others_that_cannot_be_searched_is_refused(tmp_path, tensor
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_segment_of_others_with_numbers_that_are_not_finite_is_refused(tmp_path, dtype):
+def test_a_foreign_segment_with_numbers_that_are_not_finite_is_refused(tmp_path, dtype):
     space = made("ab", dtype=dtype)
     (part,) = space.parts
     stored = part.segment.values if part.segment.scales is None else part.segment.scales
@@ -525,21 +525,21 @@ def test_a_segment_of_others_with_numbers_that_are_not_finite_is_refused(tmp_pat
             load_space(tmp_path / "space")
 
 
-def test_so_many_removed_targets_that_their_manifest_could_not_be_read_are_refused(saved, monkeypatch):
+def test_a_manifest_of_too_many_removed_targets_is_refused(saved, monkeypatch):
     monkeypatch.setattr(manifests, "_MOST_BYTES", (saved / "space.json").stat().st_size + 50)
     with pytest.raises(UserError, match=r"would have .* bytes; at most .*--compact"):
         remove(saved, list("abdefg"))
     assert list(load_space(saved).ids) == list("abdefghijk")
 
 
-def test_what_is_no_space_is_said(tmp_path):
+def test_a_folder_without_an_index_is_reported(tmp_path):
     with pytest.raises(UserError, match="no folder"):
         load_space(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"holds no space\.json"):
         remove(tmp_path, "a")
     assert not list(tmp_path.iterdir())
     (tmp_path / "thesis.txt").touch()
-    with pytest.raises(UserError, match=r"holds 1 files that are not of a space, such as thesis\.txt"):
+    with pytest.raises(UserError, match=r"holds 1 files that do not belong to an index, such as thesis\.txt"):
         made("a").save(tmp_path)
     with pytest.raises(UserError, match="cannot be written"):
         made("a").save(tmp_path / "thesis.txt")
@@ -547,7 +547,7 @@ def test_what_is_no_space_is_said(tmp_path):
         made("a").save(tmp_path / "thesis.txt" / "space")
 
 
-def test_a_reader_starts_over_when_the_space_was_compacted_before_its_eyes(saved, monkeypatch):
+def test_a_reader_retries_after_a_concurrent_compaction(saved, monkeypatch):
     before = rows(load_space(saved))
     read = folders.read_manifest
 
@@ -561,7 +561,7 @@ def test_a_reader_starts_over_when_the_space_was_compacted_before_its_eyes(saved
     assert rows(load_space(saved)) == before
 
 
-def test_a_second_writer_is_told_and_readers_are_not_held_up(saved, monkeypatch):
+def test_a_second_writer_is_refused_and_readers_are_not_blocked(saved, monkeypatch):
     monkeypatch.setattr(writing, "QUIET", 0.05)
     before = rows(load_space(saved))
     with filelock.FileLock(saved / "space.lock"):
@@ -596,7 +596,7 @@ def test_a_full_disk_leaves_the_space_as_it_was(saved, monkeypatch):
 
 @pytest.fixture
 def as_nobody(tmp_path, monkeypatch):
-    """In a folder that this process may enter and not write; root gives up its rights meanwhile."""
+    """Enters a folder that this process may read and not write; root drops its rights meanwhile."""
     monkeypatch.chdir(tmp_path)
     for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -610,7 +610,7 @@ def as_nobody(tmp_path, monkeypatch):
         path.chmod(0o755)
 
 
-def test_who_may_not_write_is_told_and_can_read(saved, as_nobody):
+def test_an_index_is_readable_without_write_permission(saved, as_nobody):
     there = Path("space")
     assert len(load_space(there)) == 10
     verify(there)

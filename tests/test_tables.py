@@ -226,7 +226,7 @@ def test_query_files_may_have_any_line_ends(tmp_path):
         (tmp_path / name).write_bytes(content)
         found = [query for query in file_queries(tmp_path / name) if query]
         assert [(query.number, query.text) for query in found] == [(1, "brew"), (2, ""), (3, ""), (4, "cook")]
-        assert "Query 3 is no UTF-8 text: byte" in found[2].problem
+        assert "Query 3 is not UTF-8 text: byte" in found[2].problem
 
 
 @pytest.mark.parametrize("name", ["Skill", " JOB_TITLE ", "preferredLabel"])
@@ -360,7 +360,7 @@ def test_reading_a_table_logs_one_line(tmp_path, caplog, name, content, expected
         ("a.json", b'["caf\xe9"]', r"a.json, line 1: found byte 0xe9 at position 6"),
         ("a.json", b'{"data": [\n1]}', r"a.json has no column called text"),
         ("a.xlsx", b"PK\x03\x04", r"a.xlsx cannot be read as a sheet \(4 bytes; .*without a password"),
-        ("a.docx", b"", r"a.docx is in no format that is read here. .*\.csv, \.tsv, .*\.xlsx.*each also gzipped"),
+        ("a.docx", b"", r"a.docx is in no supported format. .*\.csv, \.tsv, .*\.xlsx.*each also gzipped"),
     ],
 )
 def test_unreadable_tables_are_reported(tmp_path, name, content, expected):

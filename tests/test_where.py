@@ -17,8 +17,7 @@ from uwe_jax.commands.rank import main as rank
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking import target_space as spaces
 from uwe_jax.retrieval import further_columns
-from uwe_jax.retrieval.answer_file import answer_file
-from uwe_jax.retrieval.answers import Answer
+from uwe_jax.retrieval.answers import Answer, answer_file
 from uwe_jax.retrieval.queries_in import Query
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.columns import Column, FilterError, alternatives, matching, packed
@@ -114,7 +113,7 @@ def test_targets_that_fit_no_column_together_leave_an_empty_answer():
     assert space.search(random_tokens(2, 2), 3, SOFT.scorer, {"family": "rare", "level": "1"}) == [[], []]
 
 
-def test_a_column_or_value_that_there_is_not_is_refused():
+def test_an_unknown_column_or_value_is_refused():
     space = with_columns()
     for where, message in (
         ({"famly": "food"}, "no column 'famly'. Did you mean 'family'. Further columns: family, level"),
@@ -126,13 +125,13 @@ def test_a_column_or_value_that_there_is_not_is_refused():
         ({"family": "log"}, "Did you mean 'logistics'"),
         ({"family": ""}, r"No target has '' as its family\. The most frequent values"),
         ({"x" * 10_000: "food"}, r"no column 'x{60}\.\.\.'\. Further columns"),
-        ({"family": []}, r"The filter of 'family' is '\[\]'. Give one or more texts"),
+        ({"family": []}, r"The filter of 'family' is '\[\]'. Give one or more strings"),
         ({"family": "x" * 10_000}, "No target has 'x{60}...' as its family"),
     ):
         for use in (space.count, lambda where: space.search(random_tokens(0), 3, SOFT.scorer, where)):
             with pytest.raises(FilterError, match=message):
                 use(where)
-    with pytest.raises(FilterError, match="the targets have none but text and id"):
+    with pytest.raises(FilterError, match="the targets have only text and id"):
         made("ab").count({"family": "food"})
 
 
@@ -151,8 +150,8 @@ def test_columns_that_do_not_fit_are_refused():
         ({"c": ["a"]}, "1 values for 2 targets"),
         ({"c": "ab"}, "values for 2 targets"),
         ({"c": ["a", 1]}, "column c holds 1, a int; values must be text"),
-        ({"": ["a", "b"]}, "its name must have 1 to 100 letters"),
-        ({"c" * 101: ["a", "b"]}, "its name must have 1 to 100 letters"),
+        ({"": ["a", "b"]}, "must have 1 to 100 characters"),
+        ({"c" * 101: ["a", "b"]}, "must have 1 to 100 characters"),
         ({f"c{k}": ["a", "b"] for k in range(33)}, "33 further columns; at most 32"),
     ):
         with pytest.raises(UserError, match=message):
@@ -232,7 +231,7 @@ def test_each_distinct_value_is_stored_once(tmp_path):
         ({"__metadata__": {"columns": '["c", "d"]'}}, "column_1"),
     ],
 )
-def test_columns_of_others_that_cannot_be_read_are_refused(tmp_path, tensors, message):
+def test_invalid_columns_of_a_foreign_segment_are_refused(tmp_path, tensors, message):
     space = Space.from_tokens(random_tokens(2), ["a", "b"], None, SOFT, columns={"c": ["p", "q"]})
     pack(tmp_path / "space", space)
     assert columns_of(load_space(tmp_path / "space")) == {"c": ["p", "q"]}
@@ -288,7 +287,7 @@ def test_of_rows_that_repeat_the_first_counts(tmp_path):
     found = read_targets(write_rows(tmp_path / "t.csv", rows))
     assert (found.texts, found.columns) == (("nurse",), {"family": ("care",)})
     assert found.notes == (
-        "2 rows that repeat another one left out",
+        "2 duplicate rows left out",
         "1 of them with other values in further columns than the first, which counts",
     )
 
@@ -342,7 +341,7 @@ def test_columns_are_shown_to_people_where_they_are_asked_for(folder, capsys):
     index(["--out", str(folder / "bare"), "--info"])
     told = capsys.readouterr().out
     assert "columns      family\n" in told
-    assert "columns      none but text and id\n" in told
+    assert "columns      only text and id\n" in told
 
 
 def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsys):
@@ -384,7 +383,7 @@ def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsy
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "q.txt"]
 
 
-def test_a_file_of_answers_that_cannot_be_is_refused(folder, tmp_path):
+def test_an_invalid_output_file_is_refused(folder, tmp_path):
     flags = ["nurse", "--index", str(folder / "skills")]
     (tmp_path / "folder.csv").mkdir()
     for more, message in (
@@ -405,7 +404,7 @@ def test_a_column_called_as_one_of_the_answers_is_told_from_it(tmp_path):
     assert row == "1,nurse,skills,1,s1,code,0.5,further,7,"
 
 
-def test_filters_that_cannot_be_are_refused_before_queries_are_read(folder):
+def test_invalid_filters_are_refused_before_queries_are_read(folder):
     skills, bare = ["--index", str(folder / "skills")], ["--index", str(folder / "bare")]
     for flags, message in (
         ([*skills, "--where", "family"], "--where 'family' does not name a column and a value. Write COLUMN=VALUE"),
@@ -417,7 +416,7 @@ def test_filters_that_cannot_be_are_refused_before_queries_are_read(folder):
             rank(["nurse", *flags])
 
 
-def test_what_is_added_again_with_another_value_is_replaced(folder, tmp_path, capsys):
+def test_a_target_added_with_another_value_is_replaced(folder, tmp_path, capsys):
     load_space(folder / "skills").save(tmp_path / "skills")
     rows = [
         {"id": "s1", "label": "care for patients", "family": "health"},
@@ -465,7 +464,7 @@ def test_a_service_filters_and_shows_columns(folder):
         for where, message in (
             ({"famly": ["it"]}, "There is no column 'famly'. Did you mean 'family'?"),
             ({"family": ["iT"]}, "No target has 'iT' as its family. Did you mean 'it'?"),
-            ({"family": []}, "The filter of 'family' is '[]'. Give one or more texts."),
+            ({"family": []}, "The filter of 'family' is '[]'. Give one or more strings."),
             ({"family": "it"}, "where.family"),
             ({"family": [1]}, "where.family"),
         ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
-from uwe_jax.retrieval.index_names import parse_index
+from uwe_jax.retrieval.options import parse_index
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.ending import end_now

@@ -1,4 +1,4 @@
-"""Answering queries as they come, from spaces on disk."""
+"""Answers queries as they come, from one or several indexes."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ import numpy as np
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.models.loading import DEFAULT_MODEL
 from uwe_jax.ranking.ragged import not_scorable
-from uwe_jax.retrieval.answer_file import answer_file
-from uwe_jax.retrieval.answers import Answer, json_line, readable
-from uwe_jax.retrieval.cached_index import cached_index
+from uwe_jax.retrieval.answers import Answer, answer_file, json_line, readable
+from uwe_jax.retrieval.indexing import cached_index
 from uwe_jax.retrieval.options import RankOptions
 from uwe_jax.retrieval.qdrant.location import open_space
-from uwe_jax.retrieval.queries_in import Query, batches, file_queries, given_queries, line_queries
+from uwe_jax.retrieval.queries_in import Query, batches, checked, file_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.recorded import recorded_model
 from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
-from uwe_jax.retrieval.texts_in import Targets, read_targets
+from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import report
 
@@ -32,10 +31,10 @@ LOG = logging.getLogger(__name__)
 
 
 def rank(options: RankOptions) -> None:
-    """Writes an answer for every query, in their order: to a file, or to standard output as soon as no more has come.
+    """Writes an answer for every query, in their order: to a file, or to standard output while input is awaited.
 
     Raises:
-      UserError: for anything that the user can fix. Queries that cannot be answered are told in their place, and
+      UserError: for anything that the user can fix. Queries that cannot be answered are reported in their place, and
         counted at the end.
     """
     queries = _queries(options)
@@ -45,17 +44,25 @@ def rank(options: RankOptions) -> None:
     places = [place for _, place in options.indexes]
     model = options.model or (recorded_model(places) if places else DEFAULT_MODEL)
     most = options.max_tokens or max((space.origin.max_tokens for space in spaces.values()), default=None)
-    targets = _targets(options)
+    if options.targets:  # read before anything is loaded
+        targets = read_targets(
+            options.targets,
+            kind=options.kind,
+            column=options.target_column,
+            id_column=options.id_column,
+            language=options.language,
+            keep=options.keep,
+        )
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
-    if options.targets and targets:
+    if options.targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
         ranker.check(spaces[name], options.top_k, place)  # before queries come
     columns = _checked_columns(spaces, options)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
-    with _written(options, columns) as write:
+    with _writer(options, columns) as write:
         for batch in batches(queries):
             truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
             for answer in _answers(ranker, spaces, batch, options):
@@ -69,26 +76,11 @@ def rank(options: RankOptions) -> None:
     for note in truncation.notes("queries"):
         LOG.warning(f"{note}. --max_tokens sets another limit.")
     if refused:
-        raise UserError(f"{refused:,} of {count:,} queries were not answered, all others were. The first: {first}")
-
-
-def _targets(options: RankOptions) -> Targets | None:
-    """Reads the targets that the options name, before anything is loaded."""
-    if options.targets is None:
-        return None
-    return read_targets(
-        options.targets,
-        kind=options.kind,
-        column=options.target_column,
-        id_column=options.id_column,
-        language=options.language,
-        keep=options.keep,
-    )
+        raise UserError(f"{refused:,} of {count:,} queries were not answered; all others were. The first: {first}")
 
 
 @contextmanager
-def _written(options: RankOptions, columns: list[str]) -> Iterator[Callable[[Answer], None]]:
-    """What takes an answer: standard output, or the file of --out."""
+def _writer(options: RankOptions, columns: list[str]) -> Iterator[Callable[[Answer], None]]:
     if options.out:
         with answer_file(options.out, columns) as write:
             yield write
@@ -98,7 +90,7 @@ def _written(options: RankOptions, columns: list[str]) -> Iterator[Callable[[Ans
 
 
 def _checked_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> list[str]:
-    """The columns of any index; refuses unknown ones, and reports an index of which a filter leaves nothing."""
+    """Returns the columns of all indexes; refuses unknown ones, and reports an index without matching targets."""
     columns = list(dict.fromkeys(each for space in spaces.values() for each in space.columns))
     for column in options.show:
         check_column(column, columns)
@@ -108,13 +100,13 @@ def _checked_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> 
         except FilterError as error:
             raise UserError(f"{name}: {error}") from error
         if options.where and not left:
-            LOG.info(f"{name}: each value of --where occurs, but no target fits all of them, so nothing is ranked.")
+            LOG.info(f"{name}: each value of --where occurs, but no target matches all of them, so nothing is ranked.")
     return columns
 
 
 def _queries(options: RankOptions) -> Iterator[Query | None]:
     if options.queries:
-        return given_queries(options.queries)
+        return (checked(number, text) for number, text in enumerate(options.queries, 1))
     if options.queries_file:
         return file_queries(options.queries_file, options.column)
     if sys.stdin is None:
@@ -128,10 +120,13 @@ def _answers(
     asked = [query for query in batch if not query.problem]
     found: dict[str, Iterator[list[Hit]]] = {}
     if asked:
-        tokens = ranker.encode_tokens([query.text for query in asked])  # once, whatever the number of spaces
+        tokens = ranker.encode_tokens([query.text for query in asked])  # once for all indexes
         fine = tokens.scorable
         refused = {query.number for query, each in zip(asked, fine, strict=True) if not each}
-        batch = [_refused(query) if query.number in refused else query for query in batch]
+        batch = [
+            Query(query.number, "", not_scorable("Query", query.number)) if query.number in refused else query
+            for query in batch
+        ]
         tokens = tokens.take(np.flatnonzero(fine))
         found = {
             name: iter(space.search(tokens, options.top_k, ranker.scorer, options.filter))
@@ -143,7 +138,7 @@ def _answers(
             continue
         hits = {name: next(each) for name, each in found.items()}
         if damaged := [name for name, each in hits.items() if not all(math.isfinite(hit.score) for hit in each)]:
-            problem = f"Query {query.number} has no finite score with a target of {damaged[0]}: build that space again."
+            problem = f"Query {query.number} has no finite score with a target of {damaged[0]}. Build that index again."
             yield Answer(Query(query.number, "", problem))
             continue
         best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
@@ -152,7 +147,3 @@ def _answers(
             for explanation in explanations.values():
                 explanation.save_picture(options.picture)
         yield Answer(query, hits, explanations)
-
-
-def _refused(query: Query) -> Query:
-    return Query(query.number, "", not_scorable("Query", query.number))

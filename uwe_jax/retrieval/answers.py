@@ -1,26 +1,34 @@
-"""Answers to queries as they are written: JSON lines for programs, tables for people."""
+"""Answers to queries as they are written: JSON lines and CSV for programs, tables for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from uwe_jax.retrieval.explanation import Explanation
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.queries_in import Query
 from uwe_jax.retrieval.store.searchable import Hit
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.sources.tables.problems import shorten
+
+_FIELDS = ("number", "query", "index", "rank", "id", "text", "score")
+_ERROR = "error"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found for a query.
+    """The result of a query.
 
     Attributes:
-      query: or what is wrong with it.
-      hits: best first, by the name of their space; none where there is a problem.
-      explanations: of the best hit of every space, by its name; empty where none was asked for.
+      query: or its problem.
+      hits: best first, by the name of their index; none where there is a problem.
+      explanations: of the best hit of every index, by its name; empty unless asked for.
     """
 
     query: Query
@@ -29,11 +37,11 @@ class Answer:
 
 
 def json_line(answer: Answer) -> str:
-    """One JSON object on one line.
+    """Returns one JSON object on one line.
 
-    `number` is that of the line, row or argument; beside it stands `error`, a sentence, or `query` and `hits`, a list
-    of `id`, `text`, `score` and `columns` by the name of their space; and `explanations` by the same names where they
-    were asked for, each as of `Explanation.to_dict`.
+    `number` is that of the line, row or argument, followed by `error`, a message, or `query`, `hits` (lists of `id`,
+    `text`, `score` and `columns` by the name of their index) and, where asked for, `explanations` by the same names,
+    each as of `Explanation.to_dict`.
 
     >>> print(json_line(Answer(Query(1, "chef"), {"skills": [Hit("s4", "cook", 0.5, {"family": "food"})]})))
     {"number": 1, "query": "chef", "hits": {"skills": [{"id": "s4", "text": "cook", "score": 0.5, \
@@ -54,12 +62,7 @@ def json_line(answer: Answer) -> str:
 
 
 def readable(answer: Answer, show: Sequence[str] = ()) -> str:
-    """Lines for a person: a table of hits for every space, and under it the explanation of the best one.
-
-    Args:
-      answer: to a query.
-      show: further columns of the table.
-    """
+    """Returns a table of hits per index with some further columns, and the explanation of its best hit, if any."""
     # Imported here: programs that read JSON lines do without.
     from uwe_jax.runtime.text_table import render_table
 
@@ -72,3 +75,43 @@ def readable(answer: Answer, show: Sequence[str] = ()) -> str:
         if name in answer.explanations:
             lines.append(f"Why {shorten(hits[0].text)}:\n{answer.explanations[name].table()}")
     return "\n".join(lines) + "\n"
+
+
+@contextmanager
+def answer_file(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Answer], None]]:
+    """Yields a writer of answers; the file appears, or replaces an earlier one, when all are in it.
+
+    A row of a CSV is a hit with its further columns, called `columns.NAME` where the file has a column of that name, or
+    an error with the number of its query. Numbers are those of lines, rows or arguments; ranks count from 1.
+
+    Args:
+      path: ends in .jsonl or .csv.
+      columns: further columns of any index.
+
+    Raises:
+      UserError: the file cannot be written, or is a folder.
+      OSError: the disk is full; an earlier file is unchanged.
+    """
+    if path.is_dir():
+        raise UserError(f"--out {path} is a folder. Name a file.")
+    with (
+        replacing(path, advice="name another file with --out") as new,
+        new.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        if path.suffix.lower() == ".jsonl":
+            yield lambda answer: print(json_line(answer), file=file)
+            return
+        writer = csv.writer(file, lineterminator="\n")
+        own = (*_FIELDS, _ERROR)
+        writer.writerow([*_FIELDS, *(f"columns.{name}" if name in own else name for name in columns), _ERROR])
+        yield lambda answer: writer.writerows(_rows(answer, columns))
+
+
+def _rows(answer: Answer, columns: Sequence[str]) -> Iterator[list[object]]:
+    query = answer.query
+    if query.problem:
+        yield [query.number, *[""] * (len(_FIELDS) - 1 + len(columns)), query.problem]
+    for name, hits in answer.hits.items():
+        for place, hit in enumerate(hits, 1):
+            values = [hit.columns.get(column, "") for column in columns]
+            yield [query.number, query.text, name, place, hit.id, hit.text, hit.to_dict()["score"], *values, ""]

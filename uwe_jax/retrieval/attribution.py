@@ -1,9 +1,9 @@
-"""What every pair of tokens contributes to a score, for each scorer in one form.
+"""Contributions of pairs of tokens to a score, for all scorers in one form.
 
     s(q, y) = sum_i share[i] sum_j weight[i, j] cos(e_i, t_j)
 
-Scorers over tokens have it already: weights are the attention over target tokens (all of it on the best one for MaxSim)
-and every query token has the same share. A mean falls apart into its tokens: with ybar the mean of n target tokens,
+Scorers over tokens have this form: weights are the attention over target tokens (all of it on the best one for MaxSim)
+and every query token has the same share. A mean decomposes into its tokens: with ybar the mean of n target tokens,
 cos(e_i, ybar) = sum_j |t_j| / (n |ybar|) cos(e_i, t_j), and likewise for the query's.
 """
 
@@ -28,7 +28,7 @@ _LEAST_TOKENS = 16
 
 
 class Attribution(NamedTuple):
-    """The parts of one score: shares [i], weights [i, j] and cosines [i, j], float32."""
+    """Shares [i], weights [i, j] and cosines [i, j] of one score, float32."""
 
     shares: np.ndarray
     weights: np.ndarray
@@ -36,7 +36,7 @@ class Attribution(NamedTuple):
 
 
 def attribute(query: RaggedTokens, target: RaggedTokens, scorer: ScorerSettings) -> Attribution:
-    """Takes the score of a query and a target apart.
+    """Decomposes the score of a query and a target.
 
     Args:
       query: raw token embeddings of one text of i tokens.
@@ -51,7 +51,7 @@ def attribute(query: RaggedTokens, target: RaggedTokens, scorer: ScorerSettings)
 
 
 def _padded(text: RaggedTokens) -> Tokens:
-    """One text in float32, filled up to a power of two of tokens, so that few programs are compiled."""
+    """Pads one text, in float32, to a power of two of tokens, so that few programs are compiled."""
     rows, mask = text.padded(np.zeros(1, np.int64), max(_LEAST_TOKENS, 1 << (len(text.flat) - 1).bit_length()))
     return Tokens(jnp.asarray(rows.swapaxes(0, 1), jnp.float32), jnp.asarray(mask.T))
 
@@ -75,7 +75,6 @@ def _parts(
 
 
 def _shares(q: Texts, y: Texts, tau_a: Float[Array, ""], scorer: ScorerSettings) -> Float[Array, " i"]:
-    """How much each query token counts."""
     if scorer.kind == "mean_pool":
         return _mean_shares(q)
     if scorer.kind == "soft_pooled":
@@ -86,14 +85,14 @@ def _shares(q: Texts, y: Texts, tau_a: Float[Array, ""], scorer: ScorerSettings)
 
 
 def _attention(cosine: Array, norms: Array, mask: Array, axis: int, tau_a: Array, scorer: ScorerSettings) -> Array:
-    """The softmax weights of the scorer's logits over an axis; `norms` are the products of both sides' norms."""
+    """Returns the softmax weights of the scorer's logits over an axis; `norms` are products of both sides' norms."""
     logits = (cosine if scorer.logits == "cosine" else cosine * norms) / tau_a
     attended = attend(cosine, logits, mask, axis)
     return attended.weights / jnp.expand_dims(attended.sums, axis)
 
 
 def _mean_shares(side: Texts) -> Float[Array, " t"]:
-    """|t_j| / (n |mean|): the share of each token's direction in that of the mean."""
+    """Returns |t_j| / (n |mean|), the share of each token's direction in that of the mean."""
     counted = side.mask[0].astype(jnp.float32)
     mean = unit_tokens(mean_embeddings(side), jnp.float32)
     return counted * side.norms[0] / (counted.sum() * mean.norms[0])

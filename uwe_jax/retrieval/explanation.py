@@ -1,4 +1,4 @@
-"""Where a score comes from: which token of the query met which token of the target."""
+"""Explanations of a score by pairs of query and target tokens."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Explanation:
     Attributes:
       query_tokens: i of them, readable; special tokens in brackets, `[start]` and `[end]`.
       target_tokens: j of them.
-      shares: [i], how much each query token counts. Equal for `soft` and `max_sim` (1/i where scores are means over
+      shares: [i], the weight of each query token. Equal for `soft` and `max_sim` (1/i where scores are means over
         query tokens, 1 where they are sums), the query's own attention for `soft_pooled`.
-      weights: [i, j], how much of a query token's attention a target token has; rows sum to 1 for `soft` and `max_sim`.
-        Where a scorer takes the mean of a side's tokens, these are the tokens' shares in the direction of that mean.
+      weights: [i, j], attention of query tokens to target tokens; rows sum to 1 for `soft` and `max_sim`. Where a
+        scorer takes the mean of a side's tokens, these are the tokens' shares in the direction of that mean.
       cosines: [i, j], of the token embeddings.
       scorer: as `uwe_jax.scoring.scorer_text` writes it, tau_a to four digits.
     """
@@ -50,7 +50,7 @@ class Explanation:
 
     @cached_property
     def contributions(self) -> np.ndarray:
-        """[i], what each query token adds to the score; they sum to it."""
+        """[i], the terms of the score by query token."""
         return self.shares * (self.weights * self.cosines).sum(axis=1)
 
     @property
@@ -59,23 +59,17 @@ class Explanation:
         return float(self.contributions.sum())
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as lists and numbers, for JSON."""
-        return {
-            "query_tokens": list(self.query_tokens),
-            "target_tokens": list(self.target_tokens),
-            "shares": self.shares.tolist(),
-            "weights": self.weights.tolist(),
-            "cosines": self.cosines.tolist(),
-            "contributions": self.contributions.tolist(),
-            "score": self.score,
-            "scorer": self.scorer,
-        }
+        """Returns all values as lists and numbers, for JSON."""
+        tokens = {"query_tokens": list(self.query_tokens), "target_tokens": list(self.target_tokens)}
+        arrays = ("shares", "weights", "cosines", "contributions")
+        values = {name: getattr(self, name).tolist() for name in arrays}
+        return {**tokens, **values, "score": self.score, "scorer": self.scorer}
 
     def table(self, best: int = _BEST) -> str:
-        """Lines for a terminal: every query token, what it adds, and the target tokens it attends to most.
+        """Returns a table for a terminal: every query token, its contribution, and the target tokens it attends to.
 
         Args:
-          best: target tokens in a line, with their weights and, in brackets, cosines.
+          best: target tokens per line, with their weights and, in brackets, cosines.
         """
         # Imported here: drawing tables takes a while to import, and most uses of a ranker do without.
         from uwe_jax.runtime.text_table import render_table
@@ -106,28 +100,25 @@ class Explanation:
         return lines
 
     def save_picture(self, path: str | Path) -> None:
-        """Writes a heat map of the weights, with the cosines in its cells, as a PNG."""
+        """Draws a heat map of the weights, with the cosines in its cells, as a PNG."""
         from uwe_jax.retrieval.explanation_picture import draw
 
         draw(self, Path(path))
 
 
-def explained(query: Pieces, target: Pieces, parts: Attribution, scorer: str) -> Explanation:
-    """The explanation of a score by the encoder's own tokens."""
-    return Explanation(query.texts, target.texts, parts.shares, parts.weights, parts.cosines, scorer)
+def explained(query: Pieces, target: Pieces, parts: Attribution, scorer: str, *, by_word: bool) -> Explanation:
+    """Returns the explanation of a score by subword tokens, or by words, which changes no sum.
 
-
-def explained_by_word(query: Pieces, target: Pieces, parts: Attribution, scorer: str) -> Explanation:
-    """The explanation of a score with the pieces of a word as one, which changes no sum.
-
-    A word's share and what falls on it are those of its pieces together; a weight is the mean of its query pieces', by
-    their shares, and a cosine the mean over pairs of pieces, by what each pair counts.
+    Shares and weights of a word's tokens are added; a weight is averaged over query tokens by their shares, a cosine
+    over pairs of tokens by the products of share and weight.
     """
+    if not by_word:
+        return Explanation(query.texts, target.texts, *parts, scorer)
     by_query, by_target = _groups(query), _groups(target)
     shares = by_query @ parts.shares
     pairs = parts.shares[:, None] * parts.weights
     counts = by_query @ pairs @ by_target.T
-    # Pairs that count nothing, as all but one of MaxSim's, still have a cosine to show.
+    # Pairs of weight 0, as all but one of MaxSim's, still have a cosine to show.
     filled = pairs + TINY
     cosines = (by_query @ (filled * parts.cosines) @ by_target.T) / (by_query @ filled @ by_target.T)
     weights = counts / np.maximum(shares, TINY)[:, None]
@@ -135,6 +126,6 @@ def explained_by_word(query: Pieces, target: Pieces, parts: Attribution, scorer:
 
 
 def _groups(found: Pieces) -> np.ndarray:
-    """Which word [w] each token [t] belongs to, as zeros and ones in float64, [w, t]."""
+    """Returns the membership of tokens [t] in words [w] as zeros and ones, float64 [w, t]."""
     words = np.array(found.words)
     return (np.unique(words)[:, None] == words[None, :]).astype(np.float64)

@@ -1,4 +1,4 @@
-"""An explanation as a heat map: query tokens down, target tokens across, and what each query token adds."""
+"""Heat map of an explanation: rows are query tokens, columns target tokens, and bars contributions."""
 
 from __future__ import annotations
 
@@ -12,21 +12,16 @@ from uwe_jax.runtime.plot import save_png
 if TYPE_CHECKING:
     from uwe_jax.retrieval.explanation import Explanation
 
-# Inches of a cell, and how far it shrinks where there are many; what stands beside the cells.
-_CELL_WIDTH, _CELL_HEIGHT, _LEAST_CELL, _MARGIN = 0.75, 0.36, 0.3, 2.6
-# A side grows to so many inches before its cells shrink.
-_LARGEST = 16.0
-# Cells narrower than this have no room for a number.
-_WRITTEN = 0.42
-# Letters of a token that are drawn.
-_LETTERS = 24
-# From this share of the scale on a colour is too dark for black letters.
-_DARK = 0.55
+# Inches: of a cell, of the smallest cell, of the margins, and of a side before its cells shrink.
+_CELL_WIDTH, _CELL_HEIGHT, _LEAST_CELL, _MARGIN, _LARGEST = 0.75, 0.36, 0.3, 2.6, 16.0
+_WRITTEN = 0.42  # inches: narrower cells have no number
+_LETTERS = 24  # of a token that are drawn
+_DARK = 0.55  # share of the scale from which text is white
 
 
 def draw(explanation: Explanation, path: Path) -> None:
-    """Writes the picture of an explanation: colours are weights, numbers in cells cosines, bars contributions."""
-    # Imported where something is drawn: it takes a second.
+    """Draws an explanation: colours are weights, numbers in cells cosines, bars contributions."""
+    # Imported on use: it takes a second.
     from matplotlib.figure import Figure
 
     rows, columns = explanation.weights.shape
@@ -81,7 +76,7 @@ def _draw_bars(axes: Any, explanation: Explanation) -> None:
 
 
 def _shown(token: str) -> str:
-    """A token as it can be drawn: cut where it is long, a box for each letter that the font lacks."""
+    """Returns a token for drawing: truncated, with a box for each letter that the font lacks."""
     from matplotlib.font_manager import findfont, get_font
 
     font = get_font(findfont("DejaVu Sans"))

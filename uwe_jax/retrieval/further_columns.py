@@ -1,4 +1,4 @@
-"""The columns of a table of targets besides those of text and id."""
+"""Columns of a table of targets besides those of text and id."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ from uwe_jax.retrieval.store.columns import MAX_COLUMNS, MAX_NAME, check_column
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.notes import counted
 
-_MOST_CHARACTERS = 1 << 28  # of distinct values; hits are shown and filtered by names and numbers, not by documents
+_MOST_CHARACTERS = 1 << 28  # of distinct values; names and numbers to show and filter by, not documents
 
 
 class FurtherColumns:
-    """Takes them row by row; each distinct value is held once.
+    """Collects columns `names` of a table row by row; each distinct value is held once.
 
     Args:
       path: of the table.
-      known: its columns but those of text and id.
-      keep: those wanted; empty for all, and an empty name alone for none.
-
-    Attributes:
-      names: of the columns that are taken.
+      known: its columns besides those of text and id.
+      keep: columns to keep; empty for all, and only an empty name for none.
 
     Raises:
       UserError: the table has no such column, or too many.
@@ -45,7 +42,7 @@ class FurtherColumns:
         self._characters = 0
 
     def add(self, row: Mapping[str, object]) -> None:
-        """Takes the values of a row.
+        """Adds the values of a row.
 
         Raises:
           UserError: the distinct values are too many or too long.
@@ -67,28 +64,28 @@ class FurtherColumns:
             )
 
     def equal(self, row: int, other: int) -> bool:
-        """Whether two rows have the same values."""
+        """Returns whether two rows have the same values."""
         return all(values[row] == values[other] for values in self._values.values())
 
     def of_rows(self, rows: Iterable[int]) -> dict[str, tuple[str, ...]]:
-        """The values of some rows, without columns of lists and objects."""
+        """Returns the values of rows, without columns of lists and objects."""
         listed = list(rows)
         scalar = {name: values for name, values in self._values.items() if name not in self._nested}
         return {name: tuple(values[row] for row in listed) for name, values in scalar.items()}
 
     @property
     def notes(self) -> list[str]:
-        """What was left out."""
+        """Columns that were left out."""
         return counted(len(self._nested), f"columns of lists or objects left out ({', '.join(sorted(self._nested))})")
 
 
 def _as_text(value: object) -> str | None:
-    """A value as it is compared and shown; None for a list, an object or bytes, which is not one value.
+    """Converts a value to text; None for a list, an object or bytes.
 
     >>> [_as_text(value) for value in (" a  b", 3, 0.5, True, None, [1])]
     ['a b', '3', '0.5', 'true', '', None]
     """
-    if value is None or value != value:  # NaN is how some libraries write that there is none
+    if value is None or value != value:  # some libraries write a missing value as NaN
         return ""
     if isinstance(value, bool):
         return str(value).lower()

@@ -15,11 +15,7 @@ _TITLE = 100  # characters of a query above its hits
 
 
 class Hits(list[Hit]):
-    """The hits of one query, best first: a list that prints as a table, and is one in a notebook.
-
-    Attributes:
-      query: whose hits they are.
-    """
+    """The hits of one query, best first; prints as a table, also in a notebook."""
 
     def __init__(self, hits: Iterable[Hit] = (), query: str = ""):
         super().__init__(hits)
@@ -43,12 +39,12 @@ class Hits(list[Hit]):
         return f"\n... and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
 
     def table(self, place: str = "", most: int | None = None, show: Sequence[str] | None = None) -> Table:
-        """Place, score, text and further columns of the hits, and their ids where these are not the texts themselves.
+        """Returns a table of rank, score, text, further columns and, unless these are the texts, ids.
 
         Args:
-          place: behind the query in the title.
-          most: hits that are shown; None shows all.
-          show: further columns; None shows all.
+          place: follows the query in the title.
+          most: hits to show; None shows all.
+          show: further columns to show; None shows all.
         """
         # Imported here: most uses of a ranker do without.
         from rich.table import Table
@@ -57,15 +53,12 @@ class Hits(list[Hit]):
         table = Table(title=title + place, title_justify="left")
         table.add_column("", justify="right")
         table.add_column("score", justify="right")
-        table.add_column("target", overflow="fold")
-        with_ids = any(hit.id != hit.text for hit in self)
-        if with_ids:
-            table.add_column("id", overflow="fold")
+        ids = ["id"] if any(hit.id != hit.text for hit in self) else []
         names = list(dict.fromkeys(name for hit in self for name in hit.columns)) if show is None else show
-        for name in names:
+        for name in ("target", *ids, *names):
             table.add_column(name, overflow="fold")
         for number, hit in enumerate(self[:most], 1):
-            more = ([hit.id] if with_ids else []) + [hit.columns.get(name, "") for name in names]
+            more = ([hit.id] if ids else []) + [hit.columns.get(name, "") for name in names]
             table.add_row(str(number), f"{hit.score:.4f}", hit.text, *more)
         return table
 

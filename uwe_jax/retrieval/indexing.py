@@ -1,20 +1,21 @@
-"""Building a target space on disk, and changing it."""
+"""Builds and changes indexes on disk, those in the cache folder included."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import shlex
 import time
 from pathlib import Path
 
-from uwe_jax.retrieval.cached_index import log_targets
 from uwe_jax.retrieval.options import IndexOptions
 from uwe_jax.retrieval.qdrant.location import in_qdrant, put_space
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.recorded import record, recorded
 from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
 from uwe_jax.retrieval.store.manifest import read_manifest
-from uwe_jax.retrieval.store.write import write_space
+from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
 from uwe_jax.retrieval.texts_in import Targets, read_ids, read_targets
 from uwe_jax.runtime.errors import UserError
@@ -25,13 +26,13 @@ LOG = logging.getLogger(__name__)
 
 
 def index(options: IndexOptions) -> None:
-    """Builds or changes the space, and shows what it is then.
+    """Builds or changes an index, and describes the result.
 
     Raises:
       UserError: for anything that the user can fix.
     """
     if options.upload and not in_qdrant(options.upload):
-        raise UserError(f"--upload {options.upload} is no place in Qdrant. Write qdrant:STORE#NAME.")
+        raise UserError(f"--upload {options.upload} is not a location in Qdrant. Write qdrant:STORE#NAME.")
     if options.targets is not None:
         _build(options, options.targets)
     # All files are read before the first of them changes anything.
@@ -46,38 +47,66 @@ def index(options: IndexOptions) -> None:
         compact(options.folder)
     if options.verify:
         verify(options.folder)
-        LOG.info(f"{options.folder} is whole: every file is as it was written.")
+        LOG.info(f"{options.folder} is intact: all checksums match.")
     if options.upload:
         put_space(options.upload, load_space(options.folder), replace=True)
         LOG.info(f"Uploaded to {options.upload}.")
     report(described(options.folder))
 
 
-def described(folder: Path) -> str:
-    """What a space is, in lines for a person.
+def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) -> Space:
+    """Opens the index of targets in the cache folder, or encodes them; any other model, text, id or column is another.
 
     Raises:
-      UserError: there is no space in the folder.
+      UserError: a text is refused, or the folder cannot be written.
+    """
+    origin = ranker.origin
+    key = json.dumps(
+        [origin.fingerprint, origin.max_tokens, str(origin.scorer), targets.texts, targets.ids, targets.columns]
+    )
+    folder = cache_dir / "indexes" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    _log_targets(targets)
+    try:
+        return load_space(folder)
+    except UserError:  # there is none, or it is damaged
+        space = ranker.encode_targets(targets.texts, targets.ids, columns=targets.columns)
+        space.save(folder, patience=LONG_PATIENCE)
+        record(folder, model, (targets.origin,))
+        LOG.info(f"Encoded {len(targets):,} targets. Their index is kept in {folder} for the next call.")
+        return space
+
+
+def described(folder: Path) -> str:
+    """Describes an index in lines for a person.
+
+    Raises:
+      UserError: there is no index in the folder.
     """
     manifest, note = read_manifest(folder), recorded(folder)
     origin, segments = manifest.origin, manifest.segments
     held, gone = sum(each.targets for each in segments), sum(len(each.removed) for each in segments)
     tokens, size = sum(each.tokens for each in segments), sum(each.bytes for each in segments)
-    means = ", one mean a target" if manifest.pooled else ""
+    means = ", one mean per target" if manifest.pooled else ""
+    columns = dict.fromkeys(name for each in segments for name in each.columns)
     lines = {
-        "space": str(folder),
+        "index": str(folder),
         "model": f"{origin.model}, fingerprint {origin.fingerprint}",
-        "loaded from": note.model or "not known: name it with --model",
-        "scorer": f"{scorer_text(origin.scorer)}, {origin.max_tokens} tokens a text at most",
+        "loaded from": note.model or "unknown: name it with --model",
+        "scorer": f"{scorer_text(origin.scorer)}, at most {origin.max_tokens} tokens per text",
         "targets": f"{held - gone:,}" + (f", and {gone:,} removed that --compact frees" if gone else ""),
-        "columns": ", ".join(dict.fromkeys(name for each in segments for name in each.columns))
-        or "none but text and id",
-        "read from": "; ".join(note.targets) or "not known",
+        "columns": ", ".join(columns) or "only text and id",
+        "read from": "; ".join(note.targets) or "unknown",
         "tokens": f"{tokens:,} of width {manifest.width}{means}",
         "stored as": f"{manifest.dtype}, {size / 1e6:,.1f} MB in {len(segments)} segments",
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+
+
+def _log_targets(targets: Targets) -> None:
+    """Logs the source of targets, their number, and what was left out."""
+    message = "; ".join((f"{targets.origin}: {len(targets):,} targets", *targets.notes))
+    LOG.log(logging.INFO if targets.notes else logging.DEBUG, message)
 
 
 def _read(options: IndexOptions, path: Path) -> Targets:
@@ -95,15 +124,13 @@ def _read(options: IndexOptions, path: Path) -> Targets:
 def _build(options: IndexOptions, path: Path) -> None:
     started = time.perf_counter()
     if not options.model:
-        raise UserError("Command line: no --model. Name the model that is to encode the targets.")
+        raise UserError("--model is required with --targets: name the model that encodes them.")
     targets = _read(options, path)
-    log_targets(targets)
-    with creating(options.folder):  # before minutes of encoding that would end there
+    _log_targets(targets)
+    with creating(options.folder):  # fails before minutes of encoding
         pass
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-    _tell_truncated(ranker, targets)
-    space = ranker.encode_targets(targets.texts, targets.ids, dtype=options.dtype, columns=targets.columns)
-    write_space(options.folder, space, patience=LONG_PATIENCE)
+    _encode(ranker, targets, options.dtype).save(options.folder, patience=LONG_PATIENCE)
     record(options.folder, options.model, (targets.origin,))
     out = shlex.quote(str(options.folder))
     cache = f" --cache-dir {shlex.quote(options.cache)}" if options.cache else ""
@@ -116,7 +143,7 @@ def _add(options: IndexOptions, targets: Targets) -> None:
     with changing(options.folder):  # likewise
         there = load_space(options.folder)
     targets = targets.unlike(there)
-    log_targets(targets)
+    _log_targets(targets)
     if not len(targets):
         return
     model = options.model or recorded(options.folder).model
@@ -127,14 +154,14 @@ def _add(options: IndexOptions, targets: Targets) -> None:
         )
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=there.origin.max_tokens)
     ranker.check(there)  # before it encodes
-    _tell_truncated(ranker, targets)
-    space = ranker.encode_targets(targets.texts, targets.ids, dtype=there.dtype, columns=targets.columns)
+    space = _encode(ranker, targets, there.dtype)
     replaced = append(options.folder, space, replace=True, patience=LONG_PATIENCE)
-    with changing(options.folder, patience=LONG_PATIENCE):  # another process may have added, too, meanwhile
+    with changing(options.folder, patience=LONG_PATIENCE):  # another process may have added targets meanwhile
         record(options.folder, model, (*recorded(options.folder).targets, targets.origin))
     LOG.info(f"Added {len(targets) - replaced:,} targets, and replaced {replaced:,}.")
 
 
-def _tell_truncated(ranker: Ranker, targets: Targets) -> None:
+def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Space:
     for note in ranker.loaded.truncation(targets.texts).notes("targets"):
-        LOG.warning(f"{note}. Targets that are equal up to there have equal scores; --max_tokens sets another limit.")
+        LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max_tokens sets another limit.")
+    return ranker.encode_targets(targets.texts, targets.ids, dtype=dtype, columns=targets.columns)

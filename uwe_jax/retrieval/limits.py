@@ -1,4 +1,4 @@
-"""Which texts are taken, and in which form: what no model could make anything of is refused with its position."""
+"""Limits of texts, indexes and `max_tokens`: input that no model could use is refused with its position."""
 
 from __future__ import annotations
 
@@ -16,34 +16,33 @@ MAX_CHARACTERS = 100_000
 
 
 def accepted(texts: str | Iterable[object], what: str, first: int = 1) -> list[str]:
-    r"""Texts in the form in which they are compared, tokenised and stored; one text is a list of one.
+    r"""Returns texts in the form in which they are compared, tokenised and stored; one text is a list of one.
 
     >>> accepted(["care  for\tpatients ", "nurse\x00"], "Query")
     ['care for patients', 'nurse']
 
     Args:
-      texts: as they were given.
-      what: what one of them is called in an error, such as "Query".
-      first: the position of the first of them, for texts that come part by part.
+      texts: raw input.
+      what: the name of one of them in an error, such as "Query".
+      first: the position of the first of them.
 
     Raises:
-      UserError: a text is empty, no text at all, not valid Unicode or longer than MAX_CHARACTERS; positions count
-        from 1.
+      UserError: a text is empty, not a string, not valid Unicode or longer than MAX_CHARACTERS; positions count from 1.
     """
     listed = [texts] if isinstance(texts, str) else texts
     return [_accepted(text, what, position) for position, text in enumerate(listed, first)]
 
 
 def judged(texts: Iterable[object], what: str, first: int = 1) -> list[str | UserError]:
-    """Texts as of `accepted`; in the place of one that is refused, the error."""
-    return [_judged(text, what, position) for position, text in enumerate(texts, first)]
+    """Returns texts as `accepted` does, and the error of each one that is refused."""
 
+    def judge(text: object, position: int) -> str | UserError:
+        try:
+            return _accepted(text, what, position)
+        except UserError as error:
+            return error
 
-def _judged(text: object, what: str, position: int) -> str | UserError:
-    try:
-        return _accepted(text, what, position)
-    except UserError as error:
-        return error
+    return [judge(text, position) for position, text in enumerate(texts, first)]
 
 
 def _accepted(text: object, what: str, position: int) -> str:
@@ -66,33 +65,26 @@ def _accepted(text: object, what: str, position: int) -> str:
 
 
 def too_long(what: str, position: int, characters: int) -> str:
-    """Why a text of more than MAX_CHARACTERS is refused."""
+    """Returns the error of a text of more than MAX_CHARACTERS."""
     return (
-        f"{what} {position} has {characters:,} characters; at most {MAX_CHARACTERS:,} are taken. Cut it into sentences "
-        "or paragraphs and give each as a text of its own."
+        f"{what} {position} has {characters:,} characters; at most {MAX_CHARACTERS:,} are allowed. Split it into "
+        "sentences or paragraphs."
     )
 
 
 def check_space(own: Origin, made: Origin, top_k: int, place: str = "") -> None:
-    """Raises UserError unless a model can rank `top_k` targets of a space; see `Ranker.check`.
-
-    Args:
-      own: of the model.
-      made: of the space.
-      top_k: hits of a query.
-      place: of the space, before the sentence of an error.
-    """
+    """Raises UserError unless the model `own` can rank `top_k` targets of the index `made`, at a place."""
     before = f"{place}: " if place else ""
     if top_k < 1:
         raise UserError(f"{before}top_k is {top_k}; it must be at least 1.")
     if made.fingerprint != own.fingerprint:
         raise UserError(
-            f"{before}The space was encoded by {made.model} ({made.fingerprint}), and the queries would be by "
-            f"{own.model} ({own.fingerprint}). Load the model of the space, or encode its targets with this one."
+            f"{before}The index was encoded by {made.model} ({made.fingerprint}), the queries by {own.model} "
+            f"({own.fingerprint}). Load the model of the index, or encode its targets with this one."
         )
     if is_pooled(made.scorer.kind, query=False) and not is_pooled(own.scorer.kind, query=False):
         raise UserError(
-            f"{before}The space holds one mean a target, for the scorer {scorer_text(made.scorer)} of {made.model}; "
+            f"{before}The index holds one mean per target, for the scorer {scorer_text(made.scorer)} of {made.model}; "
             f"{own.model} scores by {scorer_text(own.scorer)}, which reads every token. Encode the targets with it."
         )
 

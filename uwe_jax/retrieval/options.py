@@ -1,19 +1,36 @@
-"""Options of the commands `index` and `rank`. Imports no jax, so that a wrong option is answered at once."""
+"""Options of the commands `index` and `rank`. Imports no jax, so that an invalid option is reported at once."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 
-from uwe_jax.retrieval.index_names import IndexName, parse_index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.options import Arguments, OptionalInt, OptionalPath, Repeated, RepeatedPath, at_least
 
 MIN_TOKENS = 3  # of a text: two special tokens and one of its own
+
+
+def parse_index(text: str) -> tuple[str, str]:
+    """Parses `INDEX` or `NAME=INDEX` into a name and a place, see `open_space`; an existing folder wins.
+
+    >>> parse_index("skills=indexes/esco"), parse_index("indexes/esco"), parse_index("qdrant:all#jobs")
+    (('skills', 'indexes/esco'), ('esco', 'indexes/esco'), ('jobs', 'qdrant:all#jobs'))
+
+    Raises:
+      UserError: the text names no place.
+    """
+    named = None if Path(text.strip()).is_dir() else re.fullmatch(r"([\w.-]+)=(.*)", text.strip(), re.DOTALL)
+    name, place = (named[1], named[2]) if named else ("", text.strip())
+    name = name or re.split(r"[/#]", place.rstrip("/"))[-1]
+    if not name or not place:
+        raise UserError(f"--index {text!r} does not name an index. Give a folder, or NAME=FOLDER.")
+    return name, place
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ class IndexOptions:
                 "`uwe-jax index --help`."
             )
         if self.targets and (self.add or self.remove):
-            raise UserError("--targets builds a new index, --add and --remove change one. Give one of them.")
+            raise UserError("--targets builds a new index, --add and --remove change one. Give only one of them.")
 
     @property
     def folder(self) -> Path:
@@ -154,11 +171,11 @@ class RankOptions:
                 f"{len(names)} indexes under {len(set(names))} names: {', '.join(names)}. Name each, as NAME=INDEX."
             )
         if self.queries and self.queries_file:
-            raise UserError("Queries were given both as arguments and with --queries; give one of them.")
+            raise UserError("Queries were given both as arguments and with --queries; give only one.")
         if self.column and not self.queries_file:
-            raise UserError("--column is a column of the file of --queries, and none was given.")
+            raise UserError("--column names a column of the --queries file, but --queries was not given.")
         if self.picture and (len(self.queries), len(names)) != (1, 1):
-            raise UserError("--picture draws one query, given as an argument, in one index.")
+            raise UserError("--picture needs exactly one query, given as an argument, and one index.")
         if self.out and self.out.suffix.lower() not in ((".jsonl",) if self.explain else (".jsonl", ".csv")):
             endings = ".jsonl, which takes explanations" if self.explain else ".jsonl or .csv"
             raise UserError(f"--out {self.out} does not end in {endings}.")
@@ -166,13 +183,13 @@ class RankOptions:
             raise UserError(f"--where {wrong[0]!r} does not name a column and a value. Write COLUMN=VALUE.")
 
     @property
-    def indexes(self) -> tuple[IndexName, ...]:
+    def indexes(self) -> tuple[tuple[str, str], ...]:
         """Name and place of every index."""
         return tuple(map(parse_index, self.index))
 
     @property
     def filter(self) -> dict[str, list[str]]:
-        """The values that are allowed, by column."""
+        """Allowed values by column."""
         allowed: dict[str, list[str]] = {}
         for column, _, value in (each.partition("=") for each in self.where):
             allowed.setdefault(column.strip(), []).append(value)

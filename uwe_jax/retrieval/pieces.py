@@ -1,4 +1,4 @@
-"""The tokens that an encoder sees of a text, as a person can read them."""
+"""Readable subword tokens of a text, as an encoder sees it."""
 
 from __future__ import annotations
 
@@ -10,30 +10,21 @@ from tokenizers import Tokenizer
 
 from uwe_jax.data.tokens import Tokeniser
 
-# What special tokens are called, whatever the vocabulary does.
+# Names of special tokens, whatever the vocabulary calls them.
 START, END = "[start]", "[end]"
-# Stands before a piece that continues a word.
+# Prefix of a token that continues a word.
 CONTINUED = "##"
 
 
 class Pieces(NamedTuple):
-    """The tokens of a text, special ones included.
-
-    `texts` are as they stand in the text, `words` numbers the word that each belongs to, special tokens one each.
-    """
+    """The tokens of a text as they are written in it, and the number of each one's word; special tokens are words."""
 
     texts: tuple[str, ...]
     words: tuple[int, ...]
 
 
 class PieceReader:
-    """Cuts texts as an encoder's tokeniser does, and says what each token stands for.
-
-    Args:
-      folder: holds the tokeniser's files.
-      tokeniser: whose tokens they are.
-      max_tokens: longer texts lose their end; special tokens included.
-    """
+    """Splits texts as the encoder in a folder does, into readable tokens; longer texts are truncated."""
 
     def __init__(self, folder: Path, tokeniser: Tokeniser, max_tokens: int):
         self._folder = folder
@@ -41,10 +32,12 @@ class PieceReader:
         self._max_tokens = max_tokens
 
     def __call__(self, text: str) -> Pieces:
-        """The tokens of a text as it is encoded."""
+        """Returns the tokens of a text as it is encoded, special ones included."""
         ids = self._tokeniser.tokenise([text]).text(0).tolist()
         special = self._tokeniser.special
-        found = (self._in_text(text, ids) or self._by_vocabulary(ids))[: self._max_tokens - special.count]
+        found = (self._in_text(text, ids) or self._vocabulary.convert_ids_to_tokens(ids))[
+            : self._max_tokens - special.count
+        ]
         words: list[int] = []
         for place, piece in enumerate(found):
             words.append(words[-1] if words and piece.startswith(CONTINUED) else place)
@@ -55,7 +48,7 @@ class PieceReader:
         )
 
     def _in_text(self, text: str, ids: list[int]) -> list[str] | None:
-        """Each token as the text spells it; None where the file cuts it otherwise than the tokeniser set up from it."""
+        """Returns the text's spelling of each token; None where tokenizer.json and the encoder's tokeniser differ."""
         if self._file is None or (encoding := self._file.encode(text, add_special_tokens=False)).ids != ids:
             return None
         words: list[int | None] = encoding.word_ids
@@ -64,9 +57,6 @@ class PieceReader:
             + (text[start:stop] or encoding.tokens[k])
             for k, (start, stop) in enumerate(encoding.offsets)
         ]
-
-    def _by_vocabulary(self, ids: list[int]) -> list[str]:
-        return self._set_up.convert_ids_to_tokens(ids)
 
     @cached_property
     def _file(self) -> Tokenizer | None:
@@ -79,15 +69,15 @@ class PieceReader:
         return found
 
     @cached_property
-    def _set_up(self) -> Any:
-        # Takes seconds to import, and few tokenisers are not what their file says.
+    def _vocabulary(self) -> Any:
+        # Takes seconds to import, and few tokenisers differ from their file.
         from transformers import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(str(self._folder), local_files_only=True)
 
 
 def joined(found: Pieces) -> tuple[str, ...]:
-    """The words of a text: pieces that continue one are put behind it.
+    """Joins the subword tokens of each word.
 
     >>> joined(Pieces(("[start]", "micro", "##bio", "##logy", "[end]"), (-1, 0, 0, 0, 3)))
     ('[start]', 'microbiology', '[end]')

@@ -1,6 +1,6 @@
-"""Where queries come from: the command line, a column of a table, or lines of a file or a pipe, as they come.
+"""Sources of queries: the command line, a column of a table, or lines of a file or a pipe, as they come.
 
-A query that cannot be answered is told from the others and costs none of them.
+A query that cannot be answered is reported in its place, and the others are answered.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.problems import BrokenRows, shorten
 
 BATCH = 256  # queries that are answered at once
-_READ = 1 << 16  # bytes, of what a pipe holds
+_READ = 1 << 16  # bytes, the capacity of a pipe
 _MOST_BYTES = 4 * MAX_CHARACTERS  # of UTF-8: a longer line has more characters than a query may have
 _CONTINUATION = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that begin no character
 _BOM = b"\xef\xbb\xbf"
@@ -34,7 +34,7 @@ class Query(NamedTuple):
     Attributes:
       number: of the line, row or argument, from 1.
       text: normalised; "" where there is a problem.
-      problem: in a sentence or two; "" where there is none.
+      problem: an error message; "" where there is none.
     """
 
     number: int
@@ -43,7 +43,7 @@ class Query(NamedTuple):
 
 
 def checked(number: int, text: str) -> Query:
-    r"""A query as it was given: control characters and runs of white space become one space.
+    r"""Normalises the text of a query, or reports why it is refused.
 
     >>> checked(1, " head\tchef\n").text, checked(2, " \x00 ").problem.partition(";")[0]
     ('head chef', 'Query 2 is empty')
@@ -54,19 +54,11 @@ def checked(number: int, text: str) -> Query:
         return Query(number, "", str(error))
 
 
-def given_queries(texts: Iterable[str]) -> Iterator[Query]:
-    """The queries of a command line."""
-    return (checked(number, text) for number, text in enumerate(texts, 1))
-
-
 def file_queries(path: Path, column: str = "") -> Iterator[Query | None]:
-    """The queries in a file: a column of a table, or the lines of any other.
-
-    Args:
-      column: of a table; see `text_column`.
+    """Reads the queries in a file: a column of a table, see `text_column`, or the lines of any other file.
 
     Raises:
-      UserError: there is no such file or column, or, when its turn has come, it is damaged.
+      UserError: there is no such file or column, or, once it is read, it is damaged.
     """
     if not path.is_file():
         raise UserError(
@@ -75,22 +67,21 @@ def file_queries(path: Path, column: str = "") -> Iterator[Query | None]:
     if table_format(path):
         return _table_queries(path, text_column(path, column, "query"))
     if column:
-        raise UserError(f"{path} is no table, so it has no column {column!r}. Expected one of {EXPECTED_FORMATS}.")
-    return _file_lines(path)
+        raise UserError(f"{path} is not a table, so it has no column {column!r}. Expected one of {EXPECTED_FORMATS}.")
+    return (
+        Query(number, "", _undecodable(number, fault)) if fault else checked(number, text)
+        for number, _, _, text, fault in TextFile(path.name, path).lines()
+    )
 
 
 def line_queries(descriptor: int) -> Iterator[Query | None]:
-    """The lines of a file or pipe as they come, each a query. No more than one read and one query are held.
+    """Yields the lines of a file or pipe as they come, each a query, holding at most one read and one query.
 
-    Args:
-      descriptor: of what is read to its end.
-
-    Yields:
-      A query; None when no further line has come yet, so that those before it are answered without waiting.
+    Yields None when no further line has come yet, so that those before it can be answered.
     """
     line, number = _Line(), 0
-    while piece := os.read(descriptor, _READ):
-        *ended, rest = piece.split(b"\n")
+    while chunk := os.read(descriptor, _READ):
+        *ended, rest = chunk.split(b"\n")
         for part in ended:
             number += 1
             line.add(part)
@@ -99,12 +90,12 @@ def line_queries(descriptor: int) -> Iterator[Query | None]:
         line.add(rest)
         if not select.select([descriptor], [], [], 0)[0]:
             yield None
-    if line:
+    if line.held:
         yield line.query(number + 1)
 
 
 def batches(queries: Iterable[Query | None], most: int = BATCH) -> Iterator[list[Query]]:
-    """Queries in their order, at most `most` at once, cut where one would have to wait for more.
+    """Batches at most `most` queries, in their order; a batch ends where it would have to wait for more.
 
     >>> [[query.number for query in batch] for batch in batches([Query(1, "a"), None, None, Query(2, "b")])]
     [[1], [2]]
@@ -121,23 +112,20 @@ def batches(queries: Iterable[Query | None], most: int = BATCH) -> Iterator[list
 
 
 class _Line:
-    """A line as it comes in pieces; of one that is too long, no more than shows it."""
+    """A line that comes in chunks; of one that is too long, only enough to detect it is held."""
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self.held = bytearray()
         self._characters = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._held)
-
-    def add(self, piece: bytes) -> None:
-        self._characters += len(piece.translate(None, _CONTINUATION))
-        self._held += piece[: max(0, _MOST_BYTES + 1 - len(self._held))]
+    def add(self, chunk: bytes) -> None:
+        self._characters += len(chunk.translate(None, _CONTINUATION))
+        self.held += chunk[: max(0, _MOST_BYTES + 1 - len(self.held))]
 
     def query(self, number: int) -> Query:
-        if len(self._held) > _MOST_BYTES:
+        if len(self.held) > _MOST_BYTES:
             return Query(number, "", too_long("Query", number, self._characters))
-        content = self._held.removeprefix(_BOM) if number == 1 else self._held
+        content = self.held.removeprefix(_BOM) if number == 1 else self.held
         try:
             return checked(number, content.decode())
         except UnicodeDecodeError as error:
@@ -146,40 +134,31 @@ class _Line:
 
 
 def _undecodable(number: int, place: str) -> str:
-    return f"Query {number} is no UTF-8 text: {place}. Save it as UTF-8."
+    return f"Query {number} is not UTF-8 text: {place}. Save it as UTF-8."
 
 
 @dataclass
-class _Told(BrokenRows):
-    """Keeps every row that could not be read until it is taken."""
+class _Waiting(BrokenRows):
+    """Broken rows that were not reported yet."""
 
-    waiting: list[str] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
 
     def add(self, place: str, found: str, expected: str) -> None:
-        self.waiting.append(f"{place}: found {found}; expected {expected}.")
-
-    def take(self) -> list[str]:
-        taken, self.waiting = self.waiting, []
-        return taken
-
-
-def _file_lines(path: Path) -> Iterator[Query | None]:
-    for number, _, _, text, fault in TextFile(path.name, path).lines():
-        yield Query(number, "", _undecodable(number, fault)) if fault else checked(number, text)
+        self.rows.append(f"{place}: found {found}; expected {expected}.")
 
 
 def _table_queries(path: Path, column: str) -> Iterator[Query]:
-    told, numbers = _Told(), itertools.count(1)
+    broken, numbers = _Waiting(), itertools.count(1)
 
     def unread() -> Iterator[Query]:
-        for what in told.take():
+        while broken.rows:
             number = next(numbers)
-            yield Query(number, "", f"Query {number} cannot be read: {what}")
+            yield Query(number, "", f"Query {number} cannot be read: {broken.rows.pop(0)}")
 
-    for place, row in table_rows(path, [column], told):
+    for place, row in table_rows(path, [column], broken):
         value = row[column]
         if value is not None and not isinstance(value, str):
-            told.add(place, shorten(str(value)), "a text")
+            broken.add(place, shorten(str(value)), "a text")
         yield from unread()
         if value is None or isinstance(value, str):
             yield checked(next(numbers), value or "")

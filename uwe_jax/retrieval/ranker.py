@@ -12,21 +12,22 @@ space.save("skills")  # and later: space = uwe_jax.load_space("skills")
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
+from uwe_jax.distributed import parallel
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.loading import load_model
+from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.attribution import attribute
-from uwe_jax.retrieval.embedder import Embedder
-from uwe_jax.retrieval.explanation import Explanation, explained, explained_by_word
+from uwe_jax.retrieval.explanation import Explanation, explained
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import accepted, check_max_tokens, check_space, judged
 from uwe_jax.retrieval.pieces import PieceReader
@@ -35,29 +36,28 @@ from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Space, target_ids
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import progress as progress_bar
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.scoring.softmax import TINY
 
-# Targets encoded before they are put into their storage format: some gigabytes of float32 at the most.
-_PART = 32768
-# Tokens of the queries that `warm_up` compiles for, special ones included.
-_SHORT = (4, 8, 12, 16)
+_PART = 32768  # targets encoded before their conversion to the storage dtype: a few gigabytes of float32 at most
+_SHORT = (4, 8, 12, 16)  # tokens, special ones included, of the queries that `warm_up` compiles for
 
 Targets = Searchable | Iterable[str]
 
 
 def load(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> Ranker:
-    """A model that is ready to rank.
+    """Loads a model for ranking.
 
     Args:
       name: the workdir of a training run, an exported folder, or an encoder's folder or hub id, which scores by
         mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft".
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
-      max_tokens: longer texts lose their end; special tokens included. None takes what a model was exported with, for
-        others the paper's 64.
+      max_tokens: longer texts are truncated; special tokens included. None takes the value of an export, else 64 as in
+        the paper.
 
     Raises:
-      UserError: there is no such model, it cannot be read, or it has no positions for so many tokens.
+      UserError: there is no such model, it cannot be read, or it has too few positions for so many tokens.
     """
     return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens))
 
@@ -66,7 +66,7 @@ class Ranker:
     """Encodes texts, ranks targets for queries and explains scores, on all devices of this process.
 
     Texts are normalised (`uwe_jax.data.text`): Unicode NFC, runs of white space and control characters as one space.
-    A text that a call gives several times is encoded once. Wherever a list of texts is expected, one text will do.
+    Duplicate texts of a call are encoded once. Wherever a list of texts is expected, a single text is accepted.
 
     Args:
       loaded: the model.
@@ -74,10 +74,10 @@ class Ranker:
     Attributes:
       loaded: the model.
       name: of the model, for people.
-      scorer: how it scores, with the learned attention temperature where it was learned.
+      scorer: of the model, with the learned attention temperature where it was learned.
 
     Raises:
-      UserError: the encoder has no positions for the model's `max_tokens`, or they leave no room for a text.
+      UserError: the encoder has too few positions for the model's `max_tokens`, or they leave no room for a text.
     """
 
     def __init__(self, loaded: LoadedModel):
@@ -85,45 +85,45 @@ class Ranker:
         self.loaded = loaded
         self.name = loaded.name
         self.scorer = loaded.scorer
-        self._embed = Embedder(loaded)
+        self._encoder = TextEncoder(loaded.model, loaded.texts_per_device)
 
     def __repr__(self) -> str:
         return f"<Ranker {self.name}: {self.loaded.description}>"
 
     @cached_property
     def origin(self) -> Origin:
-        """What target spaces of this model are marked with; its fingerprint takes a moment the first time."""
+        """The origin of indexes by this model; computing its fingerprint takes a moment the first time."""
         return Origin(self.name, self.loaded.fingerprint, self.loaded.max_tokens, self.scorer)
 
     @cached_property
     def _pieces(self) -> PieceReader:
         return PieceReader(self.loaded.folder, self.loaded.tokeniser, self.loaded.max_tokens)
 
-    def encode(self, texts: str | Sequence[str], *, label: str = "") -> np.ndarray:
-        """One vector per text, float32 [n, d], or [d] for a single text: the mean of its token embeddings, of length 1.
+    @cached_property
+    def _params(self) -> Any:
+        return parallel.replicate(self.loaded.params)
 
-        Their dot products are cosines, which is how the scorer `mean_pool` scores. The other scorers compare tokens:
-        `scores` and `rank` give their scores, `encode_tokens` the embeddings of tokens.
+    def encode(self, texts: str | Sequence[str]) -> np.ndarray:
+        """Returns one vector per text, float32 [n, d], or [d] for a single text: the unit mean of its token embeddings.
 
-        Args:
-          texts: n of them.
-          label: of a progress bar; without one there is no bar.
+        Their dot products are cosines, the scores of the scorer `mean_pool`. The other scorers compare tokens: `scores`
+        and `rank` give their scores, `encode_tokens` the embeddings of tokens.
 
         Raises:
           UserError: a text is refused (see `uwe_jax.retrieval.limits`), or its embedding is not finite.
         """
-        tokens = self.encode_tokens(texts, label=label)
+        tokens = self.encode_tokens(texts)
         tokens.check_scorable("Text")
         means = tokens.pooled().flat
         units = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
         return units[0] if isinstance(texts, str) else units
 
-    def encode_tokens(self, texts: str | Sequence[str], *, label: str = "") -> RaggedTokens:
-        """Raw token embeddings of texts, in their order and in the encoder's compute dtype.
+    def encode_tokens(self, texts: str | Sequence[str]) -> RaggedTokens:
+        """Returns raw token embeddings of texts, in their order and in the encoder's compute dtype.
 
-        Texts of like length are encoded together. Arguments and errors are those of `encode`.
+        Texts of similar length are encoded together. Errors are those of `encode`.
         """
-        return self._embed(accepted(texts, "Text"), label)
+        return self._embed(accepted(texts, "Text"))
 
     def encode_targets(
         self,
@@ -134,12 +134,12 @@ class Ranker:
         progress: bool = True,
         columns: Mapping[str, Sequence[str]] | None = None,
     ) -> Space:
-        """A target space: encoded once, ranked any number of times, and kept with `Space.save`.
+        """Encodes targets into an index, which is ranked any number of times and kept with `Space.save`.
 
         Args:
           texts: n targets.
-          ids: n of them, each once; None takes the texts themselves.
-          dtype: in which embeddings are stored, see `Space`.
+          ids: n distinct ones; None takes the texts themselves.
+          dtype: of stored embeddings, see `Space`.
           progress: show a bar on standard error.
           columns: further columns by their names, n values each, which hits show and `where` filters by.
 
@@ -177,22 +177,22 @@ class Ranker:
     def rank(
         self, queries: str | Sequence[str], space: Targets, top_k: int = 10, *, where: Where = None
     ) -> Hits | Rankings:
-        """The best targets of one query or of several, best first.
+        """Ranks targets for one query or several.
 
         Args:
           queries: one text, or q of them; for millions see `rank_stream`.
-          space: targets encoded by this model, or a list of texts. That is encoded in every call, as float32, each
-            distinct text once: `encode_targets` is for those that are ranked again.
-          top_k: hits of a query; all targets where there are fewer.
+          space: an index by this model, or a list of texts, which is encoded in every call, as float32; see
+            `encode_targets` for targets that are ranked again.
+          top_k: hits per query; all targets where there are fewer.
           where: ranks only the targets whose further columns have a value, as {"family": "logistics"}, or one of
-            several, as {"family": ["logistics", "food"]}; each of the columns must fit.
+            several, as {"family": ["logistics", "food"]}; every column must match.
 
         Returns:
-          A list of the query's hits (id, text, score, columns), or a list of such lists; both print as tables.
+          The query's hits (id, text, score, columns), best first, or a list of such lists; both print as tables.
 
         Raises:
-          UserError: the space was made by another model, `top_k` is below 1, no target has a column or value of
-            `where`, or a target or query is refused (`uwe_jax.retrieval.limits`); with `rank_each` that query alone.
+          UserError: the index is of another model, `top_k` is below 1, no target has a column or value of `where`, or a
+            target or query is refused (`uwe_jax.retrieval.limits`); with `rank_each` only that query fails.
         """
         asked = accepted(queries, "Query")  # before others are encoded
         found = Rankings(self.rank_stream(asked, space, top_k, batch=max(1, len(asked)), where=where))
@@ -201,30 +201,33 @@ class Ranker:
     def rank_stream(
         self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, where: Where = None
     ) -> Iterator[Hits]:
-        """Yields the hits of each query in turn, for more queries than memory holds.
+        """Yields the hits of each query in turn, for more queries than memory holds; arguments are as of `rank`.
 
-        Args:
-          queries: as they come; so many as `batch` are read, and answered together.
-          space: as of `rank`, as `top_k` and `where`.
-          batch: queries at a time: more are faster, one answers each before the next is read.
+        `batch` queries are read and answered together: more are faster, 1 answers each before the next is read.
 
         Raises:
-          UserError: as of `rank`, the errors of a query when its turn has come; `rank_each` goes on behind it.
+          UserError: as of `rank`, the error of a query in its turn; see `rank_each` to continue after it.
         """
         return map(_hits, self.rank_each(queries, space, top_k, batch=batch, where=where))
 
     def rank_each(
         self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, where: Where = None
     ) -> Iterator[Hits | UserError]:
-        """Yields what `rank_stream` does and, in the place of a query that is refused, the error: it costs no other.
+        """Yields the hits of each query as `rank_stream` does, or the error of a query that is refused.
 
         Raises:
-          UserError: the space was made by another model, `top_k` or `batch` is below 1, or no target has a column or
-            value of `where`.
+          UserError: the index is of another model, `top_k` or `batch` is below 1, or no target has a column or value of
+            `where`.
         """
         if batch < 1:
             raise UserError(f"batch is {batch}; it must be at least 1.")
-        targets = space if isinstance(space, Searchable) else self._encode_list(space)
+        if isinstance(space, str | Path):
+            raise UserError(f"The targets are {str(space)!r}. Give a list of texts, or an index (uwe_jax.load_space).")
+        if isinstance(space, Searchable):
+            targets: Searchable = space
+        else:
+            distinct = list(dict.fromkeys(accepted(space, "Target")))
+            targets = self.encode_targets(distinct, dtype="float32", progress=False)
         self.check(targets, top_k)
         targets.count(where)  # refuses a filter that no target fits
 
@@ -237,62 +240,41 @@ class Ranker:
         return answers()
 
     def scores(self, queries: str | Sequence[str], targets: str | Sequence[str]) -> np.ndarray:
-        """s(q, y) of every query with every target, float32 [q, n].
-
-        For targets that are scored again `encode_targets` saves their encoding.
+        """Returns s(q, y) of every query with every target, float32 [q, n].
 
         Raises:
           UserError: a text is refused, which the error names, or there is no target.
         """
-        asked, wanted = accepted(queries, "Query"), accepted(targets, "Target")
-        q, y = self._embed_sides(asked, wanted)
+        q, y = self._embed_sides(accepted(queries, "Query"), accepted(targets, "Target"))
         return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.tau_a)
 
     def explain(self, query: str, target: str, *, by_word: bool = True) -> Explanation:
-        """Which token of the query met which token of the target, and what that adds to their score.
+        """Explains the score of a query and a target, without the tokens beyond `max_tokens`, by pairs of tokens.
 
-        What `max_tokens` cuts off takes no part.
-
-        Args:
-          query: one text.
-          target: one text.
-          by_word: put the pieces of a word together; else each of the encoder's tokens stands alone.
+        `by_word` joins the subword tokens of each word.
 
         Raises:
           UserError: a text is refused.
         """
-        texts = accepted(query, "Query") + accepted(target, "Target")
-        parts = attribute(*self._embed_sides(texts[:1], texts[1:]), self.scorer)
-        explain = explained_by_word if by_word else explained
+        (q,), (y,) = accepted(query, "Query"), accepted(target, "Target")
+        parts = attribute(*self._embed_sides([q], [y]), self.scorer)
         how = scorer_text(self.scorer, round(self.scorer.tau_a, 4))
-        return explain(self._pieces(texts[0]), self._pieces(texts[1]), parts, how)
+        return explained(self._pieces(q), self._pieces(y), parts, how, by_word=by_word)
 
     def warm_up(self, space: Searchable, top_k: int = 10) -> None:
-        """Compiles, and puts on the devices, what single short queries against a space need.
-
-        Args:
-          space: as of `rank`.
-          top_k: that will be asked for; another one may be compiled when it comes.
-        """
+        """Puts an index on the devices and compiles for single short queries; another `top_k` may compile again."""
         special = self.loaded.tokeniser.special.count
         for tokens in _SHORT:
             self.rank(" ".join(["a"] * max(1, min(tokens, self.loaded.max_tokens) - special)), space, top_k)
 
     def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
-        """Raises UserError unless this model can rank so many targets of a space, at a place that the error names."""
+        """Raises UserError, which names the place, unless this model can rank `top_k` targets of an index."""
         check_space(self.origin, space.origin, top_k, place)
-
-    def _encode_list(self, texts: Iterable[str]) -> Space:
-        """The targets of one call, each distinct text once."""
-        if isinstance(texts, str | Path):
-            raise UserError(f"The targets are {str(texts)!r}. Give a list of texts, or what uwe_jax.load_space opens.")
-        targets = dict.fromkeys(accepted(texts, "Target"))
-        return self.encode_targets(list(targets), dtype="float32", progress=False)
 
     def _search(
         self, queries: list[str | UserError], space: Searchable, top_k: int, first: int, where: Where
     ) -> list[Hits | UserError]:
-        """The hits of accepted queries, the first at a position, or why one has none; equal ones are searched once."""
+        """Returns hits or the error of each accepted query, numbered from `first`; equal ones are searched once."""
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
         tokens = self._embed(distinct)
         fine = np.flatnonzero(tokens.scorable)
@@ -304,8 +286,19 @@ class Ranker:
             for position, query in enumerate(queries, first)
         ]
 
+    def _embed(self, texts: list[str], label: str = "") -> RaggedTokens:
+        """Returns raw token embeddings of accepted texts, in their order; each distinct one is encoded once."""
+        model = self.loaded.model
+        if not texts:
+            return RaggedTokens(np.zeros((0, model.encoder.config.width), model.encoder.dtype), np.zeros(1, np.int64))
+        places: dict[str, int] = {}
+        rows = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))
+        table = self.loaded.tokeniser.tokenise(places)
+        bar: Callable = partial(progress_bar, label=label, unit=" batches") if label else iter
+        tokens = self._encoder(self._params, table, np.arange(len(table)), self.loaded.max_tokens, bar)
+        return tokens if len(places) == len(texts) else tokens.take(rows)
+
     def _embed_sides(self, queries: list[str], targets: list[str]) -> tuple[RaggedTokens, RaggedTokens]:
-        """Token embeddings of accepted texts that are to be scored with each other."""
         tokens = self._embed([*queries, *targets])
         q, y = tokens.part(0, len(queries)), tokens.part(len(queries), len(tokens))
         q.check_scorable("Query")
@@ -314,7 +307,6 @@ class Ranker:
 
 
 def _hits(answer: Hits | UserError) -> Hits:
-    """The hits of a query; raises the error of one that was refused."""
     if isinstance(answer, UserError):
         raise answer
     return answer

@@ -1,6 +1,6 @@
-"""Which model a space is ranked with, where nobody says: `index` leaves a note of it in the space's folder.
+"""Record in an index folder of the model and the targets that it was built from.
 
-`Origin` tells whether a model is the right one, wherever it lies; the note tells where it lay.
+`Origin` identifies the right model wherever it is; the record says where it was loaded from.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _NAME = "index.json"
 
 @dataclass(frozen=True)
 class Recorded:
-    """How a space was built.
+    """The sources of an index.
 
     Attributes:
-      model: that `load_model` takes, a path in full; "" where it is not known.
-      targets: what was read from where, one for every time that targets came in.
+      model: as of `load_model`, an absolute path; "" where it is unknown.
+      targets: the source of every set of targets that was added.
     """
 
     model: str = ""
@@ -32,18 +32,14 @@ class Recorded:
 
 
 def record(folder: Path, model: str, targets: tuple[str, ...]) -> None:
-    """Leaves the note in the folder of a space; replaces an earlier one."""
-    write_json(folder / _NAME, asdict(Recorded(_in_full(model), targets)))
-
-
-def _in_full(model: str) -> str:
-    """A model name that is valid in every working directory: a folder by its full path, with its scorer if any."""
+    """Writes the record of an index, with the model's folder as an absolute path; replaces an earlier one."""
     name, scorer = split_scorer(model)
-    return absolute_name(name) + ("" if scorer is None else f":{scorer}")
+    full = absolute_name(name) + ("" if scorer is None else f":{scorer}")
+    write_json(folder / _NAME, asdict(Recorded(full, targets)))
 
 
 def recorded(folder: Path) -> Recorded:
-    """The note in the folder of a space; an empty one where there is none that can be read."""
+    """Reads the record of an index; an empty one where none can be read."""
     try:
         found = read_json(folder / _NAME, "")
         return Recorded(str(found["model"]), tuple(map(str, found["targets"])))
@@ -52,15 +48,16 @@ def recorded(folder: Path) -> Recorded:
 
 
 def recorded_model(places: Sequence[str]) -> str:
-    """The one model that some spaces were built with.
+    """Returns the model that all indexes were built with.
 
     Raises:
-      UserError: a space does not say, or they were built with several.
+      UserError: an index has no record of it, or they were built with several.
     """
     models = {place: recorded(Path(place).expanduser()).model for place in places}
     if unknown := [place for place, model in models.items() if not model]:
         raise UserError(f"{unknown[0]} does not say where its model was loaded from. Name the model with --model.")
     if len(set(models.values())) > 1:
-        told = ", ".join(f"{place} by {model}" for place, model in models.items())
-        raise UserError(f"The spaces were made by {len(set(models.values()))} models: {told}. Rank them one by one.")
+        which = ", ".join(f"{place} by {model}" for place, model in models.items())
+        number = len(set(models.values()))
+        raise UserError(f"The indexes were built with {number} models: {which}. Rank them separately.")
     return next(iter(models.values()))

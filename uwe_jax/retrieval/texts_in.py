@@ -1,7 +1,8 @@
-"""Where the targets of a space come from: ESCO or O*NET as downloaded, a column of a table, or one text a line."""
+"""Sources of targets: ESCO or O*NET as downloaded, a column of a table, or one text per line."""
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +13,11 @@ from uwe_jax.retrieval.further_columns import FurtherColumns
 from uwe_jax.retrieval.store.stored_targets import Space
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.reader import read_concepts
-from uwe_jax.sources.esco.release import DOWNLOAD, EscoRelease, choose_release, find_files, found_instead
+from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.onet import tables
-from uwe_jax.sources.onet.release import WHERE, OnetRelease, newest, releases_in
+from uwe_jax.sources.onet.release import WHERE, newest, releases_in
 from uwe_jax.sources.tables.chunk import Table
 from uwe_jax.sources.tables.chunks import open_table, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
@@ -24,7 +25,7 @@ from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.values import TYPES, id_text
 
-# What ESCO and O*NET offer as targets. O*NET's products and titles have no id of their own.
+# Targets in ESCO and O*NET. O*NET's products and titles have no ids.
 ESCO_KINDS = ("skills", "occupations")
 ONET_KINDS = {
     "occupations": tables.OCCUPATIONS,
@@ -46,9 +47,9 @@ class Targets:
     """Texts to rank, with distinct ids.
 
     Attributes:
-      origin: what was read from where.
+      origin: the source, for people.
       texts: normalised, none empty, n of them.
-      ids: of the texts; the text itself where the source has no id for it.
+      ids: of the texts; the text itself where the source has none.
       notes: a phrase per reason why something was left out, with its number.
       columns: further columns of a table by their names, n values each; "" where a row has none.
     """
@@ -63,20 +64,13 @@ class Targets:
         return len(self.texts)
 
     def unlike(self, there: Space) -> Targets:
-        """Those whose id is not there, or is there with another text or another value of one of these columns."""
-        places = {each: at for at, each in enumerate(there.ids)}
-        own = [self.texts, *self.columns.values()]
-        other = [there.texts, *(there.columns.get(name) for name in self.columns)]
-
-        def known(at: int) -> bool:
-            place = places.get(self.ids[at])
-            if place is None:
-                return False
-            return all(a[at] == (b[place] if b else "") for a, b in zip(own, other, strict=True))
-
-        kept = [at for at in range(len(self)) if not known(at)]
-        texts, ids, *columns = (tuple(values[at] for at in kept) for values in (self.texts, self.ids, *own[1:]))
-        notes = (*self.notes, *counted(len(self) - len(kept), "that are there already left out"))
+        """Returns the targets that an index lacks, or has with another text or other values of these columns."""
+        rows = list(zip(self.ids, self.texts, *self.columns.values(), strict=True))
+        others = (there.columns.get(name) or itertools.repeat("") for name in self.columns)
+        known = set(rows).intersection(zip(there.ids, there.texts, *others, strict=False))
+        kept = [row for row in rows if row not in known]
+        ids, texts, *columns = zip(*kept, strict=True) if kept else [()] * (2 + len(self.columns))
+        notes = (*self.notes, *counted(len(known), "that exist already left out"))
         return Targets(self.origin, texts, ids, notes, dict(zip(self.columns, columns, strict=True)))
 
 
@@ -90,37 +84,36 @@ def read_targets(
     version: str = "",
     keep: Sequence[str] = (),
 ) -> Targets:
-    """The targets that a path means.
+    """Reads targets.
 
     Args:
       path: the folder of ESCO's or O*NET's zips or one of these zips; a table in one of `FORMATS`; or a .txt with one
         text per line.
-      kind: of `ESCO_KINDS` or `ONET_KINDS`, for a folder; empty takes the skills of ESCO.
-      column: of a table, with the texts; empty takes the one called text, label, skill, title or alike, or the only
-        one; see `text_column`.
-      id_column: of a table; empty takes the one called id, uri, code or alike, if there is one.
+      kind: of `ESCO_KINDS` or `ONET_KINDS`, for a folder; "" takes the skills of ESCO.
+      column: of a table, with the texts; see `text_column`.
+      id_column: of a table; "" takes the one called id, uri, code or alike, if there is one.
       language: of ESCO's labels.
-      version: of ESCO or O*NET; empty takes the newest.
-      keep: further columns of a table; empty keeps all that hold one value a row, and "" alone none.
+      version: of ESCO or O*NET; "" takes the newest.
+      keep: further columns of a table; empty keeps all that hold one value per row, and only "" none.
 
     Raises:
-      UserError: there is no such path, kind or column, it is broken, one id stands for two texts, or nothing is left.
+      UserError: there is no such path, kind or column, it is broken, one id has two texts, or nothing is left.
     """
     path = Path(path).expanduser()
     if path.is_dir() or path.suffix.lower() == ".zip":
         if named := column or id_column or next(iter(keep), ""):
-            raise UserError(f"{path} is no table, so it has no column {named!r}. Use --kind for a folder.")
+            raise UserError(f"{path} is not a table, so it has no column {named!r}. Use --kind for a folder.")
         return _of_downloads(path, kind, language, version)
     _check_file(path)
     if kind:
         raise UserError(
-            f"{path} is a file, which has no kinds. Leave out --kind {kind}; --column names a column of it."
+            f"--kind {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with --column."
         )
     return _of_table(path, column, id_column, keep)
 
 
 def read_ids(path: Path | str, id_column: str = "") -> list[str]:
-    """The distinct ids in a file: of a table's column, or one a line of a .txt.
+    """Reads the distinct ids in a file: of a table's column, or one per line of a .txt.
 
     Raises:
       UserError: there is no such file or column, or it holds no id.
@@ -136,20 +129,17 @@ def read_ids(path: Path | str, id_column: str = "") -> list[str]:
     broken.check()
     ids = list(dict.fromkeys(filter(None, found)))
     if not ids:
-        raise UserError(f"{path} holds no id. Expected one a line, or a column of ids.")
+        raise UserError(f"{path} holds no id. Expected one per line, or a column of ids.")
     return ids
 
 
 def text_column(path: Path, column: str = "", role: str = "target") -> str:
-    """The column of a table that holds the texts, as of `read_targets`.
+    """Returns the column of a table that holds the texts.
 
-    Args:
-      column: its name; "" finds it by the names of `NAMES`, or takes the only one where the format says that it is a
-        name and no text.
-      role: target or query.
+    Without a name it is one of `NAMES` for the role, target or query, or the only one in a format with column names.
 
     Raises:
-      UserError: there is no such column, or none can be told.
+      UserError: there is no such column, or it cannot be determined.
     """
     table = open_table(path, quoted=True, columns=[column])
     chosen = _chosen(path, table, role, column)
@@ -157,7 +147,7 @@ def text_column(path: Path, column: str = "", role: str = "target") -> str:
         (only,) = table.columns
         if not table.named:
             raise UserError(
-                f"{path} has one column, and its first row, {shorten(only)}, is none of the known names "
+                f"{path} has one column, and its first row, {shorten(only)}, is not one of the known names "
                 f"({', '.join(NAMES[role])}), so it may be a text. If it is one, name the column by its number, "
                 f"--column 1, or add a row above it. If it is a name, pass it as --column {shlex.quote(only)}."
             )
@@ -185,11 +175,16 @@ def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets
     holding = [release for release, kinds in offers.items() if kind in kinds]
     if len(holding) == 1:
         where = f"{holding[0]}, {kind}, in {path}"
-        return _of_esco(esco[kind], kind, where) if kind in esco else _of_onet(onet, kind, where)
+        if kind in esco:
+            concepts = read_concepts(esco[kind].files[kind])
+            return _targets(where, ((uri, label) for uri, label in concepts.labels.items() if label), concepts.notes)
+        assert onet is not None
+        rows = onet.rows(ONET_KINDS[kind])
+        return _targets(where, ((row[1] if kind in _WITHOUT_ID else row[0], row[1]) for row in rows))
     if holding:
         raise UserError(
-            f"{path} holds the {kind} of {' and of '.join(holding)}. Expected one: name the folder or zip of the one "
-            "that you mean."
+            f"{path} holds the {kind} of {' and of '.join(holding)}. Expected one: name the folder or zip of one of "
+            "them."
         )
     instead = "" if esco else found_instead(inside)
     if not offers:
@@ -200,17 +195,6 @@ def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets
         )
     there = "; ".join(f"{release}: {', '.join(kinds)}" for release, kinds in offers.items())
     raise UserError(f"{path} holds no {kind}. It holds {there}. Name one of these with --kind.{instead}")
-
-
-def _of_esco(release: EscoRelease, kind: str, where: str) -> Targets:
-    concepts = read_concepts(release.files[kind])
-    return _targets(where, ((uri, label) for uri, label in concepts.labels.items() if label), concepts.notes)
-
-
-def _of_onet(release: OnetRelease | None, kind: str, where: str) -> Targets:
-    assert release is not None
-    rows = release.rows(ONET_KINDS[kind])
-    return _targets(where, ((row[1] if kind in _WITHOUT_ID else row[0], row[1]) for row in rows))
 
 
 def _of_table(path: Path, column: str, id_column: str, keep: Sequence[str]) -> Targets:
@@ -237,37 +221,37 @@ def _targets(
     notes: Iterable[str] = (),
     further: FurtherColumns | None = None,
 ) -> Targets:
-    """Ids and texts; of rows that repeat both the first counts."""
+    """Builds targets of ids and texts; of rows that repeat both the first counts."""
     texts: dict[str, str] = {}
     rows: dict[str, int] = {}
     repeated, differing = 0, 0
     for row, (target_id, text) in enumerate(pairs):
         if texts.setdefault(target_id, text) != text:
             raise UserError(
-                f"{origin}: the id {shorten(target_id)} stands for two texts, {shorten(texts[target_id])} and "
-                f"{shorten(text)}. Expected an id of its own for each: correct it, or name another column of ids."
+                f"{origin}: the id {shorten(target_id)} has two texts, {shorten(texts[target_id])} and "
+                f"{shorten(text)}. Correct one of the ids, or name another column of ids."
             )
         first = rows.setdefault(target_id, row)
         repeated += first < row
         differing += further is not None and not further.equal(first, row)
     if not texts:
         raise UserError(f"{origin} holds no text. {_EXPECTED}")
-    told = counted(repeated, "rows that repeat another one left out")
-    told += counted(differing, "of them with other values in further columns than the first, which counts")
-    told += further.notes if further else []
+    left_out = counted(repeated, "duplicate rows left out")
+    left_out += counted(differing, "of them with other values in further columns than the first, which counts")
+    left_out += further.notes if further else []
     columns = further.of_rows(rows.values()) if further else {}
-    return Targets(origin, tuple(texts.values()), tuple(texts), (*notes, *told), columns)
+    return Targets(origin, tuple(texts.values()), tuple(texts), (*notes, *left_out), columns)
 
 
 def _check_file(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"There is no {path}. {_EXPECTED}")
     if not is_text_list(path) and not table_format(path):
-        raise UserError(f"{path} is in no format that is read here. {_EXPECTED}")
+        raise UserError(f"{path} is in no supported format. {_EXPECTED}")
 
 
 def _chosen(path: Path, table: Table, role: str, column: str) -> str:
-    """The column of a role: the one asked for, or by its name; "" where there is none."""
+    """Returns the column of a role, by `column` or by the known names; "" where there is none."""
     same = same_names(table.columns, column)
     if column and not same:
         raise UserError(

@@ -1,1 +1,1 @@
-"""Target spaces in Qdrant."""
+"""Indexes in Qdrant."""

@@ -1,4 +1,4 @@
-"""A Qdrant store: a folder or the memory of this process (embedded), or a server or cluster by its URL."""
+"""Connection to a Qdrant store: a folder or this process's memory (embedded), or a server or cluster by its URL."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from uwe_jax.runtime.optional_imports import extra_library
 
 MEMORY = ":memory:"
 KEY_VARIABLE = "QDRANT_API_KEY"
-# The first request answers at once where there is a server; later ones move megabytes.
+# A server answers the first request at once; later ones move megabytes.
 FIRST_ANSWER_SECONDS = 10
 ANSWER_SECONDS = 120
-# Collections have carried metadata since this version of the server, and of the client's embedded mode.
+# The first version of server and embedded mode whose collections have metadata.
 _OLDEST_VERSION = (1, 16)
 _META_FILE, _LOCK_FILE = "meta.json", ".lock"
 
 
 def library(module: str = "qdrant_client") -> Any:
-    """A module of the extra `qdrant`.
+    """Imports a module of the extra `qdrant`.
 
     Raises:
       UserError: it is not installed.
     """
-    return extra_library(module, use="A space in Qdrant", extra="qdrant")
+    return extra_library(module, use="An index in Qdrant", extra="qdrant")
 
 
 class Store:
@@ -38,8 +38,8 @@ class Store:
 
     Attributes:
       client: a `qdrant_client.QdrantClient`.
-      where: the store's place, for people.
-      embedded: whether it is a folder or memory, and no server.
+      where: the store's location, for people.
+      embedded: whether it is a folder or memory, and not a server.
     """
 
     def __init__(self, client: Any, where: str, *, owned: bool):
@@ -53,13 +53,13 @@ class Store:
         """Opens a store.
 
         Args:
-          location: a folder, ":memory:", the URL of a server (whose API key stands in $QDRANT_API_KEY where it wants
-            one), or a `QdrantClient` of the caller's own making, which stays open.
-          create: a folder that is missing or empty becomes a store.
+          location: a folder, ":memory:", the URL of a server (whose API key, if any, is in $QDRANT_API_KEY), or a
+            caller's `QdrantClient`, which stays open.
+          create: turn a folder that is missing or empty into a store.
 
         Raises:
           UserError: the client library is missing; there is no store, another process has it open, it is damaged or too
-            old; the server does not answer or wants another key.
+            old; the server does not answer or requires another key.
         """
         qdrant = library()
         if isinstance(location, qdrant.QdrantClient):
@@ -71,7 +71,11 @@ class Store:
         else:
             store = cls(_embedded(qdrant, Path(place).expanduser(), create), place, owned=True)
         try:
-            store._check_version()
+            with store.asking() as client:
+                version = str(within(FIRST_ANSWER_SECONDS, client.info).version)
+            if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST_VERSION:
+                oldest = ".".join(map(str, _OLDEST_VERSION))
+                raise UserError(f"Qdrant at {store.where} has version {version}; {oldest} or newer is needed.")
         except UserError:
             store.close()
             raise
@@ -79,7 +83,7 @@ class Store:
 
     @contextmanager
     def asking(self) -> Iterator[Any]:
-        """The client, whose errors of the network, the server and the disk become sentences."""
+        """Yields the client; errors of the network, the server and the disk become a `UserError`."""
         try:
             yield self.client
         except UserError:
@@ -91,17 +95,9 @@ class Store:
             raise UserError(sentence) from error
 
     def close(self) -> None:
-        """Lets go of the folder or the connection; a client of the caller's own making stays open."""
+        """Closes the folder or the connection; a caller's client stays open."""
         if self._owned:
             self.client.close()
-
-    def _check_version(self) -> None:
-        with self.asking() as client:
-            version = str(within(FIRST_ANSWER_SECONDS, client.info).version)
-        numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-        if numbers < _OLDEST_VERSION:
-            oldest = ".".join(map(str, _OLDEST_VERSION))
-            raise UserError(f"Qdrant at {self.where} has version {version}; {oldest} or newer is needed. Update it.")
 
 
 def _remote(qdrant: Any, url: str) -> Any:
@@ -111,13 +107,15 @@ def _remote(qdrant: Any, url: str) -> Any:
     try:
         return qdrant.QdrantClient(url=url, api_key=key, timeout=ANSWER_SECONDS, check_compatibility=False)
     except ValueError as error:
-        raise UserError(f"Qdrant at {url!r}: that is no address ({in_one_line(error)}).") from error
+        raise UserError(f"Qdrant at {url!r}: invalid address ({in_one_line(error)}).") from error
 
 
 def _embedded(qdrant: Any, folder: Path, create: bool) -> Any:
     known = (folder / _META_FILE).is_file()
     if not known and not create:
-        raise UserError(f"{folder} holds no Qdrant store. Upload a space to it first, or give another folder or a URL.")
+        raise UserError(
+            f"{folder} holds no Qdrant store. Upload an index to it first, or give another folder or a URL."
+        )
     try:
         if not known and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder} is neither a Qdrant store nor an empty folder. Give another one.")
@@ -126,12 +124,12 @@ def _embedded(qdrant: Any, folder: Path, create: bool) -> Any:
     except (OSError, sqlite3.Error, ValueError, KeyError) as error:
         raise UserError(
             f"The Qdrant store {folder} cannot be opened ({type(error).__name__}: {in_one_line(error)}). Check the "
-            "folder's permissions, restore it from a copy, or upload the space to another folder."
+            "folder's permissions, restore it from a copy, or upload the index to another folder."
         ) from error
 
 
 def _check_free(folder: Path) -> None:
-    """Asks for the embedded mode's lock before it reads gigabytes and finds it taken."""
+    """Tries the embedded mode's lock, which the client would find taken only after reading gigabytes."""
     path = folder / _LOCK_FILE
     if not path.exists():
         return
@@ -141,33 +139,38 @@ def _check_free(folder: Path) -> None:
             portalocker.lock(lock, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
         except portalocker.exceptions.LockException as error:
             raise UserError(
-                f"The Qdrant store {folder} is open in another process, and embedded mode serves one at a time. Wait "
-                "for that one, close it, or run a Qdrant server and give its URL."
+                f"The Qdrant store {folder} is open in another process, and embedded mode serves only one. Wait for "
+                "that process, stop it, or run a Qdrant server and give its URL."
             ) from error
         portalocker.unlock(lock)
 
 
 def _sentence(error: Exception, where: str) -> str | None:
-    """What a person is told of an error; None for one that is a bug."""
-    if (grpc := _grpc_sentence(error, where)) is not None:
-        return grpc
+    """Explains an error to a user; None for a bug."""
+    grpc = library("grpc")
+    if isinstance(error, grpc.RpcError):
+        code, details = error.code(), error.details()
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            return _silent(where, f"{code.name}: {details}")
+        return f"Qdrant at {where} answered {code.name}: {details}."
     exceptions = library("qdrant_client.http.exceptions")
     if isinstance(error, exceptions.UnexpectedResponse):
+        reason = _reason(error)
         if error.status_code in (401, 403):
             return (
-                f"Qdrant at {where} wants another API key (HTTP {error.status_code}: {_reason(error)}). Set "
-                f"${KEY_VARIABLE} to one that may do this."
+                f"Qdrant at {where} requires another API key (HTTP {error.status_code}: {reason}). Set "
+                f"${KEY_VARIABLE} to one with access."
             )
-        if error.status_code == 404 and "ollection" in _reason(error):
+        if error.status_code == 404 and "ollection" in reason:
             return (
-                f"Qdrant at {where} no longer has what was asked for ({_reason(error)}): the space was replaced or "
-                "deleted since it was opened. Open it again."
+                f"Qdrant at {where} no longer has this collection ({reason}): the index was replaced or deleted since "
+                "it was opened. Open it again."
             )
-        return f"Qdrant at {where} answered HTTP {error.status_code}: {_reason(error)}."
+        return f"Qdrant at {where} answered HTTP {error.status_code}: {reason}."
     if isinstance(error, exceptions.ResponseHandlingException):
         error = error.source
         if type(error).__name__ == "ValidationError":
-            return f"What answers at {where} does not speak as a Qdrant server does. Check the address and its port."
+            return f"The server at {where} does not answer as a Qdrant server does. Check the address and its port."
         return _silent(where, f"{type(error).__name__}: {in_one_line(error)}")
     if isinstance(error, TimeoutError):
         return _silent(where, in_one_line(error))
@@ -181,18 +184,8 @@ def _silent(where: str, why: str) -> str:
 
 
 def _reason(error: Any) -> str:
-    """The server's own words, or the status line's where it has none."""
+    """Returns the server's own message, or the status line's where it has none."""
     try:
         return in_one_line(Exception(error.structured()["status"]["error"]))
     except (ValueError, KeyError, TypeError):
         return error.reason_phrase
-
-
-def _grpc_sentence(error: Exception, where: str) -> str | None:
-    grpc = library("grpc")
-    if not isinstance(error, grpc.RpcError):
-        return None
-    code, details = error.code(), error.details()
-    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return _silent(where, f"{code.name}: {details}")
-    return f"Qdrant at {where} answered {code.name}: {details}."

@@ -1,42 +1,27 @@
-"""Further columns of targets in Qdrant: fields of the payload, called by position, since a path has no form for any
-name."""
+"""Further columns of targets in Qdrant: payload fields named by position, since a payload path cannot hold any name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.store.columns import COMPARED, Where, alternatives, check_column, unknown_value
-from uwe_jax.retrieval.store.searchable import Hit
 
 
 def field(position: int) -> str:
-    """The field of the payload that holds a column."""
+    """Returns the payload field of a column."""
     return f"column_{position}"
 
 
-def unscored_hit(payload: Mapping[str, Any], columns: Sequence[str]) -> Hit:
-    """The target of a point, with 0 for its score."""
-    values = {name: payload[field(position)] for position, name in enumerate(columns)}
-    return Hit(payload["id"], payload["text"], 0.0, values)
-
-
 class Filters:
-    """Filters of a collection, whose points never change.
-
-    Args:
-      store: that holds it.
-      collection: its name.
-      columns: names of its further columns, in their order.
-    """
+    """Filters of a collection whose points never change, by the names of its further columns."""
 
     def __init__(self, store: Store, collection: str, columns: tuple[str, ...]):
         self._store, self._collection, self._columns = store, collection, columns
         self._known: set[tuple[str, str]] = set()
 
     def of(self, where: Where) -> Any:
-        """A filter as Qdrant takes it; None for all points.
+        """Returns Qdrant's form of a filter; None for all points.
 
         Raises:
           FilterError: as of `Searchable.count`.
@@ -52,7 +37,7 @@ class Filters:
         return models.Filter(must=conditions) if conditions else None
 
     def count(self, chosen: Any) -> int:
-        """Counts the points that a filter leaves."""
+        """Counts the points that match a filter."""
         with self._store.asking() as client:
             return client.count(self._collection, count_filter=chosen, exact=True).count
 

@@ -1,9 +1,9 @@
-"""How spaces stand in a Qdrant store.
+"""Layout of indexes in a Qdrant store.
 
-A space `esco` is an alias of that name for a collection `esco--0123456789ab`, whose last part is a digest of what is in
-it. The alias is set when all targets are there, so a collection without one is an upload that has not ended, and a new
-version takes an old one's place in one step. The collection's metadata has, under `uwe_jax`, the format, the origin,
-the number of targets and whether each is a single vector.
+An index `esco` is an alias of that name for a collection `esco--0123456789ab`, whose last part is a digest of its
+content. The alias is set when all targets are there, so a collection without one is an incomplete upload, and a new
+version replaces an old one atomically. The collection's metadata has, under `uwe_jax`, the format, the origin, the
+number of targets and the other attributes of `Stored`.
 
 A point is a target, its id the position. The vector is the multi-vector of its tokens, compared by MaxSim of cosines,
 or the mean of its tokens where the model's scorer pools targets. Qdrant keeps unit vectors, so the payload has the
@@ -18,7 +18,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from uwe_jax.retrieval.qdrant.connection import Store, library
+from uwe_jax.retrieval.qdrant.connection import Store
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import from_mapping
@@ -32,7 +32,7 @@ _COLLECTION = re.compile(r"(?P<name>.+)--[0-9a-f]{12}")
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """A space in a collection.
+    """An index in a collection.
 
     Attributes:
       origin: the model.
@@ -55,106 +55,82 @@ class Stored:
         """Whether a target is one vector, the mean of its tokens."""
         return is_pooled(self.origin.scorer.kind, query=False)
 
-    def collection(self, name: str) -> str:
-        """The collection that holds the space under a name."""
-        return f"{name}--{self.digest}"
-
     def metadata(self) -> dict[str, Any]:
-        """Of the collection."""
+        """Returns the metadata of the collection."""
         return {_KEY: {"format": FORMAT, **dataclasses.asdict(self)}}
 
 
 def check_name(name: str) -> None:
-    """Raises UserError where a space cannot have this name."""
+    """Raises UserError for an invalid name of an index."""
     if not _NAME.fullmatch(name) or _COLLECTION.fullmatch(name):
         raise UserError(
-            f"A space in Qdrant cannot be named {name!r}. Use at most 200 letters, digits, dots, underscores and "
+            f"An index in Qdrant cannot be named {name!r}. Use at most 200 letters, digits, dots, underscores and "
             "hyphens."
         )
 
 
 def aliases(store: Store) -> dict[str, str]:
-    """The collections of the store's complete spaces, by the spaces' names."""
+    """Returns the collections of the store's complete indexes, by the indexes' names."""
     with store.asking() as client:
         found = {each.alias_name: each.collection_name for each in client.get_aliases().aliases}
-    return {name: collection for name, collection in sorted(found.items()) if _space_of(collection) == name}
+    return {name: collection for name, collection in sorted(found.items()) if _index_of(collection) == name}
 
 
 def unfinished(store: Store, name: str) -> list[str]:
-    """Collections that an upload of a space has not completed, or that were left when it was replaced."""
+    """Returns the collections of incomplete uploads of an index, and those left behind when it was replaced."""
     complete = aliases(store).get(name)
-    return [each for each in collections(store) if _space_of(each) == name and each != complete]
+    return [each for each in collections(store) if _index_of(each) == name and each != complete]
 
 
 def collections(store: Store) -> list[str]:
-    """All collections, of whichever program."""
+    """Returns the names of all collections, also those of other programs."""
     with store.asking() as client:
         return sorted(each.name for each in client.get_collections().collections)
 
 
 def find(store: Store, name: str) -> tuple[str, Stored]:
-    """The collection of a complete space, and what is in it.
+    """Returns the collection of a complete index, and its metadata.
 
     Raises:
-      UserError: there is none of that name, its upload has not ended, or a newer version of this program made it.
+      UserError: there is none of that name, its upload is incomplete, or a newer version of this program made it.
     """
     known = aliases(store)
     if name in known:
         return known[name], read(store, known[name])
     if unfinished(store, name):
         raise UserError(
-            f"The upload of the space {name} to Qdrant at {store.where} has not ended. Run it again: it goes on where "
-            "it stopped."
+            f"The upload of the index {name} to Qdrant at {store.where} is incomplete. Run it again to resume."
         )
+    there = f"There are: {', '.join(known)}." if known else "There are no indexes yet."
     if name in collections(store):
-        raise UserError(
-            f"The collection {name} in Qdrant at {store.where} is not a space of this program. {_there_are(known)}"
-        )
-    raise UserError(f"There is no space {name} in Qdrant at {store.where}. {_there_are(known)}")
+        raise UserError(f"The collection {name} in Qdrant at {store.where} is not an index of this program. {there}")
+    raise UserError(f"There is no index {name} in Qdrant at {store.where}. {there}")
 
 
 def read(store: Store, collection: str) -> Stored:
-    """What a collection says of the space in it.
+    """Reads the metadata of the index in a collection.
 
     Raises:
-      UserError: it is not a space, or a newer version of this program made it.
+      UserError: it is not an index, or a newer version of this program made it.
     """
     with store.asking() as client:
         metadata = (client.get_collection(collection).config.metadata or {}).get(_KEY)
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("format"), int):
-        raise UserError(f"The collection {collection} in Qdrant at {store.where} is not a space of this program.")
+        raise UserError(f"The collection {collection} in Qdrant at {store.where} is not an index of this program.")
     if metadata["format"] > FORMAT:
         raise UserError(
-            f"The space {collection} in Qdrant at {store.where} has format {metadata['format']}; this version of "
-            f"uwe_jax reads up to {FORMAT}. Update uwe_jax, or upload the space again."
+            f"The index {collection} in Qdrant at {store.where} has format {metadata['format']}; this version of "
+            f"uwe_jax reads up to {FORMAT}. Update uwe_jax, or upload the index again."
         )
     try:
         return from_mapping(Stored, {key: value for key, value in metadata.items() if key != "format"})
     except (UserError, TypeError) as error:
         raise UserError(
             f"The metadata of the collection {collection} in Qdrant at {store.where} is damaged ({error}). Upload the "
-            "space again."
+            "index again."
         ) from error
 
 
-def schema(stored: Stored, *, on_disk: bool) -> Any:
-    """The vector parameters of a collection for a space."""
-    models = library().models
-    multi = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
-    return models.VectorParams(
-        size=stored.width,
-        distance=models.Distance.COSINE,
-        datatype=models.Datatype(stored.dtype),
-        on_disk=on_disk or None,
-        multivector_config=None if stored.pooled else multi,
-    )
-
-
-def _space_of(collection: str) -> str | None:
-    """The name of the space that a collection belongs to."""
+def _index_of(collection: str) -> str | None:
     matched = _COLLECTION.fullmatch(collection)
     return matched["name"] if matched else None
-
-
-def _there_are(known: Mapping[str, str]) -> str:
-    return f"There are: {', '.join(known)}." if known else "There are no spaces yet."

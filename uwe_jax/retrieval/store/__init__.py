@@ -1,1 +1,1 @@
-"""Target spaces in host memory and on disk."""
+"""Indexes in host memory and on disk."""

@@ -1,4 +1,4 @@
-"""Further columns of targets: texts that hits show and that rankings are filtered by, each distinct one held once."""
+"""Further columns of targets: texts that hits show and rankings are filtered by; each distinct text is held once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_NAME = 100  # characters
 FREQUENT = 5  # values that a message names
 COMPARED, _COMPARED_LENGTH = 1000, 100  # values, and their characters, that an unknown one is compared with
 
-# By column the value that a target must have, or several of which it must have one; every column must fit.
+# Allowed values by column: one value, or alternatives. Every column must match.
 Where = Mapping[str, str | Sequence[str]] | None
 
 
@@ -53,7 +53,7 @@ class Column(LazyStrings):
 
     @classmethod
     def join(cls, columns: Sequence[Column]) -> Column:
-        """Makes one of several, one after another."""
+        """Concatenates columns."""
         if len(columns) == 1:
             return columns[0]
         places: dict[str, int] = {}
@@ -70,7 +70,7 @@ class Column(LazyStrings):
         return self.values.at(int(self.codes[position]))
 
     def take(self, positions: np.ndarray) -> Column:
-        """The texts at some positions [k], in their order."""
+        """Returns the texts at positions [k], in their order."""
         used, codes = np.unique(self.codes[positions], return_inverse=True)
         return Column(self.values.take(used), codes.astype(np.int32))
 
@@ -80,28 +80,23 @@ class Column(LazyStrings):
         return {text: code for code, text in enumerate(self.values)}
 
     def frequent(self, most: int) -> dict[str, int]:
-        """The most frequent values, and how often each occurs."""
+        """Returns the most frequent values with their counts."""
         counts = np.bincount(self.codes, minlength=len(self.values))
         return {self.values.at(code): int(counts[code]) for code in np.argsort(-counts, kind="stable")[:most].tolist()}
 
 
 def packed(columns: Mapping[str, Sequence[str]] | None, number: int) -> dict[str, Column]:
-    """The columns of some targets, normalised as their texts are.
-
-    Args:
-      columns: values by the name of their column; None for none.
-      number: of the targets.
+    """Packs the columns of a number of targets, normalised as the targets' texts are.
 
     Raises:
-      UserError: there are too many, or one has no name, a name that is too long, another number of values, or a value
-        that is no text.
+      UserError: too many columns, an invalid name, a wrong number of values, or a value that is not a string.
     """
     columns = columns or {}
     if len(columns) > MAX_COLUMNS:
-        raise UserError(f"There are {len(columns)} further columns; at most {MAX_COLUMNS} are kept. Leave some out.")
+        raise UserError(f"Got {len(columns)} further columns; at most {MAX_COLUMNS} are allowed. Leave some out.")
     for name, values in columns.items():
         if not 1 <= len(name) <= MAX_NAME:
-            raise UserError(f"A further column is called {shorten(name)}; its name must have 1 to {MAX_NAME} letters.")
+            raise UserError(f"The column name {shorten(name)} must have 1 to {MAX_NAME} characters.")
         if len(values) != number or isinstance(values, str):
             raise UserError(
                 f"The column {name} has {len(values):,} values for {number:,} targets. Give one per target."
@@ -114,25 +109,25 @@ def packed(columns: Mapping[str, Sequence[str]] | None, number: int) -> dict[str
 
 
 def alternatives(where: Where) -> dict[str, tuple[str, ...]]:
-    """The values that a filter allows, by column, normalised as those of targets are.
+    """Returns the values that a filter allows, by column, normalised as those of targets are.
 
     >>> alternatives({"family": "food ", "level": ["1", "2"]})
     {'family': ('food',), 'level': ('1', '2')}
 
     Raises:
-      FilterError: a column is without a value, or a value is no text.
+      FilterError: a column has no value, or a value is not a string.
     """
     found: dict[str, tuple[str, ...]] = {}
     for name, values in (where or {}).items():
         listed = [values] if isinstance(values, str) else list(values)
         if not listed or not all(isinstance(each, str) for each in listed):
-            raise FilterError(f"The filter of {shorten(name)} is {shorten(repr(values))}. Give one or more texts.")
+            raise FilterError(f"The filter of {shorten(name)} is {shorten(repr(values))}. Give one or more strings.")
         found[name] = tuple(dict.fromkeys(map(normalise, listed)))
     return found
 
 
 def matching(columns: Mapping[str, Column], where: Where, number: int) -> np.ndarray:
-    """Which of a number of targets a filter leaves, bool [n].
+    """Returns a mask of the targets that match a filter, bool [n].
 
     Raises:
       FilterError: as `alternatives`, or no target has a column or a value.
@@ -151,8 +146,8 @@ def check_column(name: str, known: Collection[str]) -> None:
     """Raises FilterError unless a column is among those of an index."""
     if not known:
         raise FilterError(
-            f"There is no column {shorten(name)}: the targets have none but text and id. Build the index from a table "
-            "with further columns."
+            f"There is no column {shorten(name)}: the targets have only text and id. Build the index from a table with "
+            "further columns."
         )
     if name not in known:
         hint = did_you_mean(name, known) if len(name) <= MAX_NAME else ""
@@ -160,13 +155,7 @@ def check_column(name: str, known: Collection[str]) -> None:
 
 
 def unknown_value(name: str, value: str, frequent: Mapping[str, int]) -> FilterError:
-    """Why a filter is refused whose value no target has.
-
-    Args:
-      name: of the column.
-      value: asked for.
-      frequent: the most frequent values, and how often each occurs.
-    """
+    """Returns the error of a filter value that no target has, with the nearest and most frequent ones by count."""
     short = {each.casefold(): each for each in frequent if len(each) <= _COMPARED_LENGTH}
     asked = value.casefold() if len(value) <= _COMPARED_LENGTH else ""
     near = difflib.get_close_matches(asked, short, n=1) or [each for each in short if asked and asked in each]

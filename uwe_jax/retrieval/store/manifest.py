@@ -1,4 +1,4 @@
-"""The manifest of a space's folder: what its segments are, and which of their targets were removed."""
+"""Manifest of an index folder: its segments, and which of their targets were removed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from uwe_jax.runtime.settings import from_mapping, within
 MANIFEST = "space.json"
 FORMAT = "uwe_jax space"
 VERSION = 2  # segments with further columns
-# Bytes: room for ten million removed targets. Python takes ten times as much to read it.
-_MOST_BYTES = 1 << 28
-_AGAIN = "Restore it from a copy, or build the space in a new folder."
+_MOST_BYTES = 1 << 28  # ten million removed targets; Python takes ten times as much memory to read it
+_AGAIN = "Restore it from a copy, or build the index in a new folder."
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,8 @@ class Entry:
 
     Attributes:
       file: its name in the folder of segments.
-      targets: that it holds, the removed ones included.
-      tokens: that it holds.
+      targets: number of targets, removed ones included.
+      tokens: number of tokens, those of removed targets included.
       bytes: of the file.
       sha256: of the file.
       removed: positions of its targets that were removed, ascending.
@@ -62,7 +61,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A space; the attributes are those of `Space`, with an entry for every segment, in the order of the targets."""
+    """An index; the attributes are those of `Space`, with an entry per segment, in the order of the targets."""
 
     origin: Origin
     dtype: str
@@ -76,22 +75,22 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Reads the manifest of a space.
+    """Reads the manifest of an index.
 
     Raises:
-      UserError: the folder holds no finished space, one of a newer format, or a damaged one.
+      UserError: the folder holds no complete index, one of a newer format, or a damaged one.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Give the folder of a space, or build one.")
+        raise UserError(f"There is no folder {folder}. Give the folder of an index, or build one.")
     try:
         content = read_json(path, _AGAIN, most_bytes=_MOST_BYTES)
     except UserError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
         raise UserError(
-            f"{folder} holds no {MANIFEST}, so it is not a space, or building it was interrupted. Give another folder, "
-            "or build the space again."
+            f"{folder} holds no {MANIFEST}: it is not an index, or building it was interrupted. Give another folder, "
+            "or build the index again."
         ) from error
     try:
         if content.get("format") != FORMAT:
@@ -100,41 +99,37 @@ def read_manifest(folder: Path) -> Manifest:
         if not isinstance(version, int):
             raise UserError(f"its version is {version!r}, not a number")
         if version <= VERSION:
-            return _manifest(content)
+            # Indexes of the first versions have no checksum of their manifest, and none of version 1 has columns.
+            written, found = content.pop("sha256", None), _digest(content)
+            if written not in (None, found):
+                raise UserError(f"its sha256 is {found[:12]}..., expected {str(written)[:12]}...")
+            stated = ("format", "version", "targets")
+            return from_mapping(Manifest, {name: value for name, value in content.items() if name not in stated})
     except (UserError, TypeError) as error:
-        raise UserError(f"{path} is not the manifest of a space, or damaged: {error} {_AGAIN}") from error
+        raise UserError(f"{path} is not the manifest of an index, or damaged: {error} {_AGAIN}") from error
     raise UserError(
-        f"{folder} is a space of format {version}, and this uwe_jax reads formats up to {VERSION}. Install a newer "
-        "uwe_jax, or build the space in a new folder."
+        f"{folder} is an index of format {version}, and this uwe_jax reads formats up to {VERSION}. Install a newer "
+        "uwe_jax, or build the index in a new folder."
     )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replaces the manifest in one step.
+    """Replaces the manifest atomically.
 
     Raises:
-      UserError: so many targets were removed that it could not be read again.
+      UserError: so many targets were removed that the manifest would be too large to read.
     """
     targets = sum(entry.targets - len(entry.removed) for entry in manifest.segments)
     content = {"format": FORMAT, "version": VERSION, "targets": targets, **asdict(manifest)}
     text = json_text({**content, "sha256": _digest(content)}, indent=2) + "\n"
     if len(text) > _MOST_BYTES:
         raise UserError(
-            f"The manifest of {folder} would have {len(text):,} bytes; at most {_MOST_BYTES:,} are read. Free the room "
-            "of the targets that were removed before (--compact), and remove these then."
+            f"The manifest of {folder} would have {len(text):,} bytes; at most {_MOST_BYTES:,} can be read. Free the "
+            "space of targets removed earlier (--compact), then remove these."
         )
     write_atomically(folder / MANIFEST, text.encode())
 
 
-def _manifest(content: dict[str, Any]) -> Manifest:
-    # Spaces of the first versions have no checksum of their manifest, and none of version 1 has columns.
-    written, found = content.pop("sha256", None), _digest(content)
-    if written not in (None, found):
-        raise UserError(f"its sha256 is {found[:12]}..., and {str(written)[:12]}... was written.")
-    values = {name: value for name, value in content.items() if name not in ("format", "version", "targets")}
-    return from_mapping(Manifest, values)
-
-
 def _digest(content: Mapping[str, Any]) -> str:
-    """The sha256 of all that the manifest says, however it is laid out."""
+    """Returns the sha256 of the manifest's content, independent of its layout."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The number formats in which token embeddings are stored."""
+"""Number formats of stored token embeddings."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ DTYPES = {
     "float16": np.dtype(np.float16),
     "int8": np.dtype(np.int8),
 }
-# Rows converted at once, so that no second copy of a large space in float32 exists.
-_ROWS = 1 << 16
+_ROWS = 1 << 16  # converted at once, so that a large index never has a second copy in float32
 
 
 def check_dtype(dtype: str) -> None:
     """Raises UserError for a dtype that is not one of `DTYPES`."""
-    one_of("The dtype of a space", dtype, tuple(DTYPES))
+    one_of("The dtype of an index", dtype, tuple(DTYPES))
 
 
 def quantise(flat: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Token embeddings as they are stored.
+    """Converts token embeddings to a storage dtype.
 
-    In int8 each token has a scale of its own: value = round(127 x / max |x|), scale = max |x| / 127. The largest error
+    In int8 each token has its own scale: value = round(127 x / max |x|), scale = max |x| / 127. The largest error
     of a component is half a scale.
 
     Args:
@@ -57,24 +56,24 @@ def quantise(flat: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray | Non
                 values[rows] = flat[rows].astype(values.dtype)
             if not np.isfinite(values[rows]).all():
                 largest = float(np.abs(flat[rows].astype(np.float32)).max())
-                raise UserError(f"An embedding holds {largest:g}, which is beyond {dtype}. Store the space in float32.")
+                raise UserError(f"An embedding holds {largest:g}, which is beyond {dtype}. Store the index in float32.")
     return values, scales
 
 
 def is_finite(stored: np.ndarray) -> bool:
-    """Whether no stored float is NaN or infinite, by their bits: several times as fast as `np.isfinite` for two bytes.
+    """Returns whether all stored floats are finite, by their bits: for two bytes several times as fast as NumPy.
 
     >>> is_finite(np.array([65504.0, -0.0], np.float16)), is_finite(np.array([[0.0, np.nan]], np.float16))
     (True, False)
     """
     unsigned = f"u{stored.itemsize}"
     exponent = np.array(np.inf, stored.dtype).view(unsigned)
-    pieces = (stored[start : start + _ROWS].view(unsigned) for start in range(0, len(stored), _ROWS))
-    return all(((bits & exponent) != exponent).all() for bits in pieces)
+    chunks = (stored[start : start + _ROWS].view(unsigned) for start in range(0, len(stored), _ROWS))
+    return all(((bits & exponent) != exponent).all() for bits in chunks)
 
 
 def restore(values: np.ndarray, scales: np.ndarray | None) -> np.ndarray:
-    """Token embeddings [t, d] as floats: what is stored, without a copy, or value times scale in float32.
+    """Returns token embeddings [t, d] as floats: stored ones without a copy, int8 times scale as float32.
 
     >>> restore(*quantise(np.array([[1.27, -0.5]], np.float32), "int8")).round(3).tolist()
     [[1.2699999809265137, -0.5]]

@@ -1,4 +1,4 @@
-"""What can be ranked against: a target space here, or one that an engine holds."""
+"""Interface of everything that can be ranked against: an index in memory, or one in a vector store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.store.columns import Where
 
-_DIGITS = 6  # of a score: what float32 holds
+_DIGITS = 6  # of a score: the precision of float32
 
 
 class Hit(NamedTuple):
@@ -22,21 +22,21 @@ class Hit(NamedTuple):
     columns: Mapping[str, str] = {}  # never changed; a read-only proxy cannot be pickled
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as they are written as JSON."""
+        """Returns plain values for JSON."""
         columns = dict(self.columns)
         return {"id": self.id, "text": self.text, "score": round(self.score, _DIGITS), "columns": columns}
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Which model a space was encoded with.
+    """The model that an index was encoded with.
 
     Attributes:
       model: its name, for people.
       fingerprint: of encoder, parameters and tokeniser (see `LoadedModel.fingerprint`): token embeddings of two models
         with one fingerprint are the same.
-      max_tokens: at which the targets were cut.
-      scorer: that the model scores with. A space whose scorer pools targets holds nothing but their means.
+      max_tokens: length to which the targets were truncated.
+      scorer: of the model. An index whose scorer pools targets holds only their means.
     """
 
     model: str
@@ -47,7 +47,7 @@ class Origin:
 
 @runtime_checkable
 class Searchable(Protocol):
-    """Targets that were encoded by one model."""
+    """n targets that were encoded by one model."""
 
     @property
     def origin(self) -> Origin:
@@ -56,15 +56,13 @@ class Searchable(Protocol):
 
     @property
     def columns(self) -> Collection[str]:
-        """The names of the further columns."""
+        """Names of the further columns."""
         ...
 
-    def __len__(self) -> int:
-        """n, the number of targets."""
-        ...
+    def __len__(self) -> int: ...
 
     def count(self, where: Where = None) -> int:
-        """Counts the targets that a filter leaves.
+        """Counts the targets that match a filter.
 
         Raises:
           FilterError: no target has a column or a value of the filter.
@@ -72,13 +70,13 @@ class Searchable(Protocol):
         ...
 
     def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
-        """The best targets of every query, best first, equal scores in the order of the targets.
+        """Returns the best targets of every query, best first, equal scores in the order of the targets.
 
         Args:
           queries: raw token embeddings of q texts, by the model of `origin`.
-          top_k: hits of a query; all targets where there are fewer.
+          top_k: hits per query; all targets where there are fewer.
           scorer: as of `LoadedModel.scorer`.
-          where: only targets that fit are ranked: by column a value, or several of which it must have one.
+          where: only targets that match are ranked: by column one value, or alternatives.
 
         Raises:
           FilterError: as of `count`.

@@ -1,4 +1,4 @@
-"""Some targets with their tokens in storage format: what one file of a space holds."""
+"""Targets with their tokens in storage format: the content of one file of an index."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from uwe_jax.data.ragged import run_entries, run_offsets
-from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.store.columns import Column
 from uwe_jax.retrieval.store.quantise import quantise, restore
 from uwe_jax.retrieval.store.strings import PackedStrings
@@ -23,7 +22,7 @@ class Segment:
       scales: float32 [tokens] in int8, else None.
       offsets: int64 [n + 1].
       texts: of the targets.
-      ids: of the targets, each once in a space.
+      ids: of the targets, unique in an index.
       columns: further ones, by their names.
     """
 
@@ -37,25 +36,8 @@ class Segment:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    @classmethod
-    def store(
-        cls,
-        tokens: RaggedTokens,
-        texts: Sequence[str],
-        ids: Sequence[str],
-        dtype: str,
-        columns: Mapping[str, Column],
-    ) -> Segment:
-        """Puts targets into storage format."""
-        values, scales = quantise(tokens.flat, dtype)
-        return cls(values, scales, tokens.offsets, PackedStrings.pack(texts), PackedStrings.pack(ids), columns)
-
-    def column(self, name: str) -> Column:
-        """A further column; empty texts where the segment has none of that name."""
-        return self.columns.get(name) or Column(PackedStrings.pack([""]), np.zeros(len(self), np.int32))
-
     def take(self, positions: np.ndarray) -> Segment:
-        """The targets at some positions [k], in their order."""
+        """Returns the targets at positions [k], in their order."""
         lengths = np.diff(self.offsets)[positions]
         rows = run_entries(self.offsets[positions], lengths)
         scales = None if self.scales is None else self.scales[rows]
@@ -80,34 +62,31 @@ class Part:
         return len(self.segment if self.kept is None else self.kept)
 
     def without(self, ids: set[str]) -> Part:
-        """Without some targets; ids of others are passed over."""
+        """Returns the part without targets of these ids; unknown ids are ignored."""
+        own = self.segment.ids
         positions = np.arange(len(self.segment)) if self.kept is None else self.kept
-        stays = np.array([each not in ids for each in self.ids()], bool)
+        stays = np.array([each not in ids for each in (own if self.kept is None else own.take(self.kept))], bool)
         return self if stays.all() else Part(self.segment, positions[stays])
 
-    def ids(self) -> PackedStrings:
-        """Of the targets that count."""
-        return self.segment.ids if self.kept is None else self.segment.ids.take(self.kept)
-
     def column(self, name: str) -> Column:
-        """A further column of the targets that count."""
-        column = self.segment.column(name)
+        """Returns a further column of the targets that count; empty texts where the segment has none of that name."""
+        column = self.segment.columns.get(name)
+        if column is None:
+            return Column(PackedStrings.pack([""]), np.zeros(len(self), np.int32))
         return column if self.kept is None else column.take(self.kept)
 
     def whole(self) -> Segment:
-        """A segment of the targets that count alone."""
+        """Returns a segment of only the targets that count."""
         return self.segment if self.kept is None else self.segment.take(self.kept)
 
-    def in_dtype(self, dtype: str, own: str) -> Part:
-        """The same targets in another storage dtype; `own` is that of this part."""
-        if dtype == own:
-            return self
+    def in_dtype(self, dtype: str) -> Part:
+        """Converts the targets to another storage dtype."""
         whole = self.whole()
         values, scales = quantise(restore(whole.values, whole.scales), dtype)
         return Part(replace(whole, values=values, scales=scales))
 
 
 def joined_columns(parts: Sequence[Part]) -> dict[str, Column]:
-    """The further columns of the targets of some parts, one part after another; each has every column of any."""
+    """Concatenates the further columns of parts; each has every column of any."""
     names = dict.fromkeys(name for part in parts for name in part.segment.columns)
     return {name: Column.join([part.column(name) for part in parts]) for name in names}

@@ -1,4 +1,4 @@
-"""Segments as files in the safetensors format: one file each, written once, never changed, and memory-mapped."""
+"""Segments as safetensors files: one file each, written once, never changed, and memory-mapped."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _CODES = {"I64": np.dtype(np.int64), "U8": np.dtype(np.uint8), "F32": DTYPES["fl
 _CODES |= {"F16": DTYPES["float16"], "I8": DTYPES["int8"], "I32": np.dtype(np.int32)}
 _NAMES = {dtype: code for code, dtype in _CODES.items()}
 _ALIGNMENT = 8
-_PIECE = 1 << 24  # bytes hashed and written at once
+_AT_ONCE = 1 << 24  # bytes hashed and written at once
 _MOST_HEADER = 1 << 18  # bytes; seven tensors take some hundred, and the names of columns the most
 _METADATA, _COLUMNS = "__metadata__", "columns"
-_AGAIN = "Restore it from a copy, or build the space again."
+_AGAIN = "Restore it from a copy, or build the index again."
 
 
 def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str, tuple[str, ...]]:
-    """Writes the targets of some segments of one dtype to a new file, in their order, and waits until the disk has it.
+    """Writes the targets of segments of one dtype to a new file, in their order, and waits for the disk.
 
     Returns:
       Its bytes, their sha256, and the names of the further columns.
@@ -43,21 +43,21 @@ def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str, tu
     tensors = _tensors(segments, list(columns.values()))
     header: dict[str, Any] = {_METADATA: {_COLUMNS: json.dumps(list(columns))}} if columns else {}
     end = 0
-    for name, pieces in tensors.items():
-        start, end = end, end + sum(piece.nbytes for piece in pieces)
-        shape = [sum(map(len, pieces)), *pieces[0].shape[1:]]
-        header[name] = {"dtype": _NAMES[pieces[0].dtype], "shape": shape, "data_offsets": [start, end]}
+    for name, arrays in tensors.items():
+        start, end = end, end + sum(array.nbytes for array in arrays)
+        shape = [sum(map(len, arrays)), *arrays[0].shape[1:]]
+        header[name] = {"dtype": _NAMES[arrays[0].dtype], "shape": shape, "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     digest, size = hashlib.sha256(), 0
+    data = (np.ascontiguousarray(each).reshape(-1).view(np.uint8) for each in itertools.chain(*tensors.values()))
     try:
         with path.open("xb") as file:
-            arrays = itertools.chain.from_iterable(tensors.values())
-            for piece in itertools.chain([len(text).to_bytes(8, "little"), text], map(_bytes, arrays)):
-                view = memoryview(piece)
-                for start in range(0, len(view), _PIECE):
-                    digest.update(view[start : start + _PIECE])
-                    file.write(view[start : start + _PIECE])
+            for part in itertools.chain[Any]([len(text).to_bytes(8, "little"), text], data):
+                view = memoryview(part)
+                for start in range(0, len(view), _AT_ONCE):
+                    digest.update(view[start : start + _AT_ONCE])
+                    file.write(view[start : start + _AT_ONCE])
                 size += len(view)
             file.flush()
             os.fsync(file.fileno())
@@ -68,50 +68,40 @@ def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str, tu
 
 
 def _tensors(segments: Sequence[Segment], columns: Sequence[Column]) -> dict[str, list[np.ndarray]]:
-    """What the file holds, in pieces, so that nothing large is copied to write it.
+    """Returns the arrays of every tensor, so that nothing large is copied to write it.
 
-    The widest numbers come first: so every tensor stands at a multiple of its own width.
+    The widest numbers come first, so every tensor starts at a multiple of its own width.
     """
-    texts, ids = [segment.texts for segment in segments], [segment.ids for segment in segments]
+
+    def joined(offsets: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [run_offsets(np.concatenate([np.diff(each) for each in offsets]))]
+
     tensors = {
-        "offsets": [_joined_offsets([segment.offsets for segment in segments])],
-        "text_offsets": [_joined_offsets([each.offsets for each in texts])],
-        "id_offsets": [_joined_offsets([each.offsets for each in ids])],
+        "offsets": joined([segment.offsets for segment in segments]),
+        "text_offsets": joined([segment.texts.offsets for segment in segments]),
+        "id_offsets": joined([segment.ids.offsets for segment in segments]),
         **{f"column_{k}_offsets": [column.values.offsets] for k, column in enumerate(columns)},
         **{f"column_{k}_codes": [column.codes] for k, column in enumerate(columns)},
         "scales": [segment.scales for segment in segments if segment.scales is not None],
         "values": [segment.values for segment in segments],
-        "texts": [each.blob for each in texts],
-        "ids": [each.blob for each in ids],
+        "texts": [segment.texts.blob for segment in segments],
+        "ids": [segment.ids.blob for segment in segments],
         **{f"column_{k}": [column.values.blob] for k, column in enumerate(columns)},
     }
-    return {name: pieces for name, pieces in tensors.items() if pieces}
-
-
-def _joined_offsets(offsets: Sequence[np.ndarray]) -> np.ndarray:
-    return run_offsets(np.concatenate([np.diff(each) for each in offsets]))
-
-
-def _bytes(array: np.ndarray) -> Any:
-    """The memory of an array."""
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return {name: arrays for name, arrays in tensors.items() if arrays}
 
 
 def read_segment(path: Path, sha256: str) -> Segment:
-    """Maps a segment into memory, after all of it was compared with its checksum and looked through.
-
-    Args:
-      path: of the file.
-      sha256: of its bytes when it was written.
+    """Maps a segment into memory, after verifying its checksum and content.
 
     Raises:
       OSError: there is no such file, or it cannot be read.
-      UserError: it is damaged, or was made of what cannot be searched.
+      UserError: it is damaged, or holds content that cannot be searched.
     """
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != sha256:
-        raise UserError(f"{path} is damaged: its sha256 is {found[:12]}..., and {sha256[:12]}... was written. {_AGAIN}")
+        raise UserError(f"{path} is damaged: its sha256 is {found[:12]}..., expected {sha256[:12]}.... {_AGAIN}")
     try:
         return _mapped(path)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:

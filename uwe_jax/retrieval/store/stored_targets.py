@@ -1,4 +1,4 @@
-"""A target space in host memory, or memory-mapped from its folder."""
+"""An index in host memory, or memory-mapped from its folder."""
 
 from __future__ import annotations
 
@@ -14,25 +14,29 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.store.columns import Column, Where, matching, packed
-from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, restore
+from uwe_jax.retrieval.store.manifest import Manifest
+from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, quantise, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
-from uwe_jax.retrieval.store.strings import JoinedStrings, LazyStrings
+from uwe_jax.retrieval.store.strings import JoinedStrings, LazyStrings, PackedStrings
+from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
 
 _NAMED = 5  # ids that a message names
 
 
 class Space:
-    """n targets with token embeddings of one model, and the search among them. Never changes: see `add`, `without`.
+    """An immutable index of n targets with token embeddings of one model; see `add` and `without`.
 
     Attributes:
       origin: the model.
-      dtype: in which embeddings are stored: float32, bfloat16, float16 or int8.
+      dtype: of stored embeddings: float32, bfloat16, float16 or int8.
       width: components of a token embedding, d.
-      pooled: whether nothing but the mean of every target's tokens is held, as `origin.scorer` needs no more.
+      pooled: whether only the mean of every target's tokens is held, as `origin.scorer` needs no more.
       parts: the targets, in storage format.
       columns: further columns of the targets, by their names; "" where a target has no value.
+      ids: of the targets, in their order.
+      texts: of the targets, in their order.
     """
 
     def __init__(self, origin: Origin, dtype: str, width: int, pooled: bool, parts: Sequence[Part]):
@@ -42,8 +46,8 @@ class Space:
         self.pooled = pooled
         self.parts = tuple(parts)
         self.columns: Mapping[str, Column] = joined_columns(self.parts)
-        self._ids = JoinedStrings.join((part.segment.ids, part.kept) for part in self.parts)
-        self._texts = JoinedStrings.join((part.segment.texts, part.kept) for part in self.parts)
+        self.ids: LazyStrings = JoinedStrings((part.segment.ids, part.kept) for part in self.parts)
+        self.texts: LazyStrings = JoinedStrings((part.segment.texts, part.kept) for part in self.parts)
         self._building = threading.Lock()
         self._built: dict[ScorerSettings, Any] = {}
 
@@ -58,21 +62,18 @@ class Space:
         *,
         columns: Mapping[str, Sequence[str]] | None = None,
     ) -> Space:
-        """A space of n targets.
+        """Builds an index of n targets.
 
         Args:
           tokens: raw token embeddings of the texts.
-          texts: n of them; equal ones may stand twice, under ids of their own.
-          ids: n of them, each once; None takes the texts themselves.
+          texts: n of them; the others are those of `Ranker.encode_targets`.
           origin: the model that encoded them. Where its scorer pools targets, only their means are kept.
-          dtype: to store embeddings in.
-          columns: further columns by their names, n values each, which hits show and rankings are filtered by.
 
         Raises:
-          UserError: an unknown dtype, ids that are not one a text or not distinct, columns that are refused (see
-            `packed`), or embeddings that the dtype cannot hold.
+          UserError: an unknown dtype, a wrong number of ids, duplicate ids, columns that are refused (see `packed`), or
+            embeddings that the dtype cannot hold.
         """
-        from uwe_jax.scoring.ragged import is_pooled  # imports jax, which reading a space does without
+        from uwe_jax.scoring.ragged import is_pooled  # imports jax, which reading an index does without
 
         check_dtype(dtype)
         ids = target_ids(texts, ids)
@@ -80,7 +81,9 @@ class Space:
             raise UserError(f"There are {len(texts):,} targets and the token embeddings of {len(tokens):,} texts.")
         pooled = is_pooled(origin.scorer.kind, query=False)
         stored = tokens.pooled() if pooled else tokens
-        segment = Segment.store(stored, texts, ids, dtype, packed(columns, len(texts)))
+        values, scales = quantise(stored.flat, dtype)
+        strings = PackedStrings.pack(texts), PackedStrings.pack(ids)
+        segment = Segment(values, scales, stored.offsets, *strings, packed(columns, len(texts)))
         return cls(origin, dtype, tokens.width, pooled, [Part(segment)])
 
     def __len__(self) -> int:
@@ -90,18 +93,8 @@ class Space:
         return f"<Space of {len(self):,} targets by {self.origin.model}, {self.dtype}>"
 
     @property
-    def ids(self) -> LazyStrings:
-        """Of the targets, in their order."""
-        return self._ids
-
-    @property
-    def texts(self) -> LazyStrings:
-        """Of the targets, in their order."""
-        return self._texts
-
-    @property
     def tokens(self) -> RaggedTokens:
-        """Token embeddings as stored, int8 as float32; made anew unless all targets stand in one whole segment."""
+        """Token embeddings as stored, int8 as float32; a copy unless all targets are one whole segment."""
         wholes = [part.whole() for part in self.parts]
         flats = [restore(whole.values, whole.scales) for whole in wholes]
         if len(flats) == 1:
@@ -120,42 +113,42 @@ class Space:
         replace: bool = False,
         columns: Mapping[str, Sequence[str]] | None = None,
     ) -> Space:
-        """A space with more targets behind those of this one, whose memory it shares.
+        """Returns an index with more targets behind those of this one, whose memory it shares.
 
         Args:
           tokens: by the model of `origin`; see `from_tokens` for the others.
-          replace: a target whose id is there already takes its place; it stands behind the others, too.
+          replace: replace targets whose ids exist; the new ones are added at the end, too.
           columns: see `from_tokens`; a column that only some of the targets have is empty for the others.
 
         Raises:
-          UserError: as `from_tokens`, and for an id that is there already.
+          UserError: as `from_tokens`, and for an id that exists.
         """
         if tokens.width != self.width:
             raise UserError(
-                f"The targets' embeddings have width {tokens.width} and the space's {self.width}: they come from two "
-                "encoders. Encode with the model of the space."
+                f"The targets' embeddings have width {tokens.width} and the index's {self.width}: they come from two "
+                "encoders. Encode with the model of the index."
             )
         more = Space.from_tokens(tokens, texts, ids, origin=self.origin, dtype=self.dtype, columns=columns)
         kept = self.without(check_new(self.ids, more.ids, replace=replace))
         return Space(self.origin, self.dtype, self.width, self.pooled, [*kept.parts, *more.parts])
 
     def without(self, ids: Iterable[str]) -> Space:
-        """A space without some targets, whose memory it shares; ids that are not there are passed over."""
+        """Returns an index without some targets, whose memory it shares; unknown ids are ignored."""
         gone = id_set(ids)
         parts = [part.without(gone) for part in self.parts] if gone else self.parts
         return Space(self.origin, self.dtype, self.width, self.pooled, [part for part in parts if len(part)])
 
     def count(self, where: Where = None) -> int:
-        """Counts the targets that a filter leaves; see `Searchable.count`."""
+        """Counts the targets that match a filter; see `Searchable.count`."""
         return int(matching(self.columns, where, len(self)).sum())
 
     def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
-        """The best targets of every query; see `Searchable.search`.
+        """Returns the best targets of every query; see `Searchable.search`.
 
         The first search puts the targets on the devices, where they stay.
 
         Raises:
-          UserError: `top_k` is below 1, the queries' width is another, the space holds means and the scorer reads
+          UserError: `top_k` is below 1, the queries have another width, the index holds means and the scorer reads
             tokens, or a filter is refused.
         """
         if top_k < 1:
@@ -164,29 +157,23 @@ class Space:
         if not len(self) or not len(queries):
             return [[] for _ in range(len(queries))]
         found = self.target_space(scorer).top_k(queries, min(top_k, len(self)), scorer.tau_a, allowed)
-        return [
-            [self._hit(at, score) for at, score in zip(*row, strict=True)]
-            for row in zip(found.positions.tolist(), found.scores.tolist(), strict=True)
-        ]
 
-    def _hit(self, at: int, score: float) -> Hit:
-        columns = {name: column.at(at) for name, column in self.columns.items()}
-        return Hit(self._ids.at(at), self._texts.at(at), score, columns)
+        def hit(at: int, score: float) -> Hit:
+            columns = {name: column.at(at) for name, column in self.columns.items()}
+            return Hit(self.ids.at(at), self.texts.at(at), score, columns)
+
+        return [list(map(hit, *row)) for row in zip(found.positions.tolist(), found.scores.tolist(), strict=True)]
 
     def target_space(self, scorer: ScorerSettings) -> Any:
-        """The targets on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), built once for a scorer and kept.
+        """Returns the targets on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), kept for one scorer.
 
         Raises:
-          UserError: the space holds means and the scorer reads tokens, or it has no targets.
+          UserError: the index holds means and the scorer reads tokens, or it has no targets.
         """
         from uwe_jax.ranking.target_space import TargetSpace
-        from uwe_jax.scoring.ragged import formula, is_pooled
+        from uwe_jax.scoring.ragged import formula
 
-        if self.pooled and not is_pooled(scorer.kind, query=False):
-            raise UserError(
-                f"The space holds the mean of every target's tokens, made for the scorer {self.origin.scorer.kind}; "
-                f"{scorer.kind} reads the tokens themselves. Encode the targets with that scorer."
-            )
+        check_scorer(self.pooled, self.origin, scorer)
         settings = formula(scorer)
         with self._building:
             if settings not in self._built:
@@ -194,57 +181,68 @@ class Space:
                 self._built[settings] = TargetSpace.build(self.tokens, settings)
             return self._built[settings]
 
-    def save(self, folder: str | Path) -> None:
-        """Writes the space to a folder, see `uwe_jax.retrieval.store.folder`; an earlier space there is replaced.
+    def save(self, folder: str | Path, *, patience: float = 0) -> None:
+        """Writes the index to a folder, see `uwe_jax.retrieval.store.folder`; an earlier index there is replaced.
+
+        It waits `patience` seconds, at least two, for another process that writes to it.
 
         Raises:
           UserError: the folder holds something else, may not be written, or is being written to.
-          OSError: the disk is full; an earlier space is still there.
+          OSError: the disk is full; an earlier index is still there.
         """
-        from uwe_jax.retrieval.store.write import write_space
+        with creating(folder, patience=patience) as writer:
+            writer.commit(Manifest(self.origin, self.dtype, self.width, self.pooled, writer.add(self.parts)))
 
-        write_space(Path(folder), self)
+
+def check_scorer(pooled: bool, origin: Origin, scorer: ScorerSettings) -> None:
+    """Raises UserError where an index holds means and a scorer reads tokens."""
+    from uwe_jax.scoring.ragged import is_pooled
+
+    if pooled and not is_pooled(scorer.kind, query=False):
+        raise UserError(
+            f"The index holds the mean of every target's tokens, for the scorer {origin.scorer.kind}; {scorer.kind} "
+            "reads the tokens themselves. Encode the targets with that scorer."
+        )
 
 
 def id_set(ids: Iterable[str]) -> set[str]:
-    """The ids; a single one may stand for itself."""
+    """Returns the ids as a set; one string is one id."""
     return {ids} if isinstance(ids, str) else set(ids)
 
 
 def check_new(ids: Iterable[str], more: Iterable[str], *, replace: bool) -> set[str]:
-    """Which of more ids are among `ids`.
+    """Returns the ids that occur in both.
 
     Raises:
-      UserError: some are, and they shall not replace.
+      UserError: some do, and `replace` is false.
     """
     both = set(ids) & set(more)
     if both and not replace:
         raise UserError(
-            f"{len(both):,} of the ids are in the space already, {_some(both)}. Give other ids, or replace these "
+            f"{len(both):,} of the ids are in the index already, {_some(both)}. Give other ids, or replace these "
             "targets (replace=True)."
         )
     return both
 
 
 def target_ids(texts: Sequence[str], ids: Sequence[str] | None) -> Sequence[str]:
-    """The ids of n targets: as given, or the texts themselves.
+    """Returns the ids of n targets: as given, or the texts themselves.
 
     Raises:
-      UserError: they are not one a text, or not distinct, or not of type str.
+      UserError: a wrong number of ids, duplicate ids, or an id that is not a string.
     """
     chosen = texts if ids is None else ids
     if len(chosen) != len(texts):
-        raise UserError(f"There are {len(texts):,} targets and {len(chosen):,} ids. Give one id a target.")
+        raise UserError(f"There are {len(texts):,} targets and {len(chosen):,} ids. Give one id per target.")
     if odd := [each for each in chosen if not isinstance(each, str)]:
-        raise UserError(f"The id {odd[0]!r} is of type {type(odd[0]).__name__}; ids are texts: give {str(odd[0])!r}.")
+        raise UserError(f"The id {odd[0]!r} is of type {type(odd[0]).__name__}; ids are strings: give {str(odd[0])!r}.")
     if twice := [each for each, times in Counter(chosen).items() if times > 1]:
-        how = "targets that stand twice, and texts are their own ids" if ids is None else "ids that stand twice"
-        raise UserError(f"There are {len(twice):,} {how}: {_some(twice)}. Give every target an id of its own.")
+        how = "duplicate targets, and texts are their own ids" if ids is None else "duplicate ids"
+        raise UserError(f"There are {len(twice):,} {how}: {_some(twice)}. Give every target its own id.")
     return chosen
 
 
 def _some(ids: Iterable[str]) -> str:
-    """A few ids, for a message."""
     ordered = sorted(ids)
     shown = ", ".join(repr(each if len(each) <= 60 else each[:57] + "...") for each in ordered[:_NAMED])
     return f"{shown} and {len(ordered) - _NAMED:,} more" if len(ordered) > _NAMED else shown

@@ -1,4 +1,4 @@
-"""Lists of texts as two arrays, so that a file can hold them and a reader decodes no more than it is asked for."""
+"""Lists of texts as byte and offset arrays, which a file can hold and a reader decodes on demand."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 
 from uwe_jax.data.ragged import run_entries, run_offsets
 
-_AT_ONCE = 1 << 16  # texts decoded to see whether they can be
+_AT_ONCE = 1 << 16  # texts decoded by a check
 
 
 class LazyStrings(Sequence[str]):
-    """A sequence of texts that are made when they are asked for; equal to any sequence of the same texts."""
+    """A sequence of texts, decoded on access; equal to any sequence of the same texts."""
 
     @abc.abstractmethod
     def at(self, position: int) -> str:
-        """The text at a position from 0 to n - 1."""
+        """Returns the text at a position from 0 to n - 1."""
 
     @overload
     def __getitem__(self, position: int) -> str: ...
@@ -30,7 +30,7 @@ class LazyStrings(Sequence[str]):
         if isinstance(position, slice):
             return [self.at(each) for each in range(*position.indices(len(self)))]
         if not -len(self) <= position < len(self):
-            raise IndexError(f"There is no text {position} among {len(self)}.")
+            raise IndexError(f"Position {position} is out of range for {len(self)} texts.")
         return self.at(position % len(self))
 
     def __eq__(self, other: object) -> bool:
@@ -79,7 +79,7 @@ class PackedStrings(LazyStrings):
         return (_text(whole[start:stop]) for start, stop in itertools.pairwise(bounds))
 
     def are_text(self) -> bool:
-        """Whether every text can be decoded, for lists that others have written."""
+        """Returns whether every text can be decoded, for lists of foreign files."""
         starts = self.offsets[self.offsets < len(self.blob)]
         if ((self.blob[starts] & 0xC0) == 0x80).any():  # in the middle of a character
             return False
@@ -91,40 +91,30 @@ class PackedStrings(LazyStrings):
         return True
 
     def take(self, positions: np.ndarray) -> PackedStrings:
-        """The texts at some positions [k], in their order."""
+        """Returns the texts at positions [k], in their order."""
         sizes = np.diff(self.offsets)[positions]
         return PackedStrings(self.blob[run_entries(self.offsets[positions], sizes)], run_offsets(sizes))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class JoinedStrings(LazyStrings):
-    """Several lists one after another.
+    """The concatenation of lists, each with the positions [k] in it that count, None for all."""
 
-    Attributes:
-      lists: each with the positions [k] in it that count, None for all.
-      bounds: where each list starts, and behind them n: int64 [lists + 1].
-    """
-
-    lists: tuple[tuple[PackedStrings, np.ndarray | None], ...]
-    bounds: np.ndarray
-
-    @classmethod
-    def join(cls, lists: Iterable[tuple[PackedStrings, np.ndarray | None]]) -> JoinedStrings:
-        """Makes one list of several."""
-        lists = tuple(lists)
-        return cls(lists, run_offsets(np.array([len(p if k is None else k) for p, k in lists], np.int64)))
+    def __init__(self, lists: Iterable[tuple[PackedStrings, np.ndarray | None]]):
+        self._lists = tuple(lists)
+        sizes = [len(packed if kept is None else kept) for packed, kept in self._lists]
+        self._bounds = run_offsets(np.array(sizes, np.int64))
 
     def __len__(self) -> int:
-        return int(self.bounds[-1])
+        return int(self._bounds[-1])
 
     def at(self, position: int) -> str:
-        number = int(np.searchsorted(self.bounds, position, side="right")) - 1
-        packed, kept = self.lists[number]
-        inside = position - int(self.bounds[number])
+        number = int(np.searchsorted(self._bounds, position, side="right")) - 1
+        packed, kept = self._lists[number]
+        inside = position - int(self._bounds[number])
         return packed.at(inside if kept is None else int(kept[inside]))
 
     def __iter__(self) -> Iterator[str]:
-        for packed, kept in self.lists:
+        for packed, kept in self._lists:
             yield from packed if kept is None else packed.take(kept)
 
 

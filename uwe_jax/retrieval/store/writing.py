@@ -1,4 +1,4 @@
-"""Writing to the folder of a space: one at a time, and so that a kill leaves the space as it was or as it shall be."""
+"""Writing to an index folder: one process at a time, and atomically, so that a kill leaves the old or the new index."""
 
 from __future__ import annotations
 
@@ -18,90 +18,83 @@ SEGMENTS = "segments"
 _LOCK = "space.lock"
 _SUFFIX = ".safetensors"
 _PARTIAL = f".{MANIFEST}.*.partial"  # of `write_atomically`, killed
-# Seconds for who would lose long work, such as encoding, by giving up: the largest of changes takes less.
+# Seconds to wait for the lock where giving up would lose long work, such as encoding: every change takes less.
 LONG_PATIENCE = 1800.0
 
 
 class Writer:
-    """Who holds the lock of a folder.
+    """Writes to a folder while its lock is held.
 
     Attributes:
-      folder: of the space.
-      manifest: of the space as it is; None where there is none yet.
+      folder: of the index.
+      manifest: of the index as it is; None where there is none yet.
     """
 
     def __init__(self, folder: Path, manifest: Manifest | None):
         self.folder = folder
         self.manifest = manifest
+        self.tidy()
 
-    def add(self, parts: Sequence[Part]) -> Entry:
-        """Writes a segment of the targets of some parts of one dtype, which counts once it is committed."""
+    def add(self, parts: Sequence[Part]) -> tuple[Entry, ...]:
+        """Writes the targets of parts of one dtype to a segment, if there are any; `commit` makes it count."""
+        if not any(map(len, parts)):
+            return ()
         segments = self.folder / SEGMENTS
         segments.mkdir(exist_ok=True)
         name = f"{uuid.uuid4().hex}{_SUFFIX}"
-        wholes = [part.whole() for part in parts]
+        wholes = [part.whole() for part in parts if len(part)]
         size, digest, columns = write_segment(segments / name, wholes)
-        _settle(segments)
+        _sync(segments)
         tokens = sum(len(whole.values) for whole in wholes)
-        return Entry(name, sum(map(len, wholes)), tokens, size, digest, columns=columns)
+        return (Entry(name, sum(map(len, wholes)), tokens, size, digest, columns=columns),)
 
     def commit(self, manifest: Manifest) -> None:
-        """Makes the space what a manifest says, in one step."""
+        """Replaces the manifest atomically."""
         write_manifest(self.folder, manifest)
-        _settle(self.folder)
+        _sync(self.folder)
         self.manifest = manifest
 
     def tidy(self) -> None:
-        """Deletes what writers left behind: segments that the manifest does not name, and half a manifest."""
+        """Deletes leftovers of earlier writers: segments that the manifest does not name, and partial manifests."""
         if self.manifest is None:
             return
         named = {entry.file for entry in self.manifest.segments}
         left = [path for path in (self.folder / SEGMENTS).glob(f"*{_SUFFIX}") if path.name not in named]
         for path in (*left, *self.folder.glob(_PARTIAL)):
-            # A system that keeps open files may refuse; the next one tries again.
+            # A system that keeps open files may refuse; the next writer tries again.
             with contextlib.suppress(OSError):
                 path.unlink()
 
 
 @contextlib.contextmanager
 def changing(folder: str | Path, *, patience: float = 0) -> Iterator[tuple[Writer, Manifest]]:
-    """Holds the lock of a space that is there, whose manifest comes with the writer.
+    """Holds the lock of an existing index; yields the writer and the manifest.
 
-    Args:
-      folder: of the space.
-      patience: seconds to wait for another process that writes to it; two at least.
+    It waits `patience` seconds, at least two, for another process that writes to it.
 
     Raises:
-      UserError: there is no space, another process writes to it, or it may not be written.
+      UserError: there is no index, another process writes to it, or it cannot be written.
     """
     folder = Path(folder).expanduser()
-    read_manifest(folder)  # a lock would leave its file in a folder that is no space
+    read_manifest(folder)  # a lock would leave its file in a folder that is not an index
     with _locked(folder, patience):
         manifest = read_manifest(folder)
-        writer = Writer(folder, manifest)
-        writer.tidy()
-        yield writer, manifest
+        yield Writer(folder, manifest), manifest
 
 
 @contextlib.contextmanager
 def creating(folder: str | Path, *, patience: float = 0) -> Iterator[Writer]:
-    """Holds the lock of a folder that a space is written to; one that is there stays until the new one is committed.
-
-    Args:
-      folder: of the space.
-      patience: as of `changing`.
+    """Holds the lock of a folder that an index is written to; an existing one stays until the new one is committed.
 
     Raises:
-      UserError: the folder holds something else, another process writes to it, or it may not be written.
+      UserError: the folder holds something else, another process writes to it, or it cannot be written.
     """
     folder = Path(folder).expanduser()
     with _explained(folder):
         _check_free(folder)
         folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder, patience):
-        writer = Writer(folder, read_manifest(folder) if (folder / MANIFEST).exists() else None)
-        writer.tidy()
-        yield writer
+        yield Writer(folder, read_manifest(folder) if (folder / MANIFEST).exists() else None)
 
 
 @contextlib.contextmanager
@@ -114,7 +107,7 @@ def _locked(folder: Path, patience: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """Answers with a sentence where a folder may not be written; a full disk keeps its OSError."""
+    """Explains why a folder cannot be written; a full disk keeps its OSError."""
     try:
         yield
     except (PermissionError, FileExistsError, NotADirectoryError) as error:
@@ -124,22 +117,22 @@ def _explained(folder: Path) -> Iterator[None]:
 
 
 def _check_free(folder: Path) -> None:
-    """Raises UserError where a folder holds anything but a space, or what is left of building one."""
+    """Raises UserError where a folder holds anything but an index, or what is left of building one."""
     if not folder.is_dir():
         return
     if (folder / MANIFEST).exists():
-        read_manifest(folder)  # what is not understood is not replaced
+        read_manifest(folder)  # only an index that can be read is replaced
         return
     ours = {SEGMENTS, _LOCK, *(path.name for path in folder.glob(_PARTIAL))}
     if others := sorted({path.name for path in folder.iterdir()} - ours):
         raise UserError(
-            f"{folder} holds {len(others):,} files that are not of a space, such as {others[0]}. Give a new folder, or "
-            "that of a space, which is replaced."
+            f"{folder} holds {len(others):,} files that do not belong to an index, such as {others[0]}. Give a new "
+            "folder, or that of an index, which is replaced."
         )
 
 
-def _settle(folder: Path) -> None:
-    """Waits until the disk has the names in a folder, where the system can say so: a power cut leaves none out."""
+def _sync(folder: Path) -> None:
+    """Waits until the names in a folder are on disk, where the system can say so: a power cut loses none then."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
