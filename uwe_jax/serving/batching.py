@@ -40,9 +40,9 @@ class Batcher:
 
     Args:
       load: returns the model; called in the thread.
-      limits: of which `batch`, `batch_wait` and `waiting` are read.
+      limits: of the service.
       metrics: to count in.
-      failed: called in the thread when the model could not be loaded.
+      failed: called in the thread if loading fails.
     """
 
     def __init__(self, load: Callable[[], ServedModel], limits: Limits, metrics: Metrics, failed: Callable[[], None]):
@@ -74,15 +74,10 @@ class Batcher:
         return not self.alive
 
     async def ask(self, task: Task, deadline: float) -> Any:
-        """Returns the model's answer to a task.
-
-        Args:
-          task: for the model.
-          deadline: of `time.monotonic`.
+        """Returns the model's answer to a task before a deadline of `time.monotonic`, or raises the model's error.
 
         Raises:
           Refusal: 503 if too many texts wait, 504 after the deadline.
-          Exception: whatever the model raises.
         """
         waiting = _Waiting(task, deadline)
         self._admit(waiting)
@@ -96,10 +91,10 @@ class Batcher:
     def _admit(self, waiting: _Waiting) -> None:
         new = len(waiting.task.texts)
         with self._changed:
-            if _texts(self._queue) + new > self._limits.waiting:
+            if _texts(self._queue) + new > self._limits.max_waiting:
                 self._queue = deque(each for each in self._queue if not each.expired)
             texts = _texts(self._queue)
-            if texts + new > self._limits.waiting:
+            if texts + new > self._limits.max_waiting:
                 raise Refusal(
                     503,
                     f"The service is busy: {texts} texts wait. Try again in a moment.",
@@ -129,11 +124,11 @@ class Batcher:
             if not self._queue:
                 return []
             if patient:
-                self._changed.wait_for(lambda: _texts(self._queue) >= self._limits.batch, self._limits.batch_wait)
+                self._changed.wait_for(lambda: _texts(self._queue) >= self._limits.max_batch, self._limits.batch_wait)
             batch = [self._queue.popleft()]
             group, texts = batch[0].task.group, _texts(batch)
             for each in list(self._queue) if group is not None else ():
-                if each.task.group == group and texts + len(each.task.texts) <= self._limits.batch:
+                if each.task.group == group and texts + len(each.task.texts) <= self._limits.max_batch:
                     self._queue.remove(each)
                     batch.append(each)
                     texts += len(each.task.texts)

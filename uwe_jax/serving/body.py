@@ -23,13 +23,9 @@ class Disconnected(Exception):
 
 
 async def read_body(receive: Receive, declared: str, most: int, deadline: float) -> bytes:
-    """Returns the whole body.
+    """Returns a body of at most `most` bytes that arrives before a deadline of `time.monotonic`.
 
-    Args:
-      receive: of ASGI.
-      declared: the header Content-Length, or "". It is trusted for an early refusal alone.
-      most: bytes.
-      deadline: of `time.monotonic`.
+    `declared` is the header Content-Length, or ""; it is trusted for an early refusal alone.
 
     Raises:
       Refusal: 413 as soon as there are more bytes, 408 if the body has not arrived in time.

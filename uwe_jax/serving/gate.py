@@ -51,16 +51,8 @@ class Gate:
     A request is refused, in this order: with two lengths, under a foreign host name, while the service stops, above the
     client's rate, without a key, with a body that is too large, too slow or not JSON. Errors of the application become
     an id for the client and a traceback in the log. Every answer gets security headers, is counted, and is logged in
-    one line without any text of the request.
-
-    Args:
-      app: the application.
-      options: of the service.
-      metrics: to count in.
-
-    Attributes:
-      in_flight: requests being answered.
-      stopping: set to refuse new ones.
+    one line without any text of the request. `in_flight` counts the requests being answered; setting `stopping` refuses
+    new ones.
     """
 
     def __init__(self, app: App, options: ServiceOptions, metrics: Metrics):
@@ -132,7 +124,7 @@ class Gate:
             raise Refusal(401, "An API key is required: send it as Authorization: Bearer KEY.")
 
     async def _body(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> Receive:
-        body = await read_body(receive, headers.get("content-length", ""), self._limits.body_bytes, scope[DEADLINE])
+        body = await read_body(receive, headers.get("content-length", ""), self._limits.max_body_bytes, scope[DEADLINE])
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
         # A page of another site could send any other type without a preflight request of the browser.
         if scope["method"] == "POST" and scope["path"].startswith(_API) and media != "application/json":

@@ -37,7 +37,7 @@ def load_served(options: ServiceOptions) -> ServedModel:
         ranker.check(spaces[name], place=where)
         LOG.info("Index %s: %s targets of %s", name, f"{len(spaces[name]):,}", where)
     served = ServedModel(ranker, spaces)
-    served.warm_up(options.limits.batch)
+    served.warm_up(options.limits.max_batch)
     LOG.info("Ready after %.1f s", time.monotonic() - start)
     return served
 

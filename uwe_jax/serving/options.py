@@ -15,29 +15,29 @@ class Limits:
     """Limits of one request and of all that wait.
 
     Attributes:
-      body_bytes: of a request's body.
-      queries: texts of one request, on either side.
-      characters: of a text.
-      vacancy_characters: of a vacancy before it is cut into sentences.
-      top_k: hits of a query.
-      waiting: texts that wait for the model, at least twice `queries`; requests beyond them are refused.
-      batch: texts of several requests that are ranked together.
-      batch_wait: seconds that a batch waits for further requests.
-      deadline: seconds from a request's first byte to its answer.
-      connections: open at once.
-      rate: requests per second of one client; 0 for no limit.
+      max_body_bytes: of a request.
+      max_queries: texts of a request, on either side.
+      max_characters: of a text.
+      max_vacancy_characters: of a vacancy, which is cut into sentences.
+      max_top_k: targets of a query.
+      max_waiting: texts that wait for the model, at least twice max_queries; requests beyond them are refused with 503.
+      max_batch: texts of several requests that are ranked together.
+      batch_wait: seconds that a batch waits for more of them, under load.
+      deadline: seconds from a request to its answer; later ones are refused with 504.
+      max_connections: open at once.
+      rate: requests per second of one client; more are refused with 429; 0 is no limit.
     """
 
-    body_bytes: int = 1 << 20
-    queries: int = 256
-    characters: int = 10_000
-    vacancy_characters: int = 20_000
-    top_k: int = 100
-    waiting: int = 1024
-    batch: int = 32
+    max_body_bytes: int = 1 << 20
+    max_queries: int = 256
+    max_characters: int = 10_000
+    max_vacancy_characters: int = 20_000
+    max_top_k: int = 100
+    max_waiting: int = 1024
+    max_batch: int = 32
     batch_wait: float = 0.003
     deadline: float = 30.0
-    connections: int = 512
+    max_connections: int = 512
     rate: float = 0.0
 
     def __post_init__(self):
@@ -46,10 +46,10 @@ class Limits:
             least = 0 if field.type == "float" else 1
             if not least <= value < math.inf or (field.name == "deadline" and not value):
                 raise UserError(f"{field.name} is {value}; it must be {least} or more, and a deadline above 0.")
-        if self.waiting < 2 * self.queries:
+        if self.max_waiting < 2 * self.max_queries:
             raise UserError(
-                f"waiting is {self.waiting} and queries {self.queries}: a request for scores may have "
-                f"{2 * self.queries} texts and could never wait. Raise waiting to that number, or lower queries."
+                f"max_waiting is {self.max_waiting} and max_queries {self.max_queries}: a request for scores may have "
+                f"{2 * self.max_queries} texts and could never wait. Raise max_waiting to that, or lower max_queries."
             )
 
 

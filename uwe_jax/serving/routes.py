@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
 from uwe_jax.retrieval.store.columns import FilterError, alternatives
-from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.serving.batching import Batcher
@@ -64,11 +63,7 @@ class Service:
 
     @property
     def model(self) -> ServedModel:
-        """The model.
-
-        Raises:
-          Refusal: 503 while it is loading.
-        """
+        """The model; raises a Refusal while it is loading."""
         if self.batcher.model is None:
             raise Refusal(503, "The model is still loading.", retry_after=5)
         return self.batcher.model
@@ -78,8 +73,8 @@ class Service:
         spaces = self.model.spaces
         if asked.space and asked.space not in spaces:
             raise Refusal(422, f"Unknown index. Name one of: {', '.join(spaces)}.")
-        if not 1 <= asked.top_k <= self.limits.top_k:
-            raise Refusal(422, f"top_k is {asked.top_k}; it must be 1 to {self.limits.top_k}.")
+        if not 1 <= asked.top_k <= self.limits.max_top_k:
+            raise Refusal(422, f"top_k is {asked.top_k}; it must be 1 to {self.limits.max_top_k}.")
         try:
             where = tuple(sorted(alternatives(asked.where).items()))
         except FilterError as error:
@@ -87,19 +82,14 @@ class Service:
         return asked.space or next(iter(spaces)), asked.top_k, where
 
     def texts(self, texts: Sequence[str], what: str) -> tuple[str, ...]:
-        """Returns texts in the form in which a model takes them, checked.
-
-        Args:
-          texts: of the request.
-          what: name of one of them in errors.
-        """
+        """Returns texts in the form in which a model takes them, checked; `what` names one of them in errors."""
         _ = self.model  # loaded, and jax with it: importing it here while the other thread does would break both
         from uwe_jax.retrieval.limits import accepted
 
-        if not 1 <= len(texts) <= self.limits.queries:
+        if not 1 <= len(texts) <= self.limits.max_queries:
             kind = {"Query": "queries"}.get(what, f"{what.lower()}s")
-            raise Refusal(422, f"Got {len(texts):,} {kind}; 1 to {self.limits.queries} are allowed per request.")
-        most = self.limits.characters
+            raise Refusal(422, f"Got {len(texts):,} {kind}; 1 to {self.limits.max_queries} are allowed per request.")
+        most = self.limits.max_characters
         for position, text in enumerate(texts, 1):
             if len(text) > most:
                 raise Refusal(422, f"{what} {position} has {len(text):,} characters; at most {most:,} are allowed.")
@@ -120,11 +110,14 @@ async def rank(request: Request, asked: RankRequest) -> Json:
     space, top_k, where = service.search(asked)
     task = RankTask(service.texts(asked.queries, "Query"), space, top_k, where)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
-    _check_scored(found)
-    results = [
-        {"query": query, "hits": [hit.to_dict() for hit in hits]}
-        for query, hits in zip(asked.queries, found, strict=True)
-    ]
+    results = []
+    for position, (query, hits) in enumerate(zip(asked.queries, found, strict=True), 1):
+        if isinstance(hits, UserError):
+            from uwe_jax.ranking.ragged import not_scorable  # as in `Service.texts`
+
+            # The error itself counts from the first query of all requests of the batch.
+            raise Refusal(422, not_scorable("Query", position))
+        results.append({"query": query, "hits": [hit.to_dict() for hit in hits]})
     return Json({"space": space, "results": results, "truncated": truncated})
 
 
@@ -138,16 +131,16 @@ async def vacancy(request: Request, asked: VacancyRequest) -> Json:
     service = _service(request)
     space, top_k, where = service.search(asked)
     limits = service.limits
-    if len(asked.text) > limits.vacancy_characters:
-        most = limits.vacancy_characters
+    if len(asked.text) > limits.max_vacancy_characters:
+        most = limits.max_vacancy_characters
         raise Refusal(422, f"The vacancy has {len(asked.text):,} characters; at most {most:,} are allowed.")
     found = await asyncio.to_thread(vacancy_sentences, asked.text)
-    sentences = [each for each in found if len(each) <= limits.characters][: limits.queries]
+    sentences = [each for each in found if len(each) <= limits.max_characters][: limits.max_queries]
     if not sentences:
         raise Refusal(
             422,
-            f"The vacancy has no sentence of at most {limits.characters:,} characters. Send text with line breaks or "
-            "full stops.",
+            f"The vacancy has no sentence of at most {limits.max_characters:,} characters. Send text with line breaks "
+            "or full stops.",
         )
     task = RankTask(service.texts(sentences, "Sentence"), space, top_k, where)
     answers, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
@@ -195,7 +188,7 @@ async def spaces(request: Request) -> Json:
                 {"name": name, "targets": len(space), "columns": list(space.columns)}
                 for name, space in model.spaces.items()
             ],
-            "limits": {name: getattr(service.limits, name) for name in LimitsAnswer.model_fields},
+            "limits": {name: getattr(service.limits, f"max_{name}") for name in LimitsAnswer.model_fields},
         }
     )
 
@@ -222,13 +215,3 @@ async def readyz(request: Request) -> Json:
 async def metrics(request: Request) -> PlainTextResponse:
     """Returns metrics in the text format of Prometheus."""
     return PlainTextResponse(_service(request).metrics.text(), media_type="text/plain; version=0.0.4")
-
-
-def _check_scored(found: Sequence[list[Hit] | UserError]) -> None:
-    """Raises a Refusal that names the first query without hits."""
-    from uwe_jax.ranking.ragged import not_scorable  # as in `Service.texts`
-
-    for position, each in enumerate(found, 1):
-        if isinstance(each, UserError):
-            # The error itself counts from the first query of all requests of the batch.
-            raise Refusal(422, not_scorable("Query", position))

@@ -60,10 +60,7 @@ def serve(
 ) -> bool:
     """Answers requests until the process is asked to stop.
 
-    Args:
-      options: of the service.
-      load: returns the model and its indexes.
-      listening: called with the server and its port once connections are accepted.
+    `listening` is called with the server and its port once connections are accepted.
 
     Returns:
       Whether the model's thread has ended; otherwise it is still inside a computation.
@@ -87,7 +84,7 @@ def serve(
             server_header=False,
             proxy_headers=bool(options.proxies),
             forwarded_allow_ips=list(options.proxies) or None,
-            limit_concurrency=options.limits.connections,
+            limit_concurrency=options.limits.max_connections,
             timeout_graceful_shutdown=1,
         )
         server = Server(config, gate, options.stop_after)

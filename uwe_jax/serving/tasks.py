@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any
 
 from uwe_jax.retrieval.store.columns import FilterError, Where
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
@@ -75,25 +76,8 @@ class ExplainTask(Task):
         return (self.query, self.target)
 
 
-class Answer(NamedTuple):
-    """The model's answer to a task.
-
-    Attributes:
-      found: for every query its hits, or an error if it cannot be scored; scores as lists; an explanation as a dict.
-      truncated: number of the texts that have more tokens than the model reads.
-    """
-
-    found: Any
-    truncated: int
-
-
 class ServedModel:
-    """A model and the indexes that it ranks.
-
-    Args:
-      ranker: a `uwe_jax.retrieval.ranker.Ranker`, whose module is imported only when the model is loaded.
-      spaces: indexes by name.
-    """
+    """A model (a `uwe_jax.retrieval.ranker.Ranker`, imported only when it is loaded) and indexes by name."""
 
     def __init__(self, ranker: Any, spaces: Mapping[str, Searchable]):
         self.ranker = ranker
@@ -109,17 +93,19 @@ class ServedModel:
                 number *= 2
         self.ranker.explain("work", "work")
 
-    def answer(self, tasks: Sequence[Any]) -> list[Answer]:
+    def answer(self, tasks: Sequence[Any]) -> list[tuple[Any, int]]:
         """Answers tasks of one group, in their order.
+
+        Returns:
+          For each task, for every query its hits or an error if it cannot be scored, or scores as lists, or an
+          explanation as a dict; and how many of its texts have more tokens than the model reads.
 
         Raises:
           Refusal: 422 if a text to score or to explain cannot be scored, or no target has a column or value.
         """
         found = self._rank(tasks) if isinstance(tasks[0], RankTask) else [self._score(task) for task in tasks]
-        return [
-            Answer(each, self.ranker.loaded.truncation(task.texts).truncated)
-            for each, task in zip(found, tasks, strict=True)
-        ]
+        truncated = [self.ranker.loaded.truncation(task.texts).truncated for task in tasks]
+        return list(zip(found, truncated, strict=True))
 
     def _score(self, task: ScoresTask | ExplainTask) -> Any:
         try:
@@ -136,16 +122,15 @@ class ServedModel:
             found = iter(self._rank_each(queries, self.spaces[tasks[0].space], top_k, dict(tasks[0].where)))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
-        return [[_best(next(found), task.top_k) for _ in task.queries] for task in tasks]
+        return [
+            [each if isinstance(each, UserError) else each[: task.top_k] for each in islice(found, len(task.queries))]
+            for task in tasks
+        ]
 
     def _rank_each(
         self, queries: Sequence[str], space: Searchable, top_k: int, where: Where = None
     ) -> list[list[Hit] | UserError]:
         return list(self.ranker.rank_each(queries, space, top_k, batch=len(queries), where=where))
-
-
-def _best(found: list[Hit] | UserError, top_k: int) -> list[Hit] | UserError:
-    return found if isinstance(found, UserError) else found[:top_k]
 
 
 def shared_top_k(top_k: int) -> int:
