@@ -146,7 +146,7 @@ def test_a_damaged_checkpoint_is_said_and_passed_over(tmp_path, capsys, damage):
     assert restored.step == 1
     np.testing.assert_equal(restored.state, state(1))
     assert "checkpoint of step 2" in capsys.readouterr().err
-    checkpoints.set_aside_after(1)
+    checkpoints.quarantine_after(1)
     assert checkpoints.steps() == [1]
     (aside,) = (tmp_path / "damaged_checkpoints").iterdir()
     assert (aside / "state").is_dir()
@@ -159,14 +159,14 @@ def test_the_next_best_takes_the_place_of_a_damaged_best_one(tmp_path, capsys):
     checkpoints = saved(tmp_path / "c", 10.0, 30.0, 20.0, 15.0)
     assert (checkpoints.best_step(), checkpoints.steps()) == (2, [4, 3, 2])
     flip(tmp_path / "c" / "2" / "state")
-    assert checkpoints.read_best(state(0), in_hand=4).step == 3
+    assert checkpoints.read_best(state(0), current=4).step == 3
     assert "checkpoint of step 2" in (said := capsys.readouterr().err)
     assert "the next best takes its place" in said
     assert checkpoints.best_step() == 3
     assert [path.name.partition("-")[0] for path in (tmp_path / "damaged_checkpoints").iterdir()] == ["2"]
-    assert checkpoints.read_best(state(0), in_hand=3) is None
+    assert checkpoints.read_best(state(0), current=3) is None
     flip(tmp_path / "c" / "3" / "state")
-    assert checkpoints.read_best(state(0), in_hand=4) is None
+    assert checkpoints.read_best(state(0), current=4) is None
     checkpoints.close()
 
 

@@ -17,7 +17,7 @@ from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.training.evaluation import Evaluator, against_frozen
-from uwe_jax.training.report import verdict
+from uwe_jax.training.report import table, verdict
 
 SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
 LENGTHS = LengthSettings(skill=30, job=6, vacancy=30, alias=30)
@@ -148,3 +148,15 @@ def test_what_training_gained_is_of_the_same_queries(world):
 def test_the_verdict_says_what_the_interval_says(points, queries, held_out, told):
     summary = {"after": {"macro_map": 35.5}, "against_frozen": {"map": points, "queries": queries}}
     assert verdict(summary | {"held_out": held_out}) == f"Macro MAP 35.5, {told}"
+
+
+def test_the_table_of_a_run_fits_80_columns():
+    def results(value):
+        one = {"queries": 1_000, "targets": 100_000, "map": value, "rp@10": value}
+        kinds = ("job", "vacancy", "alias")
+        directions = {name: one for kind in kinds for name in (f"skill_to_{kind}", f"{kind}_to_skill")}
+        return directions | {"macro_map": value, "macro_rp@10": value}
+
+    lines = table(results(0.0), results(100.0), "Held-out test nodes, percent").splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.split("│")[4:6] for line in lines if "macro" in line] == [[" 0.0 → 100.0 (+100.0) ", " 0.0 → 100.0 "]]

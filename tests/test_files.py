@@ -163,7 +163,7 @@ def test_a_damaged_line_of_the_metrics_loses_no_other_line(tmp_path, capsys, dam
     assert [row["step"] for row in read_metrics(path)] == [1, 3]
     assert capsys.readouterr().err == ""
     MetricWriter(tmp_path, resume_step=3).close()
-    assert f"{path}: 1 damaged of 3 lines (line 2), left out." in capsys.readouterr().err
+    assert f"{path}: dropped 1 damaged of 3 lines (line 2)." in capsys.readouterr().err
     assert path.read_text() == '{"step": 1, "loss": 1.0}\n{"step": 3, "loss": 3.0}\n'
 
 

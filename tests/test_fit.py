@@ -84,7 +84,7 @@ def test_what_it_says_are_the_compilers_numbers(capsys, monkeypatch):
     step = CompiledStep(counted.parallel, SETTINGS)
     step.prepare(state, batch)
     err = capsys.readouterr().err
-    assert f"needs {plan.total / 2**20:.1f} MiB a device" in err
+    assert f"needs {plan.total / 2**20:.1f} MiB per device" in err
     assert "a device has 5.0 GiB." in err
     assert "Warning" not in err
     facts = step.facts()
@@ -100,7 +100,7 @@ def test_a_step_that_cannot_fit_is_refused_before_it_runs():
     step = CompiledStep(counted.parallel, SETTINGS)
     for ask in (step.prepare, step):
         with pytest.raises(
-            UserError, match=r"it needs \d{5}\.\d GiB a device .*, but a device has [\d.]+ [MG]"
+            UserError, match=r"it needs \d{5}\.\d GiB per device .*, but a device has [\d.]+ [MG]"
         ) as refused:
             ask(state, batch)
     assert "encode_chunk_size=32 " in str(refused.value)

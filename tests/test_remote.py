@@ -415,7 +415,7 @@ def test_checkpoints_in_a_bucket_are_kept_read_and_quarantined_as_on_a_disk(buck
         assert restored.step == 3
         np.testing.assert_equal(restored.state, state(3))
         assert "checkpoint of step 4" in capsys.readouterr().err
-        checkpoints.set_aside_after(3)
+        checkpoints.quarantine_after(3)
         assert checkpoints.steps() == [3, 2]
         aside = run.checkpoints.with_name("damaged_checkpoints")
         assert [path.name.split("-")[0] for path in aside.iterdir()] == ["4"]

@@ -268,7 +268,7 @@ def test_a_vacancy_is_read_sentence_by_sentence(browser):
 
 
 def test_what_was_not_read_is_said(browser):
-    with running(limits=Limits(queries=2)) as client:
+    with running(limits=Limits(max_queries=2)) as client:
         page = Page(browser, client.port)
         lines = ["weld metal " * 40 + ".", "write code", "test code"]  # the stand-in reads 64 words
         page.search((Keys.SHIFT + Keys.ENTER + Keys.NULL).join(lines))

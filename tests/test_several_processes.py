@@ -74,7 +74,7 @@ def test_another_number_of_processes_goes_on(flags, tmp_path):
             started[-1].send_signal(signal.SIGTERM)  # any of them: they agree on the step
             ended = finish(started)
         assert [status for status, _ in ended] == [75] * processes, ended
-        assert "The same command goes on from there" in ended[0][1]
+        assert "Re-run the same command to resume" in ended[0][1]
     ((status, output),) = finish([start(long, devices=2)])
     assert status == 0, output
     assert "Resuming" in output
@@ -120,7 +120,7 @@ def test_what_one_process_cannot_read_none_goes_on_from(tmp_path):
         restored = checkpoints.restore(state(0))
         checkpoints._reader.restore = read
         assert restored.step == 1 and (restored.state["w"] == 1).all()
-        checkpoints.set_aside_after(1)
+        checkpoints.quarantine_after(1)
         checkpoints.save(2, state(3), {"validation": None}, None)
         checkpoints.wait()
         checkpoints.save(2, state(3), {"validation": 5.0}, 5.0)
@@ -145,7 +145,7 @@ def test_what_one_process_cannot_read_none_goes_on_from(tmp_path):
         for process in started:
             process.kill()
     assert [status for status, _ in ended] == [0, 0], ended
-    assert "Process 1 cannot read the checkpoint of step 2. Trying the one before it." in ended[0][1]
+    assert "Process 1 cannot read the checkpoint of step 2. Trying the previous one." in ended[0][1]
 
 
 @pytest.mark.slow

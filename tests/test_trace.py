@@ -114,5 +114,5 @@ def test_time_inside_another_operation_counts_once():
     assert dict(traces._own_times(events[:3])) == {"while": 5.0, "dot": 3.0, "add": 2.0}
     assert sum(time for _, time in traces._own_times(events)) == 11.0
     table = costliest([traces.Operation("dot", 4, 0.006), traces.Operation("add", 2, 0.002)], steps=2)
-    assert "3.00 ms a step   75%       2 x  dot" in table
+    assert "3.00 ms per step   75%       2 x  dot" in table
     assert costliest([], 1) == ""

@@ -69,7 +69,7 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
 
     assert re.match(r"Training \S+ \(.*M parameters\) on 549 skills with skill-job \(108 job nodes, 1,732 edges", out)
     assert "6 steps of 16 skills on 8 cpu devices" in out
-    assert "Texts cut to their fixed length" in err
+    assert "Texts truncated to the configured lengths" in err
     assert "validation MAP" in err
     assert "macro-average" in out
     assert len((workdir / "skills.txt").read_text().splitlines()) == 549
@@ -107,7 +107,7 @@ def test_the_same_command_on_a_finished_run_answers_at_once_and_more_steps_train
         assert run(flags, monkeypatch) == 0
     out, err = capsys.readouterr()
     assert out == ended
-    assert "has all its 6 steps" in err
+    assert "has finished its 6 steps" in err
     assert "--config.steps=12 trains on" in err
 
     assert run([*flags, "--config.steps=9"], monkeypatch) == 0

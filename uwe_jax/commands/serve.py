@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from uwe_jax.retrieval.options import parse_index
 from uwe_jax.runtime.command import entry_point
@@ -25,42 +25,6 @@ ABOUT = f"""Ranks over HTTP.
 The page is at http://127.0.0.1:8000/, the API at /docs, counters for Prometheus at /metrics; /healthz and /readyz
 report the state of the service. It listens to this machine alone unless --host says otherwise. All indexes must be of
 one model."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Limits of one request and of all that wait.
-
-    Attributes:
-      max_body_bytes: of a request.
-      max_queries: texts of a request.
-      max_characters: of a text.
-      max_vacancy_characters: of a vacancy, which is cut into sentences.
-      max_top_k: targets of a query.
-      max_waiting: texts that wait for the model; requests beyond them are refused with 503.
-      max_batch: texts of several requests that are ranked together.
-      batch_wait: seconds that a batch waits for more of them, under load.
-      deadline: seconds from a request to its answer; later ones are refused with 504.
-      max_connections: open at once.
-      rate: requests per second of one client; more are refused with 429; 0 is no limit.
-    """
-
-    max_body_bytes: int = Limits.body_bytes
-    max_queries: int = Limits.queries
-    max_characters: int = Limits.characters
-    max_vacancy_characters: int = Limits.vacancy_characters
-    max_top_k: int = Limits.top_k
-    max_waiting: int = Limits.waiting
-    max_batch: int = Limits.batch
-    batch_wait: float = Limits.batch_wait
-    deadline: float = Limits.deadline
-    max_connections: int = Limits.connections
-    rate: float = Limits.rate
-
-    def limits(self) -> Limits:
-        """Returns the limits that the service checks."""
-        named = {each.name: f"max_{each.name}" for each in fields(Limits)}
-        return Limits(**{name: getattr(self, long if hasattr(self, long) else name) for name, long in named.items()})
 
 
 @dataclass(frozen=True)
@@ -88,7 +52,7 @@ class Options:
     trusted_proxy: Repeated = ()
     stop_after: float = ServiceOptions.stop_after
     cache_dir: str = ""
-    limits: Bounds = field(default_factory=Bounds)
+    limits: Limits = field(default_factory=Limits)
 
     def service_options(self) -> ServiceOptions:
         """Returns the options of a service; raises UserError for no index, equal names, or invalid limits or keys."""
@@ -107,7 +71,7 @@ class Options:
             proxies=self.trusted_proxy,
             stop_after=self.stop_after,
             cache_dir=cache_folder(self.cache_dir),
-            limits=self.limits.limits(),
+            limits=self.limits,
         )
 
 

@@ -1,4 +1,4 @@
-"""The application: routes, the page, and what is answered where something does not fit."""
+"""The FastAPI application: routes, the page, and answers to errors."""
 
 from __future__ import annotations
 
@@ -16,27 +16,19 @@ from uwe_jax.serving.batching import Batcher
 from uwe_jax.serving.gate import ID, INSIDE, Gate
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions
-from uwe_jax.serving.refusals import Refusal
-from uwe_jax.serving.response import Json
+from uwe_jax.serving.refusals import Json, Refusal
 from uwe_jax.serving.routes import Service, api, watch
 
 _PAGE = Path(__file__).parent / "page"
 _PROBLEMS_SHOWN = 3
-_DESCRIPTION = "Ranks skills, job titles and other work-related texts for any work-related text."
 
 
 def make_app(options: ServiceOptions, batcher: Batcher, metrics: Metrics) -> Gate:
-    """The ASGI application of a service.
-
-    Args:
-      options: of the service.
-      batcher: that was started, or will be.
-      metrics: to count in.
-    """
+    """Returns the ASGI application of a service."""
     app = FastAPI(
         title="Unified Work Embeddings",
         version=__version__,
-        description=_DESCRIPTION,
+        description="Ranks skills, job titles and other work-related texts for any work-related text.",
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # it would send a client to whatever host its request names
@@ -48,9 +40,8 @@ def make_app(options: ServiceOptions, batcher: Batcher, metrics: Metrics) -> Gat
     for path, file in (("/", "index.html"), ("/docs", "docs.html")):
         app.add_api_route(path, _file(file), methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE), name="page")
-    answers = ((Refusal, _refused), (RequestValidationError, _misfit), (HTTPException, _http), (Exception, _inside))
-    for error, answer in answers:
-        app.add_exception_handler(error, answer)
+    for error in (Refusal, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(error, _answer)
     if options.keys:
         _describe_key(app)
     return gate
@@ -63,40 +54,29 @@ def _file(name: str) -> Any:
     return page
 
 
-def _answer(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Json:
-    return Json({"detail": detail, "id": request.scope[ID]}, status, headers)
+async def _answer(request: Request, error: Exception) -> Json:
+    """Answers an error; an unexpected one reaches the gate as well, which logs it."""
+    if isinstance(error, RequestValidationError):
+        error = _misfit(error)
+    elif isinstance(error, HTTPException):
+        error = Refusal(error.status_code, f"{error.detail}.", headers=error.headers)
+    return (error if isinstance(error, Refusal) else INSIDE).answer(request.scope[ID])
 
 
-async def _refused(request: Request, error: Exception) -> Json:
-    assert isinstance(error, Refusal)
-    return _answer(request, error.status, error.detail, error.headers)
-
-
-async def _http(request: Request, error: Exception) -> Json:
-    assert isinstance(error, HTTPException)
-    return _answer(request, error.status_code, f"{error.detail}.", dict(error.headers or {}))
-
-
-async def _inside(request: Request, error: Exception) -> Json:
-    # Comes to the gate as well, which writes it into the log.
-    return _answer(request, INSIDE.status, INSIDE.detail)
-
-
-async def _misfit(request: Request, error: Exception) -> Json:
-    """What does not fit the schema, without repeating what was sent."""
-    assert isinstance(error, RequestValidationError)
+def _misfit(error: RequestValidationError) -> Refusal:
+    """Describes what does not fit the schema, without repeating what was sent."""
     problems = error.errors()
     if problems and problems[0]["type"] == "json_invalid":
-        return _answer(request, 400, "The body is no valid JSON.")
-    told = [
+        return Refusal(400, "The body is not valid JSON.")
+    shown = [
         f"{'.'.join(map(str, each['loc'][1:]))[:80] or 'body'}: {each['msg']}" for each in problems[:_PROBLEMS_SHOWN]
     ]
-    more = len(problems) - len(told)
-    return _answer(request, 422, "; ".join(told) + (f"; and {more} more." if more > 0 else "."))
+    more = len(problems) - len(shown)
+    return Refusal(422, "; ".join(shown) + (f"; and {more} more." if more > 0 else "."))
 
 
 def _describe_key(app: FastAPI) -> None:
-    """Says in the schema that a key is needed."""
+    """Says in the schema that a key is required."""
     plain = app.openapi
 
     def schema() -> dict[str, Any]:

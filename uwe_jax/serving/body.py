@@ -1,4 +1,4 @@
-"""Reading the body of a request within bounds."""
+"""Bounded reading of a request's body."""
 
 from __future__ import annotations
 
@@ -13,54 +13,51 @@ from uwe_jax.serving.refusals import Refusal
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-# A client that is still sending reads no answer: so much of what is too much is taken and forgotten first.
-_FORGOTTEN_BYTES = 32 << 20
-_FORGOTTEN_SECONDS = 2.0
+# A client that is still sending does not read the answer: of a body that is too large, this much is drained first.
+_DRAINED_BYTES = 32 << 20
+_DRAINED_SECONDS = 2.0
 
 
 class Disconnected(Exception):
-    """The client has gone."""
+    """The client has disconnected."""
 
 
 async def read_body(receive: Receive, declared: str, most: int, deadline: float) -> bytes:
-    """The whole body.
+    """Returns a body of at most `most` bytes that arrives before a deadline of `time.monotonic`.
 
-    Args:
-      receive: of ASGI.
-      declared: the header Content-Length; empty where there is none. It is not believed beyond an early refusal.
-      most: bytes.
-      deadline: of `time.monotonic`.
+    `declared` is the header Content-Length, or ""; it is trusted for an early refusal alone.
 
     Raises:
-      Refusal: 413 as soon as there are more bytes, 408 where the body has not come in time.
-      Disconnected: the client went away.
+      Refusal: 413 as soon as there are more bytes, 408 if the body has not arrived in time.
+      Disconnected: the client has disconnected.
     """
-    if declared.isdecimal() and int(declared[:20]) > most:
-        await _forget(receive)
-        raise _too_large(most)
-    parts: list[bytes] = []
-    size = 0
+    body = bytearray()
+    too_large = declared.isdecimal() and int(declared[:20]) > most
     try:
         async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-            while True:
+            while not too_large:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Disconnected
-                part = message.get("body", b"")
-                size += len(part)
-                if size > most:
-                    break
-                parts.append(part)
-                if not message.get("more_body", False):
-                    return b"".join(parts)
+                body += message.get("body", b"")
+                too_large = len(body) > most
+                if not too_large and not message.get("more_body", False):
+                    return bytes(body)
     except TimeoutError:
         raise Refusal(408, "The request's body did not arrive in time.", close=True) from None
-    await _forget(receive)
-    raise _too_large(most)
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAINED_SECONDS):
+            while size < _DRAINED_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    break
+    raise Refusal(413, f"The request's body is larger than {most:,} bytes. Send fewer texts at once.", close=True)
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """An ASGI `receive` that gives a body that was read, and then what comes after it."""
+    """Returns an ASGI `receive` that gives a body that was read already, and then what follows it."""
     given = False
 
     async def again() -> Message:
@@ -71,19 +68,3 @@ def replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return again
-
-
-async def _forget(receive: Receive) -> None:
-    """Takes what is still coming, within bounds."""
-    size = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_FORGOTTEN_SECONDS):
-            while size < _FORGOTTEN_BYTES:
-                message = await receive()
-                size += len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return
-
-
-def _too_large(most: int) -> Refusal:
-    return Refusal(413, f"The request's body is larger than {most:,} bytes. Send fewer texts at once.", close=True)

@@ -1,4 +1,4 @@
-"""What every request passes before it is answered, and what every answer passes on its way out."""
+"""ASGI gate: checks before a request is answered; headers, metrics and a log line for every answer."""
 
 from __future__ import annotations
 
@@ -9,47 +9,50 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from uwe_jax.serving.body import Disconnected, Message, Receive, read_body, replay
-from uwe_jax.serving.headers import SECURITY, host_name
 from uwe_jax.serving.keys import Keys
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.rate import TokenBuckets
-from uwe_jax.serving.refusals import Refusal, problem
+from uwe_jax.serving.refusals import Refusal
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# What the gate leaves in the scope of a request for those behind it.
-ID, DEADLINE = "uwe_jax.id", "uwe_jax.deadline"
+ID, DEADLINE = "uwe_jax.id", "uwe_jax.deadline"  # keys that the gate adds to the scope of a request
 
 LOG = logging.getLogger(__name__)
 _API = "/v1/"
 _KEYED = (_API, "/metrics")
-# What a page loads behind its own file: one opening is one line of the log.
+# Loaded by a page after its own file, and logged only where it fails: opening a page is one line of the log.
 _LOADED = ("/page/", "/v1/spaces", "/openapi.json")
-# Answered while the service stops: who watches it must see why it refuses.
-_WATCHED = ("/healthz", "/readyz", "/metrics")
-INSIDE = Refusal(500, "Something went wrong inside the service. The id stands in its log.")
-_GONE = 499  # in the log alone: the client went away
+_MONITORED = ("/healthz", "/readyz", "/metrics")  # answered also while the service stops
+INSIDE = Refusal(500, "Internal error. See the service's log for this id.")
+_DISCONNECTED = 499  # in the log alone
+# The page uses files of this service only: no inline script or style, nothing from elsewhere, not inside a frame.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+_SECURITY = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
 
 
 class Gate:
     """An ASGI application around another one.
 
-    In this order a request is refused: with two lengths, under a foreign host name, while the service stops, where its
-    client asks too often, without a key, with a body that is too large, too slow or no JSON. Errors of the application
-    become an id for the client and a traceback in the log. Every answer carries headers that keep a page safe, is
-    counted, and has a line in the log, without any text of the request.
-
-    Args:
-      app: what answers.
-      options: of the service.
-      metrics: to count in.
-
-    Attributes:
-      in_flight: requests being answered.
-      stopping: set to refuse new ones.
+    A request is refused, in this order: with two lengths, under a foreign host name, while the service stops, above the
+    client's rate, without a key, with a body that is too large, too slow or not JSON. Errors of the application become
+    an id for the client and a traceback in the log. Every answer gets security headers, is counted, and is logged in
+    one line without any text of the request. `in_flight` counts the requests being answered; setting `stopping` refuses
+    new ones.
     """
 
     def __init__(self, app: App, options: ServiceOptions, metrics: Metrics):
@@ -61,17 +64,17 @@ class Gate:
         self.stopping = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves what comes; see ASGI."""
+        """Serves a connection; see ASGI."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
         else:
-            self._moved(1)
+            self._count_in_flight(1)
             try:
                 await self._serve(scope, receive, send)
             finally:
-                self._moved(-1)
+                self._count_in_flight(-1)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = time.monotonic()
@@ -82,10 +85,11 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # A browser asks each time whether a file of the page has changed, and keeps no answers.
-                kept = "no-store" if scope["path"].startswith(_API) else "no-cache"
-                extra = {**SECURITY, "Cache-Control": kept, "X-Request-ID": scope[ID]}
-                message["headers"] = [*message.get("headers", ()), *_encoded(extra)]
+                # A browser revalidates files of the page each time, and keeps no answers.
+                caching = "no-store" if scope["path"].startswith(_API) else "no-cache"
+                extra = {**_SECURITY, "Cache-Control": caching, "X-Request-ID": scope[ID]}
+                encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in extra.items()]
+                message["headers"] = [*message.get("headers", ()), *encoded]
             await send(message)
 
         try:
@@ -93,69 +97,65 @@ class Gate:
             self._check(scope, headers)
             await self._app(scope, await self._body(scope, headers, receive), out)
         except Refusal as refusal:
-            await _refuse(refusal, scope[ID], out)
+            await refusal.answer(scope[ID])(scope, receive, out)
         except Disconnected:
-            status = _GONE
+            status = _DISCONNECTED
         except Exception:
             LOG.exception("%s failed", scope[ID])
             if not status:
-                await _refuse(INSIDE, scope[ID], out)
+                await INSIDE.answer(scope[ID])(scope, receive, out)
         finally:
-            self._count(scope, status, time.monotonic() - start)
+            self._record(scope, status, time.monotonic() - start)
 
     def _check(self, scope: Scope, headers: Mapping[str, str]) -> None:
-        """Raises a Refusal where a request is not served whatever its body says."""
+        """Raises a Refusal if a request is not served whatever its body is."""
         path: str = scope["path"]
         if "content-length" in headers and "transfer-encoding" in headers:
-            # A proxy in front may believe the other one, and take what follows for a request of its own.
+            # Request smuggling: a proxy in front may read the other header and see another request in the rest.
             raise Refusal(400, "The request has both Content-Length and Transfer-Encoding. Send one.", close=True)
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
-            raise Refusal(421, "The service is not called by this name. Start it with --allowed_host NAME.")
-        if self.stopping and path not in _WATCHED:
+            raise Refusal(421, "The host name is not allowed. Start the service with --allowed_host NAME.")
+        if self.stopping and path not in _MONITORED:
             raise Refusal(503, "The service is stopping.", retry_after=5, close=True)
         if path.startswith(_API) and (wait := self._buckets.wait(_client(scope))):
-            raise Refusal(429, f"There is a limit of {self._limits.rate:g} requests a second.", retry_after=wait)
-        if (
-            self._keys
-            and path.startswith(_KEYED)
-            and not self._keys.admits(headers.get("authorization", ""), headers.get("x-api-key", ""))
-        ):
-            raise Refusal(401, "An API key is needed: send it as Authorization: Bearer KEY.")
+            raise Refusal(429, f"More than {self._limits.rate:g} requests per second.", retry_after=wait)
+        given = headers.get("authorization", ""), headers.get("x-api-key", "")
+        if self._keys and path.startswith(_KEYED) and not self._keys.admits(*given):
+            raise Refusal(401, "An API key is required: send it as Authorization: Bearer KEY.")
 
     async def _body(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> Receive:
-        """The way to a body within bounds."""
-        body = await read_body(receive, headers.get("content-length", ""), self._limits.body_bytes, scope[DEADLINE])
+        body = await read_body(receive, headers.get("content-length", ""), self._limits.max_body_bytes, scope[DEADLINE])
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
-        # A page of another site could send any other type without asking the browser's leave.
+        # A page of another site could send any other type without a preflight request of the browser.
         if scope["method"] == "POST" and scope["path"].startswith(_API) and media != "application/json":
             raise Refusal(415, f"The content type is {media[:80] or 'missing'}; it must be application/json.")
         return replay(body, receive)
 
-    def _moved(self, by: int) -> None:
-        self.in_flight += by
+    def _count_in_flight(self, change: int) -> None:
+        self.in_flight += change
         self._metrics.in_flight.set(self.in_flight)
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        # The path is the client's text, and there are any number of them.
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        # Not the path, which is the client's text and would make any number of labels.
         route = getattr(scope.get("route"), "path", "other")
         method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "OPTIONS") else "other"
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         fine = scope["path"].startswith(_LOADED) and status < 400
-        level = logging.DEBUG if route in _WATCHED or fine else logging.INFO
+        level = logging.DEBUG if route in _MONITORED or fine else logging.INFO
         LOG.log(level, "%s %s %s %s %d %.1f ms", scope[ID], _client(scope), method, route, status, 1e3 * seconds)
-
-
-async def _refuse(refusal: Refusal, request_id: str, send: Send) -> None:
-    body = problem(refusal.detail, request_id)
-    headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **refusal.headers}
-    await send({"type": "http.response.start", "status": refusal.status, "headers": _encoded(headers)})
-    await send({"type": "http.response.body", "body": body})
 
 
 def _client(scope: Scope) -> str:
     return (scope.get("client") or ("-",))[0]
 
 
-def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+def host_name(header: str) -> str:
+    """Returns the name in a Host header, in lower case and without the port.
+
+    >>> host_name("Localhost:8000"), host_name("[::1]:8000"), host_name("::1")
+    ('localhost', '::1', '::1')
+    """
+    if header.startswith("["):
+        return header[1:].partition("]")[0].lower()
+    return (header if header.count(":") > 1 else header.partition(":")[0]).lower()

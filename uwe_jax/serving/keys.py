@@ -1,4 +1,4 @@
-"""API keys: where they are read from, and how a request's is compared."""
+"""API keys: reading them, and checking the key of a request."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ _SHORTEST = 16
 
 
 def read_keys(path: Path | None) -> tuple[str, ...]:
-    """The keys of a file, one a line, and those of the environment variable `VARIABLE`, separated by commas.
+    """Reads keys from a file, one per line, and from the environment variable `VARIABLE`, separated by commas.
 
-    Several keys let one be replaced while the other still works. Lines that begin with # do not count.
+    Several keys let one be replaced while the other still works. Lines that begin with # are comments.
 
     Raises:
-      UserError: the file cannot be read or holds no key, or a key is shorter than 16 characters or not plain ASCII.
+      UserError: the file cannot be read or has no key, or a key is shorter than 16 characters or not plain ASCII.
     """
     keys = [key.strip() for key in os.environ.get(VARIABLE, "").split(",") if key.strip()]
     if path is not None:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"--api_key_file {path} cannot be read ({error}). Name a text file of keys.") from error
-        found = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        found = [line for line in lines if line and not line.startswith("#")]
         if not found:
-            raise UserError(f"--api_key_file {path} holds no key. Write one a line, of {_SHORTEST} characters or more.")
+            raise UserError(
+                f"--api_key_file {path} has no key. Write one key per line, of {_SHORTEST} characters or more."
+            )
         keys += found
     for key in keys:
         if len(key) < _SHORTEST or not key.isascii() or not key.isprintable() or " " in key:
@@ -42,11 +44,7 @@ def read_keys(path: Path | None) -> tuple[str, ...]:
 
 
 class Keys:
-    """The keys of a service.
-
-    Args:
-      keys: none of them: everybody may ask.
-    """
+    """The keys of a service; without any, all requests are admitted."""
 
     def __init__(self, keys: Iterable[str]):
         self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
@@ -55,10 +53,7 @@ class Keys:
         return bool(self._digests)
 
     def admits(self, authorization: str, api_key: str) -> bool:
-        """Whether the headers Authorization ("Bearer KEY") or X-API-Key bring a key.
-
-        The time it takes tells nothing: digests of one length are compared, every time with all of them.
-        """
+        """Checks the key of the headers Authorization ("Bearer KEY") or X-API-Key, in constant time."""
         scheme, _, token = authorization.partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else api_key.strip()
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()

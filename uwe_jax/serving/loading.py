@@ -1,4 +1,4 @@
-"""Loading what a service ranks with."""
+"""Loading of the model and the indexes of a service."""
 
 from __future__ import annotations
 
@@ -15,41 +15,40 @@ LOG = logging.getLogger(__name__)
 
 
 def load_served(options: ServiceOptions) -> ServedModel:
-    """The model and its spaces, warm.
+    """Loads and warms up the model and its indexes.
 
     Raises:
-      UserError: one of them is not there, cannot be read or does not go with the others.
+      UserError: one of them is missing, cannot be read or does not match the others.
     """
-    # Imported here: they import jax, and the service tells that it is alive while they do.
+    # Imported here: they import jax, and the service reports that it is alive meanwhile.
     from uwe_jax.retrieval.qdrant.location import open_space
     from uwe_jax.retrieval.ranker import load
     from uwe_jax.retrieval.recorded import recorded_model
 
     start = time.monotonic()
-    spaces = {name: apart_from_files(open_space(where)) for name, where in options.spaces}
+    spaces = {name: _in_memory(open_space(where)) for name, where in options.spaces}
     longest = max(space.origin.max_tokens for space in spaces.values())
     model = options.model or recorded_model([options.spaces[0][1]])
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=longest)
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
     for name, where in options.spaces:
         if not len(spaces[name]):
-            raise UserError(f"The space {name} ({where}) is empty. Add targets to it, or leave it out.")
+            raise UserError(f"The index {name} ({where}) is empty. Add targets to it, or leave it out.")
         ranker.check(spaces[name], place=where)
-        LOG.info("Space %s: %s targets of %s", name, f"{len(spaces[name]):,}", where)
+        LOG.info("Index %s: %s targets of %s", name, f"{len(spaces[name]):,}", where)
     served = ServedModel(ranker, spaces)
-    served.warm_up(options.limits.batch)
+    served.warm_up(options.limits.max_batch)
     LOG.info("Ready after %.1f s", time.monotonic() - start)
     return served
 
 
-def apart_from_files(space: Any) -> Any:
-    """A space whose answers, once it was searched, need its files no more.
+def _in_memory(space: Any) -> Any:
+    """Copies texts, ids and columns of a memory-mapped index; its embeddings are on the devices after a first search.
 
-    Its embeddings stand on the devices from then on; texts, ids and columns are copied here. Whoever reads
-    on from a mapped file that was cut short since, as by a copy over it, is ended by the system.
+    Reading from a mapped file that was truncated since, for example by a copy over it, kills the process (SIGBUS).
     """
     from uwe_jax.retrieval.store.columns import Column
-    from uwe_jax.retrieval.store.segment import Part, Segment
+    from uwe_jax.retrieval.store.segment import Part
     from uwe_jax.retrieval.store.stored_targets import Space
     from uwe_jax.retrieval.store.strings import PackedStrings
 
@@ -59,9 +58,9 @@ def apart_from_files(space: Any) -> Any:
     def copied(strings: PackedStrings) -> PackedStrings:
         return PackedStrings(strings.blob.copy(), strings.offsets.copy())
 
-    def kept(segment: Segment) -> Segment:
-        columns = {name: Column(copied(each.values), each.codes.copy()) for name, each in segment.columns.items()}
-        return replace(segment, texts=copied(segment.texts), ids=copied(segment.ids), columns=columns)
-
-    parts = [Part(kept(part.segment), part.kept) for part in space.parts]
+    parts = []
+    for part in space.parts:
+        old = part.segment
+        columns = {name: Column(copied(each.values), each.codes.copy()) for name, each in old.columns.items()}
+        parts.append(Part(replace(old, texts=copied(old.texts), ids=copied(old.ids), columns=columns), part.kept))
     return Space(space.origin, space.dtype, space.width, space.pooled, parts)

@@ -1,4 +1,4 @@
-"""What requests and answers look like: the schema that /openapi.json shows."""
+"""Schema of requests and answers, shown at /openapi.json."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Query = Annotated[str, Field(strict=True, examples=["registered nurse"])]
-
-
-Truncated = Annotated[int, Field(description="Texts of more tokens than `model.tokens`, whose end is not read.")]
-
-
+Target = Annotated[str, Field(strict=True, examples=["care for patients"])]
+Truncated = Annotated[int, Field(description="Number of texts with more tokens than `model.tokens`; they are cut.")]
 Filter = Annotated[
     dict[str, list[Annotated[str, Field(strict=True)]]],
     Field(
@@ -22,18 +19,23 @@ Filter = Annotated[
 
 
 class Request(BaseModel):
-    """Keys that there are not are refused: a typo would go unnoticed."""
+    """A request; unknown keys are refused, since a typo would go unnoticed."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class RankRequest(Request):
-    """Queries, and where to look for their best targets."""
+class SearchRequest(Request):
+    """Options of a search in an index."""
+
+    space: Annotated[str, Field(strict=True, description="Name of an index; empty: the first one.")] = ""
+    top_k: Annotated[int, Field(strict=True, description="Number of targets, best first.")] = 10
+    where: Filter = {}
+
+
+class RankRequest(SearchRequest):
+    """Queries, each of which is ranked."""
 
     queries: Annotated[list[Query], Field(strict=True, description="Job titles, skills or sentences; each is ranked.")]
-    space: Annotated[str, Field(strict=True, description="Name of a target space; empty: the first one.")] = ""
-    top_k: Annotated[int, Field(strict=True, description="Targets of a query.")] = 10
-    where: Filter = {}
 
 
 class HitAnswer(BaseModel):
@@ -53,27 +55,24 @@ class QueryAnswer(BaseModel):
 
 
 class RankAnswer(BaseModel):
-    """One result a query, in their order."""
+    """One result per query, in their order."""
 
     space: str
     results: list[QueryAnswer]
     truncated: Truncated
 
 
-class VacancyRequest(Request):
+class VacancyRequest(SearchRequest):
     """A vacancy, plain or HTML."""
 
     text: Annotated[str, Field(strict=True, examples=["You plan shifts.\n- care for patients\n- keep records"])]
-    space: Annotated[str, Field(strict=True, description="Name of a target space; empty: the first one.")] = ""
-    top_k: Annotated[int, Field(strict=True, description="Targets in all.")] = 10
-    where: Filter = {}
 
 
 class FoundAnswer(HitAnswer):
-    """A target of a vacancy: the sentence that supports it best, and how many do."""
+    """A target of a vacancy, with the sentence that supports it best and the number of sentences that found it."""
 
     sentence: Annotated[int, Field(description="Position in sentences, from 0.")]
-    support: Annotated[int, Field(description="Sentences among whose best it is.")]
+    support: Annotated[int, Field(description="Number of sentences that have it among their hits.")]
 
 
 class VacancyAnswer(BaseModel):
@@ -81,7 +80,7 @@ class VacancyAnswer(BaseModel):
 
     space: str
     sentences: list[str]
-    omitted: Annotated[int, Field(description="Further sentences, which were too many, too long, or cannot be scored.")]
+    omitted: Annotated[int, Field(description="Further sentences: too many, too long, or not scorable.")]
     truncated: Truncated
     hits: list[FoundAnswer]
 
@@ -90,11 +89,11 @@ class ScoresRequest(Request):
     """Queries, and targets to score them with."""
 
     queries: Annotated[list[Query], Field(strict=True)]
-    targets: Annotated[list[Annotated[str, Field(strict=True, examples=["care for patients"])]], Field(strict=True)]
+    targets: Annotated[list[Target], Field(strict=True)]
 
 
 class ScoresAnswer(BaseModel):
-    """A row of scores a query, a column a target."""
+    """A row of scores per query, a column per target."""
 
     scores: list[list[float]]
     truncated: Truncated
@@ -104,13 +103,13 @@ class ExplainRequest(Request):
     """A query and a target."""
 
     query: Query
-    target: Annotated[str, Field(strict=True, examples=["care for patients"])]
+    target: Target
 
 
 class ExplainAnswer(BaseModel):
     """The score as a sum over tokens: sum_i shares[i] sum_j weights[i][j] cosines[i][j].
 
-    `contributions` are what each query token adds.
+    `contributions` holds the summand of each query token.
     """
 
     query_tokens: list[str]
@@ -125,7 +124,7 @@ class ExplainAnswer(BaseModel):
 
 
 class SpaceAnswer(BaseModel):
-    """A target space."""
+    """An index."""
 
     name: str
     targets: int
@@ -142,7 +141,7 @@ class ModelAnswer(BaseModel):
 
 
 class LimitsAnswer(BaseModel):
-    """What one request may ask for."""
+    """Limits of a request."""
 
     body_bytes: int
     queries: int
@@ -152,7 +151,7 @@ class LimitsAnswer(BaseModel):
 
 
 class SpacesAnswer(BaseModel):
-    """What is served."""
+    """The model, the indexes and the limits of a service."""
 
     model: ModelAnswer
     spaces: list[SpaceAnswer]
@@ -160,13 +159,13 @@ class SpacesAnswer(BaseModel):
 
 
 class State(BaseModel):
-    """How the service is."""
+    """State of the service."""
 
     status: str
 
 
 class Problem(BaseModel):
-    """Why a request was not answered; the id stands in the service's log."""
+    """The reason why a request was not answered; the id is in the service's log."""
 
     detail: str
     id: str

@@ -1,4 +1,4 @@
-"""What a service counts, in the text format of Prometheus."""
+"""Prometheus metrics of the service."""
 
 from __future__ import annotations
 
@@ -21,27 +21,22 @@ class Metrics:
     """Counters of one service."""
 
     def __init__(self):
-        self._registry = CollectorRegistry()
+        self._registry = every = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self._registry)
-        self.requests = Counter(
-            "uwe_requests", "Requests that were answered.", ("route", "method", "status"), registry=self._registry
-        )
+            collector(registry=every)
+        labels = ("route", "method", "status")
+        self.requests = Counter("uwe_requests", "Requests that were answered.", labels, registry=every)
         self.seconds = Histogram(
-            "uwe_request_seconds",
-            "From a request to its answer.",
-            ("route",),
-            buckets=_SECONDS,
-            registry=self._registry,
+            "uwe_request_seconds", "From a request to its answer.", ("route",), buckets=_SECONDS, registry=every
         )
-        self.in_flight = Gauge("uwe_requests_in_flight", "Requests being answered.", registry=self._registry)
-        self.waiting = Gauge("uwe_waiting_texts", "Texts that wait for the model.", registry=self._registry)
-        self.batches = Histogram("uwe_batch_texts", "Texts of a batch.", buckets=_TEXTS, registry=self._registry)
+        self.in_flight = Gauge("uwe_requests_in_flight", "Requests being answered.", registry=every)
+        self.waiting = Gauge("uwe_waiting_texts", "Texts that wait for the model.", registry=every)
+        self.batches = Histogram("uwe_batch_texts", "Texts of a batch.", buckets=_TEXTS, registry=every)
         self.batch_seconds = Histogram(
-            "uwe_batch_seconds", "The model's time for a batch.", buckets=_SECONDS, registry=self._registry
+            "uwe_batch_seconds", "The model's time for a batch.", buckets=_SECONDS, registry=every
         )
-        self.ready = Gauge("uwe_ready", "1 when models and spaces are loaded and warm.", registry=self._registry)
+        self.ready = Gauge("uwe_ready", "1 when the model and the indexes are loaded and warm.", registry=every)
 
     def text(self) -> bytes:
-        """All of them, in version 0.0.4 of the format."""
+        """Renders all metrics, in version 0.0.4 of the text format."""
         return generate_latest(self._registry)

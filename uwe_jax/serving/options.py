@@ -1,4 +1,4 @@
-"""What a service may be asked for, and where it answers."""
+"""Options and limits of a service."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from uwe_jax.runtime.errors import UserError
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one request and of all that wait.
+    """Limits of one request and of all that wait.
 
     Attributes:
-      body_bytes: of a request's body.
-      queries: texts of one request, on either side.
-      characters: of a text.
-      vacancy_characters: of a vacancy before it is cut into sentences.
-      top_k: hits of a query.
-      waiting: texts that wait for the model, twice `queries` or more; beyond them requests are refused.
-      batch: texts that are ranked together, if they come from several requests.
-      batch_wait: seconds that a batch waits for further requests.
-      deadline: seconds from a request's first byte to its answer.
-      connections: open at once.
-      rate: requests a second of one client; 0 for no limit.
+      max_body_bytes: of a request.
+      max_queries: texts of a request, on either side.
+      max_characters: of a text.
+      max_vacancy_characters: of a vacancy, which is cut into sentences.
+      max_top_k: targets of a query.
+      max_waiting: texts that wait for the model, at least twice max_queries; requests beyond them are refused with 503.
+      max_batch: texts of several requests that are ranked together.
+      batch_wait: seconds that a batch waits for more of them, under load.
+      deadline: seconds from a request to its answer; later ones are refused with 504.
+      max_connections: open at once.
+      rate: requests per second of one client; more are refused with 429; 0 is no limit.
     """
 
-    body_bytes: int = 1 << 20
-    queries: int = 256
-    characters: int = 10_000
-    vacancy_characters: int = 20_000
-    top_k: int = 100
-    waiting: int = 1024
-    batch: int = 32
+    max_body_bytes: int = 1 << 20
+    max_queries: int = 256
+    max_characters: int = 10_000
+    max_vacancy_characters: int = 20_000
+    max_top_k: int = 100
+    max_waiting: int = 1024
+    max_batch: int = 32
     batch_wait: float = 0.003
     deadline: float = 30.0
-    connections: int = 512
+    max_connections: int = 512
     rate: float = 0.0
 
     def __post_init__(self):
@@ -46,30 +46,29 @@ class Limits:
             least = 0 if field.type == "float" else 1
             if not least <= value < math.inf or (field.name == "deadline" and not value):
                 raise UserError(f"{field.name} is {value}; it must be {least} or more, and a deadline above 0.")
-        if self.waiting < 2 * self.queries:
+        if self.max_waiting < 2 * self.max_queries:
             raise UserError(
-                f"waiting is {self.waiting} and queries {self.queries}: a request for scores may hold so many texts on "
-                f"either side, {2 * self.queries} texts, and could never wait. Raise waiting to them, or lower queries."
+                f"max_waiting is {self.max_waiting} and max_queries {self.max_queries}: a request for scores may have "
+                f"{2 * self.max_queries} texts and could never wait. Raise max_waiting to that, or lower max_queries."
             )
 
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """All that a service is started with.
+    """Options of a service.
 
     Attributes:
-      model: as of `uwe_jax.models.loading.load_model`; empty takes the one that the first space was built with.
-      spaces: name and place (see `open_space`) of every target space; the first one is asked where a request names
-        none.
+      model: as of `uwe_jax.models.loading.load_model`; empty for the model of the first index.
+      spaces: name and place (see `open_space`) of every index; the first one is the default of a request.
       host: address to listen at.
-      port: 0 takes a free one.
-      keys: of which a request must bring one; empty: everybody may ask.
-      hosts: names under which the service may be called, besides those of the machine itself; empty: at any, unless
-        it listens at a loopback address without a key, where a page of another site could otherwise ask it.
-      proxies: addresses whose X-Forwarded-For is believed.
-      stop_after: seconds that requests in flight get after a signal to stop.
-      cache_dir: encoders; None takes the user's.
-      limits: bounds.
+      port: 0 for a free one.
+      keys: of which a request must bring one; empty for a service without authentication.
+      hosts: host names that are allowed besides those of the machine itself. If empty, all are, unless the service
+        listens at a loopback address without a key, where a page of another site could otherwise ask it.
+      proxies: addresses whose X-Forwarded-For is trusted.
+      stop_after: seconds for requests in flight after a signal to stop.
+      cache_dir: encoders; None for the user's.
+      limits: of requests.
     """
 
     model: str
@@ -85,21 +84,19 @@ class ServiceOptions:
 
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
-        """Names under which it may be called; empty for all."""
-        own = ("localhost", "127.0.0.1", "::1", self.host.strip("[]").lower())
-        open_to_pages = is_loopback(self.host) and not self.keys
-        return (*own, *(name.lower() for name in self.hosts)) if self.hosts or open_to_pages else ()
+        """Host names that are allowed; empty for all."""
+        if not self.hosts and (self.keys or not is_loopback(self.host)):
+            return ()
+        return ("localhost", "127.0.0.1", "::1", self.host.strip("[]").lower(), *map(str.lower, self.hosts))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches an address.
+    """Checks whether an address can be reached from this machine only.
 
     >>> is_loopback("localhost"), is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0")
     (True, True, True, False)
     """
-    if host.lower() == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return host.lower() == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False

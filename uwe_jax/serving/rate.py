@@ -1,4 +1,4 @@
-"""A limit on how often one client may ask."""
+"""Rate limit per client."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _MOST_CLIENTS = 10_000
 
 
 class TokenBuckets:
-    """A bucket of tokens for every client: each request takes one, and they come back at a steady rate.
+    """A token bucket per client: each request takes a token, and tokens are refilled at a steady rate.
 
     Args:
-      rate: tokens a second; 0 refuses nobody.
-      burst: tokens that a client who was silent has.
+      rate: tokens per second; 0 for no limit.
+      burst: tokens of a full bucket.
       clock: seconds, monotonic.
     """
 
@@ -32,14 +32,13 @@ class TokenBuckets:
         tokens = min(self._burst, tokens + (now - since) * self._rate)
         short = max(0.0, 1.0 - tokens)
         self._left[key] = (tokens if short else tokens - 1.0, now)
-        # The longest silent go first: their buckets are the fullest.
-        if len(self._left) > _MOST_CLIENTS:
+        if len(self._left) > _MOST_CLIENTS:  # the longest idle client has the fullest bucket
             self._left.popitem(last=False)
         return short / self._rate
 
 
 def network(client: str) -> str:
-    """Who counts as one client: an IPv4 address, or the /64 network that one household of IPv6 has.
+    """Returns what counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
 
     >>> network("192.0.2.7"), network("2001:db8::1") == network("2001:db8::2")
     ('192.0.2.7', True)

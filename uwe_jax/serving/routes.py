@@ -1,9 +1,9 @@
-"""What a service answers, path by path."""
+"""Routes of the service."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
 from uwe_jax.retrieval.store.columns import FilterError, alternatives
-from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.serving.batching import Batcher
@@ -25,6 +24,7 @@ from uwe_jax.serving.messages import (
     RankRequest,
     ScoresAnswer,
     ScoresRequest,
+    SearchRequest,
     SpacesAnswer,
     State,
     VacancyAnswer,
@@ -32,28 +32,30 @@ from uwe_jax.serving.messages import (
 )
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import Limits
-from uwe_jax.serving.refusals import Refusal
-from uwe_jax.serving.response import Json
+from uwe_jax.serving.refusals import Json, Refusal
 from uwe_jax.serving.tasks import ExplainTask, RankTask, ScoresTask, ServedModel
 from uwe_jax.serving.vacancy import gather, vacancy_sentences
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The body is no JSON, or its length is given twice."},
-    401: {"model": Problem, "description": "A key is needed."},
-    413: {"model": Problem, "description": "The body is too large."},
-    415: {"model": Problem, "description": "The body is not application/json."},
-    422: {"model": Problem, "description": "Something in the request does not fit."},
-    429: {"model": Problem, "description": "The client asks too often."},
-    503: {"model": Problem, "description": "Busy, not ready yet, or stopping: try again after Retry-After seconds."},
-    504: {"model": Problem, "description": "The answer would take longer than a request may."},
+_REFUSALS = {
+    400: "The body is not JSON, or its length is given twice.",
+    401: "An API key is required.",
+    413: "The body is too large.",
+    415: "The content type is not application/json.",
+    422: "A value of the request is invalid.",
+    429: "Too many requests of this client.",
+    503: "Busy, not ready yet, or stopping: try again after Retry-After seconds.",
+    504: "The request's deadline has passed.",
 }
-api = APIRouter(prefix="/v1", tags=["Ranking"], responses=_REFUSALS)
-watch = APIRouter(tags=["Watching"])
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": description} for status, description in _REFUSALS.items()
+}
+api = APIRouter(prefix="/v1", tags=["Ranking"], responses=_RESPONSES)
+watch = APIRouter(tags=["Monitoring"])
 
 
 @dataclass(frozen=True)
 class Service:
-    """What the routes share, as `app.state.service`."""
+    """State that the routes share, as `app.state.service`."""
 
     batcher: Batcher
     limits: Limits
@@ -61,44 +63,36 @@ class Service:
 
     @property
     def model(self) -> ServedModel:
-        """The model.
-
-        Raises:
-          Refusal: 503 while it is loading.
-        """
-        if not isinstance(self.batcher.model, ServedModel):
+        """The model; raises a Refusal while it is loading."""
+        if self.batcher.model is None:
             raise Refusal(503, "The model is still loading.", retry_after=5)
         return self.batcher.model
 
-    def space(self, name: str) -> str:
-        """The name of a space that is there; the first one for an empty name."""
+    def search(self, asked: SearchRequest) -> tuple[str, int, tuple[tuple[str, tuple[str, ...]], ...]]:
+        """Returns the index, the number of hits and the filter of a request, checked."""
         spaces = self.model.spaces
-        if name and name not in spaces:
-            raise Refusal(422, f"There is no space of that name; there are {', '.join(spaces)}.")
-        return name or next(iter(spaces))
-
-    def top_k(self, top_k: int) -> int:
-        """It, within bounds."""
-        if not 1 <= top_k <= self.limits.top_k:
-            raise Refusal(422, f"top_k is {top_k}; it must be 1 to {self.limits.top_k}.")
-        return top_k
+        if asked.space and asked.space not in spaces:
+            raise Refusal(422, f"Unknown index. Name one of: {', '.join(spaces)}.")
+        if not 1 <= asked.top_k <= self.limits.max_top_k:
+            raise Refusal(422, f"top_k is {asked.top_k}; it must be 1 to {self.limits.max_top_k}.")
+        try:
+            where = tuple(sorted(alternatives(asked.where).items()))
+        except FilterError as error:
+            raise Refusal(422, str(error)) from error
+        return asked.space or next(iter(spaces)), asked.top_k, where
 
     def texts(self, texts: Sequence[str], what: str) -> tuple[str, ...]:
-        """Texts as a model takes them, within bounds.
-
-        Args:
-          texts: as they came.
-          what: one of them, for an error.
-        """
-        _ = self.model  # loaded, and jax with it: imported here while it is loaded, it would be broken for both threads
+        """Returns texts in the form in which a model takes them, checked; `what` names one of them in errors."""
+        _ = self.model  # loaded, and jax with it: importing it here while the other thread does would break both
         from uwe_jax.retrieval.limits import accepted
 
-        if not 1 <= len(texts) <= self.limits.queries:
-            raise Refusal(422, f"There are {len(texts):,} of {what.lower()}; expected 1 to {self.limits.queries}.")
+        if not 1 <= len(texts) <= self.limits.max_queries:
+            kind = {"Query": "queries"}.get(what, f"{what.lower()}s")
+            raise Refusal(422, f"Got {len(texts):,} {kind}; 1 to {self.limits.max_queries} are allowed per request.")
+        most = self.limits.max_characters
         for position, text in enumerate(texts, 1):
-            if len(text) > self.limits.characters:
-                most = self.limits.characters
-                raise Refusal(422, f"{what} {position} has {len(text):,} characters; at most {most:,} are taken.")
+            if len(text) > most:
+                raise Refusal(422, f"{what} {position} has {len(text):,} characters; at most {most:,} are allowed.")
         try:
             return tuple(accepted(texts, what))
         except UserError as error:
@@ -111,39 +105,42 @@ def _service(request: Request) -> Service:
 
 @api.post("/rank", response_model=RankAnswer, summary="Rank targets for queries")
 async def rank(request: Request, asked: RankRequest) -> Json:
-    """The best targets of a space for every query."""
+    """Ranks the targets of an index for every query."""
     service = _service(request)
-    space, top_k, where = service.space(asked.space), service.top_k(asked.top_k), _allowed(asked.where)
+    space, top_k, where = service.search(asked)
     task = RankTask(service.texts(asked.queries, "Query"), space, top_k, where)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
-    _check_scored(found)
-    results = [
-        {"query": query, "hits": [hit.to_dict() for hit in hits]}
-        for query, hits in zip(asked.queries, found, strict=True)
-    ]
-    return Json({"space": task.space, "results": results, "truncated": truncated})
+    results = []
+    for position, (query, hits) in enumerate(zip(asked.queries, found, strict=True), 1):
+        if isinstance(hits, UserError):
+            from uwe_jax.ranking.ragged import not_scorable  # as in `Service.texts`
+
+            # The error itself counts from the first query of all requests of the batch.
+            raise Refusal(422, not_scorable("Query", position))
+        results.append({"query": query, "hits": [hit.to_dict() for hit in hits]})
+    return Json({"space": space, "results": results, "truncated": truncated})
 
 
-@api.post("/vacancy", response_model=VacancyAnswer, summary="Find what a vacancy asks for")
+@api.post("/vacancy", response_model=VacancyAnswer, summary="Find the skills of a vacancy")
 async def vacancy(request: Request, asked: VacancyRequest) -> Json:
-    """Cuts a vacancy into sentences, ranks targets for each, and gathers the best of all.
+    """Cuts a vacancy into sentences, ranks targets for each, and merges the best of all.
 
     Sentences beyond the `queries` or `characters` that are allowed, and those that the model cannot score, are omitted
     and counted.
     """
     service = _service(request)
-    space, top_k, where = service.space(asked.space), service.top_k(asked.top_k), _allowed(asked.where)
+    space, top_k, where = service.search(asked)
     limits = service.limits
-    if len(asked.text) > limits.vacancy_characters:
-        most = f"at most {limits.vacancy_characters:,} are taken"
-        raise Refusal(422, f"The vacancy has {len(asked.text):,} characters; {most}.")
+    if len(asked.text) > limits.max_vacancy_characters:
+        most = limits.max_vacancy_characters
+        raise Refusal(422, f"The vacancy has {len(asked.text):,} characters; at most {most:,} are allowed.")
     found = await asyncio.to_thread(vacancy_sentences, asked.text)
-    sentences = [each for each in found if len(each) <= limits.characters][: limits.queries]
+    sentences = [each for each in found if len(each) <= limits.max_characters][: limits.max_queries]
     if not sentences:
         raise Refusal(
             422,
-            f"The vacancy has no sentence of at most {limits.characters:,} characters. Send text with line breaks or "
-            "full stops.",
+            f"The vacancy has no sentence of at most {limits.max_characters:,} characters. Send text with line breaks "
+            "or full stops.",
         )
     task = RankTask(service.texts(sentences, "Sentence"), space, top_k, where)
     answers, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
@@ -152,13 +149,13 @@ async def vacancy(request: Request, asked: VacancyRequest) -> Json:
         {**each.hit.to_dict(), "sentence": each.sentence, "support": each.support}
         for each in gather([hits for _, hits in ranked], top_k)
     ]
-    read, counts = [sentence for sentence, _ in ranked], {"omitted": len(found) - len(ranked), "truncated": truncated}
-    return Json({"space": space, "sentences": read, **counts, "hits": hits})
+    counts = {"omitted": len(found) - len(ranked), "truncated": truncated}
+    return Json({"space": space, "sentences": [sentence for sentence, _ in ranked], **counts, "hits": hits})
 
 
 @api.post("/scores", response_model=ScoresAnswer, summary="Score pairs")
 async def scores(request: Request, asked: ScoresRequest) -> Json:
-    """The score of every query with every target; the targets need not be in any space."""
+    """Scores every query with every target; the targets need not be in any index."""
     service = _service(request)
     task = ScoresTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
@@ -167,19 +164,18 @@ async def scores(request: Request, asked: ScoresRequest) -> Json:
 
 @api.post("/explain", response_model=ExplainAnswer, summary="Explain a score")
 async def explain(request: Request, asked: ExplainRequest) -> Json:
-    """Which token of the query attended to which token of the target, with what weight and cosine."""
+    """Explains a score by the attention and the cosines between tokens of the query and of the target."""
     service = _service(request)
     task = ExplainTask(service.texts([asked.query], "Query")[0], service.texts([asked.target], "Target")[0])
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({**found, "truncated": truncated})
 
 
-@api.get("/spaces", response_model=SpacesAnswer, summary="What is served")
+@api.get("/spaces", response_model=SpacesAnswer, summary="Describe the service")
 async def spaces(request: Request) -> Json:
-    """The model, the target spaces and the limits of a request."""
+    """Describes the model, the indexes and the limits of a request."""
     service = _service(request)
-    model, limits = service.model, service.limits
-    origin = model.ranker.origin
+    model, origin = service.model, service.model.ranker.origin
     return Json(
         {
             "model": {
@@ -192,48 +188,30 @@ async def spaces(request: Request) -> Json:
                 {"name": name, "targets": len(space), "columns": list(space.columns)}
                 for name, space in model.spaces.items()
             ],
-            "limits": {name: getattr(limits, name) for name in LimitsAnswer.model_fields},
+            "limits": {name: getattr(service.limits, f"max_{name}") for name in LimitsAnswer.model_fields},
         }
     )
 
 
 @watch.head("/healthz", include_in_schema=False)
-@watch.get("/healthz", response_model=State, summary="Whether the process works")
+@watch.get("/healthz", response_model=State, summary="Liveness")
 async def healthz(request: Request) -> Json:
-    """200 unless the thread of the model has ended: then the process is to be started again."""
+    """Answers 200 unless the thread of the model has ended: then the process must be restarted."""
     alive = _service(request).batcher.alive
     return Json({"status": "ok" if alive else "the model's thread has ended"}, 200 if alive else 503)
 
 
 @watch.head("/readyz", include_in_schema=False)
-@watch.get("/readyz", response_model=State, summary="Whether requests are answered")
+@watch.get("/readyz", response_model=State, summary="Readiness")
 async def readyz(request: Request) -> Json:
-    """200 when model and spaces are loaded and warm, and the service is not stopping."""
+    """Answers 200 when the model and the indexes are loaded and warm, and the service is not stopping."""
     if request.app.state.gate.stopping:
         return Json({"status": "stopping"}, 503)
     _ = _service(request).model
     return Json({"status": "ready"})
 
 
-@watch.get("/metrics", response_class=PlainTextResponse, summary="Counters for Prometheus")
+@watch.get("/metrics", response_class=PlainTextResponse, summary="Metrics for Prometheus")
 async def metrics(request: Request) -> PlainTextResponse:
-    """In the text format of Prometheus."""
+    """Returns metrics in the text format of Prometheus."""
     return PlainTextResponse(_service(request).metrics.text(), media_type="text/plain; version=0.0.4")
-
-
-def _allowed(where: Mapping[str, Sequence[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """A filter as a task has it."""
-    try:
-        return tuple(sorted(alternatives(where).items()))
-    except FilterError as error:
-        raise Refusal(422, str(error)) from error
-
-
-def _check_scored(found: Sequence[list[Hit] | UserError]) -> None:
-    """Raises a Refusal that names the first query without hits."""
-    from uwe_jax.ranking.ragged import not_scorable  # as in `Service.texts`
-
-    for position, each in enumerate(found, 1):
-        if isinstance(each, UserError):
-            # Its own sentence counts from the first query of all requests that were ranked together.
-            raise Refusal(422, not_scorable("Query", position))

@@ -1,4 +1,4 @@
-"""Listening, and stopping without losing a request."""
+"""The server: listening, and stopping without losing a request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import uvicorn
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.serving.app import make_app
 from uwe_jax.serving.batching import Batcher
-from uwe_jax.serving.connection import bounded
+from uwe_jax.serving.connection import Connection
 from uwe_jax.serving.gate import Gate
 from uwe_jax.serving.loading import load_served
 from uwe_jax.serving.metrics import Metrics
@@ -21,11 +21,11 @@ from uwe_jax.serving.options import ServiceOptions, is_loopback
 from uwe_jax.serving.tasks import ServedModel
 
 LOG = logging.getLogger(__name__)
-_LOADING_SECONDS = 10.0  # that a model which is being loaded gets to end
+_LOADING_SECONDS = 10.0  # for a model that is being loaded when the service stops
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that, told to stop, still answers what it has and refuses what comes."""
+    """A uvicorn server that, asked to stop, answers the requests in flight and refuses new ones."""
 
     def __init__(self, config: uvicorn.Config, gate: Gate, stop_after: float):
         super().__init__(config)
@@ -35,18 +35,18 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """Refuses new requests; the server ends when the others are answered."""
         if not self._gate.stopping:
-            LOG.info("Stopping: %d requests are still to be answered", self._gate.in_flight)
+            LOG.info("Stopping: %d requests are in flight", self._gate.in_flight)
             self._until = time.monotonic() + self._stop_after
             self._gate.stopping = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A first signal stops the server; a second one does not wait."""
+        """Stops the server at a first signal; a second one does not wait."""
         if self._gate.stopping:
             self.should_exit = self.force_exit = True
         self.stop()
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second; whether to end."""
+        """Called ten times per second; returns whether to end."""
         if self._gate.stopping and (not self._gate.in_flight or time.monotonic() >= self._until):
             self.should_exit = True
         return await super().on_tick(counter)
@@ -58,18 +58,15 @@ def serve(
     load: Callable[[ServiceOptions], ServedModel] = load_served,
     listening: Callable[[Server, int], object] = lambda server, port: None,
 ) -> bool:
-    """Answers requests until the process is told to stop.
+    """Answers requests until the process is asked to stop.
 
-    Args:
-      options: of the service.
-      load: gives the model and its spaces.
-      listening: called with the server and its port once connections are taken.
+    `listening` is called with the server and its port once connections are accepted.
 
     Returns:
-      Whether the model's thread has ended; where it has not, it is still inside a computation.
+      Whether the model's thread has ended; otherwise it is still inside a computation.
 
     Raises:
-      UserError: the address is taken or is none, or the model or a space cannot be loaded.
+      UserError: the address is invalid or in use, or the model or an index cannot be loaded.
     """
     metrics = Metrics()
     with _listen(options) as sock:
@@ -79,7 +76,7 @@ def serve(
         config = uvicorn.Config(
             gate,
             loop="asyncio",
-            http=bounded(options.limits.deadline),
+            http=type("BoundedConnection", (Connection,), {"seconds": options.limits.deadline}),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -87,7 +84,7 @@ def serve(
             server_header=False,
             proxy_headers=bool(options.proxies),
             forwarded_allow_ips=list(options.proxies) or None,
-            limit_concurrency=options.limits.connections,
+            limit_concurrency=options.limits.max_connections,
             timeout_graceful_shutdown=1,
         )
         server = Server(config, gate, options.stop_after)
@@ -117,10 +114,10 @@ def _listen(options: ServiceOptions) -> socket.socket:
 def _announce(options: ServiceOptions, port: int) -> None:
     host = options.host.strip("[]")
     shown = f"[{host}]" if ":" in host else host
-    LOG.info("Listening at http://%s:%d (loading; /readyz tells when it answers)", shown, port)
+    LOG.info("Listening at http://%s:%d (loading; /readyz reports when it is ready)", shown, port)
     if not is_loopback(host) and not options.keys:
         LOG.warning(
-            "WARNING: %s can be reached from other machines and no API key is asked for: whoever reaches it may use "
-            "it. Give --api_key_file, or listen at 127.0.0.1.",
+            "WARNING: %s can be reached from other machines, and no API key is required. Give --api_key_file, or "
+            "listen at 127.0.0.1.",
             shown,
         )

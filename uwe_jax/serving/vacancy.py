@@ -1,4 +1,4 @@
-"""From the text of a vacancy to its skills: its sentences are ranked one by one, and what they find is gathered."""
+"""Skills of a vacancy: its sentences, and the best targets over all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Found(NamedTuple):
     Attributes:
       hit: with the score of the sentence that supports it best.
       sentence: position of that sentence.
-      support: number of sentences among whose best it is.
+      support: number of sentences that have it among their hits.
     """
 
     hit: Hit
@@ -28,9 +28,9 @@ class Found(NamedTuple):
 
 
 def vacancy_sentences(text: str) -> list[str]:
-    """The sentences of a vacancy in plain text or HTML, each once, in its order.
+    """Cuts a vacancy, plain text or HTML, into its distinct sentences.
 
-    Headings, which end in a colon, and what has no letter are left out. One word counts: lists of skills have such.
+    Headings, which end in a colon, and lines without a letter are left out; single words, as in lists of skills, count.
 
     >>> vacancy_sentences("You have:\\n- Python\\n- R&D experience\\n2024\\nPython")
     ['Python', 'R&D experience']
@@ -40,11 +40,7 @@ def vacancy_sentences(text: str) -> list[str]:
 
 
 def gather(hits: Sequence[Sequence[Hit]], top_k: int) -> list[Found]:
-    """The best targets of a vacancy: each with its best sentence, best first.
-
-    Args:
-      hits: of every sentence, best first.
-      top_k: at most so many.
+    """Merges the hits of every sentence into the `top_k` best targets of the vacancy, best first.
 
     >>> one, two = Hit("1", "welding", 0.5), Hit("2", "drilling", 0.4)
     >>> [(found.hit.text, found.sentence, found.support) for found in gather([[two], [one, two]], 5)]
@@ -53,10 +49,7 @@ def gather(hits: Sequence[Sequence[Hit]], top_k: int) -> list[Found]:
     best: dict[str, Found] = {}
     for sentence, row in enumerate(hits):
         for hit in row:
-            before = best.get(hit.id)
-            support = before.support + 1 if before else 1
-            if before is None or hit.score > before.hit.score:
-                best[hit.id] = Found(hit, sentence, support)
-            else:
-                best[hit.id] = before._replace(support=support)
+            before = best.get(hit.id, Found(hit, sentence, 0))
+            top = Found(hit, sentence, 0) if hit.score > before.hit.score else before
+            best[hit.id] = top._replace(support=before.support + 1)
     return sorted(best.values(), key=lambda found: -found.hit.score)[:top_k]

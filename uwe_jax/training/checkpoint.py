@@ -1,9 +1,9 @@
-"""Checkpoints: written here, read back in `checkpoint_reader`; no other module knows Orbax.
+"""Writing of checkpoints with Orbax, which only this module and `checkpoint_reader` use.
 
 A checkpoint holds the training state and a `meta` object (step, config, graph fingerprints, metrics so far, and
-checksums of the state and of each of its parts). The newest one and the best one by validation MAP are kept. Saving
-goes on in the background; a checkpoint that was not finished is never taken for whole. Of several processes each
-writes its share and reads the whole, so that any other number of them can go on.
+checksums of the state and of each of its parts). The newest one and the best one by validation MAP are kept. Saving is
+asynchronous; an unfinished checkpoint is never read. Of several processes each writes its share and reads the whole, so
+that a run can resume on any number of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import logging
 import math
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,19 +39,15 @@ from uwe_jax.models.checkpoint_reader import (
 )
 from uwe_jax.runtime.disk_errors import reason_not_written, remedy
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.remote import is_remote
-from uwe_jax.training.damaged import set_aside
+from uwe_jax.runtime.remote import is_remote, move
 from uwe_jax.training.step_log import WHAT_HELPS
 
 LOG = logging.getLogger(__name__)
+_DAMAGED = "damaged_checkpoints"  # beside the folder of checkpoints
 
 
 class Checkpoints(CheckpointReader):
-    """The checkpoints of one folder, which may be written.
-
-    Args:
-      folder: made when the first checkpoint is saved.
-    """
+    """The checkpoints of one folder, which is created when the first one is saved."""
 
     def _open(self) -> ocp.CheckpointManager:
         best = preservation_policy.BestN(
@@ -62,7 +59,7 @@ class Checkpoints(CheckpointReader):
                 preservation_policy=preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(2), best]),
                 best_fn=lambda metrics: metrics[METRIC],
                 enable_async_checkpointing=True,
-                cleanup_tmp_directories=True,  # what a killed run left takes the room of a checkpoint
+                cleanup_tmp_directories=True,  # left by a killed run, they take the space of a checkpoint
             ),
         )
 
@@ -70,22 +67,22 @@ class Checkpoints(CheckpointReader):
         """Starts saving in the background.
 
         Args:
-          step: steps taken. To a checkpoint of that step, saved in haste before its validation, what it lacks is added.
+          step: steps taken. A checkpoint of that step that was saved before its validation is completed.
           state: one copy of the training state, not a replicated one.
           meta: JSON values.
-          validation_map: what the best checkpoint is chosen by, where this one was validated.
+          validation_map: by which the best checkpoint is chosen; None if this one was not validated.
 
         Raises:
-          UserError: the validation MAP is not a finite number, or the disk has not enough room or may not be written,
-            for this save or the one before it.
+          UserError: the validation MAP is not finite, or the disk is full or cannot be written, for this save or the
+            one before it.
         """
         if validation_map is not None and not math.isfinite(validation_map):
-            # Orbax would take it for the best one, or delete the best one over it.
+            # Orbax would rank it as the best one, or delete the best one in favour of it.
             raise UserError(
                 f"The validation MAP of step {step} is {validation_map}, which is not a finite number, so nothing is "
                 f"saved. {self.describe()} {WHAT_HELPS}"
             )
-        self.wait()  # as the manager would: what is being written takes room
+        self.wait()  # as the manager would: a save in progress takes space
         host = jax.tree.map(np.asarray, state)
         need = sum(leaf.nbytes for leaf in jax.tree.leaves(host))
         free = self._free()
@@ -107,33 +104,28 @@ class Checkpoints(CheckpointReader):
             )
 
     def _complete(self, step: int, meta: dict[str, Any], metrics: dict[str, float] | None) -> None:
-        """Replaces all but the state. Were the checkpoint saved anew, a kill could leave neither."""
+        """Replaces all but the state. If the checkpoint were saved again, a kill could leave neither."""
         if jax.process_index() == 0:
             # The meta object says that it was validated, so it comes last.
             if metrics is not None:
                 replace_json(self.folder / str(step) / METRICS / METRICS, metrics)
             replace_json(self.folder / str(step) / META / META_FILE, meta)
-        parallel.of_all_processes(step)  # none of them looks before it is there
+        parallel.of_all_processes(step)  # a barrier: none of them reads before it is written
         self._manager.reload()
 
     def _free(self) -> float:
-        """Bytes that can be written; a bucket never fills up."""
         if is_remote(str(self.folder)):
             return float("inf")
         return shutil.disk_usage(next(p for p in (self.folder, *self.folder.parents) if p.exists())).free
 
     def wait(self) -> None:
-        """Returns once the save in progress is whole on disk.
-
-        Raises:
-          UserError: it could not be written.
-        """
+        """Waits for the save in progress; raises UserError if it could not be written."""
         with self._writing():
             self._manager.wait_until_finished()
 
     def describe(self) -> str:
-        """A sentence on which checkpoint a run can go on from, once the save in progress is over."""
-        with contextlib.suppress(Exception):  # whether it failed shows in what there is
+        """Waits for the save in progress and returns a sentence on the checkpoint from which a run can resume."""
+        with contextlib.suppress(Exception):  # a failed save shows in the steps that exist
             self._manager.wait_until_finished()
         if not self.steps():
             return f"No checkpoint was saved yet in {self.folder}."
@@ -141,7 +133,7 @@ class Checkpoints(CheckpointReader):
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turns what a disk answers inside into a UserError."""
+        """Turns disk errors into a UserError."""
         try:
             yield
         except Exception as error:
@@ -152,24 +144,21 @@ class Checkpoints(CheckpointReader):
 
     def _not_saved(self, reason: str) -> UserError:
         return UserError(
-            f"Cannot save a checkpoint: {reason}. {self.describe()} {remedy(reason)}, and the same command goes "
-            "on from there."
+            f"Cannot save a checkpoint: {reason}. {self.describe()} {remedy(reason)}, and re-run the same "
+            "command to resume."
         )
 
     def restore(self, template: Any) -> Restored | None:
-        """Reads the newest checkpoint that is whole.
-
-        One that cannot be read, or whose bytes are not those that were saved, is said aloud and passed over for the one
-        before it.
+        """Reads the newest intact checkpoint; a damaged one is reported and skipped.
 
         Args:
           template: a training state of the shapes and dtypes to read.
 
         Returns:
-          None where the folder holds no checkpoint.
+          None if there is no checkpoint.
 
         Raises:
-          UserError: there are checkpoints and none of them can be read.
+          UserError: there are checkpoints, but none of them can be read.
         """
         failures = []
         for step in self.steps():
@@ -177,7 +166,7 @@ class Checkpoints(CheckpointReader):
             if restored:
                 return restored
             failures.append(failure)
-            LOG.warning(f"{failure} Trying the one before it.")
+            LOG.warning(f"{failure} Trying the previous one.")
         if not failures:
             return None
         raise UserError(
@@ -185,28 +174,22 @@ class Checkpoints(CheckpointReader):
             "start over with another --config.workdir."
         )
 
-    def read_best(self, template: Any, in_hand: int) -> Restored | None:
-        """Reads the checkpoint with the highest validation MAP of those that are whole.
-
-        One that cannot be read is said aloud and moved out of the way.
-
-        Args:
-          template: as of `restore`.
-          in_hand: step of the state that the caller has.
+    def read_best(self, template: Any, current: int) -> Restored | None:
+        """Reads the intact checkpoint with the highest validation MAP; damaged ones are reported and quarantined.
 
         Returns:
-          None where nothing better can be read than what is in hand.
+          None if the best one is that of step `current`, whose state the caller has, or none can be read.
         """
-        while (best := self.best_step()) not in (None, in_hand):
+        while (best := self.best_step()) not in (None, current):
             restored, failure = self._read_by_all(template, best)
             if restored:
                 return restored
-            LOG.warning(f"{failure} It was the best one; the next best takes its place.")
-            self._set_aside([best])
+            LOG.warning(f"{failure} It was the best one; the next best is used.")
+            self._quarantine([best])
         return None
 
     def _read_by_all(self, template: Any, step: int) -> tuple[Restored | None, str]:
-        """The checkpoint of a step, or why it is not used: what one process cannot read, none of them goes on from."""
+        """Reads a checkpoint, or returns the reason why not; all processes must be able to read it."""
         failure = ""
         try:
             restored = self.read(template, step)
@@ -217,15 +200,24 @@ class Checkpoints(CheckpointReader):
             return restored, ""
         return None, failure or f"Process {unread[0]} cannot read the checkpoint of step {step}."
 
-    def set_aside_after(self, step: int) -> None:
-        """Moves checkpoints newer than `step`, which could not be read, out of the way of those to come."""
-        self._set_aside([newer for newer in self.steps() if newer > step])
+    def quarantine_after(self, step: int) -> None:
+        """Moves checkpoints newer than `step`, which could not be read, so that new ones can take their place."""
+        self._quarantine([newer for newer in self.steps() if newer > step])
 
-    def _set_aside(self, steps: list[int]) -> None:
-        set_aside(self.folder, steps)
+    def _quarantine(self, steps: list[int]) -> None:
+        """Moves checkpoints out of their folder. All processes call it, and the first one moves."""
+        for step in steps if jax.process_index() == 0 else ():
+            aside = self.folder.with_name(_DAMAGED) / f"{step}-{time.time_ns()}"
+            if is_remote(str(self.folder)):
+                move(str(self.folder / str(step)), str(aside))
+            else:
+                aside.parent.mkdir(exist_ok=True)
+                (self.folder / str(step)).rename(aside)
+            LOG.warning(f"Moved the checkpoint of step {step} to {aside}.")
+        parallel.of_all_processes(len(steps))  # a barrier: none of them reads before they are moved
         self._manager.reload()
 
     def close(self) -> None:
-        """Waits for the save in progress and lets go of threads."""
+        """Waits for the save in progress and ends the threads."""
         self.wait()
         super().close()

@@ -1,4 +1,4 @@
-"""How much memory there is, how much a compiled program will take, and how much was taken at the peak."""
+"""Memory: how much there is, how much a compiled program needs, and the peak so far."""
 
 from __future__ import annotations
 
@@ -14,15 +14,12 @@ import jax
 _MEMINFO = Path("/proc/meminfo")
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
-# Limit and use of a control group: version 2, then version 1.
-_GROUP_FILES = (
-    ("memory.max", "memory.current"),
-    ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-)
+# Limit and usage of a control group: version 2, then version 1.
+_GROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 
 
 class Room(NamedTuple):
-    """Bytes for each local device: in all, and of them not in use. On a CPU a device has its share of the machine's."""
+    """Bytes for each local device: in all, and not in use. A CPU device has its share of the machine's memory."""
 
     total: int
     free: int
@@ -30,19 +27,19 @@ class Room(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Bytes that a compiled program takes on each device: its arguments, what it adds, and both together."""
+    """Bytes that a compiled program needs on each device: for its arguments, and in addition."""
 
     arguments: int
     temporary: int
 
     @property
     def total(self) -> int:
-        """All of it at once."""
+        """Bytes for both."""
         return self.arguments + self.temporary
 
 
 def planned(compiled: Any) -> Plan | None:
-    """What the compiler planned for a program (`jax.stages.Compiled`); None where the backend does not tell."""
+    """Returns the compiler's plan for a program (`jax.stages.Compiled`); None if the backend has none."""
     sizes = compiled.memory_analysis()
     if sizes is None:
         return None
@@ -51,23 +48,20 @@ def planned(compiled: Any) -> Plan | None:
 
 
 def room() -> Room | None:
-    """Memory of the local device that has least of it; None where nothing tells."""
+    """Returns the memory of the local device with the least of it; None if unknown."""
     devices = jax.local_devices()
     stats = [device.memory_stats() or {} for device in devices]
     if all("bytes_limit" in each for each in stats):
         total, in_use = min((each["bytes_limit"], each.get("bytes_in_use", 0)) for each in stats)
         return Room(int(total), int(total - in_use), is_host=False)
-    if devices[0].platform != "cpu":
-        return None
-    host = host_memory()
+    host = host_memory() if devices[0].platform == "cpu" else None
     return host and Room(host[0] // len(devices), host[1] // len(devices), is_host=True)
 
 
 def host_memory() -> tuple[int, int] | None:
-    """Bytes that this process may use at most, swap included, and those of them that are free.
+    """Returns the bytes that this process may use, swap included, and how many of them are free; None if unknown.
 
-    The tightest of the machine and of the control groups that the process runs in, as containers and Slurm set them.
-    None where the system does not tell.
+    The tightest limit counts: that of the machine, or of the control groups that containers and Slurm set.
     """
     try:
         fields = dict(re.findall(r"^(\w+): +(\d+) kB$", _MEMINFO.read_text(), re.MULTILINE))
@@ -84,7 +78,7 @@ def host_memory() -> tuple[int, int] | None:
 
 
 def _group_limits() -> Iterator[tuple[int, int]]:
-    """(limit, use) of every control group of this process that limits memory."""
+    """Yields (limit, usage) of every control group of this process that limits memory."""
     try:
         lines = _OWN_GROUPS.read_text().splitlines()
     except OSError:
@@ -108,9 +102,9 @@ def _group_limits() -> Iterator[tuple[int, int]]:
 
 
 def peak() -> dict[str, int]:
-    """Peak memory so far under the name it has in metrics.jsonl: of the fullest local device, else of the process.
+    """Returns the peak memory so far, by its name in metrics.jsonl: of the fullest local device, else of the process.
 
-    Empty where neither can tell.
+    Empty if neither is known.
     """
     peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()]
     if all(peaks):
@@ -124,7 +118,7 @@ def peak() -> dict[str, int]:
 
 
 def gibibytes(size: float) -> str:
-    """Bytes as a person reads them.
+    """Formats bytes for people.
 
     >>> gibibytes(45 * 2**30), gibibytes(3.21 * 2**30), gibibytes(2**19)
     ('45.0 GiB', '3.2 GiB', '0.5 MiB')

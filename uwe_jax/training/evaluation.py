@@ -1,9 +1,10 @@
-"""How well a model ranks held-out nodes against the full target space."""
+"""Evaluation of a model on held-out nodes, against the full target space."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,45 +32,35 @@ METRICS = ("map", "rp@10", "mrr")
 class Evaluator:
     """Ranks the full target space for held-out queries, per graph and direction.
 
-    Args:
-      model: encoder and scorer.
-      tables: token table of every node kind.
-      lengths: tokens per node of each kind, as in training.
-      settings: how many queries, and which directions are left out.
+    `tables` holds the token table of every node kind; `lengths` are those of the training.
     """
 
     def __init__(
-        self,
-        model: UweModel,
-        tables: dict[str, TokenTable],
-        lengths: LengthSettings,
-        settings: EvaluationSettings,
+        self, model: UweModel, tables: dict[str, TokenTable], lengths: LengthSettings, settings: EvaluationSettings
     ):
-        self._tables = tables
+        self._model, self._tables, self._settings = model, tables, settings
         self._lengths = dataclasses.asdict(lengths)
-        self._settings = settings
-        self._model = model
         self._encode = TextEncoder(model, settings.texts_per_device)
 
     def evaluate(
         self, params: Params, tasks: Mapping[str, tuple[Sequence[HeldOut], int]], *, label: str
     ) -> tuple[dict[str, Results], dict[str, QueryMaps]]:
-        """Metrics per direction, and their macro-average over directions, for each named set of rankings.
+        """Measures every direction, and the macro-average over directions, for each named set of rankings.
 
         Sets that share target spaces cost little more together than one alone.
 
         Args:
           params: replicated over devices.
-          tasks: by name, the rankings to measure and how many queries of each to take (the same ones every time; 0
-            takes all). Directions in `settings.skip` are left out.
-          label: stands before the progress bars.
+          tasks: by name, rankings and how many queries of each to take (a fixed sample; 0 for all). Directions in
+            `settings.skip` are left out.
+          label: of the progress bars.
 
         Returns:
           By name {direction: {map, rp@10, mrr (in percent), queries, targets}, ..., macro_map, macro_rp@10, macro_mrr};
           and by name the average precisions behind each map, in the order of the queries.
 
         Raises:
-          UserError: no direction is left to measure, or the parameters are not finite.
+          UserError: no direction is left, or the parameters are not finite.
         """
         chosen = [
             (name, ranking, most)
@@ -77,18 +68,18 @@ class Evaluator:
             for ranking in rankings
             if ranking.direction not in self._settings.skip
         ]
-        for name in tasks:
-            if not any(each[0] == name for each in chosen):
-                raise UserError(
-                    f"evaluation.skip leaves nothing of {len(tasks[name][0])} rankings to measure for {name}; it holds "
-                    f"{', '.join(self._settings.skip)}. Leave at least one direction in."
-                )
+        for name in set(tasks) - {name for name, _, _ in chosen}:
+            raise UserError(
+                f"evaluation.skip leaves none of {len(tasks[name][0])} rankings to measure for {name}; it is "
+                f"{', '.join(self._settings.skip)}. Remove at least one direction from it."
+            )
         results: dict[str, Results] = {name: {} for name in tasks}
         by_query: dict[str, QueryMaps] = {name: {} for name in tasks}
-        # Rankings of the same targets stand together, so each target space is encoded once, kept while it is needed,
-        # and let go before the next.
+        # By target kind, so that each target space is encoded once and only one is in memory.
         for target_kind in dict.fromkeys(ranking.target_kind for _, ranking, _ in chosen):
-            space = self._target_space(params, target_kind, label)
+            bar = functools.partial(progress, label=f"{label}: encoding {target_kind} nodes", unit="batch")
+            tokens = self._tokens(params, target_kind, np.arange(len(self._tables[target_kind])), bar)
+            space = TargetSpace.build(tokens, self._model.scorer)
             for name, ranking, most in chosen:
                 if ranking.target_kind == target_kind:
                     found, each = self._rank(params, ranking, space, most)
@@ -99,25 +90,22 @@ class Evaluator:
                 measured[f"macro_{metric}"] = float(np.mean([each[metric] for each in by_direction]))
         return results, by_query
 
-    def _target_space(self, params: Params, kind: str, label: str) -> TargetSpace:
-        table = self._tables[kind]
-        tokens = self._encode(
-            params,
-            table,
-            np.arange(len(table)),
-            self._lengths[kind],
-            lambda groups: progress(groups, label=f"{label}: encoding {kind} nodes", unit="batch"),
-        )
-        _check_finite(tokens, kind)
-        return TargetSpace.build(tokens, self._model.scorer)
+    def _tokens(self, params: Params, kind: str, nodes: np.ndarray, bar: Callable = iter) -> RaggedTokens:
+        """Encodes nodes; raises UserError if the parameters are not finite."""
+        tokens = self._encode(params, self._tables[kind], nodes, self._lengths[kind], bar)
+        fine = tokens.scorable
+        if not fine.all():
+            raise UserError(
+                f"{int((~fine).sum()):,} of {len(fine):,} {kind} texts have embeddings that are not finite, so they "
+                f"cannot be ranked: the parameters are not finite. {WHAT_HELPS}"
+            )
+        return tokens
 
     def _rank(
         self, params: Params, ranking: HeldOut, space: TargetSpace, max_queries: int
     ) -> tuple[dict[str, float], list[float]]:
-        kind = ranking.query_kind
         picked = fixed_sample(len(ranking.query_ids), max_queries)
-        queries = self._encode(params, self._tables[kind], ranking.query_ids[picked], self._lengths[kind])
-        _check_finite(queries, kind)
+        queries = self._tokens(params, ranking.query_kind, ranking.query_ids[picked])
         tau_a = float(self._model.tau_a(parallel.first({"scorer": params["scorer"]})))
         relevant = ranking.relevant[picked]
         ranks: list[np.ndarray] = []
@@ -130,13 +118,7 @@ class Evaluator:
 
 
 def against_frozen(trained: QueryMaps, frozen: QueryMaps, tasks: Sequence[HeldOut], max_queries: int) -> dict[str, Any]:
-    """What training gained on held-out nodes.
-
-    Args:
-      trained: of the trained model, by direction.
-      frozen: likewise of the encoder before the first step.
-      tasks: the rankings they are of.
-      max_queries: taken of each.
+    """Compares average precisions of a trained model with those of the frozen encoder.
 
     Returns:
       `map`: the difference of macro MAP in points, and the ends of its 95 % interval; `queries`: distinct ones.
@@ -151,16 +133,6 @@ def against_frozen(trained: QueryMaps, frozen: QueryMaps, tasks: Sequence[HeldOu
     return {"map": points, "queries": queries}
 
 
-def _check_finite(tokens: RaggedTokens, kind: str) -> None:
-    """Raises UserError where training has made parameters that are not finite."""
-    fine = tokens.scorable
-    if not fine.all():
-        raise UserError(
-            f"{int((~fine).sum()):,} of {len(fine):,} {kind} texts have embeddings that are not finite, so they cannot "
-            f"be ranked: the parameters are not finite. {WHAT_HELPS}"
-        )
-
-
 def directions(results: Results) -> list[str]:
-    """The directions that stand in results."""
+    """Returns the directions that were measured."""
     return [name for name, value in results.items() if isinstance(value, dict) and SKILL in name]

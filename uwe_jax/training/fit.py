@@ -1,7 +1,7 @@
-"""The train step compiled ahead: how long that took, what it needs, and whether that is there.
+"""Ahead-of-time compilation of the train step, and a check that it fits into memory.
 
 The compiler's plan is exact on accelerators. On a CPU allocators differ and memory is shared, so a step is refused
-there only where it cannot fit into all that the machine has.
+there only if it cannot fit into all of the machine's memory.
 """
 
 from __future__ import annotations
@@ -21,19 +21,18 @@ from uwe_jax.training.device_memory import Room, gibibytes, peak, planned, room
 
 LOG = logging.getLogger(__name__)
 
-# What compilers and allocators of XLA say where memory is short; any other error keeps its name.
-_OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Ran out of memory in memory space hbm")
+_OUT_OF_MEMORY = ("RESOURCE_EXHAUSTED", "Ran out of memory in memory space hbm")  # in messages of XLA
 _TIGHT = 0.9
 _FIRST_CHUNK = 64
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of JAX means that memory was short."""
+    """Checks whether an error of JAX means that memory ran out."""
     return isinstance(error, jax.errors.JaxRuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
 
 
 def knobs(batch: BatchSettings, devices: int) -> str:
-    """The settings that lower a step's memory, with values to try next."""
+    """Describes the settings that lower a step's memory, with values to try next."""
     chunk, size = batch.encode_chunk_size, batch.global_batch_size
     smaller_chunk = chunk // 2 if chunk else min(_FIRST_CHUNK, size // devices // 2)
     smaller_batch = size // 2 // devices * devices
@@ -46,38 +45,33 @@ def knobs(batch: BatchSettings, devices: int) -> str:
     if smaller_batch >= 2:
         options.append(f"--config.batch.global_batch_size={smaller_batch} (now {size}: fewer negatives for each text)")
     if not options:
-        return "A batch cannot be smaller on so many devices: take devices with more memory."
+        return "A batch cannot be smaller on so many devices: use devices with more memory."
     return "What lowers it: " + ", or ".join(options) + "."
 
 
 @contextlib.contextmanager
 def memory_errors_as_sentence(batch: BatchSettings, what: str = "The step ran out of memory") -> Iterator[None]:
-    """Turns an error of JAX that means too little memory into a UserError that names the knobs.
-
-    Args:
-      batch: present settings.
-      what: start of the sentence.
-    """
+    """Turns an out-of-memory error of JAX into a UserError that begins with `what` and names the settings to change."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
         there = room()
-        of = f" (of {gibibytes(there.total)} a device)" if there else ""
+        of = f" (of {gibibytes(there.total)} per device)" if there else ""
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{what}{of}: {reason} {knobs(batch, jax.device_count())}") from error
 
 
 class CompiledStep:
-    """A train step that is compiled before it runs and refused where it cannot fit.
+    """A train step that is compiled before it runs and refused if it cannot fit into memory.
 
-    Called like the step itself. Batches of other shapes, such as those of parts that are drawn apart, are compiled when
-    they first come.
+    Called like the step itself. Batches of other shapes, such as homogeneous batches of several sources, are compiled
+    when they first occur.
 
     Args:
-      step: a parallel function (state, batch) -> (state, metrics), not called yet.
-      batch: settings to name where memory is short.
+      step: a parallel function (state replicated over devices, batch split over devices) -> (state, metrics).
+      batch: settings for error messages.
       copies: of the state that are kept beside the one that the step takes.
     """
 
@@ -86,7 +80,7 @@ class CompiledStep:
         self._settings = batch
         self._copies = copies
         self._seen: set[Any] = set()
-        self._to_tell: dict[str, float] = {}
+        self._new_facts: dict[str, float] = {}
 
     def __call__(self, state: Any, batch: Any) -> Any:
         self.prepare(state, batch)
@@ -94,14 +88,10 @@ class CompiledStep:
             return self._step(state, batch)
 
     def prepare(self, state: Any, batch: Any) -> None:
-        """Compiles the step for batches of this shape, unless it is, and says what it needs; runs nothing.
-
-        Args:
-          state: replicated over devices, as it will be given to the step.
-          batch: split over devices; its values do not matter.
+        """Compiles the step for batches of this shape, unless done already, and reports its memory; runs nothing.
 
         Raises:
-          UserError: it cannot fit, by its plan or by the compiler's own word.
+          UserError: it cannot fit, by its plan or by the compiler's own error.
         """
         leaves, structure = jax.tree.flatten(batch)
         shapes = structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
@@ -111,47 +101,44 @@ class CompiledStep:
 
     def _compile(self, state: Any, batch: Any) -> None:
         started = time.perf_counter()
-        with memory_errors_as_sentence(self._settings, "The compiler finds no way to fit the step into memory"):
+        with memory_errors_as_sentence(self._settings, "The compiler cannot fit the step into memory"):
             # Not kept: called with these arguments, the step finds this program in JAX's own cache, which also knows
             # how arguments are spread over several processes.
             plan = planned(self._step.lower(state, batch).compile())
         seconds = time.perf_counter() - started
-        self._to_tell["compile_seconds"] = self._to_tell.get("compile_seconds", 0.0) + seconds
+        self._new_facts["compile_seconds"] = self._new_facts.get("compile_seconds", 0.0) + seconds
         took = f"Compiled the step in {f'{seconds:.1f} s' if seconds < 10 else duration(seconds)}"
         if plan is None:
-            LOG.debug(f"{took}; what it needs the compiler does not tell.")
+            LOG.debug(f"{took}; the compiler does not report its memory.")
             return
         copies = self._copies * sum(leaf.nbytes // leaf.shape[0] for leaf in jax.tree.leaves(state))
         need = plan.total + copies
-        self._to_tell["planned_bytes"] = max(need, self._to_tell.get("planned_bytes", 0))
+        self._new_facts["planned_bytes"] = max(need, self._new_facts.get("planned_bytes", 0))
         parts = [f"{gibibytes(plan.arguments)} of arguments", f"{gibibytes(plan.temporary)} of temporaries"]
         parts += [f"{gibibytes(copies)} for a copy of the state"] * bool(copies)
-        needs = f"needs {gibibytes(need)} a device ({' + '.join(parts)})"
+        needs = f"needs {gibibytes(need)} per device ({' + '.join(parts)})"
         there = room()
         if there is None:
-            LOG.debug(f"{took}; it {needs}; the device does not tell how much it has.")
+            LOG.debug(f"{took}; it {needs}; the device does not report its memory.")
             return
+        advice = knobs(self._settings, jax.device_count())
         if need > there.total:
-            raise UserError(
-                f"The step does not fit: it {needs}, but a device has {_told(there)}. "
-                f"{knobs(self._settings, jax.device_count())}"
-            )
-        LOG.info(f"{took}; it {needs}; a device has {_told(there)}.")
-        # The state, the largest of the arguments, is there already.
-        left = there.free + plan.arguments
+            raise UserError(f"The step does not fit: it {needs}, but a device has {_described(there)}. {advice}")
+        LOG.info(f"{took}; it {needs}; a device has {_described(there)}.")
+        left = there.free + plan.arguments  # the state, the largest of the arguments, is in memory already
         if need > _TIGHT * left:
             LOG.warning(
-                f"Warning: that is {need / left:.0%} of the {gibibytes(left)} that other work leaves; the step may run "
-                f"out of memory. {knobs(self._settings, jax.device_count())}"
+                f"Warning: that is {need / left:.0%} of the {gibibytes(left)} that are free; the step may run out of "
+                f"memory. {advice}"
             )
 
     def facts(self) -> dict[str, float]:
-        """What a line of metrics.jsonl says of the step: peak memory, and once what compiling took and planned."""
-        told, self._to_tell = self._to_tell, {}
-        return {**told, **peak()}
+        """Returns numbers for a line of metrics.jsonl: peak memory, and once the time and memory of compilation."""
+        new, self._new_facts = self._new_facts, {}
+        return {**new, **peak()}
 
 
-def _told(there: Room) -> str:
+def _described(there: Room) -> str:
     devices = jax.local_device_count()
     share = f", its share of this machine's {gibibytes(there.total * devices)}"
     return gibibytes(there.total) + (share if there.is_host and devices > 1 else "")

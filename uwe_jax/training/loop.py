@@ -1,4 +1,4 @@
-"""The training of a model, from its graphs to its best checkpoint: one story in the order in which things happen."""
+"""Training of a model, from its graphs to its best checkpoint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -27,7 +27,7 @@ from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.remote_workdir import RunFolder
 from uwe_jax.models.resolve import absolute_name
-from uwe_jax.models.uwe import Params, UweModel, blend
+from uwe_jax.models.uwe import UweModel, blend
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
@@ -37,7 +37,6 @@ from uwe_jax.runtime.remote_cache import leave_writing_to_another
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
-from uwe_jax.training.due import Due
 from uwe_jax.training.evaluation import Evaluator, against_frozen
 from uwe_jax.training.fit import CompiledStep
 from uwe_jax.training.metric_writer import MetricWriter, SilentWriter, read_metrics, wandb_module
@@ -50,64 +49,73 @@ from uwe_jax.training.unread_settings import check_settings, unread_settings
 LOG = logging.getLogger(__name__)
 
 
-def check_devices(config: Config) -> None:
-    """Raises UserError unless the batch divides by the devices."""
-    size, devices = config.batch.global_batch_size, jax.device_count()
-    if size % devices:
-        raise UserError(
-            f"batch.global_batch_size {size} must be divisible by the {devices} devices; "
-            f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
-        )
+class Due(NamedTuple):
+    """Work between two steps: measuring held-out nodes, and saving a checkpoint of what is new."""
 
+    validate: bool
+    save: bool
 
-def tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[str, TokenTable]:
-    """Token tables of all node kinds; says how many texts the configured lengths cut."""
-    texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
-    tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
-    cut = truncation(tables, config.lengths)
-    LOG.log(
-        logging.INFO if any(cut[kind][0] for kind in tables) else logging.DEBUG,
-        "Texts cut to their fixed length: "
-        + ", ".join(
-            f"{cut[kind][0]:,} of {cut[kind][1]:,} {kind} (at {getattr(config.lengths, kind)} tokens; the longest "
-            f"has {cut[kind][2]})"
-            for kind in tables
-        ),
-    )
-    return tables
+    @classmethod
+    def after(cls, step: int, config: Config, *, new: bool, stopping: bool, validated: bool = False) -> Due:
+        """Returns the work after so many steps; without validation nodes, only the first and last are measured.
 
+        Args:
+          new: whether this run took the step or started with it, instead of reading its checkpoint.
+          stopping: whether there is only time left to save.
+          validated: whether the checkpoint that was read has its validation.
 
-def in_use(trained: Params, pretrained: Params, share: float) -> Params:
-    """The parameters that are measured: the trained ones, with their share of pretrained weights blended in.
-
-    Args:
-      trained: replicated over devices, as is what is returned.
-      pretrained: the encoder's, one copy.
-      share: `encoder.pretrained_share`.
-    """
-    return parallel.replicate(blend(parallel.first(trained), pretrained, share)) if share else trained
+        >>> config = Config(steps=100, checkpoint_every=30)
+        >>> Due.after(30, config, new=True, stopping=False)
+        Due(validate=False, save=True)
+        >>> Due.after(100, config, new=True, stopping=True)
+        Due(validate=False, save=True)
+        >>> Due.after(100, config, new=False, stopping=False)
+        Due(validate=True, save=True)
+        """
+        is_last = step == config.steps
+        every = config.evaluation.every if config.split.validation else config.steps
+        validate = (step % every == 0 or is_last) and not stopping and (new or not validated)
+        saving = stopping or is_last or step % config.checkpoint_every == 0
+        return cls(validate, step > 0 and (validate or (new and saving)))
 
 
 def train(
     config: Config, load_graphs: Callable[[SourceSettings], GraphSet], arguments: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Trains as the config says, with the other processes of the training; returns what is written to summary.json.
+    """Trains as configured, with the other processes of the training; returns the contents of summary.json.
 
-    Args:
-      config: all settings.
-      load_graphs: reads the training graphs, without the texts of evaluations that are to be excluded.
-      arguments: of the command line, for the commands that are printed at the end.
+    `load_graphs` reads the training graphs, decontaminated; `arguments`, of the command line, are for the commands that
+    are printed at the end.
 
     Raises:
       UserError: for anything that the user can fix.
-      Stopped: something outside ended it early; the same call goes on.
+      Stopped: it was interrupted from outside; the same call resumes.
     """
     check_settings(config)
     with joined(config.distributed), narration_off(), Interruption.watched() as stop:
-        check_devices(config)
+        size, devices = config.batch.global_batch_size, jax.device_count()
+        if size % devices:
+            raise UserError(
+                f"batch.global_batch_size {size} must be divisible by the {devices} devices; "
+                f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
+            )
         run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
         with workdirs.held(run) if is_first() else contextlib.nullcontext():
             return _train(config, load_graphs, run, stop, arguments)
+
+
+def _tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[str, TokenTable]:
+    """Tokenises all node kinds, and reports how many texts are truncated to the configured lengths."""
+    texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
+    tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
+    found = truncation(tables, config.lengths)
+    counts = ", ".join(
+        f"{cut:,} of {total:,} {kind} (at {getattr(config.lengths, kind)} tokens; the longest has {longest})"
+        for kind, (cut, total, longest) in found.items()
+    )
+    level = logging.INFO if any(cut for cut, _, _ in found.values()) else logging.DEBUG
+    LOG.log(level, f"Texts truncated to the configured lengths: {counts}")
+    return tables
 
 
 def _train(
@@ -122,12 +130,13 @@ def _train(
         leave_writing_to_another()
     cache = cache_folder(config.source.cache_dir)
     run.pull()
-    workdir = workdirs.check(config, run)
+    workdirs.check(config, run)
+    workdir = run.local
     summary = workdirs.finished(config, run)
     if all(parallel.of_all_processes(summary is not None)) and summary:
         LOG.info(
-            f"{config.workdir} has all its {config.steps} steps: this is its result, and its data was not read again. "
-            f"--config.steps={2 * config.steps} trains on; other settings or data need another --config.workdir."
+            f"{config.workdir} has finished its {config.steps} steps; its result follows, and its data was not read "
+            f"again. --config.steps={2 * config.steps} trains on; other settings or data need another --config.workdir."
         )
         report(reports.ending(config, summary, arguments, workdir / workdirs.SKILLS))
         return summary
@@ -154,14 +163,14 @@ def _train(
     report(reports.opening(config, parameters, graphs, splits.train, devices))
 
     # ---- Tokens and batches -------------------------------------------------------------------------------------
-    tables = tokenise(config, graphs, tokeniser)
+    tables = _tokenise(config, graphs, tokeniser)
     process = (jax.process_index(), jax.process_count())
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
     LOG.debug("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
     build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives)
     evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
 
-    # ---- Restore: 1. this workdir's newest whole checkpoint, 2. the pretrained encoder --------------------------
+    # ---- Restore: 1. this workdir's newest intact checkpoint, 2. the pretrained encoder -------------------------
     rate = learning_rate_schedule(config.optimiser, config.steps)
     checkpoints = Checkpoints(run.checkpoints)
     restored = checkpoints.restore(state)
@@ -169,7 +178,7 @@ def _train(
     frozen: dict[str, list[float]] = {}
     if restored:
         workdirs.check_data(fingerprints, restored.meta, config.workdir)
-        checkpoints.set_aside_after(restored.step)
+        checkpoints.quarantine_after(restored.step)
         state, before, frozen = restored.state, restored.meta["before"], restored.meta.get("frozen", {})
         LOG.info(f"Resuming {config.workdir} after step {restored.step} of {config.steps}.")
         if (steps := restored.meta["config"]["steps"]) != config.steps:
@@ -182,7 +191,7 @@ def _train(
         LOG.debug(f"Starting from the pretrained encoder: {pretrained.provenance}.")
     if is_first():
         workdirs.claim(workdir, config)
-        # An evaluation looks here for what its queries and targets have in common with the training graphs.
+        # For evaluations, which measure the overlap of their queries and targets with the training graphs.
         Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
         write_atomically(workdir / workdirs.SKILLS, "\n".join(graphs.skills).encode())
     first = int(state.step)
@@ -195,7 +204,7 @@ def _train(
     test = {"test": (reported, config.evaluation.max_test_queries)} if reported else {}
     if not validation:
         LOG.warning(reports.NO_VALIDATION)
-    if restored and test and not frozen:  # begun by a version that did not keep them
+    if restored and test and not frozen:  # started by a version that did not keep them
         frozen = evaluator.evaluate(parallel.replicate(params), test, label="Frozen encoder")[1]["test"]
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
@@ -203,10 +212,9 @@ def _train(
     compiled = CompiledStep(train_step, config.batch, copies=int(config.nan_hunt))
     if first < config.steps:
         compiled.prepare(state, parallel.shard_rows(build(first)))
+    train_step = compiled
     if config.nan_hunt:
         train_step = NanHunt(compiled, config, model, workdir / "nan", checkpoints.describe)
-    else:
-        train_step = compiled
     about = {
         "version": uwe_jax.__version__,
         "config": config.to_dict(),
@@ -214,7 +222,7 @@ def _train(
         "split_by": SPLIT_BY,
         "encoder": {
             "provenance": pretrained.provenance,
-            "name": absolute_name(config.encoder.name),  # the config keeps it as it was given, to compare settings
+            "name": absolute_name(config.encoder.name),  # the config keeps the name as given, to compare settings
             **pretrained.config.to_hf(),
         },
     }
@@ -229,6 +237,12 @@ def _train(
     measured: dict[str, Any] = {}
     by_query: dict[str, dict[str, list[float]]] = {}
     share = config.encoder.pretrained_share
+
+    def in_use(state: TrainState) -> Any:
+        """Returns the parameters to measure: the trained ones, with their share of pretrained weights blended in."""
+        trained = state.params
+        return parallel.replicate(blend(parallel.first(trained), pretrained.params, share)) if share else trained
+
     with stop.later(), contextlib.closing(writer):
         for step in range(first, config.steps + 1):
             is_last = step == config.steps
@@ -237,14 +251,13 @@ def _train(
             due = Due.after(step, config, new=new, stopping=stopping, validated=validated)
             results = None
             if due.validate or due.save:
-                log.settle()  # a loss that is not a number is noticed before anything is kept
+                log.settle()  # a loss that is not finite is noticed before anything is saved
             wanted = validation | (test if step == 0 or is_last else {})
             if due.validate and wanted:
                 started = time.perf_counter()
                 try:
                     with stop.at_once():
-                        params_in_use = in_use(state.params, pretrained.params, share)
-                        measured, by_query = evaluator.evaluate(params_in_use, wanted, label=f"Step {step}")
+                        measured, by_query = evaluator.evaluate(in_use(state), wanted, label=f"Step {step}")
                 except Stopped:
                     stopping = True
                 else:
@@ -258,7 +271,7 @@ def _train(
                     log.clock.pause(time.perf_counter() - started, further)
             if due.save and (results or new):
                 if is_first():
-                    run.try_to_push()  # before the checkpoint: no resumed run lacks the lines that led to it
+                    run.try_to_push()  # before the checkpoint: no resumed run lacks the metrics before it
                 position = {"data": {"seed": config.seed, "next_batch": step}, "validation": results}
                 start = {"before": before, "frozen": frozen}
                 validation_map = results["macro_map"] if results else None
@@ -267,7 +280,7 @@ def _train(
                 trace.close()
                 log.close()
                 checkpoints.close()
-                raise Stopped(f"Asked to stop. {checkpoints.describe()} The same command goes on from there.")
+                raise Stopped(f"Asked to stop. {checkpoints.describe()} Re-run the same command to resume.")
             if is_last:
                 break
 
@@ -280,12 +293,11 @@ def _train(
 
     # ---- The best checkpoint, before against after --------------------------------------------------------------
     last = int(parallel.first(state.step))
-    better = checkpoints.read_best(parallel.first(state), in_hand=last)
+    better = checkpoints.read_best(parallel.first(state), current=last)
     best = better.step if better else last
     if test and ("test" not in measured or better):
         state = parallel.replicate(better.state) if better else state
-        best_params = in_use(state.params, pretrained.params, share)
-        measured, by_query = evaluator.evaluate(best_params, test, label=f"Best checkpoint, step {best}")
+        measured, by_query = evaluator.evaluate(in_use(state), test, label=f"Best checkpoint, step {best}")
     most = config.evaluation.max_test_queries
     summary = {
         "before": before,
@@ -300,7 +312,7 @@ def _train(
     checkpoints.close()
     if is_first():
         plot_training(read_metrics(workdir / "metrics.jsonl"), workdir / "training.png")
-        write_json(workdir / "summary.json", summary)  # the last one: with it the run is finished
+        write_json(workdir / "summary.json", summary)  # the last file: with it the run is finished
         run.push()
     report("\n" + reports.ending(config, summary, arguments, workdir / workdirs.SKILLS))
     return summary

@@ -1,4 +1,4 @@
-"""The record of a run: metrics.jsonl, TensorBoard where it is installed, and Weights & Biases where it is asked for."""
+"""Metrics of a run: metrics.jsonl, TensorBoard if it is installed, and Weights & Biases on request."""
 
 from __future__ import annotations
 
@@ -18,25 +18,23 @@ from uwe_jax.runtime.printable import json_text
 
 LOG = logging.getLogger(__name__)
 
-# Values that TensorBoard's writer may be behind. At its default of ten, a thread that died would be waited for.
+# Values in the queue of TensorBoard's writer. At its default of ten, a dead thread would block the training.
 _QUEUE = 10_000
 
 
 class MetricWriter:
-    """Appends one JSON object a line to metrics.jsonl, each with its `step`.
+    """Appends one JSON object per line to metrics.jsonl, each with its `step`.
 
     Args:
-      workdir: where the file lies; made if missing.
-      resume_step: lines of later steps, left by a run that was cut off after its last checkpoint, are dropped, since
-        they will be written again.
-      validated: whether the checkpoint of that step knows its validation. Otherwise a line of it, left by a run that
-        was cut off while it told the checkpoint, is dropped as well.
-      project: of Weights & Biases, to log to as well; empty for none.
-      config: settings that are shown there.
+      workdir: folder of the file.
+      resume_step: lines of later steps, left by an interrupted run after its last checkpoint, are dropped, since they
+        will be written again.
+      validated: whether the checkpoint of that step has its validation; otherwise its line is dropped as well.
+      project: of Weights & Biases; empty for none.
+      config: settings to show there.
 
     Raises:
-      UserError: the file is there and cannot be read, or Weights & Biases refuses the run. A damaged line is left out,
-        which is said.
+      UserError: the file cannot be read, or Weights & Biases refuses the run. Damaged lines are dropped and reported.
     """
 
     def __init__(
@@ -53,7 +51,7 @@ class MetricWriter:
         if damaged and resume_step:
             lines = ", ".join(map(str, damaged[:5])) + ", ..." * (len(damaged) > 5)
             LOG.warning(
-                f"{self.path}: {len(damaged)} damaged of {len(rows) + len(damaged)} lines (line {lines}), left out."
+                f"{self.path}: dropped {len(damaged)} damaged of {len(rows) + len(damaged)} lines (line {lines})."
             )
         kept = [
             row for row in rows if resume_step and row["step"] < resume_step + (validated or "validation" not in row)
@@ -73,10 +71,10 @@ class MetricWriter:
         LOG.info(f"Curves: tensorboard --logdir={shlex.quote(str(workdir / 'tensorboard'))}{install}")
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Writes one line; elsewhere nested values are flattened to names with slashes."""
+        """Writes one line; TensorBoard and Weights & Biases get nested values by names with slashes."""
         with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json_text({"step": step, **values}) + "\n")
-        if self._board and not self._board_listens():
+        if self._board and not self._board_is_alive():
             LOG.warning(
                 f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on."
             )
@@ -87,24 +85,24 @@ class MetricWriter:
         if self._wandb:
             try:
                 self._wandb.log(dict(_flat(values)), step=step)
-            except Exception as error:  # a service that fails must not cost the training
+            except Exception as error:  # a failing service must not end the training
                 LOG.warning(f"Weights & Biases takes no more values ({error}); {self.path.name} goes on.")
                 self._wandb = None
 
-    def _board_listens(self) -> bool:
-        """Whether the thread is there that writes for TensorBoard: a full disk ends it, and who hands it more waits."""
+    def _board_is_alive(self) -> bool:
+        """Checks TensorBoard's thread: a full disk ends it, and adding to its queue would block then."""
         return self._board.file_writer.event_writer._worker.is_alive()  # there is no public way to ask
 
     def close(self) -> None:
-        """Lets the writers of TensorBoard and of Weights & Biases finish."""
-        if self._board and self._board_listens():
+        """Flushes TensorBoard and Weights & Biases."""
+        if self._board and self._board_is_alive():
             self._board.close()
         if self._wandb:
             self._wandb.finish()
 
 
 class SilentWriter(MetricWriter):
-    """What a process holds that leaves the record to another one."""
+    """A writer for processes that write no metrics."""
 
     def __init__(self) -> None:
         self._board = self._wandb = None
@@ -114,17 +112,13 @@ class SilentWriter(MetricWriter):
 
 
 def wandb_module(project: str) -> Any:
-    """The library of Weights & Biases.
-
-    Raises:
-      UserError: it is not installed.
-    """
+    """Imports Weights & Biases; raises UserError if it is not installed."""
     return extra_library("wandb", use=f"--config.wandb={project}", extra="wandb")
 
 
 def _wandb_run(workdir: Path, project: str, config: dict[str, Any] | None, *, new: bool) -> Any:
     wandb = wandb_module(project)
-    path = workdir / "wandb_id"  # a run that is resumed goes on in the same curves
+    path = workdir / "wandb_id"  # a resumed run continues its curves
     if new or not path.exists():
         write_atomically(path, secrets.token_hex(8).encode())
     try:
@@ -145,16 +139,16 @@ def _wandb_run(workdir: Path, project: str, config: dict[str, Any] | None, *, ne
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl, without damaged ones and without a last one that a kill cut short.
+    """Reads the intact lines of a metrics.jsonl.
 
     Raises:
-      UserError: the file is there and cannot be read.
+      UserError: the file exists and cannot be read.
     """
     return _read(path)[0]
 
 
 def _read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
-    """The whole lines, and the numbers of damaged ones, counted from 1."""
+    """Reads the intact lines, and the numbers of damaged ones, counted from 1."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -171,7 +165,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
             row = None
         if isinstance(row, dict) and isinstance(row.get("step"), int):
             rows.append(row)
-        elif number < len(lines):  # the last line is empty, or a kill cut it short
+        elif number < len(lines):  # the last line is empty, or truncated by a kill
             damaged.append(number)
     return rows, damaged
 

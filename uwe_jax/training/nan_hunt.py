@@ -1,4 +1,4 @@
-"""`--config.nan_hunt`: dumps a step whose loss is not finite, and names its first operation that gives a NaN."""
+"""`--config.nan_hunt`: dumps a step whose loss is not finite, and names its first operation that produces a NaN."""
 
 from __future__ import annotations
 
@@ -26,22 +26,16 @@ from uwe_jax.training.step_log import WHAT_HELPS
 LOG = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-# Above this the parameters are not written: the checkpoint before leads to the same step.
+# Larger parameters are not dumped: the previous checkpoint leads to the same step.
 _MOST_PARAMETER_BYTES = 512 * 2**20
 
 
 class NanHunt:
     """A train step that is run again under `jax.debug_nans` when its loss or the norm of its gradient is not finite.
 
-    Called like the step. It copies the state before each step, since the step takes its memory over, and waits for its
-    loss: a second state in memory, and slower than without.
-
-    Args:
-      step: the train step.
-      config: of the run.
-      model: that is trained.
-      folder: for dumps, such as workdir/nan.
-      remedy: what to say about checkpoints.
+    Called like the step. It copies the state before each step, since the step donates its memory, and waits for its
+    loss: it takes a second state in memory and is slower. `folder` is for dumps, such as workdir/nan; `remedy` returns
+    a sentence on checkpoints.
     """
 
     def __init__(
@@ -52,27 +46,21 @@ class NanHunt:
         folder: Path,
         remedy: Callable[[], str],
     ):
-        self._step = step
-        self._config = config
-        self._model = model
-        self._folder = folder
-        self._remedy = remedy
+        self._step, self._config, self._model, self._folder, self._remedy = step, config, model, folder, remedy
         self._copy = parallel.parallel(lambda state: jax.tree.map(jnp.copy, state))
-        self._told = False
+        self._announced = False
 
     def __call__(self, state: Any, batch: Any) -> Any:
-        """One step.
+        """Takes one step.
 
         Raises:
-          UserError: its loss or the norm of its gradient is not finite; the sentence says what was found.
+          UserError: its loss or the norm of its gradient is not finite; the message says what was found.
         """
         before = self._copy(state)
-        if not self._told:
-            self._told = True
+        if not self._announced:
+            self._announced = True
             size = sum(leaf.nbytes // leaf.shape[0] for leaf in jax.tree.leaves(before))
-            LOG.info(
-                f"Hunting for NaN: every step is waited for, and a copy of the state takes {gibibytes(size)} a device."
-            )
+            LOG.info(f"NaN hunt: every step is waited for, and a copy of the state takes {gibibytes(size)} per device.")
         after, metrics = self._step(state, batch)
         values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
         if math.isfinite(values["loss"]) and math.isfinite(values["gradient_norm"]):
@@ -80,13 +68,13 @@ class NanHunt:
         del after, state
         step = int(np.asarray(before.step)[0]) + 1
         title = f"Step {step} has loss {values['loss']} and gradient norm {values['gradient_norm']}"
-        # Written before the search, which takes more memory than the step.
+        # Dumped before the search, which takes more memory than the step.
         dumped = self._dump(step, before.params, batch, values)
-        LOG.warning(f"{title}. {dumped} Looking for the operation.")
-        raise UserError(f"{title}. {self._first(before, batch)} {dumped} {self._remedy()} {WHAT_HELPS}")
+        LOG.warning(f"{title}. {dumped} Searching for the operation.")
+        raise UserError(f"{title}. {self._origin(before, batch)} {dumped} {self._remedy()} {WHAT_HELPS}")
 
     def _dump(self, step: int, params: Params, batch: Any, values: dict[str, float]) -> str:
-        """Writes what the step is a function of; says where."""
+        """Writes the inputs of the step; returns a sentence on where."""
         folder = self._folder / f"step-{step}"
         params = jax.tree.map(np.asarray, parallel.first(params))
         if jax.process_count() > 1:
@@ -108,13 +96,13 @@ class NanHunt:
             return f"The step could not be dumped into {folder} ({error})."
         return f"The step is dumped into {folder}."
 
-    def _first(self, before: Any, batch: Any) -> str:
-        """A sentence on where the first NaN of the step comes from, or on why that cannot be told."""
+    def _origin(self, before: Any, batch: Any) -> str:
+        """Returns a sentence on the origin of the first NaN of the step, or on why it is unknown."""
         for name, leaf in _by_path(parallel.first(before.params)).items():
             if bad := int((~np.isfinite(leaf)).sum()):
                 return f"Parameter {name} was not finite before it: {bad:,} of {leaf.size:,} values."
         if jax.process_count() > 1:
-            return "The operation is looked for on one process alone."
+            return "The operation is searched for in runs of one process only."
         config = self._config
 
         def gradient(params: Params, batch: Any, number: Any) -> tuple[Params, Metrics]:
@@ -125,19 +113,15 @@ class NanHunt:
             with jax.debug_nans(True):
                 jax.block_until_ready(parallel.parallel(gradient)(before.params, batch, before.step))
         except FloatingPointError as error:
-            return f"{str(error).partition(chr(10))[0].rstrip('.')}, called from {_line(error)}."
+            frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(_PACKAGE)]
+            place = f"uwe_jax/{Path(frames[-1].filename).relative_to(_PACKAGE)}, line {frames[-1].lineno}"
+            return f"{str(error).partition(chr(10))[0].rstrip('.')}, called from {place}: {frames[-1].line}."
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            return f"The operation could not be looked for: {' '.join(str(error).split())[:200]}"
-        return "Run again, its gradient holds no NaN: a number overflows."
+            return f"The search for the operation failed: {' '.join(str(error).split())[:200]}"
+        return "Computed again, its gradient has no NaN: a number overflows."
 
 
 def _by_path(tree: Any) -> dict[str, np.ndarray]:
-    """Leaves by their path, as they are named in an npz file."""
+    """Returns leaves by their path, the names of arrays in an npz file."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
-
-
-def _line(error: BaseException) -> str:
-    """The innermost line of this package that an error came through."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(_PACKAGE)]
-    return f"uwe_jax/{Path(frames[-1].filename).relative_to(_PACKAGE)}, line {frames[-1].lineno}: {frames[-1].line}"

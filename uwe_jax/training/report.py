@@ -1,4 +1,4 @@
-"""What a run tells a person: what it will do, how it went, and what to type next."""
+"""Text that a run prints: what it trains, its results, and commands to type next."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from uwe_jax.training.evaluation import Results, directions
 FEWEST_QUERIES = 20
 LARGER = "sentence-transformers/all-mpnet-base-v2"
 _OF_THIS_RUN = ("--config.encoder.name=", "--config.workdir=", "--config.distributed.")
+NO_VALIDATION = (
+    "split.validation is 0: nothing is measured between the first and the last step, and nothing chooses the "
+    "checkpoint, so the last step is the model."
+)
 
 
 def opening(config: Config, parameters: int, graphs: GraphSet, train: GraphSet, devices: str) -> str:
-    """One line: what is trained on what, with nodes, edges, parameters and devices."""
+    """Describes the training in one line: encoder, nodes, edges, steps and devices."""
     parts = [
         f"skill-{kind} ({len(graph.neighbours):,} {kind} nodes, {graph.num_edges:,} edges, "
         f"{train.graphs[kind].num_edges:,} of them for training)"
@@ -33,14 +37,8 @@ def opening(config: Config, parameters: int, graphs: GraphSet, train: GraphSet, 
     )
 
 
-NO_VALIDATION = (
-    "split.validation is 0: nothing is measured between the first and the last step, and nothing chooses the "
-    "checkpoint, so the last step is the model."
-)
-
-
 def ending(config: Config, summary: dict[str, Any], arguments: Sequence[str], skills: Path) -> str:
-    """What a finished run says: its results, its files, and what to type next; arguments as of `next_commands`."""
+    """Returns the text at the end of a run: results, files, and commands (see `next_commands`)."""
     return (
         f"{results(summary)}\n\nWritten to {config.workdir}: checkpoints/, summary.json, metrics.jsonl, training.png, "
         f"config.json, skills.txt\nNext:\n{next_commands(config, arguments, skills)}"
@@ -48,7 +46,7 @@ def ending(config: Config, summary: dict[str, Any], arguments: Sequence[str], sk
 
 
 def results(summary: dict[str, Any]) -> str:
-    """The results of a run: a table of held-out nodes and what it says, or that nothing was held out."""
+    """Returns the table of held-out nodes and its conclusion, or a sentence if nothing was held out."""
     held_out, step = summary["held_out"], summary["step"]
     if not summary["after"]:
         return f"Trained on all nodes: none was held out, so nothing was measured. The model is that of step {step}."
@@ -57,52 +55,47 @@ def results(summary: dict[str, Any]) -> str:
 
 
 def verdict(summary: dict[str, Any]) -> str:
-    """Whether training made held-out rankings better than the frozen encoder, or that this cannot be known."""
+    """Says whether training improved held-out rankings over the frozen encoder, or that this cannot be concluded."""
     (difference, low, high), queries = summary["against_frozen"]["map"], summary["against_frozen"]["queries"]
-    worse = difference < 0
-    told = (
+    sentence = (
         f"Macro MAP {summary['after']['macro_map']:.1f}, {abs(difference):.1f} points "
-        f"{'worse than' if worse else 'above'} the frozen encoder"
+        f"{'worse than' if difference < 0 else 'above'} the frozen encoder"
     )
     if queries < FEWEST_QUERIES:
-        told += f"; {queries} queries: no conclusion."
+        sentence += f"; {queries} queries: no conclusion."
     else:
         conclusion = ": no conclusion" if low <= 0 <= high else ""
-        told += f" (95% interval {low:.1f} to {high:.1f}, {queries:,} queries){conclusion}."
+        sentence += f" (95% interval {low:.1f} to {high:.1f}, {queries:,} queries){conclusion}."
     if summary["held_out"] == "validation":
-        told += " The checkpoint was chosen on the same nodes, which flatters it."
-    return told
+        sentence += " The checkpoint was chosen on the same nodes, which flatters it."
+    return sentence
 
 
 def table(before: Results, after: Results, title: str) -> str:
-    """MAP and RP@10 before and after, per direction and macro."""
+    """Renders MAP and RP@10 before and after training, per direction and macro-averaged, in at most 80 columns."""
     lines = Table(title=title, title_justify="left", title_style="bold")
     lines.add_column("ranking")
-    for name in ("queries", "targets", "MAP before", "MAP after", "gain", "RP@10 before", "RP@10 after"):
+    for name in ("queries", "targets", "MAP (gain)", "RP@10"):
         lines.add_column(name, justify="right")
-    for name in directions(before):
-        one, two = before[name], after[name]
-        lines.add_row(
-            name.replace("_", " "),
-            f"{one['queries']:,}",
-            f"{one['targets']:,}",
-            *_pair(one["map"], two["map"]),
-            *_pair(one["rp@10"], two["rp@10"])[:2],
+
+    def cells(prefix: str, old: Results, new: Results) -> tuple[str, str]:
+        (map_before, map_after), (rp_before, rp_after) = (
+            (old[prefix + metric], new[prefix + metric]) for metric in ("map", "rp@10")
         )
+        gain = f"({map_after - map_before:+.1f})"
+        return f"{map_before:.1f} → {map_after:.1f} {gain:>7}", f"{rp_before:.1f} → {rp_after:.1f}"
+
+    for name in directions(before):
+        old, new = before[name], after[name]
+        sizes = f"{old['queries']:,}", f"{old['targets']:,}"
+        lines.add_row(name.replace("_", " "), *sizes, *cells("", old, new))
     lines.add_section()
-    lines.add_row(
-        "macro-average",
-        "",
-        "",
-        *_pair(before["macro_map"], after["macro_map"]),
-        *_pair(before["macro_rp@10"], after["macro_rp@10"])[:2],
-        style="bold",
-    )
-    return render_table(lines, width=110)
+    lines.add_row("macro-average", "", "", *cells("macro_", before, after), style="bold")
+    return render_table(lines, width=80)
 
 
 def one_line(results: Results) -> str:
-    """A validation in one line: macro-averages, then MAP by direction."""
+    """Returns a validation in one line: macro-averages, then MAP by direction."""
     parts = [f"{name.replace('_', ' ')} {results[name]['map']:.1f}" for name in directions(results)]
     return (
         f"validation MAP {results['macro_map']:.1f}, RP@10 {results['macro_rp@10']:.1f} "
@@ -110,17 +103,10 @@ def one_line(results: Results) -> str:
     )
 
 
-def _pair(before: float, after: float) -> tuple[str, str, str]:
-    return f"{before:.1f}", f"{after:.1f}", f"{after - before:+.1f}"
-
-
 def next_commands(config: Config, arguments: Sequence[str], skills: Path) -> str:
-    """Commands that can be typed as they are: rank with the model, take it to PyTorch, train a larger one.
+    """Returns commands that can be typed as they are: rank with the model, export it, train a larger one.
 
-    Args:
-      config: of the run.
-      arguments: of its command line; a run that was started from Python has no command to repeat.
-      skills: file of the skills that it was trained on.
+    `arguments` are those of the command line; a run that was started from Python has no command to repeat.
     """
     model = shlex.quote(config.workdir)
     cache = f" --cache-dir {shlex.quote(config.source.cache_dir)}" if config.source.cache_dir else ""

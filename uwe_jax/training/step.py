@@ -1,4 +1,4 @@
-"""The training state and the step that all devices take together."""
+"""Training state, and the train step on all devices."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Metrics = dict[str, Float[Array, ""]]
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that changes from step to step; `step` counts the steps taken."""
+    """State that changes from step to step; `step` counts the steps taken."""
 
     step: Any  # int32 scalar, or what a tree map makes of it
     params: Params
@@ -34,7 +34,7 @@ class TrainState:
 
     @classmethod
     def create(cls, params: Params, optimiser: optax.GradientTransformation) -> TrainState:
-        """The state before the first step."""
+        """Returns the state before the first step."""
         return cls(jnp.zeros((), jnp.int32), params, optimiser.init(params))
 
 
@@ -48,7 +48,7 @@ def graph_loss(
     settings: LossSettings,
     kind: str,
 ) -> Float[Array, ""]:
-    """This device's share of L(Y|S) + L(S|Y) of one graph; its mean over devices is the loss of the global batch.
+    """Computes this device's share of L(Y|S) + L(S|Y) of one graph; its mean over devices is the global batch's loss.
 
     The device's skills are scored against the neighbours of all devices, both directions from one product. Its columns
     of s(y, s) are exchanged for the rows of its own neighbours against the skills of all devices.
@@ -65,7 +65,7 @@ def graph_loss(
     given_skills = info_nce(scores.forward, positives, all_valid, **options)
     loss = parallel.share_of_mean(given_skills)
     if settings.symmetric:
-        # An invalid neighbour has no positive, so its row weighs nothing.
+        # An invalid neighbour has no positive, so its row has no weight.
         own_positives = parallel.exchange(positives & all_valid[None, :])
         every_skill = jnp.ones(own_positives.shape[1], bool)
         given_neighbours = info_nce(parallel.exchange(scores.backward), own_positives, every_skill, **options)
@@ -81,7 +81,7 @@ def _kinds_by_length(nodes: dict[str, Any]) -> dict[int, list[str]]:
 
 
 def rows_by_length(nodes: dict[str, Any]) -> dict[int, dict[str, Array]]:
-    """Token ids and masks of all kinds of one token length, kind after kind: they go through the encoder together."""
+    """Concatenates token ids and masks of all kinds of one token length, to encode them together."""
     return {
         length: {name: jnp.concatenate([nodes[kind][name] for kind in kinds]) for name in ("token_ids", "mask")}
         for length, kinds in _kinds_by_length(nodes).items()
@@ -89,7 +89,7 @@ def rows_by_length(nodes: dict[str, Any]) -> dict[int, dict[str, Array]]:
 
 
 def tokens_by_kind(embeddings: dict[int, Array], nodes: dict[str, Any]) -> dict[str, Tokens]:
-    """Token embeddings of every node kind, from those of `rows_by_length`."""
+    """Splits token embeddings of `rows_by_length` by node kind."""
     tokens = {}
     for length, kinds in _kinds_by_length(nodes).items():
         for kind, part in zip(kinds, jnp.split(embeddings[length], len(kinds)), strict=True):
@@ -100,11 +100,9 @@ def tokens_by_kind(embeddings: dict[int, Array], nodes: dict[str, Any]) -> dict[
 def batch_loss(
     params: Params, embeddings: dict[int, Array], batch: Batch, model: UweModel, settings: LossSettings
 ) -> tuple[Float[Array, ""], Metrics]:
-    """This device's share of the loss over all graphs, and of its parts by graph.
+    """Computes this device's share of the loss over all graphs, and of its parts by graph.
 
-    Args:
-      params: of which the scorer's are read.
-      embeddings: [rows, length, d] of this device's nodes by token length, joined as by `rows_by_length`.
+    `embeddings` are [rows, length, d] of this device's nodes by token length, as of `rows_by_length`.
     """
     encoded = tokens_by_kind(embeddings, batch["nodes"])
     tau_a = model.tau_a(params)
@@ -133,10 +131,10 @@ def batch_gradient(
     dropout_key: Array | None,
     encode_chunk_size: int = 0,
 ) -> tuple[Params, Metrics]:
-    """This device's share of the loss's gradient, and of the losses; their means are those of the global batch.
+    """Computes this device's share of the gradient, and of the losses; their means are those of the global batch.
 
-    With a chunk size, that many texts are encoded at a time under gradient caching; the same gradient, up to rounding
-    and to which dropout masks are drawn.
+    With a chunk size, that many texts are encoded at a time under gradient caching, with the same gradient up to
+    rounding and to the dropout masks drawn.
     """
     groups = rows_by_length(batch["nodes"])
 
@@ -159,7 +157,7 @@ def batch_gradient(
 
 
 def dropout_key(model: UweModel, seed: int, number: Array | int) -> Array | None:
-    """Inside a parallel function: this device's key after `number` steps; None without dropout."""
+    """Returns this device's key after `number` steps, inside a parallel function; None without dropout."""
     if not model.encoder.dropout:
         return None
     return fold_in(fold_in(jax.random.key(seed), number), parallel.device_index())
@@ -172,10 +170,10 @@ def make_train_step(
     seed: int,
     encode_chunk_size: int = 0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
-    """The compiled step: (replicated state, batch split over devices) to (next state, metrics of the batch).
+    """Returns the compiled step: (replicated state, batch split over devices) to (next state, metrics of the batch).
 
-    The state's memory is taken over by the result. Dropout keys follow from seed, step and device. With an
-    `encode_chunk_size`, each device encodes that many texts at a time (see `uwe_jax.distributed.gradient_cache`).
+    The state is donated. Dropout keys follow from seed, step and device. With an `encode_chunk_size`, each device
+    encodes that many texts at a time (see `uwe_jax.distributed.gradient_cache`).
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

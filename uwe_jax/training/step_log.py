@@ -1,4 +1,4 @@
-"""What each step leaves behind: a checked loss, a line of metrics.jsonl and the progress bar."""
+"""Log of the steps: a check of the loss, a line of metrics.jsonl and the progress bar."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from uwe_jax.training.metric_writer import MetricWriter
 
 LOG = logging.getLogger(__name__)
 _STEPS_BEFORE_AN_ESTIMATE = 5
-# Against losses that are not numbers.
+# Advice on losses that are not finite.
 WHAT_HELPS = (
     "Start over in another --config.workdir with a lower --config.optimiser.learning_rate, a longer "
     "--config.optimiser.warmup_fraction or a larger --config.scorer.tau_a."
@@ -28,15 +28,15 @@ WHAT_HELPS = (
 
 
 class StepLog:
-    """Reads the metrics of a step only when the next one is on its way, so that devices never wait for the host.
+    """Reads the metrics of a step only after the next one was dispatched, so that devices never wait for the host.
 
     Args:
       config: of the run.
       writer: takes a line every `log_every` steps.
       rate: learning rate by step.
-      first: steps taken before this process began.
-      remedy: what to say about checkpoints where a loss is not a number.
-      facts: further numbers for each line of metrics.jsonl.
+      first: steps taken before this process started.
+      remedy: returns a sentence on checkpoints, for the error about a loss that is not finite.
+      facts: returns further numbers for each line of metrics.jsonl.
     """
 
     def __init__(
@@ -48,14 +48,10 @@ class StepLog:
         remedy: Callable[[], str],
         facts: Callable[[], dict[str, float]] = dict,
     ):
-        self._config = config
-        self._writer = writer
-        self._rate = rate
-        self._first = first
-        self._remedy = remedy
-        self._facts = facts
+        self._config, self._writer, self._rate, self._first = config, writer, rate, first
+        self._remedy, self._facts = remedy, facts
         self._pending: tuple[int, dict[str, jax.Array]] | None = None
-        self._before: dict[str, float] = {}
+        self._previous = "it was the first step of this run"
         self.clock = StepClock(first, config.steps)
         self._bar = tqdm(
             total=config.steps,
@@ -68,47 +64,37 @@ class StepLog:
         )
 
     def taken(self, step: int, metrics: dict[str, jax.Array]) -> None:
-        """Step `step`, counted from 1, is on its way; the one before it is settled meanwhile."""
+        """Takes the metrics of step `step`, counted from 1, which was dispatched; settles the previous one."""
         self.settle()
         self._pending = step, metrics
 
     def settle(self) -> None:
-        """Waits for the latest step, checks it and writes it down.
+        """Waits for the latest step, checks and logs it.
 
         Raises:
-          UserError: its loss or gradient is not a number.
+          UserError: its loss or gradient is not finite.
         """
         if self._pending is None:
             return
         step, metrics = self._pending
         self._pending = None
-        # Accelerators work behind the program's back: what goes wrong there shows where a result is waited for.
+        # Devices work asynchronously: their errors are raised where a result is waited for.
         with memory_errors_as_sentence(self._config.batch):
             values = {name: float(np.asarray(value)[0]) for name, value in metrics.items()}
         self.clock.step_done()
-        self._check(step, values)
-        self._before = values
+        loss, norm = values["loss"], values["gradient_norm"]
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self.close()
+            raise UserError(
+                f"Step {step} has loss {loss} and gradient norm {norm}; {self._previous}. {self._remedy()} Re-run the "
+                f"same command with --config.nan_hunt=True to resume and to find its origin. {WHAT_HELPS}"
+            )
+        self._previous = f"the loss before was {loss:.4g}, its gradient norm {norm:.4g}"
         self._show(step, values)
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Removes the progress bar."""
         self._bar.close()
-
-    def _check(self, step: int, values: dict[str, float]) -> None:
-        loss, norm = values["loss"], values["gradient_norm"]
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
-        self.close()
-        before = self._before
-        last = (
-            f"the loss before was {before['loss']:.4g}, its gradient norm {before['gradient_norm']:.4g}"
-            if before
-            else "it was the first step of this run"
-        )
-        raise UserError(
-            f"Step {step} has loss {loss} and gradient norm {norm}; {last}. {self._remedy()} The same command with "
-            f"--config.nan_hunt=True goes on from there and finds out where it begins. {WHAT_HELPS}"
-        )
 
     def _show(self, step: int, values: dict[str, float]) -> None:
         seconds, left = self.clock.step_seconds, self.clock.seconds_left
@@ -119,7 +105,7 @@ class StepLog:
             )
             if step - self._first == _STEPS_BEFORE_AN_ESTIMATE:
                 so_far = "".join(f"; peak memory so far {gibibytes(size)}" for size in peak().values())
-                LOG.info(f"About {duration(left)} to go, at {seconds:.2f} s a step{so_far}.")
+                LOG.info(f"About {duration(left)} left, at {seconds:.2f} s per step{so_far}.")
         self._bar.update()
         if step % self._config.log_every == 0 or step == self._config.steps:
             extra = {"learning_rate": float(self._rate(step - 1)), "examples_per_second": pace}

@@ -1,4 +1,4 @@
-"""`--config.profile`: what devices and host do during a few steps, as a trace to open in xprof or Perfetto."""
+"""`--config.profile`: a trace of a few steps on devices and host, to open in xprof or Perfetto."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 import tempfile
 import weakref
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +15,12 @@ import jax
 
 LOG = logging.getLogger(__name__)
 
-
 STEP = "train"  # the name of a step in the trace
 _SHOWN = 8
 
 
 class Operation(NamedTuple):
-    """One operation of a compiled program: its name, how often it ran, and the time it took itself, in seconds."""
+    """An operation of a compiled program: how often it ran, and its own time in seconds."""
 
     name: str
     runs: int
@@ -29,15 +28,15 @@ class Operation(NamedTuple):
 
 
 class Trace:
-    """Traces some steps of a run, from its second one: the first also sets memory up.
+    """Traces some steps of a run, from its second one: the first also allocates memory.
 
-    Whatever ends the run, the trace is closed and whole. Of several processes each traces its own devices, into a
-    folder of its own below.
+    The trace is closed and complete however the run ends. Of several processes each traces its own devices, into a
+    subfolder of its own.
 
     Args:
-      folder: to write to, such as workdir/trace. It may be an `epath.Path` of a bucket.
+      folder: to write to, such as workdir/trace; may be an `epath.Path` in a bucket.
       first: steps taken before this run.
-      steps: how many to trace; 0 traces nothing and costs nothing.
+      steps: how many to trace; 0 for none.
       wait: returns when the latest step has ended on the devices.
     """
 
@@ -50,13 +49,13 @@ class Trace:
 
     @contextlib.contextmanager
     def step(self, number: int) -> Iterator[None]:
-        """Everything that belongs to a step, its batch included; `number` counts the steps taken before it."""
+        """Covers all work of a step, its batch included; `number` counts the steps taken before it."""
         if number not in self._traced:
             yield
             return
         if self._stop is None:
             self._wait()
-            # Stopped also where an error ends the run: then this object goes.
+            # A finalizer, so that it is stopped also where an error ends the run.
             self._stop = weakref.finalize(self, _start(self._folder))
         with jax.profiler.StepTraceAnnotation(STEP, step_num=number + 1):
             yield
@@ -65,7 +64,7 @@ class Trace:
             self.close()
 
     def close(self) -> None:
-        """Writes the trace, if one was begun and is not written yet, and says where it lies."""
+        """Writes the trace, unless done already, and reports its folder and costliest operations."""
         if not self._traced:
             return
         if self._stop is None:
@@ -73,7 +72,11 @@ class Trace:
         elif self._stop.alive:
             self._wait()
             self._stop()
-            LOG.info(how_to_open(self._folder, self._taken))
+            LOG.info(
+                f"Traced {self._taken} step{'s'[: self._taken != 1]} into {self._folder}. To view it: pip install "
+                f"xprof && xprof --logdir={self._folder} --port=6006, then http://localhost:6006; or open "
+                f"perfetto_trace.json.gz of {self._folder}/plugins/profile/ in https://ui.perfetto.dev"
+            )
             table = costliest(operations(self._folder), self._taken)
             if table:
                 LOG.info(table)
@@ -81,7 +84,7 @@ class Trace:
 
 
 def _start(folder: Path) -> Callable[[], None]:
-    """Starts a trace; returns what stops and writes it."""
+    """Starts a trace; returns a function that stops and writes it."""
     if "://" not in str(folder):
         jax.profiler.start_trace(folder, create_perfetto_trace=True)
         return jax.profiler.stop_trace
@@ -100,48 +103,39 @@ def _start(folder: Path) -> Callable[[], None]:
     return stop
 
 
-def how_to_open(folder: Path, steps: int) -> str:
-    """Where a trace lies, and what shows it."""
-    return (
-        f"Traced {steps} step{'s'[: steps != 1]} into {folder}. To look at it: pip install xprof && "
-        f"xprof --logdir={folder} --port=6006, then http://localhost:6006; or open perfetto_trace.json.gz of "
-        f"{folder}/plugins/profile/ in https://ui.perfetto.dev"
-    )
-
-
 def operations(folder: Path) -> list[Operation]:
-    """The operations of the newest trace in a folder over all of its devices, the costliest first.
+    """Returns the operations of the newest trace in a folder over all of its devices, the costliest first.
 
-    Time inside an operation that another one is nested in, such as the body of a loop, counts for the inner one alone.
+    Time inside a nested operation, such as the body of a loop, counts for the inner one only.
     """
     files = sorted(folder.glob("plugins/profile/*/*.xplane.pb"), key=str)
     if not files:
         return []
-    runs: dict[str, int] = defaultdict(int)
+    runs: Counter[str] = Counter()
     seconds: dict[str, float] = defaultdict(float)
     data = jax.profiler.ProfileData.from_serialized_xspace(files[-1].read_bytes())
     for line in (line for plane in data.planes for line in plane.lines):
         for name, own in _own_times(_events(line)):
             runs[name] += 1
             seconds[name] += own * 1e-9
-    found = [Operation(name, runs[name], seconds[name]) for name in seconds]
+    found = [Operation(name, runs[name], own) for name, own in seconds.items()]
     return sorted(found, key=lambda operation: -operation.seconds)
 
 
 def _events(line: Any) -> list[tuple[float, float, str]]:
-    """(start, end, name) of the operations of one line of a trace, in nanoseconds."""
+    """Returns (start, end, name) of the operations of one line of a trace, in nanoseconds."""
     found = []
     for event in line.events:
         stats = dict(event.stats)
         if "hlo_op" in stats or line.name == "XLA Ops":
-            # Accelerators tell which line of the model an operation came from.
+            # Accelerators record which line of the model an operation came from.
             name = str(stats.get("tf_op") or stats.get("hlo_op") or event.name)
             found.append((event.start_ns, event.start_ns + event.duration_ns, name))
     return found
 
 
 def _own_times(events: list[tuple[float, float, str]]) -> list[tuple[str, float]]:
-    """Names of events with their durations, less those of the events inside them."""
+    """Returns names of events with their durations, less those of the events inside them."""
     own: list[tuple[str, float]] = []
     around: list[tuple[float, int]] = []  # ends and positions of the events that are open
     for start, end, name in sorted(events, key=lambda event: (event[0], -event[1])):
@@ -156,14 +150,13 @@ def _own_times(events: list[tuple[float, float, str]]) -> list[tuple[str, float]
 
 
 def costliest(found: list[Operation], steps: int) -> str:
-    """The first operations as a table, in time per step and as shares of the time of all."""
+    """Renders the first operations as a table, in time per step and as shares of the time of all."""
     total = sum(operation.seconds for operation in found)
     if not total:
         return ""
-    lines = ["Costliest operations, by their own time on all devices of this process:"]
-    for operation in found[:_SHOWN]:
-        lines.append(
-            f"  {operation.seconds / steps * 1e3:8.2f} ms a step  {operation.seconds / total:4.0%}  "
-            f"{operation.runs / steps:6.0f} x  {operation.name[-90:]}"
-        )
-    return "\n".join(lines)
+    lines = [
+        f"  {operation.seconds / steps * 1e3:8.2f} ms per step  {operation.seconds / total:4.0%}  "
+        f"{operation.runs / steps:6.0f} x  {operation.name[-40:]}"
+        for operation in found[:_SHOWN]
+    ]
+    return "\n".join(["Costliest operations, by their own time on all devices of this process:", *lines])

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and what is written there beside checkpoints and metrics."""
+"""The folder of a run: which config it belongs to, and its small files."""
 
 from __future__ import annotations
 
@@ -17,30 +17,19 @@ from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.locks import exclusive
 
-# Hashes of the texts and edges of the training graphs; see `uwe_jax.data.training_hashes`.
-TRAINED_ON = "trained_on.npz"
+TRAINED_ON = "trained_on.npz"  # hashes of the training graphs; see `uwe_jax.data.training_hashes`
 SKILLS = "skills.txt"  # of the graphs, one per line, as targets to rank
-# What a resumed run may change without its result changing.
+# Settings that a resumed run may change without its result changing.
 _FREE = (
-    "workdir",
-    "log_every",
-    "checkpoint_every",
-    "batch.prefetch",
-    "batch.threads",
-    "evaluation.texts_per_device",
-    "source.path",  # the graphs' fingerprints are compared instead
-    "source.tasks_path",
-    "source.cache_dir",
-    "profile",
-    "profile_steps",
-    "nan_hunt",
-    "wandb",
+    *("workdir", "log_every", "checkpoint_every", "profile", "profile_steps", "nan_hunt", "wandb"),
+    *("batch.prefetch", "batch.threads", "evaluation.texts_per_device"),
+    *("source.path", "source.tasks_path", "source.cache_dir"),  # the graphs' fingerprints are compared instead
 )
 _FREE_PARTS = re.compile(r"source\.parts\.[^.]+\.path|distributed\.\w+")
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
-    """Settings that differ, as `key: theirs -> ours`."""
+    """Lists settings that differ and influence the result, each with both values."""
     found = []
     for key in sorted({*ours, *theirs}):
         name = f"{prefix}{key}"
@@ -53,64 +42,57 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") 
 
 
 @contextlib.contextmanager
+def _writing(workdir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to the workdir {workdir}: {error.strerror}. Name another with --config.workdir=..."
+        ) from error
+
+
+@contextlib.contextmanager
 def held(run: RunFolder) -> Iterator[None]:
-    """Holds a workdir against every other training that can see it on a disk; of a bucket, those of this machine alone.
+    """Locks a workdir against all trainings that share its disk; one in a bucket, against those of this machine.
 
     Raises:
-      UserError: another training is at work there, or the folder cannot be written.
+      UserError: another training is running there, or the folder cannot be written.
     """
     doing, advice = f"training in {run.url or run.local}", "name another folder with --config.workdir=..."
     with contextlib.ExitStack() as lock:
-        try:
+        with _writing(run.local):
             lock.enter_context(exclusive(run.lock, doing, advice=advice))
-        except OSError as error:
-            raise _not_writable(run.local, error) from error
         yield
 
 
-def check(config: Config, run: RunFolder) -> Path:
-    """Makes the workdir, unless it holds checkpoints of another config.
-
-    Args:
-      run: where its files lie, pulled.
-
-    Returns:
-      The local folder of its small files.
+def check(config: Config, run: RunFolder) -> None:
+    """Creates the workdir; more steps than before do not make a config another one.
 
     Raises:
-      UserError: the folder cannot be written, or belongs to another config. More steps are no other config.
+      UserError: the folder cannot be written, or has checkpoints of another config.
     """
-    workdir = run.local
-    path = workdir / "config.json"
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
+    path = run.local / "config.json"
+    with _writing(run.local):
+        run.local.mkdir(parents=True, exist_ok=True)
         # Without a checkpoint there is nothing to resume and nothing to lose.
-        if path.exists() and any(run.checkpoints.glob("[0-9]*")):
-            theirs = read_json(path, "It is written by the run itself. Remove the folder or name another.")
-            try:
-                recorded = Config.from_dict(theirs)
-                more = dataclasses.replace(recorded, steps=max(recorded.steps, config.steps))
-                changed = differences(config.to_dict(), more.to_dict())
-            except UserError as error:
-                raise UserError(f"{path}: {error} Restore it from a copy, or name another folder.") from error
-            if changed:
-                raise UserError(
-                    f"{config.workdir} belongs to another config ({len(changed)} settings differ: "
-                    f"{'; '.join(changed[:5])}). "
-                    "Name another folder with --config.workdir=..., or repeat the settings it was started with."
-                )
-    except OSError as error:
-        raise _not_writable(workdir, error) from error
-    return workdir
+        if not path.exists() or not any(run.checkpoints.glob("[0-9]*")):
+            return
+        theirs = read_json(path, "It is written by the run itself. Remove the folder or name another.")
+    try:
+        recorded = Config.from_dict(theirs)
+        more = dataclasses.replace(recorded, steps=max(recorded.steps, config.steps))
+        changed = differences(config.to_dict(), more.to_dict())
+    except UserError as error:
+        raise UserError(f"{path}: {error} Restore it from a copy, or name another folder.") from error
+    if changed:
+        raise UserError(
+            f"{config.workdir} belongs to another config ({len(changed)} settings differ: {'; '.join(changed[:5])}). "
+            "Name another folder with --config.workdir=..., or repeat the settings it was started with."
+        )
 
 
 def finished(config: Config, run: RunFolder) -> dict[str, Any] | None:
-    """The summary of a run that has come to its end; None where something is left to do.
-
-    Args:
-      config: that the workdir belongs to.
-      run: its files, pulled.
-    """
+    """Returns the summary of a finished run; None if something is left to do."""
     try:
         summary = read_json(run.local / "summary.json", "")
     except UserError:
@@ -122,35 +104,19 @@ def finished(config: Config, run: RunFolder) -> dict[str, Any] | None:
 
 
 def claim(workdir: Path, config: Config) -> None:
-    """Writes the workdir's config.json: from here on it belongs to this config.
-
-    Raises:
-      UserError: the folder cannot be written.
-    """
-    try:
+    """Writes config.json, by which the workdir belongs to this config; raises UserError if it cannot be written."""
+    with _writing(workdir):
         write_json(workdir / "config.json", config.to_dict())
-    except OSError as error:
-        raise _not_writable(workdir, error) from error
-
-
-def _not_writable(workdir: Path, error: OSError) -> UserError:
-    return UserError(f"Cannot write to the workdir {workdir}: {error.strerror}. Name another with --config.workdir=...")
 
 
 def check_data(ours: dict[str, str], meta: dict[str, Any], workdir: Path | str) -> None:
-    """Raises UserError unless a checkpoint was trained on the same graphs, with the same nodes held out.
-
-    Args:
-      ours: fingerprints of the graphs.
-      meta: object of the checkpoint.
-      workdir: for messages.
-    """
+    """Raises UserError unless a checkpoint's meta object has our graph fingerprints and the same way of splitting."""
     theirs, split_by = meta["fingerprints"], meta.get("split_by", "exact text and kind")
     if split_by != SPLIT_BY:
         raise UserError(
             f"The checkpoints in {workdir} cannot be resumed: their held-out nodes were chosen by {split_by}, and this "
-            f"version chooses them by {SPLIT_BY}, so that nodes would be measured that were trained on. Start over "
-            "with another --config.workdir, or resume with the version of uwe_jax that began the run. The model itself "
+            f"version chooses them by {SPLIT_BY}, so nodes that were trained on would be measured. Start over with "
+            "another --config.workdir, or resume with the version of uwe_jax that started the run. The model itself "
             "can still be used by index, rank, evaluate and export."
         )
     changed = sorted(kind for kind in {*ours, *theirs} if ours.get(kind) != theirs.get(kind))
