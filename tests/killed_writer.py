@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
+from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.runtime.errors import UserError
 
 os.fsync = lambda file: None  # a kill loses nothing that was written, and waiting for the disk takes most of the time
@@ -24,7 +24,7 @@ WRITES = {"os.mkdir", "os.rename", "os.remove"}
 def state(folder: Path) -> list | None:
     """All that a space says, None where there is none."""
     try:
-        space = load_space(folder)
+        space = load_index(folder)
     except UserError:
         return None
     verify(folder)
@@ -77,7 +77,7 @@ def killed_within(size: int, folder: Path, change: Callable[[Path], object]) -> 
 
 
 def main(folder: Path) -> None:
-    there, more = folder / "there", load_space(folder / "more")
+    there, more = folder / "there", load_index(folder / "more")
     changes: dict[str, Callable[[Path], object]] = {
         "save": lambda path: more.save(path),
         "first save": lambda path: more.save(path),

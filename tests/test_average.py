@@ -10,7 +10,7 @@ from test_export import write_run
 from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.commands.average import main
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.run import trained_on
 from uwe_jax.export.average import Share, parse_shares
 from uwe_jax.models.loading import load_model
@@ -34,7 +34,7 @@ def runs(encoder, tmp_path):
     for number in (1, 2):
         folder = write_run(tmp_path / f"run{number}", encoder, seed=number)
         hashes = np.array([7, 10 + number], np.uint64)
-        Footprint(hashes, hashes).write(folder / TRAINED_ON)
+        TrainingHashes(hashes, hashes).write(folder / TRAINED_ON)
         folders.append(folder)
     return folders
 
@@ -62,9 +62,9 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
     assert "### run1\n\nMany-to-many InfoNCE" in card
 
     # Its training hashes are those of all its models, also in an average of averages.
-    footprint = trained_on(str(out), tmp_path)
-    assert footprint is not None
-    assert footprint.nodes.tolist() == footprint.edges.tolist() == [7, 11, 12]
+    hashes = trained_on(str(out), tmp_path)
+    assert hashes is not None
+    assert hashes.nodes.tolist() == hashes.edges.tolist() == [7, 11, 12]
     main(["--model", str(out), "--model", str(runs[0]), "--out", str(tmp_path / "again"), "--name", "mine"])
     assert load_model(tmp_path / "again").name == "mine"
 

@@ -17,7 +17,7 @@ from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.commands import evaluate
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation import results_folder
 from uwe_jax.evaluation import run as evaluation_run
 from uwe_jax.evaluation.join import read_results
@@ -155,7 +155,7 @@ def test_results_of_another_shape_do_not_join(flags, tmp_path, monkeypatch, caps
     monkeypatch.setattr(
         evaluation_run,
         "trained_on",
-        lambda spec, _: Footprint.of(build_graph_set({"job": [Edge("", "write code", "", "Software Engineer")]})),
+        lambda spec, _: TrainingHashes.of(build_graph_set({"job": [Edge("", "write code", "", "Software Engineer")]})),
     )
     assert run("--model", "random", "--model", "bm25", *flags) == 0
     results, file = read(tmp_path / "out"), tmp_path / "other.json"
@@ -377,8 +377,8 @@ def test_two_evaluations_cannot_write_to_one_folder(flags, tmp_path, capsys):
 
 def test_leakage_is_reported_and_leaked_queries_can_be_dropped(flags, tmp_path, monkeypatch):
     edges = [Edge("", "write code", "", "Software Engineer"), Edge("", "nurse care", "", "midwife")]
-    footprint = Footprint.of(build_graph_set({"job": edges}))
-    monkeypatch.setattr(evaluation_run, "trained_on", lambda spec, _: footprint if spec == "bm25" else None)
+    hashes = TrainingHashes.of(build_graph_set({"job": edges}))
+    monkeypatch.setattr(evaluation_run, "trained_on", lambda spec, _: hashes if spec == "bm25" else None)
     assert run("--model", "bm25", "--model", "random", *flags) == 0
     results = read(tmp_path / "out")
     found = results["models"]["bm25"]["results"]["mytask"]["leakage"]

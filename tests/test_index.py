@@ -16,7 +16,7 @@ from uwe_jax.commands.index import main
 from uwe_jax.retrieval import indexing
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.recorded import record, recorded
-from uwe_jax.retrieval.store.folder import load_space
+from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.retrieval.texts_in import read_ids, read_targets
 from uwe_jax.runtime import locks
 from uwe_jax.runtime.errors import UserError
@@ -51,14 +51,14 @@ def built(model, loaded_once, tmp_path_factory) -> tuple:
 
 
 def contents(folder) -> dict[str, str]:
-    space = load_space(folder)
+    space = load_index(folder)
     return dict(zip(space.ids, space.texts, strict=True))
 
 
 def test_a_space_is_what_the_python_api_makes(built, model):
     path, out = built
     assert contents(out) == {"s1": "care for patients", "s2": "write code", "s3": "engineer software"}
-    ranker, space = load(model), load_space(out)
+    ranker, space = load(model), load_index(out)
     assert space.origin == ranker.origin
     same = ranker.encode_targets(list(space.texts), list(space.ids), progress=False)
     np.testing.assert_array_equal(space.tokens.flat, same.tokens.flat)
@@ -97,7 +97,7 @@ def test_targets_are_added_and_removed_without_encoding_the_others(built, model,
     path, _ = built
     out = tmp_path / "space"
     main(["--model", model, "--targets", str(path), "--out", str(out), "--dtype", "float32", "--max_tokens", "20"])
-    first = load_space(out)
+    first = load_index(out)
 
     encoded = []
     real = indexing.load
@@ -121,7 +121,7 @@ def test_targets_are_added_and_removed_without_encoding_the_others(built, model,
     told = capsys.readouterr()
     assert "Removed 1 targets; 1 of the ids were not there." in told.err
     assert "Added 1 targets, and replaced 1." in told.err
-    changed = load_space(out)
+    changed = load_index(out)
     assert (changed.dtype, changed.origin) == ("float32", first.origin)
     lengths = first.tokens.lengths
     np.testing.assert_array_equal(changed.tokens.flat[: lengths[0]], first.tokens.flat[: lengths[0]])
@@ -140,7 +140,7 @@ def test_targets_are_added_and_removed_without_encoding_the_others(built, model,
 def test_another_model_cannot_add(built, tmp_path):
     out = tmp_path / "space"
     _, space = built
-    load_space(space).save(out)  # without the note of where its model lies
+    load_index(space).save(out)  # without the note of where its model lies
     (tmp_path / "more.txt").write_text("nurse\n")
     with pytest.raises(UserError, match="does not say where its model"):
         main(["--out", str(out), "--add", str(tmp_path / "more.txt")])
@@ -278,5 +278,5 @@ def test_encoded_targets_wait_for_another_writer(built, model, tmp_path, monkeyp
     assert contents(out)["nurse"] == "nurse"
     assert json.loads((out / "index.json").read_text())["targets"][1:] == ["theirs", f"{tmp_path / 'more.txt'}"]
     main(["--model", model, "--targets", str(path), "--out", str(out)])
-    assert len(load_space(out)) == len(ROWS)
+    assert len(load_index(out)) == len(ROWS)
     assert [message.startswith("Another process is writing to") for message in told] == [True, True]

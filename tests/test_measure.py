@@ -5,7 +5,7 @@ import pytest
 from graphs import build_graph_set
 
 from uwe_jax.data.graph import Edge
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation import measure as measuring
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
@@ -92,7 +92,7 @@ def test_scores_that_cannot_be_ranked_are_reported(scores, message):
 
 
 def trained(*edges):
-    return Footprint.of(build_graph_set({"job": [Edge("", skill, "", job) for skill, job in edges]}))
+    return TrainingHashes.of(build_graph_set({"job": [Edge("", skill, "", job) for skill, job in edges]}))
 
 
 TASK = make_task(
@@ -107,9 +107,9 @@ TASK = make_task(
 
 
 def test_leakage_counts_and_domain():
-    footprint = trained(("Welding", "WELDER"), ("singing", "cook"))
-    assert is_in_domain(TASK, footprint)
-    found = leakage(TASK, footprint, in_domain=True)
+    hashes = trained(("Welding", "WELDER"), ("singing", "cook"))
+    assert is_in_domain(TASK, hashes)
+    found = leakage(TASK, hashes, in_domain=True)
     assert found == {"queries": 2, "targets": 2, "edges": 1, "domain": "in-domain"}
     # Nodes in common without an edge of the task in common are no leak of its answers.
     assert not is_in_domain(TASK, trained(("singing", "cook")))

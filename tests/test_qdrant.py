@@ -17,12 +17,12 @@ from qdrant_over_http import qdrant_server
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.qdrant import connection, stored, upload
-from uwe_jax.retrieval.qdrant.location import in_qdrant, open_space, put_space
-from uwe_jax.retrieval.qdrant.qdrant_space import QdrantSpace
+from uwe_jax.retrieval.qdrant.location import in_qdrant, open_index, put_index
+from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.qdrant.upload import write_ahead
 from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.searchable import Origin
-from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 
 WIDTH, N = 8, 40
@@ -45,10 +45,10 @@ def ragged(rng: np.random.Generator, texts: int, least: int = 1) -> RaggedTokens
     return RaggedTokens((3.0 * flat).astype(np.float32), offsets)
 
 
-def make_space(seed: int = 0, texts: int = N, kind: str = "soft", model: str = "model") -> Space:
+def make_space(seed: int = 0, texts: int = N, kind: str = "soft", model: str = "model") -> Index:
     tokens = ragged(np.random.default_rng(seed), texts)
     origin = Origin(model, f"fingerprint of {model}", 64, ScorerSettings(kind=kind))
-    return Space.from_tokens(
+    return Index.from_tokens(
         tokens, [f"text {k}" for k in range(texts)], [f"id:{k}" for k in range(texts)], origin, "float32"
     )
 
@@ -86,7 +86,7 @@ def name(location):
     chosen = f"test-{uuid.uuid4().hex}"
     yield chosen
     if "://" in location:
-        QdrantSpace.delete(location, chosen)
+        QdrantIndex.delete(location, chosen)
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def stop_after(monkeypatch):
 @pytest.mark.parametrize("scorer", SCORERS.values(), ids=SCORERS)
 def test_finds_and_scores_as_the_space(scorer, queries):
     space = make_space()
-    with QdrantSpace.create(":memory:", "skills", space) as held:
+    with QdrantIndex.create(":memory:", "skills", space) as held:
         held.candidates = len(space)
         assert_same(held.search(queries, K, scorer), space.search(queries, K, scorer))
         assert held.recall(queries, K, space, scorer=scorer) == 1
@@ -134,7 +134,7 @@ def test_pooled_targets_are_single_vectors(kind, queries):
     space = make_space(kind=kind)
     scorer = ScorerSettings(kind=kind, logits="dot", tau_a=2.0)
     client = QdrantClient(":memory:")
-    with QdrantSpace.create(client, "skills", space) as held:
+    with QdrantIndex.create(client, "skills", space) as held:
         held.candidates = len(space)
         assert_same(held.search(queries, K, scorer), space.search(queries, K, scorer))
         collection = client.get_aliases().aliases[0].collection_name
@@ -147,7 +147,7 @@ def test_pooled_targets_are_single_vectors(kind, queries):
 
 def test_one_by_one_equals_all_at_once_and_mean_pooling_needs_no_more_candidates_than_hits(queries):
     space = make_space(kind="mean_pool")
-    with QdrantSpace.create(":memory:", "skills", space) as held:
+    with QdrantIndex.create(":memory:", "skills", space) as held:
         held.candidates = 1
         found = held.search(queries, K, space.origin.scorer)
         assert_same(found, space.search(queries, K, space.origin.scorer))
@@ -157,16 +157,16 @@ def test_one_by_one_equals_all_at_once_and_mean_pooling_needs_no_more_candidates
 
 def test_a_store_is_reopened(location, name, queries):
     space = make_space()
-    QdrantSpace.create(location, name, space, bar=True).close()
-    with QdrantSpace.open(location, name, candidates=N) as held:
+    QdrantIndex.create(location, name, space, bar=True).close()
+    with QdrantIndex.open(location, name, candidates=N) as held:
         assert held.origin == space.origin
         assert len(held) == len(space)
         assert_same(held.search(queries, 100, space.origin.scorer), space.search(queries, 100, space.origin.scorer))
         held.exhaustive = True
         assert_same(held.search(queries, K, space.origin.scorer), space.search(queries, K, space.origin.scorer))
-    assert name in QdrantSpace.names(location)
-    assert QdrantSpace.delete(location, name) == 1
-    assert name not in QdrantSpace.names(location)
+    assert name in QdrantIndex.names(location)
+    assert QdrantIndex.delete(location, name) == 1
+    assert name not in QdrantIndex.names(location)
 
 
 COLUMNS = {"family.a": [("food", "care", "")[k % 3] for k in range(N)], "level": [str(k % 2) for k in range(N)]}
@@ -176,10 +176,10 @@ COLUMNS = {"family.a": [("food", "care", "")[k % 3] for k in range(N)], "level":
 def test_a_filter_ranks_what_the_space_ranks(location, name, kind, rng):
     tokens, scorer = ragged(rng, N), ScorerSettings(kind=kind, tau_a=0.3)
     texts, origin = [f"text {k}" for k in range(N)], Origin("model", "f", 64, scorer)
-    space = Space.from_tokens(tokens, texts, None, origin, "float32", columns=COLUMNS)
+    space = Index.from_tokens(tokens, texts, None, origin, "float32", columns=COLUMNS)
     queries = ragged(rng, 3, least=0)
     queries = RaggedTokens(queries.flat, np.append(queries.offsets, len(queries.flat)))  # the last has no tokens
-    with QdrantSpace.create(location, name, space) as held:
+    with QdrantIndex.create(location, name, space) as held:
         assert (held.columns, held.count()) == (("family.a", "level"), N)
         for where in ({"family.a": "food"}, {"family.a": ["care", ""], "level": "1"}, {"level": ["0", "1"]}):
             found = held.search(queries, K, scorer, where)
@@ -199,33 +199,33 @@ def test_a_filter_ranks_what_the_space_ranks(location, name, kind, rng):
 
 def test_columns_are_indexed_by_a_server_and_part_of_the_content():
     space = make_space()
-    columns = Space.from_tokens(space.tokens, space.texts, space.ids, space.origin, "float32", columns=COLUMNS)
-    other = Space.from_tokens(
+    columns = Index.from_tokens(space.tokens, space.texts, space.ids, space.origin, "float32", columns=COLUMNS)
+    other = Index.from_tokens(
         space.tokens, space.texts, space.ids, space.origin, "float32", columns={**COLUMNS, "level": ["2"] * N}
     )
     with qdrant_server() as server:
         for uploaded in (space, columns, other):
-            with QdrantSpace.create(server.url, "skills", uploaded) as held:
+            with QdrantIndex.create(server.url, "skills", uploaded) as held:
                 level = held.search(uploaded.tokens.part(0, 1), 1, space.origin.scorer)[0][0].columns.get("level")
                 assert level == (uploaded.columns["level"][0] if uploaded.columns else None)
         assert server.indexed == ["column_0", "column_1"] * 2
-        with QdrantSpace.open(server.url, "skills") as held, pytest.raises(FilterError, match="no column 'x'"):
+        with QdrantIndex.open(server.url, "skills") as held, pytest.raises(FilterError, match="no column 'x'"):
             held.count({"x": "y"})
 
 
 def test_columns_that_no_target_fits_together_leave_nothing(queries):
     columns = {"a": [str(k) for k in range(N)], "b": [str(k % 2) for k in range(N)]}
     space = make_space()
-    space = Space.from_tokens(space.tokens, space.texts, space.ids, space.origin, "float32", columns=columns)
-    with QdrantSpace.create(":memory:", "skills", space) as held:
+    space = Index.from_tokens(space.tokens, space.texts, space.ids, space.origin, "float32", columns=columns)
+    with QdrantIndex.create(":memory:", "skills", space) as held:
         assert held.search(queries, K, space.origin.scorer, {"a": "0", "b": "1"}) == [[] for _ in range(len(queries))]
 
 
 def test_equal_scores_stand_in_the_order_of_the_targets(rng):
     one = ragged(rng, 1, least=3).flat
     tokens = RaggedTokens(np.tile(one, (9, 1)), np.arange(10) * len(one))
-    space = Space.from_tokens(tokens, list("ihgfedcba"), None, Origin("m", "f", 64, ScorerSettings()), "float32")
-    with QdrantSpace.create(":memory:", "skills", space) as held:
+    space = Index.from_tokens(tokens, list("ihgfedcba"), None, Origin("m", "f", 64, ScorerSettings()), "float32")
+    with QdrantIndex.create(":memory:", "skills", space) as held:
         assert [hit.id for hit in held.search(ragged(rng, 1), 9, ScorerSettings())[0]] == list("ihgfedcba")
 
 
@@ -233,17 +233,17 @@ def test_equal_scores_stand_in_the_order_of_the_targets(rng):
 def test_texts_without_tokens(rng, kind):
     token, offsets = ragged(rng, 1).flat[:1], np.array([0, 0, 1])
     scorer = ScorerSettings(kind=kind)
-    space = Space.from_tokens(
+    space = Index.from_tokens(
         RaggedTokens(token, offsets), ["", "a"], ["x", "y"], Origin("m", "f", 64, scorer), "float32"
     )
     queries = RaggedTokens(-token, offsets)
-    with QdrantSpace.create(":memory:", "skills", space) as held:
+    with QdrantIndex.create(":memory:", "skills", space) as held:
         assert_same(held.search(queries, 2, scorer), space.search(queries, 2, scorer))
 
 
 def test_an_index_may_find_fewer(queries):
     space = make_space()
-    with QdrantSpace.create(":memory:", "skills", space) as held:
+    with QdrantIndex.create(":memory:", "skills", space) as held:
         whole = held.search(queries, K, space.origin.scorer)
         found = held._candidates(queries, N, space.origin.scorer)
         at = [np.array([int(hit.id[3:]) for hit in row[:3]]) for row in whole]
@@ -255,7 +255,7 @@ def test_an_index_may_find_fewer(queries):
 def test_recall_is_the_share_of_the_exact_answer(queries):
     space = make_space()
     scorer = ScorerSettings(logits="dot", tau_a=50.0)  # far from MaxSim
-    with QdrantSpace.create(":memory:", "skills", space) as held:
+    with QdrantIndex.create(":memory:", "skills", space) as held:
         shares = [held.recall(queries, K, space, scorer=scorer, candidates=number) for number in (K, 3 * K, N)]
         assert 0 < shares[0] < 1
         assert shares == sorted(shares)
@@ -271,71 +271,71 @@ def test_an_interrupted_upload_is_resumed(location, name, queries, stop_after):
     space = make_space()
     sent = stop_after(2)
     with pytest.raises(Stopped):
-        QdrantSpace.create(location, name, space)
+        QdrantIndex.create(location, name, space)
     with pytest.raises(UserError, match=f"The upload of the index {name} to Qdrant at .* is incomplete"):
-        QdrantSpace.open(location, name)
-    assert name not in QdrantSpace.names(location)
+        QdrantIndex.open(location, name)
+    assert name not in QdrantIndex.names(location)
     before = sum(sent)
     assert 0 < before < len(space)
     sent = stop_after(1000)
-    with QdrantSpace.create(location, name, space) as held:
+    with QdrantIndex.create(location, name, space) as held:
         assert sum(sent) == len(space) - before
         held.candidates = len(space)
         assert_same(held.search(queries, K, space.origin.scorer), space.search(queries, K, space.origin.scorer))
     sent = stop_after(0)
-    QdrantSpace.create(location, name, space).close()
+    QdrantIndex.create(location, name, space).close()
     assert sent == []
 
 
 @pytest.mark.usefixtures("small_batches")
 def test_a_new_version_replaces_the_old_one_when_complete(location, name, queries, stop_after):
     old, new = make_space(0), make_space(1)
-    QdrantSpace.create(location, name, old).close()
+    QdrantIndex.create(location, name, old).close()
     stop_after(1)
     with pytest.raises(Stopped):
-        QdrantSpace.create(location, name, new)
-    with QdrantSpace.open(location, name, candidates=N) as held:
+        QdrantIndex.create(location, name, new)
+    with QdrantIndex.open(location, name, candidates=N) as held:
         assert_same(held.search(queries, K, old.origin.scorer), old.search(queries, K, old.origin.scorer))
-    assert QdrantSpace.delete(location, name, unfinished_only=True) == 1
+    assert QdrantIndex.delete(location, name, unfinished_only=True) == 1
     stop_after(1000)
-    with QdrantSpace.create(location, name, new) as held:
+    with QdrantIndex.create(location, name, new) as held:
         held.candidates = N
         assert_same(held.search(queries, K, new.origin.scorer), new.search(queries, K, new.origin.scorer))
-    assert QdrantSpace.delete(location, name) == 1
+    assert QdrantIndex.delete(location, name) == 1
 
 
 def test_a_search_of_a_replaced_index_is_refused(queries):
     with qdrant_server() as server:
         space = make_space(0)
-        with QdrantSpace.create(server.url, "skills", space) as held:
-            QdrantSpace.create(server.url, "skills", make_space(1)).close()
+        with QdrantIndex.create(server.url, "skills", space) as held:
+            QdrantIndex.create(server.url, "skills", make_space(1)).close()
             with pytest.raises(UserError, match="the index was replaced or deleted since it was opened"):
                 held.search(queries, 3, space.origin.scorer)
 
 
 def test_another_models_space_is_replaced_when_asked(location, name):
-    QdrantSpace.create(location, name, make_space()).close()
+    QdrantIndex.create(location, name, make_space()).close()
     other = make_space(model="other")
     with pytest.raises(UserError, match=r"encoded by model \(fingerprint of model\), and this one by other \(fing"):
-        QdrantSpace.create(location, name, other)
-    QdrantSpace.create(location, name, other, replace=True).close()
-    with QdrantSpace.open(location, name) as held:
+        QdrantIndex.create(location, name, other)
+    QdrantIndex.create(location, name, other, replace=True).close()
+    with QdrantIndex.open(location, name) as held:
         assert held.origin == other.origin
 
 
 def test_an_unknown_index_is_reported_with_known_ones(location, name):
-    QdrantSpace.create(location, name, make_space()).close()
+    QdrantIndex.create(location, name, make_space()).close()
     with pytest.raises(UserError, match=f"There is no index jobs in Qdrant at .* There are: .*{name}"):
-        QdrantSpace.open(location, "jobs")
+        QdrantIndex.open(location, "jobs")
 
 
 def test_other_collections_are_left_alone():
     client = QdrantClient(":memory:")
     client.create_collection("theirs", vectors_config=models.VectorParams(size=2, distance=models.Distance.DOT))
     with pytest.raises(UserError, match="has a collection theirs of another program"):
-        QdrantSpace.create(client, "theirs", make_space())
+        QdrantIndex.create(client, "theirs", make_space())
     with pytest.raises(UserError, match=r"theirs .* is not an index of this program\. There are no indexes yet"):
-        QdrantSpace.open(client, "theirs")
+        QdrantIndex.open(client, "theirs")
     client.close()
 
 
@@ -350,14 +350,14 @@ def test_a_newer_or_damaged_space_is_refused(monkeypatch, change, message):
     client = QdrantClient(":memory:")
     metadata = stored.Stored.metadata
     monkeypatch.setattr(stored.Stored, "metadata", lambda self: {"uwe_jax": metadata(self)["uwe_jax"] | change})
-    QdrantSpace.create(client, "skills", make_space())
+    QdrantIndex.create(client, "skills", make_space())
     with pytest.raises(UserError, match=message):
-        QdrantSpace.open(client, "skills")
+        QdrantIndex.open(client, "skills")
     client.close()
 
 
 def test_the_search_width_of_a_server(queries):
-    with qdrant_server() as server, QdrantSpace.create(server.url, "skills", make_space()) as held:
+    with qdrant_server() as server, QdrantIndex.create(server.url, "skills", make_space()) as held:
         held.search(queries.part(0, 1), K, held.origin.scorer)
         held.exhaustive = True
         held.search(queries.part(0, 1), K, held.origin.scorer)
@@ -369,7 +369,7 @@ def test_embedded_mode_does_not_wait_for_the_disk_at_every_target(tmp_path):
         return storage.execute("PRAGMA journal_mode").fetchone()[0]
 
     client = QdrantClient(path=str(tmp_path))
-    QdrantSpace.create(client, "skills", make_space(texts=3))
+    QdrantIndex.create(client, "skills", make_space(texts=3))
     collection = client.get_aliases().aliases[0].collection_name
     storage = client._client.collections[collection].storage.storage
     with write_ahead(client, collection):
@@ -381,7 +381,7 @@ def test_embedded_mode_does_not_wait_for_the_disk_at_every_target(tmp_path):
 def test_targets_that_went_missing_are_counted(queries):
     client = QdrantClient(":memory:")
     space = make_space(texts=5)
-    held = QdrantSpace.create(client, "skills", space)
+    held = QdrantIndex.create(client, "skills", space)
     collection = client.get_aliases().aliases[0].collection_name
     found = held._candidates(queries, K, space.origin.scorer)
     client.delete(collection, [2])
@@ -393,48 +393,48 @@ def test_targets_that_went_missing_are_counted(queries):
 
 def test_bad_calls(queries):
     space = make_space()
-    with QdrantSpace.create(":memory:", "skills", space) as held:
+    with QdrantIndex.create(":memory:", "skills", space) as held:
         with pytest.raises(UserError, match="top_k is 0"):
             held.search(queries, 0, space.origin.scorer)
         with pytest.raises(UserError, match="width 4 and the index's 8"):
             held.search(RaggedTokens(queries.flat[:, :4], queries.offsets), 3, space.origin.scorer)
     for bad in ("", "a/b", "skills--0123456789ab", "x" * 300):
         with pytest.raises(UserError, match="cannot be named"):
-            QdrantSpace.create(":memory:", bad, space)
+            QdrantIndex.create(":memory:", bad, space)
     with pytest.raises(UserError, match="no targets"):
-        QdrantSpace.create(":memory:", "skills", space.without(space.ids))
+        QdrantIndex.create(":memory:", "skills", space.without(space.ids))
     with pytest.raises(UserError, match="dtype is 'int8'"):
-        QdrantSpace.create(":memory:", "skills", space, dtype="int8")
+        QdrantIndex.create(":memory:", "skills", space, dtype="int8")
 
 
 def test_folders_that_cannot_be_opened(tmp_path):
     store, space = tmp_path / "store", make_space(texts=3)
     with pytest.raises(UserError, match="holds no Qdrant store"):
-        QdrantSpace.open(store, "skills")
+        QdrantIndex.open(store, "skills")
     assert not store.exists()
-    with QdrantSpace.create(store, "skills", space), pytest.raises(UserError, match="open in another process"):
-        QdrantSpace.open(store, "skills")
-    QdrantSpace.open(store, "skills").close()
+    with QdrantIndex.create(store, "skills", space), pytest.raises(UserError, match="open in another process"):
+        QdrantIndex.open(store, "skills")
+    QdrantIndex.open(store, "skills").close()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     with pytest.raises(UserError, match="neither a Qdrant store nor an empty folder"):
-        QdrantSpace.create(tmp_path / "other", "skills", space)
+        QdrantIndex.create(tmp_path / "other", "skills", space)
     (store / "meta.json").write_text("{")
     with pytest.raises(UserError, match=r"cannot be opened .*JSONDecodeError"):
-        QdrantSpace.open(store, "skills")
+        QdrantIndex.open(store, "skills")
 
 
 def test_servers_that_do_not_answer(monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         with pytest.raises(UserError, match=r"does not answer .*Check the address"):
-            QdrantSpace.open(f"http://127.0.0.1:{free.getsockname()[1]}", "skills")
+            QdrantIndex.open(f"http://127.0.0.1:{free.getsockname()[1]}", "skills")
     monkeypatch.setattr(connection, "FIRST_ANSWER_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match=r"no answer within 0\.1 s"):
-        QdrantSpace.open(f"http://127.0.0.1:{silent.getsockname()[1]}", "skills")
+        QdrantIndex.open(f"http://127.0.0.1:{silent.getsockname()[1]}", "skills")
     for url in ("ftp://host", "https://", "http://host:port"):
         with pytest.raises(UserError, match=r"the address must start|invalid address"):
-            QdrantSpace.open(url, "skills")
+            QdrantIndex.open(url, "skills")
 
 
 @pytest.mark.filterwarnings("ignore:Api key is used with an insecure connection")
@@ -443,17 +443,17 @@ def test_servers_that_answer_otherwise(monkeypatch, queries):
         space = make_space(texts=3)
         server.key = "secret"
         with pytest.raises(UserError, match=r"requires another API key \(HTTP 403: forbidden\)\. Set \$QDRANT_API_KEY"):
-            QdrantSpace.create(server.url, "skills", space)
+            QdrantIndex.create(server.url, "skills", space)
         monkeypatch.setenv("QDRANT_API_KEY", "secret")
-        QdrantSpace.create(server.url, "skills", space).close()
+        QdrantIndex.create(server.url, "skills", space).close()
         server.version = "1.9.2"
         with pytest.raises(UserError, match=r"has version 1\.9\.2; 1\.16 or newer is needed"):
-            QdrantSpace.open(server.url, "skills")
+            QdrantIndex.open(server.url, "skills")
         server.version = None
         with pytest.raises(UserError, match="does not answer as a Qdrant server does"):
-            QdrantSpace.open(server.url, "skills")
+            QdrantIndex.open(server.url, "skills")
         with pytest.raises(UserError, match=r"answered HTTP 404: GET elsewhere not found"):
-            QdrantSpace.open(server.url + "/elsewhere", "skills")
+            QdrantIndex.open(server.url + "/elsewhere", "skills")
 
 
 def test_a_callers_client_over_grpc():
@@ -462,30 +462,30 @@ def test_a_callers_client_over_grpc():
         port = free.getsockname()[1]
         client = QdrantClient(host="127.0.0.1", grpc_port=port, prefer_grpc=True, check_compatibility=False, timeout=5)
         with pytest.raises(UserError, match=r"the given client's store does not answer \(UNAVAILABLE"):
-            QdrantSpace.open(client, "skills")
+            QdrantIndex.open(client, "skills")
         client.close()
 
 
 def test_without_the_client(monkeypatch):
     monkeypatch.setitem(sys.modules, "qdrant_client", None)
     with pytest.raises(UserError, match=r"qdrant_client, which is not installed. .* -m pip install .*\[qdrant\]"):
-        open_space("qdrant:store#skills")
+        open_index("qdrant:store#skills")
 
 
 def test_an_index_by_its_location(tmp_path, queries):
     space = make_space()
     specs = [str(tmp_path / "space"), f"qdrant:{tmp_path / 'store'}#skills"]
     for spec in specs:
-        put_space(spec, space)
-        opened = open_space(spec)
+        put_index(spec, space)
+        opened = open_index(spec)
         assert opened.origin == space.origin
         assert_same(opened.search(queries, K, ScorerSettings()), space.search(queries, K, ScorerSettings()))
-        if isinstance(opened, QdrantSpace):
+        if isinstance(opened, QdrantIndex):
             opened.close()
     assert in_qdrant("qdrant:http://h:6333#skills") == ("http://h:6333", "skills")
     for bad in ("qdrant:", "qdrant:#skills", "qdrant:store", "qdrant:store#"):
         with pytest.raises(UserError, match="does not name an index in Qdrant"):
-            open_space(bad)
+            open_index(bad)
 
 
 def test_the_digest_changes_with_all_that_is_stored():

@@ -19,8 +19,8 @@ from uwe_jax.retrieval.limits import MAX_CHARACTERS
 from uwe_jax.retrieval.options import parse_index
 from uwe_jax.retrieval.queries_in import BATCH, batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import load
-from uwe_jax.retrieval.store.folder import load_space
-from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.retrieval.store.folder import load_index
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.exit_codes import EXIT_UNREAD
 
@@ -92,7 +92,7 @@ def test_answers_are_those_of_the_python_api(folder, capsys):
     assert [(each["number"], each["query"]) for each in told] == [(1, "nurse"), (2, "write software")]
     ranker = load(folder / "tiny")
     for name, space in (("skills", "skills"), ("titles", "jobs")):
-        expected = ranker.rank([each["query"] for each in told], load_space(folder / space))
+        expected = ranker.rank([each["query"] for each in told], load_index(folder / space))
         for each, hits in zip(told, expected, strict=True):
             found = each["hits"][name]
             assert [(hit["id"], hit["text"]) for hit in found] == [(hit.id, hit.text) for hit in hits]
@@ -192,14 +192,14 @@ def test_a_query_that_cannot_be_scored_does_not_affect_others(folder, piped, mon
 def test_a_score_that_is_not_finite_is_an_error_of_its_query(folder, monkeypatch, capsys):
     """Whatever the cause; here a damaged index."""
 
-    class Damaged(Space):
+    class Damaged(Index):
         def search(self, *asked):
             first, *others = super().search(*asked)
             return [[first[0]._replace(score=float("nan"))], *others]
 
-    space = load_space(folder / "jobs")
+    space = load_index(folder / "jobs")
     damaged = Damaged(space.origin, space.dtype, space.width, space.pooled, space.parts)
-    monkeypatch.setattr(answering, "open_space", lambda *_, **__: damaged)
+    monkeypatch.setattr(answering, "open_index", lambda *_, **__: damaged)
     with pytest.raises(UserError, match="1 of 2 queries were not answered"):
         main(["nurse", "write code", "--index", str(folder / "jobs"), "--json"])
     first, second = answers(capsys)
@@ -267,7 +267,7 @@ def test_indexes_of_another_model_are_refused(folder, tmp_path):
         main(["nurse", "--index", str(folder / "jobs"), "--model", str(other)])
     with pytest.raises(UserError, match="holds one mean per target"):
         main(["nurse", "--index", str(folder / "jobs"), "--model", f"{folder / 'tiny'}:soft"])
-    load_space(folder / "jobs").save(tmp_path / "bare")
+    load_index(folder / "jobs").save(tmp_path / "bare")
     with pytest.raises(UserError, match="bare does not say where its model was loaded from"):
         main(["nurse", "--index", str(folder / "skills"), "--index", str(tmp_path / "bare")])
     main(["nurse", "--index", str(tmp_path / "bare"), "--model", str(folder / "tiny")])

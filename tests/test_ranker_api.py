@@ -145,7 +145,7 @@ def test_a_list_of_texts_is_ranked_as_an_index_of_it(model, space, encoded, tmp_
     assert model.rank(QUERIES, tuple(TARGETS)) == model.rank(QUERIES, space)
     assert list(model.rank_stream(iter(QUERIES), iter(TARGETS), 2)) == list(model.rank_stream(QUERIES, space, 2))
     for targets, message in (
-        (str(tmp_path), r"The targets are '.*'\. Give a list of texts, or an index .uwe_jax\.load_space"),
+        (str(tmp_path), r"The targets are '.*'\. Give a list of texts, or an index .uwe_jax\.load_index"),
         ([], "no targets"),
         (["code", ""], "Target 2 is empty"),
     ):
@@ -198,6 +198,11 @@ def test_hits_and_explanations_show_in_terminals_and_notebooks(model):
         assert f">{html.escape(token)}</td>" in page
         assert f">{adds:.4f}</td>" in page
     assert "<i>" not in page
+
+
+def test_the_former_name_of_load_index_is_read_with_a_warning():
+    with pytest.warns(FutureWarning, match="load_index"):
+        assert uwe_jax.load_space is uwe_jax.load_index
 
 
 def test_the_package_lists_what_it_offers():
@@ -271,15 +276,15 @@ def test_targets_are_encoded_in_parts_and_kept(model, space, monkeypatch, capsys
     assert not capsys.readouterr().err
     half.save(tmp_path / "space")
 
-    from uwe_jax.retrieval.store.folder import load_space
+    from uwe_jax.retrieval.store.folder import load_index
 
-    assert model.rank("nurse", load_space(tmp_path / "space")) == model.rank("nurse", half)
+    assert model.rank("nurse", load_index(tmp_path / "space")) == model.rank("nurse", half)
     assert model.rank("nurse", half)[0].score == pytest.approx(model.rank("nurse", space)[0].score, abs=2e-3)
 
 
 def test_the_example_runs_as_it_stands(encoder, monkeypatch, tmp_path, capsys):
     """Uses the names that the package exports."""
-    from uwe_jax.retrieval.store.folder import load_space
+    from uwe_jax.retrieval.store.folder import load_index
 
     example = textwrap.dedent("\n".join(ranker.__doc__.splitlines()[2:])).replace("all-MiniLM-L6-v2", str(encoder))
     monkeypatch.chdir(tmp_path)
@@ -287,7 +292,7 @@ def test_the_example_runs_as_it_stands(encoder, monkeypatch, tmp_path, capsys):
     names = {}
     exec(example, names)
     assert "by soft" in capsys.readouterr().out
-    assert len(load_space(tmp_path / "skills")) == len(names["space"]) == 3
+    assert len(load_index(tmp_path / "skills")) == len(names["space"]) == 3
 
 
 def test_nothing_is_compiled_after_warming_up(model, space, caplog):

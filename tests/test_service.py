@@ -640,13 +640,13 @@ def test_the_log_drives_no_terminal(capsys):
     with running(proxies=("127.0.0.1",)) as client:
         # U+009B is to terminals what ESC [ is; latin-1 is how headers travel.
         assert client.ask("GET", "/", headers={"X-Forwarded-For": "192.0.2.7\x9b2J"}).status == 200
-        log.info("Space %s: 3 targets of %s", "skills\u202e", "spaces/\x1b[2J")
+        log.info("Index %s: 3 targets of %s", "skills\u202e", "spaces/\x1b[2J")
         try:
             raise ValueError("of a file \x1b]0;title\x07")
         except ValueError:
             log.exception("failed")
     told = capsys.readouterr().err
-    assert re.search(r"^20\d\d-.* INFO Space", told, re.MULTILINE)
+    assert re.search(r"^20\d\d-.* INFO Index", told, re.MULTILINE)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", told)
     for escaped in (r"192.0.2.7\x9b2J GET", r"skills\u202e: 3 targets of spaces/\x1b[2J", r"file \x1b]0;title\x07"):
         assert escaped in told

@@ -25,10 +25,10 @@ from uwe_jax.retrieval.store import folder as folders
 from uwe_jax.retrieval.store import manifest as manifests
 from uwe_jax.retrieval.store import quantise as formats
 from uwe_jax.retrieval.store import writing
-from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
+from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.quantise import DTYPES, quantise, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
-from uwe_jax.retrieval.store.stored_targets import Space, target_ids
+from uwe_jax.retrieval.store.stored_targets import Index, target_ids
 from uwe_jax.runtime.errors import UserError
 
 WIDTH = 8
@@ -42,12 +42,12 @@ def random_tokens(number: int, seed: int = 0, least: int = 1) -> RaggedTokens:
     return RaggedTokens(rng.standard_normal((lengths.sum(), WIDTH)).astype(np.float32), run_offsets(lengths))
 
 
-def made(names: str, seed: int = 0, origin: Origin = SOFT, dtype: str = "float32") -> Space:
+def made(names: str, seed: int = 0, origin: Origin = SOFT, dtype: str = "float32") -> Index:
     """Builds an index with a target for every letter, which is its id."""
-    return Space.from_tokens(random_tokens(len(names), seed), [f"text {n}" for n in names], list(names), origin, dtype)
+    return Index.from_tokens(random_tokens(len(names), seed), [f"text {n}" for n in names], list(names), origin, dtype)
 
 
-def rows(space: Space) -> list[tuple[str, str, bytes]]:
+def rows(space: Index) -> list[tuple[str, str, bytes]]:
     tokens = space.tokens
     flat = [tokens.part(k, k + 1).flat.tobytes() for k in range(len(tokens))]
     return list(zip(space.ids, space.texts, flat, strict=True))
@@ -85,7 +85,7 @@ def saved(tmp_path) -> Path:
 
 def test_search_is_the_order_of_all_scores():
     targets, queries = random_tokens(8, 1), random_tokens(2, 2)
-    space = Space.from_tokens(targets, [f"text {k}" for k in range(8)], None, SOFT, "float32")
+    space = Index.from_tokens(targets, [f"text {k}" for k in range(8)], None, SOFT, "float32")
     scores = TargetSpace.build(targets, SOFT.scorer).scores(queries, 0.2)
     scorer = ScorerSettings(tau_a=0.2, learn_tau_a=True)
     found = space.search(queries, 4, scorer)
@@ -101,7 +101,7 @@ def test_search_is_the_order_of_all_scores():
 def test_equal_targets_come_in_their_order_and_top_k_ends_with_the_space():
     one = random_tokens(1)
     same = RaggedTokens(np.tile(one.flat, (4, 1)), run_offsets(np.tile(one.lengths, 4)))
-    space = Space.from_tokens(same, ["same"] * 4, list("dbca"), SOFT)
+    space = Index.from_tokens(same, ["same"] * 4, list("dbca"), SOFT)
     space = space.without(["b"]).add(one, ["same"], ["b"])
     hits, _ = space.search(random_tokens(2, 2), 100, SOFT.scorer)
     assert [hit.id for hit in hits] == list("dcab")
@@ -114,16 +114,16 @@ def test_a_space_without_targets_answers_nothing(tmp_path):
     assert len(space) == 0
     assert space.search(random_tokens(2), 3, SOFT.scorer) == [[], []]
     space.save(tmp_path / "space")
-    opened = load_space(tmp_path / "space")
+    opened = load_index(tmp_path / "space")
     assert (len(opened), opened.tokens.width, list(opened.ids)) == (0, WIDTH, [])
     append(tmp_path / "space", made("xy"))
-    assert rows(load_space(tmp_path / "space")) == rows(made("xy"))
+    assert rows(load_index(tmp_path / "space")) == rows(made("xy"))
 
 
 def test_adding_and_removing_equal_rebuilding():
     whole, tokens = made("abcdef"), random_tokens(6)
     texts = list(whole.texts)
-    grown = Space.from_tokens(tokens.part(0, 2), texts[:2], list("ab"), SOFT, "float32")
+    grown = Index.from_tokens(tokens.part(0, 2), texts[:2], list("ab"), SOFT, "float32")
     grown = grown.add(tokens.part(2, 6), texts[2:], list("cdef"))
     assert rows(grown) == rows(whole)
     assert rows(grown.without(["b", "e", "never there"])) == [row for row in rows(whole) if row[0] not in "be"]
@@ -135,7 +135,7 @@ def test_adding_and_removing_equal_rebuilding():
 
 def test_texts_are_lists_that_decode_what_is_asked_for():
     odd = ["", "d\u00e9j\u00e0", "\u4e16\u754c \U0001f600", "lone \ud800", "plain"]
-    space = Space.from_tokens(random_tokens(5), odd, None, SOFT).without([odd[1]])
+    space = Index.from_tokens(random_tokens(5), odd, None, SOFT).without([odd[1]])
     left = [odd[0], *odd[2:]]
     assert space.ids == space.texts == left
     assert list(space.texts) == left
@@ -156,7 +156,7 @@ def test_texts_are_lists_that_decode_what_is_asked_for():
 )
 def test_every_target_has_one_unique_id(texts, ids, message):
     with pytest.raises(UserError, match=message):
-        Space.from_tokens(random_tokens(3), texts, ids, SOFT)
+        Index.from_tokens(random_tokens(3), texts, ids, SOFT)
 
 
 def test_ids_are_strings():
@@ -167,7 +167,7 @@ def test_ids_are_strings():
 
 def test_existing_ids_are_named():
     names = [f"id {k}" for k in range(9)]
-    space = Space.from_tokens(random_tokens(9), names, None, SOFT)
+    space = Index.from_tokens(random_tokens(9), names, None, SOFT)
     with pytest.raises(UserError, match=r"7 of the ids are in the index.*'id 0'.*'id 4' and 2 more.*replace=True"):
         space.add(random_tokens(8), [*names[:7], "new"])
     wide = RaggedTokens(np.zeros((1, WIDTH + 1), np.float32), run_offsets(np.array([1])))
@@ -185,9 +185,9 @@ def test_existing_ids_are_named():
 @pytest.mark.parametrize("kind", ["soft", "mean_pool"])
 def test_a_saved_index_is_opened(tmp_path, dtype, kind):
     origin = Origin("tiny", "0", 32, ScorerSettings(kind=kind, tau_a=0.21))
-    space = Space.from_tokens(random_tokens(30, least=0), [f"text {k}" for k in range(30)], None, origin, dtype)
+    space = Index.from_tokens(random_tokens(30, least=0), [f"text {k}" for k in range(30)], None, origin, dtype)
     space.save(tmp_path / "deep" / "space")
-    opened = load_space(tmp_path / "deep" / "space")
+    opened = load_index(tmp_path / "deep" / "space")
     verify(tmp_path / "deep" / "space")
     assert (opened.origin, opened.dtype, opened.width, len(opened)) == (origin, dtype, WIDTH, 30)
     assert rows(opened) == rows(space)
@@ -225,20 +225,20 @@ def test_numbers_are_stored_to_their_precision(dtype, monkeypatch, rng):
 def test_embeddings_that_cannot_be_stored_are_refused():
     tokens = random_tokens(2)
     tokens.flat[1, 1] = 1e6
-    Space.from_tokens(tokens, ["a", "b"], None, SOFT, "bfloat16")
+    Index.from_tokens(tokens, ["a", "b"], None, SOFT, "bfloat16")
     with pytest.raises(UserError, match=r"1e\+06, which is beyond float16"):
-        Space.from_tokens(tokens, ["a", "b"], None, SOFT, "float16")
+        Index.from_tokens(tokens, ["a", "b"], None, SOFT, "float16")
     tokens.flat[1, 1] = np.nan
     with pytest.raises(UserError, match="NaN or infinity"):
-        Space.from_tokens(tokens, ["a", "b"], None, SOFT, "int8")
+        Index.from_tokens(tokens, ["a", "b"], None, SOFT, "int8")
     with pytest.raises(UserError, match="dtype of an index is 'int4'; it must be one of 'float32'"):
-        Space.from_tokens(tokens, ["a", "b"], None, SOFT, "int4")
+        Index.from_tokens(tokens, ["a", "b"], None, SOFT, "int4")
 
 
 def test_scorers_that_pool_targets_are_given_means_alone():
     pooled = Origin("tiny", "0", 64, ScorerSettings(kind="soft_pooled"))
     targets, queries = random_tokens(8), random_tokens(2, 1)
-    space = Space.from_tokens(targets, [f"{k}" for k in range(8)], None, pooled, "float32")
+    space = Index.from_tokens(targets, [f"{k}" for k in range(8)], None, pooled, "float32")
     np.testing.assert_array_equal(space.tokens.flat, targets.pooled().flat)
     scores = TargetSpace.build(targets, pooled.scorer).scores(queries, 0.3)
     for hits, expected in zip(space.search(queries, 8, pooled.scorer), scores, strict=True):
@@ -264,26 +264,26 @@ def test_a_segment_is_a_safetensors_file(tmp_path):
 
 def test_changes_of_a_folder_equal_those_in_memory(saved):
     memory = made("abcdefgh").add(random_tokens(3, 1), ["text i", "text j", "text k"], list("ijk")).without("c")
-    opened = load_space(saved)
+    opened = load_index(saved)
     assert (rows(opened), len(segments(saved))) == (rows(memory), 2)
     queries = random_tokens(2, 2)
     assert opened.search(queries, 4, SOFT.scorer) == memory.search(queries, 4, SOFT.scorer)
     compact(saved)
     verify(saved)
-    assert rows(load_space(saved)) == rows(memory)
+    assert rows(load_index(saved)) == rows(memory)
     assert [each["targets"] for each in segments(saved)] == [10]
     assert len(list((saved / "segments").iterdir())) == 1
     assert rows(opened) == rows(memory)  # the files it maps are deleted, and there for those who opened them
     assert remove(saved, ["a", "a", "nobody"]) == 1
     assert remove(saved, "k") == 1
-    assert rows(load_space(saved)) == rows(memory.without(["a", "k"]))
+    assert rows(load_index(saved)) == rows(memory.without(["a", "k"]))
 
 
 def test_a_target_is_replaced_when_that_is_asked_for(saved):
     with pytest.raises(UserError, match="1 of the ids are in the index already, 'b'"):
         append(saved, made("bx", 9))
     assert append(saved, made("bx", 9), replace=True) == 1
-    opened = load_space(saved)
+    opened = load_index(saved)
     assert list(opened.ids) == list("adefghijkbx")
     assert rows(opened)[-2:] == rows(made("bx", 9))
     assert json.loads((saved / "space.json").read_text())["targets"] == 11
@@ -293,8 +293,8 @@ def test_what_is_added_takes_the_dtype_of_the_folder(tmp_path):
     made("ab", dtype="int8").save(tmp_path / "space")
     append(tmp_path / "space", made("cd", 1, dtype="float16"))
     half = made("cd", 1, dtype="float16").tokens
-    expected = Space.from_tokens(half, ["text c", "text d"], list("cd"), SOFT, "int8")
-    assert rows(load_space(tmp_path / "space"))[2:] == rows(expected)
+    expected = Index.from_tokens(half, ["text c", "text d"], list("cd"), SOFT, "int8")
+    assert rows(load_index(tmp_path / "space"))[2:] == rows(expected)
 
 
 def test_a_space_that_grows_by_one_has_few_segments(tmp_path):
@@ -302,11 +302,11 @@ def test_a_space_that_grows_by_one_has_few_segments(tmp_path):
     tokens = random_tokens(15)
     names = [f"t{k}" for k in range(15)]
     for k in range(15):
-        append(tmp_path / "space", Space.from_tokens(tokens.part(k, k + 1), names[k : k + 1], None, SOFT, "float32"))
+        append(tmp_path / "space", Index.from_tokens(tokens.part(k, k + 1), names[k : k + 1], None, SOFT, "float32"))
     sizes = [each["targets"] for each in segments(tmp_path / "space")]
     assert sum(sizes) == 15
     assert all(large > 2 * small for large, small in itertools.pairwise(sizes))
-    assert rows(load_space(tmp_path / "space")) == rows(Space.from_tokens(tokens, names, None, SOFT, "float32"))
+    assert rows(load_index(tmp_path / "space")) == rows(Index.from_tokens(tokens, names, None, SOFT, "float32"))
 
 
 def test_a_segment_of_which_nothing_is_left_is_dropped(saved):
@@ -318,13 +318,13 @@ def test_a_segment_of_which_nothing_is_left_is_dropped(saved):
 
 
 def test_saving_replaces_a_space_also_the_one_that_it_was_opened_from(saved):
-    opened = load_space(saved)
+    opened = load_index(saved)
     before = rows(opened)
     opened.without("a").save(saved)
-    assert rows(load_space(saved)) == before[1:]
+    assert rows(load_index(saved)) == before[1:]
     made("xyz").save(saved)
     verify(saved)
-    assert rows(load_space(saved)) == rows(made("xyz"))
+    assert rows(load_index(saved)) == rows(made("xyz"))
     assert rows(opened) == before
 
 
@@ -338,7 +338,7 @@ def test_only_targets_of_the_same_model_are_added(saved):
             append(saved, made("xy", origin=origin))
     wide = RaggedTokens(np.zeros((1, WIDTH + 1), np.float32), run_offsets(np.array([1])))
     with pytest.raises(UserError, match=r"width 8.*of width 9"):
-        append(saved, Space.from_tokens(wide, ["x"], None, SOFT))
+        append(saved, Index.from_tokens(wide, ["x"], None, SOFT))
     append(saved, made("xy", origin=Origin("tiny", SOFT.fingerprint, 64, ScorerSettings(kind="max_sim"))))
 
 
@@ -347,7 +347,7 @@ def test_only_targets_of_the_same_model_are_added(saved):
 
 def test_a_newer_format_is_refused(saved):
     edit(saved, version=3)
-    for use in (load_space, verify, compact, lambda path: made("z").save(path), lambda path: append(path, made("z"))):
+    for use in (load_index, verify, compact, lambda path: made("z").save(path), lambda path: append(path, made("z"))):
         with pytest.raises(UserError, match="index of format 3, and this uwe_jax reads formats up to 2"):
             use(saved)
 
@@ -370,7 +370,7 @@ def test_a_newer_format_is_refused(saved):
 def test_an_invalid_manifest_is_refused(saved, content, message):
     (saved / "space.json").write_bytes(content)
     with pytest.raises(UserError, match=rf"space\.json.*{message}.*Restore it from a copy"):
-        load_space(saved)
+        load_index(saved)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_an_invalid_manifest_is_refused(saved, content, message):
 )
 def test_a_manifest_of_wrong_types_is_refused(saved, wrong):
     edit(saved, **wrong)
-    for use in (load_space, compact, lambda path: append(path, made("z"))):
+    for use in (load_index, compact, lambda path: append(path, made("z"))):
         with pytest.raises(UserError, match=r"space\.json is not the manifest.*Restore it from a copy"):
             use(saved)
 
@@ -407,13 +407,13 @@ def test_a_manifest_with_wrong_entries_is_refused(saved):
     for wrong in wrongs:
         edit(saved, segments=[entries[0] | wrong])
         with pytest.raises(UserError, match=r"space\.json is not the manifest"):
-            load_space(saved)
+            load_index(saved)
     edit(saved, segments=[entries[0] | {"targets": 7, "removed": []}])
     with pytest.raises(UserError, match=r"holds 8 targets.*expected 7"):
-        load_space(saved)
+        load_index(saved)
     edit(saved, segments=entries, width=4)
     with pytest.raises(UserError, match=r"embeddings .*; expected 8 and float32"):
-        load_space(saved)
+        load_index(saved)
 
 
 def test_damaged_files_are_named(saved):
@@ -421,17 +421,17 @@ def test_damaged_files_are_named(saved):
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
     with pytest.raises(UserError, match=rf"it has {len(whole) - 5:,} bytes, expected {len(whole):,}"):
-        load_space(saved)
+        load_index(saved)
     path.write_bytes(whole[:-1] + b"?")
-    for use in (load_space, verify, compact, lambda path: append(path, made("z")), lambda path: remove(path, "a")):
+    for use in (load_index, verify, compact, lambda path: append(path, made("z")), lambda path: remove(path, "a")):
         with pytest.raises(UserError, match=f"{path.name} is damaged: its sha256.*Restore it from a copy"):
             use(saved)
     path.write_bytes(b"?" * len(whole))
     with pytest.raises(UserError, match=f"{path.name} is damaged"):
-        load_space(saved)
+        load_index(saved)
     path.unlink()
     with pytest.raises(UserError, match=f"{path.name} is missing"):
-        load_space(saved)
+        load_index(saved)
 
 
 def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
@@ -440,7 +440,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
     remove(tmp_path / "space", "b")
 
     def said() -> tuple:
-        space = load_space(tmp_path / "space")
+        space = load_index(tmp_path / "space")
         return space.origin, space.dtype, space.pooled, rows(space)
 
     before, rng = said(), np.random.default_rng(0)
@@ -462,7 +462,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path):
         assert re.search("Restore it from a copy|Install a newer", message)
 
 
-def pack(folder: Path, space: Space, **tensors) -> None:
+def pack(folder: Path, space: Index, **tensors) -> None:
     """Writes a foreign segment: tensors that this package never writes, with the right checksum."""
     space.save(folder)
     (entry,) = segments(folder)
@@ -506,10 +506,10 @@ def pack(folder: Path, space: Space, **tensors) -> None:
 )
 def test_a_foreign_segment_that_cannot_be_searched_is_refused(tmp_path, tensors, message):
     pack(tmp_path / "space", made("ab"))
-    load_space(tmp_path / "space")
+    load_index(tmp_path / "space")
     pack(tmp_path / "space", made("ab"), **tensors)
     with pytest.raises(UserError, match=rf"safetensors is damaged .*{message}.*Restore it from a copy"):
-        load_space(tmp_path / "space")
+        load_index(tmp_path / "space")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -522,19 +522,19 @@ def test_a_foreign_segment_with_numbers_that_are_not_finite_is_refused(tmp_path,
         broken.flat[-1] = number
         pack(tmp_path / "space", space, **{"values" if stored.ndim == 2 else "scales": broken.tobytes()})
         with pytest.raises(UserError, match="embeddings that are NaN or infinite"):
-            load_space(tmp_path / "space")
+            load_index(tmp_path / "space")
 
 
 def test_a_manifest_of_too_many_removed_targets_is_refused(saved, monkeypatch):
     monkeypatch.setattr(manifests, "_MOST_BYTES", (saved / "space.json").stat().st_size + 50)
     with pytest.raises(UserError, match=r"would have .* bytes; at most .*--compact"):
         remove(saved, list("abdefg"))
-    assert list(load_space(saved).ids) == list("abdefghijk")
+    assert list(load_index(saved).ids) == list("abdefghijk")
 
 
 def test_a_folder_without_an_index_is_reported(tmp_path):
     with pytest.raises(UserError, match="no folder"):
-        load_space(tmp_path / "nowhere")
+        load_index(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"holds no space\.json"):
         remove(tmp_path, "a")
     assert not list(tmp_path.iterdir())
@@ -548,7 +548,7 @@ def test_a_folder_without_an_index_is_reported(tmp_path):
 
 
 def test_a_reader_retries_after_a_concurrent_compaction(saved, monkeypatch):
-    before = rows(load_space(saved))
+    before = rows(load_index(saved))
     read = folders.read_manifest
 
     def reads_before_a_compaction(path):
@@ -558,22 +558,22 @@ def test_a_reader_retries_after_a_concurrent_compaction(saved, monkeypatch):
         return manifest
 
     monkeypatch.setattr(folders, "read_manifest", reads_before_a_compaction)
-    assert rows(load_space(saved)) == before
+    assert rows(load_index(saved)) == before
 
 
 def test_a_second_writer_is_refused_and_readers_are_not_blocked(saved, monkeypatch):
     monkeypatch.setattr(writing, "QUIET", 0.05)
-    before = rows(load_space(saved))
+    before = rows(load_index(saved))
     with filelock.FileLock(saved / "space.lock"):
         for change in (compact, lambda path: remove(path, "a"), lambda path: made("z").save(path)):
             with pytest.raises(UserError, match=r"Another process is writing to .*try again"):
                 change(saved)
-        assert rows(load_space(saved)) == before
+        assert rows(load_index(saved)) == before
     assert remove(saved, "a") == 1
 
 
 def test_a_full_disk_leaves_the_space_as_it_was(saved, monkeypatch):
-    before = rows(load_space(saved))
+    before = rows(load_index(saved))
     left = 0
 
     def full(file):
@@ -588,10 +588,10 @@ def test_a_full_disk_leaves_the_space_as_it_was(saved, monkeypatch):
         with pytest.raises(OSError, match="No space left"):
             append(saved, made("xyz"))
         left = 100
-        assert rows(load_space(saved)) == before
+        assert rows(load_index(saved)) == before
         assert not list(saved.rglob("*.partial"))
     append(saved, made("xyz"))
-    assert list(load_space(saved).ids) == list("abdefghijkxyz")
+    assert list(load_index(saved).ids) == list("abdefghijkxyz")
 
 
 @pytest.fixture
@@ -612,7 +612,7 @@ def as_nobody(tmp_path, monkeypatch):
 
 def test_an_index_is_readable_without_write_permission(saved, as_nobody):
     there = Path("space")
-    assert len(load_space(there)) == 10
+    assert len(load_index(there)) == 10
     verify(there)
     for change in (compact, lambda path: remove(path, "a"), made("z").save, lambda path: made("z").save(path / "new")):
         with pytest.raises(UserError, match=r"space.* cannot be written .*may write to"):
@@ -623,11 +623,11 @@ def test_an_index_is_readable_without_write_permission(saved, as_nobody):
 def test_a_kill_at_any_moment_leaves_a_space_and_the_next_change_succeeds(tmp_path):
     targets = random_tokens(24)
     texts, ids = [f"text {k}" for k in range(24)], [f"t{k}" for k in range(24)]
-    space = Space.from_tokens(targets.part(0, 19), texts[:19], ids[:19], SOFT)
+    space = Index.from_tokens(targets.part(0, 19), texts[:19], ids[:19], SOFT)
     space.save(tmp_path / "there")
-    append(tmp_path / "there", Space.from_tokens(targets.part(19, 24), texts[19:], ids[19:], SOFT))
+    append(tmp_path / "there", Index.from_tokens(targets.part(19, 24), texts[19:], ids[19:], SOFT))
     remove(tmp_path / "there", "t5")
-    Space.from_tokens(targets.part(0, 4), texts[:4], ["t3", "n1", "n2", "n3"], SOFT).save(tmp_path / "more")
+    Index.from_tokens(targets.part(0, 4), texts[:4], ["t3", "n1", "n2", "n3"], SOFT).save(tmp_path / "more")
     command = [sys.executable, str(Path(__file__).parent / "killed_writer.py"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

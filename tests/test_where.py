@@ -21,10 +21,10 @@ from uwe_jax.retrieval.answers import Answer, answer_file
 from uwe_jax.retrieval.queries_in import Query
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.columns import Column, FilterError, alternatives, matching, packed
-from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
+from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.searchable import Hit, Origin
-from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.serving.loading import load_served
@@ -47,12 +47,12 @@ def fits(k: int, where: dict) -> bool:
     return all(COLUMNS[name][k] in ([values] if isinstance(values, str) else values) for name, values in where.items())
 
 
-def with_columns(scorer: ScorerSettings = SOFT.scorer, dtype: str = "float32", few: range = range(N)) -> Space:
+def with_columns(scorer: ScorerSettings = SOFT.scorer, dtype: str = "float32", few: range = range(N)) -> Index:
     """Targets 0 to 29, or a few of them."""
     origin = Origin("tiny", SOFT.fingerprint, 64, scorer)
     tokens = random_tokens(N).take(np.array(few))
     columns = {name: [values[k] for k in few] for name, values in COLUMNS.items()}
-    return Space.from_tokens(tokens, [f"text {k}" for k in few], [f"{k}" for k in few], origin, dtype, columns=columns)
+    return Index.from_tokens(tokens, [f"text {k}" for k in few], [f"{k}" for k in few], origin, dtype, columns=columns)
 
 
 def assert_same(found: list[list[Hit]], expected: list[list[Hit]]) -> None:
@@ -161,15 +161,15 @@ def test_columns_that_do_not_fit_are_refused():
 # Indexes on disk
 
 
-def columns_of(space: Space) -> dict[str, list[str]]:
+def columns_of(space: Index) -> dict[str, list[str]]:
     return {name: list(values) for name, values in space.columns.items()}
 
 
 def test_columns_survive_every_change_of_a_folder(tmp_path):
     folder = tmp_path / "space"
     with_columns(few=range(20)).save(folder)
-    assert columns_of(load_space(folder)) == {name: list(values[:20]) for name, values in COLUMNS.items()}
-    more = Space.from_tokens(
+    assert columns_of(load_index(folder)) == {name: list(values[:20]) for name, values in COLUMNS.items()}
+    more = Index.from_tokens(
         random_tokens(2, 3), ["x", "y"], None, SOFT, "float32", columns={"level": ["7", "8"], "new": ["p", "q"]}
     )
     append(folder, more)
@@ -181,11 +181,11 @@ def test_columns_survive_every_change_of_a_folder(tmp_path):
         "level": [LEVELS[k] for k in left] + ["7", "8", ""],
         "new": [""] * len(left) + ["p", "q", ""],
     }
-    assert columns_of(load_space(folder)) == expected
+    assert columns_of(load_index(folder)) == expected
     assert len(segments(folder)) == 2
     compact(folder)
     verify(folder)
-    opened = load_space(folder)
+    opened = load_index(folder)
     assert (columns_of(opened), len(segments(folder))) == (expected, 1)
     assert segments(folder)[0]["columns"] == ["family", "level", "new"]
     found = opened.search(random_tokens(1, 2), 9, SOFT.scorer, {"level": ["8", ""]})
@@ -195,7 +195,7 @@ def test_columns_survive_every_change_of_a_folder(tmp_path):
     }
     remove(folder, "y")
     with pytest.raises(FilterError, match="No target has '8' as its level"):
-        load_space(folder).count({"level": "8"})  # none that counts has it
+        load_index(folder).count({"level": "8"})  # none that counts has it
 
 
 def test_an_index_of_the_first_format_is_read_and_changed(tmp_path):
@@ -204,14 +204,14 @@ def test_an_index_of_the_first_format_is_read_and_changed(tmp_path):
     content = json.loads((folder / "space.json").read_text()) | {"version": 1}
     del content["sha256"], content["segments"][0]["columns"]
     (folder / "space.json").write_text(json.dumps(content))
-    assert (list(load_space(folder).ids), columns_of(load_space(folder))) == (list("abc"), {})
+    assert (list(load_index(folder).ids), columns_of(load_index(folder))) == (list("abc"), {})
     append(folder, with_columns(few=range(1)))
-    assert columns_of(load_space(folder)) == {"family": ["", "", "", "rare"], "level": ["", "", "", "0"]}
+    assert columns_of(load_index(folder)) == {"family": ["", "", "", "rare"], "level": ["", "", "", "0"]}
 
 
 def test_each_distinct_value_is_stored_once(tmp_path):
     long = [f"{'long ' * 200}{k % 2}" for k in range(N)]
-    Space.from_tokens(random_tokens(N), [f"{k}" for k in range(N)], None, SOFT, columns={"c": long}).save(
+    Index.from_tokens(random_tokens(N), [f"{k}" for k in range(N)], None, SOFT, columns={"c": long}).save(
         tmp_path / "s"
     )
     assert segments(tmp_path / "s")[0]["bytes"] < 6000 < sum(map(len, long))
@@ -232,12 +232,12 @@ def test_each_distinct_value_is_stored_once(tmp_path):
     ],
 )
 def test_invalid_columns_of_a_foreign_segment_are_refused(tmp_path, tensors, message):
-    space = Space.from_tokens(random_tokens(2), ["a", "b"], None, SOFT, columns={"c": ["p", "q"]})
+    space = Index.from_tokens(random_tokens(2), ["a", "b"], None, SOFT, columns={"c": ["p", "q"]})
     pack(tmp_path / "space", space)
-    assert columns_of(load_space(tmp_path / "space")) == {"c": ["p", "q"]}
+    assert columns_of(load_index(tmp_path / "space")) == {"c": ["p", "q"]}
     pack(tmp_path / "space", space, **tensors)
     with pytest.raises(UserError, match=rf"safetensors is damaged .*{message}"):
-        load_space(tmp_path / "space")
+        load_index(tmp_path / "space")
 
 
 def test_a_column_is_a_list_of_texts():
@@ -417,7 +417,7 @@ def test_invalid_filters_are_refused_before_queries_are_read(folder):
 
 
 def test_a_target_added_with_another_value_is_replaced(folder, tmp_path, capsys):
-    load_space(folder / "skills").save(tmp_path / "skills")
+    load_index(folder / "skills").save(tmp_path / "skills")
     rows = [
         {"id": "s1", "label": "care for patients", "family": "health"},
         {"id": "s2", "label": "write code", "family": "it"},
@@ -428,7 +428,7 @@ def test_a_target_added_with_another_value_is_replaced(folder, tmp_path, capsys)
     assert "Added 0 targets, and replaced 1." in capsys.readouterr().err
     write_rows(more, [{"id": "s1", "label": "care for patients"}])  # says nothing of the family
     index([*flags, "--add", str(more), "--compact"])
-    space = load_space(tmp_path / "skills")
+    space = load_index(tmp_path / "skills")
     assert dict(zip(space.ids, space.columns["family"], strict=True)) == {"s1": "health", "s2": "it", "s3": "it"}
 
 

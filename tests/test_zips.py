@@ -12,7 +12,7 @@ import pytest
 from esco_downloads import classification, relations, write_zip
 from onet_download import FILES
 
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.runtime import zips
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.release import find_release
@@ -128,10 +128,10 @@ def test_hashes_of_what_a_model_was_trained_on(tmp_path):
     path = tmp_path / "trained_on.npz"
     np.savez_compressed(path, nodes=np.zeros(LIMIT, np.uint64), edges=np.zeros(1, np.uint64))
     with pytest.raises(UserError, match=r"nodes\.npy has .* bytes and unpacks to at least"):
-        Footprint.read(path)
+        TrainingHashes.read(path)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<u8", "fortran_order": False, "shape": (1 << 59,)})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("nodes.npy", header.getvalue())
     with pytest.raises(UserError, match=r"is damaged \(nodes\.npy has an impossible shape"):
-        Footprint.read(path)
+        TrainingHashes.read(path)

@@ -65,7 +65,7 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class Footprint:
+class TrainingHashes:
     """Hashes of the texts and of the edges that were trained on, each sorted and without repeats."""
 
     nodes: np.ndarray  # uint64
@@ -73,7 +73,7 @@ class Footprint:
     forms: tuple[int, ...] = (_FORM,)  # of the hashed texts; several in a union with an older one
 
     @classmethod
-    def of(cls, train: GraphSet) -> Footprint:
+    def of(cls, train: GraphSet) -> TrainingHashes:
         """Hashes the edges of training graphs, and the nodes that have one."""
         skills = text_hashes(train.skills)
         nodes, edges = [], []
@@ -85,9 +85,9 @@ class Footprint:
         return cls(np.unique(np.concatenate(nodes)), np.unique(np.concatenate(edges)))
 
     @classmethod
-    def union(cls, footprints: Iterable[Footprint]) -> Footprint:
+    def union(cls, all_hashes: Iterable[TrainingHashes]) -> TrainingHashes:
         """Joins the training hashes of several models."""
-        several = list(footprints)
+        several = list(all_hashes)
         return cls(
             np.unique(np.concatenate([each.nodes for each in several])),
             np.unique(np.concatenate([each.edges for each in several])),
@@ -108,7 +108,7 @@ class Footprint:
         write_atomically(path, buffer.getvalue())
 
     @classmethod
-    def read(cls, path: Path) -> Footprint | None:
+    def read(cls, path: Path) -> TrainingHashes | None:
         """Reads the file of `write`; None if there is none, UserError if it is damaged."""
         if not path.exists():
             return None

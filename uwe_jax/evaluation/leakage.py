@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.errors import UserError
 
@@ -17,7 +17,7 @@ IN_DOMAIN = "in-domain"
 IN_DOMAIN_SHARE = 0.01
 
 
-def is_in_domain(task: RankingTask, trained_on: Footprint) -> bool:
+def is_in_domain(task: RankingTask, trained_on: TrainingHashes) -> bool:
     """Returns whether so much of a task was trained on that its score is not zero-shot.
 
     Args:
@@ -27,7 +27,7 @@ def is_in_domain(task: RankingTask, trained_on: Footprint) -> bool:
     return bool(edges.sum() >= IN_DOMAIN_SHARE * len(edges))
 
 
-def leakage(task: RankingTask, trained_on: Footprint, *, in_domain: bool) -> dict[str, Any]:
+def leakage(task: RankingTask, trained_on: TrainingHashes, *, in_domain: bool) -> dict[str, Any]:
     """Counts `queries`, `targets` and query-target `edges` that are in the training graphs, as in results.json.
 
     Args:
@@ -39,15 +39,15 @@ def leakage(task: RankingTask, trained_on: Footprint, *, in_domain: bool) -> dic
     return {**counts, "domain": IN_DOMAIN if in_domain else "zero-shot"}
 
 
-def without_leaks(task: RankingTask, footprints: Sequence[Footprint]) -> RankingTask:
+def without_leaks(task: RankingTask, all_hashes: Sequence[TrainingHashes]) -> RankingTask:
     """Leaves out the queries that a model was trained on, as a node or by one of their edges.
 
     Raises:
       UserError: no query is left.
     """
     seen = np.zeros(len(task.queries), bool)
-    for footprint in footprints:
-        found = footprint.overlap(task.queries, task.targets, task.relevant)
+    for hashes in all_hashes:
+        found = hashes.overlap(task.queries, task.targets, task.relevant)
         # Every query has a relevant target, so no run of edges is empty.
         seen |= found.queries | np.logical_or.reduceat(found.edges, task.relevant.indptr[:-1])
     if seen.all():

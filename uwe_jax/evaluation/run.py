@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 import uwe_jax
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
 from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.join import join_models, read_results
@@ -121,11 +121,11 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
     from uwe_jax.evaluation.terminal import terminal_table
 
     started = time.perf_counter()
-    footprints = {spec: trained_on(spec, sources.cache_dir) for spec in options.model}
-    tasks, skipped, in_domain = _prepare_tasks(options, sources, footprints)
+    all_hashes = {spec: trained_on(spec, sources.cache_dir) for spec in options.model}
+    tasks, skipped, in_domain = _prepare_tasks(options, sources, all_hashes)
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)
-    LOG.info(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(footprints)} models to measure.")
+    LOG.info(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(all_hashes)} models to measure.")
     results: Results = {
         "version": uwe_jax.__version__,
         "complete": False,
@@ -138,8 +138,8 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
         partial = "" if other.get("complete", True) else " (of an incomplete evaluation)"
         LOG.info(f"Joined from {path}{partial}: {', '.join(join_models(results, other, path)) or 'nothing'}")
     evaluation = _Evaluation(options, sources.cache_dir, tasks, results)
-    for spec, footprint in footprints.items():
-        evaluation.add_model(spec, footprint, in_domain.get(spec, ()))
+    for spec, hashes in all_hashes.items():
+        evaluation.add_model(spec, hashes, in_domain.get(spec, ()))
     measured = any(entry["results"] for entry in results["models"].values())
     if measured:
         evaluation.folder.finish()
@@ -154,31 +154,29 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
     return results
 
 
-def trained_on(spec: str, cache_dir: Path) -> Footprint | None:
+def trained_on(spec: str, cache_dir: Path) -> TrainingHashes | None:
     """Reads the training hashes of a run or an export; None for any other ranker, whose training data is unknown."""
     folder = Path(make_local(spec, cache_dir)).expanduser()
     exported = is_exported(folder)
     if not exported and not is_workdir(folder):
         return None
-    footprint = Footprint.read(folder / TRAINED_ON)
-    if footprint is None and not exported:
+    hashes = TrainingHashes.read(folder / TRAINED_ON)
+    if hashes is None and not exported:
         LOG.warning(
             f"{folder} has no {TRAINED_ON}, as in runs of older versions: its leakage is not reported. Re-run its "
             "training command; a finished run only adds that file."
         )
-    return footprint
+    return hashes
 
 
 def _prepare_tasks(
-    options: EvaluationOptions, sources: TaskSources, footprints: Mapping[str, Footprint | None]
+    options: EvaluationOptions, sources: TaskSources, all_hashes: Mapping[str, TrainingHashes | None]
 ) -> tuple[list[RankingTask], list[dict], dict[str, set[str]]]:
     """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks by model."""
     tasks, missing = load_tasks(choose(options.tasks), sources, options.split)
     skipped = [{"task": each.name, "reason": each.reason} for each in missing]
-    known = {spec: footprint for spec, footprint in footprints.items() if footprint}
-    in_domain = {
-        spec: {task.name for task in tasks if is_in_domain(task, footprint)} for spec, footprint in known.items()
-    }
+    known = {spec: hashes for spec, hashes in all_hashes.items() if hashes}
+    in_domain = {spec: {task.name for task in tasks if is_in_domain(task, hashes)} for spec, hashes in known.items()}
     kept = []
     for task in tasks:
         try:
@@ -218,7 +216,7 @@ class _Evaluation:
         # Average precision [q] by task of the first model of the table, unless that one is joined.
         self.first_precision: dict[str, np.ndarray] = {}
 
-    def add_model(self, spec: str, footprint: Footprint | None, in_domain: Collection[str]) -> None:
+    def add_model(self, spec: str, hashes: TrainingHashes | None, in_domain: Collection[str]) -> None:
         """Measures a model; a failure, to load it or on a task, is reported and added to the skipped ones."""
         from uwe_jax.evaluation.terminal import task_line
 
@@ -240,7 +238,7 @@ class _Evaluation:
             except UserError as error:
                 self._skip(f"{name} on {task.name}", error)
                 continue
-            found["leakage"] = leakage(task, footprint, in_domain=task.name in in_domain) if footprint else None
+            found["leakage"] = leakage(task, hashes, in_domain=task.name in in_domain) if hashes else None
             first = next((model for model, other in models.items() if other["results"]), name)
             if name == first:
                 self.first_precision[task.name] = precision

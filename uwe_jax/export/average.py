@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.export.provenance import Subject, subject_of
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.uwe import weighted_sum
@@ -99,7 +99,7 @@ def averaged(shares: Sequence[Share], *, cache_dir: Path, max_tokens: int | None
         {"name": s.model.name, "weight": share.weight, "fingerprint": s.model.fingerprint, "training": s.training}
         for share, s in zip(shares, subjects, strict=True)
     ]
-    return Subject(model, first.base_model, {"average": record}, _footprint(shares, subjects))
+    return Subject(model, first.base_model, {"average": record}, _hashes(shares, subjects))
 
 
 def _check_alike(first: LoadedModel, subject: Subject, name: str) -> None:
@@ -122,12 +122,12 @@ def _check_alike(first: LoadedModel, subject: Subject, name: str) -> None:
         )
 
 
-def _footprint(shares: Sequence[Share], subjects: Sequence[Subject]) -> Footprint | None:
+def _hashes(shares: Sequence[Share], subjects: Sequence[Subject]) -> TrainingHashes | None:
     """Joins the training hashes of all trained models; None where those of one are not known."""
-    trained = [(share.name, s.footprint) for share, s in zip(shares, subjects, strict=True) if s.training]
-    if unknown := [name for name, footprint in trained if footprint is None]:
+    trained = [(share.name, s.hashes) for share, s in zip(shares, subjects, strict=True) if s.training]
+    if unknown := [name for name, hashes in trained if hashes is None]:
         LOG.warning(
             f"What {', '.join(unknown)} was trained on is not known, so an evaluation cannot count what it has seen."
         )
         return None
-    return Footprint.union([footprint for _, footprint in trained if footprint]) if trained else None
+    return TrainingHashes.union([hashes for _, hashes in trained if hashes]) if trained else None

@@ -92,8 +92,8 @@ def _write(options: ExportOptions, out: Path, folder: Path) -> LoadedModel:
     folder.mkdir()
     write_encoder(model, folder)
     write_scorer(folder)
-    if subject.footprint:
-        subject.footprint.write(folder / TRAINED_ON)
+    if subject.hashes:
+        subject.hashes.write(folder / TRAINED_ON)
     if options.onnx:
         write_onnx(model, folder)
     card = model_card(

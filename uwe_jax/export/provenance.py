@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.export.model_card import check_record
 from uwe_jax.models.exported import MANIFEST, is_exported, read_manifest
 from uwe_jax.models.loaded import LoadedModel
@@ -28,7 +28,7 @@ class Subject(NamedTuple):
     model: LoadedModel  # as it ranks
     base_model: str  # hub id of the encoder that training started from; empty where it is not known
     training: dict[str, Any]  # record for the manifest and the card; empty for an encoder as it was published
-    footprint: Footprint | None  # training hashes, where they are known
+    hashes: TrainingHashes | None  # training hashes, where they are known
 
 
 def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject:
@@ -39,10 +39,10 @@ def subject_of(name: str, *, cache_dir: Path, max_tokens: int | None) -> Subject
     """
     name = make_local(name, cache_dir)
     model = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
-    footprint = Footprint.read(Path(name).expanduser() / TRAINED_ON)
+    hashes = TrainingHashes.read(Path(name).expanduser() / TRAINED_ON)
     record = training_record(model, name)
     check_record(record, f"{model.folder / MANIFEST if model.stored_fingerprint else Path(name) / 'summary.json'}")
-    return Subject(model, _base_model(model, name), record, footprint)
+    return Subject(model, _base_model(model, name), record, hashes)
 
 
 def check_modules(subject: Subject) -> None:

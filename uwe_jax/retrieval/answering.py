@@ -17,7 +17,7 @@ from uwe_jax.ranking.ragged import not_scorable
 from uwe_jax.retrieval.answers import Answer, answer_file, json_line, readable
 from uwe_jax.retrieval.indexing import cached_index
 from uwe_jax.retrieval.options import RankOptions
-from uwe_jax.retrieval.qdrant.location import open_space
+from uwe_jax.retrieval.qdrant.location import open_index
 from uwe_jax.retrieval.queries_in import Query, batches, checked, file_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.recorded import recorded_model
@@ -39,7 +39,7 @@ def rank(options: RankOptions) -> None:
     """
     queries = _queries(options)
     spaces: dict[str, Searchable] = {
-        name: open_space(place, candidates=options.candidates) for name, place in options.indexes
+        name: open_index(place, candidates=options.candidates) for name, place in options.indexes
     }
     places = [place for _, place in options.indexes]
     model = options.model or (recorded_model(places) if places else DEFAULT_MODEL)

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 from uwe_jax.retrieval.options import IndexOptions
-from uwe_jax.retrieval.qdrant.location import in_qdrant, put_space
+from uwe_jax.retrieval.qdrant.location import in_qdrant, put_index
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.recorded import record, recorded
-from uwe_jax.retrieval.store.folder import append, compact, load_space, remove, verify
+from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.manifest import read_manifest
-from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
 from uwe_jax.retrieval.texts_in import Targets, read_ids, read_targets
 from uwe_jax.runtime.errors import UserError
@@ -49,12 +49,12 @@ def index(options: IndexOptions) -> None:
         verify(options.folder)
         LOG.info(f"{options.folder} is intact: all checksums match.")
     if options.upload:
-        put_space(options.upload, load_space(options.folder), replace=True)
+        put_index(options.upload, load_index(options.folder), replace=True)
         LOG.info(f"Uploaded to {options.upload}.")
     report(described(options.folder))
 
 
-def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) -> Space:
+def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) -> Index:
     """Opens the index of targets in the cache folder, or encodes them; any other model, text, id or column is another.
 
     Raises:
@@ -67,7 +67,7 @@ def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) 
     folder = cache_dir / "indexes" / hashlib.sha256(key.encode()).hexdigest()[:16]
     _log_targets(targets)
     try:
-        return load_space(folder)
+        return load_index(folder)
     except UserError:  # there is none, or it is damaged
         space = ranker.encode_targets(targets.texts, targets.ids, columns=targets.columns)
         space.save(folder, patience=LONG_PATIENCE)
@@ -141,7 +141,7 @@ def _build(options: IndexOptions, path: Path) -> None:
 
 def _add(options: IndexOptions, targets: Targets) -> None:
     with changing(options.folder):  # likewise
-        there = load_space(options.folder)
+        there = load_index(options.folder)
     targets = targets.unlike(there)
     _log_targets(targets)
     if not len(targets):
@@ -161,7 +161,7 @@ def _add(options: IndexOptions, targets: Targets) -> None:
     LOG.info(f"Added {len(targets) - replaced:,} targets, and replaced {replaced:,}.")
 
 
-def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Space:
+def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Index:
     for note in ranker.loaded.truncation(targets.texts).notes("targets"):
         LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max_tokens sets another limit.")
     return ranker.encode_targets(targets.texts, targets.ids, dtype=dtype, columns=targets.columns)

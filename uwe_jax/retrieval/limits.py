@@ -72,7 +72,7 @@ def too_long(what: str, position: int, characters: int) -> str:
     )
 
 
-def check_space(own: Origin, made: Origin, top_k: int, place: str = "") -> None:
+def check_index(own: Origin, made: Origin, top_k: int, place: str = "") -> None:
     """Raises UserError unless the model `own` can rank `top_k` targets of the index `made`, at a place."""
     before = f"{place}: " if place else ""
     if top_k < 1:

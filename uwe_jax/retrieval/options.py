@@ -17,7 +17,7 @@ MIN_TOKENS = 3  # of a text: two special tokens and one of its own
 
 
 def parse_index(text: str) -> tuple[str, str]:
-    """Parses `INDEX` or `NAME=INDEX` into a name and a place, see `open_space`; an existing folder wins.
+    """Parses `INDEX` or `NAME=INDEX` into a name and a place, see `open_index`; an existing folder wins.
 
     >>> parse_index("skills=indexes/esco"), parse_index("indexes/esco"), parse_index("qdrant:all#jobs")
     (('skills', 'indexes/esco'), ('esco', 'indexes/esco'), ('jobs', 'qdrant:all#jobs'))

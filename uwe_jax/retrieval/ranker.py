@@ -7,7 +7,7 @@ print(ranker.rank("nurse", ["care for patients", "write code", "engineer softwar
 print(ranker.explain("nurse", "care for patients"))
 space = ranker.encode_targets(["care for patients", "write code", "engineer software"])  # once, for any number of calls
 print(ranker.rank("nurse", space)[0].text)
-space.save("skills")  # and later: space = uwe_jax.load_space("skills")
+space.save("skills")  # and later: space = uwe_jax.load_index("skills")
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.attribution import attribute
 from uwe_jax.retrieval.explanation import Explanation, explained
 from uwe_jax.retrieval.hits import Hits, Rankings
-from uwe_jax.retrieval.limits import accepted, check_max_tokens, check_space, judged
+from uwe_jax.retrieval.limits import accepted, check_index, check_max_tokens, judged
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.retrieval.store.columns import Where, packed
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Origin, Searchable
-from uwe_jax.retrieval.store.stored_targets import Space, target_ids
+from uwe_jax.retrieval.store.stored_targets import Index, target_ids
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress as progress_bar
 from uwe_jax.scoring.scorer_text import scorer_text
@@ -133,13 +133,13 @@ class Ranker:
         dtype: str = "float16",
         progress: bool = True,
         columns: Mapping[str, Sequence[str]] | None = None,
-    ) -> Space:
-        """Encodes targets into an index, which is ranked any number of times and kept with `Space.save`.
+    ) -> Index:
+        """Encodes targets into an index, which is ranked any number of times and kept with `Index.save`.
 
         Args:
           texts: n targets.
           ids: n distinct ones; None takes the texts themselves.
-          dtype: of stored embeddings, see `Space`.
+          dtype: of stored embeddings, see `Index`.
           progress: show a bar on standard error.
           columns: further columns by their names, n values each, which hits show and `where` filters by.
 
@@ -151,14 +151,14 @@ class Ranker:
         chosen = target_ids(targets, ids)  # before the hours that encoding may take
         packed(columns, len(targets))
         starts = range(0, len(targets), _PART)
-        space: Space | None = None
+        space: Index | None = None
         for number, start in enumerate(starts, 1):
             part = slice(start, start + _PART)
             of = f", part {number} of {len(starts)}" if len(starts) > 1 else ""
             tokens = self._embed(targets[part], f"Encoding targets{of}" if progress else "")
             rows = {name: values[part] for name, values in (columns or {}).items()}
             if space is None:
-                space = Space.from_tokens(tokens, targets[part], chosen[part], self.origin, dtype, columns=rows)
+                space = Index.from_tokens(tokens, targets[part], chosen[part], self.origin, dtype, columns=rows)
             else:
                 space = space.add(tokens, targets[part], chosen[part], columns=rows)
         if space is None:
@@ -222,7 +222,7 @@ class Ranker:
         if batch < 1:
             raise UserError(f"batch is {batch}; it must be at least 1.")
         if isinstance(space, str | Path):
-            raise UserError(f"The targets are {str(space)!r}. Give a list of texts, or an index (uwe_jax.load_space).")
+            raise UserError(f"The targets are {str(space)!r}. Give a list of texts, or an index (uwe_jax.load_index).")
         if isinstance(space, Searchable):
             targets: Searchable = space
         else:
@@ -269,7 +269,7 @@ class Ranker:
 
     def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
         """Raises UserError, which names the place, unless this model can rank `top_k` targets of an index."""
-        check_space(self.origin, space.origin, top_k, place)
+        check_index(self.origin, space.origin, top_k, place)
 
     def _search(
         self, queries: list[str | UserError], space: Searchable, top_k: int, first: int, where: Where

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from uwe_jax.data.text import normalise
 from uwe_jax.retrieval.further_columns import FurtherColumns
-from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
@@ -63,7 +63,7 @@ class Targets:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def unlike(self, there: Space) -> Targets:
+    def unlike(self, there: Index) -> Targets:
         """Returns the targets that an index lacks, or has with another text or other values of these columns."""
         rows = list(zip(self.ids, self.texts, *self.columns.values(), strict=True))
         others = (there.columns.get(name) or itertools.repeat("") for name in self.columns)

@@ -21,12 +21,12 @@ def load_served(options: ServiceOptions) -> ServedModel:
       UserError: one of them is missing, cannot be read or does not match the others.
     """
     # Imported here: they import jax, and the service reports that it is alive meanwhile.
-    from uwe_jax.retrieval.qdrant.location import open_space
+    from uwe_jax.retrieval.qdrant.location import open_index
     from uwe_jax.retrieval.ranker import load
     from uwe_jax.retrieval.recorded import recorded_model
 
     start = time.monotonic()
-    spaces = {name: _in_memory(open_space(where)) for name, where in options.spaces}
+    spaces = {name: _in_memory(open_index(where)) for name, where in options.spaces}
     longest = max(space.origin.max_tokens for space in spaces.values())
     model = options.model or recorded_model([options.spaces[0][1]])
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=longest)
@@ -49,10 +49,10 @@ def _in_memory(space: Any) -> Any:
     """
     from uwe_jax.retrieval.store.columns import Column
     from uwe_jax.retrieval.store.segment import Part
-    from uwe_jax.retrieval.store.stored_targets import Space
+    from uwe_jax.retrieval.store.stored_targets import Index
     from uwe_jax.retrieval.store.strings import PackedStrings
 
-    if not isinstance(space, Space):
+    if not isinstance(space, Index):
         return space
 
     def copied(strings: PackedStrings) -> PackedStrings:
@@ -63,4 +63,4 @@ def _in_memory(space: Any) -> Any:
         old = part.segment
         columns = {name: Column(copied(each.values), each.codes.copy()) for name, each in old.columns.items()}
         parts.append(Part(replace(old, texts=copied(old.texts), ids=copied(old.ids), columns=columns), part.kept))
-    return Space(space.origin, space.dtype, space.width, space.pooled, parts)
+    return Index(space.origin, space.dtype, space.width, space.pooled, parts)

@@ -59,7 +59,7 @@ class ServiceOptions:
 
     Attributes:
       model: as of `uwe_jax.models.loading.load_model`; empty for the model of the first index.
-      spaces: name and place (see `open_space`) of every index; the first one is the default of a request.
+      spaces: name and place (see `open_index`) of every index; the first one is the default of a request.
       host: address to listen at.
       port: 0 for a free one.
       keys: of which a request must bring one; empty for a service without authentication.

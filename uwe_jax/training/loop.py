@@ -18,7 +18,7 @@ from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokens import Tokeniser, TokenTable
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.distributed.joining import is_first, joined
@@ -192,7 +192,7 @@ def _train(
     if is_first():
         workdirs.claim(workdir, config)
         # For evaluations, which measure the overlap of their queries and targets with the training graphs.
-        Footprint.of(splits.train).write(workdir / workdirs.TRAINED_ON)
+        TrainingHashes.of(splits.train).write(workdir / workdirs.TRAINED_ON)
         write_atomically(workdir / workdirs.SKILLS, "\n".join(graphs.skills).encode())
     first = int(state.step)
     state = parallel.replicate(state)

@@ -10,7 +10,7 @@ import numpy as np
 
 from uwe_jax.curation.describe.section import Grid, Section, percent
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.data.training_hashes import Footprint, held, task_hashes
+from uwe_jax.data.training_hashes import TrainingHashes, held, task_hashes
 from uwe_jax.evaluation.leakage import IN_DOMAIN, IN_DOMAIN_SHARE, is_in_domain, leakage
 from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
@@ -29,9 +29,10 @@ def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -
       with the reason.
     """
     parts = {
-        kind: Footprint.of(dataclasses.replace(graphs, graphs={kind: graph})) for kind, graph in graphs.graphs.items()
+        kind: TrainingHashes.of(dataclasses.replace(graphs, graphs={kind: graph}))
+        for kind, graph in graphs.graphs.items()
     }
-    whole = Footprint.of(graphs)
+    whole = TrainingHashes.of(graphs)
     halves = [(spec, split) for spec in specs for split in spec.splits]
     tasks, missing = [], []
     for spec, split in progress(halves, label="Looking tasks up", unit=" halves", total=len(halves)):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from uwe_jax.retrieval.qdrant.qdrant_space import QdrantSpace
-from uwe_jax.retrieval.store.folder import load_space
-from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
+from uwe_jax.retrieval.store.folder import load_index
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 
 _SCHEME = "qdrant:"
@@ -35,23 +35,23 @@ def in_qdrant(spec: str | Path) -> tuple[str, str] | None:
     return store, name
 
 
-def open_space(spec: str | Path, *, candidates: int | None = None) -> Space | QdrantSpace:
-    """Opens the index in a folder or at `qdrant:STORE#NAME`, where `candidates` counts; see `QdrantSpace`.
+def open_index(spec: str | Path, *, candidates: int | None = None) -> Index | QdrantIndex:
+    """Opens the index in a folder or at `qdrant:STORE#NAME`, where `candidates` counts; see `QdrantIndex`.
 
     Raises:
       UserError: there is none, or it cannot be opened.
     """
     place = in_qdrant(spec)
-    return QdrantSpace.open(*place, candidates=candidates) if place else load_space(spec)
+    return QdrantIndex.open(*place, candidates=candidates) if place else load_index(spec)
 
 
-def put_space(spec: str | Path, space: Space, *, replace: bool = False) -> None:
+def put_index(spec: str | Path, space: Index, *, replace: bool = False) -> None:
     """Saves an index to a folder, or uploads it to `qdrant:STORE#NAME`; `replace` also replaces another model's there.
 
     Raises:
       UserError: the place is taken or cannot be written.
     """
     if place := in_qdrant(spec):
-        QdrantSpace.create(*place, space, replace=replace, bar=True).close()
+        QdrantIndex.create(*place, space, replace=replace, bar=True).close()
     else:
         space.save(spec)

@@ -1,7 +1,7 @@
 """An index in Qdrant: candidates by Qdrant's MaxSim, exact scores of the candidates here.
 
 Qdrant computes MaxSim over multi-vectors, the sum over i of max_j cos(e_i, t_j) of a query; the scorer then ranks the
-candidates by their token vectors. A target beyond the candidates is missed: `QdrantSpace.recall` measures how often.
+candidates by their token vectors. A target beyond the candidates is missed: `QdrantIndex.recall` measures how often.
 Embedded mode compares with every target; a server uses its approximate index where it has built one.
 """
 
@@ -24,7 +24,7 @@ from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, find, u
 from uwe_jax.retrieval.qdrant.upload import content_digest, norms_of, switch, to_replace, upload
 from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin
-from uwe_jax.retrieval.store.stored_targets import Space, check_scorer
+from uwe_jax.retrieval.store.stored_targets import Index, check_scorer
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import one_of
 from uwe_jax.scoring.ragged import formula, is_pooled
@@ -36,7 +36,7 @@ _LEAST_WIDTH, _WIDTH = 256, 2
 _HELD, _READ = 4096, 512  # targets whose vectors are in memory at once, and in one answer of a server
 
 
-class QdrantSpace:
+class QdrantIndex:
     """An index of n targets in Qdrant, a `Searchable`; see `create` and `open`. As a context manager it closes itself.
 
     Attributes:
@@ -57,14 +57,14 @@ class QdrantSpace:
         cls,
         location: Any,
         name: str,
-        space: Space,
+        space: Index,
         *,
         replace: bool = False,
         dtype: str = "float32",
         on_disk: bool = False,
         shards: int | None = None,
         bar: bool = False,
-    ) -> QdrantSpace:
+    ) -> QdrantIndex:
         """Uploads an index, and opens it.
 
         An interrupted upload is resumed, and nothing is uploaded where the store has the same index already. An index
@@ -106,7 +106,7 @@ class QdrantSpace:
         return cls(store, collection, stored)
 
     @classmethod
-    def open(cls, location: Any, name: str, *, candidates: int | None = None) -> QdrantSpace:
+    def open(cls, location: Any, name: str, *, candidates: int | None = None) -> QdrantIndex:
         """Opens an index of a name at a location, see `Store.connect`.
 
         Raises:
@@ -157,9 +157,9 @@ class QdrantSpace:
         return self._stored.size
 
     def __repr__(self) -> str:
-        return f"<QdrantSpace of {len(self):,} targets by {self.origin.model}, {self._collection}>"
+        return f"<QdrantIndex of {len(self):,} targets by {self.origin.model}, {self._collection}>"
 
-    def __enter__(self) -> QdrantSpace:
+    def __enter__(self) -> QdrantIndex:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -174,12 +174,12 @@ class QdrantSpace:
         return self._filters.count(self._filters.of(where)) if where else len(self)
 
     def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
-        """Returns the best candidates of every query, with the scores of `Space.search`.
+        """Returns the best candidates of every query, with the scores of `Index.search`.
 
         Qdrant proposes candidates among the targets that match the filter.
 
         Raises:
-          UserError: as `Space.search`, or the store does not answer.
+          UserError: as `Index.search`, or the store does not answer.
         """
         return self._search(queries, top_k, scorer, self.candidates, self._filters.of(where))
 
@@ -187,7 +187,7 @@ class QdrantSpace:
         self,
         queries: RaggedTokens,
         top_k: int,
-        exact: Space,
+        exact: Index,
         *,
         scorer: ScorerSettings | None = None,
         candidates: int | None = None,

@@ -15,7 +15,7 @@ from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.filters import field
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, collections, read
-from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
 
@@ -45,7 +45,7 @@ def upload(
     store: Store,
     collection: str,
     stored: Stored,
-    space: Space,
+    space: Index,
     tokens: RaggedTokens,
     *,
     on_disk: bool,

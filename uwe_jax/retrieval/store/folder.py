@@ -34,7 +34,7 @@ from uwe_jax.retrieval.store.manifest import Entry, Manifest, read_manifest
 from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.segment import Part
 from uwe_jax.retrieval.store.segment_file import read_segment
-from uwe_jax.retrieval.store.stored_targets import Space, check_new, id_set
+from uwe_jax.retrieval.store.stored_targets import Index, check_new, id_set
 from uwe_jax.retrieval.store.writing import SEGMENTS, changing
 from uwe_jax.runtime.errors import UserError
 
@@ -44,7 +44,7 @@ _JOINED = 2
 _AGAIN = "Restore it from a copy, or build the index again."
 
 
-def load_space(folder: str | Path) -> Space:
+def load_index(folder: str | Path) -> Index:
     """Opens the index in a folder: verifies all checksums, and memory-maps it.
 
     Later changes of the folder do not affect an open index.
@@ -65,10 +65,10 @@ def load_space(folder: str | Path) -> Space:
             if manifest == before:
                 raise UserError(f"{error.filename} is missing, which {folder} names. {_AGAIN}") from error
         else:
-            return Space(manifest.origin, manifest.dtype, manifest.width, manifest.pooled, parts)
+            return Index(manifest.origin, manifest.dtype, manifest.width, manifest.pooled, parts)
 
 
-def append(folder: str | Path, space: Space, *, replace: bool = False, patience: float = 0) -> int:
+def append(folder: str | Path, space: Index, *, replace: bool = False, patience: float = 0) -> int:
     """Adds the targets of an index behind those of the one in a folder, in the dtype of the folder.
 
     `replace` replaces targets whose ids exist; the new ones are added at the end, too.
@@ -82,7 +82,7 @@ def append(folder: str | Path, space: Space, *, replace: bool = False, patience:
     """
     with changing(folder, patience=patience) as (writer, manifest):
         _check_same_model(writer.folder, manifest, space)
-        there = load_space(writer.folder)
+        there = load_index(writer.folder)
         both = check_new(there.ids, space.ids, replace=replace)
         entries, parts = _without(manifest, there, both)
         convert = space.dtype != manifest.dtype
@@ -102,7 +102,7 @@ def remove(folder: str | Path, ids: Iterable[str]) -> int:
       OSError: the disk is full; the index is unchanged.
     """
     with changing(folder) as (writer, manifest):
-        there = load_space(writer.folder)
+        there = load_index(writer.folder)
         found = id_set(ids) & set(there.ids)
         if found:
             writer.commit(changed(manifest, segments=tuple(_without(manifest, there, found)[0])))
@@ -118,7 +118,7 @@ def compact(folder: str | Path) -> None:
     """
     with changing(folder) as (writer, manifest):
         if len(manifest.segments) > 1 or any(entry.removed for entry in manifest.segments):
-            writer.commit(changed(manifest, segments=writer.add(load_space(writer.folder).parts)))
+            writer.commit(changed(manifest, segments=writer.add(load_index(writer.folder).parts)))
         writer.tidy()
 
 
@@ -128,7 +128,7 @@ def verify(folder: str | Path) -> None:
     Raises:
       UserError: something is missing or damaged; names the file.
     """
-    space = load_space(folder)
+    space = load_index(folder)
     if twice := len(space) - len(set(space.ids)):
         raise UserError(f"{folder} has {twice:,} duplicate ids. Build the index again.")
 
@@ -149,7 +149,7 @@ def _open(folder: Path, manifest: Manifest, entry: Entry) -> Part:
     return Part(segment, np.delete(np.arange(entry.targets), entry.removed) if entry.removed else None)
 
 
-def _without(manifest: Manifest, space: Space, ids: set[str]) -> tuple[list[Entry], list[Part]]:
+def _without(manifest: Manifest, space: Index, ids: set[str]) -> tuple[list[Entry], list[Part]]:
     """Returns the entries and parts that remain without some targets; an empty segment is dropped."""
     entries, parts = [], []
     for entry, part in zip(manifest.segments, space.parts, strict=True):
@@ -164,7 +164,7 @@ def _without(manifest: Manifest, space: Space, ids: set[str]) -> tuple[list[Entr
     return entries, parts
 
 
-def _check_same_model(folder: Path, manifest: Manifest, space: Space) -> None:
+def _check_same_model(folder: Path, manifest: Manifest, space: Index) -> None:
     """Raises UserError unless the targets of an index can be added to a folder."""
     there, more = manifest.origin, space.origin
     if there.fingerprint != more.fingerprint:

@@ -61,7 +61,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """An index; the attributes are those of `Space`, with an entry per segment, in the order of the targets."""
+    """An index; the attributes are those of `Index`, with an entry per segment, in the order of the targets."""
 
     origin: Origin
     dtype: str

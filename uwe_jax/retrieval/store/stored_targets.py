@@ -25,7 +25,7 @@ from uwe_jax.runtime.errors import UserError
 _NAMED = 5  # ids that a message names
 
 
-class Space:
+class Index:
     """An immutable index of n targets with token embeddings of one model; see `add` and `without`.
 
     Attributes:
@@ -61,7 +61,7 @@ class Space:
         dtype: str = "float16",
         *,
         columns: Mapping[str, Sequence[str]] | None = None,
-    ) -> Space:
+    ) -> Index:
         """Builds an index of n targets.
 
         Args:
@@ -90,7 +90,7 @@ class Space:
         return sum(map(len, self.parts))
 
     def __repr__(self) -> str:
-        return f"<Space of {len(self):,} targets by {self.origin.model}, {self.dtype}>"
+        return f"<Index of {len(self):,} targets by {self.origin.model}, {self.dtype}>"
 
     @property
     def tokens(self) -> RaggedTokens:
@@ -112,7 +112,7 @@ class Space:
         *,
         replace: bool = False,
         columns: Mapping[str, Sequence[str]] | None = None,
-    ) -> Space:
+    ) -> Index:
         """Returns an index with more targets behind those of this one, whose memory it shares.
 
         Args:
@@ -128,15 +128,15 @@ class Space:
                 f"The targets' embeddings have width {tokens.width} and the index's {self.width}: they come from two "
                 "encoders. Encode with the model of the index."
             )
-        more = Space.from_tokens(tokens, texts, ids, origin=self.origin, dtype=self.dtype, columns=columns)
+        more = Index.from_tokens(tokens, texts, ids, origin=self.origin, dtype=self.dtype, columns=columns)
         kept = self.without(check_new(self.ids, more.ids, replace=replace))
-        return Space(self.origin, self.dtype, self.width, self.pooled, [*kept.parts, *more.parts])
+        return Index(self.origin, self.dtype, self.width, self.pooled, [*kept.parts, *more.parts])
 
-    def without(self, ids: Iterable[str]) -> Space:
+    def without(self, ids: Iterable[str]) -> Index:
         """Returns an index without some targets, whose memory it shares; unknown ids are ignored."""
         gone = id_set(ids)
         parts = [part.without(gone) for part in self.parts] if gone else self.parts
-        return Space(self.origin, self.dtype, self.width, self.pooled, [part for part in parts if len(part)])
+        return Index(self.origin, self.dtype, self.width, self.pooled, [part for part in parts if len(part)])
 
     def count(self, where: Where = None) -> int:
         """Counts the targets that match a filter; see `Searchable.count`."""

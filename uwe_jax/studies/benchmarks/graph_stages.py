@@ -17,7 +17,7 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import split_graphs
 from uwe_jax.data.synthetic import synthetic_tables
-from uwe_jax.data.training_hashes import Footprint
+from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.sources.mixture.saved import read_saved, save
@@ -111,7 +111,7 @@ def measured_builder(
         )
     split = SplitSettings()
     splits = stages.measure("splitting nodes", lambda: split_graphs(graphs, split.validation, split.test))
-    stages.measure("footprint for evaluations", lambda: Footprint.of(splits.train))
+    stages.measure("hashes for evaluations", lambda: TrainingHashes.of(splits.train))
     tables = stages.measure(
         "token tables (random ids)",
         lambda: synthetic_tables(graphs, lengths.BY_KIND, seed),

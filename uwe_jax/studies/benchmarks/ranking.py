@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from uwe_jax.retrieval.ranker import Ranker, load
-from uwe_jax.retrieval.store.stored_targets import Space
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
@@ -82,7 +82,7 @@ class _Bench:
         self.ranker: Ranker = load(f"{folder / 'encoder'}:{options.scorer}", cache_dir=folder / "cache")
         self._targets = random_tokens(lengths.SKILLS, options.targets, self._config.width, (options.seed,))
         texts = [f"target {k}" for k in range(options.targets)]
-        self.space = Space.from_tokens(self._targets, texts, None, self.ranker.origin)
+        self.space = Index.from_tokens(self._targets, texts, None, self.ranker.origin)
         self.space.save(folder / "space")
 
     def _text(self, tokens: int) -> str:
