@@ -161,7 +161,7 @@ def test_the_next_best_takes_the_place_of_a_damaged_best_one(tmp_path, capsys):
     flip(tmp_path / "c" / "2" / "state")
     assert checkpoints.read_best(state(0), current=4).step == 3
     assert "checkpoint of step 2" in (said := capsys.readouterr().err)
-    assert "the next best takes its place" in said
+    assert "the next best is used" in said
     assert checkpoints.best_step() == 3
     assert [path.name.partition("-")[0] for path in (tmp_path / "damaged_checkpoints").iterdir()] == ["2"]
     assert checkpoints.read_best(state(0), current=3) is None

@@ -149,14 +149,14 @@ def test_a_finite_step_passes_and_one_that_is_finite_again_says_so(batch, tmp_pa
     assert int(after.step[0]) == 1
     assert not list(tmp_path.iterdir())
     assert "a copy of the state takes" in capsys.readouterr().err
-    assert "Run again, its gradient holds no NaN" in hunted(tmp_path, batch, chunk=0)
+    assert "Computed again, its gradient has no NaN" in hunted(tmp_path, batch, chunk=0)
 
 
 def test_a_folder_that_cannot_be_written_hides_nothing(batch, tmp_path):
     (tmp_path / "nan").write_text("in the way")
     told = hunted(tmp_path / "nan", batch, chunk=0)
     assert "could not be dumped" in told
-    assert "holds no NaN" in told
+    assert "has no NaN" in told
 
 
 @pytest.mark.slow
