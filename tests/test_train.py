@@ -14,6 +14,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from graphs import edges_of
 from tiny_encoder import write_tiny_encoder
 from training_processes import start
 
@@ -140,7 +141,7 @@ def test_a_run_of_an_older_version_is_compared_with_the_frozen_encoder_too(flags
 
 
 def test_forty_steps_teach_a_tiny_encoder_what_held_out_nodes_need(prepared_cache, tmp_path, monkeypatch, capsys):
-    edges = read_sample()["job"]
+    edges = edges_of(read_sample()["job"])
     words = {word for edge in edges for text in (edge.left_text, edge.right_text) for word in text.lower().split()}
     encoder = write_tiny_encoder(tmp_path / "encoder", words=sorted(words), layers=1, width=64, spread=0.02)
     flags = (
