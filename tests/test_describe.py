@@ -476,7 +476,7 @@ def test_several_sources_are_listed(folder, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (("--data", "{}/nowhere"), "--data {}/nowhere is no folder"),
+        (("--data", "{}/nowhere"), "--data {}/nowhere is not a folder"),
         (("--tasks", "job_to_skil"), "Did you mean job_to_skill?"),
         (("--taxonomy", "{}/nowhere.txt"), "{}/nowhere.txt does not exist"),
         (("--config.source.path={}/nowhere",), "{}/nowhere does not exist"),

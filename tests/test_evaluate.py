@@ -407,7 +407,7 @@ def test_a_task_without_data_is_skipped_with_a_warning_or_stops_a_strict_run(fla
     [
         ((), "--model is required"),
         (("--model", "bm25", "--tasks", "job_to_skil"), "job_to_skill"),
-        (("--model", "bm25", "--data", "nowhere"), "--data nowhere is no folder"),
+        (("--model", "bm25", "--data", "nowhere"), "--data nowhere is not a folder"),
         (("--model", "bm25", "--metrics", "map@10"), "map@10"),
         (("--model", "bm25", "--max_queries", "-1"), "--max-queries is -1; it must be at least 0"),
         (("--model", "bm25", "--split", "train"), "invalid choice 'train'"),

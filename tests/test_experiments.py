@@ -439,7 +439,7 @@ def test_every_cell_of_the_picture_has_a_number_or_a_reason(tmp_path, monkeypatc
     [
         (transfer, [QUICKSTART], "--data is required"),
         (transfer, ["--data=."], "--config=FILE has to come first"),
-        (transfer, [QUICKSTART, "--data=nowhere"], "--data nowhere is no folder"),
+        (transfer, [QUICKSTART, "--data=nowhere"], "--data nowhere is not a folder"),
         (transfer, [QUICKSTART, "--data=.", "--tasks=job_to_skil"], "job_to_skill"),
         (transfer, [QUICKSTART, "--data=.", "--config.steps=0"], "steps is 0"),
         (transfer, [QUICKSTART, "--data=.", "--config.seed=3"], "use --seeds instead"),

@@ -19,7 +19,6 @@ from uwe_jax.commands import (
     combine,
     describe,
     enrich,
-    evaluate,
     export,
     serve,
     tag,
@@ -27,6 +26,7 @@ from uwe_jax.commands import (
 )
 from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
+from uwe_jax.evaluation.run import EvaluationOptions
 from uwe_jax.retrieval.options import IndexOptions, RankOptions
 from uwe_jax.runtime.config_file import settings_field
 from uwe_jax.runtime.errors import UserError
@@ -38,9 +38,10 @@ _OPTIONS: dict[str, type] = {
     "index": IndexOptions,
     "transfer": transfer.Flags,
     "ablate": ablate.Flags,
+    "evaluate": EvaluationOptions,
     **{
         module.__name__.rpartition(".")[2]: module.Options
-        for module in (serve, average, export, evaluate, describe, combine, tag, enrich)
+        for module in (serve, average, export, describe, combine, tag, enrich)
     },
 }
 _SETTINGS: dict[str, type] = {
