@@ -135,7 +135,7 @@ def test_weights_and_biases_gets_the_same_numbers(tmp_path, monkeypatch, capsys)
     ):
         MetricWriter(tmp_path, project="refused")
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(UserError, match=r"--config.wandb=jobs needs .* wandb, .* pip install 'uwe_jax\[wandb\]'"):
+    with pytest.raises(UserError, match=r"--config.wandb=jobs needs .* wandb, .* pip install .*\[wandb\]"):
         MetricWriter(tmp_path, project="jobs")
 
 

@@ -50,7 +50,7 @@ def test_a_file_that_cannot_be_opened_is_reported(tmp_path, monkeypatch):
 
 def test_an_export_with_a_manifest_that_is_nested_too_deeply_is_refused(tmp_path):
     (tmp_path / "uwe_jax.json").write_bytes(b'{"format": 1, "training": ' + DEEP)
-    with pytest.raises(UserError, match=r"uwe_jax\.json is not readable JSON: .* too deeply\. Export again"):
+    with pytest.raises(UserError, match=r"uwe_jax\.json is not readable JSON: .* too deeply\. Export or copy it again"):
         read_manifest(tmp_path)
 
 

@@ -31,10 +31,11 @@ def rank(tmp_path, capsys, monkeypatch):
 
 
 def test_a_command_says_a_line_about_what_it_made_and_its_result(rank):
-    (line,) = rank()[1]
-    assert line.startswith("Encoded 2 targets. Their index is kept in ")
+    read, made = rank()[1]
+    assert read.endswith("skills.txt: one text per line, columns 'text', 2 rows")
+    assert made.startswith("Encoded 2 targets. Their index is kept in ")
     out, err = rank()
-    assert err == []
+    assert err == [read]
     assert "write code" in "".join(out)
     assert (out, []) == rank("--quiet")
 

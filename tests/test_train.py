@@ -229,7 +229,7 @@ def test_a_run_resumes_on_another_number_of_devices(flags, tmp_path, monkeypatch
         (["--config.workdir=/proc/nothing"], "Cannot write to the workdir"),
         (
             ["--config.evaluation.skip=('skill_to_job','job_to_skill','skill_to_alias','alias_to_skill')"],
-            "leaves nothing",
+            "leaves none of 4 rankings",
         ),
         (["stray"], "Unexpected argument 'stray'"),
         (["--config=configs/none.py"], "--config cannot be read: .*none.py.*Shipped configs: .*quickstart"),

@@ -6,6 +6,7 @@ skill. Other columns are ignored. Any format of `uwe_jax.sources.tables.formats`
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -24,6 +25,7 @@ from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.typed_rows import read_rows
 
+LOG = logging.getLogger(__name__)
 MAX_TEXT = 100_000  # characters; a longer text is a sign of missing line breaks
 
 REQUIRED = {"left": "text", "right": "text"}
@@ -37,12 +39,15 @@ _EXPECTED = (
 _DOCUMENTS = {".md", ".rst"}  # allowed beside the edge files
 
 
-def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -> dict[str, EdgeColumns]:
+def read_edge_folder(
+    folder: Path | str, kinds: tuple[str, ...] | None = None, *, level: int = logging.INFO
+) -> dict[str, EdgeColumns]:
     """Reads the edges of a folder.
 
     Args:
       folder: with the edge files.
       kinds: wanted, of the right sides; None reads all.
+      level: of the log line per graph: its file, or its number of files, which are then logged at DEBUG.
 
     Returns:
       Edges per kind, in the order of `kinds`, else by name. Texts are normalised and not empty.
@@ -60,7 +65,7 @@ def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -
                 "source.kinds."
             )
     problems = Problems(str(folder))
-    edges = {kind: _read_files(files[kind], folder, problems) for kind in (files if kinds is None else kinds)}
+    edges = {kind: _read_files(files[kind], folder, problems, level) for kind in (files if kinds is None else kinds)}
     problems.check()
     for kind, columns in edges.items():
         if not len(columns):
@@ -75,7 +80,7 @@ def read_edge_folder(folder: Path | str, kinds: tuple[str, ...] | None = None) -
 def read_sample(kinds: tuple[str, ...] | None = None) -> dict[str, EdgeColumns]:
     """Reads the embedded sample of a small labour market: job, vacancy and alias."""
     with resources.as_file(resources.files("uwe_jax.sources") / "sample") as folder:
-        return read_edge_folder(folder, kinds)
+        return read_edge_folder(folder, kinds, level=logging.DEBUG)
 
 
 def find_edge_files(folder: Path) -> dict[str, list[Path]]:
@@ -125,13 +130,17 @@ def _known_format(path: Path) -> Path:
     return path
 
 
-def _read_files(paths: Sequence[Path], folder: Path, problems: Problems) -> EdgeColumns:
+def _read_files(paths: Sequence[Path], folder: Path, problems: Problems, level: int) -> EdgeColumns:
     unread = Problems(str(folder))
     names = [str(path.relative_to(folder)) for path in paths]
+    each = logging.DEBUG if len(paths) > 1 else level
     tables = [
-        read_columns(path, name, REQUIRED, unread, optional=OPTIONAL) for path, name in zip(paths, names, strict=True)
+        read_columns(path, name, REQUIRED, unread, optional=OPTIONAL, level=each)
+        for path, name in zip(paths, names, strict=True)
     ]
     columns = edge_columns(pa.concat_tables(tables))
+    if len(paths) > 1:
+        LOG.log(level, "Read %s: %d files, %s rows", paths[0].parent, len(paths), f"{len(columns):,}")
     lengths = pc.min_max(
         pa.chunked_array([pc.utf8_length(nodes.texts) for nodes in (columns.left_nodes, columns.right_nodes)])
     ).as_py()

@@ -74,10 +74,10 @@ def table_rows(path: Path, columns: Sequence[str], broken: BrokenRows, name: str
     tell(path, table, count, columns)
 
 
-def tell(path: Path, table: Table, rows: int, columns: Sequence[str] = ()) -> None:
+def tell(path: Path, table: Table, rows: int, columns: Sequence[str] = (), level: int = logging.INFO) -> None:
     """Logs what was read, in one line."""
     names = ", ".join(repr(name) for name in table.columns if name in columns or not columns)
-    _log.info("Read %s: %s, columns %s, %s rows", path, table.told, names or "none", f"{rows:,}")
+    _log.log(level, "Read %s: %s, columns %s, %s rows", path, table.told, names or "none", f"{rows:,}")
 
 
 def cut(path: Path, name: str, rows: int, columns: Sequence[str] = ()) -> list[Chunk]:

@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import io
+import logging
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
@@ -41,6 +42,7 @@ def read_columns(
     problems: Problems,
     *,
     optional: Mapping[str, str] | None = None,
+    level: int = logging.INFO,
 ) -> pa.Table:
     """Reads columns of texts; arguments and errors are those of `read_rows`, and so are the values.
 
@@ -56,11 +58,11 @@ def read_columns(
         if ending == ".parquet":
             return parquet_columns(path, name, columns, optional)
         if ending in SEPARATED:
-            return _delimited_columns(path, name, columns, optional)
+            return _delimited_columns(path, name, columns, optional, level)
     except UNREADABLE:
         pass
     chunks: dict[str, list[pa.Array]] = {column: [] for column in types}
-    rows = read_rows(path, name, columns, problems, optional=optional)
+    rows = read_rows(path, name, columns, problems, optional=optional, level=level)
     while batch := list(islice(rows, _ROWS)):
         for column, listed in chunks.items():
             listed.append(pa.array([row[column] for _, row in batch], pa.string()).dictionary_encode())
@@ -121,7 +123,9 @@ def _coded(chunk: pa.Array, kind: str, column: str) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(indices, chunk.dictionary.filter(pa.array(used)).cast(pa.string()))
 
 
-def _delimited_columns(path: Path, name: str, columns: Mapping[str, str], optional: Mapping[str, str]) -> pa.Table:
+def _delimited_columns(
+    path: Path, name: str, columns: Mapping[str, str], optional: Mapping[str, str], level: int
+) -> pa.Table:
     """Raises UNREADABLE unless the csv module and Arrow read the file alike."""
     table = open_table(path, name)
     assert isinstance(table, DelimitedTable)
@@ -156,7 +160,7 @@ def _delimited_columns(path: Path, name: str, columns: Mapping[str, str], option
     if plain.unusual:
         raise ValueError("quotes or lines that are read in two ways")
     rows = sum(map(len, next(iter(chunks.values()))))
-    tell(path, table, rows)
+    tell(path, table, rows, level=level)
     return _table(chunks, optional, rows)
 
 

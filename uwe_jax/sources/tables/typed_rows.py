@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def read_rows(
     *,
     optional: Mapping[str, str] | None = None,
     roles: Mapping[str, str] | None = None,
+    level: int = logging.INFO,
 ) -> Iterator[tuple[str, Row]]:
     """Reads the rows of a table.
 
@@ -59,7 +61,7 @@ def read_rows(
     for row in _typed(table, columns, problems, optional or {}, roles or {}):
         yield row
         count += 1
-    tell(path, table, count)
+    tell(path, table, count, level=level)
 
 
 def read_table(
