@@ -168,6 +168,7 @@ def test_steps_are_compared_with_mean_pooling_and_the_product():
     assert last is product
 
 
+@pytest.mark.slow
 def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
     config = ENCODERS["mpnet"]
     batch = batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
@@ -248,6 +249,7 @@ def test_pipeline_pins_one_core_and_releases_it(monkeypatch):
     assert f"core {min(before)}" in " ".join(values["notes"])
 
 
+@pytest.mark.slow
 def test_pipeline_measures_all_stages_for_graphs_of_another_size():
     options = pipeline.PipelineOptions(skills=8, edges=3_000, lengths=TOKENS, batches=1, runs=1, threads=1)
     values, rows = numbers(pipeline.run(options))

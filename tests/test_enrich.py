@@ -318,6 +318,7 @@ def test_a_dry_run_shows_prompts_and_sends_nothing(out, capsys):
     assert re.search(r"Skill: .+\n", printed)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_without_losing_or_repeating_answers(plain, out):
     with LanguageModelServer(delay=0.1) as server:
         flags = flags_of(server, out, endpoint__concurrency=2)

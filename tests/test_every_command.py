@@ -72,7 +72,7 @@ def test_every_command_works_from_an_empty_folder(folder, call, sample_encoder):
     assert json.loads((folder / "evaluated/results.json").read_text())["complete"]
     for study, config in (("transfer", "quickstart"), ("ablate", "ablation")):
         assert call(study, f"--config={config}", encoder, "--dry_run", "--tasks=task", "--data=.")
-    assert call("enrich", "--config=quickstart", "--dry_run=1")
+    assert call("enrich", "--config=enrich", "--dry_run=1")
     call("benchmark", "scoring", "--help")
     port = free_port()
     with subprocess.Popen(

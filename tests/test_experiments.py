@@ -616,6 +616,7 @@ def real(tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_a_real_evaluation_in_a_process_of_its_own(real, tmp_path):
     flags, options = read_grid_options(GridFlags, real, command="transfer", about="")
     config = read_config(flags)

@@ -125,6 +125,7 @@ def test_a_parameter_that_is_not_finite_is_named_and_the_step_dumped(batch, tmp_
     assert (report["step"], report["metrics"]["loss"], report["config"]["seed"]) == (1, "nan", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [0, pytest.param(CHUNK, marks=pytest.mark.slow)])
 def test_a_text_that_overflows_is_found_in_the_encoder(batch, tmp_path, chunk):
     def poison(params):
@@ -135,6 +136,7 @@ def test_a_text_that_overflows_is_found_in_the_encoder(batch, tmp_path, chunk):
     assert re.search(r"called from uwe_jax/(models|distributed)/\w+\.py, line \d+: ", told)
 
 
+@pytest.mark.slow
 def test_a_temperature_that_overflows_is_found_in_the_scores(batch, tmp_path):
     def poison(params):
         params["scorer"]["log_tau_a"] = np.array(-200.0, np.float32)

@@ -271,6 +271,7 @@ def test_random_texts_have_the_requested_tokens(tiny_encoders, tmp_path, rng, en
     assert table.flat.min() > 3  # none of the special tokens, so every word was known
 
 
+@pytest.mark.slow
 def test_the_command_shows_single_queries_load_and_starts(tiny_encoders, tmp_path, capsys, monkeypatch):
     taken = iter((9.0, 2.0, 4.0))
     monkeypatch.setattr(ranking._Bench, "_start", lambda self: next(taken))

@@ -91,6 +91,7 @@ def test_it_compiles_once_and_learns(build, monkeypatch):
     assert max(jax.tree.leaves(copies)) == 0.0  # every device holds the same parameters
 
 
+@pytest.mark.slow
 def test_dropout_follows_seed_and_step(build):
     def first_loss(seed):
         model, update, state = prepared(encoder=EncoderSettings(dropout=0.5))

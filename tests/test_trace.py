@@ -66,6 +66,7 @@ def test_the_steps_after_the_first_are_traced(step, tmp_path, capsys, first, las
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_leaves_a_whole_trace_and_the_next_can_trace(step, tmp_path):
     def run():
         trace = Trace(tmp_path / "one", 0, 3, waiting(step))

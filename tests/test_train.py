@@ -167,7 +167,8 @@ def test_forty_steps_teach_a_tiny_encoder_what_held_out_nodes_need(prepared_cach
     assert summary["against_frozen"]["map"][1] > 3, summary["against_frozen"]
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 10])
 def test_killed_runs_end_like_an_uninterrupted_one(flags, tmp_path, kills):
     straight = [*flags, f"--config.workdir={tmp_path / 'straight'}", "--config.steps=30"]
     killed = [*flags, f"--config.workdir={tmp_path / 'killed'}", "--config.steps=30"]
@@ -314,6 +315,7 @@ def test_a_workdir_from_before_a_setting_existed_is_resumed(flags, tmp_path, mon
     assert "batch.positives: 'all' there, 'sampled' now" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_parts_apart_train_on_the_graphs_of_one_at_a_time(flags, tmp_path, monkeypatch):
     for kind in ("job", "alias"):
         (tmp_path / kind).mkdir()
@@ -362,6 +364,7 @@ def test_what_is_measured_and_loaded_has_its_share_of_pretrained_weights(
     assert max(jax.tree.leaves(moved)) > 1e-3
 
 
+@pytest.mark.slow
 def test_other_graphs_are_not_resumed_on(flags, tmp_path, monkeypatch, capsys):
     edges = tmp_path / "edges"
     edges.mkdir()
