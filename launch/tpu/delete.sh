@@ -23,7 +23,7 @@ look
 if [[ $queued/$vm != NOT_FOUND/NOT_FOUND ]]; then
   say "$NAME in $ZONE: queued resource $queued, TPU VM $vm. Its disk is deleted with it."
   if [[ -z ${YES:-} && -z $DRY_RUN ]]; then
-    [[ -t 0 ]] || fail "Nobody is there to ask. Give --yes."
+    [[ -t 0 ]] || fail "Standard input is not a terminal, so the question cannot be asked. Give --yes."
     read -r -p "Delete it? [y/N] " answer
     [[ $answer == [yY]* ]] || fail "Nothing was deleted; it goes on costing money."
   fi
