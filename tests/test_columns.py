@@ -22,7 +22,7 @@ shared_folder = settings(max_examples=40, suppress_health_check=[HealthCheck.fun
 
 
 def answer(path, read):
-    """What a reader gives of a file: rows, and the message where something is wrong."""
+    """Returns what a reader gives of a file: rows, or its error message."""
     problems = Problems("here")
     try:
         rows = read(path, path.name, REQUIRED, problems, optional=OPTIONAL)

@@ -225,7 +225,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class DistributedSettings:
-    """How the processes of one training find each other; see `uwe_jax.distributed`."""
+    """Discovery and timeouts of the processes of one training; see `uwe_jax.distributed`."""
 
     coordinator: str = ""  # HOST:PORT of the first process; empty: $JAX_COORDINATOR_ADDRESS, or detected
     processes: int = 0  # number of processes; 0: $JAX_NUM_PROCESSES, or detected from Slurm, Open MPI or a TPU

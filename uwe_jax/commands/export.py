@@ -29,7 +29,7 @@ UNCHANGED = {
 
 @dataclass(frozen=True)
 class FolderOptions:
-    """What is written where.
+    """Options of the folder that `export` and `average` write.
 
     Attributes:
       out: folder to write; an earlier export there, unchanged since, is replaced.

@@ -218,8 +218,8 @@ def _limits(license: str) -> str:
     terms = (
         f"The author publishes it under {escape(license)}."
         if license
-        else "No licence is stated: the terms of the base model and of the training data apply, and whoever publishes "
-        "this model has to choose one."
+        else "No licence is stated: the terms of the base model and of the training data apply. Choose one before "
+        "publishing this model."
     )
     return (
         "## Limits and licence\n\nScores rank targets for one query; they are not probabilities and cannot be compared "

@@ -58,7 +58,7 @@ class Batcher:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Returns whether the thread runs."""
         return self._thread.is_alive()
 
     def start(self) -> None:

@@ -26,7 +26,7 @@ class Task:
 
     @property
     def group(self) -> Hashable:
-        """What tasks must have in common to be answered together."""
+        """Returns the key that tasks answered together share."""
         return None
 
 

@@ -60,7 +60,7 @@ Reason = tuple[str, str] | None  # why a text is refused, and a detail; None whe
 
 
 class Nearness(NamedTuple):
-    """How near a text is to its skill and to the other skills."""
+    """Scores of a text with its skill and with the nearest other skill."""
 
     own: float  # score with its skill
     other: float  # highest score with another skill

@@ -52,7 +52,7 @@ class Stored:
 
     @property
     def pooled(self) -> bool:
-        """Whether a target is one vector, the mean of its tokens."""
+        """Returns whether a target is one vector, the mean of its tokens."""
         return is_pooled(self.origin.scorer.kind, query=False)
 
     def metadata(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +88,10 @@ class ParquetTable(Table):
             for batch in file.iter_batches(_BATCH, row_groups=groups, columns=columns):
                 unpacked += sum(map(_repeated_bytes, batch.columns))
                 check_unpacked(self.name, size, unpacked)
-                try:
-                    yield batch.cast(pa.schema([schema.field(name) for name in batch.schema.names]))
-                except pa.ArrowNotImplementedError:  # of some text types; dictionaries give the same values, slower
-                    yield batch
+                # Some text types have no such cast; dictionaries give the same values, slower.
+                with suppress(pa.ArrowNotImplementedError):
+                    batch = batch.cast(pa.schema([schema.field(name) for name in batch.schema.names]))
+                yield batch
 
     def _open(self, dictionaries: Sequence[str] = ()) -> Any:
         """Opens the file; `dictionaries` are paths of text columns whose values are decoded once each."""

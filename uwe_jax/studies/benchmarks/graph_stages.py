@@ -1,4 +1,4 @@
-"""What stands between edge files and the first batch of a training run, stage by stage: seconds and memory."""
+"""Seconds and memory of each stage from edge files to the first batch of a training run."""
 
 from __future__ import annotations
 
