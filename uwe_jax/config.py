@@ -19,6 +19,8 @@ from uwe_jax.runtime.settings import from_mapping, one_of, within
 
 COMBINED = "combined"
 RELATIONS = ("essential", "optional", "both")
+SIDES = ("query", "target", "both")
+SIDED = ("soft", "max_sim")  # scorers whose tokens of either side can be summed over
 
 
 @dataclass(frozen=True)
@@ -142,17 +144,32 @@ class ScorerSettings:
 
     kind: str = "soft"  # soft late interaction, or max_sim, mean_pool, soft_pooled
     logits: str = "cosine"  # attention logits: cosine, or dot (the paper's raw dot products)
-    tau_a: float = 0.3  # attention temperature; the paper's is 0.1, with dot
-    learn_tau_a: bool = False  # train tau_a with the encoder
-    reduce: str = "mean"  # over query tokens: mean keeps scores in [-1, 1], sum is the Frobenius product
+    tau_a: float = 0.3  # attention temperature of query tokens; the paper's is 0.1, with dot
+    # Of soft and max_sim, the texts whose tokens are summed over: query (the paper's; does each query token find its
+    # like in the target?), target (the reverse), or both, a weighted sum.
+    side: str = "query"
+    target_tau_a: float = 0.1  # attention temperature of target tokens, with side target or both
+    target_weight: float = 0.5  # of the target's side where side is both; the query's has 1 - target_weight
+    learn_tau_a: bool = False  # train the attention temperatures with the encoder
+    reduce: str = "mean"  # over tokens: mean keeps scores in [-1, 1], sum is the Frobenius product
     chunk: int = 0  # queries scored at once, in training and in evaluation; 0 picks by a memory budget
 
     def __post_init__(self) -> None:
         one_of("scorer.kind", self.kind, ("soft", "max_sim", "mean_pool", "soft_pooled"))
         one_of("scorer.logits", self.logits, ("cosine", "dot"))
         one_of("scorer.reduce", self.reduce, ("mean", "sum"))
+        one_of("scorer.side", self.side, SIDES)
         within("scorer.tau_a", self.tau_a, 1e-4)
+        within("scorer.target_tau_a", self.target_tau_a, 1e-4)
+        within("scorer.target_weight", self.target_weight, 0.0, 1.0)
+        if self.side != "query" and self.kind not in SIDED:
+            raise UserError(f"scorer.side is {self.side!r}, but {self.kind} has no sides; use soft or max_sim.")
         within("scorer.chunk", self.chunk, 0)
+
+    @property
+    def temperatures(self) -> tuple[float, float]:
+        """Attention temperatures of the query's tokens and of the target's."""
+        return self.tau_a, self.target_tau_a
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,13 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.distributed import parallel
 from uwe_jax.ranking.ragged import MOST, RaggedTokens, not_scorable
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.ragged import PackedTexts, TokenBlock, formula, is_pooled, ragged_scores
+from uwe_jax.scoring.ragged import Exponentials, PackedTexts, TokenBlock, exponentials, formula, is_pooled, ragged_scores
+from uwe_jax.scoring.scorers import Temperatures, temperature_pair
 from uwe_jax.scoring.tokens import unit_tokens
 
-# Tokens of the queries scored at once.
+# Tokens of the queries scored at once. The target's side sums over each query's tokens by a product with all queries.
 _QUERY_TOKENS = 1024
+_SIDED_QUERY_TOKENS = 128
 # Tokens of a block of targets. On a CPU the products with a short query stay in a core's cache: for 8 query tokens
 # blocks of 8,192 take a fifth to a third less time than those of 32,768, for more the same. An accelerator would wait
 # for more launches.
@@ -67,10 +69,10 @@ def bucket(tokens: int) -> int:
     return max(4, -(-tokens // step) * step)
 
 
-def _chunk_scores(settings: ScorerSettings) -> Callable[..., jax.Array]:
+def _chunk_scores(settings: ScorerSettings, how: Exponentials) -> Callable[..., jax.Array]:
     def score(span: Span, tokens: jax.Array, owner: jax.Array, counts: jax.Array, tau_a: jax.Array) -> jax.Array:
         queries = PackedTexts(unit_tokens(tokens, span.blocks[0].unit.dtype), owner, counts)
-        return jnp.concatenate([ragged_scores(queries, block, tau_a, settings) for block in span.blocks], axis=1)
+        return jnp.concatenate([ragged_scores(queries, block, tau_a, settings, how) for block in span.blocks], axis=1)
 
     return score
 
@@ -78,12 +80,12 @@ def _chunk_scores(settings: ScorerSettings) -> Callable[..., jax.Array]:
 _SPAN_AND_QUERIES = (False, True, True, True, True)  # the span is sharded, the query arguments are replicated
 
 
-def _score_program(settings: ScorerSettings) -> Callable:
-    return parallel.on_own_devices(_chunk_scores(settings), _SPAN_AND_QUERIES)
+def _score_program(settings: ScorerSettings, how: Exponentials) -> Callable:
+    return parallel.on_own_devices(_chunk_scores(settings, how), _SPAN_AND_QUERIES)
 
 
-def _top_k_program(settings: ScorerSettings, k: int) -> Callable:
-    score = _chunk_scores(settings)
+def _top_k_program(settings: ScorerSettings, how: Exponentials, k: int) -> Callable:
+    score = _chunk_scores(settings, how)
 
     def top_k(span: Span, *queries: jax.Array) -> tuple[jax.Array, jax.Array]:
         # Sorted by position, since top_k takes the first of equal scores.
@@ -242,13 +244,15 @@ class TargetSpace:
         stored = targets.pooled() if is_pooled(settings.kind, query=False) else targets
         return cls(tuple(_spans(stored, dtype, few_shapes)), len(targets), targets.width, settings, few_shapes)
 
-    def top_k(self, queries: RaggedTokens, k: int, tau_a: float, allowed: np.ndarray | None = None) -> Ranking:
+    def top_k(
+        self, queries: RaggedTokens, k: int, tau_a: Temperatures, allowed: np.ndarray | None = None
+    ) -> Ranking:
         """Ranks the k best targets of every query; the score matrix never exists as a whole.
 
         Args:
           queries: raw token embeddings of q texts.
           k: at most n.
-          tau_a: attention temperature.
+          tau_a: attention temperature, or those of query and target tokens.
           allowed: targets to rank, bool [n]; None for all. Fewer than k give fewer results.
 
         Raises:
@@ -257,35 +261,37 @@ class TargetSpace:
         if not 1 <= k <= self.size:
             raise UserError(f"top_k is {k}; it must be between 1 and the {self.size} targets of the space.")
         # A power of two serves all numbers up to it, and any filter is an input of the program.
-        program = parallel.program(_top_k_program, formula(self.settings), 1 << (k - 1).bit_length())
+        at_most = 1 << (k - 1).bit_length()
         ranked = self
         if allowed is not None:
             ranked = replace(self, spans=tuple(_only(span, allowed) for span in self.spans))
             k = min(k, int(allowed.sum()))
-        found = [_best(parts, rows.stop - rows.start, k) for rows, parts in ranked._run(program, queries, tau_a)]
+        found = [_best(parts, rows.stop - rows.start, k) for rows, parts in ranked._run(queries, tau_a, _top_k_program, at_most)]
         if not found:
             return Ranking(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
         return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
-    def score_chunks(self, queries: RaggedTokens, tau_a: float) -> Iterator[tuple[slice, np.ndarray]]:
+    def score_chunks(self, queries: RaggedTokens, tau_a: Temperatures) -> Iterator[tuple[slice, np.ndarray]]:
         """Yields chunks of queries: (rows, scores float32 [rows, n] with all targets)."""
         at = np.concatenate([np.asarray(span.positions).ravel() for span in self.spans])
         order = np.empty(self.size, np.int64)
         order[at[at >= 0]] = np.flatnonzero(at >= 0)
-        for rows, parts in self._run(parallel.program(_score_program, formula(self.settings)), queries, tau_a):
+        for rows, parts in self._run(queries, tau_a, _score_program):
             number = rows.stop - rows.start
             flat = [part[:, :number].swapaxes(0, 1).reshape(number, -1) for part in parts]
             yield rows, np.concatenate(flat, axis=1)[:, order]
 
-    def scores(self, queries: RaggedTokens, tau_a: float) -> np.ndarray:
+    def scores(self, queries: RaggedTokens, tau_a: Temperatures) -> np.ndarray:
         """All scores s(q, y), float32 [q, n]."""
         matrix = np.empty((len(queries), self.size), np.float32)
         for rows, part in self.score_chunks(queries, tau_a):
             matrix[rows] = part
         return matrix
 
-    def _run(self, program: Callable, queries: RaggedTokens, tau_a: float) -> Iterator[tuple[slice, list]]:
-        """Runs a program on every chunk of queries: yields (rows, results per span).
+    def _run(
+        self, queries: RaggedTokens, tau_a: Temperatures, make_program: Callable, *args: int
+    ) -> Iterator[tuple[slice, list]]:
+        """Runs a program for these temperatures on every chunk of queries: yields (rows, results per span).
 
         A chunk is dispatched to the devices before the previous one's results are awaited.
         """
@@ -298,9 +304,12 @@ class TargetSpace:
         if is_pooled(self.settings.kind, query=True):
             queries = queries.pooled()
         waiting: tuple[slice, list] | None = None
-        temperature = np.float32(tau_a)
-        texts = _QUERY_TOKENS // _TOKENS_PER_TEXT if self.few_shapes else None
-        for start, stop in queries.chunks(_QUERY_TOKENS, texts):
+        taus = tuple(map(float, temperature_pair(tau_a)))
+        program = parallel.program(make_program, formula(self.settings), exponentials(taus, self.settings), *args)
+        temperature = np.array(taus, np.float32)
+        most = _QUERY_TOKENS if self.settings.side == "query" else _SIDED_QUERY_TOKENS
+        texts = most // _TOKENS_PER_TEXT if self.few_shapes else None
+        for start, stop in queries.chunks(most, texts):
             packed = _packed(queries.part(start, stop), self.few_shapes)
             results = [program(span, *packed, temperature) for span in self.spans]
             if waiting:

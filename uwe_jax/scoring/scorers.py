@@ -7,7 +7,7 @@ direction that the caller drops is not computed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +15,11 @@ from jaxtyping import Array, Bool, Float
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.scoring.soft_attention import cosines, soft_attention
-from uwe_jax.scoring.softmax import MASKED, attend
+from uwe_jax.scoring.softmax import MASKED, attend, is_bounded
 from uwe_jax.scoring.tokens import Texts, Tokens, mean_embeddings, texts, unit_tokens
 
-# From here on exp((cos - 1) / tau_a) is at least exp(-40) = 4e-18, far above float32's smallest normal number, 1e-38;
-# a gradient divided by a sum of such weights is equally far from overflow.
-_SMALLEST_BOUNDED_TAU = 0.05
+Temperature = Float[Array, ""] | float
+Temperatures = Temperature | tuple[Temperature, Temperature]  # of query tokens and of target tokens
 
 # Token products kept at a time by default: on a CPU 4 MiB of float32 per tensor of that shape, which stay close to its
 # caches; on an accelerator 256 MiB, since smaller chunks leave it waiting for launches.
@@ -35,42 +34,82 @@ class Scores(NamedTuple):
     backward: Float[Array, "q y"]
 
 
+def temperature_pair(tau_a: Temperatures) -> tuple[Temperature, Temperature]:
+    """Returns the attention temperatures of query and target tokens; a single one is that of both."""
+    query, target = tau_a if isinstance(tau_a, tuple) else (tau_a, tau_a)
+    alike = isinstance(query, float) and isinstance(target, float) and query == target
+    return (query, query) if alike else (query, target)
+
+
+def target_share(settings: ScorerSettings) -> float:
+    """Returns the weight of the target's side in a score: 0 for side query, 1 for target, `target_weight` for both."""
+    return {"query": 0.0, "target": 1.0, "both": settings.target_weight}[settings.side]
+
+
 def _token_counts(mask: Bool[Array, "b t"]) -> Float[Array, " b"]:
     return jnp.maximum(mask.sum(axis=1), 1).astype(jnp.float32)
 
 
-def _reduce(per_token: Float[Array, "a t b"], mask: Bool[Array, "a t"], how: str) -> Float[Array, "a b"]:
-    """Sum over the real tokens t, or their mean; zero for a text without tokens."""
-    total = jnp.sum(jnp.where(mask[:, :, None], per_token, 0.0), axis=1)
-    return total if how == "sum" else total / _token_counts(mask)[:, None]
+class _Sums(NamedTuple):
+    """Attended cosines, summed over the tokens of the queries and over those of the targets, [q, y] each."""
+
+    over_queries: Array
+    over_targets: Array
 
 
-def soft(q: Texts, y: Texts, tau_a: Float[Array, ""] | float, settings: ScorerSettings) -> Scores:
-    """Soft late interaction: reduce over i of sum_j softmax_j(logits[i, j] / tau_a) cos(e_i, t_j)."""
-    bounded = settings.logits == "cosine" and isinstance(tau_a, float) and tau_a >= _SMALLEST_BOUNDED_TAU
-    forward, backward = soft_attention(q, y, jnp.asarray(tau_a, jnp.float32), settings.logits, bounded)
-    if settings.reduce == "mean":
-        forward = forward / _token_counts(q.mask)[:, None]
-        backward = backward / _token_counts(y.mask)[None, :]
-    return Scores(forward, backward)
+def _sided(by_query: _Sums, by_target: _Sums, q: Texts, y: Texts, settings: ScorerSettings) -> Scores:
+    """Combines both sides of a score: the one formula of `ScorerSettings.side`.
+
+    s(q, y) = (1 - w) mean over i of a_i + w mean over j of b_j, where query token i finds a_i in the target, target
+    token j finds b_j in the query, and w is `target_share`.
+
+    Args:
+      by_query: at the attention temperature of query tokens; not read for side target.
+      by_target: at that of target tokens; not read for side query.
+    """
+    by_query, by_target = (_mean(sums, q, y) if settings.reduce == "mean" else sums for sums in (by_query, by_target))
+    weight = target_share(settings)
+    if weight == 0:
+        return Scores(by_query.over_queries, by_query.over_targets)
+    if weight == 1:
+        return Scores(by_target.over_targets, by_target.over_queries)
+    return Scores(
+        (1 - weight) * by_query.over_queries + weight * by_target.over_targets,
+        (1 - weight) * by_query.over_targets + weight * by_target.over_queries,
+    )
 
 
-def max_sim(q: Texts, y: Texts, tau_a: Float[Array, ""] | float, settings: ScorerSettings) -> Scores:
+def _mean(sums: _Sums, q: Texts, y: Texts) -> _Sums:
+    return _Sums(sums.over_queries / _token_counts(q.mask)[:, None], sums.over_targets / _token_counts(y.mask)[None, :])
+
+
+def soft(q: Texts, y: Texts, tau_a: Temperatures, settings: ScorerSettings) -> Scores:
+    """Soft late interaction: reduce over i of sum_j softmax_j(logits[i, j] / tau_a) cos(e_i, t_j).
+
+    That is side query; see `_sided` for the others.
+    """
+    pair = temperature_pair(tau_a)
+    used = {"query": pair[:1], "target": pair[1:], "both": pair if pair[0] is not pair[1] else pair[:1]}[settings.side]
+    bounded = tuple(is_bounded(tau, settings) for tau in used)
+    taus = tuple(jnp.asarray(tau, jnp.float32) for tau in used)
+    sums = [_Sums(*each) for each in soft_attention(q, y, taus, settings.logits, bounded)]
+    return _sided(sums[0], sums[-1], q, y, settings)
+
+
+def max_sim(q: Texts, y: Texts, tau_a: Temperatures, settings: ScorerSettings) -> Scores:
     """MaxSim: reduce over i of max_j cos(e_i, t_j), the limit of soft cosine attention for tau_a -> 0."""
     del tau_a
     cosine = cosines(q, y)
     mask_y, mask_q = y.mask[None, None, :, :], q.mask[:, :, None, None]
     forward = jnp.where(mask_y, cosine, MASKED).max(axis=3)
     backward = jnp.where(mask_q, cosine, MASKED).max(axis=1)
-    forward = jnp.where(y.mask.any(axis=1)[None, None, :], forward, 0.0)
-    backward = jnp.where(q.mask.any(axis=1)[:, None, None], backward, 0.0)
-    return Scores(
-        forward=_reduce(forward, q.mask, settings.reduce),
-        backward=_reduce(backward.transpose(1, 2, 0), y.mask, settings.reduce).T,
-    )
+    forward = jnp.where(q.mask[:, :, None] & y.mask.any(axis=1)[None, None, :], forward, 0.0)
+    backward = jnp.where(y.mask[None, :, :] & q.mask.any(axis=1)[:, None, None], backward, 0.0)
+    sums = _Sums(forward.sum(axis=1), backward.sum(axis=2))
+    return _sided(sums, sums, q, y, settings)
 
 
-def mean_pool(q: Texts, y: Texts, tau_a: Float[Array, ""] | float, settings: ScorerSettings) -> Scores:
+def mean_pool(q: Texts, y: Texts, tau_a: Temperatures, settings: ScorerSettings) -> Scores:
     """Cosine of the masked means; the same in both directions."""
     del tau_a, settings
     mean_q, mean_y = (unit_tokens(mean_embeddings(side), jnp.float32).unit for side in (q, y))
@@ -78,11 +117,12 @@ def mean_pool(q: Texts, y: Texts, tau_a: Float[Array, ""] | float, settings: Sco
     return Scores(scores, scores)
 
 
-def soft_pooled(q: Texts, y: Texts, tau_a: Float[Array, ""] | float, settings: ScorerSettings) -> Scores:
+def soft_pooled(q: Texts, y: Texts, tau_a: Temperatures, settings: ScorerSettings) -> Scores:
     """Query tokens attend to the pooled target, as in ConTeXT-match; `reduce` is not used.
 
     With ybar the masked mean of the target, s(q, y) = sum_i softmax_i(logits[i] / tau_a) cos(e_i, ybar).
     """
+    tau_a, _ = temperature_pair(tau_a)
 
     def one_way(a: Texts, b: Texts) -> Float[Array, "a b"]:
         pooled, norms = unit_tokens(mean_embeddings(b), a.unit.dtype)
@@ -93,7 +133,7 @@ def soft_pooled(q: Texts, y: Texts, tau_a: Float[Array, ""] | float, settings: S
     return Scores(one_way(q, y), one_way(y, q).T)
 
 
-_SCORERS: dict[str, Callable[[Texts, Texts, Array | float, ScorerSettings], Scores]] = {
+_SCORERS: dict[str, Callable[[Texts, Texts, Any, ScorerSettings], Scores]] = {
     "soft": soft,
     "max_sim": max_sim,
     "mean_pool": mean_pool,
@@ -101,7 +141,7 @@ _SCORERS: dict[str, Callable[[Texts, Texts, Array | float, ScorerSettings], Scor
 }
 
 
-def block_scores(q: Tokens, y: Tokens, tau_a: Float[Array, ""] | float, settings: ScorerSettings) -> Scores:
+def block_scores(q: Tokens, y: Tokens, tau_a: Temperatures, settings: ScorerSettings) -> Scores:
     """Scores all pairs of q queries and y targets in both directions, at once.
 
     Two orthogonal tokens against one of them: attention e^1 : e^0 for tau_a = 1, cosines 1 and 0.
@@ -115,8 +155,8 @@ def block_scores(q: Tokens, y: Tokens, tau_a: Float[Array, ""] | float, settings
     Args:
       q: raw query token embeddings in any float dtype, [q, i, d].
       y: raw target token embeddings, [y, j, d].
-      tau_a: attention temperature of `soft` and `soft_pooled`. A Python float of at least 0.05 saves `soft` over
-        cosines a sweep of the token products.
+      tau_a: attention temperature of `soft` and `soft_pooled`, or those of query and target tokens. A Python float of
+        at least 0.05 saves `soft` over cosines a sweep of the token products.
 
     Returns:
       float32 scores [q, y] in both directions. A text without tokens scores 0 with everything.
@@ -124,7 +164,7 @@ def block_scores(q: Tokens, y: Tokens, tau_a: Float[Array, ""] | float, settings
     return _SCORERS[settings.kind](texts(q), texts(y), tau_a, settings)
 
 
-def pairwise_scores(q: Tokens, y: Tokens, tau_a: Float[Array, ""] | float, settings: ScorerSettings) -> Scores:
+def pairwise_scores(q: Tokens, y: Tokens, tau_a: Temperatures, settings: ScorerSettings) -> Scores:
     """`block_scores` in chunks of queries, so that the [q, i, y, j] tensor of token products never exists at once.
 
     Chunks are of `settings.chunk` queries, or as many as a memory budget allows, and are rematerialised in the backward

@@ -8,8 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from uwe_jax.config import ScorerSettings
+
 # Finite, so that a row of padding alone has a weight of zero instead of NaN.
 MASKED = -1e30
+_SMALLEST_BOUNDED_TAU = 0.05
 TINY = 1e-12  # least square of a norm that is divided by
 
 
@@ -43,6 +46,15 @@ def attend(
         weights = weights * mask.astype(jnp.float32)
     sums = divisor(weights.sum(axis=axis))
     return Attended(weights, sums, (weights * values).sum(axis=axis) / sums)
+
+
+def is_bounded(tau: object, settings: ScorerSettings) -> bool:
+    """Tells whether exp((cos - 1) / tau) cannot underflow, so that a softmax of cosines needs no maxima.
+
+    From a `tau` of 0.05 on it is at least exp(-40) = 4e-18, far above float32's smallest normal number, 1e-38; a gradient
+    divided by a sum of such weights is equally far from overflow. A traced `tau` has no known value.
+    """
+    return settings.logits == "cosine" and isinstance(tau, float) and tau >= _SMALLEST_BOUNDED_TAU
 
 
 def divisor(sums: Float[Array, "*p"]) -> Float[Array, "*p"]:
