@@ -8,10 +8,17 @@ def softmax(x):
     return e / e.sum()
 
 
-def score(q, y, *, kind="soft", logits="cosine", tau_a=0.3, reduce="mean"):
+def score(
+    q, y, *, kind="soft", logits="cosine", tau_a=0.3, reduce="mean", side="query", target_tau_a=0.1, target_weight=0.5
+):
     """s(q, y) of two arrays of real tokens [i, d] and [j, d]."""
     if len(q) == 0 or len(y) == 0:
         return 0.0
+    if side != "query":
+        weight = 1.0 if side == "target" else target_weight
+        options = {"kind": kind, "logits": logits, "reduce": reduce}
+        by_target = score(y, q, tau_a=target_tau_a, **options)
+        return (1 - weight) * score(q, y, tau_a=tau_a, **options) + weight * by_target
 
     def unit(x):
         return x / np.linalg.norm(x, axis=-1, keepdims=True)

@@ -68,6 +68,24 @@ def test_scores_equal_the_reference(queries, targets, kind, logits, reduce):
     np.testing.assert_allclose(scores, expected, atol=1e-5 * (30 if reduce == "sum" else 1))
 
 
+@pytest.mark.parametrize("side", ["target", "both"])
+@pytest.mark.parametrize("logits", ["cosine", "dot"])
+@pytest.mark.parametrize("kind", ["soft", "max_sim"])
+def test_scores_of_both_sides_equal_the_reference(queries, targets, kind, logits, side):
+    """One query and many, of whole and other ratios of the temperatures, one too small for a bound."""
+    for taus in ((0.3, 0.1), (0.4, 0.23), (0.3, 0.01)):
+        taus = dict(zip(("tau_a", "target_tau_a"), taus, strict=True))
+        settings = ScorerSettings(kind=kind, logits=logits, side=side, target_weight=0.3, **taus)
+        options = {"kind": kind, "logits": logits, "side": side, "target_weight": 0.3, **taus}
+        expected = reference.score_matrix(listed(queries), listed(targets), **options)
+        space = TargetSpace.build(targets, settings)
+        np.testing.assert_allclose(space.scores(queries, settings.temperatures), expected, atol=2e-5)
+        one = space.scores(queries.part(0, 1), settings.temperatures)
+        np.testing.assert_allclose(one, expected[:1], atol=2e-5)
+    few = TargetSpace.build(targets, settings, few_shapes=True)
+    np.testing.assert_allclose(few.scores(queries, settings.temperatures), expected, atol=2e-5)
+
+
 def test_chunks_blocks_and_spans_change_nothing(queries, targets, small_blocks):
     space = TargetSpace.build(targets, ScorerSettings())
     assert len(space.spans) > 1

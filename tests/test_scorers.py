@@ -42,6 +42,51 @@ def test_equals_reference_in_both_directions(rng, kind, logits, reduce):
     np.testing.assert_allclose(scores.backward, reference.score_matrix(targets, queries, **options).T, atol=1e-5)
 
 
+@pytest.mark.parametrize("reduce", ["mean", "sum"])
+@pytest.mark.parametrize("logits", ["cosine", "dot"])
+@pytest.mark.parametrize("kind", ["soft", "max_sim"])
+def test_the_targets_side_and_both_equal_the_reference_in_both_directions(rng, kind, logits, reduce):
+    queries, targets = texts(rng, QUERY_LENGTHS), texts(rng, TARGET_LENGTHS)
+    for side, taus in (("target", (0.4, 0.23)), ("both", (0.4, 0.23)), ("both", (0.3, 0.01)), ("both", (0.3, 0.3))):
+        settings = {"kind": kind, "logits": logits, "reduce": reduce, "side": side, "target_weight": 0.3}
+        settings |= dict(zip(("tau_a", "target_tau_a"), taus, strict=True))
+        scores = block_scores(pad(queries), pad(targets), taus, ScorerSettings(**settings))
+        np.testing.assert_allclose(scores.forward, reference.score_matrix(queries, targets, **settings), atol=2e-5)
+        np.testing.assert_allclose(scores.backward, reference.score_matrix(targets, queries, **settings).T, atol=2e-5)
+
+
+@pytest.mark.parametrize("side", ["target", "both"])
+@pytest.mark.parametrize("logits", ["cosine", "dot"])
+def test_gradients_of_sides_equal_finite_differences(rng, logits, side):
+    """Of the first query and of both temperatures, from scores of both directions."""
+    queries, targets = texts(rng, (3, 2)), texts(rng, (4, 1))
+    weights = rng.normal(size=(2, 2, 2))
+    options = {"logits": logits, "side": side, "target_weight": 0.3}
+
+    def loops(first, tau_a, target_tau_a):
+        qs = [first, queries[1]]
+        taus = {"tau_a": tau_a, "target_tau_a": target_tau_a}
+        forward = reference.score_matrix(qs, targets, **options, **taus)
+        return (weights[0] * forward + weights[1] * reference.score_matrix(targets, qs, **options, **taus).T).sum()
+
+    def fast(first, *taus):
+        q = pad(queries)
+        q = q._replace(embeddings=q.embeddings.at[0].set(first))
+        scores = block_scores(q, pad(targets), taus, ScorerSettings(**options))
+        return (weights[0] * scores.forward + weights[1] * scores.backward).sum()
+
+    at = [queries[0], np.float64(0.5), np.float64(0.2)]
+    gradients = jax.grad(fast, (0, 1, 2))(*(jnp.asarray(each, jnp.float32) for each in at))
+    for which, gradient in enumerate(gradients):
+        for entry in range(np.size(at[which])):
+            ends = []
+            for step in (1e-6, -1e-6):
+                moved = [np.array(each, np.float64) for each in at]
+                moved[which].flat[entry] += step
+                ends.append(loops(*moved))
+            assert np.ravel(gradient)[entry] == pytest.approx((ends[0] - ends[1]) / 2e-6, abs=1e-4, rel=1e-3)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_equals_finite_differences_of_the_reference(rng, kind):
     queries, targets = texts(rng, (3, 2)), texts(rng, (4, 1))

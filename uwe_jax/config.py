@@ -188,9 +188,11 @@ class LossSettings:
     alpha: PerGraph = field(default_factory=lambda: PerGraph(1.0, 0.5, 0.5))  # weight of each graph's loss
     tau: PerGraph = field(default_factory=lambda: PerGraph(0.05, 0.02, 0.02))  # temperature of its softmax
     symmetric: bool = True  # both directions; false: only skills rank neighbours
+    side: str = "scorer"  # of the scores in the loss: scorer, as they rank (scorer.side), or query, target, both
     drop_other_positives: bool = False  # exclude a row's other positives from each positive's denominator
 
     def __post_init__(self) -> None:
+        one_of("loss.side", self.side, ("scorer", *SIDES))
         for kind in GRAPH_KINDS:
             within(f"loss.alpha.{kind}", getattr(self.alpha, kind), 0.0)
             within(f"loss.tau.{kind}", getattr(self.tau, kind), 1e-4)

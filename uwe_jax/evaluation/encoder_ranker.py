@@ -86,7 +86,7 @@ class EncoderRanker:
             return progress(groups, label=f"{self.name}: encoding targets", unit="batch")
 
         space = TargetSpace.build(self._embed(targets, keep=True, bar=bar), self._loaded.model.scorer)
-        return lambda queries: space.scores(self._embed(queries, keep=False), self._loaded.tau_a)
+        return lambda queries: space.scores(self._embed(queries, keep=False), self._loaded.scorer.temperatures)
 
     def _embed(self, texts: Sequence[str], *, keep: bool, bar: Callable = iter) -> RaggedTokens:
         """Returns token embeddings of texts, in their order; each distinct text that is not cached is encoded once."""

@@ -31,7 +31,7 @@ from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.folder import CONFIG, TOKENIZERS, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.pretrained import read_config, read_params
-from uwe_jax.models.uwe import UweModel
+from uwe_jax.models.uwe import LEARNED, UweModel
 from uwe_jax.models.weights import check_finite
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
@@ -176,8 +176,8 @@ def _settings(folder: Path, manifest: dict[str, Any]) -> tuple[EncoderSettings, 
         encoder = EncoderSettings(name=str(folder), dtype=dtype)
         scorer = from_mapping(ScorerSettings, values, "scorer.")
         own = {key: np.asarray(value, np.float32) for key, value in learned.items()}
-        if any(value.shape for value in own.values()) or own.keys() - {"log_tau_a"}:
-            raise ValueError("learned may only hold the number log_tau_a.")
+        if any(value.shape for value in own.values()) or own.keys() - set(LEARNED):
+            raise ValueError(f"learned may only hold the numbers {' and '.join(LEARNED)}.")
         check_finite(own, "scorer")
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{folder / MANIFEST}: {error} Export or copy it again.") from error

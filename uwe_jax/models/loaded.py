@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,14 +58,9 @@ class LoadedModel:
         return self.tokeniser.truncation(texts, self.max_tokens)
 
     @property
-    def tau_a(self) -> float:
-        """Attention temperature, learned or set."""
-        return float(self.model.tau_a(self.params))
-
-    @property
     def scorer(self) -> ScorerSettings:
-        """Scorer settings with the learned tau_a, if any."""
-        return replace(self.model.scorer, tau_a=self.tau_a, learn_tau_a=False)
+        """Scorer settings with the learned temperatures, if any."""
+        return self.model.learned_scorer(self.params)
 
     @cached_property
     def fingerprint(self) -> str:

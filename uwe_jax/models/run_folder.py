@@ -59,7 +59,7 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
         params = blend(params, read_params(found.folder, encoder), share)
     validated = f", validation MAP {meta['validation']['macro_map']:.1f}" if meta["validation"] else ""
     blended = f", {share:.0%} pretrained weights" if share else ""
-    how = scorer_text(config.scorer, round(float(model.tau_a(params)), 4))
+    how = scorer_text(model.learned_scorer(params), digits=4)
     return LoadedModel(
         name=workdir.resolve().name,
         description=(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
+from uwe_jax.scoring.scorer_text import is_read
+from uwe_jax.scoring.scorers import Temperature
 from uwe_jax.scoring.tokens import Tokens
 
 Params = dict[str, Any]
+# Parameters of the scorer, logarithms that keep the temperatures positive: of query tokens and of target tokens.
+LEARNED = ("log_tau_a", "log_target_tau_a")
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,25 @@ class UweModel:
         return cls(module, scorer)
 
     def initial_params(self, encoder_params: Params) -> Params:
-        """Initial parameters: the pretrained encoder's, and the scorer's if it learns tau_a."""
-        learned = self.scorer.learn_tau_a and self.scorer.kind in ("soft", "soft_pooled")
-        # The logarithm keeps tau_a positive.
-        scorer = {"log_tau_a": jnp.asarray(math.log(self.scorer.tau_a), jnp.float32)} if learned else {}
+        """Initial parameters: the pretrained encoder's, and the scorer's if it learns its temperatures."""
+        scorer = {}
+        for name, setting in zip(LEARNED, self.scorer.temperatures, strict=True):
+            if self.scorer.learn_tau_a and is_read(name.removeprefix("log_"), self.scorer):
+                scorer[name] = jnp.asarray(math.log(setting), jnp.float32)
         return {"encoder": encoder_params, "scorer": scorer}
 
-    def tau_a(self, params: Params) -> Float[Array, ""] | float:
-        """Attention temperature: learned, or the setting as a Python float that scorers may compile in."""
-        learned = params["scorer"].get("log_tau_a")
-        return self.scorer.tau_a if learned is None else jnp.exp(learned)
+    def temperatures(self, params: Params) -> tuple[Temperature, Temperature]:
+        """Attention temperatures of query and target tokens: learned, or Python floats that scorers may compile in."""
+        query, target = (
+            setting if (learned := params["scorer"].get(name)) is None else jnp.exp(learned)
+            for name, setting in zip(LEARNED, self.scorer.temperatures, strict=True)
+        )
+        return query, target
+
+    def learned_scorer(self, params: Params) -> ScorerSettings:
+        """Scorer settings with the learned temperatures, if any, as numbers."""
+        tau_a, target_tau_a = map(float, self.temperatures(params))
+        return replace(self.scorer, tau_a=tau_a, target_tau_a=target_tau_a, learn_tau_a=False)
 
     def encode(
         self, params: Params, token_ids: Int[Array, "b t"], mask: Bool[Array, "b t"], dropout_key: Array | None = None

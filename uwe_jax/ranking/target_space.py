@@ -19,7 +19,15 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.distributed import parallel
 from uwe_jax.ranking.ragged import MOST, RaggedTokens, not_scorable
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.ragged import Exponentials, PackedTexts, TokenBlock, exponentials, formula, is_pooled, ragged_scores
+from uwe_jax.scoring.ragged import (
+    Exponentials,
+    PackedTexts,
+    TokenBlock,
+    exponentials,
+    formula,
+    is_pooled,
+    ragged_scores,
+)
 from uwe_jax.scoring.scorers import Temperatures, temperature_pair
 from uwe_jax.scoring.tokens import unit_tokens
 
@@ -244,9 +252,7 @@ class TargetSpace:
         stored = targets.pooled() if is_pooled(settings.kind, query=False) else targets
         return cls(tuple(_spans(stored, dtype, few_shapes)), len(targets), targets.width, settings, few_shapes)
 
-    def top_k(
-        self, queries: RaggedTokens, k: int, tau_a: Temperatures, allowed: np.ndarray | None = None
-    ) -> Ranking:
+    def top_k(self, queries: RaggedTokens, k: int, tau_a: Temperatures, allowed: np.ndarray | None = None) -> Ranking:
         """Ranks the k best targets of every query; the score matrix never exists as a whole.
 
         Args:
@@ -266,7 +272,8 @@ class TargetSpace:
         if allowed is not None:
             ranked = replace(self, spans=tuple(_only(span, allowed) for span in self.spans))
             k = min(k, int(allowed.sum()))
-        found = [_best(parts, rows.stop - rows.start, k) for rows, parts in ranked._run(queries, tau_a, _top_k_program, at_most)]
+        runs = ranked._run(queries, tau_a, _top_k_program, at_most)
+        found = [_best(parts, rows.stop - rows.start, k) for rows, parts in runs]
         if not found:
             return Ranking(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
         return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))
@@ -304,7 +311,8 @@ class TargetSpace:
         if is_pooled(self.settings.kind, query=True):
             queries = queries.pooled()
         waiting: tuple[slice, list] | None = None
-        taus = tuple(map(float, temperature_pair(tau_a)))
+        query, target = temperature_pair(tau_a)
+        taus = float(query), float(target)
         program = parallel.program(make_program, formula(self.settings), exponentials(taus, self.settings), *args)
         temperature = np.array(taus, np.float32)
         most = _QUERY_TOKENS if self.settings.side == "query" else _SIDED_QUERY_TOKENS

@@ -258,7 +258,7 @@ class Ranker:
         """
         (q,), (y,) = accepted(query, "Query"), accepted(target, "Target")
         parts = attribute(*self._embed_sides([q], [y]), self.scorer)
-        how = scorer_text(self.scorer, round(self.scorer.tau_a, 4))
+        how = scorer_text(self.scorer, digits=4)
         return explained(self._pieces(q), self._pieces(y), parts, how, by_word=by_word)
 
     def warm_up(self, space: Searchable, top_k: int = 10) -> None:

@@ -65,10 +65,10 @@ def exponentials(tau_a: tuple[float, float], settings: ScorerSettings) -> Expone
     >>> exponentials((0.3, 0.1), ScorerSettings())
     Exponentials(bounded=True, target_bounded=True, power=3)
     """
-    bounded = tuple(is_bounded(tau, settings) for tau in tau_a)
+    query, target = (is_bounded(tau, settings) for tau in tau_a)
     ratio = tau_a[0] / tau_a[1]
-    whole = all(bounded) and abs(ratio - round(ratio)) < 1e-6 and round(ratio) <= _MOST_POWER
-    return Exponentials(*bounded, power=round(ratio) if whole else 0)
+    whole = query and target and abs(ratio - round(ratio)) < 1e-6 and round(ratio) <= _MOST_POWER
+    return Exponentials(query, target, round(ratio) if whole else 0)
 
 
 def formula(settings: ScorerSettings) -> ScorerSettings:
@@ -201,23 +201,21 @@ def _segments(queries: PackedTexts) -> Int[Array, " s"]:
     return jnp.where(queries.owner < 0, queries.counts.shape[0], queries.owner)
 
 
-def _segment_max(queries: PackedTexts, values: Float[Array, "s *p"]) -> Float[Array, "q1 *p"]:
+def _segment_max(queries: PackedTexts, values: Float[Array, "s ..."]) -> Float[Array, "segments ..."]:
     number = queries.counts.shape[0] + 1
     return jax.ops.segment_max(values, _segments(queries), num_segments=number, indices_are_sorted=True)
 
 
-def _best_tokens(
-    queries: PackedTexts, block: _Products, settings: ScorerSettings
-) -> tuple[Array | None, Array | None]:
+def _best_tokens(queries: PackedTexts, block: _Products, settings: ScorerSettings) -> tuple[Array | None, Array | None]:
     """Best cosines of query tokens [s, n] and of target tokens [q, t, n]; None for a side that is not used."""
     by_query = by_target = None
     if settings.side != "target":
-        cosine = block.cosine
-        if block.mask is not None:
-            cosine = jnp.where(block.target_mask, cosine, MASKED)
-        best = cosine.max(axis=block.target_axis)
-        if block.mask is not None:
-            best = jnp.where(block.target_mask.any(axis=block.target_axis), best, 0.0)
+        mask = block.target_mask
+        if mask is None:
+            best = block.cosine.max(axis=block.target_axis)
+        else:
+            best = jnp.where(mask, block.cosine, MASKED).max(axis=block.target_axis)
+            best = jnp.where(mask.any(axis=block.target_axis), best, 0.0)
         by_query = block.by_token(best)
     if settings.side != "query":
         leading = jnp.moveaxis(block.cosine, -1, 0) if block.few else block.cosine

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from uwe_jax.config import ScorerSettings
+from uwe_jax.config import SIDED, SIDES, ScorerSettings
 from uwe_jax.runtime.errors import UserError
 
 # Settings that each scorer reads.
 SCORER_OPTIONS = {
     "mean_pool": (),
-    "soft": ("logits", "tau_a", "reduce"),
+    "soft": ("logits", "tau_a", "reduce", "side", "target_tau_a", "target_weight"),
     "soft_pooled": ("logits", "tau_a"),
-    "max_sim": ("reduce",),
+    "max_sim": ("reduce", "side", "target_weight"),
 }
+# Sides that an option of `soft` and `max_sim` is read for; all of them where it is not named here.
+SIDES_OF = {"tau_a": ("query", "both"), "target_tau_a": ("target", "both"), "target_weight": ("both",)}
+_NUMBERS = ("tau_a", "target_tau_a", "target_weight")
+
+
+def is_read(option: str, settings: ScorerSettings) -> bool:
+    """Tells whether a scorer reads an option, given its kind and side.
+
+    >>> is_read("tau_a", ScorerSettings(side="target")), is_read("target_tau_a", ScorerSettings(side="both"))
+    (False, True)
+    """
+    if option not in SCORER_OPTIONS[settings.kind]:
+        return False
+    return settings.kind not in SIDED or settings.side in SIDES_OF.get(option, SIDES)
 
 
 def parse_scorer(text: str) -> ScorerSettings:
@@ -33,19 +47,24 @@ def parse_scorer(text: str) -> ScorerSettings:
             known = ", ".join(f"{each}=..." for each in SCORER_OPTIONS[kind]) or "no option"
             raise UserError(f"Scorer {text!r}: {option!r} is not an option of {kind}, which takes {known}.")
         try:
-            values[key] = float(value) if key == "tau_a" else value
+            values[key] = float(value) if key in _NUMBERS else value
         except ValueError as error:
             raise UserError(f"Scorer {text!r}: {key} is {value!r}; it must be a number.") from error
-    return ScorerSettings(kind=kind, **values)  # type: ignore[arg-type]  # checked key by key
+    settings = ScorerSettings(kind=kind, **values)  # type: ignore[arg-type]  # checked key by key
+    for key in values:
+        if not is_read(key, settings):
+            raise UserError(f"Scorer {text!r}: {key} is not read with side={settings.side}; remove it or change side.")
+    return settings
 
 
-def scorer_text(settings: ScorerSettings, tau_a: float | None = None) -> str:
-    """Formats settings for `parse_scorer`, with a learned `tau_a` instead of the setting if given.
+def scorer_text(settings: ScorerSettings, digits: int | None = None) -> str:
+    """Formats settings for `parse_scorer`, numbers rounded to `digits` after the point if given.
 
-    >>> scorer_text(ScorerSettings(kind="mean_pool")), scorer_text(ScorerSettings(logits="dot"), 0.12)
+    >>> scorer_text(ScorerSettings(kind="mean_pool")), scorer_text(ScorerSettings(logits="dot", tau_a=0.12))
     ('mean_pool', 'soft,logits=dot,tau_a=0.12')
     """
-    given = {"logits": settings.logits, "tau_a": settings.tau_a if tau_a is None else tau_a, "reduce": settings.reduce}
-    defaults = ScorerSettings()
-    changed = [key for key in SCORER_OPTIONS[settings.kind] if given[key] != getattr(defaults, key)]
+    given = {key: getattr(settings, key) for key in SCORER_OPTIONS[settings.kind] if is_read(key, settings)}
+    if digits is not None:
+        given |= {key: round(given[key], digits) for key in _NUMBERS if key in given}
+    changed = [key for key, value in given.items() if value != getattr(ScorerSettings(), key)]
     return ",".join([settings.kind, *(f"{key}={given[key]}" for key in changed)])

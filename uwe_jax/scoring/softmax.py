@@ -51,8 +51,8 @@ def attend(
 def is_bounded(tau: object, settings: ScorerSettings) -> bool:
     """Tells whether exp((cos - 1) / tau) cannot underflow, so that a softmax of cosines needs no maxima.
 
-    From a `tau` of 0.05 on it is at least exp(-40) = 4e-18, far above float32's smallest normal number, 1e-38; a gradient
-    divided by a sum of such weights is equally far from overflow. A traced `tau` has no known value.
+    From a `tau` of 0.05 on it is at least exp(-40) = 4e-18, far above float32's smallest normal number, 1e-38; a
+    gradient divided by a sum of such weights is equally far from overflow. A traced `tau` has no known value.
     """
     return settings.logits == "cosine" and isinstance(tau, float) and tau >= _SMALLEST_BOUNDED_TAU
 

@@ -106,7 +106,7 @@ class Evaluator:
     ) -> tuple[dict[str, float], list[float]]:
         picked = fixed_sample(len(ranking.query_ids), max_queries)
         queries = self._tokens(params, ranking.query_kind, ranking.query_ids[picked])
-        tau_a = float(self._model.tau_a(parallel.first({"scorer": params["scorer"]})))
+        tau_a = self._model.temperatures(parallel.first({"scorer": params["scorer"]}))
         relevant = ranking.relevant[picked]
         ranks: list[np.ndarray] = []
         for rows, scores in space.score_chunks(queries, tau_a):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import flax.struct
@@ -15,10 +16,11 @@ from uwe_jax.config import LossSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.gradient_cache import cached_value_and_grad, fold_in
-from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.models.uwe import LEARNED, Params, UweModel
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.losses import info_nce
-from uwe_jax.scoring.scorers import pairwise_scores
+from uwe_jax.scoring.scorer_text import is_read
+from uwe_jax.scoring.scorers import Temperatures, pairwise_scores
 from uwe_jax.scoring.tokens import Tokens
 
 Metrics = dict[str, Float[Array, ""]]
@@ -43,7 +45,7 @@ def graph_loss(
     neighbours: Tokens,
     positives: Bool[Array, "b n"],
     valid: Bool[Array, " b"],
-    tau_a: Float[Array, ""] | float,
+    tau_a: Temperatures,
     scorer: ScorerSettings,
     settings: LossSettings,
     kind: str,
@@ -105,7 +107,8 @@ def batch_loss(
     `embeddings` are [rows, length, d] of this device's nodes by token length, as of `rows_by_length`.
     """
     encoded = tokens_by_kind(embeddings, batch["nodes"])
-    tau_a = model.tau_a(params)
+    tau_a = model.temperatures(params)
+    scorer = model.scorer if settings.side == "scorer" else replace(model.scorer, side=settings.side)
     losses = {
         kind: graph_loss(
             encoded[SKILL],
@@ -113,7 +116,7 @@ def batch_loss(
             batch["positives"][kind],
             batch["valid"][kind],
             tau_a,
-            model.scorer,
+            scorer,
             settings,
             kind,
         )
@@ -184,7 +187,9 @@ def make_train_step(
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         if state.params["scorer"]:
-            metrics["tau_a"] = jnp.asarray(model.tau_a(state.params))
+            names = (name.removeprefix("log_") for name in LEARNED)
+            temperatures = dict(zip(names, model.temperatures(state.params), strict=True))
+            metrics |= {name: jnp.asarray(tau) for name, tau in temperatures.items() if is_read(name, model.scorer)}
         return TrainState(state.step + 1, optax.apply_updates(state.params, updates), opt_state), metrics
 
     return parallel.parallel(step, donate=(0,))

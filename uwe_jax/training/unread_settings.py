@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from uwe_jax.config import COMBINED, Config
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS
-from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
+from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, SIDES_OF, is_read
 
 Kinds = Collection[str]  # of the graphs
 
@@ -29,8 +29,12 @@ class _Rule(NamedTuple):
 
 def _scorer_rule(setting: str, option: str) -> _Rule:
     kinds = [kind for kind, options in SCORER_OPTIONS.items() if option in options]
-    why = f"scorer.kind is {{config.scorer.kind!r}}; it is read for {' and '.join(kinds)}"
-    return _Rule(f"scorer.{setting}", lambda config, _: config.scorer.kind not in kinds, why)
+    sides = f" and scorer.side {' or '.join(SIDES_OF[option])}" if option in SIDES_OF else ""
+    why = (
+        "scorer.kind is {config.scorer.kind!r} and scorer.side {config.scorer.side!r}; it is read for "
+        f"{' and '.join(kinds)}{sides}"
+    )
+    return _Rule(f"scorer.{setting}", lambda config, _: not is_read(option, config.scorer), why)
 
 
 def _kind_rule(kind: str, settings: str) -> _Rule:
@@ -60,7 +64,13 @@ def _all_sources_have_paths(config: Config, _: Kinds) -> bool:
 _REFUSED = (
     _scorer_rule("logits", "logits"),
     _scorer_rule("tau_a", "tau_a"),
-    _scorer_rule("learn_tau_a", "tau_a"),
+    _scorer_rule("target_tau_a", "target_tau_a"),
+    _scorer_rule("target_weight", "target_weight"),
+    _Rule(
+        "scorer.learn_tau_a",
+        lambda config, _: config.scorer.kind not in ("soft", "soft_pooled"),
+        "scorer.kind is {config.scorer.kind!r}; it is read for soft and soft_pooled",
+    ),
     _scorer_rule("reduce", "reduce"),
     _Rule("profile_steps", lambda config, _: not config.profile, "profile is False"),
     _Rule("split.salt", _nothing_held_out, "split.validation and split.test are 0, so nothing is split"),
