@@ -27,8 +27,7 @@ from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.names import NAMES
 from uwe_jax.sources.tables.problems import BrokenRows
 from uwe_jax.sources.taxonomy import Skill, read_taxonomy
-from uwe_jax.sources.vacancies.columns import VacancyColumns, parse_row
-from uwe_jax.sources.vacancies.files import find_vacancy_files
+from uwe_jax.sources.vacancies.files import VacancyColumns, find_vacancy_files, parse_row
 
 IDS, LABELS = ("007", "8", ""), ("brew tea", "mow lawns, hedges", "café work")
 TABLE = [("id", "label"), *zip(IDS, LABELS, strict=True)]

@@ -17,7 +17,7 @@ from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.options import OptionalPath, Repeated, at_least, read_options
-from uwe_jax.sources.vacancies.columns import VacancyColumns
+from uwe_jax.sources.vacancies.files import VacancyColumns
 
 ABOUT = """Finds skills in your own vacancies, as graphs to train on.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from uwe_jax.sources.vacancies.columns import VacancyColumns
+from uwe_jax.sources.vacancies.files import VacancyColumns
 from uwe_jax.sources.vacancies.job import CHUNK_ROWS, MAX_BROKEN
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS
 

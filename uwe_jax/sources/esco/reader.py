@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
@@ -20,8 +21,7 @@ RELATIONS = ("essential", "optional")
 _MAX_UNKNOWN = 0.1
 
 
-@dataclass(frozen=True)
-class EscoEdges:
+class EscoEdges(NamedTuple):
     """Edges, and a phrase with a number per reason why rows gave no edge."""
 
     edges: list[Edge]

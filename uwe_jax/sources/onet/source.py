@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.onet.reader import GRAPHS
 from uwe_jax.sources.onet.release import WHERE, OnetRelease, find_release
@@ -19,9 +22,6 @@ def read(request: SourceRequest) -> SourceEdges:
     Raises:
       UserError: no folder, no such version in it, a named graph whose files are missing, a damaged zip, or broken rows.
     """
-    # imported lazily: TFDS takes a second, and other sources do not need it
-    from uwe_jax.sources.onet.onet_dataset_builder import load_edges
-
     folder = request.folder("the folder of O*NET's text files")
     release = find_release(folder, request.version, setting=request.setting)
     absent = {graph: reason for graph in request.graphs if (reason := _absence(release, graph))}
@@ -35,9 +35,22 @@ def read(request: SourceRequest) -> SourceEdges:
         )
     edges, notes = {}, [f"{graph} left out: there is {reason}" for graph, reason in absent.items()]
     for graph in graphs:
-        edges[graph], found = load_edges(release, graph, request.cache_dir / "tfds")
+        edges[graph], found = load_graph(release, graph, request.cache_dir)
         notes += [f"{graph}: {note}" for note in found]
     return SourceEdges(f"{release} in {folder}", edges, tuple(notes))
+
+
+def load_graph(release: OnetRelease, graph: str, cache_dir: Path) -> tuple[list[Edge], tuple[str, ...]]:
+    """Loads the edges of one of `GRAPHS`, prepared on first use, and the notes of that preparation.
+
+    Raises UserError as the reader of the graph and `uwe_jax.sources.tfds_edges.load_edges` do.
+    """
+    # imported lazily: TFDS takes a second, and other sources do not need it
+    from uwe_jax.sources.tfds_edges import load_edges
+
+    wanted = GRAPHS[graph]
+    key = f"{release.label}-{release.digest((*wanted.needs, *wanted.takes))}"
+    return load_edges("onet", graph, key, lambda: wanted.read(release), release.path.parent, cache_dir)
 
 
 def _absence(release: OnetRelease, graph: str) -> str:
