@@ -9,9 +9,8 @@ from onet_download import CONTENT_MODEL, FILES, damage, files_since_30_3, write_
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.onet.reader import GRAPHS
 from uwe_jax.sources.onet.release import find_release
-from uwe_jax.sources.onet.source import SOURCE, load_graph
+from uwe_jax.sources.onet.source import GRAPHS, SOURCE, load_graph
 from uwe_jax.sources.source import SourceEdges, SourceRequest
 
 CHIEF, COOK, WELDER = ("11-1011.00", "Chief Executives"), ("35-1011.00", "Head Cooks"), ("51-4121.00", "Welders")

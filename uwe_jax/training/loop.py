@@ -12,13 +12,14 @@ import jax
 
 import uwe_jax
 from uwe_jax.config import Config, SourceSettings
-from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
+from uwe_jax.data.batches import BatchBuilder, fitted_lengths
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.training_hashes import TrainingHashes
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.distributed.joining import is_first, joined
@@ -108,12 +109,12 @@ def _tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[st
     """Tokenises all node kinds, and reports how many texts are truncated to the configured lengths."""
     texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
     tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
-    found = truncation(tables, config.lengths)
+    found = {kind: Truncation.of(table.lengths, getattr(config.lengths, kind)) for kind, table in tables.items()}
     counts = ", ".join(
-        f"{cut:,} of {total:,} {kind} (at {getattr(config.lengths, kind)} tokens; the longest has {longest})"
-        for kind, (cut, total, longest) in found.items()
+        f"{each.truncated:,} of {each.texts:,} {kind} (at {each.limit} tokens; the longest has {each.longest})"
+        for kind, each in found.items()
     )
-    level = logging.INFO if any(cut for cut, _, _ in found.values()) else logging.DEBUG
+    level = logging.INFO if any(each.truncated for each in found.values()) else logging.DEBUG
     LOG.log(level, f"Texts truncated to the configured lengths: {counts}")
     return tables
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html.entities
 import re
 import unicodedata
@@ -14,9 +13,9 @@ import numpy as np
 
 from uwe_jax.config import LengthSettings
 from uwe_jax.curation.describe.section import Grid, Section, listed, percent, sampled
-from uwe_jax.data.batches import truncation
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.statistics import fixed_sample
@@ -218,15 +217,16 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
         chosen = texts if len(drawn) == len(texts) else [texts[place] for place in drawn]
         tables[kind] = tokeniser.table(chosen, label=f"{kind} nodes")
     kinds = {}
-    for kind, (cut, looked_at, most) in truncation(tables, lengths).items():
-        quantiles = np.quantile(tables[kind].lengths, _QUANTILES, method="inverted_cdf")
+    for kind, table in tables.items():
+        counts = Truncation.of(table.lengths, getattr(lengths, kind))
+        quantiles = np.quantile(table.lengths, _QUANTILES, method="inverted_cdf")
         kinds[kind] = {
-            "limit": dataclasses.asdict(lengths)[kind],
-            "looked_at": looked_at,
+            "limit": counts.limit,
+            "looked_at": counts.texts,
             "of": len(texts_of(graphs)[kind]),
-            "cut": cut,
+            "cut": counts.truncated,
             "quantiles": {f"{q:g}": int(value) for q, value in zip(_QUANTILES, quantiles, strict=True)},
-            "most": most,
+            "most": counts.longest,
         }
     return {"encoder": encoder, "kinds": kinds}
 
