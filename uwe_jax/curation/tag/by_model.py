@@ -36,9 +36,7 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
       Counts of all chunks, to be added to those by name: rows with skills by the model only are subtracted from the
       rows without one.
     """
-    markers = [job.folder / "done" / f"{number:05d}{_SUFFIX}.json" for number in range(len(job.chunks))]
-    left = [number for number, marker in enumerate(markers) if not marker.exists()]
-    if left:
+    if left := job.left(_SUFFIX):
         labels = [skill.label for skill in taxonomy.skills]
         for note in truncation(ranker, labels).notes("skills"):
             LOG.warning(f"{ranker.name}: {note}.")
@@ -48,11 +46,9 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
             return checked(score(queries), (len(queries), len(labels)), f"{ranker.name} on sentences of vacancies")
 
         for number in progress(left, label=f"tagging with {ranker.name}", unit="chunk"):
-            _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k).write(markers[number])
-    total = ChunkDone()
-    for marker in markers:
-        total.merge(ChunkDone.read(marker))
-    return total
+            done = _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k)
+            done.write(job.marker(number, _SUFFIX))
+    return job.totals(_SUFFIX)
 
 
 def best(scores: Num[np.ndarray, "q n"], top_k: int, threshold: float) -> list[Int[np.ndarray, " k"]]:

@@ -57,17 +57,6 @@ def find_columns(names: Sequence[str], columns: VacancyColumns) -> dict[str, str
     return {role: found[role] for role in asdict(columns) if role in found}
 
 
-def check_columns(found: Mapping[str, str], names: Sequence[str], file: str, columns: VacancyColumns) -> None:
-    """Raises UserError if a required or user-specified column is missing."""
-    for role, wanted in asdict(columns).items():
-        if role not in found and (wanted or role in REQUIRED):
-            asked = f"{wanted!r}, which you named for the {role}" if wanted else f"for the {role}"
-            raise UserError(
-                f"{file} has no column {asked}; its columns: {', '.join(names) or 'none'}. Expected a name such as "
-                f"{', '.join(NAMES[role][:6])}: rename the column, or name it in the options. {HEADER}"
-            )
-
-
 def parse_row(row: Mapping[str, Any], found: Mapping[str, str]) -> Vacancy | tuple[str, str]:
     """Returns the vacancy of a row; for a broken row the invalid value and the expected one, for messages."""
     values = {role: row.get(column) for role, column in found.items()}
@@ -144,7 +133,13 @@ def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> lis
 def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
     names = column_names(path, [*vars(columns).values()])
     found = find_columns(names, columns)
-    check_columns(found, names, name, columns)
+    for role, wanted in asdict(columns).items():
+        if role not in found and (wanted or role in REQUIRED):
+            asked = f"{wanted!r}, which you named for the {role}" if wanted else f"for the {role}"
+            raise UserError(
+                f"{name} has no column {asked}; its columns: {', '.join(names) or 'none'}. Expected a name such as "
+                f"{', '.join(NAMES[role][:6])}: rename the column, or name it in the options. {HEADER}"
+            )
     return VacancyFile(path, name, found)
 
 

@@ -118,24 +118,24 @@ class TaggingJob:
     chunks: tuple[Chunk, ...]
     max_broken: float  # share of broken rows above which the job stops
 
-    def left(self) -> list[int]:
-        """Returns the numbers of the chunks that are not done."""
-        return [number for number in range(len(self.chunks)) if not self.marker(number).exists()]
+    def left(self, suffix: str = "") -> list[int]:
+        """Returns the numbers of the chunks that are not done; `suffix` distinguishes another pass over them."""
+        return [number for number in range(len(self.chunks)) if not self.marker(number, suffix).exists()]
 
-    def marker(self, number: int) -> Path:
+    def marker(self, number: int, suffix: str = "") -> Path:
         """Returns the file that marks a chunk as done."""
-        return self.folder / "done" / f"{number:05d}.json"
+        return self.folder / "done" / f"{number:05d}{suffix}.json"
 
     def parts(self, graph: str) -> list[Path]:
         """Returns the files of a graph in the order of their chunks, some of which have none."""
         return sorted((self.folder / graph).glob("*.parquet"))
 
-    def totals(self) -> ChunkDone:
+    def totals(self, suffix: str = "") -> ChunkDone:
         """Returns the counts of all chunks that are done; UserError as of `check`."""
         total = ChunkDone()
         for number in range(len(self.chunks)):
-            if self.marker(number).exists():
-                total.merge(ChunkDone.read(self.marker(number)))
+            if (marker := self.marker(number, suffix)).exists():
+                total.merge(ChunkDone.read(marker))
         self.check(total.broken)
         return total
 
@@ -200,8 +200,6 @@ def open_job(
         raise UserError(f"{', '.join(file.name for file in files)}: 0 rows. Expected at least one vacancy.")
     skills = {"origin": taxonomy.origin, "skills": taxonomy.skills} if taxonomy else {"origin": "", "skills": []}
     write_atomically(folder / "taxonomy.json", json_text(skills).encode())
-    for name in ("done", *SCHEMAS):
-        (folder / name).mkdir(parents=True, exist_ok=True)
     job = TaggingJob(folder, settings, {file.name: file.columns for file in files}, tuple(chunks), max_broken)
     _write(job)
     return job
