@@ -354,6 +354,11 @@ def test_missing_tables_columns_and_taxonomies_are_reported(tmp_path):
     path.write_text("title,description,skills\nChef,You cook.,cook;plan shifts\n")
     edges = SOURCE.read(request(tmp_path, tmp_path / "cache", JOB)).edges[JOB]
     assert [edge.left_text for edge in edges] == ["cook", "plan shifts"]
+    path.write_text("title,description,skills\n,You bake.,\n")
+    with pytest.raises(
+        UserError, match=r"vacancies/skill_job/1\.0\.1 is empty: .*check that the taxonomy is in the language"
+    ):
+        SOURCE.read(request(tmp_path, tmp_path / "cache", JOB))
 
 
 def test_files_named_as_test_splits_are_skipped_with_a_warning(tmp_path, capsys):

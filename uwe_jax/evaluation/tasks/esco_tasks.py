@@ -24,6 +24,7 @@ from uwe_jax.sources.esco.release import (
 from uwe_jax.sources.folders import DEPTH
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
+from uwe_jax.sources.tables.chunks import stamp
 from uwe_jax.sources.techwolf.source import TAGGED_VACANCIES
 
 VACANCY_SKILLS = Collection(TAGGED_VACANCIES)
@@ -119,7 +120,7 @@ def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
     """Returns all concepts of one role, each with the related ones of the other role."""
     release = find_esco(sources, NEEDS["skill_job"])
     files = tuple(release.files[role] for role in NEEDS["skill_job"])
-    edges = _read_relations(release.version, release.language, files, tuple(file.stamp for file in files))
+    edges = _read_relations(release.version, release.language, files, tuple(stamp(file.path) for file in files))
     related: dict[str, list[str]] = {}
     for edge in edges.edges:
         skill_to_job = asked == "skills"
