@@ -450,13 +450,13 @@ def test_the_python_api_takes_columns_and_filters(folder, monkeypatch):
 
 
 def test_a_service_filters_and_shows_columns(folder):
-    options = ServiceOptions("", (("skills", str(folder / "skills")), ("bare", str(folder / "bare"))))
+    options = ServiceOptions((str(folder / "skills"), str(folder / "bare")))
     with running(load=lambda _: load_served(options)) as client:
-        told = client.ask("GET", "/v1/spaces").json["spaces"]
+        told = client.ask("GET", "/v1/indexes").json["indexes"]
         assert [(each["name"], each["columns"]) for each in told] == [("skills", ["family"]), ("bare", [])]
         (answer,) = client.rank("nurse", where={"family": ["it"]}).json["results"]
         assert {hit["id"]: hit["columns"] for hit in answer["hits"]} == {"s2": {"family": "it"}, "s3": {"family": "it"}}
-        (answer,) = client.rank("nurse", space="bare").json["results"]
+        (answer,) = client.rank("nurse", index="bare").json["results"]
         assert [hit["columns"] for hit in answer["hits"]] == [{}, {}, {}]
         vacancy = {"text": "care for patients\nwrite code", "where": {"family": ["care"]}}
         hits = client.ask("POST", "/v1/vacancy", vacancy).json["hits"]

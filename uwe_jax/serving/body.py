@@ -5,53 +5,44 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message, Receive
 
 from uwe_jax.serving.refusals import Refusal
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 
 # A client that is still sending does not read the answer: of a body that is too large, this much is drained first.
 _DRAINED_BYTES = 32 << 20
 _DRAINED_SECONDS = 2.0
 
 
-class Disconnected(Exception):
-    """The client has disconnected."""
-
-
-async def read_body(receive: Receive, declared: str, most: int, deadline: float) -> bytes:
+async def read_body(request: Request, most: int, deadline: float) -> bytes:
     """Returns a body of at most `most` bytes that arrives before a deadline of `time.monotonic`.
 
-    `declared` is the header Content-Length, or ""; it is trusted for an early refusal alone.
+    The header Content-Length is trusted for an early refusal alone.
 
     Raises:
       Refusal: 413 as soon as there are more bytes, 408 if the body has not arrived in time.
-      Disconnected: the client has disconnected.
+      ClientDisconnect: the client has disconnected.
     """
-    body = bytearray()
-    too_large = declared.isdecimal() and int(declared[:20]) > most
-    try:
-        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-            while not too_large:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Disconnected
-                body += message.get("body", b"")
-                too_large = len(body) > most
-                if not too_large and not message.get("more_body", False):
+    body, stream, declared = bytearray(), request.stream(), request.headers.get("content-length", "")
+    if not declared.isdecimal() or int(declared[:20]) <= most:
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                async for part in stream:
+                    body += part
+                    if len(body) > most:
+                        break
+                else:
                     return bytes(body)
-    except TimeoutError:
-        raise Refusal(408, "The request's body did not arrive in time.", close=True) from None
+        except TimeoutError:
+            raise Refusal(408, "The request's body did not arrive in time.", close=True) from None
     size = 0
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
         async with asyncio.timeout(_DRAINED_SECONDS):
-            while size < _DRAINED_BYTES:
-                message = await receive()
-                size += len(message.get("body", b""))
-                if not message.get("more_body", False):
+            async for part in stream:
+                size += len(part)
+                if size >= _DRAINED_BYTES:
                     break
     raise Refusal(413, f"The request's body is larger than {most:,} bytes. Send fewer texts at once.", close=True)
 

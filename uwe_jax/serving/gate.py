@@ -5,19 +5,17 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
 
-from uwe_jax.serving.body import Disconnected, Message, Receive, read_body, replay
-from uwe_jax.serving.keys import Keys
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from uwe_jax.serving.body import read_body, replay
+from uwe_jax.serving.keys import admits
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.rate import TokenBuckets
 from uwe_jax.serving.refusals import Refusal
-
-Scope = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ID, DEADLINE = "uwe_jax.id", "uwe_jax.deadline"  # keys that the gate adds to the scope of a request
 
@@ -25,7 +23,7 @@ LOG = logging.getLogger(__name__)
 _API = "/v1/"
 _KEYED = (_API, "/metrics")
 # Loaded by a page after its own file, and logged only where it fails: opening a page is one line of the log.
-_LOADED = ("/page/", "/v1/spaces", "/openapi.json")
+_LOADED = ("/page/", "/v1/indexes", "/openapi.json")
 _MONITORED = ("/healthz", "/readyz", "/metrics")  # answered also while the service stops
 INSIDE = Refusal(500, "Internal error. See the service's log for this id.")
 _DISCONNECTED = 499  # in the log alone
@@ -55,26 +53,21 @@ class Gate:
     new ones.
     """
 
-    def __init__(self, app: App, options: ServiceOptions, metrics: Metrics):
+    def __init__(self, app: ASGIApp, options: ServiceOptions, metrics: Metrics):
         self._app, self._metrics, self._limits = app, metrics, options.limits
-        self._keys = Keys(options.keys)
+        self._keys = options.keys
         self._hosts = frozenset(options.allowed_hosts)
         self._buckets = TokenBuckets(self._limits.rate, max(1.0, 2 * self._limits.rate))
         self.in_flight = 0
         self.stopping = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a connection; see ASGI."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
-        else:
-            self._count_in_flight(1)
-            try:
-                await self._serve(scope, receive, send)
-            finally:
-                self._count_in_flight(-1)
+        """Serves an HTTP request; see ASGI."""
+        self._count_in_flight(1)
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            self._count_in_flight(-1)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = time.monotonic()
@@ -87,18 +80,17 @@ class Gate:
                 status = message["status"]
                 # A browser revalidates files of the page each time, and keeps no answers.
                 caching = "no-store" if scope["path"].startswith(_API) else "no-cache"
-                extra = {**_SECURITY, "Cache-Control": caching, "X-Request-ID": scope[ID]}
-                encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in extra.items()]
-                message["headers"] = [*message.get("headers", ()), *encoded]
+                headers = MutableHeaders(scope=message)
+                headers.update({**_SECURITY, "Cache-Control": caching, "X-Request-ID": scope[ID]})
             await send(message)
 
         try:
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            self._check(scope, headers)
-            await self._app(scope, await self._body(scope, headers, receive), out)
+            request = Request(scope, receive)
+            self._check(scope, request.headers)
+            await self._app(scope, replay(await self._body(request), receive), out)
         except Refusal as refusal:
             await refusal.answer(scope[ID])(scope, receive, out)
-        except Disconnected:
+        except ClientDisconnect:
             status = _DISCONNECTED
         except Exception:
             LOG.exception("%s failed", scope[ID])
@@ -107,7 +99,7 @@ class Gate:
         finally:
             self._record(scope, status, time.monotonic() - start)
 
-    def _check(self, scope: Scope, headers: Mapping[str, str]) -> None:
+    def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises a Refusal if a request is not served whatever its body is."""
         path: str = scope["path"]
         if "content-length" in headers and "transfer-encoding" in headers:
@@ -120,16 +112,16 @@ class Gate:
         if path.startswith(_API) and (wait := self._buckets.wait(_client(scope))):
             raise Refusal(429, f"More than {self._limits.rate:g} requests per second.", retry_after=wait)
         given = headers.get("authorization", ""), headers.get("x-api-key", "")
-        if self._keys and path.startswith(_KEYED) and not self._keys.admits(*given):
+        if self._keys and path.startswith(_KEYED) and not admits(self._keys, *given):
             raise Refusal(401, "An API key is required: send it as Authorization: Bearer KEY.")
 
-    async def _body(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> Receive:
-        body = await read_body(receive, headers.get("content-length", ""), self._limits.max_body_bytes, scope[DEADLINE])
-        media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    async def _body(self, request: Request) -> bytes:
+        body = await read_body(request, self._limits.max_body_bytes, request.scope[DEADLINE])
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         # A page of another site could send any other type without a preflight request of the browser.
-        if scope["method"] == "POST" and scope["path"].startswith(_API) and media != "application/json":
+        if request.method == "POST" and request.scope["path"].startswith(_API) and media != "application/json":
             raise Refusal(415, f"The content type is {media[:80] or 'missing'}; it must be application/json.")
-        return replay(body, receive)
+        return body
 
     def _count_in_flight(self, change: int) -> None:
         self.in_flight += change

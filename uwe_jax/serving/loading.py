@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.tasks import ServedModel
 
@@ -26,23 +27,23 @@ def load_served(options: ServiceOptions) -> ServedModel:
     from uwe_jax.retrieval.recorded import recorded_model
 
     start = time.monotonic()
-    spaces = {name: _in_memory(open_index(where)) for name, where in options.spaces}
-    longest = max(space.origin.max_tokens for space in spaces.values())
-    model = options.model or recorded_model([options.spaces[0][1]])
-    ranker = load(model, cache_dir=options.cache_dir, max_tokens=longest)
+    indexes = {name: _in_memory(open_index(where)) for name, where in options.indexes.items()}
+    longest = max(index.origin.max_tokens for index in indexes.values())
+    model = options.model or recorded_model([*options.indexes.values()][:1])
+    ranker = load(model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest)
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
-    for name, where in options.spaces:
-        if not len(spaces[name]):
+    for name, where in options.indexes.items():
+        if not len(indexes[name]):
             raise UserError(f"The index {name} ({where}) is empty. Add targets to it, or leave it out.")
-        ranker.check(spaces[name], place=where)
-        LOG.info("Index %s: %s targets of %s", name, f"{len(spaces[name]):,}", where)
-    served = ServedModel(ranker, spaces)
+        ranker.check(indexes[name], place=where)
+        LOG.info("Index %s: %s targets of %s", name, f"{len(indexes[name]):,}", where)
+    served = ServedModel(ranker, indexes)
     served.warm_up(options.limits.max_batch)
     LOG.info("Ready after %.1f s", time.monotonic() - start)
     return served
 
 
-def _in_memory(space: Any) -> Any:
+def _in_memory(index: Any) -> Any:
     """Copies texts, ids and columns of a memory-mapped index; its embeddings are on the devices after a first search.
 
     Reading from a mapped file that was truncated since, for example by a copy over it, kills the process (SIGBUS).
@@ -52,15 +53,15 @@ def _in_memory(space: Any) -> Any:
     from uwe_jax.retrieval.store.stored_targets import Index
     from uwe_jax.retrieval.store.strings import PackedStrings
 
-    if not isinstance(space, Index):
-        return space
+    if not isinstance(index, Index):
+        return index
 
     def copied(strings: PackedStrings) -> PackedStrings:
         return PackedStrings(strings.blob.copy(), strings.offsets.copy())
 
     parts = []
-    for part in space.parts:
+    for part in index.parts:
         old = part.segment
         columns = {name: Column(copied(each.values), each.codes.copy()) for name, each in old.columns.items()}
         parts.append(Part(replace(old, texts=copied(old.texts), ids=copied(old.ids), columns=columns), part.kept))
-    return Index(space.origin, space.dtype, space.width, space.pooled, parts)
+    return Index(index.origin, index.dtype, index.width, index.pooled, parts)

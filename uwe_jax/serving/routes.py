@@ -18,6 +18,7 @@ from uwe_jax.serving.gate import DEADLINE
 from uwe_jax.serving.messages import (
     ExplainAnswer,
     ExplainRequest,
+    IndexesAnswer,
     LimitsAnswer,
     Problem,
     RankAnswer,
@@ -25,7 +26,6 @@ from uwe_jax.serving.messages import (
     ScoresAnswer,
     ScoresRequest,
     SearchRequest,
-    SpacesAnswer,
     State,
     VacancyAnswer,
     VacancyRequest,
@@ -33,7 +33,7 @@ from uwe_jax.serving.messages import (
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import Limits
 from uwe_jax.serving.refusals import Json, Refusal
-from uwe_jax.serving.tasks import ExplainTask, RankTask, ScoresTask, ServedModel
+from uwe_jax.serving.tasks import PairTask, RankTask, ServedModel
 from uwe_jax.serving.vacancy import gather, vacancy_sentences
 
 _REFUSALS = {
@@ -49,6 +49,7 @@ _REFUSALS = {
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description} for status, description in _REFUSALS.items()
 }
+# Answers have the index under the former key "space" as well, until the next release.
 api = APIRouter(prefix="/v1", tags=["Ranking"], responses=_RESPONSES)
 watch = APIRouter(tags=["Monitoring"])
 
@@ -70,16 +71,16 @@ class Service:
 
     def search(self, asked: SearchRequest) -> tuple[str, int, tuple[tuple[str, tuple[str, ...]], ...]]:
         """Returns the index, the number of hits and the filter of a request, checked."""
-        spaces = self.model.spaces
-        if asked.space and asked.space not in spaces:
-            raise Refusal(422, f"Unknown index. Name one of: {', '.join(spaces)}.")
+        indexes = self.model.indexes
+        if asked.index and asked.index not in indexes:
+            raise Refusal(422, f"Unknown index. Name one of: {', '.join(indexes)}.")
         if not 1 <= asked.top_k <= self.limits.max_top_k:
             raise Refusal(422, f"top_k is {asked.top_k}; it must be 1 to {self.limits.max_top_k}.")
         try:
             where = tuple(sorted(alternatives(asked.where).items()))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
-        return asked.space or next(iter(spaces)), asked.top_k, where
+        return asked.index or next(iter(indexes)), asked.top_k, where
 
     def texts(self, texts: Sequence[str], what: str) -> tuple[str, ...]:
         """Returns texts in the form in which a model takes them, checked; `what` names one of them in errors."""
@@ -107,8 +108,8 @@ def _service(request: Request) -> Service:
 async def rank(request: Request, asked: RankRequest) -> Json:
     """Ranks the targets of an index for every query."""
     service = _service(request)
-    space, top_k, where = service.search(asked)
-    task = RankTask(service.texts(asked.queries, "Query"), space, top_k, where)
+    index, top_k, where = service.search(asked)
+    task = RankTask(service.texts(asked.queries, "Query"), index, top_k, where)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     results = []
     for position, (query, hits) in enumerate(zip(asked.queries, found, strict=True), 1):
@@ -118,7 +119,7 @@ async def rank(request: Request, asked: RankRequest) -> Json:
             # The error itself counts from the first query of all requests of the batch.
             raise Refusal(422, not_scorable("Query", position))
         results.append({"query": query, "hits": [hit.to_dict() for hit in hits]})
-    return Json({"space": space, "results": results, "truncated": truncated})
+    return Json({"index": index, "space": index, "results": results, "truncated": truncated})
 
 
 @api.post("/vacancy", response_model=VacancyAnswer, summary="Find the skills of a vacancy")
@@ -129,7 +130,7 @@ async def vacancy(request: Request, asked: VacancyRequest) -> Json:
     and counted.
     """
     service = _service(request)
-    space, top_k, where = service.search(asked)
+    index, top_k, where = service.search(asked)
     limits = service.limits
     if len(asked.text) > limits.max_vacancy_characters:
         most = limits.max_vacancy_characters
@@ -142,7 +143,7 @@ async def vacancy(request: Request, asked: VacancyRequest) -> Json:
             f"The vacancy has no sentence of at most {limits.max_characters:,} characters. Send text with line breaks "
             "or full stops.",
         )
-    task = RankTask(service.texts(sentences, "Sentence"), space, top_k, where)
+    task = RankTask(service.texts(sentences, "Sentence"), index, top_k, where)
     answers, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     ranked = [each for each in zip(sentences, answers, strict=True) if not isinstance(each[1], UserError)]
     hits = [
@@ -150,14 +151,15 @@ async def vacancy(request: Request, asked: VacancyRequest) -> Json:
         for each in gather([hits for _, hits in ranked], top_k)
     ]
     counts = {"omitted": len(found) - len(ranked), "truncated": truncated}
-    return Json({"space": space, "sentences": [sentence for sentence, _ in ranked], **counts, "hits": hits})
+    answer = {"index": index, "space": index, "sentences": [sentence for sentence, _ in ranked], **counts, "hits": hits}
+    return Json(answer)
 
 
 @api.post("/scores", response_model=ScoresAnswer, summary="Score pairs")
 async def scores(request: Request, asked: ScoresRequest) -> Json:
     """Scores every query with every target; the targets need not be in any index."""
     service = _service(request)
-    task = ScoresTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
+    task = PairTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({"scores": found, "truncated": truncated})
 
@@ -166,13 +168,14 @@ async def scores(request: Request, asked: ScoresRequest) -> Json:
 async def explain(request: Request, asked: ExplainRequest) -> Json:
     """Explains a score by the attention and the cosines between tokens of the query and of the target."""
     service = _service(request)
-    task = ExplainTask(service.texts([asked.query], "Query")[0], service.texts([asked.target], "Target")[0])
+    task = PairTask(service.texts([asked.query], "Query"), service.texts([asked.target], "Target"), explain=True)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({**found, "truncated": truncated})
 
 
-@api.get("/spaces", response_model=SpacesAnswer, summary="Describe the service")
-async def spaces(request: Request) -> Json:
+@api.get("/spaces", include_in_schema=False)  # the former name, until the next release
+@api.get("/indexes", response_model=IndexesAnswer, summary="Describe the service")
+async def indexes(request: Request) -> Json:
     """Describes the model, the indexes and the limits of a request."""
     service = _service(request)
     model, origin = service.model, service.model.ranker.origin
@@ -184,9 +187,9 @@ async def spaces(request: Request) -> Json:
                 "fingerprint": origin.fingerprint,
                 "tokens": origin.max_tokens,
             },
-            "spaces": [
-                {"name": name, "targets": len(space), "columns": list(space.columns)}
-                for name, space in model.spaces.items()
+            request.url.path.rpartition("/")[2]: [
+                {"name": name, "targets": len(index), "columns": list(index.columns)}
+                for name, index in model.indexes.items()
             ],
             "limits": {name: getattr(service.limits, f"max_{name}") for name in LimitsAnswer.model_fields},
         }

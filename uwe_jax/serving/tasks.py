@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from uwe_jax.retrieval.store.columns import FilterError, Where
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
@@ -16,46 +16,29 @@ from uwe_jax.serving.refusals import Refusal
 _TOP_K = (100, 1000, 10_000)
 
 
-class Task:
-    """A question to the model; tasks of equal groups are answered together, those of group None alone."""
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Texts to encode."""
-        raise NotImplementedError
-
-    @property
-    def group(self) -> Hashable:
-        """Returns the key that tasks answered together share."""
-        return None
-
-
 @dataclass(frozen=True)
-class RankTask(Task):
-    """The `top_k` best targets of an index for every query, among those that `where` allows (values by column)."""
+class RankTask:
+    """The `top_k` best targets of an index for every text, among those that `where` allows (values by column)."""
 
-    queries: tuple[str, ...]
-    space: str
+    texts: tuple[str, ...]
+    index: str
     top_k: int
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """Queries."""
-        return self.queries
-
-    @property
-    def group(self) -> Hashable:
-        """The targets."""
-        return self.space, self.where
+    def group(self) -> tuple[Any, ...]:
+        """What tasks that are answered together share: their targets."""
+        return self.index, self.where
 
 
 @dataclass(frozen=True)
-class ScoresTask(Task):
-    """The score of every query with every target."""
+class PairTask:
+    """The score of every query with every target, or the explanation of the score of the first ones."""
 
     queries: tuple[str, ...]
     targets: tuple[str, ...]
+    explain: bool = False
+    group: ClassVar[None] = None  # answered alone
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -63,33 +46,23 @@ class ScoresTask(Task):
         return self.queries + self.targets
 
 
-@dataclass(frozen=True)
-class ExplainTask(Task):
-    """An explanation of the score of a query with a target."""
-
-    query: str
-    target: str
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Query and target."""
-        return (self.query, self.target)
+Task = RankTask | PairTask
 
 
 class ServedModel:
     """A model (a `uwe_jax.retrieval.ranker.Ranker`, imported only when it is loaded) and indexes by name."""
 
-    def __init__(self, ranker: Any, spaces: Mapping[str, Searchable]):
+    def __init__(self, ranker: Any, indexes: Mapping[str, Searchable]):
         self.ranker = ranker
-        self.spaces = dict(spaces)
+        self.indexes = dict(indexes)
 
     def warm_up(self, batch: int) -> None:
         """Compiles the programs for short queries, alone and up to `batch` at once."""
-        for space in self.spaces.values():
-            self.ranker.warm_up(space, shared_top_k(1))
+        for index in self.indexes.values():
+            self.ranker.warm_up(index, shared_top_k(1))
             number = 2
             while number <= batch:
-                self._rank_each([f"work {each}" for each in range(number)], space, shared_top_k(1))
+                self._rank_each([f"work {each}" for each in range(number)], index, shared_top_k(1))
                 number *= 2
         self.ranker.explain("work", "work")
 
@@ -107,30 +80,30 @@ class ServedModel:
         truncated = [self.ranker.loaded.truncation(task.texts).truncated for task in tasks]
         return list(zip(found, truncated, strict=True))
 
-    def _score(self, task: ScoresTask | ExplainTask) -> Any:
+    def _score(self, task: PairTask) -> Any:
         try:
-            if isinstance(task, ScoresTask):
-                return self.ranker.scores(task.queries, task.targets).tolist()
-            return self.ranker.explain(task.query, task.target).to_dict()
+            if task.explain:
+                return self.ranker.explain(task.queries[0], task.targets[0]).to_dict()
+            return self.ranker.scores(task.queries, task.targets).tolist()
         except UserError as error:
             raise Refusal(422, str(error)) from error
 
     def _rank(self, tasks: Sequence[RankTask]) -> list[list[list[Hit] | UserError]]:
         top_k = shared_top_k(max(task.top_k for task in tasks))
-        queries = [query for task in tasks for query in task.queries]
+        queries = [query for task in tasks for query in task.texts]
         try:
-            found = iter(self._rank_each(queries, self.spaces[tasks[0].space], top_k, dict(tasks[0].where)))
+            found = iter(self._rank_each(queries, self.indexes[tasks[0].index], top_k, dict(tasks[0].where)))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
         return [
-            [each if isinstance(each, UserError) else each[: task.top_k] for each in islice(found, len(task.queries))]
+            [each if isinstance(each, UserError) else each[: task.top_k] for each in islice(found, len(task.texts))]
             for task in tasks
         ]
 
     def _rank_each(
-        self, queries: Sequence[str], space: Searchable, top_k: int, where: Where = None
+        self, queries: Sequence[str], index: Searchable, top_k: int, where: Where = None
     ) -> list[list[Hit] | UserError]:
-        return list(self.ranker.rank_each(queries, space, top_k, batch=len(queries), where=where))
+        return list(self.ranker.rank_each(queries, index, top_k, batch=len(queries), where=where))
 
 
 def shared_top_k(top_k: int) -> int:
