@@ -28,8 +28,7 @@ from uwe_jax.models.remote_workdir import RunFolder, checkpoints_of, make_local
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.runtime import remote, remote_cache
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder
-from uwe_jax.runtime.folder_arguments import data_folders
+from uwe_jax.runtime.files import cache_folder, data_folders
 from uwe_jax.runtime.remote_errors import Unreachable
 from uwe_jax.sources.skillskape.source import SOURCE as SKILLSKAPE_SOURCE
 from uwe_jax.sources.source import SourceRequest

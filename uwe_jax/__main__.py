@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from uwe_jax import __version__
-from uwe_jax.runtime.command import answer_errors, ending_when_unread
-from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
+from uwe_jax.runtime.command import EXIT_USER_ERROR, answer_errors, ending_when_unread
 from uwe_jax.runtime.logging_setup import shown, split_verbosity
 from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.settings import did_you_mean

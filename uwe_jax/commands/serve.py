@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from uwe_jax.runtime.command import entry_point
+from uwe_jax.runtime.command import end_now, entry_point
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
-from uwe_jax.runtime.ending import end_now
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.logging_setup import with_times
 from uwe_jax.runtime.optional_imports import extra_library
