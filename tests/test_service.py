@@ -27,10 +27,10 @@ from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.logging_setup import with_times
 from uwe_jax.serving import server
+from uwe_jax.serving.gate import TokenBuckets
 from uwe_jax.serving.keys import read_keys
 from uwe_jax.serving.loading import load_served
 from uwe_jax.serving.options import Limits, ServiceOptions
-from uwe_jax.serving.rate import TokenBuckets
 from uwe_jax.serving.tasks import RankTask, ServedModel
 from uwe_jax.serving.vacancy import vacancy_sentences
 
