@@ -69,27 +69,26 @@ def answer_errors(
     """
     try:
         work()
-    except UserError as error:
-        print_error(f"Error: {error}")
-        sys.exit(exit_status(error))
-    except (OSError, RuntimeError) as error:
-        if disk.refuses(error):
-            print_error(
-                f"Error: {error.strerror}: {error.filename or 'while writing'}. "
-                f"{disk.remedy(error.strerror)} or name another folder; {after_full_disk}"
-            )
-        elif sentence := disk.unopened(error):
-            print_error(f"Error: {sentence}")
-        else:
-            raise
-        sys.exit(EXIT_USER_ERROR)
     except Stopped as stop:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would change the exit status
         LOG.warning(f"\n{stop}")
         sys.exit(EXIT_AGAIN)
-    except KeyboardInterrupt:
-        print_error(f"Interrupted. {after_interrupt}")
-        sys.exit(EXIT_INTERRUPTED)
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, UserError):
+            message = f"Error: {error}"
+        elif isinstance(error, KeyboardInterrupt):
+            message = f"Interrupted. {after_interrupt}"
+        elif disk.refuses(error):
+            message = (
+                f"Error: {error.strerror}: {error.filename or 'while writing'}. "
+                f"{disk.remedy(error.strerror)} or name another folder; {after_full_disk}"
+            )
+        elif sentence := disk.unopened(error):
+            message = f"Error: {sentence}"
+        else:
+            raise
+        print_error(message)
+        sys.exit(exit_status(error))
 
 
 def entry_point(main: Callable[[Sequence[str]], object], **messages: str) -> Callable[[Sequence[str]], None]:

@@ -17,7 +17,7 @@ _silent = False
 
 
 def be_silent() -> None:
-    """Turns off log lines, bars and results: of several processes of one training only the first one prints."""
+    """Turns off log lines, bars, results and uploads of caches, which only the first of several processes writes."""
     global _silent
     _silent = True
 

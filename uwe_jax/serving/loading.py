@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from dataclasses import replace
@@ -48,20 +49,13 @@ def _in_memory(index: Any) -> Any:
 
     Reading from a mapped file that was truncated since, for example by a copy over it, kills the process (SIGBUS).
     """
-    from uwe_jax.retrieval.store.columns import Column
     from uwe_jax.retrieval.store.segment import Part
     from uwe_jax.retrieval.store.stored_targets import Index
-    from uwe_jax.retrieval.store.strings import PackedStrings
 
     if not isinstance(index, Index):
         return index
-
-    def copied(strings: PackedStrings) -> PackedStrings:
-        return PackedStrings(strings.blob.copy(), strings.offsets.copy())
-
     parts = []
     for part in index.parts:
-        old = part.segment
-        columns = {name: Column(copied(each.values), each.codes.copy()) for name, each in old.columns.items()}
-        parts.append(Part(replace(old, texts=copied(old.texts), ids=copied(old.ids), columns=columns), part.kept))
+        copies = {name: copy.deepcopy(getattr(part.segment, name)) for name in ("texts", "ids", "columns")}
+        parts.append(Part(replace(part.segment, **copies), part.kept))
     return Index(index.origin, index.dtype, index.width, index.pooled, parts)

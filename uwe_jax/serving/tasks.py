@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
-from uwe_jax.retrieval.store.columns import FilterError, Where
+from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.serving.refusals import Refusal
@@ -62,7 +62,8 @@ class ServedModel:
             self.ranker.warm_up(index, shared_top_k(1))
             number = 2
             while number <= batch:
-                self._rank_each([f"work {each}" for each in range(number)], index, shared_top_k(1))
+                queries = [f"work {each}" for each in range(number)]
+                list(self.ranker.rank_each(queries, index, shared_top_k(1), batch=number))
                 number *= 2
         self.ranker.explain("work", "work")
 
@@ -92,18 +93,14 @@ class ServedModel:
         top_k = shared_top_k(max(task.top_k for task in tasks))
         queries = [query for task in tasks for query in task.texts]
         try:
-            found = iter(self._rank_each(queries, self.indexes[tasks[0].index], top_k, dict(tasks[0].where)))
+            index, where = self.indexes[tasks[0].index], dict(tasks[0].where)
+            found = iter(list(self.ranker.rank_each(queries, index, top_k, batch=len(queries), where=where)))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
         return [
             [each if isinstance(each, UserError) else each[: task.top_k] for each in islice(found, len(task.texts))]
             for task in tasks
         ]
-
-    def _rank_each(
-        self, queries: Sequence[str], index: Searchable, top_k: int, where: Where = None
-    ) -> list[list[Hit] | UserError]:
-        return list(self.ranker.rank_each(queries, index, top_k, batch=len(queries), where=where))
 
 
 def shared_top_k(top_k: int) -> int:
