@@ -719,7 +719,7 @@ def test_the_schema_tells_of_every_path(served):
 def test_the_command_line_becomes_options(tmp_path, monkeypatch):
     monkeypatch.delenv("UWE_JAX_API_KEY", raising=False)
     flags = ["--index", "a=x/y", "--index", "x/z", "--model", "m", "--rate", "2.5", "--max_batch", "7"]
-    read = functools.partial(command.read_options, ServiceOptions, command="serve", about="", flat=True)
+    read = functools.partial(command.read_options, ServiceOptions, command="serve", about="")
     chosen = read([*flags, "--cache_dir", "c"])
     assert chosen.indexes == {"a": "x/y", "z": "x/z"}
     assert (chosen.limits.rate, chosen.limits.max_batch, chosen.host) == (2.5, 7, "127.0.0.1")

@@ -78,8 +78,7 @@ def _type(name: str) -> Any:
         file = Annotated[str, tyro.conf.arg(name="config", help="config file, or the name of a shipped config")]
         fields = [("config_file", file, ""), settings_field(settings)]
     bases = (Verbosity, *([_OPTIONS[name]] if name in _OPTIONS else []))
-    kind: Any = dataclasses.make_dataclass(name, fields, bases=bases, frozen=True, kw_only=True)
-    return Annotated[kind, tyro.conf.OmitArgPrefixes] if name == "serve" else kind
+    return dataclasses.make_dataclass(name, fields, bases=bases, frozen=True, kw_only=True)
 
 
 def _one_of(lines: Mapping[str, str], types: Mapping[str, Any]) -> Any:

@@ -25,9 +25,7 @@ one model."""
 
 def main(arguments: Sequence[str]) -> None:
     """Serves as the command line says, until it is asked to stop."""
-    options = read_options(
-        ServiceOptions, arguments, command="serve", about=ABOUT, renamed={"space": "index"}, flat=True
-    )
+    options = read_options(ServiceOptions, arguments, command="serve", about=ABOUT, renamed={"space": "index"})
     if not options.index:
         raise UserError("--index is required. Run `uwe-jax serve --help`.")
     keep_compiled_programs()  # only the first start compiles

@@ -6,6 +6,9 @@ import functools
 import ipaddress
 import math
 from dataclasses import dataclass, field, fields
+from typing import Annotated
+
+import tyro
 
 from uwe_jax.retrieval.options import parse_index
 from uwe_jax.runtime.errors import UserError
@@ -84,7 +87,7 @@ class ServiceOptions:
     trusted_proxy: Repeated = ()
     stop_after: float = 30.0
     cache_dir: str = ""
-    limits: Limits = field(default_factory=Limits)
+    limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
 
     def __post_init__(self):
         if len(self.indexes) < len(self.index):
