@@ -27,8 +27,8 @@ from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.serving.loading import load_served
 from uwe_jax.serving.options import ServiceOptions
+from uwe_jax.serving.tasks import load_served
 
 N = 30
 FAMILIES = tuple(("logistics", "food", "care", "rare")[k % 3 if k else 3] for k in range(N))

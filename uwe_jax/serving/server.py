@@ -17,10 +17,9 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.serving.app import make_app
 from uwe_jax.serving.batching import Batcher
 from uwe_jax.serving.gate import Gate
-from uwe_jax.serving.loading import load_served
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions, is_loopback
-from uwe_jax.serving.tasks import ServedModel
+from uwe_jax.serving.tasks import ServedModel, load_served
 
 LOG = logging.getLogger(__name__)
 _LOADING_SECONDS = 10.0  # for a model that is being loaded when the service stops
