@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -114,18 +115,31 @@ def test_scores_and_explanations(served):
     assert reply.json["score"] == 0.459
 
 
-@pytest.fixture
-def trained(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
     """Options of a service of a tiny encoder with an index on disk, and the ranker and the index themselves."""
-    # Compiles two dozen programs; `test_it_is_warm_when_it_is_ready` looks at it.
-    monkeypatch.setattr(ServedModel, "warm_up", lambda self, batch: None)
-    folder = write_tiny_encoder(tmp_path / "encoder")
-    ranker = load(f"{folder}:soft", cache_dir=tmp_path)
+    place = tmp_path_factory.mktemp("trained")
+    folder = write_tiny_encoder(place / "encoder")
+    ranker = load(f"{folder}:soft", cache_dir=place)
     texts, columns = ["write code", "care for patients", "engineer software"], {"family": ["it", "care", "it"]}
     index = ranker.encode_targets(texts, progress=False, columns=columns)
-    index.save(tmp_path / "skills")
-    options = ServiceOptions((f"skills={tmp_path / 'skills'}",), f"{folder}:soft", cache_dir=str(tmp_path))
+    index.save(place / "skills")
+    options = ServiceOptions((f"skills={place / 'skills'}",), f"{folder}:soft", cache_dir=str(place))
     return options, ranker, index
+
+
+@pytest.fixture
+def trained(trained_once, monkeypatch):
+    """As `trained_once`; served without the warm-up, which compiles two dozen programs."""
+    monkeypatch.setattr(ServedModel, "warm_up", lambda self, batch: None)
+    return trained_once
+
+
+@pytest.fixture
+def own_index(trained, tmp_path):
+    """Options as `trained`, of a copy of the index."""
+    shutil.copytree(trained[0].indexes["skills"], tmp_path / "skills")
+    return replace(trained[0], index=(f"skills={tmp_path / 'skills'}",))
 
 
 def test_a_real_model_answers_as_from_python(trained):
@@ -184,8 +198,8 @@ def test_texts_that_are_truncated_are_counted(trained):
             assert client.ask("POST", f"/v1/{path}", asked).json["truncated"] == truncated
 
 
-def test_what_happens_to_an_index_on_disk_does_not_reach_who_is_served(trained):
-    options, ranker, index = trained
+def test_what_happens_to_an_index_on_disk_does_not_reach_who_is_served(trained, own_index):
+    options, (_, ranker, index) = own_index, trained
     expected = [hit.text for hit in ranker.rank(["nurse"], index)[0]]
     with running(load=lambda _: load_served(options)) as client:
         assert client.rank("as when it was warmed up").status == 200
@@ -200,8 +214,8 @@ def test_what_happens_to_an_index_on_disk_does_not_reach_who_is_served(trained):
         ]
 
 
-def test_what_cannot_be_served_is_told_before_it_is_asked(trained, tmp_path):
-    options, _, index = trained
+def test_what_cannot_be_served_is_told_before_it_is_asked(trained, own_index, tmp_path):
+    options, index = own_index, trained[2]
     other = write_tiny_encoder(tmp_path / "other", seed=1)
     with pytest.raises(UserError, match="was encoded by"):
         load_served(replace(options, model=f"{other}:soft"))
