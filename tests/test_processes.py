@@ -18,11 +18,11 @@ from training_processes import ROOT, free_port
 from uwe_jax.config import DistributedSettings
 from uwe_jax.distributed import heartbeat, interruption, joining, maintenance
 from uwe_jax.distributed.interruption import Interruption
-from uwe_jax.runtime import process_environment as surroundings
 from uwe_jax.runtime import supervisor
+from uwe_jax.runtime import supervisor as surroundings
 from uwe_jax.runtime.errors import Stopped, UserError
-from uwe_jax.runtime.process_environment import is_one_of_several
 from uwe_jax.runtime.remote_errors import Unreachable
+from uwe_jax.runtime.supervisor import is_one_of_several
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_killed_process_is_explained_by_its_parent(note, status, sentence):
     script = f"""
         import os, sys
         from uwe_jax.runtime import supervisor
-        from uwe_jax.runtime.ending import end_on_request
+        from uwe_jax.runtime.command import end_on_request
         end_on_request()
         supervisor.supervise()
         {note.format(port=free_port())}
@@ -324,7 +324,7 @@ def test_a_parent_whose_child_is_gone_passes_nothing_on(monkeypatch):
 def test_a_request_before_training_is_not_an_end_like_a_crash():
     script = """
         import time
-        from uwe_jax.runtime.ending import end_on_request
+        from uwe_jax.runtime.command import end_on_request
         end_on_request()
         print("ready", flush=True)
         time.sleep(60)

@@ -21,8 +21,8 @@ from uwe_jax.retrieval.queries_in import BATCH, batches, file_queries, line_quer
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.retrieval.store.stored_targets import Index
+from uwe_jax.runtime.command import EXIT_UNREAD
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.exit_codes import EXIT_UNREAD
 
 SKILLS = ("care for patients", "write code", "engineer software")
 JOBS = ("nurse", "software engineer")

@@ -208,8 +208,9 @@ def test_ranking_imports_nothing_heavy_and_caches_programs(tmp_path):
 
 
 @pytest.fixture
-def before_jax(monkeypatch):
-    """As if jax was not imported yet and nobody had set anything."""
+def before_jax(monkeypatch, tmp_path):
+    """As if jax was not imported yet and only the cache folder was set."""
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path))
     monkeypatch.delitem(sys.modules, "jax")
     names = (
         "JAX_COMPILATION_CACHE_DIR",
@@ -227,7 +228,7 @@ def test_programs_are_cached_per_processor(before_jax, tmp_path, monkeypatch):
         monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
         monkeypatch.setattr(compile_cache, "_CPU_INFO", tmp_path / "cpuinfo")
         (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
-        folders.append(keep_compiled_programs(tmp_path / "compiled"))
+        folders.append(keep_compiled_programs())
         assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folders[-1])
         assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     assert len(set(folders)) == 2
@@ -237,16 +238,19 @@ def test_programs_are_cached_per_processor(before_jax, tmp_path, monkeypatch):
 
 def test_user_settings_of_the_cache_are_kept(before_jax, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    assert keep_compiled_programs(tmp_path / "file" / "compiled") is None
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path / "file"))
+    assert keep_compiled_programs() is None
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
-    assert keep_compiled_programs(tmp_path) is None
+    assert keep_compiled_programs() is None
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
 
 
 def test_the_cache_is_not_set_after_jax_was_imported(monkeypatch, tmp_path):
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
-    assert keep_compiled_programs(tmp_path) is None
+    assert keep_compiled_programs() is None
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
 
 

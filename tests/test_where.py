@@ -27,8 +27,8 @@ from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.serving.loading import load_served
 from uwe_jax.serving.options import ServiceOptions
+from uwe_jax.serving.tasks import load_served
 
 N = 30
 FAMILIES = tuple(("logistics", "food", "care", "rare")[k % 3 if k else 3] for k in range(N))
@@ -450,13 +450,13 @@ def test_the_python_api_takes_columns_and_filters(folder, monkeypatch):
 
 
 def test_a_service_filters_and_shows_columns(folder):
-    options = ServiceOptions("", (("skills", str(folder / "skills")), ("bare", str(folder / "bare"))))
+    options = ServiceOptions((str(folder / "skills"), str(folder / "bare")))
     with running(load=lambda _: load_served(options)) as client:
-        told = client.ask("GET", "/v1/spaces").json["spaces"]
+        told = client.ask("GET", "/v1/indexes").json["indexes"]
         assert [(each["name"], each["columns"]) for each in told] == [("skills", ["family"]), ("bare", [])]
         (answer,) = client.rank("nurse", where={"family": ["it"]}).json["results"]
         assert {hit["id"]: hit["columns"] for hit in answer["hits"]} == {"s2": {"family": "it"}, "s3": {"family": "it"}}
-        (answer,) = client.rank("nurse", space="bare").json["results"]
+        (answer,) = client.rank("nurse", index="bare").json["results"]
         assert [hit["columns"] for hit in answer["hits"]] == [{}, {}, {}]
         vacancy = {"text": "care for patients\nwrite code", "where": {"family": ["care"]}}
         hits = client.ask("POST", "/v1/vacancy", vacancy).json["hits"]

@@ -20,7 +20,6 @@ from uwe_jax.commands import (
     describe,
     enrich,
     export,
-    serve,
     tag,
     transfer,
 )
@@ -31,6 +30,7 @@ from uwe_jax.retrieval.options import IndexOptions, RankOptions
 from uwe_jax.runtime.config_file import settings_field
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import Verbosity
+from uwe_jax.serving.options import ServiceOptions
 
 SHELLS = ("bash", "zsh", "fish")
 _OPTIONS: dict[str, type] = {
@@ -39,9 +39,10 @@ _OPTIONS: dict[str, type] = {
     "transfer": transfer.Flags,
     "ablate": ablate.Flags,
     "evaluate": EvaluationOptions,
+    "serve": ServiceOptions,
     **{
         module.__name__.rpartition(".")[2]: module.Options
-        for module in (serve, average, export, describe, combine, tag, enrich)
+        for module in (average, export, describe, combine, tag, enrich)
     },
 }
 _SETTINGS: dict[str, type] = {
@@ -77,8 +78,7 @@ def _type(name: str) -> Any:
         file = Annotated[str, tyro.conf.arg(name="config", help="config file, or the name of a shipped config")]
         fields = [("config_file", file, ""), settings_field(settings)]
     bases = (Verbosity, *([_OPTIONS[name]] if name in _OPTIONS else []))
-    kind: Any = dataclasses.make_dataclass(name, fields, bases=bases, frozen=True, kw_only=True)
-    return Annotated[kind, tyro.conf.OmitArgPrefixes] if name == "serve" else kind
+    return dataclasses.make_dataclass(name, fields, bases=bases, frozen=True, kw_only=True)
 
 
 def _one_of(lines: Mapping[str, str], types: Mapping[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.evaluation.tasks.catalogue import choose
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
-from uwe_jax.runtime.folder_arguments import data_folders, make_out
+from uwe_jax.runtime.files import data_folders, make_out
 from uwe_jax.runtime.options import FilePath, NameList, OptionalPath, Repeated, read_options
 
 ABOUT = f"""Reports the content of training graphs, with findings.

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from uwe_jax.curation.enrich.run import enrich
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
-from uwe_jax.runtime.command import entry_point
+from uwe_jax.runtime.command import EXIT_FAILED, entry_point
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
-from uwe_jax.runtime.exit_codes import EXIT_FAILED
 from uwe_jax.runtime.options import OptionalInt, at_least, read_options
 
 ABOUT = """Generates vacancy sentences, job titles and aliases for skills that have few.

@@ -11,9 +11,7 @@ import threading
 import time
 from typing import Any
 
-from uwe_jax.runtime.command import exit_status
-from uwe_jax.runtime.ending import end_now
-from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
+from uwe_jax.runtime.command import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR, end_now, exit_status
 from uwe_jax.runtime.progress import print_error
 
 _ALIVE, _ENDED = "uwe_jax/alive/", "uwe_jax/ended/"

@@ -13,7 +13,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from uwe_jax.distributed.maintenance import watch_for_notices
-from uwe_jax.runtime.ending import NOTHING_UNSAVED
+from uwe_jax.runtime.command import NOTHING_UNSAVED
 from uwe_jax.runtime.errors import Stopped
 
 

@@ -16,12 +16,10 @@ import jax
 from uwe_jax.config import DistributedSettings
 from uwe_jax.distributed.heartbeat import Heartbeat
 from uwe_jax.runtime import progress, supervisor
-from uwe_jax.runtime.command import exit_status
-from uwe_jax.runtime.ending import end_now
+from uwe_jax.runtime.command import EXIT_AGAIN, end_now, exit_status
 from uwe_jax.runtime.errors import Stopped, UserError
-from uwe_jax.runtime.exit_codes import EXIT_AGAIN
-from uwe_jax.runtime.process_environment import NUMBERS, is_one_of_several
 from uwe_jax.runtime.remote_errors import Unreachable
+from uwe_jax.runtime.supervisor import NUMBERS, is_one_of_several
 
 LOG = logging.getLogger(__name__)
 

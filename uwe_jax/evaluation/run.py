@@ -29,8 +29,7 @@ from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder
-from uwe_jax.runtime.folder_arguments import data_folders, make_out
+from uwe_jax.runtime.files import cache_folder, data_folders, make_out
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least
 from uwe_jax.runtime.progress import duration, report

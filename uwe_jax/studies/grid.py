@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from uwe_jax.runtime.folder_arguments import make_out
+from uwe_jax.runtime.files import make_out
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.progress import duration
 from uwe_jax.studies.cell import Cell, Stage

@@ -34,7 +34,6 @@ from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.runtime.plot import plot_training
 from uwe_jax.runtime.progress import report
-from uwe_jax.runtime.remote_cache import leave_writing_to_another
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
@@ -127,8 +126,6 @@ def _train(
     arguments: Sequence[str],
 ) -> dict[str, Any]:
     # ---- Workdir and devices ------------------------------------------------------------------------------------
-    if not is_first():
-        leave_writing_to_another()
     cache = cache_folder(config.source.cache_dir)
     run.pull()
     workdirs.check(config, run)

@@ -15,8 +15,7 @@ from uwe_jax.curation.tag.options import TaggingOptions
 from uwe_jax.curation.tag.summary import summary_table
 from uwe_jax.models.remote_workdir import checkpoints_of, make_local
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import write_json
-from uwe_jax.runtime.folder_arguments import make_out
+from uwe_jax.runtime.files import make_out, write_json
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.progress import duration, report
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
