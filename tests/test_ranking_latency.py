@@ -294,8 +294,9 @@ def test_the_command_shows_single_queries_load_and_starts(tiny_encoders, tmp_pat
         assert 0 < row["p50"] <= row["p90"] <= row["p99"]
         assert row["queries_per_second"] > 0
     assert [row["seconds"]["runs"] for row in starts] == [[9.0], [2.0, 4.0]]
-    text = capsys.readouterr().out
-    for part in ("/ (forward + product)", "p99 ms", "warm cache", "3,000 (2,000..4,000)"):
+    text = capsys.readouterr().out.partition("\nWritten to")[0]
+    assert max(map(len, text.splitlines())) <= 80
+    for part in ("/ bare", "p99", "warm cache", "3,000 (2,000..4,000)"):
         assert part in text
 
 

@@ -16,7 +16,7 @@ from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.options import FilePath, read_options
 from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.settings import one_of
-from uwe_jax.studies.benchmarks import pipeline, ranking, scoring, steps, training
+from uwe_jax.studies.benchmarks import pipeline, ranking, scoring, training
 from uwe_jax.studies.benchmarks.outcome import Outcome
 
 ABOUT = """Measures the speed of this machine, beside a bare matrix product and plain PyTorch where it is installed.
@@ -38,7 +38,7 @@ For example:
 _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
     "scoring": (scoring.ScoringOptions, scoring.run),
     "rank": (ranking.RankingOptions, ranking.run),
-    "training": (steps.TrainingOptions, training.run),
+    "training": (training.TrainingOptions, training.run),
     "pipeline": (pipeline.PipelineOptions, pipeline.run),
 }
 
@@ -72,7 +72,7 @@ def benchmark(arguments: Sequence[str]) -> None:
         raise UserError(f"--out {out} cannot be written: it is a folder, or its folder is read-only. Name a file.")
     outcome = _MODES[mode][1](chosen.settings)
     report(outcome.text())
-    write_json(out, outcome.to_dict())
+    write_json(out, {"benchmark": mode, **outcome.to_dict()})
     report(f"\nWritten to {out}")
 
 

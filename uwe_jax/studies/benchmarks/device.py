@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jaxlib
 
 import uwe_jax
 
@@ -26,21 +28,14 @@ def _cpu_model() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def facts(dtype: str | None = None) -> dict[str, Any]:
     """Returns the facts for a table's header and its JSON; `dtype` is that of the matrix products, if there are any."""
     device = jax.local_devices()[0]
     return {
         "uwe_jax": uwe_jax.__version__,
         "jax": jax.__version__,
-        "jaxlib": _version("jaxlib"),
-        "torch": _version("torch"),
+        "jaxlib": jaxlib.__version__,
+        "torch": importlib.metadata.version("torch") if importlib.util.find_spec("torch") else None,
         "python": platform.python_version(),
         "platform": device.platform,
         "device": device.device_kind,
@@ -54,15 +49,15 @@ def facts(dtype: str | None = None) -> dict[str, Any]:
     }
 
 
-def header(facts: dict[str, Any]) -> str:
-    """Renders the facts in two lines."""
+def header(facts: dict[str, Any]) -> tuple[str, str]:
+    """Renders the facts: a sentence on the machine, and one on the versions."""
     load = facts["load_before"]
     busy = f", load average {load:.2f} before" if load is not None else ""
     torch = f", torch {facts['torch']}" if facts["torch"] else ", no torch"
     dtype = f", {facts['dtype']}" if facts["dtype"] else ""
     return (
         f"{facts['devices']} x {facts['device']} ({facts['platform']}){dtype}; CPU {facts['cpu']}, "
-        f"{facts['cpu_threads']} threads{busy}\n"
+        f"{facts['cpu_threads']} threads{busy}",
         f"uwe_jax {facts['uwe_jax']}, jax {facts['jax']}, jaxlib {facts['jaxlib']}{torch}, python {facts['python']}; "
-        f"{facts['date']}"
+        f"{facts['date']}",
     )

@@ -7,7 +7,7 @@ import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -24,18 +24,9 @@ METHODS = {
 }
 
 
-class Peak(NamedTuple):
-    """Bytes that a piece of work needed on top of those in use before; None where they cannot be measured.
-
-    `bound`: the bytes are an upper bound.
-    """
-
-    bytes: int | None
-    bound: bool = False
-
-    def to_dict(self) -> dict[str, Any] | None:
-        """Returns JSON values for a row."""
-        return None if self.bytes is None else self._asdict()
+# JSON values: `bytes` that a piece of work needed on top of those in use before, and whether they are an upper `bound`.
+# None where they cannot be measured.
+Peak = dict[str, Any] | None
 
 
 def peak_of(work: Callable[[], object], *, warm: bool = False) -> Peak:
@@ -48,9 +39,9 @@ def peak_of(work: Callable[[], object], *, warm: bool = False) -> Peak:
         work()
         after = device.memory_stats()
         if "peak_bytes_in_use" not in after:
-            return Peak(None)
+            return None
         grown = after["peak_bytes_in_use"] - before["bytes_in_use"]
-        return Peak(int(grown), bound=after["peak_bytes_in_use"] == before["peak_bytes_in_use"])
+        return {"bytes": int(grown), "bound": after["peak_bytes_in_use"] == before["peak_bytes_in_use"]}
     if not warm:
         work()
     return host_peak(work)
@@ -69,10 +60,10 @@ def host_peak(work: Callable[[], object]) -> Peak:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the current resident set
         before = _status("VmRSS")
         work()
-        return Peak(max(0, _status("VmHWM") - before))
+        return {"bytes": max(0, _status("VmHWM") - before), "bound": False}
     except (OSError, KeyError):
         work()
-        return Peak(None)
+        return None
 
 
 def _status(name: str) -> int:

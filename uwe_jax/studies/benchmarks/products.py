@@ -71,4 +71,4 @@ def dispatch_seconds() -> float:
     """Measures the median time from the call of a program that does nothing to its result: a floor for all others."""
     nothing = jax.jit(lambda x: x + 1)
     one = jnp.zeros(())
-    return interleaved({"": lambda: jax.block_until_ready(nothing(one))}, 21)[""].median
+    return interleaved({"": lambda: jax.block_until_ready(nothing(one))}, 21)[""]["median"]

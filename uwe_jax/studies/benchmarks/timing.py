@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,26 +13,21 @@ import numpy as np
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Times:
-    """Seconds of every run, in the order they were taken."""
+Spread = dict[str, Any]  # JSON values: seconds of the median, fastest (low) and slowest (high) run, and of all runs
 
-    seconds: tuple[float, ...]
 
-    @property
-    def median(self) -> float:
-        """Median run, in seconds."""
-        return statistics.median(self.seconds)
+def spread(runs: list[float]) -> Spread:
+    """Summarises the seconds of runs.
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns median, low, high and all runs as JSON values."""
-        low, high = min(self.seconds), max(self.seconds)
-        return {"median": self.median, "low": low, "high": high, "runs": list(self.seconds)}
+    >>> spread([3.0, 1.0, 2.0])
+    {'median': 2.0, 'low': 1.0, 'high': 3.0, 'runs': [3.0, 1.0, 2.0]}
+    """
+    return {"median": statistics.median(runs), "low": min(runs), "high": max(runs), "runs": runs}
 
 
 def interleaved(
     contenders: Mapping[str, Callable[[], object]], runs: int, *, warmups: int = 1, settle: int = 0
-) -> dict[str, Times]:
+) -> dict[str, Spread]:
     """Times contenders in turn, in changing order, so that other load on the machine affects all of them.
 
     Args:
@@ -58,7 +52,7 @@ def interleaved(
             started = time.perf_counter()
             contenders[name]()
             taken[name].append(time.perf_counter() - started)
-    return {name: Times(tuple(seconds)) for name, seconds in taken.items()}
+    return {name: spread(seconds) for name, seconds in taken.items()}
 
 
 def latencies(ask: Callable[[T], object], questions: Sequence[T], clients: int) -> tuple[list[float], float]:

@@ -70,7 +70,7 @@ def peer_peak(work: Callable[[], object], device: str) -> Peak:
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     work()
-    return Peak(torch.cuda.max_memory_allocated() - before)
+    return {"bytes": torch.cuda.max_memory_allocated() - before, "bound": False}
 
 
 def out_of_memory() -> type[Exception]:
@@ -113,7 +113,7 @@ class PaddedScoring:
         self._unit = _unit(raw).to(self._dtype)
         two = settings.kind in ("soft", "soft_pooled") and settings.logits == "dot"
         self._raw = raw.to(self._dtype) if two else None
-        self.name = f"torch, padded, {'two products' if two else 'one product'}"
+        self.name = f"torch, {'two products' if two else 'one product'}"
 
     def _score(self, query: Tensor) -> Tensor:
         """Computes scores [y] of one query's real tokens [i, d]."""
