@@ -36,7 +36,7 @@ from uwe_jax.studies.grid import locked, run_grid, seconds_left
 from uwe_jax.studies.options import GridFlags, read_grid_options
 from uwe_jax.studies.recipe import Programs, Recipe, TrainingGraphs
 from uwe_jax.studies.summary import Outcome, Scores, read_scores, summarise
-from uwe_jax.studies.table import notes
+from uwe_jax.studies.table import Matrix, notes
 
 read_config = functools.partial(read_command_line, settings=Config, command="train")
 ROOT = Path(__file__).parents[1]
@@ -48,8 +48,7 @@ ABLATION = f"--config={ROOT / 'configs/ablation.py'}"
 def drawn(monkeypatch):
     """Drawing takes longer than all the rest: the paths of what would be drawn."""
     paths = []
-    for command in ("transfer", "ablate"):
-        monkeypatch.setattr(f"uwe_jax.commands.{command}.plot_differences", lambda *given, **_: paths.append(given[-1]))
+    monkeypatch.setattr("uwe_jax.studies.experiment.plot_differences", lambda *given, **_: paths.append(given[-1]))
     return paths
 
 
@@ -374,6 +373,15 @@ def test_the_macro_average_is_over_the_tasks_that_all_cells_have(tmp_path):
     assert soft["macro"]["map"]["difference"] == 20.0
     assert soft["house"]["map"]["values"] == [1.0]
     assert notes(found) == ["The macro-average excludes tasks that only some of the models have a result on: house."]
+
+
+def test_a_table_of_many_tasks_is_split_at_80_columns():
+    header = ["variant", *(f"A long name of task {k}" for k in range(12))]
+    row = ["max_sim (1 of 3 failed)", *(f"{k}.1 ± 0.1 (+1.2)" for k in range(12))]
+    lines = Matrix("MAP", header, [row]).terminal().splitlines()
+    assert max(map(len, lines)) <= 80
+    for cell in row[1:]:
+        assert sum(cell in line for line in lines) == 1
 
 
 def test_every_shipped_variant_differs_from_all_others():

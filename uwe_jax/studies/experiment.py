@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.progress import duration, report
 from uwe_jax.studies.cell import Cell, changed_settings
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
+from uwe_jax.studies.heatmap import plot_differences
 from uwe_jax.studies.options import GridFlags
-from uwe_jax.studies.summary import FAILED, Outcome, Summary, summarise
-from uwe_jax.studies.table import Matrix, document, notes
+from uwe_jax.studies.recipe import FROZEN
+from uwe_jax.studies.summary import FAILED, SECTIONS, Outcome, Summary, summarise
+from uwe_jax.studies.table import Matrix, columns, document, matrix, notes
 
 LOG = logging.getLogger(__name__)
 
@@ -43,8 +45,10 @@ class Experiment:
     descriptions: Mapping[str, str]  # of every row of the tables, by name
     baseline: str  # the row that the others are compared with
     intro: Sequence[str]  # paragraphs at the head of the page
-    tables: Callable[[Summary], Sequence[Matrix]]  # the first is shown in the terminal
-    draw: Callable[[Summary, Path], None]
+    first: str  # header of the column of rows' names
+    difference: str  # of a row to the baseline, as the picture calls it
+    relative: bool  # tables show differences alone
+    sections: Sequence[str] = SECTIONS  # of the summary, with a table per metric
 
     def carry_out(self) -> None:
         """Prints the plan, runs the remaining cells, and writes the tables; a dry run stops after the plan.
@@ -70,9 +74,8 @@ class Experiment:
                 outcomes.append(outcome)
                 summary = self._write(outcomes)
         picture = out / f"{self.name}.png"
-        self.draw(summary, picture)
-        tables = self.tables(summary)
-        report("\n" + "\n".join(["\n\n".join(table.terminal() for table in tables[:1]), *notes(summary)]))
+        self._draw(summary, picture)
+        report("\n" + "\n".join([*(table.terminal() for table in self._tables(summary)[:1]), *notes(summary)]))
         written = [f"{self.name}.json", f"{self.name}.md", *([picture.name] if picture.exists() else []), "cells/"]
         report(f"\nWritten to {out}: {', '.join(written)}")
         if failed := sum(outcome.status == FAILED for outcome in outcomes):
@@ -132,10 +135,28 @@ class Experiment:
             },
             **summary,
         }
-        page = document(self.title, self.intro, self.tables(summary), notes(summary))
+        page = document(self.title, self.intro, self._tables(summary), notes(summary))
         result, text, picture = (options.out / f"{self.name}.{end}" for end in ("json", "md", "png"))
         write_together({result: json_bytes(content), text: page.encode(), picture: None})
         return summary
+
+    def _tables(self, summary: Summary) -> list[Matrix]:
+        """Returns a table for every section with results and every metric; the first is shown in the terminal."""
+        ending = {"held_out": " on held-out nodes of the training graphs (in-domain)"}
+        if self.relative:
+            ending = dict.fromkeys(self.sections, f": {self.difference}")
+        return [
+            matrix(summary, section, metric, title + ending.get(section, ""), first=self.first, relative=self.relative)
+            for section in self.sections
+            if columns(summary, section)
+            for metric, title in METRICS
+        ]
+
+    def _draw(self, summary: Summary, path: Path) -> None:
+        """Draws the differences of the first section with results."""
+        section = next((section for section in self.sections if columns(summary, section)), self.sections[0])
+        rows = [name for name in summary["rows"] if name not in (FROZEN, self.baseline)]
+        plot_differences(summary, section, "map", rows, path, title=f"MAP: {self.difference}", label="points of MAP")
 
 
 def _counted(count: int, noun: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from rich.table import Table
-
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows, signed
-from uwe_jax.runtime.text_table import render_table
+from uwe_jax.runtime.text_table import narrow_tables
 from uwe_jax.studies.summary import DONE, FAILED, MACRO, Summary
+
+_HEADER_WIDTH = 13  # of a column in a terminal
 
 
 class Matrix(NamedTuple):
@@ -26,13 +27,9 @@ class Matrix(NamedTuple):
         return f"## {escape(self.title)}\n\n{markdown_rows([escape(name) for name in self.header], rows)}"
 
     def terminal(self) -> str:
-        """Renders the title and the table as lines of text."""
-        table = Table()
-        for place, name in enumerate(self.header):
-            table.add_column(name, justify="right" if place else "left", no_wrap=not place)
-        for row in self.rows:
-            table.add_row(*row)
-        return f"{self.title}\n{render_table(table)}"
+        """Renders the title and the table in 80 columns."""
+        header = ["\n".join(textwrap.wrap(name, _HEADER_WIDTH)) for name in self.header]
+        return f"{self.title}\n{narrow_tables(header, self.rows, labels=1)}"
 
 
 def columns(summary: Summary, section: str) -> list[str]:
