@@ -87,7 +87,7 @@ def best(scores):
 
 
 def test_pytorch_finds_the_ten_best_targets_that_jax_finds(workdir, task, tmp_path):
-    folder = export(ExportOptions((Share(str(workdir), 1.0),), tmp_path / "exported", cache_folder()))
+    folder = export(ExportOptions(out=tmp_path / "exported"), (Share(str(workdir), 1.0),))
     run, back = load_run(workdir, cache_dir=cache_folder()), load_model(folder)
     assert back.fingerprint == run.fingerprint == replace(back, stored_fingerprint="").fingerprint
     ours, theirs = scores_in_jax(workdir, task), scores_in_torch(folder, task)
