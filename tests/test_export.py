@@ -32,10 +32,8 @@ from uwe_jax.config import (
 )
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import export as exporting
-from uwe_jax.export import hub as export_hub
-from uwe_jax.export.average import Share
 from uwe_jax.export.export import ExportOptions, export
-from uwe_jax.export.provenance import hub_id
+from uwe_jax.export.subjects import Share, hub_id
 from uwe_jax.models.loading import load_model
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run
@@ -538,7 +536,7 @@ class FakeApi:
 @pytest.fixture
 def hub(monkeypatch):
     monkeypatch.setattr(FakeApi, "asked", [], raising=False)
-    monkeypatch.setattr(export_hub, "HfApi", FakeApi)
+    monkeypatch.setattr(exporting, "HfApi", FakeApi)
     return FakeApi
 
 

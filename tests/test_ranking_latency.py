@@ -31,7 +31,7 @@ from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.studies.benchmarks import ranking
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, text_of, write_model
-from uwe_jax.studies.benchmarks.timing import latencies, percentiles
+from uwe_jax.studies.benchmarks.measure import latencies, percentiles
 
 TEXTS = ["nurse", "Nurse  care\tfor [CLS] patients", "", "naïve Ünïcode", "<mask>engineer", "code " * 30]
 

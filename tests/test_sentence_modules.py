@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 from test_export import write_run
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax.export.average import Share
 from uwe_jax.export.export import ExportOptions, export
+from uwe_jax.export.subjects import Share
 from uwe_jax.models.loading import load_model
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.resolve import resolve_encoder

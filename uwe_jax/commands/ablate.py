@@ -15,9 +15,9 @@ from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import config_path, read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, NumberList
-from uwe_jax.studies.experiment import Experiment, settings_line
+from uwe_jax.studies.cell import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
+from uwe_jax.studies.experiment import Experiment
 from uwe_jax.studies.options import ABOUT_END, GridFlags, read_grid_options
-from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 from uwe_jax.training.unread_settings import read_values
 
 LOG = logging.getLogger(__name__)
@@ -74,7 +74,6 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
         descriptions={**descriptions, **chosen},
         baseline=default,
         intro=[
-            settings_line(config, options),
             f"Cells: percent, mean ± standard deviation over seeds (difference to {default} in points).",
             *(f"{name}: {text}." for name, text in {**descriptions, **chosen}.items()),
         ],

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from uwe_jax.commands.export import UNCHANGED
-from uwe_jax.export.average import parse_shares
 from uwe_jax.export.export import ExportOptions, export
+from uwe_jax.export.subjects import parse_shares
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.options import Repeated, read_options
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
-from uwe_jax.runtime.options import FilePath, read_options
+from uwe_jax.runtime.options import read_options
 from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.settings import one_of
 from uwe_jax.studies.benchmarks import pipeline, ranking, scoring, training
@@ -43,20 +40,6 @@ _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
 }
 
 
-def options(mode: str) -> type:
-    """Returns a dataclass of the options of a mode and --out."""
-    settings: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
-    out: Any = Annotated[FilePath, tyro.conf.arg(help="JSON file of all numbers.")]
-    return dataclasses.make_dataclass(
-        "Options",
-        [
-            ("settings", settings, dataclasses.field(default_factory=_MODES[mode][0])),
-            ("out", out, dataclasses.field(default=Path(f"benchmark_{mode}.json"))),
-        ],
-        frozen=True,
-    )
-
-
 def benchmark(arguments: Sequence[str]) -> None:
     """Runs the mode that the command line names."""
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -65,12 +48,12 @@ def benchmark(arguments: Sequence[str]) -> None:
     mode, *rest = arguments
     one_of("The mode of a benchmark", mode, tuple(_MODES))
     about = f"Measures {mode}; see `uwe-jax benchmark` for the other modes."
-    chosen: Any = read_options(options(mode), rest, command=f"benchmark {mode}", about=about, help_if_empty=False)
-    out: Path = chosen.out
+    chosen = read_options(_MODES[mode][0], rest, command=f"benchmark {mode}", about=about, help_if_empty=False)
+    out: Path = chosen.out or Path(f"benchmark_{mode}.json")
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise UserError(f"--out {out} cannot be written: it is a folder, or its folder is read-only. Name a file.")
-    outcome = _MODES[mode][1](chosen.settings)
+    outcome = _MODES[mode][1](chosen)
     report(outcome.text())
     write_json(out, {"benchmark": mode, **outcome.to_dict()})
     report(f"\nWritten to {out}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from uwe_jax.export.average import Share
 from uwe_jax.export.export import ExportOptions, export
+from uwe_jax.export.subjects import Share
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import read_options

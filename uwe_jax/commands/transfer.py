@@ -13,9 +13,9 @@ from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath
-from uwe_jax.studies.experiment import Experiment, settings_line
+from uwe_jax.studies.cell import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
+from uwe_jax.studies.experiment import Experiment
 from uwe_jax.studies.options import ABOUT_END, GridFlags, read_grid_options
-from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
 
 LOG = logging.getLogger(__name__)
 ALL = "all"
@@ -71,7 +71,6 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
         descriptions={FROZEN: "as published, under the same scorer", **trained_on},
         baseline=FROZEN,
         intro=[
-            settings_line(config, options),
             "Rows: the graphs trained on, alone or all together, with the same number of steps and the same batch "
             "size. Cells: percentage points gained over the frozen encoder under the same scorer, whose own row holds "
             "its scores in percent; ± is the standard deviation over seeds.",

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from uwe_jax.export.average import Share, averaged
-from uwe_jax.export.hub import check_repository, push
 from uwe_jax.export.model_card import languages_of, model_card
 from uwe_jax.export.onnx_encoder import check_libraries, write_onnx
-from uwe_jax.export.provenance import check_modules, subject_of
+from uwe_jax.export.subjects import Share, check_modules, subject_of
 from uwe_jax.models.exported import (
     MANIFEST,
     TOKENISER_FILES,
@@ -37,12 +38,14 @@ from uwe_jax.retrieval.limits import check_max_tokens
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, write_json
 from uwe_jax.runtime.folders import replacing
+from uwe_jax.runtime.network import in_one_line, within
 from uwe_jax.runtime.options import NameList, OptionalInt, OptionalPath, at_least
 from uwe_jax.runtime.progress import report
 from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
 
+_CONTACT_SECONDS = 30.0  # for the first answer of the hub; an upload may take as long as it takes
 _SHOWN = 5  # files in a message
 _SCORER = "uwe_scorer.py"
 _POOLER = ("pooler.dense.weight", "pooler.dense.bias")
@@ -106,7 +109,7 @@ def export(options: ExportOptions, models: Sequence[Share]) -> Path:
         raise UserError("--out is required. Name the folder to write.")
     out = options.out.expanduser().resolve()
     if options.push_to_hub:
-        check_repository(options.push_to_hub)
+        _check_repository(options.push_to_hub)
     if options.onnx:
         check_libraries()
     # Locked before the model is loaded, so that a second command for the same folder is refused at once.
@@ -116,17 +119,13 @@ def export(options: ExportOptions, models: Sequence[Share]) -> Path:
     if not options.license:
         LOG.info("No licence is stated in the model card; --license names one, such as apache-2.0.")
     if options.push_to_hub:
-        report(f"Pushed to {push(out, options.push_to_hub, private=options.private)}")
+        report(f"Pushed to {_push(out, options.push_to_hub, private=options.private)}")
     return out
 
 
 def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: Path) -> LoadedModel:
     """Writes the model into a new folder that is renamed to `out` afterwards."""
-    cache_dir = cache_folder(options.cache_dir)
-    if len(models) == 1:
-        subject = subject_of(models[0].name, cache_dir=cache_dir, max_tokens=options.max_tokens)
-    else:
-        subject = averaged(models, cache_dir=cache_dir, max_tokens=options.max_tokens)
+    subject = subject_of(models, cache_dir=cache_folder(options.cache_dir), max_tokens=options.max_tokens)
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
     check_modules(subject)
@@ -213,3 +212,40 @@ def _pooler(folder: Path) -> dict[str, np.ndarray]:
         if not names.keys() >= set(_POOLER):
             return {}
         return {name: tensors.get_tensor(names[name]).astype(np.float32) for name in _POOLER}
+
+
+def _check_repository(repo: str) -> None:
+    """Raises UserError unless the text is a valid repository id of a user or an organisation."""
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise UserError(f"--push_to_hub {repo!r}: {in_one_line(error)}. Give it as user/name.") from error
+    if "/" not in repo:
+        raise UserError(f"--push_to_hub {repo!r} names no owner. Give it as user/name.")
+
+
+def _push(folder: Path, repo: str, *, private: bool) -> str:
+    """Uploads an exported folder into a model repository as one commit; creates the repository where there is none.
+
+    Files that an export does not write are left in the repository, except for ONNX files of an earlier export.
+
+    Returns:
+      The address of the repository.
+
+    Raises:
+      UserError: the hub does not answer or refuses; nothing was changed in the folder.
+    """
+    api = HfApi(endpoint=constants.ENDPOINT, library_name="uwe_jax")
+    try:
+        url = within(_CONTACT_SECONDS, lambda: api.create_repo(repo, private=private or None, exist_ok=True))
+        # ONNX weights of another model must not stay beside these.
+        message = "Export from uwe_jax"
+        api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, delete_patterns=["onnx/*"])
+    except Exception as error:  # of two HTTP libraries by the hub client's version
+        raise UserError(
+            f"{folder} is written, but {constants.ENDPOINT} did not take it as {repo} "
+            f"({type(error).__name__}: {in_one_line(error)}). Log in with `hf auth login` or set HF_TOKEN to a token "
+            f"with write access, check the network and HF_HUB_OFFLINE, and push it with `hf upload {repo} {folder}` "
+            "or the same command."
+        ) from error
+    return str(url)

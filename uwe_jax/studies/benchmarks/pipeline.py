@@ -33,10 +33,8 @@ from uwe_jax.runtime.settings import within
 from uwe_jax.sources.mixture.saved import read_saved, save
 from uwe_jax.studies.benchmarks import lengths as text_lengths
 from uwe_jax.studies.benchmarks import outcome
-from uwe_jax.studies.benchmarks.device import facts
-from uwe_jax.studies.benchmarks.memory import host_peak
-from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
-from uwe_jax.studies.benchmarks.timing import interleaved
+from uwe_jax.studies.benchmarks.measure import host_peak, interleaved
+from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,7 +58,7 @@ _FEWEST_EDGES = 2_000
 
 
 @dataclass(frozen=True)
-class PipelineOptions:
+class PipelineOptions(BenchmarkOptions):
     """Options of `benchmark pipeline`."""
 
     skills: int = 512  # in a batch
@@ -69,7 +67,6 @@ class PipelineOptions:
     batches: int = 50  # per run
     threads: int = 2  # of Grain
     runs: int = 5
-    seed: int = 0
 
     def __post_init__(self) -> None:
         skills = sum(text_lengths.SKILLS)
@@ -233,7 +230,7 @@ def run(options: PipelineOptions) -> Outcome:
     return Outcome(
         title=f"Batches of {options.skills} skills and their neighbours",
         facts=about,
-        settings=dataclasses.asdict(options) | {"core": core},
+        settings=options.settings() | {"core": core},
         labels=LABELS,
         columns=COLUMNS,
         rows=rows,

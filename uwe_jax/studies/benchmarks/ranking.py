@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import subprocess
@@ -22,12 +21,10 @@ from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
 from uwe_jax.studies.benchmarks import lengths, outcome
-from uwe_jax.studies.benchmarks.device import facts
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, text_of, write_model
-from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
-from uwe_jax.studies.benchmarks.products import bare_product
+from uwe_jax.studies.benchmarks.measure import bare_product, interleaved, latencies, percentiles, spread
+from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
 from uwe_jax.studies.benchmarks.scoring import check_top_k, multiplied, random_tokens
-from uwe_jax.studies.benchmarks.timing import interleaved, latencies, percentiles, spread
 
 LOG = logging.getLogger(__name__)
 RANK, FORWARD, PRODUCT = "text to hits", "bare encoder forward", "bare product"
@@ -47,7 +44,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class RankingOptions:
+class RankingOptions(BenchmarkOptions):
     """Options of `benchmark rank`. Targets are as long as ESCO's skills, queries of clients as its occupations."""
 
     encoder: str = "minilm"
@@ -59,7 +56,6 @@ class RankingOptions:
     requests: int = 200  # queries of all clients together
     starts: int = 3  # of the command with a warm cache; 0 leaves them out
     runs: int = 21  # timed runs of every contender
-    seed: int = 0
 
     def __post_init__(self) -> None:
         one_of("--encoder", self.encoder, tuple(ENCODERS))
@@ -114,7 +110,7 @@ class _Bench:
         queries, targets = multiplied(self._options.scorer, self.ranker.encode_tokens(text), self._targets)
         return {
             FORWARD: lambda: jax.block_until_ready(forward(params, token_ids, mask)),
-            PRODUCT: bare_product(queries.flat, targets.flat, dtype="float32", exact=True),
+            PRODUCT: bare_product(queries.flat, targets.flat, dtype="float32"),
         }
 
     def crowd_rows(self) -> Iterator[Row]:
@@ -182,7 +178,7 @@ def run(options: RankingOptions) -> Outcome:
     return Outcome(
         title=f"Ranking {options.targets:,} targets with {options.encoder}, {options.scorer}, top {options.top_k}",
         facts=about,
-        settings=dataclasses.asdict(options),
+        settings=options.settings(),
         labels=LABELS,
         columns=COLUMNS,
         rows=rows,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Iterator
@@ -21,11 +20,16 @@ from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.studies.benchmarks import lengths, outcome, torch_peers
-from uwe_jax.studies.benchmarks.device import facts
-from uwe_jax.studies.benchmarks.memory import METHODS, Peak, peak_of
-from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
-from uwe_jax.studies.benchmarks.products import bare_product, dispatch_seconds
-from uwe_jax.studies.benchmarks.timing import Spread, interleaved
+from uwe_jax.studies.benchmarks.measure import (
+    METHODS,
+    Peak,
+    Spread,
+    bare_product,
+    dispatch_seconds,
+    interleaved,
+    peak_of,
+)
+from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
 
 LOG = logging.getLogger(__name__)
 OURS, PRODUCT = "uwe_jax", "bare product"
@@ -49,7 +53,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class ScoringOptions:
+class ScoringOptions(BenchmarkOptions):
     """Options of `benchmark scoring`. Targets are as long as ESCO's skills, queries as its occupations."""
 
     queries: NumberList = (1, 32)  # queries ranked in one call
@@ -61,7 +65,6 @@ class ScoringOptions:
     tau_a: float = 0.1  # attention temperature, the paper's
     top_k: int = 100  # targets returned per query
     runs: int = 9  # timed runs of every contender
-    seed: int = 0
     peers: bool = True  # compare with PyTorch where it is installed
     many: int = 0  # queries of a run that shows peak memory; 0 leaves it out
 
@@ -130,7 +133,7 @@ class _Width:
             a, b = multiplied(options.scorer, queries, self._targets)
             contenders = {
                 OURS: self._rank(queries),
-                PRODUCT: bare_product(a.flat, b.flat, dtype=options.dtype, exact=True),
+                PRODUCT: bare_product(a.flat, b.flat, dtype=options.dtype),
             }
             found = {OURS: peaks[number], PRODUCT: peak_of(contenders[PRODUCT])}
             differences: dict[str, float] = {}
@@ -195,7 +198,7 @@ def run(options: ScoringOptions) -> Outcome:
     return Outcome(
         title=f"Ranking {options.targets:,} targets, top {options.top_k}, {scorer}",
         facts=about,
-        settings=dataclasses.asdict(options),
+        settings=options.settings(),
         labels=LABELS,
         columns=COLUMNS,
         rows=rows,

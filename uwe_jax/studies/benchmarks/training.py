@@ -23,12 +23,9 @@ from uwe_jax.runtime.kinds import NODE_KINDS
 from uwe_jax.runtime.options import NameList
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.studies.benchmarks import lengths, outcome, torch_peers
-from uwe_jax.studies.benchmarks.device import facts
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
-from uwe_jax.studies.benchmarks.memory import METHODS, Peak, peak_of
-from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
-from uwe_jax.studies.benchmarks.products import chained_products
-from uwe_jax.studies.benchmarks.timing import Spread, interleaved
+from uwe_jax.studies.benchmarks.measure import METHODS, Peak, Spread, chained_products, interleaved, peak_of
+from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
 from uwe_jax.studies.benchmarks.torch_peers import Trainer
 from uwe_jax.training.device_memory import planned
 from uwe_jax.training.step import TrainState, make_train_step
@@ -53,7 +50,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(BenchmarkOptions):
     """Options of `benchmark training`."""
 
     encoder: str = "minilm"
@@ -65,7 +62,6 @@ class TrainingOptions:
     remat: bool = False
     dropout: float = 0.0
     runs: int = 5
-    seed: int = 0
     peers: bool = True  # compare with PyTorch where it is installed
     memory_only: bool = False  # compile and report the planned memory, without running
 
@@ -169,24 +165,22 @@ def step_flops(config: EncoderConfig, kind: str, m: int, lengths: Mapping[str, i
     return 3 * (encoding + scoring)
 
 
-def _sizes(options: TrainingOptions, batches: list[Batch]) -> Row:
+def _row(
+    options: TrainingOptions, batches: list[Batch], step: OurStep | Trainer, times: Spread | None, peak: Peak
+) -> Row:
+    """Makes the row of a step, with rates and losses if it was timed."""
     masks = [rows["mask"] for batch in batches for rows in batch["nodes"].values()]
-    return {
+    sizes = {
         "texts": options.skills * len(NODE_KINDS),
         "real_tokens": sum(int(mask.sum()) for mask in masks) / len(batches),
         "padded_tokens": options.skills * sum(options.tokens.values()),
+        "flops": step_flops(ENCODERS[options.encoder], step.scorer, options.skills, options.tokens),
     }
-
-
-def _row(options: TrainingOptions, sizes: Row, step: OurStep | Trainer) -> Row:
-    flops = step_flops(ENCODERS[options.encoder], step.scorer, options.skills, options.tokens)
     compiled = {"compile_seconds": step.compile_seconds, "program_bytes": step.program_bytes}
-    return sizes | {"contender": step.name, "flops": flops, **compiled}
-
-
-def _timed_row(options: TrainingOptions, sizes: Row, step: OurStep | Trainer, times: Spread, peak: Peak) -> Row:
-    row = _row(options, sizes, step)
-    rates = {f"{name}_per_second": row[name] / times["median"] for name in (*sizes, "flops")}
+    row = {"contender": step.name, **sizes, **compiled}
+    if times is None:
+        return row
+    rates = {f"{name}_per_second": size / times["median"] for name, size in sizes.items()}
     losses = {"first_loss": step.losses[0], "losses": step.losses}
     return row | rates | losses | {"seconds": times, "peak_memory": peak}
 
@@ -225,13 +219,12 @@ def run(options: TrainingOptions) -> Outcome:
         device, about_peers = None, "PyTorch was left out: its step is that of soft late interaction."
     build = lengths.batch_builder(BatchSettings(global_batch_size=options.skills), options.lengths, options.seed)
     batches = [build(step) for step in range(1 if options.memory_only else options.runs)]
-    sizes = _sizes(options, batches)
     ours = []
     for scorer in options.scorers:
         LOG.info(f"Compiling the step of {options.encoder} with {scorer}")
         ours.append(OurStep(options, scorer, batches))
     if options.memory_only:
-        rows = [_row(options, sizes, step) for step in ours]
+        rows = [_row(options, batches, step, None, None) for step in ours]
         return _outcome(options, about, rows, [_ABOUT_PROGRAM, "Nothing was run (--memory_only)."])
 
     # On accelerators JAX multiplies float32 with fewer bits by default; so does the peer.
@@ -252,7 +245,7 @@ def run(options: TrainingOptions) -> Outcome:
         contenders: dict[str, Callable[[], object]] = {step.name: step for step in steps}
         LOG.info(f"Taking {options.runs} steps of each")
         times = interleaved(contenders | {PRODUCT: multiply}, options.runs, settle=1)
-    rows = [_timed_row(options, sizes, step, times[step.name], peak) for step, peak in zip(steps, peaks, strict=True)]
+    rows = [_row(options, batches, step, times[step.name], peak) for step, peak in zip(steps, peaks, strict=True)]
     product = {
         "contender": PRODUCT,
         "seconds": times[PRODUCT],
@@ -268,7 +261,7 @@ def _outcome(options: TrainingOptions, about: dict[str, Any], rows: list[Row], n
     return Outcome(
         title=", ".join([f"Train step of {options.encoder}, {options.skills} skills", *extras]),
         facts=about,
-        settings=dataclasses.asdict(options),
+        settings=options.settings(),
         labels=LABELS,
         columns=COLUMNS,
         rows=rows,
