@@ -350,6 +350,23 @@ def test_measuring_needs_no_data_packages_and_no_torch():
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("scoring", "texts in the target space"),
+        ("rank", "clients that ask at once"),
+        ("training", "to train with"),
+        ("pipeline", "in a batch"),
+    ],
+)
+def test_every_mode_describes_its_options(mode, words, capsys):
+    with pytest.raises(SystemExit):
+        command.benchmark([mode, "--help"])
+    text = capsys.readouterr().out
+    assert "JSON file of all numbers" in text
+    assert words in text
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
 def test_without_a_mode_the_help_is_printed(arguments, capsys):
     command.benchmark(arguments)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
@@ -48,7 +51,10 @@ def benchmark(arguments: Sequence[str]) -> None:
     mode, *rest = arguments
     one_of("The mode of a benchmark", mode, tuple(_MODES))
     about = f"Measures {mode}; see `uwe-jax benchmark` for the other modes."
-    chosen = read_options(_MODES[mode][0], rest, command=f"benchmark {mode}", about=about, help_if_empty=False)
+    # As a field: tyro reads comments on options from a class's source, which the subclass made by read_options lacks.
+    field = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
+    given: Any = dataclasses.make_dataclass("Options", [("chosen", field)], frozen=True)
+    chosen = read_options(given, rest, command=f"benchmark {mode}", about=about, help_if_empty=False).chosen
     out: Path = chosen.out or Path(f"benchmark_{mode}.json")
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):
