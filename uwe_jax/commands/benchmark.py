@@ -52,7 +52,7 @@ def benchmark(arguments: Sequence[str]) -> None:
     one_of("The mode of a benchmark", mode, tuple(_MODES))
     about = f"Measures {mode}; see `uwe-jax benchmark` for the other modes."
     # As a field: tyro reads comments on options from a class's source, which the subclass made by read_options lacks.
-    field = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
+    field: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
     given: Any = dataclasses.make_dataclass("Options", [("chosen", field)], frozen=True)
     chosen = read_options(given, rest, command=f"benchmark {mode}", about=about, help_if_empty=False).chosen
     out: Path = chosen.out or Path(f"benchmark_{mode}.json")
