@@ -15,8 +15,8 @@ from transformers import AutoModel, AutoTokenizer
 from uwe_jax.evaluation.encoder_ranker import EncoderRanker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.spec import TaskSources
-from uwe_jax.export.average import Share
 from uwe_jax.export.export import ExportOptions, export
+from uwe_jax.export.subjects import Share
 from uwe_jax.models.loading import load_model
 from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.remote_workdir import is_workdir
@@ -87,7 +87,7 @@ def best(scores):
 
 
 def test_pytorch_finds_the_ten_best_targets_that_jax_finds(workdir, task, tmp_path):
-    folder = export(ExportOptions((Share(str(workdir), 1.0),), tmp_path / "exported", cache_folder()))
+    folder = export(ExportOptions(out=tmp_path / "exported"), (Share(str(workdir), 1.0),))
     run, back = load_run(workdir, cache_dir=cache_folder()), load_model(folder)
     assert back.fingerprint == run.fingerprint == replace(back, stored_fingerprint="").fingerprint
     ours, theirs = scores_in_jax(workdir, task), scores_in_torch(folder, task)

@@ -31,7 +31,7 @@ from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.studies.benchmarks import ranking
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, text_of, write_model
-from uwe_jax.studies.benchmarks.timing import latencies, percentiles
+from uwe_jax.studies.benchmarks.measure import latencies, percentiles
 
 TEXTS = ["nurse", "Nurse  care\tfor [CLS] patients", "", "naïve Ünïcode", "<mask>engineer", "code " * 30]
 
@@ -298,8 +298,9 @@ def test_the_command_shows_single_queries_load_and_starts(tiny_encoders, tmp_pat
         assert 0 < row["p50"] <= row["p90"] <= row["p99"]
         assert row["queries_per_second"] > 0
     assert [row["seconds"]["runs"] for row in starts] == [[9.0], [2.0, 4.0]]
-    text = capsys.readouterr().out
-    for part in ("/ (forward + product)", "p99 ms", "warm cache", "3,000 (2,000..4,000)"):
+    text = capsys.readouterr().out.partition("\nWritten to")[0]
+    assert max(map(len, text.splitlines())) <= 80
+    for part in ("/ bare", "p99", "warm cache", "3,000 (2,000..4,000)"):
         assert part in text
 
 

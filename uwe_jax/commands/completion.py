@@ -63,7 +63,7 @@ def completion_script(shell: str, commands: Mapping[str, str]) -> str:
     """
     if shell not in SHELLS:
         raise UserError(f"--print-completion is {shell!r}; it must be one of {', '.join(SHELLS)}.")
-    modes = {mode: benchmark.options(mode) for mode in benchmark._MODES}
+    modes = {mode: options for mode, (options, _) in benchmark._MODES.items()}
     types = {name: _type(name) for name in commands} | {"benchmark": _one_of(dict.fromkeys(modes, ""), modes)}
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
