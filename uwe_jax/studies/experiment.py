@@ -16,8 +16,8 @@ import numpy as np
 import uwe_jax
 from uwe_jax.config import Config
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, metric_title
+from uwe_jax.runtime.command import EXIT_FAILED
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.exit_codes import EXIT_FAILED
 from uwe_jax.runtime.files import json_bytes, write_json, write_together
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.markdown import signed
