@@ -103,7 +103,7 @@ def test_a_step_that_cannot_fit_is_refused_before_it_runs():
             UserError, match=r"it needs \d{5}\.\d GiB per device .*, but a device has [\d.]+ [MG]"
         ) as refused:
             ask(state, batch)
-    assert "encode_chunk_size=32 " in str(refused.value)
+    assert "mini_batch_size=32 " in str(refused.value)
     assert "global_batch_size=256 " in str(refused.value)
 
 
@@ -125,17 +125,17 @@ def test_a_tight_step_is_warned_of_and_copies_count(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("chunk", "size", "devices", "expected"),
     [
-        (0, 2048, 8, ["encode_chunk_size=64 ", "global_batch_size=1024 "]),
-        (0, 64, 8, ["encode_chunk_size=4 ", "global_batch_size=32 "]),
-        (64, 2048, 8, ["encode_chunk_size=32 (texts that a device encodes at once, now 64", "global_batch_size=1024 "]),
-        (0, 24, 8, ["encode_chunk_size=1 ", "global_batch_size=8 "]),
+        (0, 2048, 8, ["mini_batch_size=64 ", "global_batch_size=1024 "]),
+        (0, 64, 8, ["mini_batch_size=4 ", "global_batch_size=32 "]),
+        (64, 2048, 8, ["mini_batch_size=32 (texts that a device encodes at once, now 64", "global_batch_size=1024 "]),
+        (0, 24, 8, ["mini_batch_size=1 ", "global_batch_size=8 "]),
         (1, 8, 8, ["cannot be smaller on so many devices"]),
     ],
 )
 def test_knobs_name_values_that_can_be_typed(chunk, size, devices, expected):
-    told = knobs(BatchSettings(global_batch_size=size, encode_chunk_size=chunk), devices)
+    told = knobs(BatchSettings(global_batch_size=size, mini_batch_size=chunk), devices)
     assert all(part in told for part in expected), told
-    assert ("encode_chunk_size=" in told) == ("encode_chunk_size=" in expected[0])
+    assert ("mini_batch_size=" in told) == ("mini_batch_size=" in expected[0])
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_result_that_ran_out_of_memory_is_noticed_where_it_is_waited_for(monke
     log = StepLog(Config(), Rows(), lambda step: 0.0, 0, remedy=str)
     log.taken(1, {"loss": jnp.ones(1)})
     monkeypatch.setattr(step_log, "np", SimpleNamespace(asarray=lost))
-    with pytest.raises(UserError, match=r"ran out of memory .*encode_chunk_size="):
+    with pytest.raises(UserError, match=r"ran out of memory .*mini_batch_size="):
         log.settle()
     log.close()
 

@@ -65,7 +65,14 @@ def benchmark(arguments: Sequence[str]) -> None:
     mode, *rest = arguments
     one_of("The mode of a benchmark", mode, tuple(_MODES))
     about = f"Measures {mode}; see `uwe-jax benchmark` for the other modes."
-    chosen: Any = read_options(options(mode), rest, command=f"benchmark {mode}", about=about, help_if_empty=False)
+    chosen: Any = read_options(
+        options(mode),
+        rest,
+        command=f"benchmark {mode}",
+        about=about,
+        renamed={"encode-chunk-size": "mini-batch-size"},
+        help_if_empty=False,
+    )
     out: Path = chosen.out
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):

@@ -55,10 +55,11 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
             check_finite(params, f"checkpoint of step {step} in {workdir}")
         finally:
             checkpoints.close()
-    if share := config.encoder.pretrained_share:
-        params = blend(params, read_params(found.folder, encoder), share)
+    blended = ""
+    if (alpha := config.encoder.wise_ft_alpha) != 1:
+        params = blend(params, read_params(found.folder, encoder), alpha)
+        blended = f", WiSE-FT alpha {alpha:g}"
     validated = f", validation MAP {meta['validation']['macro_map']:.1f}" if meta["validation"] else ""
-    blended = f", {share:.0%} pretrained weights" if share else ""
     how = scorer_text(config.scorer, round(float(model.tau_a(params)), 4))
     return LoadedModel(
         name=workdir.resolve().name,

@@ -33,13 +33,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def knobs(batch: BatchSettings, devices: int) -> str:
     """Describes the settings that lower a step's memory, with values to try next."""
-    chunk, size = batch.encode_chunk_size, batch.global_batch_size
+    chunk, size = batch.mini_batch_size, batch.global_batch_size
     smaller_chunk = chunk // 2 if chunk else min(_FIRST_CHUNK, size // devices // 2)
     smaller_batch = size // 2 // devices * devices
     options = []
     if smaller_chunk:
         options.append(
-            f"--config.batch.encode_chunk_size={smaller_chunk} (texts that a device encodes at once, now "
+            f"--config.batch.mini_batch_size={smaller_chunk} (texts that a device encodes at once, now "
             f"{chunk or 'all'}: the same loss, one more forward pass)"
         )
     if smaller_batch >= 2:

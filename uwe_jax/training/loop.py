@@ -208,7 +208,7 @@ def _train(
         frozen = evaluator.evaluate(parallel.replicate(params), test, label="Frozen encoder")[1]["test"]
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
-    train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
+    train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.mini_batch_size)
     compiled = CompiledStep(train_step, config.batch, copies=int(config.nan_hunt))
     if first < config.steps:
         compiled.prepare(state, parallel.shard_rows(build(first)))
@@ -236,12 +236,12 @@ def _train(
     trace = Trace(workdir / "trace", first, config.profile_steps if config.profile else 0, wait=log.settle)
     measured: dict[str, Any] = {}
     by_query: dict[str, dict[str, list[float]]] = {}
-    share = config.encoder.pretrained_share
+    alpha = config.encoder.wise_ft_alpha
 
     def in_use(state: TrainState) -> Any:
-        """Returns the parameters to measure: the trained ones, with their share of pretrained weights blended in."""
+        """Returns the parameters to measure: the trained ones, interpolated with the pretrained ones by WiSE-FT."""
         trained = state.params
-        return parallel.replicate(blend(parallel.first(trained), pretrained.params, share)) if share else trained
+        return trained if alpha == 1 else parallel.replicate(blend(parallel.first(trained), pretrained.params, alpha))
 
     with stop.later(), contextlib.closing(writer):
         for step in range(first, config.steps + 1):

@@ -107,7 +107,7 @@ class NanHunt:
 
         def gradient(params: Params, batch: Any, number: Any) -> tuple[Params, Metrics]:
             key = dropout_key(self._model, config.seed, number)
-            return batch_gradient(params, batch, self._model, config.loss, key, config.batch.encode_chunk_size)
+            return batch_gradient(params, batch, self._model, config.loss, key, config.batch.mini_batch_size)
 
         try:
             with jax.debug_nans(True):

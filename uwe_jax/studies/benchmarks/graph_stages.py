@@ -100,7 +100,7 @@ def measured_builder(
         write_edge_files(graphs_like_esco(seed, edges / EDGES), files)
         composition = stages.measure(
             "reading edge files",
-            lambda: load_training_composition(SourceSettings(source="edges", path=str(files), keep_out=())),
+            lambda: load_training_composition(SourceSettings(source="edges", path=str(files), decontaminate=())),
             lambda made: _sizes(made.graphs),
         )
         save(composition, combined, {})

@@ -35,7 +35,7 @@ class TrainingOptions:
     lengths: LengthSettings = field(default_factory=lambda: LengthSettings(skill=16, job=16, vacancy=64, alias=16))
     dtype: str = "float32"
     scorers: NameList = ("soft", "mean_pool")  # to train with
-    encode_chunk_size: int = 0  # gradient-caching mini-batch size; 0 encodes all texts at once
+    mini_batch_size: int = 0  # gradient-caching mini-batch size; 0 encodes all texts at once
     remat: bool = False
     dropout: float = 0.0
     runs: int = 5
@@ -48,7 +48,7 @@ class TrainingOptions:
         within("--skills", self.skills, 2, sum(lengths.SKILLS))
         for kind, tokens in dataclasses.asdict(self.lengths).items():
             within(f"--lengths {kind}", tokens, 3, ENCODERS[self.encoder].max_tokens)
-        for name, least in (("encode_chunk_size", 0), ("runs", 1), ("seed", 0)):
+        for name, least in (("mini_batch_size", 0), ("runs", 1), ("seed", 0)):
             within(f"--{name}", getattr(self, name), least)
         EncoderSettings(dtype=self.dtype, dropout=self.dropout)
         for kind in self.scorers:
@@ -75,7 +75,7 @@ class OurStep:
         self.losses: list[float] = []
         self._state: Any = parallel.replicate(TrainState.create(params, optimiser))
         self._batches = batches
-        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.encode_chunk_size)
+        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.mini_batch_size)
         started = time.perf_counter()
         self._step = step.lower(self._state, parallel.shard_rows(batches[0])).compile()
         self.compile_seconds: float | None = time.perf_counter() - started
@@ -100,6 +100,6 @@ class OurStep:
                 raise
             raise UserError(
                 f"The step of {self.name} does not fit in the device's memory: the compiler plans "
-                f"{mebibytes(self.program_bytes or 0)}. Lower --skills or --lengths, set --encode_chunk_size or "
+                f"{mebibytes(self.program_bytes or 0)}. Lower --skills or --lengths, set --mini_batch_size or "
                 "--remat, or print only the plan with --memory_only."
             ) from error

@@ -177,7 +177,7 @@ def run(options: TrainingOptions) -> Outcome:
 
 
 def _outcome(options: TrainingOptions, about: dict[str, Any], rows: list[Row], notes: list[str]) -> Outcome:
-    values = {"encode_chunk_size": options.encode_chunk_size, "dropout": options.dropout}
+    values = {"mini_batch_size": options.mini_batch_size, "dropout": options.dropout}
     extras = [*(f"{name} {value}" for name, value in values.items() if value), *["remat"] * options.remat]
     return Outcome(
         mode="training",
@@ -207,7 +207,7 @@ def _notes(options: TrainingOptions, rows: list[Row], about_peers: str) -> list[
         difference = abs(losses[Trainer.name] - losses["uwe_jax, soft"])
         agreement = f" Its loss of the first step differs from ours by {difference:.1e}"
         agreement += ", because dropout differs." if options.dropout else "."
-        if options.remat or options.encode_chunk_size:
+        if options.remat or options.mini_batch_size:
             agreement += " It neither rematerialises nor encodes in chunks."
     where = "host" if jax.default_backend() == "cpu" else "device"
     cuda = f"; of PyTorch, {METHODS['cuda']}" if agreement and where == "device" else ""
