@@ -36,8 +36,7 @@ from uwe_jax.export import hub as export_hub
 from uwe_jax.export.average import Share
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.provenance import hub_id
-from uwe_jax.models.loading import load_model
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError

@@ -14,7 +14,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.training import device_memory, fit, step_log
 from uwe_jax.training.device_memory import Room, host_memory, planned, room
 from uwe_jax.training.fit import CompiledStep, is_out_of_memory, knobs, memory_errors_as_sentence
-from uwe_jax.training.metric_writer import SilentWriter
+from uwe_jax.training.metric_writer import MetricWriter
 from uwe_jax.training.step_log import StepLog
 
 GIB = 2**30
@@ -165,11 +165,10 @@ def test_only_errors_of_memory_become_the_sentence(message, renamed):
     assert not is_out_of_memory(ValueError("RESOURCE_EXHAUSTED"))
 
 
-class Rows(SilentWriter):
+class Rows(MetricWriter):
     """Keeps what is written."""
 
     def __init__(self):
-        super().__init__()
         self.rows = []
 
     def write(self, step, values):

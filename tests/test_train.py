@@ -22,8 +22,8 @@ from uwe_jax.commands import export, index, rank, train
 from uwe_jax.config import Config
 from uwe_jax.evaluation import decontamination
 from uwe_jax.models.checkpoint_reader import with_checksum, without_checksum
+from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.optimiser import learning_rate_schedule
-from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError

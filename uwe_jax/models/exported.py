@@ -30,9 +30,8 @@ import uwe_jax
 from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.folder import CONFIG, TOKENIZERS, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
-from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.uwe import UweModel
-from uwe_jax.models.weights import check_finite
+from uwe_jax.models.weights import check_finite, read_config, read_params
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.settings import from_mapping

@@ -13,12 +13,11 @@ from uwe_jax.config import Config
 from uwe_jax.models.checkpoint_reader import CheckpointReader, narration_off
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
-from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.remote_workdir import checkpoints_of
 from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
 from uwe_jax.models.sentence_modules import warn_of_not_applied
 from uwe_jax.models.uwe import Params, UweModel, blend
-from uwe_jax.models.weights import check_finite, name_table
+from uwe_jax.models.weights import check_finite, name_table, read_config, read_params
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.scoring.scorer_text import scorer_text
