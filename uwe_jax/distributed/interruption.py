@@ -99,10 +99,7 @@ class Interruption:
 
 
 def notice(host: str) -> str | None:
-    """Returns the current notice, such as `maintenance-event: TERMINATE_ON_HOST_MAINTENANCE`, or None.
-
-    None is also the result where the server does not answer.
-    """
+    """Returns the current notice, such as `maintenance-event: TERMINATE_ON_HOST_MAINTENANCE`; None without answer."""
     for name, no_notice in _NO_NOTICE.items():
         url = f"http://{host}/computeMetadata/v1/instance/{name}"
         request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})

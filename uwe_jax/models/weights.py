@@ -117,9 +117,8 @@ def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> 
 
     All names may have a common prefix such as "bert." or "0.auto_model."; poolers, heads and index buffers are skipped.
 
-    Raises:
-      UserError: tensors are missing, have another shape than the config says or hold integers (all of them are named),
-        or values are not finite.
+    Raises UserError if tensors are missing, have another shape than the config says or hold integers (all of them are
+    named), or values are not finite.
     """
     return params_from_shapes({name: tensor.shape for name, tensor in tensors.items()}, tensors.__getitem__, config)
 

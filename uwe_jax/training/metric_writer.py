@@ -10,6 +10,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
 from uwe_jax.distributed.joining import is_first
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import naming, write_atomically
@@ -86,12 +88,13 @@ class MetricWriter:
                 f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on."
             )
             self._board = None
-        if self._board:
-            for name, value in _flat(values):
-                self._board.add_scalar(name, value, step)
+        leaves = flatten_dict(values, sep="/").items()
+        numbers = {name: float(value) for name, value in leaves if isinstance(value, int | float)}
+        for name, value in numbers.items() if self._board else ():
+            self._board.add_scalar(name, value, step)
         if self._wandb:
             try:
-                self._wandb.log(dict(_flat(values)), step=step)
+                self._wandb.log(numbers, step=step)
             except Exception as error:  # a failing service must not end the training
                 LOG.warning(f"Weights & Biases takes no more values ({error}); {self.path.name} goes on.")
                 self._wandb = None
@@ -161,13 +164,3 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
         elif number < len(lines):  # the last line is empty, or truncated by a kill
             damaged.append(number)
     return rows, damaged
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    pairs = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            pairs.extend(_flat(value, f"{prefix}{name}/"))
-        elif isinstance(value, int | float):
-            pairs.append((f"{prefix}{name}", float(value)))
-    return pairs

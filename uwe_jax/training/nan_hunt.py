@@ -53,8 +53,7 @@ class NanHunt:
     def __call__(self, state: Any, batch: Any) -> Any:
         """Takes one step.
 
-        Raises:
-          UserError: its loss or the norm of its gradient is not finite; the message says what was found.
+        Raises UserError if its loss or the norm of its gradient is not finite; the message says what was found.
         """
         before = self._copy(state)
         if not self._announced:

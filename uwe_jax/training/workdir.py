@@ -55,8 +55,7 @@ def _writing(workdir: Path) -> Iterator[None]:
 def held(run: RunFolder) -> Iterator[None]:
     """Locks a workdir against all trainings that share its disk; one in a bucket, against those of this machine.
 
-    Raises:
-      UserError: another training is running there, or the folder cannot be written.
+    Raises UserError if another training is running there, or the folder cannot be written.
     """
     doing, advice = f"training in {run.url or run.local}", "name another folder with --config.workdir=..."
     with contextlib.ExitStack() as lock:
@@ -68,8 +67,7 @@ def held(run: RunFolder) -> Iterator[None]:
 def check(config: Config, run: RunFolder) -> None:
     """Creates the workdir; more steps than before do not make a config another one.
 
-    Raises:
-      UserError: the folder cannot be written, or has checkpoints of another config.
+    Raises UserError if the folder cannot be written, or has checkpoints of another config.
     """
     path = run.local / "config.json"
     with _writing(run.local):
