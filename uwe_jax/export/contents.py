@@ -10,8 +10,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from uwe_jax.models.exported import TOKENISER_FILES
-from uwe_jax.models.folder import CONFIG, WEIGHTS
+from uwe_jax.models.folder import CONFIG, TOKENISER_FILES, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.weights import params_to_hf
 from uwe_jax.runtime.files import write_json

@@ -28,7 +28,7 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.config import EncoderSettings, ScorerSettings
-from uwe_jax.models.folder import CONFIG, TOKENIZERS, WEIGHTS
+from uwe_jax.models.folder import CONFIG, TOKENISER_FILES, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.models.weights import check_finite, read_config, read_params
@@ -39,7 +39,6 @@ from uwe_jax.scoring.scorer_text import scorer_text
 
 MANIFEST = "uwe_jax.json"
 FORMAT = 1
-TOKENISER_FILES = (*TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _BLOCK = 1 << 22
 
 T = TypeVar("T")

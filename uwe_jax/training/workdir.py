@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
 from uwe_jax.config import Config
 from uwe_jax.data.split import SPLIT_BY
 from uwe_jax.models.remote_workdir import RunFolder
@@ -28,17 +30,14 @@ _FREE = (
 _FREE_PARTS = re.compile(r"source\.parts\.[^.]+\.path|distributed\.\w+")
 
 
-def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """Lists settings that differ and influence the result, each with both values."""
-    found = []
-    for key in sorted({*ours, *theirs}):
-        name = f"{prefix}{key}"
-        a, b = ours.get(key), theirs.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{name}.")
-        elif a != b and name not in _FREE and not _FREE_PARTS.fullmatch(name):
-            found.append(f"{name}: {b!r} there, {a!r} now")
-    return found
+    now, there = (flatten_dict(values, sep=".") for values in (ours, theirs))
+    return [
+        f"{name}: {there.get(name)!r} there, {now.get(name)!r} now"
+        for name in sorted({*now, *there})
+        if now.get(name) != there.get(name) and name not in _FREE and not _FREE_PARTS.fullmatch(name)
+    ]
 
 
 @contextlib.contextmanager
