@@ -197,13 +197,13 @@ def test_memory_only_compiles_without_running(tiny_encoders, monkeypatch):
     monkeypatch.setattr(training, "make_train_step", lambda *args: chunks.append(args[-1]) or make(*args[:-1]))
     monkeypatch.setattr(training.OurStep, "__call__", lambda self: pytest.fail("a step was taken"))
     done = training.run(
-        training.TrainingOptions(skills=16, lengths=SHORT, scorers=("soft",), memory_only=True, encode_chunk_size=2)
+        training.TrainingOptions(skills=16, lengths=SHORT, scorers=("soft",), memory_only=True, mini_batch_size=2)
     )
     (row,) = done.rows
     assert "seconds" not in row
     assert row["program_bytes"] > 0
     assert chunks == [2]
-    assert "encode_chunk_size 2" in done.text()
+    assert "mini_batch_size 2" in done.text()
 
 
 def test_encoder_operations_are_those_of_its_matrix_products():

@@ -34,8 +34,7 @@ from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import export as exporting
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share, hub_id
-from uwe_jax.models.loading import load_model
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
@@ -389,7 +388,10 @@ SHOWN = r"a\|b_c \[x\](http://y) \<b\>\`\*c\*\`\</b\> --- \# d"
 def test_names_with_markup_are_shown_as_they_are(exports, cache, tmp_path, monkeypatch):
     run = exports["bert"].workdir
     out = export(*options(run, tmp_path / 'my "models" \\n', cache, name=MARKUP))
-    change(out, base_model=MARKUP, fingerprint=MARKUP)
+    training = json.loads((out / "uwe_jax.json").read_text())["training"]
+    del training["config"]["encoder"]["wise_ft_alpha"]
+    training["config"]["encoder"]["pretrained_share"] = 0.25  # as a former version called it
+    change(out, base_model=MARKUP, fingerprint=MARKUP, training=training)
     twice = (Share(str(out), 0.5), Share(str(run), 0.5))
     for models, shown in (((Share(str(out), 1.0),), 2), (twice, 2)):
         again = export(options(run, tmp_path / "again", cache, name=MARKUP)[0], models)
@@ -397,6 +399,7 @@ def test_names_with_markup_are_shown_as_they_are(exports, cache, tmp_path, monke
         assert ModelCard(text).data.library_name == "sentence-transformers"
         body = text.partition("\n---\n")[2] or text
         assert text.count(SHOWN) >= shown
+        assert text.count("interpolated with the pretrained ones by WiSE-FT, alpha 0.75.") == 1
         assert MARKUP not in text
         assert "<b>" not in body.split("```")[-1]
         assert f"\n# {SHOWN}\n" in text

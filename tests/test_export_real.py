@@ -17,8 +17,7 @@ from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.spec import TaskSources
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share
-from uwe_jax.models.loading import load_model
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.remote_workdir import is_workdir
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.files import cache_folder

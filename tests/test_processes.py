@@ -16,7 +16,7 @@ import pytest
 from training_processes import ROOT, free_port
 
 from uwe_jax.config import DistributedSettings
-from uwe_jax.distributed import heartbeat, interruption, joining, maintenance
+from uwe_jax.distributed import heartbeat, interruption, joining
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.runtime import supervisor
 from uwe_jax.runtime import supervisor as surroundings
@@ -421,10 +421,10 @@ def metadata(monkeypatch):
 
 @pytest.mark.parametrize("notice", [{"maintenance-event": "TERMINATE_ON_HOST_MAINTENANCE"}, {"preempted": "TRUE"}])
 def test_a_notice_of_maintenance_is_a_request_to_stop(metadata, monkeypatch, notice):
-    monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(interruption, "PAUSE_SECONDS", 0.05)
     host = os.environ["GCE_METADATA_HOST"]
     with contextlib.suppress(Stopped), Interruption.watched() as stop, stop.later():
-        assert maintenance.notice(host) is None
+        assert interruption.notice(host) is None
         assert not stop.requested()
         metadata.notices = notice
         last = time.monotonic() + 10
@@ -434,4 +434,4 @@ def test_a_notice_of_maintenance_is_a_request_to_stop(metadata, monkeypatch, not
 
 
 def test_a_metadata_server_that_does_not_answer_gives_no_notice():
-    assert maintenance.notice(f"127.0.0.1:{free_port()}") is None
+    assert interruption.notice(f"127.0.0.1:{free_port()}") is None

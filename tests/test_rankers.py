@@ -19,8 +19,7 @@ from uwe_jax.evaluation.encoder_ranker import EmbeddingCache, EncoderRanker
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf, words
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
-from uwe_jax.models.loading import load_model
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import parse_scorer

@@ -12,8 +12,7 @@ from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share
-from uwe_jax.models.loading import load_model
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.sentence_modules import modules_digest, not_applied
 from uwe_jax.runtime.errors import UserError

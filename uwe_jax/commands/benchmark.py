@@ -30,7 +30,7 @@ For example:
   uwe-jax benchmark scoring --queries 1,32,256 --widths 768 --dtype bfloat16
   uwe-jax benchmark rank --encoder mpnet --clients 1,4,16
   uwe-jax benchmark training --encoder mpnet --skills 512 --lengths.skill 64 --lengths.job 64 --dtype bfloat16
-  uwe-jax benchmark training --encoder mpnet --skills 512 --encode-chunk-size 128 --memory-only
+  uwe-jax benchmark training --encoder mpnet --skills 512 --mini-batch-size 128 --memory-only
   uwe-jax benchmark pipeline --edges 1000000
 
 `uwe-jax benchmark MODE --help` lists the options of a mode. Nothing is downloaded: data and parameters are random."""
@@ -54,7 +54,14 @@ def benchmark(arguments: Sequence[str]) -> None:
     # As a field: tyro reads comments on options from a class's source, which the subclass made by read_options lacks.
     field: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
     given: Any = dataclasses.make_dataclass("Options", [("chosen", field)], frozen=True)
-    chosen = read_options(given, rest, command=f"benchmark {mode}", about=about, help_if_empty=False).chosen
+    chosen = read_options(
+        given,
+        rest,
+        command=f"benchmark {mode}",
+        about=about,
+        renamed={"encode-chunk-size": "mini-batch-size"},
+        help_if_empty=False,
+    ).chosen
     out: Path = chosen.out or Path(f"benchmark_{mode}.json")
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):

@@ -14,6 +14,7 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows
 from uwe_jax.runtime.printable import json_text
+from uwe_jax.runtime.settings import current_setting
 
 _TAGS = ["sentence-transformers", "sentence-similarity", "feature-extraction", "uwe_jax", "labor-market", "skills"]
 _METRICS = {"map": "MAP", "rp@10": "RP@10", "mrr": "MRR"}
@@ -169,8 +170,11 @@ def _run(training: dict[str, Any]) -> str:
     began = ""
     if earlier := training.get("started_from"):
         began = f" Training continued from {escape(earlier['name'])} ({_code(earlier['fingerprint'])})."
-    share = config["encoder"].get("pretrained_share", 0.0)
-    blended = f" The weights were interpolated with {share:.0%} of the pretrained ones (WiSE-FT)." if share else ""
+    encoder = dict(current_setting(("wise_ft_alpha",), *each) for each in config["encoder"].items())
+    alpha = encoder.get("wise_ft_alpha", 1.0)
+    blended = (
+        f" The weights were interpolated with the pretrained ones by WiSE-FT, alpha {alpha:g}." if alpha < 1 else ""
+    )
     batch, optimiser = config["batch"]["global_batch_size"], config["optimiser"]["learning_rate"]
     return (
         "Many-to-many InfoNCE on bipartite graphs of skills with job titles, vacancy sentences and "

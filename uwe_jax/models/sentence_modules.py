@@ -25,8 +25,7 @@ _APPLIED = {"Transformer", "BERT", "MPNet", "Normalize", "Dropout"}
 def not_applied(folder: Path) -> tuple[str, ...]:
     """Describes the modules and prompts of a folder beyond its encoder and mean pooling, which change the scores.
 
-    Raises:
-      UserError: a file that declares them is damaged.
+    Raises UserError if a file that declares them is damaged.
     """
     root = _root(folder)
     if root is None:

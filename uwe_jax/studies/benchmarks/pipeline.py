@@ -133,7 +133,7 @@ def _measured_builder(options: PipelineOptions, settings: BatchSettings, rows: l
         files, combined = Path(name, "edges"), Path(name, "combined")
         files.mkdir()
         _write_edge_files(text_lengths.graphs_like_esco(options.seed, options.edges / EDGES), files)
-        source = SourceSettings(source="edges", path=str(files), keep_out=())
+        source = SourceSettings(source="edges", path=str(files), decontaminate=())
         composition = _measure(
             rows, "reading edge files", lambda: load_training_composition(source), lambda made: _sizes(made.graphs)
         )

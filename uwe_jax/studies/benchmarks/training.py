@@ -58,7 +58,7 @@ class TrainingOptions(BenchmarkOptions):
     lengths: LengthSettings = field(default_factory=lambda: LengthSettings(skill=16, job=16, vacancy=64, alias=16))
     dtype: str = "float32"
     scorers: NameList = ("soft", "mean_pool")  # to train with
-    encode_chunk_size: int = 0  # gradient-caching mini-batch size; 0 encodes all texts at once
+    mini_batch_size: int = 0  # gradient-caching mini-batch size; 0 encodes all texts at once
     remat: bool = False
     dropout: float = 0.0
     runs: int = 5
@@ -70,7 +70,7 @@ class TrainingOptions(BenchmarkOptions):
         within("--skills", self.skills, 2, sum(lengths.SKILLS))
         for kind, tokens in dataclasses.asdict(self.lengths).items():
             within(f"--lengths {kind}", tokens, 3, ENCODERS[self.encoder].max_tokens)
-        for name, least in (("encode_chunk_size", 0), ("runs", 1), ("seed", 0)):
+        for name, least in (("mini_batch_size", 0), ("runs", 1), ("seed", 0)):
             within(f"--{name}", getattr(self, name), least)
         EncoderSettings(dtype=self.dtype, dropout=self.dropout)
         for kind in self.scorers:
@@ -97,7 +97,7 @@ class OurStep:
         self.losses: list[float] = []
         self._state: Any = parallel.replicate(TrainState.create(params, optimiser))
         self._batches = batches
-        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.encode_chunk_size)
+        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.mini_batch_size)
         started = time.perf_counter()
         self._step = step.lower(self._state, parallel.shard_rows(batches[0])).compile()
         self.compile_seconds: float | None = time.perf_counter() - started
@@ -123,7 +123,7 @@ class OurStep:
             raise UserError(
                 f"The step of {self.name} does not fit in the device's memory: the compiler plans "
                 f"{outcome.in_mebibytes(self.program_bytes or 0)} MiB. Lower --skills or --lengths, set "
-                "--encode_chunk_size or --remat, or print only the plan with --memory_only."
+                "--mini_batch_size or --remat, or print only the plan with --memory_only."
             ) from error
 
 
@@ -256,7 +256,7 @@ def run(options: TrainingOptions) -> Outcome:
 
 
 def _outcome(options: TrainingOptions, about: dict[str, Any], rows: list[Row], notes: list[str]) -> Outcome:
-    values = {"encode_chunk_size": options.encode_chunk_size, "dropout": options.dropout}
+    values = {"mini_batch_size": options.mini_batch_size, "dropout": options.dropout}
     extras = [*(f"{name} {value}" for name, value in values.items() if value), *["remat"] * options.remat]
     return Outcome(
         title=", ".join([f"Train step of {options.encoder}, {options.skills} skills", *extras]),
@@ -286,7 +286,7 @@ def _notes(options: TrainingOptions, rows: list[Row], about_peers: str) -> list[
         difference = abs(losses[Trainer.name] - losses["uwe_jax, soft"])
         agreement = f" Its loss of the first step differs from ours by {difference:.1e}"
         agreement += ", because dropout differs." if options.dropout else "."
-        if options.remat or options.encode_chunk_size:
+        if options.remat or options.mini_batch_size:
             agreement += " It neither rematerialises nor encodes in chunks."
     where = "host" if jax.default_backend() == "cpu" else "device"
     cuda = f"; of PyTorch, {METHODS['cuda']}" if agreement and where == "device" else ""
