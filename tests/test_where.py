@@ -18,7 +18,7 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking import target_space as spaces
 from uwe_jax.retrieval import further_columns
 from uwe_jax.retrieval.answers import Answer, answer_file
-from uwe_jax.retrieval.queries_in import Query
+from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.columns import Column, FilterError, alternatives, matching, packed
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
@@ -398,7 +398,7 @@ def test_an_invalid_output_file_is_refused(folder, tmp_path):
 def test_a_column_called_as_one_of_the_answers_is_told_from_it(tmp_path):
     hit = Hit("s1", "code", 0.5, {"text": "further", "id": "7"})
     with answer_file(tmp_path / "a.csv", ["text", "id"]) as write:
-        write(Answer(Query(1, "nurse"), {"skills": [hit]}))
+        write(Answer(1, "nurse", {"skills": Hits([hit])}))
     header, row = (tmp_path / "a.csv").read_text().splitlines()
     assert header == "number,query,index,rank,id,text,score,columns.text,columns.id,error"
     assert row == "1,nurse,skills,1,s1,code,0.5,further,7,"
