@@ -20,11 +20,12 @@ from uwe_jax.retrieval import further_columns
 from uwe_jax.retrieval.answers import Answer, answer_file
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.ranker import load
-from uwe_jax.retrieval.store.columns import Column, FilterError, alternatives, matching, packed
+from uwe_jax.retrieval.store.columns import FilterError, alternatives, joined, matching, packed, taken
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.stored_targets import Index
+from uwe_jax.retrieval.store.strings import Strings
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.serving.loading import load_served
@@ -136,7 +137,7 @@ def test_an_unknown_column_or_value_is_refused():
 
 
 def test_values_are_compared_exactly_after_normalisation():
-    columns = packed({"c": ["caf\u00e9", " a  b ", "A b", "", "1"]}, 5)
+    columns = {"c": Strings(packed({"c": ["caf\u00e9", " a  b ", "A b", "", "1"]}, 5)["c"])}
     assert alternatives({"c": ["a  b", "a b"]}) == {"c": ("a b",)}
     for value, expected in (("cafe\u0301", 0), ("a b", 1), ("A b", 2), ("", 3), ("1", 4)):
         assert np.flatnonzero(matching(columns, {"c": value}, 5)).tolist() == [expected]
@@ -224,7 +225,7 @@ def test_each_distinct_value_is_stored_once(tmp_path):
         ({"column_0_codes": np.array([-1, 0], np.int32).tobytes()}, "codes of the column 'c' that are not one of 2"),
         ({"column_0_codes": {"dtype": "F32"}}, "column_0_codes of float32"),
         ({"column_0_offsets": np.array([0, 9, 2], np.int64).tobytes()}, "column_0_offsets that do not ascend"),
-        ({"column_0": b"\xff\xfe"}, "column_0 that are not UTF-8"),
+        ({"column_0": b"\xff\xfe"}, "Invalid UTF8"),
         ({"column_0": b"pp"}, "values of the column 'c' that occur twice"),
         ({"__metadata__": {"columns": "["}}, "Expecting value"),
         ({"__metadata__": {"columns": "7"}}, "not iterable"),
@@ -241,9 +242,10 @@ def test_invalid_columns_of_a_foreign_segment_are_refused(tmp_path, tensors, mes
 
 
 def test_a_column_is_a_list_of_texts():
-    column = Column.join([Column.pack("abca"), Column.pack("xa").take(np.array([1]))])
+    first, second = (packed({"c": list(each)}, len(each))["c"] for each in ("abca", "xa"))
+    column = Strings(joined([first, taken(second, np.array([1]))]))
     assert list(column) == column == list("abcaa")
-    assert (column.frequent(2), list(column.values)) == ({"a": 3, "b": 1}, list("abc"))
+    assert {each.as_py() for chunk in column.array.chunks for each in chunk.dictionary} == set("abc")
 
 
 # Files of targets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import time
 from dataclasses import replace
 from typing import Any
@@ -47,20 +48,14 @@ def _in_memory(space: Any) -> Any:
 
     Reading from a mapped file that was truncated since, for example by a copy over it, kills the process (SIGBUS).
     """
-    from uwe_jax.retrieval.store.columns import Column
     from uwe_jax.retrieval.store.segment import Part
     from uwe_jax.retrieval.store.stored_targets import Index
-    from uwe_jax.retrieval.store.strings import PackedStrings
 
     if not isinstance(space, Index):
         return space
-
-    def copied(strings: PackedStrings) -> PackedStrings:
-        return PackedStrings(strings.blob.copy(), strings.offsets.copy())
-
     parts = []
     for part in space.parts:
         old = part.segment
-        columns = {name: Column(copied(each.values), each.codes.copy()) for name, each in old.columns.items()}
-        parts.append(Part(replace(old, texts=copied(old.texts), ids=copied(old.ids), columns=columns), part.kept))
+        texts, ids, columns = pickle.loads(pickle.dumps((old.texts, old.ids, old.columns)))
+        parts.append(Part(replace(old, texts=texts, ids=ids, columns=columns), part.kept))
     return Index(space.origin, space.dtype, space.width, space.pooled, parts)

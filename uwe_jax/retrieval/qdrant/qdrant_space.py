@@ -24,7 +24,7 @@ from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, find, u
 from uwe_jax.retrieval.qdrant.upload import content_digest, norms_of, switch, to_replace, upload
 from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin
-from uwe_jax.retrieval.store.stored_targets import Index, check_scorer
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import one_of
 from uwe_jax.scoring.ragged import formula, is_pooled
@@ -212,7 +212,6 @@ class QdrantIndex:
                 f"The queries' embeddings have width {queries.width} and the index's {self._stored.width}: they come "
                 "from two encoders. Encode both with one model."
             )
-        check_scorer(self._stored.pooled, self.origin, scorer)
         top_k = min(top_k, len(self))
         number = min(len(self), max(top_k, candidates or max(_PER_HIT * top_k, _LEAST)))
         hits: list[list[Hit]] = []

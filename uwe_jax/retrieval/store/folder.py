@@ -34,7 +34,7 @@ from uwe_jax.retrieval.store.manifest import Entry, Manifest, read_manifest
 from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.segment import Part
 from uwe_jax.retrieval.store.segment_file import read_segment
-from uwe_jax.retrieval.store.stored_targets import Index, check_new, id_set
+from uwe_jax.retrieval.store.stored_targets import Index, some
 from uwe_jax.retrieval.store.writing import SEGMENTS, changing
 from uwe_jax.runtime.errors import UserError
 
@@ -83,7 +83,12 @@ def append(folder: str | Path, space: Index, *, replace: bool = False, patience:
     with changing(folder, patience=patience) as (writer, manifest):
         _check_same_model(writer.folder, manifest, space)
         there = load_index(writer.folder)
-        both = check_new(there.ids, space.ids, replace=replace)
+        both = set(there.ids) & set(space.ids)
+        if both and not replace:
+            raise UserError(
+                f"{len(both):,} of the ids are in the index already, {some(both)}. Give other ids, or replace these "
+                "targets (replace=True)."
+            )
         entries, parts = _without(manifest, there, both)
         convert = space.dtype != manifest.dtype
         more = [part.in_dtype(manifest.dtype) if convert else part for part in space.parts]
@@ -103,7 +108,7 @@ def remove(folder: str | Path, ids: Iterable[str]) -> int:
     """
     with changing(folder) as (writer, manifest):
         there = load_index(writer.folder)
-        found = id_set(ids) & set(there.ids)
+        found = ({ids} if isinstance(ids, str) else set(ids)) & set(there.ids)
         if found:
             writer.commit(changed(manifest, segments=tuple(_without(manifest, there, found)[0])))
     return len(found)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from uwe_jax.data.ragged import run_entries, run_offsets
-from uwe_jax.retrieval.store.columns import Column
+from uwe_jax.retrieval.store.columns import joined, taken
 from uwe_jax.retrieval.store.quantise import quantise, restore
-from uwe_jax.retrieval.store.strings import PackedStrings
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,17 +22,17 @@ class Segment:
       values: [tokens, d] in a storage dtype (see `quantise`).
       scales: float32 [tokens] in int8, else None.
       offsets: int64 [n + 1].
-      texts: of the targets.
-      ids: of the targets, unique in an index.
-      columns: further ones, by their names.
+      texts: of the targets, large_string [n].
+      ids: of the targets, unique in an index, large_string [n].
+      columns: further ones, by their names, each a dictionary of large_string [n].
     """
 
     values: np.ndarray
     scales: np.ndarray | None
     offsets: np.ndarray
-    texts: PackedStrings
-    ids: PackedStrings
-    columns: Mapping[str, Column] = field(default_factory=dict)
+    texts: pa.Array
+    ids: pa.Array
+    columns: Mapping[str, pa.DictionaryArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -41,7 +42,7 @@ class Segment:
         lengths = np.diff(self.offsets)[positions]
         rows = run_entries(self.offsets[positions], lengths)
         scales = None if self.scales is None else self.scales[rows]
-        columns = {name: column.take(positions) for name, column in self.columns.items()}
+        columns = {name: taken(column, positions) for name, column in self.columns.items()}
         texts, ids = self.texts.take(positions), self.ids.take(positions)
         return Segment(self.values[rows], scales, run_offsets(lengths), texts, ids, columns)
 
@@ -61,19 +62,24 @@ class Part:
     def __len__(self) -> int:
         return len(self.segment if self.kept is None else self.kept)
 
+    def at(self, texts: pa.Array) -> pa.Array:
+        """Returns those of the segment's texts or ids that count."""
+        return texts if self.kept is None else texts.take(self.kept)
+
     def without(self, ids: set[str]) -> Part:
         """Returns the part without targets of these ids; unknown ids are ignored."""
-        own = self.segment.ids
         positions = np.arange(len(self.segment)) if self.kept is None else self.kept
-        stays = np.array([each not in ids for each in (own if self.kept is None else own.take(self.kept))], bool)
-        return self if stays.all() else Part(self.segment, positions[stays])
+        gone = pc.is_in(self.at(self.segment.ids), pa.array(list(ids), pa.large_string())).to_numpy(
+            zero_copy_only=False
+        )
+        return Part(self.segment, positions[~gone]) if gone.any() else self
 
-    def column(self, name: str) -> Column:
+    def column(self, name: str) -> pa.DictionaryArray:
         """Returns a further column of the targets that count; empty texts where the segment has none of that name."""
         column = self.segment.columns.get(name)
         if column is None:
-            return Column(PackedStrings.pack([""]), np.zeros(len(self), np.int32))
-        return column if self.kept is None else column.take(self.kept)
+            return pa.DictionaryArray.from_arrays(np.zeros(len(self), np.int32), pa.array([""], pa.large_string()))
+        return column if self.kept is None else taken(column, self.kept)
 
     def whole(self) -> Segment:
         """Returns a segment of only the targets that count."""
@@ -86,7 +92,7 @@ class Part:
         return Part(replace(whole, values=values, scales=scales))
 
 
-def joined_columns(parts: Sequence[Part]) -> dict[str, Column]:
+def joined_columns(parts: Sequence[Part]) -> dict[str, pa.ChunkedArray]:
     """Concatenates the further columns of parts; each has every column of any."""
     names = dict.fromkeys(name for part in parts for name in part.segment.columns)
-    return {name: Column.join([part.column(name) for part in parts]) for name in names}
+    return {name: joined([part.column(name) for part in parts]) for name in names}

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from uwe_jax.data.ragged import run_offsets
-from uwe_jax.retrieval.store.columns import Column
 from uwe_jax.retrieval.store.quantise import DTYPES, is_finite
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
-from uwe_jax.retrieval.store.strings import PackedStrings
+from uwe_jax.retrieval.store.strings import buffers
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import parse_json
 
@@ -40,7 +40,7 @@ def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str, tu
       OSError: it could not be written; nothing is left of it.
     """
     columns = joined_columns([Part(segment) for segment in segments])
-    tensors = _tensors(segments, list(columns.values()))
+    tensors = _tensors(segments, [column.chunks for column in columns.values()])
     header: dict[str, Any] = {_METADATA: {_COLUMNS: json.dumps(list(columns))}} if columns else {}
     end = 0
     for name, arrays in tensors.items():
@@ -67,7 +67,7 @@ def write_segment(path: Path, segments: Sequence[Segment]) -> tuple[int, str, tu
     return size, digest.hexdigest(), tuple(columns)
 
 
-def _tensors(segments: Sequence[Segment], columns: Sequence[Column]) -> dict[str, list[np.ndarray]]:
+def _tensors(segments: Sequence[Segment], columns: Sequence[Sequence[pa.Array]]) -> dict[str, list[np.ndarray]]:
     """Returns the arrays of every tensor, so that nothing large is copied to write it.
 
     The widest numbers come first, so every tensor starts at a multiple of its own width.
@@ -76,17 +76,19 @@ def _tensors(segments: Sequence[Segment], columns: Sequence[Column]) -> dict[str
     def joined(offsets: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [run_offsets(np.concatenate([np.diff(each) for each in offsets]))]
 
+    texts, ids = ([buffers(each) for each in side] for side in ([s.texts for s in segments], [s.ids for s in segments]))
+    values = [buffers(chunks[0].dictionary) for chunks in columns]  # all chunks have one dictionary
     tensors = {
         "offsets": joined([segment.offsets for segment in segments]),
-        "text_offsets": joined([segment.texts.offsets for segment in segments]),
-        "id_offsets": joined([segment.ids.offsets for segment in segments]),
-        **{f"column_{k}_offsets": [column.values.offsets] for k, column in enumerate(columns)},
-        **{f"column_{k}_codes": [column.codes] for k, column in enumerate(columns)},
+        "text_offsets": joined([offsets for offsets, _ in texts]),
+        "id_offsets": joined([offsets for offsets, _ in ids]),
+        **{f"column_{k}_offsets": [offsets] for k, (offsets, _) in enumerate(values)},
+        **{f"column_{k}_codes": [each.indices.to_numpy() for each in chunks] for k, chunks in enumerate(columns)},
         "scales": [segment.scales for segment in segments if segment.scales is not None],
         "values": [segment.values for segment in segments],
-        "texts": [segment.texts.blob for segment in segments],
-        "ids": [segment.ids.blob for segment in segments],
-        **{f"column_{k}": [column.values.blob] for k, column in enumerate(columns)},
+        "texts": [blob for _, blob in texts],
+        "ids": [blob for _, blob in ids],
+        **{f"column_{k}": [blob] for k, (_, blob) in enumerate(values)},
     }
     return {name: arrays for name, arrays in tensors.items() if arrays}
 
@@ -129,12 +131,12 @@ def _mapped(path: Path) -> Segment:
             raise ValueError(f"{name} that do not ascend from 0 to {size:,}")
         return offsets
 
-    def strings(name: str, offsets: str) -> PackedStrings:
+    def strings(name: str, offsets: str) -> pa.Array:
         blob = array(name, (_CODES["U8"],))
-        packed = PackedStrings(blob, bounds(offsets, len(blob)))
-        if not packed.are_text():
-            raise ValueError(f"{name} that are not UTF-8")
-        return packed
+        at = bounds(offsets, len(blob))
+        found = pa.Array.from_buffers(pa.large_string(), len(at) - 1, [None, pa.py_buffer(at), pa.py_buffer(blob)])
+        found.validate(full=True)  # that it is UTF-8
+        return found
 
     values, scales = array("values", tuple(DTYPES.values()), 2), None
     if values.dtype == DTYPES["int8"]:
@@ -149,7 +151,7 @@ def _mapped(path: Path) -> Segment:
         different, codes = strings(f"column_{k}", f"column_{k}_offsets"), array(f"column_{k}_codes", (_CODES["I32"],))
         if len(codes) != len(ids) or not ((codes >= 0) & (codes < len(different))).all():
             raise ValueError(f"codes of the column {name!r} that are not one of {len(different):,} for every target")
-        if len(set(different)) < len(different):
+        if len(different.unique()) < len(different):
             raise ValueError(f"values of the column {name!r} that occur twice")
-        columns[str(name)] = Column(different, codes)
+        columns[str(name)] = pa.DictionaryArray.from_arrays(codes, different)
     return Segment(values, scales, bounds("offsets", len(values)), texts, ids, columns)
