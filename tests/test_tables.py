@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from uwe_jax.evaluation.tasks.folder import read_task_folder
 from uwe_jax.retrieval.queries_in import file_queries
-from uwe_jax.retrieval.texts_in import read_ids, read_targets
+from uwe_jax.retrieval.table_targets import read_ids
+from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_edge_folder
 from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk, table_rows

@@ -16,7 +16,7 @@ from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main as rank
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking import target_space as spaces
-from uwe_jax.retrieval import further_columns
+from uwe_jax.retrieval import table_targets
 from uwe_jax.retrieval.answers import Answer, answer_file
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.ranker import load
@@ -273,7 +273,7 @@ def test_columns_are_chosen_and_bounded(tmp_path, monkeypatch):
     assert read_targets(path, keep=[""]).columns == {}
     with pytest.raises(UserError, match="no column 'c99'"):
         read_targets(path, keep=["c99"])
-    monkeypatch.setattr(further_columns, "_MOST_CHARACTERS", 100)
+    monkeypatch.setattr(table_targets, "_MOST_CHARACTERS", 100)
     write_rows(path, [{"text": f"text {k}", "same": "x" * 60, "note": f"{k:090}"} for k in range(3)])
     with pytest.raises(UserError, match="more than 100 characters, most of them in note"):
         read_targets(path)

@@ -5,34 +5,29 @@
 Scorers over tokens have this form: weights are the attention over target tokens (all of it on the best one for MaxSim)
 and every query token has the same share. A mean decomposes into its tokens: with ybar the mean of n target tokens,
 cos(e_i, ybar) = sum_j |t_j| / (n |ybar|) cos(e_i, t_j), and likewise for the query's.
+
+The sums of one pair of texts are so small that NumPy computes them, with nothing to compile.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from uwe_jax.config import ScorerSettings
-from uwe_jax.distributed import parallel
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.scoring.ragged import formula, is_pooled
-from uwe_jax.scoring.soft_attention import cosines
-from uwe_jax.scoring.softmax import MASKED, attend
-from uwe_jax.scoring.tokens import Texts, Tokens, mean_embeddings, texts, unit_tokens
-
-_LEAST_TOKENS = 16
+from uwe_jax.scoring.ragged import is_pooled
+from uwe_jax.scoring.softmax import TINY
 
 
 class Attribution(NamedTuple):
     """Shares [i], weights [i, j] and cosines [i, j] of one score, float32."""
 
-    shares: np.ndarray
-    weights: np.ndarray
-    cosines: np.ndarray
+    shares: Float[np.ndarray, " i"]
+    weights: Float[np.ndarray, "i j"]
+    cosines: Float[np.ndarray, "i j"]
 
 
 def attribute(query: RaggedTokens, target: RaggedTokens, scorer: ScorerSettings) -> Attribution:
@@ -43,56 +38,40 @@ def attribute(query: RaggedTokens, target: RaggedTokens, scorer: ScorerSettings)
       target: raw token embeddings of one text of j tokens.
       scorer: with the attention temperature to use.
     """
-    program = parallel.program(_program, formula(scorer))
-    parts = program(_padded(query), _padded(target), np.float32(scorer.tau_a))
-    shares, weights, cosine = (np.asarray(part) for part in parts)
-    i, j = len(query.flat), len(target.flat)
-    return Attribution(shares[:i], weights[:i, :j], cosine[:i, :j])
-
-
-def _padded(text: RaggedTokens) -> Tokens:
-    """Pads one text, in float32, to a power of two of tokens, so that few programs are compiled."""
-    rows, mask = text.padded(np.zeros(1, np.int64), max(_LEAST_TOKENS, 1 << (len(text.flat) - 1).bit_length()))
-    return Tokens(jnp.asarray(rows.swapaxes(0, 1), jnp.float32), jnp.asarray(mask.T))
-
-
-def _program(scorer: ScorerSettings) -> jax.stages.Wrapped:
-    return jax.jit(lambda q, y, tau_a: _parts(texts(q), texts(y), tau_a, scorer))
-
-
-def _parts(
-    q: Texts, y: Texts, tau_a: Float[Array, ""], scorer: ScorerSettings
-) -> tuple[Float[Array, " i"], Float[Array, "i j"], Float[Array, "i j"]]:
-    cosine = cosines(q, y)[0, :, 0, :]
+    (q, q_norms), (y, y_norms) = _unit(query.flat), _unit(target.flat)
+    cosines = q @ y.T
     if is_pooled(scorer.kind, query=False):
-        weights = jnp.broadcast_to(_mean_shares(y)[None, :], cosine.shape)
+        weights = np.broadcast_to(_mean_shares(target.flat), cosines.shape)
     elif scorer.kind == "max_sim":
-        best = jnp.where(y.mask, cosine, MASKED).argmax(axis=1)
-        weights = jax.nn.one_hot(best, cosine.shape[1])
+        weights = np.eye(len(y), dtype=np.float32)[cosines.argmax(axis=1)]
     else:
-        weights = _attention(cosine, q.norms[0, :, None] * y.norms, y.mask, 1, tau_a, scorer)
-    return _shares(q, y, tau_a, scorer), weights, cosine
-
-
-def _shares(q: Texts, y: Texts, tau_a: Float[Array, ""], scorer: ScorerSettings) -> Float[Array, " i"]:
+        weights = _attention(cosines, q_norms[:, None] * y_norms, scorer)
     if scorer.kind == "mean_pool":
-        return _mean_shares(q)
-    if scorer.kind == "soft_pooled":
-        mean = unit_tokens(mean_embeddings(y), jnp.float32)
-        return _attention(q.unit[0] @ mean.unit[0], q.norms[0] * mean.norms, q.mask[0], 0, tau_a, scorer)
-    counted = q.mask[0].astype(jnp.float32)
-    return counted / counted.sum() if scorer.reduce == "mean" else counted
+        shares = _mean_shares(query.flat)
+    elif scorer.kind == "soft_pooled":
+        mean, norm = _unit(target.flat.mean(axis=0, dtype=np.float32))
+        shares = _attention(q @ mean, q_norms * norm, scorer)
+    else:
+        shares = np.full(len(q), 1 / len(q) if scorer.reduce == "mean" else 1, np.float32)
+    return Attribution(shares, weights, cosines)
 
 
-def _attention(cosine: Array, norms: Array, mask: Array, axis: int, tau_a: Array, scorer: ScorerSettings) -> Array:
-    """Returns the softmax weights of the scorer's logits over an axis; `norms` are products of both sides' norms."""
-    logits = (cosine if scorer.logits == "cosine" else cosine * norms) / tau_a
-    attended = attend(cosine, logits, mask, axis)
-    return attended.weights / jnp.expand_dims(attended.sums, axis)
+def _unit(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns unit vectors [..., d] and norms [...], float32."""
+    wide = tokens.astype(np.float32)
+    norms = np.linalg.norm(wide, axis=-1)
+    return wide / np.maximum(norms, TINY)[..., None], norms
 
 
-def _mean_shares(side: Texts) -> Float[Array, " t"]:
+def _attention(cosines: np.ndarray, norms: np.ndarray, scorer: ScorerSettings) -> np.ndarray:
+    """Returns the softmax weights of the scorer's logits over the last axis; `norms` are products of both sides'."""
+    logits = (cosines if scorer.logits == "cosine" else cosines * norms) / scorer.tau_a
+    weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def _mean_shares(tokens: np.ndarray) -> np.ndarray:
     """Returns |t_j| / (n |mean|), the share of each token's direction in that of the mean."""
-    counted = side.mask[0].astype(jnp.float32)
-    mean = unit_tokens(mean_embeddings(side), jnp.float32)
-    return counted * side.norms[0] / (counted.sum() * mean.norms[0])
+    _, norms = _unit(tokens)
+    _, norm = _unit(tokens.mean(axis=0, dtype=np.float32))
+    return norms / (len(tokens) * np.maximum(norm, TINY))

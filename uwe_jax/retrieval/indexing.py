@@ -17,7 +17,8 @@ from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, 
 from uwe_jax.retrieval.store.manifest import read_manifest
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
-from uwe_jax.retrieval.texts_in import Targets, read_ids, read_targets
+from uwe_jax.retrieval.table_targets import read_ids
+from uwe_jax.retrieval.texts_in import Targets, read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import duration, report
 from uwe_jax.scoring.scorer_text import scorer_text

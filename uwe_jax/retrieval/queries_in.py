@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from uwe_jax.retrieval.limits import MAX_CHARACTERS, Accepted, judge, too_long
-from uwe_jax.retrieval.texts_in import text_column
+from uwe_jax.retrieval.table_targets import text_column
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.chunks import table_rows
+from uwe_jax.sources.tables.chunks import open_table, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.problems import BrokenRows, shorten
@@ -38,7 +38,8 @@ def file_queries(path: Path, column: str = "") -> Iterator[Accepted | None]:
             f"There is no file {path}. Expected queries, one per line, or a table in one of {EXPECTED_FORMATS}."
         )
     if table_format(path):
-        return _table_queries(path, text_column(path, column, "query"))
+        table = open_table(path, quoted=True, columns=[column])
+        return _table_queries(path, text_column(path, table, column, "query"))
     if column:
         raise UserError(f"{path} is not a table, so it has no column {column!r}. Expected one of {EXPECTED_FORMATS}.")
     return (

@@ -52,6 +52,6 @@ def put_index(spec: str | Path, space: Index, *, replace: bool = False) -> None:
       UserError: the place is taken or cannot be written.
     """
     if place := in_qdrant(spec):
-        QdrantIndex.create(*place, space, replace=replace, bar=True).close()
+        QdrantIndex.create(*place, space, replace=replace).close()
     else:
         space.save(spec)

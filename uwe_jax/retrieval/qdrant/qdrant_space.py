@@ -26,13 +26,13 @@ from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.settings import one_of
 from uwe_jax.scoring.ragged import formula, is_pooled
 
 _PER_HIT, _LEAST = 10, 100  # default candidates per hit, and at least
 # Search width (hnsw_ef) of a server's approximate index: at least, and per candidate. With its default, 100 for 100
 # candidates, it loses 1.2 % of the ten best of 13,896 skills for job titles; with 256, 0.2 to 0.7 %.
 _LEAST_WIDTH, _WIDTH = 256, 2
+_DTYPE = "float32"  # of the vectors
 _HELD, _READ = 4096, 512  # targets whose vectors are in memory at once, and in one answer of a server
 
 
@@ -41,7 +41,6 @@ class QdrantIndex:
 
     Attributes:
       candidates: that Qdrant proposes per query, never fewer than the hits; None takes ten per hit and at least 100.
-      exhaustive: whether a server compares with every target instead of using its approximate index.
     """
 
     def __init__(self, store: Store, collection: str, stored: Stored, candidates: int | None = None):
@@ -50,21 +49,9 @@ class QdrantIndex:
         self._stored = stored
         self._filters = Filters(store, collection, stored.columns)
         self.candidates = candidates
-        self.exhaustive = False
 
     @classmethod
-    def create(
-        cls,
-        location: Any,
-        name: str,
-        space: Index,
-        *,
-        replace: bool = False,
-        dtype: str = "float32",
-        on_disk: bool = False,
-        shards: int | None = None,
-        bar: bool = False,
-    ) -> QdrantIndex:
+    def create(cls, location: Any, name: str, space: Index, *, replace: bool = False) -> QdrantIndex:
         """Uploads an index, and opens it.
 
         An interrupted upload is resumed, and nothing is uploaded where the store has the same index already. An index
@@ -75,30 +62,25 @@ class QdrantIndex:
           name: of the index there.
           space: to upload.
           replace: also replace an index of another model.
-          dtype: of vectors on a server: float32, or float16 for half the memory.
-          on_disk: a server keeps vectors and texts on its disk.
-          shards: see `upload`.
-          bar: shows progress.
 
         Raises:
           UserError: the name is taken by another model's index or another program, the index is empty, or as `upload`.
         """
         check_name(name)
-        one_of("dtype", dtype, ("float32", "float16"))
         if not len(space):
             raise UserError("The index has no targets. Give one with at least one target.")
         tokens = space.tokens
         columns = {column: list(values) for column, values in space.columns.items()}
         digest = content_digest(
-            tokens, space.texts, space.ids, repr(space.origin), dtype, *([json.dumps(columns)] if columns else [])
+            tokens, space.texts, space.ids, repr(space.origin), _DTYPE, *([json.dumps(columns)] if columns else [])
         )
-        stored = Stored(space.origin, len(space), tokens.width, dtype, digest, tuple(columns))
+        stored = Stored(space.origin, len(space), tokens.width, _DTYPE, digest, tuple(columns))
         collection = f"{name}--{digest}"
         store = Store.connect(location, create=True)
         try:
             before = to_replace(store, name, stored, replace=replace)
             if before != collection:
-                upload(store, collection, stored, space, tokens, on_disk=on_disk, shards=shards, bar=bar)
+                upload(store, collection, stored, space, tokens)
                 switch(store, name, before, collection)
         except BaseException:
             store.close()
@@ -121,23 +103,10 @@ class QdrantIndex:
         return cls(store, collection, stored, candidates)
 
     @staticmethod
-    def names(location: Any) -> list[str]:
-        """Returns the names of the indexes in a store."""
+    def delete(location: Any, name: str) -> int:
+        """Deletes an index and incomplete uploads of that name; returns the number of deleted collections."""
         with closing(Store.connect(location, create=False)) as store:
-            return list(aliases(store))
-
-    @staticmethod
-    def delete(location: Any, name: str, *, unfinished_only: bool = False) -> int:
-        """Deletes an index and incomplete uploads of that name; returns the number of deleted collections.
-
-        Args:
-          unfinished_only: keep the complete index.
-        """
-        with closing(Store.connect(location, create=False)) as store:
-            gone = unfinished(store, name)
-            complete = aliases(store).get(name)
-            if complete and not unfinished_only:
-                gone.append(complete)
+            gone = [*unfinished(store, name), *(each for key, each in aliases(store).items() if key == name)]
             with store.asking() as client:
                 for collection in gone:
                     client.delete_collection(collection)
@@ -179,41 +148,11 @@ class QdrantIndex:
         Qdrant proposes candidates among the targets that match the filter.
 
         Raises:
-          UserError: as `Index.search`, or the store does not answer.
+          UserError: a filter is refused, or the store does not answer.
         """
-        return self._search(queries, top_k, scorer, self.candidates, self._filters.of(where))
-
-    def recall(
-        self,
-        queries: RaggedTokens,
-        top_k: int,
-        exact: Index,
-        *,
-        scorer: ScorerSettings | None = None,
-        candidates: int | None = None,
-    ) -> float:
-        """Returns the share of the exact answer that is found: the mean over queries of |found and exact| / |exact|.
-
-        `exact` is an index of the same targets; `scorer` and `candidates` replace those of the model and this object.
-        """
-        scorer, candidates = scorer or self.origin.scorer, candidates or self.candidates
-        found = self._search(queries, top_k, scorer, candidates)
-        right = exact.search(queries, top_k, scorer)
-        shares = [len({h.id for h in f} & {h.id for h in r}) / len(r) for f, r in zip(found, right, strict=True)]
-        return float(np.mean(shares))
-
-    def _search(
-        self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, candidates: int | None, chosen: Any = None
-    ) -> list[list[Hit]]:
-        if top_k < 1:
-            raise UserError(f"top_k is {top_k}; it must be at least 1.")
-        if queries.width != self._stored.width:
-            raise UserError(
-                f"The queries' embeddings have width {queries.width} and the index's {self._stored.width}: they come "
-                "from two encoders. Encode both with one model."
-            )
+        chosen = self._filters.of(where)
         top_k = min(top_k, len(self))
-        number = min(len(self), max(top_k, candidates or max(_PER_HIT * top_k, _LEAST)))
+        number = min(len(self), max(top_k, self.candidates or max(_PER_HIT * top_k, _LEAST)))
         hits: list[list[Hit]] = []
         step = max(1, _HELD // number)
         for start in range(0, len(queries), step):
@@ -231,14 +170,24 @@ class QdrantIndex:
                 hits.append([found[k]._replace(score=float(row[k])) for k in best])
         return hits
 
+    def recall(self, queries: RaggedTokens, top_k: int, exact: Index, scorer: ScorerSettings | None = None) -> float:
+        """Returns the share of the exact answer that is found: the mean over queries of |found and exact| / |exact|.
+
+        `exact` is an index of the same targets; `scorer` replaces that of the model.
+        """
+        scorer = scorer or self.origin.scorer
+        found, right = (space.search(queries, top_k, scorer) for space in (self, exact))
+        shares = [len({h.id for h in f} & {h.id for h in r}) / len(r) for f, r in zip(found, right, strict=True)]
+        return float(np.mean(shares))
+
     def _candidates(
         self, queries: RaggedTokens, number: int, scorer: ScorerSettings, chosen: Any = None
     ) -> list[np.ndarray]:
         """Returns positions of the targets [number] that Qdrant finds most similar to every query."""
         models = library().models
-        width = None if self.exhaustive else max(_LEAST_WIDTH, _WIDTH * number)
         # Embedded mode warns that it compares with every target anyway.
-        how = None if self._store.embedded else models.SearchParams(hnsw_ef=width, exact=self.exhaustive)
+        width = max(_LEAST_WIDTH, _WIDTH * number)
+        how = None if self._store.embedded else models.SearchParams(hnsw_ef=width)
         asked = [
             models.QueryRequest(query=query, limit=number, params=how, filter=chosen)
             for query in _query_vectors(queries, scorer, pooled_targets=self._stored.pooled)
