@@ -16,8 +16,8 @@ from qdrant_over_http import qdrant_server
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.location import in_qdrant, open_index
 from uwe_jax.retrieval.qdrant import connection, stored, upload
-from uwe_jax.retrieval.qdrant.location import in_qdrant, open_index, put_index
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.searchable import Origin
@@ -311,12 +311,10 @@ def test_a_search_of_a_replaced_index_is_refused(queries):
                 held.search(queries, 3, space.origin.scorer)
 
 
-def test_another_models_space_is_replaced_when_asked(location, name):
+def test_another_models_space_is_replaced(location, name):
     QdrantIndex.create(location, name, make_space()).close()
     other = make_space(model="other")
-    with pytest.raises(UserError, match=r"encoded by model \(fingerprint of model\), and this one by other \(fing"):
-        QdrantIndex.create(location, name, other)
-    QdrantIndex.create(location, name, other, replace=True).close()
+    QdrantIndex.create(location, name, other).close()
     with QdrantIndex.open(location, name) as held:
         assert held.origin == other.origin
 
@@ -450,8 +448,9 @@ def test_without_the_client(monkeypatch):
 def test_an_index_by_its_location(tmp_path, queries):
     space = make_space()
     specs = [str(tmp_path / "space"), f"qdrant:{tmp_path / 'store'}#skills"]
+    space.save(specs[0])
+    QdrantIndex.create(tmp_path / "store", "skills", space).close()
     for spec in specs:
-        put_index(spec, space)
         opened = open_index(spec)
         assert opened.origin == space.origin
         assert_same(opened.search(queries, K, ScorerSettings()), space.search(queries, K, ScorerSettings()))

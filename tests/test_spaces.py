@@ -176,12 +176,11 @@ def test_ids_are_strings():
         unchecked(["a", "b"], ["1", 0])
 
 
-def test_existing_ids_are_named(tmp_path):
-    names = [f"id {k}" for k in range(9)]
-    space = Index.from_tokens(random_tokens(9), names, None, SOFT)
-    space.save(tmp_path)
-    with pytest.raises(UserError, match=r"7 of the ids are in the index.*'id 0'.*'id 4' and 2 more.*replace=True"):
-        append(tmp_path, Index.from_tokens(random_tokens(8), [*names[:7], "new"], None, SOFT))
+def test_duplicate_ids_are_named():
+    names = [f"id {k}" for k in range(7)]
+    with pytest.raises(UserError, match=r"7 duplicate targets.*'id 0'.*'id 4' and 2 more"):
+        Index.from_tokens(random_tokens(14), names * 2, None, SOFT)
+    space = made("ab")
     assert space.search(random_tokens(0), 3, SOFT.scorer) == []
     with pytest.raises(UserError, match="top_k is 0"):
         space.search(random_tokens(1), 0, SOFT.scorer)
@@ -286,10 +285,8 @@ def test_changes_of_a_folder_equal_those_in_memory(saved):
     assert rows(load_index(saved)) == rows(without(memory, "ak"))
 
 
-def test_a_target_is_replaced_when_that_is_asked_for(saved):
-    with pytest.raises(UserError, match="1 of the ids are in the index already, 'b'"):
-        append(saved, made("bx", 9))
-    assert append(saved, made("bx", 9), replace=True) == 1
+def test_a_target_of_an_id_that_exists_is_replaced(saved):
+    assert append(saved, made("bx", 9)) == 1
     opened = load_index(saved)
     assert list(opened.ids) == list("adefghijkbx")
     assert rows(opened)[-2:] == rows(made("bx", 9))
@@ -343,9 +340,6 @@ def test_only_targets_of_the_same_model_are_added(saved):
     ):
         with pytest.raises(UserError, match=message):
             append(saved, made("xy", origin=origin))
-    wide = RaggedTokens(np.zeros((1, WIDTH + 1), np.float32), run_offsets(np.array([1])))
-    with pytest.raises(UserError, match=r"width 8.*of width 9"):
-        append(saved, Index.from_tokens(wide, ["x"], None, SOFT))
     append(saved, made("xy", origin=Origin("tiny", SOFT.fingerprint, 64, ScorerSettings(kind="max_sim"))))
 
 

@@ -14,11 +14,10 @@ from uwe_jax.retrieval.answers import Answer, answer_file, json_line, readable
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.indexing import cached_index
 from uwe_jax.retrieval.limits import Accepted, judge
+from uwe_jax.retrieval.location import open_index, recorded_model
 from uwe_jax.retrieval.options import RankOptions
-from uwe_jax.retrieval.qdrant.location import open_index
 from uwe_jax.retrieval.queries_in import batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker, load
-from uwe_jax.retrieval.recorded import recorded_model
 from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Searchable
 from uwe_jax.retrieval.texts_in import read_targets

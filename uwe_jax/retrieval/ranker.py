@@ -24,9 +24,8 @@ from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.loading import load_model
 from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
 from uwe_jax.ranking.target_space import TargetSpace
-from uwe_jax.retrieval.attribution import attribute
 from uwe_jax.retrieval.embedding import Embedder
-from uwe_jax.retrieval.explanation import Explanation, explained
+from uwe_jax.retrieval.explanation import Explanation, attribute, explained
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, judged
 from uwe_jax.retrieval.pieces import PieceReader

@@ -1,14 +1,17 @@
-"""Texts, ids and further columns of tables."""
+"""Targets to rank, and reading them from the columns of a table."""
 
 from __future__ import annotations
 
+import itertools
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from uwe_jax.data.text import normalise
 from uwe_jax.retrieval.store.columns import MAX_COLUMNS, MAX_NAME, check_column
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.chunk import Table
@@ -33,16 +36,60 @@ class Row(NamedTuple):
     values: tuple[str, ...] = ()
 
 
-class TableTargets(NamedTuple):
-    """The targets of a table, in its order, and the names of their further columns."""
+@dataclass(frozen=True)
+class Targets:
+    """Texts to rank, with distinct ids.
+
+    Attributes:
+      origin: the source, for people.
+      texts: normalised, none empty, n of them.
+      ids: of the texts; the text itself where the source has none.
+      notes: a phrase per reason why something was left out, with its number.
+      columns: further columns of a table by their names, n values each; "" where a row has none.
+    """
 
     origin: str
-    rows: list[Row]
-    columns: tuple[str, ...]
-    notes: list[str]
+    texts: tuple[str, ...]
+    ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @classmethod
+    def of(cls, origin: str, rows: Iterable[Row], columns: Sequence[str] = (), notes: Iterable[str] = ()) -> Targets:
+        """Builds targets; of rows that repeat id and text the first counts."""
+        kept: dict[str, Row] = {}
+        repeated, differing = 0, 0
+        for row in rows:
+            first = kept.setdefault(row.id, row)
+            if first.text != row.text:
+                raise UserError(
+                    f"{origin}: the id {shorten(row.id)} has two texts, {shorten(first.text)} and {shorten(row.text)}. "
+                    "Correct one of the ids, or name another column of ids."
+                )
+            repeated += first is not row
+            differing += first.values != row.values
+        if not kept:
+            raise UserError(f"{origin} holds no text. {EXPECTED}")
+        left_out = counted(repeated, "duplicate rows left out")
+        left_out += counted(differing, "of them with other values in further columns than the first, which counts")
+        ids, texts, values = zip(*kept.values(), strict=True)
+        return cls(origin, texts, ids, (*notes, *left_out), dict(zip(columns, zip(*values, strict=True), strict=True)))
+
+    def unlike(self, there: Index) -> Targets:
+        """Returns the targets that an index lacks, or has with another text or other values of these columns."""
+        rows = list(zip(self.ids, self.texts, *self.columns.values(), strict=True))
+        others = (there.columns.get(name) or itertools.repeat("") for name in self.columns)
+        known = set(rows).intersection(zip(there.ids, there.texts, *others, strict=False))
+        kept = [row for row in rows if row not in known]
+        ids, texts, *columns = zip(*kept, strict=True) if kept else [()] * (2 + len(self.columns))
+        notes = (*self.notes, *counted(len(known), "that exist already left out"))
+        return Targets(self.origin, texts, ids, notes, dict(zip(self.columns, columns, strict=True)))
 
 
-def table_targets(path: Path, column: str, id_column: str, keep: Sequence[str]) -> TableTargets:
+def table_targets(path: Path, column: str, id_column: str, keep: Sequence[str]) -> Targets:
     """Reads the targets of a table; the arguments are those of `read_targets`.
 
     Raises:
@@ -79,9 +126,8 @@ def table_targets(path: Path, column: str, id_column: str, keep: Sequence[str]) 
     if nested:
         rows = [row._replace(values=tuple(row.values[place] for place in shown)) for row in rows]
     notes = counted(len(nested), f"columns of lists or objects left out ({', '.join(sorted(nested))})")
-    return TableTargets(
-        str(path) if is_text_list(path) else f"{path}, column {column}", rows, tuple(shown.values()), notes
-    )
+    origin = str(path) if is_text_list(path) else f"{path}, column {column}"
+    return Targets.of(origin, rows, list(shown.values()), notes)
 
 
 def read_ids(path: Path | str, id_column: str = "") -> list[str]:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
-from uwe_jax.retrieval.store.stored_targets import Index
-from uwe_jax.retrieval.table_targets import EXPECTED, Row, check_file, table_targets
+from uwe_jax.retrieval.table_targets import EXPECTED, Row, Targets, check_file, table_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH
-from uwe_jax.sources.notes import counted
 from uwe_jax.sources.onet import tables
 from uwe_jax.sources.onet.release import WHERE, newest, releases_in
-from uwe_jax.sources.tables.problems import shorten
 
 # Targets in ESCO and O*NET. O*NET's products and titles have no ids.
 ESCO_KINDS = ("skills", "occupations")
@@ -29,38 +24,6 @@ ONET_KINDS = {
     "titles": tables.ALTERNATE_TITLES,
 }
 _WITHOUT_ID = {"technologies", "tools", "titles"}
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Texts to rank, with distinct ids.
-
-    Attributes:
-      origin: the source, for people.
-      texts: normalised, none empty, n of them.
-      ids: of the texts; the text itself where the source has none.
-      notes: a phrase per reason why something was left out, with its number.
-      columns: further columns of a table by their names, n values each; "" where a row has none.
-    """
-
-    origin: str
-    texts: tuple[str, ...]
-    ids: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def unlike(self, there: Index) -> Targets:
-        """Returns the targets that an index lacks, or has with another text or other values of these columns."""
-        rows = list(zip(self.ids, self.texts, *self.columns.values(), strict=True))
-        others = (there.columns.get(name) or itertools.repeat("") for name in self.columns)
-        known = set(rows).intersection(zip(there.ids, there.texts, *others, strict=False))
-        kept = [row for row in rows if row not in known]
-        ids, texts, *columns = zip(*kept, strict=True) if kept else [()] * (2 + len(self.columns))
-        notes = (*self.notes, *counted(len(known), "that exist already left out"))
-        return Targets(self.origin, texts, ids, notes, dict(zip(self.columns, columns, strict=True)))
 
 
 def read_targets(
@@ -98,7 +61,7 @@ def read_targets(
         raise UserError(
             f"--kind {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with --column."
         )
-    return _targets(*table_targets(path, column, id_column, keep))
+    return table_targets(path, column, id_column, keep)
 
 
 def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets:
@@ -122,10 +85,10 @@ def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets
         if kind in esco:
             concepts = read_concepts(esco[kind].files[kind])
             labelled = (Row(uri, label) for uri, label in concepts.labels.items() if label)
-            return _targets(where, labelled, notes=concepts.notes)
+            return Targets.of(where, labelled, notes=concepts.notes)
         assert onet is not None
         rows = onet.rows(ONET_KINDS[kind])
-        return _targets(where, (Row(row[1] if kind in _WITHOUT_ID else row[0], row[1]) for row in rows))
+        return Targets.of(where, (Row(row[1] if kind in _WITHOUT_ID else row[0], row[1]) for row in rows))
     if holding:
         raise UserError(
             f"{path} holds the {kind} of {' and of '.join(holding)}. Expected one: name the folder or zip of one of "
@@ -140,24 +103,3 @@ def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets
         )
     there = "; ".join(f"{release}: {', '.join(kinds)}" for release, kinds in offers.items())
     raise UserError(f"{path} holds no {kind}. It holds {there}. Name one of these with --kind.{instead}")
-
-
-def _targets(origin: str, rows: Iterable[Row], columns: Sequence[str] = (), notes: Iterable[str] = ()) -> Targets:
-    """Builds targets; of rows that repeat id and text the first counts."""
-    kept: dict[str, Row] = {}
-    repeated, differing = 0, 0
-    for row in rows:
-        first = kept.setdefault(row.id, row)
-        if first.text != row.text:
-            raise UserError(
-                f"{origin}: the id {shorten(row.id)} has two texts, {shorten(first.text)} and {shorten(row.text)}. "
-                "Correct one of the ids, or name another column of ids."
-            )
-        repeated += first is not row
-        differing += first.values != row.values
-    if not kept:
-        raise UserError(f"{origin} holds no text. {EXPECTED}")
-    left_out = counted(repeated, "duplicate rows left out")
-    left_out += counted(differing, "of them with other values in further columns than the first, which counts")
-    ids, texts, values = zip(*kept.values(), strict=True)
-    return Targets(origin, texts, ids, (*notes, *left_out), dict(zip(columns, zip(*values, strict=True), strict=True)))

@@ -22,9 +22,8 @@ def load_served(options: ServiceOptions) -> ServedModel:
       UserError: one of them is missing, cannot be read or does not match the others.
     """
     # Imported here: they import jax, and the service reports that it is alive meanwhile.
-    from uwe_jax.retrieval.qdrant.location import open_index
+    from uwe_jax.retrieval.location import open_index, recorded_model
     from uwe_jax.retrieval.ranker import load
-    from uwe_jax.retrieval.recorded import recorded_model
 
     start = time.monotonic()
     spaces = {name: _in_memory(open_index(where)) for name, where in options.spaces}

@@ -21,7 +21,7 @@ FIRST_ANSWER_SECONDS = 10
 ANSWER_SECONDS = 120
 # The first version of server and embedded mode whose collections have metadata.
 _OLDEST_VERSION = (1, 16)
-_META_FILE = "meta.json"
+_META_FILE, _LOCK_FILE = "meta.json", ".lock"
 
 
 def library(module: str = "qdrant_client") -> Any:
@@ -119,19 +119,30 @@ def _embedded(qdrant: Any, folder: Path, create: bool) -> Any:
     try:
         if not known and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder} is neither a Qdrant store nor an empty folder. Give another one.")
+        _check_free(folder)
         return qdrant.QdrantClient(path=str(folder), force_disable_check_same_thread=True)
-    except RuntimeError as error:
-        if "already accessed" not in str(error):
-            raise
-        raise UserError(
-            f"The Qdrant store {folder} is open in another process, and embedded mode serves only one. Wait for that "
-            "process, stop it, or run a Qdrant server and give its URL."
-        ) from error
     except (OSError, sqlite3.Error, ValueError, KeyError) as error:
         raise UserError(
             f"The Qdrant store {folder} cannot be opened ({type(error).__name__}: {in_one_line(error)}). Check the "
             "folder's permissions, restore it from a copy, or upload the index to another folder."
         ) from error
+
+
+def _check_free(folder: Path) -> None:
+    """Tries the embedded mode's lock, which the client would find taken only after reading gigabytes."""
+    path = folder / _LOCK_FILE
+    if not path.exists():
+        return
+    portalocker = library("portalocker")
+    with path.open("r+") as lock:
+        try:
+            portalocker.lock(lock, portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING)
+        except portalocker.exceptions.LockException as error:
+            raise UserError(
+                f"The Qdrant store {folder} is open in another process, and embedded mode serves only one. Wait for "
+                "that process, stop it, or run a Qdrant server and give its URL."
+            ) from error
+        portalocker.unlock(lock)
 
 
 def _sentence(error: Exception, where: str) -> str | None:

@@ -19,11 +19,10 @@ from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.qdrant.connection import Store, library
-from uwe_jax.retrieval.qdrant.filters import Filters, field
-from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, find, unfinished
+from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, unfinished
 from uwe_jax.retrieval.qdrant.upload import content_digest, norms_of, switch, to_replace, upload
-from uwe_jax.retrieval.store.columns import Where
-from uwe_jax.retrieval.store.searchable import Hit, Origin
+from uwe_jax.retrieval.store.columns import COMPARED, Where, alternatives, check_column, unknown_value
+from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ragged import formula, is_pooled
@@ -40,6 +39,8 @@ class QdrantIndex:
     """An index of n targets in Qdrant, a `Searchable`; see `create` and `open`. As a context manager it closes itself.
 
     Attributes:
+      origin: the model.
+      columns: names of the further columns.
       candidates: that Qdrant proposes per query, never fewer than the hits; None takes ten per hit and at least 100.
     """
 
@@ -47,24 +48,25 @@ class QdrantIndex:
         self._store = store
         self._collection = collection
         self._stored = stored
-        self._filters = Filters(store, collection, stored.columns)
+        self._known: set[tuple[str, str]] = set()  # columns and values that occur; points never change
+        self.origin = stored.origin
+        self.columns = stored.columns
         self.candidates = candidates
 
     @classmethod
-    def create(cls, location: Any, name: str, space: Index, *, replace: bool = False) -> QdrantIndex:
+    def create(cls, location: Any, name: str, space: Index) -> QdrantIndex:
         """Uploads an index, and opens it.
 
         An interrupted upload is resumed, and nothing is uploaded where the store has the same index already. An index
-        of that name by the same model is replaced when the upload is complete; until then searches use the old one.
+        of that name is replaced when the upload is complete; until then searches use the old one.
 
         Args:
           location: see `Store.connect`.
           name: of the index there.
           space: to upload.
-          replace: also replace an index of another model.
 
         Raises:
-          UserError: the name is taken by another model's index or another program, the index is empty, or as `upload`.
+          UserError: the name is taken by another program, the index is empty, or as `upload`.
         """
         check_name(name)
         if not len(space):
@@ -78,7 +80,7 @@ class QdrantIndex:
         collection = f"{name}--{digest}"
         store = Store.connect(location, create=True)
         try:
-            before = to_replace(store, name, stored, replace=replace)
+            before = to_replace(store, name)
             if before != collection:
                 upload(store, collection, stored, space, tokens)
                 switch(store, name, before, collection)
@@ -112,16 +114,6 @@ class QdrantIndex:
                     client.delete_collection(collection)
             return len(gone)
 
-    @property
-    def origin(self) -> Origin:
-        """The model."""
-        return self._stored.origin
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the further columns."""
-        return self._stored.columns
-
     def __len__(self) -> int:
         return self._stored.size
 
@@ -140,7 +132,7 @@ class QdrantIndex:
 
     def count(self, where: Where = None) -> int:
         """Counts the targets that match a filter; see `Searchable.count`."""
-        return self._filters.count(self._filters.of(where)) if where else len(self)
+        return self._count(self._filter(where)) if where else len(self)
 
     def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
         """Returns the best candidates of every query, with the scores of `Index.search`.
@@ -150,7 +142,7 @@ class QdrantIndex:
         Raises:
           UserError: a filter is refused, or the store does not answer.
         """
-        chosen = self._filters.of(where)
+        chosen = self._filter(where)
         top_k = min(top_k, len(self))
         number = min(len(self), max(top_k, self.candidates or max(_PER_HIT * top_k, _LEAST)))
         hits: list[list[Hit]] = []
@@ -179,6 +171,32 @@ class QdrantIndex:
         found, right = (space.search(queries, top_k, scorer) for space in (self, exact))
         shares = [len({h.id for h in f} & {h.id for h in r}) / len(r) for f, r in zip(found, right, strict=True)]
         return float(np.mean(shares))
+
+    def _filter(self, where: Where) -> Any:
+        """Returns Qdrant's form of a filter; None for all points."""
+        models, conditions = library().models, []
+        for name, values in alternatives(where).items():
+            check_column(name, self.columns)
+            key = field(self.columns.index(name))
+            for value in values:
+                self._check(name, key, value)
+            conditions.append(models.FieldCondition(key=key, match=models.MatchAny(any=list(values))))
+        return models.Filter(must=conditions) if conditions else None
+
+    def _count(self, chosen: Any) -> int:
+        with self._store.asking() as client:
+            return client.count(self._collection, count_filter=chosen, exact=True).count
+
+    def _check(self, name: str, key: str, value: str) -> None:
+        if (name, value) in self._known:
+            return
+        models = library().models
+        match = models.FieldCondition(key=key, match=models.MatchValue(value=value))
+        if not self._count(models.Filter(must=[match])):
+            with self._store.asking() as client:
+                hits = client.facet(self._collection, key, limit=COMPARED).hits
+            raise unknown_value(name, value, {str(hit.value): hit.count for hit in hits})
+        self._known.add((name, value))
 
     def _candidates(
         self, queries: RaggedTokens, number: int, scorer: ScorerSettings, chosen: Any = None

@@ -11,8 +11,7 @@ import numpy as np
 
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.qdrant.connection import Store, library
-from uwe_jax.retrieval.qdrant.filters import field
-from uwe_jax.retrieval.qdrant.stored import Stored, aliases, collections, read
+from uwe_jax.retrieval.qdrant.stored import Stored, aliases, collections, field
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
@@ -83,27 +82,17 @@ def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: 
         )
 
 
-def to_replace(store: Store, name: str, stored: Stored, *, replace: bool) -> str | None:
+def to_replace(store: Store, name: str) -> str | None:
     """Returns the collection that an index will replace; None where there is none.
 
     Raises:
-      UserError: another program's collection has the name, or another model's index and `replace` is not set.
+      UserError: another program's collection has the name.
     """
     if name in collections(store):
         raise UserError(
             f"Qdrant at {store.where} has a collection {name} of another program. Give the index another name."
         )
-    before = aliases(store).get(name)
-    if before is None or replace:
-        return before
-    there = read(store, before).origin
-    if there.fingerprint != stored.origin.fingerprint:
-        raise UserError(
-            f"The index {name} in Qdrant at {store.where} was encoded by {there.model} ({there.fingerprint}), and this "
-            f"one by {stored.origin.model} ({stored.origin.fingerprint}). Give another name, or replace it "
-            "(replace=True)."
-        )
-    return before
+    return aliases(store).get(name)
 
 
 def switch(store: Store, name: str, before: str | None, collection: str) -> None:

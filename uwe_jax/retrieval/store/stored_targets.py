@@ -172,12 +172,11 @@ def target_ids(texts: Sequence[str], ids: Sequence[str] | None) -> Strings:
         raise UserError(f"The id {odd[0]!r} is of type {type(odd[0]).__name__}; ids are strings: give {str(odd[0])!r}.")
     if twice := [each for each, times in Counter(chosen).items() if times > 1]:
         how = "duplicate targets, and texts are their own ids" if ids is None else "duplicate ids"
-        raise UserError(f"There are {len(twice):,} {how}: {some(twice)}. Give every target its own id.")
+        raise UserError(f"There are {len(twice):,} {how}: {_some(twice)}. Give every target its own id.")
     return Strings(packed_strings(chosen))
 
 
-def some(ids: Iterable[str]) -> str:
-    """Names the first of some ids."""
+def _some(ids: Iterable[str]) -> str:
     ordered = sorted(ids)
     shown = ", ".join(repr(each if len(each) <= 60 else each[:57] + "...") for each in ordered[:_NAMED])
     return f"{shown} and {len(ordered) - _NAMED:,} more" if len(ordered) > _NAMED else shown
