@@ -15,6 +15,7 @@ from uwe_jax.retrieval.store.strings import Strings, packed_strings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import did_you_mean
 from uwe_jax.sources.tables.problems import shorten
+from uwe_jax.sources.tables.values import half_pair
 
 MAX_COLUMNS = 32
 MAX_NAME = 100  # characters
@@ -74,13 +75,15 @@ def alternatives(where: Where) -> dict[str, tuple[str, ...]]:
     {'family': ('food',), 'level': ('1', '2')}
 
     Raises:
-      FilterError: a column has no value, or a value is not a string.
+      FilterError: a column has no value, or a value is not valid text.
     """
     found: dict[str, tuple[str, ...]] = {}
     for name, values in (where or {}).items():
         listed = [values] if isinstance(values, str) else list(values)
         if not listed or not all(isinstance(each, str) for each in listed):
             raise FilterError(f"The filter of {shorten(name)} is {shorten(repr(values))}. Give one or more strings.")
+        if half_pair(listed):
+            raise FilterError(f"The filter of {shorten(name)} is {shorten(repr(values))}, which is not valid Unicode.")
         found[name] = tuple(dict.fromkeys(map(normalise, listed)))
     return found
 
