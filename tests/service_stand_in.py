@@ -25,8 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.truncation import Truncation
-from uwe_jax.retrieval.store.columns import Column, matching
+from uwe_jax.retrieval.store.columns import matching, packed
 from uwe_jax.retrieval.store.searchable import Hit, Origin
+from uwe_jax.retrieval.store.strings import Strings
 from uwe_jax.serving.keys import VARIABLE
 from uwe_jax.serving.options import Limits, ServiceOptions
 from uwe_jax.serving.server import Server, serve
@@ -102,7 +103,8 @@ class StandIn:
         if any("boom" in query for query in queries):
             raise RuntimeError("a secret of the inside")
         families = {text: {"family": text.split()[0]} for text in index.texts}
-        fit = matching({"family": Column.pack(text.split()[0] for text in index.texts)}, where, len(index))
+        columns = packed({"family": [text.split()[0] for text in index.texts]}, len(index))
+        fit = matching({name: Strings(column) for name, column in columns.items()}, where, len(index))
         texts = [text for text, fits in zip(index.texts, fit, strict=True) if fits]
         found = [[Hit(f"id of {t}", t, common(query, t), families[t]) for t in texts] for query in queries]
         return [sorted(row, key=lambda hit: -hit.score)[:top_k] for row in found]

@@ -12,7 +12,6 @@ import pytest
 from training_processes import finish, start
 from transformers import AutoModel, AutoTokenizer
 
-from uwe_jax.evaluation.encoder_ranker import EncoderRanker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.spec import TaskSources
 from uwe_jax.export.export import ExportOptions, export
@@ -20,6 +19,7 @@ from uwe_jax.export.subjects import Share
 from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.remote_workdir import is_workdir
 from uwe_jax.models.run_folder import load_run
+from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.runtime.files import cache_folder
 
 DATA = os.environ.get("UWE_JAX_DATA_DIR")
@@ -67,7 +67,7 @@ def task():
 def scores_in_jax(workdir, task):
     run = load_run(workdir, cache_dir=cache_folder())
     model = replace(run.model, encoder=run.model.encoder.clone(dtype=jnp.float32))
-    return np.asarray(EncoderRanker(replace(run, model=model)).index(task.targets)(task.queries))
+    return np.asarray(Ranker(replace(run, model=model)).index(task.targets)(task.queries))
 
 
 def scores_in_torch(folder, task):

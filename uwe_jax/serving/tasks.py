@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import logging
+import pickle
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -125,9 +125,8 @@ def load_served(options: ServiceOptions) -> ServedModel:
       UserError: one of them is missing, cannot be read or does not match the others.
     """
     # Imported here: they import jax, and the service reports that it is alive meanwhile.
-    from uwe_jax.retrieval.qdrant.location import open_index
+    from uwe_jax.retrieval.location import open_index, recorded_model
     from uwe_jax.retrieval.ranker import load
-    from uwe_jax.retrieval.recorded import recorded_model
 
     start = time.monotonic()
     indexes = {name: _in_memory(open_index(where)) for name, where in options.indexes.items()}
@@ -158,6 +157,7 @@ def _in_memory(index: Any) -> Any:
         return index
     parts = []
     for part in index.parts:
-        copies = {name: copy.deepcopy(getattr(part.segment, name)) for name in ("texts", "ids", "columns")}
-        parts.append(Part(replace(part.segment, **copies), part.kept))
+        old = part.segment
+        texts, ids, columns = pickle.loads(pickle.dumps((old.texts, old.ids, old.columns)))
+        parts.append(Part(replace(old, texts=texts, ids=ids, columns=columns), part.kept))
     return Index(index.origin, index.dtype, index.width, index.pooled, parts)
