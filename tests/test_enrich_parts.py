@@ -25,8 +25,7 @@ from uwe_jax.curation.enrich.response_cache import Answer, ResponseCache, key_of
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
 from uwe_jax.evaluation.lexical import Random, TfIdf
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSpec
-from uwe_jax.evaluation.tasks.task import make_task
+from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSpec
 from uwe_jax.runtime.errors import UserError
 
 SENTENCE = "Every day you mix dough and bake bread for the whole town with our team"
@@ -314,19 +313,17 @@ def test_prompts_contain_texts_unchanged(tmp_path):
 
 def test_evaluation_texts_are_the_queries_of_every_available_split(tmp_path, monkeypatch, capsys):
     def load_sentences(sources, split):
-        return make_task("s", "S", split=split, kinds=("vacancy", "skill"), pairs=[(SENTENCE, ["bake bread"])],
-                         targets=["bake bread", "weld"], origin="o")  # fmt: skip
+        return TaskContent([(SENTENCE, ["bake bread"])], ["bake bread", "weld"], "o")
 
     def load(sources, split):
         assert sources.offline
         if split == "test":
             raise TaskDataMissing("not there")
         pairs = [("bakers wanted at five in the morning", ["bake bread"]), ("welders wanted", ["weld"])]
-        return make_task("t", "T", split=split, kinds=("job", "skill"), pairs=pairs, targets=["bake bread", "weld"],
-                         origin="o")  # fmt: skip
+        return TaskContent(pairs, ["bake bread", "weld"], "o")
 
     spec = TaskSpec("t", "T", "", ("job", "skill"), ("validation", "test"), load, "nowhere")
-    other = dataclasses.replace(spec, name="s", splits=("all",), load=load_sentences)
+    other = dataclasses.replace(spec, name="s", kinds=("vacancy", "skill"), splits=("all",), read=load_sentences)
     monkeypatch.setattr(copies, "CATALOGUE", {"t": spec, "s": other})
     texts = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
     assert len(texts) == 3

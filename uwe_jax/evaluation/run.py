@@ -173,8 +173,8 @@ def _prepare_tasks(
     options: EvaluationOptions, sources: TaskSources, all_hashes: Mapping[str, TrainingHashes | None]
 ) -> tuple[list[RankingTask], list[dict], dict[str, set[str]]]:
     """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks by model."""
-    tasks, missing = load_tasks(choose(options.tasks), sources, options.split)
-    skipped = [{"task": each.name, "reason": each.reason} for each in missing]
+    tasks, skipped = load_tasks(choose(options.tasks), sources, options.split)
+    requested = len(tasks) + len(skipped)
     known = {spec: hashes for spec, hashes in all_hashes.items() if hashes}
     in_domain = {spec: {task.name for task in tasks if is_in_domain(task, hashes)} for spec, hashes in known.items()}
     kept = []
@@ -189,7 +189,7 @@ def _prepare_tasks(
         LOG.warning(f"Skipped {each['task']}: {each['reason']}")
     if skipped and options.strict:
         raise UserError(
-            f"{len(skipped)} of {len(tasks) + len(missing)} tasks cannot be measured and --strict is set: "
+            f"{len(skipped)} of {requested} tasks cannot be measured and --strict is set: "
             f"{', '.join(each['task'] for each in skipped)}. The lines above say where to get their data."
         )
     if not kept:

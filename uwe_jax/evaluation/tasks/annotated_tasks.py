@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
 from uwe_jax.evaluation.tasks.esco_tasks import find_esco, labels_of
-from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
+from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.skillskape.reader import COLUMNS, PAGE, find_sentences, read_sentences
@@ -36,7 +37,7 @@ def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
     labels: dict[str, list[str]] = {}
     for row in read.rows:
         labels.setdefault(row["sentence"], []).append(row["label"])
-    return TaskContent(list(labels.items()), vocabulary, f"{read.origin}; {origin}")
+    return TaskContent(labels.items(), vocabulary, f"{read.origin}; {origin}")
 
 
 def read_similarity(sources: TaskSources, split: str) -> TaskContent:
@@ -49,7 +50,7 @@ def read_similarity(sources: TaskSources, split: str) -> TaskContent:
     skills = {row[side] for row in read.rows for side in ("skill_a", "skill_b")}
     pairs = [(row["skill_a"], [row["skill_b"]]) for row in read.rows if row["related"] == 1]
     notes = counted(len(read.rows) - len(pairs), "pairs that are not related give targets only")
-    return TaskContent(pairs, sorted(skills), read.origin, notes, merge_queries=False)
+    return TaskContent(pairs, skills, read.origin, notes, merge_queries=False)
 
 
 def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
@@ -74,10 +75,10 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
     asked = [(sentence, skills) for sentence, skills in pairs if skills]
     notes = counted(len(pairs) - len(asked), "sentences without a skill left out")
     origin = f"SkillSkape {path.name}; skills of {release}"
-    return TaskContent(asked, list(labels_of(release, "skills").values()), origin, notes)
+    return TaskContent(asked, labels_of(release, "skills").values(), origin, notes)
 
 
-def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[list[str], str]:
+def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[Iterable[str], str]:
     """Returns the labels and their origin: the release, else the list beside the annotations.
 
     The published list comes second, since it lacks the commas of some thirty labels.
@@ -92,12 +93,12 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[list[str], str
         labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]
         problems.check()
         return labels, VOCABULARY
-    return list(labels_of(release, "skills").values()), f"skills of {release}"
+    return labels_of(release, "skills").values(), f"skills of {release}"
 
 
 SPECS = (
     *(
-        declare(
+        TaskSpec(
             f"skill_extraction_{name}",
             f"Skill extraction {name.upper()}",
             "skill_extraction",
@@ -110,7 +111,7 @@ SPECS = (
         )
         for name, splits in SETS.items()
     ),
-    declare(
+    TaskSpec(
         "skill_similarity",
         "Skill similarity",
         "skill_similarity",
@@ -121,6 +122,6 @@ SPECS = (
     ),
 )
 # Its train.csv is for training.
-SKILLSKAPE = declare(
+SKILLSKAPE = TaskSpec(
     "skillskape", "SkillSkape", "", ("vacancy", "skill"), ("validation", "test"), read_skillskape, _SKILLSKAPE_DATA
 )

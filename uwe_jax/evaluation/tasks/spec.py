@@ -1,8 +1,8 @@
-"""Declarations of tasks in the catalogue, and where their data is searched."""
+"""Declarations of tasks by name, and where their data is searched."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +48,24 @@ class TaskSources:
 
 
 @dataclass(frozen=True)
+class TaskContent:
+    """Texts of one split. The fields are those of `make_task`."""
+
+    pairs: Iterable[tuple[str, Sequence[str]]]
+    targets: Iterable[str]
+    origin: str
+    notes: Sequence[str] = ()
+    merge_queries: bool = True
+
+
+@dataclass(frozen=True)
 class TaskSpec:
-    """One task of the catalogue. `name`, `title`, `group` and kinds are those of its `RankingTask`.
+    """A task by name. `name`, `title`, `group` and kinds are those of its `RankingTask`.
 
     Attributes:
       kinds: of queries and targets.
       splits: published ones, such as validation and test, or all where the task is not split.
-      load: reads one split. Raises `TaskDataMissing` for absent data, UserError for broken data.
+      read: reads one split.
       where: one line that says where to get the data.
     """
 
@@ -63,33 +74,10 @@ class TaskSpec:
     group: str
     kinds: tuple[str, str]
     splits: tuple[str, ...]
-    load: Callable[[TaskSources, str], RankingTask]
+    read: Callable[[TaskSources, str], TaskContent]
     where: str
 
-
-@dataclass(frozen=True)
-class TaskContent:
-    """Texts of one split. The fields are those of `make_task`."""
-
-    pairs: Sequence[tuple[str, Sequence[str]]]
-    targets: Sequence[str]
-    origin: str
-    notes: Sequence[str] = ()
-    merge_queries: bool = True
-
-
-def declare(
-    name: str,
-    title: str,
-    group: str,
-    kinds: tuple[str, str],
-    splits: tuple[str, ...],
-    read: Callable[[TaskSources, str], TaskContent],
-    where: str,
-) -> TaskSpec:
-    """Declares a task by the reader of its splits; the other fields are those of `TaskSpec`."""
-
-    def load(sources: TaskSources, split: str) -> RankingTask:
-        return make_task(name, title, group=group, split=split, kinds=kinds, **vars(read(sources, split)))
-
-    return TaskSpec(name, title, group, kinds, splits, load, where)
+    def load(self, sources: TaskSources, split: str) -> RankingTask:
+        """Reads one split as a task. Raises `TaskDataMissing` for absent data, UserError for broken data."""
+        content = vars(self.read(sources, split))
+        return make_task(self.name, self.title, group=self.group, split=split, kinds=self.kinds, **content)
