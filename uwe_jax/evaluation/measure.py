@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,18 +46,27 @@ def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measur
     started = time.perf_counter()
     score = ranker.index(task.targets)
     relevant = task.relevant
-    number, targets = relevant.shape
-    rows = max(1, _SCORES // targets)
-    ranks = np.empty(relevant.nnz, np.int64)
-    starts = range(0, number, rows)
-    bar = progress(starts, label=f"{ranker.name}: {task.title}", unit="chunk") if len(starts) > 1 else iter(starts)
-    for start in bar:
-        part = relevant[start : start + rows]
-        scores = checked(score(task.queries[start : start + rows]), part.shape, f"{ranker.name} on {task.title}")
+    ranks, start = np.empty(relevant.nnz, np.int64), 0
+    for scores in scored(score, task.queries, len(task.targets), f"{ranker.name} on {task.title}"):
+        part = relevant[start : start + len(scores)]
         ranks[relevant.indptr[start] :][: part.nnz] = relevant_ranks(scores, part.indptr, part.indices)
+        start += len(scores)
     found = ranking_metrics(ranks, relevant.indptr, (*metrics, "map"))
     per_query = {name: found[name] for name in metrics}
     return Measured(per_query, found["map"], ranks, score, time.perf_counter() - started)
+
+
+def scored(score: Score, queries: Sequence[str], targets: int, where: str) -> Iterator[np.ndarray]:
+    """Yields the scores [k, targets] of all queries in their order, in chunks that limit the scores held at once.
+
+    Raises:
+      UserError: as of `checked`.
+    """
+    rows = max(1, _SCORES // targets)
+    starts = range(0, len(queries), rows)
+    for start in progress(starts, label=where, unit="chunk") if len(starts) > 1 else starts:
+        part = queries[start : start + rows]
+        yield checked(score(part), (len(part), targets), where)
 
 
 def checked(scores: Any, shape: tuple[int, int], where: str) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.data.training_hashes import TrainingHashes
-from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
+from uwe_jax.evaluation.aggregate import Results
 from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
@@ -142,7 +142,7 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
         evaluation.add_model(spec, hashes, in_domain.get(spec, ()))
     measured = any(entry["results"] for entry in results["models"].values())
     if measured:
-        evaluation.folder.finish()
+        evaluation.folder.write(complete=True)
         report("\n" + terminal_table(results))
         report(f"\nWritten to {options.out}: results.json, results.md, results.png")
     if failed := results["skipped"][len(skipped) :]:
@@ -229,9 +229,8 @@ class _Evaluation:
         title = str(ranker.name) or spec
         numbered = itertools.chain([title], (f"{title} ({k})" for k in itertools.count(2)))
         name = next(each for each in numbered if each not in models)
-        entry: dict[str, Any] = {"spec": spec, "description": str(getattr(ranker, "description", None) or "")}
-        entry |= {"seconds": {}, "results": {}, "groups": {}, "macro": {}}
-        models[name] = entry
+        about = str(getattr(ranker, "description", None) or "")
+        entry = models[name] = {"spec": spec, "description": about, "seconds": {}, "results": {}}
         for task in self.tasks:
             try:
                 found, seconds, precision = self._measure(ranker, name, task)
@@ -247,8 +246,6 @@ class _Evaluation:
                 found["difference"] = {"to": first, "map": list(paired_bootstrap(*points, samples=options.bootstrap))}
             entry["results"][task.name] = found
             entry["seconds"] = {part: entry["seconds"].get(part, 0.0) + spent for part, spent in seconds.items()}
-            entry["groups"] = group_means(self.results["tasks"], entry["results"])
-            entry["macro"] = macro_average(entry["groups"])
             self.folder.write()
             LOG.info(task_line(name, self.results["tasks"][task.name], found, seconds["total"]))
             for note in found["truncated"]:
