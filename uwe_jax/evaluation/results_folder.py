@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
@@ -26,10 +27,10 @@ class ResultsFolder:
         self._rankings = folder / "rankings"
         self._begun = False
 
-    def rankings(self) -> Path:
-        """Returns the folder of rankings, without those of an earlier evaluation."""
+    def rankings(self, model: str) -> Path:
+        """Returns the folder for rankings of a model, without those of an earlier evaluation."""
         self._begin()
-        return self._rankings
+        return self._rankings / (re.sub(r"[^\w.-]+", "_", model).strip("._") or "model")
 
     def write(self, *, complete: bool = False) -> None:
         """Writes the results so far; if they are complete, the picture as well."""
