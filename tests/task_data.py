@@ -8,8 +8,7 @@ from esco_downloads import table
 from uwe_jax.evaluation.tasks import collection
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
 from uwe_jax.evaluation.tasks.folder import task_folder
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources
 from uwe_jax.sources.hub.declaration import DataMissing
 
 JOBBERT = "TechWolf/JobBERT-evaluation-dataset"

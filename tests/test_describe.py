@@ -22,7 +22,7 @@ from uwe_jax.data.graph import BipartiteGraph, Edge, edge_matrix
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.evaluation.tasks.catalogue import choose
-from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
 

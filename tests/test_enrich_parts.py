@@ -25,7 +25,7 @@ from uwe_jax.curation.enrich.response_cache import Answer, ResponseCache, key_of
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
 from uwe_jax.evaluation.lexical import Random, TfIdf
-from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSpec
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSpec
 from uwe_jax.runtime.errors import UserError
 
 SENTENCE = "Every day you mix dough and bake bread for the whole town with our team"
@@ -64,7 +64,7 @@ def test_nearest_equals_a_sort_for_any_chunk_size(monkeypatch):
     assert nearest(Random(), queries, texts, 6) == found
     assert [len(row) for row in nearest(Random(), queries, texts[:4], 6)] == [4] * 9
     # Ties are not all broken in favour of the first texts.
-    alike = nearest(TfIdf.of_words(), queries, [f"other{n}" for n in range(50)], 3)
+    alike = nearest(TfIdf(), queries, [f"other{n}" for n in range(50)], 3)
     assert len({row[0] for row in alike}) > 4
 
 
@@ -77,7 +77,7 @@ def test_examples_are_a_skills_own_texts_first(tmp_path):
     assert [(each.text, each.id) for each in texts] == [
         ("baker", "u1"), ("steel welder", "u2"), ("bread shop", "more.txt, line 1"),
     ]  # fmt: skip
-    (row,) = nearest_examples(TfIdf.of_words(), graphs, "job", [0], texts, 3)
+    (row,) = nearest_examples(TfIdf(), graphs, "job", [0], texts, 3)
     assert [(each.text, each.own, each.score > 0) for each in row] == [
         ("baker", True, False), ("bread shop", False, True), ("steel welder", False, False),
     ]  # fmt: skip
@@ -346,7 +346,7 @@ def check(*texts, skill="bake bread", kind="vacancy", evaluation=(), settings=No
         Candidate(request, text, "language_model", "", "", (), surplus=n >= count) for n, text in enumerate(texts)
     ]
     settings = settings or CheckSettings(max_lead=PerGraph(1.0, 1.0, 1.0))
-    checker = Checker(settings, graphs, EvaluationTexts(evaluation, 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
+    checker = Checker(settings, graphs, EvaluationTexts(evaluation, 8), TfIdf(), LanguageCheck("en", 0.5))
     accepted, rejected = checker.check(candidates)
     reasons = {each.text: each.reason for each in rejected}
     assert len(accepted) + len(rejected) == len(texts)

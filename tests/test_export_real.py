@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from uwe_jax.evaluation.encoder_ranker import EncoderRanker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
-from uwe_jax.evaluation.tasks.spec import TaskSources
+from uwe_jax.evaluation.tasks.task import TaskSources
 from uwe_jax.export.average import Share
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.models.loading import load_model

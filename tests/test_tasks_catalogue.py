@@ -9,8 +9,7 @@ from task_data import JOBBERT, HubInMemory, sources_of, write_titles
 
 from uwe_jax.evaluation.tasks import catalogue
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS, choose, load_tasks
-from uwe_jax.evaluation.tasks.spec import TaskSources
-from uwe_jax.evaluation.tasks.task import GROUPS
+from uwe_jax.evaluation.tasks.task import GROUPS, TaskSources
 from uwe_jax.runtime.errors import UserError
 
 

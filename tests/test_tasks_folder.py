@@ -9,7 +9,7 @@ import pytest
 from task_data import read_task_folder
 
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
-from uwe_jax.evaluation.tasks.spec import TaskSources
+from uwe_jax.evaluation.tasks.task import TaskSources
 from uwe_jax.runtime.errors import UserError
 
 QUERIES = [("q1", "cook, and serve"), ("q2", "weld\nsteel"), ("q3", "sleep")]

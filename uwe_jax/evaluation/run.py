@@ -23,8 +23,7 @@ from uwe_jax.evaluation.ranker import truncation
 from uwe_jax.evaluation.results_folder import ResultsFolder
 from uwe_jax.evaluation.specs import FORMS, load_ranker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
-from uwe_jax.evaluation.tasks.spec import TaskSources
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources
 from uwe_jax.evaluation.terminal import task_line, terminal_table
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import is_workdir, make_local

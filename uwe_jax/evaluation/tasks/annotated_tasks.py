@@ -8,7 +8,7 @@ from pathlib import Path
 
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
 from uwe_jax.evaluation.tasks.esco_tasks import find_esco, labels_of
-from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.skillskape.reader import COLUMNS, PAGE, find_sentences, read_sentences
@@ -66,16 +66,20 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
             f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}. Get it from {_SKILLSKAPE_DATA}"
         )
     try:
-        release = find_esco(sources, ("skills",), version=ANNOTATED_VERSION, language="en")
+        skills, release = _esco_skills(sources, ANNOTATED_VERSION)
     except TaskDataMissing:
-        release = find_esco(sources, ("skills",), language="en")
+        skills, release = _esco_skills(sources)
     problems = Problems(str(path))
-    pairs = [(sentence, skills) for _, sentence, skills in read_sentences(path, problems)]
+    pairs = [(sentence, labels) for _, sentence, labels in read_sentences(path, problems)]
     problems.check()
-    asked = [(sentence, skills) for sentence, skills in pairs if skills]
+    asked = [(sentence, labels) for sentence, labels in pairs if labels]
     notes = counted(len(pairs) - len(asked), "sentences without a skill left out")
-    origin = f"SkillSkape {path.name}; skills of {release}"
-    return TaskContent(asked, labels_of(release, "skills").values(), origin, notes)
+    return TaskContent(asked, skills, f"SkillSkape {path.name}; {release}", notes)
+
+
+def _esco_skills(sources: TaskSources, version: str | None = None) -> tuple[Iterable[str], str]:
+    release = find_esco(sources, ("skills",), version=version, language="en")
+    return labels_of(release, "skills").values(), f"skills of {release}"
 
 
 def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[Iterable[str], str]:
@@ -84,16 +88,15 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[Iterable[str],
     The published list comes second, since it lacks the commas of some thirty labels.
     """
     try:
-        release = find_esco(sources, ("skills",), version=ANNOTATED_VERSION, language="en")
+        return _esco_skills(sources, ANNOTATED_VERSION)
     except TaskDataMissing:
         beside = path.with_name(VOCABULARY) if path else None
         if not (beside and beside.is_file()):
             raise
-        problems = Problems(str(beside))
-        labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]
-        problems.check()
-        return labels, VOCABULARY
-    return labels_of(release, "skills").values(), f"skills of {release}"
+    problems = Problems(str(beside))
+    labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]
+    problems.check()
+    return labels, VOCABULARY
 
 
 SPECS = (

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
 from uwe_jax.evaluation.tasks.folder import task_folder
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 
 # WorkBench first, in the order of its groups.

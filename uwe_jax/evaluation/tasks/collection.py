@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 from uwe_jax.sources.folders import DEPTH, files_in, only_copy
 from uwe_jax.sources.hub.dataset import hub_origin, load_hub_rows
 from uwe_jax.sources.hub.declaration import DataMissing, HubDataset

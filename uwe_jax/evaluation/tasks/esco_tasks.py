@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from uwe_jax.data.text import normalise
-from uwe_jax.evaluation.tasks.collection import Collection, Rows, read_collection
-from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.collection import Collection, read_collection
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.esco.reader import EscoEdges, read_concepts, read_job_edges
 from uwe_jax.sources.esco.release import (
     DOWNLOAD,
@@ -40,11 +40,10 @@ JOBBERT_TITLES = Collection(
 
 def read_job_to_skill(sources: TaskSources, split: str) -> TaskContent:
     """Reads occupations and the skills they need; for validation, vacancy titles and the skills of the vacancy."""
-    if split == "validation":
-        rows, release = _vacancy_skills(sources)
-        skills = labels_of(release, "skills").values()
-        return TaskContent(_tagged(rows), skills, f"{rows.origin}; skills of {release}", merge_queries=False)
-    return _relations(sources, asked="occupations", ranked="skills")
+    if split != "validation":
+        return _relations(sources, asked="occupations", ranked="skills")
+    pairs, release, origin = _tagged_vacancies(sources)
+    return TaskContent(pairs, labels_of(release, "skills").values(), origin, merge_queries=False)
 
 
 def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
@@ -52,21 +51,17 @@ def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
 
     Validation ranks the vacancy titles themselves, since its rows name no occupations.
     """
-    if split == "validation":
-        rows, release = _vacancy_skills(sources)
-        skills = set(labels_of(release, "skills").values())
-        titles: dict[str, list[str]] = {}
-        for title, tagged in _tagged(rows):
-            for skill in tagged:
-                titles.setdefault(skill, []).append(title)
-        known = [(skill, asked) for skill, asked in titles.items() if skill in skills]
-        return TaskContent(
-            known,
-            {title for title, _ in _tagged(rows)},
-            f"{rows.origin}; skills of {release}",
-            counted(len(titles) - len(known), f"labels that are no skill of {release} left out"),
-        )
-    return _relations(sources, asked="skills", ranked="occupations")
+    if split != "validation":
+        return _relations(sources, asked="skills", ranked="occupations")
+    pairs, release, origin = _tagged_vacancies(sources)
+    skills = set(labels_of(release, "skills").values())
+    titles: dict[str, list[str]] = {}
+    for title, tagged in pairs:
+        for skill in tagged:
+            titles.setdefault(skill, []).append(title)
+    known = [(skill, asked) for skill, asked in titles.items() if skill in skills]
+    notes = counted(len(titles) - len(known), f"labels that are no skill of {release} left out")
+    return TaskContent(known, {title for title, _ in pairs}, origin, notes)
 
 
 def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
@@ -129,18 +124,16 @@ def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
     return TaskContent(pairs, labels_of(release, ranked).values(), str(release), edges.notes)
 
 
-def _vacancy_skills(sources: TaskSources) -> tuple[Rows, EscoRelease]:
+def _tagged_vacancies(sources: TaskSources) -> tuple[list[tuple[str, list[str]]], EscoRelease, str]:
+    """Returns vacancy titles with the skills of each vacancy, the release of the skills, and the origin of both."""
     if plain_language(sources.language) != "en":
         raise TaskDataMissing(
             f"{VACANCY_SKILLS.hub.repo}, the validation split, has English labels only; the language is "
             f"{sources.language!r}. Take language 'en', or the test split."
         )
-    return read_collection(VACANCY_SKILLS, "validation", sources), find_esco(sources, ("skills",))
-
-
-def _tagged(rows: Rows) -> Iterator[tuple[str, list[str]]]:
-    for row in rows.rows:
-        yield row["vacancy_job_title"], [normalise(skill) for skill in row["tagged_esco_skills"]]
+    read, release = read_collection(VACANCY_SKILLS, "validation", sources), find_esco(sources, ("skills",))
+    pairs = [(row["vacancy_job_title"], list(map(normalise, row["tagged_esco_skills"]))) for row in read.rows]
+    return pairs, release, f"{read.origin}; skills of {release}"
 
 
 def find_esco(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from uwe_jax.data.text import normalise
-from uwe_jax.evaluation.tasks.spec import TaskContent, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
-from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.onet import tables
 from uwe_jax.sources.onet.release import WHERE, OnetFileMissing, OnetRelease, newest, releases_in
