@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from rendered import NASTY, shown
 
-from uwe_jax.evaluation import measure
-from uwe_jax.evaluation.error_analysis import FLAGS, dump_rankings
+from uwe_jax.evaluation import error_analysis, measure
+from uwe_jax.evaluation.error_analysis import FLAGS
 from uwe_jax.evaluation.tasks.task import make_task
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ranking_metrics import ranking_metrics
+
+
+def dump_rankings(folder, task, *arguments, **settings):
+    """Writes the files of a task; returns their paths."""
+    error_analysis.dump_rankings(folder, task, *arguments, **settings)
+    return folder / f"{task.name}.jsonl", folder / f"{task.name}.md"
 
 
 def random_task(rng, queries=40, targets=30):

@@ -104,8 +104,8 @@ class ResultsView:
       metrics: all measured ones, in their order.
       headline: the metrics of the headline.
       names: tasks with a result of any model, WorkBench in the paper's order, then the others.
+      workbench, further: the measured tasks of WorkBench, and those outside it.
       sets: the measured tasks that make up each of WorkBench's six, where there is one.
-      further: the measured tasks outside WorkBench.
       in_domain: tasks that are in-domain for at least one model; the others are zero-shot for all.
     """
 
@@ -116,19 +116,13 @@ class ResultsView:
         self.metrics = list(dict.fromkeys(name for result in self.every for name in result["metrics"]))
         self.headline = headline_metrics(self.metrics)
         measured = [name for name in self.tasks if any(name in done for done in self.done.values())]
-        self.names = sorted(measured, key=lambda name: (*GROUPS, "").index(self._group(name)))
-        self.sets = {group: list(names) for group, names in itertools.groupby(self.names, self._group)}
-        self.further = self.sets.pop("", [])
+        self.names = sorted(measured, key=lambda name: (*GROUPS, "").index(self.tasks[name]["group"]))
+        self.workbench = [name for name in self.names if self.tasks[name]["group"]]
+        self.further = [name for name in self.names if not self.tasks[name]["group"]]
+        by_group = itertools.groupby(self.workbench, lambda name: str(self.tasks[name]["group"]))
+        self.sets = {group: list(names) for group, names in by_group}
         results_of = [result for done in self.done.values() for result in done.items()]
         self.in_domain = {name for name, result in results_of if is_in_domain(result)}
-
-    def _group(self, name: str) -> str:
-        return str(self.tasks[name]["group"])
-
-    @property
-    def workbench(self) -> list[str]:
-        """The measured tasks of WorkBench."""
-        return [name for members in self.sets.values() for name in members]
 
     def column(self, names: Sequence[str]) -> Column:
         """Averages the metrics of each model over the tasks `names` that it has a result on."""

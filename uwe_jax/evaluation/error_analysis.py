@@ -39,7 +39,7 @@ def dump_rankings(
     *,
     worst: int = 50,
     top: int = 10,
-) -> tuple[Path, Path]:
+) -> None:
     """Writes the worst queries of a task, the worst first, equal ones by position.
 
     `<task>.jsonl` holds one line per query: `model`, `task`, `position` of the query, `query`, `average_precision` in
@@ -53,9 +53,6 @@ def dump_rankings(
       score: queries -> scores [k, n] against all targets of the task.
       worst: maximum number of queries.
       top: number of the best targets of each.
-
-    Returns:
-      The paths of the JSON lines and of the page.
 
     Raises:
       UserError: the scores have another shape than [k, targets], or are NaN.
@@ -74,11 +71,10 @@ def dump_rankings(
         }
         for position, scores in zip(chosen, itertools.chain.from_iterable(chunks), strict=True)
     ]
+    mean = 100 * float(average_precision.mean())
     lines = "".join(json_text(entry) + "\n" for entry in entries)
-    jsonl, page = folder / f"{task.name}.jsonl", folder / f"{task.name}.md"
-    write_atomically(jsonl, lines.encode())
-    write_atomically(page, _page(task, model_name, 100 * float(average_precision.mean()), entries, top).encode())
-    return jsonl, page
+    write_atomically(folder / f"{task.name}.jsonl", lines.encode())
+    write_atomically(folder / f"{task.name}.md", _page(task, model_name, mean, entries, top).encode())
 
 
 def _ranking(task: RankingTask, query: int, scores: np.ndarray, top: int) -> dict[str, Any]:
