@@ -223,7 +223,8 @@ class _Evaluation:
         numbered = itertools.chain([title], (f"{title} ({k})" for k in itertools.count(2)))
         name = next(each for each in numbered if each not in models)
         about = str(getattr(ranker, "description", None) or "")
-        entry = models[name] = {"spec": spec, "description": about, "seconds": {}, "results": {}}
+        entry: dict[str, Any] = {"spec": spec, "description": about, "seconds": {}, "results": {}}
+        models[name] = entry
         for task in self.tasks:
             try:
                 measured = measure(ranker, task, options.metrics)
