@@ -22,8 +22,7 @@ from uwe_jax.data.graph import BipartiteGraph, Edge, edge_matrix
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.evaluation.tasks.catalogue import choose
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
-from uwe_jax.evaluation.tasks.task import make_task
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
 
@@ -280,9 +279,7 @@ def test_every_half_of_every_task_is_looked_up(tmp_path):
             raise TaskDataMissing("No file.")
         pairs = [("we WELD.", ["welding"]), ("We cook.", ["cooking"]), ("We plan.", ["cooking", "planning"])]
         targets = ["welding", "planning", "cooking", "more"]
-        return make_task(
-            "ours", "Ours", split=split, kinds=("vacancy", "skill"), pairs=pairs, targets=targets, origin=""
-        )
+        return TaskContent(pairs, targets, "")
 
     found = overlap.measure(graphs, [task_spec("ours", load)], TaskSources((), tmp_path))
     (task,) = found["tasks"]

@@ -25,8 +25,7 @@ from uwe_jax.curation.enrich.response_cache import Answer, ResponseCache, key_of
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
 from uwe_jax.evaluation.lexical import Random, TfIdf
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSpec
-from uwe_jax.evaluation.tasks.task import make_task
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSpec
 from uwe_jax.runtime.errors import UserError
 
 SENTENCE = "Every day you mix dough and bake bread for the whole town with our team"
@@ -65,7 +64,7 @@ def test_nearest_equals_a_sort_for_any_chunk_size(monkeypatch):
     assert nearest(Random(), queries, texts, 6) == found
     assert [len(row) for row in nearest(Random(), queries, texts[:4], 6)] == [4] * 9
     # Ties are not all broken in favour of the first texts.
-    alike = nearest(TfIdf.of_words(), queries, [f"other{n}" for n in range(50)], 3)
+    alike = nearest(TfIdf(), queries, [f"other{n}" for n in range(50)], 3)
     assert len({row[0] for row in alike}) > 4
 
 
@@ -78,7 +77,7 @@ def test_examples_are_a_skills_own_texts_first(tmp_path):
     assert [(each.text, each.id) for each in texts] == [
         ("baker", "u1"), ("steel welder", "u2"), ("bread shop", "more.txt, line 1"),
     ]  # fmt: skip
-    (row,) = nearest_examples(TfIdf.of_words(), graphs, "job", [0], texts, 3)
+    (row,) = nearest_examples(TfIdf(), graphs, "job", [0], texts, 3)
     assert [(each.text, each.own, each.score > 0) for each in row] == [
         ("baker", True, False), ("bread shop", False, True), ("steel welder", False, False),
     ]  # fmt: skip
@@ -314,19 +313,17 @@ def test_prompts_contain_texts_unchanged(tmp_path):
 
 def test_evaluation_texts_are_the_queries_of_every_available_split(tmp_path, monkeypatch, capsys):
     def load_sentences(sources, split):
-        return make_task("s", "S", split=split, kinds=("vacancy", "skill"), pairs=[(SENTENCE, ["bake bread"])],
-                         targets=["bake bread", "weld"], origin="o")  # fmt: skip
+        return TaskContent([(SENTENCE, ["bake bread"])], ["bake bread", "weld"], "o")
 
     def load(sources, split):
         assert sources.offline
         if split == "test":
             raise TaskDataMissing("not there")
         pairs = [("bakers wanted at five in the morning", ["bake bread"]), ("welders wanted", ["weld"])]
-        return make_task("t", "T", split=split, kinds=("job", "skill"), pairs=pairs, targets=["bake bread", "weld"],
-                         origin="o")  # fmt: skip
+        return TaskContent(pairs, ["bake bread", "weld"], "o")
 
     spec = TaskSpec("t", "T", "", ("job", "skill"), ("validation", "test"), load, "nowhere")
-    other = dataclasses.replace(spec, name="s", splits=("all",), load=load_sentences)
+    other = dataclasses.replace(spec, name="s", kinds=("vacancy", "skill"), splits=("all",), read=load_sentences)
     monkeypatch.setattr(copies, "CATALOGUE", {"t": spec, "s": other})
     texts = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
     assert len(texts) == 3
@@ -349,7 +346,7 @@ def check(*texts, skill="bake bread", kind="vacancy", evaluation=(), settings=No
         Candidate(request, text, "language_model", "", "", (), surplus=n >= count) for n, text in enumerate(texts)
     ]
     settings = settings or CheckSettings(max_lead=PerGraph(1.0, 1.0, 1.0))
-    checker = Checker(settings, graphs, EvaluationTexts(evaluation, 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
+    checker = Checker(settings, graphs, EvaluationTexts(evaluation, 8), TfIdf(), LanguageCheck("en", 0.5))
     accepted, rejected = checker.check(candidates)
     reasons = {each.text: each.reason for each in rejected}
     assert len(accepted) + len(rejected) == len(texts)

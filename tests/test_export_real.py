@@ -13,7 +13,7 @@ from training_processes import finish, start
 from transformers import AutoModel, AutoTokenizer
 
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
-from uwe_jax.evaluation.tasks.spec import TaskSources
+from uwe_jax.evaluation.tasks.task import TaskSources
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share
 from uwe_jax.models.loading import load_encoder, load_model

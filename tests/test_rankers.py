@@ -206,13 +206,13 @@ def runs_of_characters(text):
     return [squeezed[k : k + n] for n in (1, 2, 3) for k in range(len(squeezed) - n + 1)]
 
 
-@pytest.mark.parametrize(("ranker", "terms"), [(TfIdf.of_words(), words), (TfIdf.of_characters(), runs_of_characters)])
+@pytest.mark.parametrize(("ranker", "terms"), [(TfIdf(), words), (TfIdf(characters=True), runs_of_characters)])
 def test_tfidf_equals_its_formula(ranker, terms):
     expected = [tfidf_by_hand(query, TARGETS, terms) for query in QUERIES]
     np.testing.assert_allclose(ranker.index(TARGETS)(QUERIES), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("ranker", [Bm25(), TfIdf.of_words()])
+@pytest.mark.parametrize("ranker", [Bm25(), TfIdf()])
 def test_targets_without_a_word_are_refused(ranker):
     with pytest.raises(UserError, match=f"{ranker.name} finds nothing to compare in the 2 targets"):
         ranker.index(["+++", "..."])

@@ -15,8 +15,8 @@ import pytest
 from graphs import edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from task_data import read_task_folder
 
-from uwe_jax.evaluation.tasks.folder import read_task_folder
 from uwe_jax.retrieval.queries_in import file_queries
 from uwe_jax.retrieval.table_targets import read_ids
 from uwe_jax.retrieval.texts_in import read_targets

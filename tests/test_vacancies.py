@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from esco_downloads import write_release
+from task_data import read_task_folder
 from vacancy_files import ROWS, TAXONOMY, many, write_rows, write_taxonomy
 
 from uwe_jax.data.graph import Edge
-from uwe_jax.evaluation.tasks.folder import read_task_folder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.skillspan.source import SOURCE as SKILLSPAN
 from uwe_jax.sources.source import SourceRequest
@@ -100,7 +100,9 @@ def test_rows_that_are_nested_too_deep_are_broken_rows(tmp_path, value):
     with pytest.raises(UserError, match=r"line 2: found invalid JSON \(nested more than 50 levels deep"):
         problems.check()
     (tmp_path / "task.json").write_text(value)
-    with pytest.raises(UserError, match=r"task\.json is not valid JSON \(nested more than 50 levels deep"):
+    with pytest.raises(
+        UserError, match=r"task\.json (is not readable|holds a list|has an unknown).* Expected an object"
+    ):
         read_task_folder(tmp_path)
 
 

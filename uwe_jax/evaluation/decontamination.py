@@ -11,7 +11,7 @@ from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.training_hashes import task_hashes
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.sources.catalogue import load_composition, with_local_paths

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
 WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
     "random": Random,
     "bm25": Bm25,
-    "tfidf": TfIdf.of_words,
-    "tfidf_char": TfIdf.of_characters,
+    "tfidf": TfIdf,
+    "tfidf_char": partial(TfIdf, characters=True),
 }
 
 FORMS = f"""A model is one of

@@ -15,7 +15,7 @@ from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, o
 from uwe_jax.curation.describe.degrees import plot_degrees
 from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, json_bytes, write_together
 from uwe_jax.runtime.markdown import escape

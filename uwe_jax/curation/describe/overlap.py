@@ -12,7 +12,7 @@ from uwe_jax.curation.describe.section import Grid, Section, percent
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.training_hashes import TrainingHashes, held, task_hashes
 from uwe_jax.evaluation.leakage import IN_DOMAIN, IN_DOMAIN_SHARE, is_in_domain, leakage
-from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
 from uwe_jax.scoring.statistics import fixed_sample

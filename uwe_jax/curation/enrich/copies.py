@@ -10,7 +10,7 @@ from pathlib import Path
 from uwe_jax.data.text import comparable
 from uwe_jax.evaluation.lexical import words
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 
 LOG = logging.getLogger(__name__)
 
