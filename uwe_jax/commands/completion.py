@@ -21,11 +21,11 @@ from uwe_jax.commands import (
     enrich,
     export,
     serve,
-    tag,
     transfer,
 )
 from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
+from uwe_jax.curation.tag.run import TaggingOptions
 from uwe_jax.evaluation.run import EvaluationOptions
 from uwe_jax.retrieval.options import IndexOptions, RankOptions
 from uwe_jax.runtime.config_file import settings_field
@@ -39,9 +39,10 @@ _OPTIONS: dict[str, type] = {
     "transfer": transfer.Flags,
     "ablate": ablate.Flags,
     "evaluate": EvaluationOptions,
+    "tag": TaggingOptions,
     **{
         module.__name__.rpartition(".")[2]: module.Options
-        for module in (serve, average, export, describe, combine, tag, enrich)
+        for module in (serve, average, export, describe, combine, enrich)
     },
 }
 _SETTINGS: dict[str, type] = {
