@@ -13,15 +13,14 @@ from graphs import build_graph_set
 
 from uwe_jax.config import PerGraph
 from uwe_jax.curation.enrich import asking, copies, grounding
-from uwe_jax.curation.enrich.answers import Unreadable, read_answer
-from uwe_jax.curation.enrich.budget import Budget, Cost, OverBudget, Reservation
+from uwe_jax.curation.enrich.budget import Budget
 from uwe_jax.curation.enrich.checks import Checker, LanguageCheck, SkillIndex
 from uwe_jax.curation.enrich.copies import EvaluationTexts, Texts, overlap, read_evaluation_texts
-from uwe_jax.curation.enrich.generators import Candidate
+from uwe_jax.curation.enrich.generators import Candidate, Unreadable, read_answer
 from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
 from uwe_jax.curation.enrich.plan import Request, degrees, rare_skills
 from uwe_jax.curation.enrich.prompts import SHIPPED, Prompt, PromptFiles, read_templates
-from uwe_jax.curation.enrich.response_cache import Answer, ResponseCache, key_of, open_cache
+from uwe_jax.curation.enrich.response_cache import Answer, Cost, ResponseCache, key_of, open_cache
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
 from uwe_jax.evaluation.lexical import Random, TfIdf
@@ -209,21 +208,6 @@ def test_a_budget_counts_pending_requests():
     assert budget.spent == Cost(2, 25, 15)
 
 
-def test_a_lost_try_is_spent_and_the_next_one_needs_a_reservation():
-    budget, cost = Budget(BudgetSettings(requests=2), EndpointSettings(), Cost()), Cost(1, 20, 30)
-    assert not budget.reserve(cost)
-    reservation = Reservation(budget, cost)
-    reservation.hold()
-    for spent in (1, 2):
-        reservation.settle(cost)
-        reservation.settle(Cost(9, 9, 9))  # nothing is reserved any more
-        assert (budget.spent.requests, budget.under_way) == (spent, False)
-        if spent == 1:
-            reservation.hold()
-    with pytest.raises(OverBudget):
-        reservation.hold()
-
-
 @pytest.mark.parametrize(
     ("settings", "tokens"),
     [
@@ -255,21 +239,13 @@ def test_addresses_are_checked_without_showing_secrets(address, message):
     assert EndpointSettings(base_url="http://[::1]:8000/v1").base_url
 
 
-def test_rate_limits_hold_for_requests_and_tokens(monkeypatch):
-    taken = []
-
-    class Limiter:
-        def __init__(self, max_rate, time_period):
-            self.max_rate, self.time_period = max_rate, time_period
-
-        async def acquire(self, amount):
-            taken.append((self.time_period, amount))
-
-    monkeypatch.setattr(asking, "library", lambda name: type("aiolimiter", (), {"AsyncLimiter": Limiter}))
-    limits = asking._Limits(EndpointSettings(requests_per_minute=6, tokens_per_minute=600))
-    asyncio.run(limits.wait(Cost(1, 15, 10)))
-    # One request in ten seconds, and a second's worth of tokens in a second.
-    assert taken == [(10, 1), (1, 10), (1, 10), (1, 5)]
+def test_rate_limits_hold_for_requests_and_tokens():
+    pace = asking.Pace(EndpointSettings(requests_per_minute=6, tokens_per_minute=600))
+    costs = [Cost(1, 15, 10), Cost(1, 150, 50), Cost(1, 15, 10), Cost(1, 15, 10), Cost(1, 15, 10)]
+    # One request in ten seconds, and ten tokens in a second; a pause of the sender allows no burst.
+    delays = [pace.delay(cost, now) for cost, now in zip(costs, (100, 100, 102, 150, 150), strict=True)]
+    assert delays == [0, 10, 28, 0, 10]
+    assert asking.Pace(EndpointSettings()).delay(costs[0], 100) == 0
 
 
 def test_a_request_that_waits_for_its_turn_ends_with_the_run():
@@ -277,7 +253,7 @@ def test_a_request_that_waits_for_its_turn_ends_with_the_run():
         work = asking.Asking(
             EndpointSettings(), ResponseCache(Path(), {}), Budget(BudgetSettings(), EndpointSettings(), Cost())
         )
-        waiting = asyncio.ensure_future(work._unless_stopped(asyncio.sleep(600)))
+        waiting = asyncio.ensure_future(work._sleep(600))
         await asyncio.sleep(0)
         assert not waiting.done()
         work._stop("refused")

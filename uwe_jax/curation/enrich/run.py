@@ -12,7 +12,7 @@ from typing import Any
 
 import uwe_jax
 from uwe_jax.curation.enrich.asking import Asking
-from uwe_jax.curation.enrich.budget import Budget, Cost, cost_text, estimate_text
+from uwe_jax.curation.enrich.budget import Budget, cost_text, estimate_text
 from uwe_jax.curation.enrich.checks import Checker, LanguageCheck
 from uwe_jax.curation.enrich.copies import EvaluationTexts, read_evaluation_texts
 from uwe_jax.curation.enrich.generators import Candidate, Rejected, from_answers, from_templates
@@ -124,7 +124,7 @@ class _Work:
                 f"{responses.path} ended in {responses.torn:,} bytes of a line that a kill cut off; they are dropped."
             )
         pending = [each for each in self.requests if not responses.is_answered(each, endpoint)]
-        spent = Cost.of(responses.answers.values())
+        spent = responses.spent
         LOG.info(f"{len(self.requests) - len(pending):,} of {len(self.requests):,} requests are answered already.")
         asking = Asking(endpoint, responses, Budget(self.settings.budget, endpoint, spent))
         try:
@@ -157,7 +157,7 @@ class _Work:
         accepted, rejected = self.checker.check(candidates)
         rejected = [*unreadable, *rejected]
         self.counts = count(self.requests, answered, accepted, rejected, self.graphs)
-        settings, evaluation, spent = self.settings, self.evaluation, Cost.of(self.responses.answers.values())
+        settings, evaluation, spent = self.settings, self.evaluation, self.responses.spent
         content = {
             "version": uwe_jax.__version__,
             "complete": False,
@@ -180,8 +180,8 @@ class _Work:
         if not self.counts:
             return
         report(report_text(self.counts))
-        if answers := self.responses.answers.values():
-            report(f"Spent in this folder: {cost_text(Cost.of(answers), self.settings.endpoint)}")
+        if self.responses.answers:
+            report(f"Spent in this folder: {cost_text(self.responses.spent, self.settings.endpoint)}")
         report(f"Wrote {REPORT}, {REJECTED} and edge files to {self.out}")
 
 
@@ -213,4 +213,4 @@ def _show(settings: EnrichmentSettings, requests: list[Request], responses: Resp
     LOG.info(
         f"{len(requests) - len(pending):,} of {len(requests):,} requests are answered already. Nothing is asked now."
     )
-    report(estimate_text(pending, endpoint, Cost.of(responses.answers.values()), settings.budget))
+    report(estimate_text(pending, endpoint, responses.spent, settings.budget))
