@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,26 @@ def spread(degrees: Degrees, texts: Sequence[str]) -> dict[str, Any]:
       top_edges: edges of the TOP_SHARE of nodes (rounded up) of highest degree.
     """
     connected = np.sort(degrees[degrees > 0])
-    places = np.searchsorted(list(BINS), connected, side="right") - 1
     leaders = np.argsort(-degrees, kind="stable")[:_TOP]
     first = -(-len(connected) // round(1 / TOP_SHARE))
     return {
         "mean": float(connected.mean()),
         "quantiles": {f"{q:g}": float(v) for q, v in zip(QUANTILES, np.quantile(connected, QUANTILES), strict=True)},
         "max": int(connected[-1]),
-        "bins": dict(zip(BINS.values(), np.bincount(places, minlength=len(BINS)).tolist(), strict=True)),
+        "bins": binned(connected, BINS),
         "top": [{"text": texts[node], "degree": int(degrees[node])} for node in leaders if degrees[node]],
         "top_edges": int(connected[-first:].sum()),
     }
+
+
+def binned(degrees: Degrees, bins: Mapping[int, str]) -> dict[str, int]:
+    """Counts nodes by the bin of their degree, by the names of the bins; their least degrees come first.
+
+    >>> binned(np.array([0, 0, 1, 4, 99]), {0: "0", 1: "1-5", 6: "6+"})
+    {'0': 2, '1-5': 2, '6+': 1}
+    """
+    places = np.searchsorted(list(bins), degrees, side="right") - 1
+    return dict(zip(bins.values(), np.bincount(places, minlength=len(bins)).tolist(), strict=True))
 
 
 def at_least(degrees: Degrees) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:

@@ -119,10 +119,6 @@ def _siblings(settings: EnrichmentSettings, graphs: GraphSet, ranker: Ranker, sk
     return [[graphs.skills[n] for n, _ in row if n != s][:k] for s, row in zip(skills, best, strict=True)]
 
 
-# Least number of edges of each bin of `long_tail`, and its name.
-_BINS = {0: "0", 1: "1", 2: "2", 3: "3-5", 6: "6-10", 11: "11+"}
-
-
 def degrees(graphs: GraphSet, kind: str) -> Int[np.ndarray, " m"]:
     """Returns the number of edges of every skill in a graph; 0 where the set lacks the graph."""
     if kind not in graphs.graphs:
@@ -143,13 +139,3 @@ def rare_skills(graphs: GraphSet, kind: str, most_edges: int, count: int, seed: 
 
     found = np.array(sorted(np.flatnonzero(degree <= most_edges).tolist(), key=order), np.int64)
     return found[:count] if count else found
-
-
-def long_tail(degree: Int[np.ndarray, " m"]) -> dict[str, int]:
-    """Counts skills by their number of edges.
-
-    >>> long_tail(np.array([0, 0, 1, 4, 99]))
-    {'0': 2, '1': 1, '2': 0, '3-5': 1, '6-10': 0, '11+': 1}
-    """
-    places = np.searchsorted(list(_BINS), degree, side="right") - 1
-    return dict(zip(_BINS.values(), np.bincount(places, minlength=len(_BINS)).tolist(), strict=True))

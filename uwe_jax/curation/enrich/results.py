@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from uwe_jax.curation.describe.degrees import binned
 from uwe_jax.curation.enrich.checks import Nearness
 from uwe_jax.curation.enrich.generators import Candidate, Rejected
-from uwe_jax.curation.enrich.plan import Request, degrees, long_tail
+from uwe_jax.curation.enrich.plan import Request, degrees
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
@@ -21,6 +22,8 @@ from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
 
 REPORT, ANSWERS, REJECTED = "enrichment.json", "answers.jsonl", "rejected.jsonl"
 
+# Least number of edges of each bin of the long tail, and its name.
+_LONG_TAIL = {0: "0", 1: "1", 2: "2", 3: "3-5", 6: "6-10", 11: "11+"}
 _EDGE = ("left", "right", "relation", "left_id", "right_id")
 _TEXTS = ("generator", "model", "prompt_hash", "sibling", "answer_key")
 
@@ -137,8 +140,8 @@ def count(
             "taken": len(taken),
             "enriched": len(set(taken)),
             "rejected": dict(Counter(each.reason for each in rejected if each.kind == kind).most_common()),
-            "before": long_tail(degree),
-            "after": long_tail(degree + new),
+            "before": binned(degree, _LONG_TAIL),
+            "after": binned(degree + new, _LONG_TAIL),
         }
     return found
 
