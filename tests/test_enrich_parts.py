@@ -15,7 +15,7 @@ from uwe_jax.config import PerGraph
 from uwe_jax.curation.enrich import asking, copies, grounding
 from uwe_jax.curation.enrich.budget import Budget
 from uwe_jax.curation.enrich.checks import Checker, LanguageCheck, SkillIndex
-from uwe_jax.curation.enrich.copies import EvaluationTexts, Texts, overlap, read_evaluation_texts
+from uwe_jax.curation.enrich.copies import Texts, overlap, read_evaluation_texts
 from uwe_jax.curation.enrich.generators import Candidate, Unreadable, read_answer
 from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
 from uwe_jax.curation.enrich.plan import Request, degrees, rare_skills
@@ -304,13 +304,13 @@ def test_evaluation_texts_are_the_queries_of_every_available_split(tmp_path, mon
     spec = TaskSpec("t", "T", "", ("job", "skill"), ("validation", "test"), load, "nowhere")
     other = dataclasses.replace(spec, name="s", splits=("all",), load=load_sentences)
     monkeypatch.setattr(copies, "CATALOGUE", {"t": spec, "s": other})
-    texts = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
+    texts, guarded = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
     assert len(texts) == 3
     assert texts.copied("BAKERS  wanted at five in the morning")
     # A sentence may contain the name of a job; a run of words of a sentence is a copy.
     assert not texts.copied("bakers wanted at five in the morning in town")
     assert texts.copied("you mix dough and bake bread") == "5 words in a row"
-    assert (texts.found, texts.missing) == (["t (validation)", "s (all)"], ["t (test)"])
+    assert guarded == {"count": 3, "found": ["t (validation)", "s (all)"], "missing": ["t (test)"]}
     assert "Guarding 3 queries" in capsys.readouterr().err
 
 
@@ -325,7 +325,7 @@ def check(*texts, skill="bake bread", kind="vacancy", evaluation=(), settings=No
         Candidate(request, text, "language_model", "", "", (), surplus=n >= count) for n, text in enumerate(texts)
     ]
     settings = settings or CheckSettings(max_lead=PerGraph(1.0, 1.0, 1.0))
-    checker = Checker(settings, graphs, EvaluationTexts(evaluation, 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
+    checker = Checker(settings, graphs, Texts(evaluation, 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
     accepted, rejected = checker.check(candidates)
     reasons = {each.text: each.reason for each in rejected}
     assert len(accepted) + len(rejected) == len(texts)

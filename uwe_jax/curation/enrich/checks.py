@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from uwe_jax.curation.enrich.copies import EvaluationTexts, Texts, overlap
+from uwe_jax.curation.enrich.copies import Texts, copied_from
 from uwe_jax.curation.enrich.generators import Candidate, Rejected
 from uwe_jax.curation.enrich.grounding import score_rows
 from uwe_jax.curation.enrich.settings import CheckSettings, library
@@ -100,7 +101,7 @@ class Checker:
         self,
         settings: CheckSettings,
         graphs: GraphSet,
-        evaluation: EvaluationTexts,
+        evaluation: Texts,
         ranker: Ranker,
         language: LanguageCheck | None,
     ):
@@ -118,16 +119,24 @@ class Checker:
         left = [each for each, reason in zip(candidates, reasons, strict=True) if not reason]
         measured = iter(self._index.measure([each.text for each in left], [each.request.skill for each in left]))
         accepted, rejected = [], []
-        taken = _Taken(self._settings.max_overlap)
+        of_kind: dict[str, Texts] = defaultdict(Texts)
+        of_skill: dict[tuple[str, int], list[str]] = defaultdict(list)
         for candidate, reason in zip(candidates, reasons, strict=True):
-            request, near = candidate.request, None if reason else next(measured)
-            if near:
-                reason = self._too_far(request.kind, near) or taken.repeated(candidate)
-                if not reason:
-                    taken.add(candidate)
-                    accepted.append((candidate, near))
+            request, text = candidate.request, candidate.text
+            if not reason:
+                near, before = next(measured), of_skill[request.kind, request.skill]
+                reason = self._too_far(request.kind, near)
+                # A job title may serve several skills, a sentence or an alias only one.
+                if not reason and request.kind != "job" and text in of_kind[request.kind]:
+                    reason = "taken before", "equal to another new text"
+                if not reason and (copied := copied_from(text, before, self._settings.max_overlap)):
+                    reason = "taken before", f"{copied}, of another text for the skill"
             if reason:
-                rejected.append(Rejected(request.kind, request.label, candidate.text, *reason, candidate.key))
+                rejected.append(Rejected(request.kind, request.label, text, *reason, candidate.key))
+            else:
+                of_kind[request.kind].add(text)
+                before.append(text)
+                accepted.append((candidate, near))
         return accepted, rejected
 
     def _alone(self, candidate: Candidate) -> Reason:
@@ -142,20 +151,14 @@ class Checker:
             return "language", other
         if text in self._skills:
             return "label of a skill", ""
-        if candidate.generator != "template" and (copied := self._copied_example(candidate)):
+        shown = [each.text for each in (*request.sentences, *request.titles) if candidate.generator != "template"]
+        if copied := copied_from(text, shown, self._settings.max_overlap, self._settings.max_run):
             return "copy of an example", copied
         if text in self._known.get(request.kind, ()):
             return "in the graph already", ""
         if copied := self._evaluation.copied(text):
             return "copy of an evaluation text", copied
         return None
-
-    def _copied_example(self, candidate: Candidate) -> str:
-        examples = [each.text for each in (*candidate.request.sentences, *candidate.request.titles)]
-        if copied := Texts(examples, self._settings.max_run).copied(candidate.text):
-            return copied
-        share = max((overlap(candidate.text, example) for example in examples), default=0.0)
-        return f"{share:.2f} of its words" if share >= self._settings.max_overlap else ""
 
     def _too_far(self, kind: str, near: Nearness) -> Reason:
         settings = self._settings
@@ -169,28 +172,4 @@ class Checker:
         if (lead := near.other - near.own) > allowed:
             sibling = self._graphs.skills[near.sibling]
             return "nearer to other skills", f"{lead:.3f} nearer to {sibling!r}; up to {allowed:g} is allowed"
-        return None
-
-
-class _Taken:
-    """Texts accepted before: a job title may serve several skills, a sentence or an alias only one."""
-
-    def __init__(self, max_overlap: float):
-        self._max_overlap = max_overlap
-        self._of_kind: dict[str, Texts] = {}
-        self._of_skill: dict[tuple[str, int], list[str]] = {}
-
-    def add(self, candidate: Candidate) -> None:
-        request = candidate.request
-        self._of_kind.setdefault(request.kind, Texts()).add(candidate.text)
-        self._of_skill.setdefault((request.kind, request.skill), []).append(candidate.text)
-
-    def repeated(self, candidate: Candidate) -> Reason:
-        request, text = candidate.request, candidate.text
-        before = self._of_skill.get((request.kind, request.skill), [])
-        if text in Texts(before) or (request.kind != "job" and text in self._of_kind.get(request.kind, ())):
-            return "taken before", "equal to another new text"
-        share = max((overlap(text, other) for other in before), default=0.0)
-        if share >= self._max_overlap:
-            return "taken before", f"{share:.2f} of its words in another text for the skill"
         return None

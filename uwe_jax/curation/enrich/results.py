@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,20 +27,11 @@ _EDGE = ("left", "right", "relation", "left_id", "right_id")
 _TEXTS = ("generator", "model", "prompt_hash", "sibling", "answer_key")
 
 
-def check_out(out: Path, *, writing: bool = True) -> None:
-    """Raises UserError where `out` is a file, has edge files of another origin, or with `writing` is not writable."""
-    try:
-        there = next(each for each in (out, *out.absolute().parents) if each.exists())
-        if not there.is_dir():
-            raise UserError(f"Cannot write to {out}: {there} is a file. Name another folder with out.")
-        # Answers are written before anything else, so a kill leaves no folder that seems to be of another origin.
-        ours = (out / REPORT).exists() or (out / ANSWERS).exists()
-    except PermissionError as error:
-        raise UserError(f"Cannot read {out}: {error.strerror}. Name another folder with out.") from error
-    if writing and not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"Cannot write to {out}: {there} is not writable. Name another folder with out.")
-    foreign = [] if ours else sorted(path.name for path in out.glob(f"{SKILL}_*"))
-    if foreign:
+def check_out(out: Path) -> None:
+    """Raises UserError where `out` has edge files that no enrichment has written."""
+    # Answers are written before anything else, so a kill leaves no folder that seems to be of another origin.
+    ours = (out / REPORT).exists() or (out / ANSWERS).exists()
+    if foreign := [] if ours else sorted(path.name for path in out.glob(f"{SKILL}_*")):
         raise UserError(
             f"{out} contains {', '.join(foreign[:5])}, not written by an enrichment. Name another folder with out; the "
             "source is never changed."
@@ -103,12 +93,9 @@ def _row(graphs: GraphSet, candidate: Candidate, near: Nearness) -> dict[str, An
         "relation": "template" if candidate.generator == "template" else "generated",
         "left_id": graphs.skill_ids[skill],
         "right_id": "",
-        "generator": candidate.generator,
-        "model": candidate.model,
-        "prompt_hash": candidate.prompt_hash,
+        **{name: getattr(candidate, name) for name in ("generator", "model", "prompt_hash", "grounding")},
         "sibling": graphs.skills[near.sibling],
         "answer_key": candidate.key,
-        "grounding": list(candidate.grounding),
         "score_skill": near.own,
         "score_sibling": near.other,
         "rank": near.rank,
