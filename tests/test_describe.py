@@ -19,6 +19,7 @@ from uwe_jax.config import LengthSettings
 from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, overlap, texts
 from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph import BipartiteGraph, Edge, edge_matrix
+from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.evaluation.tasks.catalogue import choose
@@ -86,10 +87,10 @@ def test_complementary_distribution(rng):
 def test_nodes_and_graphs_without_an_edge():
     skills = ("a", "b", "c")
     empty = BipartiteGraph("job", skills, ("x",), edge_matrix(np.array([], int), np.array([], int), (3, 1)))
-    sizes = degrees.sizes(empty)
+    sizes = degrees.measure(GraphSet(skills, {"job": empty}))["job"]
     assert (sizes["edges"], sizes["parts"], sizes["largest"]) == (0, 0, 0)
     one = BipartiteGraph("job", skills, ("x", "y"), edge_matrix(np.array([1]), np.array([0]), (3, 2)))
-    sizes = degrees.sizes(one)
+    sizes = degrees.measure(GraphSet(skills, {"job": one}))["job"]
     assert (sizes["connected"], sizes["parts"], sizes["largest"]) == ({"skill": 1, "job": 1}, 1, 2)
 
 

@@ -157,16 +157,16 @@ def test_the_response_cache_keeps_complete_lines_and_drops_an_incomplete_one(tmp
             pass
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"key": "k2", "mod')
-    assert list(ResponseCache.read(path).answers) == ["k0", "k1"]
+    assert list(ResponseCache(path).answers) == ["k0", "k1"]
     with open_cache(path) as responses:
         assert responses.torn == 18
         assert responses.answers == {"k0": answer(0), "k1": answer(1, skill="\ud83d")}
         responses.add(answer(2))
     assert path.read_bytes().startswith(whole)
-    assert list(ResponseCache.read(path).answers) == ["k0", "k1", "k2"]
+    assert list(ResponseCache(path).answers) == ["k0", "k1", "k2"]
     path.write_bytes(b"oops\n" + whole)
     with pytest.raises(UserError, match=r"answers.jsonl, line 1 is not a valid answer"):
-        ResponseCache.read(path)
+        ResponseCache(path)
 
 
 def test_keys_depend_on_model_graph_prompt_and_try():
@@ -195,7 +195,7 @@ def test_an_answer_that_cannot_be_written_leaves_no_half_line(tmp_path, monkeypa
         assert path.read_bytes() == whole
         assert list(responses.answers) == ["k0"]
         responses.add(answer(2))
-    assert list(ResponseCache.read(path).answers) == ["k0", "k2"]
+    assert list(ResponseCache(path).answers) == ["k0", "k2"]
 
 
 def test_a_budget_counts_pending_requests():
@@ -251,7 +251,7 @@ def test_rate_limits_hold_for_requests_and_tokens():
 def test_a_request_that_waits_for_its_turn_ends_with_the_run():
     async def stopped():
         work = asking.Asking(
-            EndpointSettings(), ResponseCache(Path(), {}), Budget(BudgetSettings(), EndpointSettings(), Cost())
+            EndpointSettings(), ResponseCache(Path("none")), Budget(BudgetSettings(), EndpointSettings(), Cost())
         )
         waiting = asyncio.ensure_future(work._sleep(600))
         await asyncio.sleep(0)

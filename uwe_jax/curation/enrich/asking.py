@@ -107,14 +107,14 @@ class Asking:
             await self._sleep(self._pace.delay(most, asyncio.get_running_loop().time()))
             if self.stopped:
                 return
-            answer = self._answer(request, await endpoint.send(request.prompt), most)
+            answer = self._record(request, most, await endpoint.send(request.prompt))
             spent = answer.cost
             self._responses.add(answer)
             self._in_a_row = 0
         except RequestFailed as error:
             if error.billed:
                 spent = most
-                self._responses.add(self._lost(request, str(error), most))
+                self._responses.add(self._record(request, most, Completion(), lost=str(error)))
             raise
         finally:
             self._budget.settle(most, spent)
@@ -135,34 +135,27 @@ class Asking:
         self._error = self._error or error
         self._halted.set()
 
-    def _record(self, request: Request, attempt: int, **fields: Any) -> Answer:
-        key = key_of(self._settings.model, request.kind, request.prompt, attempt, fields["finish"] == "lost")
-        prompt, kind, skill = request.prompt.hash, request.kind, request.label
-        return Answer(key=key, model=self._settings.model, prompt=prompt, kind=kind, skill=skill, **fields)
-
-    def _lost(self, request: Request, reason: str, most: Cost) -> Answer:
-        """A try without an answer, at the most it may have cost."""
-        tokens = {"input_tokens": most.input_tokens, "output_tokens": most.output_tokens, "estimated": True}
-        tries = (
-            self._record(request, attempt, answer="", finish="lost", **tokens, problem=reason, seconds=0.0)
-            for attempt in itertools.count()
-        )
-        return next(each for each in tries if each.key not in self._responses.answers)
-
-    def _answer(self, request: Request, completion: Completion, most: Cost) -> Answer:
-        try:
-            read_answer(completion.text, completion.finish)
-            problem = ""
-        except Unreadable as error:
-            problem = str(error)
+    def _record(self, request: Request, most: Cost, completion: Completion, lost: str = "") -> Answer:
+        """The answer of a try; of a lost one, the reason at the most it may have cost."""
+        model, answers, problem = self._settings.model, self._responses.answers, lost
+        if not lost:
+            try:
+                read_answer(completion.text, completion.finish)
+            except Unreadable as error:
+                problem = str(error)
+        keys = (key_of(model, request.kind, request.prompt, attempt, bool(lost)) for attempt in itertools.count())
         asked, answered = completion.input_tokens, completion.output_tokens
-        return self._record(
-            request,
-            len(self._responses.answers_to(request, self._settings)),
+        likely = most.output_tokens if lost else estimated_tokens(completion.text)
+        return Answer(
+            key=next(key for key in keys if key not in answers),
+            model=model,
+            prompt=request.prompt.hash,
+            kind=request.kind,
+            skill=request.label,
             answer=completion.text,
             finish=completion.finish,
             input_tokens=most.input_tokens if asked is None else asked,
-            output_tokens=estimated_tokens(completion.text) if answered is None else answered,
+            output_tokens=likely if answered is None else answered,
             estimated=asked is None or answered is None,
             problem=problem,
             seconds=round(completion.seconds, 3),

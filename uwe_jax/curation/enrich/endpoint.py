@@ -35,13 +35,13 @@ class RequestFailed(Exception):
 
 @dataclass(frozen=True)
 class Completion:
-    """Answer of the server; tokens are None where it did not count them."""
+    """Answer of the server; tokens are None where it did not count them. By default that of a try without one."""
 
-    text: str
-    finish: str
-    input_tokens: int | None
-    output_tokens: int | None
-    seconds: float
+    text: str = ""
+    finish: str = "lost"
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float = 0.0
 
 
 class Endpoint:
@@ -162,7 +162,7 @@ def _read_key(variable: str) -> str:
 
 def _retry_after(error: Any) -> float | None:
     """Reads seconds to wait from retry-after-ms or Retry-After (seconds or a date); None without."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
+    headers = error.response.headers
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) / unit)

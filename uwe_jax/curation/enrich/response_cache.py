@@ -74,24 +74,19 @@ def key_of(model: str, kind: str, prompt: Prompt, attempt: int, lost: bool = Fal
 
 
 class ResponseCache:
-    """Answers of a file, in the order they came. Use `open_cache` to add to it."""
+    """Answers of a file, in the order they came; empty where there is no file. Use `open_cache` to add to it.
 
-    def __init__(self, path: Path, answers: dict[str, Answer], torn: int = 0):
-        self.path = path
-        self.answers = answers
-        self.torn = torn  # bytes of an incomplete last line, left by a kill
-        self._file: int | None = None
+    Raises:
+      UserError: a complete line is damaged; an incomplete last one is ignored.
+    """
 
-    @classmethod
-    def read(cls, path: Path) -> ResponseCache:
-        """Reads a cache, empty where there is no file; an incomplete last line is ignored.
-
-        Raises:
-          UserError: a complete line is damaged.
-        """
+    def __init__(self, path: Path):
         content = path.read_bytes() if path.exists() else b""
         whole, _, rest = content.rpartition(b"\n")
-        answers: dict[str, Answer] = {}
+        self.path = path
+        self.torn = len(rest)  # bytes of an incomplete last line, left by a kill
+        self.answers: dict[str, Answer] = {}
+        self._file: int | None = None
         for number, line in enumerate(whole.split(b"\n") if whole else (), 1):
             try:
                 answer = Answer(**json.loads(line))
@@ -100,8 +95,7 @@ class ResponseCache:
                     f"{path}, line {number} is not a valid answer ({error}). Every line records a request that was "
                     "paid for: fix the line, or remove it to send that request again."
                 ) from error
-            answers.setdefault(answer.key, answer)
-        return cls(path, answers, len(rest))
+            self.answers.setdefault(answer.key, answer)
 
     @property
     def spent(self) -> Cost:
@@ -145,7 +139,7 @@ def open_cache(path: Path) -> Iterator[ResponseCache]:
     with exclusive(path.with_name(".lock"), doing, advice="name another folder with out"):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            responses = ResponseCache.read(path)
+            responses = ResponseCache(path)
             if responses.torn:
                 os.ftruncate(file, os.fstat(file).st_size - responses.torn)
                 os.fsync(file)

@@ -83,7 +83,7 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
     few = f"skills with at most {settings.rare.most_edges} edges in skill-"
     LOG.info(f"To be enriched: {', '.join(f'{planned[kind]:,} {few}{kind}' for kind in settings.kinds)}.")
     if dry_run is not None:
-        _show(settings, requests, ResponseCache.read(out / ANSWERS), dry_run)
+        _show(settings, requests, ResponseCache(out / ANSWERS), dry_run)
         return True
     if settings.generator == ENDPOINT and not settings.endpoint.model:
         raise UserError(

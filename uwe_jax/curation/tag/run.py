@@ -29,7 +29,7 @@ from uwe_jax.runtime.progress import duration, report
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.sources.vacancies import tagger
 from uwe_jax.sources.vacancies.columns import VacancyColumns
-from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
+from uwe_jax.sources.vacancies.files import find_vacancy_files
 from uwe_jax.sources.vacancies.job import CHUNK_ROWS, MAX_BROKEN, job_key, open_job
 from uwe_jax.sources.vacancies.pool import run_job
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS
@@ -140,49 +140,39 @@ def tag(options: TaggingOptions) -> None:
             )
     doing = f"tagging the same vacancies in {work}"
     with exclusive(work / _LOCK, doing, advice="name another folder with --out"):
-        result = _tagged(options, work, key, files, taxonomy, settings)
+        job = open_job(work, files, taxonomy, settings, chunk_rows=options.chunk_rows, max_broken=options.max_broken)
+        if len(job.left()) < len(job.chunks):
+            LOG.info(
+                f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name."
+            )
+        if options.beam_runner:
+            from uwe_jax.sources.vacancies.beam import run_job_on_beam
+
+            total = run_job_on_beam(job, options.beam_runner, options.beam_options)
+        else:
+            total = run_job(job, options.processes)
+        if options.model and taxonomy:
+            cache_dir = cache_folder(options.cache_dir)
+            ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens)
+            total.merge(tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k))
+        result = {
+            "key": key,
+            "vacancies": [str(file.path) for file in files],
+            "taxonomy": taxonomy.origin if taxonomy else "",
+            "model": options.model,
+            "threshold": options.threshold if options.model else None,
+            "max_tokens": options.max_tokens if options.model else None,
+            "settings": dataclasses.asdict(settings),
+            "counts": dict(total.counts),
+            "edges": dict(total.edges),
+            "skills": len(total.skills),
+            "top_skills": total.skills.most_common(20),
+            "broken": total.broken.to_dict(),
+        }
         _finish(work, out, result)
     report(summary_table(result))
     use = "read it with the source 'edges'" if result["edges"] else "it holds no edge, as no text has a skill"
     LOG.info(f"Written to {out} in {duration(time.perf_counter() - started)}: {use}.")
-
-
-def _tagged(
-    options: TaggingOptions,
-    work: Path,
-    key: str,
-    files: list[VacancyFile],
-    taxonomy: Taxonomy | None,
-    settings: TagSettings,
-) -> dict[str, Any]:
-    """Completes a job; returns the content of tagging.json."""
-    job = open_job(work, files, taxonomy, settings, chunk_rows=options.chunk_rows, max_broken=options.max_broken)
-    if len(job.left()) < len(job.chunks):
-        LOG.info(f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name.")
-    if options.beam_runner:
-        from uwe_jax.sources.vacancies.beam import run_job_on_beam
-
-        total = run_job_on_beam(job, options.beam_runner, options.beam_options)
-    else:
-        total = run_job(job, options.processes)
-    if options.model and taxonomy:
-        cache_dir = cache_folder(options.cache_dir)
-        ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens)
-        total.merge(tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k))
-    return {
-        "key": key,
-        "vacancies": [str(file.path) for file in files],
-        "taxonomy": taxonomy.origin if taxonomy else "",
-        "model": options.model,
-        "threshold": options.threshold if options.model else None,
-        "max_tokens": options.max_tokens if options.model else None,
-        "settings": dataclasses.asdict(settings),
-        "counts": dict(total.counts),
-        "edges": dict(total.edges),
-        "skills": len(total.skills),
-        "top_skills": total.skills.most_common(20),
-        "broken": total.broken.to_dict(),
-    }
 
 
 def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
