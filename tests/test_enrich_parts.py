@@ -94,8 +94,8 @@ def test_the_skill_index_measures_as_a_loop_does(monkeypatch):
     for size in (2**24, 40):
         monkeypatch.setattr(grounding, "_SCORES", size)
         found = SkillIndex(Random(), skills).measure(texts, own)
-        assert [(each.own, each.other, each.rank) for each in found] == expected
-        assert all(scores[k, each.sibling] == np.float32(each.other) for k, each in enumerate(found))
+        assert [(each.score_skill, each.score_sibling, each.rank) for each in found] == expected
+        assert all(scores[k, each.sibling] == np.float32(each.score_sibling) for k, each in enumerate(found))
 
 
 @pytest.mark.parametrize(

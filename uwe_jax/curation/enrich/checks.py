@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import InitVar, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,8 +64,8 @@ Reason = tuple[str, str] | None  # why a text is refused, and a detail; None whe
 class Nearness(NamedTuple):
     """Scores of a text with its skill and with the nearest other skill."""
 
-    own: float  # score with its skill
-    other: float  # highest score with another skill
+    score_skill: float  # with its skill
+    score_sibling: float  # highest with another skill
     sibling: int  # position of that skill
     rank: int  # of its skill among all skills for the text, from 1 on
 
@@ -94,24 +95,20 @@ class SkillIndex:
         return [self._known[pair] for pair in pairs]
 
 
+@dataclass
 class Checker:
     """Checks new texts, deterministically and without sending requests; their language where `language` is given."""
 
-    def __init__(
-        self,
-        settings: CheckSettings,
-        graphs: GraphSet,
-        evaluation: Texts,
-        ranker: Ranker,
-        language: LanguageCheck | None,
-    ):
-        self._settings = settings
-        self._graphs = graphs
-        self._evaluation = evaluation
-        self._language = language
-        self._index = SkillIndex(ranker, graphs.skills)
-        self._skills = Texts(graphs.skills)
-        self._known = {kind: Texts(graph.neighbours) for kind, graph in graphs.graphs.items()}
+    settings: CheckSettings
+    graphs: GraphSet
+    evaluation: Texts
+    ranker: InitVar[Ranker]
+    language: LanguageCheck | None
+
+    def __post_init__(self, ranker: Ranker) -> None:
+        self._index = SkillIndex(ranker, self.graphs.skills)
+        self._skills = Texts(self.graphs.skills)
+        self._known = {kind: Texts(graph.neighbours) for kind, graph in self.graphs.graphs.items()}
 
     def check(self, candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Nearness]], list[Rejected]]:
         """Returns accepted texts with their nearness, and rejected ones; of two similar texts the first is accepted."""
@@ -129,10 +126,10 @@ class Checker:
                 # A job title may serve several skills, a sentence or an alias only one.
                 if not reason and request.kind != "job" and text in of_kind[request.kind]:
                     reason = "taken before", "equal to another new text"
-                if not reason and (copied := copied_from(text, before, self._settings.max_overlap)):
+                if not reason and (copied := copied_from(text, before, self.settings.max_overlap)):
                     reason = "taken before", f"{copied}, of another text for the skill"
             if reason:
-                rejected.append(Rejected(request.kind, request.label, text, *reason, candidate.key))
+                rejected.append(Rejected(request.kind, request.label, text, *reason, candidate.answer_key))
             else:
                 of_kind[request.kind].add(text)
                 before.append(text)
@@ -147,29 +144,29 @@ class Checker:
         least, most = LENGTHS[request.kind]
         if not least <= (length := len(words(text))) <= most:
             return "length", f"{length} words; {least} to {most} are allowed"
-        if self._language and (other := self._language.wrong(text)):
+        if self.language and (other := self.language.wrong(text)):
             return "language", other
         if text in self._skills:
             return "label of a skill", ""
         shown = [each.text for each in (*request.sentences, *request.titles) if candidate.generator != "template"]
-        if copied := copied_from(text, shown, self._settings.max_overlap, self._settings.max_run):
+        if copied := copied_from(text, shown, self.settings.max_overlap, self.settings.max_run):
             return "copy of an example", copied
         if text in self._known.get(request.kind, ()):
             return "in the graph already", ""
-        if copied := self._evaluation.copied(text):
+        if copied := self.evaluation.copied(text):
             return "copy of an evaluation text", copied
         return None
 
     def _too_far(self, kind: str, near: Nearness) -> Reason:
-        settings = self._settings
+        settings = self.settings
         least, most, allowed = (
             getattr(each, kind) for each in (settings.min_score, settings.max_rank, settings.max_lead)
         )
-        if near.own < least:
-            return "not near enough to its skill", f"{near.own:.3f}; at least {least:g} is required"
+        if near.score_skill < least:
+            return "not near enough to its skill", f"{near.score_skill:.3f}; at least {least:g} is required"
         if near.rank > most:
             return "nearer to other skills", f"its skill is at rank {near.rank}; up to {most} is allowed"
-        if (lead := near.other - near.own) > allowed:
-            sibling = self._graphs.skills[near.sibling]
+        if (lead := near.score_sibling - near.score_skill) > allowed:
+            sibling = self.graphs.skills[near.sibling]
             return "nearer to other skills", f"{lead:.3f} nearer to {sibling!r}; up to {allowed:g} is allowed"
         return None

@@ -30,7 +30,7 @@ class Candidate:
     model: str  # as the server calls it; empty for a template
     prompt_hash: str  # SHA-256 of the prompt, or of the template
     grounding: tuple[str, ...]  # ids of the real texts that were shown, or used
-    key: str = ""  # of the answer in the response cache; empty for a template
+    answer_key: str = ""  # in the response cache; empty for a template
     surplus: bool = False  # the answer held as many texts as asked for before it
 
 

@@ -87,19 +87,10 @@ def _source_rows(graphs: GraphSet, kind: str) -> Iterator[dict[str, Any]]:
 
 def _row(graphs: GraphSet, candidate: Candidate, near: Nearness) -> dict[str, Any]:
     skill = candidate.request.skill
-    return {
-        "left": graphs.skills[skill],
-        "right": candidate.text,
-        "relation": "template" if candidate.generator == "template" else "generated",
-        "left_id": graphs.skill_ids[skill],
-        "right_id": "",
-        **{name: getattr(candidate, name) for name in ("generator", "model", "prompt_hash", "grounding")},
-        "sibling": graphs.skills[near.sibling],
-        "answer_key": candidate.key,
-        "score_skill": near.own,
-        "score_sibling": near.other,
-        "rank": near.rank,
-    }
+    relation = "template" if candidate.generator == "template" else "generated"
+    ends = (graphs.skills[skill], candidate.text, relation, graphs.skill_ids[skill], "")
+    sibling = {"sibling": graphs.skills[near.sibling]}
+    return {**vars(candidate), **near._asdict(), **sibling, **dict(zip(_EDGE, ends, strict=True))}
 
 
 def count(
