@@ -135,17 +135,17 @@ class Asking:
         self._error = self._error or error
         self._halted.set()
 
-    def _record(self, request: Request, most: Cost, completion: Completion, lost: str = "") -> Answer:
+    def _record(self, request: Request, most: Cost, completion: Completion, lost: str | None = None) -> Answer:
         """The answer of a try; of a lost one, the reason at the most it may have cost."""
-        model, answers, problem = self._settings.model, self._responses.answers, lost
-        if not lost:
+        model, answers, problem = self._settings.model, self._responses.answers, lost or ""
+        if lost is None:
             try:
                 read_answer(completion.text, completion.finish)
             except Unreadable as error:
                 problem = str(error)
-        keys = (key_of(model, request.kind, request.prompt, attempt, bool(lost)) for attempt in itertools.count())
+        keys = (key_of(model, request.kind, request.prompt, attempt, lost is not None) for attempt in itertools.count())
         asked, answered = completion.input_tokens, completion.output_tokens
-        likely = most.output_tokens if lost else estimated_tokens(completion.text)
+        likely = estimated_tokens(completion.text) if lost is None else most.output_tokens
         return Answer(
             key=next(key for key in keys if key not in answers),
             model=model,
