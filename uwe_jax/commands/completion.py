@@ -20,11 +20,11 @@ from uwe_jax.commands import (
     describe,
     enrich,
     export,
-    tag,
     transfer,
 )
 from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
+from uwe_jax.curation.tag.run import TaggingOptions
 from uwe_jax.evaluation.run import EvaluationOptions
 from uwe_jax.retrieval.options import IndexOptions, RankOptions
 from uwe_jax.runtime.config_file import settings_field
@@ -40,10 +40,8 @@ _OPTIONS: dict[str, type] = {
     "ablate": ablate.Flags,
     "evaluate": EvaluationOptions,
     "serve": ServiceOptions,
-    **{
-        module.__name__.rpartition(".")[2]: module.Options
-        for module in (average, export, describe, combine, tag, enrich)
-    },
+    "tag": TaggingOptions,
+    **{module.__name__.rpartition(".")[2]: module.Options for module in (average, export, describe, combine, enrich)},
 }
 _SETTINGS: dict[str, type] = {
     **dict.fromkeys(("train", "transfer", "ablate", "describe", "combine"), Config),

@@ -83,11 +83,11 @@ def data_folders(paths: Iterable[str | Path]) -> tuple[Path, ...]:
     return folders
 
 
-def make_out(out: Path) -> None:
-    """Creates the folder of `--out`; raises UserError now, not after hours of work, if it is not writable."""
+def make_out(out: Path, option: str = "--out") -> None:
+    """Creates the folder of an option; raises UserError now, not after hours of work, if it is not writable."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise UserError(f"Cannot write to {out}: {error.strerror}. Name another folder with --out.") from error
+        raise UserError(f"Cannot write to {out}: {error.strerror}. Name another folder with {option}.") from error

@@ -9,7 +9,6 @@ from itertools import islice
 import numpy as np
 from jaxtyping import Int, Num
 
-from uwe_jax.curation.tag.summary import READ, TAGGED, TRUNCATED
 from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker, Score, truncation
 from uwe_jax.runtime.progress import progress
@@ -19,6 +18,9 @@ from uwe_jax.sources.vacancies.tagger import JOB, MODEL, NO_SKILL, REPEATED, SEN
 
 LOG = logging.getLogger(__name__)
 
+# Counts of a model, as in tagging.json.
+READ, TAGGED = "sentences read by the model", "sentences tagged by the model"
+TRUNCATED = "sentences truncated by the model"
 _QUERIES = 1000  # sentences per call of the ranker
 _SUFFIX = "-model"
 
