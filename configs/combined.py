@@ -28,7 +28,7 @@ def get_config():
     config.split.validation = 0.01
     config.split.test = 0.01
     config.batch.global_batch_size = 128
-    config.batch.parts = "apart"
+    config.batch.sources = "homogeneous"
     config.lengths.skill = 24
     config.lengths.job = 12
     config.lengths.alias = 12

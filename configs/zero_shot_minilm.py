@@ -50,14 +50,14 @@ def get_config(alone=""):
     config.source.source = "combined"
     config.source.parts = combine(**PARTS)
     # Both halves: what is measured on the validation half has to be zero-shot as well.
-    config.source.keep_out = ("test", "validation")
+    config.source.decontaminate = ("test", "validation")
     config.split.validation = 0.01
     config.split.test = 0.0
     config.batch.global_batch_size = 96
-    # A batch of several sources would teach to tell sources apart.
-    config.batch.parts = "apart"
+    # A batch of several sources would teach to distinguish sources.
+    config.batch.sources = "homogeneous"
     # Sources without a taxonomy pull the encoder away from the tasks' own words; a part of the way back keeps both.
-    config.encoder.pretrained_share = 0.3
+    config.encoder.wise_ft_alpha = 0.7
     config.scorer.tau_a = 0.5
     config.lengths.skill = 24
     config.lengths.job = 12
@@ -78,6 +78,6 @@ def get_config(alone=""):
         config.source.parts = combine(**{name: PARTS[name] for name in parts})
         config.workdir = f"runs/zero_shot_{alone}"
         config.steps = config.checkpoint_every = config.evaluation.every = 30
-        config.encoder.pretrained_share = 0.0
+        config.encoder.wise_ft_alpha = 1.0
     config.evaluation.skip = tuple(each for each in DIRECTIONS if each != measured)
     return config

@@ -81,7 +81,7 @@ def main(folder: Path) -> None:
     changes: dict[str, Callable[[Path], object]] = {
         "save": lambda path: more.save(path),
         "first save": lambda path: more.save(path),
-        "append": lambda path: append(path, more, replace=True),
+        "append": lambda path: append(path, more),
         "remove": lambda path: remove(path, ["t1", "t2"]),
         "compact": compact,
     }

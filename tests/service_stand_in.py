@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -23,8 +25,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.truncation import Truncation
-from uwe_jax.retrieval.store.columns import Column, matching
+from uwe_jax.retrieval.store.columns import matching, packed
 from uwe_jax.retrieval.store.searchable import Hit, Origin
+from uwe_jax.retrieval.store.strings import Strings
+from uwe_jax.serving.keys import VARIABLE
 from uwe_jax.serving.options import Limits, ServiceOptions
 from uwe_jax.serving.server import Server, serve
 from uwe_jax.serving.tasks import ServedModel
@@ -33,7 +37,7 @@ SKILLS = ("care for patients", "write code", "weld metal", "plan shifts", "test 
 ORIGIN = Origin("stand-in", "0123456789abcdef", 64, ScorerSettings())
 
 
-class StandInSpace:
+class StandInIndex:
     """Targets by their words alone."""
 
     origin = ORIGIN
@@ -90,7 +94,7 @@ class StandIn:
         self.threads: set[int] = set()
 
     def rank_each(
-        self, queries: Sequence[str], space: Any, top_k: int, *, batch: int, where: Any = None
+        self, queries: Sequence[str], index: Any, top_k: int, *, batch: int, where: Any = None
     ) -> list[list[Hit]]:
         self.threads.add(threading.get_ident())
         self.batches.append(list(queries))
@@ -98,9 +102,10 @@ class StandIn:
         time.sleep(self.seconds)
         if any("boom" in query for query in queries):
             raise RuntimeError("a secret of the inside")
-        families = {text: {"family": text.split()[0]} for text in space.texts}
-        fit = matching({"family": Column.pack(text.split()[0] for text in space.texts)}, where, len(space))
-        texts = [text for text, fits in zip(space.texts, fit, strict=True) if fits]
+        families = {text: {"family": text.split()[0]} for text in index.texts}
+        columns = packed({"family": [text.split()[0] for text in index.texts]}, len(index))
+        fit = matching({name: Strings(column) for name, column in columns.items()}, where, len(index))
+        texts = [text for text, fits in zip(index.texts, fit, strict=True) if fits]
         found = [[Hit(f"id of {t}", t, common(query, t), families[t]) for t in texts] for query in queries]
         return [sorted(row, key=lambda hit: -hit.score)[:top_k] for row in found]
 
@@ -110,7 +115,7 @@ class StandIn:
     def explain(self, query: str, target: str) -> StandInExplanation:
         return StandInExplanation()
 
-    def warm_up(self, space: Any, top_k: int) -> None:
+    def warm_up(self, index: Any, top_k: int) -> None:
         pass
 
 
@@ -165,24 +170,28 @@ def wait_for(condition: Any) -> None:
 
 
 @contextmanager
-def running(*, load: Any = None, limits: Limits | None = None, wait: bool = True, **options: Any) -> Iterator[Client]:
+def running(
+    keys: Sequence[str] = (), *, load: Any = None, limits: Limits | None = None, wait: bool = True, **options: Any
+) -> Iterator[Client]:
     """A service in a thread, ready to be asked and stopped in the end.
 
     Args:
-      load: gives the model to serve; None serves a `StandIn` on two spaces.
+      keys: of the service.
+      load: gives the model to serve; None serves a `StandIn` on two indexes.
       limits: of the service.
       wait: until it is ready.
       options: others of `ServiceOptions`.
     """
     model = StandIn()
-    spaces = {"skills": StandInSpace(), "jobs": StandInSpace(["nurse", "welder"])}
-    chosen = ServiceOptions("", (), port=0, limits=limits or Limits(), **options)
+    indexes = {"skills": StandInIndex(), "jobs": StandInIndex(["nurse", "welder"])}
+    with mock.patch.dict(os.environ, {VARIABLE: ",".join(keys)}):
+        chosen = ServiceOptions(port=0, limits=limits or Limits(), **options)
     started: list[Any] = []
     thread = threading.Thread(
         target=serve,
         args=(chosen,),
         kwargs={
-            "load": load or (lambda options: ServedModel(model, spaces)),
+            "load": load or (lambda options: ServedModel(model, indexes)),
             "listening": lambda server, port: started.append(Client(port, server, model)),
         },
     )
@@ -202,7 +211,7 @@ def running(*, load: Any = None, limits: Limits | None = None, wait: bool = True
 
 if __name__ == "__main__":
     serve(
-        ServiceOptions("", (), port=0),
-        load=lambda options: ServedModel(StandIn(float(sys.argv[1])), {"skills": StandInSpace()}),
+        ServiceOptions(port=0),
+        load=lambda options: ServedModel(StandIn(float(sys.argv[1])), {"skills": StandInIndex()}),
         listening=lambda server, port: print(port, flush=True),
     )

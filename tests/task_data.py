@@ -7,8 +7,8 @@ from esco_downloads import table
 
 from uwe_jax.evaluation.tasks import collection
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.folder import task_folder
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources
 from uwe_jax.sources.hub.declaration import DataMissing
 
 JOBBERT = "TechWolf/JobBERT-evaluation-dataset"
@@ -20,6 +20,11 @@ def sources_of(folder: Path, **changes) -> TaskSources:
 
 def load(name: str, folder: Path, split: str = "test", **changes) -> RankingTask:
     return CATALOGUE[name].load(sources_of(folder, **changes), split)
+
+
+def read_task_folder(folder: Path) -> RankingTask:
+    """The task in a user's folder."""
+    return task_folder(folder).load(sources_of(folder), "all")
 
 
 def missing(name: str, folder: Path, split: str = "test", **changes) -> str:

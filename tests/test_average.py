@@ -12,7 +12,7 @@ from tiny_encoder import write_tiny_encoder
 from uwe_jax.commands.average import main
 from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.run import trained_on
-from uwe_jax.export.average import Share, parse_shares
+from uwe_jax.export.subjects import Share, parse_shares
 from uwe_jax.models.loading import load_model
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uwe_jax.config import BatchSettings, LengthSettings
-from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
+from uwe_jax.data.batches import BatchBuilder, fitted_lengths
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
+from uwe_jax.data.truncation import Truncation
 
 SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
 LENGTHS = LengthSettings(skill=6, job=6, vacancy=9, alias=4)
@@ -183,10 +184,10 @@ def test_the_pipeline_gives_batches_in_order_from_any_step(parts):
 
 
 def test_truncation_counts_texts_over_the_length(parts):
-    _, tables, _ = parts
-    cut, total, longest = truncation(tables, LENGTHS)["alias"]
-    assert cut == (np.diff(tables["alias"].offsets) > 2).sum() > 0
-    assert (total, longest) == (len(tables["alias"]), 7)
+    table = parts[1]["alias"]
+    counts = Truncation.of(table.lengths, LENGTHS.alias)
+    assert counts.truncated == (np.diff(table.offsets) > 2).sum() > 0
+    assert (counts.texts, counts.longest) == (len(table), 7)
 
 
 def test_making_batches_starts_no_jax_backend(tmp_path):

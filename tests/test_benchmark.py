@@ -23,12 +23,9 @@ from uwe_jax.models.uwe import UweModel
 from uwe_jax.models.weights import params_to_hf
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.studies.benchmarks import lengths, memory, pipeline, scoring, steps, torch_peers, training
-from uwe_jax.studies.benchmarks.batches import batch_builder, graphs_like_esco
+from uwe_jax.studies.benchmarks import lengths, measure, outcome, pipeline, ranking, scoring, torch_peers, training
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
-from uwe_jax.studies.benchmarks.graph_stages import EDGES
-from uwe_jax.studies.benchmarks.products import bare_product, chained_products
-from uwe_jax.studies.benchmarks.timing import interleaved
+from uwe_jax.studies.benchmarks.measure import bare_product, chained_products, interleaved, spread
 from uwe_jax.training.step import batch_gradient
 
 TOKENS = LengthSettings(skill=6, job=6, vacancy=9, alias=6)
@@ -50,7 +47,8 @@ def tiny_encoders(monkeypatch):
 
 
 def numbers(outcome):
-    """The outcome as its JSON file would give it back, rows by contender."""
+    """The outcome as its JSON file would give it back, rows by contender; what is printed of it fits a terminal."""
+    assert max(map(len, outcome.text().splitlines())) <= 80
     values = json.loads(json.dumps(outcome.to_dict()))
     return values, {row["contender"]: row for row in values["rows"]}
 
@@ -73,7 +71,7 @@ def test_scoring_compares_the_same_scores(scorer, logits, products):
         queries=(3,), targets=21, widths=(8,), top_k=4, runs=2, scorer=scorer, logits=logits, tau_a=0.5
     )
     values, rows = numbers(scoring.run(options))
-    peer = f"torch, padded, {products}"
+    peer = f"torch, {products}"
     assert list(rows) == ["uwe_jax", "bare product", peer]
     assert rows[peer]["max_score_difference"] < 1e-5
     for row in rows.values():
@@ -115,7 +113,7 @@ def test_scoring_many_queries_has_a_separate_row():
 
 def test_the_bare_product_is_the_product_over_all_devices(rng):
     a, b = (rng.standard_normal((rows, 4)).astype(np.float32) for rows in (3, 21))
-    shares = np.asarray(bare_product(a, b, dtype="float32", exact=True)())
+    shares = np.asarray(bare_product(a, b, dtype="float32")())
     assert shares.shape == (8, 3, 3)
     np.testing.assert_allclose(shares.swapaxes(0, 1).reshape(3, -1)[:, :21], a @ b.T, rtol=1e-5, atol=1e-6)
 
@@ -135,7 +133,7 @@ def test_chained_products_follow_each_other_on_all_devices():
 
 
 def test_training_takes_the_steps_that_pytorch_takes(tiny_encoders):
-    options = steps.TrainingOptions(skills=16, lengths=SHORT, runs=2, scorers=("soft",))
+    options = training.TrainingOptions(skills=16, lengths=SHORT, runs=2, scorers=("soft",))
     values, rows = numbers(training.run(options))
     ours, theirs = rows["uwe_jax, soft"], rows["torch, soft"]
     assert list(rows) == ["uwe_jax, soft", "torch, soft", "bare products"]
@@ -171,7 +169,7 @@ def test_steps_are_compared_with_mean_pooling_and_the_product():
 @pytest.mark.slow
 def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
     config = ENCODERS["mpnet"]
-    batch = batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
+    batch = lengths.batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
     initial = random_params(config, 0)
     peer = torch_peers.Trainer(config, initial, [batch], dtype="float32", dropout=0.0, device="cpu")
     with torch_peers.equal_terms(tf32=False):
@@ -194,18 +192,18 @@ def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
 
 def test_memory_only_compiles_without_running(tiny_encoders, monkeypatch):
     chunks = []
-    make = steps.make_train_step
+    make = training.make_train_step
     # Without chunks it is a program that was compiled above.
-    monkeypatch.setattr(steps, "make_train_step", lambda *args: chunks.append(args[-1]) or make(*args[:-1]))
-    monkeypatch.setattr(steps.OurStep, "__call__", lambda self: pytest.fail("a step was taken"))
-    outcome = training.run(
-        steps.TrainingOptions(skills=16, lengths=SHORT, scorers=("soft",), memory_only=True, encode_chunk_size=2)
+    monkeypatch.setattr(training, "make_train_step", lambda *args: chunks.append(args[-1]) or make(*args[:-1]))
+    monkeypatch.setattr(training.OurStep, "__call__", lambda self: pytest.fail("a step was taken"))
+    done = training.run(
+        training.TrainingOptions(skills=16, lengths=SHORT, scorers=("soft",), memory_only=True, mini_batch_size=2)
     )
-    (row,) = outcome.rows
+    (row,) = done.rows
     assert "seconds" not in row
     assert row["program_bytes"] > 0
     assert chunks == [2]
-    assert "encode_chunk_size 2" in outcome.text()
+    assert "mini_batch_size 2" in done.text()
 
 
 def test_encoder_operations_are_those_of_its_matrix_products():
@@ -237,8 +235,8 @@ def test_pipeline_pins_one_core_and_releases_it(monkeypatch):
     before = os.sched_getaffinity(0)
     seen = []
     monkeypatch.setattr(pipeline, "interleaved", lambda *a: seen.append(os.sched_getaffinity(0)) or interleaved(*a))
-    outcome = pipeline.run(pipeline.PipelineOptions(skills=8, lengths=TOKENS, batches=3, runs=2, threads=1))
-    values, rows = numbers(outcome)
+    done = pipeline.run(pipeline.PipelineOptions(skills=8, lengths=TOKENS, batches=3, runs=2, threads=1))
+    values, rows = numbers(done)
     assert list(rows) == ["BatchBuilder alone", "through Grain, 1 thread"]
     assert [len(cores) for cores in seen] == [1]
     assert os.sched_getaffinity(0) == before
@@ -253,9 +251,9 @@ def test_pipeline_pins_one_core_and_releases_it(monkeypatch):
 def test_pipeline_measures_all_stages_for_graphs_of_another_size():
     options = pipeline.PipelineOptions(skills=8, edges=3_000, lengths=TOKENS, batches=1, runs=1, threads=1)
     values, rows = numbers(pipeline.run(options))
-    stages = list(rows)[: -(1 + ("through Grain, 1 thread" in rows))]
+    stages = list(rows)[:-2]
     assert stages[:2] == ["reading edge files", "reading what combine wrote"]
-    graphs = graphs_like_esco(0, options.edges / EDGES)
+    graphs = lengths.graphs_like_esco(0, options.edges / pipeline.EDGES)
     for name in stages[:2]:
         # What was written, with a byte of data and eight of position for an edge at the least.
         assert rows[name]["edges"] == sum(graph.num_edges for graph in graphs.graphs.values())
@@ -276,21 +274,36 @@ def test_contenders_take_turns_after_warming_up():
     order = []
     times = interleaved({name: lambda name=name: order.append(name) for name in "abc"}, 3, warmups=1)
     assert "".join(order) == "abc" + "abc" + "bac" + "cab"
-    assert [len(times[name].seconds) for name in "abc"] == [3, 3, 3]
+    assert [len(times[name]["runs"]) for name in "abc"] == [3, 3, 3]
     order.clear()
     times = interleaved({name: lambda name=name: order.append(name) for name in "ab"}, 2, warmups=0, settle=1)
     assert "".join(order) == "aabb" + "bbaa"
-    assert [len(times[name].seconds) for name in "ab"] == [2, 2]
+    assert [len(times[name]["runs"]) for name in "ab"] == [2, 2]
 
 
-def test_times_give_the_median_and_the_range():
-    assert interleaved({"sleep": lambda: time.sleep(0.01)}, 3)["sleep"].median >= 0.01
-    assert training.Times((3.0, 1.0, 2.0)).to_dict() == {
-        "median": 2.0,
-        "low": 1.0,
-        "high": 3.0,
-        "runs": [3.0, 1.0, 2.0],
-    }
+def test_times_are_those_of_the_work():
+    assert interleaved({"sleep": lambda: time.sleep(0.01)}, 3)["sleep"]["median"] >= 0.01
+
+
+@pytest.mark.parametrize("stage", [scoring, ranking, training, pipeline])
+def test_tables_of_a_slow_large_run_fit_a_terminal(stage):
+    """Every column of a stage, with the widest values that it may have."""
+    seconds = spread([123456.7, 98765.4, 234567.8])
+    names = ["torch, two products", "reading what combine wrote", ranking.COLD, "uwe_jax, soft_pooled"]
+    rows = [
+        {column.key: name if column.show is str else 1.2345e9 for column in (*stage.LABELS, *stage.COLUMNS)}
+        | {"width": 1024, "queries": 10_000, "query_tokens": 64, "clients": 1000}
+        | {"seconds": seconds, "seconds_per_batch": seconds, "peak_memory": {"bytes": 123 << 30, "bound": True}}
+        for name in names
+    ]
+    done = outcome.Outcome("A title", training.facts("bfloat16"), {}, stage.LABELS, stage.COLUMNS, rows, ["note " * 40])
+    text = done.text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for column in stage.COLUMNS:
+        assert column.show(rows[0][column.key]) in text
+    for name in names:
+        assert text.count(name) > 1
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system keeps no resettable peak")
@@ -298,8 +311,8 @@ def test_the_peak_counts_memory_that_was_freed_again():
     def work(mebibytes):
         np.ones((mebibytes, 2**20), np.uint8).sum()
 
-    assert memory.host_peak(lambda: work(96)).bytes > 90 * 2**20
-    assert memory.host_peak(lambda: work(1)).bytes < 32 * 2**20
+    assert measure.host_peak(lambda: work(96))["bytes"] > 90 * 2**20
+    assert measure.host_peak(lambda: work(1))["bytes"] < 32 * 2**20
 
 
 def test_lengths_of_a_whole_source_are_its_histogram(rng):
@@ -337,6 +350,23 @@ def test_measuring_needs_no_data_packages_and_no_torch():
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [
+        ("scoring", "texts in the target space"),
+        ("rank", "clients that ask at once"),
+        ("training", "to train with"),
+        ("pipeline", "in a batch"),
+    ],
+)
+def test_every_mode_describes_its_options(mode, words, capsys):
+    with pytest.raises(SystemExit):
+        command.benchmark([mode, "--help"])
+    text = capsys.readouterr().out
+    assert "JSON file of all numbers" in text
+    assert words in text
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
 def test_without_a_mode_the_help_is_printed(arguments, capsys):
     command.benchmark(arguments)
@@ -348,7 +378,8 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
     out = tmp_path / "new" / "figures.json"
     flags = "scoring --queries 2 --targets 12 --widths 8 --top_k 3 --runs 1 --seed 5"
     command.benchmark([*flags.split(), "--out", str(out)])
-    text = capsys.readouterr().out
+    printed = capsys.readouterr().out
+    text = " ".join(printed.split())
     values = json.loads(out.read_text())
     assert values["benchmark"] == "scoring"
     assert values["settings"]["queries"] == [2]
@@ -356,10 +387,11 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
     facts = values["facts"]
     assert (facts["jax"], facts["torch"], facts["devices"]) == (jax.__version__, torch.__version__, 8)
     assert facts["date"][:4].isdecimal()
-    for part in (facts["jax"], facts["cpu"], "float32", "8 x cpu", "bare product", "torch, padded, two products"):
+    for part in (facts["jax"], facts["cpu"], "float32", "8 x cpu", "bare product", "torch, two products"):
         assert part in text
-    for part in ("FLOP/s", "B/s", "MiB", "ms (min..max)", "/ product", "differ from ours by at most", str(out)):
+    for part in ("FLOP/s", "B/s", "MiB", "ms (min..max)", "/ product", "differ from ours by at most"):
         assert part in text
+    assert str(out) in printed
     for row in values["rows"]:
         assert command.scoring.outcome.milliseconds(row["seconds"]) in text
 

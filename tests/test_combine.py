@@ -61,9 +61,9 @@ def test_a_folder_that_trains(config, tmp_path, capsys):
     assert "1 texts of skill-vacancy excluded" in captured.err
     assert "Not decontaminated against (data not found): Job2Skill (validation)" not in captured.err
     assert "SkillSkape (test)" in captured.err.split("Not decontaminated against")[1]
-    table = [line.split() for line in captured.out.splitlines()[:3]]
-    assert table[1] == ["onet", "skill-vacancy", "2", "2", "2", "2", "2"]
-    assert table[2] == ["skillskape", "skill-vacancy", "1", "2", "2", "2", "1"]
+    table = [line.replace("│", " ").split() for line in captured.out.splitlines()]
+    assert ["onet", "skill-vacancy", "2", "2", "2", "2", "2"] in table
+    assert ["skillskape", "skill-vacancy", "1", "2", "2", "2", "1"] in table
     written = json.loads((out / "graphs.json").read_text())
     assert written["settings"]["parts"]["onet"]["weight"] == 2.0
     assert [part["name"] for part in written["parts"]] == ["onet", "skillskape"]
@@ -71,9 +71,9 @@ def test_a_folder_that_trains(config, tmp_path, capsys):
 
 def test_the_user_chooses_the_excluded_splits(config, tmp_path):
     both, none = tmp_path / "both", tmp_path / "none"
-    combine([config, "--config.source.keep_out=('test','validation')", f"--out={both}"])
+    combine([config, "--config.source.decontaminate=('test','validation')", f"--out={both}"])
     assert sentences(both) == {"You weld.", "You weld and plan."}
-    combine([config, "--config.source.keep_out=()", f"--out={none}"])
+    combine([config, "--config.source.decontaminate=()", f"--out={none}"])
     assert sentences(none) == {"You weld.", "You plan SHIFTS.", "You bake.", "You weld and plan."}
 
 
@@ -92,7 +92,7 @@ def test_an_unwritable_output_is_reported_before_reading(config, tmp_path, capsy
 
 def test_evaluations_are_excluded_from_combined_graphs(config, tmp_path, capsys):
     out = tmp_path / "graphs"
-    combine([config, "--config.source.keep_out=()", f"--out={out}"])
+    combine([config, "--config.source.decontaminate=()", f"--out={out}"])
     settings = SourceSettings(source="edges", path=str(out), tasks_path=str(tmp_path / "annotated"))
     read = load_training_composition(settings).graphs.graphs["vacancy"].neighbours
     assert set(read) == {"You weld.", "You bake.", "You weld and plan."}

@@ -30,7 +30,7 @@ def test_parts_together_are_the_graph_of_all_their_edges(listed, random):
     expected = build_graph_set({"job": everything, "alias": everything})
     random.shuffle(parts)
     graphs = compose(parts).graphs
-    assert {kind: graph.fingerprint for kind, graph in graphs.graphs.items()} == expected.fingerprints()
+    assert {kind: graph.fingerprint() for kind, graph in graphs.graphs.items()} == expected.fingerprints()
     assert graphs.fingerprints() == compose(parts[::-1]).graphs.fingerprints()
 
 
@@ -53,7 +53,7 @@ def test_columns_give_what_rows_give(listed, also):
     for kind, graph in expected.graphs.items():
         own, stated = found.graphs.graphs[kind], found.statements[kind]
         assert (own.neighbours, own.neighbour_ids) == (graph.neighbours, graph.neighbour_ids)
-        assert own.fingerprint_of(()) == found.graphs.graphs[kind].fingerprint
+        assert own.fingerprint() == found.graphs.graphs[kind].fingerprint()
         np.testing.assert_array_equal(own.edges.toarray(), graph.edges.toarray())
         rows = {}
         for number, some in enumerate(edges[kind]):
@@ -103,7 +103,7 @@ def test_weights_are_part_of_the_fingerprint():
     prints = {
         compose([part("a", 1.0, skill_job=rows[0]), part("b", weight, skill_job=rows[1])])
         .graphs.graphs["job"]
-        .fingerprint
+        .fingerprint()
         for weight in (1.0, 0.5, 0.25)
     }
     assert len(prints) == 3
@@ -114,7 +114,7 @@ def test_provenance_is_part_of_the_fingerprint_of_a_mixture():
 
     def prints(*split):
         graphs = compose([part(name, skill_job=pairs(each)) for name, each in zip("ab", split, strict=False)]).graphs
-        return graphs.fingerprints()["job"], graphs.graphs["job"].fingerprint
+        return graphs.fingerprints()["job"], graphs.graphs["job"].fingerprint()
 
     found = [prints(rows), prints(rows[:1], rows[1:]), prints(rows[1:], rows[:1]), prints(rows, rows[1:])]
     assert len({whole for whole, _ in found}) == 4

@@ -5,13 +5,14 @@ import json
 import re
 from pathlib import Path
 
+import ml_collections
 import pytest
 
-from uwe_jax.config import Config, PartSettings, PerGraph, combine, default_config
+from uwe_jax.config import BatchSettings, Config, PartSettings, PerGraph, combine, default_config
 from uwe_jax.runtime import config_file as config_file_module
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.settings import check_setting_name
+from uwe_jax.runtime.settings import current_path, warn_of_former
 
 read_config = functools.partial(read_command_line, settings=Config, command="train")
 
@@ -24,11 +25,11 @@ def read(**changes):
             setattr(getattr(config, section), name, value)
         else:
             setattr(config, section, value)
-    return Config.from_config_dict(config)
+    return Config.from_dict(config.to_dict())
 
 
 def test_defaults_survive_the_round_trip():
-    assert Config.from_config_dict(default_config()) == Config()
+    assert Config.from_dict(default_config().to_dict()) == Config()
     assert json.loads(json.dumps(Config().to_dict()))["loss"]["tau"] == {
         "job": 0.05,
         "vacancy": 0.02,
@@ -69,7 +70,7 @@ def test_an_unknown_key_is_named():
     with config.unlocked():
         config.batch.sice = 3
     with pytest.raises(UserError, match=r"Unknown setting batch\.sice\."):
-        Config.from_config_dict(config)
+        Config.from_dict(config.to_dict())
 
 
 def test_parts_have_settings_of_their_own():
@@ -77,25 +78,81 @@ def test_parts_have_settings_of_their_own():
     config.source.source = "combined"
     config.source.parts = combine(onet={"weight": 2.0}, mine={"source": "edges", "graphs": ("skill_job",)})
     config.source.parts.onet.weight = 0.5
-    read = Config.from_config_dict(config)
+    read = Config.from_dict(config.to_dict())
     expected = {"onet": PartSettings(weight=0.5), "mine": PartSettings(source="edges", graphs=("skill_job",))}
     assert read.source.parts == expected
     assert Config.from_dict(read.to_dict()) == read
     for path in ("source.parts.onet.weight", "source.parts.any.path"):
-        check_setting_name(Config, path)
+        assert current_path(Config, path, 1) == (path, 1)
     with pytest.raises(UserError, match=r"Unknown setting source\.parts\.onet\.wait\. Did you mean"):
-        check_setting_name(Config, "source.parts.onet.wait")
+        current_path(Config, "source.parts.onet.wait", 1)
     with pytest.raises(UserError, match=r"Unknown setting source\.parts\.onet\.weigth"):
         combine(onet={"weigth": 2.0})
     with pytest.raises(UserError, match=r"source\.parts\.onet is None; it must be a section"):
         combine(onet=None)
+    config.batch = ml_collections.ConfigDict({"parts": "apart"})
+    assert Config.from_dict(config.to_dict()).batch == BatchSettings(sources="homogeneous")
     config.source.parts = combine(onet={"weight": 2})
     config.source.parts.onet.weight = 0.5
-    assert Config.from_config_dict(config).source.parts == {"onet": PartSettings(weight=0.5)}
+    assert Config.from_dict(config.to_dict()).source.parts == {"onet": PartSettings(weight=0.5)}
     with pytest.raises(UserError, match=r"weight is -1\.0; it must be at least"):
         Config.from_dict({"source": {"parts": {"onet": {"weight": -1.0}}}})
     with pytest.raises(UserError, match=r"source\.parts is 3; it must be a section"):
         Config.from_dict({"source": {"parts": 3}})
+
+
+FORMER = {
+    "source": {"keep_out": ["validation"]},
+    "encoder": {"pretrained_share": 0.9},
+    "batch": {"parts": "apart", "encode_chunk_size": 32},
+}
+CURRENT = {
+    "source": {"decontaminate": ["validation"]},
+    "encoder": {"wise_ft_alpha": 0.1},
+    "batch": {"sources": "homogeneous", "mini_batch_size": 32},
+}
+
+
+def test_former_names_of_settings_are_translated(tmp_path, caplog):
+    """In saved configs silently; in a config file and on a command line with one warning that names the new one."""
+    expected = Config.from_dict(CURRENT)
+    assert Config.from_dict(FORMER) == expected
+    assert not caplog.messages
+    with pytest.raises(UserError, match=r"encoder\.wise_ft_alpha is 'half'; it must be of type float"):
+        Config.from_dict({"encoder": {"pretrained_share": "half"}})
+    with pytest.raises(UserError, match=r"Unknown setting encoder\.keep_out"):
+        Config.from_dict({"encoder": {"keep_out": ()}})
+
+    changes = "".join(
+        f"    config.{section}.{name} = {tuple(value) if name == 'keep_out' else value!r}\n"
+        for section, values in FORMER.items()
+        for name, value in values.items()
+    )
+    path = config_file(tmp_path, f"{MADE}{changes}    return config\n")
+    warn_of_former.cache_clear()
+    assert read_config([f"--config={path}"]) == read_config([f"--config={path}"]) == expected
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        "Warning: keep_out is now decontaminate=('validation',)",
+        "Warning: pretrained_share is now wise_ft_alpha=0.1",
+        "Warning: parts is now sources=homogeneous",
+        "Warning: encode_chunk_size is now mini_batch_size=32",
+    ]
+    caplog.clear()
+    flags = ["--config.source.keep_out=('validation',)", "--config.encoder.pretrained-share", "0.9"]
+    flags += ["--config.batch.parts=together", "--config.batch.sources=homogeneous"]
+    assert read_config(["--config=quickstart", *flags, "--config.batch.encode_chunk_size=32"]) == read_config(
+        [
+            *("--config=quickstart", "--config.source.decontaminate=('validation',)"),
+            *("--config.encoder.wise_ft_alpha=0.1", "--config.batch.sources=homogeneous"),
+            "--config.batch.mini_batch_size=32",
+        ]
+    )
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        "Warning: source.keep_out is now source.decontaminate=('validation',)",
+        "Warning: encoder.pretrained_share is now encoder.wise_ft_alpha=0.1",
+        "Warning: batch.parts is now batch.sources=mixed",
+        "Warning: batch.encode_chunk_size is now batch.mini_batch_size=32",
+    ]
 
 
 def test_tuples_may_come_as_lists():

@@ -14,7 +14,7 @@ from torch_twin import assert_same, build_torch, padded, random_torch, state
 
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder, exact_gelu, relative_buckets
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.weights import params_from_hf
 from uwe_jax.runtime.errors import UserError
 

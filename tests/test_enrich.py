@@ -48,13 +48,8 @@ COLUMNS = ["left", "right", "relation", "left_id", "grounding", "score_skill", "
 
 def run(*flags):
     """Runs the command in this process; returns its exit status."""
-
-    def work():
-        if not enrich.main([str(flag) for flag in flags]):
-            sys.exit(enrich.EXIT_FAILED)
-
     try:
-        answer_errors(work)
+        answer_errors(lambda: enrich.main([str(flag) for flag in flags]))
     except SystemExit as stop:
         return stop.code
     return 0
@@ -304,7 +299,7 @@ def test_out_must_not_be_a_file(out, monkeypatch, capsys):
     out.write_text("mine")
     for where in (out, out / "below"):
         assert run(*flags_of("http://127.0.0.1:9/v1", where, source__source="edges", source__path="x")) == 2
-        assert f"{out} is a file" in capsys.readouterr().err
+        assert f"Cannot write to {where}: " in capsys.readouterr().err
 
 
 def test_a_dry_run_shows_prompts_and_sends_nothing(out, capsys):

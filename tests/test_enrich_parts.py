@@ -13,20 +13,18 @@ from graphs import build_graph_set
 
 from uwe_jax.config import PerGraph
 from uwe_jax.curation.enrich import asking, copies, grounding
-from uwe_jax.curation.enrich.answers import Unreadable, read_answer
-from uwe_jax.curation.enrich.budget import Budget, Cost, OverBudget, Reservation
+from uwe_jax.curation.enrich.budget import Budget
 from uwe_jax.curation.enrich.checks import Checker, LanguageCheck, SkillIndex
-from uwe_jax.curation.enrich.copies import EvaluationTexts, Texts, overlap, read_evaluation_texts
-from uwe_jax.curation.enrich.generators import Candidate
+from uwe_jax.curation.enrich.copies import Texts, overlap, read_evaluation_texts
+from uwe_jax.curation.enrich.generators import Candidate, Unreadable, read_answer
 from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
 from uwe_jax.curation.enrich.plan import Request, degrees, rare_skills
 from uwe_jax.curation.enrich.prompts import SHIPPED, Prompt, PromptFiles, read_templates
-from uwe_jax.curation.enrich.response_cache import Answer, ResponseCache, key_of, open_cache
+from uwe_jax.curation.enrich.response_cache import Answer, Cost, ResponseCache, key_of, open_cache
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
 from uwe_jax.evaluation.lexical import Random, TfIdf
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSpec
-from uwe_jax.evaluation.tasks.task import make_task
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSpec
 from uwe_jax.runtime.errors import UserError
 
 SENTENCE = "Every day you mix dough and bake bread for the whole town with our team"
@@ -65,7 +63,7 @@ def test_nearest_equals_a_sort_for_any_chunk_size(monkeypatch):
     assert nearest(Random(), queries, texts, 6) == found
     assert [len(row) for row in nearest(Random(), queries, texts[:4], 6)] == [4] * 9
     # Ties are not all broken in favour of the first texts.
-    alike = nearest(TfIdf.of_words(), queries, [f"other{n}" for n in range(50)], 3)
+    alike = nearest(TfIdf(), queries, [f"other{n}" for n in range(50)], 3)
     assert len({row[0] for row in alike}) > 4
 
 
@@ -78,7 +76,7 @@ def test_examples_are_a_skills_own_texts_first(tmp_path):
     assert [(each.text, each.id) for each in texts] == [
         ("baker", "u1"), ("steel welder", "u2"), ("bread shop", "more.txt, line 1"),
     ]  # fmt: skip
-    (row,) = nearest_examples(TfIdf.of_words(), graphs, "job", [0], texts, 3)
+    (row,) = nearest_examples(TfIdf(), graphs, "job", [0], texts, 3)
     assert [(each.text, each.own, each.score > 0) for each in row] == [
         ("baker", True, False), ("bread shop", False, True), ("steel welder", False, False),
     ]  # fmt: skip
@@ -95,8 +93,8 @@ def test_the_skill_index_measures_as_a_loop_does(monkeypatch):
     for size in (2**24, 40):
         monkeypatch.setattr(grounding, "_SCORES", size)
         found = SkillIndex(Random(), skills).measure(texts, own)
-        assert [(each.own, each.other, each.rank) for each in found] == expected
-        assert all(scores[k, each.sibling] == np.float32(each.other) for k, each in enumerate(found))
+        assert [(each.score_skill, each.score_sibling, each.rank) for each in found] == expected
+        assert all(scores[k, each.sibling] == np.float32(each.score_sibling) for k, each in enumerate(found))
 
 
 @pytest.mark.parametrize(
@@ -158,16 +156,16 @@ def test_the_response_cache_keeps_complete_lines_and_drops_an_incomplete_one(tmp
             pass
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"key": "k2", "mod')
-    assert list(ResponseCache.read(path).answers) == ["k0", "k1"]
+    assert list(ResponseCache(path).answers) == ["k0", "k1"]
     with open_cache(path) as responses:
         assert responses.torn == 18
         assert responses.answers == {"k0": answer(0), "k1": answer(1, skill="\ud83d")}
         responses.add(answer(2))
     assert path.read_bytes().startswith(whole)
-    assert list(ResponseCache.read(path).answers) == ["k0", "k1", "k2"]
+    assert list(ResponseCache(path).answers) == ["k0", "k1", "k2"]
     path.write_bytes(b"oops\n" + whole)
     with pytest.raises(UserError, match=r"answers.jsonl, line 1 is not a valid answer"):
-        ResponseCache.read(path)
+        ResponseCache(path)
 
 
 def test_keys_depend_on_model_graph_prompt_and_try():
@@ -196,7 +194,7 @@ def test_an_answer_that_cannot_be_written_leaves_no_half_line(tmp_path, monkeypa
         assert path.read_bytes() == whole
         assert list(responses.answers) == ["k0"]
         responses.add(answer(2))
-    assert list(ResponseCache.read(path).answers) == ["k0", "k2"]
+    assert list(ResponseCache(path).answers) == ["k0", "k2"]
 
 
 def test_a_budget_counts_pending_requests():
@@ -207,21 +205,6 @@ def test_a_budget_counts_pending_requests():
     assert not budget.under_way
     assert not budget.reserve(Cost(1, 30, 30))
     assert budget.spent == Cost(2, 25, 15)
-
-
-def test_a_lost_try_is_spent_and_the_next_one_needs_a_reservation():
-    budget, cost = Budget(BudgetSettings(requests=2), EndpointSettings(), Cost()), Cost(1, 20, 30)
-    assert not budget.reserve(cost)
-    reservation = Reservation(budget, cost)
-    reservation.hold()
-    for spent in (1, 2):
-        reservation.settle(cost)
-        reservation.settle(Cost(9, 9, 9))  # nothing is reserved any more
-        assert (budget.spent.requests, budget.under_way) == (spent, False)
-        if spent == 1:
-            reservation.hold()
-    with pytest.raises(OverBudget):
-        reservation.hold()
 
 
 @pytest.mark.parametrize(
@@ -255,29 +238,21 @@ def test_addresses_are_checked_without_showing_secrets(address, message):
     assert EndpointSettings(base_url="http://[::1]:8000/v1").base_url
 
 
-def test_rate_limits_hold_for_requests_and_tokens(monkeypatch):
-    taken = []
-
-    class Limiter:
-        def __init__(self, max_rate, time_period):
-            self.max_rate, self.time_period = max_rate, time_period
-
-        async def acquire(self, amount):
-            taken.append((self.time_period, amount))
-
-    monkeypatch.setattr(asking, "library", lambda name: type("aiolimiter", (), {"AsyncLimiter": Limiter}))
-    limits = asking._Limits(EndpointSettings(requests_per_minute=6, tokens_per_minute=600))
-    asyncio.run(limits.wait(Cost(1, 15, 10)))
-    # One request in ten seconds, and a second's worth of tokens in a second.
-    assert taken == [(10, 1), (1, 10), (1, 10), (1, 5)]
+def test_rate_limits_hold_for_requests_and_tokens():
+    pace = asking.Pace(EndpointSettings(requests_per_minute=6, tokens_per_minute=600))
+    costs = [Cost(1, 15, 10), Cost(1, 150, 50), Cost(1, 15, 10), Cost(1, 15, 10), Cost(1, 15, 10)]
+    # One request in ten seconds, and ten tokens in a second; a pause of the sender allows no burst.
+    delays = [pace.delay(cost, now) for cost, now in zip(costs, (100, 100, 102, 150, 150), strict=True)]
+    assert delays == [0, 10, 28, 0, 10]
+    assert asking.Pace(EndpointSettings()).delay(costs[0], 100) == 0
 
 
 def test_a_request_that_waits_for_its_turn_ends_with_the_run():
     async def stopped():
         work = asking.Asking(
-            EndpointSettings(), ResponseCache(Path(), {}), Budget(BudgetSettings(), EndpointSettings(), Cost())
+            EndpointSettings(), ResponseCache(Path("none")), Budget(BudgetSettings(), EndpointSettings(), Cost())
         )
-        waiting = asyncio.ensure_future(work._unless_stopped(asyncio.sleep(600)))
+        waiting = asyncio.ensure_future(work._sleep(600))
         await asyncio.sleep(0)
         assert not waiting.done()
         work._stop("refused")
@@ -314,27 +289,25 @@ def test_prompts_contain_texts_unchanged(tmp_path):
 
 def test_evaluation_texts_are_the_queries_of_every_available_split(tmp_path, monkeypatch, capsys):
     def load_sentences(sources, split):
-        return make_task("s", "S", split=split, kinds=("vacancy", "skill"), pairs=[(SENTENCE, ["bake bread"])],
-                         targets=["bake bread", "weld"], origin="o")  # fmt: skip
+        return TaskContent([(SENTENCE, ["bake bread"])], ["bake bread", "weld"], "o")
 
     def load(sources, split):
         assert sources.offline
         if split == "test":
             raise TaskDataMissing("not there")
         pairs = [("bakers wanted at five in the morning", ["bake bread"]), ("welders wanted", ["weld"])]
-        return make_task("t", "T", split=split, kinds=("job", "skill"), pairs=pairs, targets=["bake bread", "weld"],
-                         origin="o")  # fmt: skip
+        return TaskContent(pairs, ["bake bread", "weld"], "o")
 
     spec = TaskSpec("t", "T", "", ("job", "skill"), ("validation", "test"), load, "nowhere")
-    other = dataclasses.replace(spec, name="s", splits=("all",), load=load_sentences)
+    other = dataclasses.replace(spec, name="s", kinds=("vacancy", "skill"), splits=("all",), read=load_sentences)
     monkeypatch.setattr(copies, "CATALOGUE", {"t": spec, "s": other})
-    texts = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
+    texts, guarded = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
     assert len(texts) == 3
     assert texts.copied("BAKERS  wanted at five in the morning")
     # A sentence may contain the name of a job; a run of words of a sentence is a copy.
     assert not texts.copied("bakers wanted at five in the morning in town")
     assert texts.copied("you mix dough and bake bread") == "5 words in a row"
-    assert (texts.found, texts.missing) == (["t (validation)", "s (all)"], ["t (test)"])
+    assert guarded == {"count": 3, "found": ["t (validation)", "s (all)"], "missing": ["t (test)"]}
     assert "Guarding 3 queries" in capsys.readouterr().err
 
 
@@ -349,7 +322,7 @@ def check(*texts, skill="bake bread", kind="vacancy", evaluation=(), settings=No
         Candidate(request, text, "language_model", "", "", (), surplus=n >= count) for n, text in enumerate(texts)
     ]
     settings = settings or CheckSettings(max_lead=PerGraph(1.0, 1.0, 1.0))
-    checker = Checker(settings, graphs, EvaluationTexts(evaluation, 8), TfIdf.of_words(), LanguageCheck("en", 0.5))
+    checker = Checker(settings, graphs, Texts(evaluation, 8), TfIdf(), LanguageCheck("en", 0.5))
     accepted, rejected = checker.check(candidates)
     reasons = {each.text: each.reason for each in rejected}
     assert len(accepted) + len(rejected) == len(texts)

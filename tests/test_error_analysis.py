@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 from rendered import NASTY, shown
 
-from uwe_jax.evaluation.error_analysis import FLAGS, dump_rankings
+from uwe_jax.evaluation import error_analysis, measure
+from uwe_jax.evaluation.error_analysis import FLAGS
 from uwe_jax.evaluation.tasks.task import make_task
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ranking_metrics import ranking_metrics
+
+
+def dump_rankings(folder, task, *arguments, **settings):
+    """Writes the files of a task; returns their paths."""
+    error_analysis.dump_rankings(folder, task, *arguments, **settings)
+    return folder / f"{task.name}.jsonl", folder / f"{task.name}.md"
 
 
 def random_task(rng, queries=40, targets=30):
@@ -29,7 +36,8 @@ def brute_force(row):
     return sorted(range(len(row)), key=lambda position: (-row[position], position))
 
 
-def test_rankings_are_those_of_a_plain_sort(rng, tmp_path):
+def test_rankings_are_those_of_a_plain_sort(rng, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "_SCORES", 16 * 30)
     made = random_task(rng)
     scores = rng.integers(0, 6, (40, 30)) / 4  # many ties
     place = {query: k for k, query in enumerate(made.queries)}
@@ -129,6 +137,6 @@ def test_scores_of_infinity_are_null(tmp_path):
 
 def test_shapes_are_checked(rng, tmp_path):
     made = random_task(rng)
-    with pytest.raises(UserError, match=r"m on A \*task\*: scores of shape \(16, 29\) for 16 queries and 30 targets"):
+    with pytest.raises(UserError, match=r"m on A \*task\*: scores of shape \(40, 29\) for 40 queries and 30 targets"):
         dump_rankings(tmp_path, made, "m", np.ones(40), lambda queries: np.ones((len(queries), 29)))
     assert not list(tmp_path.iterdir())

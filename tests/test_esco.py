@@ -8,6 +8,7 @@ import time
 import zipfile
 
 import pytest
+import tensorflow_datasets as tfds
 from esco_downloads import (
     OCCUPATION,
     OCCUPATIONS,
@@ -24,7 +25,6 @@ from esco_downloads import (
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.esco.esco_dataset_builder import Builder, load_edges
 from uwe_jax.sources.esco.reader import (
     read_alias_edges,
     read_description_edges,
@@ -32,9 +32,9 @@ from uwe_jax.sources.esco.reader import (
     read_skill_edges,
 )
 from uwe_jax.sources.esco.release import NEEDS, find_release
-from uwe_jax.sources.esco.source import SOURCE
+from uwe_jax.sources.esco.source import SOURCE, load_graph
 from uwe_jax.sources.source import SourceRequest
-from uwe_jax.sources.tfds_edges import prepare_edges, read_prepared
+from uwe_jax.sources.tfds_edges import EdgeBuilder
 
 BOTH = ("skill_job", "skill_alias")
 JOB_EDGES = [
@@ -57,7 +57,7 @@ def message(folder, graphs=BOTH, **kwargs) -> str:
 
 
 def load(release, cache, graph="skill_job", relations="both") -> list[Edge]:
-    edges, _ = load_edges(release, graph, relations, cache)
+    edges, _ = load_graph(release, graph, relations, cache)
     return edges
 
 
@@ -331,7 +331,7 @@ def test_prepared_edges_are_not_prepared_again(tmp_path, monkeypatch):
     write_release(tmp_path)
     release = find_release(tmp_path, BOTH)
     load(release, tmp_path / "cache")
-    monkeypatch.setattr(Builder, "read_edges", lambda *args: pytest.fail("read again"))
+    monkeypatch.setattr("uwe_jax.sources.esco.source._RELATED", {"skill_job": None})
     assert load(release, tmp_path / "cache") == JOB_EDGES
 
 
@@ -350,12 +350,11 @@ def test_a_language_the_builder_does_not_list(tmp_path):
     assert load(release, tmp_path / "cache", "skill_alias") == ALIAS_EDGES
 
 
-def test_builder_alone_reads_its_manual_dir(tmp_path):
-    write_release(tmp_path / "zips")
-    builder = Builder(config="skill_job_optional_en", data_dir=str(tmp_path / "data"))
-    prepare_edges(builder, tmp_path / "zips")
-    assert read_prepared(builder) == [JOB_EDGES[1]]
-    # and TFDS itself reads the same
+def test_tfds_itself_reads_the_same(tmp_path):
+    write_release(tmp_path)
+    load(find_release(tmp_path, BOTH), tmp_path / "cache", relations="optional")
+    (folder,) = (tmp_path / "cache" / "tfds").glob("*/esco/skill_job_optional_en/1.0.0")
+    builder = tfds.builder_from_directory(folder)
     (example,) = builder.as_data_source("train")
     assert {key: value.decode() for key, value in example.items()} == JOB_EDGES[1]._asdict()
     assert builder.info.full_name == "esco/skill_job_optional_en/1.0.0"
@@ -370,7 +369,7 @@ def test_interrupted_preparation_is_not_taken_as_complete(tmp_path, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Builder, "_generate_examples", interrupted)
+        patch.setattr(EdgeBuilder, "_generate_examples", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load(release, tmp_path / "cache")
     assert load(release, tmp_path / "cache") == JOB_EDGES
@@ -382,17 +381,18 @@ def test_killed_preparation_is_not_taken_as_complete(tmp_path):
     program = f"""
 import os, signal
 from pathlib import Path
-from uwe_jax.sources.esco.esco_dataset_builder import Builder, load_edges
 from uwe_jax.sources.esco.release import find_release
+from uwe_jax.sources.esco.source import load_graph
+from uwe_jax.sources.tfds_edges import EdgeBuilder
 def killed(self, edges):
     yield 0, edges[0]._asdict()
     os.kill(os.getpid(), signal.SIGKILL)
-Builder._generate_examples = killed
-load_edges(find_release({str(tmp_path)!r}, ("skill_job",)), "skill_job", "both", Path({str(tmp_path / "cache")!r}))
+EdgeBuilder._generate_examples = killed
+load_graph(find_release({str(tmp_path)!r}, ("skill_job",)), "skill_job", "both", Path({str(tmp_path / "cache")!r}))
 """
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert finished.returncode == -9, finished.stderr
-    (left,) = (tmp_path / "cache").glob("*/esco/skill_job_en/[!.]*")
+    (left,) = (tmp_path / "cache").glob("tfds/*/esco/skill_job_en/[!.]*")
     assert left.name.startswith("incomplete.")
     release = find_release(tmp_path, ("skill_job",))
     assert load(release, tmp_path / "cache") == JOB_EDGES
@@ -416,14 +416,14 @@ def test_an_empty_graph_is_refused(tmp_path):
 def test_of_two_processes_one_prepares_and_the_other_waits(tmp_path, monkeypatch):
     write_release(tmp_path)
     release = find_release(tmp_path, BOTH)
-    plain, calls = Builder.read_edges, []
+    calls = []
 
-    def slow(self, manual_dir):
-        calls.append(manual_dir)
+    def slow(release, relations):
+        calls.append(relations)
         time.sleep(0.3)
-        return plain(self, manual_dir)
+        return read_job_edges(release, relations)
 
-    monkeypatch.setattr(Builder, "read_edges", slow)
+    monkeypatch.setattr("uwe_jax.sources.esco.source._RELATED", {"skill_job": slow})
     results = []
 
     def prepare():
@@ -487,7 +487,7 @@ def test_a_full_disk_is_reported_and_other_errors_pass_through(tmp_path, monkeyp
             yield 0, edges[0]._asdict()
             raise error
 
-        monkeypatch.setattr(Builder, "_generate_examples", failing)
+        monkeypatch.setattr(EdgeBuilder, "_generate_examples", failing)
         with pytest.raises(expected, match=r"No space left on device\. Expected|an index is out of range"):
             load(find_release(tmp_path, BOTH), tmp_path / "cache")
 
@@ -500,10 +500,10 @@ def test_neither_tensorflow_nor_jax_is_imported(tmp_path):
     program = f"""
 import sys
 from pathlib import Path
-from uwe_jax.sources.esco.esco_dataset_builder import load_edges
 from uwe_jax.sources.esco.release import find_release
+from uwe_jax.sources.esco.source import load_graph
 release = find_release({str(tmp_path / "zips")!r}, ("skill_job",))
-assert len(load_edges(release, "skill_job", "both", Path({str(tmp_path / "cache")!r}))[0]) == 4
+assert len(load_graph(release, "skill_job", "both", Path({str(tmp_path / "cache")!r}))[0]) == 4
 assert not {{"tensorflow", "jax"}} & set(sys.modules), sys.modules
 """
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])

@@ -30,13 +30,11 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import read_options
 from uwe_jax.runtime.plot import save_png
 from uwe_jax.sources.edge_files import read_sample
-from uwe_jax.studies import heatmap
-from uwe_jax.studies.cell import Cell, Stage
+from uwe_jax.studies import experiment
+from uwe_jax.studies.cell import Cell, Programs, Recipe, Stage, TrainingGraphs
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
 from uwe_jax.studies.options import GridFlags, read_grid_options
-from uwe_jax.studies.recipe import Programs, Recipe, TrainingGraphs
-from uwe_jax.studies.summary import Outcome, Scores, read_scores, summarise
-from uwe_jax.studies.table import notes
+from uwe_jax.studies.summary import Matrix, Outcome, Scores, notes, read_scores, summarise
 
 read_config = functools.partial(read_command_line, settings=Config, command="train")
 ROOT = Path(__file__).parents[1]
@@ -48,8 +46,7 @@ ABLATION = f"--config={ROOT / 'configs/ablation.py'}"
 def drawn(monkeypatch):
     """Drawing takes longer than all the rest: the paths of what would be drawn."""
     paths = []
-    for command in ("transfer", "ablate"):
-        monkeypatch.setattr(f"uwe_jax.commands.{command}.plot_differences", lambda *given, **_: paths.append(given[-1]))
+    monkeypatch.setattr("uwe_jax.studies.experiment.plot_differences", lambda *given, **_: paths.append(given[-1]))
     return paths
 
 
@@ -376,6 +373,15 @@ def test_the_macro_average_is_over_the_tasks_that_all_cells_have(tmp_path):
     assert notes(found) == ["The macro-average excludes tasks that only some of the models have a result on: house."]
 
 
+def test_a_table_of_many_tasks_is_split_at_80_columns():
+    header = ["variant", *(f"A long name of task {k}" for k in range(12))]
+    row = ["max_sim (1 of 3 failed)", *(f"{k}.1 ± 0.1 (+1.2)" for k in range(12))]
+    lines = Matrix("MAP", header, [row]).terminal().splitlines()
+    assert max(map(len, lines)) <= 80
+    for cell in row[1:]:
+        assert sum(f" {cell} " in line for line in lines) == 1
+
+
 def test_every_shipped_variant_differs_from_all_others():
     variants = {}
     exec(compile(Path(ABLATION.partition("=")[2]).read_text(), "ablation.py", "exec"), variants)
@@ -396,7 +402,7 @@ def test_every_cell_of_the_picture_has_a_number_or_a_reason(tmp_path, monkeypatc
         return {"map": {"mean": 1.0, "deviation": None, "difference": difference}}
 
     figures = []
-    monkeypatch.setattr(heatmap, "save_png", lambda figure, path: figures.append(figure))
+    monkeypatch.setattr(experiment, "save_png", lambda figure, path: figures.append(figure))
     rows = {
         "frozen": {"status": "done", "results": {"a": cell(0.0), "macro": cell(0.0)}},
         "job": {"status": "done", "results": {"a": cell(-2.5), "macro": cell(1.25)}},
@@ -408,7 +414,7 @@ def test_every_cell_of_the_picture_has_a_number_or_a_reason(tmp_path, monkeypatc
     summary = {"baseline": "frozen", "tasks": {"a": {"title": "Job$2$Skill"}}, "rows": rows}
 
     def plot(rows):
-        heatmap.plot_differences(summary, "results", "map", rows, tmp_path / "x.png", title="Gain", label="points")
+        experiment.plot_differences(summary, "results", rows, tmp_path / "x.png", title="Gain")
 
     plot(["job", "alias", "all"])
     axes = figures[0].axes[0]
@@ -496,7 +502,7 @@ def start(grid, interrupts="default_int_handler"):
     grid.order({"train vacancy-0": "wait"})
     script = (
         f"import signal\nsignal.signal(signal.SIGINT, signal.{interrupts})\n"
-        "import sys\nfrom uwe_jax.runtime.command import answer_errors\nfrom uwe_jax.studies.recipe import Programs\n"
+        "import sys\nfrom uwe_jax.runtime.command import answer_errors\nfrom uwe_jax.studies.cell import Programs\n"
         "from uwe_jax.commands.transfer import transfer\n"
         f"try:\n    answer_errors(lambda: transfer(sys.argv[1:], {stand_ins(grid.folder)!r}))\n"
         "finally:\n    assert 'jax' not in sys.modules, 'devices belong to the cells'\n"

@@ -32,12 +32,9 @@ from uwe_jax.config import (
 )
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import export as exporting
-from uwe_jax.export import hub as export_hub
-from uwe_jax.export.average import Share
 from uwe_jax.export.export import ExportOptions, export
-from uwe_jax.export.provenance import hub_id
-from uwe_jax.models.loading import load_model
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.export.subjects import Share, hub_id
+from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
@@ -85,7 +82,8 @@ def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1):
 
 
 def options(checkpoint, out, cache, **changes):
-    return ExportOptions((Share(str(checkpoint), 1.0),), out, cache, **{"max_tokens": MAX_TOKENS, **changes})
+    chosen = ExportOptions(out=out, cache_dir=str(cache), **{"max_tokens": MAX_TOKENS, **changes})
+    return chosen, (Share(str(checkpoint), 1.0),)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +106,7 @@ def exports(cache, tmp_path_factory):
     for architecture, dtype in (("bert", "float32"), ("mpnet", "bfloat16")):
         folder = tmp_path_factory.mktemp(architecture)
         run = write_run(folder / "run", write_tiny_encoder(folder / "encoder", architecture, layers=1), dtype)
-        made[architecture] = Exported(run, export(options(run, folder / "tiny-uwe", cache, license="mit")))
+        made[architecture] = Exported(run, export(*options(run, folder / "tiny-uwe", cache, license="mit")))
     return made
 
 
@@ -230,7 +228,7 @@ def test_an_export_reads_back_bit_for_bit(made, cache, tmp_path):
     assert (back.model.encoder.config, back.model.encoder.dtype) == (run.model.encoder.config, run.model.encoder.dtype)
     assert load_model(made.folder, cache_dir=cache, max_tokens=5).max_tokens == 5
 
-    again = export(options(made.folder, tmp_path / "tiny-uwe", cache, license="mit", max_tokens=None))
+    again = export(*options(made.folder, tmp_path / "tiny-uwe", cache, license="mit", max_tokens=None))
     for path in sorted(path for path in made.folder.rglob("*") if path.is_file()):
         assert (again / path.relative_to(made.folder)).read_bytes() == path.read_bytes(), path.name
 
@@ -247,7 +245,7 @@ def test_an_export_is_evaluated_as_the_run_and_is_an_encoder(exports, cache):
 
 def test_a_run_that_continued_from_an_export_records_it(exports, cache, tmp_path):
     first = exports["bert"].folder
-    second = export(options(write_run(tmp_path / "second", first), tmp_path / "out", cache))
+    second = export(*options(write_run(tmp_path / "second", first), tmp_path / "out", cache))
     earlier = json.loads((second / "uwe_jax.json").read_text())["training"]["started_from"]
     manifest = json.loads((first / "uwe_jax.json").read_text())
     assert earlier == {key: manifest[key] for key in ("name", "fingerprint", "training")}
@@ -314,7 +312,7 @@ def test_damage_to_an_export_is_reported(broken, cache, break_it, message):
 def test_a_damaged_training_record_is_reported(broken, cache, tmp_path, training):
     change(broken, training=training)
     with pytest.raises(UserError, match=r"uwe_jax\.json: the record of the training is damaged"):
-        export(options(broken, tmp_path / "out", cache))
+        export(*options(broken, tmp_path / "out", cache))
     assert not (tmp_path / "out").exists()
 
 
@@ -335,7 +333,7 @@ def test_a_damaged_summary_of_a_run_is_reported(exports, cache, tmp_path, conten
     run = shutil.copytree(exports["bert"].workdir, tmp_path / "run")
     (run / "summary.json").write_text(content)
     with pytest.raises(UserError, match=message):
-        export(options(run, tmp_path / "out", cache))
+        export(*options(run, tmp_path / "out", cache))
 
 
 # ---- The folder -----------------------------------------------------------------------------------------------------
@@ -389,15 +387,19 @@ SHOWN = r"a\|b_c \[x\](http://y) \<b\>\`\*c\*\`\</b\> --- \# d"
 
 def test_names_with_markup_are_shown_as_they_are(exports, cache, tmp_path, monkeypatch):
     run = exports["bert"].workdir
-    out = export(options(run, tmp_path / 'my "models" \\n', cache, name=MARKUP))
-    change(out, base_model=MARKUP, fingerprint=MARKUP)
+    out = export(*options(run, tmp_path / 'my "models" \\n', cache, name=MARKUP))
+    training = json.loads((out / "uwe_jax.json").read_text())["training"]
+    del training["config"]["encoder"]["wise_ft_alpha"]
+    training["config"]["encoder"]["pretrained_share"] = 0.25  # as a former version called it
+    change(out, base_model=MARKUP, fingerprint=MARKUP, training=training)
     twice = (Share(str(out), 0.5), Share(str(run), 0.5))
     for models, shown in (((Share(str(out), 1.0),), 2), (twice, 2)):
-        again = export(ExportOptions(models, tmp_path / "again", cache, max_tokens=MAX_TOKENS, name=MARKUP))
+        again = export(options(run, tmp_path / "again", cache, name=MARKUP)[0], models)
         text = (again / "README.md").read_text()
         assert ModelCard(text).data.library_name == "sentence-transformers"
         body = text.partition("\n---\n")[2] or text
         assert text.count(SHOWN) >= shown
+        assert text.count("interpolated with the pretrained ones by WiSE-FT, alpha 0.75.") == 1
         assert MARKUP not in text
         assert "<b>" not in body.split("```")[-1]
         assert f"\n# {SHOWN}\n" in text
@@ -409,7 +411,7 @@ def test_names_with_markup_are_shown_as_they_are(exports, cache, tmp_path, monke
 
 def test_an_encoder_as_published_is_exported_with_the_scorer_that_is_named(exports, cache, tmp_path):
     encoder = exports["bert"].workdir.parent / "encoder"
-    out = export(options(f"{encoder}:max_sim", tmp_path / "out", cache, name="plain", language=("nl", "fr")))
+    out = export(*options(f"{encoder}:max_sim", tmp_path / "out", cache, name="plain", language=("nl", "fr")))
     back = load_model(out, cache_dir=cache)
     assert (back.name, back.scorer.kind, back.training) == ("plain", "max_sim", {})
     data = ModelCard((out / "README.md").read_text()).data
@@ -422,7 +424,7 @@ def test_an_encoder_as_published_is_exported_with_the_scorer_that_is_named(expor
 
 
 def test_an_unchanged_export_is_replaced(exports, broken, cache):
-    export(options(exports["mpnet"].workdir, broken, cache))
+    export(*options(exports["mpnet"].workdir, broken, cache))
     assert load_model(broken, cache_dir=cache).model.encoder.config.architecture == "mpnet"
     assert not hidden_files(broken.parent)
 
@@ -440,7 +442,7 @@ def test_files_of_the_user_are_not_replaced(broken, exports, cache, put_there, m
     put_there(broken)
     before = broken.read_text() if broken.is_file() else sorted((p, p.stat().st_mtime_ns) for p in broken.rglob("*"))
     with pytest.raises(UserError, match=message):
-        export(options(exports["bert"].workdir, broken, cache))
+        export(*options(exports["bert"].workdir, broken, cache))
     assert before == (
         broken.read_text() if broken.is_file() else sorted((p, p.stat().st_mtime_ns) for p in broken.rglob("*"))
     )
@@ -450,10 +452,10 @@ def test_an_export_that_fails_leaves_the_folder_as_it_was(exports, broken, cache
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting, "write_scorer", full)
+    monkeypatch.setattr(exporting, "_write_scorer", full)
     before = {path: path.read_bytes() for path in broken.rglob("*") if path.is_file()}
     with pytest.raises(OSError, match="No space"):
-        export(options(exports["mpnet"].workdir, broken, cache))
+        export(*options(exports["mpnet"].workdir, broken, cache))
     assert {path: path.read_bytes() for path in broken.rglob("*") if path.is_file()} == before
     assert not hidden_files(broken.parent)
 
@@ -469,7 +471,7 @@ def test_an_export_killed_between_its_renames_is_restored_when_it_is_loaded(expo
     hidden.mkdir()
     (tmp_path / "aside").rename(hidden / "old")
     with pytest.raises(UserError, match=r"changes of yours.*notes.txt is new"):
-        export(options(exports["bert"].workdir, out, cache))
+        export(*options(exports["bert"].workdir, out, cache))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -480,7 +482,7 @@ def test_a_second_export_to_the_same_folder_is_refused_at_once(exports, cache, t
         replacing(out),
         pytest.raises(UserError, match=rf"writing {out} \(process {os.getpid()} on .*name another folder with --out"),
     ):
-        export(options(exports["bert"].workdir, out, cache))
+        export(*options(exports["bert"].workdir, out, cache))
 
 
 # ---- The command ----------------------------------------------------------------------------------------------------
@@ -537,7 +539,7 @@ class FakeApi:
 @pytest.fixture
 def hub(monkeypatch):
     monkeypatch.setattr(FakeApi, "asked", [], raising=False)
-    monkeypatch.setattr(export_hub, "HfApi", FakeApi)
+    monkeypatch.setattr(exporting, "HfApi", FakeApi)
     return FakeApi
 
 
@@ -558,14 +560,14 @@ def test_the_folder_stays_when_the_hub_does_not_answer(exports, cache, tmp_path,
     monkeypatch.setattr(hub, "refusal", ConnectionError("no route to the hub"))
     out = tmp_path / "out"
     with pytest.raises(UserError, match=r"is written, but .* did not take it as me/mine .*no route.*hf upload me/mine"):
-        export(options(exports["bert"].workdir, out, cache, push_to_hub="me/mine"))
+        export(*options(exports["bert"].workdir, out, cache, push_to_hub="me/mine"))
     assert load_model(out, cache_dir=cache).name == "run"
 
 
 def test_missing_onnx_libraries_are_named(exports, cache, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UserError, match=r"--onnx needs .*onnxscript.*pip install"):
-        export(options(exports["bert"].workdir, tmp_path / "out", cache, onnx=True))
+        export(*options(exports["bert"].workdir, tmp_path / "out", cache, onnx=True))
 
 
 # ---- Slow tests -----------------------------------------------------------------------------------------------------
@@ -576,7 +578,7 @@ def test_missing_onnx_libraries_are_named(exports, cache, tmp_path, monkeypatch)
 def test_onnx_runtime_computes_the_same_tokens(exports, in_float32, cache, tmp_path, monkeypatch, architecture):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    folder = export(options(exports[architecture].workdir, tmp_path / "out", cache, onnx=True))
+    folder = export(*options(exports[architecture].workdir, tmp_path / "out", cache, onnx=True))
     session = runtime.InferenceSession(str(folder / "onnx" / "model.onnx"))
     run = load_run(exports[architecture].workdir, cache_dir=cache)
     table = run.tokeniser.tokenise([" ".join(TEXTS * 20), *TEXTS])
@@ -611,6 +613,6 @@ def test_training_continues_from_an_export(exports, cache, tmp_path):
         evaluation=EvaluationSettings(max_queries=4, max_test_queries=4, texts_per_device=16, skip=("skill_to_job",)),
     )
     train(config)
-    again = load_model(export(options(config.workdir, tmp_path / "out", cache)), cache_dir=cache)
+    again = load_model(export(*options(config.workdir, tmp_path / "out", cache)), cache_dir=cache)
     assert again.training["started_from"]["fingerprint"] == load_model(first, cache_dir=cache).fingerprint
     assert again.fingerprint != again.training["started_from"]["fingerprint"]

@@ -12,15 +12,14 @@ import pytest
 from training_processes import finish, start
 from transformers import AutoModel, AutoTokenizer
 
-from uwe_jax.evaluation.encoder_ranker import EncoderRanker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
-from uwe_jax.evaluation.tasks.spec import TaskSources
-from uwe_jax.export.average import Share
+from uwe_jax.evaluation.tasks.task import TaskSources
 from uwe_jax.export.export import ExportOptions, export
-from uwe_jax.models.loading import load_model
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.export.subjects import Share
+from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.remote_workdir import is_workdir
 from uwe_jax.models.run_folder import load_run
+from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.runtime.files import cache_folder
 
 DATA = os.environ.get("UWE_JAX_DATA_DIR")
@@ -68,7 +67,7 @@ def task():
 def scores_in_jax(workdir, task):
     run = load_run(workdir, cache_dir=cache_folder())
     model = replace(run.model, encoder=run.model.encoder.clone(dtype=jnp.float32))
-    return np.asarray(EncoderRanker(replace(run, model=model)).index(task.targets)(task.queries))
+    return np.asarray(Ranker(replace(run, model=model)).index(task.targets)(task.queries))
 
 
 def scores_in_torch(folder, task):
@@ -87,7 +86,7 @@ def best(scores):
 
 
 def test_pytorch_finds_the_ten_best_targets_that_jax_finds(workdir, task, tmp_path):
-    folder = export(ExportOptions((Share(str(workdir), 1.0),), tmp_path / "exported", cache_folder()))
+    folder = export(ExportOptions(out=tmp_path / "exported"), (Share(str(workdir), 1.0),))
     run, back = load_run(workdir, cache_dir=cache_folder()), load_model(folder)
     assert back.fingerprint == run.fingerprint == replace(back, stored_fingerprint="").fingerprint
     ours, theirs = scores_in_jax(workdir, task), scores_in_torch(folder, task)

@@ -14,7 +14,7 @@ import pytest
 from uwe_jax import __version__
 from uwe_jax.__main__ import NAMES, main
 from uwe_jax.commands import train
-from uwe_jax.runtime.exit_codes import EXIT_UNREAD
+from uwe_jax.runtime.command import EXIT_UNREAD
 from uwe_jax.runtime.printable import printable
 
 ROOT = Path(__file__).parents[1]

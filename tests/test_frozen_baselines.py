@@ -11,7 +11,7 @@ from transformers import AutoModel, AutoTokenizer
 from uwe_jax.evaluation.measure import measure
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
-from uwe_jax.evaluation.tasks.spec import TaskSources
+from uwe_jax.evaluation.tasks.task import TaskSources
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.scoring.ranking_metrics import ranking_metrics, relevant_ranks

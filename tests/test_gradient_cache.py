@@ -156,9 +156,9 @@ def test_memory_hardly_grows_with_the_rows():
 
 
 def test_a_chunk_size_below_zero_is_answered_with_a_sentence():
-    assert BatchSettings().encode_chunk_size == 0
-    with pytest.raises(UserError, match=r"batch\.encode_chunk_size is -1; it must be at least 0\."):
-        BatchSettings(encode_chunk_size=-1)
+    assert BatchSettings().mini_batch_size == 0
+    with pytest.raises(UserError, match=r"batch\.mini_batch_size is -1; it must be at least 0\."):
+        BatchSettings(mini_batch_size=-1)
 
 
 def test_the_setting_reaches_the_step(monkeypatch, tmp_path):
@@ -174,6 +174,6 @@ def test_the_setting_reaches_the_step(monkeypatch, tmp_path):
     config.source.cache_dir = str(tmp_path / "cache")
     config.encoder.name = str(write_tiny_encoder(tmp_path / "encoder", layers=1))
     config.batch.global_batch_size = 16
-    config.batch.encode_chunk_size = 5
+    config.batch.mini_batch_size = 5
     with pytest.raises(Reached, match="5"):
-        train.train(Config.from_config_dict(config))
+        train.train(Config.from_dict(config.to_dict()))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
+from uwe_jax.runtime.command import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = ROOT / "launch" / "docker" / "Dockerfile"

@@ -83,7 +83,7 @@ def prepared(folder, *, poison=None, light=True, chunk=CHUNK, broken=True):
         encoder=ENCODER,
         scorer=SCORER,
         loss=LOSS,
-        batch=BatchSettings(global_batch_size=16, encode_chunk_size=chunk),
+        batch=BatchSettings(global_batch_size=16, mini_batch_size=chunk),
         seed=3,
     )
     model = UweModel.create(tiny_config(layers=1), ENCODER, SCORER)

@@ -51,7 +51,7 @@ def test_homogeneous_batches_take_turns_by_weight():
     shared = ["shared"]
     parts = [part("a", 3.0, own["a"] + shared), part("b", 1.0, own["b"] + shared, "skill_vacancy")]
     graphs = compose(parts).graphs
-    settings = BatchSettings(global_batch_size=4, parts="apart")
+    settings = BatchSettings(global_batch_size=4, sources="homogeneous")
     batches, skills = drawn(graphs, settings, 400)
     turns = []
     for batch, names in zip(batches, skills, strict=True):
@@ -69,7 +69,7 @@ def test_homogeneous_batches_take_turns_by_weight():
 
 def test_homogeneous_batches_are_a_function_of_seed_and_step():
     graphs = compose([part("a", 3.0, "abcdefgh"), part("b", 1.0, "hijklmno")]).graphs
-    settings = BatchSettings(global_batch_size=4, parts="apart")
+    settings = BatchSettings(global_batch_size=4, sources="homogeneous")
     sampler = BatchSampler(graphs, settings, seed=5)
     for step in (30, 7, 0):
         np.testing.assert_equal(vars(sampler(step)), vars(BatchSampler(graphs, settings, seed=5)(step)))
@@ -78,17 +78,17 @@ def test_homogeneous_batches_are_a_function_of_seed_and_step():
 def test_homogeneous_equals_mixed_for_one_source():
     graphs = compose([part("a", 3.0, "abcdefgh")]).graphs
     for step in range(5):
-        together, apart = (
-            BatchSampler(graphs, BatchSettings(global_batch_size=4, parts=parts), seed=0)(step)
-            for parts in ("together", "apart")
+        mixed, homogeneous = (
+            BatchSampler(graphs, BatchSettings(global_batch_size=4, sources=sources), seed=0)(step)
+            for sources in ("mixed", "homogeneous")
         )
-        np.testing.assert_equal(vars(together), vars(apart))
+        np.testing.assert_equal(vars(mixed), vars(homogeneous))
 
 
 def test_a_source_too_small_for_a_batch():
     graphs = compose([part("a", 1.0, "abcdefgh"), part("b", 1.0, "xyz")]).graphs
-    with pytest.raises(UserError, match=r"only 3 skills have a training edge in source\.parts\.b\. .*parts=together"):
-        BatchSampler(graphs, BatchSettings(global_batch_size=4, parts="apart"), seed=0)
+    with pytest.raises(UserError, match=r"only 3 skills have a training edge in source\.parts\.b\. .*sources=mixed"):
+        BatchSampler(graphs, BatchSettings(global_batch_size=4, sources="homogeneous"), seed=0)
     BatchSampler(graphs, BatchSettings(global_batch_size=4), seed=0)
 
 
@@ -96,7 +96,7 @@ def test_distractors_are_of_the_part_and_match_no_skill_in_any():
     skills = "abcdefgh"
     graphs = compose([part(name, 1.0, skills, "skill_vacancy", 1) for name in "xy"]).graphs
     vacancy = graphs.graphs["vacancy"]
-    settings = BatchSettings(global_batch_size=4, parts="apart", distractor_probability=1.0)
+    settings = BatchSettings(global_batch_size=4, sources="homogeneous", distractor_probability=1.0)
     batches, _ = drawn(graphs, settings, 30)
     for batch in batches:
         own, joined = (

@@ -11,7 +11,7 @@ import pytest
 from rich.table import Table
 
 from uwe_jax.retrieval.answers import Answer, json_line, readable
-from uwe_jax.retrieval.queries_in import Query
+from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import Stopped, UserError
@@ -52,9 +52,9 @@ PRINTED = {
     "full disk": lambda text: raising(OSError(28, "No space left on device", text)),
     "stopped": lambda text: raising(Stopped(text)),
     "label of a bar": lambda text: list(progress([1], label=text, unit="rows")),
-    "answer": lambda text: report(readable(Answer(Query(1, text), {text: [HIT]}))),
-    "answer without hits": lambda text: report(readable(Answer(Query(1, text), {text: []}))),
-    "query that has none": lambda text: report(readable(Answer(Query(1, "", text)))),
+    "answer": lambda text: report(readable(Answer(1, text, {text: Hits([HIT], text)}))),
+    "answer without hits": lambda text: report(readable(Answer(1, text, {text: Hits()}))),
+    "query that has none": lambda text: report(readable(Answer(1, error=text))),
 }
 
 
@@ -106,8 +106,8 @@ def test_json_holds_escapes_and_reads_back_as_it_was(indent):
 
 
 def test_json_lines_and_files_hold_escapes(tmp_path):
-    line = json_line(Answer(Query(1, OBEYED), {OBEYED: [HIT]}))
-    problem = json_line(Answer(Query(1, "", OBEYED)))
+    line = json_line(Answer(1, OBEYED, {OBEYED: Hits([HIT])}))
+    problem = json_line(Answer(1, error=OBEYED))
     write_json(tmp_path / "file.json", {OBEYED: OBEYED})
     written = (tmp_path / "file.json").read_text(encoding="utf-8")
     assert not raw(line + problem + written)

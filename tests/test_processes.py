@@ -16,13 +16,13 @@ import pytest
 from training_processes import ROOT, free_port
 
 from uwe_jax.config import DistributedSettings
-from uwe_jax.distributed import heartbeat, interruption, joining, maintenance
+from uwe_jax.distributed import heartbeat, interruption, joining
 from uwe_jax.distributed.interruption import Interruption
-from uwe_jax.runtime import process_environment as surroundings
 from uwe_jax.runtime import supervisor
+from uwe_jax.runtime import supervisor as surroundings
 from uwe_jax.runtime.errors import Stopped, UserError
-from uwe_jax.runtime.process_environment import is_one_of_several
 from uwe_jax.runtime.remote_errors import Unreachable
+from uwe_jax.runtime.supervisor import is_one_of_several
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_a_killed_process_is_explained_by_its_parent(note, status, sentence):
     script = f"""
         import os, sys
         from uwe_jax.runtime import supervisor
-        from uwe_jax.runtime.ending import end_on_request
+        from uwe_jax.runtime.command import end_on_request
         end_on_request()
         supervisor.supervise()
         {note.format(port=free_port())}
@@ -324,7 +324,7 @@ def test_a_parent_whose_child_is_gone_passes_nothing_on(monkeypatch):
 def test_a_request_before_training_is_not_an_end_like_a_crash():
     script = """
         import time
-        from uwe_jax.runtime.ending import end_on_request
+        from uwe_jax.runtime.command import end_on_request
         end_on_request()
         print("ready", flush=True)
         time.sleep(60)
@@ -421,10 +421,10 @@ def metadata(monkeypatch):
 
 @pytest.mark.parametrize("notice", [{"maintenance-event": "TERMINATE_ON_HOST_MAINTENANCE"}, {"preempted": "TRUE"}])
 def test_a_notice_of_maintenance_is_a_request_to_stop(metadata, monkeypatch, notice):
-    monkeypatch.setattr(maintenance, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(interruption, "PAUSE_SECONDS", 0.05)
     host = os.environ["GCE_METADATA_HOST"]
     with contextlib.suppress(Stopped), Interruption.watched() as stop, stop.later():
-        assert maintenance.notice(host) is None
+        assert interruption.notice(host) is None
         assert not stop.requested()
         metadata.notices = notice
         last = time.monotonic() + 10
@@ -434,4 +434,4 @@ def test_a_notice_of_maintenance_is_a_request_to_stop(metadata, monkeypatch, not
 
 
 def test_a_metadata_server_that_does_not_answer_gives_no_notice():
-    assert maintenance.notice(f"127.0.0.1:{free_port()}") is None
+    assert interruption.notice(f"127.0.0.1:{free_port()}") is None

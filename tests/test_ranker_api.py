@@ -412,7 +412,6 @@ def test_pieces_are_spelt_by_the_vocabulary_where_the_file_does_not_tell(encoder
     reader = PieceReader(folder, tokeniser, 64)
     if change == "no file":
         text, expected = "Nurse zed", ("[start]", "nurse", "z", "##e", "##d", "[end]")
-        assert reader._vocabulary is not None  # read before the file goes
         (folder / "tokenizer.json").unlink()
     else:
         text, expected = "nurse [SEP]", ("[start]", "nurse", "[SEP]", "[end]")

@@ -22,7 +22,7 @@ from uwe_jax.config import (
     SourceSettings,
 )
 from uwe_jax.evaluation.specs import load_ranker
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json

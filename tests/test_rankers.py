@@ -15,13 +15,13 @@ from uwe_jax.config import (
     ScorerSettings,
 )
 from uwe_jax.data.tokens import Tokeniser
-from uwe_jax.evaluation.encoder_ranker import EmbeddingCache, EncoderRanker
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf, words
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
-from uwe_jax.models.loading import load_model
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.uwe import UweModel
+from uwe_jax.retrieval import embedding
+from uwe_jax.retrieval.ranker import Ranker as EncoderRanker
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import parse_scorer
 from uwe_jax.scoring.scorers import block_scores
@@ -138,25 +138,18 @@ def test_a_text_is_encoded_once_over_target_spaces_and_queries(encoder, cache, c
     np.testing.assert_allclose(scores, direct_scores(*parts(encoder, cache), queries, changed), atol=1e-5)
 
 
-def test_the_cache_stays_within_its_budget(encoder, cache, counted):
+def test_the_cache_stays_within_its_budget(encoder, cache, counted, monkeypatch):
     loaded, seen = counted
-    ranker = EncoderRanker(loaded, cache_bytes=0)
+    ranker = EncoderRanker(loaded)
+    monkeypatch.setattr(embedding, "_CACHED", 0)
     first, second = (ranker.index(TARGETS)(QUERIES) for _ in range(2))
     assert seen == [*TARGETS, *QUERIES] * 2
     np.testing.assert_allclose(first, direct_scores(*parts(encoder, cache), QUERIES, TARGETS), atol=1e-5)
     np.testing.assert_array_equal(first, second)
-
-
-def test_the_cache_evicts_the_least_recently_used_text():
-    rows = np.ones((2, 4), np.float32)  # 32 bytes
-    kept = EmbeddingCache(70)
-    kept.add("a", rows)
-    kept.add("b", rows)
-    assert kept.get("a") is not rows
-    kept.add("c", rows)
-    assert kept.get("b") is None
-    np.testing.assert_array_equal(kept.get("a"), rows)
-    np.testing.assert_array_equal(kept.get("c"), rows)
+    monkeypatch.setattr(embedding, "_CACHED", 4 * ranker.encode_tokens("nurse").flat.nbytes // 3)
+    for target in ("nurse", "code", "code", "nurse"):  # each has room for one of them
+        ranker.index([target])
+    assert seen[-4:] == ["nurse", "nurse", "code", "nurse"]
 
 
 @pytest.mark.parametrize(("tokens", "answer"), [(2, "must be 3 to 160"), (161, "must be 3 to 160")])
@@ -213,13 +206,13 @@ def runs_of_characters(text):
     return [squeezed[k : k + n] for n in (1, 2, 3) for k in range(len(squeezed) - n + 1)]
 
 
-@pytest.mark.parametrize(("ranker", "terms"), [(TfIdf.of_words(), words), (TfIdf.of_characters(), runs_of_characters)])
+@pytest.mark.parametrize(("ranker", "terms"), [(TfIdf(), words), (TfIdf(characters=True), runs_of_characters)])
 def test_tfidf_equals_its_formula(ranker, terms):
     expected = [tfidf_by_hand(query, TARGETS, terms) for query in QUERIES]
     np.testing.assert_allclose(ranker.index(TARGETS)(QUERIES), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("ranker", [Bm25(), TfIdf.of_words()])
+@pytest.mark.parametrize("ranker", [Bm25(), TfIdf()])
 def test_targets_without_a_word_are_refused(ranker):
     with pytest.raises(UserError, match=f"{ranker.name} finds nothing to compare in the 2 targets"):
         ranker.index(["+++", "..."])

@@ -31,7 +31,7 @@ from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.studies.benchmarks import ranking
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, text_of, write_model
-from uwe_jax.studies.benchmarks.timing import latencies, percentiles
+from uwe_jax.studies.benchmarks.measure import latencies, percentiles
 
 TEXTS = ["nurse", "Nurse  care\tfor [CLS] patients", "", "naïve Ünïcode", "<mask>engineer", "code " * 30]
 
@@ -208,8 +208,9 @@ def test_ranking_imports_nothing_heavy_and_caches_programs(tmp_path):
 
 
 @pytest.fixture
-def before_jax(monkeypatch):
-    """As if jax was not imported yet and nobody had set anything."""
+def before_jax(monkeypatch, tmp_path):
+    """As if jax was not imported yet and only the cache folder was set."""
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path))
     monkeypatch.delitem(sys.modules, "jax")
     names = (
         "JAX_COMPILATION_CACHE_DIR",
@@ -227,7 +228,7 @@ def test_programs_are_cached_per_processor(before_jax, tmp_path, monkeypatch):
         monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
         monkeypatch.setattr(compile_cache, "_CPU_INFO", tmp_path / "cpuinfo")
         (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
-        folders.append(keep_compiled_programs(tmp_path / "compiled"))
+        folders.append(keep_compiled_programs())
         assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folders[-1])
         assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     assert len(set(folders)) == 2
@@ -237,16 +238,19 @@ def test_programs_are_cached_per_processor(before_jax, tmp_path, monkeypatch):
 
 def test_user_settings_of_the_cache_are_kept(before_jax, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    assert keep_compiled_programs(tmp_path / "file" / "compiled") is None
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path / "file"))
+    assert keep_compiled_programs() is None
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path))
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
-    assert keep_compiled_programs(tmp_path) is None
+    assert keep_compiled_programs() is None
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
 
 
 def test_the_cache_is_not_set_after_jax_was_imported(monkeypatch, tmp_path):
+    monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path))
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
-    assert keep_compiled_programs(tmp_path) is None
+    assert keep_compiled_programs() is None
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
 
 
@@ -294,8 +298,9 @@ def test_the_command_shows_single_queries_load_and_starts(tiny_encoders, tmp_pat
         assert 0 < row["p50"] <= row["p90"] <= row["p99"]
         assert row["queries_per_second"] > 0
     assert [row["seconds"]["runs"] for row in starts] == [[9.0], [2.0, 4.0]]
-    text = capsys.readouterr().out
-    for part in ("/ (forward + product)", "p99 ms", "warm cache", "3,000 (2,000..4,000)"):
+    text = capsys.readouterr().out.partition("\nWritten to")[0]
+    assert max(map(len, text.splitlines())) <= 80
+    for part in ("/ bare", "p99", "warm cache", "3,000 (2,000..4,000)"):
         assert part in text
 
 

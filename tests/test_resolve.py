@@ -17,7 +17,7 @@ from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.models import hub, wheels
 from uwe_jax.models.folder import FILES, Unavailable, lacking
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.runtime.errors import UserError
 

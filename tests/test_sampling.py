@@ -53,7 +53,7 @@ def plain_ids(graphs, settings, seed, step):
         vacancy, draws = graphs.graphs["vacancy"], rng(3, step)
         wanted, first = draws.random(m) < settings.distractor_probability, draws.random(m) < 0.5
         matching = {sentence for skill in skills for sentence in vacancy.neighbours_of(skill)}
-        left = [k for k in range(len(vacancy.neighbours)) if len(vacancy.skills_of(k)) and k not in matching]
+        left = [k for k in range(len(vacancy.neighbours)) if vacancy.transpose[[k]].nnz and k not in matching]
         if left:
             picks = draws.integers(len(left), size=m)
             distractors = [

@@ -10,10 +10,9 @@ from safetensors.numpy import save_file
 from test_export import write_run
 from tiny_encoder import write_tiny_encoder
 
-from uwe_jax.export.average import Share
 from uwe_jax.export.export import ExportOptions, export
-from uwe_jax.models.loading import load_model
-from uwe_jax.models.pretrained import load_encoder
+from uwe_jax.export.subjects import Share
+from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.sentence_modules import modules_digest, not_applied
 from uwe_jax.runtime.errors import UserError
@@ -131,14 +130,14 @@ def test_fingerprints_change_with_what_is_not_applied_and_with_nothing_else(tmp_
 
 def options(tmp_path, *names):
     models = tuple(Share(str(name), 1 / len(names)) for name in names)
-    return ExportOptions(models, tmp_path / "out", cache_dir=tmp_path / "cache")
+    return ExportOptions(out=tmp_path / "out", cache_dir=str(tmp_path / "cache")), models
 
 
 def test_a_published_folder_is_not_exported_as_another_model(tmp_path):
     one, two = (publish(tmp_path / name, pooling=CLS, seed=k) for k, name in enumerate(("one", "two")))
     for names in ((one,), (one, two)):
         with pytest.raises(UserError, match=r"one declares cls pooling\. An export has mean pooling alone"):
-            export(options(tmp_path, *names))
+            export(*options(tmp_path, *names))
     assert not (tmp_path / "out").exists()
 
 
@@ -148,7 +147,7 @@ def test_a_model_trained_from_such_an_encoder_is_ones_own(tmp_path, capsys):
     assert "its folder declares cls pooling, which uwe_jax does not apply" in capsys.readouterr().err
     run = write_run(tmp_path / "run", folder, "float32")
     capsys.readouterr()
-    out = export(options(tmp_path, run))
+    out = export(*options(tmp_path, run))
     assert capsys.readouterr().err.count("its folder declares cls pooling") == 1
     assert not_applied(out) == ()
     model = load_model(run, cache_dir=tmp_path / "cache")

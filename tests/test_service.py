@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from service_stand_in import SKILLS, Client, StandIn, StandInSpace, common, running, wait_for
+from service_stand_in import SKILLS, Client, StandIn, StandInIndex, common, running, wait_for
 from tiny_encoder import with_nan, write_tiny_encoder
 
 from uwe_jax.commands import serve as command
@@ -27,11 +28,10 @@ from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.logging_setup import with_times
 from uwe_jax.serving import server
-from uwe_jax.serving.keys import Keys, read_keys
-from uwe_jax.serving.loading import load_served
+from uwe_jax.serving.gate import TokenBuckets
+from uwe_jax.serving.keys import read_keys
 from uwe_jax.serving.options import Limits, ServiceOptions
-from uwe_jax.serving.rate import TokenBuckets
-from uwe_jax.serving.tasks import RankTask, ServedModel
+from uwe_jax.serving.tasks import RankTask, ServedModel, load_served
 from uwe_jax.serving.vacancy import vacancy_sentences
 
 PAGE = Path(server.__file__).parent / "page"
@@ -56,22 +56,32 @@ def served():
 def test_rank_answers_every_query_with_its_best_targets(served):
     reply = served.rank("test code", " weld\tthe metal ", top_k=2)
     assert reply.status == 200
-    assert reply.json["space"] == "skills"
+    assert (reply.json["index"], reply.json["space"]) == ("skills", "skills")
     assert [each["query"] for each in reply.json["results"]] == ["test code", " weld\tthe metal "]
     hits = [[hit["text"] for hit in each["hits"]] for each in reply.json["results"]]
     assert hits == [["test code", "write code"], ["weld metal", "care for patients"]]
     hit = {"id": "id of write code", "text": "write code", "score": 0.5, "columns": {"family": "write"}}
     assert reply.json["results"][0]["hits"][1] == hit
-    assert [hit["text"] for hit in served.rank("nurse", space="jobs").json["results"][0]["hits"]] == ["nurse", "welder"]
+    assert [hit["text"] for hit in served.rank("nurse", index="jobs").json["results"][0]["hits"]] == ["nurse", "welder"]
 
 
 def test_what_is_served(served):
-    told = served.ask("GET", "/v1/spaces").json
-    (skills, jobs), columns = told["spaces"], {"columns": ["family"]}
+    told = served.ask("GET", "/v1/indexes").json
+    (skills, jobs), columns = told["indexes"], {"columns": ["family"]}
     assert (skills, jobs) == ({"name": "skills", "targets": 6} | columns, {"name": "jobs", "targets": 2} | columns)
     model = {"name": "stand-in", "scorer": "soft", "fingerprint": "0123456789abcdef", "tokens": 64}
     assert told["model"] == model
     assert told["limits"]["top_k"] == 20
+
+
+def test_the_former_words_for_an_index_work_for_one_release(served):
+    told, former = (served.ask("GET", f"/v1/{path}").json for path in ("indexes", "spaces"))
+    assert former == {"spaces" if key == "indexes" else key: value for key, value in told.items()}
+    asked = served.rank("nurse", space="jobs")
+    assert (asked.json, asked.json["space"]) == (served.rank("nurse", index="jobs").json, "jobs")
+    found = served.ask("POST", "/v1/vacancy", {"text": "nurse", "space": "jobs"}).json
+    assert (found["index"], found["space"]) == ("jobs", "jobs")
+    assert served.rank("nurse", index="jobs", space="skills").status == 422
 
 
 def test_a_vacancy_names_the_sentence_behind_every_skill(served):
@@ -105,27 +115,41 @@ def test_scores_and_explanations(served):
     assert reply.json["score"] == 0.459
 
 
-@pytest.fixture
-def trained(tmp_path, monkeypatch):
-    """Options of a service of a tiny encoder with a space on disk, and the ranker and the space themselves."""
-    # Compiles two dozen programs; `test_it_is_warm_when_it_is_ready` looks at it.
-    monkeypatch.setattr(ServedModel, "warm_up", lambda self, batch: None)
-    folder = write_tiny_encoder(tmp_path / "encoder")
-    ranker = load(f"{folder}:soft", cache_dir=tmp_path)
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    """Options of a service of a tiny encoder with an index on disk, and the ranker and the index themselves."""
+    place = tmp_path_factory.mktemp("trained")
+    folder = write_tiny_encoder(place / "encoder")
+    ranker = load(f"{folder}:soft", cache_dir=place)
     texts, columns = ["write code", "care for patients", "engineer software"], {"family": ["it", "care", "it"]}
-    space = ranker.encode_targets(texts, progress=False, columns=columns)
-    space.save(tmp_path / "skills")
-    return ServiceOptions(f"{folder}:soft", (("skills", str(tmp_path / "skills")),), cache_dir=tmp_path), ranker, space
+    index = ranker.encode_targets(texts, progress=False, columns=columns)
+    index.save(place / "skills")
+    options = ServiceOptions((f"skills={place / 'skills'}",), f"{folder}:soft", cache_dir=str(place))
+    return options, ranker, index
+
+
+@pytest.fixture
+def trained(trained_once, monkeypatch):
+    """As `trained_once`; served without the warm-up, which compiles two dozen programs."""
+    monkeypatch.setattr(ServedModel, "warm_up", lambda self, batch: None)
+    return trained_once
+
+
+@pytest.fixture
+def own_index(trained, tmp_path):
+    """Options as `trained`, of a copy of the index."""
+    shutil.copytree(trained[0].indexes["skills"], tmp_path / "skills")
+    return replace(trained[0], index=(f"skills={tmp_path / 'skills'}",))
 
 
 def test_a_real_model_answers_as_from_python(trained):
-    options, ranker, space = trained
-    queries, skills = ["nurse", "software engineer", "code"], list(space.texts)
+    options, ranker, index = trained
+    queries, skills = ["nurse", "software engineer", "code"], list(index.texts)
     with running(load=lambda _: load_served(options)) as client:
         answers = client.rank(*queries).json["results"]
         scores = client.ask("POST", "/v1/scores", {"queries": queries, "targets": skills}).json["scores"]
         explained = client.ask("POST", "/v1/explain", {"query": "nurse", "target": "write code"}).json
-    for answer, expected in zip(answers, ranker.rank(queries, space), strict=True):
+    for answer, expected in zip(answers, ranker.rank(queries, index), strict=True):
         assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in expected]
         np.testing.assert_allclose([hit["score"] for hit in answer["hits"]], [hit.score for hit in expected], atol=2e-6)
     np.testing.assert_allclose(scores, ranker.scores(queries, skills), atol=1e-6)
@@ -134,13 +158,13 @@ def test_a_real_model_answers_as_from_python(trained):
 
 def test_a_text_that_cannot_be_scored_is_refused_alone(trained):
     """Its embedding holds NaN, as where the weights of a model are damaged."""
-    _, ranker, space = trained
-    model = ServedModel(with_nan(ranker, "q"), {"skills": space})
+    _, ranker, index = trained
+    model = ServedModel(with_nan(ranker, "q"), {"skills": index})
     tasks = [RankTask(queries, "skills", 2) for queries in (("nurse",), ("write code", "quiz"), ("software",))]
     (nurse,), (code, refused), (software,) = (found for found, _ in model.answer(tasks))
     assert isinstance(refused, UserError)
     for found, query in ((nurse, "nurse"), (code, "write code"), (software, "software")):
-        expected = ranker.rank(query, space, 2)
+        expected = ranker.rank(query, index, 2)
         assert [hit.text for hit in found] == [hit.text for hit in expected]
         np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in expected], atol=2e-6)
     with running(load=lambda _: model) as client:
@@ -163,7 +187,7 @@ def test_texts_that_are_truncated_are_counted(trained):
     options, ranker, _ = trained
     whole, longer = "code " * (ranker.loaded.max_tokens - 2), "code " * (ranker.loaded.max_tokens - 1)
     with running(load=lambda _: load_served(options)) as client:
-        assert client.ask("GET", "/v1/spaces").json["model"]["tokens"] == ranker.loaded.max_tokens
+        assert client.ask("GET", "/v1/indexes").json["model"]["tokens"] == ranker.loaded.max_tokens
         for path, asked, truncated in (
             ("rank", {"queries": [whole, longer, longer, "nurse"]}, 2),
             ("vacancy", {"text": f"{whole}.\n{longer}.\nnurse"}, 2),  # a full stop is one more token
@@ -174,12 +198,12 @@ def test_texts_that_are_truncated_are_counted(trained):
             assert client.ask("POST", f"/v1/{path}", asked).json["truncated"] == truncated
 
 
-def test_what_happens_to_a_space_on_disk_does_not_reach_who_is_served(trained):
-    options, ranker, space = trained
-    expected = [hit.text for hit in ranker.rank(["nurse"], space)[0]]
+def test_what_happens_to_an_index_on_disk_does_not_reach_who_is_served(trained, own_index):
+    options, (_, ranker, index) = own_index, trained
+    expected = [hit.text for hit in ranker.rank(["nurse"], index)[0]]
     with running(load=lambda _: load_served(options)) as client:
         assert client.rank("as when it was warmed up").status == 200
-        for path in Path(options.spaces[0][1]).glob("segments/*"):
+        for path in Path(options.indexes["skills"]).glob("segments/*"):
             # In place, as a copy over it does; cut short, it would end a process that reads on from it.
             with path.open("r+b") as file:
                 file.write(b"x" * path.stat().st_size)
@@ -190,21 +214,21 @@ def test_what_happens_to_a_space_on_disk_does_not_reach_who_is_served(trained):
         ]
 
 
-def test_what_cannot_be_served_is_told_before_it_is_asked(trained, tmp_path):
-    options, _, space = trained
+def test_what_cannot_be_served_is_told_before_it_is_asked(trained, own_index, tmp_path):
+    options, index = own_index, trained[2]
     other = write_tiny_encoder(tmp_path / "other", seed=1)
     with pytest.raises(UserError, match="was encoded by"):
         load_served(replace(options, model=f"{other}:soft"))
     with pytest.raises(UserError, match="Name the model with --model"):
         load_served(replace(options, model=""))
-    space.without(space.ids).save(tmp_path / "skills")
+    index.without(index.ids).save(tmp_path / "skills")
     with pytest.raises(UserError, match="is empty"):
         load_served(options)
 
 
 def test_it_is_warm_when_it_is_ready():
     model = StandIn()
-    ServedModel(model, {"skills": StandInSpace(), "jobs": StandInSpace()}).warm_up(8)
+    ServedModel(model, {"skills": StandInIndex(), "jobs": StandInIndex()}).warm_up(8)
     assert {len(batch) for batch in model.batches} == {2, 4, 8}
 
 
@@ -238,11 +262,11 @@ def test_concurrent_requests_share_batches_and_each_gets_its_own_answer():
         assert reply.json["results"][0]["hits"][0]["text"] == query.rpartition(" ")[0]
 
 
-def test_requests_of_two_spaces_are_not_mixed():
+def test_requests_of_two_indexes_are_not_mixed():
     with running() as client:
         client.model.open.clear()
         with ThreadPoolExecutor(6) as pool:
-            asked = [pool.submit(client.rank, "nurse", space=space, top_k=1) for space in ("jobs", "skills") * 3]
+            asked = [pool.submit(client.rank, "nurse", index=index, top_k=1) for index in ("jobs", "skills") * 3]
             wait_for(lambda: client.model.batches and in_queue(client) == 6 - len(client.model.batches[0]))
             client.model.open.set()
             found = [each.result().json["results"][0]["hits"][0]["text"] for each in asked]
@@ -338,7 +362,7 @@ MALFORMED = {
     "top_k 0": ("POST", RANK, b'{"queries": ["a"], "top_k": 0}', JSON, 422),
     "top_k -1": ("POST", RANK, b'{"queries": ["a"], "top_k": -1}', JSON, 422),
     "top_k 21": ("POST", RANK, b'{"queries": ["a"], "top_k": 21}', JSON, 422),
-    "unknown space": ("POST", RANK, b'{"queries": ["a"], "space": "../etc"}', JSON, 422),
+    "unknown index": ("POST", RANK, b'{"queries": ["a"], "index": "../etc"}', JSON, 422),
     "unknown key": ("POST", RANK, b'{"queries": ["a"], "topk": 3}', JSON, 422),
     "too many": ("POST", RANK, json.dumps({"queries": ["a"] * 41}).encode(), JSON, 422),
     "too long": ("POST", RANK, json.dumps({"queries": ["a" * 201]}).encode(), JSON, 422),
@@ -357,7 +381,7 @@ MALFORMED = {
     "POST to the page": ("POST", "/", b"{}", JSON, 405),
     "no such path": ("GET", "/v1/nothing", None, {}, 404),
     "above the page": ("GET", "/page/..%2f..%2foptions.py", None, {}, 404),
-    "foreign host": ("GET", "/v1/spaces", None, {"Host": "evil.example"}, 421),
+    "foreign host": ("GET", "/v1/indexes", None, {"Host": "evil.example"}, 421),
 }  # fmt: skip
 
 
@@ -380,7 +404,7 @@ def test_refusals_say_what_to_fix(served):
     assert detail(queries=["a", "b" * 201]) == "Query 2 has 201 characters; at most 200 are allowed."
     assert detail(queries=["a", " "]) == "Query 2 is empty; it must hold text. Fill it or leave it out."
     assert detail(queries=["a"], top_k=99) == "top_k is 99; it must be 1 to 20."
-    assert detail(queries=["a"], space="x") == "Unknown index. Name one of: skills, jobs."
+    assert detail(queries=["a"], index="x") == "Unknown index. Name one of: skills, jobs."
     assert detail(queries=["a"], top_k="3") == "top_k: Input should be a valid integer."
     assert detail(queries=["a"] * 41) == "Got 41 queries; 1 to 40 are allowed per request."
 
@@ -471,7 +495,7 @@ def test_a_client_that_closes_its_sending_side_and_takes_nothing_is_let_go():
 def test_a_request_with_two_lengths_is_refused_and_its_connection_closed(keys):
     chunked = b"5\r\n[1,2]\r\n0\r\n\r\n"
     smuggled = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with running(keys=keys) as client:
+    with running(keys) as client:
         for length in (0, 4, len(chunked)):
             for order in (1, -1):
                 headers = [f"Content-Length: {length}", "Transfer-Encoding: chunked"][::order]
@@ -486,7 +510,7 @@ def test_a_request_with_two_lengths_is_refused_and_its_connection_closed(keys):
 
 @pytest.mark.parametrize("keys", [(), (KEY,)], ids=["open", "keyed"])
 def test_no_answer_sends_a_client_to_the_host_that_it_named(keys):
-    with running(keys=keys) as client:
+    with running(keys) as client:
         for method, path in (("GET", "/docs/"), ("GET", "/page"), ("POST", "/v1/rank/"), ("GET", "//evil.example/..")):
             reply = client.ask(method, path, b"{}", {**JSON, "Host": "evil.example", "X-API-Key": KEY})
             assert reply.status == (404 if keys else 421)
@@ -495,15 +519,12 @@ def test_no_answer_sends_a_client_to_the_host_that_it_named(keys):
 
 
 def test_clients_that_send_or_take_nothing_do_not_keep_others_out():
-    limits = Limits(deadline=2.0, max_connections=4, max_body_bytes=1 << 23, max_queries=800, max_waiting=1600)
-    with running(limits=limits) as client, ExitStack() as opened:
-        assert client.rank("a first one, which imports what the others need").status in (200, 504)
-        body = json.dumps({"queries": ["a" * 9_999] * 800, "top_k": 1}).encode()
-        full = b"POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        full += f"Content-Length: {len(body)}\r\n\r\n".encode() + body
-        for sent in (b"", b"GET /healthz HTTP/1.1\r\nHost: loc", full):
+    with running(limits=Limits(deadline=2.0, max_connections=4)) as client, ExitStack() as opened:
+        assert client.ask("GET", "/openapi.json").status == 200  # made once
+        # Answers of more bytes than a system holds for a client that does not read them.
+        many = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000
+        for sent in (b"", b"GET /healthz HTTP/1.1\r\nHost: loc", many):
             connection = opened.enter_context(socket.socket())
-            # Less room than the answer takes, which repeats the queries: a system holds megabytes for it.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(("127.0.0.1", client.port))
             connection.sendall(sent)
@@ -511,14 +532,14 @@ def test_clients_that_send_or_take_nothing_do_not_keep_others_out():
         wait_for(lambda: sorted(each.transport.get_write_buffer_size() > 0 for each in connections) == [0, 0, 1])
         assert client.ask("GET", "/healthz").status == 503
         wait_for(lambda: not connections)
-        assert client.rank("write code").status == 200
+        assert client.rank("write code").status in (200, 504)  # the first one imports much
 
 
 def test_a_key_is_asked_for_where_there_is_one():
-    with running(keys=(KEY, KEY[::-1])) as client:
+    with running((KEY, KEY[::-1])) as client:
         assert client.ask("GET", "/").status == 200
         assert client.ask("GET", "/healthz").status == 200
-        for path in ("/v1/spaces", "/metrics"):
+        for path in ("/v1/indexes", "/metrics"):
             refused = client.ask("GET", path)
             assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
             for wrong in ("", "Bearer", f"Bearer {KEY}x", f"Bearer {KEY[:-1]}", f"Basic {KEY}", "Bearer \xe9"):
@@ -527,7 +548,8 @@ def test_a_key_is_asked_for_where_there_is_one():
                 assert client.ask("GET", path, headers=headers).status == 200
         # A wrong key is refused before a body is read.
         assert client.ask("POST", RANK, b"x" * 3_000_000).status == 401
-        assert client.ask("GET", "/openapi.json").json["security"] == [{"key": []}]
+        schema = client.ask("GET", "/openapi.json").json
+        assert schema["paths"]["/v1/rank"]["post"]["security"] == [{"key": []}]
 
 
 def test_keys_come_from_a_file_and_the_environment(tmp_path, monkeypatch):
@@ -535,7 +557,6 @@ def test_keys_come_from_a_file_and_the_environment(tmp_path, monkeypatch):
     path.write_text(f"# ours\n{KEY}\n\n")
     monkeypatch.setenv("UWE_JAX_API_KEY", KEY[::-1])
     assert read_keys(path) == (KEY[::-1], KEY)
-    assert not Keys(())
     for bad in ("", "short", "with a space in it, which is none", "naïve" * 5):
         path.write_text(bad)
         with pytest.raises(UserError, match="key"):
@@ -570,11 +591,11 @@ def test_it_is_alive_while_it_loads_and_ready_when_it_has(monkeypatch):
 
     def load(options):
         go.wait()
-        return ServedModel(StandIn(), {"skills": StandInSpace()})
+        return ServedModel(StandIn(), {"skills": StandInIndex()})
 
     with running(load=load, wait=False) as client:
         assert client.ask("GET", "/healthz").status == 200
-        for reply in (client.ask("GET", "/readyz"), client.rank("a"), client.ask("GET", "/v1/spaces")):
+        for reply in (client.ask("GET", "/readyz"), client.rank("a"), client.ask("GET", "/v1/indexes")):
             assert (reply.status, reply.headers["retry-after"]) == (503, "5")
         assert client.ask("POST", "/v1/scores", {"queries": ["a"], "targets": ["b"]}).status == 503
         assert client.ask("POST", "/v1/explain", {"query": "a", "target": "b"}).status == 503
@@ -592,7 +613,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_service():
         raise UserError("There is no such model.")
 
     with pytest.raises(UserError, match="no such model"):
-        server.serve(ServiceOptions("", (), port=0), load=load)
+        server.serve(ServiceOptions(port=0), load=load)
 
 
 def test_a_signal_stops_it_when_all_is_answered():
@@ -626,7 +647,7 @@ def test_an_opening_of_a_page_is_one_line_of_the_log(path, caplog):
     caplog.set_level(logging.INFO, "uwe_jax.serving")
     with running() as client:
         caplog.clear()
-        loaded = [path, *(f"/page/{file.name}" for file in PAGE.iterdir()), "/v1/spaces", "/openapi.json"]
+        loaded = [path, *(f"/page/{file.name}" for file in PAGE.iterdir()), "/v1/indexes", "/openapi.json"]
         assert {client.ask("GET", each).status for each in loaded} == {200}
         wait_for(lambda: [f"GET {path} 200" in record.getMessage() for record in caplog.records] == [True])
         caplog.clear()
@@ -638,10 +659,10 @@ def test_an_opening_of_a_page_is_one_line_of_the_log(path, caplog):
 def test_the_log_drives_no_terminal(capsys):
     with_times()
     log = logging.getLogger("uwe_jax.serving")
-    with running(proxies=("127.0.0.1",)) as client:
+    with running(trusted_proxy=("127.0.0.1",)) as client:
         # U+009B is to terminals what ESC [ is; latin-1 is how headers travel.
         assert client.ask("GET", "/", headers={"X-Forwarded-For": "192.0.2.7\x9b2J"}).status == 200
-        log.info("Index %s: 3 targets of %s", "skills\u202e", "spaces/\x1b[2J")
+        log.info("Index %s: 3 targets of %s", "skills\u202e", "indexes/\x1b[2J")
         try:
             raise ValueError("of a file \x1b]0;title\x07")
         except ValueError:
@@ -649,7 +670,7 @@ def test_the_log_drives_no_terminal(capsys):
     told = capsys.readouterr().err
     assert re.search(r"^20\d\d-.* INFO Index", told, re.MULTILINE)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", told)
-    for escaped in (r"192.0.2.7\x9b2J GET", r"skills\u202e: 3 targets of spaces/\x1b[2J", r"file \x1b]0;title\x07"):
+    for escaped in (r"192.0.2.7\x9b2J GET", r"skills\u202e: 3 targets of indexes/\x1b[2J", r"file \x1b]0;title\x07"):
         assert escaped in told
 
 
@@ -659,14 +680,14 @@ def test_an_answer_is_json_that_drives_no_terminal():
             return {"score": float("inf")}
 
     class Odd(StandIn):
-        def rank_each(self, queries, space, top_k, *, batch, where):
+        def rank_each(self, queries, index, top_k, *, batch, where):
             return [[Hit("id\x9b2J", "na\xefve\u202e", float(query))] for query in queries]
 
         def explain(self, query, target):
             return Infinite()
 
-    with running(load=lambda options: ServedModel(Odd(), {"sk\x1bills": StandInSpace()})) as client:
-        told = client.rank("0.5").body.decode() + client.ask("GET", "/v1/spaces").body.decode()
+    with running(load=lambda options: ServedModel(Odd(), {"sk\x1bills": StandInIndex()})) as client:
+        told = client.rank("0.5").body.decode() + client.ask("GET", "/v1/indexes").body.decode()
         assert '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5, "columns": {}}' in told
         assert r"sk\u001bills" in told
         assert not re.search("[\x1b\x9b\u202e]", told)
@@ -696,7 +717,7 @@ def test_the_schema_tells_of_every_path(served):
         "/v1/vacancy",
         "/v1/scores",
         "/v1/explain",
-        "/v1/spaces",
+        "/v1/indexes",
         "/healthz",
         "/readyz",
         "/metrics",
@@ -708,9 +729,9 @@ def test_the_schema_tells_of_every_path(served):
 def test_the_command_line_becomes_options(tmp_path, monkeypatch):
     monkeypatch.delenv("UWE_JAX_API_KEY", raising=False)
     flags = ["--index", "a=x/y", "--index", "x/z", "--model", "m", "--rate", "2.5", "--max_batch", "7"]
-    read = functools.partial(command.read_options, command.Options, command="serve", about="", flat=True)
-    chosen = read([*flags, "--cache_dir", "c"]).service_options()
-    assert chosen.spaces == (("a", "x/y"), ("z", "x/z"))
+    read = functools.partial(command.read_options, ServiceOptions, command="serve", about="")
+    chosen = read([*flags, "--cache_dir", "c"])
+    assert chosen.indexes == {"a": "x/y", "z": "x/z"}
     assert (chosen.limits.rate, chosen.limits.max_batch, chosen.host) == (2.5, 7, "127.0.0.1")
     assert "localhost" in chosen.allowed_hosts
     for arguments, complaint in (
@@ -726,11 +747,12 @@ def test_the_command_line_becomes_options(tmp_path, monkeypatch):
             command.main(arguments)
 
 
-def test_an_address_that_is_taken_or_open_to_all_is_told(caplog):
+def test_an_address_that_is_taken_or_open_to_all_is_told(caplog, monkeypatch):
     with running() as client, pytest.raises(UserError, match="Cannot listen"):
-        server.serve(ServiceOptions("", (), port=client.port), load=lambda options: None)
-    for keys, warned in (((), True), ((KEY,), False)):
-        options = ServiceOptions("", (), host="0.0.0.0", keys=keys)
+        server.serve(ServiceOptions(port=client.port), load=lambda options: None)
+    for keys, warned in (("", True), (KEY, False)):
+        monkeypatch.setenv("UWE_JAX_API_KEY", keys)
+        options = ServiceOptions(host="0.0.0.0")
         caplog.clear()
         server._announce(options, 80)
         assert ("no API key" in caplog.text) == warned

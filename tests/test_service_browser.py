@@ -9,7 +9,7 @@ import shutil
 from typing import Any
 
 import pytest
-from service_stand_in import SKILLS, StandIn, StandInSpace, running
+from service_stand_in import SKILLS, StandIn, StandInIndex, running
 
 from uwe_jax.serving.options import Limits
 from uwe_jax.serving.tasks import ServedModel
@@ -28,7 +28,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1000,900"),
 )
 KEY = "0123456789abcdef-key"
-MANY = StandInSpace([f"skill {number}" for number in range(60)])
+MANY = StandInIndex([f"skill {number}" for number in range(60)])
 
 
 class Page:
@@ -117,7 +117,7 @@ def test_a_title_is_ranked_and_explained(browser):
         hits[0].click()
         assert not page.all(".panel")[0].is_displayed()
         page.search("nurse")
-        page.all("#space option")[1].click()
+        page.all("#index option")[1].click()
         page.search("nurse", Keys.ENTER)
         WebDriverWait(browser, 20).until(lambda driver: len(page.all(".hit")) == 2)
         assert page.problems() == []
@@ -130,12 +130,12 @@ def texts(hits: list) -> list[str]:
 
 def test_the_address_holds_the_search(browser):
     with running(
-        load=lambda options: ServedModel(StandIn(), {"many": MANY, "jobs": StandInSpace(["nurse"])})
+        load=lambda options: ServedModel(StandIn(), {"many": MANY, "jobs": StandInIndex(["nurse"])})
     ) as client:
         page = Page(browser, client.port)
         page.search("skill 7 & more")
         page.status("The 10 best of 60, in ")
-        assert browser.current_url == f"{page.base}/#q=skill+7+%26+more&space=many&top_k=10"
+        assert browser.current_url == f"{page.base}/#q=skill+7+%26+more&index=many&top_k=10"
         page.search("skill 9")
         page.asked("skill 9 in many")
         browser.back()
@@ -152,8 +152,8 @@ def test_the_address_holds_the_search(browser):
         browser.get(f"{page.base}/#q=nurse&space=jobs&top_k=25")
         page.asked("nurse in jobs")
         assert page.all("#top_k")[0].get_property("value") == "25"
-        browser.get(f"{page.base}/#q=nurse&space=none")
-        page.status("There is no space none; there are many, jobs.")
+        browser.get(f"{page.base}/#q=nurse&index=none")
+        page.status("There is no index none; there are many, jobs.")
         assert not page.all(".hit, .asked")
         browser.get(page.base)
         page.search("nurse")
@@ -165,7 +165,7 @@ def test_the_address_holds_the_search(browser):
 
 def test_hits_are_copied_and_downloaded(browser, tmp_path):
     odd = ["=1+1", 'say "no", twice', "na\xefve work"]
-    with running(load=lambda options: ServedModel(StandIn(), {"odd": StandInSpace(odd)})) as client:
+    with running(load=lambda options: ServedModel(StandIn(), {"odd": StandInIndex(odd)})) as client:
         page = Page(browser, client.port)
         browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
         grant = {"origin": page.base, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
@@ -184,9 +184,9 @@ def test_hits_are_copied_and_downloaded(browser, tmp_path):
         assert [row["text"].removeprefix("'") for row in rows] == [hit["text"] for hit in found["hits"]]
         assert {row["text"] for row in rows} == {"'=1+1", *odd[1:]}  # a spreadsheet does not run the first
         assert [float(row["score"]) for row in rows] == [hit["score"] for hit in found["hits"]]
-        assert {each: found[each] for each in ("model", "space", "query")} == {
+        assert {each: found[each] for each in ("model", "index", "query")} == {
             "model": "stand-in",
-            "space": "odd",
+            "index": "odd",
             "query": "na\xefve/work",
         }
         page.search("weld\n".replace("\n", Keys.SHIFT + Keys.ENTER + Keys.NULL) + "na\xefve work")
@@ -211,8 +211,8 @@ def test_a_filter_is_sent_where_the_index_has_columns(browser):
             const {where, ...rest} = body ?? {};
             const response = await plain(path, {...options, ...(body && {body: JSON.stringify(rest)})});
             const answer = await response.json();
-            if (path === "v1/spaces")
-                answer.spaces.forEach((each, k) => { each.columns = k ? [] : ["family", "region"]; });
+            if (path === "v1/indexes")
+                answer.indexes.forEach((each, k) => { each.columns = k ? [] : ["family", "region"]; });
             for (const result of answer.results ?? [])
                 result.hits = result.hits.slice(0, where ? 2 : 6)
                     .map((hit) => ({...hit, columns: {family: "logistics"}}));
@@ -227,7 +227,7 @@ def test_a_filter_is_sent_where_the_index_has_columns(browser):
         page.status("All 6, best first")
         assert browser.execute_script("return window.sent.pop()") == {
             "queries": ["nurse"],
-            "space": "skills",
+            "index": "skills",
             "top_k": 10,
         }
         assert page.all(".facts")[0].text.endswith("family: logistics")
@@ -245,7 +245,7 @@ def test_a_filter_is_sent_where_the_index_has_columns(browser):
         page.all("#where")[0].send_keys("logistics", Keys.ENTER)
         page.status("The filter has \u201clogistics\u201d, which is not COLUMN=VALUE.")
         assert not page.all(".hit")
-        page.all("#space option")[1].click()
+        page.all("#index option")[1].click()
         assert not page.all("#where")[0].is_displayed()
         page.search("nurse")
         page.asked("nurse in jobs")
@@ -284,7 +284,7 @@ def test_what_was_not_read_is_said(browser):
 
 
 def test_a_key_is_asked_for_and_kept(browser):
-    with running(keys=(KEY,)) as client:
+    with running((KEY,)) as client:
         page = Page(browser, client.port)
         page.wait("#key")[0].send_keys("a wrong one", Keys.ENTER)
         WebDriverWait(browser, 20).until(lambda driver: "Try another" in page.all("#key_text")[0].text)

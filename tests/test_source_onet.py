@@ -9,12 +9,9 @@ from onet_download import CONTENT_MODEL, FILES, damage, files_since_30_3, write_
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.onet.onet_dataset_builder import Builder, load_edges
-from uwe_jax.sources.onet.reader import GRAPHS
 from uwe_jax.sources.onet.release import find_release
-from uwe_jax.sources.onet.source import SOURCE
+from uwe_jax.sources.onet.source import GRAPHS, SOURCE, load_graph
 from uwe_jax.sources.source import SourceEdges, SourceRequest
-from uwe_jax.sources.tfds_edges import prepare_edges, read_prepared
 
 CHIEF, COOK, WELDER = ("11-1011.00", "Chief Executives"), ("35-1011.00", "Head Cooks"), ("51-4121.00", "Welders")
 OPERATIONS, BUDGETS, MENUS = (
@@ -263,20 +260,9 @@ def test_changed_files_are_prepared_again(tmp_path):
 
 def test_prepared_edges_share_the_texts_that_they_repeat(tmp_path):
     write_onet(tmp_path)
-    edges, _ = load_edges(find_release(tmp_path), "technology_job", tmp_path / "cache")
+    edges, _ = load_graph(find_release(tmp_path), "technology_job", tmp_path / "cache")
     assert edges[0].right_text is edges[2].right_text
     assert edges[1].left_text is edges[2].left_text
-
-
-def test_builder_alone_reads_its_manual_dir(tmp_path):
-    write_onet(tmp_path / "zips")
-    builder = Builder(config="tool_job", data_dir=str(tmp_path / "data"))
-    prepare_edges(builder, tmp_path / "zips")
-    assert read_prepared(builder) == EDGES["tool_job"]
-    # and TFDS itself reads the same
-    examples = [{key: value.decode() for key, value in each.items()} for each in builder.as_data_source("train")]
-    assert examples == [edge._asdict() for edge in EDGES["tool_job"]]
-    assert builder.info.full_name == "onet/tool_job/1.0.0"
 
 
 # --- the real thing
@@ -291,8 +277,8 @@ def test_real_release(tmp_path):
     release = find_release(Path(folder), "29.3")
     counts = {}
     for graph in GRAPHS:
-        edges, _ = load_edges(release, graph, tmp_path)
-        assert load_edges(release, graph, tmp_path)[0] == edges
+        edges, _ = load_graph(release, graph, tmp_path)
+        assert load_graph(release, graph, tmp_path)[0] == edges
         lefts, rights = {edge.left_text for edge in edges}, {edge.right_text for edge in edges}
         counts[graph] = (len(edges), len(lefts), len(rights))
     assert counts == {

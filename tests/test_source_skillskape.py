@@ -46,7 +46,7 @@ def test_edges_are_read_and_prepared_once(tmp_path, monkeypatch):
     assert first.edges == {"skill_vacancy": EDGES}
     assert first.notes == ("2 sentences without a skill left out",)
     assert first.origin == f"SkillSkape train.csv in {path.parent}"
-    monkeypatch.setattr("uwe_jax.sources.skillskape.skillskape_dataset_builder.Builder.read_file", None)
+    monkeypatch.setattr("uwe_jax.sources.skillskape.source.read_vacancy_edges", lambda path: pytest.fail("read again"))
     assert load(tmp_path) == first
 
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.source import SourceEdges, SourceRequest
 from uwe_jax.sources.tables.typed_rows import has_columns
-from uwe_jax.sources.usajobs.reader import read_job_edges
-from uwe_jax.sources.usajobs.source import SOURCE
+from uwe_jax.sources.usajobs.source import SOURCE, read_job_edges
 from uwe_jax.sources.usajobs.statements import MIN_FIELDS, clean, is_boilerplate, is_generic, wording
 from uwe_jax.sources.usajobs.titles import one_spelling
 
@@ -76,7 +75,7 @@ def test_edges_are_read_and_prepared_once(tmp_path, monkeypatch, name):
         "1 spellings of a title joined with others",
     )
     assert first.origin == f"USAJOBS questionnaires in {path}"
-    monkeypatch.setattr("uwe_jax.sources.usajobs.usajobs_dataset_builder.Builder.read_file", None)
+    monkeypatch.setattr("uwe_jax.sources.usajobs.source.read_job_edges", lambda path: pytest.fail("read again"))
     assert load(tmp_path) == first
 
 

@@ -15,10 +15,11 @@ import pytest
 from graphs import edges_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from task_data import read_task_folder
 
-from uwe_jax.evaluation.tasks.folder import read_task_folder
 from uwe_jax.retrieval.queries_in import file_queries
-from uwe_jax.retrieval.texts_in import read_ids, read_targets
+from uwe_jax.retrieval.table_targets import read_ids
+from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_edge_folder
 from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk, table_rows
@@ -27,8 +28,7 @@ from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.names import NAMES
 from uwe_jax.sources.tables.problems import BrokenRows
 from uwe_jax.sources.taxonomy import Skill, read_taxonomy
-from uwe_jax.sources.vacancies.columns import VacancyColumns, parse_row
-from uwe_jax.sources.vacancies.files import find_vacancy_files
+from uwe_jax.sources.vacancies.files import VacancyColumns, find_vacancy_files, parse_row
 
 IDS, LABELS = ("007", "8", ""), ("brew tea", "mow lawns, hedges", "café work")
 TABLE = [("id", "label"), *zip(IDS, LABELS, strict=True)]
@@ -59,7 +59,7 @@ def read_all(path: Path) -> list[list[tuple]]:
     assert chunks == rows
     assert not broken.count
     skills = [(skill.id, skill.label) for skill in read_taxonomy(path).skills]
-    assert [query.text for query in file_queries(path) if query] == list(targets.texts)
+    assert list(file_queries(path)) == list(targets.texts)
     assert read_ids(path) == [number for number, _ in skills if number]
     return [skills, [(row["id"] or "", row["label"]) for _, row in rows]]
 
@@ -189,7 +189,7 @@ def test_a_first_row_that_may_be_data_is_refused_by_all_commands(tmp_path):
         found = read_targets(tmp_path / name, **columns)
         assert found.texts == ("brew tea", "mow lawns")
         assert found.ids == (("1", "2") if name == "two.csv" else found.texts)
-        assert [query.text for query in file_queries(tmp_path / name, columns["column"]) if query] == [*found.texts]
+        assert [*file_queries(tmp_path / name, columns["column"])] == [*found.texts]
         assert read_ids(tmp_path / name, columns["column"]) == [*found.texts]
         with pytest.raises(UserError, match="--id_column NUMBER where the first row is data"):
             read_ids(tmp_path / name)
@@ -224,9 +224,10 @@ def test_query_files_may_have_any_line_ends(tmp_path):
         ("q.txt.gz", gzip.compress(b"brew\r\n\nm\xff\ncook\n")),
     ):
         (tmp_path / name).write_bytes(content)
-        found = [query for query in file_queries(tmp_path / name) if query]
-        assert [(query.number, query.text) for query in found] == [(1, "brew"), (2, ""), (3, ""), (4, "cook")]
-        assert "Query 3 is not UTF-8 text: byte" in found[2].problem
+        first, empty, broken, last = file_queries(tmp_path / name)
+        assert (first, last) == ("brew", "cook")
+        assert "Query 2 is empty" in str(empty)
+        assert "Query 3 is not UTF-8 text: byte" in str(broken)
 
 
 @pytest.mark.parametrize("name", ["Skill", " JOB_TITLE ", "preferredLabel"])
@@ -234,7 +235,7 @@ def test_known_names_in_any_spelling_are_headers(tmp_path, name):
     path = tmp_path / "one.csv"
     path.write_text(f"{name}\nbrew tea\n")
     assert read_targets(path).texts == ("brew tea",)
-    assert [query.text for query in file_queries(path) if query] == ["brew tea"]
+    assert list(file_queries(path)) == ["brew tea"]
 
 
 def test_a_txt_is_one_text_per_line_whatever_separators_and_ends_it_has(tmp_path):

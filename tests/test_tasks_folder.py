@@ -6,10 +6,10 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from task_data import read_task_folder
 
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
-from uwe_jax.evaluation.tasks.folder import read_task_folder
-from uwe_jax.evaluation.tasks.spec import TaskSources
+from uwe_jax.evaluation.tasks.task import TaskSources
 from uwe_jax.runtime.errors import UserError
 
 QUERIES = [("q1", "cook, and serve"), ("q2", "weld\nsteel"), ("q3", "sleep")]
@@ -73,8 +73,11 @@ def test_settings(tmp_path):
     task = read_task_folder(folder)
     assert (task.title, task.query_kind, task.target_kind) == ("Courses", "job", "skill")
     for content, expected in (
-        ('{"title": "Courses"', "task.json is not valid JSON"),
-        ('{"name": "Courses"}', "Expected some of title, query_kind, target_kind, each a text"),
+        ('{"title": "Courses"', "task.json is not readable JSON: "),
+        (
+            '{"name": "Courses"}',
+            "wrong 'name'. Expected an object with some of title, query_kind, target_kind, each",
+        ),
         ('{"title": 3}', "each a text"),
         ("[]", "each a text"),
         ('{"target_kind": "course"}', "target_kind 'course'. Expected one of skill, job, vacancy, alias"),

@@ -9,8 +9,7 @@ from onet_download import write_onet as write
 from task_data import relevant
 
 from uwe_jax.evaluation.tasks.onet import SPECS
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources
 from uwe_jax.runtime.errors import UserError
 
 LOAD = {spec.name: spec.load for spec in SPECS}

@@ -7,8 +7,7 @@ from esco_downloads import SKILL, classification, write_zip
 from task_data import relevant, sources_of
 
 from uwe_jax.evaluation.tasks.annotated_tasks import SKILLSKAPE as SPEC
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing
 from uwe_jax.runtime.errors import UserError
 
 # The old release has a label that the new one calls otherwise.

@@ -8,7 +8,7 @@ from vacancy_files import TAXONOMY, write_rows, write_taxonomy
 
 from uwe_jax.curation.describe import coverage
 from uwe_jax.evaluation.tasks.esco_tasks import find_esco
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.release import find_release

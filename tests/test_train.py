@@ -22,8 +22,8 @@ from uwe_jax.commands import export, index, rank, train
 from uwe_jax.config import Config
 from uwe_jax.evaluation import decontamination
 from uwe_jax.models.checkpoint_reader import with_checksum, without_checksum
+from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.optimiser import learning_rate_schedule
-from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
@@ -330,7 +330,7 @@ def test_parts_apart_train_on_the_graphs_of_one_at_a_time(flags, tmp_path, monke
         "    config = quickstart()\n"
         "    config.source.source = 'combined'\n"
         f"    config.source.parts = combine(**{parts!r})\n"
-        "    config.batch.parts = 'apart'\n"
+        "    config.batch.sources = 'homogeneous'\n"
         "    return config\n"
     )
     monkeypatch.syspath_prepend(str(ROOT))
@@ -341,10 +341,10 @@ def test_parts_apart_train_on_the_graphs_of_one_at_a_time(flags, tmp_path, monke
     assert sorted(map(sorted, graphs)) == [["loss/alias"]] * 3 + [["loss/job"]] * 3
 
 
-def test_what_is_measured_and_loaded_has_its_share_of_pretrained_weights(
+def test_what_is_measured_and_loaded_is_interpolated_with_the_pretrained_weights(
     flags, sample_encoder, prepared_cache, tmp_path, monkeypatch
 ):
-    assert run([*flags, "--config.encoder.pretrained_share=1.0"], monkeypatch) == 0
+    assert run([*flags, "--config.encoder.wise_ft_alpha=0.0"], monkeypatch) == 0
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["after"] == summary["before"]  # the training went on beneath, all of it blended away
 
@@ -352,16 +352,27 @@ def test_what_is_measured_and_loaded_has_its_share_of_pretrained_weights(
     config = json.loads(path.read_text())
     pretrained = load_encoder(str(sample_encoder)).params
     loaded = {}
-    for share in (0.0, 0.25, 1.0):
-        config["encoder"]["pretrained_share"] = share
+    for alpha in (0.0, 0.75, 1.0):
+        config["encoder"]["wise_ft_alpha"] = alpha
         path.write_text(json.dumps(config))
-        loaded[share] = load_run(tmp_path / "run", cache_dir=prepared_cache)
-    assert "25% pretrained weights" in loaded[0.25].description
-    chex.assert_trees_all_equal(loaded[1.0].params["encoder"], pretrained)
-    quarter = jax.tree.map(lambda one, other: 0.75 * one + 0.25 * other, loaded[0.0].params["encoder"], pretrained)
-    chex.assert_trees_all_close(loaded[0.25].params["encoder"], quarter, atol=1e-6)
-    moved = jax.tree.map(lambda one, other: np.abs(one - other).max(), loaded[0.0].params["encoder"], pretrained)
+        loaded[alpha] = load_run(tmp_path / "run", cache_dir=prepared_cache)
+    assert "WiSE-FT alpha 0.75" in loaded[0.75].description
+    chex.assert_trees_all_equal(loaded[0.0].params["encoder"], pretrained)
+    quarter = jax.tree.map(lambda one, other: 0.75 * one + 0.25 * other, loaded[1.0].params["encoder"], pretrained)
+    chex.assert_trees_all_close(loaded[0.75].params["encoder"], quarter, atol=1e-6)
+    moved = jax.tree.map(lambda one, other: np.abs(one - other).max(), loaded[1.0].params["encoder"], pretrained)
     assert max(jax.tree.leaves(moved)) > 1e-3
+
+    # A config.json in the words of a former version.
+    del config["encoder"]["wise_ft_alpha"]
+    config["encoder"]["pretrained_share"] = 0.25
+    config["source"]["keep_out"] = config["source"].pop("decontaminate")
+    config["batch"]["encode_chunk_size"] = config["batch"].pop("mini_batch_size")
+    config["batch"]["parts"] = {"mixed": "together"}[config["batch"].pop("sources")]
+    path.write_text(json.dumps(config))
+    former = load_run(tmp_path / "run", cache_dir=prepared_cache)
+    chex.assert_trees_all_equal(former.params, loaded[0.75].params)
+    assert former.description == loaded[0.75].description
 
 
 @pytest.mark.slow

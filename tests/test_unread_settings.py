@@ -23,12 +23,12 @@ KINDS = ("job", "vacancy", "alias")
 # What a run reads whatever the other settings are.
 ALWAYS_READ = {
     *("workdir", "seed", "steps", "log_every", "checkpoint_every", "wandb", "profile", "nan_hunt"),
-    *(f"encoder.{name}" for name in ("name", "dtype", "dropout", "remat", "pretrained_share")),
+    *(f"encoder.{name}" for name in ("name", "dtype", "dropout", "remat", "wise_ft_alpha")),
     # A kind that no source has is refused where sources are read, and so is joining without aliases.
     *("source.source", "source.kinds", "source.join_aliases", "source.cache_dir"),
     *("split.validation", "split.test", "lengths.skill"),
-    *(f"batch.{name}" for name in ("global_batch_size", "encode_chunk_size", "degree_temperature", "positives")),
-    *("batch.parts", "batch.prefetch", "batch.threads"),  # a batch of a single source is of one source
+    *(f"batch.{name}" for name in ("global_batch_size", "mini_batch_size", "degree_temperature", "positives")),
+    *("batch.sources", "batch.prefetch", "batch.threads"),  # a batch of a single source is of one source
     *("scorer.kind", "scorer.chunk", "loss.symmetric", "evaluation.texts_per_device"),
     *(f"optimiser.{name}" for name in ("learning_rate", "warmup_fraction", "decay", "weight_decay", "clip_norm")),
     *(f"optimiser.{name}" for name in ("b1", "b2", "eps", "learning_rate_factors")),
@@ -44,7 +44,7 @@ def config_of(**values) -> Config:
     config.update_from_flattened_dict({name.replace("__", "."): value for name, value in values.items()})
     if parts is not None:
         config.source.parts = ml_collections.ConfigDict(parts)
-    return Config.from_config_dict(config)
+    return Config.from_dict(config.to_dict())
 
 
 @pytest.mark.parametrize(
@@ -80,18 +80,18 @@ def config_of(**values) -> Config:
             {
                 "source__source": "combined",
                 "source__path": "a",
-                "source__keep_out": (),
+                "source__decontaminate": (),
                 "source__parts": {"esco": {"path": "b"}},
             },
             "source.path",
             {"source__parts": {"esco": {"path": "b"}, "onet": {}}},
         ),
         (
-            {"source__keep_out": (), "source__path": "a", "source__source": "edges", "source__tasks_path": "b"},
+            {"source__decontaminate": (), "source__path": "a", "source__source": "edges", "source__tasks_path": "b"},
             "source.tasks_path",
-            {"source__keep_out": ("test",)},
+            {"source__decontaminate": ("test",)},
         ),
-        ({"source__keep_out": ("validation",)}, "source.keep_out", {"source__tasks_path": "a"}),
+        ({"source__decontaminate": ("validation",)}, "source.decontaminate", {"source__tasks_path": "a"}),
     ],
 )
 def test_what_nothing_reads_is_refused(values, unread, needed):

@@ -15,8 +15,8 @@ from torch_twin import CLASSES, padded, torch_hidden
 from uwe_jax.models import weights
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
-from uwe_jax.models.pretrained import load_encoder, read_config, read_params
-from uwe_jax.models.weights import name_table, params_from_hf, params_to_hf
+from uwe_jax.models.loading import load_encoder
+from uwe_jax.models.weights import name_table, params_from_hf, params_to_hf, read_config, read_params
 from uwe_jax.runtime.errors import UserError
 
 both = pytest.mark.parametrize("architecture", ["bert", "mpnet"])

@@ -16,19 +16,20 @@ from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main as rank
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking import target_space as spaces
-from uwe_jax.retrieval import further_columns
+from uwe_jax.retrieval import table_targets
 from uwe_jax.retrieval.answers import Answer, answer_file
-from uwe_jax.retrieval.queries_in import Query
+from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.ranker import load
-from uwe_jax.retrieval.store.columns import Column, FilterError, alternatives, matching, packed
+from uwe_jax.retrieval.store.columns import FilterError, alternatives, joined, matching, packed, taken
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.stored_targets import Index
+from uwe_jax.retrieval.store.strings import Strings
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.serving.loading import load_served
 from uwe_jax.serving.options import ServiceOptions
+from uwe_jax.serving.tasks import load_served
 
 N = 30
 FAMILIES = tuple(("logistics", "food", "care", "rare")[k % 3 if k else 3] for k in range(N))
@@ -126,6 +127,7 @@ def test_an_unknown_column_or_value_is_refused():
         ({"family": ""}, r"No target has '' as its family\. The most frequent values"),
         ({"x" * 10_000: "food"}, r"no column 'x{60}\.\.\.'\. Further columns"),
         ({"family": []}, r"The filter of 'family' is '\[\]'. Give one or more strings"),
+        ({"family": "food\ud800"}, r"The filter of 'family' is .*food.*ud800.*, which is not valid Unicode"),
         ({"family": "x" * 10_000}, "No target has 'x{60}...' as its family"),
     ):
         for use in (space.count, lambda where: space.search(random_tokens(0), 3, SOFT.scorer, where)):
@@ -136,7 +138,7 @@ def test_an_unknown_column_or_value_is_refused():
 
 
 def test_values_are_compared_exactly_after_normalisation():
-    columns = packed({"c": ["caf\u00e9", " a  b ", "A b", "", "1"]}, 5)
+    columns = {"c": Strings(packed({"c": ["caf\u00e9", " a  b ", "A b", "", "1"]}, 5)["c"])}
     assert alternatives({"c": ["a  b", "a b"]}) == {"c": ("a b",)}
     for value, expected in (("cafe\u0301", 0), ("a b", 1), ("A b", 2), ("", 3), ("1", 4)):
         assert np.flatnonzero(matching(columns, {"c": value}, 5)).tolist() == [expected]
@@ -224,7 +226,7 @@ def test_each_distinct_value_is_stored_once(tmp_path):
         ({"column_0_codes": np.array([-1, 0], np.int32).tobytes()}, "codes of the column 'c' that are not one of 2"),
         ({"column_0_codes": {"dtype": "F32"}}, "column_0_codes of float32"),
         ({"column_0_offsets": np.array([0, 9, 2], np.int64).tobytes()}, "column_0_offsets that do not ascend"),
-        ({"column_0": b"\xff\xfe"}, "column_0 that are not UTF-8"),
+        ({"column_0": b"\xff\xfe"}, "Invalid UTF8"),
         ({"column_0": b"pp"}, "values of the column 'c' that occur twice"),
         ({"__metadata__": {"columns": "["}}, "Expecting value"),
         ({"__metadata__": {"columns": "7"}}, "not iterable"),
@@ -241,9 +243,10 @@ def test_invalid_columns_of_a_foreign_segment_are_refused(tmp_path, tensors, mes
 
 
 def test_a_column_is_a_list_of_texts():
-    column = Column.join([Column.pack("abca"), Column.pack("xa").take(np.array([1]))])
+    first, second = (packed({"c": list(each)}, len(each))["c"] for each in ("abca", "xa"))
+    column = Strings(joined([first, taken(second, np.array([1]))]))
     assert list(column) == column == list("abcaa")
-    assert (column.frequent(2), list(column.values)) == ({"a": 3, "b": 1}, list("abc"))
+    assert {each.as_py() for chunk in column.array.chunks for each in chunk.dictionary} == set("abc")
 
 
 # Files of targets
@@ -271,7 +274,7 @@ def test_columns_are_chosen_and_bounded(tmp_path, monkeypatch):
     assert read_targets(path, keep=[""]).columns == {}
     with pytest.raises(UserError, match="no column 'c99'"):
         read_targets(path, keep=["c99"])
-    monkeypatch.setattr(further_columns, "_MOST_CHARACTERS", 100)
+    monkeypatch.setattr(table_targets, "_MOST_CHARACTERS", 100)
     write_rows(path, [{"text": f"text {k}", "same": "x" * 60, "note": f"{k:090}"} for k in range(3)])
     with pytest.raises(UserError, match="more than 100 characters, most of them in note"):
         read_targets(path)
@@ -398,7 +401,7 @@ def test_an_invalid_output_file_is_refused(folder, tmp_path):
 def test_a_column_called_as_one_of_the_answers_is_told_from_it(tmp_path):
     hit = Hit("s1", "code", 0.5, {"text": "further", "id": "7"})
     with answer_file(tmp_path / "a.csv", ["text", "id"]) as write:
-        write(Answer(Query(1, "nurse"), {"skills": [hit]}))
+        write(Answer(1, "nurse", {"skills": Hits([hit])}))
     header, row = (tmp_path / "a.csv").read_text().splitlines()
     assert header == "number,query,index,rank,id,text,score,columns.text,columns.id,error"
     assert row == "1,nurse,skills,1,s1,code,0.5,further,7,"
@@ -450,13 +453,13 @@ def test_the_python_api_takes_columns_and_filters(folder, monkeypatch):
 
 
 def test_a_service_filters_and_shows_columns(folder):
-    options = ServiceOptions("", (("skills", str(folder / "skills")), ("bare", str(folder / "bare"))))
+    options = ServiceOptions((str(folder / "skills"), str(folder / "bare")))
     with running(load=lambda _: load_served(options)) as client:
-        told = client.ask("GET", "/v1/spaces").json["spaces"]
+        told = client.ask("GET", "/v1/indexes").json["indexes"]
         assert [(each["name"], each["columns"]) for each in told] == [("skills", ["family"]), ("bare", [])]
         (answer,) = client.rank("nurse", where={"family": ["it"]}).json["results"]
         assert {hit["id"]: hit["columns"] for hit in answer["hits"]} == {"s2": {"family": "it"}, "s3": {"family": "it"}}
-        (answer,) = client.rank("nurse", space="bare").json["results"]
+        (answer,) = client.rank("nurse", index="bare").json["results"]
         assert [hit["columns"] for hit in answer["hits"]] == [{}, {}, {}]
         vacancy = {"text": "care for patients\nwrite code", "where": {"family": ["care"]}}
         hits = client.ask("POST", "/v1/vacancy", vacancy).json["hits"]

@@ -15,7 +15,7 @@ import workrb
 from workrb.tasks.abstract.ranking_base import RankingDataset, RankingTask, RankingTaskGroup
 from workrb.types import LabelType, Language, ModelInputType
 
-from uwe_jax.evaluation import workrb_model
+from uwe_jax.evaluation import measure
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.evaluation.workrb_model import UweWorkRBModel
 from uwe_jax.runtime.errors import UserError
@@ -77,7 +77,7 @@ class Lengths:
 
 
 def test_rankings_are_a_tensor_whatever_the_chunks(monkeypatch):
-    monkeypatch.setattr(workrb_model, "_QUERIES_AT_ONCE", 2)
+    monkeypatch.setattr(measure, "_SCORES", 2 * len(TARGETS))
     model = UweWorkRBModel(Lengths())
     assert (model.name, model.description) == ("lengths", "lengths, a ranker of uwe_jax")
     types = {"query_input_type": ModelInputType.JOB_TITLE, "target_input_type": ModelInputType.SKILL_NAME}
@@ -91,7 +91,7 @@ def test_rankings_are_a_tensor_whatever_the_chunks(monkeypatch):
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
-        (lambda q: np.full((q, 4), np.nan), r"lengths on queries from 1 on: 8 of 8 scores are NaN"),
+        (lambda q: np.full((q, 4), np.nan), r"lengths in WorkRB: 8 of 8 scores are NaN"),
         (lambda q: np.ones((q, 5)), r"scores of shape \(2, 5\) for 2 queries and 4 targets"),
         (lambda q: np.ones((4, q)), r"scores of shape \(4, 2\) for 2 queries and 4 targets"),
         (lambda q: np.ones((q + 1, 4)), r"scores of shape \(3, 4\) for 2 queries and 4 targets"),
@@ -99,7 +99,7 @@ def test_rankings_are_a_tensor_whatever_the_chunks(monkeypatch):
     ],
 )
 def test_scores_that_cannot_be_ranked_are_refused(scores, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(workrb_model, "_QUERIES_AT_ONCE", 2)
+    monkeypatch.setattr(measure, "_SCORES", 2 * len(TARGETS))
     ranker = Lengths()
     ranker.index = lambda targets: lambda queries: scores(len(queries))
     task = TinyTask(languages=["en"], split="test")

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from uwe_jax import __version__
-from uwe_jax.runtime.command import answer_errors, ending_when_unread
-from uwe_jax.runtime.exit_codes import EXIT_USER_ERROR
+from uwe_jax.runtime.command import EXIT_USER_ERROR, answer_errors, ending_when_unread
 from uwe_jax.runtime.logging_setup import shown, split_verbosity
 from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.settings import did_you_mean
@@ -54,29 +53,23 @@ def overview() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command; errors raise SystemExit with its status. `arguments` are by default those of this process."""
     level, chosen = split_verbosity(sys.argv[1:] if arguments is None else arguments)
+    name, *rest = chosen or ["help"]
     with ending_when_unread():
-        _run(level, chosen)
+        if name in ("-h", "--help", "help"):
+            print(overview())
+        elif name == "--version":
+            print(f"uwe-jax {__version__}")
+        elif name == "--print-completion":
+            from uwe_jax.commands.completion import completion_script
 
-
-def _run(level: int, chosen: list[str]) -> None:
-    if not chosen or chosen[0] in ("-h", "--help", "help"):
-        print(overview())
-        return
-    if chosen[0] == "--version":
-        print(f"uwe-jax {__version__}")
-        return
-    name, *rest = chosen
-    if name == "--print-completion":
-        from uwe_jax.commands.completion import completion_script
-
-        answer_errors(lambda: print(completion_script(" ".join(rest), NAMES)))
-        return
-    if name not in NAMES:
-        near = did_you_mean(name, NAMES)
-        print_error(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.")
-        sys.exit(EXIT_USER_ERROR)
-    with shown(level):
-        importlib.import_module(f"uwe_jax.commands.{name}").run(rest)
+            answer_errors(lambda: print(completion_script(" ".join(rest), NAMES)))
+        elif name in NAMES:
+            with shown(level):
+                importlib.import_module(f"uwe_jax.commands.{name}").run(rest)
+        else:
+            near = did_you_mean(name, NAMES)
+            print_error(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.")
+            sys.exit(EXIT_USER_ERROR)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The settings of a training run, as frozen dataclasses with defaults and checks.
 
 A file in `configs/` changes some keys of `default_config()`, a locked `ml_collections.ConfigDict`;
-`Config.from_config_dict` turns the result, with the overrides of the command line, into a `Config`.
+`Config.from_dict` turns the result, with the overrides of the command line, into a `Config`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import ml_collections
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS
-from uwe_jax.runtime.settings import from_mapping, one_of, within
+from uwe_jax.runtime.settings import current_setting, from_mapping, one_of, warn_of_former, within
 
 COMBINED = "combined"
 RELATIONS = ("essential", "optional", "both")
@@ -31,10 +31,10 @@ class EncoderSettings:
     dtype: str = "float32"  # of activations; parameters, softmax and norms stay float32
     dropout: float = 0.0  # overrides both dropout rates of the encoder's own config
     remat: bool = False  # recompute activations in the backward pass: less memory, about a third more time
-    pretrained_share: float = 0.0  # share of the pretrained weights in the model that is evaluated and exported
+    wise_ft_alpha: float = 1.0  # of the evaluated and exported weights: 1 is the trained, 0 the pretrained ones
 
     def __post_init__(self) -> None:
-        within("encoder.pretrained_share", self.pretrained_share, 0.0, 1.0)
+        within("encoder.wise_ft_alpha", self.wise_ft_alpha, 0.0, 1.0)
         one_of("encoder.dtype", self.dtype, ("float32", "bfloat16"))
         within("encoder.dropout", self.dropout, 0.0, 0.99)
 
@@ -70,7 +70,7 @@ class SourceSettings:
     language: str = "en"  # of ESCO's labels, of vacancies, and of the tasks and taxonomy that graphs are compared with
     version: str = ""  # of the source, such as 1.1.1; empty: the newest complete one in the folder
     # Decontamination: splits (test, validation) of evaluation tasks whose queries and relevant pairs are excluded.
-    keep_out: tuple[str, ...] = ("test",)
+    decontaminate: tuple[str, ...] = ("test",)
     tasks_path: str = ""  # folder of the data of the evaluation tasks; empty: source.path
     cache_dir: str = ""  # prepared datasets; empty: $UWE_JAX_CACHE or the user's cache folder
 
@@ -78,8 +78,8 @@ class SourceSettings:
         one_of("source.relations", self.relations, RELATIONS)
         for kind in self.kinds:
             one_of("source.kinds", kind, GRAPH_KINDS)
-        for half in self.keep_out:
-            one_of("source.keep_out", half, ("test", "validation"))
+        for half in self.decontaminate:
+            one_of("source.decontaminate", half, ("test", "validation"))
 
 
 @dataclass(frozen=True)
@@ -115,25 +115,23 @@ class BatchSettings:
     """Sampling of batches from the training graphs."""
 
     global_batch_size: int = 512  # skills in a batch over all devices, and at most as many neighbours per graph
-    encode_chunk_size: int = 0  # gradient-caching mini-batch size per device, in texts; 0 turns gradient caching off
+    mini_batch_size: int = 0  # gradient-caching mini-batch size per device, in texts; 0 turns gradient caching off
     degree_temperature: float = 0.0  # 0 draws skills uniformly, 1 in proportion to their degree
     distractor_probability: float = 0.8  # of joining a vacancy sentence with a non-matching one
     # all: every edge between two nodes of the batch is a positive. sampled: only the neighbour drawn for a skill, the
     # paper's single-positive baseline; a neighbour drawn for several skills is a positive of the first one alone.
     positives: str = "all"
-    # Of a mixture. together: mixed batches. apart: homogeneous batches, of one source drawn by its weight, so that the
-    # source never tells two texts of a batch apart.
-    parts: str = "together"
+    sources: str = "mixed"  # of a mixture in a batch: mixed, or homogeneous (one of them, drawn by its weight)
     prefetch: int = 4  # batches prepared ahead
     threads: int = 2  # threads that prepare them
 
     def __post_init__(self) -> None:
         within("batch.global_batch_size", self.global_batch_size, 2)
-        within("batch.encode_chunk_size", self.encode_chunk_size, 0)
+        within("batch.mini_batch_size", self.mini_batch_size, 0)
         within("batch.degree_temperature", self.degree_temperature, 0.0, 1.0)
         within("batch.distractor_probability", self.distractor_probability, 0.0, 1.0)
         one_of("batch.positives", self.positives, ("all", "sampled"))
-        one_of("batch.parts", self.parts, ("together", "apart"))
+        one_of("batch.sources", self.sources, ("mixed", "homogeneous"))
         within("batch.prefetch", self.prefetch, 1)
         within("batch.threads", self.threads, 1)
 
@@ -291,16 +289,10 @@ class Config:
             raise UserError("workdir is empty; name a folder, for example --config.workdir=runs/mine.")
 
     @classmethod
-    def from_config_dict(cls, config: ml_collections.ConfigDict) -> Config:
-        """Reads a `default_config` with the user's changes; raises UserError for an unknown key or invalid value."""
-        return cls.from_dict(config.to_dict())
-
-    @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
         """Reads the values of `to_dict`; missing settings, as in an older config.json, have their defaults.
 
-        Raises:
-          UserError: for an unknown key or an invalid value.
+        Raises UserError for an unknown key or an invalid value.
         """
         return from_mapping(cls, values)
 
@@ -311,9 +303,26 @@ class Config:
 
 def default_config(settings: type = Config) -> ml_collections.ConfigDict:
     """Returns the defaults of `Config`, or of other settings, as a locked ConfigDict."""
-    config = ml_collections.ConfigDict(dataclasses.asdict(settings()))
-    config.lock()
-    return config
+    return _section(dataclasses.asdict(settings())).lock()
+
+
+class _Section(ml_collections.ConfigDict):
+    """Settings of a config file, which may set them by their former names."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        name, value = current_setting(self, key, value)
+        if name != key:
+            warn_of_former(key, f"{name}={value}")
+        if type(value) is ml_collections.ConfigDict and isinstance(self.get(name), _Section):
+            value = _Section(value)  # else refused as of another type
+        super().__setitem__(name, value)
+
+
+def _section(values: dict[str, Any]) -> _Section:
+    # Nested here: a ConfigDict makes plain ones of nested dictionaries, as it shall of an empty source.parts.
+    return _Section(
+        {name: _section(each) if each and isinstance(each, dict) else each for name, each in values.items()}
+    )
 
 
 def combine(**parts: Any) -> ml_collections.ConfigDict:

@@ -15,12 +15,9 @@ from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import config_path, read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, NumberList
-from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
-from uwe_jax.studies.heatmap import plot_differences
+from uwe_jax.studies.cell import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
+from uwe_jax.studies.experiment import Experiment
 from uwe_jax.studies.options import ABOUT_END, GridFlags, read_grid_options
-from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
-from uwe_jax.studies.summary import SECTIONS, Summary
-from uwe_jax.studies.table import Matrix, columns, matrix
 from uwe_jax.training.unread_settings import read_values
 
 LOG = logging.getLogger(__name__)
@@ -77,12 +74,12 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
         descriptions={**descriptions, **chosen},
         baseline=default,
         intro=[
-            settings_line(config, options),
             f"Cells: percent, mean ± standard deviation over seeds (difference to {default} in points).",
             *(f"{name}: {text}." for name, text in {**descriptions, **chosen}.items()),
         ],
-        tables=_tables,
-        draw=_draw,
+        first="variant",
+        difference=f"difference to {default}",
+        relative=False,
     ).carry_out()
 
 
@@ -118,23 +115,6 @@ def _distinct(variants: Mapping[str, str], configs: Mapping[str, Config], kinds:
         else:
             LOG.warning(f"{name} is left out: with these graphs and overrides it trains exactly like {first}.")
     return kept
-
-
-def _tables(summary: Summary) -> list[Matrix]:
-    titles = {"results": "", "held_out": " on held-out nodes of the training graphs (in-domain)"}
-    return [
-        matrix(summary, section, metric, f"{title}{titles[section]}", first="variant", relative=False)
-        for section in SECTIONS
-        if columns(summary, section)
-        for metric, title in METRICS
-    ]
-
-
-def _draw(summary: Summary, path: Path) -> None:
-    section = "results" if columns(summary, "results") else "held_out"
-    rows = [name for name in summary["rows"] if name not in (FROZEN, summary["baseline"])]
-    title = f"MAP: difference to {summary['baseline']}"
-    plot_differences(summary, section, "map", rows, path, title=title, label="points of MAP")
 
 
 run = entry_point(ablate, after_interrupt="Finished cells are kept. Re-run the same command to resume.")

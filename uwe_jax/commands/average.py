@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from uwe_jax.commands.export import UNCHANGED, FolderOptions
-from uwe_jax.export.average import parse_shares
-from uwe_jax.export.export import export
+from uwe_jax.commands.export import UNCHANGED
+from uwe_jax.export.export import ExportOptions, export
+from uwe_jax.export.subjects import parse_shares
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.options import Repeated, read_options
 
@@ -24,7 +24,7 @@ The mean of two runs; and one run plus 0.3 times what another run learned:
 
 
 @dataclass(frozen=True)
-class Options(FolderOptions):
+class Options(ExportOptions):
     """Options of `uwe-jax average`.
 
     Attributes:
@@ -37,7 +37,7 @@ class Options(FolderOptions):
 def main(arguments: Sequence[str]) -> None:
     """Averages as the command line says."""
     options = read_options(Options, arguments, command="average", about=ABOUT, renamed={"models": "model"})
-    export(options.export_options(parse_shares(options.model), "average"))
+    export(options, parse_shares(options.model))
 
 
 run = entry_point(main, **UNCHANGED)

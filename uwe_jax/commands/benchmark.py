@@ -13,10 +13,10 @@ import tyro
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
-from uwe_jax.runtime.options import FilePath, read_options
+from uwe_jax.runtime.options import read_options
 from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.settings import one_of
-from uwe_jax.studies.benchmarks import pipeline, ranking, scoring, steps, training
+from uwe_jax.studies.benchmarks import pipeline, ranking, scoring, training
 from uwe_jax.studies.benchmarks.outcome import Outcome
 
 ABOUT = """Measures the speed of this machine, beside a bare matrix product and plain PyTorch where it is installed.
@@ -30,7 +30,7 @@ For example:
   uwe-jax benchmark scoring --queries 1,32,256 --widths 768 --dtype bfloat16
   uwe-jax benchmark rank --encoder mpnet --clients 1,4,16
   uwe-jax benchmark training --encoder mpnet --skills 512 --lengths.skill 64 --lengths.job 64 --dtype bfloat16
-  uwe-jax benchmark training --encoder mpnet --skills 512 --encode-chunk-size 128 --memory-only
+  uwe-jax benchmark training --encoder mpnet --skills 512 --mini-batch-size 128 --memory-only
   uwe-jax benchmark pipeline --edges 1000000
 
 `uwe-jax benchmark MODE --help` lists the options of a mode. Nothing is downloaded: data and parameters are random."""
@@ -38,23 +38,9 @@ For example:
 _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
     "scoring": (scoring.ScoringOptions, scoring.run),
     "rank": (ranking.RankingOptions, ranking.run),
-    "training": (steps.TrainingOptions, training.run),
+    "training": (training.TrainingOptions, training.run),
     "pipeline": (pipeline.PipelineOptions, pipeline.run),
 }
-
-
-def options(mode: str) -> type:
-    """Returns a dataclass of the options of a mode and --out."""
-    settings: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
-    out: Any = Annotated[FilePath, tyro.conf.arg(help="JSON file of all numbers.")]
-    return dataclasses.make_dataclass(
-        "Options",
-        [
-            ("settings", settings, dataclasses.field(default_factory=_MODES[mode][0])),
-            ("out", out, dataclasses.field(default=Path(f"benchmark_{mode}.json"))),
-        ],
-        frozen=True,
-    )
 
 
 def benchmark(arguments: Sequence[str]) -> None:
@@ -65,14 +51,24 @@ def benchmark(arguments: Sequence[str]) -> None:
     mode, *rest = arguments
     one_of("The mode of a benchmark", mode, tuple(_MODES))
     about = f"Measures {mode}; see `uwe-jax benchmark` for the other modes."
-    chosen: Any = read_options(options(mode), rest, command=f"benchmark {mode}", about=about, help_if_empty=False)
-    out: Path = chosen.out
+    # As a field: tyro reads comments on options from a class's source, which the subclass made by read_options lacks.
+    field: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
+    given: Any = dataclasses.make_dataclass("Options", [("chosen", field)], frozen=True)
+    chosen = read_options(
+        given,
+        rest,
+        command=f"benchmark {mode}",
+        about=about,
+        renamed={"encode-chunk-size": "mini-batch-size"},
+        help_if_empty=False,
+    ).chosen
+    out: Path = chosen.out or Path(f"benchmark_{mode}.json")
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise UserError(f"--out {out} cannot be written: it is a folder, or its folder is read-only. Name a file.")
-    outcome = _MODES[mode][1](chosen.settings)
+    outcome = _MODES[mode][1](chosen)
     report(outcome.text())
-    write_json(out, outcome.to_dict())
+    write_json(out, {"benchmark": mode, **outcome.to_dict()})
     report(f"\nWritten to {out}")
 
 

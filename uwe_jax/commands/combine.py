@@ -8,16 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.table import Table
-
 from uwe_jax.config import Config
+from uwe_jax.curation.describe.description import provenance_section
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
 from uwe_jax.runtime.options import FilePath, read_options
 from uwe_jax.runtime.progress import report
-from uwe_jax.runtime.text_table import render_table
-from uwe_jax.sources.mixture.parts import Composition
 from uwe_jax.sources.mixture.saved import check_free, save
 
 LOG = logging.getLogger(__name__)
@@ -51,22 +48,10 @@ def combine(arguments: Sequence[str]) -> None:
     check_free(out)
     composition = load_training_composition(config.source)
     save(composition, out, config.to_dict()["source"])
-    report(_table(composition))
+    report(provenance_section(composition.counts()).terminal())
     LOG.info(f"Written to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     path = shlex.quote(str(out))
     report(f"\nNext:\nuwe-jax describe --config.source.source=edges --config.source.path={path}")
-
-
-def _table(composition: Composition) -> str:
-    table = Table(box=None, pad_edge=False)
-    for name in ("part", "kind"):
-        table.add_column(name)
-    for name in ("weight", "edges", "of its own", "skills", "neighbours"):
-        table.add_column(name, justify="right")
-    for row in composition.counts():
-        counts = (f"{row[name]:,}" for name in ("edges", "only", "skills", "neighbours"))
-        table.add_row(str(row["part"]), f"skill-{row['kind']}", f"{row['weight']:g}", *counts)
-    return render_table(table)
 
 
 run = entry_point(

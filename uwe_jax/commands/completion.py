@@ -20,17 +20,17 @@ from uwe_jax.commands import (
     describe,
     enrich,
     export,
-    serve,
-    tag,
     transfer,
 )
 from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
+from uwe_jax.curation.tag.run import TaggingOptions
 from uwe_jax.evaluation.run import EvaluationOptions
 from uwe_jax.retrieval.options import IndexOptions, RankOptions
 from uwe_jax.runtime.config_file import settings_field
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import Verbosity
+from uwe_jax.serving.options import ServiceOptions
 
 SHELLS = ("bash", "zsh", "fish")
 _OPTIONS: dict[str, type] = {
@@ -39,10 +39,9 @@ _OPTIONS: dict[str, type] = {
     "transfer": transfer.Flags,
     "ablate": ablate.Flags,
     "evaluate": EvaluationOptions,
-    **{
-        module.__name__.rpartition(".")[2]: module.Options
-        for module in (serve, average, export, describe, combine, tag, enrich)
-    },
+    "serve": ServiceOptions,
+    "tag": TaggingOptions,
+    **{module.__name__.rpartition(".")[2]: module.Options for module in (average, export, describe, combine, enrich)},
 }
 _SETTINGS: dict[str, type] = {
     **dict.fromkeys(("train", "transfer", "ablate", "describe", "combine"), Config),
@@ -62,7 +61,7 @@ def completion_script(shell: str, commands: Mapping[str, str]) -> str:
     """
     if shell not in SHELLS:
         raise UserError(f"--print-completion is {shell!r}; it must be one of {', '.join(SHELLS)}.")
-    modes = {mode: benchmark.options(mode) for mode in benchmark._MODES}
+    modes = {mode: options for mode, (options, _) in benchmark._MODES.items()}
     types = {name: _type(name) for name in commands} | {"benchmark": _one_of(dict.fromkeys(modes, ""), modes)}
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
@@ -77,8 +76,7 @@ def _type(name: str) -> Any:
         file = Annotated[str, tyro.conf.arg(name="config", help="config file, or the name of a shipped config")]
         fields = [("config_file", file, ""), settings_field(settings)]
     bases = (Verbosity, *([_OPTIONS[name]] if name in _OPTIONS else []))
-    kind: Any = dataclasses.make_dataclass(name, fields, bases=bases, frozen=True, kw_only=True)
-    return Annotated[kind, tyro.conf.OmitArgPrefixes] if name == "serve" else kind
+    return dataclasses.make_dataclass(name, fields, bases=bases, frozen=True, kw_only=True)
 
 
 def _one_of(lines: Mapping[str, str], types: Mapping[str, Any]) -> Any:

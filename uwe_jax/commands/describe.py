@@ -10,12 +10,12 @@ from typing import Any
 
 from uwe_jax.config import Config
 from uwe_jax.curation.describe import defaults
-from uwe_jax.curation.describe.description import FILES, Comparison, describe
+from uwe_jax.curation.describe.description import FILES, describe
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.evaluation.tasks.catalogue import choose
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
-from uwe_jax.runtime.folder_arguments import data_folders, make_out
+from uwe_jax.runtime.files import data_folders, make_out
 from uwe_jax.runtime.options import FilePath, NameList, OptionalPath, Repeated, read_options
 
 ABOUT = f"""Reports the content of training graphs, with findings.
@@ -55,10 +55,18 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
     config = read_command_line(settings, Config, "train")
     own = config.source.tasks_path or config.source.path
     folders = data_folders(chosen.data or ([own] if own and Path(own).expanduser().is_dir() else []))
-    comparison = Comparison(folders, choose(chosen.tasks), chosen.taxonomy)
+    tasks = choose(chosen.tasks)
     make_out(chosen.out)
     composition = load_training_composition(config.source)
-    return describe(composition.graphs, config, comparison, chosen.out, provenance=composition.counts())
+    return describe(
+        composition.graphs,
+        config,
+        chosen.out,
+        folders=folders,
+        tasks=tasks,
+        taxonomy=chosen.taxonomy,
+        provenance=composition.counts(),
+    )
 
 
 run = entry_point(

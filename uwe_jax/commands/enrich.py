@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from uwe_jax.curation.enrich.run import enrich
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
-from uwe_jax.runtime.command import entry_point
+from uwe_jax.runtime.command import EXIT_FAILED, entry_point
 from uwe_jax.runtime.config_file import read_command_line, split_arguments
-from uwe_jax.runtime.exit_codes import EXIT_FAILED
 from uwe_jax.runtime.options import OptionalInt, at_least, read_options
 
 ABOUT = """Generates vacancy sentences, job titles and aliases for skills that have few.
@@ -37,22 +36,18 @@ class Options:
         at_least(0, dry_run=self.dry_run)
 
 
-def main(arguments: Sequence[str]) -> bool:
-    """Enriches as the command line says; returns whether every request was answered."""
+def main(arguments: Sequence[str]) -> None:
+    """Enriches as the command line says; exits with `EXIT_FAILED` where a request got no answer."""
     config, others = split_arguments(arguments)
     # A dry run without a number shows two prompts of each kind.
     others = ["--dry-run=2" if argument in ("--dry-run", "--dry_run") else argument for argument in others]
     options = read_options(Options, others, command="enrich", about=ABOUT, help_if_empty=not config)
-    return enrich(read_command_line(config, EnrichmentSettings, "enrich"), options.dry_run)
-
-
-def _main(arguments: Sequence[str]) -> None:
-    if not main(arguments):
+    if not enrich(read_command_line(config, EnrichmentSettings, "enrich"), options.dry_run):
         sys.exit(EXIT_FAILED)
 
 
 run = entry_point(
-    _main,
+    main,
     after_full_disk="every earlier answer is kept. Re-run the same command to resume.",
     after_interrupt="Every answer is kept. Re-run the same command to resume.",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from uwe_jax.evaluation.run import EvaluationOptions, evaluate
+from uwe_jax.evaluation.specs import FORMS
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.errors import UserError
@@ -13,12 +14,7 @@ from uwe_jax.runtime.options import read_options
 _TASKS = "\n".join(f"  {name:<{max(map(len, CATALOGUE))}}  {spec.where}" for name, spec in CATALOGUE.items())
 ABOUT = f"""Measures models and baselines on WorkBench's tasks and on tasks of your own.
 
-A model is
-  runs/mine                        a training run: its best checkpoint
-  all-MiniLM-L6-v2                 an encoder as published, a hub id or a folder, ranked by mean pooling
-  all-MiniLM-L6-v2:soft            the same under another scorer: soft, max_sim, soft_pooled, mean_pool
-  bm25, tfidf, tfidf_char, random  baselines that look at words alone, or at nothing
-  package.module:name              a ranker of your own (see uwe_jax.evaluation.ranker)
+{FORMS}
 
 The best checkpoint beside the frozen encoder and a baseline, with the ESCO zips in downloads/:
   uwe-jax evaluate --model runs/mine --model all-MiniLM-L6-v2 --model bm25 --data downloads

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from uwe_jax.config import Config
-from uwe_jax.runtime.command import answer_errors
+from uwe_jax.runtime.command import answer_errors, end_on_request, ending_at_once
 from uwe_jax.runtime.config_file import config_help, read_command_line
-from uwe_jax.runtime.ending import end_on_request, ending_at_once
 from uwe_jax.runtime.supervisor import supervise
 
 ABOUT = """Trains Unified Work Embeddings on graphs of skills against job titles, vacancy sentences and aliases.

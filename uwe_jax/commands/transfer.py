@@ -13,12 +13,9 @@ from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath
-from uwe_jax.studies.experiment import METRICS, Experiment, settings_line
-from uwe_jax.studies.heatmap import plot_differences
+from uwe_jax.studies.cell import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
+from uwe_jax.studies.experiment import Experiment
 from uwe_jax.studies.options import ABOUT_END, GridFlags, read_grid_options
-from uwe_jax.studies.recipe import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
-from uwe_jax.studies.summary import Summary
-from uwe_jax.studies.table import Matrix, matrix
 
 LOG = logging.getLogger(__name__)
 ALL = "all"
@@ -74,27 +71,15 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
         descriptions={FROZEN: "as published, under the same scorer", **trained_on},
         baseline=FROZEN,
         intro=[
-            settings_line(config, options),
             "Rows: the graphs trained on, alone or all together, with the same number of steps and the same batch "
             "size. Cells: percentage points gained over the frozen encoder under the same scorer, whose own row holds "
             "its scores in percent; ± is the standard deviation over seeds.",
         ],
-        tables=_tables,
-        draw=_draw,
+        first="trained on",
+        difference="gain over the frozen encoder",
+        relative=True,
+        sections=("results",),
     ).carry_out()
-
-
-def _tables(summary: Summary) -> list[Matrix]:
-    return [
-        matrix(summary, "results", metric, f"{title}: gain over the frozen encoder", first="trained on", relative=True)
-        for metric, title in METRICS
-    ]
-
-
-def _draw(summary: Summary, path: Path) -> None:
-    rows = [name for name in summary["rows"] if name != FROZEN]
-    title = "MAP: gain over the frozen encoder by training graph"
-    plot_differences(summary, "results", "map", rows, path, title=title, label="points of MAP")
 
 
 run = entry_point(transfer, after_interrupt="Finished cells are kept. Re-run the same command to resume.")

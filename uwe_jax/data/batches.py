@@ -11,7 +11,6 @@ from uwe_jax.config import LengthSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import TokenTable
-from uwe_jax.data.truncation import Truncation
 from uwe_jax.runtime.kinds import SKILL
 
 Batch = dict[str, Any]
@@ -77,9 +76,3 @@ def fitted_lengths(tables: dict[str, TokenTable], lengths: LengthSettings, *, di
         longest = int(np.sort(table.lengths - table.special.count)[-texts:].sum()) + table.special.count
         fitted[kind] = min(fitted[kind], -(-longest // 8) * 8)
     return LengthSettings(**fitted)
-
-
-def truncation(tables: dict[str, TokenTable], lengths: LengthSettings) -> dict[str, tuple[int, int, int]]:
-    """Counts by node kind: texts longer than the kind's length, all texts, and tokens of the longest text."""
-    counts = {kind: Truncation.of(table.lengths, getattr(lengths, kind)) for kind, table in tables.items()}
-    return {kind: (each.truncated, each.texts, each.longest) for kind, each in counts.items()}

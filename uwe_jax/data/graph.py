@@ -75,11 +75,9 @@ class BipartiteGraph:
 
     def neighbours_of(self, skill_id: int | np.integer) -> Int[np.ndarray, " degree"]:
         """Returns the neighbours of a skill, ascending."""
-        return _row(self.edges, skill_id)
-
-    def skills_of(self, neighbour_id: int | np.integer) -> Int[np.ndarray, " degree"]:
-        """Returns the skills of a neighbour, ascending."""
-        return _row(self.transpose, neighbour_id)
+        if not 0 <= skill_id < len(self.skills):
+            raise IndexError(f"node {skill_id} of {len(self.skills)}")
+        return self.edges.indices[self.edges.indptr[skill_id] : self.edges.indptr[skill_id + 1]]
 
     def positives(
         self, skill_ids: Int[np.ndarray, " a"], neighbour_ids: Int[np.ndarray, " b"]
@@ -128,17 +126,13 @@ class BipartiteGraph:
         """Returns the graph with only the edges that one source of the mixture states."""
         return self if self.parts is None else self.where((self.parts >> number & 1).astype(bool))
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over the kind, every node's text and every edge with its weight, in hexadecimal.
+    def fingerprint(self, parts: Sequence[str] = ()) -> str:
+        """Returns a SHA-256 over the kind, every node's text and every edge with its weight, in hexadecimal.
 
         It depends neither on the machine nor on the order in which a source lists edges. Nodes without an edge count,
-        because the numbering of nodes, and with it each batch, depends on them.
+        because the numbering of nodes, and with it each batch, depends on them. With the names of the sources of a
+        mixture, in any order, it covers which of them state each edge.
         """
-        return self.fingerprint_of(())
-
-    def fingerprint_of(self, parts: Sequence[str]) -> str:
-        """Returns the fingerprint including which sources of a mixture, named `parts` in any order, state each edge."""
         digest = hashlib.sha256()
         _, left_rank, right_rank = (_hash_texts(digest, texts) for texts in ([self.kind], self.skills, self.neighbours))
         order: np.ndarray | slice = slice(None)
@@ -174,12 +168,6 @@ def check_kind(kind: str) -> str:
 def edge_matrix(rows: Int[np.ndarray, " e"], columns: Int[np.ndarray, " e"], shape: tuple[int, int]) -> csr_array:
     """Returns the bool matrix that is True at each (row, column), which may repeat."""
     return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=shape)
-
-
-def _row(matrix: csr_array, row: int | np.integer) -> np.ndarray:
-    if not 0 <= row < matrix.shape[0]:
-        raise IndexError(f"node {row} of {matrix.shape[0]}")
-    return matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
 
 
 def _hash_texts(digest: hashlib._Hash, texts: Sequence[str]) -> np.ndarray | None:

@@ -43,7 +43,7 @@ class GraphSet:
     @cached_property
     def _fingerprints(self) -> dict[str, str]:
         names = tuple(self.part_weights) if len(self.part_weights) > 1 else ()
-        return {kind: graph.fingerprint_of(names) for kind, graph in self.graphs.items()}
+        return {kind: graph.fingerprint(names) for kind, graph in self.graphs.items()}
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Counts by kind: `skills` and `neighbours` that have an edge, and `edges`."""

@@ -41,8 +41,8 @@ class BatchSampler:
     Where edges have weights, a skill's neighbour is drawn in proportion to them, and skills without replacement in
     proportion to the mean weight of their edges times degree ** t, at any temperature.
 
-    A homogeneous batch (`parts` "apart") has skills, neighbours, distractors and graphs of one source of the mixture.
-    The sources take turns in proportion to their weights; each has epochs of its own.
+    A homogeneous batch has skills, neighbours, distractors and graphs of one source of the mixture. The sources take
+    turns in proportion to their weights; each has epochs of its own.
 
     Raises:
       UserError: the batch is larger than the number of skills with a training edge.
@@ -53,7 +53,7 @@ class BatchSampler:
         self._settings = settings
         self._seed = seed
         self._share = np.ones(1)
-        if settings.parts == "apart" and len(graphs.part_weights) > 1:
+        if settings.sources == "homogeneous" and len(graphs.part_weights) > 1:
             self._pools = [
                 _Pool(_of_part(self._graphs, number), settings, seed, name, number)
                 for number, name in enumerate(graphs.part_weights)
@@ -119,11 +119,11 @@ class _Pool:
         self.skills = np.flatnonzero(degree)
         if settings.global_batch_size > len(self.skills):
             of_part = f" in source.parts.{name}" if name else ""
-            apart = " or set --config.batch.parts=together" if name else ""
+            mixed = " or set --config.batch.sources=mixed" if name else ""
             raise UserError(
                 f"batch.global_batch_size is {settings.global_batch_size}, but only {len(self.skills)} skills have a "
                 f"training edge{of_part}. Set --config.batch.global_batch_size to at most {len(self.skills)} or add "
-                f"edges{apart}."
+                f"edges{mixed}."
             )
         # Batches are prefetched, so that two epochs may be in use at once.
         self._epoch = lru_cache(maxsize=2)(lambda epoch: self._rng(_PERMUTATION, epoch).permutation(self.skills))

@@ -91,29 +91,19 @@ class GraphSplits:
     neighbours: dict[str, np.ndarray]  # by kind: int8 [n], split of each neighbour
     train: GraphSet  # numbered as `whole`; only edges between two training nodes
 
-    def held_out(self, kind: str, split: int, direction: str) -> HeldOut:
-        """Returns the ranking task of one graph, split and direction; without queries if the split has none.
-
-        Args:
-          kind: of the graph's right side.
-          split: VALIDATION or TEST.
-          direction: f"skill_to_{kind}" or f"{kind}_to_skill"; else ValueError.
-        """
-        graph = self.whole.graphs[kind]
-        if direction == f"{SKILL}_to_{kind}":
-            splits, edges, texts, targets = self.skills, graph.edges, graph.skills, graph.neighbours
-        elif direction == f"{kind}_to_{SKILL}":
-            splits, edges, texts, targets = self.neighbours[kind], graph.transpose, graph.neighbours, graph.skills
-        else:
-            raise ValueError(f"{graph.name} has no direction {direction!r}")
-        queries = np.flatnonzero((splits == split) & (np.diff(edges.indptr) > 0))
-        return HeldOut(kind, direction, tuple(texts[i] for i in queries), queries, targets, edges[queries])
-
     def tasks(self, split: int) -> list[HeldOut]:
-        """Returns the ranking tasks of a split that have a query: per graph from skills, then to skills."""
-        ends = [ends for kind in self.whole.graphs for ends in ((kind, SKILL, kind), (kind, kind, SKILL))]
-        tasks = [self.held_out(kind, split, f"{queries}_to_{targets}") for kind, queries, targets in ends]
-        return [task for task in tasks if task.query_texts]
+        """Returns the ranking tasks of VALIDATION or TEST that have a query: per graph from skills, then to skills."""
+        tasks = []
+        for kind, graph in self.whole.graphs.items():
+            for direction, splits, edges, texts, targets in (
+                (f"{SKILL}_to_{kind}", self.skills, graph.edges, graph.skills, graph.neighbours),
+                (f"{kind}_to_{SKILL}", self.neighbours[kind], graph.transpose, graph.neighbours, graph.skills),
+            ):
+                queries = np.flatnonzero((splits == split) & (np.diff(edges.indptr) > 0))
+                if len(queries):
+                    asked = tuple(texts[i] for i in queries)
+                    tasks.append(HeldOut(kind, direction, asked, queries, targets, edges[queries]))
+        return tasks
 
     def summary(self) -> str:
         """Returns the nodes and edges per split, as one line for a log."""

@@ -140,6 +140,11 @@ class Tokeniser:
         """Changes with the vocabulary, the special tokens and how texts are normalised."""
         return self._digest.hexdigest()
 
+    def spelt(self, ids: Iterable[int]) -> list[str]:
+        """Returns the tokens of ids as the vocabulary spells them."""
+        spellings = {number: token for token, number in self._reader.vocabulary().items()}
+        return [spellings[number] for number in ids]
+
     def _ids(self, texts: list[str]) -> list[list[int]]:
         return self._reader.ids(texts, False)
 

@@ -11,9 +11,7 @@ import threading
 import time
 from typing import Any
 
-from uwe_jax.runtime.command import exit_status
-from uwe_jax.runtime.ending import end_now
-from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR
+from uwe_jax.runtime.command import EXIT_AGAIN, EXIT_INTERRUPTED, EXIT_USER_ERROR, end_now, exit_status
 from uwe_jax.runtime.progress import print_error
 
 _ALIVE, _ENDED = "uwe_jax/alive/", "uwe_jax/ended/"
@@ -22,20 +20,11 @@ _FINAL = (EXIT_USER_ERROR, EXIT_INTERRUPTED)
 
 
 class Heartbeat:
-    """Detects failures of the other processes until `finish`.
-
-    Args:
-      client: JAX's connection to its coordination service.
-      index: of this process.
-      count: of processes.
-      timeout_seconds: a process whose count has not changed for so long is lost.
-    """
+    """Detects failures of the other processes until `finish`, over JAX's connection to its coordination service."""
 
     def __init__(self, client: Any, index: int, count: int, timeout_seconds: float):
-        self._client = client
-        self._index = index
-        self._count = count
-        self._timeout = timeout_seconds
+        self._client, self._index, self._count = client, index, count
+        self._timeout = timeout_seconds  # a process whose count has not changed for so long is lost
         self._finished = threading.Event()
         self._seen: dict[int, tuple[str, float]] = {}
         self._pause = min(2.0, timeout_seconds / 10)

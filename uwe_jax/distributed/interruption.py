@@ -1,20 +1,27 @@
-"""Requests to stop: SIGTERM, which schedulers, clouds and `kill` send some time before SIGKILL."""
+"""Requests to stop: SIGTERM, some time before SIGKILL, and notices of Google's metadata server, as SIGTERM."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
 
-from uwe_jax.distributed.maintenance import watch_for_notices
-from uwe_jax.runtime.ending import NOTHING_UNSAVED
+from uwe_jax.runtime.command import NOTHING_UNSAVED
 from uwe_jax.runtime.errors import Stopped
+
+_PRODUCT = Path("/sys/class/dmi/id/product_name")
+_HOST = "GCE_METADATA_HOST"  # as Google's own client libraries have it
+PAUSE_SECONDS = 5.0
+_NO_NOTICE = {"maintenance-event": "NONE", "preempted": "FALSE"}
 
 
 class Interruption:
@@ -40,12 +47,14 @@ class Interruption:
         own = jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
         if own:
             self._before = signal.signal(signal.SIGTERM, self._take)
-        notices = watch_for_notices()
+        ended = threading.Event()
+        if _HOST in os.environ or _is_google_machine():
+            host = os.environ.get(_HOST, "metadata.google.internal")
+            threading.Thread(target=_watch, args=(host, ended), name="notices", daemon=True).start()
         try:
             yield self
         finally:
-            if notices:
-                notices.set()
+            ended.set()
             if own:
                 signal.signal(signal.SIGTERM, self._before)
 
@@ -87,3 +96,32 @@ class Interruption:
             self._before(number, frame)
         if self._at_once:
             raise Stopped(NOTHING_UNSAVED)
+
+
+def notice(host: str) -> str | None:
+    """Returns the current notice, such as `maintenance-event: TERMINATE_ON_HOST_MAINTENANCE`; None without answer."""
+    for name, no_notice in _NO_NOTICE.items():
+        url = f"http://{host}/computeMetadata/v1/instance/{name}"
+        request = urllib.request.Request(url, headers={"Metadata-Flavor": "Google"})
+        try:
+            with urllib.request.urlopen(request, timeout=2) as answer:
+                value = answer.read(100).decode(errors="replace").strip()
+        except (OSError, ValueError):
+            continue
+        if value and value != no_notice:
+            return f"{name}: {value}"
+    return None
+
+
+def _watch(host: str, ended: threading.Event) -> None:
+    while not ended.wait(PAUSE_SECONDS):
+        if notice(host) and not ended.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def _is_google_machine() -> bool:
+    try:
+        return "Google" in _PRODUCT.read_text()
+    except OSError:
+        return False

@@ -16,12 +16,10 @@ import jax
 from uwe_jax.config import DistributedSettings
 from uwe_jax.distributed.heartbeat import Heartbeat
 from uwe_jax.runtime import progress, supervisor
-from uwe_jax.runtime.command import exit_status
-from uwe_jax.runtime.ending import end_now
+from uwe_jax.runtime.command import EXIT_AGAIN, end_now, exit_status
 from uwe_jax.runtime.errors import Stopped, UserError
-from uwe_jax.runtime.exit_codes import EXIT_AGAIN
-from uwe_jax.runtime.process_environment import NUMBERS, is_one_of_several
 from uwe_jax.runtime.remote_errors import Unreachable
+from uwe_jax.runtime.supervisor import NUMBERS, is_one_of_several
 
 LOG = logging.getLogger(__name__)
 
@@ -46,8 +44,7 @@ def joined(settings: DistributedSettings) -> Iterator[None]:
     Inside, `jax.devices()` are those of all processes, only the first process logs, and each of them exits with a
     sentence soon after another one is lost. Must run before anything else asks JAX for devices.
 
-    Raises:
-      UserError: the settings contradict each other, or a process does not join in time.
+    Raises UserError if the settings contradict each other, or a process does not join in time.
     """
     found = _explicit(settings, os.environ)
     if not found and not is_one_of_several([], os.environ):
@@ -119,8 +116,7 @@ def _exit_alone(status: int) -> None:
 def _explicit(settings: DistributedSettings, environment: Mapping[str, str]) -> dict[str, Any]:
     """Reads the process topology from flags or environment variables; empty where neither gives one.
 
-    Raises:
-      UserError: they give only a part of it, or numbers that contradict each other.
+    Raises UserError if they give only a part of it, or numbers that contradict each other.
     """
     address = settings.coordinator or environment.get("JAX_COORDINATOR_ADDRESS", "")
     processes = settings.processes or _number(environment, "JAX_NUM_PROCESSES", 0)

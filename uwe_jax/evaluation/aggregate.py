@@ -1,61 +1,37 @@
 """Aggregates results by task: means over the sets of a task, macro-averages, in-domain tasks.
 
-`Results` is the content of results.json. All functions read its `tasks` and `models` alone, not its `macro` and
-`groups`, so they hold for joined results as well.
+`Results` is the content of results.json. Its stored `macro` and `groups` are not read, so all of this holds for joined
+results as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from uwe_jax.evaluation.leakage import IN_DOMAIN
+from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, PAPER, PAPER_SETS, group_title
 from uwe_jax.evaluation.tasks.task import GROUPS
+from uwe_jax.runtime.markdown import MISSING, bold_best
 
 Results = dict[str, Any]
-_HEADLINE = ("map", "rp@10")
 
 
-def every_result(results: Results) -> Iterator[Mapping[str, Any]]:
-    """Yields the results of all models on all tasks."""
-    return (result for model in results["models"].values() for result in model["results"].values())
+def headline_metrics(names: Collection[str]) -> list[str]:
+    """Returns MAP and RP@10 where they are among the metrics, else the first one."""
+    return [name for name in ("map", "rp@10") if name in names] or list(names)[:1]
 
 
-def metric_names(results: Results) -> list[str]:
-    """Returns all metrics in the results, in their order."""
-    return list(dict.fromkeys(name for result in every_result(results) for name in result["metrics"]))
+def is_in_domain(result: Mapping[str, Any] | None) -> bool:
+    """Returns whether the model was trained on the task; False without a result or known training graphs."""
+    return bool(result and result["leakage"] and result["leakage"]["domain"] == IN_DOMAIN)
 
 
-def headline_metrics(results: Results) -> list[str]:
-    """Returns MAP and RP@10 where they were measured, else the first metric that was."""
-    names = metric_names(results)
-    return [name for name in _HEADLINE if name in names] or names[:1]
-
-
-def measured_tasks(results: Results) -> list[str]:
-    """Returns the tasks with a result of any model: WorkBench in the paper's order, then the others."""
-    groups = (*GROUPS, "")
-    measured = {name for model in results["models"].values() for name in model["results"]}
-    tasks = results["tasks"]
-    return sorted((name for name in tasks if name in measured), key=lambda name: groups.index(tasks[name]["group"]))
-
-
-def workbench_sets(results: Results) -> dict[str, list[str]]:
-    """Returns the measured tasks that make up each of WorkBench's six, where there is one."""
-    sets: dict[str, list[str]] = {}
-    for name in measured_tasks(results):
-        if group := results["tasks"][name]["group"]:
-            sets.setdefault(group, []).append(name)
-    return sets
-
-
-def lacking_tasks(results: Results) -> dict[str, list[str]]:
-    """Returns, by model, the WorkBench tasks and sets that other models have a result for and this one has not."""
-    names = [name for members in workbench_sets(results).values() for name in members]
-    lacking = {
-        model: [name for name in names if name not in entry["results"]] for model, entry in results["models"].items()
-    }
-    return {model: missing for model, missing in lacking.items() if missing}
+def interval_of(result: Mapping[str, Any], metric: str) -> list[float] | None:
+    """Returns the 95 % interval of a metric, if it was computed."""
+    interval: list[float] | None = result.get("intervals", {}).get(metric)
+    return interval
 
 
 def group_means(
@@ -85,60 +61,124 @@ def macro_average(groups: Mapping[str, Mapping[str, float]]) -> dict[str, float]
     >>> macro_average({"job_to_skill": {"map": 20.0}, "skill_to_job": {"map": 30.0}})
     {'map': 25.0}
     """
-    return _mean(list(groups.values())) if groups else {}
-
-
-class Macro(NamedTuple):
-    """A macro-average of all models.
-
-    Attributes:
-      title: shown in tables.
-      values: metrics by model; empty for a model without results.
-      groups: number of WorkBench's tasks averaged, by model.
-      whole: by model, whether it has a result on every set that counts, so that it compares.
-    """
-
-    title: str
-    values: dict[str, dict[str, float]]
-    groups: dict[str, int]
-    whole: dict[str, bool]
-
-
-def macro_averages(results: Results) -> list[Macro]:
-    """Averages over all measured WorkBench tasks and, if one is in-domain for a model, over the zero-shot ones."""
-    measured = {name for members in workbench_sets(results).values() for name in members}
-    leaked = in_domain_tasks(results) & measured
-    left_out: dict[str, set[str]] = {"macro-average": set()} if measured else {}
-    if leaked:
-        left_out["zero-shot macro-average"] = leaked
-    done = {model: entry["results"] for model, entry in results["models"].items()}
-    found = []
-    for title, without in left_out.items():
-        groups = {model: group_means(results["tasks"], each, without) for model, each in done.items()}
-        values = {model: macro_average(means) for model, means in groups.items()}
-        counts = {model: len(means) for model, means in groups.items()}
-        whole = {model: measured - without <= set(each) for model, each in done.items()}
-        found.append(Macro(title, values, counts, whole))
-    return found
+    return _mean(list(groups.values()))
 
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    shared = [name for name in rows[0] if all(name in row for row in rows)]
+    shared = [name for name in rows[0] if all(name in row for row in rows)] if rows else []
     return {name: sum(row[name] for row in rows) / len(rows) for name in shared}
 
 
-def is_in_domain(result: Mapping[str, Any] | None) -> bool:
-    """Returns whether the model was trained on the task; False without a result or known training graphs."""
-    return bool(result and result["leakage"] and result["leakage"]["domain"] == IN_DOMAIN)
+class Column(NamedTuple):
+    """Metrics of all models on one task, or averaged over several.
+
+    Attributes:
+      values: metrics of each model, in the order of the table; empty without a result.
+      counts: number of averaged sets or tasks of each model.
+      whole: whether a model has a result on every set that counts, so that it compares.
+      marks: of each model, such as " (1 of 2 sets)" or that of an in-domain result.
+    """
+
+    values: Sequence[Mapping[str, float]]
+    counts: Sequence[int]
+    whole: Sequence[bool]
+    marks: Sequence[str]
+
+    def cells(self, metrics: Iterable[str], *, digits: int = 2, bold: bool = True, unmarked: str = "") -> list[str]:
+        """Formats a cell per model: its metrics, each with its own best in bold, and its mark or else `unmarked`."""
+        competes = [bold and whole for whole in self.whole]
+        numbers = [
+            bold_best([row.get(name) for row in self.values], competes=competes, digits=digits) for name in metrics
+        ]
+        shown = [" / ".join(row) if value else MISSING for value, *row in zip(self.values, *numbers, strict=True)]
+        return [cell + (mark or unmarked) for cell, mark in zip(shown, self.marks, strict=True)]
 
 
-def interval_of(result: Mapping[str, Any], metric: str) -> list[float] | None:
-    """Returns the 95 % interval of a metric, if it was computed."""
-    interval: list[float] | None = result.get("intervals", {}).get(metric)
-    return interval
+class ResultsView:
+    """Results in the order in which they are shown.
 
+    Attributes:
+      tasks: by name, as in results.json.
+      done: results by model and task.
+      every: the results of all models on all tasks.
+      metrics: all measured ones, in their order.
+      headline: the metrics of the headline.
+      names: tasks with a result of any model, WorkBench in the paper's order, then the others.
+      workbench, further: the measured tasks of WorkBench, and those outside it.
+      sets: the measured tasks that make up each of WorkBench's six, where there is one.
+      in_domain: tasks that are in-domain for at least one model; the others are zero-shot for all.
+    """
 
-def in_domain_tasks(results: Results) -> set[str]:
-    """Returns the tasks that are in-domain for at least one model; the others are zero-shot for all."""
-    models = results["models"].values()
-    return {name for model in models for name, result in model["results"].items() if is_in_domain(result)}
+    def __init__(self, results: Results):
+        self.tasks: dict[str, dict[str, Any]] = results["tasks"]
+        self.done: dict[str, dict[str, Any]] = {name: model["results"] for name, model in results["models"].items()}
+        self.every = [result for done in self.done.values() for result in done.values()]
+        self.metrics = list(dict.fromkeys(name for result in self.every for name in result["metrics"]))
+        self.headline = headline_metrics(self.metrics)
+        measured = [name for name in self.tasks if any(name in done for done in self.done.values())]
+        self.names = sorted(measured, key=lambda name: (*GROUPS, "").index(self.tasks[name]["group"]))
+        self.workbench = [name for name in self.names if self.tasks[name]["group"]]
+        self.further = [name for name in self.names if not self.tasks[name]["group"]]
+        by_group = itertools.groupby(self.workbench, lambda name: str(self.tasks[name]["group"]))
+        self.sets = {group: list(names) for group, names in by_group}
+        results_of = [result for done in self.done.values() for result in done.items()]
+        self.in_domain = {name for name, result in results_of if is_in_domain(result)}
+
+    def column(self, names: Sequence[str]) -> Column:
+        """Averages the metrics of each model over the tasks `names` that it has a result on."""
+        found = [[done[name] for name in names if name in done] for done in self.done.values()]
+        counts = [len(results) for results in found]
+        some = [f" ({count} of {len(names)} sets)" if 0 < count < len(names) else "" for count in counts]
+        in_domain = [f" {IN_DOMAIN_MARK}" if any(map(is_in_domain, results)) else "" for results in found]
+        values = [_mean([result["metrics"] for result in results]) for results in found]
+        marks = [one + other for one, other in zip(some, in_domain, strict=True)]
+        return Column(values, counts, [count == len(names) for count in counts], marks)
+
+    def macros(self) -> dict[str, Column]:
+        """Averages over all measured WorkBench tasks and, if one is in-domain for a model, over the zero-shot ones."""
+        workbench = set(self.workbench)
+        left_out: dict[str, set[str]] = {"macro-average": set()} if workbench else {}
+        if leaked := self.in_domain & workbench:
+            left_out["zero-shot macro-average"] = leaked
+        columns = {}
+        for title, without in left_out.items():
+            groups = [group_means(self.tasks, done, without) for done in self.done.values()]
+            whole = [workbench - without <= done.keys() for done in self.done.values()]
+            values = [macro_average(means) for means in groups]
+            columns[title] = Column(values, [len(means) for means in groups], whole, [""] * len(groups))
+        return columns
+
+    def notes(self) -> list[str]:
+        """Returns sentences on what the averages are over, and on what they do not compare with."""
+        missing = [group_title(group).lower() for group in GROUPS if group not in self.sets]
+        missed = f"; missing: {', '.join(missing)}" if missing else ""
+        found = []
+        if self.sets:
+            found.append(
+                f"Measured: {len(self.sets)} of {len(GROUPS)} tasks{missed}. The figures of the paper ({PAPER}) are "
+                "over all six: a macro-average over fewer tasks, over other splits or over other versions of ESCO is "
+                "not comparable with them."
+            )
+        found += [
+            f"{group_title(group)} is the mean over {len(self.sets[group])} of the paper's {of_paper} sets and counts "
+            "as one task."
+            for group, of_paper in PAPER_SETS.items()
+            if group in self.sets
+        ]
+        found += [
+            f"{model} has no result on {self._titles(lacking)}; its macro-average is over other tasks than the "
+            "others' and is not compared with them."
+            for model, done in self.done.items()
+            if (lacking := [name for name in self.workbench if name not in done])
+        ]
+        if self.in_domain:
+            leaked = self._titles([name for name in self.workbench if name in self.in_domain])
+            without = (
+                " The zero-shot macro-average leaves out, for all models, the tasks that are in-domain for one of "
+                f"them: {leaked}."
+            )
+            found.append(f"{IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}.{without if leaked else ''}")
+        return found
+
+    def _titles(self, names: Iterable[str]) -> str:
+        return ", ".join(self.tasks[name]["title"] for name in names)

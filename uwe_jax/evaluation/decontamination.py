@@ -11,7 +11,7 @@ from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.training_hashes import task_hashes
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.sources.catalogue import load_composition, with_local_paths
@@ -34,7 +34,7 @@ def load_training_graphs(settings: SourceSettings) -> GraphSet:
 
 
 def load_training_composition(settings: SourceSettings) -> Composition:
-    """Reads the sources that the settings name, without the evaluation texts that `source.keep_out` excludes.
+    """Reads the sources that the settings name, without the evaluation texts that `source.decontaminate` excludes.
 
     Raises:
       UserError: as of `load_composition`; `tasks_path` is not a folder, or the data of a task is broken.
@@ -44,12 +44,12 @@ def load_training_composition(settings: SourceSettings) -> Composition:
 
 
 def _excluded_texts(settings: SourceSettings) -> ExcludedTexts | None:
-    """Reads the queries and relevant pairs of the task splits in `source.keep_out`.
+    """Reads the queries and relevant pairs of the task splits in `source.decontaminate`.
 
     The data is searched in `source.tasks_path`, else in the folders of all sources, never on the hub. None where
     nothing is to be excluded, or no folder is named. Tasks that are ESCO itself or not split have nothing to exclude.
     """
-    if not settings.keep_out:
+    if not settings.decontaminate:
         return None
     if settings.tasks_path:
         folders = [Path(settings.tasks_path).expanduser()]
@@ -66,7 +66,7 @@ def _excluded_texts(settings: SourceSettings) -> ExcludedTexts | None:
     queries: dict[str, list[np.ndarray]] = {}
     pairs: list[np.ndarray] = []
     found, missing = [], []
-    splits = [(spec, split) for spec in CATALOGUE.values() for split in settings.keep_out if split in spec.splits]
+    splits = [(spec, split) for spec in CATALOGUE.values() for split in settings.decontaminate if split in spec.splits]
     sources = TaskSources(tuple(folders), cache_folder(settings.cache_dir), offline=True)
     for spec, split in splits:
         if (spec.name, split) in _TAXONOMY:

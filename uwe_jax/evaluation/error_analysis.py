@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from uwe_jax.evaluation.measure import checked
+from uwe_jax.evaluation.measure import scored
 from uwe_jax.evaluation.ranker import Score
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows
 from uwe_jax.runtime.printable import json_text
 
-# Queries scored at once: their scores against a whole target space stay small.
-_QUERIES_AT_ONCE = 16
 # Right answers that the page shows of a query; the JSON lines hold all.
 _MOST_RIGHT = 20
 
@@ -40,7 +39,7 @@ def dump_rankings(
     *,
     worst: int = 50,
     top: int = 10,
-) -> tuple[Path, Path]:
+) -> None:
     """Writes the worst queries of a task, the worst first, equal ones by position.
 
     `<task>.jsonl` holds one line per query: `model`, `task`, `position` of the query, `query`, `average_precision` in
@@ -51,17 +50,16 @@ def dump_rankings(
     Args:
       folder: of both files; one for each model.
       average_precision: of all queries, fractions, float64 [q].
-      score: queries -> scores [k, n] against all targets of the task; called with few queries at a time.
+      score: queries -> scores [k, n] against all targets of the task.
       worst: maximum number of queries.
       top: number of the best targets of each.
-
-    Returns:
-      The paths of the JSON lines and of the page.
 
     Raises:
       UserError: the scores have another shape than [k, targets], or are NaN.
     """
     chosen = np.argsort(average_precision, kind="stable")[:worst]
+    queries = [task.queries[position] for position in chosen]
+    chunks = scored(score, queries, len(task.targets), f"{model_name} on {task.title}")
     entries = [
         {
             "model": model_name,
@@ -69,24 +67,14 @@ def dump_rankings(
             "position": int(position),
             "query": task.queries[position],
             "average_precision": 100 * float(average_precision[position]),
-            **_ranking(task, int(position), scores, top),
+            **_ranking(task, int(position), scores.astype(np.float64), top),
         }
-        for position, scores in _scores(task, chosen, score, f"{model_name} on {task.title}")
+        for position, scores in zip(chosen, itertools.chain.from_iterable(chunks), strict=True)
     ]
+    mean = 100 * float(average_precision.mean())
     lines = "".join(json_text(entry) + "\n" for entry in entries)
-    jsonl, page = folder / f"{task.name}.jsonl", folder / f"{task.name}.md"
-    write_atomically(jsonl, lines.encode())
-    write_atomically(page, _page(task, model_name, 100 * float(average_precision.mean()), entries, top).encode())
-    return jsonl, page
-
-
-def _scores(task: RankingTask, chosen: np.ndarray, score: Score, where: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the chosen positions with their scores [n]."""
-    for start in range(0, len(chosen), _QUERIES_AT_ONCE):
-        positions = chosen[start : start + _QUERIES_AT_ONCE]
-        scores = score([task.queries[position] for position in positions])
-        whole = checked(scores, (len(positions), len(task.targets)), where)
-        yield from zip(positions, whole.astype(np.float64), strict=True)
+    write_atomically(folder / f"{task.name}.jsonl", lines.encode())
+    write_atomically(folder / f"{task.name}.md", _page(task, model_name, mean, entries, top).encode())
 
 
 def _ranking(task: RankingTask, query: int, scores: np.ndarray, top: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
+from uwe_jax.evaluation.aggregate import Results
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 
@@ -73,8 +73,7 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
     for name, model in other["models"].items():
         found: dict[str, Any] = {task: dict(model["results"][task]) for task in shared if task in model["results"]}
         if found and name not in results["models"]:
-            groups = group_means(results["tasks"], found)
-            results["models"][name] = {**model, "results": found, "groups": groups, "macro": macro_average(groups)}
+            results["models"][name] = {**model, "results": found}
             added.append(name)
             first = next(iter(results["models"]))
             for task, result in found.items():

@@ -51,22 +51,13 @@ class Bm25:
 
 
 class TfIdf:
-    """Cosine of TF-IDF vectors, with the inverse document frequencies of the targets."""
+    """Cosine of TF-IDF vectors of words or of runs of 1 to 3 characters, with document frequencies of the targets."""
 
-    def __init__(self, name: str, description: str, **analysis: Any):
-        self.name, self.description = name, description
-        self._analysis = analysis
-
-    @classmethod
-    def of_words(cls) -> TfIdf:
-        """Compares words."""
-        return cls("tfidf", "cosine of TF-IDF over lower-cased words", analyzer=words)
-
-    @classmethod
-    def of_characters(cls) -> TfIdf:
-        """Compares runs of one to three characters."""
-        about = "cosine of TF-IDF over 1 to 3 lower-cased characters"
-        return cls("tfidf_char", about, analyzer="char", ngram_range=(1, 3))
+    def __init__(self, *, characters: bool = False):
+        self.name = "tfidf_char" if characters else "tfidf"
+        of = "1 to 3 lower-cased characters" if characters else "lower-cased words"
+        self.description = f"cosine of TF-IDF over {of}"
+        self._analysis = {"analyzer": "char", "ngram_range": (1, 3)} if characters else {"analyzer": words}
 
     def index(self, targets: Sequence[str]) -> Score:
         """See `Ranker.index`. Raises UserError where no target has a word, or a character."""

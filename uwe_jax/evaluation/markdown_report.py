@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from uwe_jax.evaluation.aggregate import (
-    Results,
-    every_result,
-    interval_of,
-    is_in_domain,
-    measured_tasks,
-    metric_names,
-)
-from uwe_jax.evaluation.headline import further_table, headline
-from uwe_jax.evaluation.reference import IN_DOMAIN_MEANING, group_title, metric_title
+from uwe_jax.evaluation.aggregate import Results, ResultsView, interval_of, is_in_domain
+from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, PAPER_ROWS, group_title, metric_title
+from uwe_jax.evaluation.tasks.task import GROUPS
 from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows, signed
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import duration
@@ -24,20 +17,22 @@ _COUNTS = ("queries", "targets", "edges")
 
 def markdown(results: Results) -> str:
     """Returns the page: WorkBench beside the paper, other tasks, every metric, long tail, leakage, settings."""
-    reference = next((found["difference"]["to"] for found in every_result(results) if "difference" in found), "")
-    sections: list[tuple[str, Callable[[Results], str]]] = [
-        ("WorkBench", headline),
-        ("Other target spaces", further_table),
-        ("Tasks", _tasks),
-        ("All metrics", _metrics),
-        (f"Differences to {escape(reference)}", _differences),
-        ("Long tail", _long_tail),
-        ("Leakage", _leakage),
-        ("Skipped", _skipped),
-        ("Models", _models),
-        ("Settings", _settings),
-    ]
-    models, tasks = len(results["models"]), len(measured_tasks(results))
+    view = ResultsView(results)
+    reference = next((found["difference"]["to"] for found in view.every if "difference" in found), "")
+    sections = {
+        "WorkBench": _workbench(view),
+        "Other target spaces": _further(view),
+        "Tasks": _tasks(view),
+        "All metrics": _metrics(view),
+        f"Differences to {escape(reference)}": _differences(view),
+        "Long tail": _long_tail(view),
+        "Leakage": _leakage(view),
+        "Skipped": _skipped(results["skipped"]),
+        "Models": _models(results["models"]),
+        # An indented block, which no setting can end.
+        "Settings": "\n".join(f"    {line}" for line in json_text(results["settings"], indent=2).splitlines()),
+    }
+    models, tasks = len(view.done), len(view.names)
     parts = [
         "# Results",
         f"{models:,} {'model' if models == 1 else 'models'} on {tasks:,} {'task' if tasks == 1 else 'tasks'}, each "
@@ -45,15 +40,69 @@ def markdown(results: Results) -> str:
     ]
     if not results.get("complete", True):
         parts.append("**Incomplete**: the evaluation is still running, or it was stopped before its end.")
-    for title, section in sections:
-        if content := section(results):
-            parts += [f"## {title}", content]
+    parts += [f"## {title}\n\n{content}" for title, content in sections.items() if content]
     return "\n\n".join(parts) + "\n"
 
 
-def _tasks(results: Results) -> str:
+def _workbench(view: ResultsView) -> str:
+    """Shows models as rows, the six tasks and the macro-averages as columns; a task's sets have their own table."""
+    if not view.sets:
+        return ""
+    columns = {group_title(group): view.column(view.sets.get(group, ())).cells(view.headline) for group in GROUPS}
+    titles, cells = [*columns], [*columns.values()]
+    for title, macro in view.macros().items():
+        titles += [title, "over tasks"]
+        cells += [macro.cells(view.headline), [f"{count} of {len(GROUPS)}" for count in macro.counts]]
+    rows = [["*reported in the paper*", *[""] * len(titles)]]
+    for name, figures in PAPER_ROWS.items():
+        shown = [_reported(figures.get(column, {}), view.headline) for column in (*GROUPS, "macro")]
+        shown.append(f"{len(GROUPS)} of {len(GROUPS)}")
+        rows.append([f"*{escape(name)}*", *shown, *[MISSING] * (len(titles) - len(shown))])
+    notes = "\n".join(f"- {escape(note)}" for note in view.notes())
+    parts = [f"{_legend(view)}.", _by_model(view, titles, cells, rows), notes]
+    for group, members in view.sets.items():
+        if len(members) > 1:
+            parts += [f"### The sets of {group_title(group).lower()}", _by_task(view, members)]
+    return "\n\n".join(parts)
+
+
+def _further(view: ResultsView) -> str:
+    """Shows models on the tasks outside WorkBench, which count for no macro-average."""
+    if not view.further:
+        return ""
+    marked = not view.in_domain.isdisjoint(view.further)
+    meaning = f"; {IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}" if marked else ""
+    return f"{_legend(view)}{meaning}.\n\n{_by_task(view, view.further)}"
+
+
+def _legend(view: ResultsView) -> str:
+    return f"{' / '.join(map(metric_title, view.headline))}; the best measured value of a column is bold"
+
+
+def _reported(figures: Mapping[str, float], metrics: Sequence[str]) -> str:
+    shown = [f"{figures[name]:.1f}" if name in figures else MISSING for name in metrics]
+    return " / ".join(shown) if figures else MISSING
+
+
+def _by_task(view: ResultsView, names: Sequence[str]) -> str:
+    columns = [view.column([name]).cells(view.headline) for name in names]
+    return _by_model(view, [_title(view, name) for name in names], columns)
+
+
+def _by_model(
+    view: ResultsView, titles: Sequence[str], columns: Iterable[Sequence[str]], further: Iterable[Sequence[str]] = ()
+) -> str:
+    rows = [[escape(model), *cells] for model, *cells in zip(view.done, *columns, strict=True)]
+    return markdown_rows(("model", *titles), [*rows, *further])
+
+
+def _title(view: ResultsView, name: str) -> str:
+    return escape(view.tasks[name]["title"])
+
+
+def _tasks(view: ResultsView) -> str:
     rows = []
-    for task in (results["tasks"][name] for name in measured_tasks(results)):
+    for task in (view.tasks[name] for name in view.names):
         group = group_title(task["group"]) if task["group"] else MISSING
         texts = (task["split"], task["origin"], "; ".join(task["notes"]))
         rows.append([escape(task["title"]), group, *(f"{task[count]:,}" for count in _COUNTS), *map(escape, texts)])
@@ -61,19 +110,16 @@ def _tasks(results: Results) -> str:
     return markdown_rows(header, rows, left=(0, 1, 5, 6, 7)) if rows else ""
 
 
-def _metrics(results: Results) -> str:
-    names = metric_names(results)
-    some = any(result.get("intervals") for result in every_result(results))
-    parts = ["In brackets the 95 % interval."] if some else []
-    for model, entry in results["models"].items():
-        done = entry["results"]
+def _metrics(view: ResultsView) -> str:
+    parts = ["In brackets the 95 % interval."] if any(result.get("intervals") for result in view.every) else []
+    for model, done in view.done.items():
         rows = [
-            [escape(results["tasks"][task]["title"]), *(_with_interval(done[task], name) for name in names)]
-            for task in measured_tasks(results)
+            [_title(view, task), *(_with_interval(done[task], name) for name in view.metrics)]
+            for task in view.names
             if task in done
         ]
         if rows:
-            parts += [f"### {escape(model)}", markdown_rows(("task", *map(metric_title, names)), rows)]
+            parts += [f"### {escape(model)}", markdown_rows(("task", *map(metric_title, view.metrics)), rows)]
     return "\n\n".join(parts)
 
 
@@ -84,68 +130,59 @@ def _with_interval(result: Mapping[str, Any], name: str) -> str:
     return f"{result['metrics'][name]:.2f}" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else "")
 
 
-def _differences(results: Results) -> str:
-    models = {
-        model: found
-        for model, entry in results["models"].items()
-        if (
-            found := {
-                task: each["difference"]["map"] for task, each in entry["results"].items() if "difference" in each
-            }
-        )
-    }
-    rows = [
-        [escape(results["tasks"][task]["title"]), *(_difference(found.get(task)) for found in models.values())]
-        for task in measured_tasks(results)
-        if any(task in found for found in models.values())
-    ]
+def _differences(view: ResultsView) -> str:
+    compared = [model for model, done in view.done.items() if any("difference" in each for each in done.values())]
+    rows = []
+    for task in view.names:
+        found = [view.done[model].get(task, {}).get("difference") for model in compared]
+        if any(found):
+            rows.append([_title(view, task), *map(_difference, found)])
     if not rows:
         return ""
     return (
         "Points of MAP over the same queries; in brackets the 95 % interval of the paired bootstrap, bold where it "
-        "excludes 0.\n\n" + markdown_rows(("task", *map(escape, models)), rows)
+        "excludes 0.\n\n" + markdown_rows(("task", *map(escape, compared)), rows)
     )
 
 
-def _difference(found: Sequence[float] | None) -> str:
-    if found is None:
+def _difference(found: Mapping[str, Any] | None) -> str:
+    if not found:
         return MISSING
-    mean, low, high = found
+    mean, low, high = found["map"]
     cell = f"{signed(mean, 2)} [{signed(low, 2)}, {signed(high, 2)}]"
     return f"**{cell}**" if low > 0 or high < 0 else cell
 
 
-def _long_tail(results: Results) -> str:
+def _long_tail(view: ResultsView) -> str:
     rows = []
-    for task in measured_tasks(results):
-        measured = [model["results"].get(task) or {"long_tail": []} for model in results["models"].values()]
-        tails = [{row["relevant_for"]: row for row in result["long_tail"]} for result in measured]
+    for task in view.names:
+        tails = [
+            {row["relevant_for"]: row for row in done[task]["long_tail"]} if task in done else {}
+            for done in view.done.values()
+        ]
         for bucket in dict.fromkeys(bucket for tail in tails for bucket in tail):
             found = [tail.get(bucket) for tail in tails]
             pairs = next(row["pairs"] for row in found if row)
             best = bold_best([row["map"] if row else None for row in found])
-            rows.append([escape(results["tasks"][task]["title"]), escape(bucket), f"{pairs:,}", *best])
+            rows.append([_title(view, task), escape(bucket), f"{pairs:,}", *best])
     if not rows:
         return ""
-    header = ("task", "right answer to so many queries", "pairs", *map(escape, results["models"]))
+    header = ("task", "right answer to so many queries", "pairs", *map(escape, view.done))
     return (
         "MAP by how often a target is relevant: the precision at the rank of a right answer, averaged over all pairs "
         "of a query and a target that is relevant for so many queries.\n\n" + markdown_rows(header, rows, left=(0, 1))
     )
 
 
-def _leakage(results: Results) -> str:
-    rows, unknown = [], []
-    for model, entry in results["models"].items():
-        done = entry["results"]
-        if any(not result["leakage"] for result in done.values()):
-            unknown.append(escape(model))
-        for task in measured_tasks(results):
+def _leakage(view: ResultsView) -> str:
+    rows = []
+    for model, done in view.done.items():
+        for task in view.names:
             if task in done and (leakage := done[task]["leakage"]):
-                info = results["tasks"][task]
+                info = view.tasks[task]
                 domain = f"**{leakage['domain']}**" if is_in_domain(done[task]) else leakage["domain"]
                 shares = [f"{leakage[name]:,} ({100 * leakage[name] / info[name]:.2f} %)" for name in _COUNTS]
-                rows.append([escape(model), escape(info["title"]), domain, *shares])
+                rows.append([escape(model), _title(view, task), domain, *shares])
     parts = []
     if rows:
         parts += [
@@ -153,26 +190,21 @@ def _leakage(results: Results) -> str:
             f"on. In-domain means that {IN_DOMAIN_MEANING}.",
             markdown_rows(("model", "task", "domain", *_COUNTS), rows, left=(0, 1, 2)),
         ]
+    unknown = [escape(model) for model, done in view.done.items() if any(not each["leakage"] for each in done.values())]
     if unknown:
         parts.append(f"No training graphs are known, so nothing was counted: {', '.join(unknown)}.")
     return "\n\n".join(parts)
 
 
-def _skipped(results: Results) -> str:
-    rows = [[escape(skip["task"]), escape(skip["reason"])] for skip in results["skipped"]]
+def _skipped(skipped: Sequence[Mapping[str, str]]) -> str:
+    rows = [[escape(skip["task"]), escape(skip["reason"])] for skip in skipped]
     return markdown_rows(("task", "reason"), rows, left=(0, 1)) if rows else ""
 
 
-def _models(results: Results) -> str:
+def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
-    for name, entry in results["models"].items():
+    for name, entry in models.items():
         seconds = [entry["seconds"].get(part) for part in ("encode", "total")]
         times = [MISSING if each is None else duration(each) for each in seconds]
         rows.append([escape(name), escape(entry["spec"]), escape(entry["description"]), *times])
     return markdown_rows(("model", "given as", "what it is", "encoding", "in all"), rows, left=(0, 1, 2))
-
-
-def _settings(results: Results) -> str:
-    # An indented block, which no setting can end.
-    lines = json_text(results["settings"], indent=2).splitlines()
-    return "\n".join(f"    {line}" for line in lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,14 +27,14 @@ class Measured(NamedTuple):
       average_precision: float64 [q], whether or not MAP is among the metrics.
       ranks: int64 [e], from 1, of every relevant pair in the order of `task.relevant`.
       score: queries -> scores [q, n], for looking at single rankings afterwards.
-      seconds: of indexing and ranking.
+      seconds: `total`, of indexing and ranking, and of it `encode`, where the ranker counts that.
     """
 
     per_query: dict[str, np.ndarray]
     average_precision: np.ndarray
     ranks: np.ndarray
     score: Score
-    seconds: float
+    seconds: dict[str, float]
 
 
 def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measured:
@@ -43,21 +43,33 @@ def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measur
     Raises:
       UserError: as of `checked`.
     """
-    started = time.perf_counter()
+    started, encoded = time.perf_counter(), getattr(ranker, "encode_seconds", None)
     score = ranker.index(task.targets)
     relevant = task.relevant
-    number, targets = relevant.shape
-    rows = max(1, _SCORES // targets)
-    ranks = np.empty(relevant.nnz, np.int64)
-    starts = range(0, number, rows)
-    bar = progress(starts, label=f"{ranker.name}: {task.title}", unit="chunk") if len(starts) > 1 else iter(starts)
-    for start in bar:
-        part = relevant[start : start + rows]
-        scores = checked(score(task.queries[start : start + rows]), part.shape, f"{ranker.name} on {task.title}")
+    ranks, start = np.empty(relevant.nnz, np.int64), 0
+    for scores in scored(score, task.queries, len(task.targets), f"{ranker.name} on {task.title}"):
+        part = relevant[start : start + len(scores)]
         ranks[relevant.indptr[start] :][: part.nnz] = relevant_ranks(scores, part.indptr, part.indices)
+        start += len(scores)
     found = ranking_metrics(ranks, relevant.indptr, (*metrics, "map"))
     per_query = {name: found[name] for name in metrics}
-    return Measured(per_query, found["map"], ranks, score, time.perf_counter() - started)
+    seconds = {"total": time.perf_counter() - started}
+    if encoded is not None:
+        seconds["encode"] = float(getattr(ranker, "encode_seconds", 0.0) - encoded)
+    return Measured(per_query, found["map"], ranks, score, seconds)
+
+
+def scored(score: Score, queries: Sequence[str], targets: int, where: str) -> Iterator[np.ndarray]:
+    """Yields the scores [k, targets] of all queries in their order, in chunks that limit the scores held at once.
+
+    Raises:
+      UserError: as of `checked`.
+    """
+    rows = max(1, _SCORES // targets)
+    starts = range(0, len(queries), rows)
+    for start in progress(starts, label=where, unit="chunk") if len(starts) > 1 else starts:
+        part = queries[start : start + rows]
+        yield checked(score(part), (len(part), targets), where)
 
 
 def checked(scores: Any, shape: tuple[int, int], where: str) -> np.ndarray:

@@ -7,15 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.evaluation.aggregate import (
-    Results,
-    every_result,
-    headline_metrics,
-    in_domain_tasks,
-    interval_of,
-    is_in_domain,
-    measured_tasks,
-)
+from uwe_jax.evaluation.aggregate import Results, ResultsView, interval_of, is_in_domain
 from uwe_jax.evaluation.reference import metric_title
 from uwe_jax.runtime.plot import save_png
 from uwe_jax.runtime.printable import printable
@@ -34,24 +26,24 @@ def plot(results: Results, path: Path) -> None:
     from matplotlib import rc_context
 
     with rc_context({"text.parse_math": False}):  # a dollar in a name is not a formula
-        save_png(_figure(results), path)
+        save_png(_figure(ResultsView(results)), path)
 
 
-def _figure(results: Results) -> Any:
+def _figure(view: ResultsView) -> Any:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    models, tasks, metric = list(results["models"]), measured_tasks(results), headline_metrics(results)[0]
+    models, tasks, metric = list(view.done), view.names, view.headline[0]
     columns = 2 if len(models) * len(tasks) > _LONG_COLUMN and len(tasks) > 1 else 1
     rows = -(-len(tasks) // columns)
-    label_lines = max(_label(results["tasks"][task]).count("\n") + 1 for task in tasks)
+    label_lines = max(_label(view.tasks[task]).count("\n") + 1 for task in tasks)
     block = max(_LINE * label_lines, _BAR * len(models)) + _GAP
     palette = colormaps["tab10" if len(models) <= 10 else "tab20"]
     colours = [palette(place % palette.N) for place in range(len(models))]
     handles = [Patch(facecolor=colour) for colour in colours]
     labels = ["\n".join(textwrap.wrap(printable(name), 30)) for name in models]
-    if in_domain_tasks(results):
+    if view.in_domain:
         handles.append(Patch(facecolor="grey", edgecolor="white", hatch=_HATCH, linewidth=0))
         labels.append("in-domain")
 
@@ -62,22 +54,20 @@ def _figure(results: Results) -> Any:
     figure = Figure(figsize=(width, 1 + rows * block + 0.2 * legend_lines), dpi=150, layout="constrained")
     for place, axes in enumerate(figure.subplots(1, columns, sharex=True, squeeze=False)[0]):
         thickness = min(_WIDEST_BAR, (block - _GAP) / len(models)) / block
-        _draw(axes, results, metric, tasks[place * rows : (place + 1) * rows], colours, thickness)
+        _draw(axes, view, tasks[place * rows : (place + 1) * rows], colours, thickness)
         axes.set_ylim(rows - 0.5, -0.5)
     figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns, frameon=False, fontsize=9)
-    intervals = ", with 95 % intervals" if any(interval_of(found, metric) for found in every_result(results)) else ""
+    intervals = ", with 95 % intervals" if any(interval_of(found, metric) for found in view.every) else ""
     figure.suptitle(f"{metric_title(metric)}, percent{intervals}", fontsize=11)
     return figure
 
 
-def _draw(
-    axes: Any, results: Results, metric: str, tasks: Sequence[str], colours: Sequence[Any], thickness: float
-) -> None:
-    models = list(results["models"].values())
+def _draw(axes: Any, view: ResultsView, tasks: Sequence[str], colours: Sequence[Any], thickness: float) -> None:
+    metric = view.headline[0]
     for row, task in enumerate(tasks):
-        for place, (model, colour) in enumerate(zip(models, colours, strict=True)):
-            y = row + (place - (len(models) - 1) / 2) * thickness
-            result = model["results"].get(task)
+        for place, (done, colour) in enumerate(zip(view.done.values(), colours, strict=True)):
+            y = row + (place - (len(colours) - 1) / 2) * thickness
+            result = done.get(task)
             if result is None or metric not in result["metrics"]:
                 axes.text(0, y, " not measured", va="center", fontsize=7, color="grey")
                 continue
@@ -95,7 +85,7 @@ def _draw(
                 error_kw={"elinewidth": 1, "capsize": 2, "ecolor": "0.25"},
             )
             axes.text(max(value, high), y, f"  {value:.1f}", va="center", fontsize=7)
-    axes.set_yticks(range(len(tasks)), [_label(results["tasks"][task]) for task in tasks], fontsize=9)
+    axes.set_yticks(range(len(tasks)), [_label(view.tasks[task]) for task in tasks], fontsize=9)
     axes.margins(x=0.1)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", alpha=0.3)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
-from uwe_jax.evaluation.aggregate import Results
+from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
+from uwe_jax.evaluation.markdown_report import markdown
+from uwe_jax.evaluation.plots import plot
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically, write_json
 from uwe_jax.runtime.json_file import read_json
@@ -24,31 +27,25 @@ class ResultsFolder:
         self._rankings = folder / "rankings"
         self._begun = False
 
-    def rankings(self) -> Path:
-        """Returns the folder of rankings, without those of an earlier evaluation."""
+    def rankings(self, model: str) -> Path:
+        """Returns the folder for rankings of a model, without those of an earlier evaluation."""
         self._begin()
-        return self._rankings
+        return self._rankings / (re.sub(r"[^\w.-]+", "_", model).strip("._") or "model")
 
-    def write(self) -> None:
-        """Writes the results so far."""
+    def write(self, *, complete: bool = False) -> None:
+        """Writes the results so far; if they are complete, the picture as well."""
         self._begin()
-        write_json(self._json, self._results)
-        self._write_page()
-
-    def finish(self) -> None:
-        """Sets `complete` and writes all files."""
-        from uwe_jax.evaluation.plots import plot
-
-        self._begin()
-        self._results["complete"] = True
-        plot(self._results, self._picture)
-        self._write_page()
-        write_json(self._json, self._results)  # last: it says that the others are complete
-
-    def _write_page(self) -> None:
-        from uwe_jax.evaluation.markdown_report import markdown
-
+        self._results["complete"] = complete
+        if complete:
+            plot(self._results, self._picture)
         write_atomically(self._page, markdown(self._results).encode())
+        self._write_json()  # last: it says whether the others are complete
+
+    def _write_json(self) -> None:
+        for entry in self._results["models"].values():
+            entry["groups"] = group_means(self._results["tasks"], entry["results"])
+            entry["macro"] = macro_average(entry["groups"])
+        write_json(self._json, self._results)
 
     def _begin(self) -> None:
         if self._begun:
@@ -66,5 +63,5 @@ class ResultsFolder:
                     folder.rmdir()
         for path in (self._page, self._picture):
             path.unlink(missing_ok=True)
-        write_json(self._json, self._results)
+        self._write_json()
         self._begun = True

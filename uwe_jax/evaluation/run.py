@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,22 +14,21 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.data.training_hashes import TrainingHashes
-from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
+from uwe_jax.evaluation.aggregate import Results
 from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
-from uwe_jax.evaluation.ranker import Ranker, truncation
+from uwe_jax.evaluation.ranker import truncation
 from uwe_jax.evaluation.results_folder import ResultsFolder
 from uwe_jax.evaluation.specs import FORMS, load_ranker
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
-from uwe_jax.evaluation.tasks.spec import TaskSources
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources
+from uwe_jax.evaluation.terminal import task_line, terminal_table
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder
-from uwe_jax.runtime.folder_arguments import data_folders, make_out
+from uwe_jax.runtime.files import cache_folder, data_folders, make_out
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least
 from uwe_jax.runtime.progress import duration, report
@@ -105,9 +103,8 @@ def evaluate(options: EvaluationOptions) -> Results:
       UserError: bad input, or another evaluation writes to the same folder; at the end as well, if a model could not
         be loaded or failed on a task.
     """
-    cache_dir = cache_folder(options.cache_dir)
-    data = data_folders(options.data)
-    sources = TaskSources(data, cache_dir, options.esco_version, options.language, options.offline)
+    folders = data_folders(options.data), cache_folder(options.cache_dir)
+    sources = TaskSources(*folders, options.esco_version, options.language, options.offline)
     check_metric_names(options.metrics)
     earlier = [(path, read_results(path)) for path in options.join]
     make_out(options.out)
@@ -117,9 +114,6 @@ def evaluate(options: EvaluationOptions) -> Results:
 
 
 def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequence[tuple[Path, Results]]) -> Results:
-    # Imported here: tables are not needed before there is something to show.
-    from uwe_jax.evaluation.terminal import terminal_table
-
     started = time.perf_counter()
     all_hashes = {spec: trained_on(spec, sources.cache_dir) for spec in options.model}
     tasks, skipped, in_domain = _prepare_tasks(options, sources, all_hashes)
@@ -142,7 +136,7 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
         evaluation.add_model(spec, hashes, in_domain.get(spec, ()))
     measured = any(entry["results"] for entry in results["models"].values())
     if measured:
-        evaluation.folder.finish()
+        evaluation.folder.write(complete=True)
         report("\n" + terminal_table(results))
         report(f"\nWritten to {options.out}: results.json, results.md, results.png")
     if failed := results["skipped"][len(skipped) :]:
@@ -173,8 +167,8 @@ def _prepare_tasks(
     options: EvaluationOptions, sources: TaskSources, all_hashes: Mapping[str, TrainingHashes | None]
 ) -> tuple[list[RankingTask], list[dict], dict[str, set[str]]]:
     """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks by model."""
-    tasks, missing = load_tasks(choose(options.tasks), sources, options.split)
-    skipped = [{"task": each.name, "reason": each.reason} for each in missing]
+    tasks, skipped = load_tasks(choose(options.tasks), sources, options.split)
+    requested = len(tasks) + len(skipped)
     known = {spec: hashes for spec, hashes in all_hashes.items() if hashes}
     in_domain = {spec: {task.name for task in tasks if is_in_domain(task, hashes)} for spec, hashes in known.items()}
     kept = []
@@ -189,7 +183,7 @@ def _prepare_tasks(
         LOG.warning(f"Skipped {each['task']}: {each['reason']}")
     if skipped and options.strict:
         raise UserError(
-            f"{len(skipped)} of {len(tasks) + len(missing)} tasks cannot be measured and --strict is set: "
+            f"{len(skipped)} of {requested} tasks cannot be measured and --strict is set: "
             f"{', '.join(each['task'] for each in skipped)}. The lines above say where to get their data."
         )
     if not kept:
@@ -218,8 +212,6 @@ class _Evaluation:
 
     def add_model(self, spec: str, hashes: TrainingHashes | None, in_domain: Collection[str]) -> None:
         """Measures a model; a failure, to load it or on a task, is reported and added to the skipped ones."""
-        from uwe_jax.evaluation.terminal import task_line
-
         models, options = self.results["models"], self.options
         try:
             ranker = load_ranker(spec, cache_dir=self.cache_dir, max_tokens=options.max_tokens)
@@ -229,47 +221,34 @@ class _Evaluation:
         title = str(ranker.name) or spec
         numbered = itertools.chain([title], (f"{title} ({k})" for k in itertools.count(2)))
         name = next(each for each in numbered if each not in models)
-        entry: dict[str, Any] = {"spec": spec, "description": str(getattr(ranker, "description", None) or "")}
-        entry |= {"seconds": {}, "results": {}, "groups": {}, "macro": {}}
+        about = str(getattr(ranker, "description", None) or "")
+        entry: dict[str, Any] = {"spec": spec, "description": about, "seconds": {}, "results": {}}
         models[name] = entry
         for task in self.tasks:
             try:
-                found, seconds, precision = self._measure(ranker, name, task)
+                measured = measure(ranker, task, options.metrics)
+                if worst := options.dump_rankings:
+                    folder = self.folder.rankings(name)
+                    dump_rankings(folder, task, name, measured.average_precision, measured.score, worst=worst)
             except UserError as error:
                 self._skip(f"{name} on {task.name}", error)
                 continue
+            found = summarise(measured, task, options.bootstrap)
+            texts = {"queries": task.queries, "targets": task.targets}
+            found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
             found["leakage"] = leakage(task, hashes, in_domain=task.name in in_domain) if hashes else None
             first = next((model for model, other in models.items() if other["results"]), name)
             if name == first:
-                self.first_precision[task.name] = precision
+                self.first_precision[task.name] = measured.average_precision
             elif options.bootstrap and task.name in self.first_precision:
-                points = 100.0 * precision, 100.0 * self.first_precision[task.name]
+                points = 100.0 * measured.average_precision, 100.0 * self.first_precision[task.name]
                 found["difference"] = {"to": first, "map": list(paired_bootstrap(*points, samples=options.bootstrap))}
             entry["results"][task.name] = found
-            entry["seconds"] = {part: entry["seconds"].get(part, 0.0) + spent for part, spent in seconds.items()}
-            entry["groups"] = group_means(self.results["tasks"], entry["results"])
-            entry["macro"] = macro_average(entry["groups"])
+            entry["seconds"] = {part: entry["seconds"].get(part, 0) + spent for part, spent in measured.seconds.items()}
             self.folder.write()
-            LOG.info(task_line(name, self.results["tasks"][task.name], found, seconds["total"]))
+            LOG.info(task_line(name, self.results["tasks"][task.name], found, measured.seconds["total"]))
             for note in found["truncated"]:
                 LOG.warning(f"{name} on {task.name}: {note}")
-
-    def _measure(
-        self, ranker: Ranker, name: str, task: RankingTask
-    ) -> tuple[dict[str, Any], dict[str, float], np.ndarray]:
-        """Measures a model on a task; returns its entry in results.json, the seconds, and average precision [q]."""
-        encoded = getattr(ranker, "encode_seconds", None)
-        measured = measure(ranker, task, self.options.metrics)
-        seconds = {"total": measured.seconds}
-        if encoded is not None:
-            seconds["encode"] = float(getattr(ranker, "encode_seconds", 0.0) - encoded)
-        found = summarise(measured, task, self.options.bootstrap)
-        texts = {"queries": task.queries, "targets": task.targets}
-        found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
-        if worst := self.options.dump_rankings:
-            folder = self.folder.rankings() / (re.sub(r"[^\w.-]+", "_", name).strip("._") or "model")
-            dump_rankings(folder, task, name, measured.average_precision, measured.score, worst=worst)
-        return found, seconds, measured.average_precision
 
     def _skip(self, what: str, error: UserError) -> None:
         LOG.warning(f"Failed: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
 WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
     "random": Random,
     "bm25": Bm25,
-    "tfidf": TfIdf.of_words,
-    "tfidf_char": TfIdf.of_characters,
+    "tfidf": TfIdf,
+    "tfidf_char": partial(TfIdf, characters=True),
 }
 
 FORMS = f"""A model is one of
@@ -43,15 +44,15 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
     # Imported here: lexical rankers need no JAX.
-    from uwe_jax.evaluation.encoder_ranker import EncoderRanker
-    from uwe_jax.models.loading import load_model, split_scorer
+    from uwe_jax.models.loading import split_scorer
+    from uwe_jax.retrieval.ranker import load
 
     name, behind = split_scorer(spec)
     scored = behind is None or behind.split(",")[0] in SCORER_OPTIONS
     if not scored and all(part.isidentifier() for part in f"{name}.{behind}".split(".")):
         return _own_ranker(name, str(behind))
     try:
-        return EncoderRanker(load_model(spec, cache_dir=cache_dir, max_tokens=max_tokens))
+        return load(spec, cache_dir=cache_dir, max_tokens=max_tokens)
     except UserError as error:
         if scored and (Path(name).expanduser() / "config.json").exists():  # a model was meant, and it is broken
             raise

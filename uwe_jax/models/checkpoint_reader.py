@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import logging
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,8 +29,7 @@ PARTS = "checksums"  # key of the meta object: checksums by part of the state
 _META_CHECKSUM = "meta_checksum"  # key of a meta object: checksum of all its other keys
 
 
-@dataclasses.dataclass(frozen=True)
-class Restored:
+class Restored(NamedTuple):
     """Checkpoint in host memory."""
 
     step: int
@@ -141,14 +139,13 @@ class CheckpointReader:
     It never writes there, not even to remove unfinished checkpoints, which another run may be saving.
     """
 
+    _options: Mapping[str, Any] = {"read_only": True}  # of Orbax's manager
+
     def __init__(self, folder: Path | epath.Path):
         self.folder = folder if is_remote(str(folder)) else folder.absolute()
-        self._manager = self._open()
+        options = ocp.CheckpointManagerOptions(best_fn=lambda metrics: metrics[METRIC], **self._options)
+        self._manager = Manager(self.folder, options=options)
         self._reader = self._manager if jax.process_count() == 1 else _reader_alone(self.folder)
-
-    def _open(self) -> ocp.CheckpointManager:
-        options = ocp.CheckpointManagerOptions(read_only=True, best_fn=lambda metrics: metrics[METRIC])
-        return Manager(self.folder, options=options)
 
     def steps(self) -> list[int]:
         """Steps of the finished checkpoints, newest first."""
@@ -159,11 +156,7 @@ class CheckpointReader:
         return self._manager.best_step()
 
     def read(self, template: Any, step: int) -> Restored:
-        """Reads the checkpoint of one step.
-
-        Raises:
-          UserError: it cannot be read, or its checksum differs.
-        """
+        """Reads the checkpoint of one step; raises UserError if it cannot be read, or its checksum differs."""
         items = {STATE: ocp.args.StandardRestore(_on_one_device(template)), META: ocp.args.JsonRestore()}
         with _reading(step):
             read = self._reader.restore(step, args=ocp.args.Composite(**items))
@@ -178,17 +171,9 @@ class CheckpointReader:
         return self._checked_meta(step, read[META])
 
     def read_part(self, part: str, template: Any, step: int) -> Any:
-        """Reads one part of the state, such as params, without the optimiser's state, which is twice as large.
+        """Reads one field of the state, such as params, without the optimiser's state, which is twice as large.
 
-        Args:
-          part: a field of the state.
-          template: that part, with the shapes and dtypes to read.
-
-        Returns:
-          Host arrays.
-
-        Raises:
-          UserError: as in `read`.
+        `template` has its shapes and dtypes. Returns host arrays; errors as in `read`.
         """
         target = {part: _on_one_device(template)}
         restore_args = ocp.checkpoint_utils.construct_restore_args(target)

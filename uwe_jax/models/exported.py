@@ -28,11 +28,10 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.config import EncoderSettings, ScorerSettings
-from uwe_jax.models.folder import CONFIG, TOKENIZERS, WEIGHTS
+from uwe_jax.models.folder import CONFIG, TOKENISER_FILES, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
-from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.uwe import LEARNED, UweModel
-from uwe_jax.models.weights import check_finite
+from uwe_jax.models.weights import check_finite, read_config, read_params
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.settings import from_mapping
@@ -40,7 +39,6 @@ from uwe_jax.scoring.scorer_text import scorer_text
 
 MANIFEST = "uwe_jax.json"
 FORMAT = 1
-TOKENISER_FILES = (*TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _BLOCK = 1 << 22
 
 T = TypeVar("T")
@@ -54,12 +52,8 @@ def is_exported(folder: Path) -> bool:
 def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = None) -> LoadedModel:
     """Loads an exported model; its parameters, scores and fingerprint are those of the model that was exported.
 
-    Args:
-      cache_dir: of token tables.
-      max_tokens: longer texts are truncated; None takes the limit of the export.
-
-    Raises:
-      UserError: a newer version wrote it, or a file is missing or differs from the one exported.
+    `max_tokens` truncates longer texts; None takes the limit of the export. Raises UserError if a newer version wrote
+    it, or a file is missing or differs from the one exported.
     """
     manifest = read_manifest(folder)
     files = written_files(folder, manifest)

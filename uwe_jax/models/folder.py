@@ -8,15 +8,13 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt")  # transformers builds the tokeniser from either
+TOKENISER_FILES = (*TOKENIZERS, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 # All files that are downloaded: weights in other formats would cost gigabytes.
 FILES = (
     CONFIG,
     WEIGHTS,
-    *TOKENIZERS,
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
+    *TOKENISER_FILES,
     "modules.json",
     "sentence_bert_config.json",
     "config_sentence_transformers.json",

@@ -30,8 +30,7 @@ def from_hub_cache(hub_id: str) -> Path:
 def from_hub_network(hub_id: str) -> Path:
     """Downloads an encoder's files into the hub's cache and returns the snapshot's folder.
 
-    Raises:
-      Unavailable: the hub does not answer in seconds, refuses, or has no such encoder.
+    Raises Unavailable if the hub does not answer in seconds, refuses, or has no such encoder.
     """
     if constants.HF_HUB_OFFLINE:
         raise Unavailable("HF_HUB_OFFLINE is set, so the hub was not asked")

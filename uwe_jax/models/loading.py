@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from uwe_jax.config import EncoderSettings, ScorerSettings
+from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.exported import is_exported, load_exported
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
-from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.remote_workdir import is_workdir, make_local
-from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
 from uwe_jax.models.sentence_modules import not_applied, warn_of_not_applied
-from uwe_jax.models.uwe import UweModel
+from uwe_jax.models.uwe import Params, UweModel
+from uwe_jax.models.weights import read_config, read_params
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_text
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2:soft"
+
+
+class PretrainedEncoder(NamedTuple):
+    """Encoder as published."""
+
+    config: EncoderConfig
+    params: Params  # NumPy float32, for `Encoder.apply({"params": ...})`
+    folder: Path  # of the tokeniser
+    provenance: str  # for logs and reports
+
+
+def load_encoder(name: str, *, cache_dir: Path | None = None) -> PretrainedEncoder:
+    """Finds an encoder (see `resolve_encoder`) and reads it; raises UserError if it is missing or cannot be read."""
+    return _read_encoder(name, resolve_encoder(name, cache_dir=cache_dir))
+
+
+def _read_encoder(name: str, found: ResolvedEncoder) -> PretrainedEncoder:
+    warn_of_not_applied(name, found.folder)
+    config = read_config(found.folder)
+    return PretrainedEncoder(config, read_params(found.folder, config), found.folder, found.provenance)
 
 
 def split_scorer(name: str) -> tuple[str, str | None]:
@@ -67,18 +89,14 @@ def _load_published(
     found = resolve_encoder(name, cache_dir=cache_dir)
     if scorer is None and is_exported(found.folder):
         return load_exported(found.folder, cache_dir=cache_dir, max_tokens=max_tokens)
-    warn_of_not_applied(name, found.folder)
-    left_out = not_applied(found.folder)
-    scorer = scorer or ScorerSettings(kind="mean_pool")
-    config = read_config(found.folder)
-    model = UweModel.create(config, EncoderSettings(name=name), scorer)
-    how = scorer_text(scorer)
+    pretrained, scorer = _read_encoder(name, found), scorer or ScorerSettings(kind="mean_pool")
+    model, how = UweModel.create(pretrained.config, EncoderSettings(name=name), scorer), scorer_text(scorer)
+    left_out = " and ".join(not_applied(found.folder))
     return LoadedModel(
         name=f"{Path(name).name} {how}",
-        description=f"frozen {name} ({found.provenance}), {how}"
-        + (f", without its {' and '.join(left_out)}" if left_out else ""),
+        description=f"frozen {name} ({found.provenance}), {how}{left_out and f', without its {left_out}'}",
         model=model,
-        params=model.initial_params(read_params(found.folder, config)),
+        params=model.initial_params(pretrained.params),
         folder=found.folder,
         cache_dir=cache_dir,
         max_tokens=MAX_TOKENS if max_tokens is None else max_tokens,

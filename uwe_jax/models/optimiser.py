@@ -39,8 +39,7 @@ def decayed(params: Any) -> Any:
 def make_optimiser(settings: OptimiserSettings, steps: int) -> optax.GradientTransformation:
     """Optimiser of a run of `steps` steps.
 
-    Raises:
-      UserError: a learning-rate pattern is not a regular expression or, at initialisation, matches no parameter.
+    Raises UserError if a learning-rate pattern is not a regular expression or, at initialisation, matches no parameter.
     """
     patterns = []
     for pattern, factor in settings.learning_rate_factors:

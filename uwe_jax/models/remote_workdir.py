@@ -51,15 +51,9 @@ class RunFolder:
 
     @classmethod
     def of(cls, workdir: str, cache: Path, process: int = 0) -> RunFolder:
-        """Locates the files of a workdir.
+        """Locates the files of a workdir, a path or gs://bucket/folder, whose small files are mirrored in `cache`.
 
-        Args:
-          workdir: a path, or gs://bucket/folder.
-          cache: local folder for the small files of a workdir in a bucket.
-          process: of the training; processes on one machine have separate folders.
-
-        Raises:
-          UserError: checkpoints cannot be written to that kind of URL.
+        Each `process` on a machine has a folder of its own. Raises UserError for any other kind of URL.
         """
         if not remote.is_remote(workdir):
             return cls(Path(workdir), Path(workdir) / CHECKPOINTS)
@@ -129,19 +123,11 @@ def pull(url: str, local: Path, *, top: bool = False) -> None:
 
 
 def make_local(name: str, cache: Path) -> str:
-    """Makes the files of a model available on this machine, and returns its name with a local path.
+    """Makes the files of a model available on this machine, and returns its name with a path in the local `cache`.
 
-    Args:
-      name: of a model, perhaps with a scorer after a colon. Names that are not URLs are returned unchanged; an export's
-        folder is restored if a killed export had moved it.
-      cache: local folder.
-
-    Returns:
-      For a run in a bucket the local folder of its small files, whose `checkpoints_of` are in the bucket; for an export
-      or an encoder a local copy.
-
-    Raises:
-      UserError: there is nothing, or it cannot be read.
+    For a run in a bucket that of its small files, whose `checkpoints_of` are in the bucket; for an export or an encoder
+    that of a copy. Names that are not URLs stay, as does a scorer after a colon; an export's folder that a killed
+    export had moved is restored. Raises UserError if there is nothing, or it cannot be read.
     """
     if not remote.is_remote(name):
         restore(Path(name).expanduser())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from uwe_jax.models.folder import WEIGHTS, Unavailable, lacking
 from uwe_jax.models.remote_workdir import is_workdir
@@ -18,8 +18,7 @@ LOG = logging.getLogger(__name__)
 _PINNED_NAMES = " or ".join(pinned.name for pinned in PINNED)
 
 
-@dataclass(frozen=True)
-class ResolvedEncoder:
+class ResolvedEncoder(NamedTuple):
     """Folder with config.json, model.safetensors and a tokeniser, and a phrase for its source."""
 
     folder: Path

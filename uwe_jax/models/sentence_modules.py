@@ -12,7 +12,7 @@ from typing import Any
 
 from uwe_jax.models.folder import CONFIG
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.json_file import read_json, read_json_list
+from uwe_jax.runtime.json_file import read_json
 
 LOG = logging.getLogger(__name__)
 MODULES = "modules.json"
@@ -25,8 +25,7 @@ _APPLIED = {"Transformer", "BERT", "MPNet", "Normalize", "Dropout"}
 def not_applied(folder: Path) -> tuple[str, ...]:
     """Describes the modules and prompts of a folder beyond its encoder and mean pooling, which change the scores.
 
-    Raises:
-      UserError: a file that declares them is damaged.
+    Raises UserError if a file that declares them is damaged.
     """
     root = _root(folder)
     if root is None:
@@ -89,7 +88,7 @@ def _root(folder: Path) -> Path | None:
 def _modules(root: Path) -> list[tuple[str, str]]:
     """Class and folder of every module, in order."""
     path = root / MODULES
-    entries = read_json_list(path, _REMEDY)
+    entries = read_json(path, _REMEDY, kind=list)
     if not all(isinstance(each, dict) and isinstance(each.get("type"), str) for each in entries):
         raise UserError(f"{path} does not name the type of every module. {_REMEDY}")
     modules = [(each["type"].rpartition(".")[2], each.get("path", "")) for each in entries]

@@ -70,19 +70,19 @@ class UweModel:
         return Tokens(embeddings, mask)
 
 
-def blend(trained: Params, pretrained: Params, share: float) -> Params:
-    """Averages the trained encoder with the pretrained one in weight space.
+def blend(trained: Params, pretrained: Params, alpha: float) -> Params:
+    """Interpolates between the pretrained encoder and the trained one in weight space.
 
-    theta = (1 - share) theta_trained + share theta_pretrained for every parameter of the encoder (WiSE-FT: Wortsman et
+    theta = (1 - alpha) theta_pretrained + alpha theta_trained for every parameter of the encoder (WiSE-FT: Wortsman et
     al., "Robust fine-tuning of zero-shot models", CVPR 2022). The scorer's parameters are not changed.
 
     >>> trained = {"encoder": {"w": 4.0}, "scorer": {"log_tau_a": -1.0}}
-    >>> blend(trained, {"w": 0.0}, 0.25)
+    >>> blend(trained, {"w": 0.0}, 0.75)
     {'encoder': {'w': 3.0}, 'scorer': {'log_tau_a': -1.0}}
     """
-    if not share:
+    if alpha == 1:
         return trained
-    return {**trained, "encoder": weighted_sum([trained["encoder"], pretrained], [1 - share, share])}
+    return {**trained, "encoder": weighted_sum([trained["encoder"], pretrained], [alpha, 1 - alpha])}
 
 
 def weighted_sum(trees: Sequence[Any], weights: Sequence[float]) -> Any:

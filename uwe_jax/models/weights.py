@@ -1,16 +1,21 @@
-"""Conversion of the encoder's parameters between Flax and Hugging Face names, by one table."""
+"""An encoder's config.json and model.safetensors, and its parameters by Flax and Hugging Face names, by one table."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import ml_dtypes  # noqa: F401  # registers bfloat16 with numpy
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError, safe_open
 
 from uwe_jax.models.config import EncoderConfig
+from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.json_file import read_json
 
 LOG = logging.getLogger(__name__)
 
@@ -82,14 +87,38 @@ def name_table(config: EncoderConfig) -> tuple[WeightName, ...]:
     return tuple(names)
 
 
+def read_config(folder: Path) -> EncoderConfig:
+    """Reads `config.json` of a folder; raises UserError if it cannot be read or is not supported."""
+    path = folder / CONFIG
+    try:
+        return EncoderConfig.from_hf(read_json(path, "Download the encoder again."))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def read_params(folder: Path, config: EncoderConfig) -> Params:
+    """Reads `model.safetensors` of a folder, as NumPy float32, after its shapes were checked in the file's header.
+
+    Raises UserError if the file is damaged, does not match the config, or has values that are not finite.
+    """
+    path = folder / WEIGHTS
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
+            return params_from_shapes(shapes, tensors.get_tensor, config)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is damaged or cannot be read: {error}. Download the encoder again.") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
 def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> Params:
     """Converts tensors of any float type, as in model.safetensors, to a nested dict of float32 arrays.
 
     All names may have a common prefix such as "bert." or "0.auto_model."; poolers, heads and index buffers are skipped.
 
-    Raises:
-      UserError: tensors are missing, have another shape than the config says or hold integers (all of them are named),
-        or values are not finite.
+    Raises UserError if tensors are missing, have another shape than the config says or hold integers (all of them are
+    named), or values are not finite.
     """
     return params_from_shapes({name: tensor.shape for name, tensor in tensors.items()}, tensors.__getitem__, config)
 
@@ -145,8 +174,7 @@ def check_finite(params: Params, what: str) -> None:
 def params_to_hf(params: Mapping[str, Any], config: EncoderConfig) -> dict[str, np.ndarray]:
     """Inverse of `params_from_hf`: contiguous float32 tensors by Hugging Face name, without a prefix.
 
-    Raises:
-      UserError: the parameters do not match the config.
+    Raises UserError if the parameters do not match the config.
     """
     tensors, flat = {}, flatten_dict(params)
     for name in name_table(config):

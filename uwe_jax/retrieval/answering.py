@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-
-import numpy as np
 
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.models.loading import DEFAULT_MODEL
-from uwe_jax.ranking.ragged import not_scorable
 from uwe_jax.retrieval.answers import Answer, answer_file, json_line, readable
+from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.indexing import cached_index
+from uwe_jax.retrieval.limits import Accepted, judge
+from uwe_jax.retrieval.location import open_index, recorded_model
 from uwe_jax.retrieval.options import RankOptions
-from uwe_jax.retrieval.qdrant.location import open_index
-from uwe_jax.retrieval.queries_in import Query, batches, checked, file_queries, line_queries
+from uwe_jax.retrieval.queries_in import batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker, load
-from uwe_jax.retrieval.recorded import recorded_model
 from uwe_jax.retrieval.store.columns import FilterError, check_column
-from uwe_jax.retrieval.store.searchable import Hit, Searchable
+from uwe_jax.retrieval.store.searchable import Searchable
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import report
@@ -64,13 +61,16 @@ def rank(options: RankOptions) -> None:
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     with _writer(options, columns) as write:
         for batch in batches(queries):
-            truncation += ranker.loaded.truncation([query.text for query in batch if not query.problem])
-            for answer in _answers(ranker, spaces, batch, options):
-                write(answer)
-                refused += bool(answer.query.problem)
-                first = first or answer.query.problem
+            truncation += ranker.truncation([query for query in batch if isinstance(query, str)])
+            found = ranker.search(batch, list(spaces.values()), options.top_k, options.filter, count + 1)
+            for query, hits in zip(batch, found, strict=True):
+                count += 1
+                if isinstance(hits, UserError):
+                    refused, first = refused + 1, first or str(hits)
+                    write(Answer(count, error=str(hits)))
+                else:
+                    write(_answer(ranker, count, str(query), dict(zip(spaces, hits, strict=True)), options))
             sys.stdout.flush()
-            count += len(batch)
     if options.out:
         LOG.info(f"Wrote the answers to {count:,} queries to {options.out}.")
     for note in truncation.notes("queries"):
@@ -104,9 +104,9 @@ def _checked_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> 
     return columns
 
 
-def _queries(options: RankOptions) -> Iterator[Query | None]:
+def _queries(options: RankOptions) -> Iterator[Accepted | None]:
     if options.queries:
-        return (checked(number, text) for number, text in enumerate(options.queries, 1))
+        return (judge(text, "Query", number) for number, text in enumerate(options.queries, 1))
     if options.queries_file:
         return file_queries(options.queries_file, options.column)
     if sys.stdin is None:
@@ -114,36 +114,10 @@ def _queries(options: RankOptions) -> Iterator[Query | None]:
     return line_queries(sys.stdin.fileno())
 
 
-def _answers(
-    ranker: Ranker, spaces: Mapping[str, Searchable], batch: Sequence[Query], options: RankOptions
-) -> Iterator[Answer]:
-    asked = [query for query in batch if not query.problem]
-    found: dict[str, Iterator[list[Hit]]] = {}
-    if asked:
-        tokens = ranker.encode_tokens([query.text for query in asked])  # once for all indexes
-        fine = tokens.scorable
-        refused = {query.number for query, each in zip(asked, fine, strict=True) if not each}
-        batch = [
-            Query(query.number, "", not_scorable("Query", query.number)) if query.number in refused else query
-            for query in batch
-        ]
-        tokens = tokens.take(np.flatnonzero(fine))
-        found = {
-            name: iter(space.search(tokens, options.top_k, ranker.scorer, options.filter))
-            for name, space in spaces.items()
-        }
-    for query in batch:
-        if query.problem:
-            yield Answer(query)
-            continue
-        hits = {name: next(each) for name, each in found.items()}
-        if damaged := [name for name, each in hits.items() if not all(math.isfinite(hit.score) for hit in each)]:
-            problem = f"Query {query.number} has no finite score with a target of {damaged[0]}. Build that index again."
-            yield Answer(Query(query.number, "", problem))
-            continue
-        best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
-        explanations = {name: ranker.explain(query.text, hit.text) for name, hit in best.items()}
-        if options.picture:
-            for explanation in explanations.values():
-                explanation.save_picture(options.picture)
-        yield Answer(query, hits, explanations)
+def _answer(ranker: Ranker, number: int, query: str, hits: Mapping[str, Hits], options: RankOptions) -> Answer:
+    best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
+    explanations = {name: ranker.explain(query, hit.text) for name, hit in best.items()}
+    if options.picture:
+        for explanation in explanations.values():
+            explanation.save_picture(options.picture)
+    return Answer(number, query, hits, explanations)

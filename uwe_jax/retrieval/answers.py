@@ -10,8 +10,6 @@ from pathlib import Path
 
 from uwe_jax.retrieval.explanation import Explanation
 from uwe_jax.retrieval.hits import Hits
-from uwe_jax.retrieval.queries_in import Query
-from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.printable import json_text
@@ -26,14 +24,18 @@ class Answer:
     """The result of a query.
 
     Attributes:
-      query: or its problem.
-      hits: best first, by the name of their index; none where there is a problem.
+      number: of the line, row or argument, from 1.
+      query: its text, normalised.
+      hits: best first, by the name of their index.
       explanations: of the best hit of every index, by its name; empty unless asked for.
+      error: why it cannot be answered, in place of all of these.
     """
 
-    query: Query
-    hits: Mapping[str, list[Hit]] = field(default_factory=dict)
+    number: int
+    query: str = ""
+    hits: Mapping[str, Hits] = field(default_factory=dict)
     explanations: Mapping[str, Explanation] = field(default_factory=dict)
+    error: str = ""
 
 
 def json_line(answer: Answer) -> str:
@@ -43,17 +45,18 @@ def json_line(answer: Answer) -> str:
     `text`, `score` and `columns` by the name of their index) and, where asked for, `explanations` by the same names,
     each as of `Explanation.to_dict`.
 
-    >>> print(json_line(Answer(Query(1, "chef"), {"skills": [Hit("s4", "cook", 0.5, {"family": "food"})]})))
+    >>> from uwe_jax.retrieval.store.searchable import Hit
+    >>> print(json_line(Answer(1, "chef", {"skills": Hits([Hit("s4", "cook", 0.5, {"family": "food"})])})))
     {"number": 1, "query": "chef", "hits": {"skills": [{"id": "s4", "text": "cook", "score": 0.5, \
 "columns": {"family": "food"}}]}}
-    >>> print(json_line(Answer(Query(2, "", "Query 2 is empty."))))
+    >>> print(json_line(Answer(2, error="Query 2 is empty.")))
     {"number": 2, "error": "Query 2 is empty."}
     """
-    if answer.query.problem:
-        return json_text({"number": answer.query.number, "error": answer.query.problem})
+    if answer.error:
+        return json_text({"number": answer.number, "error": answer.error})
     content = {
-        "number": answer.query.number,
-        "query": answer.query.text,
+        "number": answer.number,
+        "query": answer.query,
         "hits": {name: [hit.to_dict() for hit in hits] for name, hits in answer.hits.items()},
     }
     if answer.explanations:
@@ -66,12 +69,12 @@ def readable(answer: Answer, show: Sequence[str] = ()) -> str:
     # Imported here: programs that read JSON lines do without.
     from uwe_jax.runtime.text_table import render_table
 
-    if answer.query.problem:
-        return f"{answer.query.problem}\n"
+    if answer.error:
+        return f"{answer.error}\n"
     lines = []
     for name, hits in answer.hits.items():
-        table = Hits(hits, answer.query.text).table(f" in {name}", show=show)
-        lines.append(render_table(table) if hits else f"{answer.query.text}: no targets in {name}")
+        table = hits.table(f" in {name}", show=show)
+        lines.append(render_table(table) if hits else f"{answer.query}: no targets in {name}")
         if name in answer.explanations:
             lines.append(f"Why {shorten(hits[0].text)}:\n{answer.explanations[name].table()}")
     return "\n".join(lines) + "\n"
@@ -108,10 +111,9 @@ def answer_file(path: Path, columns: Sequence[str]) -> Iterator[Callable[[Answer
 
 
 def _rows(answer: Answer, columns: Sequence[str]) -> Iterator[list[object]]:
-    query = answer.query
-    if query.problem:
-        yield [query.number, *[""] * (len(_FIELDS) - 1 + len(columns)), query.problem]
+    if answer.error:
+        yield [answer.number, *[""] * (len(_FIELDS) - 1 + len(columns)), answer.error]
     for name, hits in answer.hits.items():
         for place, hit in enumerate(hits, 1):
             values = [hit.columns.get(column, "") for column in columns]
-            yield [query.number, query.text, name, place, hit.id, hit.text, hit.to_dict()["score"], *values, ""]
+            yield [answer.number, answer.query, name, place, hit.id, hit.text, hit.to_dict()["score"], *values, ""]

@@ -1,16 +1,29 @@
-"""Explanations of a score by pairs of query and target tokens."""
+"""Explanations of a score by pairs of query and target tokens, for all scorers in one form.
+
+    s(q, y) = sum_i share[i] sum_j weight[i, j] cos(e_i, t_j)
+
+Scorers over tokens have this form: weights are the attention over target tokens (all of it on the best one for MaxSim)
+and every query token has the same share. A mean decomposes into its tokens: with ybar the mean of n target tokens,
+cos(e_i, ybar) = sum_j |t_j| / (n |ybar|) cos(e_i, t_j), and likewise for the query's.
+
+The sums of one pair of texts are so small that NumPy computes them, with nothing to compile.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
-from uwe_jax.retrieval.attribution import Attribution
+from uwe_jax.config import ScorerSettings
+from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.pieces import Pieces, joined
+from uwe_jax.scoring.ragged import is_pooled
+from uwe_jax.scoring.scorers import target_share
 from uwe_jax.scoring.softmax import TINY
 
 if TYPE_CHECKING:
@@ -33,8 +46,9 @@ class Explanation:
     Attributes:
       query_tokens: i of them, readable; special tokens in brackets, `[start]` and `[end]`.
       target_tokens: j of them.
-      shares: [i], the weight of each query token. Equal for `soft` and `max_sim` (1/i where scores are means over
-        query tokens, 1 where they are sums), the query's own attention for `soft_pooled`.
+      shares: [i], the weight of each query token. From the query's side equal for `soft` and `max_sim` (1/i where
+        scores are means over query tokens, 1 where they are sums), the query's own attention for `soft_pooled`. From
+        the target's side and from both, all attention between the token and the target.
       weights: [i, j], attention of query tokens to target tokens; rows sum to 1 for `soft` and `max_sim`. Where a
         scorer takes the mean of a side's tokens, these are the tokens' shares in the direction of that mean.
       cosines: [i, j], of the token embeddings.
@@ -106,6 +120,14 @@ class Explanation:
         draw(self, Path(path))
 
 
+class Attribution(NamedTuple):
+    """Shares [i], weights [i, j] and cosines [i, j] of one score, float32."""
+
+    shares: Float[np.ndarray, " i"]
+    weights: Float[np.ndarray, "i j"]
+    cosines: Float[np.ndarray, "i j"]
+
+
 def explained(query: Pieces, target: Pieces, parts: Attribution, scorer: str, *, by_word: bool) -> Explanation:
     """Returns the explanation of a score by subword tokens, or by words, which changes no sum.
 
@@ -129,3 +151,66 @@ def _groups(found: Pieces) -> np.ndarray:
     """Returns the membership of tokens [t] in words [w] as zeros and ones, float64 [w, t]."""
     words = np.array(found.words)
     return (np.unique(words)[:, None] == words[None, :]).astype(np.float64)
+
+
+def attribute(query: RaggedTokens, target: RaggedTokens, scorer: ScorerSettings) -> Attribution:
+    """Decomposes the score of a query and a target.
+
+    Args:
+      query: raw token embeddings of one text of i tokens.
+      target: raw token embeddings of one text of j tokens.
+      scorer: with the attention temperatures to use.
+    """
+    cosines = _unit(query.flat)[0] @ _unit(target.flat)[0].T
+    share = target_share(scorer)
+    if share == 0:
+        return Attribution(*_one_side(query, target, cosines, scorer.tau_a, scorer), cosines)
+    shares, weights = _one_side(target, query, cosines.T, scorer.target_tau_a, scorer)
+    pairs = share * (shares[:, None] * weights).T
+    if share < 1:
+        shares, weights = _one_side(query, target, cosines, scorer.tau_a, scorer)
+        pairs += (1 - share) * shares[:, None] * weights
+    # Pairs of both sides, read from the query: a query token's share is what its pairs have in total.
+    shares = pairs.sum(axis=1)
+    return Attribution(shares, pairs / np.maximum(shares, TINY)[:, None], cosines)
+
+
+def _one_side(
+    query: RaggedTokens, target: RaggedTokens, cosines: np.ndarray, tau_a: float, scorer: ScorerSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns shares [i] and weights [i, j] of the score from the query's side."""
+    (q, q_norms), (_, y_norms) = _unit(query.flat), _unit(target.flat)
+    if is_pooled(scorer.kind, query=False):
+        weights = np.broadcast_to(_mean_shares(target), cosines.shape)
+    elif scorer.kind == "max_sim":
+        weights = np.eye(cosines.shape[1], dtype=np.float32)[cosines.argmax(axis=1)]
+    else:
+        weights = _attention(cosines, q_norms[:, None] * y_norms, tau_a, scorer.logits)
+    if scorer.kind == "mean_pool":
+        shares = _mean_shares(query)
+    elif scorer.kind == "soft_pooled":
+        mean, norm = _unit(target.pooled().flat)
+        shares = _attention((q @ mean.T)[:, 0], q_norms * norm, tau_a, scorer.logits)
+    else:
+        shares = np.full(len(q), 1 / len(q) if scorer.reduce == "mean" else 1, np.float32)
+    return shares, weights
+
+
+def _unit(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns unit vectors [t, d] and norms [t], float32."""
+    wide = tokens.astype(np.float32)
+    norms = np.linalg.norm(wide, axis=1)
+    return wide / np.maximum(norms, TINY)[:, None], norms
+
+
+def _attention(cosines: np.ndarray, norms: np.ndarray, tau_a: float, logits: str) -> np.ndarray:
+    """Returns the softmax weights of the scorer's logits over the last axis; `norms` are products of both sides'."""
+    scaled = (cosines if logits == "cosine" else cosines * norms) / tau_a
+    weights = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def _mean_shares(side: RaggedTokens) -> np.ndarray:
+    """Returns |t_j| / (n |mean|), the share of each token's direction in that of the mean."""
+    (_, norms), (_, norm) = _unit(side.flat), _unit(side.pooled().flat)
+    return norms / (len(norms) * np.maximum(norm, TINY))

@@ -9,15 +9,16 @@ import shlex
 import time
 from pathlib import Path
 
+from uwe_jax.retrieval.location import in_qdrant, record, recorded
 from uwe_jax.retrieval.options import IndexOptions
-from uwe_jax.retrieval.qdrant.location import in_qdrant, put_index
+from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker, load
-from uwe_jax.retrieval.recorded import record, recorded
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.manifest import read_manifest
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
-from uwe_jax.retrieval.texts_in import Targets, read_ids, read_targets
+from uwe_jax.retrieval.table_targets import Targets, read_ids
+from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import duration, report
 from uwe_jax.scoring.scorer_text import scorer_text
@@ -31,7 +32,8 @@ def index(options: IndexOptions) -> None:
     Raises:
       UserError: for anything that the user can fix.
     """
-    if options.upload and not in_qdrant(options.upload):
+    place = in_qdrant(options.upload)
+    if options.upload and not place:
         raise UserError(f"--upload {options.upload} is not a location in Qdrant. Write qdrant:STORE#NAME.")
     if options.targets is not None:
         _build(options, options.targets)
@@ -48,8 +50,8 @@ def index(options: IndexOptions) -> None:
     if options.verify:
         verify(options.folder)
         LOG.info(f"{options.folder} is intact: all checksums match.")
-    if options.upload:
-        put_index(options.upload, load_index(options.folder), replace=True)
+    if place:
+        QdrantIndex.create(*place, load_index(options.folder)).close()
         LOG.info(f"Uploaded to {options.upload}.")
     report(described(options.folder))
 
@@ -69,9 +71,7 @@ def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) 
     try:
         return load_index(folder)
     except UserError:  # there is none, or it is damaged
-        space = ranker.encode_targets(targets.texts, targets.ids, columns=targets.columns)
-        space.save(folder, patience=LONG_PATIENCE)
-        record(folder, model, (targets.origin,))
+        space = _write(ranker, model, targets, folder)
         LOG.info(f"Encoded {len(targets):,} targets. Their index is kept in {folder} for the next call.")
         return space
 
@@ -130,8 +130,7 @@ def _build(options: IndexOptions, path: Path) -> None:
     with creating(options.folder):  # fails before minutes of encoding
         pass
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-    _encode(ranker, targets, options.dtype).save(options.folder, patience=LONG_PATIENCE)
-    record(options.folder, options.model, (targets.origin,))
+    _write(ranker, options.model, targets, options.folder, options.dtype)
     out = shlex.quote(str(options.folder))
     cache = f" --cache-dir {shlex.quote(options.cache)}" if options.cache else ""
     LOG.info(
@@ -155,13 +154,20 @@ def _add(options: IndexOptions, targets: Targets) -> None:
     ranker = load(model, cache_dir=options.cache_dir, max_tokens=there.origin.max_tokens)
     ranker.check(there)  # before it encodes
     space = _encode(ranker, targets, there.dtype)
-    replaced = append(options.folder, space, replace=True, patience=LONG_PATIENCE)
+    replaced = append(options.folder, space, patience=LONG_PATIENCE)
     with changing(options.folder, patience=LONG_PATIENCE):  # another process may have added targets meanwhile
         record(options.folder, model, (*recorded(options.folder).targets, targets.origin))
     LOG.info(f"Added {len(targets) - replaced:,} targets, and replaced {replaced:,}.")
 
 
+def _write(ranker: Ranker, model: str, targets: Targets, folder: Path, dtype: str = "float16") -> Index:
+    space = _encode(ranker, targets, dtype)
+    space.save(folder, patience=LONG_PATIENCE)
+    record(folder, model, (targets.origin,))
+    return space
+
+
 def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Index:
-    for note in ranker.loaded.truncation(targets.texts).notes("targets"):
+    for note in ranker.truncation(targets.texts).notes("targets"):
         LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max_tokens sets another limit.")
     return ranker.encode_targets(targets.texts, targets.ids, dtype=dtype, columns=targets.columns)

@@ -13,6 +13,8 @@ from uwe_jax.scoring.scorer_text import scorer_text
 
 # Of one text. A model reads its first few hundred characters; longer ones are files given by mistake.
 MAX_CHARACTERS = 100_000
+# A text, normalised, or the error of one that is refused.
+Accepted = str | UserError
 
 
 def accepted(texts: str | Iterable[object], what: str, first: int = 1) -> list[str]:
@@ -33,16 +35,21 @@ def accepted(texts: str | Iterable[object], what: str, first: int = 1) -> list[s
     return [_accepted(text, what, position) for position, text in enumerate(listed, first)]
 
 
-def judged(texts: Iterable[object], what: str, first: int = 1) -> list[str | UserError]:
+def judged(texts: Iterable[object], what: str, first: int = 1) -> list[Accepted]:
     """Returns texts as `accepted` does, and the error of each one that is refused."""
+    return [judge(text, what, position) for position, text in enumerate(texts, first)]
 
-    def judge(text: object, position: int) -> str | UserError:
-        try:
-            return _accepted(text, what, position)
-        except UserError as error:
-            return error
 
-    return [judge(text, position) for position, text in enumerate(texts, first)]
+def judge(text: object, what: str, position: int) -> Accepted:
+    r"""Returns one text as `accepted` does, or the error where it is refused.
+
+    >>> judge(" head\tchef\n", "Query", 1), str(judge(" \x00 ", "Query", 2)).partition(";")[0]
+    ('head chef', 'Query 2 is empty')
+    """
+    try:
+        return _accepted(text, what, position)
+    except UserError as error:
+        return error
 
 
 def _accepted(text: object, what: str, position: int) -> str:

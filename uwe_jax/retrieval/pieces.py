@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
@@ -35,9 +35,7 @@ class PieceReader:
         """Returns the tokens of a text as it is encoded, special ones included."""
         ids = self._tokeniser.tokenise([text]).text(0).tolist()
         special = self._tokeniser.special
-        found = (self._in_text(text, ids) or self._vocabulary.convert_ids_to_tokens(ids))[
-            : self._max_tokens - special.count
-        ]
+        found = (self._in_text(text, ids) or self._tokeniser.spelt(ids))[: self._max_tokens - special.count]
         words: list[int] = []
         for place, piece in enumerate(found):
             words.append(words[-1] if words and piece.startswith(CONTINUED) else place)
@@ -67,13 +65,6 @@ class PieceReader:
         found.no_truncation()
         found.no_padding()
         return found
-
-    @cached_property
-    def _vocabulary(self) -> Any:
-        # Takes seconds to import, and few tokenisers differ from their file.
-        from transformers import AutoTokenizer
-
-        return AutoTokenizer.from_pretrained(str(self._folder), local_files_only=True)
 
 
 def joined(found: Pieces) -> tuple[str, ...]:

@@ -11,12 +11,11 @@ import select
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from uwe_jax.retrieval.limits import MAX_CHARACTERS, accepted, too_long
-from uwe_jax.retrieval.texts_in import text_column
+from uwe_jax.retrieval.limits import MAX_CHARACTERS, Accepted, judge, too_long
+from uwe_jax.retrieval.table_targets import text_column
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.chunks import table_rows
+from uwe_jax.sources.tables.chunks import open_table, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.problems import BrokenRows, shorten
@@ -28,33 +27,7 @@ _CONTINUATION = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that begin no charact
 _BOM = b"\xef\xbb\xbf"
 
 
-class Query(NamedTuple):
-    """A query, or why it cannot be answered.
-
-    Attributes:
-      number: of the line, row or argument, from 1.
-      text: normalised; "" where there is a problem.
-      problem: an error message; "" where there is none.
-    """
-
-    number: int
-    text: str
-    problem: str = ""
-
-
-def checked(number: int, text: str) -> Query:
-    r"""Normalises the text of a query, or reports why it is refused.
-
-    >>> checked(1, " head\tchef\n").text, checked(2, " \x00 ").problem.partition(";")[0]
-    ('head chef', 'Query 2 is empty')
-    """
-    try:
-        return Query(number, *accepted([text], "Query", number))
-    except UserError as error:
-        return Query(number, "", str(error))
-
-
-def file_queries(path: Path, column: str = "") -> Iterator[Query | None]:
+def file_queries(path: Path, column: str = "") -> Iterator[Accepted | None]:
     """Reads the queries in a file: a column of a table, see `text_column`, or the lines of any other file.
 
     Raises:
@@ -65,16 +38,17 @@ def file_queries(path: Path, column: str = "") -> Iterator[Query | None]:
             f"There is no file {path}. Expected queries, one per line, or a table in one of {EXPECTED_FORMATS}."
         )
     if table_format(path):
-        return _table_queries(path, text_column(path, column, "query"))
+        table = open_table(path, quoted=True, columns=[column])
+        return _table_queries(path, text_column(path, table, column, "query"))
     if column:
         raise UserError(f"{path} is not a table, so it has no column {column!r}. Expected one of {EXPECTED_FORMATS}.")
     return (
-        Query(number, "", _undecodable(number, fault)) if fault else checked(number, text)
+        _undecodable(number, fault) if fault else judge(text, "Query", number)
         for number, _, _, text, fault in TextFile(path.name, path).lines()
     )
 
 
-def line_queries(descriptor: int) -> Iterator[Query | None]:
+def line_queries(descriptor: int) -> Iterator[Accepted | None]:
     """Yields the lines of a file or pipe as they come, each a query, holding at most one read and one query.
 
     Yields None when no further line has come yet, so that those before it can be answered.
@@ -94,13 +68,13 @@ def line_queries(descriptor: int) -> Iterator[Query | None]:
         yield line.query(number + 1)
 
 
-def batches(queries: Iterable[Query | None], most: int = BATCH) -> Iterator[list[Query]]:
+def batches(queries: Iterable[Accepted | None], most: int = BATCH) -> Iterator[list[Accepted]]:
     """Batches at most `most` queries, in their order; a batch ends where it would have to wait for more.
 
-    >>> [[query.number for query in batch] for batch in batches([Query(1, "a"), None, None, Query(2, "b")])]
-    [[1], [2]]
+    >>> list(batches(["a", None, None, "b"]))
+    [['a'], ['b']]
     """
-    batch: list[Query] = []
+    batch: list[Accepted] = []
     for query in queries:
         if query is not None:
             batch.append(query)
@@ -122,19 +96,18 @@ class _Line:
         self._characters += len(chunk.translate(None, _CONTINUATION))
         self.held += chunk[: max(0, _MOST_BYTES + 1 - len(self.held))]
 
-    def query(self, number: int) -> Query:
+    def query(self, number: int) -> Accepted:
         if len(self.held) > _MOST_BYTES:
-            return Query(number, "", too_long("Query", number, self._characters))
+            return UserError(too_long("Query", number, self._characters))
         content = self.held.removeprefix(_BOM) if number == 1 else self.held
         try:
-            return checked(number, content.decode())
+            return judge(content.decode(), "Query", number)
         except UnicodeDecodeError as error:
-            place = f"byte 0x{content[error.start]:02x} at position {error.start + 1}"
-            return Query(number, "", _undecodable(number, place))
+            return _undecodable(number, f"byte 0x{content[error.start]:02x} at position {error.start + 1}")
 
 
-def _undecodable(number: int, place: str) -> str:
-    return f"Query {number} is not UTF-8 text: {place}. Save it as UTF-8."
+def _undecodable(number: int, place: str) -> UserError:
+    return UserError(f"Query {number} is not UTF-8 text: {place}. Save it as UTF-8.")
 
 
 @dataclass
@@ -147,13 +120,12 @@ class _Waiting(BrokenRows):
         self.rows.append(f"{place}: found {found}; expected {expected}.")
 
 
-def _table_queries(path: Path, column: str) -> Iterator[Query]:
+def _table_queries(path: Path, column: str) -> Iterator[Accepted]:
     broken, numbers = _Waiting(), itertools.count(1)
 
-    def unread() -> Iterator[Query]:
+    def unread() -> Iterator[Accepted]:
         while broken.rows:
-            number = next(numbers)
-            yield Query(number, "", f"Query {number} cannot be read: {broken.rows.pop(0)}")
+            yield UserError(f"Query {next(numbers)} cannot be read: {broken.rows.pop(0)}")
 
     for place, row in table_rows(path, [column], broken):
         value = row[column]
@@ -161,5 +133,5 @@ def _table_queries(path: Path, column: str) -> Iterator[Query]:
             broken.add(place, shorten(str(value)), "a text")
         yield from unread()
         if value is None or isinstance(value, str):
-            yield checked(next(numbers), value or "")
+            yield judge(value or "", "Query", next(numbers))
     yield from unread()

@@ -13,36 +13,34 @@ space.save("skills")  # and later: space = uwe_jax.load_index("skills")
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 
-from uwe_jax.distributed import parallel
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.loading import load_model
-from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
 from uwe_jax.ranking.target_space import TargetSpace
-from uwe_jax.retrieval.attribution import attribute
-from uwe_jax.retrieval.explanation import Explanation, explained
+from uwe_jax.retrieval.embedding import Embedder
+from uwe_jax.retrieval.explanation import Explanation, attribute, explained
 from uwe_jax.retrieval.hits import Hits, Rankings
-from uwe_jax.retrieval.limits import accepted, check_index, check_max_tokens, judged
+from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, judged
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.retrieval.store.columns import Where, packed
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Index, target_ids
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import progress as progress_bar
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.scoring.softmax import TINY
 
 _PART = 32768  # targets encoded before their conversion to the storage dtype: a few gigabytes of float32 at most
 _SHORT = (4, 8, 12, 16)  # tokens, special ones included, of the queries that `warm_up` compiles for
 
+Texts = str | Sequence[str]
 Targets = Searchable | Iterable[str]
 
 
@@ -66,7 +64,8 @@ class Ranker:
     """Encodes texts, ranks targets for queries and explains scores, on all devices of this process.
 
     Texts are normalised (`uwe_jax.data.text`): Unicode NFC, runs of white space and control characters as one space.
-    Duplicate texts of a call are encoded once. Wherever a list of texts is expected, a single text is accepted.
+    Duplicate texts of a call are encoded once. Wherever a list of texts is expected, a single text is accepted. It is
+    a ranker of evaluations, too (`uwe_jax.evaluation.ranker`), by its `index`.
 
     Args:
       loaded: the model.
@@ -74,7 +73,9 @@ class Ranker:
     Attributes:
       loaded: the model.
       name: of the model, for people.
+      description: source and scorer of the model, in one line.
       scorer: of the model, with the learned attention temperature where it was learned.
+      truncation: counts the texts of a list that have more than the model's `max_tokens`.
 
     Raises:
       UserError: the encoder has too few positions for the model's `max_tokens`, or they leave no room for a text.
@@ -83,12 +84,13 @@ class Ranker:
     def __init__(self, loaded: LoadedModel):
         check_max_tokens(loaded)
         self.loaded = loaded
-        self.name = loaded.name
+        self.name, self.description = loaded.name, loaded.description
         self.scorer = loaded.scorer
-        self._encoder = TextEncoder(loaded.model, loaded.texts_per_device)
+        self.truncation = loaded.truncation
+        self._embed = Embedder(loaded)
 
     def __repr__(self) -> str:
-        return f"<Ranker {self.name}: {self.loaded.description}>"
+        return f"<Ranker {self.name}: {self.description}>"
 
     @cached_property
     def origin(self) -> Origin:
@@ -99,11 +101,12 @@ class Ranker:
     def _pieces(self) -> PieceReader:
         return PieceReader(self.loaded.folder, self.loaded.tokeniser, self.loaded.max_tokens)
 
-    @cached_property
-    def _params(self) -> Any:
-        return parallel.replicate(self.loaded.params)
+    @property
+    def encode_seconds(self) -> float:
+        """Time spent on tokenising and encoding so far, compilation included."""
+        return self._embed.seconds
 
-    def encode(self, texts: str | Sequence[str]) -> np.ndarray:
+    def encode(self, texts: Texts) -> np.ndarray:
         """Returns one vector per text, float32 [n, d], or [d] for a single text: the unit mean of its token embeddings.
 
         Their dot products are cosines, the scores of the scorer `mean_pool`. The other scorers compare tokens: `scores`
@@ -118,7 +121,7 @@ class Ranker:
         units = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
         return units[0] if isinstance(texts, str) else units
 
-    def encode_tokens(self, texts: str | Sequence[str]) -> RaggedTokens:
+    def encode_tokens(self, texts: Texts) -> RaggedTokens:
         """Returns raw token embeddings of texts, in their order and in the encoder's compute dtype.
 
         Texts of similar length are encoded together. Errors are those of `encode`.
@@ -150,20 +153,18 @@ class Ranker:
         targets = accepted(texts, "Target")
         chosen = target_ids(targets, ids)  # before the hours that encoding may take
         packed(columns, len(targets))
+        if not targets:
+            raise UserError("There are no targets to encode. Give at least one text.")
         starts = range(0, len(targets), _PART)
-        space: Index | None = None
+        spaces = []
         for number, start in enumerate(starts, 1):
             part = slice(start, start + _PART)
             of = f", part {number} of {len(starts)}" if len(starts) > 1 else ""
             tokens = self._embed(targets[part], f"Encoding targets{of}" if progress else "")
             rows = {name: values[part] for name, values in (columns or {}).items()}
-            if space is None:
-                space = Index.from_tokens(tokens, targets[part], chosen[part], self.origin, dtype, columns=rows)
-            else:
-                space = space.add(tokens, targets[part], chosen[part], columns=rows)
-        if space is None:
-            raise UserError("There are no targets to encode. Give at least one text.")
-        return space
+            spaces.append(Index.from_tokens(tokens, targets[part], chosen[part], self.origin, dtype, columns=rows))
+        first, parts = spaces[0], [part for space in spaces for part in space.parts]
+        return Index(self.origin, dtype, first.width, first.pooled, parts)
 
     # A str is a Sequence[str] as well, to a type checker; the first overload that fits is taken.
     @overload
@@ -174,9 +175,7 @@ class Ranker:
     @overload
     def rank(self, queries: Sequence[str], space: Targets, top_k: int = 10, *, where: Where = None) -> Rankings: ...
 
-    def rank(
-        self, queries: str | Sequence[str], space: Targets, top_k: int = 10, *, where: Where = None
-    ) -> Hits | Rankings:
+    def rank(self, queries: Texts, space: Targets, top_k: int = 10, *, where: Where = None) -> Hits | Rankings:
         """Ranks targets for one query or several.
 
         Args:
@@ -208,7 +207,13 @@ class Ranker:
         Raises:
           UserError: as of `rank`, the error of a query in its turn; see `rank_each` to continue after it.
         """
-        return map(_hits, self.rank_each(queries, space, top_k, batch=batch, where=where))
+
+        def hits(answer: Hits | UserError) -> Hits:
+            if isinstance(answer, UserError):
+                raise answer
+            return answer
+
+        return map(hits, self.rank_each(queries, space, top_k, batch=batch, where=where))
 
     def rank_each(
         self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, where: Where = None
@@ -234,32 +239,31 @@ class Ranker:
         def answers() -> Iterator[Hits | UserError]:
             waiting, first = iter(queries), 1
             while part := list(islice(waiting, batch)):
-                yield from self._search(judged(part, "Query", first), targets, top_k, first, where)
+                for each in self.search(judged(part, "Query", first), [targets], top_k, where, first):
+                    yield each if isinstance(each, UserError) else each[0]
                 first += len(part)
 
         return answers()
 
-    def scores(self, queries: str | Sequence[str], targets: str | Sequence[str]) -> np.ndarray:
+    def scores(self, queries: Texts, targets: Texts) -> np.ndarray:
         """Returns s(q, y) of every query with every target, float32 [q, n].
 
         Raises:
           UserError: a text is refused, which the error names, or there is no target.
         """
-        q, y = self._embed_sides(accepted(queries, "Query"), accepted(targets, "Target"))
-        return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.tau_a)
+        q, y = self._embed_sides(queries, targets)
+        return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.temperatures)
 
     def explain(self, query: str, target: str, *, by_word: bool = True) -> Explanation:
-        """Explains the score of a query and a target, without the tokens beyond `max_tokens`, by pairs of tokens.
-
-        `by_word` joins the subword tokens of each word.
+        """Explains the score of a query and a target by pairs of tokens; `by_word` joins the tokens of each word.
 
         Raises:
           UserError: a text is refused.
         """
-        (q,), (y,) = accepted(query, "Query"), accepted(target, "Target")
-        parts = attribute(*self._embed_sides([q], [y]), self.scorer)
+        parts = attribute(*self._embed_sides(query, target), self.scorer)
         how = scorer_text(self.scorer, digits=4)
-        return explained(self._pieces(q), self._pieces(y), parts, how, by_word=by_word)
+        q, y = (self._pieces(*accepted(text, "Text")) for text in (query, target))
+        return explained(q, y, parts, how, by_word=by_word)
 
     def warm_up(self, space: Searchable, top_k: int = 10) -> None:
         """Puts an index on the devices and compiles for single short queries; another `top_k` may compile again."""
@@ -271,42 +275,44 @@ class Ranker:
         """Raises UserError, which names the place, unless this model can rank `top_k` targets of an index."""
         check_index(self.origin, space.origin, top_k, place)
 
-    def _search(
-        self, queries: list[str | UserError], space: Searchable, top_k: int, first: int, where: Where
-    ) -> list[Hits | UserError]:
-        """Returns hits or the error of each accepted query, numbered from `first`; equal ones are searched once."""
+    def search(
+        self, queries: Sequence[Accepted], spaces: Sequence[Searchable], top_k: int, where: Where, first: int
+    ) -> list[list[Hits] | UserError]:
+        """Returns the hits of each query in each of the indexes, which `check` has passed, or the query's error.
+
+        A query is encoded once, and equal ones are searched once.
+
+        Args:
+          queries: as `uwe_jax.retrieval.limits.judged` returns them, the first of them with the number `first`.
+        """
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
         tokens = self._embed(distinct)
         fine = np.flatnonzero(tokens.scorable)
-        hits = space.search(tokens.take(fine), top_k, self.scorer, where) if len(fine) else []
-        answers = zip((distinct[at] for at in fine), hits, strict=True)
-        found: dict[str, Hits | UserError] = {query: Hits(each, query) for query, each in answers}
+        asked = tokens.take(fine)
+        found = [space.search(asked, top_k, self.scorer, where) for space in spaces] if len(fine) else []
+        hits = {distinct[at]: [Hits(rows[k], distinct[at]) for rows in found] for k, at in enumerate(fine)}
         return [
-            found.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query
+            hits.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query
             for position, query in enumerate(queries, first)
         ]
 
-    def _embed(self, texts: list[str], label: str = "") -> RaggedTokens:
-        """Returns raw token embeddings of accepted texts, in their order; each distinct one is encoded once."""
-        model = self.loaded.model
-        if not texts:
-            return RaggedTokens(np.zeros((0, model.encoder.config.width), model.encoder.dtype), np.zeros(1, np.int64))
-        places: dict[str, int] = {}
-        rows = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))
-        table = self.loaded.tokeniser.tokenise(places)
-        bar: Callable = partial(progress_bar, label=label, unit=" batches") if label else iter
-        tokens = self._encoder(self._params, table, np.arange(len(table)), self.loaded.max_tokens, bar)
-        return tokens if len(places) == len(texts) else tokens.take(rows)
+    def index(self, targets: Sequence[str]) -> Callable[[Sequence[str]], np.ndarray]:
+        """Encodes n targets for an evaluation, and returns a function of q queries to scores, float32 [q, n].
 
-    def _embed_sides(self, queries: list[str], targets: list[str]) -> tuple[RaggedTokens, RaggedTokens]:
-        tokens = self._embed([*queries, *targets])
-        q, y = tokens.part(0, len(queries)), tokens.part(len(queries), len(tokens))
+        Texts are taken as they are. Embeddings of targets are cached: target spaces share texts, and the queries of one
+        task are the targets of another.
+
+        Raises:
+          UserError: there are no targets, or a text cannot be scored.
+        """
+        encoded = self._embed.cached(targets, keep=True, label=f"{self.name}: encoding targets")
+        space = TargetSpace.build(encoded, self.scorer)
+        return lambda queries: space.scores(self._embed.cached(queries, keep=False), self.scorer.temperatures)
+
+    def _embed_sides(self, queries: Texts, targets: Texts) -> tuple[RaggedTokens, RaggedTokens]:
+        sides = accepted(queries, "Query"), accepted(targets, "Target")
+        tokens = self._embed([*sides[0], *sides[1]])
+        q, y = tokens.part(0, len(sides[0])), tokens.part(len(sides[0]), len(tokens))
         q.check_scorable("Query")
         y.check_scorable("Target")
         return q, y
-
-
-def _hits(answer: Hits | UserError) -> Hits:
-    if isinstance(answer, UserError):
-        raise answer
-    return answer

@@ -1,4 +1,4 @@
-"""Exit statuses and error messages that all commands share."""
+"""Exit statuses of commands (docs/training.md; the scripts in `launch/` act on them), error messages, and ending."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from typing import TextIO
 
 from uwe_jax.runtime import disk_errors as disk
 from uwe_jax.runtime.errors import Stopped, UserError
-from uwe_jax.runtime.exit_codes import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_UNREAD, EXIT_USER_ERROR
 from uwe_jax.runtime.progress import print_error
 from uwe_jax.runtime.remote_errors import Unreachable
 
+EXIT_FAILED = 1  # a retry may succeed: launchers retry a bounded number of times
+EXIT_USER_ERROR = 2  # something for the user to fix: launchers do not retry
+EXIT_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: stopped from outside; the same command resumes
+EXIT_INTERRUPTED = 130  # Ctrl-C
+EXIT_UNREAD = 141  # 128 + SIGPIPE, as of other programs: the reader of the output, such as `head`, has ended
+
 LOG = logging.getLogger(__name__)
+NOTHING_UNSAVED = "Asked to stop (SIGTERM) while nothing was unsaved. Re-run the same command to resume."
 
 
 @contextlib.contextmanager
@@ -63,27 +69,26 @@ def answer_errors(
     """
     try:
         work()
-    except UserError as error:
-        print_error(f"Error: {error}")
-        sys.exit(exit_status(error))
-    except (OSError, RuntimeError) as error:
-        if disk.refuses(error):
-            print_error(
-                f"Error: {error.strerror}: {error.filename or 'while writing'}. "
-                f"{disk.remedy(error.strerror)} or name another folder; {after_full_disk}"
-            )
-        elif sentence := disk.unopened(error):
-            print_error(f"Error: {sentence}")
-        else:
-            raise
-        sys.exit(EXIT_USER_ERROR)
     except Stopped as stop:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would change the exit status
         LOG.warning(f"\n{stop}")
         sys.exit(EXIT_AGAIN)
-    except KeyboardInterrupt:
-        print_error(f"Interrupted. {after_interrupt}")
-        sys.exit(EXIT_INTERRUPTED)
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, UserError):
+            message = f"Error: {error}"
+        elif isinstance(error, KeyboardInterrupt):
+            message = f"Interrupted. {after_interrupt}"
+        elif disk.refuses(error):
+            message = (
+                f"Error: {error.strerror}: {error.filename or 'while writing'}. "
+                f"{disk.remedy(error.strerror)} or name another folder; {after_full_disk}"
+            )
+        elif sentence := disk.unopened(error):
+            message = f"Error: {sentence}"
+        else:
+            raise
+        print_error(message)
+        sys.exit(exit_status(error))
 
 
 def entry_point(main: Callable[[Sequence[str]], object], **messages: str) -> Callable[[Sequence[str]], None]:
@@ -103,3 +108,40 @@ def exit_status(error: BaseException) -> int:
         return EXIT_INTERRUPTED
     bad_input = isinstance(error, UserError) and not isinstance(error, Unreachable)
     return EXIT_USER_ERROR if bad_input or disk.refuses(error) or disk.unopened(error) else EXIT_FAILED
+
+
+def end_on_request() -> None:
+    """Makes SIGTERM end this process at once from here on: during imports of seconds it would look like a crash."""
+
+    def end(*_: object) -> None:
+        say_nothing_unsaved()
+        os._exit(EXIT_AGAIN)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def say_nothing_unsaved() -> None:
+    """Writes `NOTHING_UNSAVED` without a buffer: in a signal handler the interpreter may be anywhere."""
+    os.write(2, f"\n{NOTHING_UNSAVED}\n".encode())
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Ends the process, without Python's shutdown, as soon as the work inside returns or exits with a status.
+
+    Shutdown would wait for threads, of which those of a failed save may never end, and SIGTERM during it would look
+    like a crash. An error that keeps its traceback ends the process as always.
+    """
+    status: object = 0
+    try:
+        yield
+    except SystemExit as end:
+        status = end.code or 0
+    end_now(status if isinstance(status, int) else 1)
+
+
+def end_now(status: int) -> None:
+    """Flushes output and ends the process, without waiting for its other threads."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

@@ -14,14 +14,12 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _MOST_BYTES = 2 * 2**30  # beyond this, JAX removes the least recently used programs
 
 
-def keep_compiled_programs(folder: Path | None = None) -> Path | None:
+def keep_compiled_programs() -> Path | None:
     """Turns on JAX's compilation cache for this process and its children; to be called before jax is imported.
 
-    JAX_COMPILATION_CACHE_DIR and JAX_ENABLE_COMPILATION_CACHE of the user take precedence.
-
-    Args:
-      folder: of the cache; None takes `compiled` in the cache folder. Each kind of processor has a subfolder: machines
-        that share a home directory cannot always run each other's programs.
+    JAX_COMPILATION_CACHE_DIR and JAX_ENABLE_COMPILATION_CACHE of the user take precedence. Each kind of processor has a
+    subfolder of `compiled` in the cache folder: machines that share a home directory cannot always run each other's
+    programs.
 
     Returns:
       The subfolder; None if nothing was changed: jax was imported already, the user has settings, or the folder is not
@@ -29,7 +27,7 @@ def keep_compiled_programs(folder: Path | None = None) -> Path | None:
     """
     if "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
-    own = (folder or cache_folder() / "compiled") / _processor()
+    own = cache_folder() / "compiled" / _processor()
     try:
         own.mkdir(parents=True, exist_ok=True)
     except OSError:

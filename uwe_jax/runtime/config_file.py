@@ -19,7 +19,7 @@ from ml_collections import config_flags
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import Verbosity
-from uwe_jax.runtime.settings import check_setting_name, did_you_mean, from_mapping
+from uwe_jax.runtime.settings import current_path, did_you_mean, from_mapping
 
 S = TypeVar("S")
 _CONFIG_MODULE = "config_config"  # the name that ml_collections gives to the file of the flag --config
@@ -96,12 +96,15 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
       UserError: there is no such file or setting, or a value is invalid.
     """
     arguments = [_with_path(each, before) for before, each in zip(("", *arguments), arguments, strict=False)]
+    for position, argument in enumerate(arguments):
+        if named := re.match(r"--config\.([^=]+)", argument):
+            given = argument if "=" in argument else "=".join(arguments[position : position + 2])
+            path, value = current_path(settings, named[1], given.partition("=")[2])
+            if path != named[1]:
+                arguments[position : position + 1 + ("=" not in argument)] = [f"--config.{path}={value}"]
     argv = ["uwe_jax", *arguments]
     values = flags.FlagValues()
     flag = config_flags.DEFINE_config_file("config", flag_values=values, help_string="A file.", sys_argv=argv)
-    for argument in arguments:
-        if named := re.match(r"--config\.([^=]+)", argument):
-            check_setting_name(settings, named[1])
     try:
         rest = values(argv)
         as_dict = getattr(flag.value, "to_dict", None)  # raises what opening the file raised

@@ -10,27 +10,36 @@ from typing import Any
 from uwe_jax.runtime.errors import UserError
 
 # Configs and manifests take kilobytes; parsed JSON takes about ten times the size of its file.
-MOST_BYTES = 16 << 20
+_MOST_BYTES = 16 << 20
 
 
-def read_json(path: Path, remedy: str, *, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
-    """Reads a file that holds one JSON object.
+def read_json(path: Path, remedy: str, *, most_bytes: int = _MOST_BYTES, kind: type = dict) -> Any:
+    """Reads a file that holds one JSON object, or a list where `kind` is list.
 
     Args:
       path: of the file.
       remedy: sentence that ends every error message, the next step for the user.
       most_bytes: limit of the file's size.
+      kind: dict or list.
 
     Raises:
-      UserError: the file is missing, unreadable, too large, not UTF-8, invalid JSON, nested too deeply, or not an
-        object.
+      UserError: the file is missing, unreadable, too large, not UTF-8, invalid JSON, nested too deeply, or of another
+        kind.
     """
-    return _read(path, remedy, most_bytes, dict, "an object")
-
-
-def read_json_list(path: Path, remedy: str, *, most_bytes: int = MOST_BYTES) -> list[Any]:
-    """Reads a file that holds one JSON list; arguments and errors as of `read_json`."""
-    return _read(path, remedy, most_bytes, list, "a list")
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            raise UserError(f"{path} is not a regular file. {remedy}")
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}. {remedy}") from error
+    if len(content) > most_bytes:
+        raise UserError(f"{path} has {path.stat().st_size:,} bytes; at most {most_bytes:,} are allowed. {remedy}")
+    value = parse_json(content, path, remedy)
+    if not isinstance(value, kind):
+        expected = "an object" if kind is dict else "a list"
+        raise UserError(f"{path} holds a {type(value).__name__} instead of {expected}. {remedy}")
+    return value
 
 
 def parse_json(content: bytes, name: Path | str, remedy: str) -> Any:
@@ -47,19 +56,3 @@ Write it again.
         raise UserError(f"{name} is not readable JSON: its lists or objects are nested too deeply. {remedy}") from error
     except ValueError as error:
         raise UserError(f"{name} is not readable JSON: {error}. {remedy}") from error
-
-
-def _read(path: Path, remedy: str, most_bytes: int, kind: type, expected: str) -> Any:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
-            raise UserError(f"{path} is not a regular file. {remedy}")
-        with path.open("rb") as file:
-            content = file.read(most_bytes + 1)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}. {remedy}") from error
-    if len(content) > most_bytes:
-        raise UserError(f"{path} has {path.stat().st_size:,} bytes; at most {most_bytes:,} are allowed. {remedy}")
-    value = parse_json(content, path, remedy)
-    if not isinstance(value, kind):
-        raise UserError(f"{path} holds a {type(value).__name__} instead of {expected}. {remedy}")
-    return value

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,22 +17,21 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
     HTTP timeouts do not cover name look-ups. A call that times out continues in a daemon thread.
     """
-    answer: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+    answer: Future[T] = Future()
 
     def work() -> None:
         try:
-            answer.put((call(), None))
+            answer.set_result(call())
         except Exception as error:
-            answer.put((None, error))
+            answer.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
     try:
-        value, error = answer.get(timeout=seconds)
-    except queue.Empty:
+        return answer.result(seconds)
+    except TimeoutError:
+        if answer.done():  # an error of `call` itself
+            raise
         raise TimeoutError(f"no answer within {seconds:g} seconds") from None
-    if error is not None:
-        raise error
-    return value  # type: ignore[return-value]  # None only where `call` returns it
 
 
 def in_one_line(error: Exception) -> str:

@@ -46,7 +46,7 @@ def extra_library(module: str, *, use: str, extra: str, otherwise: str = "") -> 
     """Imports a module of an extra.
 
     Args:
-      module: dotted name.
+      module: dotted name of a library's module, or of a module of this package that imports libraries of the extra.
       use: subject of the error message: what needs the module.
       extra: name of the extra.
       otherwise: end of the error message: how to do without the module.
@@ -54,11 +54,11 @@ def extra_library(module: str, *, use: str, extra: str, otherwise: str = "") -> 
     Raises:
       UserError: it is not installed. Errors of an installed library's own imports are not changed.
     """
-    name = module.split(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name and name != error.name.split(".")[0]:
+        name = (error.name or module).split(".")[0]
+        if module.split(".")[0] not in (name, "uwe_jax"):
             raise
         raise UserError(
             f"{use} needs the Python package {name}, which is not installed. Install it with: {install_command(extra)}"

@@ -81,7 +81,6 @@ def read_options(
     command: str,
     about: str,
     renamed: Mapping[str, str] | None = None,
-    flat: bool = False,
     help_if_empty: bool = True,
 ) -> T:
     """Parses a command line; prints the help and exits with 0 on --help, and without arguments.
@@ -92,7 +91,6 @@ def read_options(
       command: its name, such as rank.
       about: text of `--help` above the options.
       renamed: new names of options by their former names, without leading dashes; former names work with a warning.
-      flat: options of a group are not prefixed with the name of the group.
       help_if_empty: print the help if there are no arguments.
 
     Raises:
@@ -105,7 +103,6 @@ def read_options(
         dataclasses.make_dataclass(options.__name__, [], bases=(Verbosity, options), frozen=True),
         prog=f"uwe-jax {command}",
         description=about,
-        config=(tyro.conf.OmitArgPrefixes,) if flat else (),
     )
     shown = list(map(printable, given))
     chosen: Any = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ _silent = False
 
 
 def be_silent() -> None:
-    """Turns off log lines, bars and results: of several processes of one training only the first one prints."""
+    """Turns off log lines, bars, results and uploads of caches, which only the first of several processes writes."""
     global _silent
     _silent = True
 
@@ -74,35 +75,31 @@ class StepClock:
     """
 
     def __init__(self, first: int, last: int):
-        self._taken = first
-        self._last = last
-        self._seconds: list[float] = []
+        self._taken, self._last = first, last
+        self._latest: deque[float] = deque(maxlen=20)
         self._since: float | None = None
-        self._pause_seconds = 0.0
-        self._pauses_left = 0
+        self._pauses = 0.0  # seconds of all that are to come
 
     def step_done(self) -> None:
         """Records the end of a step; it took the time since the previous one, unless there was a pause."""
         now = time.perf_counter()
         if self._since is not None:
-            self._seconds.append(now - self._since)
+            self._latest.append(now - self._since)
         self._since = now
         self._taken += 1
 
     def pause(self, seconds: float, left: int) -> None:
         """Records the end of a validation that took `seconds`; `left` more are to come."""
         self._since = None
-        self._pause_seconds, self._pauses_left = seconds, left
+        self._pauses = seconds * left
 
     @property
     def step_seconds(self) -> float | None:
         """Mean of the latest 20 steps; None before the first one without compilation."""
-        latest = self._seconds[-20:]
-        return sum(latest) / len(latest) if latest else None
+        return sum(self._latest) / len(self._latest) if self._latest else None
 
     @property
     def seconds_left(self) -> float | None:
         """Time of the remaining steps and validations at the latest pace; None before there is one."""
-        if (step_seconds := self.step_seconds) is None:
-            return None
-        return step_seconds * (self._last - self._taken) + self._pause_seconds * self._pauses_left
+        pace = self.step_seconds
+        return None if pace is None else pace * (self._last - self._taken) + self._pauses

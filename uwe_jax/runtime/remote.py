@@ -131,7 +131,9 @@ def fetch(url: str, pairs: Sequence[tuple[RemoteFile, Path]]) -> None:
     if not pairs:
         return
     store, _ = _store(url)
-    with _bar(url, sum(file.size for file, _ in pairs)) as bar, answering(url):
+    looks: dict[str, Any] = {"unit_scale": True, "mininterval": 1.0, "dynamic_ncols": True, "leave": False}
+    looks |= {"desc": f"Fetching {url}", "total": sum(file.size for file, _ in pairs), "disable": without_bars()}
+    with tqdm(unit="B", **looks) as bar, answering(url):
         store.get([file.path for file, _ in pairs], [str(path) for _, path in pairs], callback=_counting(bar))
     for file, path in pairs:
         if (size := path.stat().st_size) != file.size:
@@ -209,11 +211,6 @@ def _store(url: str) -> tuple[Any, str]:
         raise UserError(f"{url} cannot be reached: a library is missing ({error}). Install it{how}") from error
     except ValueError as error:
         raise UserError(f"{url}: {error}. Give a URL such as gs://bucket/folder, or a local path.") from error
-
-
-def _bar(url: str, total: int) -> tqdm:
-    looks = {"unit": "B", "unit_scale": True, "mininterval": 1.0, "dynamic_ncols": True, "leave": False}
-    return tqdm(desc=f"Fetching {url}", total=total, disable=without_bars(), **looks)
 
 
 def _counting(bar: tqdm) -> Any:

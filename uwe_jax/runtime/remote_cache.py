@@ -19,12 +19,12 @@ import platformdirs
 from uwe_jax.runtime import remote
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
+from uwe_jax.runtime.progress import is_silent
 
 LOG = logging.getLogger(__name__)
 _MIRRORS = "mirrors_of_remote"
 # What unpacking a damaged archive raises.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
-_read_only = False
 
 
 def local_cache() -> Path:
@@ -98,7 +98,7 @@ def _fetch(url: str, file: remote.RemoteFile, path: Path, packed: bool) -> bool:
 def keep(path: Path) -> None:
     """Uploads a file or folder of a mirror to its bucket; failures are warnings, as it can be re-created."""
     url = address(path)
-    if url is None or _read_only:
+    if url is None or is_silent():  # of several processes the first one uploads
         return
     try:
         if path.is_file():
@@ -109,9 +109,3 @@ def keep(path: Path) -> None:
             remote.upload(Path(archive), f"{url}.zip")
     except (UserError, OSError) as error:
         LOG.warning(f"Not kept for other machines: {error}")
-
-
-def leave_writing_to_another() -> None:
-    """Makes `keep` do nothing: of several processes that create the same entries, one uploads them."""
-    global _read_only
-    _read_only = True

@@ -4,15 +4,50 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
+import logging
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, TypeVar
 
 from uwe_jax.runtime.errors import UserError
 
+LOG = logging.getLogger(__name__)
 D = TypeVar("D")
 
 _TYPES: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
+
+# By the former name of a setting: its name in the same section, and what makes its value of the former one, which may
+# be a text of the command line.
+_FORMER: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "keep_out": ("decontaminate", lambda value: value),
+    "encode_chunk_size": ("mini_batch_size", lambda value: value),
+    "parts": ("sources", lambda value: {"together": "mixed", "apart": "homogeneous"}.get(value, value)),
+    "pretrained_share": ("wise_ft_alpha", lambda value: _one_minus(value)),
+}
+
+
+def _one_minus(value: Any) -> Any:
+    try:
+        return round(1 - float(value), 9)
+    except (TypeError, ValueError):
+        return value  # refused under the present name
+
+
+def current_setting(known: Container[str], name: str, value: Any) -> tuple[str, Any]:
+    """Translates a former name and its value to the present ones; any other name stays.
+
+    >>> current_setting(["wise_ft_alpha"], "pretrained_share", 0.3)
+    ('wise_ft_alpha', 0.7)
+    """
+    now, translate = _FORMER.get(name, ("", None))
+    return (now, translate(value)) if translate and name not in known and now in known else (name, value)
+
+
+@functools.cache
+def warn_of_former(name: str, now: str) -> None:
+    """Logs a warning, once, that a setting was given by its former name; `now` has its present name and value."""
+    LOG.warning(f"Warning: {name} is now {now}; the former name will be removed in the next release.")
 
 
 def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -42,13 +77,14 @@ def within(name: str, value: float, low: float, high: float = float("inf")) -> N
 def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D:
     """Makes a dataclass of settings from plain values; missing settings have their defaults.
 
-    Fields are int, float, str, bool, tuples of them, sections (other dataclasses), or dict[str, section]. Messages put
-    `prefix`, such as source., before a name.
+    Fields are int, float, str, bool, tuples of them, sections (other dataclasses), or dict[str, section]. Settings may
+    have their former names, as in saved configs. Messages put `prefix`, such as source., before a name.
 
     Raises:
       UserError: for an unknown name or a value of another type.
     """
     hints = typing.get_type_hints(cls)
+    values = dict(current_setting(hints, name, value) for name, value in values.items())
     for name in sorted(set(values) - set(hints)):
         raise unknown_setting(prefix, name, list(hints))
     return cls(**{name: _read(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
@@ -83,8 +119,12 @@ def nearest_setting(cls: type, path: str) -> str:
     return found[0] if found else ""
 
 
-def check_setting_name(cls: type, path: str) -> None:
-    """Raises UserError unless `path`, such as batch.global_batch_size, names a setting of a dataclass."""
+def current_path(cls: type, path: str, value: Any) -> tuple[str, Any]:
+    """Returns path and value of a setting, such as batch.global_batch_size, with a warning if the name is a former one.
+
+    Raises:
+      UserError: the path does not name a setting of the dataclass.
+    """
     section: Any = cls
     prefix = ""
     for name in path.split("."):
@@ -92,10 +132,14 @@ def check_setting_name(cls: type, path: str) -> None:
             section = named  # any name is allowed here
         else:
             hints = typing.get_type_hints(section) if dataclasses.is_dataclass(section) else {}
+            name, value = current_setting(hints, name, value)
             if name not in hints:
                 raise unknown_setting(prefix, name, list(hints), nearest_setting(cls, path))
             section = hints[name]
         prefix = f"{prefix}{name}."
+    if (now := prefix[:-1]) != path:
+        warn_of_former(path, f"{now}={value}")
+    return now, value
 
 
 def _named_sections(hint: Any) -> Any:

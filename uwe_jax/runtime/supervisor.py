@@ -1,4 +1,4 @@
-"""A parent process that reports why its training process was killed.
+"""Detects, without JAX, one of several processes, whose parent reports why it was killed.
 
 When the first of several processes is lost, JAX aborts the others from a thread of its own, without running Python:
 there would be a C++ stack trace and the status of a crash. The parent sees that the first process is gone, reports it
@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from uwe_jax.runtime.ending import say_nothing_unsaved
-from uwe_jax.runtime.exit_codes import EXIT_AGAIN
-from uwe_jax.runtime.process_environment import is_one_of_several
+from uwe_jax.runtime.command import EXIT_AGAIN, say_nothing_unsaved
 from uwe_jax.runtime.progress import print_error
 
+_FLAG = re.compile(r"--config\.distributed\.processes=(\d+)$")
+# Variables with the number of processes: ours, and those of launchers that JAX supports.
+NUMBERS = ("JAX_NUM_PROCESSES", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
+# Slurm sets the number for a batch script too; this variable, which JAX reads, is set for tasks alone.
+_SLURM_TASK = "SLURM_STEP_NODELIST"
 _PR_SET_PDEATHSIG = 1
 _note: int | None = None  # the child's end of a pipe to its parent
 
@@ -91,3 +98,31 @@ def _is_gone(address: str, seconds: float = 5.0) -> bool:
             return True
         time.sleep(0.2)
     return False
+
+
+def is_one_of_several(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Returns whether flags, a launcher or the host say that other processes train together with this one.
+
+    >>> is_one_of_several(["--config.distributed.processes=2"], {})
+    True
+    >>> is_one_of_several([], {"SLURM_NTASKS": "4", "SLURM_STEP_NODELIST": "n1"})
+    True
+    """
+    flags = [int(found[1]) for argument in arguments if (found := _FLAG.match(argument))]
+    if flags and flags[-1]:
+        return flags[-1] > 1
+    for name in NUMBERS:
+        if name.startswith("SLURM") and _SLURM_TASK not in environment:
+            continue
+        if environment.get(name, "1").isdigit() and int(environment.get(name, "1")) > 1:
+            return True
+    return is_tpu_host(environment)
+
+
+def is_tpu_host(environment: Mapping[str, str]) -> bool:
+    """Returns whether JAX may use TPU chips here: the machine may be one of several hosts, which JAX finds out."""
+    if "tpu" not in (environment.get("JAX_PLATFORMS") or "tpu"):
+        return False
+    if importlib.util.find_spec("libtpu") is None:
+        return False
+    return any(Path("/dev").glob("accel[0-9]*")) or Path("/dev/vfio/0").exists()

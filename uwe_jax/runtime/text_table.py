@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import html
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -30,6 +31,38 @@ def render_table(table: Table, width: int = _WIDTH) -> str:
     plain: dict[str, Any] = dict.fromkeys(("markup", "highlight", "emoji", "force_terminal"), False)
     _PlainConsole(file=buffer, width=width, color_system=None, **plain).print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().rstrip().splitlines())
+
+
+def narrow_tables(header: Sequence[str], rows: Sequence[Sequence[str]], labels: int, width: int = 80) -> str:
+    """Renders rows of texts as tables of at most `width` characters, one below the other.
+
+    Each has the first `labels` columns, aligned left, and as many of the others as fit and share a row with its first
+    one. Rows and columns without any text are left out.
+    """
+
+    def used(columns: Sequence[int]) -> int:
+        texts = [[header[k].splitlines(), *(row[k].splitlines() for row in rows)] for k in columns]
+        return 1 + sum(3 + max(cell_len(printable(line)) for lines in column for line in lines) for column in texts)
+
+    groups: list[list[int]] = []
+    for k in range(labels, len(header)):
+        related = groups and any(row[groups[-1][0]] and row[k] for row in rows)
+        if related and used([*range(labels), *groups[-1], k]) <= width:
+            groups[-1].append(k)
+        else:
+            groups.append([k])
+    tables = []
+    for group in groups:
+        kept = [row for row in rows if any(row[k] for k in group)]
+        shown = [k for k in (*range(labels), *group) if any(row[k] for row in kept)]
+        table = Table()
+        for k in shown:
+            table.add_column(header[k], justify="left" if k < labels else "right", no_wrap=k >= labels, overflow="fold")
+        for row in kept:
+            table.add_row(*(row[k] for k in shown))
+        if shown:
+            tables.append(render_table(table, width))
+    return "\n".join(tables)
 
 
 def html_table(table: Table) -> str:

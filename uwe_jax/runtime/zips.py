@@ -24,18 +24,9 @@ _MOST_TIMES, _ALWAYS = 100, 16 << 20
 _PIECE = 1 << 20
 
 
-def most_unpacked(packed: int) -> int:
-    """Returns the number of bytes that a packed size may unpack to.
-
-    >>> most_unpacked(1000), most_unpacked(10_000_000)
-    (16777216, 1000000000)
-    """
-    return max(_ALWAYS, _MOST_TIMES * packed)
-
-
 def check_unpacked(name: Path | str, packed: int, unpacked: int) -> None:
-    """Raises UserError if `unpacked`, bytes seen so far, exceeds `most_unpacked(packed)`; `name` is for the message."""
-    if unpacked > (most := most_unpacked(packed)):
+    """Raises UserError if `unpacked`, bytes seen so far, exceeds what `packed` bytes may be; `name` is of the file."""
+    if unpacked > (most := max(_ALWAYS, _MOST_TIMES * packed)):
         raise UserError(
             f"{name} has {packed:,} bytes and unpacks to at least {unpacked:,}; at most {most:,} are allowed, "
             f"{_MOST_TIMES} times its size or {_ALWAYS:,} for small files. If the size is intended, unpack it "
@@ -56,7 +47,7 @@ def whole_gzip(path: Path, name: Path | str) -> Iterator[None]:
 
 
 def read_gzip(path: Path, name: Path | str) -> bytes:
-    """Reads a gzip file; raises UserError if it is damaged or unpacks to more than `most_unpacked`."""
+    """Reads a gzip file; raises UserError if it is damaged or `check_unpacked` refuses it."""
     packed, unpacked, pieces = path.stat().st_size, 0, []
     with whole_gzip(path, name), gzip.open(path) as file:
         while piece := file.read(_PIECE):
@@ -67,7 +58,7 @@ def read_gzip(path: Path, name: Path | str) -> bytes:
 
 
 def read_member(archive: zipfile.ZipFile, member: str) -> bytes:
-    """Reads a member of a zip; raises UserError if it unpacks to more than `most_unpacked`, ZIP_DAMAGE for damage."""
+    """Reads a member of a zip; raises UserError if `check_unpacked` refuses it, ZIP_DAMAGE for damage."""
     entry = archive.getinfo(member)
     check_unpacked(f"{archive.filename}: {member}", entry.compress_size, entry.file_size)
     return archive.read(entry)

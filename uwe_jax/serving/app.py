@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
+from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -31,6 +32,8 @@ def make_app(options: ServiceOptions, batcher: Batcher, metrics: Metrics) -> Gat
         description="Ranks skills, job titles and other work-related texts for any work-related text.",
         docs_url=None,
         redoc_url=None,
+        # For the schema alone; the gate checks the key.
+        dependencies=[Security(HTTPBearer(scheme_name="key", auto_error=False))] if options.keys else [],
         redirect_slashes=False,  # it would send a client to whatever host its request names
     )
     gate = Gate(app, options, metrics)
@@ -38,20 +41,16 @@ def make_app(options: ServiceOptions, batcher: Batcher, metrics: Metrics) -> Gat
     app.include_router(api)
     app.include_router(watch)
     for path, file in (("/", "index.html"), ("/docs", "docs.html")):
-        app.add_api_route(path, _file(file), methods=["GET", "HEAD"], include_in_schema=False)
+        page = functools.partial(_file, file)
+        app.add_api_route(path, page, methods=["GET", "HEAD"], include_in_schema=False)
     app.mount("/page", StaticFiles(directory=_PAGE), name="page")
     for error in (Refusal, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(error, _answer)
-    if options.keys:
-        _describe_key(app)
     return gate
 
 
-def _file(name: str) -> Any:
-    async def page() -> FileResponse:
-        return FileResponse(_PAGE / name)
-
-    return page
+async def _file(name: str) -> FileResponse:
+    return FileResponse(_PAGE / name)
 
 
 async def _answer(request: Request, error: Exception) -> Json:
@@ -73,16 +72,3 @@ def _misfit(error: RequestValidationError) -> Refusal:
     ]
     more = len(problems) - len(shown)
     return Refusal(422, "; ".join(shown) + (f"; and {more} more." if more > 0 else "."))
-
-
-def _describe_key(app: FastAPI) -> None:
-    """Says in the schema that a key is required."""
-    plain = app.openapi
-
-    def schema() -> dict[str, Any]:
-        described = plain()
-        described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        described["security"] = [{"key": []}]
-        return described
-
-    app.openapi = schema  # type: ignore[method-assign]  # FastAPI's documented way

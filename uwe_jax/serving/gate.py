@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ipaddress
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable
 
-from uwe_jax.serving.body import Disconnected, Message, Receive, read_body, replay
-from uwe_jax.serving.keys import Keys
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from uwe_jax.serving.keys import admits
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions
-from uwe_jax.serving.rate import TokenBuckets
 from uwe_jax.serving.refusals import Refusal
-
-Scope = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ID, DEADLINE = "uwe_jax.id", "uwe_jax.deadline"  # keys that the gate adds to the scope of a request
 
@@ -25,10 +26,14 @@ LOG = logging.getLogger(__name__)
 _API = "/v1/"
 _KEYED = (_API, "/metrics")
 # Loaded by a page after its own file, and logged only where it fails: opening a page is one line of the log.
-_LOADED = ("/page/", "/v1/spaces", "/openapi.json")
+_LOADED = ("/page/", "/v1/indexes", "/openapi.json")
 _MONITORED = ("/healthz", "/readyz", "/metrics")  # answered also while the service stops
 INSIDE = Refusal(500, "Internal error. See the service's log for this id.")
 _DISCONNECTED = 499  # in the log alone
+# A client that is still sending does not read the answer: of a body that is too large, this much is drained first.
+_DRAINED_BYTES = 32 << 20
+_DRAINED_SECONDS = 2.0
+_MOST_CLIENTS = 10_000  # whose rate is counted
 # The page uses files of this service only: no inline script or style, nothing from elsewhere, not inside a frame.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -55,26 +60,22 @@ class Gate:
     new ones.
     """
 
-    def __init__(self, app: App, options: ServiceOptions, metrics: Metrics):
+    def __init__(self, app: ASGIApp, options: ServiceOptions, metrics: Metrics):
         self._app, self._metrics, self._limits = app, metrics, options.limits
-        self._keys = Keys(options.keys)
+        self._keys = options.keys
         self._hosts = frozenset(options.allowed_hosts)
         self._buckets = TokenBuckets(self._limits.rate, max(1.0, 2 * self._limits.rate))
         self.in_flight = 0
         self.stopping = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a connection; see ASGI."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1000})
-        else:
-            self._count_in_flight(1)
-            try:
+        """Serves an HTTP request; see ASGI."""
+        self.in_flight += 1
+        try:
+            with self._metrics.in_flight.track_inprogress():
                 await self._serve(scope, receive, send)
-            finally:
-                self._count_in_flight(-1)
+        finally:
+            self.in_flight -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = time.monotonic()
@@ -87,18 +88,17 @@ class Gate:
                 status = message["status"]
                 # A browser revalidates files of the page each time, and keeps no answers.
                 caching = "no-store" if scope["path"].startswith(_API) else "no-cache"
-                extra = {**_SECURITY, "Cache-Control": caching, "X-Request-ID": scope[ID]}
-                encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in extra.items()]
-                message["headers"] = [*message.get("headers", ()), *encoded]
+                headers = MutableHeaders(scope=message)
+                headers.update({**_SECURITY, "Cache-Control": caching, "X-Request-ID": scope[ID]})
             await send(message)
 
         try:
-            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            self._check(scope, headers)
-            await self._app(scope, await self._body(scope, headers, receive), out)
+            request = Request(scope, receive)
+            self._check(scope, request.headers)
+            await self._app(scope, replay(await self._body(request), receive), out)
         except Refusal as refusal:
             await refusal.answer(scope[ID])(scope, receive, out)
-        except Disconnected:
+        except ClientDisconnect:
             status = _DISCONNECTED
         except Exception:
             LOG.exception("%s failed", scope[ID])
@@ -107,7 +107,7 @@ class Gate:
         finally:
             self._record(scope, status, time.monotonic() - start)
 
-    def _check(self, scope: Scope, headers: Mapping[str, str]) -> None:
+    def _check(self, scope: Scope, headers: Headers) -> None:
         """Raises a Refusal if a request is not served whatever its body is."""
         path: str = scope["path"]
         if "content-length" in headers and "transfer-encoding" in headers:
@@ -120,20 +120,16 @@ class Gate:
         if path.startswith(_API) and (wait := self._buckets.wait(_client(scope))):
             raise Refusal(429, f"More than {self._limits.rate:g} requests per second.", retry_after=wait)
         given = headers.get("authorization", ""), headers.get("x-api-key", "")
-        if self._keys and path.startswith(_KEYED) and not self._keys.admits(*given):
+        if self._keys and path.startswith(_KEYED) and not admits(self._keys, *given):
             raise Refusal(401, "An API key is required: send it as Authorization: Bearer KEY.")
 
-    async def _body(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> Receive:
-        body = await read_body(receive, headers.get("content-length", ""), self._limits.max_body_bytes, scope[DEADLINE])
-        media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    async def _body(self, request: Request) -> bytes:
+        body = await read_body(request, self._limits.max_body_bytes, request.scope[DEADLINE])
+        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         # A page of another site could send any other type without a preflight request of the browser.
-        if scope["method"] == "POST" and scope["path"].startswith(_API) and media != "application/json":
+        if request.method == "POST" and request.scope["path"].startswith(_API) and media != "application/json":
             raise Refusal(415, f"The content type is {media[:80] or 'missing'}; it must be application/json.")
-        return replay(body, receive)
-
-    def _count_in_flight(self, change: int) -> None:
-        self.in_flight += change
-        self._metrics.in_flight.set(self.in_flight)
+        return body
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         # Not the path, which is the client's text and would make any number of labels.
@@ -159,3 +155,90 @@ def host_name(header: str) -> str:
     if header.startswith("["):
         return header[1:].partition("]")[0].lower()
     return (header if header.count(":") > 1 else header.partition(":")[0]).lower()
+
+
+async def read_body(request: Request, most: int, deadline: float) -> bytes:
+    """Returns a body of at most `most` bytes that arrives before a deadline of `time.monotonic`.
+
+    The header Content-Length is trusted for an early refusal alone.
+
+    Raises:
+      Refusal: 413 as soon as there are more bytes, 408 if the body has not arrived in time.
+      ClientDisconnect: the client has disconnected.
+    """
+    body, stream, declared = bytearray(), request.stream(), request.headers.get("content-length", "")
+    if not declared.isdecimal() or int(declared[:20]) <= most:
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                async for part in stream:
+                    body += part
+                    if len(body) > most:
+                        break
+                else:
+                    return bytes(body)
+        except TimeoutError:
+            raise Refusal(408, "The request's body did not arrive in time.", close=True) from None
+    size = 0
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(_DRAINED_SECONDS):
+            async for part in stream:
+                size += len(part)
+                if size >= _DRAINED_BYTES:
+                    break
+    raise Refusal(413, f"The request's body is larger than {most:,} bytes. Send fewer texts at once.", close=True)
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Returns an ASGI `receive` that gives a body that was read already, and then what follows it."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+class TokenBuckets:
+    """A token bucket per client: each request takes a token, and tokens are refilled at a steady rate.
+
+    Args:
+      rate: tokens per second; 0 for no limit.
+      burst: tokens of a full bucket.
+      clock: seconds, monotonic.
+    """
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic):
+        self._rate, self._burst, self._clock = rate, burst, clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, client: str) -> float:
+        """Takes a token of a client; returns 0, or the seconds until there is one."""
+        if not self._rate:
+            return 0.0
+        now, key = self._clock(), network(client)
+        tokens, since = self._left.pop(key, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - since) * self._rate)
+        short = max(0.0, 1.0 - tokens)
+        self._left[key] = (tokens if short else tokens - 1.0, now)
+        if len(self._left) > _MOST_CLIENTS:  # the longest idle client has the fullest bucket
+            self._left.popitem(last=False)
+        return short / self._rate
+
+
+def network(client: str) -> str:
+    """Returns what counts as one client: an IPv4 address, or the /64 network of an IPv6 address.
+
+    >>> network("192.0.2.7"), network("2001:db8::1") == network("2001:db8::2")
+    ('192.0.2.7', True)
+    """
+    try:
+        address = ipaddress.ip_address(client.partition("%")[0])
+    except ValueError:
+        return client
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 Query = Annotated[str, Field(strict=True, examples=["registered nurse"])]
 Target = Annotated[str, Field(strict=True, examples=["care for patients"])]
@@ -27,7 +27,14 @@ class Request(BaseModel):
 class SearchRequest(Request):
     """Options of a search in an index."""
 
-    space: Annotated[str, Field(strict=True, description="Name of an index; empty: the first one.")] = ""
+    index: Annotated[
+        str,
+        Field(
+            strict=True,
+            description="Name of an index; empty: the first one.",
+            validation_alias=AliasChoices("index", "space"),  # the latter until the next release
+        ),
+    ] = ""
     top_k: Annotated[int, Field(strict=True, description="Number of targets, best first.")] = 10
     where: Filter = {}
 
@@ -57,7 +64,7 @@ class QueryAnswer(BaseModel):
 class RankAnswer(BaseModel):
     """One result per query, in their order."""
 
-    space: str
+    index: str
     results: list[QueryAnswer]
     truncated: Truncated
 
@@ -78,7 +85,7 @@ class FoundAnswer(HitAnswer):
 class VacancyAnswer(BaseModel):
     """The sentences that were ranked, and the best targets of all of them."""
 
-    space: str
+    index: str
     sentences: list[str]
     omitted: Annotated[int, Field(description="Further sentences: too many, too long, or not scorable.")]
     truncated: Truncated
@@ -123,7 +130,7 @@ class ExplainAnswer(BaseModel):
     truncated: Truncated
 
 
-class SpaceAnswer(BaseModel):
+class IndexAnswer(BaseModel):
     """An index."""
 
     name: str
@@ -150,11 +157,11 @@ class LimitsAnswer(BaseModel):
     top_k: int
 
 
-class SpacesAnswer(BaseModel):
+class IndexesAnswer(BaseModel):
     """The model, the indexes and the limits of a service."""
 
     model: ModelAnswer
-    spaces: list[SpaceAnswer]
+    indexes: list[IndexAnswer]
     limits: LimitsAnswer
 
 

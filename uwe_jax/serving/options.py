@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import math
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass, field, fields
+from typing import Annotated
 
+import tyro
+
+from uwe_jax.retrieval.options import parse_index
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import OptionalPath, Repeated
+from uwe_jax.serving.keys import read_keys
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,11 @@ class Limits:
     rate: float = 0.0
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            least = 0 if field.type == "float" else 1
-            if not least <= value < math.inf or (field.name == "deadline" and not value):
-                raise UserError(f"{field.name} is {value}; it must be {least} or more, and a deadline above 0.")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            least = 0 if each.type == "float" else 1
+            if not least <= value < math.inf or (each.name == "deadline" and not value):
+                raise UserError(f"{each.name} is {value}; it must be {least} or more, and a deadline above 0.")
         if self.max_waiting < 2 * self.max_queries:
             raise UserError(
                 f"max_waiting is {self.max_waiting} and max_queries {self.max_queries}: a request for scores may have "
@@ -55,39 +61,59 @@ class Limits:
 
 @dataclass(frozen=True)
 class ServiceOptions:
-    """Options of a service.
+    """Options of `uwe-jax serve`.
 
     Attributes:
-      model: as of `uwe_jax.models.loading.load_model`; empty for the model of the first index.
-      spaces: name and place (see `open_index`) of every index; the first one is the default of a request.
+      index: [NAME=]INDEX, the folder of an index or qdrant:STORE#NAME; may be repeated, the first is the default.
+      model: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default the model of the first index.
       host: address to listen at.
-      port: 0 for a free one.
-      keys: of which a request must bring one; empty for a service without authentication.
-      hosts: host names that are allowed besides those of the machine itself. If empty, all are, unless the service
-        listens at a loopback address without a key, where a page of another site could otherwise ask it.
-      proxies: addresses whose X-Forwarded-For is trusted.
-      stop_after: seconds for requests in flight after a signal to stop.
-      cache_dir: encoders; None for the user's.
-      limits: of requests.
+      port: 0 takes a free one.
+      api_key_file: keys, one per line, of which a request must bring one; see also the environment variable above.
+      allowed_host: a name under which the service may be called; may be repeated.
+      trusted_proxy: an address whose X-Forwarded-For is believed; may be repeated.
+      stop_after: seconds for requests in flight when the service is asked to stop.
+      cache_dir: folder of encoders; by default $UWE_JAX_CACHE or the user's cache folder.
+
+    Raises:
+      UserError: indexes have equal names, or a key is invalid.
     """
 
-    model: str
-    spaces: tuple[tuple[str, str], ...]
+    index: Repeated = ()
+    model: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
-    keys: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    proxies: tuple[str, ...] = ()
+    api_key_file: OptionalPath = None
+    allowed_host: Repeated = ()
+    trusted_proxy: Repeated = ()
     stop_after: float = 30.0
-    cache_dir: Path | None = None
-    limits: Limits = Limits()
+    cache_dir: str = ""
+    limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
+
+    def __post_init__(self):
+        if len(self.indexes) < len(self.index):
+            raise UserError(f"--index is {', '.join(self.index)}; give every index its own name: NAME=INDEX.")
+        _ = self.keys
+
+    @functools.cached_property
+    def indexes(self) -> dict[str, str]:
+        """Places (see `open_index`) of the indexes by name; the first one is the default of a request."""
+        return dict(map(parse_index, self.index))
+
+    @functools.cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of which a request must bring one; empty for a service without authentication."""
+        return read_keys(self.api_key_file)
 
     @property
     def allowed_hosts(self) -> tuple[str, ...]:
-        """Host names that are allowed; empty for all."""
-        if not self.hosts and (self.keys or not is_loopback(self.host)):
+        """Host names that are allowed; empty for all.
+
+        Without --allowed_host all are, unless the service listens at a loopback address without a key, where a page of
+        another site could otherwise ask it.
+        """
+        if not self.allowed_host and (self.keys or not is_loopback(self.host)):
             return ()
-        return ("localhost", "127.0.0.1", "::1", self.host.strip("[]").lower(), *map(str.lower, self.hosts))
+        return ("localhost", "127.0.0.1", "::1", self.host.strip("[]").lower(), *map(str.lower, self.allowed_host))
 
 
 def is_loopback(host: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
 
 from uwe_jax.retrieval.store.columns import FilterError, alternatives
@@ -18,6 +18,7 @@ from uwe_jax.serving.gate import DEADLINE
 from uwe_jax.serving.messages import (
     ExplainAnswer,
     ExplainRequest,
+    IndexesAnswer,
     LimitsAnswer,
     Problem,
     RankAnswer,
@@ -25,7 +26,6 @@ from uwe_jax.serving.messages import (
     ScoresAnswer,
     ScoresRequest,
     SearchRequest,
-    SpacesAnswer,
     State,
     VacancyAnswer,
     VacancyRequest,
@@ -33,7 +33,7 @@ from uwe_jax.serving.messages import (
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import Limits
 from uwe_jax.serving.refusals import Json, Refusal
-from uwe_jax.serving.tasks import ExplainTask, RankTask, ScoresTask, ServedModel
+from uwe_jax.serving.tasks import PairTask, RankTask, ServedModel
 from uwe_jax.serving.vacancy import gather, vacancy_sentences
 
 _REFUSALS = {
@@ -49,6 +49,7 @@ _REFUSALS = {
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description} for status, description in _REFUSALS.items()
 }
+# Answers have the index under the former key "space" as well, until the next release.
 api = APIRouter(prefix="/v1", tags=["Ranking"], responses=_RESPONSES)
 watch = APIRouter(tags=["Monitoring"])
 
@@ -68,18 +69,18 @@ class Service:
             raise Refusal(503, "The model is still loading.", retry_after=5)
         return self.batcher.model
 
-    def search(self, asked: SearchRequest) -> tuple[str, int, tuple[tuple[str, tuple[str, ...]], ...]]:
-        """Returns the index, the number of hits and the filter of a request, checked."""
-        spaces = self.model.spaces
-        if asked.space and asked.space not in spaces:
-            raise Refusal(422, f"Unknown index. Name one of: {', '.join(spaces)}.")
+    def rank_task(self, asked: SearchRequest, texts: Sequence[str], what: str) -> RankTask:
+        """Returns a search for texts, checked; `what` names one of the texts in errors."""
+        indexes = self.model.indexes
+        if asked.index and asked.index not in indexes:
+            raise Refusal(422, f"Unknown index. Name one of: {', '.join(indexes)}.")
         if not 1 <= asked.top_k <= self.limits.max_top_k:
             raise Refusal(422, f"top_k is {asked.top_k}; it must be 1 to {self.limits.max_top_k}.")
         try:
             where = tuple(sorted(alternatives(asked.where).items()))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
-        return asked.space or next(iter(spaces)), asked.top_k, where
+        return RankTask(self.texts(texts, what), asked.index or next(iter(indexes)), asked.top_k, where)
 
     def texts(self, texts: Sequence[str], what: str) -> tuple[str, ...]:
         """Returns texts in the form in which a model takes them, checked; `what` names one of them in errors."""
@@ -99,16 +100,17 @@ class Service:
             raise Refusal(422, str(error)) from error
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:
     return request.app.state.service
 
 
+Shared = Annotated[Service, Depends(_service)]
+
+
 @api.post("/rank", response_model=RankAnswer, summary="Rank targets for queries")
-async def rank(request: Request, asked: RankRequest) -> Json:
+async def rank(request: Request, service: Shared, asked: RankRequest) -> Json:
     """Ranks the targets of an index for every query."""
-    service = _service(request)
-    space, top_k, where = service.search(asked)
-    task = RankTask(service.texts(asked.queries, "Query"), space, top_k, where)
+    task = service.rank_task(asked, asked.queries, "Query")
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     results = []
     for position, (query, hits) in enumerate(zip(asked.queries, found, strict=True), 1):
@@ -118,18 +120,16 @@ async def rank(request: Request, asked: RankRequest) -> Json:
             # The error itself counts from the first query of all requests of the batch.
             raise Refusal(422, not_scorable("Query", position))
         results.append({"query": query, "hits": [hit.to_dict() for hit in hits]})
-    return Json({"space": space, "results": results, "truncated": truncated})
+    return Json({"index": task.index, "space": task.index, "results": results, "truncated": truncated})
 
 
 @api.post("/vacancy", response_model=VacancyAnswer, summary="Find the skills of a vacancy")
-async def vacancy(request: Request, asked: VacancyRequest) -> Json:
+async def vacancy(request: Request, service: Shared, asked: VacancyRequest) -> Json:
     """Cuts a vacancy into sentences, ranks targets for each, and merges the best of all.
 
     Sentences beyond the `queries` or `characters` that are allowed, and those that the model cannot score, are omitted
     and counted.
     """
-    service = _service(request)
-    space, top_k, where = service.search(asked)
     limits = service.limits
     if len(asked.text) > limits.max_vacancy_characters:
         most = limits.max_vacancy_characters
@@ -142,39 +142,38 @@ async def vacancy(request: Request, asked: VacancyRequest) -> Json:
             f"The vacancy has no sentence of at most {limits.max_characters:,} characters. Send text with line breaks "
             "or full stops.",
         )
-    task = RankTask(service.texts(sentences, "Sentence"), space, top_k, where)
+    task = service.rank_task(asked, sentences, "Sentence")
     answers, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     ranked = [each for each in zip(sentences, answers, strict=True) if not isinstance(each[1], UserError)]
     hits = [
         {**each.hit.to_dict(), "sentence": each.sentence, "support": each.support}
-        for each in gather([hits for _, hits in ranked], top_k)
+        for each in gather([hits for _, hits in ranked], task.top_k)
     ]
     counts = {"omitted": len(found) - len(ranked), "truncated": truncated}
-    return Json({"space": space, "sentences": [sentence for sentence, _ in ranked], **counts, "hits": hits})
+    names = {"index": task.index, "space": task.index}
+    return Json({**names, "sentences": [sentence for sentence, _ in ranked], **counts, "hits": hits})
 
 
 @api.post("/scores", response_model=ScoresAnswer, summary="Score pairs")
-async def scores(request: Request, asked: ScoresRequest) -> Json:
+async def scores(request: Request, service: Shared, asked: ScoresRequest) -> Json:
     """Scores every query with every target; the targets need not be in any index."""
-    service = _service(request)
-    task = ScoresTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
+    task = PairTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({"scores": found, "truncated": truncated})
 
 
 @api.post("/explain", response_model=ExplainAnswer, summary="Explain a score")
-async def explain(request: Request, asked: ExplainRequest) -> Json:
+async def explain(request: Request, service: Shared, asked: ExplainRequest) -> Json:
     """Explains a score by the attention and the cosines between tokens of the query and of the target."""
-    service = _service(request)
-    task = ExplainTask(service.texts([asked.query], "Query")[0], service.texts([asked.target], "Target")[0])
+    task = PairTask(service.texts([asked.query], "Query"), service.texts([asked.target], "Target"), explain=True)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({**found, "truncated": truncated})
 
 
-@api.get("/spaces", response_model=SpacesAnswer, summary="Describe the service")
-async def spaces(request: Request) -> Json:
+@api.get("/spaces", include_in_schema=False)  # the former name, until the next release
+@api.get("/indexes", response_model=IndexesAnswer, summary="Describe the service")
+async def indexes(request: Request, service: Shared) -> Json:
     """Describes the model, the indexes and the limits of a request."""
-    service = _service(request)
     model, origin = service.model, service.model.ranker.origin
     return Json(
         {
@@ -184,9 +183,9 @@ async def spaces(request: Request) -> Json:
                 "fingerprint": origin.fingerprint,
                 "tokens": origin.max_tokens,
             },
-            "spaces": [
-                {"name": name, "targets": len(space), "columns": list(space.columns)}
-                for name, space in model.spaces.items()
+            request.url.path.rpartition("/")[2]: [
+                {"name": name, "targets": len(index), "columns": list(index.columns)}
+                for name, index in model.indexes.items()
             ],
             "limits": {name: getattr(service.limits, f"max_{name}") for name in LimitsAnswer.model_fields},
         }
@@ -195,23 +194,23 @@ async def spaces(request: Request) -> Json:
 
 @watch.head("/healthz", include_in_schema=False)
 @watch.get("/healthz", response_model=State, summary="Liveness")
-async def healthz(request: Request) -> Json:
+async def healthz(service: Shared) -> Json:
     """Answers 200 unless the thread of the model has ended: then the process must be restarted."""
-    alive = _service(request).batcher.alive
+    alive = service.batcher.alive
     return Json({"status": "ok" if alive else "the model's thread has ended"}, 200 if alive else 503)
 
 
 @watch.head("/readyz", include_in_schema=False)
 @watch.get("/readyz", response_model=State, summary="Readiness")
-async def readyz(request: Request) -> Json:
+async def readyz(request: Request, service: Shared) -> Json:
     """Answers 200 when the model and the indexes are loaded and warm, and the service is not stopping."""
     if request.app.state.gate.stopping:
         return Json({"status": "stopping"}, 503)
-    _ = _service(request).model
+    _ = service.model
     return Json({"status": "ready"})
 
 
 @watch.get("/metrics", response_class=PlainTextResponse, summary="Metrics for Prometheus")
-async def metrics(request: Request) -> PlainTextResponse:
+async def metrics(service: Shared) -> PlainTextResponse:
     """Returns metrics in the text format of Prometheus."""
-    return PlainTextResponse(_service(request).metrics.text(), media_type="text/plain; version=0.0.4")
+    return PlainTextResponse(service.metrics.text(), media_type="text/plain; version=0.0.4")

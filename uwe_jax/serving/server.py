@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
 from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.serving.app import make_app
 from uwe_jax.serving.batching import Batcher
-from uwe_jax.serving.connection import Connection
 from uwe_jax.serving.gate import Gate
-from uwe_jax.serving.loading import load_served
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions, is_loopback
-from uwe_jax.serving.tasks import ServedModel
+from uwe_jax.serving.tasks import ServedModel, load_served
 
 LOG = logging.getLogger(__name__)
 _LOADING_SECONDS = 10.0  # for a model that is being loaded when the service stops
+
+
+class Connection(H11Protocol):
+    """uvicorn's HTTP/1.1, aborted if no request begins, or no answer is read, between two checks `seconds` apart.
+
+    A client that closes its sending side still gets its answers.
+    """
+
+    seconds: float
+    _half_closed = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begins the checks."""
+        super().connection_made(transport)
+        self.loop.call_later(self.seconds, self._check, None)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keeps the connection open for pending answers; without them it is closed."""
+        self._half_closed = True
+        return self._is_answering()
+
+    def on_response_complete(self) -> None:
+        """Begins the next request, if one has been sent already."""
+        super().on_response_complete()
+        if self._half_closed and not self._is_answering():
+            self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+
+    def _check(self, before: Any) -> None:
+        if self.cycle is before:
+            self.transport.abort()
+        else:
+            self.loop.call_later(self.seconds, self._check, self.cycle)
 
 
 class Server(uvicorn.Server):
@@ -76,14 +112,15 @@ def serve(
         config = uvicorn.Config(
             gate,
             loop="asyncio",
-            http=type("BoundedConnection", (Connection,), {"seconds": options.limits.deadline}),
+            # Longer than the deadline, so that late requests get their refusal first.
+            http=type("BoundedConnection", (Connection,), {"seconds": 1.5 * options.limits.deadline}),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=bool(options.proxies),
-            forwarded_allow_ips=list(options.proxies) or None,
+            proxy_headers=bool(options.trusted_proxy),
+            forwarded_allow_ips=list(options.trusted_proxy) or None,
             limit_concurrency=options.limits.max_connections,
             timeout_graceful_shutdown=1,
         )

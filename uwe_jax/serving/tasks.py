@@ -1,61 +1,50 @@
-"""Tasks for the model, and the served model, which answers several of them at once."""
+"""Tasks for the model, and the served model, which is loaded once and answers several of them at once."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+import pickle
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
-from uwe_jax.retrieval.store.columns import FilterError, Where
+from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder
+from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.refusals import Refusal
 
+LOG = logging.getLogger(__name__)
 # Numbers of hits that an index is asked for: each is a compiled program, and a hundred take no longer than ten.
 _TOP_K = (100, 1000, 10_000)
 
 
-class Task:
-    """A question to the model; tasks of equal groups are answered together, those of group None alone."""
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Texts to encode."""
-        raise NotImplementedError
-
-    @property
-    def group(self) -> Hashable:
-        """Returns the key that tasks answered together share."""
-        return None
-
-
 @dataclass(frozen=True)
-class RankTask(Task):
-    """The `top_k` best targets of an index for every query, among those that `where` allows (values by column)."""
+class RankTask:
+    """The `top_k` best targets of an index for every text, among those that `where` allows (values by column)."""
 
-    queries: tuple[str, ...]
-    space: str
+    texts: tuple[str, ...]
+    index: str
     top_k: int
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
-    def texts(self) -> tuple[str, ...]:
-        """Queries."""
-        return self.queries
-
-    @property
-    def group(self) -> Hashable:
-        """The targets."""
-        return self.space, self.where
+    def group(self) -> tuple[Any, ...]:
+        """What tasks that are answered together share: their targets."""
+        return self.index, self.where
 
 
 @dataclass(frozen=True)
-class ScoresTask(Task):
-    """The score of every query with every target."""
+class PairTask:
+    """The score of every query with every target, or the explanation of the score of the first ones."""
 
     queries: tuple[str, ...]
     targets: tuple[str, ...]
+    explain: bool = False
+    group: ClassVar[None] = None  # answered alone
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -63,33 +52,24 @@ class ScoresTask(Task):
         return self.queries + self.targets
 
 
-@dataclass(frozen=True)
-class ExplainTask(Task):
-    """An explanation of the score of a query with a target."""
-
-    query: str
-    target: str
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Query and target."""
-        return (self.query, self.target)
+Task = RankTask | PairTask
 
 
 class ServedModel:
     """A model (a `uwe_jax.retrieval.ranker.Ranker`, imported only when it is loaded) and indexes by name."""
 
-    def __init__(self, ranker: Any, spaces: Mapping[str, Searchable]):
+    def __init__(self, ranker: Any, indexes: Mapping[str, Searchable]):
         self.ranker = ranker
-        self.spaces = dict(spaces)
+        self.indexes = dict(indexes)
 
     def warm_up(self, batch: int) -> None:
         """Compiles the programs for short queries, alone and up to `batch` at once."""
-        for space in self.spaces.values():
-            self.ranker.warm_up(space, shared_top_k(1))
+        for index in self.indexes.values():
+            self.ranker.warm_up(index, shared_top_k(1))
             number = 2
             while number <= batch:
-                self._rank_each([f"work {each}" for each in range(number)], space, shared_top_k(1))
+                queries = [f"work {each}" for each in range(number)]
+                list(self.ranker.rank_each(queries, index, shared_top_k(1), batch=number))
                 number *= 2
         self.ranker.explain("work", "work")
 
@@ -107,30 +87,26 @@ class ServedModel:
         truncated = [self.ranker.loaded.truncation(task.texts).truncated for task in tasks]
         return list(zip(found, truncated, strict=True))
 
-    def _score(self, task: ScoresTask | ExplainTask) -> Any:
+    def _score(self, task: PairTask) -> Any:
         try:
-            if isinstance(task, ScoresTask):
-                return self.ranker.scores(task.queries, task.targets).tolist()
-            return self.ranker.explain(task.query, task.target).to_dict()
+            if task.explain:
+                return self.ranker.explain(task.queries[0], task.targets[0]).to_dict()
+            return self.ranker.scores(task.queries, task.targets).tolist()
         except UserError as error:
             raise Refusal(422, str(error)) from error
 
     def _rank(self, tasks: Sequence[RankTask]) -> list[list[list[Hit] | UserError]]:
         top_k = shared_top_k(max(task.top_k for task in tasks))
-        queries = [query for task in tasks for query in task.queries]
+        queries = [query for task in tasks for query in task.texts]
         try:
-            found = iter(self._rank_each(queries, self.spaces[tasks[0].space], top_k, dict(tasks[0].where)))
+            index, where = self.indexes[tasks[0].index], dict(tasks[0].where)
+            found = iter(list(self.ranker.rank_each(queries, index, top_k, batch=len(queries), where=where)))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
         return [
-            [each if isinstance(each, UserError) else each[: task.top_k] for each in islice(found, len(task.queries))]
+            [each if isinstance(each, UserError) else each[: task.top_k] for each in islice(found, len(task.texts))]
             for task in tasks
         ]
-
-    def _rank_each(
-        self, queries: Sequence[str], space: Searchable, top_k: int, where: Where = None
-    ) -> list[list[Hit] | UserError]:
-        return list(self.ranker.rank_each(queries, space, top_k, batch=len(queries), where=where))
 
 
 def shared_top_k(top_k: int) -> int:
@@ -140,3 +116,48 @@ def shared_top_k(top_k: int) -> int:
     (100, 100, 1000)
     """
     return next((each for each in _TOP_K if each >= top_k), top_k)
+
+
+def load_served(options: ServiceOptions) -> ServedModel:
+    """Loads and warms up the model and its indexes.
+
+    Raises:
+      UserError: one of them is missing, cannot be read or does not match the others.
+    """
+    # Imported here: they import jax, and the service reports that it is alive meanwhile.
+    from uwe_jax.retrieval.location import open_index, recorded_model
+    from uwe_jax.retrieval.ranker import load
+
+    start = time.monotonic()
+    indexes = {name: _in_memory(open_index(where)) for name, where in options.indexes.items()}
+    longest = max(index.origin.max_tokens for index in indexes.values())
+    model = options.model or recorded_model([*options.indexes.values()][:1])
+    ranker = load(model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest)
+    LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
+    for name, where in options.indexes.items():
+        if not len(indexes[name]):
+            raise UserError(f"The index {name} ({where}) is empty. Add targets to it, or leave it out.")
+        ranker.check(indexes[name], place=where)
+        LOG.info("Index %s: %s targets of %s", name, f"{len(indexes[name]):,}", where)
+    served = ServedModel(ranker, indexes)
+    served.warm_up(options.limits.max_batch)
+    LOG.info("Ready after %.1f s", time.monotonic() - start)
+    return served
+
+
+def _in_memory(index: Any) -> Any:
+    """Copies texts, ids and columns of a memory-mapped index; its embeddings are on the devices after a first search.
+
+    Reading from a mapped file that was truncated since, for example by a copy over it, kills the process (SIGBUS).
+    """
+    from uwe_jax.retrieval.store.segment import Part
+    from uwe_jax.retrieval.store.stored_targets import Index
+
+    if not isinstance(index, Index):
+        return index
+    parts = []
+    for part in index.parts:
+        old = part.segment
+        texts, ids, columns = pickle.loads(pickle.dumps((old.texts, old.ids, old.columns)))
+        parts.append(Part(replace(old, texts=texts, ids=ids, columns=columns), part.kept))
+    return Index(index.origin, index.dtype, index.width, index.pooled, parts)

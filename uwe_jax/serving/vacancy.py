@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from uwe_jax.retrieval.store.searchable import Hit
-from uwe_jax.sources.vacancies.cleaning import plain_text
-from uwe_jax.sources.vacancies.sentences import cut_sentences
+from uwe_jax.sources.vacancies.sentences import cut_sentences, plain_text
 
 _LETTER = re.compile(r"[^\W\d_]")
 

@@ -113,7 +113,7 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
         said = " and ".join(part.origin for part in parts)
     for note in composition.notes:
         LOG.info(note[0].upper() + note[1:])
-    named_halves = settings.source == COMBINED or settings.keep_out != SourceSettings().keep_out
+    named_halves = settings.source == COMBINED or settings.decontaminate != SourceSettings().decontaminate
     if excluded is not None and excluded.missing and (excluded.found or named_halves):
         LOG.warning(f"Not decontaminated against (data not found): {', '.join(excluded.missing)}")
     LOG.debug(f"Read {said}: {composition.graphs.summary()}, in {time.perf_counter() - started:.1f} s")

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,12 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         except (json_format.ParseError, UnicodeDecodeError, AssertionError) as error:  # of a damaged dataset_info.json
             raise self.damaged(error) from error
 
+    @classmethod
+    def get_builder_config(cls, name: str, version: object = None) -> tfds.core.BuilderConfig:
+        """Returns a configuration of any name: they are not listed beforehand."""
+        del version
+        return tfds.core.BuilderConfig(name=name)
+
     def damaged(self, error: Exception) -> UserError:
         """Returns the error for prepared records that cannot be read."""
         return UserError(
@@ -59,7 +65,7 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     def example(self, record: Any) -> dict[str, Any]:
         """Converts a record to the features of TFDS."""
 
-    def _generate_examples(self, records: Sequence[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, records: Collection[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
         label = f"preparing {self.info.full_name}"
         for key, record in enumerate(progress(records, label=label, unit=f" {self.RECORDS}", total=len(records))):
             yield key, self.example(record)
@@ -82,12 +88,11 @@ def is_prepared(builder: RecordBuilder) -> bool:
     return complete
 
 
-def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
+def prepare(builder: RecordBuilder) -> None:
     """Writes the builder's records unless they exist. One of several processes does so while the others wait.
 
     Args:
       builder: its `data_dir` must change with its input, which is not compared with a prepared folder.
-      manual_dir: the user's files, for a builder that reads some.
 
     Raises:
       UserError: the input is bad, the folder cannot be written, or exists without a preparation.
@@ -102,7 +107,6 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
         )
     started = time.perf_counter()
     try:
-        config = tfds.download.DownloadConfig(manual_dir=None if manual_dir is None else str(manual_dir))
         lock = folder.with_name(f".{folder.name}.lock")
         with exclusive(lock, f"preparing {folder}", patience=math.inf):
             if is_prepared(builder):
@@ -113,7 +117,7 @@ def prepare(builder: RecordBuilder, manual_dir: Path | None = None) -> None:
             # The generator shows one progress bar instead of TFDS's three.
             shown = tfds.core.utils.tqdm_utils
             with held("bars of TFDS", lambda: getattr(shown, "_active", True), tfds.display_progress_bar, False):
-                builder.download_and_prepare(download_config=config)
+                builder.download_and_prepare()
             lock.unlink()
     except (OSError, RuntimeError) as error:
         # array_record reports a full disk as a RuntimeError with the system's words in it

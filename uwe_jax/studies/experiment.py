@@ -5,29 +5,50 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import uwe_jax
 from uwe_jax.config import Config
-from uwe_jax.evaluation.reference import metric_title
+from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, metric_title
+from uwe_jax.runtime.command import EXIT_FAILED
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import json_bytes, write_json, write_together
 from uwe_jax.runtime.json_file import read_json
+from uwe_jax.runtime.markdown import signed
+from uwe_jax.runtime.plot import save_png
+from uwe_jax.runtime.printable import printable
 from uwe_jax.runtime.progress import duration, report
-from uwe_jax.studies.cell import Cell, changed_settings
+from uwe_jax.studies.cell import FROZEN, Cell, changed_settings
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
 from uwe_jax.studies.options import GridFlags
-from uwe_jax.studies.summary import FAILED, Outcome, Summary, summarise
-from uwe_jax.studies.table import Matrix, document, notes
+from uwe_jax.studies.summary import (
+    FAILED,
+    SECTIONS,
+    Matrix,
+    Outcome,
+    Summary,
+    column_title,
+    columns,
+    document,
+    matrix,
+    notes,
+    row_title,
+    status,
+    summarise,
+)
 
 LOG = logging.getLogger(__name__)
 
 METRICS = tuple((metric, metric_title(metric)) for metric in ("map", "rp@10"))  # of the tables, with titles
-EXIT_FAILED_CELLS = 1
 _GRID = "grid.json"
+_LEAST_SPAN = 1.0  # points; a narrower scale would show noise in full colours
+_DARK = 0.6  # from this share of the scale on, text is white
 
 
 @dataclass(frozen=True)
@@ -42,14 +63,16 @@ class Experiment:
     cells: Sequence[Cell]  # in the order in which they are run
     descriptions: Mapping[str, str]  # of every row of the tables, by name
     baseline: str  # the row that the others are compared with
-    intro: Sequence[str]  # paragraphs at the head of the page
-    tables: Callable[[Summary], Sequence[Matrix]]  # the first is shown in the terminal
-    draw: Callable[[Summary, Path], None]
+    intro: Sequence[str]  # paragraphs at the head of the page, after the settings
+    first: str  # header of the column of rows' names
+    difference: str  # of a row to the baseline, as the picture calls it
+    relative: bool  # tables show differences alone
+    sections: Sequence[str] = SECTIONS  # of the summary, with a table per metric
 
     def carry_out(self) -> None:
         """Prints the plan, runs the remaining cells, and writes the tables; a dry run stops after the plan.
 
-        The tables are written after every cell, and the picture at the end. Exits with `EXIT_FAILED_CELLS` if a cell
+        The tables are written after every cell, and the picture at the end. Exits with `EXIT_FAILED` if a cell
         failed.
 
         Raises:
@@ -70,14 +93,13 @@ class Experiment:
                 outcomes.append(outcome)
                 summary = self._write(outcomes)
         picture = out / f"{self.name}.png"
-        self.draw(summary, picture)
-        tables = self.tables(summary)
-        report("\n" + "\n".join(["\n\n".join(table.terminal() for table in tables[:1]), *notes(summary)]))
+        self._draw(summary, picture)
+        report("\n" + "\n".join([*(table.terminal() for table in self._tables(summary)[:1]), *notes(summary)]))
         written = [f"{self.name}.json", f"{self.name}.md", *([picture.name] if picture.exists() else []), "cells/"]
         report(f"\nWritten to {out}: {', '.join(written)}")
         if failed := sum(outcome.status == FAILED for outcome in outcomes):
             LOG.info(f"{failed} of {len(self.cells)} cells failed; the same command again runs only what is not done.")
-            sys.exit(EXIT_FAILED_CELLS)
+            sys.exit(EXIT_FAILED)
 
     def _claim(self) -> dict[str, Any]:
         """Returns the content of grid.json; raises UserError if the folder has trainings of another grid."""
@@ -132,20 +154,88 @@ class Experiment:
             },
             **summary,
         }
-        page = document(self.title, self.intro, self.tables(summary), notes(summary))
+        seeds, config = options.seeds, self.config
+        settings = (
+            f"Encoder {config.encoder.name}, {config.steps:,} steps of {config.batch.global_batch_size} skills, "
+            f"learning rate {config.optimiser.learning_rate:g}, seed{'s'[: len(seeds) != 1]} "
+            f"{', '.join(map(str, seeds))}."
+        )
+        page = document(self.title, [settings, *self.intro], self._tables(summary), notes(summary))
         result, text, picture = (options.out / f"{self.name}.{end}" for end in ("json", "md", "png"))
         write_together({result: json_bytes(content), text: page.encode(), picture: None})
         return summary
+
+    def _tables(self, summary: Summary) -> list[Matrix]:
+        """Returns a table for every section with results and every metric; the first is shown in the terminal."""
+        ending = {"held_out": " on held-out nodes of the training graphs (in-domain)"}
+        if self.relative:
+            ending = dict.fromkeys(self.sections, f": {self.difference}")
+        return [
+            matrix(summary, section, metric, title + ending.get(section, ""), first=self.first, relative=self.relative)
+            for section in self.sections
+            if columns(summary, section)
+            for metric, title in METRICS
+        ]
+
+    def _draw(self, summary: Summary, path: Path) -> None:
+        """Draws the differences of the first section with results."""
+        section = next((section for section in self.sections if columns(summary, section)), self.sections[0])
+        rows = [name for name in summary["rows"] if name not in (FROZEN, self.baseline)]
+        plot_differences(summary, section, rows, path, title=f"MAP: {self.difference}")
 
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'s'[: count != 1]}"
 
 
-def settings_line(config: Config, options: GridFlags) -> str:
-    """Renders the settings that all trainings of a grid share."""
-    seeds = ", ".join(map(str, options.seeds))
-    return (
-        f"Encoder {config.encoder.name}, {config.steps:,} steps of {config.batch.global_batch_size} skills, learning "
-        f"rate {config.optimiser.learning_rate:g}, seed{'s'[: len(options.seeds) != 1]} {seeds}."
-    )
+def plot_differences(summary: Summary, section: str, rows: Sequence[str], path: Path, *, title: str) -> None:
+    """Draws the MAP of rows by tasks, each cell with its number; cells that failed or were not measured are hatched.
+
+    The baseline's own scores, in percent, are above the columns. Draws nothing if there is no result at all.
+    """
+    tasks = columns(summary, section)
+    if not tasks or not rows:
+        return
+    # Imported here because it takes a second.
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    sections = [summary["rows"][name][section] for name in rows]
+    found = [[row.get(task, {}).get("map", {}).get("difference") for task in tasks] for row in sections]
+    values = np.array(found, float)  # NaN for None
+    span = max(_LEAST_SPAN, np.nanmax(np.abs(values), initial=0.0, where=~np.isnan(values)))
+
+    figure = Figure(figsize=(3.2 + 1.05 * max(len(tasks), 2), 1.9 + 0.55 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(values, cmap="RdBu", vmin=-span, vmax=span, aspect="auto")
+    for y, name in enumerate(rows):
+        row = summary["rows"][name]
+        for x, task in enumerate(tasks):
+            value = values[y, x]
+            if np.isnan(value):
+                box = Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="0.93", edgecolor="0.7", hatch="///", lw=0)
+                axes.add_patch(box)
+                text, colour = status(row) or "not measured", "black"
+            else:
+                mark = IN_DOMAIN_MARK if section == "results" and task in row["in_domain"] else ""
+                text, colour = f"{signed(value)}{mark}", "white" if abs(value) > _DARK * span else "black"
+            axes.text(x, y, text, ha="center", va="center", color=colour, fontsize=9 if len(text) < 8 else 7)
+    baseline = summary["rows"].get(summary["baseline"], {}).get(section, {})
+    headings = []
+    for task in tasks:
+        reference = baseline.get(task, {}).get("map")
+        below = [f"({summary['baseline']} {reference['mean']:.1f})"] if reference else []
+        headings.append("\n".join([*textwrap.wrap(printable(column_title(summary, task)), 13), *below]))
+    axes.set_xticks(range(len(tasks)), headings, fontsize=8)
+    axes.set_yticks(range(len(rows)), [printable(row_title(summary, name)) for name in rows], fontsize=9)
+    for written in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        written.set_parse_math(False)
+    axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(np.arange(len(tasks) + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=2)
+    axes.tick_params(which="minor", length=0, top=False)
+    figure.suptitle(title, fontsize=11)
+    figure.colorbar(image, ax=axes, label="points of MAP", shrink=0.9)
+    save_png(figure, path)

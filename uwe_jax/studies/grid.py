@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
-from uwe_jax.runtime.folder_arguments import make_out
+from uwe_jax.runtime.files import make_out
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.progress import duration
 from uwe_jax.studies.cell import Cell, Stage
-from uwe_jax.studies.process import describe_status, ending_on_signals, last_lines, run_logged
 from uwe_jax.studies.summary import DONE, FAILED, Outcome, read_scores
 
 LOG = logging.getLogger(__name__)
 _LINES_SHOWN = 12
+# Signals that ask a child to end, with the seconds that it has to do so.
+_ENDINGS = ((signal.SIGINT, 30.0), (signal.SIGTERM, 10.0))
+_TAIL_BYTES = 1 << 16
 
 
 def seconds_left(cells: Sequence[Cell], first: int = 0) -> float | None:
@@ -56,7 +62,7 @@ def run_grid(cells: Sequence[Cell], out: Path, lock: int, *, discard_checkpoints
         "TQDM_DISABLE": "1",  # bars would fill the log
         **os.environ,
     }
-    with ending_on_signals():
+    with _ending_on_signals():
         for place, cell in enumerate(cells):
             try:
                 outcome = _run_cell(cells, place, environment, lock)
@@ -85,10 +91,10 @@ def _run_cell(cells: Sequence[Cell], place: int, environment: dict[str, str], lo
         start = cell.log.stat().st_size if cell.log.exists() else 0
         started = time.perf_counter()
         with _live_line(cell, f"{label}: {stage.name}", start) as watch:
-            status = run_logged(stage.command, cell.log, environment, inherit=(lock,), watch=watch)
+            status = _run_logged(stage.command, cell.log, environment, lock, watch)
         took = time.perf_counter() - started
         if status != 0 or not cell.has_product(stage):
-            ending = describe_status(status) if status else f"exit status 0, but there is no {stage.product}"
+            ending = _describe_status(status) if status else f"exit status 0, but there is no {stage.product}"
             return _failed(cell, stage, label, f"{ending}, after {duration(took)}", start)
         cell.note(stage, done=True, seconds=took)
         LOG.info(f"{label}: {stage.name} took {duration(took)}.")
@@ -101,7 +107,7 @@ def _run_cell(cells: Sequence[Cell], place: int, environment: dict[str, str], lo
 
 
 def _failed(cell: Cell, stage: Stage, label: str, ending: str, start: int) -> Outcome:
-    shown = last_lines(cell.log, start, _LINES_SHOWN)
+    shown = _last_lines(cell.log, start, _LINES_SHOWN)
     LOG.warning(
         "\n".join(
             [f"{label}: FAILED in its {stage.name} ({ending}). The end of {cell.log}:", *(f"    {s}" for s in shown)]
@@ -118,7 +124,7 @@ def _live_line(cell: Cell, label: str, start: int) -> Iterator[Callable[[], None
     with tqdm(bar_format="{desc}", leave=False, disable=None) as line:
 
         def watch() -> None:
-            said = last_lines(cell.log, start, 1)
+            said = _last_lines(cell.log, start, 1)
             width = max(40, shutil.get_terminal_size().columns - 1)
             text = f"{label}, {duration(time.perf_counter() - began)}: {said[0] if said else ''}"
             line.set_description_str(text[:width])
@@ -140,3 +146,103 @@ def locked(out: Path) -> Iterator[int]:
     advice = "end it and the processes that it started, or name another folder with --out"
     with exclusive(out / ".lock", f"working in {out}", advice=advice) as file:
         yield file
+
+
+def _run_logged(
+    command: Sequence[str], log: Path, environment: dict[str, str], lock: int, watch: Callable[[], None]
+) -> int:
+    """Runs a command to its end, with both outputs appended to `log`.
+
+    Runs in the main thread. The child has a session of its own: Ctrl-C reaches only this process, which asks the child
+    to end, once, and kills it if it does not.
+
+    Args:
+      lock: a file descriptor that stays open in the child.
+      watch: called about once per second while the child runs.
+
+    Returns:
+      The exit status; minus the signal's number where one ended the child.
+    """
+    with log.open("ab") as file:
+        file.write(f"$ {shlex.join(command)}\n".encode())
+        file.flush()
+        # A background process of a shell ignores SIGINT, and so would the child, which has to end on request.
+        ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
+        finally:
+            if ignored:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            while True:
+                try:
+                    return child.wait(timeout=1.0)
+                except subprocess.TimeoutExpired:
+                    watch()
+        finally:
+            _end(child)
+
+
+def _end(child: subprocess.Popen) -> None:
+    try:
+        for number, patience in _ENDINGS:
+            if child.poll() is not None:
+                return
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=patience)
+    finally:  # also where a second Ctrl-C interrupts the waiting
+        if child.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """Lets SIGTERM and a closed terminal end this process like Ctrl-C does, so that it ends its child first."""
+
+    def stop(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _last_lines(log: Path, start: int, count: int) -> list[str]:
+    """Reads the last `count` lines with text after byte `start` of a log; redrawn progress bars count as lines."""
+    if not log.exists():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - _TAIL_BYTES))
+        text = file.read().decode(errors="replace")
+    lines = [line.rstrip() for line in text.replace("\r", "\n").split("\n")]
+    return [line for line in lines if line][-count:]
+
+
+def _describe_status(status: int) -> str:
+    """Describes the exit status of a process.
+
+    >>> _describe_status(2), _describe_status(-15)
+    ('exit status 2', 'ended by SIGTERM')
+    """
+    if status >= 0:
+        return f"exit status {status}"
+    if status == -signal.SIGKILL:
+        return "ended by SIGKILL, probably because the machine ran out of memory"
+    return f"ended by {signal.Signals(-status).name}"

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from uwe_jax.runtime.config_file import split_arguments
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.folder_arguments import data_folders
+from uwe_jax.runtime.files import data_folders
 from uwe_jax.runtime.options import FilePath, NameList, NumberList, Repeated, at_least, read_options
 
 # The end of every such command's help.

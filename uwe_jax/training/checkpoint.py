@@ -30,7 +30,6 @@ from uwe_jax.models.checkpoint_reader import (
     PARTS,
     STATE,
     CheckpointReader,
-    Manager,
     Restored,
     checksum,
     checksums_of_parts,
@@ -44,37 +43,26 @@ from uwe_jax.training.step_log import WHAT_HELPS
 
 LOG = logging.getLogger(__name__)
 _DAMAGED = "damaged_checkpoints"  # beside the folder of checkpoints
+_BEST = preservation_policy.BestN(
+    get_metric_fn=lambda metrics: metrics[METRIC], n=1, keep_checkpoints_without_metrics=False
+)
 
 
 class Checkpoints(CheckpointReader):
     """The checkpoints of one folder, which is created when the first one is saved."""
 
-    def _open(self) -> ocp.CheckpointManager:
-        best = preservation_policy.BestN(
-            get_metric_fn=lambda metrics: metrics[METRIC], n=1, keep_checkpoints_without_metrics=False
-        )
-        return Manager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(2), best]),
-                best_fn=lambda metrics: metrics[METRIC],
-                enable_async_checkpointing=True,
-                cleanup_tmp_directories=True,  # left by a killed run, they take the space of a checkpoint
-            ),
-        )
+    _options = {
+        "preservation_policy": preservation_policy.AnyPreservationPolicy([preservation_policy.LatestN(2), _BEST]),
+        "enable_async_checkpointing": True,
+        "cleanup_tmp_directories": True,  # left by a killed run, they take the space of a checkpoint
+    }
 
     def save(self, step: int, state: Any, meta: dict[str, Any], validation_map: float | None) -> None:
-        """Starts saving in the background.
+        """Starts saving one copy of the state and JSON values in the background, after so many steps.
 
-        Args:
-          step: steps taken. A checkpoint of that step that was saved before its validation is completed.
-          state: one copy of the training state, not a replicated one.
-          meta: JSON values.
-          validation_map: by which the best checkpoint is chosen; None if this one was not validated.
-
-        Raises:
-          UserError: the validation MAP is not finite, or the disk is full or cannot be written, for this save or the
-            one before it.
+        The best checkpoint is chosen by `validation_map`, None without a validation; a checkpoint of this step that was
+        saved before its validation is completed. Raises UserError if the validation MAP is not finite, or the disk is
+        full or cannot be written, for this save or the one before it.
         """
         if validation_map is not None and not math.isfinite(validation_map):
             # Orbax would rank it as the best one, or delete the best one in favour of it.
@@ -149,16 +137,9 @@ class Checkpoints(CheckpointReader):
         )
 
     def restore(self, template: Any) -> Restored | None:
-        """Reads the newest intact checkpoint; a damaged one is reported and skipped.
+        """Reads the newest intact checkpoint, of the template's shapes and dtypes; damaged ones are reported.
 
-        Args:
-          template: a training state of the shapes and dtypes to read.
-
-        Returns:
-          None if there is no checkpoint.
-
-        Raises:
-          UserError: there are checkpoints, but none of them can be read.
+        Returns None if there is no checkpoint; raises UserError if there are some, but none can be read.
         """
         failures = []
         for step in self.steps():
@@ -177,8 +158,7 @@ class Checkpoints(CheckpointReader):
     def read_best(self, template: Any, current: int) -> Restored | None:
         """Reads the intact checkpoint with the highest validation MAP; damaged ones are reported and quarantined.
 
-        Returns:
-          None if the best one is that of step `current`, whose state the caller has, or none can be read.
+        Returns None if it is that of step `current`, whose state the caller has, or none can be read.
         """
         while (best := self.best_step()) not in (None, current):
             restored, failure = self._read_by_all(template, best)

@@ -26,20 +26,15 @@ _TIGHT = 0.9
 _FIRST_CHUNK = 64
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Checks whether an error of JAX means that memory ran out."""
-    return isinstance(error, jax.errors.JaxRuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
-
-
 def knobs(batch: BatchSettings, devices: int) -> str:
     """Describes the settings that lower a step's memory, with values to try next."""
-    chunk, size = batch.encode_chunk_size, batch.global_batch_size
+    chunk, size = batch.mini_batch_size, batch.global_batch_size
     smaller_chunk = chunk // 2 if chunk else min(_FIRST_CHUNK, size // devices // 2)
     smaller_batch = size // 2 // devices * devices
     options = []
     if smaller_chunk:
         options.append(
-            f"--config.batch.encode_chunk_size={smaller_chunk} (texts that a device encodes at once, now "
+            f"--config.batch.mini_batch_size={smaller_chunk} (texts that a device encodes at once, now "
             f"{chunk or 'all'}: the same loss, one more forward pass)"
         )
     if smaller_batch >= 2:
@@ -55,7 +50,7 @@ def memory_errors_as_sentence(batch: BatchSettings, what: str = "The step ran ou
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
-        if not is_out_of_memory(error):
+        if not any(sign in str(error) for sign in _OUT_OF_MEMORY):
             raise
         there = room()
         of = f" (of {gibibytes(there.total)} per device)" if there else ""
@@ -90,8 +85,7 @@ class CompiledStep:
     def prepare(self, state: Any, batch: Any) -> None:
         """Compiles the step for batches of this shape, unless done already, and reports its memory; runs nothing.
 
-        Raises:
-          UserError: it cannot fit, by its plan or by the compiler's own error.
+        Raises UserError if it cannot fit, by its plan or by the compiler's own error.
         """
         leaves, structure = jax.tree.flatten(batch)
         shapes = structure, tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)

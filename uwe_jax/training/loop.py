@@ -12,19 +12,20 @@ import jax
 
 import uwe_jax
 from uwe_jax.config import Config, SourceSettings
-from uwe_jax.data.batches import BatchBuilder, fitted_lengths, truncation
+from uwe_jax.data.batches import BatchBuilder, fitted_lengths
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.training_hashes import TrainingHashes
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.distributed.joining import is_first, joined
 from uwe_jax.models.checkpoint_reader import narration_off
+from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.optimiser import learning_rate_schedule, make_optimiser
-from uwe_jax.models.pretrained import load_encoder
 from uwe_jax.models.remote_workdir import RunFolder
 from uwe_jax.models.resolve import absolute_name
 from uwe_jax.models.uwe import UweModel, blend
@@ -33,13 +34,12 @@ from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.runtime.plot import plot_training
 from uwe_jax.runtime.progress import report
-from uwe_jax.runtime.remote_cache import leave_writing_to_another
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.evaluation import Evaluator, against_frozen
 from uwe_jax.training.fit import CompiledStep
-from uwe_jax.training.metric_writer import MetricWriter, SilentWriter, read_metrics, wandb_module
+from uwe_jax.training.metric_writer import MetricWriter, read_metrics, wandb_module
 from uwe_jax.training.nan_hunt import NanHunt
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
@@ -108,12 +108,12 @@ def _tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[st
     """Tokenises all node kinds, and reports how many texts are truncated to the configured lengths."""
     texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
     tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
-    found = truncation(tables, config.lengths)
+    found = {kind: Truncation.of(table.lengths, getattr(config.lengths, kind)) for kind, table in tables.items()}
     counts = ", ".join(
-        f"{cut:,} of {total:,} {kind} (at {getattr(config.lengths, kind)} tokens; the longest has {longest})"
-        for kind, (cut, total, longest) in found.items()
+        f"{each.truncated:,} of {each.texts:,} {kind} (at {each.limit} tokens; the longest has {each.longest})"
+        for kind, each in found.items()
     )
-    level = logging.INFO if any(cut for cut, _, _ in found.values()) else logging.DEBUG
+    level = logging.INFO if any(each.truncated for each in found.values()) else logging.DEBUG
     LOG.log(level, f"Texts truncated to the configured lengths: {counts}")
     return tables
 
@@ -126,8 +126,6 @@ def _train(
     arguments: Sequence[str],
 ) -> dict[str, Any]:
     # ---- Workdir and devices ------------------------------------------------------------------------------------
-    if not is_first():
-        leave_writing_to_another()
     cache = cache_folder(config.source.cache_dir)
     run.pull()
     workdirs.check(config, run)
@@ -208,7 +206,7 @@ def _train(
         frozen = evaluator.evaluate(parallel.replicate(params), test, label="Frozen encoder")[1]["test"]
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
-    train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.encode_chunk_size)
+    train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.mini_batch_size)
     compiled = CompiledStep(train_step, config.batch, copies=int(config.nan_hunt))
     if first < config.steps:
         compiled.prepare(state, parallel.shard_rows(build(first)))
@@ -227,21 +225,19 @@ def _train(
         },
     }
     stream = batches(build, config.batch, first=first, last=config.steps)
-    writer: MetricWriter = SilentWriter()
-    if is_first():
-        writer = MetricWriter(
-            workdir, resume_step=first, validated=validated, project=config.wandb, config=config.to_dict()
-        )
+    writer = MetricWriter(
+        workdir, resume_step=first, validated=validated, project=config.wandb, config=config.to_dict()
+    )
     log = StepLog(config, writer, rate, first, remedy=checkpoints.describe, facts=compiled.facts)
     trace = Trace(workdir / "trace", first, config.profile_steps if config.profile else 0, wait=log.settle)
     measured: dict[str, Any] = {}
     by_query: dict[str, dict[str, list[float]]] = {}
-    share = config.encoder.pretrained_share
+    alpha = config.encoder.wise_ft_alpha
 
     def in_use(state: TrainState) -> Any:
-        """Returns the parameters to measure: the trained ones, with their share of pretrained weights blended in."""
+        """Returns the parameters to measure: the trained ones, interpolated with the pretrained ones by WiSE-FT."""
         trained = state.params
-        return parallel.replicate(blend(parallel.first(trained), pretrained.params, share)) if share else trained
+        return trained if alpha == 1 else parallel.replicate(blend(parallel.first(trained), pretrained.params, alpha))
 
     with stop.later(), contextlib.closing(writer):
         for step in range(first, config.steps + 1):

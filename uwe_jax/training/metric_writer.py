@@ -10,6 +10,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
+from uwe_jax.distributed.joining import is_first
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import naming, write_atomically
 from uwe_jax.runtime.json_file import parse_json
@@ -23,7 +26,7 @@ _QUEUE = 10_000
 
 
 class MetricWriter:
-    """Appends one JSON object per line to metrics.jsonl, each with its `step`.
+    """Appends one JSON object per line to metrics.jsonl, each with its `step`; in the first process only.
 
     Args:
       workdir: folder of the file.
@@ -47,6 +50,10 @@ class MetricWriter:
         config: dict[str, Any] | None = None,
     ):
         self.path = workdir / "metrics.jsonl"
+        self._board: Any = None
+        self._wandb: Any = None
+        if not is_first():
+            return
         rows, damaged = _read(self.path)
         if damaged and resume_step:
             lines = ", ".join(map(str, damaged[:5])) + ", ..." * (len(damaged) > 5)
@@ -57,8 +64,8 @@ class MetricWriter:
             row for row in rows if resume_step and row["step"] < resume_step + (validated or "validation" not in row)
         ]
         write_atomically(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
-        self._board: Any = None
-        self._wandb: Any = _wandb_run(workdir, project, config, new=not resume_step) if project else None
+        if project:
+            self._wandb = _wandb_run(workdir, project, config, new=not resume_step)
         try:
             from tensorboardX import SummaryWriter
 
@@ -72,6 +79,8 @@ class MetricWriter:
 
     def write(self, step: int, values: dict[str, Any]) -> None:
         """Writes one line; TensorBoard and Weights & Biases get nested values by names with slashes."""
+        if not is_first():
+            return
         with naming(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json_text({"step": step, **values}) + "\n")
         if self._board and not self._board_is_alive():
@@ -79,12 +88,13 @@ class MetricWriter:
                 f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on."
             )
             self._board = None
-        if self._board:
-            for name, value in _flat(values):
-                self._board.add_scalar(name, value, step)
+        leaves = flatten_dict(values, sep="/").items()
+        numbers = {name: float(value) for name, value in leaves if isinstance(value, int | float)}
+        for name, value in numbers.items() if self._board else ():
+            self._board.add_scalar(name, value, step)
         if self._wandb:
             try:
-                self._wandb.log(dict(_flat(values)), step=step)
+                self._wandb.log(numbers, step=step)
             except Exception as error:  # a failing service must not end the training
                 LOG.warning(f"Weights & Biases takes no more values ({error}); {self.path.name} goes on.")
                 self._wandb = None
@@ -99,16 +109,6 @@ class MetricWriter:
             self._board.close()
         if self._wandb:
             self._wandb.finish()
-
-
-class SilentWriter(MetricWriter):
-    """A writer for processes that write no metrics."""
-
-    def __init__(self) -> None:
-        self._board = self._wandb = None
-
-    def write(self, step: int, values: dict[str, Any]) -> None:
-        """Writes nothing."""
 
 
 def wandb_module(project: str) -> Any:
@@ -139,11 +139,7 @@ def _wandb_run(workdir: Path, project: str, config: dict[str, Any] | None, *, ne
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Reads the intact lines of a metrics.jsonl.
-
-    Raises:
-      UserError: the file exists and cannot be read.
-    """
+    """Reads the intact lines of a metrics.jsonl; raises UserError if it exists and cannot be read."""
     return _read(path)[0]
 
 
@@ -168,13 +164,3 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
         elif number < len(lines):  # the last line is empty, or truncated by a kill
             damaged.append(number)
     return rows, damaged
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    pairs = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            pairs.extend(_flat(value, f"{prefix}{name}/"))
-        elif isinstance(value, int | float):
-            pairs.append((f"{prefix}{name}", float(value)))
-    return pairs

@@ -53,8 +53,7 @@ class NanHunt:
     def __call__(self, state: Any, batch: Any) -> Any:
         """Takes one step.
 
-        Raises:
-          UserError: its loss or the norm of its gradient is not finite; the message says what was found.
+        Raises UserError if its loss or the norm of its gradient is not finite; the message says what was found.
         """
         before = self._copy(state)
         if not self._announced:
@@ -107,7 +106,7 @@ class NanHunt:
 
         def gradient(params: Params, batch: Any, number: Any) -> tuple[Params, Metrics]:
             key = dropout_key(self._model, config.seed, number)
-            return batch_gradient(params, batch, self._model, config.loss, key, config.batch.encode_chunk_size)
+            return batch_gradient(params, batch, self._model, config.loss, key, config.batch.mini_batch_size)
 
         try:
             with jax.debug_nans(True):

@@ -132,7 +132,7 @@ def batch_gradient(
     model: UweModel,
     settings: LossSettings,
     dropout_key: Array | None,
-    encode_chunk_size: int = 0,
+    mini_batch_size: int = 0,
 ) -> tuple[Params, Metrics]:
     """Computes this device's share of the gradient, and of the losses; their means are those of the global batch.
 
@@ -147,8 +147,8 @@ def batch_gradient(
     def loss(embeddings: dict[int, Array], params: Params) -> tuple[Float[Array, ""], Metrics]:
         return batch_loss(params, embeddings, batch, model, settings)
 
-    if encode_chunk_size:
-        (_, metrics), gradient = cached_value_and_grad(encode, loss, params, groups, encode_chunk_size, dropout_key)
+    if mini_batch_size:
+        (_, metrics), gradient = cached_value_and_grad(encode, loss, params, groups, mini_batch_size, dropout_key)
         return gradient, metrics
 
     def plain(params: Params) -> tuple[Float[Array, ""], Metrics]:
@@ -171,18 +171,18 @@ def make_train_step(
     settings: LossSettings,
     optimiser: optax.GradientTransformation,
     seed: int,
-    encode_chunk_size: int = 0,
+    mini_batch_size: int = 0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Returns the compiled step: (replicated state, batch split over devices) to (next state, metrics of the batch).
 
-    The state is donated. Dropout keys follow from seed, step and device. With an `encode_chunk_size`, each device
+    The state is donated. Dropout keys follow from seed, step and device. With an `mini_batch_size`, each device
     encodes that many texts at a time (see `uwe_jax.distributed.gradient_cache`).
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = dropout_key(model, seed, state.step)
         gradients, metrics = parallel.mean_over_devices(
-            batch_gradient(state.params, batch, model, settings, key, encode_chunk_size)
+            batch_gradient(state.params, batch, model, settings, key, mini_batch_size)
         )
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         metrics["gradient_norm"] = optax.tree.norm(gradients)

@@ -30,13 +30,8 @@ WHAT_HELPS = (
 class StepLog:
     """Reads the metrics of a step only after the next one was dispatched, so that devices never wait for the host.
 
-    Args:
-      config: of the run.
-      writer: takes a line every `log_every` steps.
-      rate: learning rate by step.
-      first: steps taken before this process started.
-      remedy: returns a sentence on checkpoints, for the error about a loss that is not finite.
-      facts: returns further numbers for each line of metrics.jsonl.
+    The writer gets a line every `log_every` steps, with the learning `rate` and further `facts`. `first` counts the
+    steps taken before; `remedy` returns a sentence on checkpoints, for the error about a loss that is not finite.
     """
 
     def __init__(
@@ -69,11 +64,7 @@ class StepLog:
         self._pending = step, metrics
 
     def settle(self) -> None:
-        """Waits for the latest step, checks and logs it.
-
-        Raises:
-          UserError: its loss or gradient is not finite.
-        """
+        """Waits for the latest step, checks and logs it; raises UserError if its loss or gradient is not finite."""
         if self._pending is None:
             return
         step, metrics = self._pending

@@ -31,13 +31,8 @@ class Trace:
     """Traces some steps of a run, from its second one: the first also allocates memory.
 
     The trace is closed and complete however the run ends. Of several processes each traces its own devices, into a
-    subfolder of its own.
-
-    Args:
-      folder: to write to, such as workdir/trace; may be an `epath.Path` in a bucket.
-      first: steps taken before this run.
-      steps: how many to trace; 0 for none.
-      wait: returns when the latest step has ended on the devices.
+    subfolder of `folder`, which may be an `epath.Path` in a bucket. `first` counts the steps taken before this run,
+    `steps` those to trace, and `wait` returns when the latest step has ended on the devices.
     """
 
     def __init__(self, folder: Path, first: int, steps: int, wait: Callable[[], object]):

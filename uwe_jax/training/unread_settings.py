@@ -52,13 +52,13 @@ def _nothing_held_out(config: Config, _: Kinds) -> bool:
 def _no_task_folder(config: Config, _: Kinds) -> bool:
     source = config.source
     paths = (source.path, source.tasks_path, *(part.path for part in source.parts.values()))
-    return bool(source.keep_out) and source.source != COMBINED and not any(paths)
+    return bool(source.decontaminate) and source.source != COMBINED and not any(paths)
 
 
 def _all_sources_have_paths(config: Config, _: Kinds) -> bool:
     source = config.source
     paths = [part.path for part in source.parts.values() if part.weight > 0]
-    return source.source == COMBINED and all(paths) and (bool(source.tasks_path) or not source.keep_out)
+    return source.source == COMBINED and all(paths) and (bool(source.tasks_path) or not source.decontaminate)
 
 
 _REFUSED = (
@@ -87,11 +87,11 @@ _REFUSED = (
     _Rule("source.path", _all_sources_have_paths, "each of source.parts has its own"),
     _Rule(
         "source.tasks_path",
-        lambda config, _: not config.source.keep_out,
-        "source.keep_out is empty, so no evaluation task is looked for",
+        lambda config, _: not config.source.decontaminate,
+        "source.decontaminate is empty, so no evaluation task is looked for",
     ),
     _Rule(
-        "source.keep_out",
+        "source.decontaminate",
         _no_task_folder,
         "there is no folder to look for evaluation tasks in; name it with source.tasks_path",
     ),

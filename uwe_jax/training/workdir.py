@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict
+
 from uwe_jax.config import Config
 from uwe_jax.data.split import SPLIT_BY
 from uwe_jax.models.remote_workdir import RunFolder
@@ -28,17 +30,14 @@ _FREE = (
 _FREE_PARTS = re.compile(r"source\.parts\.[^.]+\.path|distributed\.\w+")
 
 
-def differences(ours: dict[str, Any], theirs: dict[str, Any], prefix: str = "") -> list[str]:
+def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """Lists settings that differ and influence the result, each with both values."""
-    found = []
-    for key in sorted({*ours, *theirs}):
-        name = f"{prefix}{key}"
-        a, b = ours.get(key), theirs.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += differences(a, b, f"{name}.")
-        elif a != b and name not in _FREE and not _FREE_PARTS.fullmatch(name):
-            found.append(f"{name}: {b!r} there, {a!r} now")
-    return found
+    now, there = (flatten_dict(values, sep=".") for values in (ours, theirs))
+    return [
+        f"{name}: {there.get(name)!r} there, {now.get(name)!r} now"
+        for name in sorted({*now, *there})
+        if now.get(name) != there.get(name) and name not in _FREE and not _FREE_PARTS.fullmatch(name)
+    ]
 
 
 @contextlib.contextmanager
@@ -55,8 +54,7 @@ def _writing(workdir: Path) -> Iterator[None]:
 def held(run: RunFolder) -> Iterator[None]:
     """Locks a workdir against all trainings that share its disk; one in a bucket, against those of this machine.
 
-    Raises:
-      UserError: another training is running there, or the folder cannot be written.
+    Raises UserError if another training is running there, or the folder cannot be written.
     """
     doing, advice = f"training in {run.url or run.local}", "name another folder with --config.workdir=..."
     with contextlib.ExitStack() as lock:
@@ -68,8 +66,7 @@ def held(run: RunFolder) -> Iterator[None]:
 def check(config: Config, run: RunFolder) -> None:
     """Creates the workdir; more steps than before do not make a config another one.
 
-    Raises:
-      UserError: the folder cannot be written, or has checkpoints of another config.
+    Raises UserError if the folder cannot be written, or has checkpoints of another config.
     """
     path = run.local / "config.json"
     with _writing(run.local):

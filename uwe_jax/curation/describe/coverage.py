@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.curation.describe.section import Grid, Section, listed, with_share
+from uwe_jax.curation.describe.section import Grid, Section, examples, listed, with_share
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.text import comparable
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.statistics import fixed_sample
 from uwe_jax.sources.taxonomy import Taxonomy, find_taxonomy, read_taxonomy, taxonomy_instead
 
 # Edges that a skill should have: one, and enough to learn from.
@@ -58,11 +57,11 @@ def measure(graphs: GraphSet, taxonomy: Taxonomy) -> dict[str, Any]:
             for kind, each in edges.items()
         },
         "uncovered": len(uncovered),
-        "examples": [uncovered[place].label for place in fixed_sample(len(uncovered), _EXAMPLES)],
+        "examples": examples([skill.label for skill in uncovered], _EXAMPLES),
         "as_alias": sum(not connected.isdisjoint(map(comparable, skill.aliases)) for skill in uncovered),
         "as_neighbour": sum(comparable(skill.label) in neighbours for skill in uncovered),
         "foreign": len(foreign),
-        "foreign_examples": [graphs.skills[foreign[place]] for place in fixed_sample(len(foreign), _EXAMPLES)],
+        "foreign_examples": examples([graphs.skills[place] for place in foreign], _EXAMPLES),
     }
 
 
@@ -101,8 +100,8 @@ def section(found: Mapping[str, Any]) -> Section:
             f"{found['as_neighbour']:,} a label that is the text of a neighbour."
         )
     if found["foreign"]:
-        examples = listed(found["foreign_examples"])
-        notes.append(f"Skills of the graphs that are not in the taxonomy: {found['foreign']:,}, such as {examples}.")
+        shown = listed(found["foreign_examples"])
+        notes.append(f"Skills of the graphs that are not in the taxonomy: {found['foreign']:,}, such as {shown}.")
     return Section(
         title,
         [f"{found['origin']} has {total:,} skills; {with_share(found['nodes'], total)} are nodes."],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +34,6 @@ def degrees_of(graph: BipartiteGraph) -> dict[str, Degrees]:
     return {SKILL: np.diff(graph.edges.indptr), graph.kind: np.diff(graph.transpose.indptr)}
 
 
-def sizes(graph: BipartiteGraph) -> dict[str, Any]:
-    """Counts nodes, edges and connected components of one graph.
-
-    Returns:
-      nodes, connected (nodes with an edge), by kind; edges; parts: connected components with an edge; largest: nodes of
-      the largest one.
-    """
-    m, n = graph.edges.shape
-    pairs = graph.edges.tocoo()
-    both = coo_array((np.ones(graph.num_edges, np.int8), (pairs.coords[0], m + pairs.coords[1])), shape=(m + n, m + n))
-    members = np.bincount(connected_components(both, directed=False)[1])
-    members = members[members > 1]  # a node without an edge is a component of its own
-    degrees = degrees_of(graph)
-    return {
-        "nodes": {kind: len(each) for kind, each in degrees.items()},
-        "connected": {kind: int(np.count_nonzero(each)) for kind, each in degrees.items()},
-        "edges": graph.num_edges,
-        "parts": len(members),
-        "largest": int(members.max(initial=0)),
-    }
-
-
 def spread(degrees: Degrees, texts: Sequence[str]) -> dict[str, Any]:
     """Summarises the degrees of the nodes of one side with an edge, of which there must be at least one.
 
@@ -64,17 +42,26 @@ def spread(degrees: Degrees, texts: Sequence[str]) -> dict[str, Any]:
       top_edges: edges of the TOP_SHARE of nodes (rounded up) of highest degree.
     """
     connected = np.sort(degrees[degrees > 0])
-    places = np.searchsorted(list(BINS), connected, side="right") - 1
     leaders = np.argsort(-degrees, kind="stable")[:_TOP]
     first = -(-len(connected) // round(1 / TOP_SHARE))
     return {
         "mean": float(connected.mean()),
         "quantiles": {f"{q:g}": float(v) for q, v in zip(QUANTILES, np.quantile(connected, QUANTILES), strict=True)},
         "max": int(connected[-1]),
-        "bins": dict(zip(BINS.values(), np.bincount(places, minlength=len(BINS)).tolist(), strict=True)),
+        "bins": binned(connected, BINS),
         "top": [{"text": texts[node], "degree": int(degrees[node])} for node in leaders if degrees[node]],
         "top_edges": int(connected[-first:].sum()),
     }
+
+
+def binned(degrees: Degrees, bins: Mapping[int, str]) -> dict[str, int]:
+    """Counts nodes by the bin of their degree, by the names of the bins; their least degrees come first.
+
+    >>> binned(np.array([0, 0, 1, 4, 99]), {0: "0", 1: "1-5", 6: "6+"})
+    {'0': 2, '1-5': 2, '6+': 1}
+    """
+    places = np.searchsorted(list(bins), degrees, side="right") - 1
+    return dict(zip(bins.values(), np.bincount(places, minlength=len(bins)).tolist(), strict=True))
 
 
 def at_least(degrees: Degrees) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
@@ -88,12 +75,28 @@ def at_least(degrees: Degrees) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray,
 
 
 def measure(graphs: GraphSet) -> dict[str, Any]:
-    """Returns sizes by kind of the graph, with `degrees`: spreads by kind of the node, where the graph has an edge."""
+    """Counts nodes, edges and connected components of every graph.
+
+    Returns:
+      By kind of the graph: nodes, connected (nodes with an edge), by kind; edges; parts: connected components with an
+      edge; largest: nodes of the largest one; degrees: spreads by kind of the node, where the graph has an edge.
+    """
     found: dict[str, Any] = {}
     for kind, graph in graphs.graphs.items():
-        texts = {SKILL: graph.skills, kind: graph.neighbours}
-        spreads = {side: spread(each, texts[side]) for side, each in degrees_of(graph).items() if each.any()}
-        found[kind] = {**sizes(graph), "degrees": spreads}
+        m, n = graph.edges.shape
+        left, right = graph.edges.tocoo().coords
+        both = coo_array((np.ones(graph.num_edges, np.int8), (left, m + right)), shape=(m + n, m + n))
+        members = np.bincount(connected_components(both, directed=False)[1])
+        members = members[members > 1]  # a node without an edge is a component of its own
+        texts, degrees = {SKILL: graph.skills, kind: graph.neighbours}, degrees_of(graph)
+        found[kind] = {
+            "nodes": {side: len(each) for side, each in degrees.items()},
+            "connected": {side: int(np.count_nonzero(each)) for side, each in degrees.items()},
+            "edges": graph.num_edges,
+            "parts": len(members),
+            "largest": int(members.max(initial=0)),
+            "degrees": {side: spread(each, texts[side]) for side, each in degrees.items() if each.any()},
+        }
     return found
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +12,41 @@ from uwe_jax.curation.describe import coverage, degrees, duplicates, findings, o
 from uwe_jax.curation.describe.degrees import plot_degrees
 from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, json_bytes, write_together
 from uwe_jax.runtime.markdown import escape
 from uwe_jax.runtime.progress import report
 
-LOG = logging.getLogger(__name__)
 FILES = ("describe.md", "describe.json", "degrees.png")
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Tasks and taxonomy that graphs are compared with."""
-
-    folders: tuple[Path, ...]  # with the data of tasks and taxonomies
-    tasks: Sequence[TaskSpec]
-    taxonomy: Path | None = None  # a file or folder; None takes the first one in the folders
-
-
 def describe(
-    graphs: GraphSet, config: Config, comparison: Comparison, out: Path, *, provenance: Sequence[Mapping[str, Any]] = ()
+    graphs: GraphSet,
+    config: Config,
+    out: Path,
+    *,
+    folders: tuple[Path, ...] = (),
+    tasks: Sequence[TaskSpec] = (),
+    taxonomy: Path | None = None,
+    provenance: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Measures graphs, prints the results, and writes FILES.
 
     Args:
       graphs: as a training run reads them, before the split.
       config: of which encoder, lengths and source are used.
+      folders: with the data of tasks and taxonomies.
+      tasks: compared with the graphs.
+      taxonomy: a file or folder; None takes the first one in the folders.
       provenance: counts by source, as of `Composition.counts`; shown where there are several.
 
     Returns:
       The content of describe.json.
     """
-    started = time.perf_counter()
     cache_dir = cache_folder(config.source.cache_dir)
     # Offline: data of a task on the hub is used where an evaluation has downloaded it before.
-    sources = TaskSources(comparison.folders, cache_dir, language=config.source.language, offline=True)
+    sources = TaskSources(folders, cache_dir, language=config.source.language, offline=True)
     sections: list[Section] = []
     found: dict[str, Any] = {
         "version": uwe_jax.__version__,
@@ -65,16 +61,16 @@ def describe(
         report(section.terminal() + "\n")
 
     if len({row["part"] for row in provenance}) > 1:
-        show(_provenance_section(provenance))
+        show(provenance_section(provenance))
     found["graphs"] = degrees.measure(graphs)
     show(degrees.sizes_section(found["graphs"], len(graphs.skills)))
     show(degrees.degrees_section(found["graphs"]))
     try:
         language, version = config.source.language, config.source.version
-        taxonomy = coverage.find(comparison.taxonomy, sources.folders, language, version)
-        found["taxonomy"] = coverage.measure(graphs, taxonomy)
+        chosen = coverage.find(taxonomy, folders, language, version)
+        found["taxonomy"] = coverage.measure(graphs, chosen)
     except UserError as error:
-        if comparison.taxonomy is not None:
+        if taxonomy is not None:
             raise
         found["taxonomy"] = {"missing": str(error)}
     show(coverage.section(found["taxonomy"]))
@@ -85,22 +81,22 @@ def describe(
     show(duplicates.section(found["duplicates"]))
     found["truncation"] = texts.truncated(graphs, config.encoder.name, config.lengths, cache_dir)
     show(texts.truncated_section(found["truncation"]))
-    found["overlap"] = overlap.measure(graphs, comparison.tasks, sources)
+    found["overlap"] = overlap.measure(graphs, tasks, sources)
     show(overlap.section(found["overlap"]))
     found["findings"] = findings.findings(found)
-    show(findings.section(found["findings"]))
+    show(Section("Findings", () if found["findings"] else ["None."], (), found["findings"]))
 
     page, json_file, picture = (out / name for name in FILES)
     text = _page(found, sections).encode("utf-8", "backslashreplace")
     write_together({json_file: json_bytes(found), page: text, picture: None})
     plot_degrees(graphs, picture)
-    LOG.debug(f"Described in {time.perf_counter() - started:.1f} s")
     report(f"Written to {out}: {', '.join(FILES)}")
     return found
 
 
-def _provenance_section(provenance: Sequence[Mapping[str, Any]]) -> Section:
+def provenance_section(provenance: Sequence[Mapping[str, Any]]) -> Section:
     counts = ("edges", "only", "skills", "neighbours")
+    """Renders the counts of `Composition.counts`."""
     rows = [
         [row["part"], f"skill-{row['kind']}", f"{row['weight']:g}", *(f"{row[count]:,}" for count in counts)]
         for row in provenance

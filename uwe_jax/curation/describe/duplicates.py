@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.curation.describe.section import Grid, Section, listed, with_share
+from uwe_jax.curation.describe.section import Grid, Section, examples, listed, with_share
 from uwe_jax.curation.describe.texts import texts_of
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.kinds import SKILL
-from uwe_jax.scoring.statistics import fixed_sample
 
-_EXAMPLES = 5
 # A plus and a hash tell C, C++ and C# apart.
 _SIGNS = re.compile(r"[^\w+#]+|_+")
 # Not of short words, and not of those in ss, us and is: gas, class, campus, analysis.
@@ -66,9 +64,8 @@ def near_equal(texts: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     for name, (_, key_of) in LEVELS.items():
         before, keys = keys, [key_of(key) for key in keys]
         first = first or keys
-        joined = _groups(keys, before)
-        examples = [[texts[place] for place in joined[k].values()] for k in fixed_sample(len(joined), _EXAMPLES)]
-        found[name] = {"surplus": len(keys) - len(set(keys)), "examples": examples}
+        joined = [[texts[place] for place in group.values()] for group in _groups(keys, before)]
+        found[name] = {"surplus": len(keys) - len(set(keys)), "examples": examples(joined)}
     return found, first
 
 
@@ -102,8 +99,8 @@ def measure(graphs: GraphSet) -> dict[str, Any]:
     for one, other in combinations(texts, 2):
         shared = np.flatnonzero(np.isin(ids[one], ids[other]))
         if len(shared):
-            examples = [texts[one][shared[k]] for k in fixed_sample(len(shared), _EXAMPLES)]
-            between.append({"kinds": [one, other], "texts": len(shared), "examples": examples})
+            shown = examples([texts[one][place] for place in shared])
+            between.append({"kinds": [one, other], "texts": len(shared), "examples": shown})
     loops = {}
     for kind, graph in graphs.graphs.items():
         pairs = graph.edges.tocoo()
@@ -113,13 +110,13 @@ def measure(graphs: GraphSet) -> dict[str, Any]:
 
 def section(found: Mapping[str, Any]) -> Section:
     """Renders duplicates, from `measure`."""
-    rows, examples = [], []
+    rows, groups = [], []
     for kind, each in found["within"].items():
         cells = (with_share(level["surplus"], each["texts"]) for level in each["levels"].values())
         rows.append([kind, f"{each['texts']:,}", *cells])
         for name, (meaning, _) in LEVELS.items():
-            if groups := each["levels"][name]["examples"]:
-                examples.append([kind, meaning, "; ".join(listed(group, " = ") for group in groups)])
+            if shown := each["levels"][name]["examples"]:
+                groups.append([kind, meaning, "; ".join(listed(group, " = ") for group in shown)])
     shared = [
         [" and ".join(each["kinds"]), f"{each['texts']:,}", listed(each["examples"])] for each in found["between"]
     ]
@@ -129,7 +126,7 @@ def section(found: Mapping[str, Any]) -> Section:
         ["Texts that equal another one of their kind, ignoring what a column names and those before it:"],
         [
             Grid(("nodes", "texts", *(meaning for meaning, _ in LEVELS.values())), rows),
-            Grid(("nodes", "differ in", "examples"), examples, left=(0, 1, 2)),
+            Grid(("nodes", "differ in", "examples"), groups, left=(0, 1, 2)),
             Grid(("nodes of both kinds", "texts", "examples"), shared, left=(0, 2)),
         ],
         [f"Edges that join a text with itself, ignoring case, punctuation and white space: {loops}."],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from uwe_jax.curation.describe.section import Section, listed, percent
+from uwe_jax.curation.describe.section import listed, percent
 from uwe_jax.curation.describe.texts import RULES
 from uwe_jax.evaluation.leakage import IN_DOMAIN
 from uwe_jax.runtime.kinds import SKILL
@@ -122,8 +122,3 @@ _RULES = (_leaks, _damaged, _cut, _uncovered, _long_tail, _hubs, _near_equal)
 def findings(found: Found) -> list[str]:
     """Returns a sentence for everything that the rules find in a description."""
     return [sentence for rule in _RULES for sentence in rule(found)]
-
-
-def section(sentences: list[str]) -> Section:
-    """Renders the findings."""
-    return Section("Findings", () if sentences else ["None."], (), sentences)

@@ -8,16 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from uwe_jax.curation.describe.section import Grid, Section, percent
+from uwe_jax.curation.describe.section import Grid, Section, examples, percent
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.training_hashes import TrainingHashes, held, task_hashes
 from uwe_jax.evaluation.leakage import IN_DOMAIN, IN_DOMAIN_SHARE, is_in_domain, leakage
-from uwe_jax.evaluation.tasks.spec import TaskSources, TaskSpec
+from uwe_jax.evaluation.tasks.task import TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
-from uwe_jax.scoring.statistics import fixed_sample
-
-_EXAMPLES = 5
 
 
 def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -> dict[str, Any]:
@@ -54,7 +51,7 @@ def measure(graphs: GraphSet, specs: Sequence[TaskSpec], sources: TaskSources) -
                 "targets": len(task.targets),
                 "edges": int(task.relevant.nnz),
                 "leakage": leakage(task, whole, in_domain=is_in_domain(task, whole)),
-                "shared_queries": [task.queries[shared[k]] for k in fixed_sample(len(shared), _EXAMPLES)],
+                "shared_queries": examples([task.queries[k] for k in shared]),
                 "by_graph": {kind: int(held(edges, part.edges).sum()) for kind, part in parts.items()},
             }
         )
@@ -81,7 +78,7 @@ def section(found: Mapping[str, Any]) -> Section:
     grids = [
         Grid(("task", "half", "queries", "targets", "edges", "share", "domain"), overlaps, left=(0, 1, 6)),
         Grid(("task", "half", "edges by graph"), graphs, left=(0, 1, 2)),
-        Grid(("not compared", "half", "reason"), missing, left=(0, 1, 2), brief=0),
+        Grid(("not compared", "half", "reason"), missing, left=(0, 1, 2), page_only=True),
     ]
     return Section(
         "Overlap with ranking tasks", intro, grids, [f"Not compared (data not found): {names}."] * bool(names)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rich.table import Table
 
 from uwe_jax.runtime.markdown import escape, markdown_rows
 from uwe_jax.runtime.text_table import render_table
+from uwe_jax.scoring.statistics import fixed_sample
 from uwe_jax.sources.tables.problems import shorten
 
+T = TypeVar("T")
 # Characters of a quoted text, of a line in a terminal, and of a label that is not wrapped there.
 _QUOTED, _WIDTH, _LABEL = 80, 80, 13
 
@@ -23,7 +25,7 @@ class Grid:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]  # each with a cell per column
     left: tuple[int, ...] = (0,)  # positions of the columns of texts; numbers are aligned to the right
-    brief: int | None = None  # rows shown in a terminal; None: all, 0: only on the page
+    page_only: bool = False  # not shown in a terminal
 
     def markdown(self) -> str:
         """Renders all rows."""
@@ -31,13 +33,13 @@ class Grid:
         return markdown_rows([escape(name) for name in self.header], rows, left=self.left)
 
     def terminal(self) -> str:
-        """Renders the rows for a terminal; texts and headers are wrapped, numbers are not."""
+        """Renders all rows for a terminal; texts and headers are wrapped, numbers are not."""
         table = Table()
         for place, name in enumerate(self.header):
             text, width = place in self.left, max(len(row[place]) for row in self.rows)
             justify: Literal["left", "right"] = "left" if text else "right"
             table.add_column(name, justify=justify, overflow="fold", min_width=min(width, _LABEL) if text else width)
-        for row in self.rows[: self.brief]:
+        for row in self.rows:
             table.add_row(*row)
         return render_table(table, _WIDTH)
 
@@ -61,9 +63,14 @@ class Section:
 
     def terminal(self) -> str:
         """Renders the section as lines of text."""
-        tables = [grid.terminal() for grid in self.grids if grid.rows and grid.brief != 0]
+        tables = [grid.terminal() for grid in self.grids if grid.rows and not grid.page_only]
         line = "-" * len(self.title)
         return "\n".join([self.title, line, *self.intro, *tables, *(f"- {note}" for note in self.notes)])
+
+
+def examples(found: Sequence[T], most: int = 5) -> list[T]:
+    """Draws some of those found, the same ones every time."""
+    return [found[place] for place in fixed_sample(len(found), most)]
 
 
 def listed(texts: Iterable[str], between: str = ", ") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html.entities
 import re
 import unicodedata
@@ -13,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from uwe_jax.config import LengthSettings
-from uwe_jax.curation.describe.section import Grid, Section, listed, percent, sampled
-from uwe_jax.data.batches import truncation
+from uwe_jax.curation.describe.section import Grid, Section, examples, listed, percent, sampled
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.tokens import Tokeniser
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.statistics import fixed_sample
@@ -27,7 +26,7 @@ MOST_TEXTS = 300_000
 # Texts of a kind that are tokenised; of more, a sample is drawn. Fewer are tokenised as a training run does, which then
 # finds them in its cache.
 MOST_TOKENISED = 200_000
-_LONGEST, _EXAMPLES = 10, 5
+_LONGEST = 10
 _SHOWN = 300  # characters of the longest texts
 _QUANTILES = (0.5, 0.95, 0.99)
 
@@ -148,19 +147,15 @@ def strange(texts: Sequence[str], kind: str, most: int = MOST_TEXTS) -> dict[str
       looked_at: texts examined, of how many; any: texts that a rule finds; found: by rule, count and examples.
     """
     drawn = fixed_sample(len(texts), most)
-    places: dict[str, list[int]] = {name: [] for name in RULES}
-    strangers = 0
+    strangers: dict[str, list[str]] = {name: [] for name in RULES}
+    count = 0
     for place in drawn.tolist():
         names = reasons(texts[place], kind)
-        strangers += bool(names)
+        count += bool(names)
         for name in names:
-            places[name].append(place)
-    found = {
-        name: {"count": len(each), "examples": [texts[each[k]] for k in fixed_sample(len(each), _EXAMPLES)]}
-        for name, each in places.items()
-        if each
-    }
-    return {"looked_at": len(drawn), "of": len(texts), "any": strangers, "found": found}
+            strangers[name].append(texts[place])
+    found = {name: {"count": len(each), "examples": examples(each)} for name, each in strangers.items() if each}
+    return {"looked_at": len(drawn), "of": len(texts), "any": count, "found": found}
 
 
 def measure(graphs: GraphSet) -> dict[str, Any]:
@@ -179,7 +174,7 @@ def longest_section(found: Mapping[str, Any]) -> Section:
         texts = [[shorten(top["text"], _SHOWN), f"{top['characters']:,}"] for top in each["texts"]]
         rows.append([kind, f"{each['median']:,.0f}", f"{each['most']:,}", texts[0][0]])
         page += [[kind, *text] for text in texts[1:]]
-    further = Grid(("nodes", "next longest texts", "characters"), page, left=(0, 1), brief=0)
+    further = Grid(("nodes", "next longest texts", "characters"), page, left=(0, 1), page_only=True)
     return Section("Longest texts", (), [Grid(header, rows, left=(0, 3)), further])
 
 
@@ -218,15 +213,16 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
         chosen = texts if len(drawn) == len(texts) else [texts[place] for place in drawn]
         tables[kind] = tokeniser.table(chosen, label=f"{kind} nodes")
     kinds = {}
-    for kind, (cut, looked_at, most) in truncation(tables, lengths).items():
-        quantiles = np.quantile(tables[kind].lengths, _QUANTILES, method="inverted_cdf")
+    for kind, table in tables.items():
+        counts = Truncation.of(table.lengths, getattr(lengths, kind))
+        quantiles = np.quantile(table.lengths, _QUANTILES, method="inverted_cdf")
         kinds[kind] = {
-            "limit": dataclasses.asdict(lengths)[kind],
-            "looked_at": looked_at,
+            "limit": counts.limit,
+            "looked_at": counts.texts,
             "of": len(texts_of(graphs)[kind]),
-            "cut": cut,
+            "cut": counts.truncated,
             "quantiles": {f"{q:g}": int(value) for q, value in zip(_QUANTILES, quantiles, strict=True)},
-            "most": most,
+            "most": counts.longest,
         }
     return {"encoder": encoder, "kinds": kinds}
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from uwe_jax.curation.enrich.plan import Request
-from uwe_jax.curation.enrich.response_cache import Answer
+from uwe_jax.curation.enrich.response_cache import Cost
 from uwe_jax.curation.enrich.settings import BudgetSettings, EndpointSettings
 
 CHARACTERS_PER_TOKEN = 4
@@ -26,39 +25,10 @@ def estimated_tokens(text: str) -> int:
     return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
 
 
-@dataclass(frozen=True)
-class Cost:
-    """Requests and tokens."""
-
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(*(a + b for a, b in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)))
-
-    def __neg__(self) -> Cost:
-        return Cost(*(-each for each in dataclasses.astuple(self)))
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of questions and answers."""
-        return self.input_tokens + self.output_tokens
-
-    def money(self, endpoint: EndpointSettings) -> float:
-        """Returns the cost at the prices of an endpoint."""
-        return (self.input_tokens * endpoint.input_price + self.output_tokens * endpoint.output_price) / 1e6
-
-    @classmethod
-    def of(cls, answers: Iterable[Answer]) -> Cost:
-        """Returns the total cost of answers."""
-        return sum((cls(1, each.input_tokens, each.output_tokens) for each in answers), cls())
-
-    @classmethod
-    def likely(cls, request: Request) -> Cost:
-        """Estimates a request with an answer of the expected length."""
-        question = estimated_tokens(request.prompt.system) + estimated_tokens(request.prompt.user) + _FRAME
-        return cls(1, question, _FRAME + request.count * _LIKELY[request.kind])
+def likely_cost(request: Request) -> Cost:
+    """Estimates a request with an answer of the expected length."""
+    question = estimated_tokens(request.prompt.system) + estimated_tokens(request.prompt.user) + _FRAME
+    return Cost(1, question, _FRAME + request.count * _LIKELY[request.kind])
 
 
 class Budget:
@@ -67,16 +37,16 @@ class Budget:
     def __init__(self, limits: BudgetSettings, endpoint: EndpointSettings, spent: Cost):
         self.spent = spent
         self._limits, self._endpoint = limits, endpoint
-        self._reserved = Cost()
+        self._reserved: list[Cost] = []
 
     def at_most(self, request: Request) -> Cost:
         """Estimates a request with an answer of the maximum length; of the expected one where none is set."""
-        likely = Cost.likely(request)
+        likely = likely_cost(request)
         return dataclasses.replace(likely, output_tokens=self._endpoint.longest_answer() or likely.output_tokens)
 
     def reserve(self, cost: Cost) -> str:
         """Reserves the cost of a request; returns the limit it would exceed, empty where it is reserved."""
-        ahead = self.spent + self._reserved + cost
+        ahead = sum(self._reserved, self.spent + cost)
         for name, value in {
             "requests": ahead.requests,
             "tokens": ahead.tokens,
@@ -85,42 +55,18 @@ class Budget:
             limit = getattr(self._limits, name)
             if limit and value > limit:
                 return f"budget.{name} is {limit:,}, and the next request could bring it to {value:,.6g}"
-        self._reserved += cost
+        self._reserved.append(cost)
         return ""
 
     @property
     def under_way(self) -> bool:
         """True while anything is reserved."""
-        return self._reserved.requests > 0
+        return bool(self._reserved)
 
     def settle(self, reserved: Cost, spent: Cost) -> None:
         """Replaces a reservation by the actual cost."""
-        self._reserved += -reserved
+        self._reserved.remove(reserved)
         self.spent += spent
-
-
-class OverBudget(Exception):
-    """Another try of a request exceeds the budget at the moment."""
-
-
-class Reservation:
-    """A reservation for one request, one try at a time; `cost` is already reserved in the budget."""
-
-    def __init__(self, budget: Budget, cost: Cost):
-        self._budget, self._cost = budget, cost
-        self._held = True
-
-    def hold(self) -> None:
-        """Reserves the cost again where the previous try has spent it; raises OverBudget."""
-        if not self._held and self._budget.reserve(self._cost):
-            raise OverBudget
-        self._held = True
-
-    def settle(self, spent: Cost) -> None:
-        """Replaces the reservation, if any, by the actual cost of a try."""
-        if self._held:
-            self._budget.settle(self._cost, spent)
-            self._held = False
 
 
 def cost_text(cost: Cost, endpoint: EndpointSettings) -> str:
@@ -134,7 +80,7 @@ def cost_text(cost: Cost, endpoint: EndpointSettings) -> str:
 
 def estimate_text(requests: Sequence[Request], settings: EndpointSettings, spent: Cost, limits: BudgetSettings) -> str:
     """Formats the estimate of pending requests, what was spent before on the same folder, and the budget."""
-    likely = sum(map(Cost.likely, requests), Cost())
+    likely = sum(map(likely_cost, requests), Cost())
     lines = [f"Pending, by estimate (a token is {CHARACTERS_PER_TOKEN} characters): {cost_text(likely, settings)}"]
     if longest := settings.longest_answer():
         most = dataclasses.replace(likely, output_tokens=len(requests) * longest)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import InitVar, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from uwe_jax.curation.enrich.copies import EvaluationTexts, Texts, overlap
+from uwe_jax.curation.enrich.copies import Texts, copied_from
 from uwe_jax.curation.enrich.generators import Candidate, Rejected
 from uwe_jax.curation.enrich.grounding import score_rows
 from uwe_jax.curation.enrich.settings import CheckSettings, library
@@ -62,8 +64,8 @@ Reason = tuple[str, str] | None  # why a text is refused, and a detail; None whe
 class Nearness(NamedTuple):
     """Scores of a text with its skill and with the nearest other skill."""
 
-    own: float  # score with its skill
-    other: float  # highest score with another skill
+    score_skill: float  # with its skill
+    score_sibling: float  # highest with another skill
     sibling: int  # position of that skill
     rank: int  # of its skill among all skills for the text, from 1 on
 
@@ -93,24 +95,20 @@ class SkillIndex:
         return [self._known[pair] for pair in pairs]
 
 
+@dataclass
 class Checker:
     """Checks new texts, deterministically and without sending requests; their language where `language` is given."""
 
-    def __init__(
-        self,
-        settings: CheckSettings,
-        graphs: GraphSet,
-        evaluation: EvaluationTexts,
-        ranker: Ranker,
-        language: LanguageCheck | None,
-    ):
-        self._settings = settings
-        self._graphs = graphs
-        self._evaluation = evaluation
-        self._language = language
-        self._index = SkillIndex(ranker, graphs.skills)
-        self._skills = Texts(graphs.skills)
-        self._known = {kind: Texts(graph.neighbours) for kind, graph in graphs.graphs.items()}
+    settings: CheckSettings
+    graphs: GraphSet
+    evaluation: Texts
+    ranker: InitVar[Ranker]
+    language: LanguageCheck | None
+
+    def __post_init__(self, ranker: Ranker) -> None:
+        self._index = SkillIndex(ranker, self.graphs.skills)
+        self._skills = Texts(self.graphs.skills)
+        self._known = {kind: Texts(graph.neighbours) for kind, graph in self.graphs.graphs.items()}
 
     def check(self, candidates: Sequence[Candidate]) -> tuple[list[tuple[Candidate, Nearness]], list[Rejected]]:
         """Returns accepted texts with their nearness, and rejected ones; of two similar texts the first is accepted."""
@@ -118,16 +116,24 @@ class Checker:
         left = [each for each, reason in zip(candidates, reasons, strict=True) if not reason]
         measured = iter(self._index.measure([each.text for each in left], [each.request.skill for each in left]))
         accepted, rejected = [], []
-        taken = _Taken(self._settings.max_overlap)
+        of_kind: dict[str, Texts] = defaultdict(Texts)
+        of_skill: dict[tuple[str, int], list[str]] = defaultdict(list)
         for candidate, reason in zip(candidates, reasons, strict=True):
-            request, near = candidate.request, None if reason else next(measured)
-            if near:
-                reason = self._too_far(request.kind, near) or taken.repeated(candidate)
-                if not reason:
-                    taken.add(candidate)
-                    accepted.append((candidate, near))
+            request, text = candidate.request, candidate.text
+            if not reason:
+                near, before = next(measured), of_skill[request.kind, request.skill]
+                reason = self._too_far(request.kind, near)
+                # A job title may serve several skills, a sentence or an alias only one.
+                if not reason and request.kind != "job" and text in of_kind[request.kind]:
+                    reason = "taken before", "equal to another new text"
+                if not reason and (copied := copied_from(text, before, self.settings.max_overlap)):
+                    reason = "taken before", f"{copied}, of another text for the skill"
             if reason:
-                rejected.append(Rejected(request.kind, request.label, candidate.text, *reason, candidate.key))
+                rejected.append(Rejected(request.kind, request.label, text, *reason, candidate.answer_key))
+            else:
+                of_kind[request.kind].add(text)
+                before.append(text)
+                accepted.append((candidate, near))
         return accepted, rejected
 
     def _alone(self, candidate: Candidate) -> Reason:
@@ -138,59 +144,29 @@ class Checker:
         least, most = LENGTHS[request.kind]
         if not least <= (length := len(words(text))) <= most:
             return "length", f"{length} words; {least} to {most} are allowed"
-        if self._language and (other := self._language.wrong(text)):
+        if self.language and (other := self.language.wrong(text)):
             return "language", other
         if text in self._skills:
             return "label of a skill", ""
-        if candidate.generator != "template" and (copied := self._copied_example(candidate)):
+        shown = [each.text for each in (*request.sentences, *request.titles) if candidate.generator != "template"]
+        if copied := copied_from(text, shown, self.settings.max_overlap, self.settings.max_run):
             return "copy of an example", copied
         if text in self._known.get(request.kind, ()):
             return "in the graph already", ""
-        if copied := self._evaluation.copied(text):
+        if copied := self.evaluation.copied(text):
             return "copy of an evaluation text", copied
         return None
 
-    def _copied_example(self, candidate: Candidate) -> str:
-        examples = [each.text for each in (*candidate.request.sentences, *candidate.request.titles)]
-        if copied := Texts(examples, self._settings.max_run).copied(candidate.text):
-            return copied
-        share = max((overlap(candidate.text, example) for example in examples), default=0.0)
-        return f"{share:.2f} of its words" if share >= self._settings.max_overlap else ""
-
     def _too_far(self, kind: str, near: Nearness) -> Reason:
-        settings = self._settings
+        settings = self.settings
         least, most, allowed = (
             getattr(each, kind) for each in (settings.min_score, settings.max_rank, settings.max_lead)
         )
-        if near.own < least:
-            return "not near enough to its skill", f"{near.own:.3f}; at least {least:g} is required"
+        if near.score_skill < least:
+            return "not near enough to its skill", f"{near.score_skill:.3f}; at least {least:g} is required"
         if near.rank > most:
             return "nearer to other skills", f"its skill is at rank {near.rank}; up to {most} is allowed"
-        if (lead := near.other - near.own) > allowed:
-            sibling = self._graphs.skills[near.sibling]
+        if (lead := near.score_sibling - near.score_skill) > allowed:
+            sibling = self.graphs.skills[near.sibling]
             return "nearer to other skills", f"{lead:.3f} nearer to {sibling!r}; up to {allowed:g} is allowed"
-        return None
-
-
-class _Taken:
-    """Texts accepted before: a job title may serve several skills, a sentence or an alias only one."""
-
-    def __init__(self, max_overlap: float):
-        self._max_overlap = max_overlap
-        self._of_kind: dict[str, Texts] = {}
-        self._of_skill: dict[tuple[str, int], list[str]] = {}
-
-    def add(self, candidate: Candidate) -> None:
-        request = candidate.request
-        self._of_kind.setdefault(request.kind, Texts()).add(candidate.text)
-        self._of_skill.setdefault((request.kind, request.skill), []).append(candidate.text)
-
-    def repeated(self, candidate: Candidate) -> Reason:
-        request, text = candidate.request, candidate.text
-        before = self._of_skill.get((request.kind, request.skill), [])
-        if text in Texts(before) or (request.kind != "job" and text in self._of_kind.get(request.kind, ())):
-            return "taken before", "equal to another new text"
-        share = max((overlap(text, other) for other in before), default=0.0)
-        if share >= self._max_overlap:
-            return "taken before", f"{share:.2f} of its words in another text for the skill"
         return None

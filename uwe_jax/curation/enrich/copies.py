@@ -6,11 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from uwe_jax.data.text import comparable
 from uwe_jax.evaluation.lexical import words
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 
 LOG = logging.getLogger(__name__)
 
@@ -76,44 +77,45 @@ def _runs(found: list[str], length: int) -> Iterator[int]:
     return (hash(tuple(found[k : k + length])) for k in range(len(found) - length + 1))
 
 
-class EvaluationTexts(Texts):
-    """Queries of evaluation tasks, with the names of their tasks and splits, and of those without data."""
-
-    def __init__(self, texts: Iterable[str] = (), run: int = 0):
-        super().__init__(texts, run)
-        self.found: list[str] = []
-        self.missing: list[str] = []
+def copied_from(text: str, others: Sequence[str], max_overlap: float, run: int = 0) -> str:
+    """Returns what makes a text a copy of one of a few others, for people; empty where it is not one."""
+    if copied := Texts(others, run).copied(text):
+        return copied
+    share = max((overlap(text, other) for other in others), default=0.0)
+    return f"{share:.2f} of its words" if share >= max_overlap else ""
 
 
 def read_evaluation_texts(
     folders: Sequence[str], *, run: int, cache_dir: Path, language: str = "en"
-) -> EvaluationTexts:
+) -> tuple[Texts, dict[str, Any]]:
     """Reads the queries of every task of the catalogue, in every split found in the folders; offline.
 
     Reports which splits were found: new texts are not compared with the others.
 
+    Returns:
+      The queries; their count, and the names of the splits found and missing.
+
     Raises:
       UserError: a folder does not exist, or data in it is damaged.
     """
-    texts = EvaluationTexts(run=run)
-    if not folders:
+    texts, found, missing = Texts(run=run), [], []
+    sources = TaskSources(tuple(map(Path, folders)), cache_dir, language=language, offline=True)
+    for spec, split in ((each, split) for each in CATALOGUE.values() for split in each.splits if folders):
+        try:
+            task = spec.load(sources, split)
+        except TaskDataMissing:
+            missing.append(f"{spec.name} ({split})")
+            continue
+        found.append(f"{spec.name} ({split})")
+        for query in task.queries:
+            texts.add(query, runs=task.query_kind == "vacancy")  # a sentence may well contain the name of a job
+    if folders:
+        LOG.info(
+            f"Guarding {len(texts):,} queries of evaluation tasks: {', '.join(found) or 'none'}. Not in "
+            f"{sources.listed}: {', '.join(missing) or 'none'}."
+        )
+    else:
         LOG.info(
             "No folder with the data of evaluation tasks is named in data, so new texts are not compared with theirs."
         )
-        return texts
-    sources = TaskSources(tuple(Path(folder) for folder in folders), cache_dir, language=language, offline=True)
-    for spec in CATALOGUE.values():
-        for split in spec.splits:
-            try:
-                task = spec.load(sources, split)
-            except TaskDataMissing:
-                texts.missing.append(f"{spec.name} ({split})")
-                continue
-            texts.found.append(f"{spec.name} ({split})")
-            for query in task.queries:
-                texts.add(query, runs=task.query_kind == "vacancy")  # a sentence may well contain the name of a job
-    LOG.info(
-        f"Guarding {len(texts):,} queries of evaluation tasks: {', '.join(texts.found) or 'none'}. Not in "
-        f"{sources.listed}: {', '.join(texts.missing) or 'none'}."
-    )
-    return texts
+    return texts, {"count": len(texts), "found": found, "missing": missing}

@@ -1,11 +1,10 @@
-"""Client of a server with OpenAI's chat completions, with retries where they help."""
+"""Client of a server with OpenAI's chat completions."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -25,37 +24,40 @@ _REFUSED = {401: "does not take the key", 403: "does not allow it", 404: "does n
 
 
 class RequestFailed(Exception):
-    """A request got no answer, and further tries do not help now; says why in one phrase."""
+    """A try of a request got no answer; says why in one phrase."""
+
+    def __init__(self, reason: str, *, again: bool = True, wait: float = 0.0, billed: bool = False):
+        super().__init__(reason)
+        self.again = again  # another try may help
+        self.wait = wait  # seconds before it, as the server asks
+        self.billed = billed  # the server may have done the work
 
 
 @dataclass(frozen=True)
 class Completion:
-    """Answer of the server; tokens are None where it did not count them."""
+    """Answer of the server; tokens are None where it did not count them. By default that of a try without one."""
 
-    text: str
-    finish: str
-    input_tokens: int | None
-    output_tokens: int | None
-    seconds: float
+    text: str = ""
+    finish: str = "lost"
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    seconds: float = 0.0
 
 
 class Endpoint:
-    """Sends prompts to a server; nothing is tried again once `stopping` returns True.
+    """Sends prompts to a server.
 
     Raises:
       UserError: the client is not installed, or the key is invalid.
     """
 
-    def __init__(self, settings: EndpointSettings, stopping: Callable[[], bool]):
+    def __init__(self, settings: EndpointSettings):
         self._openai = library("openai")
-        self._tenacity = library("tenacity")
         self._settings = settings
-        self._stopping = stopping
         self._key = _read_key(settings.api_key_variable)
         # The client requires a key; a server without keys ignores it.
         self._access = {"base_url": settings.base_url, "api_key": self._key or "none", "max_retries": 0}
         self._client: Any = None
-        self.tries_again = 0
 
     def check_there(self) -> None:
         """Requests the server's models, which costs nothing; raises UserError without a server, or on a refused key."""
@@ -91,82 +93,40 @@ class Endpoint:
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
-    async def complete(self, prompt: Prompt, before: Callable[[], None], lost: Callable[[str], None]) -> Completion:
-        """Sends one prompt, with retries where the server is busy, broken or slow.
-
-        Args:
-          before: called before every try; an exception from it ends the tries.
-          lost: called with the reason after a failed try for which the server may have done the work.
+    async def send(self, prompt: Prompt) -> Completion:
+        """Sends one prompt, once.
 
         Raises:
-          RequestFailed: this request got no answer.
+          RequestFailed: this try got no answer.
           UserError: no request will get one, such as with a wrong key.
         """
-        retrying = self._tenacity.AsyncRetrying(
-            stop=self._tenacity.stop_any(
-                self._tenacity.stop_after_attempt(self._settings.retries + 1), lambda _: self._stopping()
-            ),
-            wait=self._wait,
-            retry=self._tenacity.retry_if_exception(self._helps_to_try_again),
-            before_sleep=self._count,
-            reraise=True,
-        )
-        try:
-            return await retrying(self._try, prompt, before, lost)
-        except self._openai.APIStatusError as error:
-            if error.status_code in _REFUSED or self._asks_for_too_long(error):
-                raise self._refusal(error) from error
-            raise RequestFailed(f"HTTP {error.status_code}: {self._reason(error)}") from error
-        except (self._openai.OpenAIError, ValueError) as error:
-            raise RequestFailed(self._reason(error)) from error
-
-    async def _try(self, prompt: Prompt, before: Callable[[], None], lost: Callable[[str], None]) -> Completion:
-        before()
-        try:
-            return await self._ask(prompt)
-        except (self._openai.OpenAIError, ValueError) as error:
-            refused = isinstance(error, self._openai.APIStatusError)
-            if not refused and type(error.__cause__).__name__ not in _NEVER_SENT:
-                lost(self._reason(error))
-            raise
-
-    async def _ask(self, prompt: Prompt) -> Completion:
         settings = self._settings
         started = time.perf_counter()
-        reply = await self._client.chat.completions.create(
-            model=settings.model,
-            messages=[{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
-            extra_body=settings.extra_fields(),
-            temperature=settings.temperature if settings.temperature >= 0 else self._openai.omit,
-            max_tokens=settings.max_tokens or self._openai.omit,
-            response_format={"type": "json_object"} if settings.json_object else self._openai.omit,
-        )
+        try:
+            reply = await self._client.chat.completions.create(
+                model=settings.model,
+                messages=[{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}],
+                extra_body=settings.extra_fields(),
+                temperature=settings.temperature if settings.temperature >= 0 else self._openai.omit,
+                max_tokens=settings.max_tokens or self._openai.omit,
+                response_format={"type": "json_object"} if settings.json_object else self._openai.omit,
+            )
+        except self._openai.APIStatusError as error:
+            status, wait = error.status_code, _retry_after(error) or 0.0
+            if status in _REFUSED or wait > settings.longest_wait or error.code == "insufficient_quota":
+                raise self._refusal(error) from error
+            again = status in _AGAIN or status >= 500
+            raise RequestFailed(f"HTTP {status}: {self._reason(error)}", again=again, wait=wait) from error
+        except (self._openai.OpenAIError, ValueError) as error:  # ValueError: not JSON, as from a failing proxy
+            sent = type(error.__cause__).__name__ not in _NEVER_SENT
+            raise RequestFailed(self._reason(error), billed=sent) from error
         try:
             choice, usage = reply.choices[0], reply.usage
             text, finish = choice.message.content or "", choice.finish_reason or ""
         except (AttributeError, IndexError, TypeError) as error:
-            raise ValueError("the server's reply is not a chat completion") from error
+            raise RequestFailed("the server's reply is not a chat completion", billed=True) from error
         asked, answered = (usage.prompt_tokens, usage.completion_tokens) if usage else (None, None)
         return Completion(text, finish, asked, answered, time.perf_counter() - started)
-
-    def _helps_to_try_again(self, error: BaseException) -> bool:
-        if isinstance(error, self._openai.APIStatusError):
-            busy = error.status_code in _AGAIN or error.status_code >= 500
-            return busy and not self._asks_for_too_long(error)
-        # ValueError: a body that is not JSON, or not a completion, as from a failing proxy.
-        return isinstance(error, (self._openai.APIConnectionError, self._openai.APIResponseValidationError, ValueError))
-
-    def _wait(self, state: Any) -> float:
-        first, longest = self._settings.first_wait, self._settings.longest_wait
-        doubled = self._tenacity.wait_exponential(multiplier=first, max=longest)
-        backoff = (doubled + self._tenacity.wait_random(0, first))(state)
-        return max(_retry_after(state.outcome.exception()) or 0.0, backoff)  # servers may ask for 0 seconds every time
-
-    def _count(self, _: object) -> None:
-        self.tries_again += 1
-
-    def _asks_for_too_long(self, error: Any) -> bool:
-        return (_retry_after(error) or 0.0) > self._settings.longest_wait or error.code == "insufficient_quota"
 
     def _reason(self, error: BaseException) -> str:
         """Describes an error with its cause: the client itself says "Connection error." only."""
@@ -202,7 +162,7 @@ def _read_key(variable: str) -> str:
 
 def _retry_after(error: Any) -> float | None:
     """Reads seconds to wait from retry-after-ms or Retry-After (seconds or a date); None without."""
-    headers = getattr(getattr(error, "response", None), "headers", {})
+    headers = error.response.headers
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers[name]) / unit)

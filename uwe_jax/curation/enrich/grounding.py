@@ -112,7 +112,7 @@ def nearest(ranker: Ranker, queries: Sequence[str], texts: Sequence[str], k: int
     text do not all get the same ones.
 
     >>> from uwe_jax.evaluation.lexical import TfIdf
-    >>> nearest(TfIdf.of_words(), ["cook rice"], ["a nurse", "rice", "fresh rice"], 1)
+    >>> nearest(TfIdf(), ["cook rice"], ["a nurse", "rice", "fresh rice"], 1)
     [[(1, 1.0)]]
     """
     if not k or not texts or not queries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
-from uwe_jax.curation.enrich.copies import EvaluationTexts
+from uwe_jax.curation.enrich.copies import Texts
 from uwe_jax.curation.enrich.grounding import Example, nearest, nearest_examples, real_texts
 from uwe_jax.curation.enrich.prompts import Prompt, PromptFiles
 from uwe_jax.curation.enrich.settings import ENDPOINT, EnrichmentSettings
@@ -39,7 +38,7 @@ class Request:
 
 
 def plan(
-    settings: EnrichmentSettings, graphs: GraphSet, evaluation: EvaluationTexts, ranker_of: Callable[[str], Ranker]
+    settings: EnrichmentSettings, graphs: GraphSet, evaluation: Texts, ranker_of: Callable[[str], Ranker]
 ) -> list[Request]:
     """Plans requests, kind by kind, the rarest skills first. The same inputs give the same requests.
 
@@ -55,10 +54,9 @@ def plan(
             f"None of {len(graphs.skills):,} skills has at most {settings.rare.most_edges} edges in the graph of "
             f"{' or '.join(settings.kinds)}: there is nothing to enrich. Raise rare.most_edges."
         )
-    skills = np.unique(np.concatenate(list(rare.values())))
-    place = {int(s): k for k, s in enumerate(skills)}
+    skills = np.unique(np.concatenate(list(rare.values()))).tolist()
     ranker = ranker_of(settings.grounding.ranker)
-    examples = _examples(settings, graphs, evaluation, ranker, skills.tolist())
+    examples = _examples(settings, graphs, evaluation, ranker, skills)
     siblings = _siblings(settings, graphs, ranker, skills)
     prompts = PromptFiles(settings.prompts, settings.kinds) if settings.generator == ENDPOINT else None
     aliases = graphs.graphs.get("alias")
@@ -67,40 +65,40 @@ def plan(
     for kind in settings.kinds:
         count = getattr(settings.texts, kind)
         for s in map(int, rare[kind]):
-            sentences, titles = (examples[each][place[s]] for each in (SENTENCES, TITLES))
-            request = Request(kind, s, graphs.skills[s], count, tuple(sentences), tuple(titles))
+            sentences, titles = (examples[each][s] for each in (SENTENCES, TITLES))
+            prompt = NO_PROMPT
             if prompts:
                 known = aliases.neighbours_of(s)[: settings.grounding.aliases] if aliases else ()
                 values = {
-                    "skill": request.label,
+                    "skill": graphs.skills[s],
                     "count": count,
                     "language": settings.language,
                     "sentences": [each.text for each in sentences],
                     "titles": [each.text for each in titles],
                     "aliases": [aliases.neighbours[n] for n in known] if aliases else [],
-                    "siblings": siblings[place[s]],
+                    "siblings": siblings[s],
                 }
-                request = dataclasses.replace(request, prompt=prompts.render(kind, values))
-            requests.append(request)
+                prompt = prompts.render(kind, values)
+            requests.append(Request(kind, s, graphs.skills[s], count, tuple(sentences), tuple(titles), prompt))
     return requests
 
 
 def _examples(
-    settings: EnrichmentSettings, graphs: GraphSet, evaluation: EvaluationTexts, ranker: Ranker, skills: Sequence[int]
-) -> dict[str, list[list[Example]]]:
+    settings: EnrichmentSettings, graphs: GraphSet, evaluation: Texts, ranker: Ranker, skills: Sequence[int]
+) -> dict[str, dict[int, list[Example]]]:
     grounding = settings.grounding
     wanted = {
         SENTENCES: (grounding.sentences, grounding.sentence_files, "grounding.sentence_files"),
         TITLES: (grounding.titles, grounding.title_files, "grounding.title_files"),
     }
-    found: dict[str, list[list[Example]]] = {}
+    found: dict[str, dict[int, list[Example]]] = {}
     said = []
     for kind, (k, files, setting) in wanted.items():
         texts, left_out = real_texts(graphs, kind, files, setting, evaluation) if k else ([], 0)
-        found[kind] = nearest_examples(ranker, graphs, kind, skills, texts, k)
+        found[kind] = dict(zip(skills, nearest_examples(ranker, graphs, kind, skills, texts, k), strict=True))
         notes = counted(left_out, "more left out as texts of an evaluation")
         said.append(", ".join([f"{len(texts):,} {'sentences' if kind == SENTENCES else 'titles'}", *notes]))
-    if not any(map(any, found.values())):
+    if not any(any(each.values()) for each in found.values()):
         raise UserError(
             "There is no real sentence and no real title to ground requests in: the source has no vacancy and no job "
             "graph, or grounding.sentences and grounding.titles are 0. Name files with real texts in "
@@ -110,17 +108,13 @@ def _examples(
     return found
 
 
-def _siblings(settings: EnrichmentSettings, graphs: GraphSet, ranker: Ranker, skills: np.ndarray) -> list[list[str]]:
-    """The labels of the nearest other skills."""
-    k = settings.grounding.siblings
-    if settings.generator != ENDPOINT or not k:
-        return [[] for _ in skills]
-    best = nearest(ranker, [graphs.skills[s] for s in skills], graphs.skills, k + 1)
-    return [[graphs.skills[n] for n, _ in row if n != s][:k] for s, row in zip(skills, best, strict=True)]
-
-
-# Least number of edges of each bin of `long_tail`, and its name.
-_BINS = {0: "0", 1: "1", 2: "2", 3: "3-5", 6: "6-10", 11: "11+"}
+def _siblings(
+    settings: EnrichmentSettings, graphs: GraphSet, ranker: Ranker, skills: Sequence[int]
+) -> dict[int, list[str]]:
+    """The labels of the nearest other skills; none for templates."""
+    k = settings.grounding.siblings if settings.generator == ENDPOINT else 0
+    best = nearest(ranker, [graphs.skills[s] for s in skills], graphs.skills, k + 1 if k else 0)
+    return {s: [graphs.skills[n] for n, _ in row if n != s][:k] for s, row in zip(skills, best, strict=True)}
 
 
 def degrees(graphs: GraphSet, kind: str) -> Int[np.ndarray, " m"]:
@@ -143,13 +137,3 @@ def rare_skills(graphs: GraphSet, kind: str, most_edges: int, count: int, seed: 
 
     found = np.array(sorted(np.flatnonzero(degree <= most_edges).tolist(), key=order), np.int64)
     return found[:count] if count else found
-
-
-def long_tail(degree: Int[np.ndarray, " m"]) -> dict[str, int]:
-    """Counts skills by their number of edges.
-
-    >>> long_tail(np.array([0, 0, 1, 4, 99]))
-    {'0': 2, '1': 1, '2': 0, '3-5': 1, '6-10': 0, '11+': 1}
-    """
-    places = np.searchsorted(list(_BINS), degree, side="right") - 1
-    return dict(zip(_BINS.values(), np.bincount(places, minlength=len(_BINS)).tolist(), strict=True))

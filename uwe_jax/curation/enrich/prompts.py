@@ -42,12 +42,10 @@ class PromptFiles:
     """
 
     def __init__(self, folder: str, kinds: Sequence[str]):
-        def read(name: str, *needs: str) -> string.Template:
-            path, text = _content(folder, name)
-            return _checked(text, str(path), PLACEHOLDERS, needs)
-
-        self._system = read("system.txt")
-        self._users = {kind: read(f"{kind}.txt", "skill", "count") for kind in kinds}
+        self._system = _checked(*_content(folder, "system.txt"), PLACEHOLDERS)
+        self._users = {
+            kind: _checked(*_content(folder, f"{kind}.txt"), PLACEHOLDERS, ("skill", "count")) for kind in kinds
+        }
 
     def render(self, kind: str, values: Mapping[str, object]) -> Prompt:
         """Fills the prompt of a kind with values for `PLACEHOLDERS`, some of them lists of texts."""
@@ -74,7 +72,7 @@ def read_templates(folder: str, kinds: Sequence[str]) -> dict[str, list[str]]:
         lines[kind] = []
         for number, line in enumerate(text.split("\n"), 1):
             if line.strip() and not line.lstrip().startswith("#"):
-                _checked(line, f"{path}, line {number}", TEMPLATE_PLACEHOLDERS, needs=("skill",))
+                _checked(f"{path}, line {number}", line, TEMPLATE_PLACEHOLDERS, ("skill",))
                 lines[kind].append(line.strip())
         if not lines[kind]:
             raise UserError(f"{path} has no template. Expected one text with $skill per line.")
@@ -89,7 +87,7 @@ def _content(folder: str, name: str) -> tuple[Path, str]:
         raise UserError(f"{path} cannot be read ({error}). Copy {SHIPPED} and edit the files of the copy.") from error
 
 
-def _checked(text: str, place: str, known: Sequence[str], needs: Sequence[str]) -> string.Template:
+def _checked(place: Path | str, text: str, known: Sequence[str], needs: Sequence[str] = ()) -> string.Template:
     template = string.Template(text)
     listed = ", ".join(f"${name}" for name in known)
     if not template.is_valid():

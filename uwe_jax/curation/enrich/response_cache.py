@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from uwe_jax.curation.enrich.plan import Request
@@ -16,6 +17,31 @@ from uwe_jax.curation.enrich.prompts import Prompt
 from uwe_jax.curation.enrich.settings import EndpointSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.locks import exclusive
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Requests and tokens."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of questions and answers."""
+        return self.input_tokens + self.output_tokens
+
+    def money(self, endpoint: EndpointSettings) -> float:
+        """Returns the cost at the prices of an endpoint."""
+        return (self.input_tokens * endpoint.input_price + self.output_tokens * endpoint.output_price) / 1e6
 
 
 @dataclass(frozen=True)
@@ -35,6 +61,11 @@ class Answer:
     problem: str  # why the answer cannot be read; empty where it can
     seconds: float  # of the last try
 
+    @property
+    def cost(self) -> Cost:
+        """One request and its tokens."""
+        return Cost(1, self.input_tokens, self.output_tokens)
+
 
 def key_of(model: str, kind: str, prompt: Prompt, attempt: int, lost: bool = False) -> str:
     """Returns the SHA-256 of model, graph, prompt and number of the try; lost tries are counted separately."""
@@ -43,24 +74,19 @@ def key_of(model: str, kind: str, prompt: Prompt, attempt: int, lost: bool = Fal
 
 
 class ResponseCache:
-    """Answers of a file, in the order they came. Use `open_cache` to add to it."""
+    """Answers of a file, in the order they came; empty where there is no file. Use `open_cache` to add to it.
 
-    def __init__(self, path: Path, answers: dict[str, Answer], torn: int = 0):
-        self.path = path
-        self.answers = answers
-        self.torn = torn  # bytes of an incomplete last line, left by a kill
-        self._file: int | None = None
+    Raises:
+      UserError: a complete line is damaged; an incomplete last one is ignored.
+    """
 
-    @classmethod
-    def read(cls, path: Path) -> ResponseCache:
-        """Reads a cache, empty where there is no file; an incomplete last line is ignored.
-
-        Raises:
-          UserError: a complete line is damaged.
-        """
+    def __init__(self, path: Path):
         content = path.read_bytes() if path.exists() else b""
         whole, _, rest = content.rpartition(b"\n")
-        answers: dict[str, Answer] = {}
+        self.path = path
+        self.torn = len(rest)  # bytes of an incomplete last line, left by a kill
+        self.answers: dict[str, Answer] = {}
+        self._file: int | None = None
         for number, line in enumerate(whole.split(b"\n") if whole else (), 1):
             try:
                 answer = Answer(**json.loads(line))
@@ -69,8 +95,12 @@ class ResponseCache:
                     f"{path}, line {number} is not a valid answer ({error}). Every line records a request that was "
                     "paid for: fix the line, or remove it to send that request again."
                 ) from error
-            answers.setdefault(answer.key, answer)
-        return cls(path, answers, len(rest))
+            self.answers.setdefault(answer.key, answer)
+
+    @property
+    def spent(self) -> Cost:
+        """Cost of all answers."""
+        return sum((each.cost for each in self.answers.values()), Cost())
 
     def add(self, answer: Answer) -> None:
         """Writes an answer; it is on disk on return."""
@@ -87,14 +117,10 @@ class ResponseCache:
         self.answers[answer.key] = answer
 
     def answers_to(self, request: Request, endpoint: EndpointSettings) -> list[Answer]:
-        """Returns the answers to a request, up to the first that can be read."""
-        found: list[Answer] = []
-        while len(found) < endpoint.tries_to_read and not (found and not found[-1].problem):
-            answer = self.answers.get(key_of(endpoint.model, request.kind, request.prompt, len(found)))
-            if answer is None:
-                break
-            found.append(answer)
-        return found
+        """Returns the answers to a request, of which only the last one may be readable."""
+        tries = range(endpoint.tries_to_read)
+        keys = (key_of(endpoint.model, request.kind, request.prompt, attempt) for attempt in tries)
+        return [self.answers[key] for key in takewhile(self.answers.__contains__, keys)]
 
     def is_answered(self, request: Request, endpoint: EndpointSettings) -> bool:
         """Returns whether a request has an answer that can be read, or all the tries that are allowed."""
@@ -113,7 +139,7 @@ def open_cache(path: Path) -> Iterator[ResponseCache]:
     with exclusive(path.with_name(".lock"), doing, advice="name another folder with out"):
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            responses = ResponseCache.read(path)
+            responses = ResponseCache(path)
             if responses.torn:
                 os.ftruncate(file, os.fstat(file).st_size - responses.torn)
                 os.fsync(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from uwe_jax.curation.describe.degrees import binned
 from uwe_jax.curation.enrich.checks import Nearness
 from uwe_jax.curation.enrich.generators import Candidate, Rejected
-from uwe_jax.curation.enrich.plan import Request, degrees, long_tail
+from uwe_jax.curation.enrich.plan import Request, degrees
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
@@ -21,24 +21,17 @@ from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
 
 REPORT, ANSWERS, REJECTED = "enrichment.json", "answers.jsonl", "rejected.jsonl"
 
+# Least number of edges of each bin of the long tail, and its name.
+_LONG_TAIL = {0: "0", 1: "1", 2: "2", 3: "3-5", 6: "6-10", 11: "11+"}
 _EDGE = ("left", "right", "relation", "left_id", "right_id")
 _TEXTS = ("generator", "model", "prompt_hash", "sibling", "answer_key")
 
 
-def check_out(out: Path, *, writing: bool = True) -> None:
-    """Raises UserError where `out` is a file, has edge files of another origin, or with `writing` is not writable."""
-    try:
-        there = next(each for each in (out, *out.absolute().parents) if each.exists())
-        if not there.is_dir():
-            raise UserError(f"Cannot write to {out}: {there} is a file. Name another folder with out.")
-        # Answers are written before anything else, so a kill leaves no folder that seems to be of another origin.
-        ours = (out / REPORT).exists() or (out / ANSWERS).exists()
-    except PermissionError as error:
-        raise UserError(f"Cannot read {out}: {error.strerror}. Name another folder with out.") from error
-    if writing and not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"Cannot write to {out}: {there} is not writable. Name another folder with out.")
-    foreign = [] if ours else sorted(path.name for path in out.glob(f"{SKILL}_*"))
-    if foreign:
+def check_out(out: Path) -> None:
+    """Raises UserError where `out` has edge files that no enrichment has written."""
+    # Answers are written before anything else, so a kill leaves no folder that seems to be of another origin.
+    ours = (out / REPORT).exists() or (out / ANSWERS).exists()
+    if foreign := [] if ours else sorted(path.name for path in out.glob(f"{SKILL}_*")):
         raise UserError(
             f"{out} contains {', '.join(foreign[:5])}, not written by an enrichment. Name another folder with out; the "
             "source is never changed."
@@ -94,22 +87,10 @@ def _source_rows(graphs: GraphSet, kind: str) -> Iterator[dict[str, Any]]:
 
 def _row(graphs: GraphSet, candidate: Candidate, near: Nearness) -> dict[str, Any]:
     skill = candidate.request.skill
-    return {
-        "left": graphs.skills[skill],
-        "right": candidate.text,
-        "relation": "template" if candidate.generator == "template" else "generated",
-        "left_id": graphs.skill_ids[skill],
-        "right_id": "",
-        "generator": candidate.generator,
-        "model": candidate.model,
-        "prompt_hash": candidate.prompt_hash,
-        "sibling": graphs.skills[near.sibling],
-        "answer_key": candidate.key,
-        "grounding": list(candidate.grounding),
-        "score_skill": near.own,
-        "score_sibling": near.other,
-        "rank": near.rank,
-    }
+    relation = "template" if candidate.generator == "template" else "generated"
+    ends = (graphs.skills[skill], candidate.text, relation, graphs.skill_ids[skill], "")
+    sibling = {"sibling": graphs.skills[near.sibling]}
+    return {**vars(candidate), **near._asdict(), **sibling, **dict(zip(_EDGE, ends, strict=True))}
 
 
 def count(
@@ -137,8 +118,8 @@ def count(
             "taken": len(taken),
             "enriched": len(set(taken)),
             "rejected": dict(Counter(each.reason for each in rejected if each.kind == kind).most_common()),
-            "before": long_tail(degree),
-            "after": long_tail(degree + new),
+            "before": binned(degree, _LONG_TAIL),
+            "after": binned(degree + new, _LONG_TAIL),
         }
     return found
 

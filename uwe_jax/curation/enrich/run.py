@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,10 +13,10 @@ from typing import Any
 
 import uwe_jax
 from uwe_jax.curation.enrich.asking import Asking
-from uwe_jax.curation.enrich.budget import Budget, Cost, cost_text, estimate_text
+from uwe_jax.curation.enrich.budget import Budget, cost_text, estimate_text
 from uwe_jax.curation.enrich.checks import Checker, LanguageCheck
-from uwe_jax.curation.enrich.copies import EvaluationTexts, read_evaluation_texts
-from uwe_jax.curation.enrich.generators import Candidate, Rejected, from_answers, from_templates
+from uwe_jax.curation.enrich.copies import read_evaluation_texts
+from uwe_jax.curation.enrich.generators import Rejected, from_answers, from_templates
 from uwe_jax.curation.enrich.plan import Request, plan
 from uwe_jax.curation.enrich.prompts import read_templates
 from uwe_jax.curation.enrich.response_cache import ResponseCache, open_cache
@@ -35,7 +36,7 @@ from uwe_jax.evaluation.decontamination import load_training_graphs
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
+from uwe_jax.runtime.files import cache_folder, make_out, write_atomically, write_json
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import report
 
@@ -62,7 +63,9 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
     examples = (*settings.grounding.sentence_files, *settings.grounding.title_files)
     for path in (settings.source.path, *parts, *examples):
         check_source(path)
-    check_out(out, writing=dry_run is None)
+    check_out(out)
+    if dry_run is None:
+        make_out(out, "--config.out")
     cache_dir = cache_folder(settings.source.cache_dir)
 
     @cache
@@ -71,13 +74,15 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
 
     # ---- Graphs, evaluation texts and requests ------------------------------------------------------------------
     graphs = load_training_graphs(settings.source)
-    evaluation = read_evaluation_texts(
+    evaluation, guarded = read_evaluation_texts(
         settings.data, run=settings.checks.max_run, cache_dir=cache_dir, language=settings.language
     )
     requests = plan(settings, graphs, evaluation, ranker_of)
-    LOG.info(_planned(settings, requests))
+    planned = Counter(each.kind for each in requests)
+    few = f"skills with at most {settings.rare.most_edges} edges in skill-"
+    LOG.info(f"To be enriched: {', '.join(f'{planned[kind]:,} {few}{kind}' for kind in settings.kinds)}.")
     if dry_run is not None:
-        _show(settings, requests, ResponseCache.read(out / ANSWERS), dry_run)
+        _show(settings, requests, ResponseCache(out / ANSWERS), dry_run)
         return True
     if settings.generator == ENDPOINT and not settings.endpoint.model:
         raise UserError(
@@ -88,13 +93,8 @@ def enrich(settings: EnrichmentSettings, dry_run: int | None = None) -> bool:
     unchecked = settings.generator == TEMPLATE or settings.checks.language_certainty >= 1
     language = None if unchecked else LanguageCheck(settings.language, settings.checks.language_certainty)
     checker = Checker(settings.checks, graphs, evaluation, ranker_of(settings.checks.ranker), language)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with open_cache(out / ANSWERS) as responses:
-            work = _Work(settings, graphs, evaluation, requests, checker, out, responses)
-            return work.fill_templates() if settings.generator == TEMPLATE else work.ask()
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"Cannot write to {out}: {error.strerror}. Name another folder with out.") from error
+    with open_cache(out / ANSWERS) as responses:
+        return _Work(settings, graphs, guarded, requests, checker, out, responses).run()
 
 
 @dataclass
@@ -103,36 +103,28 @@ class _Work:
 
     settings: EnrichmentSettings
     graphs: GraphSet
-    evaluation: EvaluationTexts
+    guarded: dict[str, Any]  # number and origin of the evaluation texts
     requests: Sequence[Request]
     checker: Checker
     out: Path
     responses: ResponseCache
     counts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def fill_templates(self) -> bool:
-        templates = read_templates(self.settings.prompts, self.settings.kinds)
-        self._write(from_templates(self.requests, templates, self.settings.seed), [], self.requests)
-        self._report()
-        return True
-
-    def ask(self) -> bool:
+    def run(self) -> bool:
         """Sends the requests without an answer; writes edges at every checkpoint and at the end."""
-        endpoint, responses = self.settings.endpoint, self.responses
+        endpoint, responses, spent = self.settings.endpoint, self.responses, self.responses.spent
         if responses.torn:
             LOG.info(
                 f"{responses.path} ended in {responses.torn:,} bytes of a line that a kill cut off; they are dropped."
             )
-        pending = [each for each in self.requests if not responses.is_answered(each, endpoint)]
-        spent = Cost.of(responses.answers.values())
-        LOG.info(f"{len(self.requests) - len(pending):,} of {len(self.requests):,} requests are answered already.")
+        pending = _pending(self.settings, self.requests, responses)
         asking = Asking(endpoint, responses, Budget(self.settings.budget, endpoint, spent))
         try:
             if pending:
                 report(estimate_text(pending, endpoint, spent, self.settings.budget))
-                asking.run(pending, self._write_answers, self.settings.checkpoint_every)
+                asking.run(pending, self._write, self.settings.checkpoint_every)
             else:
-                self._write_answers()
+                self._write()
         finally:
             self._report()
         if asking.tries_again:
@@ -146,18 +138,20 @@ class _Work:
             LOG.warning(f"{len(asking.failed):,} requests got no answer; the same command asks them again.")
         return not asking.failed
 
-    def _write_answers(self) -> None:
-        endpoint = self.settings.endpoint
-        answered = [each for each in self.requests if self.responses.is_answered(each, endpoint)]
-        self._write(*from_answers(self.requests, self.responses, endpoint), answered)
-
-    def _write(
-        self, candidates: Sequence[Candidate], unreadable: Sequence[Rejected], answered: Sequence[Request]
-    ) -> None:
+    def _write(self) -> None:
+        """Checks all texts so far; writes edges, rejected texts and the report."""
+        settings, requests, responses = self.settings, self.requests, self.responses
+        unreadable: list[Rejected] = []
+        if settings.generator == TEMPLATE:
+            answered = requests
+            candidates = from_templates(requests, read_templates(settings.prompts, settings.kinds), settings.seed)
+        else:
+            answered = [each for each in requests if responses.is_answered(each, settings.endpoint)]
+            candidates, unreadable = from_answers(requests, responses, settings.endpoint)
         accepted, rejected = self.checker.check(candidates)
         rejected = [*unreadable, *rejected]
-        self.counts = count(self.requests, answered, accepted, rejected, self.graphs)
-        settings, evaluation, spent = self.settings, self.evaluation, Cost.of(self.responses.answers.values())
+        self.counts = count(requests, answered, accepted, rejected, self.graphs)
+        spent = responses.spent
         content = {
             "version": uwe_jax.__version__,
             "complete": False,
@@ -166,32 +160,32 @@ class _Work:
             "spent": {**dataclasses.asdict(spent), "money": spent.money(settings.endpoint)},
             "source_fingerprints": self.graphs.fingerprints(),
             "checked_by": settings.checks.ranker,
-            "evaluation_texts": {"count": len(evaluation), "found": evaluation.found, "missing": evaluation.missing},
+            "evaluation_texts": self.guarded,
             "settings": dataclasses.asdict(settings),
         }
         # Before the first file of edges: a kill between two of them leaves no report that calls them complete.
         write_json(self.out / REPORT, content)
         files = write_edges(self.out, self.graphs, accepted, with_source=settings.with_source)
         write_atomically(self.out / REJECTED, "".join(json_text(vars(each)) + "\n" for each in rejected).encode())
-        complete = len(answered) == len(self.requests)
+        complete = len(answered) == len(requests)
         write_json(self.out / REPORT, content | {"complete": complete, "files": files})
 
     def _report(self) -> None:
         if not self.counts:
             return
         report(report_text(self.counts))
-        if answers := self.responses.answers.values():
-            report(f"Spent in this folder: {cost_text(Cost.of(answers), self.settings.endpoint)}")
+        if self.responses.answers:
+            report(f"Spent in this folder: {cost_text(self.responses.spent, self.settings.endpoint)}")
         report(f"Wrote {REPORT}, {REJECTED} and edge files to {self.out}")
 
 
-def _planned(settings: EnrichmentSettings, requests: Sequence[Request]) -> str:
-    counts = [
-        f"{sum(each.kind == kind for each in requests):,} skills with at most {settings.rare.most_edges} edges in "
-        f"skill-{kind}"
-        for kind in settings.kinds
-    ]
-    return f"To be enriched: {', '.join(counts)}."
+def _pending(settings: EnrichmentSettings, requests: Sequence[Request], responses: ResponseCache) -> list[Request]:
+    """Returns the requests without an answer, none of which are templates, and says how many have one."""
+    if settings.generator == TEMPLATE:
+        return []
+    pending = [each for each in requests if not responses.is_answered(each, settings.endpoint)]
+    LOG.info(f"{len(requests) - len(pending):,} of {len(requests):,} requests are answered already.")
+    return pending
 
 
 def _show(settings: EnrichmentSettings, requests: list[Request], responses: ResponseCache, most: int) -> None:
@@ -207,10 +201,7 @@ def _show(settings: EnrichmentSettings, requests: list[Request], responses: Resp
         for number, each in enumerate(shown, 1):
             report(f"---- {kind}, request {number} of {len(chosen):,}: {each.label} ----")
             report(f"[system]\n{each.prompt.system}\n[user]\n{each.prompt.user}\n")
-    if template:
-        return
-    pending = [each for each in requests if not responses.is_answered(each, endpoint)]
-    LOG.info(
-        f"{len(requests) - len(pending):,} of {len(requests):,} requests are answered already. Nothing is asked now."
-    )
-    report(estimate_text(pending, endpoint, Cost.of(responses.answers.values()), settings.budget))
+    if not template:
+        pending = _pending(settings, requests, responses)
+        LOG.info("Nothing is asked now.")
+        report(estimate_text(pending, endpoint, responses.spent, settings.budget))

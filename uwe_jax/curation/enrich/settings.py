@@ -77,7 +77,7 @@ class EndpointSettings:
     json_object: bool = False  # ask the server to answer with a JSON object, where it can (response_format)
     extra_body: str = ""  # further fields of a request as a JSON object, such as {"max_completion_tokens": 900}
     concurrency: int = 8  # concurrent requests
-    requests_per_minute: int = 0  # 0: no limit
+    requests_per_minute: int = 0  # retries included; 0: no limit
     tokens_per_minute: int = 0  # of questions and answers, by the estimate; 0: no limit
     timeout: float = 120.0  # seconds for one request
     retries: int = 6  # further tries of a request that met 408, 409, 429, 5xx, a lost connection or a time-out

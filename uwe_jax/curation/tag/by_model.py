@@ -9,17 +9,18 @@ from itertools import islice
 import numpy as np
 from jaxtyping import Int, Num
 
-from uwe_jax.curation.tag.summary import READ, TAGGED, TRUNCATED
 from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker, Score, truncation
 from uwe_jax.runtime.progress import progress
 from uwe_jax.sources.taxonomy import Taxonomy
-from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob
-from uwe_jax.sources.vacancies.parts import PartWriter, read_records
+from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, read_records, write_parts
 from uwe_jax.sources.vacancies.tagger import JOB, MODEL, NO_SKILL, REPEATED, SENTENCES, VACANCY, Tagged
 
 LOG = logging.getLogger(__name__)
 
+# Counts of a model, as in tagging.json.
+READ, TAGGED = "sentences read by the model", "sentences tagged by the model"
+TRUNCATED = "sentences truncated by the model"
 _QUERIES = 1000  # sentences per call of the ranker
 _SUFFIX = "-model"
 
@@ -37,9 +38,7 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
       Counts of all chunks, to be added to those by name: rows with skills by the model only are subtracted from the
       rows without one.
     """
-    markers = [job.folder / "done" / f"{number:05d}{_SUFFIX}.json" for number in range(len(job.chunks))]
-    left = [number for number, marker in enumerate(markers) if not marker.exists()]
-    if left:
+    if left := job.left(_SUFFIX):
         labels = [skill.label for skill in taxonomy.skills]
         for note in truncation(ranker, labels).notes("skills"):
             LOG.warning(f"{ranker.name}: {note}.")
@@ -49,11 +48,9 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
             return checked(score(queries), (len(queries), len(labels)), f"{ranker.name} on sentences of vacancies")
 
         for number in progress(left, label=f"tagging with {ranker.name}", unit="chunk"):
-            _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k).write(markers[number])
-    total = ChunkDone()
-    for marker in markers:
-        total.merge(ChunkDone.read(marker))
-    return total
+            done = _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k)
+            done.write(job.marker(number, _SUFFIX))
+    return job.totals(_SUFFIX)
 
 
 def best(scores: Num[np.ndarray, "q n"], top_k: int, threshold: float) -> list[Int[np.ndarray, " k"]]:
@@ -79,44 +76,41 @@ def _tag_chunk(
     titles: dict[tuple[str, str], Tagged] = {}
     rows: dict[tuple[str, str], set[int]] = {}  # with the title and the skill of an edge
     bare: set[int] = set()  # rows with a skill by the model only
-    with PartWriter(job.folder, number, _SUFFIX) as writer:
-
-        def add(graph: str, edge: Tagged) -> None:
-            writer.add(graph, edge)
-            done.edges[f"{graph}/{MODEL}"] += 1
-            done.skills[edge.left] += 1
-
-        # A sentence may be repeated in a chunk, under other titles.
-        seen: set[tuple[str, str]] = set()
-        while sentences := list(islice(records, _QUERIES)):
-            done.counts[TRUNCATED] += truncation(ranker, [sentence["text"] for sentence in sentences]).truncated
-            texts = list(dict.fromkeys(sentence["text"] for sentence in sentences))
-            scores = score(texts)
-            chosen = dict(zip(texts, zip(best(scores, top_k, threshold), scores, strict=True), strict=True))
-            for sentence in sentences:
-                text, title = sentence["text"], sentence["title"]
-                columns, row = chosen[text]
-                skills = [column for column in columns if taxonomy.skills[column].label not in sentence["known"]]
-                done.counts[READ] += 1
-                done.counts[TAGGED] += bool(skills)
-                if skills and sentence["bare"]:
-                    bare.add(sentence["row"])
-                for column in skills:
-                    skill = taxonomy.skills[column]
-                    edge = Tagged(skill.label, text, MODEL, skill.id, sentence["id"], float(row[column]), "")
-                    if (skill.label, text) in seen:
-                        done.counts[REPEATED] += 1
-                    else:
-                        seen.add((skill.label, text))
-                        add(VACANCY, edge)
-                    if not title:
-                        continue
-                    rows.setdefault((skill.label, title), set()).add(sentence["row"])
-                    before = titles.get((skill.label, title))
-                    if before is None or before.score < edge.score:
-                        titles[skill.label, title] = edge._replace(right=title)
-        for edge in titles.values():
-            add(JOB, edge)
+    edges: dict[str, list[Tagged]] = {VACANCY: [], JOB: []}
+    # A sentence may be repeated in a chunk, under other titles.
+    seen: set[tuple[str, str]] = set()
+    while sentences := list(islice(records, _QUERIES)):
+        done.counts[TRUNCATED] += truncation(ranker, [sentence["text"] for sentence in sentences]).truncated
+        texts = list(dict.fromkeys(sentence["text"] for sentence in sentences))
+        scores = score(texts)
+        chosen = dict(zip(texts, zip(best(scores, top_k, threshold), scores, strict=True), strict=True))
+        for sentence in sentences:
+            text, title = sentence["text"], sentence["title"]
+            columns, row = chosen[text]
+            skills = [column for column in columns if taxonomy.skills[column].label not in sentence["known"]]
+            done.counts[READ] += 1
+            done.counts[TAGGED] += bool(skills)
+            if skills and sentence["bare"]:
+                bare.add(sentence["row"])
+            for column in skills:
+                skill = taxonomy.skills[column]
+                edge = Tagged(skill.label, text, MODEL, skill.id, sentence["id"], float(row[column]), "")
+                if (skill.label, text) in seen:
+                    done.counts[REPEATED] += 1
+                else:
+                    seen.add((skill.label, text))
+                    edges[VACANCY].append(edge)
+                if not title:
+                    continue
+                rows.setdefault((skill.label, title), set()).add(sentence["row"])
+                before = titles.get((skill.label, title))
+                if before is None or before.score < edge.score:
+                    titles[skill.label, title] = edge._replace(right=title)
+    edges[JOB] = list(titles.values())
+    for graph, found in edges.items():
+        done.edges.update(f"{graph}/{MODEL}" for _ in found)
+        done.skills.update(edge.left for edge in found)
+    write_parts(job.folder, f"{number:05d}{_SUFFIX}", edges)
     done.counts[REPEATED] += sum(map(len, rows.values())) - len(rows)
     done.counts[NO_SKILL] -= len(bare)
     return done

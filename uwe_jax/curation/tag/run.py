@@ -8,27 +8,96 @@ import json
 import logging
 import shutil
 import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from uwe_jax.curation.tag.options import TaggingOptions
-from uwe_jax.curation.tag.summary import summary_table
+import tyro
+
+# Nothing that imports JAX: the processes that tag by name import this module.
+from uwe_jax.curation.tag.by_model import READ, TAGGED, TRUNCATED, tag_by_model
+from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.models.remote_workdir import checkpoints_of, make_local
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import write_json
-from uwe_jax.runtime.folder_arguments import make_out
+from uwe_jax.runtime.files import cache_folder, make_out, write_json
 from uwe_jax.runtime.locks import exclusive
+from uwe_jax.runtime.options import OptionalPath, Repeated, at_least
 from uwe_jax.runtime.progress import duration, report
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
-from uwe_jax.sources.vacancies.files import VacancyFile, find_vacancy_files
-from uwe_jax.sources.vacancies.job import job_key, open_job
+from uwe_jax.sources.vacancies import tagger
+from uwe_jax.sources.vacancies.files import VacancyColumns, find_vacancy_files
+from uwe_jax.sources.vacancies.job import CHUNK_ROWS, MAX_BROKEN, job_key, open_job
 from uwe_jax.sources.vacancies.pool import run_job
+from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS
 from uwe_jax.sources.vacancies.tagger import JOB, SENTENCES, VACANCY, TagSettings
 
 LOG = logging.getLogger(__name__)
 RESULT = "tagging.json"
 _LOCK = "lock"
 _WORKING = ("done", "taxonomy.json", "job.json", SENTENCES, _LOCK)  # of the job, not needed once it is complete
+_TOP = 10  # skills in the summary
+
+
+@dataclass(frozen=True)
+class TaggingOptions:
+    """Options of `uwe-jax tag`.
+
+    Attributes:
+      vacancies: a file, or a folder of files.
+      taxonomy: the folder of the ESCO zips, or a file of skills; not needed where every vacancy brings its skills.
+      out: folder of the edges; it appears when all is done.
+      title_column: column of the titles; by default one called title or alike.
+      description_column: column of the descriptions; by default one called description or alike.
+      skills_column: column of given skills; by default one called skills or alike.
+      id_column: column of the ids; by default one called id or alike.
+      model: a run, an encoder or another ranker, as of `uwe-jax evaluate`; by default none, only names are looked for.
+      threshold: least score of a skill that a model gives, on the scale of its scores.
+      top_k: skills that a model may give to a sentence.
+      model_reads: sentences that the model reads: those that name no skill, or all.
+      aliases: look for the other names of skills too, not only for their labels.
+      language: of the vacancies and of ESCO's labels.
+      esco_version: such as 1.1.1; by default the newest in the folder.
+      min_words: shorter sentences are left out.
+      max_characters: longer sentences are left out.
+      max_tokens: of a text that an encoder reads.
+      max_broken: share of rows that may be broken and are left out.
+      processes: processes that tag by name; 0 is one per core.
+      chunk_rows: rows that a kill may cost each process.
+      beam_runner: tag by name on this runner of Apache Beam, such as DirectRunner.
+      beam_options: option of the runner, as --beam-option=--x=y; may be repeated.
+      cache_dir: folder of encoders; by default $UWE_JAX_CACHE or the user's cache folder.
+    """
+
+    vacancies: OptionalPath = None
+    taxonomy: OptionalPath = None
+    out: OptionalPath = None
+    title_column: str = ""
+    description_column: str = ""
+    skills_column: str = ""
+    id_column: str = ""
+    model: str = ""
+    threshold: float = 0.6
+    top_k: int = 5
+    model_reads: Literal["untagged", "all"] = "untagged"
+    aliases: bool = True
+    language: str = "en"
+    esco_version: str = ""
+    min_words: int = MIN_WORDS
+    max_characters: int = MAX_CHARACTERS
+    max_tokens: int = 64
+    max_broken: float = MAX_BROKEN
+    processes: int = 0
+    chunk_rows: int = CHUNK_ROWS
+    beam_runner: str = ""
+    beam_options: Annotated[Repeated, tyro.conf.arg(name="beam-option")] = ()
+    cache_dir: str = ""
+
+    def __post_init__(self) -> None:
+        least = {"top_k": 1, "min_words": 1, "max_characters": 1, "max_tokens": 3, "chunk_rows": 1}
+        for name, value in {**least, "processes": 0, "max_broken": 0}.items():
+            at_least(value, **{name: getattr(self, name)})
 
 
 def tag(options: TaggingOptions) -> None:
@@ -41,8 +110,12 @@ def tag(options: TaggingOptions) -> None:
       UserError: for anything that the user can fix.
     """
     started = time.perf_counter()
-    make_out(options.out.parent)
-    files = find_vacancy_files(options.vacancies, options.columns)
+    vacancies, out = options.vacancies, options.out
+    if vacancies is None or out is None:
+        raise UserError(f"--{'out' if vacancies else 'vacancies'} is required. Run `uwe-jax tag --help`.")
+    make_out(out.parent)
+    columns = VacancyColumns(options.title_column, options.description_column, options.skills_column, options.id_column)
+    files = find_vacancy_files(vacancies, columns)
     taxonomy = _taxonomy(options, [file.name for file in files if "skills" not in file.columns])
     settings = TagSettings(
         language=options.language,
@@ -52,65 +125,52 @@ def tag(options: TaggingOptions) -> None:
         keep_sentences=options.model_reads if options.model else "none",
     )
     key = _key(job_key(files, taxonomy, settings, options.chunk_rows), options)
-    if (done := _read_result(options.out, key)) is not None:
-        _tidy(options.out)
-        LOG.info(f"{options.out} holds this tagging already.")
+    if (done := _read_result(out, key)) is not None:
+        _tidy(out)
+        LOG.info(f"{out} holds this tagging already.")
         report(summary_table(done))
         return
-    work = options.out.parent / f".{options.out.name}.{key}.partial"
-    for other in options.out.parent.glob(f".{options.out.name}.*.partial"):
+    work = out.parent / f".{out.name}.{key}.partial"
+    for other in out.parent.glob(f".{out.name}.*.partial"):
         if other != work:
             LOG.warning(
                 f"{other} is left of a tagging of other vacancies or settings. Remove it if you do not want to go on."
             )
     doing = f"tagging the same vacancies in {work}"
     with exclusive(work / _LOCK, doing, advice="name another folder with --out"):
-        result = _tagged(options, work, key, files, taxonomy, settings)
-        _finish(work, options.out, result)
+        job = open_job(work, files, taxonomy, settings, chunk_rows=options.chunk_rows, max_broken=options.max_broken)
+        if len(job.left()) < len(job.chunks):
+            LOG.info(
+                f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name."
+            )
+        if options.beam_runner:
+            from uwe_jax.sources.vacancies.beam import run_job_on_beam
+
+            total = run_job_on_beam(job, options.beam_runner, options.beam_options)
+        else:
+            total = run_job(job, options.processes)
+        if options.model and taxonomy:
+            cache_dir = cache_folder(options.cache_dir)
+            ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens)
+            total.merge(tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k))
+        result = {
+            "key": key,
+            "vacancies": [str(file.path) for file in files],
+            "taxonomy": taxonomy.origin if taxonomy else "",
+            "model": options.model,
+            "threshold": options.threshold if options.model else None,
+            "max_tokens": options.max_tokens if options.model else None,
+            "settings": dataclasses.asdict(settings),
+            "counts": dict(total.counts),
+            "edges": dict(total.edges),
+            "skills": len(total.skills),
+            "top_skills": total.skills.most_common(20),
+            "broken": total.broken.to_dict(),
+        }
+        _finish(work, out, result)
     report(summary_table(result))
     use = "read it with the source 'edges'" if result["edges"] else "it holds no edge, as no text has a skill"
-    LOG.info(f"Written to {options.out} in {duration(time.perf_counter() - started)}: {use}.")
-
-
-def _tagged(
-    options: TaggingOptions,
-    work: Path,
-    key: str,
-    files: list[VacancyFile],
-    taxonomy: Taxonomy | None,
-    settings: TagSettings,
-) -> dict[str, Any]:
-    """Completes a job; returns the content of tagging.json."""
-    job = open_job(work, files, taxonomy, settings, chunk_rows=options.chunk_rows, max_broken=options.max_broken)
-    if len(job.left()) < len(job.chunks):
-        LOG.info(f"Going on: {len(job.chunks) - len(job.left()):,} of {len(job.chunks):,} chunks are tagged by name.")
-    if options.beam_runner:
-        from uwe_jax.sources.vacancies.beam import run_job_on_beam
-
-        total = run_job_on_beam(job, options.beam_runner, options.beam_options)
-    else:
-        total = run_job(job, options.processes)
-    if options.model and taxonomy:
-        # Imported here: the processes that tag by name import this module, and need no JAX.
-        from uwe_jax.curation.tag.by_model import tag_by_model
-        from uwe_jax.evaluation.specs import load_ranker
-
-        ranker = load_ranker(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-        total.merge(tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k))
-    return {
-        "key": key,
-        "vacancies": [str(file.path) for file in files],
-        "taxonomy": taxonomy.origin if taxonomy else "",
-        "model": options.model,
-        "threshold": options.threshold if options.model else None,
-        "max_tokens": options.max_tokens if options.model else None,
-        "settings": dataclasses.asdict(settings),
-        "counts": dict(total.counts),
-        "edges": dict(total.edges),
-        "skills": len(total.skills),
-        "top_skills": total.skills.most_common(20),
-        "broken": total.broken.to_dict(),
-    }
+    LOG.info(f"Written to {out} in {duration(time.perf_counter() - started)}: {use}.")
 
 
 def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
@@ -128,7 +188,7 @@ def _key(key: str, options: TaggingOptions) -> str:
     if not options.model:
         return key
     # A run in training may have another best checkpoint later.
-    folder = checkpoints_of(Path(make_local(options.model, options.cache_dir)).expanduser())
+    folder = checkpoints_of(Path(make_local(options.model, cache_folder(options.cache_dir))).expanduser())
     steps = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     told = [key, options.model, steps, options.threshold, options.top_k, options.max_tokens]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
@@ -170,3 +230,38 @@ def _tidy(out: Path) -> None:
     for graph in (JOB, VACANCY):
         for partial in (out / graph).glob(".*.partial"):
             partial.unlink()
+
+
+def summary_table(result: Mapping[str, Any]) -> str:
+    """Formats tagging.json: rows, sentences and edges by relation, what was left out, and the most frequent skills."""
+    counts, edges, broken = Counter(result["counts"]), Counter(result["edges"]), result["broken"]
+    sentences, by_model = counts[tagger.SENTENCES_READ], counts[TAGGED]
+    tagged = counts[tagger.NAMED] + (by_model if result["settings"]["keep_sentences"] == "untagged" else 0)
+    lines = [("rows", counts[tagger.ROWS], "")]
+    if broken["count"]:
+        lines.append(("broken rows, left out", broken["count"], broken["shown"][0]))
+    lines += [(name, counts[name], "") for name in (tagger.OWN, tagger.LINKED, tagger.UNLINKED) if counts[name]]
+    lines.append(("sentences", sentences, ""))
+    lines.append(("  that name a skill", counts[tagger.NAMED], _share(counts[tagger.NAMED], sentences)))
+    if result["model"]:
+        lines.append(("  tagged by the model", by_model, f"{_share(by_model, sentences)}, {result['model']}"))
+        if counts[TRUNCATED]:
+            limit = f"of {counts[READ]:,} that it read, at {result['max_tokens']} tokens"
+            lines.append(("  truncated", counts[TRUNCATED], limit))
+    if result["settings"]["keep_sentences"] != "all":
+        lines.append(("  untagged", sentences - tagged, _share(sentences - tagged, sentences)))
+    lines += [(name, counts[name], "") for name in tagger.LEFT_OUT if name != tagger.UNNAMED and counts[name]]
+    for graph in (tagger.JOB, tagger.VACANCY):
+        by_relation = {relation: edges[f"{graph}/{relation}"] for relation in tagger.RELATIONS}
+        said = ", ".join(f"{relation} {number:,}" for relation, number in by_relation.items() if number)
+        lines.append((f"edges {graph}", sum(by_relation.values()), said))
+    lines.append(("distinct skills", result["skills"], ""))
+    width = max(len(name) for name, *_ in lines)
+    numbers = max(len(f"{number:,}") for _, number, _ in lines)
+    table = [f"{name:<{width}}  {number:>{numbers},}  {note}".rstrip() for name, number, note in lines]
+    top = ", ".join(f"{skill} {number:,}" for skill, number in result["top_skills"][:_TOP])
+    return "\n".join([*table, f"Most edges: {top or 'none'}"])
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else ""

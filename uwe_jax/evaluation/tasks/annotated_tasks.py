@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
 from uwe_jax.evaluation.tasks.esco_tasks import find_esco, labels_of
-from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
-from uwe_jax.sources.skillskape.reader import COLUMNS, PAGE, find_sentences, read_sentences
+from uwe_jax.sources.skillskape.source import COLUMNS, PAGE, find_sentences, read_sentences
 from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.problems import Problems
 
@@ -36,7 +37,7 @@ def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
     labels: dict[str, list[str]] = {}
     for row in read.rows:
         labels.setdefault(row["sentence"], []).append(row["label"])
-    return TaskContent(list(labels.items()), vocabulary, f"{read.origin}; {origin}")
+    return TaskContent(labels.items(), vocabulary, f"{read.origin}; {origin}")
 
 
 def read_similarity(sources: TaskSources, split: str) -> TaskContent:
@@ -49,7 +50,7 @@ def read_similarity(sources: TaskSources, split: str) -> TaskContent:
     skills = {row[side] for row in read.rows for side in ("skill_a", "skill_b")}
     pairs = [(row["skill_a"], [row["skill_b"]]) for row in read.rows if row["related"] == 1]
     notes = counted(len(read.rows) - len(pairs), "pairs that are not related give targets only")
-    return TaskContent(pairs, sorted(skills), read.origin, notes, merge_queries=False)
+    return TaskContent(pairs, skills, read.origin, notes, merge_queries=False)
 
 
 def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
@@ -65,39 +66,42 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
             f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}. Get it from {_SKILLSKAPE_DATA}"
         )
     try:
-        release = find_esco(sources, ("skills",), version=ANNOTATED_VERSION, language="en")
+        skills, release = _esco_skills(sources, ANNOTATED_VERSION)
     except TaskDataMissing:
-        release = find_esco(sources, ("skills",), language="en")
+        skills, release = _esco_skills(sources)
     problems = Problems(str(path))
-    pairs = [(sentence, skills) for _, sentence, skills in read_sentences(path, problems)]
+    pairs = [(sentence, labels) for _, sentence, labels in read_sentences(path, problems)]
     problems.check()
-    asked = [(sentence, skills) for sentence, skills in pairs if skills]
+    asked = [(sentence, labels) for sentence, labels in pairs if labels]
     notes = counted(len(pairs) - len(asked), "sentences without a skill left out")
-    origin = f"SkillSkape {path.name}; skills of {release}"
-    return TaskContent(asked, list(labels_of(release, "skills").values()), origin, notes)
+    return TaskContent(asked, skills, f"SkillSkape {path.name}; {release}", notes)
 
 
-def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[list[str], str]:
+def _esco_skills(sources: TaskSources, version: str | None = None) -> tuple[Iterable[str], str]:
+    release = find_esco(sources, ("skills",), version=version, language="en")
+    return labels_of(release, "skills").values(), f"skills of {release}"
+
+
+def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[Iterable[str], str]:
     """Returns the labels and their origin: the release, else the list beside the annotations.
 
     The published list comes second, since it lacks the commas of some thirty labels.
     """
     try:
-        release = find_esco(sources, ("skills",), version=ANNOTATED_VERSION, language="en")
+        return _esco_skills(sources, ANNOTATED_VERSION)
     except TaskDataMissing:
         beside = path.with_name(VOCABULARY) if path else None
         if not (beside and beside.is_file()):
             raise
-        problems = Problems(str(beside))
-        labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]
-        problems.check()
-        return labels, VOCABULARY
-    return list(labels_of(release, "skills").values()), f"skills of {release}"
+    problems = Problems(str(beside))
+    labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]
+    problems.check()
+    return labels, VOCABULARY
 
 
 SPECS = (
     *(
-        declare(
+        TaskSpec(
             f"skill_extraction_{name}",
             f"Skill extraction {name.upper()}",
             "skill_extraction",
@@ -110,7 +114,7 @@ SPECS = (
         )
         for name, splits in SETS.items()
     ),
-    declare(
+    TaskSpec(
         "skill_similarity",
         "Skill similarity",
         "skill_similarity",
@@ -121,6 +125,6 @@ SPECS = (
     ),
 )
 # Its train.csv is for training.
-SKILLSKAPE = declare(
+SKILLSKAPE = TaskSpec(
     "skillskape", "SkillSkape", "", ("vacancy", "skill"), ("validation", "test"), read_skillskape, _SKILLSKAPE_DATA
 )

@@ -7,12 +7,10 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
-from uwe_jax.evaluation.tasks.folder import read_task_folder
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources, TaskSpec
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.folder import task_folder
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 
 # WorkBench first, in the order of its groups.
@@ -30,13 +28,6 @@ SETS: dict[str, tuple[str, ...]] = {
 SPLITS = ("test", "validation", "all")
 
 
-class Skipped(NamedTuple):
-    """A requested task that is not measured, and the reason in one line."""
-
-    name: str
-    reason: str
-
-
 def choose(names: Sequence[str]) -> list[TaskSpec]:
     """Looks up tasks by name, each once, in the order given.
 
@@ -52,7 +43,7 @@ def choose(names: Sequence[str]) -> list[TaskSpec]:
         if name in SETS or name in CATALOGUE:
             specs = [CATALOGUE[task] for task in SETS.get(name, (name,))]
         elif any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
-            specs = [_folder_spec(Path(name).expanduser().resolve())]
+            specs = [task_folder(Path(name).expanduser().resolve())]
         else:
             near = difflib.get_close_matches(name, [*SETS, *CATALOGUE], 1)
             hint = f" Did you mean {near[0]}?" if near else ""
@@ -72,7 +63,9 @@ def choose(names: Sequence[str]) -> list[TaskSpec]:
     return list(chosen.values())
 
 
-def load_tasks(specs: Sequence[TaskSpec], sources: TaskSources, split: str) -> tuple[list[RankingTask], list[Skipped]]:
+def load_tasks(
+    specs: Sequence[TaskSpec], sources: TaskSources, split: str
+) -> tuple[list[RankingTask], list[dict[str, str]]]:
     """Reads one split of each task.
 
     Args:
@@ -80,15 +73,13 @@ def load_tasks(specs: Sequence[TaskSpec], sources: TaskSources, split: str) -> t
         task that is not split is read whole.
 
     Returns:
-      The tasks, and those whose data or split is not available.
+      The tasks, and those whose data or split is not available, as `skipped` of results.json.
 
     Raises:
-      UserError: an unknown split, or broken data.
+      UserError: broken data.
     """
-    if split not in (*SPLITS, "any"):
-        raise UserError(f"There is no split {split!r}. Expected one of any, {', '.join(SPLITS)}.")
     tasks: list[RankingTask] = []
-    skipped: list[Skipped] = []
+    skipped: list[dict[str, str]] = []
     for spec in specs:
         wanted = [each for each in SPLITS if each in spec.splits and (split in ("any", each) or each == "all")]
         reasons = [] if wanted else [f"Its publisher has no {split} split, only {', '.join(spec.splits)}."]
@@ -105,12 +96,5 @@ def load_tasks(specs: Sequence[TaskSpec], sources: TaskSources, split: str) -> t
             break
         else:
             # The reason for the preferred split, in one line for the row of a table.
-            skipped.append(Skipped(spec.name, " ".join(reasons[0].split())))
+            skipped.append({"task": spec.name, "reason": " ".join(reasons[0].split())})
     return tasks, skipped
-
-
-def _folder_spec(folder: Path) -> TaskSpec:
-    # Read at once: the files hold its title and kinds, and broken ones are reported before anything runs.
-    task = read_task_folder(folder)
-    kinds = (task.query_kind, task.target_kind)
-    return TaskSpec(task.name, task.title, "", kinds, ("all",), lambda sources, split: task, str(folder))

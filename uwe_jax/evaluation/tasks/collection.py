@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 from uwe_jax.sources.folders import DEPTH, files_in, only_copy
 from uwe_jax.sources.hub.dataset import hub_origin, load_hub_rows
 from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
@@ -37,6 +37,11 @@ class Collection:
     word: str = ""
     split: str = ""
 
+    def layouts(self) -> list[dict[str, str]]:
+        """Returns the layouts of files, the hub's own last: hub column by file column."""
+        own = {column: column for column in self.hub.columns}
+        return [dict(self.layout), own] if self.layout else [own]
+
 
 class Rows(NamedTuple):
     """Rows of a collection, by the hub's columns; `path` is None for those from the hub."""
@@ -64,15 +69,11 @@ def read_collection(collection: Collection, split: str, sources: TaskSources) ->
         return Rows(rows, hub_origin(hub, split, sources.cache_dir), None)
     except DataMissing as error:
         named = f" whose name says {collection.word!r}" if collection.word else ""
-        columns = " or ".join(", ".join(layout) for layout in reversed(_layouts(collection)))
+        columns = " or ".join(map(", ".join, collection.layouts()))
         raise TaskDataMissing(
             f"No file with the columns {columns}{named} holds the {split} split, by its name or its folder's, in "
             f"{sources.listed}. {error}"
         ) from error
-
-
-def _layouts(collection: Collection) -> list[Mapping[str, str]]:
-    return [layout for layout in (collection.hub.columns, collection.layout) if layout]
 
 
 def _belongs(collection: Collection, split: str, path: Path, folder: Path) -> bool:
@@ -84,8 +85,8 @@ def _belongs(collection: Collection, split: str, path: Path, folder: Path) -> bo
     repo = collection.hub.repo.split("/")[-1].casefold()
     stated = stated_split(name.casefold().replace(repo, "") for name in inside)
     if stated:
-        return stated == split and any(has_columns(path, layout) for layout in _layouts(collection))
-    return collection.split == split and has_columns(path, _layouts(collection)[-1])
+        return stated == split and any(has_columns(path, layout) for layout in collection.layouts())
+    return collection.split == split and has_columns(path, collection.layouts()[0])
 
 
 def _stated_word(names: Sequence[str], words: Sequence[str]) -> str:
@@ -97,8 +98,9 @@ def _stated_word(names: Sequence[str], words: Sequence[str]) -> str:
 def _read_file(collection: Collection, path: Path, folder: Path) -> list[Row]:
     problems = Problems(str(folder))
     columns = collection.hub.columns
-    names = {column: column for column in columns} if has_columns(path, columns) else collection.layout
-    types = {column: columns[names[column]] for column in names}
+    # The hub's own layout first: a file may have the columns of both.
+    names = next(layout for layout in reversed(collection.layouts()) if has_columns(path, layout))
+    types = {column: columns[name] for column, name in names.items()}
     blank: Row = dict.fromkeys(columns, "")
     rows = [
         blank | {names[column]: value for column, value in row.items()}

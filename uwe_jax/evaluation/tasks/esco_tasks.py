@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from uwe_jax.data.text import normalise
-from uwe_jax.evaluation.tasks.collection import Collection, Rows, read_collection
-from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
+from uwe_jax.evaluation.tasks.collection import Collection, read_collection
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.esco.reader import EscoEdges, read_concepts, read_job_edges
 from uwe_jax.sources.esco.release import (
     DOWNLOAD,
@@ -24,6 +24,7 @@ from uwe_jax.sources.esco.release import (
 from uwe_jax.sources.folders import DEPTH
 from uwe_jax.sources.hub.declaration import HubDataset
 from uwe_jax.sources.notes import counted
+from uwe_jax.sources.tables.chunks import stamp
 from uwe_jax.sources.techwolf.source import TAGGED_VACANCIES
 
 VACANCY_SKILLS = Collection(TAGGED_VACANCIES)
@@ -40,11 +41,10 @@ JOBBERT_TITLES = Collection(
 
 def read_job_to_skill(sources: TaskSources, split: str) -> TaskContent:
     """Reads occupations and the skills they need; for validation, vacancy titles and the skills of the vacancy."""
-    if split == "validation":
-        rows, release = _vacancy_skills(sources)
-        skills = list(labels_of(release, "skills").values())
-        return TaskContent(list(_tagged(rows)), skills, f"{rows.origin}; skills of {release}", merge_queries=False)
-    return _relations(sources, asked="occupations", ranked="skills")
+    if split != "validation":
+        return _relations(sources, asked="occupations", ranked="skills")
+    pairs, release, origin = _tagged_vacancies(sources)
+    return TaskContent(pairs, labels_of(release, "skills").values(), origin, merge_queries=False)
 
 
 def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
@@ -52,21 +52,17 @@ def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
 
     Validation ranks the vacancy titles themselves, since its rows name no occupations.
     """
-    if split == "validation":
-        rows, release = _vacancy_skills(sources)
-        skills = set(labels_of(release, "skills").values())
-        titles: dict[str, list[str]] = {}
-        for title, tagged in _tagged(rows):
-            for skill in tagged:
-                titles.setdefault(skill, []).append(title)
-        known = [(skill, asked) for skill, asked in titles.items() if skill in skills]
-        return TaskContent(
-            known,
-            sorted({title for title, _ in _tagged(rows)}),
-            f"{rows.origin}; skills of {release}",
-            counted(len(titles) - len(known), f"labels that are no skill of {release} left out"),
-        )
-    return _relations(sources, asked="skills", ranked="occupations")
+    if split != "validation":
+        return _relations(sources, asked="skills", ranked="occupations")
+    pairs, release, origin = _tagged_vacancies(sources)
+    skills = set(labels_of(release, "skills").values())
+    titles: dict[str, list[str]] = {}
+    for title, tagged in pairs:
+        for skill in tagged:
+            titles.setdefault(skill, []).append(title)
+    known = [(skill, asked) for skill, asked in titles.items() if skill in skills]
+    notes = counted(len(titles) - len(known), f"labels that are no skill of {release} left out")
+    return TaskContent(known, {title for title, _ in pairs}, origin, notes)
 
 
 def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
@@ -82,7 +78,7 @@ def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
         label = occupations.get(row["esco_URI"].strip(), row["esco_job_title"])
         pairs.append((row["vacancy_job_title"], [label] if label else []))
     origin = f"{read.origin}; occupations of {release}"
-    return TaskContent(pairs, list(occupations.values()), origin, merge_queries=False)
+    return TaskContent(pairs, occupations.values(), origin, merge_queries=False)
 
 
 def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
@@ -112,35 +108,33 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
             f"{release} has {len(carriers):,} alternative labels, none of them for the {split} split: take a language "
             "that has more."
         )
-    return TaskContent(halves[split], list(labels.values()), str(release), concepts.notes)
+    return TaskContent(halves[split], labels.values(), str(release), concepts.notes)
 
 
 def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
     """Returns all concepts of one role, each with the related ones of the other role."""
     release = find_esco(sources, NEEDS["skill_job"])
-    files = tuple(release.files[role] for role in NEEDS["skill_job"])
-    edges = _read_relations(release.version, release.language, files, tuple(file.stamp for file in files))
+    files = tuple((role, file, stamp(file.path)) for role, file in release.files.items())
+    edges = _read_relations(release.version, release.language, files)
     related: dict[str, list[str]] = {}
     for edge in edges.edges:
         skill_to_job = asked == "skills"
         uri, label = (edge.left_id, edge.right_text) if skill_to_job else (edge.right_id, edge.left_text)
         related.setdefault(uri, []).append(label)
     pairs = [(label, related.get(uri, [])) for uri, label in labels_of(release, asked).items()]
-    return TaskContent(pairs, list(labels_of(release, ranked).values()), str(release), edges.notes)
+    return TaskContent(pairs, labels_of(release, ranked).values(), str(release), edges.notes)
 
 
-def _vacancy_skills(sources: TaskSources) -> tuple[Rows, EscoRelease]:
+def _tagged_vacancies(sources: TaskSources) -> tuple[list[tuple[str, list[str]]], EscoRelease, str]:
+    """Returns vacancy titles with the skills of each vacancy, the release of the skills, and the origin of both."""
     if plain_language(sources.language) != "en":
         raise TaskDataMissing(
             f"{VACANCY_SKILLS.hub.repo}, the validation split, has English labels only; the language is "
             f"{sources.language!r}. Take language 'en', or the test split."
         )
-    return read_collection(VACANCY_SKILLS, "validation", sources), find_esco(sources, ("skills",))
-
-
-def _tagged(rows: Rows) -> Iterator[tuple[str, list[str]]]:
-    for row in rows.rows:
-        yield row["vacancy_job_title"], [normalise(skill) for skill in row["tagged_esco_skills"]]
+    read, release = read_collection(VACANCY_SKILLS, "validation", sources), find_esco(sources, ("skills",))
+    pairs = [(row["vacancy_job_title"], list(map(normalise, row["tagged_esco_skills"]))) for row in read.rows]
+    return pairs, release, f"{read.origin}; skills of {release}"
 
 
 def find_esco(
@@ -178,12 +172,9 @@ def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
     return {uri: label for uri, label in read_concepts(release.files[role]).labels.items() if label}
 
 
-@lru_cache(maxsize=2)
-def _read_relations(
-    version: str, language: str, files: tuple[EscoFile, ...], stamps: tuple[tuple[int, int], ...]
-) -> EscoEdges:
-    del stamps  # a part of the cache key: changed files are read again
-    return read_job_edges(EscoRelease(version, language, dict(zip(NEEDS["skill_job"], files, strict=True))))
+@lru_cache(maxsize=2)  # the stamps are a part of its key: changed files are read again
+def _read_relations(version: str, language: str, files: tuple[tuple[str, EscoFile, tuple[int, int]], ...]) -> EscoEdges:
+    return read_job_edges(EscoRelease(version, language, {role: file for role, file, _ in files}))
 
 
 _ESCO = "https://esco.ec.europa.eu/en/use-esco/download (classification, csv)"
@@ -192,7 +183,7 @@ _SKILLS = f"{_ESCO}: skills"
 _TITLES = f"titles.csv of JobBERT, or {JOBBERT_TITLES.hub.repo} on the hub; occupations from {_ESCO}"
 
 SPECS = tuple(
-    declare(name, title, name, kinds, ("validation", "test"), read, where)
+    TaskSpec(name, title, name, kinds, ("validation", "test"), read, where)
     for name, title, kinds, read, where in (
         ("job_to_skill", "Job2Skill", ("job", "skill"), read_job_to_skill, _RELATIONS),
         ("skill_to_job", "Skill2Job", ("skill", "job"), read_skill_to_job, _RELATIONS),

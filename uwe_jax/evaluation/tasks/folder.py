@@ -12,19 +12,18 @@ example {"title": "Courses", "query_kind": "vacancy", "target_kind": "skill"}.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from uwe_jax.data.text import normalise
-from uwe_jax.evaluation.tasks.task import RankingTask, make_task
+from uwe_jax.evaluation.tasks.task import TaskContent, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.sources.folders import check_folder
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.typed_rows import read_rows
-from uwe_jax.sources.tables.values import half_pair, parse_json
+from uwe_jax.sources.tables.values import half_pair
 
 TEXTS = {"id": "id", "text": "text"}
 RELEVANT = {"query_id": "id", "target_id": "id"}
@@ -37,17 +36,16 @@ _EXPECTED = (
 )
 
 
-def read_task_folder(path: Path | str) -> RankingTask:
+def task_folder(folder: Path) -> TaskSpec:
     """Reads the task in a folder; it has the folder's name, and is not split.
 
-    Queries of equal text are separate queries. Queries without a relevant target and equal targets are counted in the
-    notes.
+    Its files are read at once, so that broken ones are reported before anything runs. Queries of equal text are
+    separate queries. Queries without a relevant target and equal targets are counted in the notes.
 
     Raises:
       UserError: no such folder, a missing file or column, rows without an id or a text, a repeated id, a relevant id
         that no query or no target has, fewer than two targets, or nothing to rank.
     """
-    folder = Path(path).expanduser()
     check_folder(folder, f"Expected the folder of a ranking task: {_EXPECTED}.")
     settings = _settings(folder)
     problems = Problems(str(folder))
@@ -68,16 +66,13 @@ def read_task_folder(path: Path | str) -> RankingTask:
             relevant[ids["query_id"]].append(targets[ids["target_id"]])
     problems.check()
     name = folder.resolve().name  # also of a path that ends in a dot
-    return make_task(
-        name,
-        normalise(settings["title"]) or name,
-        split="all",
-        kinds=(settings["query_kind"], settings["target_kind"]),
-        pairs=[(text, relevant[number]) for number, text in queries.items()],
-        targets=targets.values(),
-        origin=str(folder),
-        merge_queries=False,
-    )
+    pairs = [(text, relevant[number]) for number, text in queries.items()]
+    content = TaskContent(pairs, targets.values(), str(folder), merge_queries=False)
+    kinds = (settings["query_kind"], settings["target_kind"])
+    title = normalise(settings["title"]) or name
+    spec = TaskSpec(name, title, "", kinds, ("all",), lambda sources, split: content, str(folder))
+    spec.load(TaskSources((), folder), "all")  # reports what cannot be ranked
+    return spec
 
 
 def _file(folder: Path, stem: str) -> tuple[Path, str]:
@@ -116,14 +111,11 @@ def _settings(folder: Path) -> dict[str, str]:
     path = folder / "task.json"
     if not path.is_file():
         return DEFAULTS
-    wanted = ", ".join(DEFAULTS)
-    try:
-        found: Any = parse_json(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}). Expected an object with some of {wanted}.") from error
-    known = isinstance(found, dict) and set(found) <= set(DEFAULTS)
-    if not known or not all(isinstance(value, str) and not half_pair(value) for value in found.values()):
-        raise UserError(f"{path} holds {shorten(json.dumps(found))}. Expected some of {wanted}, each a text.")
+    expected = f"Expected an object with some of {', '.join(DEFAULTS)}, each a text."
+    found = read_json(path, expected)
+    known = {key for key, value in found.items() if key in DEFAULTS and isinstance(value, str) and not half_pair(value)}
+    if wrong := [key for key in found if key not in known]:
+        raise UserError(f"{path} has an unknown or wrong {', '.join(map(shorten, wrong))}. {expected}")
     settings = DEFAULTS | found
     for key in ("query_kind", "target_kind"):
         if settings[key] not in NODE_KINDS:

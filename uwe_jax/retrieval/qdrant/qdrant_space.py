@@ -19,20 +19,19 @@ from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.qdrant.connection import Store, library
-from uwe_jax.retrieval.qdrant.filters import Filters, field
-from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, find, unfinished
+from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, unfinished
 from uwe_jax.retrieval.qdrant.upload import content_digest, norms_of, switch, to_replace, upload
-from uwe_jax.retrieval.store.columns import Where
-from uwe_jax.retrieval.store.searchable import Hit, Origin
-from uwe_jax.retrieval.store.stored_targets import Index, check_scorer
+from uwe_jax.retrieval.store.columns import COMPARED, Where, alternatives, check_column, unknown_value
+from uwe_jax.retrieval.store.searchable import Hit
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.settings import one_of
 from uwe_jax.scoring.ragged import formula, is_pooled
 
 _PER_HIT, _LEAST = 10, 100  # default candidates per hit, and at least
 # Search width (hnsw_ef) of a server's approximate index: at least, and per candidate. With its default, 100 for 100
 # candidates, it loses 1.2 % of the ten best of 13,896 skills for job titles; with 256, 0.2 to 0.7 %.
 _LEAST_WIDTH, _WIDTH = 256, 2
+_DTYPE = "float32"  # of the vectors
 _HELD, _READ = 4096, 512  # targets whose vectors are in memory at once, and in one answer of a server
 
 
@@ -40,65 +39,50 @@ class QdrantIndex:
     """An index of n targets in Qdrant, a `Searchable`; see `create` and `open`. As a context manager it closes itself.
 
     Attributes:
+      origin: the model.
+      columns: names of the further columns.
       candidates: that Qdrant proposes per query, never fewer than the hits; None takes ten per hit and at least 100.
-      exhaustive: whether a server compares with every target instead of using its approximate index.
     """
 
     def __init__(self, store: Store, collection: str, stored: Stored, candidates: int | None = None):
         self._store = store
         self._collection = collection
         self._stored = stored
-        self._filters = Filters(store, collection, stored.columns)
+        self._known: set[tuple[str, str]] = set()  # columns and values that occur; points never change
+        self.origin = stored.origin
+        self.columns = stored.columns
         self.candidates = candidates
-        self.exhaustive = False
 
     @classmethod
-    def create(
-        cls,
-        location: Any,
-        name: str,
-        space: Index,
-        *,
-        replace: bool = False,
-        dtype: str = "float32",
-        on_disk: bool = False,
-        shards: int | None = None,
-        bar: bool = False,
-    ) -> QdrantIndex:
+    def create(cls, location: Any, name: str, space: Index) -> QdrantIndex:
         """Uploads an index, and opens it.
 
         An interrupted upload is resumed, and nothing is uploaded where the store has the same index already. An index
-        of that name by the same model is replaced when the upload is complete; until then searches use the old one.
+        of that name is replaced when the upload is complete; until then searches use the old one.
 
         Args:
           location: see `Store.connect`.
           name: of the index there.
           space: to upload.
-          replace: also replace an index of another model.
-          dtype: of vectors on a server: float32, or float16 for half the memory.
-          on_disk: a server keeps vectors and texts on its disk.
-          shards: see `upload`.
-          bar: shows progress.
 
         Raises:
-          UserError: the name is taken by another model's index or another program, the index is empty, or as `upload`.
+          UserError: the name is taken by another program, the index is empty, or as `upload`.
         """
         check_name(name)
-        one_of("dtype", dtype, ("float32", "float16"))
         if not len(space):
             raise UserError("The index has no targets. Give one with at least one target.")
         tokens = space.tokens
         columns = {column: list(values) for column, values in space.columns.items()}
         digest = content_digest(
-            tokens, space.texts, space.ids, repr(space.origin), dtype, *([json.dumps(columns)] if columns else [])
+            tokens, space.texts, space.ids, repr(space.origin), _DTYPE, *([json.dumps(columns)] if columns else [])
         )
-        stored = Stored(space.origin, len(space), tokens.width, dtype, digest, tuple(columns))
+        stored = Stored(space.origin, len(space), tokens.width, _DTYPE, digest, tuple(columns))
         collection = f"{name}--{digest}"
         store = Store.connect(location, create=True)
         try:
-            before = to_replace(store, name, stored, replace=replace)
+            before = to_replace(store, name)
             if before != collection:
-                upload(store, collection, stored, space, tokens, on_disk=on_disk, shards=shards, bar=bar)
+                upload(store, collection, stored, space, tokens)
                 switch(store, name, before, collection)
         except BaseException:
             store.close()
@@ -121,37 +105,14 @@ class QdrantIndex:
         return cls(store, collection, stored, candidates)
 
     @staticmethod
-    def names(location: Any) -> list[str]:
-        """Returns the names of the indexes in a store."""
+    def delete(location: Any, name: str) -> int:
+        """Deletes an index and incomplete uploads of that name; returns the number of deleted collections."""
         with closing(Store.connect(location, create=False)) as store:
-            return list(aliases(store))
-
-    @staticmethod
-    def delete(location: Any, name: str, *, unfinished_only: bool = False) -> int:
-        """Deletes an index and incomplete uploads of that name; returns the number of deleted collections.
-
-        Args:
-          unfinished_only: keep the complete index.
-        """
-        with closing(Store.connect(location, create=False)) as store:
-            gone = unfinished(store, name)
-            complete = aliases(store).get(name)
-            if complete and not unfinished_only:
-                gone.append(complete)
+            gone = [*unfinished(store, name), *(each for key, each in aliases(store).items() if key == name)]
             with store.asking() as client:
                 for collection in gone:
                     client.delete_collection(collection)
             return len(gone)
-
-    @property
-    def origin(self) -> Origin:
-        """The model."""
-        return self._stored.origin
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the further columns."""
-        return self._stored.columns
 
     def __len__(self) -> int:
         return self._stored.size
@@ -171,7 +132,7 @@ class QdrantIndex:
 
     def count(self, where: Where = None) -> int:
         """Counts the targets that match a filter; see `Searchable.count`."""
-        return self._filters.count(self._filters.of(where)) if where else len(self)
+        return self._count(self._filter(where)) if where else len(self)
 
     def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
         """Returns the best candidates of every query, with the scores of `Index.search`.
@@ -179,42 +140,11 @@ class QdrantIndex:
         Qdrant proposes candidates among the targets that match the filter.
 
         Raises:
-          UserError: as `Index.search`, or the store does not answer.
+          UserError: a filter is refused, or the store does not answer.
         """
-        return self._search(queries, top_k, scorer, self.candidates, self._filters.of(where))
-
-    def recall(
-        self,
-        queries: RaggedTokens,
-        top_k: int,
-        exact: Index,
-        *,
-        scorer: ScorerSettings | None = None,
-        candidates: int | None = None,
-    ) -> float:
-        """Returns the share of the exact answer that is found: the mean over queries of |found and exact| / |exact|.
-
-        `exact` is an index of the same targets; `scorer` and `candidates` replace those of the model and this object.
-        """
-        scorer, candidates = scorer or self.origin.scorer, candidates or self.candidates
-        found = self._search(queries, top_k, scorer, candidates)
-        right = exact.search(queries, top_k, scorer)
-        shares = [len({h.id for h in f} & {h.id for h in r}) / len(r) for f, r in zip(found, right, strict=True)]
-        return float(np.mean(shares))
-
-    def _search(
-        self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, candidates: int | None, chosen: Any = None
-    ) -> list[list[Hit]]:
-        if top_k < 1:
-            raise UserError(f"top_k is {top_k}; it must be at least 1.")
-        if queries.width != self._stored.width:
-            raise UserError(
-                f"The queries' embeddings have width {queries.width} and the index's {self._stored.width}: they come "
-                "from two encoders. Encode both with one model."
-            )
-        check_scorer(self._stored.pooled, self.origin, scorer)
+        chosen = self._filter(where)
         top_k = min(top_k, len(self))
-        number = min(len(self), max(top_k, candidates or max(_PER_HIT * top_k, _LEAST)))
+        number = min(len(self), max(top_k, self.candidates or max(_PER_HIT * top_k, _LEAST)))
         hits: list[list[Hit]] = []
         step = max(1, _HELD // number)
         for start in range(0, len(queries), step):
@@ -225,21 +155,57 @@ class QdrantIndex:
                 hits += [[] for _ in named]
                 continue
             targets, found = self._read(positions)
-            scores = TargetSpace.build(targets, formula(scorer), few_shapes=True).scores(part, scorer.tau_a)
+            scores = TargetSpace.build(targets, formula(scorer), few_shapes=True).scores(part, scorer.temperatures)
             for row, candidate in zip(scores, named, strict=True):
                 at = np.searchsorted(positions, candidate)
                 best = at[np.lexsort((candidate, -row[at]))][:top_k]
                 hits.append([found[k]._replace(score=float(row[k])) for k in best])
         return hits
 
+    def recall(self, queries: RaggedTokens, top_k: int, exact: Index, scorer: ScorerSettings | None = None) -> float:
+        """Returns the share of the exact answer that is found: the mean over queries of |found and exact| / |exact|.
+
+        `exact` is an index of the same targets; `scorer` replaces that of the model.
+        """
+        scorer = scorer or self.origin.scorer
+        found, right = (space.search(queries, top_k, scorer) for space in (self, exact))
+        shares = [len({h.id for h in f} & {h.id for h in r}) / len(r) for f, r in zip(found, right, strict=True)]
+        return float(np.mean(shares))
+
+    def _filter(self, where: Where) -> Any:
+        """Returns Qdrant's form of a filter; None for all points."""
+        models, conditions = library().models, []
+        for name, values in alternatives(where).items():
+            check_column(name, self.columns)
+            key = field(self.columns.index(name))
+            for value in values:
+                self._check(name, key, value)
+            conditions.append(models.FieldCondition(key=key, match=models.MatchAny(any=list(values))))
+        return models.Filter(must=conditions) if conditions else None
+
+    def _count(self, chosen: Any) -> int:
+        with self._store.asking() as client:
+            return client.count(self._collection, count_filter=chosen, exact=True).count
+
+    def _check(self, name: str, key: str, value: str) -> None:
+        if (name, value) in self._known:
+            return
+        models = library().models
+        match = models.FieldCondition(key=key, match=models.MatchValue(value=value))
+        if not self._count(models.Filter(must=[match])):
+            with self._store.asking() as client:
+                hits = client.facet(self._collection, key, limit=COMPARED).hits
+            raise unknown_value(name, value, {str(hit.value): hit.count for hit in hits})
+        self._known.add((name, value))
+
     def _candidates(
         self, queries: RaggedTokens, number: int, scorer: ScorerSettings, chosen: Any = None
     ) -> list[np.ndarray]:
         """Returns positions of the targets [number] that Qdrant finds most similar to every query."""
         models = library().models
-        width = None if self.exhaustive else max(_LEAST_WIDTH, _WIDTH * number)
         # Embedded mode warns that it compares with every target anyway.
-        how = None if self._store.embedded else models.SearchParams(hnsw_ef=width, exact=self.exhaustive)
+        width = max(_LEAST_WIDTH, _WIDTH * number)
+        how = None if self._store.embedded else models.SearchParams(hnsw_ef=width)
         asked = [
             models.QueryRequest(query=query, limit=number, params=how, filter=chosen)
             for query in _query_vectors(queries, scorer, pooled_targets=self._stored.pooled)

@@ -60,6 +60,11 @@ class Stored:
         return {_KEY: {"format": FORMAT, **dataclasses.asdict(self)}}
 
 
+def field(position: int) -> str:
+    """Returns the payload field of a further column, by position: the path of a field cannot hold any name."""
+    return f"column_{position}"
+
+
 def check_name(name: str) -> None:
     """Raises UserError for an invalid name of an index."""
     if not _NAME.fullmatch(name) or _COLLECTION.fullmatch(name):

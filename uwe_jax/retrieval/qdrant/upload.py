@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.qdrant.connection import Store, library
-from uwe_jax.retrieval.qdrant.filters import field
-from uwe_jax.retrieval.qdrant.stored import Stored, aliases, collections, read
+from uwe_jax.retrieval.qdrant.stored import Stored, aliases, collections, field
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
@@ -41,24 +38,11 @@ def norms_of(flat: np.ndarray) -> np.ndarray:
     return np.linalg.norm(flat.astype(np.float32), axis=1)
 
 
-def upload(
-    store: Store,
-    collection: str,
-    stored: Stored,
-    space: Index,
-    tokens: RaggedTokens,
-    *,
-    on_disk: bool,
-    shards: int | None,
-    bar: bool,
-) -> None:
+def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: RaggedTokens) -> None:
     """Uploads all targets to a collection, which is created unless an interrupted upload has done so.
 
     Args:
       tokens: of the index; its property would copy them again.
-      on_disk: the server keeps vectors on its disk and caches them in free memory.
-      shards: of the collection, which a cluster distributes over its nodes; None leaves their number to it.
-      bar: shows progress.
 
     Raises:
       UserError: the server stopped answering, or does not have all targets at the end.
@@ -73,32 +57,24 @@ def upload(
                 size=stored.width,
                 distance=models.Distance.COSINE,
                 datatype=models.Datatype(stored.dtype),
-                on_disk=on_disk or None,
                 multivector_config=None if stored.pooled else multi,
             )
-            client.create_collection(
-                collection,
-                vectors_config=vectors,
-                metadata=stored.metadata(),
-                shard_number=shards,
-                on_disk_payload=on_disk or None,
-            )
+            client.create_collection(collection, vectors_config=vectors, metadata=stored.metadata())
             present = np.zeros(stored.size, bool)
         for at in range(0 if store.embedded else len(space.columns)):  # embedded mode has no payload indexes
             client.create_payload_index(collection, field(at), models.PayloadSchemaType.KEYWORD, wait=True)
         chunks = tokens.chunks(max(1, _BATCH_NUMBERS // tokens.width))
         runs = [(start, stop) for start, stop in chunks if not present[start:stop].all()]
-        with write_ahead(client, collection):
-            for start, stop in progress(runs, label="Uploading", unit="batch", total=len(runs)) if bar else runs:
-                points = []
-                for at in (start + np.flatnonzero(~present[start:stop])).tolist():
-                    rows = tokens.part(at, at + 1).flat.astype(np.float32)
-                    payload = {"id": space.ids[at], "text": space.texts[at], "norms": norms_of(rows).tolist()}
-                    payload |= {field(k): values[at] for k, values in enumerate(space.columns.values())}
-                    rows = rows if len(rows) else np.zeros((1, stored.width), np.float32)
-                    vector = (rows[0] if stored.pooled else rows).tolist()
-                    points.append(models.PointStruct(id=at, vector=vector, payload=payload))
-                client.upsert(collection, points, wait=True)
+        for start, stop in progress(runs, label="Uploading", unit="batch"):
+            points = []
+            for at in (start + np.flatnonzero(~present[start:stop])).tolist():
+                rows = tokens.part(at, at + 1).flat.astype(np.float32)
+                payload = {"id": space.ids[at], "text": space.texts[at], "norms": norms_of(rows).tolist()}
+                payload |= {field(k): values[at] for k, values in enumerate(space.columns.values())}
+                rows = rows if len(rows) else np.zeros((1, stored.width), np.float32)
+                vector = (rows[0] if stored.pooled else rows).tolist()
+                points.append(models.PointStruct(id=at, vector=vector, payload=payload))
+            client.upsert(collection, points, wait=True)
         there = client.count(collection, exact=True).count
     if there != stored.size:
         raise UserError(
@@ -106,27 +82,17 @@ def upload(
         )
 
 
-def to_replace(store: Store, name: str, stored: Stored, *, replace: bool) -> str | None:
+def to_replace(store: Store, name: str) -> str | None:
     """Returns the collection that an index will replace; None where there is none.
 
     Raises:
-      UserError: another program's collection has the name, or another model's index and `replace` is not set.
+      UserError: another program's collection has the name.
     """
     if name in collections(store):
         raise UserError(
             f"Qdrant at {store.where} has a collection {name} of another program. Give the index another name."
         )
-    before = aliases(store).get(name)
-    if before is None or replace:
-        return before
-    there = read(store, before).origin
-    if there.fingerprint != stored.origin.fingerprint:
-        raise UserError(
-            f"The index {name} in Qdrant at {store.where} was encoded by {there.model} ({there.fingerprint}), and this "
-            f"one by {stored.origin.model} ({stored.origin.fingerprint}). Give another name, or replace it "
-            "(replace=True)."
-        )
-    return before
+    return aliases(store).get(name)
 
 
 def switch(store: Store, name: str, before: str | None, collection: str) -> None:
@@ -141,28 +107,6 @@ def switch(store: Store, name: str, before: str | None, collection: str) -> None
         client.update_collection_aliases(steps)
         if before:
             client.delete_collection(before)
-
-
-@contextmanager
-def write_ahead(client: Any, collection: str) -> Iterator[None]:
-    """Keeps embedded mode from waiting for the disk at every target: seconds for ten thousand instead of minutes.
-
-    Its SQLite file gets a write-ahead log until all targets are written: a power cut then loses the last targets and
-    never the file. On a server or in memory nothing happens.
-    """
-    file: Any = getattr(getattr(client, "_client", None), "collections", {}).get(collection)
-    for _ in range(2):  # the client names its connection to the file by no public interface
-        file = getattr(file, "storage", None)
-    if not isinstance(file, sqlite3.Connection):
-        yield
-        return
-    file.execute("PRAGMA journal_mode=WAL")
-    file.execute("PRAGMA synchronous=NORMAL")
-    try:
-        yield
-    finally:
-        file.execute("PRAGMA synchronous=FULL")
-        file.execute("PRAGMA journal_mode=DELETE")  # writes the log back first
 
 
 def _present(client: Any, collection: str, size: int) -> np.ndarray:

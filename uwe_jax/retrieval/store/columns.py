@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from uwe_jax.data.text import normalise
-from uwe_jax.retrieval.store.strings import LazyStrings, PackedStrings
+from uwe_jax.retrieval.store.strings import Strings, packed_strings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import did_you_mean
 from uwe_jax.sources.tables.problems import shorten
+from uwe_jax.sources.tables.values import half_pair
 
 MAX_COLUMNS = 32
 MAX_NAME = 100  # characters
@@ -28,68 +30,26 @@ class FilterError(UserError):
     """A filter names a column or a value that no target has."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Column(LazyStrings):
-    """n texts: text k is values[codes[k]].
+def joined(columns: Sequence[pa.DictionaryArray]) -> pa.ChunkedArray:
+    """Concatenates columns, each an array of int32 codes with the dictionary of the values that occur in it.
 
-    Attributes:
-      values: distinct texts, each of which occurs.
-      codes: int32 [n]; may be memory-mapped, as `values`.
+    >>> joined([pa.array(each, pa.large_string()).dictionary_encode() for each in (["b", "a"], ["c", "a"])])[3].as_py()
+    'a'
     """
-
-    values: PackedStrings
-    codes: np.ndarray
-
-    @classmethod
-    def pack(cls, texts: Iterable[str]) -> Column:
-        """Encodes texts.
-
-        >>> Column.pack(["food", "", "food"]).codes.tolist()
-        [0, 1, 0]
-        """
-        places: dict[str, int] = {}
-        codes = np.array([places.setdefault(text, len(places)) for text in texts], np.int32)
-        return cls(PackedStrings.pack(places), codes)
-
-    @classmethod
-    def join(cls, columns: Sequence[Column]) -> Column:
-        """Concatenates columns."""
-        if len(columns) == 1:
-            return columns[0]
-        places: dict[str, int] = {}
-        codes = [np.zeros(0, np.int32)]
-        for column in columns:
-            numbers = [places.setdefault(text, len(places)) for text in column.values]
-            codes.append(np.array(numbers, np.int32)[column.codes])
-        return cls(PackedStrings.pack(places), np.concatenate(codes))
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def at(self, position: int) -> str:
-        return self.values.at(int(self.codes[position]))
-
-    def take(self, positions: np.ndarray) -> Column:
-        """Returns the texts at positions [k], in their order."""
-        used, codes = np.unique(self.codes[positions], return_inverse=True)
-        return Column(self.values.take(used), codes.astype(np.int32))
-
-    @cached_property
-    def places(self) -> dict[str, int]:
-        """The code of every value."""
-        return {text: code for code, text in enumerate(self.values)}
-
-    def frequent(self, most: int) -> dict[str, int]:
-        """Returns the most frequent values with their counts."""
-        counts = np.bincount(self.codes, minlength=len(self.values))
-        return {self.values.at(code): int(counts[code]) for code in np.argsort(-counts, kind="stable")[:most].tolist()}
+    return pa.chunked_array(columns, pa.dictionary(pa.int32(), pa.large_string())).unify_dictionaries()
 
 
-def packed(columns: Mapping[str, Sequence[str]] | None, number: int) -> dict[str, Column]:
+def taken(column: pa.DictionaryArray, positions: np.ndarray) -> pa.DictionaryArray:
+    """Returns the texts of a column at positions [k], in their order."""
+    used, codes = np.unique(column.indices.to_numpy()[positions], return_inverse=True)
+    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), column.dictionary.take(used))
+
+
+def packed(columns: Mapping[str, Sequence[str]] | None, number: int) -> dict[str, pa.DictionaryArray]:
     """Packs the columns of a number of targets, normalised as the targets' texts are.
 
     Raises:
-      UserError: too many columns, an invalid name, a wrong number of values, or a value that is not a string.
+      UserError: too many columns, an invalid name, a wrong number of values, or a value that is not valid text.
     """
     columns = columns or {}
     if len(columns) > MAX_COLUMNS:
@@ -105,7 +65,7 @@ def packed(columns: Mapping[str, Sequence[str]] | None, number: int) -> dict[str
             raise UserError(
                 f"The column {name} holds {odd[0]!r}, a {type(odd[0]).__name__}; values must be text (str)."
             )
-    return {name: Column.pack(map(normalise, values)) for name, values in columns.items()}
+    return {name: packed_strings(map(normalise, values)).dictionary_encode() for name, values in columns.items()}
 
 
 def alternatives(where: Where) -> dict[str, tuple[str, ...]]:
@@ -115,18 +75,20 @@ def alternatives(where: Where) -> dict[str, tuple[str, ...]]:
     {'family': ('food',), 'level': ('1', '2')}
 
     Raises:
-      FilterError: a column has no value, or a value is not a string.
+      FilterError: a column has no value, or a value is not valid text.
     """
     found: dict[str, tuple[str, ...]] = {}
     for name, values in (where or {}).items():
         listed = [values] if isinstance(values, str) else list(values)
         if not listed or not all(isinstance(each, str) for each in listed):
             raise FilterError(f"The filter of {shorten(name)} is {shorten(repr(values))}. Give one or more strings.")
+        if half_pair(listed):
+            raise FilterError(f"The filter of {shorten(name)} is {shorten(repr(values))}, which is not valid Unicode.")
         found[name] = tuple(dict.fromkeys(map(normalise, listed)))
     return found
 
 
-def matching(columns: Mapping[str, Column], where: Where, number: int) -> np.ndarray:
+def matching(columns: Mapping[str, Strings], where: Where, number: int) -> np.ndarray:
     """Returns a mask of the targets that match a filter, bool [n].
 
     Raises:
@@ -135,10 +97,13 @@ def matching(columns: Mapping[str, Column], where: Where, number: int) -> np.nda
     fits = np.ones(number, bool)
     for name, values in alternatives(where).items():
         check_column(name, columns)
-        column = columns[name]
-        if unknown := [value for value in values if value not in column.places]:
-            raise unknown_value(name, unknown[0], column.frequent(COMPARED))
-        fits &= np.isin(column.codes, [column.places[value] for value in values])
+        column = columns[name].array
+        at = pc.index_in(column, pa.array(values, pa.large_string())).fill_null(len(values)).to_numpy()
+        occurs = np.bincount(at, minlength=len(values))[: len(values)] > 0
+        if not occurs.all():
+            counts = Counter({each["values"]: each["counts"] for each in pc.value_counts(column).to_pylist()})
+            raise unknown_value(name, values[int(occurs.argmin())], dict(counts.most_common(COMPARED)))
+        fits &= at < len(values)
     return fits
 
 

@@ -32,9 +32,8 @@ import numpy as np
 
 from uwe_jax.retrieval.store.manifest import Entry, Manifest, read_manifest
 from uwe_jax.retrieval.store.quantise import DTYPES
-from uwe_jax.retrieval.store.segment import Part
-from uwe_jax.retrieval.store.segment_file import read_segment
-from uwe_jax.retrieval.store.stored_targets import Index, check_new, id_set
+from uwe_jax.retrieval.store.segment import Part, read_segment
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.store.writing import SEGMENTS, changing
 from uwe_jax.runtime.errors import UserError
 
@@ -68,22 +67,22 @@ def load_index(folder: str | Path) -> Index:
             return Index(manifest.origin, manifest.dtype, manifest.width, manifest.pooled, parts)
 
 
-def append(folder: str | Path, space: Index, *, replace: bool = False, patience: float = 0) -> int:
+def append(folder: str | Path, space: Index, *, patience: float = 0) -> int:
     """Adds the targets of an index behind those of the one in a folder, in the dtype of the folder.
 
-    `replace` replaces targets whose ids exist; the new ones are added at the end, too.
+    Targets whose ids exist are replaced; the new ones are added at the end, too.
 
     Returns:
       The number of replaced targets.
 
     Raises:
-      UserError: there is no index, it is of another model, some ids exist, or it cannot be written.
+      UserError: there is no index, it is of another model, or it cannot be written.
       OSError: the disk is full; the index is unchanged.
     """
     with changing(folder, patience=patience) as (writer, manifest):
         _check_same_model(writer.folder, manifest, space)
         there = load_index(writer.folder)
-        both = check_new(there.ids, space.ids, replace=replace)
+        both = set(there.ids) & set(space.ids)
         entries, parts = _without(manifest, there, both)
         convert = space.dtype != manifest.dtype
         more = [part.in_dtype(manifest.dtype) if convert else part for part in space.parts]
@@ -103,7 +102,7 @@ def remove(folder: str | Path, ids: Iterable[str]) -> int:
     """
     with changing(folder) as (writer, manifest):
         there = load_index(writer.folder)
-        found = id_set(ids) & set(there.ids)
+        found = ({ids} if isinstance(ids, str) else set(ids)) & set(there.ids)
         if found:
             writer.commit(changed(manifest, segments=tuple(_without(manifest, there, found)[0])))
     return len(found)
@@ -172,8 +171,6 @@ def _check_same_model(folder: Path, manifest: Manifest, space: Index) -> None:
         found += f"({more.fingerprint})"
     elif there.max_tokens != more.max_tokens:
         found = f"holds texts of up to {there.max_tokens} tokens, and those to add have up to {more.max_tokens}"
-    elif manifest.width != space.width:
-        found = f"has embeddings of width {manifest.width}, and the targets to add of width {space.width}"
     elif manifest.pooled != space.pooled:
         found = f"was built for the scorer {there.scorer.kind}, and the targets to add for {more.scorer.kind}"
     else:

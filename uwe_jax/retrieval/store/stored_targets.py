@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.retrieval.store.columns import Column, Where, matching, packed
+from uwe_jax.retrieval.store.columns import Where, matching, packed
 from uwe_jax.retrieval.store.manifest import Manifest
 from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, quantise, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
-from uwe_jax.retrieval.store.strings import JoinedStrings, LazyStrings, PackedStrings
+from uwe_jax.retrieval.store.strings import Strings, packed_strings
 from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
 
@@ -26,7 +27,7 @@ _NAMED = 5  # ids that a message names
 
 
 class Index:
-    """An immutable index of n targets with token embeddings of one model; see `add` and `without`.
+    """An immutable index of n targets with token embeddings of one model.
 
     Attributes:
       origin: the model.
@@ -45,9 +46,11 @@ class Index:
         self.width = width
         self.pooled = pooled
         self.parts = tuple(parts)
-        self.columns: Mapping[str, Column] = joined_columns(self.parts)
-        self.ids: LazyStrings = JoinedStrings((part.segment.ids, part.kept) for part in self.parts)
-        self.texts: LazyStrings = JoinedStrings((part.segment.texts, part.kept) for part in self.parts)
+        self.columns = {name: Strings(column) for name, column in joined_columns(self.parts).items()}
+        self.ids, self.texts = (
+            Strings(pa.chunked_array([part.at(getattr(part.segment, name)) for part in self.parts], pa.large_string()))
+            for name in ("ids", "texts")
+        )
         self._building = threading.Lock()
         self._built: dict[ScorerSettings, Any] = {}
 
@@ -76,14 +79,14 @@ class Index:
         from uwe_jax.scoring.ragged import is_pooled  # imports jax, which reading an index does without
 
         check_dtype(dtype)
-        ids = target_ids(texts, ids)
+        own = target_ids(texts, ids)
         if len(tokens) != len(texts):
             raise UserError(f"There are {len(texts):,} targets and the token embeddings of {len(tokens):,} texts.")
         pooled = is_pooled(origin.scorer.kind, query=False)
         stored = tokens.pooled() if pooled else tokens
         values, scales = quantise(stored.flat, dtype)
-        strings = PackedStrings.pack(texts), PackedStrings.pack(ids)
-        segment = Segment(values, scales, stored.offsets, *strings, packed(columns, len(texts)))
+        own_texts = own.array if ids is None else packed_strings(texts)
+        segment = Segment(values, scales, stored.offsets, own_texts, own.array, packed(columns, len(texts)))
         return cls(origin, dtype, tokens.width, pooled, [Part(segment)])
 
     def __len__(self) -> int:
@@ -104,40 +107,6 @@ class Index:
         lengths = np.concatenate([np.diff(whole.offsets) for whole in wholes])
         return RaggedTokens(np.concatenate(flats), run_offsets(lengths))
 
-    def add(
-        self,
-        tokens: RaggedTokens,
-        texts: Sequence[str],
-        ids: Sequence[str] | None = None,
-        *,
-        replace: bool = False,
-        columns: Mapping[str, Sequence[str]] | None = None,
-    ) -> Index:
-        """Returns an index with more targets behind those of this one, whose memory it shares.
-
-        Args:
-          tokens: by the model of `origin`; see `from_tokens` for the others.
-          replace: replace targets whose ids exist; the new ones are added at the end, too.
-          columns: see `from_tokens`; a column that only some of the targets have is empty for the others.
-
-        Raises:
-          UserError: as `from_tokens`, and for an id that exists.
-        """
-        if tokens.width != self.width:
-            raise UserError(
-                f"The targets' embeddings have width {tokens.width} and the index's {self.width}: they come from two "
-                "encoders. Encode with the model of the index."
-            )
-        more = Index.from_tokens(tokens, texts, ids, origin=self.origin, dtype=self.dtype, columns=columns)
-        kept = self.without(check_new(self.ids, more.ids, replace=replace))
-        return Index(self.origin, self.dtype, self.width, self.pooled, [*kept.parts, *more.parts])
-
-    def without(self, ids: Iterable[str]) -> Index:
-        """Returns an index without some targets, whose memory it shares; unknown ids are ignored."""
-        gone = id_set(ids)
-        parts = [part.without(gone) for part in self.parts] if gone else self.parts
-        return Index(self.origin, self.dtype, self.width, self.pooled, [part for part in parts if len(part)])
-
     def count(self, where: Where = None) -> int:
         """Counts the targets that match a filter; see `Searchable.count`."""
         return int(matching(self.columns, where, len(self)).sum())
@@ -148,19 +117,16 @@ class Index:
         The first search puts the targets on the devices, where they stay.
 
         Raises:
-          UserError: `top_k` is below 1, the queries have another width, the index holds means and the scorer reads
-            tokens, or a filter is refused.
+          UserError: `top_k` is below 1, the queries have another width, or a filter is refused.
         """
-        if top_k < 1:
-            raise UserError(f"top_k is {top_k}; it must be at least 1.")
         allowed = matching(self.columns, where, len(self)) if where else None
         if not len(self) or not len(queries):
             return [[] for _ in range(len(queries))]
-        found = self.target_space(scorer).top_k(queries, min(top_k, len(self)), scorer.tau_a, allowed)
+        found = self.target_space(scorer).top_k(queries, min(top_k, len(self)), scorer.temperatures, allowed)
 
         def hit(at: int, score: float) -> Hit:
-            columns = {name: column.at(at) for name, column in self.columns.items()}
-            return Hit(self.ids.at(at), self.texts.at(at), score, columns)
+            columns = {name: column[at] for name, column in self.columns.items()}
+            return Hit(self.ids[at], self.texts[at], score, columns)
 
         return [list(map(hit, *row)) for row in zip(found.positions.tolist(), found.scores.tolist(), strict=True)]
 
@@ -168,12 +134,11 @@ class Index:
         """Returns the targets on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), kept for one scorer.
 
         Raises:
-          UserError: the index holds means and the scorer reads tokens, or it has no targets.
+          UserError: it has no targets.
         """
         from uwe_jax.ranking.target_space import TargetSpace
         from uwe_jax.scoring.ragged import formula
 
-        check_scorer(self.pooled, self.origin, scorer)
         settings = formula(scorer)
         with self._building:
             if settings not in self._built:
@@ -194,42 +159,11 @@ class Index:
             writer.commit(Manifest(self.origin, self.dtype, self.width, self.pooled, writer.add(self.parts)))
 
 
-def check_scorer(pooled: bool, origin: Origin, scorer: ScorerSettings) -> None:
-    """Raises UserError where an index holds means and a scorer reads tokens."""
-    from uwe_jax.scoring.ragged import is_pooled
-
-    if pooled and not is_pooled(scorer.kind, query=False):
-        raise UserError(
-            f"The index holds the mean of every target's tokens, for the scorer {origin.scorer.kind}; {scorer.kind} "
-            "reads the tokens themselves. Encode the targets with that scorer."
-        )
-
-
-def id_set(ids: Iterable[str]) -> set[str]:
-    """Returns the ids as a set; one string is one id."""
-    return {ids} if isinstance(ids, str) else set(ids)
-
-
-def check_new(ids: Iterable[str], more: Iterable[str], *, replace: bool) -> set[str]:
-    """Returns the ids that occur in both.
-
-    Raises:
-      UserError: some do, and `replace` is false.
-    """
-    both = set(ids) & set(more)
-    if both and not replace:
-        raise UserError(
-            f"{len(both):,} of the ids are in the index already, {_some(both)}. Give other ids, or replace these "
-            "targets (replace=True)."
-        )
-    return both
-
-
-def target_ids(texts: Sequence[str], ids: Sequence[str] | None) -> Sequence[str]:
+def target_ids(texts: Sequence[str], ids: Sequence[str] | None) -> Strings:
     """Returns the ids of n targets: as given, or the texts themselves.
 
     Raises:
-      UserError: a wrong number of ids, duplicate ids, or an id that is not a string.
+      UserError: a wrong number of ids, duplicate ids, or an id that is not valid text.
     """
     chosen = texts if ids is None else ids
     if len(chosen) != len(texts):
@@ -239,7 +173,7 @@ def target_ids(texts: Sequence[str], ids: Sequence[str] | None) -> Sequence[str]
     if twice := [each for each, times in Counter(chosen).items() if times > 1]:
         how = "duplicate targets, and texts are their own ids" if ids is None else "duplicate ids"
         raise UserError(f"There are {len(twice):,} {how}: {_some(twice)}. Give every target its own id.")
-    return chosen
+    return Strings(packed_strings(chosen))
 
 
 def _some(ids: Iterable[str]) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from uwe_jax.retrieval.store.manifest import MANIFEST, Entry, Manifest, read_manifest, write_manifest
-from uwe_jax.retrieval.store.segment import Part
-from uwe_jax.retrieval.store.segment_file import write_segment
+from uwe_jax.retrieval.store.segment import Part, write_segment
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.locks import QUIET, exclusive
 

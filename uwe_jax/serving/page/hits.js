@@ -46,7 +46,7 @@ function item(hit, found, place) {
   return make("li", {}, button, facts(hit), panel);
 }
 
-/** What was asked, and its hits: of {query, space, filter, hits} and, of a vacancy, sentences. */
+/** What was asked, and its hits: of {query, index, filter, hits} and, of a vacancy, sentences. */
 export function shown(found, filter) {
   const asked = found.query.length > SHOWN ? `${found.query.slice(0, SHOWN)}…` : found.query;
   const read = found.sentences && make("details", { class: "read card" },
@@ -54,7 +54,7 @@ export function shown(found, filter) {
     make("ol", {}, ...found.sentences.map((sentence) => make("li", {}, sentence))));
   return [
     make("div", { class: "head" },
-      make("h2", { class: "asked" }, asked, make("small", {}, ` in ${found.space}${filter && ` where ${filter}`}`)),
+      make("h2", { class: "asked" }, asked, make("small", {}, ` in ${found.index}${filter && ` where ${filter}`}`)),
       found.hits.length ? saving(found) : null),
     make("ol", { class: "hits card" }, ...found.hits.map((hit, k) => item(hit, found, k + 1))),
     ...(read ? [read] : []),

@@ -12,10 +12,10 @@ const WAIT_READY = 1500;
 const TITLE = document.title;
 
 const at = (id) => document.getElementById(id);
-const [form, text, results, status, space, topK, filter] = ["form", "text", "results", "status", "space", "top_k", "where"].map(at);
+const [form, text, results, status, index, topK, filter] = ["form", "text", "results", "status", "index", "top_k", "where"].map(at);
 let asking = null;
 let starting = null;
-let served = null; // what the service says of its model and spaces
+let served = null; // what the service says of its model and indexes
 
 function tell(message, isProblem = false) {
   status.textContent = message;
@@ -24,14 +24,14 @@ function tell(message, isProblem = false) {
 
 const tellProblem = (error) => tell(error.status >= 500 && error.id ? `${error.message} (${error.id})` : error.message, true);
 
-const chosenSpace = () => served.spaces.find((each) => each.name === space.value);
+const chosenIndex = () => served.indexes.find((each) => each.name === index.value);
 
 /** How many hits of how many there are. */
 function counted(found, top_k) {
-  const [n, total] = [found.hits.length, chosenSpace().targets];
+  const [n, total] = [found.hits.length, chosenIndex().targets];
   const best = n === 1 ? "The best" : `The ${n} best`;
   if (found.where) {
-    if (!n) return `Nothing in ${found.space} matches the filter`;
+    if (!n) return `Nothing in ${found.index} matches the filter`;
     return n < top_k ? `All ${n} that match the filter, best first` : `${best} that match the filter`;
   }
   return n === total ? `All ${n}, best first` : `${best} of ${total.toLocaleString("en")}`;
@@ -51,18 +51,18 @@ async function search(step) {
   const began = performance.now();
   const isVacancy = query.includes("\n") || query.length > LONG;
   const terms = at("where_choice").hidden ? "" : filter.value.trim();
-  if (step) remember({ q: query, space: served.spaces.length > 1 && space.value, top_k: topK.value, where: terms });
+  if (step) remember({ q: query, index: served.indexes.length > 1 && index.value, top_k: topK.value, where: terms });
   document.title = `${query.slice(0, 60)} · ${TITLE}`;
   results.setAttribute("aria-busy", "true");
   tell("Ranking …");
   try {
     const conditions = where(terms);
-    const chosen = { space: space.value, top_k: Number(topK.value), ...(conditions && { where: conditions }) };
+    const chosen = { index: index.value, top_k: Number(topK.value), ...(conditions && { where: conditions }) };
     const answer = isVacancy
       ? await ask("v1/vacancy", { text: query, ...chosen }, own.signal)
       : await ask("v1/rank", { queries: [query], ...chosen }, own.signal);
     const found = {
-      model: served.model.name, space: answer.space, query, ...(conditions && { where: conditions }),
+      model: served.model.name, index: answer.index, query, ...(conditions && { where: conditions }),
       ...(isVacancy ? { sentences: answer.sentences, hits: answer.hits } : { hits: answer.results[0].hits }),
     };
     results.replaceChildren(...shown(found, terms));
@@ -90,16 +90,16 @@ function repeat() {
   text.value = wanted.q;
   filter.value = wanted.where;
   topK.value = [...topK.options].some((each) => each.value === wanted.top_k) ? wanted.top_k : topK.options[0].value;
-  space.value = wanted.space || served.spaces[0].name;
+  index.value = wanted.index || served.indexes[0].name;
   grow();
-  if (space.value) {
+  if (index.value) {
     showFilter();
     if (wanted.q) return search(false);
     tell("");
   } else {
-    space.value = served.spaces[0].name;
+    index.value = served.indexes[0].name;
     showFilter();
-    tell(`There is no space ${wanted.space}; there are ${served.spaces.map((each) => each.name).join(", ")}.`, true);
+    tell(`There is no index ${wanted.index}; there are ${served.indexes.map((each) => each.name).join(", ")}.`, true);
   }
   document.title = TITLE;
   results.replaceChildren();
@@ -107,7 +107,7 @@ function repeat() {
 }
 
 function showFilter() {
-  const columns = chosenSpace().columns ?? [];
+  const columns = chosenIndex().columns ?? [];
   at("where_choice").hidden = at("where_hint").hidden = !columns.length;
   filter.placeholder = `${columns[0]}=…`;
   at("where_hint").textContent = `Columns: ${columns.join(", ")}. Several conditions are separated by semicolons.`;
@@ -119,7 +119,7 @@ const begin = () => served ?? (starting ??= start().finally(() => { starting = n
 async function start() {
   for (;;) {
     try {
-      served = await ask("v1/spaces", null);
+      served = await ask("v1/indexes", null);
       break;
     } catch (error) {
       tellProblem(error);
@@ -128,11 +128,11 @@ async function start() {
     }
   }
   const option = (value, label) => new Option(label, value);
-  space.replaceChildren(...served.spaces.map((each) => option(each.name, `${each.name} (${each.targets.toLocaleString("en")})`)));
-  at("space_choice").hidden = served.spaces.length < 2;
+  index.replaceChildren(...served.indexes.map((each) => option(each.name, `${each.name} (${each.targets.toLocaleString("en")})`)));
+  at("index_choice").hidden = served.indexes.length < 2;
   topK.replaceChildren(...TOP_K.filter((k) => k === TOP_K[0] || k <= served.limits.top_k)
     .map((k) => Math.min(k, served.limits.top_k)).map((k) => option(k, k)));
-  const names = served.spaces.map((each) => `${each.targets.toLocaleString("en")} targets in ${each.name}`).join(", ");
+  const names = served.indexes.map((each) => `${each.targets.toLocaleString("en")} targets in ${each.name}`).join(", ");
   at("served").textContent = `${served.model.name} · ${served.model.scorer} · ${names}`;
   showFilter();
   tell("");
@@ -154,7 +154,7 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   search(true);
 });
-space.addEventListener("change", showFilter);
+index.addEventListener("change", showFilter);
 at("skip").addEventListener("click", (event) => {
   event.preventDefault(); // its #results would replace the search in the address
   results.focus();

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.release import EscoFile, EscoRelease
 from uwe_jax.sources.notes import counted
+from uwe_jax.sources.tables.chunks import stamp
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.typed_rows import read_table
 
@@ -20,8 +22,7 @@ RELATIONS = ("essential", "optional")
 _MAX_UNKNOWN = 0.1
 
 
-@dataclass(frozen=True)
-class EscoEdges:
+class EscoEdges(NamedTuple):
     """Edges, and a phrase with a number per reason why rows gave no edge."""
 
     edges: list[Edge]
@@ -141,7 +142,7 @@ def read_concepts(file: EscoFile, *, alternatives: bool = False, descriptions: b
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.
     """
-    concepts = _read_concepts(file, file.stamp)
+    concepts = _read_concepts(file, stamp(file.path))
     wanted = ((alternatives, concepts.alternatives, "altLabels"), (descriptions, concepts.descriptions, "description"))
     for is_wanted, texts, column in wanted:
         if is_wanted and not any(texts.values()):
@@ -150,8 +151,8 @@ def read_concepts(file: EscoFile, *, alternatives: bool = False, descriptions: b
 
 
 @lru_cache(maxsize=8)
-def _read_concepts(file: EscoFile, stamp: tuple[int, int]) -> Concepts:
-    del stamp  # part of the cache's key, so that a changed file is read again
+def _read_concepts(file: EscoFile, changed: tuple[int, int]) -> Concepts:
+    del changed  # part of the cache's key, so that a changed file is read again
     problems = Problems(str(file))
     concepts: dict[str, tuple[str, str, str]] = {}
     lines: dict[str, int] = {}

@@ -52,12 +52,6 @@ class EscoFile:
         """Name, size in bytes and CRC-32 of the content: the same zipped and unzipped."""
         return self.name, *signature(self.path, self.member)
 
-    @property
-    def stamp(self) -> tuple[int, int]:
-        """Time of the last change in nanoseconds and size in bytes, of the zip or of the CSV itself."""
-        status = self.path.stat()
-        return status.st_mtime_ns, status.st_size
-
     def read(self) -> bytes:
         """Reads the content; UserError if the zip is damaged."""
         if not self.member:

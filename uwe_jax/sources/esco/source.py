@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from uwe_jax.sources.esco.release import find_release
+from pathlib import Path
+
+from uwe_jax.data.graph import Edge
+from uwe_jax.sources.esco.reader import (
+    EscoEdges,
+    read_alias_edges,
+    read_description_edges,
+    read_job_edges,
+    read_skill_edges,
+)
+from uwe_jax.sources.esco.release import NEEDS, EscoRelease, find_release
 from uwe_jax.sources.source import TITLE, Source, SourceEdges, SourceRequest
 
 OFFERS = {
@@ -14,6 +24,7 @@ OFFERS = {
     "job_description": "vacancy",  # the job in the place of a skill
     "skill_skill": "alias",
 }
+_RELATED = {"skill_job": read_job_edges, "skill_skill": read_skill_edges}
 
 
 def read(request: SourceRequest) -> SourceEdges:
@@ -22,16 +33,33 @@ def read(request: SourceRequest) -> SourceEdges:
     Raises:
       UserError: no folder, no complete version in it, a damaged zip, or broken rows.
     """
-    # imported lazily: TFDS takes a second, and other sources do not need it
-    from uwe_jax.sources.esco.esco_dataset_builder import load_edges
-
     folder = request.folder("the folder of the ESCO zips")
     release = find_release(folder, request.graphs, request.language, request.version, setting=request.setting)
     edges, notes = {}, []
     for graph in request.graphs:
-        edges[graph], found = load_edges(release, graph, request.relations, request.cache_dir / "tfds")
+        edges[graph], found = load_graph(release, graph, request.relations, request.cache_dir)
         notes += [f"{graph}: {note}" for note in found]
     return SourceEdges(f"{release} in {folder}", edges, tuple(notes))
+
+
+def load_graph(release: EscoRelease, graph: str, relations: str, cache_dir: Path) -> tuple[list[Edge], tuple[str, ...]]:
+    """Loads the edges of one graph of `NEEDS`, prepared on first use, and the notes of that preparation.
+
+    Raises UserError as the readers of the graph and `uwe_jax.sources.tfds_edges.load_edges` do.
+    """
+    # imported lazily: TFDS takes a second, and other sources do not need it
+    from uwe_jax.sources.tfds_edges import load_edges
+
+    def read() -> EscoEdges:
+        if graph in _RELATED:
+            return _RELATED[graph](release, relations)
+        read_labels = read_description_edges if graph.endswith("_description") else read_alias_edges
+        return read_labels(release, *NEEDS[graph])
+
+    only = f"_{relations}" if graph in _RELATED and relations != "both" else ""
+    key = f"{release.version or 'unknown'}-{release.digest(graph)}"
+    folder = release.files[NEEDS[graph][0]].path.parent
+    return load_edges("esco", f"{graph}{only}_{release.language}", key, read, folder, cache_dir)
 
 
 SOURCE = Source(

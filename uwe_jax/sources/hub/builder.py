@@ -46,12 +46,6 @@ class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
         self._rows = rows
         super().__init__(config=_config(dataset, split), data_dir=str(data_dir / f"{_family(dataset)}{revision}"))
 
-    @classmethod
-    def get_builder_config(cls, name: str, version: object = None) -> tfds.core.BuilderConfig:
-        """Returns a configuration of any repository and split: they are not listed beforehand."""
-        del version
-        return tfds.core.BuilderConfig(name=name)
-
     def example(self, record: Mapping[str, Any]) -> dict[str, Any]:
         return dict(record)
 

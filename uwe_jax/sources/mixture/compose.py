@@ -171,8 +171,8 @@ def _exclude(merged: dict[str, _Merged], skills: Sequence[str], excluded: Exclud
         if not len(kept.left):
             raise UserError(
                 f"Nothing is left of skill-{kind}: all of its {len(graph.left):,} edges are those of evaluations "
-                f"({', '.join(excluded.found)}). Set source.keep_out to () to train on them, or leave {kind!r} out of "
-                "source.kinds."
+                f"({', '.join(excluded.found)}). Set source.decontaminate to () to train on them, or leave "
+                f"{kind!r} out of source.kinds."
             )
         merged[kind] = kept
     return notes

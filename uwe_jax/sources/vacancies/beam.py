@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow_datasets as tfds
+
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, run_chunk
-from uwe_jax.sources.vacancies.parts import count_records, read_part
+from uwe_jax.sources.tfds_edges import EdgeBuilder
+from uwe_jax.sources.vacancies.job import PREPARED, ChunkDone, PartEdges, TaggingJob, run_chunk
 
 
 def import_beam() -> Any:
@@ -53,7 +55,21 @@ def pipeline_options(options: Sequence[str]) -> Any:
     return import_beam().options.pipeline_options.PipelineOptions(list(options))
 
 
-def edges_on_beam(job: TaggingJob, graph: str) -> Any:
+class BeamEdges(EdgeBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """The edges of a tagging job, tagged and written by a Beam pipeline on the `beam_runner` of a `DownloadConfig`."""
+
+    def __init__(self, job: TaggingJob, graph: str, data_dir: Path):
+        self._job = job
+        super().__init__("vacancies", graph, data_dir, lambda: ((), ()), job.folder, version=PREPARED)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        return {"train": _numbered_edges(self._job, self.builder_config.name)}
+
+    def _process_pipeline_result(self, pipeline_result: Any) -> None:
+        self.keep_notes(self._job.totals().notes())  # the number of broken rows is known after the pipeline
+
+
+def _numbered_edges(job: TaggingJob, graph: str) -> Any:
     """Returns a transform that tags the remaining chunks and gives (number, edge) of a graph, for a TFDS builder.
 
     The numbers are those of reading the parts in order, so that the records are in the same order as without Beam.
@@ -80,19 +96,18 @@ def _tag(number: int, folder: str, graph: str, left: frozenset[int]) -> tuple[in
     """Tags a chunk if necessary; returns its number and its number of edges."""
     if number in left:
         run_chunk(number, folder)
-    part = _part(folder, graph, number)
-    return number, count_records(part) if part.exists() else 0
+    return number, len(_edges(folder, graph, number))
 
 
 def _numbered(
     chunk: tuple[int, int], counts: list[tuple[int, int]], folder: str, graph: str
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    number, count = chunk
+    number, _ = chunk
     start = sum(before for other, before in counts if other < number)
-    edges = read_part(_part(folder, graph, number)) if count else ()
-    for place, edge in enumerate(edges, start):
+    for place, edge in enumerate(_edges(folder, graph, number), start):
         yield place, edge._asdict()
 
 
-def _part(folder: str, graph: str, number: int) -> Path:
-    return Path(folder) / graph / f"{number:05d}.parquet"
+def _edges(folder: str, graph: str, number: int) -> PartEdges:
+    part = Path(folder) / graph / f"{number:05d}.parquet"
+    return PartEdges([part] if part.exists() else [])

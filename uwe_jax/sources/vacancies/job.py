@@ -15,12 +15,16 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically, write_json
 from uwe_jax.runtime.printable import json_text
@@ -29,15 +33,38 @@ from uwe_jax.sources.tables.chunk import Chunk
 from uwe_jax.sources.tables.chunks import cut, read_chunk, stamp
 from uwe_jax.sources.tables.problems import BrokenRows
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
-from uwe_jax.sources.vacancies.columns import Vacancy, parse_row
-from uwe_jax.sources.vacancies.files import VacancyFile
-from uwe_jax.sources.vacancies.parts import SCHEMAS, PartWriter
-from uwe_jax.sources.vacancies.tagger import LEFT_OUT, REPEATED, ROWS, Tagged, TagSettings, VacancyTagger
+from uwe_jax.sources.vacancies.files import Vacancy, VacancyFile, parse_row
+from uwe_jax.sources.vacancies.tagger import (
+    JOB,
+    LEFT_OUT,
+    REPEATED,
+    ROWS,
+    SENTENCES,
+    VACANCY,
+    Sentence,
+    Tagged,
+    TagSettings,
+    VacancyTagger,
+)
 
 # Raise it whenever the same files and settings give other edges or counts.
 VERSION = "1.0.3"
+PREPARED = "1.0.1"  # of the TFDS datasets of its edges
 CHUNK_ROWS = 2_000
 MAX_BROKEN = 0.01
+
+_TYPES = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float32(),
+    bool: pa.bool_(),
+    list[str]: pa.list_(pa.string()),
+}
+SCHEMAS = {
+    graph: pa.schema([(name, _TYPES[kind]) for name, kind in get_type_hints(record).items()])
+    for graph, record in ((JOB, Tagged), (VACANCY, Tagged), (SENTENCES, Sentence))
+}
+_GROUP = 10_000  # records of a row group
 
 
 @dataclass
@@ -91,24 +118,24 @@ class TaggingJob:
     chunks: tuple[Chunk, ...]
     max_broken: float  # share of broken rows above which the job stops
 
-    def left(self) -> list[int]:
-        """Returns the numbers of the chunks that are not done."""
-        return [number for number in range(len(self.chunks)) if not self.marker(number).exists()]
+    def left(self, suffix: str = "") -> list[int]:
+        """Returns the numbers of the chunks that are not done; `suffix` distinguishes another pass over them."""
+        return [number for number in range(len(self.chunks)) if not self.marker(number, suffix).exists()]
 
-    def marker(self, number: int) -> Path:
+    def marker(self, number: int, suffix: str = "") -> Path:
         """Returns the file that marks a chunk as done."""
-        return self.folder / "done" / f"{number:05d}.json"
+        return self.folder / "done" / f"{number:05d}{suffix}.json"
 
     def parts(self, graph: str) -> list[Path]:
         """Returns the files of a graph in the order of their chunks, some of which have none."""
         return sorted((self.folder / graph).glob("*.parquet"))
 
-    def totals(self) -> ChunkDone:
+    def totals(self, suffix: str = "") -> ChunkDone:
         """Returns the counts of all chunks that are done; UserError as of `check`."""
         total = ChunkDone()
         for number in range(len(self.chunks)):
-            if self.marker(number).exists():
-                total.merge(ChunkDone.read(self.marker(number)))
+            if (marker := self.marker(number, suffix)).exists():
+                total.merge(ChunkDone.read(marker))
         self.check(total.broken)
         return total
 
@@ -173,8 +200,6 @@ def open_job(
         raise UserError(f"{', '.join(file.name for file in files)}: 0 rows. Expected at least one vacancy.")
     skills = {"origin": taxonomy.origin, "skills": taxonomy.skills} if taxonomy else {"origin": "", "skills": []}
     write_atomically(folder / "taxonomy.json", json_text(skills).encode())
-    for name in ("done", *SCHEMAS):
-        (folder / name).mkdir(parents=True, exist_ok=True)
     job = TaggingJob(folder, settings, {file.name: file.columns for file in files}, tuple(chunks), max_broken)
     _write(job)
     return job
@@ -196,30 +221,31 @@ def load_job(folder: Path) -> TaggingJob:
         raise UserError(f"{folder / 'job.json'} is damaged ({error}). Remove {folder} to start again.") from error
 
 
-def run_chunk(number: int, folder: str) -> dict[str, Any]:
-    """Tags one chunk of the job in a folder, on any worker; returns its number and broken rows as plain values."""
+def run_chunk(number: int, folder: str) -> BrokenRows:
+    """Tags one chunk of the job in a folder, on any worker; returns its broken rows."""
     job, tagger = _loaded(folder, (Path(folder) / "job.json").stat().st_mtime_ns)
     chunk, done = job.chunks[number], ChunkDone()
     columns = job.columns[chunk.name]
+    records: dict[str, list[Tagged | Sentence]] = {graph: [] for graph in SCHEMAS}
     seen: set[tuple[str, str, str]] = set()
-    with PartWriter(job.folder, number) as writer:
-        for place, row in read_chunk(chunk, list(columns.values()), done.broken):
-            vacancy = parse_row(row, columns)
-            if not isinstance(vacancy, Vacancy):
-                done.broken.add(place, *vacancy)
-                continue
-            for graph, record in tagger.tag(vacancy, done.counts):
-                if isinstance(record, Tagged):
-                    # A repeated title or sentence, such as boilerplate, adds nothing.
-                    if (graph, record.left, record.right) in seen:
-                        done.counts[REPEATED] += 1
-                        continue
-                    seen.add((graph, record.left, record.right))
-                    done.edges[f"{graph}/{record.relation}"] += 1
-                    done.skills[record.left] += 1
-                writer.add(graph, record)
+    for place, row in read_chunk(chunk, list(columns.values()), done.broken):
+        vacancy = parse_row(row, columns)
+        if not isinstance(vacancy, Vacancy):
+            done.broken.add(place, *vacancy)
+            continue
+        for graph, record in tagger.tag(vacancy, done.counts):
+            if isinstance(record, Tagged):
+                # A repeated title or sentence, such as boilerplate, adds nothing.
+                if (graph, record.left, record.right) in seen:
+                    done.counts[REPEATED] += 1
+                    continue
+                seen.add((graph, record.left, record.right))
+                done.edges[f"{graph}/{record.relation}"] += 1
+                done.skills[record.left] += 1
+            records[graph].append(record)
+    write_parts(job.folder, f"{number:05d}", records)
     done.write(job.marker(number))
-    return {"number": number, "broken": done.broken.to_dict()}
+    return done.broken
 
 
 @lru_cache(maxsize=1)  # a worker tags many chunks of one job with one lookup table of names
@@ -229,3 +255,39 @@ def _loaded(folder: str, stamp: int) -> tuple[TaggingJob, VacancyTagger]:
     values = json.loads((job.folder / "taxonomy.json").read_text(encoding="utf-8"))
     skills = tuple(Skill(id, label, tuple(aliases)) for id, label, aliases in values["skills"])
     return job, VacancyTagger(Taxonomy(values["origin"], skills) if skills else None, job.settings)
+
+
+def write_parts(folder: Path, name: str, records: Mapping[str, Sequence[Tagged | Sentence]]) -> None:
+    """Writes the records of a chunk atomically into a job's folder, one Parquet file per graph that has any."""
+    for graph, found in records.items():
+        if found:
+            schema, buffer = SCHEMAS[graph], pa.BufferOutputStream()
+            columns = map(pa.array, zip(*found, strict=True), schema.types)
+            table = pa.Table.from_arrays(list(columns), schema=schema)
+            pq.write_table(table, buffer, compression="zstd", row_group_size=_GROUP)
+            write_atomically(folder / graph / f"{name}.parquet", buffer.getvalue().to_pybytes())
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """Streams the records of a part."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_GROUP):
+            yield from batch.to_pylist()
+
+
+@dataclass(frozen=True)
+class PartEdges(Collection[Edge]):
+    """The edges of parts, one after another, as a stream."""
+
+    parts: Sequence[Path]
+
+    def __len__(self) -> int:
+        return sum(pq.read_metadata(part).num_rows for part in self.parts)
+
+    def __contains__(self, edge: object) -> bool:
+        return any(edge == each for each in self)
+
+    def __iter__(self) -> Iterator[Edge]:
+        for part in self.parts:
+            for record in read_records(part):
+                yield Edge(record["left_id"], record["left"], record["right_id"], record["right"], record["relation"])

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
@@ -37,13 +36,13 @@ def run_job(job: TaggingJob, processes: int = 0) -> ChunkDone:
     wanted = processes or max(1, min(cores, len(left) // _CHUNKS_PER_PROCESS))
     here = (run_chunk(number, str(job.folder)) for number in left)
     results = here if wanted == 1 else _in_processes(job, left, min(wanted, len(left)))
-    for done in progress(results, label="tagging vacancies", unit="chunk", total=len(left)):
-        total.broken.merge(BrokenRows(**done["broken"]))
+    for broken in progress(results, label="tagging vacancies", unit="chunk", total=len(left)):
+        total.broken.merge(broken)
         job.check(total.broken)
     return job.totals()
 
 
-def _in_processes(job: TaggingJob, left: list[int], processes: int) -> Iterator[dict[str, Any]]:
+def _in_processes(job: TaggingJob, left: list[int], processes: int) -> Iterator[BrokenRows]:
     # Spawned: a fork of a process with threads, such as JAX's, may deadlock.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+from functools import partial
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.taxonomy import EXPECTED, find_taxonomy, taxonomy_instead
 from uwe_jax.sources.vacancies.files import find_vacancy_files
-from uwe_jax.sources.vacancies.job import CHUNK_ROWS, VERSION, job_key, open_job
+from uwe_jax.sources.vacancies.job import CHUNK_ROWS, PREPARED, VERSION, PartEdges, job_key, open_job
+from uwe_jax.sources.vacancies.pool import run_job
 from uwe_jax.sources.vacancies.tagger import JOB, VACANCY, TagSettings
 
 LOG = logging.getLogger(__name__)
@@ -17,9 +19,8 @@ LOG = logging.getLogger(__name__)
 
 def _read(request: SourceRequest) -> SourceEdges:
     # imported lazily: TFDS takes a second
-    from uwe_jax.sources.prepared import is_prepared
-    from uwe_jax.sources.tfds_edges import prepare_edges, read_notes, read_prepared
-    from uwe_jax.sources.vacancies.vacancies_dataset_builder import Builder
+    from uwe_jax.sources.prepared import is_prepared, prepare
+    from uwe_jax.sources.tfds_edges import EdgeBuilder, read_notes, read_prepared
 
     folder = request.folder("tables of vacancies with a title and a description, and a taxonomy beside them")
     files = find_vacancy_files(folder)
@@ -36,12 +37,19 @@ def _read(request: SourceRequest) -> SourceEdges:
     settings = TagSettings(language=request.language)
     digest = job_key(files, taxonomy, settings, CHUNK_ROWS)
     place = request.cache_dir / "tfds" / f"vacancies-{VERSION}-{digest}"
-    builders = {name: Builder(config=name, data_dir=str(place)) for name in (JOB, VACANCY)}
-    if not all(is_prepared(builders[name]) for name in request.graphs):
+
+    def read(graph: str) -> tuple[PartEdges, list[str]]:
         job = open_job(place / "parts", files, taxonomy, settings)
-        builders = {name: Builder(job=job, config=name, data_dir=str(place)) for name in builders}
-        for name in request.graphs:
-            prepare_edges(builders[name], folder)
+        notes = run_job(job).notes()
+        return PartEdges(job.parts(graph)), notes
+
+    check = "the taxonomy is in the language of the vacancies"
+    builders = {
+        name: EdgeBuilder("vacancies", name, place, partial(read, name), folder, check=check, version=PREPARED)
+        for name in (JOB, VACANCY)
+    }
+    for name in request.graphs:
+        prepare(builders[name])
     if all(map(is_prepared, builders.values())):
         shutil.rmtree(place / "parts", ignore_errors=True)
     names = ", ".join(file.name for file in files[:3]) + (f" and {len(files) - 3} more" if len(files) > 3 else "")

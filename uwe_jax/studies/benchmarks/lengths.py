@@ -1,4 +1,4 @@
-"""Token lengths of the texts of this field, so that a benchmark without data has real lengths.
+"""Token lengths of the texts of this field, and synthetic graphs with such texts, for benchmarks without data.
 
 Entry k of a histogram counts texts of k tokens, the two special ones included, in the uncased WordPiece vocabulary of
 30,522 subword tokens that MiniLM and MPNet share.
@@ -7,6 +7,12 @@ Entry k of a histogram counts texts of k tokens, the two special ones included, 
 from __future__ import annotations
 
 import numpy as np
+
+from uwe_jax.config import BatchSettings, LengthSettings
+from uwe_jax.data.batches import BatchBuilder
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.sampling import BatchSampler
+from uwe_jax.data.synthetic import synthetic_graphs, synthetic_tables
 
 # ESCO 1.1.1, preferred labels of the 13,896 skills.
 SKILLS = (0, 0, 0, 178, 1871, 3976, 3024, 2153, 1232, 730, 422, 170, 71, 38, 20, 8, 3)
@@ -31,6 +37,7 @@ VACANCIES = (
 )
 # fmt: on
 
+_SENTENCES = 20_000  # as a generated training set may have; the other numbers of nodes are those of the histograms
 BY_KIND = {"skill": SKILLS, "job": JOBS, "vacancy": VACANCIES, "alias": ALIASES}
 
 
@@ -42,3 +49,17 @@ def draw(histogram: tuple[int, ...], texts: int, rng: np.random.Generator) -> np
     """
     counted = np.repeat(np.arange(len(histogram)), histogram)
     return rng.choice(counted, texts, replace=texts > len(counted))
+
+
+def graphs_like_esco(seed: int, scale: float = 1.0) -> GraphSet:
+    """Draws synthetic graphs with `scale` times ESCO's nodes of every kind, and about as many times its edges."""
+    sizes = (sum(SKILLS), sum(JOBS), _SENTENCES, sum(ALIASES))
+    skills, jobs, sentences, aliases = (max(1, round(scale * size)) for size in sizes)
+    return synthetic_graphs(skills, jobs, sentences, aliases, seed)
+
+
+def batch_builder(settings: BatchSettings, texts: LengthSettings, seed: int) -> BatchBuilder:
+    """Makes the batches that a benchmark trains on; a UserError if a batch has more than the 13,896 skills."""
+    graphs = graphs_like_esco(seed)
+    tables = synthetic_tables(graphs, BY_KIND, seed)
+    return BatchBuilder(graphs, tables, texts, BatchSampler(graphs, settings, seed))

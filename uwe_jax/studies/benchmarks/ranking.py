@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import subprocess
@@ -22,30 +21,30 @@ from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
 from uwe_jax.studies.benchmarks import lengths, outcome
-from uwe_jax.studies.benchmarks.device import facts
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, text_of, write_model
-from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
-from uwe_jax.studies.benchmarks.products import bare_product
+from uwe_jax.studies.benchmarks.measure import bare_product, interleaved, latencies, percentiles, spread
+from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
 from uwe_jax.studies.benchmarks.scoring import check_top_k, multiplied, random_tokens
-from uwe_jax.studies.benchmarks.timing import Times, interleaved, latencies, percentiles
 
 LOG = logging.getLogger(__name__)
 RANK, FORWARD, PRODUCT = "text to hits", "bare encoder forward", "bare product"
-_COLD, _WARM = "first answer of the command, empty cache", "first answer of the command, warm cache"
+COLD, WARM = "command, empty cache", "command, warm cache"
 
-COLUMNS = (
+LABELS = (
     Column("what", "contender"),
-    Column("query tokens", "query_tokens", outcome.whole),
+    Column("query\ntokens", "query_tokens", outcome.whole),
     Column("clients", "clients", outcome.whole),
+)
+COLUMNS = (
     Column("ms (min..max)", "seconds", outcome.milliseconds),
-    Column("/ (forward + product)", "ratio_to_bare", outcome.times),
-    *(Column(f"{p} ms", p, lambda seconds: outcome.significant(1e3 * seconds)) for p in ("p50", "p90", "p99")),
-    Column("queries/s", "queries_per_second", outcome.significant),
+    Column("/ bare", "ratio_to_bare", outcome.times),
+    *(Column(f"{p}\nms", p, lambda seconds: outcome.significant(1e3 * seconds)) for p in ("p50", "p90", "p99")),
+    Column("queries\n/s", "queries_per_second", outcome.significant),
 )
 
 
 @dataclass(frozen=True)
-class RankingOptions:
+class RankingOptions(BenchmarkOptions):
     """Options of `benchmark rank`. Targets are as long as ESCO's skills, queries of clients as its occupations."""
 
     encoder: str = "minilm"
@@ -57,7 +56,6 @@ class RankingOptions:
     requests: int = 200  # queries of all clients together
     starts: int = 3  # of the command with a warm cache; 0 leaves them out
     runs: int = 21  # timed runs of every contender
-    seed: int = 0
 
     def __post_init__(self) -> None:
         one_of("--encoder", self.encoder, tuple(ENCODERS))
@@ -95,10 +93,10 @@ class _Bench:
         """Times a query of so many tokens, beside the bare forward pass and product."""
         text = self._text(tokens)
         times = interleaved({RANK: lambda: self._ask(text)} | self._bare(text), self._options.runs, warmups=2)
-        bare = times[FORWARD].median + times[PRODUCT].median
-        ratio = {RANK: times[RANK].median / bare}
+        bare = times[FORWARD]["median"] + times[PRODUCT]["median"]
+        ratio = {RANK: times[RANK]["median"] / bare}
         return [
-            {"contender": name, "query_tokens": tokens, "seconds": each.to_dict(), "ratio_to_bare": ratio.get(name)}
+            {"contender": name, "query_tokens": tokens, "seconds": each, "ratio_to_bare": ratio.get(name)}
             for name, each in times.items()
         ]
 
@@ -112,7 +110,7 @@ class _Bench:
         queries, targets = multiplied(self._options.scorer, self.ranker.encode_tokens(text), self._targets)
         return {
             FORWARD: lambda: jax.block_until_ready(forward(params, token_ids, mask)),
-            PRODUCT: bare_product(queries.flat, targets.flat, dtype="float32", exact=True),
+            PRODUCT: bare_product(queries.flat, targets.flat, dtype="float32"),
         }
 
     def crowd_rows(self) -> Iterator[Row]:
@@ -131,8 +129,8 @@ class _Bench:
         if not self._options.starts:
             return
         cold, *warm = (self._start() for _ in range(self._options.starts + 1))
-        for name, seconds in ((_COLD, [cold]), (_WARM, warm)):
-            yield {"contender": name, "clients": 1, "seconds": Times(tuple(seconds)).to_dict()}
+        for name, seconds in ((COLD, [cold]), (WARM, warm)):
+            yield {"contender": name, "clients": 1, "seconds": spread(seconds)}
 
     def _start(self) -> float:
         command = [sys.executable, "-m", "uwe_jax", "rank", "--index", str(self._folder / "space"), "--json"]
@@ -165,22 +163,10 @@ def run(options: RankingOptions) -> Outcome:
         rows += bench.crowd_rows()
         LOG.info("Starting the command")
         rows += bench.start_rows()
-    return Outcome(
-        mode="rank",
-        title=f"Ranking {options.targets:,} targets with {options.encoder}, {options.scorer}, top {options.top_k}",
-        facts=about,
-        settings=dataclasses.asdict(options),
-        columns=COLUMNS,
-        rows=rows,
-        notes=_notes(options),
-    )
-
-
-def _notes(options: RankingOptions) -> list[str]:
     notes = [
         f"Single queries: median and range of {options.runs} runs, taken in turn, from a query's text to ids, "
         "texts and scores of its hits. The bare forward pass and the bare product have exactly the query's tokens; "
-        "their operands and results stay on the device.",
+        "their operands and results stay on the device; / bare divides by the sum of both.",
         f"Clients: {options.requests:,} queries as long as ESCO's occupations, in one process; each client asks its "
         "next as soon as it has its answer, without batching.",
     ]
@@ -189,4 +175,12 @@ def _notes(options: RankingOptions) -> list[str]:
             "Command: `uwe-jax rank` from its start to its first answer, once with an empty cache folder and "
             f"{options.starts} times with a warm one."
         )
-    return notes
+    return Outcome(
+        title=f"Ranking {options.targets:,} targets with {options.encoder}, {options.scorer}, top {options.top_k}",
+        facts=about,
+        settings=options.settings(),
+        labels=LABELS,
+        columns=COLUMNS,
+        rows=rows,
+        notes=notes,
+    )

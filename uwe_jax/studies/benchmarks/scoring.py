@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -22,11 +20,16 @@ from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.settings import one_of, within
 from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.studies.benchmarks import lengths, outcome, torch_peers
-from uwe_jax.studies.benchmarks.device import facts
-from uwe_jax.studies.benchmarks.memory import METHODS, Peak, peak_of
-from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
-from uwe_jax.studies.benchmarks.products import bare_product, dispatch_seconds
-from uwe_jax.studies.benchmarks.timing import Times, interleaved
+from uwe_jax.studies.benchmarks.measure import (
+    METHODS,
+    Peak,
+    Spread,
+    bare_product,
+    dispatch_seconds,
+    interleaved,
+    peak_of,
+)
+from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
 
 LOG = logging.getLogger(__name__)
 OURS, PRODUCT = "uwe_jax", "bare product"
@@ -34,21 +37,23 @@ _TOKEN_SCALE = 0.5  # keeps raw dot products of normal tokens, which grow with t
 _COMPARED = 4  # queries whose scores are compared with the peer's
 _WARM_QUERIES = 512
 
-COLUMNS = (
+LABELS = (
     Column("width", "width", outcome.whole),
     Column("queries", "queries", outcome.whole),
     Column("contender", "contender"),
+)
+COLUMNS = (
     Column("ms (min..max)", "seconds", outcome.milliseconds),
     Column("/ product", "ratio_to_product", outcome.times),
-    Column("achieved", "flops_per_second", outcome.scaled("FLOP/s")),
-    Column("moved", "bytes_per_second", outcome.scaled("B/s")),
-    Column("queries/s", "queries_per_second", outcome.significant),
-    Column("peak memory", "peak_memory", outcome.peak),
+    Column("FLOP/s", "flops_per_second", outcome.scaled),
+    Column("B/s", "bytes_per_second", outcome.scaled),
+    Column("queries\n/s", "queries_per_second", outcome.significant),
+    Column("peak\nMiB", "peak_memory", outcome.peak),
 )
 
 
 @dataclass(frozen=True)
-class ScoringOptions:
+class ScoringOptions(BenchmarkOptions):
     """Options of `benchmark scoring`. Targets are as long as ESCO's skills, queries as its occupations."""
 
     queries: NumberList = (1, 32)  # queries ranked in one call
@@ -60,7 +65,6 @@ class ScoringOptions:
     tau_a: float = 0.1  # attention temperature, the paper's
     top_k: int = 100  # targets returned per query
     runs: int = 9  # timed runs of every contender
-    seed: int = 0
     peers: bool = True  # compare with PyTorch where it is installed
     many: int = 0  # queries of a run that shows peak memory; 0 leaves it out
 
@@ -96,12 +100,6 @@ def multiplied(scorer: str, queries: RaggedTokens, targets: RaggedTokens) -> tup
     )
 
 
-class _Contender(NamedTuple):
-    rank: Callable[[], object]
-    peak: Callable[[Callable[[], object]], Peak]
-    max_score_difference: float | None = None
-
-
 class _Width:
     """All of one width: queries, the target space, and the peer's."""
 
@@ -110,63 +108,65 @@ class _Width:
         self._settings = ScorerSettings(kind=options.scorer, logits=options.logits, tau_a=options.tau_a)
         self._targets = random_tokens(lengths.SKILLS, options.targets, width, (options.seed, width, 0))
         self._space = TargetSpace.build(self._targets, self._settings, dtype=options.dtype)
-        self._peer = torch_peers.PaddedScoring(self._targets, self._settings, options.dtype, device) if device else None
 
     def _queries(self, number: int) -> RaggedTokens:
         return random_tokens(lengths.JOBS, number, self._width, (self._options.seed, self._width, number))
 
-    def _contenders(self, queries: RaggedTokens) -> Iterator[tuple[str, _Contender]]:
-        options, k, tau_a = self._options, self._options.top_k, self._options.tau_a
-        yield OURS, _Contender(lambda: self._rank(queries), peak_of)
-        a, b = multiplied(self._options.scorer, queries, self._targets)
-        yield PRODUCT, _Contender(bare_product(a.flat, b.flat, dtype=options.dtype, exact=True), peak_of)
-        if self._peer is not None:
-            peer, device = self._peer, str(self._device)
-            some = queries.part(0, min(_COMPARED, len(queries)))
-            difference = float(np.abs(peer.scores(some) - self._space.scores(some, tau_a)).max())
-            rank = functools.partial(peer.top_k, queries, k)
-            yield peer.name, _Contender(rank, lambda work: torch_peers.peer_peak(work, device), difference)
+    def _rank(self, queries: RaggedTokens) -> Callable[[], object]:
+        return lambda: self._space.top_k(queries, self._options.top_k, self._options.tau_a)
 
-    def _rank(self, queries: RaggedTokens) -> object:
-        return self._space.top_k(queries, self._options.top_k, self._options.tau_a)
+    def rows(self) -> Iterator[Row]:
+        """Measures every contender on every number of queries, and ours on `many`.
 
-    def our_peaks(self) -> dict[int, Peak]:
-        """Measures our peak memory, by number of queries.
-
-        Taken before anything else runs and from few to many: an accelerator keeps the highest peak of the process.
+        Our peaks are taken before anything else runs and from few to many: an accelerator keeps the highest peak of
+        the process.
         """
-        numbers = sorted(set(self._options.queries))
-        return {number: peak_of(functools.partial(self._rank, self._queries(number))) for number in numbers}
+        options = self._options
+        peaks = {number: peak_of(self._rank(self._queries(number))) for number in sorted(set(options.queries))}
+        last = [self._many_row(options.many)] if options.many else []
+        device, peer = self._device, None
+        if device:
+            peer = torch_peers.PaddedScoring(self._targets, self._settings, options.dtype, device)
+        for number in options.queries:
+            LOG.info(f"Scoring {number:,} queries against {options.targets:,} targets of width {self._width}")
+            queries = self._queries(number)
+            a, b = multiplied(options.scorer, queries, self._targets)
+            contenders = {
+                OURS: self._rank(queries),
+                PRODUCT: bare_product(a.flat, b.flat, dtype=options.dtype),
+            }
+            found = {OURS: peaks[number], PRODUCT: peak_of(contenders[PRODUCT])}
+            differences: dict[str, float] = {}
+            if device and peer:
+                some = queries.part(0, min(_COMPARED, number))
+                difference = np.abs(peer.scores(some) - self._space.scores(some, options.tau_a)).max()
+                contenders[peer.name] = functools.partial(peer.top_k, queries, options.top_k)
+                found[peer.name] = torch_peers.peer_peak(contenders[peer.name], device)
+                differences[peer.name] = float(difference)
+            times = interleaved(contenders, options.runs)
+            product = times[PRODUCT]["median"]
+            for name in contenders:
+                row = self._row(queries, name, times[name], product, found[name])
+                yield row | {"max_score_difference": differences.get(name)}
+        yield from last
 
-    def rows(self, number: int, our_peak: Peak) -> list[Row]:
-        """Measures every contender on so many queries."""
-        queries = self._queries(number)
-        contenders = dict(self._contenders(queries))
-        peaks = {name: our_peak if name == OURS else each.peak(each.rank) for name, each in contenders.items()}
-        times = interleaved({name: each.rank for name, each in contenders.items()}, self._options.runs)
-        product = times[PRODUCT].median
-        return [
-            self._row(queries, name, times[name], product, peaks[name])
-            | {"max_score_difference": each.max_score_difference}
-            for name, each in contenders.items()
-        ]
-
-    def many_row(self, number: int) -> Row:
+    def _many_row(self, number: int) -> Row:
         """Measures our peak memory and time on many queries, in one run."""
+        LOG.info(f"Scoring {number:,} queries of width {self._width} for their peak memory")
         queries = self._queries(number)
-        times: dict[str, Times] = {}
+        times: dict[str, Spread] = {}
         # Queries come in chunks of few shapes: some hundreds compile all that thousands need.
-        self._rank(queries.part(0, min(number, _WARM_QUERIES)))
-        peak = peak_of(lambda: times.update(interleaved({OURS: lambda: self._rank(queries)}, 1, warmups=0)), warm=True)
+        self._rank(queries.part(0, min(number, _WARM_QUERIES)))()
+        peak = peak_of(lambda: times.update(interleaved({OURS: self._rank(queries)}, 1, warmups=0)), warm=True)
         return self._row(queries, OURS, times[OURS], None, peak)
 
-    def _row(self, queries: RaggedTokens, contender: str, times: Times, product: float | None, peak: Peak) -> Row:
+    def _row(self, queries: RaggedTokens, contender: str, times: Spread, product: float | None, peak: Peak) -> Row:
         """Makes a row, with the operations and bytes of the bare product: each token and score is moved once."""
         s, t = (int(side.offsets[-1]) for side in multiplied(self._options.scorer, queries, self._targets))
         flops = 2 * s * t * self._width
         size = 4 if self._options.dtype == "float32" else 2
         moved = (s + t) * self._width * size + len(queries) * len(self._targets) * 4
-        seconds = times.median
+        seconds = times["median"]
         return {
             "width": self._width,
             "queries": len(queries),
@@ -175,13 +175,13 @@ class _Width:
             "target_tokens": t,
             "target_space_bytes": sum(leaf.nbytes for leaf in jax.tree.leaves(self._space.spans)),
             "contender": contender,
-            "seconds": times.to_dict(),
+            "seconds": times,
             "ratio_to_product": seconds / product if product else None,
             "flops": flops,
             "flops_per_second": flops / seconds,
             "bytes": moved,
             "bytes_per_second": moved / seconds,
-            "peak_memory": peak.to_dict(),
+            "peak_memory": peak,
             "queries_per_second": None if contender == PRODUCT else len(queries) / seconds,
         }
 
@@ -191,26 +191,15 @@ def run(options: ScoringOptions) -> Outcome:
     about = facts(options.dtype) | {"dispatch_seconds": dispatch_seconds()}
     platform = jax.default_backend()
     device, about_peers = torch_peers.choose_device(options.peers, platform)
-    rows: list[Row] = []
     with torch_peers.equal_terms(tf32=False) if device else contextlib.nullcontext():
-        for width in options.widths:
-            measured = _Width(options, width, device)
-            peaks = measured.our_peaks()
-            last = []
-            if options.many:
-                LOG.info(f"Scoring {options.many:,} queries of width {width} for their peak memory")
-                last = [measured.many_row(options.many)]
-            for number in options.queries:
-                LOG.info(f"Scoring {number:,} queries against {options.targets:,} targets of width {width}")
-                rows += measured.rows(number, peaks[number])
-            rows += last
+        rows = [row for width in options.widths for row in _Width(options, width, device).rows()]
     attends = options.scorer in ("soft", "soft_pooled")
     scorer = options.scorer + f" over {options.logits} logits at tau_a {options.tau_a:g}" * attends
     return Outcome(
-        mode="scoring",
         title=f"Ranking {options.targets:,} targets, top {options.top_k}, {scorer}",
         facts=about,
-        settings=dataclasses.asdict(options),
+        settings=options.settings(),
+        labels=LABELS,
         columns=COLUMNS,
         rows=rows,
         notes=[
@@ -224,13 +213,13 @@ def _notes(options: ScoringOptions, rows: list[Row], about_peers: str, platform:
     spaces = {row["width"]: row["target_space_bytes"] for row in rows}
     differences = [row["max_score_difference"] for row in rows if row.get("max_score_difference") is not None]
     agreement = f" Its scores differ from ours by at most {max(differences):.1e}." if differences else ""
-    space = ", ".join(f"{outcome.mebibytes(size)} at width {width}" for width, size in spaces.items())
+    space = ", ".join(f"{outcome.in_mebibytes(size)} MiB at width {width}" for width, size in spaces.items())
     return [
         f"Median and range of {options.runs} runs, taken in turn. Ours and PyTorch's run from query tokens in host "
         "memory to the best targets in host memory; the bare product's operands and result stay on the device.",
         "The bare product multiplies all real query tokens with all real target tokens, without padding, in the same "
-        "dtype and precision. Achieved is its 2 T N d operations per second of each contender; moved is target tokens, "
-        "query tokens and scores, each once.",
+        "dtype and precision. FLOP/s are its 2 T N d operations over the time of each contender; B/s target tokens, "
+        "query tokens and scores, each moved once.",
         about_peers + (f" It scores one query at a time.{agreement}" if differences else ""),
         f"Peak memory on top of the target space, which takes {space}: "
         f"{METHODS['host' if platform == 'cpu' else 'device']}"

@@ -18,8 +18,8 @@ from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.weights import Params, params_to_hf
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import Ranking
-from uwe_jax.studies.benchmarks.device import cpu_threads
-from uwe_jax.studies.benchmarks.memory import Peak, host_peak
+from uwe_jax.studies.benchmarks.measure import Peak, host_peak
+from uwe_jax.studies.benchmarks.outcome import cpu_threads
 
 # Settings of the train step of both: a constant learning rate from the first step.
 SCORER, LOSS = ScorerSettings(), LossSettings()
@@ -60,7 +60,7 @@ def equal_terms(*, tf32: bool) -> Iterator[None]:
 
 
 def peer_peak(work: Callable[[], object], device: str) -> Peak:
-    """Measures as `memory.peak_of` does; runs `work` twice."""
+    """Measures as `measure.peak_of` does; runs `work` twice."""
     import torch
 
     work()
@@ -70,7 +70,7 @@ def peer_peak(work: Callable[[], object], device: str) -> Peak:
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     work()
-    return Peak(torch.cuda.max_memory_allocated() - before)
+    return {"bytes": torch.cuda.max_memory_allocated() - before, "bound": False}
 
 
 def out_of_memory() -> type[Exception]:
@@ -113,7 +113,7 @@ class PaddedScoring:
         self._unit = _unit(raw).to(self._dtype)
         two = settings.kind in ("soft", "soft_pooled") and settings.logits == "dot"
         self._raw = raw.to(self._dtype) if two else None
-        self.name = f"torch, padded, {'two products' if two else 'one product'}"
+        self.name = f"torch, {'two products' if two else 'one product'}"
 
     def _score(self, query: Tensor) -> Tensor:
         """Computes scores [y] of one query's real tokens [i, d]."""

@@ -5,44 +5,126 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 
-from uwe_jax.config import BatchSettings
+from uwe_jax.config import BatchSettings, EncoderSettings, LengthSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
+from uwe_jax.distributed import parallel
 from uwe_jax.models.config import EncoderConfig
+from uwe_jax.models.optimiser import make_optimiser
+from uwe_jax.models.uwe import UweModel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import NODE_KINDS
-from uwe_jax.studies.benchmarks import outcome, torch_peers
-from uwe_jax.studies.benchmarks.batches import batch_builder
-from uwe_jax.studies.benchmarks.device import facts
+from uwe_jax.runtime.options import NameList
+from uwe_jax.runtime.settings import one_of, within
+from uwe_jax.studies.benchmarks import lengths, outcome, torch_peers
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
-from uwe_jax.studies.benchmarks.memory import METHODS, Peak
-from uwe_jax.studies.benchmarks.outcome import Column, Outcome, Row
-from uwe_jax.studies.benchmarks.products import chained_products
-from uwe_jax.studies.benchmarks.steps import OurStep, TrainingOptions
-from uwe_jax.studies.benchmarks.timing import Times, interleaved
+from uwe_jax.studies.benchmarks.measure import METHODS, Peak, Spread, chained_products, interleaved, peak_of
+from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
 from uwe_jax.studies.benchmarks.torch_peers import Trainer
+from uwe_jax.training.device_memory import planned
+from uwe_jax.training.step import TrainState, make_train_step
 
 LOG = logging.getLogger(__name__)
 PRODUCT = "bare products"
 
+LABELS = (Column("contender", "contender"),)
 COLUMNS = (
-    Column("contender", "contender"),
     Column("ms (min..max)", "seconds", outcome.milliseconds),
-    Column("/ mean_pool", "ratio_to_mean_pool", outcome.times),
-    Column("texts/s", "texts_per_second", outcome.scaled("")),
-    Column("tokens/s", "real_tokens_per_second", outcome.scaled("")),
-    Column("with padding", "padded_tokens_per_second", outcome.scaled("")),
-    Column("achieved", "flops_per_second", outcome.scaled("FLOP/s")),
-    Column("/ product", "share_of_product", lambda share: f"{outcome.significant(100 * share)} %"),
-    Column("compile s", "compile_seconds", outcome.significant),
-    Column("program", "program_bytes", outcome.mebibytes),
-    Column("peak memory", "peak_memory", outcome.peak),
-    Column("first loss", "first_loss", "{:.5f}".format),
+    Column("/ mean\npool", "ratio_to_mean_pool", outcome.times),
+    Column("texts\n/s", "texts_per_second", outcome.scaled),
+    Column("tokens\n/s", "real_tokens_per_second", outcome.scaled),
+    Column("padded\n/s", "padded_tokens_per_second", outcome.scaled),
+    Column("FLOP/s", "flops_per_second", outcome.scaled),
+    Column("% of\nproduct", "share_of_product", lambda share: outcome.significant(100 * share)),
+    Column("compile\ns", "compile_seconds", outcome.significant),
+    Column("program\nMiB", "program_bytes", outcome.in_mebibytes),
+    Column("peak\nMiB", "peak_memory", outcome.peak),
+    Column("first\nloss", "first_loss", "{:.5f}".format),
 )
+
+
+@dataclass(frozen=True)
+class TrainingOptions(BenchmarkOptions):
+    """Options of `benchmark training`."""
+
+    encoder: str = "minilm"
+    skills: int = 64  # in the global batch, with as many neighbours in each of the three graphs
+    lengths: LengthSettings = field(default_factory=lambda: LengthSettings(skill=16, job=16, vacancy=64, alias=16))
+    dtype: str = "float32"
+    scorers: NameList = ("soft", "mean_pool")  # to train with
+    mini_batch_size: int = 0  # gradient-caching mini-batch size; 0 encodes all texts at once
+    remat: bool = False
+    dropout: float = 0.0
+    runs: int = 5
+    peers: bool = True  # compare with PyTorch where it is installed
+    memory_only: bool = False  # compile and report the planned memory, without running
+
+    def __post_init__(self) -> None:
+        one_of("--encoder", self.encoder, tuple(ENCODERS))
+        within("--skills", self.skills, 2, sum(lengths.SKILLS))
+        for kind, tokens in dataclasses.asdict(self.lengths).items():
+            within(f"--lengths {kind}", tokens, 3, ENCODERS[self.encoder].max_tokens)
+        for name, least in (("mini_batch_size", 0), ("runs", 1), ("seed", 0)):
+            within(f"--{name}", getattr(self, name), least)
+        EncoderSettings(dtype=self.dtype, dropout=self.dropout)
+        for kind in self.scorers:
+            ScorerSettings(kind=kind)
+        if not self.scorers:
+            raise UserError("--scorers is empty; name at least one, such as soft,mean_pool.")
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """Padded tokens per node, by kind, those of skills first."""
+        return {kind: getattr(self.lengths, kind) for kind in NODE_KINDS}
+
+
+class OurStep:
+    """A compiled train step with its state. A call takes one step and appends its loss to `losses`."""
+
+    def __init__(self, options: TrainingOptions, scorer: str, batches: list[Batch]):
+        config = ENCODERS[options.encoder]
+        encoder = EncoderSettings(dtype=options.dtype, dropout=options.dropout, remat=options.remat)
+        model = UweModel.create(config, encoder, ScorerSettings(kind=scorer))
+        optimiser = make_optimiser(torch_peers.OPTIMISER, steps=1)
+        params = model.initial_params(random_params(config, options.seed))
+        self.name, self.scorer = f"uwe_jax, {scorer}", scorer
+        self.losses: list[float] = []
+        self._state: Any = parallel.replicate(TrainState.create(params, optimiser))
+        self._batches = batches
+        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.mini_batch_size)
+        started = time.perf_counter()
+        self._step = step.lower(self._state, parallel.shard_rows(batches[0])).compile()
+        self.compile_seconds: float | None = time.perf_counter() - started
+        plan = planned(self._step)  # on each device: arguments, results and temporaries
+        self.program_bytes = plan.total if plan else None
+
+    def __call__(self) -> None:
+        batch = self._batches[len(self.losses) % len(self._batches)]
+        self._state, metrics = jax.block_until_ready(self._step(self._state, parallel.shard_rows(batch)))
+        self.losses.append(float(parallel.first(metrics["loss"])))
+
+    def peak(self) -> Peak:
+        """Measures the memory of a step on top of parameters and optimiser state; takes steps.
+
+        Raises:
+          UserError: the device's memory is too small.
+        """
+        try:
+            return peak_of(self)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise UserError(
+                f"The step of {self.name} does not fit in the device's memory: the compiler plans "
+                f"{outcome.in_mebibytes(self.program_bytes or 0)} MiB. Lower --skills or --lengths, set "
+                "--mini_batch_size or --remat, or print only the plan with --memory_only."
+            ) from error
 
 
 def encoder_flops(config: EncoderConfig, texts: int, tokens: int) -> int:
@@ -83,26 +165,24 @@ def step_flops(config: EncoderConfig, kind: str, m: int, lengths: Mapping[str, i
     return 3 * (encoding + scoring)
 
 
-def _sizes(options: TrainingOptions, batches: list[Batch]) -> Row:
+def _row(
+    options: TrainingOptions, batches: list[Batch], step: OurStep | Trainer, times: Spread | None, peak: Peak
+) -> Row:
+    """Makes the row of a step, with rates and losses if it was timed."""
     masks = [rows["mask"] for batch in batches for rows in batch["nodes"].values()]
-    return {
+    sizes = {
         "texts": options.skills * len(NODE_KINDS),
         "real_tokens": sum(int(mask.sum()) for mask in masks) / len(batches),
         "padded_tokens": options.skills * sum(options.tokens.values()),
+        "flops": step_flops(ENCODERS[options.encoder], step.scorer, options.skills, options.tokens),
     }
-
-
-def _row(options: TrainingOptions, sizes: Row, step: OurStep | Trainer) -> Row:
-    flops = step_flops(ENCODERS[options.encoder], step.scorer, options.skills, options.tokens)
     compiled = {"compile_seconds": step.compile_seconds, "program_bytes": step.program_bytes}
-    return sizes | {"contender": step.name, "flops": flops, **compiled}
-
-
-def _timed_row(options: TrainingOptions, sizes: Row, step: OurStep | Trainer, times: Times, peak: Peak) -> Row:
-    row = _row(options, sizes, step)
-    rates = {f"{name}_per_second": row[name] / times.median for name in (*sizes, "flops")}
+    row = {"contender": step.name, **sizes, **compiled}
+    if times is None:
+        return row
+    rates = {f"{name}_per_second": size / times["median"] for name, size in sizes.items()}
     losses = {"first_loss": step.losses[0], "losses": step.losses}
-    return row | rates | losses | {"seconds": times.to_dict(), "peak_memory": peak.to_dict()}
+    return row | rates | losses | {"seconds": times, "peak_memory": peak}
 
 
 def _products(options: TrainingOptions) -> tuple[Callable[[], object], int]:
@@ -137,15 +217,14 @@ def run(options: TrainingOptions) -> Outcome:
     device, about_peers = torch_peers.choose_device(options.peers, jax.default_backend())
     if device and "soft" not in options.scorers:
         device, about_peers = None, "PyTorch was left out: its step is that of soft late interaction."
-    build = batch_builder(BatchSettings(global_batch_size=options.skills), options.lengths, options.seed)
+    build = lengths.batch_builder(BatchSettings(global_batch_size=options.skills), options.lengths, options.seed)
     batches = [build(step) for step in range(1 if options.memory_only else options.runs)]
-    sizes = _sizes(options, batches)
     ours = []
     for scorer in options.scorers:
         LOG.info(f"Compiling the step of {options.encoder} with {scorer}")
         ours.append(OurStep(options, scorer, batches))
     if options.memory_only:
-        rows = [_row(options, sizes, step) for step in ours]
+        rows = [_row(options, batches, step, None, None) for step in ours]
         return _outcome(options, about, rows, [_ABOUT_PROGRAM, "Nothing was run (--memory_only)."])
 
     # On accelerators JAX multiplies float32 with fewer bits by default; so does the peer.
@@ -166,24 +245,24 @@ def run(options: TrainingOptions) -> Outcome:
         contenders: dict[str, Callable[[], object]] = {step.name: step for step in steps}
         LOG.info(f"Taking {options.runs} steps of each")
         times = interleaved(contenders | {PRODUCT: multiply}, options.runs, settle=1)
-    rows = [_timed_row(options, sizes, step, times[step.name], peak) for step, peak in zip(steps, peaks, strict=True)]
+    rows = [_row(options, batches, step, times[step.name], peak) for step, peak in zip(steps, peaks, strict=True)]
     product = {
         "contender": PRODUCT,
-        "seconds": times[PRODUCT].to_dict(),
+        "seconds": times[PRODUCT],
         "flops": flops,
-        "flops_per_second": flops / times[PRODUCT].median,
+        "flops_per_second": flops / times[PRODUCT]["median"],
     }
     return _outcome(options, about, compared(rows, product), _notes(options, rows, about_peers))
 
 
 def _outcome(options: TrainingOptions, about: dict[str, Any], rows: list[Row], notes: list[str]) -> Outcome:
-    values = {"encode_chunk_size": options.encode_chunk_size, "dropout": options.dropout}
+    values = {"mini_batch_size": options.mini_batch_size, "dropout": options.dropout}
     extras = [*(f"{name} {value}" for name, value in values.items() if value), *["remat"] * options.remat]
     return Outcome(
-        mode="training",
         title=", ".join([f"Train step of {options.encoder}, {options.skills} skills", *extras]),
         facts=about,
-        settings=dataclasses.asdict(options),
+        settings=options.settings(),
+        labels=LABELS,
         columns=COLUMNS,
         rows=rows,
         notes=[
@@ -207,14 +286,14 @@ def _notes(options: TrainingOptions, rows: list[Row], about_peers: str) -> list[
         difference = abs(losses[Trainer.name] - losses["uwe_jax, soft"])
         agreement = f" Its loss of the first step differs from ours by {difference:.1e}"
         agreement += ", because dropout differs." if options.dropout else "."
-        if options.remat or options.encode_chunk_size:
+        if options.remat or options.mini_batch_size:
             agreement += " It neither rematerialises nor encodes in chunks."
     where = "host" if jax.default_backend() == "cpu" else "device"
     cuda = f"; of PyTorch, {METHODS['cuda']}" if agreement and where == "device" else ""
     return [
         f"Median and range of {options.runs} runs, taken in turn, each after one that does not count; a step runs "
         "from a batch in host memory to its loss there.",
-        "Achieved counts the matrix products of encoder and scorers over padded tokens, three times the forward pass. "
+        "FLOP/s counts the matrix products of encoder and scorers over padded tokens, three times the forward pass. "
         "The bare products are those of the feed-forward block, over the same tokens in the same dtype, one after "
         "another until they have as many operations as a step.",
         _ABOUT_PROGRAM,

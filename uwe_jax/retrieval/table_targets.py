@@ -1,0 +1,235 @@
+"""Targets to rank, and reading them from the columns of a table."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from uwe_jax.data.text import normalise
+from uwe_jax.retrieval.store.columns import MAX_COLUMNS, MAX_NAME, check_column
+from uwe_jax.retrieval.store.stored_targets import Index
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.notes import counted
+from uwe_jax.sources.tables.chunk import Table
+from uwe_jax.sources.tables.chunks import open_table, table_rows
+from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
+from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
+from uwe_jax.sources.tables.problems import Problems, shorten
+from uwe_jax.sources.tables.values import TYPES, id_text
+
+EXPECTED = (
+    f"Expected the folder of ESCO's or O*NET's zips, a table in one of {EXPECTED_FORMATS}, or a .txt with one text per "
+    "line."
+)
+_MOST_CHARACTERS = 1 << 28  # of distinct values of further columns: names and numbers to show and filter by
+
+
+class Row(NamedTuple):
+    """A target; `values` are those of the further columns, "" where the row has none."""
+
+    id: str
+    text: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Texts to rank, with distinct ids.
+
+    Attributes:
+      origin: the source, for people.
+      texts: normalised, none empty, n of them.
+      ids: of the texts; the text itself where the source has none.
+      notes: a phrase per reason why something was left out, with its number.
+      columns: further columns of a table by their names, n values each; "" where a row has none.
+    """
+
+    origin: str
+    texts: tuple[str, ...]
+    ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @classmethod
+    def of(cls, origin: str, rows: Iterable[Row], columns: Sequence[str] = (), notes: Iterable[str] = ()) -> Targets:
+        """Builds targets; of rows that repeat id and text the first counts."""
+        kept: dict[str, Row] = {}
+        repeated, differing = 0, 0
+        for row in rows:
+            first = kept.setdefault(row.id, row)
+            if first.text != row.text:
+                raise UserError(
+                    f"{origin}: the id {shorten(row.id)} has two texts, {shorten(first.text)} and {shorten(row.text)}. "
+                    "Correct one of the ids, or name another column of ids."
+                )
+            repeated += first is not row
+            differing += first.values != row.values
+        if not kept:
+            raise UserError(f"{origin} holds no text. {EXPECTED}")
+        left_out = counted(repeated, "duplicate rows left out")
+        left_out += counted(differing, "of them with other values in further columns than the first, which counts")
+        ids, texts, values = zip(*kept.values(), strict=True)
+        return cls(origin, texts, ids, (*notes, *left_out), dict(zip(columns, zip(*values, strict=True), strict=True)))
+
+    def unlike(self, there: Index) -> Targets:
+        """Returns the targets that an index lacks, or has with another text or other values of these columns."""
+        rows = list(zip(self.ids, self.texts, *self.columns.values(), strict=True))
+        others = (there.columns.get(name) or itertools.repeat("") for name in self.columns)
+        known = set(rows).intersection(zip(there.ids, there.texts, *others, strict=False))
+        kept = [row for row in rows if row not in known]
+        ids, texts, *columns = zip(*kept, strict=True) if kept else [()] * (2 + len(self.columns))
+        notes = (*self.notes, *counted(len(known), "that exist already left out"))
+        return Targets(self.origin, texts, ids, notes, dict(zip(self.columns, columns, strict=True)))
+
+
+def table_targets(path: Path, column: str, id_column: str, keep: Sequence[str]) -> Targets:
+    """Reads the targets of a table; the arguments are those of `read_targets`.
+
+    Raises:
+      UserError: there is no such column, the table is broken, or its further columns are too many or too large.
+    """
+    table = open_table(path, quoted=True, columns=[column, id_column])
+    column = text_column(path, table, column)
+    id_column = _chosen(path, table, "id", id_column)
+    columns = list(dict.fromkeys(filter(None, (column, id_column))))
+    distinct: dict[str, dict[str, str]]  # values of the further columns, each held once
+    distinct = {name: {} for name in _further(path, [name for name in table.columns if name not in columns], keep)}
+    broken, rows, nested, characters = Problems(str(path)), [], set(), 0
+    for place, row in table_rows(path, [*columns, *distinct], broken):
+        text = normalise(row[column]) if isinstance(row[column], str) else ""
+        if not text:
+            broken.add(place, f"{column} {shorten(str(row[column]))}", "a text")
+            continue
+        values = []
+        for name, known in distinct.items():
+            value = _as_text(row[name])
+            if value is None:
+                nested.add(name)
+            characters += 0 if value in known else len(value or "")
+            values.append(known.setdefault(value or "", value or ""))
+        if characters > _MOST_CHARACTERS:
+            longest = max(distinct, key=lambda name: sum(map(len, distinct[name])))
+            raise UserError(
+                f"The columns of {path} besides those of text and id have more than {_MOST_CHARACTERS:,} characters, "
+                f"most of them in {longest}. Name those to keep, each with --keep; --keep '' keeps none."
+            )
+        rows.append(Row(_id_of(row.get(id_column), place, broken) or text, text, tuple(values)))
+    broken.check()
+    shown = {place: name for place, name in enumerate(distinct) if name not in nested}
+    if nested:
+        rows = [row._replace(values=tuple(row.values[place] for place in shown)) for row in rows]
+    notes = counted(len(nested), f"columns of lists or objects left out ({', '.join(sorted(nested))})")
+    origin = str(path) if is_text_list(path) else f"{path}, column {column}"
+    return Targets.of(origin, rows, list(shown.values()), notes)
+
+
+def read_ids(path: Path | str, id_column: str = "") -> list[str]:
+    """Reads the distinct ids in a file: of a table's column, or one per line of a .txt.
+
+    Raises:
+      UserError: there is no such file or column, or it holds no id.
+    """
+    path = Path(path).expanduser()
+    check_file(path)
+    table = open_table(path, quoted=True, columns=[id_column])
+    column = table.columns[0] if is_text_list(path) else _chosen(path, table, "id", id_column)
+    if not column:
+        raise _no_column(path, table, "id")
+    broken = Problems(str(path))
+    found = [_id_of(row[column], place, broken) for place, row in table_rows(path, [column], broken)]
+    broken.check()
+    ids = list(dict.fromkeys(filter(None, found)))
+    if not ids:
+        raise UserError(f"{path} holds no id. Expected one per line, or a column of ids.")
+    return ids
+
+
+def check_file(path: Path) -> None:
+    """Raises UserError unless there is a file of texts."""
+    if not path.is_file():
+        raise UserError(f"There is no {path}. {EXPECTED}")
+    if not is_text_list(path) and not table_format(path):
+        raise UserError(f"{path} is in no supported format. {EXPECTED}")
+
+
+def text_column(path: Path, table: Table, column: str = "", role: str = "target") -> str:
+    """Returns the column of a table that holds the texts.
+
+    Without a name it is one of `NAMES` for the role, target or query, or the only one in a format with column names.
+
+    Raises:
+      UserError: there is no such column, or it cannot be determined.
+    """
+    chosen = _chosen(path, table, role, column)
+    if chosen:
+        return chosen
+    if len(table.columns) > 1 or not table.columns:
+        raise _no_column(path, table, role)
+    (only,) = table.columns
+    if not table.named:
+        raise UserError(
+            f"{path} has one column, and its first row, {shorten(only)}, is not one of the known names "
+            f"({', '.join(NAMES[role])}), so it may be a text. If it is one, name the column by its number, "
+            f"--column 1, or add a row above it. If it is a name, pass it as --column {shlex.quote(only)}."
+        )
+    return only
+
+
+def _further(path: Path, others: Sequence[str], keep: Sequence[str]) -> list[str]:
+    """Returns the names of the columns to keep, of the others than those of text and id; see `read_targets`."""
+    fit = [name for name in dict.fromkeys(others) if 0 < len(name) <= MAX_NAME]
+    for name in filter(None, keep):
+        check_column(name, fit)
+    names = [name for name in fit if not keep or name in keep]
+    if len(names) > MAX_COLUMNS:
+        raise UserError(
+            f"{path} has {len(names)} columns besides those of text and id; at most {MAX_COLUMNS} are kept. "
+            "Name those to keep, each with --keep; --keep '' keeps none."
+        )
+    return names
+
+
+def _chosen(path: Path, table: Table, role: str, column: str) -> str:
+    """Returns the column of a role, by `column` or by the known names; "" where there is none."""
+    same = same_names(table.columns, column)
+    if column and not same:
+        raise UserError(
+            f"{path} has no column {column!r}. Its columns: {', '.join(table.columns) or 'none'}. Name one of these."
+        )
+    return same[0] if column else named_columns(table.columns, [role]).get(role, "")
+
+
+def _no_column(path: Path, table: Table, role: str) -> UserError:
+    names = ", ".join(table.columns) or "none"
+    flag = "--id_column" if role == "id" else "--column"
+    return UserError(
+        f"{path} has no column called {' or '.join(NAMES[role])}. Its columns: {names}. Use {flag} NAME, or "
+        f"{flag} NUMBER where the first row is data: 1 is the first column."
+    )
+
+
+def _id_of(value: object, place: str, broken: Problems) -> str:
+    number = id_text(value)
+    if number is None:
+        broken.add(place, f"id {shorten(str(value))}", TYPES["id"])
+    return number or ""
+
+
+def _as_text(value: object) -> str | None:
+    """Converts a value to text; None for a list, an object or bytes.
+
+    >>> [_as_text(value) for value in (" a  b", 3, 0.5, True, None, [1])]
+    ['a b', '3', '0.5', 'true', '', None]
+    """
+    if value is None or value != value:  # some libraries write a missing value as NaN
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if isinstance(value, list | dict | bytes) else normalise(str(value))
