@@ -16,10 +16,10 @@ from typing import NamedTuple
 from uwe_jax.retrieval.limits import MAX_CHARACTERS, accepted, too_long
 from uwe_jax.retrieval.texts_in import text_column
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.problems import BrokenRows, shorten
+from uwe_jax.sources.tables.reading import table_rows
 
 BATCH = 256  # queries that are answered at once
 _READ = 1 << 16  # bytes, the capacity of a pipe

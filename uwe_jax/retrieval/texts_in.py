@@ -19,10 +19,10 @@ from uwe_jax.sources.notes import counted
 from uwe_jax.sources.onet import tables
 from uwe_jax.sources.onet.release import WHERE, newest, releases_in
 from uwe_jax.sources.tables.chunk import Table
-from uwe_jax.sources.tables.chunks import open_table, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
 from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import Problems, shorten
+from uwe_jax.sources.tables.reading import open_table, table_rows
 from uwe_jax.sources.tables.values import TYPES, id_text
 
 # Targets in ESCO and O*NET. O*NET's products and titles have no ids.

@@ -23,7 +23,7 @@ from uwe_jax.sources.mixture.columns import EdgeColumns, edge_columns
 from uwe_jax.sources.tables.columns import read_columns
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import read_rows
+from uwe_jax.sources.tables.reading import read_rows
 
 LOG = logging.getLogger(__name__)
 MAX_TEXT = 100_000  # characters; a longer text is a sign of missing line breaks

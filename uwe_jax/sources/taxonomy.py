@@ -14,10 +14,10 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH, files_in
-from uwe_jax.sources.tables.chunks import column_names, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
 from uwe_jax.sources.tables.names import HEADER, named_columns
 from uwe_jax.sources.tables.problems import Problems, shorten
+from uwe_jax.sources.tables.reading import column_names, table_rows
 from uwe_jax.sources.tables.values import TYPES, id_text, split_list
 
 NAME = "taxonomy"  # of a user's file, without its ending

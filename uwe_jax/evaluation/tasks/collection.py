@@ -13,9 +13,10 @@ from uwe_jax.sources.folders import DEPTH, files_in, only_copy
 from uwe_jax.sources.hub.dataset import hub_origin, load_hub_rows
 from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
 from uwe_jax.sources.hub.split_names import stated_split
+from uwe_jax.sources.tables.chunk import Row
 from uwe_jax.sources.tables.formats import table_format
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import Row, has_columns, read_rows
+from uwe_jax.sources.tables.reading import has_columns, read_rows
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import DEPTH, files_in
 from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
+from uwe_jax.sources.tables.chunk import Row
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import Row, read_rows
+from uwe_jax.sources.tables.reading import read_rows
 
 
 def load_hub_rows(dataset: HubDataset, split: str, cache_dir: Path, offline: bool = False) -> list[Row]:

@@ -17,7 +17,7 @@ from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.formats import table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
-from uwe_jax.sources.tables.typed_rows import has_columns, read_rows
+from uwe_jax.sources.tables.reading import has_columns, read_rows
 
 PAGE = "https://huggingface.co/datasets/jjzha/skillskape"
 COLUMNS = {"sentence": "text", "skills": "texts"}

@@ -15,7 +15,7 @@ from uwe_jax.sources.matching import EXACT, SkillMatcher
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import has_columns, read_rows
+from uwe_jax.sources.tables.reading import has_columns, read_rows
 from uwe_jax.sources.taxonomy import EXPECTED, Taxonomy, find_taxonomy, taxonomy_instead
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS, length_problem
 

@@ -14,7 +14,7 @@ from uwe_jax.sources.hub.dataset import find_copy, hub_origin, load_hub_rows, re
 from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
-from uwe_jax.sources.tables.typed_rows import Row
+from uwe_jax.sources.tables.chunk import Row
 
 SPLIT = "train"
 # Ten sentences for nearly every skill of ESCO 1.1.0, written by a language model (arXiv 2307.10778).
