@@ -6,14 +6,13 @@ for a complete one.
 
 from __future__ import annotations
 
-import abc
 import errno
 import logging
 import math
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,14 +60,9 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             f"again; they are prepared again from {self.AGAIN}."
         )
 
-    @abc.abstractmethod
-    def example(self, record: Any) -> dict[str, Any]:
-        """Converts a record to the features of TFDS."""
-
-    def _generate_examples(self, records: Collection[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, records: Iterable[dict[str, Any]], total: int) -> Iterator[tuple[int, dict[str, Any]]]:
         label = f"preparing {self.info.full_name}"
-        for key, record in enumerate(progress(records, label=label, unit=f" {self.RECORDS}", total=len(records))):
-            yield key, self.example(record)
+        return enumerate(progress(records, label=label, unit=f" {self.RECORDS}", total=total))
 
     # TFDS would announce a download, but nothing is downloaded here.
     def _log_download_bytes(self) -> None:

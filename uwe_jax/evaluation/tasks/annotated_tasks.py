@@ -8,7 +8,7 @@ from pathlib import Path
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
 from uwe_jax.evaluation.tasks.esco_tasks import find_esco, labels_of
 from uwe_jax.evaluation.tasks.spec import TaskContent, TaskDataMissing, TaskSources, declare
-from uwe_jax.sources.hub.declaration import HubDataset
+from uwe_jax.sources.hub.dataset import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.skillskape.source import COLUMNS, PAGE, find_sentences, read_sentences
 from uwe_jax.sources.tables.problems import Problems

@@ -19,6 +19,7 @@ TYPES = {
     ANY: "any value",
     "text": "a text",
     "texts": """a list of texts such as ['plan shifts', "manage a chef's team"]""",
+    "list": "texts separated by ; or |, or a list",
     "int": "an integer",
     "id": "a text or an integer",
 }
@@ -89,6 +90,8 @@ def convert(value: object, kind: str) -> object:
         return value
     if kind == "int":
         return _as_int(value)
+    if kind == "list":
+        return split_list(value, commas=False)
     if kind == "id":
         return id_text(value)
     if value is None:
