@@ -13,7 +13,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,16 +132,17 @@ def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:
     Raises:
       UserError: a record file is damaged or missing.
     """
-    # Decoding the protocol buffers through TFDS features takes six times as long.
-    with _named_damage(builder):
+    try:
         _check_counts(builder, split)
+        # Decoding the protocol buffers through TFDS features takes six times as long.
         source = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
         total = len(source)
-    for start in range(0, total, _BLOCK):
-        with _named_damage(builder):
-            records = source.__getitems__(list(range(start, min(start + _BLOCK, total))))
-        for record in records:
-            yield tf_example_pb2.Example.FromString(record).features.feature
+        for start in range(0, total, _BLOCK):
+            for record in source.__getitems__(list(range(start, min(start + _BLOCK, total)))):
+                yield tf_example_pb2.Example.FromString(record).features.feature
+    # Raised by array_record for truncated or missing files, and by TFDS for a dataset_info.json that does not fit.
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise builder.damaged(error) from error
 
 
 def _check_counts(builder: RecordBuilder, split: str) -> None:
@@ -159,12 +159,3 @@ def _check_counts(builder: RecordBuilder, split: str) -> None:
             reader.close()
         if found != recorded:
             raise OSError(f"{path.name} has {found:,} records, but dataset_info.json says {recorded:,}")
-
-
-@contextmanager
-def _named_damage(builder: RecordBuilder) -> Iterator[None]:
-    try:
-        yield
-    # Raised by array_record for truncated or missing files, and by TFDS for a dataset_info.json that does not fit.
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise builder.damaged(error) from error

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from uwe_jax.evaluation.tasks.spec import TaskDataMissing, TaskSources
-from uwe_jax.sources.folders import DEPTH, files_in, only_copy
+from uwe_jax.sources.folders import DEPTH, files_in, only_copy, stated_split
 from uwe_jax.sources.hub.dataset import DataMissing, HubDataset, load_hub_rows
-from uwe_jax.sources.hub.split_names import stated_split
 from uwe_jax.sources.tables.chunk import Row
 from uwe_jax.sources.tables.formats import table_format
 from uwe_jax.sources.tables.problems import Problems

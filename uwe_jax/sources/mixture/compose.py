@@ -209,8 +209,9 @@ def _numbered(
                 f"skill-{kind} has {digits[0]:,} skills, {digits[1]:,} neighbours, {digits[2]} parts and {digits[3]:,} "
                 "relations: the number of combinations exceeds 63 bits. Read fewer sources or relations."
             )
-        key = _numbers(digits, skill_place[graph.left], place[graph.right], number[graph.part], graph.relation)
-        del graph, used, place
+        columns = skill_place[graph.left], place[graph.right], number[graph.part], graph.relation
+        key = np.ravel_multi_index(columns, digits)
+        del graph, used, place, columns
         statements[kind] = _statements(key, digits)
         del key
         edges, *per_edge = _edges(statements[kind], digits[:2], weights)
@@ -223,17 +224,8 @@ def _numbered(
     return Composition(graph_set, infos, relations, statements, tuple(notes))
 
 
-def _numbers(digits: Sequence[int], *columns: np.ndarray) -> np.ndarray:
-    """Encodes each row of `columns` as an int64 in mixed radix `digits`, in their order."""
-    key = columns[0].astype(np.int64)
-    for base, column in zip(digits[1:], columns[1:], strict=True):
-        key *= base
-        key += column
-    return key
-
-
 def _statements(key: np.ndarray, digits: Sequence[int]) -> Statements:
-    """Decodes `_numbers` into distinct statements in the order of the edges; sorts `key` in place."""
+    """Decodes numbers in mixed radix into distinct statements in the order of the edges; sorts `key` in place."""
     key.sort()
     new = np.ones(len(key), bool)
     np.not_equal(key[1:], key[:-1], out=new[1:])

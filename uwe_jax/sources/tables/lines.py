@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.zips import check_unpacked, whole_gzip
@@ -58,7 +57,7 @@ class TextFile:
         [(1, 3, 5, 'a\r'), (2, 5, 8, 'b\r\n'), (3, 8, 9, 'c')]
         """
         position = begin
-        for raw in self.raw_lines(begin):
+        for raw in self._raw_lines(begin):
             if 0 <= stop <= position:
                 return
             if not position:
@@ -86,17 +85,19 @@ class TextFile:
                 raise
         return lines
 
-    def raw_lines(self, begin: int = 0) -> Iterator[bytes]:
+    def _raw_lines(self, begin: int = 0) -> Iterator[bytes]:
         """Yields the lines from a byte on, undecoded; UserError as of `lines`."""
-        packed = self.path.stat().st_size if self.path and self.packed else 0
-        with self._opened() as file:
+        path = self.path or Path(self.name)
+        packed = path.stat().st_size if self.packed else 0
+        plain = path.open("rb") if self.path else io.BytesIO(self.data)
+        with whole_gzip(path, path), plain, gzip.open(plain) if self.packed else plain as file:
             file.seek(begin)
             held, unpacked = b"", begin
             # read1 returns the available bytes of a truncated gzip, so that its first lines are read
             while block := file.read1(_BLOCK):
                 unpacked += len(block)
                 if packed:
-                    check_unpacked(self.path or "", packed, unpacked)
+                    check_unpacked(path, packed, unpacked)
                 *lines, held = (held + block).splitlines(keepends=True)  # of bytes: at line feeds and carriage returns
                 yield from lines
                 if len(held) >= _LINE_LIMIT:
@@ -106,14 +107,3 @@ class TextFile:
                     )
             if held:
                 yield held
-
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        if self.path is None:
-            yield io.BytesIO(self.data)
-        elif self.packed:
-            with whole_gzip(self.path, self.path), gzip.open(self.path) as file:
-                yield file
-        else:
-            with self.path.open("rb") as plain:
-                yield plain

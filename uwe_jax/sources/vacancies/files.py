@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.folders import DEPTH, files_in
-from uwe_jax.sources.hub.split_names import is_test_split
+from uwe_jax.sources.folders import DEPTH, files_in, is_test_split
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.names import HEADER, NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import shorten
