@@ -4,7 +4,7 @@ import numpy as np
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.sources.mixture.columns import columns_of
-from uwe_jax.sources.mixture.parts import Part
+from uwe_jax.sources.mixture.parts import Part, PartInfo
 
 KINDS = {"skill_job": "job", "skill_vacancy": "vacancy", "skill_alias": "alias", "job_title": "title"}
 KINDS |= {"job_alias": "alias", "job_description": "vacancy"}
@@ -16,7 +16,9 @@ def pairs(rows, relation=""):
 
 def part(name="one", weight=1.0, **graphs):
     edges = {graph: columns_of(KINDS[graph], listed) for graph, listed in graphs.items()}
-    return Part(name, f"{name} in a folder", weight, edges, KINDS, jobs=frozenset({"job_alias", "job_description"}))
+    return Part(
+        PartInfo(name, f"{name} in a folder", weight), edges, KINDS, frozenset({"job_alias", "job_description"})
+    )
 
 
 def edge_weights(graph):

@@ -9,7 +9,7 @@ from uwe_jax.evaluation.tasks import collection
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
 from uwe_jax.evaluation.tasks.folder import task_folder
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources
-from uwe_jax.sources.hub.declaration import DataMissing
+from uwe_jax.sources.hub.dataset import DataMissing
 
 JOBBERT = "TechWolf/JobBERT-evaluation-dataset"
 
@@ -58,10 +58,10 @@ class HubInMemory:
         self.datasets: dict[tuple[str, str], list[tuple]] = {}
         self.asked: list[tuple[str, str]] = []
         monkeypatch.setattr(collection, "load_hub_rows", self._rows)
-        monkeypatch.setattr(collection, "hub_origin", lambda dataset, split, cache_dir: f"{dataset.repo} at 7d5a")
 
     def _rows(self, dataset, split, cache_dir, offline):
         self.asked.append((dataset.repo, split))
         if (dataset.repo, split) not in self.datasets:
             raise DataMissing(f"{dataset.repo} ({split}) cannot be downloaded.")
-        return [dict(zip(dataset.columns, row, strict=True)) for row in self.datasets[dataset.repo, split]]
+        rows = [dict(zip(dataset.columns, row, strict=True)) for row in self.datasets[dataset.repo, split]]
+        return rows, f"{dataset.repo} at 7d5a"

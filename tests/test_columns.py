@@ -15,7 +15,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.tables import columns
 from uwe_jax.sources.tables.columns import read_columns
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import read_rows
+from uwe_jax.sources.tables.reading import read_rows
 
 REQUIRED, OPTIONAL = {"left": "text", "right": "text"}, {"left_id": "id"}
 shared_folder = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -65,6 +65,7 @@ lines = st.lists(st.lists(fields, min_size=3, max_size=3), max_size=6)
 @example([["a" * 20, "b", "c"], ["d" * 36 + "\r\n", "", ""]], "\r\n", True)
 @example([["c", "d", "e\rf"]], "\n", False)
 @example([["c", "d", '"e\r\nf"']], "\n", False)
+@example([["a", "c", " d "]], "\n", False)
 @example([["\x00", "c", "d"], ["", "", ""]], "\n", False)
 def test_text_is_read_as_by_rows(tmp_path, monkeypatch, listed, end, quoted):
     monkeypatch.setattr(columns, "_BLOCK", 64)  # quotes and line ends at the end of a block
@@ -96,7 +97,7 @@ def test_unusual_text_is_read_by_the_row_reader(tmp_path, content):
     assert "gzip" in cut_off or "column" in cut_off  # the header is looked at first
 
 
-texts = st.lists(st.none() | st.sampled_from(["", "a", "b", "é"]), min_size=4, max_size=4)
+texts = st.lists(st.none() | st.sampled_from(["", "a", " b\u2003", "é"]), min_size=4, max_size=4)
 kinds = st.sampled_from([pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string()), pa.binary()])
 ids = texts | st.sampled_from([[1, None, -7, 2**40], [True] * 4, [0.5] * 4, [None] * 4, [["a"]] * 4])
 

@@ -364,8 +364,8 @@ def test_interrupted_preparation_is_not_taken_as_complete(tmp_path, monkeypatch)
     write_release(tmp_path)
     release = find_release(tmp_path, BOTH)
 
-    def interrupted(self, edges):
-        yield 0, edges[0]._asdict()
+    def interrupted(self, edges, total):
+        yield 0, next(edges)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -384,8 +384,8 @@ from pathlib import Path
 from uwe_jax.sources.esco.release import find_release
 from uwe_jax.sources.esco.source import load_graph
 from uwe_jax.sources.tfds_edges import EdgeBuilder
-def killed(self, edges):
-    yield 0, edges[0]._asdict()
+def killed(self, edges, total):
+    yield 0, next(edges)
     os.kill(os.getpid(), signal.SIGKILL)
 EdgeBuilder._generate_examples = killed
 load_graph(find_release({str(tmp_path)!r}, ("skill_job",)), "skill_job", "both", Path({str(tmp_path / "cache")!r}))
@@ -483,8 +483,8 @@ def test_a_full_disk_is_reported_and_other_errors_pass_through(tmp_path, monkeyp
         (RuntimeError("an index is out of range"), RuntimeError),
     ):
 
-        def failing(self, edges, error=error):
-            yield 0, edges[0]._asdict()
+        def failing(self, edges, total, error=error):
+            yield 0, next(edges)
             raise error
 
         monkeypatch.setattr(EdgeBuilder, "_generate_examples", failing)

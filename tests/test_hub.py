@@ -15,8 +15,7 @@ from huggingface_hub import HfApi, constants
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.hub import builder as hub_builder
 from uwe_jax.sources.hub import download as hub_download
-from uwe_jax.sources.hub.dataset import hub_origin, load_hub_rows
-from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
+from uwe_jax.sources.hub.dataset import DataMissing, HubDataset, load_hub_rows
 
 DATASET = HubDataset(REPO, {"title": "text", "skills": "texts", "related": "int"})
 ROWS = [
@@ -55,9 +54,13 @@ def content(suffix: str, rows: list[dict] = ROWS) -> bytes:
     return ("\n".join(lines) if suffix == ".jsonl" else f"[{','.join(lines)}]").encode()
 
 
+def rows_of(*arguments, **options) -> list[dict]:
+    return load_hub_rows(*arguments, **options)[0]
+
+
 def missing(dataset: HubDataset, split: str, cache: Path, offline: bool = False) -> str:
     with pytest.raises(DataMissing) as raised:
-        load_hub_rows(dataset, split, cache, offline)
+        rows_of(dataset, split, cache, offline)
     message = str(raised.value)
     assert "\n" not in message
     assert f"put a copy of https://huggingface.co/datasets/{dataset.repo} into" in message
@@ -70,17 +73,17 @@ def missing(dataset: HubDataset, split: str, cache: Path, offline: bool = False)
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl", ".json"])
 def test_rows_are_downloaded_prepared_and_from_then_on_read_without_the_hub(hub, cache, suffix):
     hub.publish({"README.md": b"", f"test{suffix}": content(suffix)})
-    assert load_hub_rows(DATASET, "test", cache) == ROWS
+    assert rows_of(DATASET, "test", cache) == ROWS
     assert any(path.endswith(f"/resolve/{SHA}/test{suffix}") for path in hub.asked)
     assert not any("README" in path for path in hub.asked)
     hub.asked.clear()
-    assert load_hub_rows(DATASET, "test", cache) == load_hub_rows(DATASET, "test", cache, offline=True) == ROWS
+    assert rows_of(DATASET, "test", cache) == rows_of(DATASET, "test", cache, offline=True) == ROWS
     assert hub.asked == []
 
 
 def test_a_json_file_may_have_json_lines(hub, cache):
     hub.publish({"test.json": content(".jsonl")})
-    assert load_hub_rows(DATASET, "test", cache) == ROWS
+    assert rows_of(DATASET, "test", cache) == ROWS
 
 
 def test_the_files_of_a_split_are_joined_in_order_and_other_splits_are_left_alone(hub, cache):
@@ -90,10 +93,10 @@ def test_the_files_of_a_split_are_joined_in_order_and_other_splits_are_left_alon
         "data/test-00000-of-00001.parquet": content(".parquet", ROWS[1:2]),
     }
     hub.publish(parts)
-    assert load_hub_rows(DATASET, "validation", cache) == ROWS
+    assert rows_of(DATASET, "validation", cache) == ROWS
     assert not any("test-0" in path for path in hub.asked)
-    assert load_hub_rows(DATASET, "test", cache) == ROWS[1:2]
-    assert load_hub_rows(DATASET, "validation", cache) == ROWS
+    assert rows_of(DATASET, "test", cache) == ROWS[1:2]
+    assert rows_of(DATASET, "validation", cache) == ROWS
 
 
 @pytest.mark.parametrize(
@@ -116,18 +119,18 @@ def test_a_file_belongs_to_the_split_that_its_name_or_folder_says(names, split, 
 def test_only_declared_columns_are_kept_and_other_columns_are_another_preparation(hub, cache):
     hub.publish({"test.parquet": content(".parquet")})
     titles = HubDataset(REPO, {"title": "text"})
-    assert load_hub_rows(titles, "test", cache) == [{"title": row["title"]} for row in ROWS]
-    assert load_hub_rows(DATASET, "test", cache) == ROWS
-    assert load_hub_rows(titles, "test", cache) == [{"title": row["title"]} for row in ROWS]
+    assert rows_of(titles, "test", cache) == [{"title": row["title"]} for row in ROWS]
+    assert rows_of(DATASET, "test", cache) == ROWS
+    assert rows_of(titles, "test", cache) == [{"title": row["title"]} for row in ROWS]
 
 
 def test_repositories_with_a_common_prefix_are_separate(hub, cache):
     longer = HubDataset(f"{REPO}-tech", DATASET.columns)
     hub.publish({"test.csv": content(".csv", ROWS[:1])}, repo=longer.repo)
     hub.publish({"test.csv": content(".csv")})
-    assert load_hub_rows(longer, "test", cache) == ROWS[:1]
-    assert load_hub_rows(DATASET, "test", cache) == ROWS
-    assert load_hub_rows(longer, "test", cache) == ROWS[:1]
+    assert rows_of(longer, "test", cache) == ROWS[:1]
+    assert rows_of(DATASET, "test", cache) == ROWS
+    assert rows_of(longer, "test", cache) == ROWS[:1]
 
 
 # --- the commit
@@ -135,25 +138,24 @@ def test_repositories_with_a_common_prefix_are_separate(hub, cache):
 
 def test_the_commit_is_recorded_and_a_later_one_is_not_noticed(hub, cache):
     hub.publish({"test.csv": content(".csv")})
-    assert hub_origin(DATASET, "test", cache) == REPO
-    load_hub_rows(DATASET, "test", cache)
+    rows_of(DATASET, "test", cache)
     (folder,) = (cache / "tfds").iterdir()
     assert folder.name.endswith(SHA)
     (info,) = folder.rglob("dataset_info.json")
     assert json.loads(info.read_text())["location"]["urls"] == [f"https://huggingface.co/datasets/{REPO}/tree/{SHA}"]
-    assert hub_origin(DATASET, "test", cache) == f"{REPO} at {SHA[:12]}"
+    assert load_hub_rows(DATASET, "test", cache)[1] == f"{REPO} at {SHA[:12]}"
 
     later = "b" * 40
     hub.publish({"test.csv": content(".csv", ROWS[:1]), "train.csv": content(".csv", ROWS[:2])}, later)
-    assert load_hub_rows(DATASET, "test", cache) == ROWS
-    assert load_hub_rows(DATASET, "train", cache) == ROWS[:2]  # of the later commit, as it was not there before
-    assert hub_origin(DATASET, "test", cache) == f"{REPO} at {SHA[:12]}"
-    assert hub_origin(DATASET, "train", cache) == f"{REPO} at {later[:12]}"
+    assert rows_of(DATASET, "test", cache) == ROWS
+    assert rows_of(DATASET, "train", cache) == ROWS[:2]  # of the later commit, as it was not there before
+    assert load_hub_rows(DATASET, "test", cache)[1] == f"{REPO} at {SHA[:12]}"
+    assert load_hub_rows(DATASET, "train", cache)[1] == f"{REPO} at {later[:12]}"
 
 
 def test_tfds_itself_reads_the_same(hub, cache):
     hub.publish({"test.csv": content(".csv")})
-    load_hub_rows(DATASET, "test", cache)
+    rows_of(DATASET, "test", cache)
     builder = hub_builder.find_prepared(DATASET, "test", cache / "tfds")
     examples = list(builder.as_data_source("test"))
     assert [example["title"].decode() for example in examples] == [row["title"] for row in ROWS]
@@ -168,7 +170,7 @@ def test_tfds_itself_reads_the_same(hub, cache):
 def test_a_missing_column_is_named_with_those_there_are(hub, cache, suffix):
     hub.publish({f"test{suffix}": content(suffix, [{"title": "a", "abilities": ["b"], "related": 1}])})
     with pytest.raises(UserError, match=r"(?s)test.*skills.*abilities") as raised:
-        load_hub_rows(DATASET, "test", cache)
+        rows_of(DATASET, "test", cache)
     assert not isinstance(raised.value, DataMissing)  # that would pass for data that is not there
     assert not (cache / "tfds").exists()
 
@@ -186,12 +188,12 @@ def test_a_missing_column_is_named_with_those_there_are(hub, cache, suffix):
 def test_broken_files_are_named_and_leave_nothing_prepared(hub, cache, name, data, expected):
     hub.publish({name: data})
     with pytest.raises(UserError) as raised:
-        load_hub_rows(DATASET, "test", cache)
+        rows_of(DATASET, "test", cache)
     assert expected in str(raised.value)
     assert REPO in str(raised.value)
     assert not (cache / "tfds").exists()
     hub.publish({"test.csv": content(".csv")}, "c" * 40)
-    assert load_hub_rows(DATASET, "test", cache) == ROWS
+    assert rows_of(DATASET, "test", cache) == ROWS
 
 
 # --- a hub that does not give
@@ -269,14 +271,14 @@ def test_an_unwritable_cache_is_reported(hub, cache):
     hub.publish({"test.csv": content(".csv")})
     cache.write_text("a file")
     with pytest.raises(UserError, match=r"Prepared rows cannot be written to .*with about 20 MB.*set \$UWE_JAX_CACHE"):
-        load_hub_rows(DATASET, "test", cache)
+        rows_of(DATASET, "test", cache)
 
 
 def test_damaged_rows_name_the_folder_to_remove(hub, cache):
     hub.publish({"test.csv": content(".csv")})
-    load_hub_rows(DATASET, "test", cache)
+    rows_of(DATASET, "test", cache)
     (record,) = cache.rglob("*array_record*")
     record.write_bytes(b"")
     with pytest.raises(UserError, match=r"cannot be read.*they are prepared again from the hub") as raised:
-        load_hub_rows(DATASET, "test", cache)
+        rows_of(DATASET, "test", cache)
     assert f"The prepared rows in {Path(record).parent}" in str(raised.value)

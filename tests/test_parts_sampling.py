@@ -11,7 +11,7 @@ from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.mixture.columns import columns_of
 from uwe_jax.sources.mixture.compose import compose
-from uwe_jax.sources.mixture.parts import Part
+from uwe_jax.sources.mixture.parts import Part, PartInfo
 
 KINDS = {"skill_job": "job", "skill_vacancy": "vacancy"}
 
@@ -19,7 +19,7 @@ KINDS = {"skill_job": "job", "skill_vacancy": "vacancy"}
 def part(name, weight, skills, graph="skill_job", neighbours=3):
     """Every skill has the same neighbours in number; those of different parts have nothing in common."""
     edges = [Edge("", skill, "", f"{name} {skill} {k}") for skill in skills for k in range(neighbours)]
-    return Part(name, name, weight, {graph: columns_of(KINDS[graph], edges)}, KINDS)
+    return Part(PartInfo(name, name, weight), {graph: columns_of(KINDS[graph], edges)}, KINDS)
 
 
 def drawn(graphs, settings, steps):

@@ -16,8 +16,8 @@ from tiny_encoder import write_tiny_encoder
 from uwe_jax.evaluation.lexical import Bm25
 from uwe_jax.models.loading import load_model
 from uwe_jax.runtime.process_state import quiet
-from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.problems import BrokenRows
+from uwe_jax.sources.tables.reading import table_rows
 
 ROOT = Path(__file__).parents[1]
 

@@ -22,11 +22,11 @@ from uwe_jax.retrieval.table_targets import read_ids
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_edge_folder
-from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk, table_rows
 from uwe_jax.sources.tables.delimited import find_dialect
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.names import NAMES
 from uwe_jax.sources.tables.problems import BrokenRows
+from uwe_jax.sources.tables.reading import column_names, cut, read_chunk, table_rows
 from uwe_jax.sources.taxonomy import Skill, read_taxonomy
 from uwe_jax.sources.vacancies.files import VacancyColumns, find_vacancy_files, parse_row
 

@@ -112,7 +112,7 @@ def test_missing_or_broken_taxonomies_are_reported(tmp_path):
         read_taxonomy(tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         read_taxonomy(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="no column label; its columns: a, b"):
+    with pytest.raises(UserError, match=r"no column 'label'; expected the columns label. Its columns: 'a', 'b'"):
         read_taxonomy(write_rows(tmp_path / "a.csv", [{"a": 1, "b": 2}]))
     path = tmp_path / "b.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in ({"label": "x"}, {"label": " "}, {"label": "y", "alias": 3})))

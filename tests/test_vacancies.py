@@ -18,9 +18,8 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.skillspan.source import SOURCE as SKILLSPAN
 from uwe_jax.sources.source import SourceRequest
-from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
 from uwe_jax.sources.tables.problems import BrokenRows, Problems
-from uwe_jax.sources.tables.typed_rows import read_rows
+from uwe_jax.sources.tables.reading import column_names, cut, read_chunk, read_rows
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
 from uwe_jax.sources.vacancies.files import Vacancy, VacancyColumns, find_columns, find_vacancy_files
 from uwe_jax.sources.vacancies.job import PartEdges, job_key, open_job, read_records, run_chunk

@@ -19,9 +19,8 @@ from uwe_jax.sources.esco.release import find_release
 from uwe_jax.sources.onet.release import find_release as find_onet
 from uwe_jax.sources.onet.tables import OCCUPATIONS
 from uwe_jax.sources.tables import lines as table_lines
-from uwe_jax.sources.tables.chunks import column_names, cut, read_chunk
 from uwe_jax.sources.tables.problems import BrokenRows, Problems
-from uwe_jax.sources.tables.typed_rows import read_rows
+from uwe_jax.sources.tables.reading import column_names, cut, read_chunk, read_rows
 
 ROWS = 20_000
 LIMIT = 100_000  # bytes that are always unpacked, here

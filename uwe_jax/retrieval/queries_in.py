@@ -15,10 +15,10 @@ from pathlib import Path
 from uwe_jax.retrieval.limits import MAX_CHARACTERS, Accepted, judge, too_long
 from uwe_jax.retrieval.table_targets import text_column
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.chunks import open_table, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.problems import BrokenRows, shorten
+from uwe_jax.sources.tables.reading import open_table, table_rows
 
 BATCH = 256  # queries that are answered at once
 _READ = 1 << 16  # bytes, the capacity of a pipe

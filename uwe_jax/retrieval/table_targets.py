@@ -15,10 +15,10 @@ from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.chunk import Table
-from uwe_jax.sources.tables.chunks import open_table, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
 from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import Problems, shorten
+from uwe_jax.sources.tables.reading import open_table, table_rows
 from uwe_jax.sources.tables.values import TYPES, id_text
 
 EXPECTED = (

@@ -21,7 +21,7 @@ from uwe_jax.runtime.settings import one_of
 from uwe_jax.sources.edge_files import find_edge_files, read_edge_folder, read_sample
 from uwe_jax.sources.mixture.columns import EdgeColumns, columns_of
 from uwe_jax.sources.mixture.compose import compose
-from uwe_jax.sources.mixture.parts import Composition, Part
+from uwe_jax.sources.mixture.parts import Composition, Part, PartInfo
 from uwe_jax.sources.mixture.saved import is_saved, read_saved
 from uwe_jax.sources.source import TITLE, Source, SourceEdges, SourceRequest
 
@@ -105,12 +105,12 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
         composition = read_saved(Path(settings.path).expanduser(), kinds, excluded)
         said = settings.path
     else:
-        parts = [_read(each, settings) for each in chosen if each.graphs]
+        parts = [_read(each) for each in chosen if each.request.graphs]
         for part in parts:
-            for note in part.notes:
-                LOG.info(f"{part.origin}: {note}")
+            for note in part.info.notes:
+                LOG.info(f"{part.info.origin}: {note}")
         composition = compose(parts, settings.kinds, join_aliases=settings.join_aliases, excluded=excluded)
-        said = " and ".join(part.origin for part in parts)
+        said = " and ".join(part.info.origin for part in parts)
     for note in composition.notes:
         LOG.info(note[0].upper() + note[1:])
     named_halves = settings.source == COMBINED or settings.decontaminate != SourceSettings().decontaminate
@@ -156,13 +156,12 @@ def _parts(settings: SourceSettings) -> list[tuple[str, str, PartSettings]]:
 
 
 class _Chosen(NamedTuple):
-    """A part, with its place in the configuration, its source, and its graphs to read."""
+    """A part with its source, and what is requested of it."""
 
-    setting: str
     name: str
     part: PartSettings
     source: Source
-    graphs: tuple[str, ...]
+    request: SourceRequest
 
 
 def _chosen(settings: SourceSettings) -> list[_Chosen]:
@@ -177,8 +176,18 @@ def _chosen(settings: SourceSettings) -> list[_Chosen]:
             wanted = dict.fromkeys([*settings.kinds, *further])
             graphs = tuple(graph for kind in wanted for graph in graphs if source.offers[graph] == kind)
         _check_read(part, source, graphs, setting, alone=settings.source != COMBINED)
-        chosen.append(_Chosen(setting, name, part, source, graphs))
-    found = dict.fromkeys(each.source.offers[graph] for each in chosen for graph in each.graphs)
+        request = SourceRequest(
+            setting=setting,
+            path=part.path,
+            graphs=graphs,
+            cache_dir=cache_folder(settings.cache_dir),
+            named=bool(part.graphs or (settings.kinds and settings.source != COMBINED and not settings.join_aliases)),
+            relations=part.relations,
+            language=part.language,
+            version=part.version,
+        )
+        chosen.append(_Chosen(name, part, source, request))
+    found = dict.fromkeys(each.source.offers[graph] for each in chosen for graph in each.request.graphs)
     for kind in settings.kinds:
         if kind not in found:
             there = ", ".join(repr(each) for each in found if each != TITLE) or "none of the kinds"
@@ -190,24 +199,14 @@ def _chosen(settings: SourceSettings) -> list[_Chosen]:
     return chosen
 
 
-def _read(chosen: _Chosen, settings: SourceSettings) -> Part:
-    setting, name, part, source, graphs = chosen
-    request = SourceRequest(
-        setting=setting,
-        path=part.path,
-        graphs=graphs,
-        cache_dir=cache_folder(settings.cache_dir),
-        named=bool(part.graphs) or (bool(settings.kinds) and settings.source != COMBINED and not settings.join_aliases),
-        relations=part.relations,
-        language=part.language,
-        version=part.version,
-    )
+def _read(chosen: _Chosen) -> Part:
+    name, part, source, request = chosen
     read = source.read(request)
     edges = {
         graph: listed if isinstance(listed, EdgeColumns) else columns_of(source.offers[graph], listed)
         for graph, listed in read.edges.items()
     }
-    return Part(name, read.origin, part.weight, edges, source.offers, read.notes, source.jobs)
+    return Part(PartInfo(name, read.origin, part.weight, read.notes), edges, source.offers, source.jobs)
 
 
 def _check_read(part: PartSettings, source: Source, graphs: tuple[str, ...], setting: str, *, alone: bool) -> None:

@@ -23,7 +23,7 @@ from uwe_jax.sources.mixture.columns import EdgeColumns, edge_columns
 from uwe_jax.sources.tables.columns import read_columns
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import read_rows
+from uwe_jax.sources.tables.reading import read_rows
 
 LOG = logging.getLogger(__name__)
 MAX_TEXT = 100_000  # characters; a longer text is a sign of missing line breaks
@@ -101,7 +101,10 @@ def find_edge_files(folder: Path) -> dict[str, list[Path]]:
                 f"{folder} has two sources for {kind!r}: {entry.name} and "
                 f"{found[kind][0].relative_to(folder)}. Expected one: put both files into {_PREFIX}{kind}/."
             )
-        found[kind] = _files_of_folder(entry) if entry.is_dir() else [_known_format(entry)]
+        inside = _entries(entry) if entry.is_dir() else [entry]
+        found[kind] = [_known_format(path) for path in inside if path.suffix.lower() not in _DOCUMENTS or path == entry]
+        if not found[kind]:
+            raise UserError(f"{entry} holds no edge file. Expected files ending in {EXPECTED_FORMATS}.")
     if not found:
         holds = ", ".join(entry.name for entry in entries[:10]) or "nothing"
         more = f" and {len(entries) - 10} more" if len(entries) > 10 else ""
@@ -111,13 +114,6 @@ def find_edge_files(folder: Path) -> dict[str, list[Path]]:
 
 def _entries(folder: Path) -> list[Path]:
     return [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
-
-
-def _files_of_folder(folder: Path) -> list[Path]:
-    files = [_known_format(entry) for entry in _entries(folder) if entry.suffix.lower() not in _DOCUMENTS]
-    if not files:
-        raise UserError(f"{folder} holds no edge file. Expected files ending in {EXPECTED_FORMATS}.")
-    return files
 
 
 def _known_format(path: Path) -> Path:

@@ -6,15 +6,13 @@ for a complete one.
 
 from __future__ import annotations
 
-import abc
 import errno
 import logging
 import math
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +59,9 @@ class RecordBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             f"again; they are prepared again from {self.AGAIN}."
         )
 
-    @abc.abstractmethod
-    def example(self, record: Any) -> dict[str, Any]:
-        """Converts a record to the features of TFDS."""
-
-    def _generate_examples(self, records: Collection[Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, records: Iterable[dict[str, Any]], total: int) -> Iterator[tuple[int, dict[str, Any]]]:
         label = f"preparing {self.info.full_name}"
-        for key, record in enumerate(progress(records, label=label, unit=f" {self.RECORDS}", total=len(records))):
-            yield key, self.example(record)
+        return enumerate(progress(records, label=label, unit=f" {self.RECORDS}", total=total))
 
     # TFDS would announce a download, but nothing is downloaded here.
     def _log_download_bytes(self) -> None:
@@ -139,16 +132,17 @@ def read_features(builder: RecordBuilder, split: str) -> Iterator[Any]:
     Raises:
       UserError: a record file is damaged or missing.
     """
-    # Decoding the protocol buffers through TFDS features takes six times as long.
-    with _named_damage(builder):
+    try:
         _check_counts(builder, split)
+        # Decoding the protocol buffers through TFDS features takes six times as long.
         source = builder.as_data_source(split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES)
         total = len(source)
-    for start in range(0, total, _BLOCK):
-        with _named_damage(builder):
-            records = source.__getitems__(list(range(start, min(start + _BLOCK, total))))
-        for record in records:
-            yield tf_example_pb2.Example.FromString(record).features.feature
+        for start in range(0, total, _BLOCK):
+            for record in source.__getitems__(list(range(start, min(start + _BLOCK, total)))):
+                yield tf_example_pb2.Example.FromString(record).features.feature
+    # Raised by array_record for truncated or missing files, and by TFDS for a dataset_info.json that does not fit.
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise builder.damaged(error) from error
 
 
 def _check_counts(builder: RecordBuilder, split: str) -> None:
@@ -165,12 +159,3 @@ def _check_counts(builder: RecordBuilder, split: str) -> None:
             reader.close()
         if found != recorded:
             raise OSError(f"{path.name} has {found:,} records, but dataset_info.json says {recorded:,}")
-
-
-@contextmanager
-def _named_damage(builder: RecordBuilder) -> Iterator[None]:
-    try:
-        yield
-    # Raised by array_record for truncated or missing files, and by TFDS for a dataset_info.json that does not fit.
-    except (RuntimeError, OSError, ValueError, KeyError) as error:
-        raise builder.damaged(error) from error

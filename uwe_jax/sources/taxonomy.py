@@ -14,17 +14,17 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH, files_in
-from uwe_jax.sources.tables.chunks import column_names, table_rows
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
-from uwe_jax.sources.tables.names import HEADER, named_columns
 from uwe_jax.sources.tables.problems import Problems, shorten
-from uwe_jax.sources.tables.values import TYPES, id_text, split_list
+from uwe_jax.sources.tables.reading import read_rows
 
 NAME = "taxonomy"  # of a user's file, without its ending
 EXPECTED = (
     f"Expected the folder of the ESCO zips, or a file {NAME} in one of {EXPECTED_FORMATS} with the columns "
     f"label[,aliases][,id], or {NAME}.txt with one label per line. For ESCO: {DOWNLOAD}"
 )
+_REQUIRED, _OPTIONAL = {"label": "text"}, {"aliases": "list", "id": "id"}
+_ROLES = {"label": "label", "aliases": "aliases", "id": "id"}
 
 
 class Skill(NamedTuple):
@@ -101,32 +101,17 @@ def taxonomy_instead(folder: Path) -> str:
 
 
 def _of_file(path: Path) -> Taxonomy:
-    names = column_names(path)
-    columns = named_columns(names, ("label", "aliases", "id"))
-    if "label" not in columns:
-        raise UserError(
-            f"{path} has no column label; its columns: {', '.join(names) or 'none'}. Expected label[,aliases][,id]. "
-            f"{HEADER}"
-        )
     broken, skills = Problems(str(path)), []
     owners: dict[str, tuple[str, str]] = {}  # label and place of an id
-    for place, row in table_rows(path, list(columns.values()), broken):
-        values = {role: row.get(column) for role, column in columns.items()}
-        label, others = values["label"], split_list(values.get("aliases"), commas=False)
-        number = id_text(values.get("id"))
-        if not isinstance(label, str) or not normalise(label):
-            broken.add(place, f"label {shorten(str(label))}", "a text")
-        elif others is None:
-            broken.add(place, f"aliases {shorten(str(values['aliases']))}", "texts separated by ; or |, or a list")
-        elif number is None:
-            broken.add(place, f"id {shorten(str(values['id']))}", TYPES["id"])
-        else:
-            aliases = tuple(filter(None, map(normalise, others)))
-            first, where = owners.setdefault(number, (normalise(label), place))
-            if number and first != normalise(label):
-                again = f"id {shorten(number)} again (of {shorten(first)} in {where})"
-                broken.add(place, again, "an id of its own for each label")
-            skills.append(Skill(number, normalise(label), aliases))
+    for place, row in read_rows(path, path.name, _REQUIRED, broken, optional=_OPTIONAL, roles=_ROLES):
+        number, label = row["id"], normalise(row["label"])
+        first, where = owners.setdefault(number, (label, place))
+        if not label:
+            broken.add(place, f"label {shorten(row['label'])}", "a text")
+        elif number and first != label:
+            again = f"id {shorten(number)} again (of {shorten(first)} in {where})"
+            broken.add(place, again, "an id of its own for each label")
+        skills.append(Skill(number, label, tuple(filter(None, map(normalise, row["aliases"])))))
     broken.check()
     return _checked(str(path), skills)
 

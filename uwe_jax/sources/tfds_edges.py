@@ -56,9 +56,6 @@ class EdgeBuilder(RecordBuilder, skip_registration=True):  # type: ignore[call-a
         """Saves phrases on what was left out with the edges, for `read_notes`."""
         self.info.metadata["notes"] = list(notes)
 
-    def example(self, record: Edge) -> dict[str, str]:
-        return record._asdict()
-
     def _info(self) -> tfds.core.DatasetInfo:
         features = {field: tfds.features.Text() for field in Edge._fields}
         return tfds.core.DatasetInfo(
@@ -78,7 +75,7 @@ class EdgeBuilder(RecordBuilder, skip_registration=True):  # type: ignore[call-a
                 f"check that {self._check}, or leave this graph out of source.graphs."
             )
         self.keep_notes(notes)
-        return {_SPLIT: self._generate_examples(edges)}
+        return {_SPLIT: self._generate_examples((edge._asdict() for edge in edges), len(edges))}
 
 
 def load_edges(

@@ -9,11 +9,11 @@ from pathlib import Path
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
 from uwe_jax.evaluation.tasks.esco_tasks import find_esco, labels_of
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
-from uwe_jax.sources.hub.declaration import HubDataset
+from uwe_jax.sources.hub.dataset import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.skillskape.source import COLUMNS, PAGE, find_sentences, read_sentences
-from uwe_jax.sources.tables.chunks import table_rows
 from uwe_jax.sources.tables.problems import Problems
+from uwe_jax.sources.tables.reading import table_rows
 
 # The annotators chose among the English labels of this version; other versions lack some of them.
 ANNOTATED_VERSION = "1.1.0"

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
-from uwe_jax.sources.folders import DEPTH, files_in, only_copy
-from uwe_jax.sources.hub.dataset import hub_origin, load_hub_rows
-from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
-from uwe_jax.sources.hub.split_names import stated_split
+from uwe_jax.sources.folders import DEPTH, files_in, only_copy, stated_split
+from uwe_jax.sources.hub.dataset import DataMissing, HubDataset, load_hub_rows
+from uwe_jax.sources.tables.chunk import Row
 from uwe_jax.sources.tables.formats import table_format
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import Row, has_columns, read_rows
+from uwe_jax.sources.tables.reading import has_columns, read_rows
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ def read_collection(collection: Collection, split: str, sources: TaskSources) ->
         if path := only_copy(found, folder, f"the {split} split of {hub.repo}"):
             return Rows(_read_file(collection, path, folder), str(path.relative_to(folder)), path)
     try:
-        rows = load_hub_rows(hub, split, sources.cache_dir, sources.offline)
-        return Rows(rows, hub_origin(hub, split, sources.cache_dir), None)
+        return Rows(*load_hub_rows(hub, split, sources.cache_dir, sources.offline), None)
     except DataMissing as error:
         named = f" whose name says {collection.word!r}" if collection.word else ""
         columns = " or ".join(map(", ".join, collection.layouts()))

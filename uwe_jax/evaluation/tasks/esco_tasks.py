@@ -22,9 +22,9 @@ from uwe_jax.sources.esco.release import (
     plain_version,
 )
 from uwe_jax.sources.folders import DEPTH
-from uwe_jax.sources.hub.declaration import HubDataset
+from uwe_jax.sources.hub.dataset import HubDataset
 from uwe_jax.sources.notes import counted
-from uwe_jax.sources.tables.chunks import stamp
+from uwe_jax.sources.tables.reading import stamp
 from uwe_jax.sources.techwolf.source import TAGGED_VACANCIES
 
 VACANCY_SKILLS = Collection(TAGGED_VACANCIES)

@@ -22,7 +22,7 @@ from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.sources.folders import check_folder
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
-from uwe_jax.sources.tables.typed_rows import read_rows
+from uwe_jax.sources.tables.reading import read_rows
 from uwe_jax.sources.tables.values import half_pair
 
 TEXTS = {"id": "id", "text": "text"}

@@ -11,9 +11,8 @@ from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.release import EscoFile, EscoRelease
 from uwe_jax.sources.notes import counted
-from uwe_jax.sources.tables.chunks import stamp
 from uwe_jax.sources.tables.problems import Problems, shorten
-from uwe_jax.sources.tables.typed_rows import read_table
+from uwe_jax.sources.tables.reading import read_table, stamp
 
 RELATIONS = ("essential", "optional")
 

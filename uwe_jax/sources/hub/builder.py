@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from uwe_jax.sources.hub.declaration import HubDataset
-from uwe_jax.sources.prepared import RecordBuilder, is_prepared, prepare, read_features
+from uwe_jax.sources.prepared import RecordBuilder, is_prepared, read_features
+
+if TYPE_CHECKING:
+    from uwe_jax.sources.hub.dataset import HubDataset
 
 # By kind of a column: the feature of TFDS, and the value of its protocol buffer.
 _FEATURES = {
@@ -37,7 +39,7 @@ class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
     AGAIN = "the hub"
 
     def __init__(
-        self, dataset: HubDataset, split: str, revision: str, data_dir: Path, rows: Sequence[Mapping[str, Any]] = ()
+        self, dataset: HubDataset, split: str, revision: str, data_dir: Path, rows: Sequence[dict[str, Any]] = ()
     ):
         """Takes a split of a commit (`revision`), the folder of all prepared datasets, and rows to write, if any."""
         self.revision = revision
@@ -45,9 +47,6 @@ class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
         self._split = split
         self._rows = rows
         super().__init__(config=_config(dataset, split), data_dir=str(data_dir / f"{_family(dataset)}{revision}"))
-
-    def example(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(record)
 
     def rows(self) -> list[dict[str, Any]]:
         """Reads the prepared rows, in the order in which they were written; see `read_features`."""
@@ -68,7 +67,7 @@ class HubRows(RecordBuilder, skip_registration=True):  # type: ignore[call-arg]
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        return {self._split: self._generate_examples(self._rows)}
+        return {self._split: self._generate_examples(self._rows, len(self._rows))}
 
 
 def find_prepared(dataset: HubDataset, split: str, data_dir: Path) -> HubRows | None:
@@ -79,15 +78,6 @@ def find_prepared(dataset: HubDataset, split: str, data_dir: Path) -> HubRows | 
         if is_prepared(builder):
             return builder
     return None
-
-
-def prepare_rows(
-    dataset: HubDataset, split: str, revision: str, rows: Sequence[Mapping[str, Any]], data_dir: Path
-) -> HubRows:
-    """Writes the rows of one split, of one commit; see `prepare`."""
-    builder = HubRows(dataset, split, revision, data_dir, rows)
-    prepare(builder)
-    return builder
 
 
 def _family(dataset: HubDataset) -> str:

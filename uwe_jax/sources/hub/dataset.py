@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import DEPTH, files_in
-from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
+from uwe_jax.sources.tables.chunk import Row
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import Row, read_rows
+from uwe_jax.sources.tables.reading import read_rows
 
 
-def load_hub_rows(dataset: HubDataset, split: str, cache_dir: Path, offline: bool = False) -> list[Row]:
-    """Returns the rows of one split, in the order of its files.
+class DataMissing(UserError):
+    """A dataset is neither prepared nor available from the hub. The text is one line: what was tried, what to do."""
+
+
+@dataclass(frozen=True)
+class HubDataset:
+    """A dataset of the hub, and its columns to read."""
+
+    repo: str  # such as TechWolf/SkillMatch-1K
+    columns: Mapping[str, str]  # wanted, each with its kind: text, texts (a list of them) or int
+
+    @property
+    def page(self) -> str:
+        return f"https://huggingface.co/datasets/{self.repo}"
+
+
+def load_hub_rows(dataset: HubDataset, split: str, cache_dir: Path, offline: bool = False) -> tuple[list[Row], str]:
+    """Returns the rows of one split, in the order of its files, and their source, as in ORG/NAME at 7d5a26014e88.
 
     The first call downloads and prepares them, in a folder named by the repository's commit. Later calls read that
     folder and do not ask the hub, so they miss later commits: remove the folder to download the newest.
@@ -23,29 +41,21 @@ def load_hub_rows(dataset: HubDataset, split: str, cache_dir: Path, offline: boo
       cache_dir: prepared rows go into its folder tfds.
       offline: never ask the hub.
 
-    Returns:
-      Per row its columns: str, list[str] or int.
-
     Raises:
       DataMissing: not prepared, and the hub does not answer in seconds, refuses, or has no such split.
       UserError: the files are not as declared, or the cache cannot be written or read.
     """
     # Imported here: TFDS takes most of a second.
-    from uwe_jax.sources.hub.builder import find_prepared, prepare_rows
+    from uwe_jax.sources.hub.builder import HubRows, find_prepared
+    from uwe_jax.sources.prepared import prepare
 
     data_dir = cache_dir / "tfds"
     prepared = find_prepared(dataset, split, data_dir)
     if prepared is None:
-        prepared = prepare_rows(dataset, split, *_download(dataset, split, cache_dir, offline), data_dir)
-    return prepared.rows()
-
-
-def hub_origin(dataset: HubDataset, split: str, cache_dir: Path) -> str:
-    """Returns the source of the rows of `load_hub_rows`, such as TechWolf/SkillMatch-1K at 7d5a26014e88."""
-    from uwe_jax.sources.hub.builder import find_prepared
-
-    prepared = find_prepared(dataset, split, cache_dir / "tfds")
-    return f"{dataset.repo} at {prepared.revision[:12]}" if prepared else dataset.repo
+        revision, rows = _download(dataset, split, cache_dir, offline)
+        prepared = HubRows(dataset, split, revision, data_dir, rows)
+        prepare(prepared)
+    return prepared.rows(), f"{dataset.repo} at {prepared.revision[:12]}"
 
 
 def _download(dataset: HubDataset, split: str, cache_dir: Path, offline: bool) -> tuple[str, list[Row]]:

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from uwe_jax.runtime.network import in_one_line, within
-from uwe_jax.sources.hub.split_names import stated_split
+from uwe_jax.sources.folders import stated_split
 
 LOG = logging.getLogger(__name__)
 
@@ -48,25 +48,24 @@ def download_split(repo: str, split: str, offline: bool = False) -> tuple[str, l
     if endpoint in _silent:
         raise Unreachable(f"{endpoint}: {_silent[endpoint]} before, so it was not asked again")
     api = HfApi(endpoint=endpoint)
+    get = partial(api.hf_hub_download, repo, repo_type="dataset", etag_timeout=ANSWER_SECONDS)
     try:
         # One request without retries gives both: the hub's own list of files would retry for minutes.
         info = within(CONTACT_SECONDS, lambda: api.dataset_info(repo, timeout=ANSWER_SECONDS))
         revision = info.sha or "main"  # a mirror may not say
         names = [file.rfilename for file in info.siblings or ()]
         chosen = files_of_split(names, split)
-        if not chosen:
-            held = ", ".join(name for name in names if _suffix(name) in FORMATS) or "none"
-            raise Unreachable(f"{endpoint}: no file of the split {split!r} among its data files ({held})")
-        LOG.info(f"Downloading {repo} ({split}) at {revision[:12]} from {endpoint}")
-        get = partial(api.hf_hub_download, repo, repo_type="dataset", revision=revision, etag_timeout=ANSWER_SECONDS)
-        paths = [Path(within(FILE_SECONDS, partial(get, name))) for name in chosen]
-    except Unreachable:
-        raise
+        if chosen:
+            LOG.info(f"Downloading {repo} ({split}) at {revision[:12]} from {endpoint}")
+        paths = [Path(within(FILE_SECONDS, partial(get, name, revision=revision))) for name in chosen]
     except Exception as error:  # of two HTTP libraries, depending on the hub client's version
         reason = _reason(error)
         if "Timeout" in type(error).__name__:
             _silent[endpoint] = reason
         raise Unreachable(f"{endpoint}: {reason}") from error
+    if not chosen:
+        held = ", ".join(name for name in names if _suffix(name) in FORMATS) or "none"
+        raise Unreachable(f"{endpoint}: no file of the split {split!r} among its data files ({held})")
     return revision, list(zip(chosen, paths, strict=True))
 
 

@@ -19,7 +19,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.sources.mixture.columns import EdgeColumns, Nodes, merge_nodes, merged_relations, used_nodes
 from uwe_jax.sources.mixture.joining import joined_by_alias, with_titles
-from uwe_jax.sources.mixture.parts import Composition, Part, PartInfo, Statements
+from uwe_jax.sources.mixture.parts import Composition, Part, Statements
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import TITLE
 
@@ -187,10 +187,13 @@ def _numbered(
     for graph in merged.values():
         stating[graph.part] = True
         used[graph.left] = True
-    notes = [*notes, *(f"{parts[k].name} is left out: it has no edge here" for k in np.flatnonzero(~stating).tolist())]
+    notes = [
+        *notes,
+        *(f"{parts[k].info.name} is left out: it has no edge here" for k in np.flatnonzero(~stating).tolist()),
+    ]
     number = np.cumsum(stating, dtype=np.int8) - 1
-    parts = [parts[k] for k in np.flatnonzero(stating).tolist()]
-    weights = np.array([part.weight for part in parts], np.float32)
+    infos = tuple(parts[k].info for k in np.flatnonzero(stating).tolist())
+    weights = np.array([info.weight for info in infos], np.float32)
 
     nodes, skill_place = used_nodes(nodes, used)
     skills, skill_ids = nodes.strings()
@@ -200,38 +203,29 @@ def _numbered(
         used = np.zeros(len(graph.nodes), bool)
         used[graph.right] = True
         nodes, place = used_nodes(graph.nodes, used)
-        digits = len(skills), len(nodes), len(parts), len(relations)
+        digits = len(skills), len(nodes), len(infos), len(relations)
         if math.prod(digits) > np.iinfo(np.int64).max:
             raise UserError(
                 f"skill-{kind} has {digits[0]:,} skills, {digits[1]:,} neighbours, {digits[2]} parts and {digits[3]:,} "
                 "relations: the number of combinations exceeds 63 bits. Read fewer sources or relations."
             )
-        key = _numbers(digits, skill_place[graph.left], place[graph.right], number[graph.part], graph.relation)
-        del graph, used, place
+        columns = skill_place[graph.left], place[graph.right], number[graph.part], graph.relation
+        key = np.ravel_multi_index(columns, digits)
+        del graph, used, place, columns
         statements[kind] = _statements(key, digits)
         del key
         edges, *per_edge = _edges(statements[kind], digits[:2], weights)
         texts, ids = nodes.strings()
         graphs[kind] = BipartiteGraph(kind, skills, texts, edges, ids, *per_edge)
-    if len(parts) > 1:
+    if len(infos) > 1:
         graphs = _without_equal_weights(graphs)
-    infos = tuple(PartInfo(part.name, part.origin, part.weight, part.notes) for part in parts)
-    graph_set = GraphSet(skills, graphs, skill_ids, {part.name: part.weight for part in parts})
+    graph_set = GraphSet(skills, graphs, skill_ids, {info.name: info.weight for info in infos})
     pa.default_memory_pool().release_unused()
     return Composition(graph_set, infos, relations, statements, tuple(notes))
 
 
-def _numbers(digits: Sequence[int], *columns: np.ndarray) -> np.ndarray:
-    """Encodes each row of `columns` as an int64 in mixed radix `digits`, in their order."""
-    key = columns[0].astype(np.int64)
-    for base, column in zip(digits[1:], columns[1:], strict=True):
-        key *= base
-        key += column
-    return key
-
-
 def _statements(key: np.ndarray, digits: Sequence[int]) -> Statements:
-    """Decodes `_numbers` into distinct statements in the order of the edges; sorts `key` in place."""
+    """Decodes numbers in mixed radix into distinct statements in the order of the edges; sorts `key` in place."""
     key.sort()
     new = np.ones(len(key), bool)
     np.not_equal(key[1:], key[:-1], out=new[1:])
@@ -272,4 +266,4 @@ def _without_equal_weights(graphs: dict[str, BipartiteGraph]) -> dict[str, Bipar
 
 
 def _names(parts: Sequence[Part]) -> str:
-    return " and ".join(part.name for part in parts)
+    return " and ".join(part.info.name for part in parts)

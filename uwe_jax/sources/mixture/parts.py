@@ -11,16 +11,23 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.sources.mixture.columns import EdgeColumns
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A source of a mixture."""
+@dataclass(frozen=True)
+class PartInfo:
+    """The description of a source of a mixture."""
 
     name: str  # in the configuration
     origin: str  # what was read from where
     weight: float  # of each of its edges, above 0
+    notes: tuple[str, ...] = ()  # phrases on what was left out
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A source of a mixture."""
+
+    info: PartInfo
     edges: Mapping[str, EdgeColumns]  # by name of the graph
     kinds: Mapping[str, str]  # of each graph: job, vacancy, alias or title
-    notes: tuple[str, ...] = ()  # phrases on what was left out
     jobs: frozenset[str] = frozenset()  # graphs with a job in the place of a skill; see `Source.jobs`
 
 
@@ -32,16 +39,6 @@ class Statements:
     right: np.ndarray  # int32 [s], positions in the graph's neighbours
     part: np.ndarray  # unsigned [s], positions in the composition's parts
     relation: np.ndarray  # unsigned [s], positions in the composition's relations
-
-
-@dataclass(frozen=True)
-class PartInfo:
-    """The description of a source of a mixture; see `Part`."""
-
-    name: str
-    origin: str
-    weight: float
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

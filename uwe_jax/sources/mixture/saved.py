@@ -108,20 +108,17 @@ def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts 
                 f"{folder} has no edges for {kind!r}; it has {', '.join(map(repr, there))}. Take {kind!r} out of "
                 "source.kinds, or combine the graphs again."
             )
-    infos: dict[str, PartInfo] = {info.name: info for info in manifest["parts"]}
+    infos: list[PartInfo] = manifest["parts"]
     changed = UserError(
         f"The edges in {folder} are not those that were combined: a file was changed, or a copy is incomplete. "
         f"Combine them again, or remove {_MANIFEST} to train on the edge files as they are."
     )
-    weights = {info.name: info.weight for info in infos.values()}
-    edges: dict[str, dict[str, EdgeColumns]] = {name: {} for name in infos}
+    weights = {info.name: info.weight for info in infos}
+    edges: dict[str, dict[str, EdgeColumns]] = {name: {} for name in weights}
     for kind in there:
         for name, found in _read_edges(folder / f"{SKILL}_{kind}.parquet", weights, changed).items():
             edges[name][kind] = found
-    kinds_of = {kind: kind for kind in there}
-    parts = [
-        Part(info.name, info.origin, info.weight, edges[info.name], kinds_of, info.notes) for info in infos.values()
-    ]
+    parts = [Part(info, edges[info.name], {kind: kind for kind in there}) for info in infos]
     composition = compose(parts)
     if composition.graphs.fingerprints() != there:
         raise changed

@@ -17,7 +17,7 @@ from uwe_jax.sources.folders import DEPTH, check_folder, files_in
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.onet.tables import OCCUPATIONS, Table
 from uwe_jax.sources.tables.problems import Problems, shorten
-from uwe_jax.sources.tables.typed_rows import read_table
+from uwe_jax.sources.tables.reading import read_table
 
 WHERE = "https://www.onetcenter.org/database.html, the text files: a zip such as db_29_3_text.zip, as it is or unzipped"
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy
-from uwe_jax.sources.hub.split_names import stated_split
+from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy, stated_split
 from uwe_jax.sources.matching import EXACT, SkillMatcher
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.problems import Problems
-from uwe_jax.sources.tables.typed_rows import has_columns, read_rows
+from uwe_jax.sources.tables.reading import has_columns, read_rows
 from uwe_jax.sources.taxonomy import EXPECTED, Taxonomy, find_taxonomy, taxonomy_instead
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS, length_problem
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
-from uwe_jax.sources.tables.problems import BrokenRows
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.tables.names import HEADER, check_once, named_columns, same_names
+from uwe_jax.sources.tables.problems import BrokenRows, shorten
+from uwe_jax.sources.tables.values import ANY, TYPES, convert, half_pair, no_row
 
 # A chunk of a row group or of a gzip file is reached by decoding what is before it: these are cut into few chunks.
 PARTS = 20
 
-# Places of rows, for messages, and values by column.
-Rows = Iterator[tuple[str, dict[str, Any]]]
+Row = dict[str, Any]
+Rows = Iterator[tuple[str, Row]]  # places of rows, for messages, and values by column
+NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,53 @@ class Table(ABC):
     def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
         """Yields the rows of a chunk, each with the values of at least these columns if it has them."""
 
+    def find(
+        self, columns: Mapping[str, str], optional: Mapping[str, str] = NONE, roles: Mapping[str, str] = NONE
+    ) -> dict[str, str]:
+        """Returns this table's names of the columns that it has; arguments and errors are those of `read_rows`."""
+        found: dict[str, str] = {}
+        for column in (*columns, *optional):
+            check_once(self.columns, column, self.name)
+            role = roles.get(column, "")
+            same = same_names(self.columns, column) or [*named_columns(self.columns, [role] if role else []).values()]
+            found |= {column: same[0]} if same else {}
+        missing = [column for column in columns if column not in found]
+        if missing and not self.any_keys:
+            raise UserError(
+                f"{self.name} has no column {' and no column '.join(map(repr, missing))}; expected the columns "
+                f"{', '.join(columns)}. Its columns: {', '.join(map(shorten, self.columns)) or 'none'}. {HEADER}"
+            )
+        return found
+
+    def typed(
+        self,
+        where: Chunk,
+        columns: Mapping[str, str],
+        broken: BrokenRows,
+        optional: Mapping[str, str] = NONE,
+        roles: Mapping[str, str] = NONE,
+    ) -> Rows:
+        """Yields the rows of a chunk with values of the types of their columns; see `read_rows`."""
+        types = {**columns, **optional}
+        found = {column: column for column in types} | self.find(columns, optional, roles)
+        for place, raw in self.rows(where, list(found.values()), broken):
+            if absent := [column for column in columns if found[column] not in raw]:
+                keys = f"(keys: {', '.join(raw) or 'none'})"
+                broken.add(place, f"no {' and no '.join(absent)} {keys}", no_row("", list(columns))[1])
+                continue
+            row: Row = {}
+            for column, kind in types.items():
+                value = raw.get(found[column])
+                if half_pair(value):
+                    broken.add(place, f"half a surrogate pair in {column}", "valid Unicode")
+                    break
+                row[column] = convert(value, kind)
+                if row[column] is None and kind != ANY:
+                    broken.add(place, f"{column} {shorten(str(value))}", TYPES[kind])
+                    break
+            else:
+                yield place, row
+
 
 def chunks_of(extents: Iterable[tuple[int, int, int]], rows: int, *, few: bool) -> list[Chunk]:
     """Returns chunks of so many rows.
@@ -64,17 +117,9 @@ def chunks_of(extents: Iterable[tuple[int, int, int]], rows: int, *, few: bool) 
       extents: start, stop and number of each row.
       few: merge them into at most `PARTS` chunks of about the same size.
     """
-    chunks: list[Chunk] = []
-    start, first, count, stop = -1, 0, 0, 0
-    for begin, stop, number in extents:
-        if not count:
-            start, first = begin, number
-        count += 1
-        if count == rows:
-            chunks.append(Chunk(start=start, stop=stop, first=first, rows=count))
-            count = 0
-    if count:
-        chunks.append(Chunk(start=start, stop=stop, first=first, rows=count))
+    extents, chunks = iter(extents), []
+    while taken := list(islice(extents, rows)):
+        chunks.append(Chunk(start=taken[0][0], stop=taken[-1][1], first=taken[0][2], rows=len(taken)))
     size = max(1, -(-len(chunks) // PARTS)) if few else 1
     groups = [chunks[start : start + size] for start in range(0, len(chunks), size)]
     return [replace(group[0], stop=group[-1].stop, rows=sum(each.rows for each in group)) for group in groups]

@@ -14,22 +14,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
 from uwe_jax.runtime.zips import check_unpacked
-from uwe_jax.sources.tables.chunks import open_table, tell
+from uwe_jax.sources.tables.chunk import NONE
 from uwe_jax.sources.tables.delimited import Dialect
 from uwe_jax.sources.tables.formats import GZIP, SEPARATED, table_format
-from uwe_jax.sources.tables.names import same_names
 from uwe_jax.sources.tables.problems import Problems
+from uwe_jax.sources.tables.reading import open_table, read_rows, tell
 from uwe_jax.sources.tables.text_tables import DelimitedTable
-from uwe_jax.sources.tables.typed_rows import read_rows
 
 # Raised for a file that is damaged, or has other values than texts.
 UNREADABLE = (pa.ArrowException, OSError, EOFError, ValueError, OverflowError, KeyError, csv.Error)
 
 _CODED = pa.dictionary(pa.int32(), pa.string())
+_SPACE = "".join(filter(str.isspace, map(chr, range(1 << 16))))  # as `str.strip` removes
 _ROWS = 65_536  # per batch of a row reader
 _BLOCK = 1 << 23  # bytes of delimited text per block; a longer row is left to the row reader
 _QUOTE, _LINE_FEED, _RETURN = b'"\n\r'
@@ -41,7 +42,7 @@ def read_columns(
     columns: Mapping[str, str],
     problems: Problems,
     *,
-    optional: Mapping[str, str] | None = None,
+    optional: Mapping[str, str] = NONE,
     level: int = logging.INFO,
 ) -> pa.Table:
     """Reads columns of texts; arguments and errors are those of `read_rows`, and so are the values.
@@ -51,8 +52,6 @@ def read_columns(
     Returns:
       A dictionary-encoded column of strings without nulls per name, "" where a row has no value.
     """
-    optional = optional or {}
-    types = {**columns, **optional}
     ending = table_format(path).removesuffix(GZIP)
     try:
         if ending == ".parquet":
@@ -61,7 +60,7 @@ def read_columns(
             return _delimited_columns(path, name, columns, optional, level)
     except UNREADABLE:
         pass
-    chunks: dict[str, list[pa.Array]] = {column: [] for column in types}
+    chunks: dict[str, list[pa.Array]] = {column: [] for column in (*columns, *optional)}
     rows = read_rows(path, name, columns, problems, optional=optional, level=level)
     while batch := list(islice(rows, _ROWS)):
         for column, listed in chunks.items():
@@ -69,9 +68,7 @@ def read_columns(
     return _table(chunks)
 
 
-def parquet_columns(
-    path: Path, name: str, columns: Mapping[str, str], optional: Mapping[str, str] | None = None
-) -> pa.Table:
+def parquet_columns(path: Path, name: str, columns: Mapping[str, str], optional: Mapping[str, str] = NONE) -> pa.Table:
     """Reads columns of a Parquet file as `read_columns` does, one after the other.
 
     Raises:
@@ -79,7 +76,7 @@ def parquet_columns(
       UNREADABLE: it is damaged, or a column is missing or has another type.
     """
     names = pq.read_schema(path).names
-    types = {**columns, **{column: kind for column, kind in (optional or {}).items() if column in names}}
+    types = {**columns, **{column: kind for column, kind in optional.items() if column in names}}
     with pq.ParquetFile(path, read_dictionary=list(types)) as file:
         size, unpacked = path.stat().st_size, 8 * file.metadata.num_rows  # at least an index per row and column
         check_unpacked(name, size, unpacked)
@@ -93,7 +90,7 @@ def parquet_columns(
                     check_unpacked(name, size, unpacked)
                     chunks[column].append(coded)
                 pa.default_memory_pool().release_unused()
-        return _table(chunks, optional or (), file.metadata.num_rows)
+        return _table(chunks, optional, file.metadata.num_rows)
 
 
 def _table(chunks: dict[str, list[pa.Array]], optional: Iterable[str] = (), rows: int = 0) -> pa.Table:
@@ -104,7 +101,7 @@ def _table(chunks: dict[str, list[pa.Array]], optional: Iterable[str] = (), rows
 
 
 def _coded(chunk: pa.Array, kind: str, column: str) -> pa.DictionaryArray:
-    """Converts texts to a dictionary of strings without nulls; ValueError for other values."""
+    """Converts texts, or ids, to a dictionary of strings without nulls; ValueError for other values."""
     if (kind == "id" and pa.types.is_integer(chunk.type)) or pa.types.is_null(chunk.type):
         chunk = chunk.cast(pa.string())
     texts = chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
@@ -120,7 +117,8 @@ def _coded(chunk: pa.Array, kind: str, column: str) -> pa.DictionaryArray:
     used = np.zeros(len(chunk.dictionary), bool)
     used[indices] = True
     indices = (np.cumsum(used, dtype=np.int32) - 1)[indices]
-    return pa.DictionaryArray.from_arrays(indices, chunk.dictionary.filter(pa.array(used)).cast(pa.string()))
+    listed = chunk.dictionary.filter(pa.array(used)).cast(pa.string())
+    return pa.DictionaryArray.from_arrays(indices, pc.utf8_trim(listed, _SPACE) if kind == "id" else listed)
 
 
 def _delimited_columns(
@@ -130,10 +128,8 @@ def _delimited_columns(
     table = open_table(path, name)
     assert isinstance(table, DelimitedTable)
     dialect = table.dialect
-    found = {column: same_names(dialect.header, column) for column in (*columns, *optional)}
-    places = {column: dialect.header.index(same[0]) for column, same in found.items() if same}
-    if not columns.keys() <= places.keys() or any(len(same) > 1 for same in found.values()):
-        raise ValueError("a column is missing, or there twice")
+    types = {**columns, **optional}
+    places = {column: table.columns.index(found) for column, found in table.find(columns, optional).items()}
     packed = path.suffix.lower() == GZIP
     with gzip.open(path) if packed else path.open("rb") as file:
         file.seek(dialect.begin)
@@ -156,7 +152,7 @@ def _delimited_columns(
         chunks: dict[str, list[pa.Array]] = {column: [] for column in places}
         for batch in reader:
             for column, place in places.items():
-                chunks[column].append(_coded(batch[str(place)], "text", column))
+                chunks[column].append(_coded(batch[str(place)], types[column], column))
     if plain.unusual:
         raise ValueError("quotes or lines that are read in two ways")
     rows = sum(map(len, next(iter(chunks.values()))))

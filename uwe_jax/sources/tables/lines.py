@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.zips import check_unpacked, whole_gzip
@@ -57,26 +56,24 @@ class TextFile:
         >>> [line[:4] for line in TextFile("a", data=b"\xef\xbb\xbfa\rb\r\nc").lines()]
         [(1, 3, 5, 'a\r'), (2, 5, 8, 'b\r\n'), (3, 8, 9, 'c')]
         """
-        with self._opened() as file:
-            file.seek(begin)
-            position = begin
-            for raw in self._raw_lines(file, begin):
-                if 0 <= stop <= position:
-                    return
-                if not position:
-                    mark, raw = (len(_BOM), raw[len(_BOM) :]) if raw.startswith(_BOM) else (0, raw)
-                    position = mark
-                    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw[:2]:
-                        raise UserError(
-                            f"{self.name} is UTF-16 text. Expected UTF-8: save it again as UTF-8 and run again."
-                        )
-                try:
-                    text, fault = raw.decode(), ""
-                except UnicodeDecodeError as error:
-                    text = raw.decode("utf-8", "surrogateescape")
-                    fault = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
-                yield Line(number, position, position + len(raw), text, fault)
-                position, number = position + len(raw), number + 1
+        position = begin
+        for raw in self._raw_lines(begin):
+            if 0 <= stop <= position:
+                return
+            if not position:
+                mark, raw = (len(_BOM), raw[len(_BOM) :]) if raw.startswith(_BOM) else (0, raw)
+                position = mark
+                if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in raw[:2]:
+                    raise UserError(
+                        f"{self.name} is UTF-16 text. Expected UTF-8: save it again as UTF-8 and run again."
+                    )
+            try:
+                text, fault = raw.decode(), ""
+            except UnicodeDecodeError as error:
+                text = raw.decode("utf-8", "surrogateescape")
+                fault = f"byte 0x{raw[error.start]:02x} at position {error.start + 1}"
+            yield Line(number, position, position + len(raw), text, fault)
+            position, number = position + len(raw), number + 1
 
     def head(self) -> list[Line]:
         """Returns the first hundred lines, or those before a damage, which is reported when the file is read."""
@@ -88,37 +85,25 @@ class TextFile:
                 raise
         return lines
 
-    def _raw_lines(self, file: Any, position: int) -> Iterator[bytes]:
-        packed = self.path.stat().st_size if self.path and self.packed else 0
-        held, unpacked = b"", position
-        # read1 returns the available bytes of a truncated gzip, so that its first lines are read
-        while block := file.read1(_BLOCK):
-            unpacked += len(block)
-            if packed:
-                check_unpacked(self.path or "", packed, unpacked)
-            *lines, held = (held + block).splitlines(keepends=True)  # of bytes: at line feeds and carriage returns
-            for line in lines:
-                self._check_length(line, position)
-                yield line
-                position += len(line)
-            self._check_length(held, position)
-        if held:
-            yield held
-
-    def _check_length(self, line: bytes, position: int) -> None:
-        if len(line) >= _LINE_LIMIT:
-            raise UserError(
-                f"{self.name} has a line of at least {_LINE_LIMIT:,} bytes, from byte {position:,} on; lines of tables "
-                "must be shorter. Write it with a line feed after every row."
-            )
-
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        if self.path is None:
-            yield io.BytesIO(self.data)
-        elif self.packed:
-            with whole_gzip(self.path, self.path), gzip.open(self.path) as file:
-                yield file
-        else:
-            with self.path.open("rb") as plain:
-                yield plain
+    def _raw_lines(self, begin: int = 0) -> Iterator[bytes]:
+        """Yields the lines from a byte on, undecoded; UserError as of `lines`."""
+        path = self.path or Path(self.name)
+        packed = path.stat().st_size if self.packed else 0
+        plain = path.open("rb") if self.path else io.BytesIO(self.data)
+        with whole_gzip(path, path), plain, gzip.open(plain) if self.packed else plain as file:
+            file.seek(begin)
+            held, unpacked = b"", begin
+            # read1 returns the available bytes of a truncated gzip, so that its first lines are read
+            while block := file.read1(_BLOCK):
+                unpacked += len(block)
+                if packed:
+                    check_unpacked(path, packed, unpacked)
+                *lines, held = (held + block).splitlines(keepends=True)  # of bytes: at line feeds and carriage returns
+                yield from lines
+                if len(held) >= _LINE_LIMIT:
+                    raise UserError(
+                        f"{self.name} has a line of at least {_LINE_LIMIT:,} bytes, from byte {unpacked - len(held):,} "
+                        "on; lines of tables must be shorter. Write it with a line feed after every row."
+                    )
+            if held:
+                yield held

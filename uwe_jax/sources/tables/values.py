@@ -12,10 +12,14 @@ from typing import Any
 
 from uwe_jax.sources.tables.problems import shorten
 
-# Types of a column, with their description in messages. An id is text that files may store as a number.
+# Types of a column, with their description in messages. An id is text that files may store as a number. Of any type are
+# values as the file has them: text in CSV and sheets, any value of JSON or Parquet, None where a row lacks the column.
+ANY = "any"
 TYPES = {
+    ANY: "any value",
     "text": "a text",
     "texts": """a list of texts such as ['plan shifts', "manage a chef's team"]""",
+    "list": "texts separated by ; or |, or a list",
     "int": "an integer",
     "id": "a text or an integer",
 }
@@ -82,8 +86,12 @@ def id_text(value: object) -> str | None:
 
 def convert(value: object, kind: str) -> object:
     """Converts a value to a type of `TYPES`; None if it has another."""
+    if kind == ANY:
+        return value
     if kind == "int":
         return _as_int(value)
+    if kind == "list":
+        return split_list(value, commas=False)
     if kind == "id":
         return id_text(value)
     if value is None:

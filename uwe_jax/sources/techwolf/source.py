@@ -10,11 +10,10 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import check_folder
-from uwe_jax.sources.hub.dataset import find_copy, hub_origin, load_hub_rows, read_copy
-from uwe_jax.sources.hub.declaration import DataMissing, HubDataset
+from uwe_jax.sources.hub.dataset import DataMissing, HubDataset, find_copy, load_hub_rows, read_copy
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
-from uwe_jax.sources.tables.typed_rows import Row
+from uwe_jax.sources.tables.chunk import Row
 
 SPLIT = "train"
 # Ten sentences for nearly every skill of ESCO 1.1.0, written by a language model (arXiv 2307.10778).
@@ -62,8 +61,7 @@ def _rows(dataset: HubDataset, request: SourceRequest) -> tuple[list[Row], str]:
     if rows is not None:
         return rows, f"{dataset.repo} in {copy}"
     try:
-        rows = load_hub_rows(dataset, SPLIT, request.cache_dir)
-        return rows, hub_origin(dataset, SPLIT, request.cache_dir)
+        return load_hub_rows(dataset, SPLIT, request.cache_dir)
     except DataMissing as error:
         held = f"{copy} has no file of the split {SPLIT!r}" if copy else "there is no folder of its name"
         looked = f" In {request.path} {held}." if request.path else ""

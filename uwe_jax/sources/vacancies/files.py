@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.folders import DEPTH, files_in
-from uwe_jax.sources.hub.split_names import is_test_split
-from uwe_jax.sources.tables.chunks import column_names
+from uwe_jax.sources.folders import DEPTH, files_in, is_test_split
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.names import HEADER, NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import shorten
+from uwe_jax.sources.tables.reading import column_names
 from uwe_jax.sources.tables.values import TYPES, id_text, split_list
 from uwe_jax.sources.taxonomy import NAME as TAXONOMY
 

@@ -30,8 +30,8 @@ from uwe_jax.runtime.files import write_atomically, write_json
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.chunk import Chunk
-from uwe_jax.sources.tables.chunks import cut, read_chunk, stamp
 from uwe_jax.sources.tables.problems import BrokenRows
+from uwe_jax.sources.tables.reading import cut, read_chunk, stamp
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
 from uwe_jax.sources.vacancies.files import Vacancy, VacancyFile, parse_row
 from uwe_jax.sources.vacancies.tagger import (

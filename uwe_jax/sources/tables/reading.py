@@ -1,4 +1,4 @@
-"""Reads tables of every format as streams of rows: whole, or in chunks that are read independently.
+"""Reads tables of every format as streams of rows: whole, with typed values, or in chunks that are read independently.
 
 CSV, TSV and JSON lines are cut into byte ranges between rows, Parquet into row groups or parts of them, JSON lists and
 sheets into chunks of rows.
@@ -7,21 +7,21 @@ sheets into chunks of rows.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.chunk import WHOLE, Chunk, Rows, Table
+from uwe_jax.sources.tables.chunk import NONE, WHOLE, Chunk, Rows, Table
 from uwe_jax.sources.tables.delimited import ONE_TEXT_PER_LINE, find_dialect
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, GZIP, SEPARATED, SHEETS, is_text_list, table_format
 from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.listed import json_table, sheet_table
-from uwe_jax.sources.tables.names import check_once, same_names
+from uwe_jax.sources.tables.names import same_names
 from uwe_jax.sources.tables.parquet_table import ParquetTable
-from uwe_jax.sources.tables.problems import BrokenRows
+from uwe_jax.sources.tables.problems import BrokenRows, Problems
 from uwe_jax.sources.tables.text_tables import DelimitedTable, JsonLines
-from uwe_jax.sources.tables.values import half_pair
+from uwe_jax.sources.tables.values import ANY
 
 _log = logging.getLogger(__name__)
 
@@ -64,19 +64,62 @@ def column_names(path: Path, columns: Sequence[str] = ()) -> list[str]:
     return open_table(path, quoted=True, columns=columns).columns
 
 
+def has_columns(path: Path, columns: Iterable[str]) -> bool:
+    """Returns whether a file is a readable table with these columns."""
+    try:
+        names = column_names(path) if table_format(path) else []
+    except (OSError, UserError):
+        return False
+    return all(same_names(names, column) for column in columns)
+
+
 def table_rows(path: Path, columns: Sequence[str], broken: BrokenRows, name: str = "") -> Rows:
     """Yields the rows of a whole table; see `read_chunk`."""
     table = open_table(path, name or path.name, columns=columns)
+    return _counted(path, table, table.typed(WHOLE, NONE, broken, dict.fromkeys(columns, ANY)))
+
+
+def read_rows(
+    path: Path,
+    name: str,
+    columns: Mapping[str, str],
+    problems: Problems,
+    *,
+    optional: Mapping[str, str] = NONE,
+    roles: Mapping[str, str] = NONE,
+    level: int = logging.INFO,
+) -> Rows:
+    """Reads the rows of a table.
+
+    Args:
+      path: a file in one of `FORMATS`.
+      name: of the file, for messages.
+      columns: to read, with their type of `TYPES`; others are skipped.
+      problems: takes one entry per broken row.
+      optional: further columns, with their type; "" if the file has none.
+      roles: keys of `NAMES` for columns that may have other names too.
+
+    Yields:
+      The place of a row, for messages, and its values by column.
+
+    Raises:
+      UserError: the file is not a table, or a column is missing.
+    """
+    table = open_table(path, name)
+    return _counted(path, table, table.typed(WHOLE, columns, problems, optional, roles), level)
+
+
+def _counted(path: Path, table: Table, rows: Rows, level: int = logging.INFO) -> Rows:
     count = 0
-    for place, row in _valid(table, WHOLE, columns, broken):
-        yield place, row
+    for row in rows:
+        yield row
         count += 1
-    tell(path, table, count, columns)
+    tell(path, table, count, level)
 
 
-def tell(path: Path, table: Table, rows: int, columns: Sequence[str] = (), level: int = logging.INFO) -> None:
+def tell(path: Path, table: Table, rows: int, level: int = logging.INFO) -> None:
     """Logs what was read, in one line."""
-    names = ", ".join(repr(name) for name in table.columns if name in columns or not columns)
+    names = ", ".join(map(repr, table.columns))
     _log.log(level, "Read %s: %s, columns %s, %s rows", path, table.told, names or "none", f"{rows:,}")
 
 
@@ -124,15 +167,28 @@ def read_chunk(chunk: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows
             f"{path} has changed since it was cut into chunks ({chunk.size:,} bytes then, {path.stat().st_size:,} "
             "now), so the positions of its rows are unknown. Run again while nothing writes to it."
         )
-    return _valid(open_table(path, chunk.name, chunk.quoted, columns), chunk, columns, broken)
+    table = open_table(path, chunk.name, chunk.quoted, columns)
+    return table.typed(chunk, NONE, broken, dict.fromkeys(columns, ANY))
 
 
-def _valid(table: Table, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
-    for column in columns:
-        check_once(table.columns, column, table.name)
-    for place, row in table.rows(where, columns, broken):
-        values = {column: row.get(column) for column in columns}
-        if any(map(half_pair, values.values())):
-            broken.add(place, "half a surrogate pair", "valid Unicode")
-        else:
-            yield place, values
+def read_table(
+    data: bytes,
+    name: str,
+    *,
+    delimiter: str,
+    required: Sequence[str],
+    optional: Sequence[str] = (),
+    problems: Problems,
+) -> list[tuple[int, list[str]]]:
+    """Reads columns of texts from the content of a delimited file, as `read_rows` does.
+
+    Args:
+      delimiter: the default where the content does not tell.
+
+    Returns:
+      Per row its line and the values of `required`, then `optional` columns.
+    """
+    file = TextFile(name, data=data)
+    table = DelimitedTable(file, find_dialect(file, delimiter))
+    rows = table.typed(WHOLE, dict.fromkeys(required, "text"), problems, dict.fromkeys(optional, "text"))
+    return [(int(place.rpartition(" ")[2]), list(row.values())) for place, row in rows]
