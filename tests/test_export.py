@@ -132,7 +132,11 @@ def in_float32(exports, cache):
         rows = run.tokeniser.tokenise(texts).rows(np.arange(len(texts)), MAX_TOKENS)
         embeddings, mask = jax.jit(model.encode)(run.params, *map(jnp.asarray, rows))
         q, y = (Tokens(embeddings[part], mask[part]) for part in (slice(len(QUERIES)), slice(len(QUERIES), None)))
-        found[architecture] = q, y, jax.jit(block_scores, static_argnums=3)(q, y, model.tau_a(run.params), run.scorer)
+        found[architecture] = (
+            q,
+            y,
+            jax.jit(block_scores, static_argnums=3)(q, y, model.temperatures(run.params), run.scorer),
+        )
     return found
 
 
@@ -185,6 +189,9 @@ def test_sentence_transformers_embeds_by_the_mean_of_our_tokens(exports, in_floa
         "soft_pooled,logits=dot",
         "max_sim",
         "max_sim,reduce=sum",
+        "soft,side=target",
+        "soft,logits=dot,side=both,target_weight=0.3,reduce=sum",
+        "max_sim,side=both",
         "mean_pool",
     ],
 )
@@ -195,8 +202,16 @@ def test_the_shipped_scorer_is_ours(exports, text, rng):
     q_mask[2] = y_mask[3] = False
     settings = parse_scorer(text)
     blocks = (Tokens(jnp.asarray(x), jnp.asarray(mask)) for x, mask in ((q, q_mask), (y, y_mask)))
-    expected = jax.jit(block_scores, static_argnums=3)(*blocks, 0.13, settings).forward
-    scorer = shipped_scorer(exports["bert"].folder).UweScorer(settings.kind, settings.logits, 0.13, settings.reduce)
+    expected = jax.jit(block_scores, static_argnums=3)(*blocks, (0.13, settings.target_tau_a), settings).forward
+    scorer = shipped_scorer(exports["bert"].folder).UweScorer(
+        settings.kind,
+        settings.logits,
+        0.13,
+        settings.reduce,
+        settings.side,
+        settings.target_tau_a,
+        settings.target_weight,
+    )
     scores = scorer(*map(torch.from_numpy, (q, q_mask, y, y_mask)))
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
     ragged = ([torch.from_numpy(x[m]) for x, m in zip(*side, strict=True)] for side in ((q, q_mask), (y, y_mask)))
@@ -224,7 +239,7 @@ def test_an_export_reads_back_bit_for_bit(made, cache, tmp_path):
     back = load_model(made.folder, cache_dir=cache)
     chex.assert_trees_all_equal(back.params, run.params)
     assert back.stored_fingerprint == dataclasses.replace(back, stored_fingerprint="").fingerprint == run.fingerprint
-    assert (back.scorer, back.tau_a, back.max_tokens) == (run.scorer, run.tau_a, MAX_TOKENS)
+    assert (back.scorer, back.max_tokens) == (run.scorer, MAX_TOKENS)
     assert (back.model.encoder.config, back.model.encoder.dtype) == (run.model.encoder.config, run.model.encoder.dtype)
     assert load_model(made.folder, cache_dir=cache, max_tokens=5).max_tokens == 5
 

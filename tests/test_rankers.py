@@ -66,7 +66,7 @@ def direct_scores(model, params, tokeniser, queries, targets, max_tokens=16):
     rows = table.rows(np.arange(len(table)), max_tokens)
     tokens = encode(UweModel(model.encoder, ScorerSettings()), params, *rows)
     sides = (Tokens(*(x[part] for x in tokens)) for part in (slice(len(queries)), slice(len(queries), None)))
-    return score(model.scorer, model.tau_a(params), *sides)
+    return score(model.scorer, model.temperatures(params), *sides)
 
 
 def parts(encoder, cache, scorer="mean_pool"):

@@ -160,8 +160,6 @@ class ScorerSettings:
         within("scorer.tau_a", self.tau_a, 1e-4)
         within("scorer.target_tau_a", self.target_tau_a, 1e-4)
         within("scorer.target_weight", self.target_weight, 0.0, 1.0)
-        if self.side != "query" and self.kind not in SIDED:
-            raise UserError(f"scorer.side is {self.side!r}, but {self.kind} has no sides; use soft or max_sim.")
         within("scorer.chunk", self.chunk, 0)
 
     @property

@@ -15,15 +15,20 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.settings import current_setting
+from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.scoring.scorers import target_share
 
 _TAGS = ["sentence-transformers", "sentence-similarity", "feature-extraction", "uwe_jax", "labor-market", "skills"]
 _METRICS = {"map": "MAP", "rp@10": "RP@10", "mrr": "MRR"}
-_OVER = {"mean": "mean over i of", "sum": "sum over i of"}
 _FORMULAS = {
-    "soft": "s(q, y) = {over} sum_j softmax_j({logits} / tau_a) cos(e_i, t_j)",
-    "max_sim": "s(q, y) = {over} max_j cos(e_i, t_j)",
-    "soft_pooled": "s(q, y) = sum over i of softmax_i({pooled} / tau_a) cos(e_i, mean of t)",
-    "mean_pool": "s(q, y) = cos(mean of e, mean of t)",
+    "soft": "{over} over i of sum_j softmax_j({logits} / {tau_a}) cos(e_i, t_j)",
+    "max_sim": "{over} over i of max_j cos(e_i, t_j)",
+    "soft_pooled": "sum over i of softmax_i({pooled} / {tau_a}) cos(e_i, mean of t)",
+    "mean_pool": "cos(mean of e, mean of t)",
+}
+_FROM_TARGET = {
+    "soft": "{over} over j of sum_i softmax_i({logits} / {target_tau_a}) cos(e_i, t_j)",
+    "max_sim": "{over} over j of max_i cos(e_i, t_j)",
 }
 _NO_LICENCE = (
     "No licence is stated: the terms of the base model and of the training data apply. Choose one before publishing "
@@ -54,11 +59,13 @@ def model_card(
     """
     training, scorer = manifest["training"], ScorerSettings(**manifest["scorer"])
     dot, dtype = scorer.logits == "dot", manifest["dtype"]
-    formula = _FORMULAS[scorer.kind].format(
-        over=_OVER[scorer.reduce],
-        logits="e_i . t_j" if dot else "cos(e_i, t_j)",
-        pooled="e_i . mean of t" if dot else "cos(e_i, mean of t)",
-    )
+    logits, pooled = ("e_i . t_j", "e_i . mean of t") if dot else ("cos(e_i, t_j)", "cos(e_i, mean of t)")
+    share = target_share(scorer)
+    formula = _FORMULAS[scorer.kind] if share < 1 else _FROM_TARGET[scorer.kind]
+    if 0 < share < 1:
+        formula = f"{1 - share:g} ({formula}) + {share:g} ({_FROM_TARGET[scorer.kind]})"
+    taus = {"tau_a": f"{scorer.tau_a:.6g}", "target_tau_a": f"{scorer.target_tau_a:.6g}"}
+    formula = "s(q, y) = " + formula.format(over=scorer.reduce, logits=logits, pooled=pooled, **taus)
     literal = json_text(where)  # a valid Python literal too
     usage = [
         _shipped(name).format(
@@ -82,7 +89,6 @@ def model_card(
         facts=_facts(manifest, width, languages),
         usage="\n\n".join(part.rstrip() for part in usage),
         formula=formula,
-        tau_a=scorer.tau_a,
         precision=precision if dtype != "float32" else "",
         training="".join(f"{part}\n\n" for part in record if part),
         terms=f"The author publishes it under {escape(license)}." if license else _NO_LICENCE,
@@ -141,7 +147,7 @@ def _facts(manifest: dict[str, Any], width: int, languages: Sequence[str]) -> st
         ("base model", f"[{escape(base)}](https://huggingface.co/{quote(base)})" if base else "not known"),
         ("embeddings", f"{width} numbers per token"),
         ("tokens of a text", f"at most {manifest['max_tokens']}; longer texts are truncated"),
-        ("scorer", f"`{manifest['scorer']['kind']}`, tau_a {manifest['scorer']['tau_a']:.4g}"),
+        ("scorer", f"`{scorer_text(ScorerSettings(**manifest['scorer']), digits=4)}`"),
         ("fingerprint", f"{_code(manifest['fingerprint'])} (encoder, parameters and tokeniser)"),
         ("languages", escape(", ".join(languages)) or "not stated"),
     ]

@@ -114,10 +114,10 @@ def ragged_scores(
         scores += (1 - target_share(settings)) * _product(shares, by_query.T)
     if by_target is not None:  # [q, t, n]
         if block.mask is not None:
-            by_target = by_target * block.mask
+            by_target = by_target * block.mask[None]
         total = by_target.sum(axis=1)
         if settings.reduce == "mean":
-            total = total / (by_target.shape[1] if block.mask is None else jnp.maximum(block.mask.sum(axis=0), 1))
+            total = total / (by_target.shape[1] if block.mask is None else jnp.maximum(block.mask.sum(axis=0), 1)[None, :])
         scores += target_share(settings) * total
     return scores
 

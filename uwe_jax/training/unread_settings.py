@@ -29,12 +29,9 @@ class _Rule(NamedTuple):
 
 def _scorer_rule(setting: str, option: str) -> _Rule:
     kinds = [kind for kind, options in SCORER_OPTIONS.items() if option in options]
-    sides = f" and scorer.side {' or '.join(SIDES_OF[option])}" if option in SIDES_OF else ""
-    why = (
-        "scorer.kind is {config.scorer.kind!r} and scorer.side {config.scorer.side!r}; it is read for "
-        f"{' and '.join(kinds)}{sides}"
-    )
-    return _Rule(f"scorer.{setting}", lambda config, _: not is_read(option, config.scorer), why)
+    sides = f" from side {' or '.join(SIDES_OF[option])}" if option in SIDES_OF else ""
+    why = f"the scorer is {{config.scorer.kind}} from side {{config.scorer.side}}; {' and '.join(kinds)}{sides} read it"
+    return _Rule(setting, lambda config, _: not is_read(option, config.scorer), why)
 
 
 def _kind_rule(kind: str, settings: str) -> _Rule:
@@ -62,16 +59,10 @@ def _all_sources_have_paths(config: Config, _: Kinds) -> bool:
 
 
 _REFUSED = (
-    _scorer_rule("logits", "logits"),
-    _scorer_rule("tau_a", "tau_a"),
-    _scorer_rule("target_tau_a", "target_tau_a"),
-    _scorer_rule("target_weight", "target_weight"),
-    _Rule(
-        "scorer.learn_tau_a",
-        lambda config, _: config.scorer.kind not in ("soft", "soft_pooled"),
-        "scorer.kind is {config.scorer.kind!r}; it is read for soft and soft_pooled",
-    ),
-    _scorer_rule("reduce", "reduce"),
+    *(_scorer_rule(f"scorer.{option}", option) for option in ("logits", "tau_a", "target_tau_a", "target_weight")),
+    *(_scorer_rule(f"scorer.{option}", option) for option in ("reduce", "side")),
+    _scorer_rule("loss.side", "side"),
+    _scorer_rule("scorer.learn_tau_a", "logits"),  # what reads logits attends at a temperature
     _Rule("profile_steps", lambda config, _: not config.profile, "profile is False"),
     _Rule("split.salt", _nothing_held_out, "split.validation and split.test are 0, so nothing is split"),
     _Rule(
