@@ -117,7 +117,8 @@ def ragged_scores(
             by_target = by_target * block.mask[None]
         total = by_target.sum(axis=1)
         if settings.reduce == "mean":
-            total = total / (by_target.shape[1] if block.mask is None else jnp.maximum(block.mask.sum(axis=0), 1)[None, :])
+            real = by_target.shape[1] if block.mask is None else jnp.maximum(block.mask.sum(axis=0), 1)[None, :]
+            total = total / real
         scores += target_share(settings) * total
     return scores
 
