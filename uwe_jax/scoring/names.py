@@ -1,0 +1,33 @@
+"""The score of a target with several names: its label, alternative labels and descriptions."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+# Weight of the label's own score; see docs/results.md for how it was chosen.
+LABEL_WEIGHT = 0.3
+
+
+def name_scores(
+    scores: Float[np.ndarray, "q names"],
+    starts: Int[np.ndarray, " n"],
+    label_weight: float = LABEL_WEIGHT,
+    left_out: Bool[np.ndarray, "q names"] | None = None,
+) -> Float[np.ndarray, "q n"]:
+    """Computes w s(q, label) + (1 - w) max over names of s(q, name), the label being one of the names.
+
+    The best name says how well a query is met, the label which concept is meant.
+
+    >>> name_scores(np.array([[0.25, 0.75, 0.5]]), np.array([0, 2]), label_weight=0.5).tolist()
+    [[0.5, 0.5]]
+
+    Args:
+      scores: of all names, those of one target next to each other and its label first.
+      starts: position of every target's label, ascending from 0.
+      label_weight: w.
+      left_out: names that do not count for a query; never labels.
+    """
+    counted = scores if left_out is None else np.where(left_out, -np.inf, scores)
+    best = np.maximum.reduceat(counted, starts, axis=1)
+    return label_weight * scores[:, starts] + (1 - label_weight) * best
