@@ -227,12 +227,5 @@ def run(options: PipelineOptions) -> Outcome:
             "Each stage before the first batch ran once. Holds: matrices, texts and lists of graphs, or tables. "
             "Peak memory: growth of the resident set during the stage."
         )
-    return Outcome(
-        title=f"Batches of {options.skills} skills and their neighbours",
-        facts=about,
-        settings=options.settings() | {"core": core},
-        labels=LABELS,
-        columns=COLUMNS,
-        rows=rows,
-        notes=notes,
-    )
+    title = f"Batches of {options.skills} skills and their neighbours"
+    return Outcome(title, about, options.settings() | {"core": core}, LABELS, COLUMNS, rows, notes)

@@ -175,12 +175,5 @@ def run(options: RankingOptions) -> Outcome:
             "Command: `uwe-jax rank` from its start to its first answer, once with an empty cache folder and "
             f"{options.starts} times with a warm one."
         )
-    return Outcome(
-        title=f"Ranking {options.targets:,} targets with {options.encoder}, {options.scorer}, top {options.top_k}",
-        facts=about,
-        settings=options.settings(),
-        labels=LABELS,
-        columns=COLUMNS,
-        rows=rows,
-        notes=notes,
-    )
+    title = f"Ranking {options.targets:,} targets with {options.encoder}, {options.scorer}, top {options.top_k}"
+    return Outcome(title, about, options.settings(), LABELS, COLUMNS, rows, notes)

@@ -195,18 +195,12 @@ def run(options: ScoringOptions) -> Outcome:
         rows = [row for width in options.widths for row in _Width(options, width, device).rows()]
     attends = options.scorer in ("soft", "soft_pooled")
     scorer = options.scorer + f" over {options.logits} logits at tau_a {options.tau_a:g}" * attends
-    return Outcome(
-        title=f"Ranking {options.targets:,} targets, top {options.top_k}, {scorer}",
-        facts=about,
-        settings=options.settings(),
-        labels=LABELS,
-        columns=COLUMNS,
-        rows=rows,
-        notes=[
-            *_notes(options, rows, about_peers, platform),
-            f"A program that does nothing takes {1e3 * about['dispatch_seconds']:.3f} ms from its call to its result.",
-        ],
-    )
+    notes = [
+        *_notes(options, rows, about_peers, platform),
+        f"A program that does nothing takes {1e3 * about['dispatch_seconds']:.3f} ms from its call to its result.",
+    ]
+    title = f"Ranking {options.targets:,} targets, top {options.top_k}, {scorer}"
+    return Outcome(title, about, options.settings(), LABELS, COLUMNS, rows, notes)
 
 
 def _notes(options: ScoringOptions, rows: list[Row], about_peers: str, platform: str) -> list[str]:

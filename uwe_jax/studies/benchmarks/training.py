@@ -258,19 +258,12 @@ def run(options: TrainingOptions) -> Outcome:
 def _outcome(options: TrainingOptions, about: dict[str, Any], rows: list[Row], notes: list[str]) -> Outcome:
     values = {"mini_batch_size": options.mini_batch_size, "dropout": options.dropout}
     extras = [*(f"{name} {value}" for name, value in values.items() if value), *["remat"] * options.remat]
-    return Outcome(
-        title=", ".join([f"Train step of {options.encoder}, {options.skills} skills", *extras]),
-        facts=about,
-        settings=options.settings(),
-        labels=LABELS,
-        columns=COLUMNS,
-        rows=rows,
-        notes=[
-            f"{options.skills} skills, jobs, vacancy sentences and aliases each, padded to "
-            f"{', '.join(f'{kind} {tokens}' for kind, tokens in options.tokens.items())} tokens; random parameters.",
-            *notes,
-        ],
+    title = ", ".join([f"Train step of {options.encoder}, {options.skills} skills", *extras])
+    about_batch = (
+        f"{options.skills} skills, jobs, vacancy sentences and aliases each, padded to "
+        f"{', '.join(f'{kind} {tokens}' for kind, tokens in options.tokens.items())} tokens; random parameters."
     )
+    return Outcome(title, about, options.settings(), LABELS, COLUMNS, rows, [about_batch, *notes])
 
 
 _ABOUT_PROGRAM = (
