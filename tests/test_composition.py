@@ -278,7 +278,7 @@ def test_parts_of_a_configuration(tmp_path, capsys):
         ),
         (
             {"source": COMBINED, "parts": {"a": PartSettings(source="edges", graphs=("skil_job",))}},
-            "source.parts.a.graphs holds 'skil_job', which this source does not offer. Did you mean skill_job?",
+            "source.parts.a.graphs holds 'skil_job', which this source does not offer. Did you mean 'skill_job'?",
         ),
         ({"source": COMBINED, "parts": {"a": PartSettings(source="edges")}}, "source.parts.a.path is empty"),
     ],

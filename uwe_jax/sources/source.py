@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import did_you_mean
 from uwe_jax.sources.mixture.columns import EdgeColumns
 
 # The kind of a graph of jobs, on the left, and their further titles. It is not trained on directly: a title takes over
@@ -59,10 +59,8 @@ class Source:
         """Returns the named graphs, or the default ones if none is named; UserError for one it does not offer."""
         for name in names:
             if name not in self.offers:
-                near = difflib.get_close_matches(name, self.offers, 1)
-                hint = f" Did you mean {near[0]}?" if near else ""
                 raise UserError(
-                    f"{setting}.graphs holds {name!r}, which this source does not offer.{hint} It offers "
-                    f"{', '.join(self.offers)}."
+                    f"{setting}.graphs holds {name!r}, which this source does not offer."
+                    f"{did_you_mean(name, self.offers)} It offers {', '.join(self.offers)}."
                 )
         return names or self.default or tuple(self.offers)
