@@ -29,10 +29,9 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.logging_setup import with_times
 from uwe_jax.serving import server
 from uwe_jax.serving.gate import TokenBuckets
-from uwe_jax.serving.keys import read_keys
-from uwe_jax.serving.options import Limits, ServiceOptions
+from uwe_jax.serving.options import Limits, ServiceOptions, read_keys
+from uwe_jax.serving.routes import vacancy_sentences
 from uwe_jax.serving.tasks import RankTask, ServedModel, load_served
-from uwe_jax.serving.vacancy import vacancy_sentences
 
 PAGE = Path(server.__file__).parent / "page"
 KEY = "0123456789abcdef-key"
