@@ -100,7 +100,7 @@ def read_evaluation_texts(
       UserError: a folder does not exist, or data in it is damaged.
     """
     texts, found, missing = Texts(run=run), [], []
-    sources = TaskSources(data_folders(folders), cache_dir, language=language, offline=True)
+    sources = TaskSources(data_folders(folders, "--config.data"), cache_dir, language=language, offline=True)
     for spec, split in ((each, split) for each in CATALOGUE.values() for split in each.splits if folders):
         try:
             task = spec.load(sources, split)
