@@ -25,11 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.truncation import Truncation
-from uwe_jax.retrieval.store.columns import matching, packed
+from uwe_jax.retrieval.store.columns import Strings, matching, packed
 from uwe_jax.retrieval.store.searchable import Hit, Origin
-from uwe_jax.retrieval.store.strings import Strings
-from uwe_jax.serving.keys import VARIABLE
-from uwe_jax.serving.options import Limits, ServiceOptions
+from uwe_jax.serving.options import VARIABLE, Limits, ServiceOptions
 from uwe_jax.serving.server import Server, serve
 from uwe_jax.serving.tasks import ServedModel
 

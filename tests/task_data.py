@@ -8,7 +8,7 @@ from esco_downloads import table
 from uwe_jax.evaluation.tasks import collection
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
 from uwe_jax.evaluation.tasks.folder import task_folder
-from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources
+from uwe_jax.evaluation.tasks.task import RankingTask, TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.hub.dataset import DataMissing
 
 JOBBERT = "TechWolf/JobBERT-evaluation-dataset"
@@ -25,6 +25,12 @@ def load(name: str, folder: Path, split: str = "test", **changes) -> RankingTask
 def read_task_folder(folder: Path) -> RankingTask:
     """The task in a user's folder."""
     return task_folder(folder).load(sources_of(folder), "all")
+
+
+def make_task(name, title, *, split, kinds, **content) -> RankingTask:
+    """A task of these texts."""
+    spec = TaskSpec(name, title, "", kinds, (split,), lambda *_: TaskContent(**content), "a test")
+    return spec.load(TaskSources((), Path()), split)
 
 
 def missing(name: str, folder: Path, split: str = "test", **changes) -> str:

@@ -23,7 +23,7 @@ from uwe_jax.models.uwe import UweModel
 from uwe_jax.models.weights import params_to_hf
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.studies.benchmarks import lengths, measure, outcome, pipeline, ranking, scoring, torch_peers, training
+from uwe_jax.studies.benchmarks import measure, outcome, pipeline, ranking, scoring, synthetic, torch_peers, training
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
 from uwe_jax.studies.benchmarks.measure import bare_product, chained_products, interleaved, spread
 from uwe_jax.training.step import batch_gradient
@@ -91,8 +91,8 @@ def test_scoring_compares_the_same_scores(scorer, logits, products):
 
 def test_both_rank_the_same_targets(rng):
     settings = ScorerSettings(logits="dot", tau_a=0.5)
-    targets = scoring.random_tokens(lengths.SKILLS, 30, 8, (0,))
-    queries = scoring.random_tokens(lengths.JOBS, 5, 8, (1,))
+    targets = scoring.random_tokens(synthetic.SKILLS, 30, 8, (0,))
+    queries = scoring.random_tokens(synthetic.JOBS, 5, 8, (1,))
     ours = scoring.TargetSpace.build(targets, settings).top_k(queries, 6, 0.5)
     theirs = torch_peers.PaddedScoring(targets, settings, "float32", "cpu").top_k(queries, 6)
     np.testing.assert_array_equal(ours.positions, theirs.positions)
@@ -169,7 +169,7 @@ def test_steps_are_compared_with_mean_pooling_and_the_product():
 @pytest.mark.slow
 def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
     config = ENCODERS["mpnet"]
-    batch = lengths.batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
+    batch = synthetic.batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
     initial = random_params(config, 0)
     peer = torch_peers.Trainer(config, initial, [batch], dtype="float32", dropout=0.0, device="cpu")
     with torch_peers.equal_terms(tf32=False):
@@ -253,7 +253,7 @@ def test_pipeline_measures_all_stages_for_graphs_of_another_size():
     values, rows = numbers(pipeline.run(options))
     stages = list(rows)[:-2]
     assert stages[:2] == ["reading edge files", "reading what combine wrote"]
-    graphs = lengths.graphs_like_esco(0, options.edges / pipeline.EDGES)
+    graphs = synthetic.graphs_like_esco(0, options.edges / pipeline.EDGES)
     for name in stages[:2]:
         # What was written, with a byte of data and eight of position for an edge at the least.
         assert rows[name]["edges"] == sum(graph.num_edges for graph in graphs.graphs.values())
@@ -316,10 +316,10 @@ def test_the_peak_counts_memory_that_was_freed_again():
 
 
 def test_lengths_of_a_whole_source_are_its_histogram(rng):
-    assert [sum(lengths.BY_KIND[kind]) for kind in ("skill", "job", "alias", "vacancy")] == [13896, 3007, 97483, 7669]
-    drawn = lengths.draw(lengths.SKILLS, 13896, rng)
-    np.testing.assert_array_equal(np.bincount(drawn), lengths.SKILLS)
-    assert len(lengths.draw(lengths.JOBS, 5000, rng)) == 5000
+    assert [sum(synthetic.BY_KIND[kind]) for kind in ("skill", "job", "alias", "vacancy")] == [13896, 3007, 97483, 7669]
+    drawn = synthetic.draw(synthetic.SKILLS, 13896, rng)
+    np.testing.assert_array_equal(np.bincount(drawn), synthetic.SKILLS)
+    assert len(synthetic.draw(synthetic.JOBS, 5000, rng)) == 5000
 
 
 def test_peers_run_where_torch_is_installed(monkeypatch):

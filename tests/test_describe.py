@@ -480,7 +480,7 @@ def test_several_sources_are_listed(folder, capsys, monkeypatch):
     ("flags", "expected"),
     [
         (("--data", "{}/nowhere"), "--data {}/nowhere is not a folder"),
-        (("--tasks", "job_to_skil"), "Did you mean job_to_skill?"),
+        (("--tasks", "job_to_skil"), "Did you mean 'job_to_skill'?"),
         (("--taxonomy", "{}/nowhere.txt"), "{}/nowhere.txt does not exist"),
         (("--config.source.path={}/nowhere",), "{}/nowhere does not exist"),
         (("--config.source.pth=x",), "Did you mean source.path?"),

@@ -464,7 +464,7 @@ def test_foreign_files_are_not_overwritten_and_results_are_not_a_source(plain, o
         ({"grounding__title_files": "('/none.txt',)"}, "grounding.title_files names /none.txt"),
         ({"prompts": "/nowhere"}, "/nowhere/system.txt cannot be read"),
         ({"language": "xx"}, "language is 'xx'"),
-        ({"data": "('/nowhere',)"}, "/nowhere does not exist"),
+        ({"data": "('/nowhere',)"}, "--config.data /nowhere is not a folder"),
         ({"checks__ranker": "no-such"}, "Model 'no-such'"),
     ],
 )

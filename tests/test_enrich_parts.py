@@ -12,7 +12,7 @@ import pytest
 from graphs import build_graph_set
 
 from uwe_jax.config import PerGraph
-from uwe_jax.curation.enrich import asking, copies, grounding
+from uwe_jax.curation.enrich import asking, copies
 from uwe_jax.curation.enrich.budget import Budget
 from uwe_jax.curation.enrich.checks import Checker, LanguageCheck, SkillIndex
 from uwe_jax.curation.enrich.copies import Texts, overlap, read_evaluation_texts
@@ -23,6 +23,7 @@ from uwe_jax.curation.enrich.prompts import SHIPPED, Prompt, PromptFiles, read_t
 from uwe_jax.curation.enrich.response_cache import Answer, Cost, ResponseCache, key_of, open_cache
 from uwe_jax.curation.enrich.settings import BudgetSettings, CheckSettings, CountPerGraph, EndpointSettings
 from uwe_jax.data.graph import Edge
+from uwe_jax.evaluation import measure
 from uwe_jax.evaluation.lexical import Random, TfIdf
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSpec
 from uwe_jax.runtime.errors import UserError
@@ -59,7 +60,7 @@ def test_nearest_equals_a_sort_for_any_chunk_size(monkeypatch):
     scores = Random().index(texts)(queries)
     found = nearest(Random(), queries, texts, 6)
     assert [[n for n, _ in row] for row in found] == np.argsort(-scores, axis=1)[:, :6].tolist()
-    monkeypatch.setattr(grounding, "_SCORES", 100)
+    monkeypatch.setattr(measure, "_SCORES", 100)
     assert nearest(Random(), queries, texts, 6) == found
     assert [len(row) for row in nearest(Random(), queries, texts[:4], 6)] == [4] * 9
     # Ties are not all broken in favour of the first texts.
@@ -91,7 +92,7 @@ def test_the_skill_index_measures_as_a_loop_does(monkeypatch):
         others = [float(value) for n, value in enumerate(row) if n != s]
         expected.append((float(row[s]), max(others), 1 + sum(value > row[s] for value in others)))
     for size in (2**24, 40):
-        monkeypatch.setattr(grounding, "_SCORES", size)
+        monkeypatch.setattr(measure, "_SCORES", size)
         found = SkillIndex(Random(), skills).measure(texts, own)
         assert [(each.score_skill, each.score_sibling, each.rank) for each in found] == expected
         assert all(scores[k, each.sibling] == np.float32(each.score_sibling) for k, each in enumerate(found))

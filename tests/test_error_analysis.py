@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 from rendered import NASTY, shown
+from task_data import make_task
 
 from uwe_jax.evaluation import error_analysis, measure
 from uwe_jax.evaluation.error_analysis import FLAGS
-from uwe_jax.evaluation.tasks.task import make_task
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ranking_metrics import ranking_metrics
 

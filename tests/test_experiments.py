@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from graphs import edges_of
@@ -20,6 +21,8 @@ from tiny_encoder import write_tiny_encoder
 from uwe_jax.commands.ablate import ablate
 from uwe_jax.commands.transfer import transfer
 from uwe_jax.config import Config
+from uwe_jax.curation.describe.section import Grid as Table
+from uwe_jax.curation.describe.section import Section
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import split_graphs
 from uwe_jax.evaluation.decontamination import load_training_graphs
@@ -30,11 +33,11 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import read_options
 from uwe_jax.runtime.plot import save_png
 from uwe_jax.sources.edge_files import read_sample
-from uwe_jax.studies import experiment
-from uwe_jax.studies.cell import Cell, Programs, Recipe, Stage, TrainingGraphs
+from uwe_jax.studies import cell, experiment
+from uwe_jax.studies.cell import Cell, Recipe, Stage, TrainingGraphs
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
 from uwe_jax.studies.options import GridFlags, read_grid_options
-from uwe_jax.studies.summary import Matrix, Outcome, Scores, notes, read_scores, summarise
+from uwe_jax.studies.summary import Outcome, Scores, notes, read_scores, summarise, terminal
 
 read_config = functools.partial(read_command_line, settings=Config, command="train")
 ROOT = Path(__file__).parents[1]
@@ -61,10 +64,12 @@ def two_graphs(tmp_path_factory):
 
 
 def stand_ins(folder):
+    """Beginnings of the commands of cells, by their names in `cell`."""
+
     def begins(command):
         return (sys.executable, "-S", str(ROOT / "tests/stand_in.py"), str(folder), command)
 
-    return Programs(begins("train"), begins("evaluate"))
+    return {"TRAIN": begins("train"), "EVALUATE": begins("evaluate")}
 
 
 class Grid:
@@ -79,7 +84,8 @@ class Grid:
         (self.folder / "calls").write_text("")
         given = [*self.config, *flags, f"--out={self.out}", *([f"--data={self.folder}"] if data else [])]
         try:
-            answer_errors(lambda: self.command(given, stand_ins(self.folder)))
+            with mock.patch.multiple(cell, **stand_ins(self.folder)):
+                answer_errors(lambda: self.command(given))
         except SystemExit as stop:
             self.said = self.capsys.readouterr()
             return stop.code
@@ -376,10 +382,10 @@ def test_the_macro_average_is_over_the_tasks_that_all_cells_have(tmp_path):
 def test_a_table_of_many_tasks_is_split_at_80_columns():
     header = ["variant", *(f"A long name of task {k}" for k in range(12))]
     row = ["max_sim (1 of 3 failed)", *(f"{k}.1 ± 0.1 (+1.2)" for k in range(12))]
-    lines = Matrix("MAP", header, [row]).terminal().splitlines()
+    lines = terminal(Section("MAP", grids=[Table(header, [row])])).splitlines()
     assert max(map(len, lines)) <= 80
-    for cell in row[1:]:
-        assert sum(f" {cell} " in line for line in lines) == 1
+    for text in row[1:]:
+        assert sum(f" {text} " in line for line in lines) == 1
 
 
 def test_every_shipped_variant_differs_from_all_others():
@@ -470,7 +476,7 @@ def test_every_cell_of_the_picture_has_a_number_or_a_reason(tmp_path, monkeypatc
 def test_bad_input_is_reported(command, flags, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
-        answer_errors(lambda: command(flags, stand_ins(tmp_path)))
+        answer_errors(lambda: command(flags))
     assert stop.value.code == 2
     err = capsys.readouterr().err
     assert re.search(message, err, re.S), err
@@ -502,9 +508,10 @@ def start(grid, interrupts="default_int_handler"):
     grid.order({"train vacancy-0": "wait"})
     script = (
         f"import signal\nsignal.signal(signal.SIGINT, signal.{interrupts})\n"
-        "import sys\nfrom uwe_jax.runtime.command import answer_errors\nfrom uwe_jax.studies.cell import Programs\n"
+        "import sys\nfrom uwe_jax.runtime.command import answer_errors\nfrom uwe_jax.studies import cell\n"
         "from uwe_jax.commands.transfer import transfer\n"
-        f"try:\n    answer_errors(lambda: transfer(sys.argv[1:], {stand_ins(grid.folder)!r}))\n"
+        f"vars(cell).update({stand_ins(grid.folder)!r})\n"
+        "try:\n    answer_errors(lambda: transfer(sys.argv[1:]))\n"
         "finally:\n    assert 'jax' not in sys.modules, 'devices belong to the cells'\n"
     )
     flags = [*grid.config, f"--out={grid.out}", f"--data={grid.folder}"]
@@ -569,9 +576,9 @@ def test_the_estimate_uses_the_mean_of_each_stage(tmp_path):
     training, evaluation = (Stage(name, (), {}, f"{name}.done") for name in ("training", "evaluation"))
     cells = [Cell(str(k), k, tmp_path / str(k), (training, evaluation)) for k in range(4)]
     assert seconds_left(cells) is None
-    for cell, seconds in zip(cells[:2], (10.0, 20.0), strict=True):
-        cell.note(training, done=True, seconds=seconds)
-        (cell.folder / "training.done").touch()
+    for each, seconds in zip(cells[:2], (10.0, 20.0), strict=True):
+        each.note(training, done=True, seconds=seconds)
+        (each.folder / "training.done").touch()
     assert seconds_left(cells) is None
     cells[0].note(evaluation, done=True, seconds=4.0)
     (cells[0].folder / "evaluation.done").touch()

@@ -11,9 +11,8 @@ from jax import monitoring
 from uwe_jax.config import BatchSettings, Config
 from uwe_jax.distributed import parallel
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.training import device_memory, fit, step_log
-from uwe_jax.training.device_memory import Room, host_memory, planned, room
-from uwe_jax.training.fit import CompiledStep, knobs, memory_errors_as_sentence
+from uwe_jax.training import fit, step_log
+from uwe_jax.training.fit import CompiledStep, Room, host_memory, knobs, memory_errors_as_sentence, planned, room
 from uwe_jax.training.metric_writer import MetricWriter
 from uwe_jax.training.step_log import StepLog
 
@@ -214,8 +213,8 @@ def test_the_tightest_control_group_counts(tmp_path, monkeypatch):
     (own.parent / "memory.max").write_text(f"{2**20}\n")
     (own.parent / "memory.current").write_text(f"{2**18}\n")
     (tmp_path / "cgroup").write_text("12:pids:/other\n0::/job/step\n")
-    monkeypatch.setattr(device_memory, "_CONTROL_GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(device_memory, "_OWN_GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(fit, "_CONTROL_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(fit, "_OWN_GROUPS", tmp_path / "cgroup")
     assert host_memory() == (2**20, 2**20 - 2**18)
     assert room() == Room(2**17, (2**20 - 2**18) // 8, is_host=True)
 
@@ -233,4 +232,4 @@ def test_an_accelerator_tells_of_its_fullest_device(monkeypatch):
     devices = [Device(GIB, 2 * GIB), Device(3 * GIB, 4 * GIB)]
     monkeypatch.setattr(jax, "local_devices", lambda: devices)
     assert room().total == 10 * GIB
-    assert device_memory.peak() == {"device_peak_bytes": 4 * GIB}
+    assert fit.peak() == {"device_peak_bytes": 4 * GIB}

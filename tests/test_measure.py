@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from graphs import build_graph_set
+from task_data import make_task
 
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation import measure as measuring
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import measure, summarise
-from uwe_jax.evaluation.tasks.task import make_task
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ranking_metrics import ranking_metrics, relevant_ranks
 

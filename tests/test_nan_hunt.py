@@ -116,11 +116,10 @@ def test_a_parameter_that_is_not_finite_is_named_and_the_step_dumped(batch, tmp_
     assert told.startswith("Step 1 has loss nan and gradient norm nan. Parameter encoder/layer/kernel was not finite")
     assert "before it: 1 of 16 values." in told
     assert f"dumped into {tmp_path / 'step-1'}" in told
-    dumped = np.load(tmp_path / "step-1" / "params.npz")
-    assert np.isnan(dumped["encoder/layer/kernel"][3, 2])
-    np.testing.assert_array_equal(
-        np.load(tmp_path / "step-1" / "batch.npz")["nodes/job/token_ids"], batch["nodes"]["job"]["token_ids"]
-    )
+    with np.load(tmp_path / "step-1" / "params.npz") as dumped:
+        assert np.isnan(dumped["encoder/layer/kernel"][3, 2])
+    with np.load(tmp_path / "step-1" / "batch.npz") as dumped:
+        np.testing.assert_array_equal(dumped["nodes/job/token_ids"], batch["nodes"]["job"]["token_ids"])
     report = json.loads((tmp_path / "step-1" / "step.json").read_text())
     assert (report["step"], report["metrics"]["loss"], report["config"]["seed"]) == (1, "nan", 3)
 

@@ -1,9 +1,8 @@
 """Making a task from texts: what is joined or left out is counted, and what cannot be ranked is an error."""
 
 import pytest
-from task_data import relevant
+from task_data import make_task, relevant
 
-from uwe_jax.evaluation.tasks.task import make_task
 from uwe_jax.runtime.errors import UserError
 
 

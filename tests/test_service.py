@@ -24,15 +24,15 @@ from tiny_encoder import with_nan, write_tiny_encoder
 
 from uwe_jax.commands import serve as command
 from uwe_jax.retrieval.ranker import load
+from uwe_jax.retrieval.store.folder import remove
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.logging_setup import with_times
 from uwe_jax.serving import server
 from uwe_jax.serving.gate import TokenBuckets
-from uwe_jax.serving.keys import read_keys
-from uwe_jax.serving.options import Limits, ServiceOptions
+from uwe_jax.serving.options import Limits, ServiceOptions, read_keys
+from uwe_jax.serving.routes import vacancy_sentences
 from uwe_jax.serving.tasks import RankTask, ServedModel, load_served
-from uwe_jax.serving.vacancy import vacancy_sentences
 
 PAGE = Path(server.__file__).parent / "page"
 KEY = "0123456789abcdef-key"
@@ -221,7 +221,7 @@ def test_what_cannot_be_served_is_told_before_it_is_asked(trained, own_index, tm
         load_served(replace(options, model=f"{other}:soft"))
     with pytest.raises(UserError, match="Name the model with --model"):
         load_served(replace(options, model=""))
-    index.without(index.ids).save(tmp_path / "skills")
+    remove(tmp_path / "skills", list(index.ids))
     with pytest.raises(UserError, match="is empty"):
         load_served(options)
 

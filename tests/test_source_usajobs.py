@@ -14,8 +14,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.source import SourceEdges, SourceRequest
 from uwe_jax.sources.tables.reading import has_columns
 from uwe_jax.sources.usajobs.source import SOURCE, read_job_edges
-from uwe_jax.sources.usajobs.statements import MIN_FIELDS, clean, is_boilerplate, is_generic, wording
-from uwe_jax.sources.usajobs.titles import one_spelling
+from uwe_jax.sources.usajobs.statements import MIN_FIELDS, clean, is_boilerplate, is_generic, one_spelling, wording
 
 ROWS = [
     {"title": "Welder", "agency": "Navy", "statements": ["Weld pipes.", "Assign work."]},

@@ -6,7 +6,7 @@ import pytest
 from uwe_jax.config import BatchSettings, LengthSettings
 from uwe_jax.data.batches import BatchBuilder
 from uwe_jax.data.sampling import BatchSampler
-from uwe_jax.data.synthetic import synthetic_graphs, synthetic_tables
+from uwe_jax.studies.benchmarks.synthetic import synthetic_graphs, synthetic_tables
 
 KINDS = ("skill", "job", "vacancy", "alias")
 HISTOGRAM = [0, 0, 1, 0, 6, 3]
@@ -87,16 +87,3 @@ def test_batches_are_built_from_synthetic_graphs():
     batch = BatchBuilder(graphs, tables, LengthSettings(), sampler)(0)
     assert sorted(batch["nodes"]) == sorted(KINDS)
     assert batch["valid"]["alias"].sum() > batch["valid"]["job"].sum() == 9
-
-
-@pytest.mark.parametrize("sizes", [(0, 1, 0, 0), (1, 0, 0, 0), (1, 1, -1, 0), (1, 1, 0, -1)])
-def test_invalid_sizes_are_refused(sizes):
-    with pytest.raises(ValueError, match="make no graph"):
-        synthetic_graphs(*sizes, seed=0)
-
-
-@pytest.mark.parametrize("histogram", [[], [0, 0, 0], [0, 1, 5], [0, 0, 5, -1]])
-def test_invalid_histograms_are_refused(histogram):
-    histograms = dict.fromkeys(KINDS, HISTOGRAM) | {"job": histogram}
-    with pytest.raises(ValueError, match="histogram of job texts"):
-        synthetic_tables(synthetic_graphs(3, 3, 3, 3, seed=0), histograms, seed=0)

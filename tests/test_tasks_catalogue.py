@@ -33,7 +33,7 @@ def test_the_catalogue_holds_workbench_in_the_papers_order(tmp_path):
 def test_names_and_sets_are_chosen_once_in_order():
     names = [spec.name for spec in choose(["skill_similarity", "workbench", "job_to_skill"])]
     assert names == ["skill_similarity", *SETS["workbench"][:-1]]
-    with pytest.raises(UserError, match=r"no task 'job_to_skil'. Did you mean job_to_skill\? Expected .*workbench.*"):
+    with pytest.raises(UserError, match=r"no task 'job_to_skil'. Did you mean 'job_to_skill'\? Expected .*workbench.*"):
         choose(["job_to_skil"])
 
 
@@ -76,8 +76,6 @@ def test_broken_data_is_an_error(tmp_path):
     next(tmp_path.glob("*- en -*.zip")).write_bytes(b"half a zip")
     with pytest.raises(UserError, match="is not a readable zip file"):
         load_tasks(choose(["job_to_skill"]), sources_of(tmp_path), "test")
-    with pytest.raises(UserError, match=r"does not exist\. Expected a folder with the data of tasks"):
-        sources_of(tmp_path / "nowhere")
 
 
 # --- the real thing ---

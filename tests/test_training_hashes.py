@@ -63,7 +63,9 @@ def test_held_out_nodes_are_not_hashed():
     splits = split_graphs(build_graph_set({"job": edges}), 0.2, 0.2)
     hashes = TrainingHashes.of(splits.train)
     for task in (*splits.tasks(1), *splits.tasks(2)):
-        found = hashes.overlap(task.query_texts, task.target_texts, task.relevant)
+        graph = splits.whole.graphs[task.kind]
+        targets = graph.neighbours if task.query_kind == "skill" else graph.skills
+        found = hashes.overlap(task.query_texts, targets, task.relevant)
         assert not found.queries.any()
         assert not found.edges.any()
     assert len(hashes.edges) == splits.train.graphs["job"].num_edges

@@ -20,12 +20,11 @@ from uwe_jax.retrieval import table_targets
 from uwe_jax.retrieval.answers import Answer, answer_file
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.ranker import load
-from uwe_jax.retrieval.store.columns import FilterError, alternatives, joined, matching, packed, taken
+from uwe_jax.retrieval.store.columns import FilterError, Strings, alternatives, joined, matching, packed, taken
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.stored_targets import Index
-from uwe_jax.retrieval.store.strings import Strings
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.serving.options import ServiceOptions

@@ -15,7 +15,7 @@ import ml_collections
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS
-from uwe_jax.runtime.settings import current_setting, from_mapping, one_of, warn_of_former, within
+from uwe_jax.runtime.settings import all_within, current_setting, from_mapping, one_of, warn_of_former, within
 
 COMBINED = "combined"
 RELATIONS = ("essential", "optional", "both")
@@ -91,8 +91,7 @@ class SplitSettings:
     salt: str = ""  # changes the split
 
     def __post_init__(self) -> None:
-        within("split.validation", self.validation, 0.0, 0.9)
-        within("split.test", self.test, 0.0, 0.9)
+        all_within(self, "split.", "validation test", 0.0, 0.9)
         within("split.validation + split.test", self.validation + self.test, 0.0, 0.95)
 
 
@@ -106,8 +105,7 @@ class LengthSettings:
     alias: int = 64
 
     def __post_init__(self) -> None:
-        for kind, length in dataclasses.asdict(self).items():
-            within(f"lengths.{kind}", length, 3)
+        all_within(self, "lengths.", "skill job vacancy alias", 3)
 
 
 @dataclass(frozen=True)
@@ -128,12 +126,10 @@ class BatchSettings:
     def __post_init__(self) -> None:
         within("batch.global_batch_size", self.global_batch_size, 2)
         within("batch.mini_batch_size", self.mini_batch_size, 0)
-        within("batch.degree_temperature", self.degree_temperature, 0.0, 1.0)
-        within("batch.distractor_probability", self.distractor_probability, 0.0, 1.0)
+        all_within(self, "batch.", "degree_temperature distractor_probability", 0.0, 1.0)
+        all_within(self, "batch.", "prefetch threads", 1)
         one_of("batch.positives", self.positives, ("all", "sampled"))
         one_of("batch.sources", self.sources, ("mixed", "homogeneous"))
-        within("batch.prefetch", self.prefetch, 1)
-        within("batch.threads", self.threads, 1)
 
 
 @dataclass(frozen=True)
@@ -212,10 +208,8 @@ class OptimiserSettings:
 
     def __post_init__(self) -> None:
         one_of("optimiser.decay", self.decay, ("cosine", "linear", "constant"))
-        within("optimiser.learning_rate", self.learning_rate, 0.0)
+        all_within(self, "optimiser.", "learning_rate weight_decay clip_norm", 0.0)
         within("optimiser.warmup_fraction", self.warmup_fraction, 0.0, 1.0)
-        within("optimiser.weight_decay", self.weight_decay, 0.0)
-        within("optimiser.clip_norm", self.clip_norm, 0.0)
 
 
 @dataclass(frozen=True)
@@ -229,10 +223,8 @@ class EvaluationSettings:
     texts_per_device: int = 64  # encoded at once, fewer if they are long
 
     def __post_init__(self) -> None:
-        within("evaluation.every", self.every, 1)
-        within("evaluation.max_queries", self.max_queries, 0)
-        within("evaluation.max_test_queries", self.max_test_queries, 0)
-        within("evaluation.texts_per_device", self.texts_per_device, 1)
+        all_within(self, "evaluation.", "every texts_per_device", 1)
+        all_within(self, "evaluation.", "max_queries max_test_queries", 0)
         directions = tuple(d for kind in GRAPH_KINDS for d in (f"skill_to_{kind}", f"{kind}_to_skill"))
         for direction in self.skip:
             one_of("evaluation.skip", direction, directions)
@@ -278,11 +270,8 @@ class Config:
     distributed: DistributedSettings = field(default_factory=DistributedSettings)
 
     def __post_init__(self) -> None:
-        within("steps", self.steps, 1)
+        all_within(self, "", "steps log_every checkpoint_every profile_steps", 1)
         within("seed", self.seed, 0, 2**31 - 1)
-        within("log_every", self.log_every, 1)
-        within("checkpoint_every", self.checkpoint_every, 1)
-        within("profile_steps", self.profile_steps, 1)
         if not self.workdir:
             raise UserError("workdir is empty; name a folder, for example --config.workdir=runs/mine.")
 

@@ -15,7 +15,7 @@ from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import config_path, read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath, NameList, NumberList
-from uwe_jax.studies.cell import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
+from uwe_jax.studies.cell import FROZEN, Recipe, TrainingGraphs
 from uwe_jax.studies.experiment import Experiment
 from uwe_jax.studies.options import ABOUT_END, GridFlags, read_grid_options
 from uwe_jax.training.unread_settings import read_values
@@ -48,8 +48,8 @@ class Flags(GridFlags):
     variants: NameList = ()
 
 
-def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
-    """Runs the grid of a command line; `programs` train and evaluate its cells."""
+def ablate(arguments: Sequence[str]) -> None:
+    """Runs the grid of a command line."""
     (file, *overrides), options = read_grid_options(Flags, arguments, command="ablate", about=ABOUT)
     default, chosen = _variants(file.removeprefix("--config="), options.variants)
     flags = {name: (f"{file}:{name}", *overrides) for name in {default: "", **chosen}}
@@ -60,7 +60,7 @@ def ablate(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
     chosen = _distinct(
         chosen, {name: read_command_line(flags[name], Config, "train") for name in chosen}, list(graphs.skills)
     )
-    recipe = Recipe(options, graphs.fingerprints, programs)
+    recipe = Recipe(options, graphs.fingerprints)
     frozen = [recipe.frozen(config)] if options.data else []
     trained = [recipe.trained(name, seed, flags[name]) for seed in options.seeds for name in chosen]
     descriptions = {FROZEN: f"the encoder as published, scored like {default}"} if frozen else {}

@@ -12,16 +12,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from uwe_jax.commands import (
-    ablate,
-    average,
-    benchmark,
-    combine,
-    describe,
-    enrich,
-    export,
-    transfer,
-)
+from uwe_jax.commands import ablate, average, benchmark, combine, describe, enrich, export, transfer
 from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
 from uwe_jax.curation.tag.run import TaggingOptions

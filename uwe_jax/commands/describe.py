@@ -70,7 +70,5 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 run = entry_point(
-    main,
-    after_full_disk="re-run the same command.",
-    after_interrupt="Re-run the same command to start again.",
+    main, after_full_disk="re-run the same command.", after_interrupt="Re-run the same command to start again."
 )

@@ -10,8 +10,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.logging_setup import with_times
 from uwe_jax.runtime.optional_imports import extra_library
 from uwe_jax.runtime.options import read_options
-from uwe_jax.serving.keys import VARIABLE
-from uwe_jax.serving.options import ServiceOptions
+from uwe_jax.serving.options import VARIABLE, ServiceOptions
 
 ABOUT = f"""Ranks over HTTP.
 

@@ -13,7 +13,7 @@ from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import FilePath
-from uwe_jax.studies.cell import FROZEN, PROGRAMS, Programs, Recipe, TrainingGraphs
+from uwe_jax.studies.cell import FROZEN, Recipe, TrainingGraphs
 from uwe_jax.studies.experiment import Experiment
 from uwe_jax.studies.options import ABOUT_END, GridFlags, read_grid_options
 
@@ -39,8 +39,8 @@ class Flags(GridFlags):
     out: FilePath = Path("runs/transfer")
 
 
-def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
-    """Runs the grid of a command line; `programs` train and evaluate its cells."""
+def transfer(arguments: Sequence[str]) -> None:
+    """Runs the grid of a command line."""
     flags, options = read_grid_options(Flags, arguments, command="transfer", about=ABOUT)
     if not options.data:
         raise UserError("--data is required: transfer is measured on tasks. Name the folder that holds their data.")
@@ -54,7 +54,7 @@ def transfer(arguments: Sequence[str], programs: Programs = PROGRAMS) -> None:
         LOG.warning(
             f"The source has one graph, skill-{next(iter(sources))}: it is compared with the frozen encoder alone."
         )
-    recipe = Recipe(options, graphs.fingerprints, programs)
+    recipe = Recipe(options, graphs.fingerprints)
     trained = [
         recipe.trained(name, seed, (*flags, f"--config.source.kinds={kinds}"))
         for seed in options.seeds

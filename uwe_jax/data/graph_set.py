@@ -8,17 +8,14 @@ from functools import cached_property
 import numpy as np
 
 from uwe_jax.data.graph import BipartiteGraph
+from uwe_jax.runtime.kinds import SKILL
 
 _PLURALS = {"job": "job titles", "vacancy": "vacancy sentences", "alias": "aliases"}
 
 
 @dataclass(frozen=True, eq=False)
 class GraphSet:
-    """Bipartite graphs over one list of skills.
-
-    Raises:
-      ValueError: a graph is listed under another kind than its own, or has other skills.
-    """
+    """Bipartite graphs over one list of skills."""
 
     skills: tuple[str, ...]  # [m] left texts of every graph
     graphs: dict[str, BipartiteGraph]  # by kind of the right side, in the order of the configuration
@@ -27,11 +24,11 @@ class GraphSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "skill_ids", self.skill_ids or self.skills)
-        for kind, graph in self.graphs.items():
-            if graph.kind != kind:
-                raise ValueError(f"a {graph.name} graph is listed under {kind!r}")
-            if graph.skills is not self.skills and graph.skills != self.skills:
-                raise ValueError(f"the skills of {graph.name} are not those of the set")
+
+    @property
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """Texts of the nodes by kind, skills first."""
+        return {SKILL: self.skills} | {kind: graph.neighbours for kind, graph in self.graphs.items()}
 
     def fingerprints(self) -> dict[str, str]:
         """Returns the SHA-256 of each graph by kind, in hexadecimal. See `BipartiteGraph.fingerprint`.

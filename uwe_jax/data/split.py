@@ -39,15 +39,7 @@ def assign_splits(
     A BLAKE2b hash of the salt and the node's `comparable` text gives its place in [0, 1). All spellings of a text are
     in one split, and so are a skill and an alias of the same text. Validation takes the low end and test the high end:
     changing one fraction moves no node into or out of the other split.
-
-    Raises:
-      UserError: a fraction is outside [0, 1], or their sum is 1 or more.
     """
-    if not (0 <= validation <= 1 and 0 <= test <= 1 and validation + test < 1):
-        raise UserError(
-            f"split.validation is {validation} and split.test is {test}; expected fractions from 0 to 1 with "
-            "a sum below 1, so that something is left to train on."
-        )
     seed = hashlib.blake2b(f"{salt}\0{_PREFIX}\0".encode(), digest_size=8)
     hashes = bytearray()
     for text in texts:
@@ -70,7 +62,6 @@ class HeldOut:
     direction: str  # such as skill_to_job or job_to_skill
     query_texts: tuple[str, ...]  # [q] nodes of the split that have an edge
     query_ids: np.ndarray  # int [q], positions of the queries in their side of the graph, ascending
-    target_texts: tuple[str, ...]  # [n] the whole other side, in the graph's order
     relevant: csr_array  # bool [q, n], all edges of the queries in the whole graph
 
     @property
@@ -95,14 +86,14 @@ class GraphSplits:
         """Returns the ranking tasks of VALIDATION or TEST that have a query: per graph from skills, then to skills."""
         tasks = []
         for kind, graph in self.whole.graphs.items():
-            for direction, splits, edges, texts, targets in (
-                (f"{SKILL}_to_{kind}", self.skills, graph.edges, graph.skills, graph.neighbours),
-                (f"{kind}_to_{SKILL}", self.neighbours[kind], graph.transpose, graph.neighbours, graph.skills),
+            for direction, splits, edges, texts in (
+                (f"{SKILL}_to_{kind}", self.skills, graph.edges, graph.skills),
+                (f"{kind}_to_{SKILL}", self.neighbours[kind], graph.transpose, graph.neighbours),
             ):
                 queries = np.flatnonzero((splits == split) & (np.diff(edges.indptr) > 0))
                 if len(queries):
                     asked = tuple(texts[i] for i in queries)
-                    tasks.append(HeldOut(kind, direction, asked, queries, targets, edges[queries]))
+                    tasks.append(HeldOut(kind, direction, asked, queries, edges[queries]))
         return tasks
 
     def summary(self) -> str:
@@ -124,7 +115,7 @@ def split_graphs(graphs: GraphSet, validation: float, test: float, salt: str = "
     No edge of a held-out node, of either side, is in the training graphs.
 
     Raises:
-      UserError: the fractions are impossible, a graph has nothing to train or validate on, or none has anything to test
+      UserError: a graph has nothing to train or validate on, or none has anything to test
         on where nothing is validated.
     """
 

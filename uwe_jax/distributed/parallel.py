@@ -25,11 +25,7 @@ _KEPT = 128
 
 
 def parallel(
-    function: Callable,
-    *,
-    donate: tuple[int, ...] = (),
-    in_axes: Any = 0,
-    devices: Sequence[jax.Device] | None = None,
+    function: Callable, *, donate: tuple[int, ...] = (), in_axes: Any = 0, devices: Sequence[jax.Device] | None = None
 ) -> Callable:
     """Compiles `function` to run on every device on its slice of the leading axis.
 

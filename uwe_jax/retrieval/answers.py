@@ -13,6 +13,7 @@ from uwe_jax.retrieval.hits import Hits
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.printable import json_text
+from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
 _FIELDS = ("number", "query", "index", "rank", "id", "text", "score")
@@ -66,9 +67,6 @@ def json_line(answer: Answer) -> str:
 
 def readable(answer: Answer, show: Sequence[str] = ()) -> str:
     """Returns a table of hits per index with some further columns, and the explanation of its best hit, if any."""
-    # Imported here: programs that read JSON lines do without.
-    from uwe_jax.runtime.text_table import render_table
-
     if answer.error:
         return f"{answer.error}\n"
     lines = []

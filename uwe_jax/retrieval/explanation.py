@@ -14,22 +14,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from rich.table import Table
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.pieces import Pieces, joined
+from uwe_jax.runtime.plot import save_png
+from uwe_jax.runtime.text_table import html_table, render_table
 from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorers import target_share
 from uwe_jax.scoring.softmax import TINY
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 _BEST = 3  # target tokens in a line of a table
+# Inches: of a cell, of the smallest cell, of the margins, and of a side before its cells shrink.
+_CELL_WIDTH, _CELL_HEIGHT, _LEAST_CELL, _MARGIN, _LARGEST = 0.75, 0.36, 0.3, 2.6, 16.0
+_WRITTEN = 0.42  # inches: narrower cells have no number
+_LETTERS = 24  # of a token that are drawn
+_DARK = 0.55  # share of the scale from which text is white
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,22 +90,15 @@ class Explanation:
         Args:
           best: target tokens per line, with their weights and, in brackets, cosines.
         """
-        # Imported here: drawing tables takes a while to import, and most uses of a ranker do without.
-        from uwe_jax.runtime.text_table import render_table
-
         return render_table(self._table(best))
 
     def __repr__(self) -> str:
         return self.table()
 
     def _repr_html_(self) -> str:
-        from uwe_jax.runtime.text_table import html_table
-
         return html_table(self._table(_BEST))
 
     def _table(self, best: int) -> Table:
-        from rich.table import Table
-
         lines = Table(title=f"Score {self.score:.4f} by {self.scorer}", title_justify="left")
         lines.add_column("query")
         lines.add_column("adds", justify="right")
@@ -114,10 +112,21 @@ class Explanation:
         return lines
 
     def save_picture(self, path: str | Path) -> None:
-        """Draws a heat map of the weights, with the cosines in its cells, as a PNG."""
-        from uwe_jax.retrieval.explanation_picture import draw
+        """Draws a heat map as a PNG: colours are weights, numbers in cells cosines, bars contributions."""
+        # Imported on use: it takes a second.
+        from matplotlib.figure import Figure
 
-        draw(self, Path(path))
+        rows, columns = self.weights.shape
+        width, height = (
+            max(_LEAST_CELL, min(cell, _LARGEST / number))
+            for cell, number in ((_CELL_WIDTH, columns), (_CELL_HEIGHT, rows))
+        )
+        figure = Figure(figsize=(2 * _MARGIN + width * columns, _MARGIN + height * rows), dpi=110, layout="constrained")
+        cells, bars = figure.subplots(1, 2, sharey=True, width_ratios=(width * columns + 0.5, 1.6))
+        _draw_cells(figure, cells, self, numbers=width >= _WRITTEN)
+        _draw_bars(bars, self)
+        figure.suptitle(f"Score {self.score:.4f} by {self.scorer}", fontsize=11, parse_math=False)
+        save_png(figure, Path(path))
 
 
 class Attribution(NamedTuple):
@@ -214,3 +223,50 @@ def _mean_shares(side: RaggedTokens) -> np.ndarray:
     """Returns |t_j| / (n |mean|), the share of each token's direction in that of the mean."""
     (_, norms), (_, norm) = _unit(side.flat), _unit(side.pooled().flat)
     return norms / (len(norms) * np.maximum(norm, TINY))
+
+
+def _draw_cells(figure: Any, axes: Any, explanation: Explanation, *, numbers: bool) -> None:
+    weights, cosines = explanation.weights, explanation.cosines
+    top = float(max(weights.max(), 1e-6))
+    image = axes.imshow(weights, cmap="Blues", vmin=0.0, vmax=top, aspect="auto")
+    if numbers:
+        for (i, j), cosine in np.ndenumerate(cosines):
+            colour = "white" if weights[i, j] > _DARK * top else "black"
+            axes.text(
+                j, i, f"{cosine:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=7, color=colour
+            )
+    axes.xaxis.tick_top()
+    axes.set_xticks(
+        range(weights.shape[1]), [_shown(token) for token in explanation.target_tokens], rotation=45, ha="left"
+    )
+    axes.set_yticks(range(weights.shape[0]), [_shown(token) for token in explanation.query_tokens])
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        label.set_parse_math(False)
+        if label.get_text().startswith("["):
+            label.set(color="grey", style="italic")
+    axes.tick_params(length=0, labelsize=8)
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel="target", ylabel="query")
+    label = "weight (colour) and cosine (number)" if numbers else "weight"
+    figure.colorbar(image, ax=axes, label=label, location="bottom", shrink=0.6, aspect=40)
+
+
+def _draw_bars(axes: Any, explanation: Explanation) -> None:
+    contributions = explanation.contributions
+    colours = ["tab:blue" if value >= 0 else "tab:red" for value in contributions]
+    axes.barh(range(len(contributions)), contributions, color=colours, height=0.7)
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    axes.set_xlabel("adds to the score", fontsize=8)
+    axes.tick_params(axis="y", length=0, labelleft=False)
+    axes.tick_params(axis="x", labelsize=7)
+    axes.locator_params(axis="x", nbins=3)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _shown(token: str) -> str:
+    """Returns a token for drawing: truncated, with a box for each letter that the font lacks."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont("DejaVu Sans"))
+    cut = token if len(token) <= _LETTERS else f"{token[: _LETTERS - 1]}…"
+    return "".join(letter if font.get_char_index(ord(letter)) else "□" for letter in cut)

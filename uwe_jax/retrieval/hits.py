@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.table import Table
 
 from uwe_jax.retrieval.store.searchable import Hit
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from uwe_jax.runtime.text_table import html_table, render_table
 
 _SHOWN = 100  # hits of a list that is printed
 _TITLE = 100  # characters of a query above its hits
@@ -26,13 +26,9 @@ class Hits(list[Hit]):
         return Hits(found, self.query) if isinstance(at, slice) else found
 
     def __repr__(self) -> str:
-        from uwe_jax.runtime.text_table import render_table
-
         return render_table(self.table(most=_SHOWN)) + self._more() if self else "[]"
 
     def _repr_html_(self) -> str:
-        from uwe_jax.runtime.text_table import html_table
-
         return html_table(self.table(most=_SHOWN)) + self._more()
 
     def _more(self) -> str:
@@ -46,9 +42,6 @@ class Hits(list[Hit]):
           most: hits to show; None shows all.
           show: further columns to show; None shows all.
         """
-        # Imported here: most uses of a ranker do without.
-        from rich.table import Table
-
         title = self.query if len(self.query) <= _TITLE else f"{self.query[:_TITLE]}..."
         table = Table(title=title + place, title_justify="left")
         table.add_column("", justify="right")

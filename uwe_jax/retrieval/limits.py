@@ -17,7 +17,7 @@ MAX_CHARACTERS = 100_000
 Accepted = str | UserError
 
 
-def accepted(texts: str | Iterable[object], what: str, first: int = 1) -> list[str]:
+def accepted(texts: str | Iterable[object], what: str) -> list[str]:
     r"""Returns texts in the form in which they are compared, tokenised and stored; one text is a list of one.
 
     >>> accepted(["care  for\tpatients ", "nurse\x00"], "Query")
@@ -26,18 +26,12 @@ def accepted(texts: str | Iterable[object], what: str, first: int = 1) -> list[s
     Args:
       texts: raw input.
       what: the name of one of them in an error, such as "Query".
-      first: the position of the first of them.
 
     Raises:
       UserError: a text is empty, not a string, not valid Unicode or longer than MAX_CHARACTERS; positions count from 1.
     """
     listed = [texts] if isinstance(texts, str) else texts
-    return [_accepted(text, what, position) for position, text in enumerate(listed, first)]
-
-
-def judged(texts: Iterable[object], what: str, first: int = 1) -> list[Accepted]:
-    """Returns texts as `accepted` does, and the error of each one that is refused."""
-    return [judge(text, what, position) for position, text in enumerate(texts, first)]
+    return [_accepted(text, what, position) for position, text in enumerate(listed, 1)]
 
 
 def judge(text: object, what: str, position: int) -> Accepted:

@@ -27,7 +27,7 @@ from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.embedding import Embedder
 from uwe_jax.retrieval.explanation import Explanation, attribute, explained
 from uwe_jax.retrieval.hits import Hits, Rankings
-from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, judged
+from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, judge
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.retrieval.store.columns import Where, packed
 from uwe_jax.retrieval.store.quantise import check_dtype
@@ -239,7 +239,8 @@ class Ranker:
         def answers() -> Iterator[Hits | UserError]:
             waiting, first = iter(queries), 1
             while part := list(islice(waiting, batch)):
-                for each in self.search(judged(part, "Query", first), [targets], top_k, where, first):
+                asked = [judge(query, "Query", position) for position, query in enumerate(part, first)]
+                for each in self.search(asked, [targets], top_k, where, first):
                     yield each if isinstance(each, UserError) else each[0]
                 first += len(part)
 
@@ -283,7 +284,7 @@ class Ranker:
         A query is encoded once, and equal ones are searched once.
 
         Args:
-          queries: as `uwe_jax.retrieval.limits.judged` returns them, the first of them with the number `first`.
+          queries: as `uwe_jax.retrieval.limits.judge` returns them, the first of them with the number `first`.
         """
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
         tokens = self._embed(distinct)

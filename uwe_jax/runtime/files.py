@@ -74,12 +74,12 @@ def cache_folder(setting: str = "") -> Path:
     return mirror(chosen, local_cache()) if is_remote(chosen) else Path(chosen).expanduser()
 
 
-def data_folders(paths: Iterable[str | Path]) -> tuple[Path, ...]:
-    """Returns the folders of `--data`, buckets as local copies; raises UserError for what is not a folder."""
+def data_folders(paths: Iterable[str | Path], option: str = "--data") -> tuple[Path, ...]:
+    """Returns the folders of an option, buckets as local copies; raises UserError for what is not a folder."""
     folders = tuple(local_copy(str(p), cache_folder()) if is_remote(p) else Path(p).expanduser() for p in paths)
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"--data {folder} is not a folder. Name the folder of the downloads.")
+            raise UserError(f"{option} {folder} is not a folder. Name the folder of the downloads.")
     return folders
 
 

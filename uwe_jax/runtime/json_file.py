@@ -32,7 +32,8 @@ def read_json(path: Path, remedy: str, *, most_bytes: int = _MOST_BYTES, kind: t
         with path.open("rb") as file:
             content = file.read(most_bytes + 1)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}. {remedy}") from error
+        step = "Ask its owner for permission." if isinstance(error, PermissionError) else remedy
+        raise UserError(f"{path} cannot be read: {error.strerror or error}. {step}") from error
     if len(content) > most_bytes:
         raise UserError(f"{path} has {path.stat().st_size:,} bytes; at most {most_bytes:,} are allowed. {remedy}")
     value = parse_json(content, path, remedy)

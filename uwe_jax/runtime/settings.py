@@ -74,6 +74,12 @@ def within(name: str, value: float, low: float, high: float = float("inf")) -> N
         raise UserError(f"{name} is {value}; it must be {span}.")
 
 
+def all_within(settings: object, section: str, names: str, low: float, high: float = float("inf")) -> None:
+    """Raises UserError unless low <= value <= high for the settings `names`, separated by spaces, of a section."""
+    for name in names.split():
+        within(f"{section}{name}", getattr(settings, name), low, high)
+
+
 def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D:
     """Makes a dataclass of settings from plain values; missing settings have their defaults.
 

@@ -15,9 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from uwe_jax.serving.keys import admits
 from uwe_jax.serving.metrics import Metrics
-from uwe_jax.serving.options import ServiceOptions
+from uwe_jax.serving.options import ServiceOptions, admits
 from uwe_jax.serving.refusals import Refusal
 
 ID, DEADLINE = "uwe_jax.id", "uwe_jax.deadline"  # keys that the gate adds to the scope of a request

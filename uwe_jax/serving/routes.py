@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
 
 from uwe_jax.retrieval.store.columns import FilterError, alternatives
+from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.serving.batching import Batcher
@@ -34,8 +36,9 @@ from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import Limits
 from uwe_jax.serving.refusals import Json, Refusal
 from uwe_jax.serving.tasks import PairTask, RankTask, ServedModel
-from uwe_jax.serving.vacancy import gather, vacancy_sentences
+from uwe_jax.sources.vacancies.sentences import cut_sentences, plain_text
 
+_LETTER = re.compile(r"[^\W\d_]")
 _REFUSALS = {
     400: "The body is not JSON, or its length is given twice.",
     401: "An API key is required.",
@@ -146,8 +149,8 @@ async def vacancy(request: Request, service: Shared, asked: VacancyRequest) -> J
     answers, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     ranked = [each for each in zip(sentences, answers, strict=True) if not isinstance(each[1], UserError)]
     hits = [
-        {**each.hit.to_dict(), "sentence": each.sentence, "support": each.support}
-        for each in gather([hits for _, hits in ranked], task.top_k)
+        {**hit.to_dict(), "sentence": sentence, "support": support}
+        for hit, sentence, support in gather([hits for _, hits in ranked], task.top_k)
     ]
     counts = {"omitted": len(found) - len(ranked), "truncated": truncated}
     names = {"index": task.index, "space": task.index}
@@ -214,3 +217,36 @@ async def readyz(request: Request, service: Shared) -> Json:
 async def metrics(service: Shared) -> PlainTextResponse:
     """Returns metrics in the text format of Prometheus."""
     return PlainTextResponse(service.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def vacancy_sentences(text: str) -> list[str]:
+    """Cuts a vacancy, plain text or HTML, into its distinct sentences.
+
+    Headings, which end in a colon, and lines without a letter are left out; single words, as in lists of skills, count.
+
+    >>> vacancy_sentences("You have:\\n- Python\\n- R&D experience\\n2024\\nPython")
+    ['Python', 'R&D experience']
+    """
+    found = cut_sentences(plain_text(text))
+    return list(dict.fromkeys(each for each in found if not each.endswith(":") and _LETTER.search(each)))
+
+
+def gather(hits: Sequence[Sequence[Hit]], top_k: int) -> list[tuple[Hit, int, int]]:
+    """Merges the hits of every sentence into the `top_k` best targets of the vacancy, best first.
+
+    Returns:
+      For each target the hit of the sentence that supports it best, that sentence's position, and the number of
+      sentences that have it among their hits.
+
+    >>> one, two = Hit("1", "welding", 0.5), Hit("2", "drilling", 0.4)
+    >>> [(hit.text, sentence, support) for hit, sentence, support in gather([[two], [one, two]], 5)]
+    [('welding', 1, 1), ('drilling', 0, 2)]
+    """
+    best: dict[str, tuple[Hit, int, int]] = {}
+    for number, row in enumerate(hits):
+        for found in row:
+            hit, sentence, support = best.get(found.id, (found, number, 0))
+            if found.score > hit.score:
+                hit, sentence = found, number
+            best[found.id] = hit, sentence, support + 1
+    return sorted(best.values(), key=lambda each: -each[0].score)[:top_k]

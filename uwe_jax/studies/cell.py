@@ -22,6 +22,9 @@ from uwe_jax.training.unread_settings import check_settings
 from uwe_jax.training.workdir import differences
 
 FROZEN = "frozen"
+# Beginnings of the two commands of a cell.
+TRAIN = (sys.executable, "-m", "uwe_jax.train")
+EVALUATE = (sys.executable, "-m", "uwe_jax", "evaluate")
 _RECORD = "cell.json"
 
 
@@ -156,23 +159,12 @@ def _check_batch(size: int, skills: Mapping[str, int]) -> None:
     )
 
 
-class Programs(NamedTuple):
-    """Beginnings of the two commands of a cell."""
-
-    train: tuple[str, ...] = (sys.executable, "-m", "uwe_jax.train")
-    evaluate: tuple[str, ...] = (sys.executable, "-m", "uwe_jax", "evaluate")
-
-
-PROGRAMS = Programs()
-
-
 @dataclass(frozen=True)
 class Recipe:
     """Builds the cells of one grid."""
 
     options: GridFlags
     graphs: Mapping[str, str]  # fingerprints
-    programs: Programs = PROGRAMS
 
     def trained(self, name: str, seed: int, config: Sequence[str]) -> Cell:
         """Builds a training run from `--config` and its overrides, and its evaluation where there is data of tasks.
@@ -187,7 +179,7 @@ class Recipe:
         check_settings(settings)
         training = Stage(
             "training",
-            (*self.programs.train, *arguments),
+            (*TRAIN, *arguments),
             {"config": settings.to_dict(), "graphs": dict(self.graphs), "split_by": SPLIT_BY},
             "training/checkpoints/[0-9]*",
             steps=settings.steps,
@@ -211,7 +203,7 @@ class Recipe:
             "language": source.language,
             **({"esco_version": source.version} if source.version else {}),
         }
-        command = [*self.programs.evaluate, "--model", model, "--out", str(folder / "evaluation")]
+        command = [*EVALUATE, "--model", model, "--out", str(folder / "evaluation")]
         command += [part for data in options.data for part in ("--data", data)]
         command += [part for name, value in flags.items() for part in (f"--{name}", str(value))]
         command += ["--cache_dir", source.cache_dir] if source.cache_dir else []

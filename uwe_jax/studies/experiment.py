@@ -15,6 +15,7 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.config import Config
+from uwe_jax.curation.describe.section import Section
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, metric_title
 from uwe_jax.runtime.command import EXIT_FAILED
 from uwe_jax.runtime.errors import UserError
@@ -30,7 +31,6 @@ from uwe_jax.studies.options import GridFlags
 from uwe_jax.studies.summary import (
     FAILED,
     SECTIONS,
-    Matrix,
     Outcome,
     Summary,
     column_title,
@@ -41,6 +41,7 @@ from uwe_jax.studies.summary import (
     row_title,
     status,
     summarise,
+    terminal,
 )
 
 LOG = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class Experiment:
                 summary = self._write(outcomes)
         picture = out / f"{self.name}.png"
         self._draw(summary, picture)
-        report("\n" + "\n".join([*(table.terminal() for table in self._tables(summary)[:1]), *notes(summary)]))
+        report("\n" + "\n".join([*(terminal(table) for table in self._tables(summary)[:1]), *notes(summary)]))
         written = [f"{self.name}.json", f"{self.name}.md", *([picture.name] if picture.exists() else []), "cells/"]
         report(f"\nWritten to {out}: {', '.join(written)}")
         if failed := sum(outcome.status == FAILED for outcome in outcomes):
@@ -165,7 +166,7 @@ class Experiment:
         write_together({result: json_bytes(content), text: page.encode(), picture: None})
         return summary
 
-    def _tables(self, summary: Summary) -> list[Matrix]:
+    def _tables(self, summary: Summary) -> list[Section]:
         """Returns a table for every section with results and every metric; the first is shown in the terminal."""
         ending = {"held_out": " on held-out nodes of the training graphs (in-domain)"}
         if self.relative:

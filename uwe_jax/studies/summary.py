@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.evaluation.aggregate import group_means, is_in_domain, macro_average
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING
-from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows, signed
+from uwe_jax.runtime.markdown import MISSING, escape, signed
 from uwe_jax.runtime.text_table import narrow_tables
 from uwe_jax.studies.cell import Cell
 
@@ -152,24 +153,6 @@ def _means(seeds: Sequence[Metrics]) -> dict[str, dict[str, dict[str, Any]]]:
     return found
 
 
-class Matrix(NamedTuple):
-    """A table of texts with a title."""
-
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-
-    def markdown(self) -> str:
-        """Renders a heading and the table."""
-        rows = [[escape(cell) for cell in row] for row in self.rows]
-        return f"## {escape(self.title)}\n\n{markdown_rows([escape(name) for name in self.header], rows)}"
-
-    def terminal(self) -> str:
-        """Renders the title and the table in 80 columns."""
-        header = ["\n".join(textwrap.wrap(name, _HEADER_WIDTH)) for name in self.header]
-        return f"{self.title}\n{narrow_tables(header, self.rows, labels=1)}"
-
-
 def columns(summary: Summary, section: str) -> list[str]:
     """Returns the tasks that any row has a result on, the macro-average last."""
     found = dict.fromkeys(task for row in summary["rows"].values() for task in row[section])
@@ -199,7 +182,7 @@ def status(row: dict[str, Any]) -> str:
     return "" if DONE in statuses else (FAILED if FAILED in statuses else next(iter(statuses), ""))
 
 
-def matrix(summary: Summary, section: str, metric: str, title: str, *, first: str, relative: bool) -> Matrix:
+def matrix(summary: Summary, section: str, metric: str, title: str, *, first: str, relative: bool) -> Section:
     """Tabulates one metric of all rows and tasks of a section, in percent.
 
     With `relative`, differences to the baseline instead of values, except in the baseline's own row; `first` is the
@@ -218,7 +201,15 @@ def matrix(summary: Summary, section: str, metric: str, title: str, *, first: st
             marked = found is not None and section == "results" and task in row["in_domain"]
             cells.append(f"{text} {IN_DOMAIN_MARK}" if marked else text)
         lines.append([row_title(summary, name), *cells])
-    return Matrix(title, [first, *(column_title(summary, task) for task in tasks)], lines)
+    grid = Grid((first, *(column_title(summary, task) for task in tasks)), lines)
+    return Section(title, grids=[grid])
+
+
+def terminal(section: Section) -> str:
+    """Renders the title and the table of a section of `matrix` in 80 columns."""
+    (grid,) = section.grids
+    header = ["\n".join(textwrap.wrap(name, _HEADER_WIDTH)) for name in grid.header]
+    return f"{section.title}\n{narrow_tables(header, grid.rows, labels=1)}"
 
 
 def _cell(found: dict[str, Any], *, is_baseline: bool, relative: bool) -> str:
@@ -247,7 +238,7 @@ def notes(summary: Summary) -> list[str]:
     return found
 
 
-def document(title: str, paragraphs: Sequence[str], tables: Sequence[Matrix], remarks: Sequence[str]) -> str:
+def document(title: str, paragraphs: Sequence[str], tables: Sequence[Section], remarks: Sequence[str]) -> str:
     """Renders a Markdown page."""
     parts = [f"# {escape(title)}", *(escape(text) for text in paragraphs), *(table.markdown() for table in tables)]
     if remarks:

@@ -31,7 +31,7 @@ from uwe_jax.models.resolve import absolute_name
 from uwe_jax.models.uwe import UweModel, blend
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
-from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
+from uwe_jax.runtime.kinds import NODE_KINDS
 from uwe_jax.runtime.plot import plot_training
 from uwe_jax.runtime.progress import report
 from uwe_jax.training import report as reports
@@ -106,7 +106,7 @@ def train(
 
 def _tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[str, TokenTable]:
     """Tokenises all node kinds, and reports how many texts are truncated to the configured lengths."""
-    texts = {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
+    texts = graphs.texts
     tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
     found = {kind: Truncation.of(table.lengths, getattr(config.lengths, kind)) for kind, table in tables.items()}
     counts = ", ".join(

@@ -19,7 +19,7 @@ from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
-from uwe_jax.training.device_memory import gibibytes
+from uwe_jax.training.fit import gibibytes
 from uwe_jax.training.step import Metrics, batch_gradient, dropout_key
 from uwe_jax.training.step_log import WHAT_HELPS
 
@@ -39,12 +39,7 @@ class NanHunt:
     """
 
     def __init__(
-        self,
-        step: Callable[[Any, Any], Any],
-        config: Config,
-        model: UweModel,
-        folder: Path,
-        remedy: Callable[[], str],
+        self, step: Callable[[Any, Any], Any], config: Config, model: UweModel, folder: Path, remedy: Callable[[], str]
     ):
         self._step, self._config, self._model, self._folder, self._remedy = step, config, model, folder, remedy
         self._copy = parallel.parallel(lambda state: jax.tree.map(jnp.copy, state))

@@ -14,8 +14,7 @@ from tqdm import tqdm
 from uwe_jax.config import Config
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import StepClock, duration, without_bars
-from uwe_jax.training.device_memory import gibibytes, peak
-from uwe_jax.training.fit import memory_errors_as_sentence
+from uwe_jax.training.fit import gibibytes, memory_errors_as_sentence, peak
 from uwe_jax.training.metric_writer import MetricWriter
 
 LOG = logging.getLogger(__name__)

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flax.traverse_util import flatten_dict
-
 from uwe_jax.config import Config
 from uwe_jax.data.split import SPLIT_BY
 from uwe_jax.models.remote_workdir import RunFolder
@@ -32,12 +30,23 @@ _FREE_PARTS = re.compile(r"source\.parts\.[^.]+\.path|distributed\.\w+")
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
     """Lists settings that differ and influence the result, each with both values."""
-    now, there = (flatten_dict(values, sep=".") for values in (ours, theirs))
+    now, there = _flat(ours), _flat(theirs)
     return [
         f"{name}: {there.get(name)!r} there, {now.get(name)!r} now"
         for name in sorted({*now, *there})
         if now.get(name) != there.get(name) and name not in _FREE and not _FREE_PARTS.fullmatch(name)
     ]
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Flattens nested settings to names with dots; Flax's `flatten_dict` would import jax, which studies do without."""
+    flat = {}
+    for name, value in values.items():
+        inner = (
+            {f"{name}.{key}": each for key, each in _flat(value).items()} if isinstance(value, dict) else {name: value}
+        )
+        flat.update(inner)
+    return flat
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from uwe_jax.curation.describe.section import Grid, Section, examples, listed, with_share
-from uwe_jax.curation.describe.texts import texts_of
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.kinds import SKILL
 
@@ -88,7 +87,7 @@ def measure(graphs: GraphSet) -> dict[str, Any]:
       `kinds`, the number of `texts` of the first that the second has as well, and `examples`. loops: by kind of the
       graph, edges whose two texts are equal. The last two ignore case, punctuation and white space.
     """
-    texts = texts_of(graphs)
+    texts = graphs.texts
     number: dict[str, int] = {}
     within, ids = {}, {}
     for kind, each in texts.items():

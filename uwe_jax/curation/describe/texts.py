@@ -17,7 +17,6 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.statistics import fixed_sample
 from uwe_jax.sources.tables.problems import shorten
 
@@ -53,10 +52,6 @@ _JOINERS = "\u200c\u200d"
 _LEAST_LETTERS = 0.5
 
 
-def _mojibake(text: str) -> bool:
-    return not text.isascii() and _MOJIBAKE.search(text) is not None
-
-
 def _unreadable(text: str) -> bool:
     return any(unicodedata.category(c)[0] == "C" and c not in _JOINERS for c in text)
 
@@ -87,7 +82,7 @@ class Rule(NamedTuple):
 
 RULES = {
     "replacement": Rule("the replacement character U+FFFD: a letter was lost", lambda text, _: "\ufffd" in text, True),
-    "mojibake": Rule("UTF-8 read as Windows-1252, such as Ã© for é", lambda text, _: _mojibake(text), True),
+    "mojibake": Rule("UTF-8 read as Windows-1252, such as Ã© for é", lambda text, _: _MOJIBAKE.search(text), True),
     "invisible": Rule(
         "control, invisible, private or unassigned characters",
         lambda text, _: not text.isprintable() and _unreadable(text),
@@ -113,11 +108,6 @@ RULES = {
         lambda text, kind: len(text) > (LONG_SENTENCE if kind == "vacancy" else LONG_LABEL),
     ),
 }
-
-
-def texts_of(graphs: GraphSet) -> dict[str, tuple[str, ...]]:
-    """Returns the texts of the nodes by kind, skills first."""
-    return {SKILL: graphs.skills} | {kind: graph.neighbours for kind, graph in graphs.graphs.items()}
 
 
 def reasons(text: str, kind: str) -> list[str]:
@@ -160,7 +150,7 @@ def strange(texts: Sequence[str], kind: str, most: int = MOST_TEXTS) -> dict[str
 
 def measure(graphs: GraphSet) -> dict[str, Any]:
     """Returns `longest` and `strange` texts by kind."""
-    texts = texts_of(graphs)
+    texts = graphs.texts
     return {
         "longest": {kind: longest(each) for kind, each in texts.items()},
         "strange": {kind: strange(each, kind) for kind, each in texts.items()},
@@ -208,7 +198,7 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
     except (UserError, OSError) as error:
         return {"encoder": encoder, "missing": str(error)}
     tables = {}
-    for kind, texts in texts_of(graphs).items():
+    for kind, texts in graphs.texts.items():
         drawn = fixed_sample(len(texts), MOST_TOKENISED)
         chosen = texts if len(drawn) == len(texts) else [texts[place] for place in drawn]
         tables[kind] = tokeniser.table(chosen, label=f"{kind} nodes")
@@ -219,7 +209,7 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
         kinds[kind] = {
             "limit": counts.limit,
             "looked_at": counts.texts,
-            "of": len(texts_of(graphs)[kind]),
+            "of": len(graphs.texts[kind]),
             "cut": counts.truncated,
             "quantiles": {f"{q:g}": int(value) for q, value in zip(_QUANTILES, quantiles, strict=True)},
             "most": counts.longest,

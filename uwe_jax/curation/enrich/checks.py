@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import InitVar, dataclass
@@ -12,10 +13,10 @@ import numpy as np
 
 from uwe_jax.curation.enrich.copies import Texts, copied_from
 from uwe_jax.curation.enrich.generators import Candidate, Rejected
-from uwe_jax.curation.enrich.grounding import score_rows
 from uwe_jax.curation.enrich.settings import CheckSettings, library
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.evaluation.lexical import words
+from uwe_jax.evaluation.measure import scored
 from uwe_jax.evaluation.ranker import Ranker, Score
 from uwe_jax.runtime.errors import UserError
 
@@ -85,8 +86,11 @@ class SkillIndex:
         missing = [pair for pair in dict.fromkeys(pairs) if pair not in self._known]
         if missing:
             self._score = self._score or self._ranker.index(self._skills)
-            rows = score_rows(self._score, [text for text, _ in missing], len(self._skills))
-            for pair, (_, row) in zip(missing, rows, strict=True):
+            where = f"{self._ranker.name} on new texts"
+            rows = itertools.chain.from_iterable(
+                scored(self._score, [text for text, _ in missing], len(self._skills), where)
+            )
+            for pair, row in zip(missing, rows, strict=True):
                 others = row.copy()
                 others[pair[1]] = -np.inf
                 sibling, own = int(others.argmax()), row[pair[1]]

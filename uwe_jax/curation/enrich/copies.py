@@ -12,6 +12,7 @@ from uwe_jax.data.text import comparable
 from uwe_jax.evaluation.lexical import words
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
 from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
+from uwe_jax.runtime.files import data_folders
 
 LOG = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ def read_evaluation_texts(
       UserError: a folder does not exist, or data in it is damaged.
     """
     texts, found, missing = Texts(run=run), [], []
-    sources = TaskSources(tuple(map(Path, folders)), cache_dir, language=language, offline=True)
+    sources = TaskSources(data_folders(folders, "--config.data"), cache_dir, language=language, offline=True)
     for spec, split in ((each, split) for each in CATALOGUE.values() for split in each.splits if folders):
         try:
             task = spec.load(sources, split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import zlib
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,10 @@ import numpy as np
 
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.text import normalise
-from uwe_jax.evaluation.ranker import Ranker, Score
+from uwe_jax.evaluation.measure import scored
+from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_edge_folder
-
-# Scores that exist at once: 64 MiB of float32.
-_SCORES = 2**24
 
 
 @dataclass(frozen=True)
@@ -97,14 +96,6 @@ def nearest_examples(
     return examples
 
 
-def score_rows(score: Score, queries: Sequence[str], targets: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields every query with its scores, computed in chunks of a limited number of scores."""
-    chunk = max(1, min(512, _SCORES // targets))
-    for start in range(0, len(queries), chunk):
-        part = queries[start : start + chunk]
-        yield from zip(part, score(part), strict=True)
-
-
 def nearest(ranker: Ranker, queries: Sequence[str], texts: Sequence[str], k: int) -> list[list[tuple[int, float]]]:
     """Finds position and score of the k texts that score highest for each query, best first.
 
@@ -119,7 +110,8 @@ def nearest(ranker: Ranker, queries: Sequence[str], texts: Sequence[str], k: int
         return [[] for _ in queries]
     k = min(k, len(texts))
     found = []
-    for query, row in score_rows(ranker.index(texts), queries, len(texts)):
+    rows = itertools.chain.from_iterable(scored(ranker.index(texts), queries, len(texts), f"{ranker.name} on skills"))
+    for query, row in zip(queries, rows, strict=True):
         first = zlib.crc32(query.encode("utf-8", "surrogatepass")) % len(texts)
         candidates = np.flatnonzero(row >= np.partition(row, len(row) - k)[len(row) - k])
         order = np.lexsort(((candidates - first) % len(row), -row[candidates]))

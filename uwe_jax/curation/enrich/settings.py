@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import parse_json
 from uwe_jax.runtime.kinds import GRAPH_KINDS
 from uwe_jax.runtime.optional_imports import extra_library
-from uwe_jax.runtime.settings import one_of, within
+from uwe_jax.runtime.settings import all_within, one_of, within
 
 ENDPOINT = "endpoint"
 TEMPLATE = "template"
@@ -44,8 +43,7 @@ class RareSettings:
     skills: int = 500  # per graph at most, those with the fewest edges first; 0 selects all
 
     def __post_init__(self) -> None:
-        within("rare.most_edges", self.most_edges, 0)
-        within("rare.skills", self.skills, 0)
+        all_within(self, "rare.", "most_edges skills", 0)
 
 
 @dataclass(frozen=True)
@@ -61,8 +59,7 @@ class GroundingSettings:
     title_files: tuple[str, ...] = ()  # further real titles, likewise
 
     def __post_init__(self) -> None:
-        for name in ("sentences", "titles", "aliases", "siblings"):
-            within(f"grounding.{name}", getattr(self, name), 0)
+        all_within(self, "grounding.", "sentences titles aliases siblings", 0)
 
 
 @dataclass(frozen=True)
@@ -88,13 +85,10 @@ class EndpointSettings:
     output_price: float = 0.0  # per million tokens of an answer
 
     def __post_init__(self) -> None:
-        for name in ("max_tokens", "requests_per_minute", "tokens_per_minute", "retries"):
-            within(f"endpoint.{name}", getattr(self, name), 0)
-        for name in ("input_price", "output_price", "first_wait", "longest_wait"):
-            within(f"endpoint.{name}", getattr(self, name), 0.0)
+        all_within(self, "endpoint.", "max_tokens requests_per_minute tokens_per_minute retries", 0)
+        all_within(self, "endpoint.", "input_price output_price first_wait longest_wait", 0.0)
         within("endpoint.timeout", self.timeout, 0.1)
-        within("endpoint.concurrency", self.concurrency, 1)
-        within("endpoint.tries_to_read", self.tries_to_read, 1)
+        all_within(self, "endpoint.", "concurrency tries_to_read", 1)
         _check_address(self.base_url)
         self.extra_fields()
 
@@ -149,8 +143,7 @@ class BudgetSettings:
     money: float = 0.0  # at the prices of the endpoint, in their currency
 
     def __post_init__(self) -> None:
-        for name in ("requests", "tokens", "money"):
-            within(f"budget.{name}", getattr(self, name), 0)
+        all_within(self, "budget.", "requests tokens money", 0)
 
 
 @dataclass(frozen=True)
@@ -172,8 +165,7 @@ class CheckSettings:
     language_certainty: float = 0.5  # probability above which another language is refused; 1 switches it off
 
     def __post_init__(self) -> None:
-        for name, rank in dataclasses.asdict(self.max_rank).items():
-            within(f"checks.max_rank.{name}", rank, 1)
+        all_within(self.max_rank, "checks.max_rank.", "job vacancy alias", 1)
         within("checks.max_run", self.max_run, 3)
         within("checks.max_overlap", self.max_overlap, 0.1, 1.0)
         within("checks.language_certainty", self.language_certainty, 0.0, 1.0)
@@ -208,8 +200,7 @@ class EnrichmentSettings:
             one_of("kinds", kind, GRAPH_KINDS)
         if not self.kinds or not self.out:
             raise UserError(f"{'out' if self.kinds else 'kinds'} is empty; see configs/enrich.py for an example.")
-        for name, count in dataclasses.asdict(self.texts).items():
-            within(f"texts.{name}", count, 1)
+        all_within(self.texts, "texts.", "job vacancy alias", 1)
         within("checkpoint_every", self.checkpoint_every, 1)
         if self.budget.money and not self.endpoint.has_prices:
             raise UserError(

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 # Nothing that imports JAX: the processes that tag by name import this module.
+from uwe_jax.curation.describe.section import percent
 from uwe_jax.curation.tag.by_model import READ, TAGGED, TRUNCATED, tag_by_model
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.models.remote_workdir import checkpoints_of, make_local
@@ -242,14 +243,14 @@ def summary_table(result: Mapping[str, Any]) -> str:
         lines.append(("broken rows, left out", broken["count"], broken["shown"][0]))
     lines += [(name, counts[name], "") for name in (tagger.OWN, tagger.LINKED, tagger.UNLINKED) if counts[name]]
     lines.append(("sentences", sentences, ""))
-    lines.append(("  that name a skill", counts[tagger.NAMED], _share(counts[tagger.NAMED], sentences)))
+    lines.append(("  that name a skill", counts[tagger.NAMED], percent(counts[tagger.NAMED], sentences)))
     if result["model"]:
-        lines.append(("  tagged by the model", by_model, f"{_share(by_model, sentences)}, {result['model']}"))
+        lines.append(("  tagged by the model", by_model, f"{percent(by_model, sentences)}, {result['model']}"))
         if counts[TRUNCATED]:
             limit = f"of {counts[READ]:,} that it read, at {result['max_tokens']} tokens"
             lines.append(("  truncated", counts[TRUNCATED], limit))
     if result["settings"]["keep_sentences"] != "all":
-        lines.append(("  untagged", sentences - tagged, _share(sentences - tagged, sentences)))
+        lines.append(("  untagged", sentences - tagged, percent(sentences - tagged, sentences)))
     lines += [(name, counts[name], "") for name in tagger.LEFT_OUT if name != tagger.UNNAMED and counts[name]]
     for graph in (tagger.JOB, tagger.VACANCY):
         by_relation = {relation: edges[f"{graph}/{relation}"] for relation in tagger.RELATIONS}
@@ -261,7 +262,3 @@ def summary_table(result: Mapping[str, Any]) -> str:
     table = [f"{name:<{width}}  {number:>{numbers},}  {note}".rstrip() for name, number, note in lines]
     top = ", ".join(f"{skill} {number:,}" for skill, number in result["top_skills"][:_TOP])
     return "\n".join([*table, f"Most edges: {top or 'none'}"])
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.1%}" if whole else ""

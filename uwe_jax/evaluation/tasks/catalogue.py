@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
 from uwe_jax.evaluation.tasks.folder import task_folder
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import did_you_mean
 
 # WorkBench first, in the order of its groups.
 _WORKBENCH = (*esco_tasks.SPECS, *annotated_tasks.SPECS)
@@ -45,11 +45,9 @@ def choose(names: Sequence[str]) -> list[TaskSpec]:
         elif any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
             specs = [task_folder(Path(name).expanduser().resolve())]
         else:
-            near = difflib.get_close_matches(name, [*SETS, *CATALOGUE], 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
             raise UserError(
-                f"There is no task {name!r}.{hint} Expected a set ({', '.join(SETS)}), a task "
-                f"({', '.join(CATALOGUE)}), or a folder with a task of your own."
+                f"There is no task {name!r}.{did_you_mean(name, [*SETS, *CATALOGUE])} Expected a set "
+                f"({', '.join(SETS)}), a task ({', '.join(CATALOGUE)}), or a folder with a task of your own."
             )
         for spec in specs:
             other = chosen.get(spec.name) or CATALOGUE.get(spec.name, spec)

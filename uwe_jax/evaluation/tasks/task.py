@@ -14,7 +14,6 @@ from uwe_jax.data.graph import edge_matrix
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
-from uwe_jax.sources.folders import check_folder
 from uwe_jax.sources.notes import counted
 
 # The six tasks of WorkBench, in the paper's order. The headline is the mean over them; a task of several sets counts
@@ -31,7 +30,7 @@ GROUPS = (
 
 @dataclass(frozen=True, eq=False)
 class RankingTask:
-    """Queries to be answered by ranking all targets. `make_task` creates one.
+    """Queries to be answered by ranking all targets. `TaskSpec.load` creates one.
 
     Attributes:
       name: identifies the task, such as job_to_skill or skill_extraction_tech.
@@ -72,89 +71,6 @@ class RankingTask:
         return self.select(drawn, f"{most:,} of {len(self.queries):,} queries drawn at random")
 
 
-def make_task(
-    name: str,
-    title: str,
-    *,
-    group: str = "",
-    split: str,
-    kinds: tuple[str, str],
-    pairs: Iterable[tuple[str, Sequence[str]]],
-    targets: Iterable[str],
-    origin: str,
-    notes: Sequence[str] = (),
-    merge_queries: bool = True,
-) -> RankingTask:
-    """Builds a task from texts, and counts in its notes what is left out.
-
-    Texts are normalised. Equal targets are joined; labels that are not targets and queries without a relevant target
-    are left out.
-
-    Args:
-      kinds: node kinds of queries and targets.
-      pairs: every query with its relevant labels.
-      targets: the full target space, also those relevant for no query.
-      merge_queries: join equal queries and their labels; else every pair is a query of its own.
-
-    Raises:
-      UserError: nothing is left to rank.
-    """
-    normalised = [normalise(text) for text in targets]
-    space = sorted(set(normalised) - {""})
-    position = {text: place for place, text in enumerate(space)}
-
-    queries: list[str] = []
-    place_of: dict[str, int] = {}
-    rows: list[int] = []
-    columns: list[int] = []
-    asked = empty_query = unknown_labels = unanswered = 0
-    for text, labels in pairs:
-        asked += 1
-        query = normalise(text)
-        # Most labels equal a target as they are; only the others are normalised.
-        found = [position.get(label) for label in labels]
-        if None in found:
-            found = [position.get(normalise(label)) for label in labels]
-        known = [place for place in found if place is not None]
-        unknown_labels += len(labels) - len(known)
-        if not query:
-            empty_query += 1
-            continue
-        if not known:
-            unanswered += 1
-            continue
-        place = place_of.get(query) if merge_queries else None
-        if place is None:
-            place = place_of[query] = len(queries)
-            queries.append(query)
-        rows += [place] * len(known)
-        columns += known
-    joined = counted(len(normalised) - normalised.count("") - len(space), "equal targets joined")
-    left_out = [
-        *joined,
-        *counted(normalised.count(""), "empty targets left out"),
-        *counted(unknown_labels, "labels that are no target left out"),
-        *counted(unanswered, "queries without a relevant target left out"),
-        *counted(empty_query, "empty queries left out"),
-        *counted(asked - empty_query - unanswered - len(queries), "equal queries joined"),
-    ]
-    if not queries:
-        raise UserError(
-            f"{title} has nothing to rank: of {asked:,} queries {unanswered:,} have no relevant target among the "
-            f"{len(space):,} targets, {empty_query:,} are empty. Expected at least one query with a relevant target. "
-            f"Read from {origin}: check that queries, labels and targets belong together."
-        )
-    if len(space) < 2:
-        raise UserError(
-            f"{title} has a target space of {len(space)}{f' ({joined[0]})' if joined else ''}: every ranking of it is "
-            f"right. Expected at least two different targets in {origin}."
-        )
-    relevant = edge_matrix(np.array(rows), np.array(columns), (len(queries), len(space)))
-    relevant.sum_duplicates()
-    all_notes = (*notes, *left_out)
-    return RankingTask(name, title, group, split, *kinds, tuple(queries), tuple(space), relevant, origin, all_notes)
-
-
 class TaskDataMissing(UserError):
     """A task's data was not found. The message is one line: what was searched for, and where to get it."""
 
@@ -169,9 +85,6 @@ class TaskSources:
       esco_version: such as 1.1.1; empty takes the newest complete one.
       language: code of the labels' language, as in skills_en.csv.
       offline: never access the hub.
-
-    Raises:
-      UserError: a folder does not exist.
     """
 
     folders: tuple[Path, ...]
@@ -179,11 +92,6 @@ class TaskSources:
     esco_version: str = ""
     language: str = "en"
     offline: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "folders", tuple(folder.expanduser() for folder in self.folders))
-        for folder in self.folders:
-            check_folder(folder, "Expected a folder with the data of tasks, such as ESCO's zips.")
 
     @property
     def listed(self) -> str:
@@ -193,7 +101,13 @@ class TaskSources:
 
 @dataclass(frozen=True)
 class TaskContent:
-    """Texts of one split. The fields are those of `make_task`."""
+    """Texts of one split.
+
+    Attributes:
+      pairs: every query with its relevant labels.
+      targets: the full target space, also those relevant for no query.
+      merge_queries: join equal queries and their labels; else every pair is a query of its own.
+    """
 
     pairs: Iterable[tuple[str, Sequence[str]]]
     targets: Iterable[str]
@@ -222,6 +136,71 @@ class TaskSpec:
     where: str
 
     def load(self, sources: TaskSources, split: str) -> RankingTask:
-        """Reads one split as a task. Raises `TaskDataMissing` for absent data, UserError for broken data."""
-        content = vars(self.read(sources, split))
-        return make_task(self.name, self.title, group=self.group, split=split, kinds=self.kinds, **content)
+        """Reads one split as a task.
+
+        Equal targets are joined; labels that are not targets and queries without a relevant target are left out.
+
+        Raises:
+          TaskDataMissing: the data is absent.
+          UserError: it is broken, or leaves nothing to rank.
+        """
+        return _made(self, split, self.read(sources, split))
+
+
+def _made(spec: TaskSpec, split: str, content: TaskContent) -> RankingTask:
+    """Builds a task from normalised texts, and counts in its notes what is left out."""
+    normalised = [normalise(text) for text in content.targets]
+    space = sorted(set(normalised) - {""})
+    position = {text: place for place, text in enumerate(space)}
+
+    queries: list[str] = []
+    place_of: dict[str, int] = {}
+    rows: list[int] = []
+    columns: list[int] = []
+    asked = empty_query = unknown_labels = unanswered = 0
+    for text, labels in content.pairs:
+        asked += 1
+        query = normalise(text)
+        # Most labels equal a target as they are; only the others are normalised.
+        found = [position.get(label) for label in labels]
+        if None in found:
+            found = [position.get(normalise(label)) for label in labels]
+        known = [place for place in found if place is not None]
+        unknown_labels += len(labels) - len(known)
+        if not query:
+            empty_query += 1
+            continue
+        if not known:
+            unanswered += 1
+            continue
+        place = place_of.get(query) if content.merge_queries else None
+        if place is None:
+            place = place_of[query] = len(queries)
+            queries.append(query)
+        rows += [place] * len(known)
+        columns += known
+    joined = counted(len(normalised) - normalised.count("") - len(space), "equal targets joined")
+    left_out = [
+        *joined,
+        *counted(normalised.count(""), "empty targets left out"),
+        *counted(unknown_labels, "labels that are no target left out"),
+        *counted(unanswered, "queries without a relevant target left out"),
+        *counted(empty_query, "empty queries left out"),
+        *counted(asked - empty_query - unanswered - len(queries), "equal queries joined"),
+    ]
+    if not queries:
+        raise UserError(
+            f"{spec.title} has nothing to rank: of {asked:,} queries {unanswered:,} have no relevant target among the "
+            f"{len(space):,} targets, {empty_query:,} are empty. Expected at least one query with a relevant target. "
+            f"Read from {content.origin}: check that queries, labels and targets belong together."
+        )
+    if len(space) < 2:
+        raise UserError(
+            f"{spec.title} has a target space of {len(space)}{f' ({joined[0]})' if joined else ''}: every ranking of "
+            f"it is right. Expected at least two different targets in {content.origin}."
+        )
+    relevant = edge_matrix(np.array(rows), np.array(columns), (len(queries), len(space)))
+    relevant.sum_duplicates()
+    names = (spec.name, spec.title, spec.group, split, *spec.kinds)
+    notes = (*content.notes, *left_out)
+    return RankingTask(*names, tuple(queries), tuple(space), relevant, content.origin, notes)

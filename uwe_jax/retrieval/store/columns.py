@@ -1,17 +1,20 @@
-"""Further columns of targets: texts that hits show and rankings are filtered by; each distinct text is held once."""
+"""Texts of targets as Arrow arrays, which a file can hold and a reader decodes on demand.
+
+Hits show further columns, and rankings are filtered by them; of these each distinct text is held once.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from uwe_jax.data.text import normalise
-from uwe_jax.retrieval.store.strings import Strings, packed_strings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import did_you_mean
 from uwe_jax.sources.tables.problems import shorten
@@ -19,6 +22,7 @@ from uwe_jax.sources.tables.values import half_pair
 
 MAX_COLUMNS = 32
 MAX_NAME = 100  # characters
+_AT_ONCE = 1 << 16  # texts decoded by an iteration
 FREQUENT = 5  # values that a message names
 COMPARED, _COMPARED_LENGTH = 1000, 100  # values, and their characters, that an unknown one is compared with
 
@@ -28,6 +32,69 @@ Where = Mapping[str, str | Sequence[str]] | None
 
 class FilterError(UserError):
     """A filter names a column or a value that no target has."""
+
+
+class Strings(Sequence[str]):
+    """The texts of an Arrow array, decoded on access; equal to any sequence of the same texts.
+
+    >>> texts = Strings(packed_strings(["nurse", "", "cook"]))
+    >>> texts[2], texts[:2], texts == ["nurse", "", "cook"]
+    ('cook', ['nurse', ''], True)
+
+    Attributes:
+      array: large_string, or a dictionary of it; may be memory-mapped.
+    """
+
+    def __init__(self, array: pa.Array | pa.ChunkedArray):
+        self.array = array
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @overload
+    def __getitem__(self, position: int) -> str: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[str]: ...
+    def __getitem__(self, position: int | slice) -> str | list[str]:
+        found = self.array[position]
+        return found.to_pylist() if isinstance(position, slice) else found.as_py()
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self.array[start : start + _AT_ONCE].to_pylist()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # as of a list
+
+    def __repr__(self) -> str:
+        shown = ", ".join(repr(text) for text in self[:3])
+        return f"<{len(self):,} texts: {shown}{', ...' if len(self) > 3 else ''}>"
+
+
+def packed_strings(texts: Iterable[str]) -> pa.Array:
+    """Encodes texts as UTF-8, one after another: large_string [n].
+
+    Raises:
+      UserError: a text holds half a surrogate pair.
+    """
+    try:
+        return pa.array(texts, pa.large_string())
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{error.object!r} is not valid Unicode: character {error.start + 1} is half of a pair. Read it with the "
+            "encoding that it was written in."
+        ) from error
+
+
+def buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the offsets int64 [n + 1] and the UTF-8 uint8 [bytes] of texts: k is blob[offsets[k]:offsets[k + 1]]."""
+    _, ends, data = texts.buffers()
+    offsets = np.frombuffer(ends, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return offsets - offsets[0], np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]]
 
 
 def joined(columns: Sequence[pa.DictionaryArray]) -> pa.ChunkedArray:

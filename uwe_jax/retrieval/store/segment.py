@@ -19,9 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from uwe_jax.data.ragged import run_entries, run_offsets
-from uwe_jax.retrieval.store.columns import joined, taken
+from uwe_jax.retrieval.store.columns import buffers, joined, taken
 from uwe_jax.retrieval.store.quantise import DTYPES, is_finite, quantise, restore
-from uwe_jax.retrieval.store.strings import buffers
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import parse_json
 

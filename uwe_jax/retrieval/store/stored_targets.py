@@ -14,12 +14,11 @@ import pyarrow as pa
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.retrieval.store.columns import Where, matching, packed
+from uwe_jax.retrieval.store.columns import Strings, Where, matching, packed, packed_strings
 from uwe_jax.retrieval.store.manifest import Manifest
 from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, quantise, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
-from uwe_jax.retrieval.store.strings import Strings, packed_strings
 from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
 

@@ -14,8 +14,7 @@ from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS
 from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.reading import has_columns, read_rows
-from uwe_jax.sources.usajobs.statements import clean, is_boilerplate, is_generic, wording
-from uwe_jax.sources.usajobs.titles import one_spelling
+from uwe_jax.sources.usajobs.statements import clean, is_boilerplate, is_generic, one_spelling, wording
 
 COLUMNS = {"title": "text", "statements": "texts"}
 GRAPH = "statement_job"

@@ -13,20 +13,14 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.optional_imports import extra_library
 from uwe_jax.sources.tfds_edges import EdgeBuilder
 from uwe_jax.sources.vacancies.job import PREPARED, ChunkDone, PartEdges, TaggingJob, run_chunk
 
 
 def import_beam() -> Any:
     """Imports the module; UserError if it is not installed."""
-    try:
-        import apache_beam as beam
-    except ImportError as error:
-        raise UserError(
-            f"Apache Beam cannot be imported ({error}). Install it with `pip install apache-beam`, or run without it."
-        ) from error
-    return beam
+    return extra_library("apache_beam", use="Tagging by Beam", extra="beam", otherwise=" or run without it.")
 
 
 def run_job_on_beam(job: TaggingJob, runner: str = "DirectRunner", options: Sequence[str] = ()) -> ChunkDone:

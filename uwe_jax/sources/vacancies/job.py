@@ -53,13 +53,7 @@ PREPARED = "1.0.1"  # of the TFDS datasets of its edges
 CHUNK_ROWS = 2_000
 MAX_BROKEN = 0.01
 
-_TYPES = {
-    str: pa.string(),
-    int: pa.int64(),
-    float: pa.float32(),
-    bool: pa.bool_(),
-    list[str]: pa.list_(pa.string()),
-}
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float32(), bool: pa.bool_(), list[str]: pa.list_(pa.string())}
 SCHEMAS = {
     graph: pa.schema([(name, _TYPES[kind]) for name, kind in get_type_hints(record).items()])
     for graph, record in ((JOB, Tagged), (VACANCY, Tagged), (SENTENCES, Sentence))

@@ -11,13 +11,7 @@ from uwe_jax.data.text import normalise
 from uwe_jax.sources.matching import ALIAS, EXACT, Finder, SkillMatcher, lower, whole_words
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.files import Vacancy
-from uwe_jax.sources.vacancies.sentences import (
-    MAX_CHARACTERS,
-    MIN_WORDS,
-    cut_sentences,
-    length_problem,
-    plain_text,
-)
+from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS, cut_sentences, length_problem, plain_text
 
 GIVEN, MODEL = "given", "model"
 RELATIONS = (GIVEN, EXACT, ALIAS, MODEL)  # source of a skill: the row, its name in the text, or a model

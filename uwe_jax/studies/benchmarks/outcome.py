@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jaxlib
 
 import uwe_jax
 from uwe_jax.runtime.options import OptionalPath
@@ -91,7 +90,7 @@ def facts(dtype: str | None = None) -> Row:
     return {
         "uwe_jax": uwe_jax.__version__,
         "jax": jax.__version__,
-        "jaxlib": jaxlib.__version__,
+        "jaxlib": importlib.metadata.version("jaxlib"),
         "torch": importlib.metadata.version("torch") if importlib.util.find_spec("torch") else None,
         "python": platform.python_version(),
         "platform": device.platform,

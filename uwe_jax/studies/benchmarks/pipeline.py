@@ -25,14 +25,12 @@ from uwe_jax.data.batches import BatchBuilder
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import split_graphs
-from uwe_jax.data.synthetic import synthetic_tables
 from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.kinds import SKILL
-from uwe_jax.runtime.settings import within
+from uwe_jax.runtime.settings import all_within, within
 from uwe_jax.sources.mixture.saved import read_saved, save
-from uwe_jax.studies.benchmarks import lengths as text_lengths
-from uwe_jax.studies.benchmarks import outcome
+from uwe_jax.studies.benchmarks import outcome, synthetic
 from uwe_jax.studies.benchmarks.measure import host_peak, interleaved
 from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
 
@@ -69,13 +67,13 @@ class PipelineOptions(BenchmarkOptions):
     runs: int = 5
 
     def __post_init__(self) -> None:
-        skills = sum(text_lengths.SKILLS)
+        skills = sum(synthetic.SKILLS)
         if self.edges:
             within("--edges", self.edges, _FEWEST_EDGES)
         # About a fifth of the skills of graphs that were read is held out.
         within("--skills", self.skills, 2, round(skills * self.edges / EDGES) // 2 if self.edges else skills)
-        for name, least in (("batches", 1), ("threads", 1), ("runs", 1), ("seed", 0)):
-            within(f"--{name}", getattr(self, name), least)
+        all_within(self, "--", "batches threads runs", 1)
+        within("--seed", self.seed, 0)
 
 
 def _measure(rows: list[Row], name: str, work: Callable[[], T], about: Callable[[T], Row] = lambda _: {}) -> T:
@@ -132,7 +130,7 @@ def _measured_builder(options: PipelineOptions, settings: BatchSettings, rows: l
     with tempfile.TemporaryDirectory() as name:
         files, combined = Path(name, "edges"), Path(name, "combined")
         files.mkdir()
-        _write_edge_files(text_lengths.graphs_like_esco(options.seed, options.edges / EDGES), files)
+        _write_edge_files(synthetic.graphs_like_esco(options.seed, options.edges / EDGES), files)
         source = SourceSettings(source="edges", path=str(files), decontaminate=())
         composition = _measure(
             rows, "reading edge files", lambda: load_training_composition(source), lambda made: _sizes(made.graphs)
@@ -147,7 +145,7 @@ def _measured_builder(options: PipelineOptions, settings: BatchSettings, rows: l
     tables = _measure(
         rows,
         "token tables (random ids)",
-        lambda: synthetic_tables(graphs, text_lengths.BY_KIND, options.seed),
+        lambda: synthetic.synthetic_tables(graphs, synthetic.BY_KIND, options.seed),
         lambda made: {"held_bytes": sum(table.flat.nbytes + table.offsets.nbytes for table in made.values())},
     )
 
@@ -186,7 +184,7 @@ def run(options: PipelineOptions) -> Outcome:
         with one_core():
             build = _measured_builder(options, settings, rows)
     else:
-        build = text_lengths.batch_builder(settings, options.lengths, options.seed)
+        build = synthetic.batch_builder(settings, options.lengths, options.seed)
     batch_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(build(0)))
 
     def alone() -> None:
@@ -227,12 +225,5 @@ def run(options: PipelineOptions) -> Outcome:
             "Each stage before the first batch ran once. Holds: matrices, texts and lists of graphs, or tables. "
             "Peak memory: growth of the resident set during the stage."
         )
-    return Outcome(
-        title=f"Batches of {options.skills} skills and their neighbours",
-        facts=about,
-        settings=options.settings() | {"core": core},
-        labels=LABELS,
-        columns=COLUMNS,
-        rows=rows,
-        notes=notes,
-    )
+    title = f"Batches of {options.skills} skills and their neighbours"
+    return Outcome(title, about, options.settings() | {"core": core}, LABELS, COLUMNS, rows, notes)

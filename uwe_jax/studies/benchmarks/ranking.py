@@ -18,9 +18,9 @@ import numpy as np
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.options import NumberList
-from uwe_jax.runtime.settings import one_of, within
+from uwe_jax.runtime.settings import all_within, one_of, within
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
-from uwe_jax.studies.benchmarks import lengths, outcome
+from uwe_jax.studies.benchmarks import outcome, synthetic
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, text_of, write_model
 from uwe_jax.studies.benchmarks.measure import bare_product, interleaved, latencies, percentiles, spread
 from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
@@ -62,10 +62,9 @@ class RankingOptions(BenchmarkOptions):
         one_of("--scorer", self.scorer, tuple(SCORER_OPTIONS))
         for number in self.query_tokens:
             within("--query_tokens", number, 3, 64)
-        for number in self.clients:
-            within("--clients", number, 1)
-        for name, least in (("targets", 1), ("top_k", 1), ("requests", 1), ("starts", 0), ("runs", 1), ("seed", 0)):
-            within(f"--{name}", getattr(self, name), least)
+        within("--clients", min(self.clients, default=1), 1)
+        all_within(self, "--", "targets top_k requests runs", 1)
+        all_within(self, "--", "starts seed", 0)
         check_top_k(self.top_k, self.targets)
 
 
@@ -78,7 +77,7 @@ class _Bench:
         self._rng = np.random.default_rng(options.seed)
         write_model(self._config, folder / "encoder", options.seed)
         self.ranker: Ranker = load(f"{folder / 'encoder'}:{options.scorer}", cache_dir=folder / "cache")
-        self._targets = random_tokens(lengths.SKILLS, options.targets, self._config.width, (options.seed,))
+        self._targets = random_tokens(synthetic.SKILLS, options.targets, self._config.width, (options.seed,))
         texts = [f"target {k}" for k in range(options.targets)]
         self.space = Index.from_tokens(self._targets, texts, None, self.ranker.origin)
         self.space.save(folder / "space")
@@ -115,7 +114,7 @@ class _Bench:
 
     def crowd_rows(self) -> Iterator[Row]:
         """Times clients that ask at once, with queries as long as job titles."""
-        drawn = lengths.draw(lengths.JOBS, self._options.requests, self._rng)
+        drawn = synthetic.draw(synthetic.JOBS, self._options.requests, self._rng)
         questions = [self._text(int(tokens)) for tokens in drawn]
         for tokens in np.unique(drawn).tolist():
             self._ask(self._text(tokens))  # compiles for its length
@@ -175,12 +174,5 @@ def run(options: RankingOptions) -> Outcome:
             "Command: `uwe-jax rank` from its start to its first answer, once with an empty cache folder and "
             f"{options.starts} times with a warm one."
         )
-    return Outcome(
-        title=f"Ranking {options.targets:,} targets with {options.encoder}, {options.scorer}, top {options.top_k}",
-        facts=about,
-        settings=options.settings(),
-        labels=LABELS,
-        columns=COLUMNS,
-        rows=rows,
-        notes=notes,
-    )
+    title = f"Ranking {options.targets:,} targets with {options.encoder}, {options.scorer}, top {options.top_k}"
+    return Outcome(title, about, options.settings(), LABELS, COLUMNS, rows, notes)

@@ -17,9 +17,9 @@ from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import NumberList
-from uwe_jax.runtime.settings import one_of, within
+from uwe_jax.runtime.settings import all_within, one_of, within
 from uwe_jax.scoring.ragged import is_pooled
-from uwe_jax.studies.benchmarks import lengths, outcome, torch_peers
+from uwe_jax.studies.benchmarks import outcome, synthetic, torch_peers
 from uwe_jax.studies.benchmarks.measure import (
     METHODS,
     Peak,
@@ -69,11 +69,10 @@ class ScoringOptions(BenchmarkOptions):
     many: int = 0  # queries of a run that shows peak memory; 0 leaves it out
 
     def __post_init__(self) -> None:
-        for name, numbers, least in (("queries", self.queries, 1), ("widths", self.widths, 1)):
-            for number in numbers:
-                within(f"--{name}", number, least)
-        for name, least in (("targets", 1), ("top_k", 1), ("runs", 1), ("seed", 0), ("many", 0)):
-            within(f"--{name}", getattr(self, name), least)
+        for name in ("queries", "widths"):
+            within(f"--{name}", min(getattr(self, name), default=1), 1)
+        all_within(self, "--", "targets top_k runs", 1)
+        all_within(self, "--", "seed many", 0)
         one_of("--dtype", self.dtype, ("float32", "bfloat16"))
         ScorerSettings(kind=self.scorer, logits=self.logits, tau_a=self.tau_a)
         check_top_k(self.top_k, self.targets)
@@ -88,7 +87,7 @@ def check_top_k(top_k: int, targets: int) -> None:
 def random_tokens(histogram: tuple[int, ...], texts: int, width: int, seed: tuple[int, ...]) -> RaggedTokens:
     """Draws token embeddings of texts whose lengths follow a histogram; normal with standard deviation 0.5."""
     rng = np.random.default_rng(seed)
-    offsets = run_offsets(lengths.draw(histogram, texts, rng))
+    offsets = run_offsets(synthetic.draw(histogram, texts, rng))
     return RaggedTokens(_TOKEN_SCALE * rng.standard_normal((offsets[-1], width), np.float32), offsets)
 
 
@@ -106,11 +105,11 @@ class _Width:
     def __init__(self, options: ScoringOptions, width: int, device: str | None):
         self._options, self._width, self._device = options, width, device
         self._settings = ScorerSettings(kind=options.scorer, logits=options.logits, tau_a=options.tau_a)
-        self._targets = random_tokens(lengths.SKILLS, options.targets, width, (options.seed, width, 0))
+        self._targets = random_tokens(synthetic.SKILLS, options.targets, width, (options.seed, width, 0))
         self._space = TargetSpace.build(self._targets, self._settings, dtype=options.dtype)
 
     def _queries(self, number: int) -> RaggedTokens:
-        return random_tokens(lengths.JOBS, number, self._width, (self._options.seed, self._width, number))
+        return random_tokens(synthetic.JOBS, number, self._width, (self._options.seed, self._width, number))
 
     def _rank(self, queries: RaggedTokens) -> Callable[[], object]:
         return lambda: self._space.top_k(queries, self._options.top_k, self._options.tau_a)
@@ -131,10 +130,7 @@ class _Width:
             LOG.info(f"Scoring {number:,} queries against {options.targets:,} targets of width {self._width}")
             queries = self._queries(number)
             a, b = multiplied(options.scorer, queries, self._targets)
-            contenders = {
-                OURS: self._rank(queries),
-                PRODUCT: bare_product(a.flat, b.flat, dtype=options.dtype),
-            }
+            contenders = {OURS: self._rank(queries), PRODUCT: bare_product(a.flat, b.flat, dtype=options.dtype)}
             found = {OURS: peaks[number], PRODUCT: peak_of(contenders[PRODUCT])}
             differences: dict[str, float] = {}
             if device and peer:
@@ -195,18 +191,12 @@ def run(options: ScoringOptions) -> Outcome:
         rows = [row for width in options.widths for row in _Width(options, width, device).rows()]
     attends = options.scorer in ("soft", "soft_pooled")
     scorer = options.scorer + f" over {options.logits} logits at tau_a {options.tau_a:g}" * attends
-    return Outcome(
-        title=f"Ranking {options.targets:,} targets, top {options.top_k}, {scorer}",
-        facts=about,
-        settings=options.settings(),
-        labels=LABELS,
-        columns=COLUMNS,
-        rows=rows,
-        notes=[
-            *_notes(options, rows, about_peers, platform),
-            f"A program that does nothing takes {1e3 * about['dispatch_seconds']:.3f} ms from its call to its result.",
-        ],
-    )
+    notes = [
+        *_notes(options, rows, about_peers, platform),
+        f"A program that does nothing takes {1e3 * about['dispatch_seconds']:.3f} ms from its call to its result.",
+    ]
+    title = f"Ranking {options.targets:,} targets, top {options.top_k}, {scorer}"
+    return Outcome(title, about, options.settings(), LABELS, COLUMNS, rows, notes)
 
 
 def _notes(options: ScoringOptions, rows: list[Row], about_peers: str, platform: str) -> list[str]:

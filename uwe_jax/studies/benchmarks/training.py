@@ -21,13 +21,13 @@ from uwe_jax.models.uwe import UweModel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import NODE_KINDS
 from uwe_jax.runtime.options import NameList
-from uwe_jax.runtime.settings import one_of, within
-from uwe_jax.studies.benchmarks import lengths, outcome, torch_peers
+from uwe_jax.runtime.settings import all_within, one_of, within
+from uwe_jax.studies.benchmarks import outcome, synthetic, torch_peers
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
 from uwe_jax.studies.benchmarks.measure import METHODS, Peak, Spread, chained_products, interleaved, peak_of
 from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
 from uwe_jax.studies.benchmarks.torch_peers import Trainer
-from uwe_jax.training.device_memory import planned
+from uwe_jax.training.fit import planned
 from uwe_jax.training.step import TrainState, make_train_step
 
 LOG = logging.getLogger(__name__)
@@ -67,11 +67,11 @@ class TrainingOptions(BenchmarkOptions):
 
     def __post_init__(self) -> None:
         one_of("--encoder", self.encoder, tuple(ENCODERS))
-        within("--skills", self.skills, 2, sum(lengths.SKILLS))
+        within("--skills", self.skills, 2, sum(synthetic.SKILLS))
         for kind, tokens in dataclasses.asdict(self.lengths).items():
             within(f"--lengths {kind}", tokens, 3, ENCODERS[self.encoder].max_tokens)
-        for name, least in (("mini_batch_size", 0), ("runs", 1), ("seed", 0)):
-            within(f"--{name}", getattr(self, name), least)
+        all_within(self, "--", "mini_batch_size seed", 0)
+        within("--runs", self.runs, 1)
         EncoderSettings(dtype=self.dtype, dropout=self.dropout)
         for kind in self.scorers:
             ScorerSettings(kind=kind)
@@ -217,7 +217,7 @@ def run(options: TrainingOptions) -> Outcome:
     device, about_peers = torch_peers.choose_device(options.peers, jax.default_backend())
     if device and "soft" not in options.scorers:
         device, about_peers = None, "PyTorch was left out: its step is that of soft late interaction."
-    build = lengths.batch_builder(BatchSettings(global_batch_size=options.skills), options.lengths, options.seed)
+    build = synthetic.batch_builder(BatchSettings(global_batch_size=options.skills), options.lengths, options.seed)
     batches = [build(step) for step in range(1 if options.memory_only else options.runs)]
     ours = []
     for scorer in options.scorers:
@@ -258,19 +258,12 @@ def run(options: TrainingOptions) -> Outcome:
 def _outcome(options: TrainingOptions, about: dict[str, Any], rows: list[Row], notes: list[str]) -> Outcome:
     values = {"mini_batch_size": options.mini_batch_size, "dropout": options.dropout}
     extras = [*(f"{name} {value}" for name, value in values.items() if value), *["remat"] * options.remat]
-    return Outcome(
-        title=", ".join([f"Train step of {options.encoder}, {options.skills} skills", *extras]),
-        facts=about,
-        settings=options.settings(),
-        labels=LABELS,
-        columns=COLUMNS,
-        rows=rows,
-        notes=[
-            f"{options.skills} skills, jobs, vacancy sentences and aliases each, padded to "
-            f"{', '.join(f'{kind} {tokens}' for kind, tokens in options.tokens.items())} tokens; random parameters.",
-            *notes,
-        ],
+    title = ", ".join([f"Train step of {options.encoder}, {options.skills} skills", *extras])
+    about_batch = (
+        f"{options.skills} skills, jobs, vacancy sentences and aliases each, padded to "
+        f"{', '.join(f'{kind} {tokens}' for kind, tokens in options.tokens.items())} tokens; random parameters."
     )
+    return Outcome(title, about, options.settings(), LABELS, COLUMNS, rows, [about_batch, *notes])
 
 
 _ABOUT_PROGRAM = (
