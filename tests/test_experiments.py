@@ -611,7 +611,7 @@ def real(tmp_path, monkeypatch):
     ):
         with (task / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([header, *rows])
-    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=0")
+    monkeypatch.setenv("XLA_FLAGS", f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1")
     return [
         QUICKSTART,
         f"--config.encoder.name={tmp_path / 'encoder'}",

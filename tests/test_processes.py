@@ -287,12 +287,17 @@ def test_a_killed_process_is_explained_by_its_parent(note, status, sentence):
 
 def test_a_parent_passes_signals_on_and_ends_as_its_child_does():
     script = """
-        import signal, sys, time
+        import os, re, signal, sys, time
+        from pathlib import Path
         from uwe_jax.runtime import supervisor
         supervisor.supervise()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+        parent = Path(f"/proc/{os.getppid()}/status")
+        while parent.exists() and not int(re.search("SigCgt:.*", parent.read_text())[0].split()[1], 16) >> 14 & 1:
+            time.sleep(0.01)  # until SIGTERM has a handler there
         print("ready", flush=True)
-        time.sleep(60)
+        while True:
+            time.sleep(0.1)  # a signal just before one long sleep would be handled after it
         """
     process = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), "--config.distributed.processes=2"],

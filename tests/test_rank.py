@@ -224,7 +224,8 @@ def test_a_closed_pipe_ends_the_command_quietly(folder, monkeypatch):
 
 def test_a_pipe_is_answered_line_by_line(folder):
     command = [sys.executable, "-m", "uwe_jax", "rank", "--index", str(folder / "skills"), "--json", "--top_k", "1"]
-    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0", "LC_ALL": "C"}
+    one_device = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=1"
+    environment = {**os.environ, "XLA_FLAGS": one_device, "LC_ALL": "C"}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as asked:

@@ -10,6 +10,8 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.scoring.scorers import block_scores, pairwise_scores
 from uwe_jax.scoring.tokens import Tokens
 
+# One program each; operation by operation, dozens would be compiled.
+scored = jax.jit(block_scores, static_argnums=(2, 3))
 KINDS = ("soft", "max_sim", "mean_pool", "soft_pooled")
 QUERY_LENGTHS, TARGET_LENGTHS = (1, 5, 3, 4), (2, 7, 1)
 
@@ -37,7 +39,7 @@ def pad(arrays, length=None, noise=None):
 def test_equals_reference_in_both_directions(rng, kind, logits, reduce):
     queries, targets = texts(rng, QUERY_LENGTHS), texts(rng, TARGET_LENGTHS)
     options = {"kind": kind, "logits": logits, "tau_a": 0.4, "reduce": reduce}
-    scores = block_scores(pad(queries), pad(targets), 0.4, ScorerSettings(**options))
+    scores = scored(pad(queries), pad(targets), 0.4, ScorerSettings(**options))
     np.testing.assert_allclose(scores.forward, reference.score_matrix(queries, targets, **options), atol=1e-5)
     np.testing.assert_allclose(scores.backward, reference.score_matrix(targets, queries, **options).T, atol=1e-5)
 
@@ -115,7 +117,7 @@ def test_gradient_equals_finite_differences_of_the_reference(rng, kind):
         )
         return (weights[0] * scores.forward + weights[1] * scores.backward).sum()
 
-    gradients = jax.grad(fast, (0, 1))(pad(queries).embeddings, pad(targets).embeddings)
+    gradients = jax.jit(jax.grad(fast, (0, 1)))(pad(queries).embeddings, pad(targets).embeddings)
     ours = np.concatenate([np.asarray(g)[0].ravel() for g in gradients])
     np.testing.assert_allclose(ours, numeric, atol=1e-5)
 
@@ -132,12 +134,11 @@ def opposite_texts(rng):
 TAUS = (1e-4, 0.01, 0.0499, 0.05, 0.06, 0.0724, 0.1, 0.3, 10.0)
 
 
-@pytest.mark.parametrize("learned", [False, True])
 @pytest.mark.parametrize("logits", ["cosine", "dot"])
 @pytest.mark.parametrize("kind", ["soft", "soft_pooled"])
 @pytest.mark.parametrize("tau_a", TAUS)
-def test_attention_equals_float64_loops_for_every_tau_a(rng, tau_a, kind, logits, learned):
-    """Values and gradients, the temperature's own where it is learned."""
+def test_attention_equals_float64_loops_for_every_tau_a(rng, tau_a, kind, logits):
+    """Values and gradients, of a number as the temperature, and of a learned one with the gradient for it."""
     queries, targets = opposite_texts(rng)
     settings = ScorerSettings(kind=kind, logits=logits, tau_a=tau_a)
     weights = rng.normal(size=(2, len(queries), len(targets)))
@@ -148,7 +149,7 @@ def test_attention_equals_float64_loops_for_every_tau_a(rng, tau_a, kind, logits
         forward = reference.score_matrix(qs, ys, tau_a=tau, **options)
         return forward, reference.score_matrix(ys, qs, tau_a=tau, **options).T
 
-    def fast(tau, first, other):
+    def fast(tau, first, other, learned):
         q, y = pad(queries), pad(targets)
         q = q._replace(embeddings=q.embeddings.at[0, 0].set(first[0]))
         y = y._replace(embeddings=y.embeddings.at[2, 0].set(other[0]))
@@ -156,11 +157,14 @@ def test_attention_equals_float64_loops_for_every_tau_a(rng, tau_a, kind, logits
         return (weights[0] * scores.forward + weights[1] * scores.backward).sum(), scores
 
     at = (tau_a, queries[0], targets[2])
-    gradients, scores = jax.jit(jax.grad(fast, (0, 1, 2), has_aux=True))(*(jnp.float32(each) for each in at))
+    differentiate = jax.grad(fast, (0, 1, 2), has_aux=True)
+    both = jax.jit(lambda *at: [differentiate(*at, learned) for learned in (False, True)])
+    (fixed, scores), (learned, others) = both(*(jnp.float32(each) for each in at))
     exact = loops(*at)
     # float32 holds a logit to six digits, and so a difference of two logits of 1e4 to 1e-3.
-    np.testing.assert_allclose(scores.forward, exact[0], atol=1e-5)
-    np.testing.assert_allclose(scores.backward, exact[1], atol=1e-5)
+    for found in (scores, others):
+        np.testing.assert_allclose(found.forward, exact[0], atol=1e-5)
+        np.testing.assert_allclose(found.backward, exact[1], atol=1e-5)
 
     def slope(which, entry):
         step = min(1e-6, 1e-4 * tau_a)
@@ -171,9 +175,10 @@ def test_attention_equals_float64_loops_for_every_tau_a(rng, tau_a, kind, logits
             ends.append(sum((weight * part).sum() for weight, part in zip(weights, loops(*moved), strict=True)))
         return (ends[0] - ends[1]) / (2 * step)
 
-    for which in range(0 if learned else 1, 3):
+    for which in range(3):
         numeric = np.array([slope(which, entry) for entry in range(np.size(at[which]))])
-        np.testing.assert_allclose(np.ravel(gradients[which]), numeric, atol=1e-4, rtol=1e-3)
+        for gradients in (learned, fixed) if which else (learned,):
+            np.testing.assert_allclose(np.ravel(gradients[which]), numeric, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("tau_a", [0.05, 0.3])
@@ -184,7 +189,8 @@ def test_texts_without_tokens_score_zero_for_every_tau_a(rng, tau_a):
         scores = block_scores(q, pad(targets), tau_a, ScorerSettings(tau_a=tau_a))
         return 1e20 * (scores.forward + scores.backward).sum(), scores
 
-    gradients, scores = jax.grad(lambda e: total(Tokens(e, pad(queries).mask)), has_aux=True)(pad(queries).embeddings)
+    of_queries = jax.grad(lambda e: total(Tokens(e, pad(queries).mask)), has_aux=True)
+    gradients, scores = jax.jit(of_queries)(pad(queries).embeddings)
     assert np.isfinite(gradients).all()
     for matrix in scores:
         np.testing.assert_array_equal(np.asarray(matrix)[[0, 0, 1], [0, 1, 1]], 0.0)
@@ -200,7 +206,7 @@ def test_chunked_equals_whole_in_value_and_gradient(rng, kind, chunk):
         return (scores.forward**2 + scores.backward**3).sum(), scores
 
     whole, chunked = (
-        jax.value_and_grad(loss, (0, 1), has_aux=True)(
+        jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True), static_argnums=2)(
             q.embeddings, jnp.float32(0.3), ScorerSettings(kind=kind, chunk=size)
         )
         for size in (len(QUERY_LENGTHS), chunk)
@@ -212,9 +218,9 @@ def test_chunked_equals_whole_in_value_and_gradient(rng, kind, chunk):
 def test_padding_and_other_texts_change_nothing(rng, kind):
     queries, targets = texts(rng, QUERY_LENGTHS), texts(rng, TARGET_LENGTHS)
     settings = ScorerSettings(kind=kind)
-    plain = block_scores(pad(queries), pad(targets), 0.3, settings)
-    padded = block_scores(pad(queries, 20, rng), pad(targets, 33, rng), 0.3, settings)
-    alone = block_scores(pad(queries[1:2]), pad(targets[2:]), 0.3, settings)
+    plain = scored(pad(queries), pad(targets), 0.3, settings)
+    padded = scored(pad(queries, 20, rng), pad(targets, 33, rng), 0.3, settings)
+    alone = scored(pad(queries[1:2]), pad(targets[2:]), 0.3, settings)
     np.testing.assert_allclose(padded.forward, plain.forward, atol=1e-5)
     np.testing.assert_allclose(padded.backward, plain.backward, atol=1e-5)
     np.testing.assert_allclose(alone.forward[0, 0], plain.forward[1, 2], atol=1e-6)
@@ -230,7 +236,8 @@ def test_empty_texts_score_zero_with_finite_gradients(rng, kind):
         )
         return (scores.forward + scores.backward).sum(), scores
 
-    gradients, scores = jax.grad(total, (0, 1), has_aux=True)(pad(queries).embeddings, pad(targets).embeddings)
+    of_both = jax.jit(jax.grad(total, (0, 1), has_aux=True))
+    gradients, scores = of_both(pad(queries).embeddings, pad(targets).embeddings)
     assert all(np.isfinite(g).all() for g in gradients)
     for matrix in scores:
         np.testing.assert_array_equal(np.asarray(matrix)[[0, 0, 1], [0, 1, 1]], 0.0)
@@ -240,27 +247,27 @@ def test_empty_texts_score_zero_with_finite_gradients(rng, kind):
 def test_small_tau_a_is_max_sim_and_large_tau_a_averages(rng):
     queries, targets = texts(rng, QUERY_LENGTHS), texts(rng, TARGET_LENGTHS)
     soft, max_sim = ScorerSettings(kind="soft"), ScorerSettings(kind="max_sim")
-    sharp = block_scores(pad(queries), pad(targets), 1e-4, soft)
-    hard = block_scores(pad(queries), pad(targets), 1e-4, max_sim)
+    sharp = scored(pad(queries), pad(targets), 1e-4, soft)
+    hard = scored(pad(queries), pad(targets), 1e-4, max_sim)
     np.testing.assert_allclose(sharp.forward, hard.forward, atol=1e-4)
 
     def unit(x):
         return x / np.linalg.norm(x, axis=-1, keepdims=True)
 
-    flat = block_scores(pad(queries), pad(targets), 1e6, soft)
+    flat = scored(pad(queries), pad(targets), 1e6, soft)
     average = [[(unit(q) @ unit(y).T).mean() for y in targets] for q in queries]
     np.testing.assert_allclose(flat.forward, average, atol=1e-5)
 
 
 def test_duplicate_targets_score_alike(rng):
     queries, targets = texts(rng, QUERY_LENGTHS), texts(rng, TARGET_LENGTHS)
-    scores = block_scores(pad(queries), pad([*targets, targets[1]]), 0.3, ScorerSettings())
+    scores = scored(pad(queries), pad([*targets, targets[1]]), 0.3, ScorerSettings())
     np.testing.assert_array_equal(scores.forward[:, 1], scores.forward[:, 3])
 
 
 def test_bfloat16_embeddings_score_close_to_float32(rng):
     q, y = pad(texts(rng, QUERY_LENGTHS)), pad(texts(rng, TARGET_LENGTHS))
     low = [Tokens(t.embeddings.astype(jnp.bfloat16), t.mask) for t in (q, y)]
-    scores = block_scores(*low, 0.3, ScorerSettings())
+    scores = scored(*low, 0.3, ScorerSettings())
     assert scores.forward.dtype == jnp.float32
-    np.testing.assert_allclose(scores.forward, block_scores(q, y, 0.3, ScorerSettings()).forward, atol=0.02)
+    np.testing.assert_allclose(scores.forward, scored(q, y, 0.3, ScorerSettings()).forward, atol=0.02)

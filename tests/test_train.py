@@ -28,7 +28,7 @@ from uwe_jax.models.run_folder import load_run
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.edge_files import read_sample
-from uwe_jax.training import loop
+from uwe_jax.training import loop, workdir
 from uwe_jax.training.metric_writer import read_metrics
 from uwe_jax.training.step_log import StepLog
 
@@ -53,6 +53,25 @@ def run(flags, monkeypatch):
     return 0
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """What the first of the tests that ask for a finished run leaves to the others."""
+    return {"folder": tmp_path_factory.mktemp("finished") / "run"}
+
+
+@pytest.fixture
+def finished(flags, kept, tmp_path, monkeypatch, capsys):
+    """The folder of a training that has ended, for each test its own copy, and what it wrote to the two streams."""
+    workdir = tmp_path / "run"
+    if "said" not in kept:
+        assert run(flags, monkeypatch) == 0
+        kept["said"] = [text.replace(str(workdir), "WORKDIR") for text in capsys.readouterr()]
+        shutil.copytree(workdir, kept["folder"])
+    else:
+        shutil.copytree(kept["folder"], workdir)
+    return workdir, *(text.replace("WORKDIR", str(workdir)) for text in kept["said"])
+
+
 def checkpoint_bytes(workdir, step):
     """The arrays of a checkpoint, read without a template, and the checksum stored with them."""
     import orbax.checkpoint as ocp
@@ -63,29 +82,26 @@ def checkpoint_bytes(workdir, step):
     return jax.tree.map(np.asarray, arrays), meta["checksum"]
 
 
-def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, capsys):
-    assert run(flags, monkeypatch) == 0
-    out, err = capsys.readouterr()
-    workdir = tmp_path / "run"
-
+def test_a_run_from_its_first_line_to_its_summary(finished):
+    folder, out, err = finished
     assert re.match(r"Training \S+ \(.*M parameters\) on 549 skills with skill-job \(108 job nodes, 1,732 edges", out)
     assert "6 steps of 16 skills on 8 cpu devices" in out
     assert "Texts truncated to the configured lengths" in err
     assert "validation MAP" in err
     assert "macro-average" in out
-    assert len((workdir / "skills.txt").read_text().splitlines()) == 549
-    assert f"Curves: tensorboard --logdir={workdir / 'tensorboard'}" in err
+    assert len((folder / "skills.txt").read_text().splitlines()) == 549
+    assert f"Curves: tensorboard --logdir={folder / 'tensorboard'}" in err
 
-    summary = json.loads((workdir / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
     assert 0 < summary["before"]["macro_map"] < 100
     assert 0 < summary["after"]["macro_map"] < 100
     assert summary["after"]["skill_to_job"]["targets"] == 108
-    rows = read_metrics(workdir / "metrics.jsonl")
+    rows = read_metrics(folder / "metrics.jsonl")
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5, 6]
     assert [row["step"] for row in rows if "validation" in row] == [0, 3, 6]
     assert rows[1]["loss"] == pytest.approx(rows[1]["loss/job"] + 0.5 * rows[1]["loss/alias"], rel=1e-5)
-    assert (workdir / "training.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((workdir / "config.json").read_text())["steps"] == 6
+    assert (folder / "training.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((folder / "config.json").read_text())["steps"] == 6
 
     assert summary["against_frozen"]["map"][0] == pytest.approx(
         summary["after"]["macro_map"] - summary["before"]["macro_map"]
@@ -94,10 +110,9 @@ def test_a_run_from_its_first_line_to_its_summary(flags, tmp_path, monkeypatch, 
 
 
 def test_the_same_command_on_a_finished_run_answers_at_once_and_more_steps_train_on(
-    flags, tmp_path, monkeypatch, capsys
+    finished, flags, tmp_path, monkeypatch, capsys
 ):
-    assert run(flags, monkeypatch) == 0
-    ended = "Held-out" + capsys.readouterr().out.partition("Held-out")[2]
+    ended = "Held-out" + finished[1].partition("Held-out")[2]
     first, rows = (
         json.loads((tmp_path / "run/summary.json").read_text()),
         read_metrics(tmp_path / "run/metrics.jsonl"),
@@ -126,8 +141,7 @@ def test_the_same_command_on_a_finished_run_answers_at_once_and_more_steps_train
     assert "1 settings differ: steps: 9 there, 6 now" in capsys.readouterr().err
 
 
-def test_a_run_of_an_older_version_is_compared_with_the_frozen_encoder_too(flags, tmp_path, monkeypatch):
-    assert run(flags, monkeypatch) == 0
+def test_a_run_of_an_older_version_is_compared_with_the_frozen_encoder_too(finished, flags, tmp_path, monkeypatch):
     path = tmp_path / "run/summary.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps({name: value for name, value in summary.items() if name != "against_frozen"}))
@@ -303,15 +317,14 @@ def test_a_damaged_config_of_a_workdir_is_answered_with_a_sentence(
     assert "Traceback" not in err
 
 
-def test_a_workdir_from_before_a_setting_existed_is_resumed(flags, tmp_path, monkeypatch, capsys):
-    assert run([*flags, "--config.steps=1"], monkeypatch) == 0
+def test_a_workdir_from_before_a_setting_existed_is_resumed(finished, flags, tmp_path, monkeypatch, capsys):
     path = tmp_path / "run" / "config.json"
     older = json.loads(path.read_text())
     assert older["batch"].pop("positives") == "all"
     path.write_text(json.dumps(older))
-    assert run([*flags, "--config.steps=1"], monkeypatch) == 0
+    assert run(flags, monkeypatch) == 0
     path.write_text(json.dumps(older))
-    assert run([*flags, "--config.steps=1", "--config.batch.positives=sampled"], monkeypatch) == 2
+    assert run([*flags, "--config.batch.positives=sampled"], monkeypatch) == 2
     assert "batch.positives: 'all' there, 'sampled' now" in capsys.readouterr().err
 
 
@@ -437,16 +450,15 @@ def test_a_last_run_trains_on_validation_nodes_too(flags, test, prepared_cache, 
     assert ("## Results" in card) == (test > 0)
 
 
-def test_a_run_whose_held_out_nodes_were_chosen_otherwise_is_not_resumed(flags, tmp_path, monkeypatch, capsys):
-    flags = [*flags, "--config.steps=3"]
-    with monkeypatch.context() as before:
-        before.setattr(loop, "SPLIT_BY", "exact text and kind")
-        assert run(flags, monkeypatch) == 0
-    capsys.readouterr()
+def test_a_run_whose_held_out_nodes_were_chosen_otherwise_is_not_resumed(
+    finished, flags, tmp_path, monkeypatch, capsys
+):
+    before = workdir.SPLIT_BY
+    monkeypatch.setattr(workdir, "SPLIT_BY", "a later rule")
     metrics = (tmp_path / "run" / "metrics.jsonl").read_bytes()
-    assert run([*flags, "--config.steps=6"], monkeypatch) == 2
+    assert run([*flags, "--config.steps=9"], monkeypatch) == 2
     err = capsys.readouterr().err
-    assert "held-out nodes were chosen by exact text and kind" in err
+    assert f"held-out nodes were chosen by {before}" in err
     assert "Start over with another --config.workdir" in err
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == metrics
 

@@ -26,7 +26,7 @@ def start(
     flags: Sequence[str], *, devices: int = 1, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
     """The command in a process of its own, on so many CPU devices; its output is one pipe."""
-    options = f"--xla_backend_optimization_level=0 --xla_force_host_platform_device_count={devices}"
+    options = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"  # the last one counts
     return subprocess.Popen(
         [sys.executable, "-m", "uwe_jax.train", *map(str, flags)],
         cwd=ROOT,
