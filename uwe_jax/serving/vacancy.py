@@ -49,6 +49,10 @@ def gather(hits: Sequence[Sequence[Hit]], top_k: int) -> list[Found]:
     for sentence, row in enumerate(hits):
         for hit in row:
             before = best.get(hit.id, Found(hit, sentence, 0))
-            top = Found(hit, sentence, 0) if hit.score > before.hit.score else before
+            top = Found(hit, sentence, 0) if _key(hit) > _key(before.hit) else before
             best[hit.id] = top._replace(support=before.support + 1)
-    return sorted(best.values(), key=lambda found: -found.hit.score)[:top_k]
+    return sorted(best.values(), key=lambda found: _key(found.hit), reverse=True)[:top_k]
+
+
+def _key(hit: Hit) -> tuple[bool, float]:
+    return hit.exact, hit.score
