@@ -80,7 +80,6 @@ class Ranker:
       label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
 
     Attributes:
-      loaded: the model.
       name: of the model, for people.
       description: source and scorer of the model, in one line.
       scorer: of the model, with the learned attention temperature where it was learned.
@@ -288,9 +287,11 @@ class Ranker:
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
         tokens = self._embed(distinct)
         fine = np.flatnonzero(tokens.scorable)
-        asked = tokens.take(fine)
-        how = {"texts": [distinct[at] for at in fine], "label_weight": self.label_weight}
-        found = [space.search(asked, top_k, self.scorer, where, **how) for space in spaces] if len(fine) else []
+        asked, texts = tokens.take(fine), [distinct[at] for at in fine]
+        found = [
+            space.search(asked, top_k, self.scorer, where, texts=texts, label_weight=self.label_weight)
+            for space in (spaces if texts else ())
+        ]
         hits = {distinct[at]: [Hits(rows[k], distinct[at]) for rows in found] for k, at in enumerate(fine)}
         return [
             hits.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query

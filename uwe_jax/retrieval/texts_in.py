@@ -99,15 +99,16 @@ def _of_downloads(path: Path, kind: str, language: str, version: str, target_nam
             return Targets.of(where, labelled, notes=concepts.notes)
         assert onet is not None
         rows = onet.rows(ONET_KINDS[kind])
-        titles, notes = defaultdict(list), []
+        titles: dict[str, list[str]] = defaultdict(list)
+        notes: list[str] = []
         if target_names and kind == "occupations" and onet.file_of(tables.ALTERNATE_TITLES):
             edges, notes = read_titles(onet)
             for edge in edges:
                 titles[edge.left_id].append(edge.right_text)
-        found = (
+        named = (
             Row(row[1] if kind in _WITHOUT_ID else row[0], row[1], names=tuple(titles.get(row[0], ()))) for row in rows
         )
-        return Targets.of(where, found, notes=notes)
+        return Targets.of(where, named, notes=notes)
     if holding:
         raise UserError(
             f"{path} holds the {kind} of {' and of '.join(holding)}. Expected one: name the folder or zip of one of "

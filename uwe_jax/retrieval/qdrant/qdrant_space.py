@@ -160,7 +160,7 @@ class QdrantIndex:
           UserError: a filter is refused, or the store does not answer.
         """
         del label_weight  # targets have one name
-        keys = list(map(name_key, texts)) or [None] * len(queries)
+        keys = list(map(name_key, texts)) or [""] * len(queries)
         chosen = self._filter(where)
         top_k = min(top_k, len(self))
         number = min(len(self), max(top_k, self.candidates or max(_PER_HIT * top_k, _LEAST)))

@@ -171,7 +171,7 @@ class Index:
         exact = [self._exact(text, allowed) for text in texts] or [{}] * len(queries)
         if self.starts is None:
             return self._by_text(queries, min(top_k, len(self)), scorer, allowed, exact)
-        hits = []
+        hits: list[list[Hit]] = []
         for queried, scores in self.target_space(scorer).score_chunks(queries, scorer.temperatures):
             combined = name_scores(scores, self.starts, label_weight)
             if allowed is not None:
@@ -193,7 +193,8 @@ class Index:
         exact: Sequence[Mapping[int, int]],
     ) -> list[list[Hit]]:
         """Searches targets with one name each."""
-        space, hits = self.target_space(scorer), []
+        space = self.target_space(scorer)
+        hits = []
         found = space.top_k(queries, top_k, scorer.temperatures, allowed)
         for query, (at, scores, same) in enumerate(zip(found.positions, found.scores, exact, strict=True)):
             if len(missed := np.setdiff1d(list(same), at).astype(np.int64)):
