@@ -19,10 +19,12 @@ from uwe_jax.retrieval import answering, encoding, indexing
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker, load
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
+from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.names import LABEL_WEIGHT
+from uwe_jax.serving.vacancy import gather
 
 TEXTS = ["care for patients", "software engineer", "nurse"]
 IDS = ["s1", "s2", "s3"]
@@ -170,6 +172,12 @@ def test_a_name_is_exact_up_to_case_hyphens_and_plural(query, name):
 def test_different_names_are_not_exact():
     different = ["C", "C++", "C#", "class", "clas", "nurse", "nursing", "gas", "ga", "-"]
     assert len(set(map(name_key, different))) == len(different)
+
+
+def test_an_exact_name_is_the_first_of_a_vacancy():
+    one, two = Hit("1", "welding", 0.5, {}, "weld", True), Hit("2", "drilling", 0.9)
+    found = gather([[two, one._replace(score=0.7, name="", exact=False)], [one, two]], 5)
+    assert [(each.hit, each.sentence, each.support) for each in found] == [(one, 1, 2), (two, 0, 2)]
 
 
 # Sources
