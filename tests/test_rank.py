@@ -106,7 +106,7 @@ def test_tables_and_explanations_for_people(folder, tmp_path, capsys):
     assert "1.0000 │ nurse" in told
     assert "jobs0" in told
     assert "software engineer" not in told
-    assert "Why 'nurse':\nScore 1.0000 by mean_pool" in told
+    assert "Why 'nurse' (exact name):\nScore 1.0000 by mean_pool" in told
     assert picture.read_bytes().startswith(b"\x89PNG")
     main(["nurse", "--index", str(folder / "jobs"), "--explain", "--json"])
     (told,) = answers(capsys)

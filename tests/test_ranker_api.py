@@ -267,7 +267,7 @@ def test_a_stream_is_answered_as_it_comes(model, space):
 
 def test_targets_are_encoded_in_parts_and_kept(model, space, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # for the bar
-    monkeypatch.setattr(ranker, "_PART", 4)
+    monkeypatch.setattr("uwe_jax.retrieval.encoding._PART", 4)
     parts = model.encode_targets(TARGETS, dtype="float32")
     np.testing.assert_allclose(parts.tokens.flat, space.tokens.flat, atol=1e-5)
     assert list(parts.ids) == list(parts.texts) == TARGETS

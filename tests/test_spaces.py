@@ -347,9 +347,9 @@ def test_only_targets_of_the_same_model_are_added(saved):
 
 
 def test_a_newer_format_is_refused(saved):
-    edit(saved, version=3)
+    edit(saved, version=4)
     for use in (load_index, verify, compact, lambda path: made("z").save(path), lambda path: append(path, made("z"))):
-        with pytest.raises(UserError, match="index of format 3, and this uwe_jax reads formats up to 2"):
+        with pytest.raises(UserError, match="index of format 4, and this uwe_jax reads formats up to 3"):
             use(saved)
 
 

@@ -371,6 +371,8 @@ def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsy
             "id": hit["id"],
             "text": hit["text"],
             "score": str(hit["score"]),
+            "name": hit["name"],
+            "exact": str(hit["exact"]).lower(),
             "family": hit["columns"].get("family", ""),
             "error": "",
         }
@@ -402,8 +404,8 @@ def test_a_column_called_as_one_of_the_answers_is_told_from_it(tmp_path):
     with answer_file(tmp_path / "a.csv", ["text", "id"]) as write:
         write(Answer(1, "nurse", {"skills": Hits([hit])}))
     header, row = (tmp_path / "a.csv").read_text().splitlines()
-    assert header == "number,query,index,rank,id,text,score,columns.text,columns.id,error"
-    assert row == "1,nurse,skills,1,s1,code,0.5,further,7,"
+    assert header == "number,query,index,rank,id,text,score,name,exact,columns.text,columns.id,error"
+    assert row == "1,nurse,skills,1,s1,code,0.5,,false,further,7,"
 
 
 def test_invalid_filters_are_refused_before_queries_are_read(folder):
@@ -437,7 +439,7 @@ def test_a_target_added_with_another_value_is_replaced(folder, tmp_path, capsys)
 def test_the_python_api_takes_columns_and_filters(folder, monkeypatch):
     ranker = load(folder / "tiny")
     texts, families = [row["label"] for row in ROWS], [row["family"] for row in ROWS]
-    monkeypatch.setattr("uwe_jax.retrieval.ranker._PART", 2)
+    monkeypatch.setattr("uwe_jax.retrieval.encoding._PART", 2)
     space = ranker.encode_targets(texts, progress=False, columns={"family": families})
     assert list(space.columns["family"]) == families
     hits = ranker.rank("nurse", space, where={"family": "it"})

@@ -1,4 +1,4 @@
-"""Normal forms of texts: one that identifies a node, and one that all spellings of a text share."""
+"""Normal forms of texts: one that identifies a node, and those that spellings of a text or of a name share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import unicodedata
 _GAPS = re.compile("[\\s\x00-\x1f\x7f-\x9f\u200b\ufeff]+")
 # Of Latin, Chinese, Devanagari and Arabic script, with the spaces around them.
 _FULL_STOPS = " .\u2026\u3002\u0964\u06d4"
+_HYPHENS = re.compile("[-\u00ad\u2010-\u2015\u2212 ]+")
+# Not of short words, and not of those in ss, us and is: gas, class, campus, analysis.
+_PLURAL = re.compile(r"(?<=\w\w[^\Wsui])s\b")
 
 
 def normalise(text: str) -> str:
@@ -37,3 +40,21 @@ def comparable(text: str) -> str:
     """
     folded = normalise(normalise(text).casefold())  # folding takes some letters apart
     return folded.rstrip(_FULL_STOPS) or folded
+
+
+def singular(key: str) -> str:
+    """Removes the s at the end of the words of a lower-case text.
+
+    >>> singular("manage budgets of gas companies"), singular("class analysis")
+    ('manage budget of gas companie', 'class analysis')
+    """
+    return _PLURAL.sub("", key)
+
+
+def name_key(text: str) -> str:
+    """Returns the form that names share which differ in case, hyphens and spaces, or the s of a plural alone.
+
+    >>> name_key("Front-end  Developers"), name_key("frontend developer"), name_key("C++"), name_key("-")
+    ('frontenddeveloper', 'frontenddeveloper', 'c++', '-')
+    """
+    return _HYPHENS.sub("", singular(comparable(text))) or text

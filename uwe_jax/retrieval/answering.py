@@ -49,10 +49,12 @@ def rank(options: RankOptions) -> None:
             id_column=options.id_column,
             language=options.language,
             keep=options.keep,
+            names=options.names,
+            target_names=options.target_names,
         )
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)
-    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most)
+    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most, label_weight=options.label_weight)
     if options.targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
@@ -116,7 +118,7 @@ def _queries(options: RankOptions) -> Iterator[Accepted | None]:
 
 def _answer(ranker: Ranker, number: int, query: str, hits: Mapping[str, Hits], options: RankOptions) -> Answer:
     best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
-    explanations = {name: ranker.explain(query, hit.text) for name, hit in best.items()}
+    explanations = {name: ranker.explain(query, hit.matched) for name, hit in best.items()}
     if options.picture:
         for explanation in explanations.values():
             explanation.save_picture(options.picture)

@@ -16,7 +16,7 @@ from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
-_FIELDS = ("number", "query", "index", "rank", "id", "text", "score")
+_FIELDS = ("number", "query", "index", "rank", "id", "text", "score", "name", "exact")
 _ERROR = "error"
 
 
@@ -43,13 +43,13 @@ def json_line(answer: Answer) -> str:
     """Returns one JSON object on one line.
 
     `number` is that of the line, row or argument, followed by `error`, a message, or `query`, `hits` (lists of `id`,
-    `text`, `score` and `columns` by the name of their index) and, where asked for, `explanations` by the same names,
-    each as of `Explanation.to_dict`.
+    `text`, `score`, `columns`, `name` and `exact` by the name of their index; see `Hit`) and, where asked for,
+    `explanations` by the same names, of the first hit's matching name, each as of `Explanation.to_dict`.
 
     >>> from uwe_jax.retrieval.store.searchable import Hit
     >>> print(json_line(Answer(1, "chef", {"skills": Hits([Hit("s4", "cook", 0.5, {"family": "food"})])})))
     {"number": 1, "query": "chef", "hits": {"skills": [{"id": "s4", "text": "cook", "score": 0.5, \
-"columns": {"family": "food"}}]}}
+"columns": {"family": "food"}, "name": "", "exact": false}]}}
     >>> print(json_line(Answer(2, error="Query 2 is empty.")))
     {"number": 2, "error": "Query 2 is empty."}
     """
@@ -74,7 +74,9 @@ def readable(answer: Answer, show: Sequence[str] = ()) -> str:
         table = hits.table(f" in {name}", show=show)
         lines.append(render_table(table) if hits else f"{answer.query}: no targets in {name}")
         if name in answer.explanations:
-            lines.append(f"Why {shorten(hits[0].text)}:\n{answer.explanations[name].table()}")
+            why = f", by its name {shorten(hits[0].name)}" if hits[0].name else ""
+            why += " (exact name)" if hits[0].exact else ""
+            lines.append(f"Why {shorten(hits[0].text)}{why}:\n{answer.explanations[name].table()}")
     return "\n".join(lines) + "\n"
 
 
@@ -114,4 +116,6 @@ def _rows(answer: Answer, columns: Sequence[str]) -> Iterator[list[object]]:
     for name, hits in answer.hits.items():
         for place, hit in enumerate(hits, 1):
             values = [hit.columns.get(column, "") for column in columns]
-            yield [answer.number, answer.query, name, place, hit.id, hit.text, hit.to_dict()["score"], *values, ""]
+            found = {key: value for key, value in hit.to_dict().items() if key != "columns"}
+            found["exact"] = str(hit.exact).lower()
+            yield [answer.number, answer.query, name, place, *found.values(), *values, ""]

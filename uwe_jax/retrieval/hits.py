@@ -35,7 +35,9 @@ class Hits(list[Hit]):
         return f"\n... and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
 
     def table(self, place: str = "", most: int | None = None, show: Sequence[str] | None = None) -> Table:
-        """Returns a table of rank, score, text, further columns and, unless these are the texts, ids.
+        """Returns a table of rank, score, text, the name that matched where it is another one, ids and further columns.
+
+        Ids that are the texts are left out.
 
         Args:
           place: follows the query in the title.
@@ -48,10 +50,12 @@ class Hits(list[Hit]):
         table.add_column("score", justify="right")
         ids = ["id"] if any(hit.id != hit.text for hit in self) else []
         names = list(dict.fromkeys(name for hit in self for name in hit.columns)) if show is None else show
-        for name in ("target", *ids, *names):
+        matched = ["matched"] if any(hit.name or hit.exact for hit in self) else []
+        for name in ("target", *matched, *ids, *names):
             table.add_column(name, overflow="fold")
         for number, hit in enumerate(self[:most], 1):
-            more = ([hit.id] if ids else []) + [hit.columns.get(name, "") for name in names]
+            more = [f"{hit.name} (exact name)".strip() if hit.exact else hit.name] if matched else []
+            more += ([hit.id] if ids else []) + [hit.columns.get(name, "") for name in names]
             table.add_row(str(number), f"{hit.score:.4f}", hit.text, *more)
         return table
 

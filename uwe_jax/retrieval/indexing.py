@@ -13,6 +13,7 @@ from uwe_jax.retrieval.location import in_qdrant, record, recorded
 from uwe_jax.retrieval.options import IndexOptions
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.store.columns import ROLE
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.manifest import read_manifest
 from uwe_jax.retrieval.store.stored_targets import Index
@@ -63,9 +64,8 @@ def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) 
       UserError: a text is refused, or the folder cannot be written.
     """
     origin = ranker.origin
-    key = json.dumps(
-        [origin.fingerprint, origin.max_tokens, str(origin.scorer), targets.texts, targets.ids, targets.columns]
-    )
+    content = [origin.fingerprint, origin.max_tokens, str(origin.scorer), targets.texts, targets.ids, targets.columns]
+    key = json.dumps([*content, *([targets.names] if targets.names else [])])
     folder = cache_dir / "indexes" / hashlib.sha256(key.encode()).hexdigest()[:16]
     _log_targets(targets)
     try:
@@ -85,6 +85,10 @@ def described(folder: Path) -> str:
     manifest, note = read_manifest(folder), recorded(folder)
     origin, segments = manifest.origin, manifest.segments
     held, gone = sum(each.targets for each in segments), sum(len(each.removed) for each in segments)
+    # The manifest counts names.
+    named = load_index(folder) if any(ROLE in each.columns for each in segments) else None
+    count = f"{held - gone:,}" if named is None else f"{len(named):,} with {len(named.names):,} names"
+    freed = f", and {gone:,} removed that --compact frees" if gone else ""
     tokens, size = sum(each.tokens for each in segments), sum(each.bytes for each in segments)
     means = ", one mean per target" if manifest.pooled else ""
     columns = dict.fromkeys(name for each in segments for name in each.columns)
@@ -93,8 +97,8 @@ def described(folder: Path) -> str:
         "model": f"{origin.model}, fingerprint {origin.fingerprint}",
         "loaded from": note.model or "unknown: name it with --model",
         "scorer": f"{scorer_text(origin.scorer)}, at most {origin.max_tokens} tokens per text",
-        "targets": f"{held - gone:,}" + (f", and {gone:,} removed that --compact frees" if gone else ""),
-        "columns": ", ".join(columns) or "only text and id",
+        "targets": count + freed,
+        "columns": ", ".join(filter(None, columns)) or "only text and id",
         "read from": "; ".join(note.targets) or "unknown",
         "tokens": f"{tokens:,} of width {manifest.width}{means}",
         "stored as": f"{manifest.dtype}, {size / 1e6:,.1f} MB in {len(segments)} segments",
@@ -105,8 +109,9 @@ def described(folder: Path) -> str:
 
 def _log_targets(targets: Targets) -> None:
     """Logs the source of targets, their number, and what was left out."""
-    message = "; ".join((f"{targets.origin}: {len(targets):,} targets", *targets.notes))
-    LOG.log(logging.INFO if targets.notes else logging.DEBUG, message)
+    names = f" with {len(targets.all_names):,} names" if targets.names else ""
+    message = "; ".join((f"{targets.origin}: {len(targets):,} targets{names}", *targets.notes))
+    LOG.log(logging.INFO if names or targets.notes else logging.DEBUG, message)
 
 
 def _read(options: IndexOptions, path: Path) -> Targets:
@@ -118,6 +123,8 @@ def _read(options: IndexOptions, path: Path) -> Targets:
         language=options.language,
         version=options.version,
         keep=options.keep,
+        names=options.names,
+        target_names=options.target_names,
     )
 
 
@@ -168,6 +175,6 @@ def _write(ranker: Ranker, model: str, targets: Targets, folder: Path, dtype: st
 
 
 def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Index:
-    for note in ranker.truncation(targets.texts).notes("targets"):
+    for note in ranker.truncation(targets.all_names).notes("names" if targets.names else "targets"):
         LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max_tokens sets another limit.")
-    return ranker.encode_targets(targets.texts, targets.ids, dtype=dtype, columns=targets.columns)
+    return ranker.encode_targets(targets.texts, targets.ids, dtype=dtype, columns=targets.columns, names=targets.names)

@@ -12,6 +12,8 @@ import tyro
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.options import Arguments, OptionalInt, OptionalPath, Repeated, RepeatedPath, at_least
+from uwe_jax.runtime.settings import within
+from uwe_jax.scoring.names import LABEL_WEIGHT
 
 MIN_TOKENS = 3  # of a text: two special tokens and one of its own
 
@@ -53,6 +55,10 @@ class IndexOptions:
       column: column of the texts, or its number where the table has no header; by default one called text, label, title
         or alike.
       id_column: column of the ids; by default one called id, uri, code or alike, else the texts are the ids.
+      names: column of further names of every target, a list or texts separated by line breaks, | or ;; a table may also
+        have several rows with one id.
+      target_names: take as further names of a target the alternative labels of ESCO, the alternate and reported titles
+        of O*NET's occupations, and all rows of a table with one id.
       keep: further column to keep, which hits show and rankings are filtered by; may be repeated; by default all, and
         '' keeps none.
       language: of ESCO's labels.
@@ -74,6 +80,8 @@ class IndexOptions:
     kind: str = ""
     column: str = ""
     id_column: str = ""
+    names: str = ""
+    target_names: bool = True
     keep: Repeated = ()
     language: str = "en"
     version: str = ""
@@ -122,6 +130,9 @@ class RankOptions:
       kind: of --targets, as of `uwe-jax index`.
       target_column: column of --targets with the texts.
       id_column: column of --targets with the ids.
+      names: column of --targets with further names, as of `uwe-jax index`.
+      target_names: rank --targets by several names, as of `uwe-jax index`.
+      label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
       keep: further column of --targets, as of `uwe-jax index`; may be repeated.
       language: of the labels of --targets where they are ESCO's.
       top_k: hits per query and index.
@@ -147,6 +158,9 @@ class RankOptions:
     kind: str = ""
     target_column: str = ""
     id_column: str = ""
+    names: str = ""
+    target_names: bool = True
+    label_weight: float = LABEL_WEIGHT
     keep: Repeated = ()
     language: str = "en"
     top_k: int = 10
@@ -162,6 +176,7 @@ class RankOptions:
 
     def __post_init__(self) -> None:
         at_least(1, top_k=self.top_k, candidates=self.candidates)
+        within("--label-weight", self.label_weight, 0, 1)
         at_least(MIN_TOKENS, max_tokens=self.max_tokens)
         if not self.index and not self.targets:
             raise UserError("--index or --targets is required. Run `uwe-jax rank --help`.")

@@ -25,26 +25,33 @@ from uwe_jax.models.loading import load_model
 from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.embedding import Embedder
+from uwe_jax.retrieval.encoding import encode_index
 from uwe_jax.retrieval.explanation import Explanation, attribute, explained
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, judge
 from uwe_jax.retrieval.pieces import PieceReader
-from uwe_jax.retrieval.store.columns import Where, packed
-from uwe_jax.retrieval.store.quantise import check_dtype
+from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Origin, Searchable
-from uwe_jax.retrieval.store.stored_targets import Index, target_ids
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import within
+from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.scoring.softmax import TINY
 
-_PART = 32768  # targets encoded before their conversion to the storage dtype: a few gigabytes of float32 at most
 _SHORT = (4, 8, 12, 16)  # tokens, special ones included, of the queries that `warm_up` compiles for
 
 Texts = str | Sequence[str]
 Targets = Searchable | Iterable[str]
 
 
-def load(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> Ranker:
+def load(
+    name: str | Path,
+    *,
+    cache_dir: Path | None = None,
+    max_tokens: int | None = None,
+    label_weight: float = LABEL_WEIGHT,
+) -> Ranker:
     """Loads a model for ranking.
 
     Args:
@@ -53,11 +60,12 @@ def load(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | N
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
       max_tokens: longer texts are truncated; special tokens included. None takes the value of an export, else 64 as in
         the paper.
+      label_weight: see `Ranker`.
 
     Raises:
-      UserError: there is no such model, it cannot be read, or it has too few positions for so many tokens.
+      UserError: there is no such model, it cannot be read, or it does not take so many tokens or such a weight.
     """
-    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens))
+    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens), label_weight)
 
 
 class Ranker:
@@ -69,9 +77,9 @@ class Ranker:
 
     Args:
       loaded: the model.
+      label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
 
     Attributes:
-      loaded: the model.
       name: of the model, for people.
       description: source and scorer of the model, in one line.
       scorer: of the model, with the learned attention temperature where it was learned.
@@ -81,9 +89,10 @@ class Ranker:
       UserError: the encoder has too few positions for the model's `max_tokens`, or they leave no room for a text.
     """
 
-    def __init__(self, loaded: LoadedModel):
+    def __init__(self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT):
         check_max_tokens(loaded)
-        self.loaded = loaded
+        within("label_weight", label_weight, 0, 1)
+        self.loaded, self.label_weight = loaded, label_weight
         self.name, self.description = loaded.name, loaded.description
         self.scorer = loaded.scorer
         self.truncation = loaded.truncation
@@ -136,35 +145,25 @@ class Ranker:
         dtype: str = "float16",
         progress: bool = True,
         columns: Mapping[str, Sequence[str]] | None = None,
+        names: Sequence[Sequence[str]] = (),
     ) -> Index:
         """Encodes targets into an index, which is ranked any number of times and kept with `Index.save`.
 
         Args:
-          texts: n targets.
+          texts: n targets; their labels, where they have several names.
           ids: n distinct ones; None takes the texts themselves.
           dtype: of stored embeddings, see `Index`.
           progress: show a bar on standard error.
           columns: further columns by their names, n values each, which hits show and `where` filters by.
+          names: further names of every target, n lists; empty and repeated ones are left out. The score of a target is
+            that of `uwe_jax.scoring.names.name_scores`.
 
         Raises:
           UserError: there is no text, a text or column is refused, ids are not distinct, or an unknown dtype.
         """
-        check_dtype(dtype)
-        targets = accepted(texts, "Target")
-        chosen = target_ids(targets, ids)  # before the hours that encoding may take
-        packed(columns, len(targets))
-        if not targets:
-            raise UserError("There are no targets to encode. Give at least one text.")
-        starts = range(0, len(targets), _PART)
-        spaces = []
-        for number, start in enumerate(starts, 1):
-            part = slice(start, start + _PART)
-            of = f", part {number} of {len(starts)}" if len(starts) > 1 else ""
-            tokens = self._embed(targets[part], f"Encoding targets{of}" if progress else "")
-            rows = {name: values[part] for name, values in (columns or {}).items()}
-            spaces.append(Index.from_tokens(tokens, targets[part], chosen[part], self.origin, dtype, columns=rows))
-        first, parts = spaces[0], [part for space in spaces for part in space.parts]
-        return Index(self.origin, dtype, first.width, first.pooled, parts)
+        return encode_index(
+            self._embed, self.origin, texts, ids, dtype=dtype, progress=progress, columns=columns or {}, names=names
+        )
 
     # A str is a Sequence[str] as well, to a type checker; the first overload that fits is taken.
     @overload
@@ -187,7 +186,7 @@ class Ranker:
             several, as {"family": ["logistics", "food"]}; every column must match.
 
         Returns:
-          The query's hits (id, text, score, columns), best first, or a list of such lists; both print as tables.
+          The query's hits (see `Hit`), best first, or a list of such lists; both print as tables.
 
         Raises:
           UserError: the index is of another model, `top_k` is below 1, no target has a column or value of `where`, or a
@@ -289,8 +288,11 @@ class Ranker:
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
         tokens = self._embed(distinct)
         fine = np.flatnonzero(tokens.scorable)
-        asked = tokens.take(fine)
-        found = [space.search(asked, top_k, self.scorer, where) for space in spaces] if len(fine) else []
+        asked, texts = tokens.take(fine), [distinct[at] for at in fine]
+        found = [
+            space.search(asked, top_k, self.scorer, where, texts=texts, label_weight=self.label_weight)
+            for space in (spaces if texts else ())
+        ]
         hits = {distinct[at]: [Hits(rows[k], distinct[at]) for rows in found] for k, at in enumerate(fine)}
         return [
             hits.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from uwe_jax.data.text import normalise
 from uwe_jax.retrieval.store.columns import MAX_COLUMNS, MAX_NAME, check_column
+from uwe_jax.retrieval.store.names import distinct_names
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.notes import counted
@@ -19,7 +21,7 @@ from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table
 from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import open_table, table_rows
-from uwe_jax.sources.tables.values import TYPES, id_text
+from uwe_jax.sources.tables.values import TYPES, id_text, split_list
 
 EXPECTED = (
     f"Expected the folder of ESCO's or O*NET's zips, a table in one of {EXPECTED_FORMATS}, or a .txt with one text per "
@@ -29,11 +31,12 @@ _MOST_CHARACTERS = 1 << 28  # of distinct values of further columns: names and n
 
 
 class Row(NamedTuple):
-    """A target; `values` are those of the further columns, "" where the row has none."""
+    """A target with further `names`; `values` are those of the further columns, "" where the row has none."""
 
     id: str
     text: str
     values: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Targets:
       ids: of the texts; the text itself where the source has none.
       notes: a phrase per reason why something was left out, with its number.
       columns: further columns of a table by their names, n values each; "" where a row has none.
+      names: further names of every target, distinct from its text up to case; empty where no target has any.
     """
 
     origin: str
@@ -53,52 +57,82 @@ class Targets:
     ids: tuple[str, ...]
     notes: tuple[str, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    names: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @classmethod
-    def of(cls, origin: str, rows: Iterable[Row], columns: Sequence[str] = (), notes: Iterable[str] = ()) -> Targets:
-        """Builds targets; of rows that repeat id and text the first counts."""
+    def of(
+        cls,
+        origin: str,
+        rows: Iterable[Row],
+        columns: Sequence[str] = (),
+        notes: Iterable[str] = (),
+        *,
+        several: bool = False,
+    ) -> Targets:
+        """Builds targets; of rows with one id the first counts, and with `several` the others have further names."""
         kept: dict[str, Row] = {}
-        repeated, differing = 0, 0
+        names: dict[str, list[str]] = {}
+        repeated, further, differing = 0, 0, 0
         for row in rows:
             first = kept.setdefault(row.id, row)
-            if first.text != row.text:
+            if first.text != row.text and not several:
                 raise UserError(
                     f"{origin}: the id {shorten(row.id)} has two texts, {shorten(first.text)} and {shorten(row.text)}. "
-                    "Correct one of the ids, or name another column of ids."
+                    "Correct one of the ids, name another column of ids, or rank by several names (--target-names)."
                 )
-            repeated += first is not row
+            names.setdefault(row.id, []).extend(row.names if first is row else (row.text, *row.names))
+            repeated += first is not row and first.text == row.text
+            further += first.text != row.text
             differing += first.values != row.values
         if not kept:
             raise UserError(f"{origin} holds no text. {EXPECTED}")
+        of_each = tuple(tuple(distinct_names(row.text, names[row.id])) for row in kept.values())
+        owners = Counter(name for row, more in zip(kept.values(), of_each, strict=True) for name in (row.text, *more))
         left_out = counted(repeated, "duplicate rows left out")
+        left_out += counted(further, "rows with the id of an earlier one taken as further names of its target")
         left_out += counted(differing, "of them with other values in further columns than the first, which counts")
-        ids, texts, values = zip(*kept.values(), strict=True)
-        return cls(origin, texts, ids, (*notes, *left_out), dict(zip(columns, zip(*values, strict=True), strict=True)))
+        if any(of_each):
+            left_out += counted(sum(times > 1 for times in owners.values()), "names belong to several targets")
+        ids, texts, values, _ = zip(*kept.values(), strict=True)
+        further_columns = dict(zip(columns, zip(*values, strict=True), strict=True))
+        return cls(origin, texts, ids, (*notes, *left_out), further_columns, of_each if any(of_each) else ())
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The texts, and all further names."""
+        return (*self.texts, *itertools.chain.from_iterable(self.names))
 
     def unlike(self, there: Index) -> Targets:
-        """Returns the targets that an index lacks, or has with another text or other values of these columns."""
-        rows = list(zip(self.ids, self.texts, *self.columns.values(), strict=True))
+        """Returns the targets that an index lacks, or has with other names or other values of these columns."""
+        names = self.names or ((),) * len(self)
+        rows = list(zip(self.ids, self.texts, names, *self.columns.values(), strict=True))
         others = (there.columns.get(name) or itertools.repeat("") for name in self.columns)
-        known = set(rows).intersection(zip(there.ids, there.texts, *others, strict=False))
+        further = (tuple(there.names_of(target)[1:]) for target in range(len(there)))
+        known = set(rows).intersection(zip(there.ids, there.texts, further, *others, strict=False))
         kept = [row for row in rows if row not in known]
-        ids, texts, *columns = zip(*kept, strict=True) if kept else [()] * (2 + len(self.columns))
+        ids, texts, names, *columns = zip(*kept, strict=True) if kept else [()] * (3 + len(self.columns))
         notes = (*self.notes, *counted(len(known), "that exist already left out"))
-        return Targets(self.origin, texts, ids, notes, dict(zip(self.columns, columns, strict=True)))
+        return Targets(
+            self.origin, texts, ids, notes, dict(zip(self.columns, columns, strict=True)), names if any(names) else ()
+        )
 
 
-def table_targets(path: Path, column: str, id_column: str, keep: Sequence[str]) -> Targets:
+def table_targets(
+    path: Path, column: str, id_column: str, keep: Sequence[str], names: str = "", *, several: bool = True
+) -> Targets:
     """Reads the targets of a table; the arguments are those of `read_targets`.
 
     Raises:
       UserError: there is no such column, the table is broken, or its further columns are too many or too large.
     """
-    table = open_table(path, quoted=True, columns=[column, id_column])
+    table = open_table(path, quoted=True, columns=[column, id_column, names])
     column = text_column(path, table, column)
     id_column = _chosen(path, table, "id", id_column)
-    columns = list(dict.fromkeys(filter(None, (column, id_column))))
+    names = _chosen(path, table, "aliases", names) if names else ""
+    columns = list(dict.fromkeys(filter(None, (column, id_column, names))))
     distinct: dict[str, dict[str, str]]  # values of the further columns, each held once
     distinct = {name: {} for name in _further(path, [name for name in table.columns if name not in columns], keep)}
     broken, rows, nested, characters = Problems(str(path)), [], set(), 0
@@ -106,6 +140,10 @@ def table_targets(path: Path, column: str, id_column: str, keep: Sequence[str]) 
         text = normalise(row[column]) if isinstance(row[column], str) else ""
         if not text:
             broken.add(place, f"{column} {shorten(str(row[column]))}", "a text")
+            continue
+        further = split_list(row[names], commas=False) if names else []
+        if further is None:
+            broken.add(place, f"{names} {shorten(str(row[names]))}", TYPES["list"])
             continue
         values = []
         for name, known in distinct.items():
@@ -120,14 +158,15 @@ def table_targets(path: Path, column: str, id_column: str, keep: Sequence[str]) 
                 f"The columns of {path} besides those of text and id have more than {_MOST_CHARACTERS:,} characters, "
                 f"most of them in {longest}. Name those to keep, each with --keep; --keep '' keeps none."
             )
-        rows.append(Row(_id_of(row.get(id_column), place, broken) or text, text, tuple(values)))
+        others = tuple(filter(None, map(normalise, further)))
+        rows.append(Row(_id_of(row.get(id_column), place, broken) or text, text, tuple(values), others))
     broken.check()
     shown = {place: name for place, name in enumerate(distinct) if name not in nested}
     if nested:
         rows = [row._replace(values=tuple(row.values[place] for place in shown)) for row in rows]
     notes = counted(len(nested), f"columns of lists or objects left out ({', '.join(sorted(nested))})")
     origin = str(path) if is_text_list(path) else f"{path}, column {column}"
-    return Targets.of(origin, rows, list(shown.values()), notes)
+    return Targets.of(origin, rows, list(shown.values()), notes, several=several)
 
 
 def read_ids(path: Path | str, id_column: str = "") -> list[str]:

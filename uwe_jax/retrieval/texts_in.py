@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, f
 from uwe_jax.sources.folders import DEPTH
 from uwe_jax.sources.onet import tables
 from uwe_jax.sources.onet.release import WHERE, newest, releases_in
+from uwe_jax.sources.onet.source import read_titles
 
 # Targets in ESCO and O*NET. O*NET's products and titles have no ids.
 ESCO_KINDS = ("skills", "occupations")
@@ -35,8 +37,10 @@ def read_targets(
     language: str = "en",
     version: str = "",
     keep: Sequence[str] = (),
+    names: str = "",
+    target_names: bool = True,
 ) -> Targets:
-    """Reads targets.
+    """Reads targets; those of ESCO with their alternative labels, O*NET's occupations with their further titles.
 
     Args:
       path: the folder of ESCO's or O*NET's zips or one of these zips; a table in one of `FORMATS`; or a .txt with one
@@ -47,24 +51,27 @@ def read_targets(
       language: of ESCO's labels.
       version: of ESCO or O*NET; "" takes the newest.
       keep: further columns of a table; empty keeps all that hold one value per row, and only "" none.
+      names: column of a table with further names of every target: a list, or texts separated by line breaks, | or ;.
+      target_names: whether targets have several names, in a table those of all rows with one id.
 
     Raises:
-      UserError: there is no such path, kind or column, it is broken, one id has two texts, or nothing is left.
+      UserError: there is no such path, kind or column, it is broken, one id has two texts without `target_names`, or
+        nothing is left.
     """
     path = Path(path).expanduser()
     if path.is_dir() or path.suffix.lower() == ".zip":
-        if named := column or id_column or next(iter(keep), ""):
+        if named := column or id_column or names or next(iter(keep), ""):
             raise UserError(f"{path} is not a table, so it has no column {named!r}. Use --kind for a folder.")
-        return _of_downloads(path, kind, language, version)
+        return _of_downloads(path, kind, language, version, target_names)
     check_file(path)
     if kind:
         raise UserError(
             f"--kind {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with --column."
         )
-    return table_targets(path, column, id_column, keep)
+    return table_targets(path, column, id_column, keep, names, several=target_names)
 
 
-def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets:
+def _of_downloads(path: Path, kind: str, language: str, version: str, target_names: bool) -> Targets:
     folder, depth = (path, DEPTH) if path.is_dir() else (path.parent, 0)
     if not folder.is_dir() or not path.exists():
         raise UserError(f"There is no {path}. {EXPECTED}")
@@ -84,11 +91,24 @@ def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets
         where = f"{holding[0]}, {kind}, in {path}"
         if kind in esco:
             concepts = read_concepts(esco[kind].files[kind])
-            labelled = (Row(uri, label) for uri, label in concepts.labels.items() if label)
+            labelled = (
+                Row(uri, label, names=tuple(concepts.alternatives_of(uri)) if target_names else ())
+                for uri, label in concepts.labels.items()
+                if label
+            )
             return Targets.of(where, labelled, notes=concepts.notes)
         assert onet is not None
         rows = onet.rows(ONET_KINDS[kind])
-        return Targets.of(where, (Row(row[1] if kind in _WITHOUT_ID else row[0], row[1]) for row in rows))
+        titles: dict[str, list[str]] = defaultdict(list)
+        notes: list[str] = []
+        if target_names and kind == "occupations" and onet.file_of(tables.ALTERNATE_TITLES):
+            edges, notes = read_titles(onet)
+            for edge in edges:
+                titles[edge.left_id].append(edge.right_text)
+        named = (
+            Row(row[1] if kind in _WITHOUT_ID else row[0], row[1], names=tuple(titles.get(row[0], ()))) for row in rows
+        )
+        return Targets.of(where, named, notes=notes)
     if holding:
         raise UserError(
             f"{path} holds the {kind} of {' and of '.join(holding)}. Expected one: name the folder or zip of one of "

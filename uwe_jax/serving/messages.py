@@ -52,6 +52,8 @@ class HitAnswer(BaseModel):
     text: str
     score: float
     columns: Annotated[dict[str, str], Field(description="Its values of further columns.")]
+    name: Annotated[str, Field(description="The name that matched best; empty where it is the text.")]
+    exact: Annotated[bool, Field(description="Whether the query equals that name up to case, hyphens and plural s.")]
 
 
 class QueryAnswer(BaseModel):

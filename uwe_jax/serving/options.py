@@ -18,6 +18,8 @@ import tyro
 from uwe_jax.retrieval.options import parse_index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import OptionalPath, Repeated
+from uwe_jax.runtime.settings import within
+from uwe_jax.scoring.names import LABEL_WEIGHT
 
 VARIABLE = "UWE_JAX_API_KEY"
 _SHORTEST = 16
@@ -78,6 +80,7 @@ class ServiceOptions:
       api_key_file: keys, one per line, of which a request must bring one; see also the environment variable above.
       allowed_host: a name under which the service may be called; may be repeated.
       trusted_proxy: an address whose X-Forwarded-For is believed; may be repeated.
+      label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
       stop_after: seconds for requests in flight when the service is asked to stop.
       cache_dir: folder of encoders; by default $UWE_JAX_CACHE or the user's cache folder.
 
@@ -92,11 +95,13 @@ class ServiceOptions:
     api_key_file: OptionalPath = None
     allowed_host: Repeated = ()
     trusted_proxy: Repeated = ()
+    label_weight: float = LABEL_WEIGHT
     stop_after: float = 30.0
     cache_dir: str = ""
     limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
 
     def __post_init__(self):
+        within("--label-weight", self.label_weight, 0, 1)
         if len(self.indexes) < len(self.index):
             raise UserError(f"--index is {', '.join(self.index)}; give every index its own name: NAME=INDEX.")
         _ = self.keys

@@ -246,7 +246,7 @@ def gather(hits: Sequence[Sequence[Hit]], top_k: int) -> list[tuple[Hit, int, in
     for number, row in enumerate(hits):
         for found in row:
             hit, sentence, support = best.get(found.id, (found, number, 0))
-            if found.score > hit.score:
+            if (found.exact, found.score) > (hit.exact, hit.score):
                 hit, sentence = found, number
             best[found.id] = hit, sentence, support + 1
-    return sorted(best.values(), key=lambda each: -each[0].score)[:top_k]
+    return sorted(best.values(), key=lambda each: (each[0].exact, each[0].score), reverse=True)[:top_k]

@@ -132,7 +132,9 @@ def load_served(options: ServiceOptions) -> ServedModel:
     indexes = {name: _in_memory(open_index(where)) for name, where in options.indexes.items()}
     longest = max(index.origin.max_tokens for index in indexes.values())
     model = options.model or recorded_model([*options.indexes.values()][:1])
-    ranker = load(model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest)
+    ranker = load(
+        model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest, label_weight=options.label_weight
+    )
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
     for name, where in options.indexes.items():
         if not len(indexes[name]):

@@ -11,12 +11,11 @@ import numpy as np
 
 from uwe_jax.curation.describe.section import Grid, Section, examples, listed, with_share
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.text import singular
 from uwe_jax.runtime.kinds import SKILL
 
 # A plus and a hash tell C, C++ and C# apart.
 _SIGNS = re.compile(r"[^\w+#]+|_+")
-# Not of short words, and not of those in ss, us and is: gas, class, campus, analysis.
-_PLURAL = re.compile(r"(?<=\w\w[^\Wsui])s\b")
 
 
 def spelling(text: str) -> str:
@@ -26,15 +25,6 @@ def spelling(text: str) -> str:
     ('self motivation team', 'c++', '...')
     """
     return _SIGNS.sub(" ", text.casefold()).strip() or text
-
-
-def singular(key: str) -> str:
-    """Removes the s at the end of words from a key of `spelling`.
-
-    >>> singular("manage budgets of gas companies"), singular("class analysis")
-    ('manage budget of gas companie', 'class analysis')
-    """
-    return _PLURAL.sub("", key)
 
 
 def sorted_words(key: str) -> str:

@@ -8,7 +8,7 @@ Embedded mode compares with every target; a server uses its approximate index wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -16,15 +16,18 @@ import numpy as np
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
+from uwe_jax.data.text import name_key
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, unfinished
 from uwe_jax.retrieval.qdrant.upload import content_digest, norms_of, switch, to_replace, upload
 from uwe_jax.retrieval.store.columns import COMPARED, Where, alternatives, check_column, unknown_value
+from uwe_jax.retrieval.store.names import exact_first
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.scoring.ragged import formula, is_pooled
 
 _PER_HIT, _LEAST = 10, 100  # default candidates per hit, and at least
@@ -71,6 +74,11 @@ class QdrantIndex:
         check_name(name)
         if not len(space):
             raise UserError("The index has no targets. Give one with at least one target.")
+        if space.starts is not None:
+            raise UserError(
+                f"The index has {len(space):,} targets with {len(space.names):,} names, and Qdrant holds one name per "
+                "target. Build the index with --no-target-names, from a table with one row per id, and upload that."
+            )
         tokens = space.tokens
         columns = {column: list(values) for column, values in space.columns.items()}
         digest = content_digest(
@@ -134,14 +142,25 @@ class QdrantIndex:
         """Counts the targets that match a filter; see `Searchable.count`."""
         return self._count(self._filter(where)) if where else len(self)
 
-    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
+    def search(
+        self,
+        queries: RaggedTokens,
+        top_k: int,
+        scorer: ScorerSettings,
+        where: Where = None,
+        *,
+        texts: Sequence[str] = (),
+        label_weight: float = LABEL_WEIGHT,
+    ) -> list[list[Hit]]:
         """Returns the best candidates of every query, with the scores of `Index.search`.
 
-        Qdrant proposes candidates among the targets that match the filter.
+        Qdrant proposes candidates among the targets that match the filter. Exact names come first among these.
 
         Raises:
           UserError: a filter is refused, or the store does not answer.
         """
+        del label_weight  # targets have one name
+        keys = list(map(name_key, texts)) or [""] * len(queries)
         chosen = self._filter(where)
         top_k = min(top_k, len(self))
         number = min(len(self), max(top_k, self.candidates or max(_PER_HIT * top_k, _LEAST)))
@@ -156,10 +175,11 @@ class QdrantIndex:
                 continue
             targets, found = self._read(positions)
             scores = TargetSpace.build(targets, formula(scorer), few_shapes=True).scores(part, scorer.temperatures)
-            for row, candidate in zip(scores, named, strict=True):
+            for row, candidate, key in zip(scores, named, keys[start:], strict=False):
                 at = np.searchsorted(positions, candidate)
-                best = at[np.lexsort((candidate, -row[at]))][:top_k]
-                hits.append([found[k]._replace(score=float(row[k])) for k in best])
+                exact = {k for k in at.tolist() if key and name_key(found[k].text) == key}
+                best = at[exact_first(at, row[at], exact)][:top_k].tolist()
+                hits.append([found[k]._replace(score=float(row[k]), exact=k in exact) for k in best])
         return hits
 
     def recall(self, queries: RaggedTokens, top_k: int, exact: Index, scorer: ScorerSettings | None = None) -> float:

@@ -4,7 +4,8 @@
     segments/<name>.safetensors     targets; written once, never changed
     space.lock                      held while a process writes
 
-The manifest has `format` ("uwe_jax space"), `version` (2; 1 had no columns), `targets` (how many count), `origin`
+The manifest has `format` ("uwe_jax space"), `version` (2; 1 had no columns; 3 where a target has several names),
+`targets` (how many count), `origin`
 (model, fingerprint, max_tokens, scorer), `dtype` (float32, bfloat16, float16, int8), `width`, `pooled` (only means are
 held), `segments` in the order of the targets, and `sha256` of all this as JSON with sorted keys (absent in the first
 versions). A segment has `file`, `targets`, `tokens`, `bytes`, `sha256`, `removed` (positions of removed targets) and
@@ -16,6 +17,9 @@ offsets[k + 1] - 1), and the targets' texts and ids as UTF-8: `texts` U8, `text_
 `id_offsets` I64 [n + 1]. Each further column k, named by the JSON list `columns` of the metadata, has its distinct
 values in `column_k` U8 with `column_k_offsets` I64, and each target's value in `column_k_codes` I32 [n]. Any reader of
 safetensors opens it. A column that a segment lacks is "" for all its targets.
+
+A target with several names is stored once per name, adjacent, with one id, the label first; `targets` count names. The
+column with the empty name has their roles: "" for a label, "alternative", or another role.
 
 A writer adds a segment first and then replaces the manifest atomically: a kill at any moment leaves the old or the new
 index. A file that no manifest names any longer is deleted by the next writer, so that a reader with the old manifest
@@ -128,7 +132,7 @@ def verify(folder: str | Path) -> None:
       UserError: something is missing or damaged; names the file.
     """
     space = load_index(folder)
-    if twice := len(space) - len(set(space.ids)):
+    if twice := len(space) - len(set(space.ids)):  # once per target, whatever its names
         raise UserError(f"{folder} has {twice:,} duplicate ids. Build the index again.")
 
 

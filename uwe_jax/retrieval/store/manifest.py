@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from uwe_jax.retrieval.store.columns import ROLE
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.runtime.errors import UserError
@@ -21,7 +22,7 @@ from uwe_jax.runtime.settings import from_mapping, within
 
 MANIFEST = "space.json"
 FORMAT = "uwe_jax space"
-VERSION = 2  # segments with further columns
+VERSION = 3  # targets with several names; without them version 2 is written, whose segments have further columns
 _MOST_BYTES = 1 << 28  # ten million removed targets; Python takes ten times as much memory to read it
 _AGAIN = "Restore it from a copy, or build the index in a new folder."
 
@@ -32,12 +33,12 @@ class Entry:
 
     Attributes:
       file: its name in the folder of segments.
-      targets: number of targets, removed ones included.
+      targets: number of targets, removed ones included; a target counts once per name.
       tokens: number of tokens, those of removed targets included.
       bytes: of the file.
       sha256: of the file.
       removed: positions of its targets that were removed, ascending.
-      columns: names of its further columns.
+      columns: names of its further columns, with "" for that of roles.
     """
 
     file: str
@@ -120,7 +121,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
       UserError: so many targets were removed that the manifest would be too large to read.
     """
     targets = sum(entry.targets - len(entry.removed) for entry in manifest.segments)
-    content = {"format": FORMAT, "version": VERSION, "targets": targets, **asdict(manifest)}
+    version = VERSION if any(ROLE in entry.columns for entry in manifest.segments) else VERSION - 1
+    content = {"format": FORMAT, "version": version, "targets": targets, **asdict(manifest)}
     text = json_text({**content, "sha256": _digest(content)}, indent=2) + "\n"
     if len(text) > _MOST_BYTES:
         raise UserError(

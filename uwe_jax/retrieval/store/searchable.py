@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.store.columns import Where
+from uwe_jax.scoring.names import LABEL_WEIGHT
 
 _DIGITS = 6  # of a score: the precision of float32
 
 
 class Hit(NamedTuple):
-    """A target that was found; `columns` are its values of further columns, by their names."""
+    """A target that was found.
+
+    Attributes:
+      id: of the target.
+      text: its label.
+      score: of the target; see `uwe_jax.scoring.names` for one with several names.
+      columns: its values of further columns, by their names.
+      name: the name that matched best; "" where it is the label.
+      exact: whether the query equals that name up to case, hyphens and plural s. Such targets rank above all others.
+    """
 
     id: str
     text: str
     score: float
     columns: Mapping[str, str] = {}  # never changed; a read-only proxy cannot be pickled
+    name: str = ""
+    exact: bool = False
+
+    @property
+    def matched(self) -> str:
+        """The name that matched best, be it the label."""
+        return self.name or self.text
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
-        columns = dict(self.columns)
-        return {"id": self.id, "text": self.text, "score": round(self.score, _DIGITS), "columns": columns}
+        return {**self._asdict(), "score": round(self.score, _DIGITS), "columns": dict(self.columns)}
 
 
 @dataclass(frozen=True)
@@ -69,14 +85,27 @@ class Searchable(Protocol):
         """
         ...
 
-    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
+    def search(
+        self,
+        queries: RaggedTokens,
+        top_k: int,
+        scorer: ScorerSettings,
+        where: Where = None,
+        *,
+        texts: Sequence[str] = (),
+        label_weight: float = LABEL_WEIGHT,
+    ) -> list[list[Hit]]:
         """Returns the best targets of every query, best first, equal scores in the order of the targets.
+
+        Targets with a name that equals the query up to case, hyphens and plural s come first.
 
         Args:
           queries: raw token embeddings of q texts, by the model of `origin`.
           top_k: hits per query; all targets where there are fewer.
           scorer: as of `LoadedModel.scorer`.
           where: only targets that match are ranked: by column one value, or alternatives.
+          texts: of the queries; without them no name is exact.
+          label_weight: of the label's score in that of a target with several names; see `name_scores`.
 
         Raises:
           FilterError: as of `count`.

@@ -38,12 +38,15 @@ _AGAIN = "Restore it from a copy, or build the index again."
 class Segment:
     """n targets; target k has the rows values[offsets[k]:offsets[k + 1]].
 
+    A target with several names takes several places: one for each name, adjacent and with its id, the label first. The
+    column ROLE has the role of each.
+
     Attributes:
       values: [tokens, d] in a storage dtype (see `quantise`).
       scales: float32 [tokens] in int8, else None.
       offsets: int64 [n + 1].
       texts: of the targets, large_string [n].
-      ids: of the targets, unique in an index, large_string [n].
+      ids: of the targets, unique in an index up to names, large_string [n].
       columns: further ones, by their names, each a dictionary of large_string [n].
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +15,33 @@ import pyarrow as pa
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.retrieval.store.columns import Strings, Where, matching, packed, packed_strings
+from uwe_jax.retrieval.store.columns import ROLE, Strings, Where, matching, packed, packed_strings, taken
 from uwe_jax.retrieval.store.manifest import Manifest
+from uwe_jax.retrieval.store.names import ExactNames, best, exact_first, roles_of, rows_of, starts_of
 from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, quantise, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
 from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores
 
 _NAMED = 5  # ids that a message names
 
 
 class Index:
-    """An immutable index of n targets with token embeddings of one model.
+    """An immutable index of n targets, each with one or several names, with token embeddings of one model.
 
     Attributes:
       origin: the model.
       dtype: of stored embeddings: float32, bfloat16, float16 or int8.
       width: components of a token embedding, d.
       pooled: whether only the mean of every target's tokens is held, as `origin.scorer` needs no more.
-      parts: the targets, in storage format.
+      parts: the names of the targets, in storage format.
       columns: further columns of the targets, by their names; "" where a target has no value.
       ids: of the targets, in their order.
-      texts: of the targets, in their order.
+      texts: labels of the targets, in their order.
+      names: of all targets, in their order, those of one target next to each other and its label first.
+      starts: position of every target's label in `names`; None where no target has several names.
     """
 
     def __init__(self, origin: Origin, dtype: str, width: int, pooled: bool, parts: Sequence[Part]):
@@ -45,11 +50,21 @@ class Index:
         self.width = width
         self.pooled = pooled
         self.parts = tuple(parts)
-        self.columns = {name: Strings(column) for name, column in joined_columns(self.parts).items()}
-        self.ids, self.texts = (
-            Strings(pa.chunked_array([part.at(getattr(part.segment, name)) for part in self.parts], pa.large_string()))
+        columns = joined_columns(self.parts)
+        roles = columns.pop(ROLE, None)
+        ids, names = (
+            pa.chunked_array([part.at(getattr(part.segment, name)) for part in self.parts], pa.large_string())
             for name in ("ids", "texts")
         )
+        starts = np.arange(len(ids)) if roles is None else starts_of(roles, ids)
+        self.names = texts = Strings(names)
+        self.starts = starts if len(starts) < len(ids) else None
+        if self.starts is not None:
+            rows = pa.array(starts)
+            ids, texts = ids.take(rows), Strings(names.take(rows))
+            columns = {name: column.take(rows) for name, column in columns.items()}
+        self.ids, self.texts = Strings(ids), texts
+        self.columns = {name: Strings(column) for name, column in columns.items()}
         self._building = threading.Lock()
         self._built: dict[ScorerSettings, Any] = {}
 
@@ -63,11 +78,12 @@ class Index:
         dtype: str = "float16",
         *,
         columns: Mapping[str, Sequence[str]] | None = None,
+        names: Sequence[Sequence[str]] = (),
     ) -> Index:
         """Builds an index of n targets.
 
         Args:
-          tokens: raw token embeddings of the texts.
+          tokens: raw token embeddings of the texts, the text of every target followed by its further names.
           texts: n of them; the others are those of `Ranker.encode_targets`.
           origin: the model that encoded them. Where its scorer pools targets, only their means are kept.
 
@@ -79,24 +95,33 @@ class Index:
 
         check_dtype(dtype)
         own = target_ids(texts, ids)
-        if len(tokens) != len(texts):
-            raise UserError(f"There are {len(texts):,} targets and the token embeddings of {len(tokens):,} texts.")
+        own_texts, further = own.array if ids is None else packed_strings(texts), packed(columns, len(texts))
+        if any(names):
+            rows, starts = rows_of(texts, names)
+            target = np.repeat(np.arange(len(texts)), np.diff(starts, append=len(rows)))
+            further = {name: taken(column, target) for name, column in further.items()}
+            further[ROLE] = roles_of(starts, len(rows))
+            own_texts, own_ids = packed_strings(rows), own.array.take(target)
+        else:
+            own_ids = own.array
+        if len(tokens) != len(own_texts):
+            raise UserError(f"There are {len(own_texts):,} targets and the token embeddings of {len(tokens):,} texts.")
         pooled = is_pooled(origin.scorer.kind, query=False)
         stored = tokens.pooled() if pooled else tokens
         values, scales = quantise(stored.flat, dtype)
-        own_texts = own.array if ids is None else packed_strings(texts)
-        segment = Segment(values, scales, stored.offsets, own_texts, own.array, packed(columns, len(texts)))
+        segment = Segment(values, scales, stored.offsets, own_texts, own_ids, further)
         return cls(origin, dtype, tokens.width, pooled, [Part(segment)])
 
     def __len__(self) -> int:
-        return sum(map(len, self.parts))
+        return len(self.ids)
 
     def __repr__(self) -> str:
-        return f"<Index of {len(self):,} targets by {self.origin.model}, {self.dtype}>"
+        names = "" if self.starts is None else f" with {len(self.names):,} names"
+        return f"<Index of {len(self):,} targets{names} by {self.origin.model}, {self.dtype}>"
 
     @property
     def tokens(self) -> RaggedTokens:
-        """Token embeddings as stored, int8 as float32; a copy unless all targets are one whole segment."""
+        """Token embeddings of all names as stored, int8 as float32; a copy unless they are one whole segment."""
         wholes = [part.whole() for part in self.parts]
         flats = [restore(whole.values, whole.scales) for whole in wholes]
         if len(flats) == 1:
@@ -110,27 +135,97 @@ class Index:
         """Counts the targets that match a filter; see `Searchable.count`."""
         return int(matching(self.columns, where, len(self)).sum())
 
-    def search(self, queries: RaggedTokens, top_k: int, scorer: ScorerSettings, where: Where = None) -> list[list[Hit]]:
+    def names_of(self, target: int) -> list[str]:
+        """Returns the names of a target by its position, the label first."""
+        return self.names[self._rows_of(target)]
+
+    def _rows_of(self, target: int) -> slice:
+        if self.starts is None:
+            return slice(target, target + 1)
+        after = self.starts[target + 1] if target + 1 < len(self) else len(self.names)
+        return slice(int(self.starts[target]), int(after))
+
+    def search(
+        self,
+        queries: RaggedTokens,
+        top_k: int,
+        scorer: ScorerSettings,
+        where: Where = None,
+        *,
+        texts: Sequence[str] = (),
+        label_weight: float = LABEL_WEIGHT,
+    ) -> list[list[Hit]]:
         """Returns the best targets of every query; see `Searchable.search`.
 
-        The first search puts the targets on the devices, where they stay.
+        The first search puts the names of the targets on the devices, where they stay.
 
         Raises:
           UserError: `top_k` is below 1, the queries have another width, or a filter is refused.
         """
         allowed = matching(self.columns, where, len(self)) if where else None
+        if top_k < 1:
+            raise UserError(f"top_k is {top_k}; it must be at least 1.")
         if not len(self) or not len(queries):
             return [[] for _ in range(len(queries))]
-        found = self.target_space(scorer).top_k(queries, min(top_k, len(self)), scorer.temperatures, allowed)
+        exact = [self._exact(text, allowed) for text in texts] or [{}] * len(queries)
+        if self.starts is None:
+            return self._by_text(queries, min(top_k, len(self)), scorer, allowed, exact)
+        hits: list[list[Hit]] = []
+        for queried, scores in self.target_space(scorer).score_chunks(queries, scorer.temperatures):
+            combined = name_scores(scores, self.starts, label_weight)
+            if allowed is not None:
+                combined[:, ~allowed] = -np.inf
+            for row, targets, same in zip(scores, combined, exact[queried], strict=True):
+                hits.append([])
+                for at in best(targets, top_k, same).tolist():
+                    names = self._rows_of(at)
+                    name = same[at] if at in same else names.start + int(row[names].argmax())
+                    hits[-1].append(self._hit(at, float(targets[at]), self.names[name], at in same))
+        return hits
 
-        def hit(at: int, score: float) -> Hit:
-            columns = {name: column[at] for name, column in self.columns.items()}
-            return Hit(self.ids[at], self.texts[at], score, columns)
+    def _by_text(
+        self,
+        queries: RaggedTokens,
+        top_k: int,
+        scorer: ScorerSettings,
+        allowed: np.ndarray | None,
+        exact: Sequence[Mapping[int, int]],
+    ) -> list[list[Hit]]:
+        """Searches targets with one name each."""
+        space = self.target_space(scorer)
+        hits = []
+        found = space.top_k(queries, top_k, scorer.temperatures, allowed)
+        for query, (at, scores, same) in enumerate(zip(found.positions, found.scores, exact, strict=True)):
+            if len(missed := np.setdiff1d(list(same), at).astype(np.int64)):
+                only = np.zeros(len(self), bool)
+                only[missed] = True
+                more = space.top_k(queries.part(query, query + 1), top_k, scorer.temperatures, only)
+                at, scores = np.append(at, more.positions[0]), np.append(scores, more.scores[0])
+            order = exact_first(at, scores, same)[:top_k]
+            pairs = zip(at[order].tolist(), scores[order].tolist(), strict=True)
+            hits.append([self._hit(each, score, "", each in same) for each, score in pairs])
+        return hits
 
-        return [list(map(hit, *row)) for row in zip(found.positions.tolist(), found.scores.tolist(), strict=True)]
+    @cached_property
+    def _exact_names(self) -> ExactNames:
+        return ExactNames(self.names)
+
+    def _exact(self, text: str, allowed: np.ndarray | None) -> dict[int, int]:
+        """Returns the first name of every allowed target that equals a text, by the target's position."""
+        found: dict[int, int] = {}
+        for row in self._exact_names.rows(text):
+            target = row if self.starts is None else int(np.searchsorted(self.starts, row, "right")) - 1
+            if allowed is None or allowed[target]:
+                found.setdefault(target, row)
+        return found
+
+    def _hit(self, at: int, score: float, name: str, exact: bool) -> Hit:
+        columns = {key: column[at] for key, column in self.columns.items()}
+        text = self.texts[at]
+        return Hit(self.ids[at], text, score, columns, name if name != text else "", exact)
 
     def target_space(self, scorer: ScorerSettings) -> Any:
-        """Returns the targets on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), kept for one scorer.
+        """Returns all names on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), kept for one scorer.
 
         Raises:
           UserError: it has no targets.

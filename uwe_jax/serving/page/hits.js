@@ -16,6 +16,9 @@ function facts(hit) {
   return all.length ? make("p", { class: "facts" }, ...all) : null;
 }
 
+/** The name that matched, where it is another one than the text, and whether the query is that name. */
+const matched = (hit) => [hit.name, hit.exact && "exact name"].filter(Boolean).join(" · ");
+
 async function open(button, panel, query, hit) {
   const opening = panel.hidden;
   button.setAttribute("aria-expanded", String(opening));
@@ -24,7 +27,7 @@ async function open(button, panel, query, hit) {
   panel.dataset.filled = "yes";
   panel.replaceChildren(make("p", { class: "hint" }, "Looking closer …"));
   try {
-    panel.replaceChildren(explanation(await ask("v1/explain", { query, target: hit.text })));
+    panel.replaceChildren(explanation(await ask("v1/explain", { query, target: hit.name || hit.text })));
   } catch (error) {
     delete panel.dataset.filled;
     panel.replaceChildren(make("p", { class: "problem" }, error.message));
@@ -40,6 +43,7 @@ function item(hit, found, place) {
   },
     make("span", { class: "place", "aria-hidden": "true" }, String(place)),
     make("span", { class: "found" }, make("span", { class: "text" }, hit.text),
+      matched(hit) ? make("small", { class: "name" }, matched(hit)) : null,
       sentence === undefined ? null : make("span", { class: "sentence" }, sentence)),
     make("span", { class: "score" }, make("span", { class: "figure" }, number(hit.score, 3)),
       make("span", { class: "bar", "--share": Math.min(1, Math.max(0, hit.score)).toFixed(3), "aria-hidden": "true" })));

@@ -11,8 +11,8 @@ const safe = (cell) => (typeof cell === "string" && /^[=+\-@\t\r]/.test(cell) ? 
 export function rows({ hits, sentences }) {
   const columns = [...new Set(hits.flatMap((hit) => Object.keys(hit.columns ?? {})))];
   const more = sentences ? ["sentence", "support"] : [];
-  return [["place", "score", "text", "id", ...columns, ...more], ...hits.map((hit, k) => [
-    k + 1, hit.score, hit.text, hit.id, ...columns.map((name) => hit.columns?.[name]),
+  return [["place", "score", "text", "id", "name", ...columns, ...more], ...hits.map((hit, k) => [
+    k + 1, hit.score, hit.text, hit.id, hit.name, ...columns.map((name) => hit.columns?.[name]),
     ...(sentences ? [sentences[hit.sentence], hit.support] : []),
   ])];
 }

@@ -1,0 +1,311 @@
+"""Targets with several names: from sources through an index to hits, explanations and answers."""
+
+import csv
+import functools
+import json
+import os
+
+import numpy as np
+import pytest
+from esco_downloads import OCCUPATION, SKILL, write_release
+from onet_download import write_onet
+from tiny_encoder import write_tiny_encoder
+from uwe_jax.serving.vacancy import gather
+from vacancy_files import write_rows
+
+from uwe_jax.commands.index import main as index
+from uwe_jax.commands.rank import main as rank
+from uwe_jax.data.text import name_key
+from uwe_jax.retrieval import answering, encoding, indexing
+from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
+from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
+from uwe_jax.retrieval.store.searchable import Hit
+from uwe_jax.retrieval.store.stored_targets import Index
+from uwe_jax.retrieval.texts_in import read_targets
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.names import LABEL_WEIGHT
+
+TEXTS = ["care for patients", "software engineer", "nurse"]
+IDS = ["s1", "s2", "s3"]
+NAMES = [["patients care", "nurse patients"], ["write code", "Write Code", " ", "code writer"], []]
+KEPT = [["patients care", "nurse patients"], ["write code", "code writer"], []]
+QUERIES = ["write software code", "patients", "for nurse"]
+
+
+@pytest.fixture(autouse=True)
+def fast_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    """Calls of one model share what it has compiled."""
+    once = functools.cache(load)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (answering, indexing):
+            patch.setattr(module, "load", once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory) -> str:
+    return f"{write_tiny_encoder(tmp_path_factory.mktemp('names') / 'tiny', layers=1)}:soft"
+
+
+@pytest.fixture(scope="module")
+def model(encoder) -> Ranker:
+    return load(encoder)
+
+
+def named(model: Ranker, **options) -> Index:
+    return model.encode_targets(TEXTS, IDS, names=NAMES, dtype="float32", progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def space(model) -> Index:
+    return named(model, columns={"family": ["care", "it", "care"]})
+
+
+def test_the_score_of_a_target_is_that_of_its_label_and_its_best_name(model, space):
+    assert (len(space), space.count({"family": "care"}), len(space.names)) == (3, 2, 7)
+    assert [space.names_of(k) for k in range(3)] == [[text, *more] for text, more in zip(TEXTS, KEPT, strict=True)]
+    assert (space.ids, space.texts, list(space.columns["family"])) == (IDS, TEXTS, ["care", "it", "care"])
+    for label_weight in (LABEL_WEIGHT, 0.8):
+        ranker = Ranker(model.loaded, label_weight)
+        for query, hits in zip(QUERIES, ranker.rank(QUERIES, space), strict=True):
+            expected = {}
+            for target, text, more in zip(IDS, TEXTS, KEPT, strict=True):
+                scores = model.scores([query], [text, *more])[0]
+                matched = [text, *more][scores.argmax()]
+                score = label_weight * scores[0] + (1 - label_weight) * scores.max()
+                expected[target] = (score, "" if matched == text else matched)
+            assert [hit.id for hit in hits] == sorted(expected, key=lambda target: -expected[target][0])
+            assert [hit.name for hit in hits] == [expected[hit.id][1] for hit in hits]
+            assert {hit.text for hit in hits} == set(TEXTS)
+            np.testing.assert_allclose([hit.score for hit in hits], [expected[hit.id][0] for hit in hits], atol=1e-5)
+    whole = model.rank(QUERIES, space)
+    assert model.rank(QUERIES, space, top_k=1) == [hits[:1] for hits in whole]
+    for hits, all_hits in zip(model.rank(QUERIES, space, where={"family": "care"}), whole, strict=True):
+        assert hits == [hit for hit in all_hits if hit.columns["family"] == "care"]
+    with pytest.raises(UserError, match=r"label_weight is 1.5; it must be between 0 and 1"):
+        Ranker(model.loaded, 1.5)
+
+
+def test_equal_targets_with_names_come_in_their_order(model):
+    space = model.encode_targets(["nurse"] * 4, list("dbca"), names=[["code"]] * 4, progress=False)
+    assert [hit.id for hit in model.rank("for patients", space, top_k=3)] == list("dbc")
+
+
+def test_parts_are_cut_between_targets(model, space, monkeypatch):
+    monkeypatch.setattr(encoding, "_PART", 2)
+    parts = named(model, columns={"family": ["care", "it", "care"]})
+    assert len(parts.parts) == 3
+    assert parts.names == space.names
+    found, expected = (model.rank(QUERIES, each) for each in (parts, space))
+    assert [[hit[:2] for hit in hits] for hits in found] == [[hit[:2] for hit in hits] for hits in expected]
+
+
+def test_an_index_with_names_is_changed_by_whole_targets(model, space, tmp_path):
+    folder = tmp_path / "index"
+    model.encode_targets(TEXTS[2:], IDS[2:], progress=False).save(folder)
+    assert json.loads((folder / "space.json").read_text())["version"] == 2  # as before there were names
+    assert append(folder, space) == 1
+    assert json.loads((folder / "space.json").read_text())["version"] == 3  # older programs refuse it
+    opened = load_index(folder)
+    assert (opened.ids, opened.names, opened.starts.tolist()) == (IDS, space.names, space.starts.tolist())
+    for found, hits in zip(model.rank(QUERIES, opened), model.rank(QUERIES, space), strict=True):
+        assert [(hit.id, hit.name, dict(hit.columns)) for hit in found] == [
+            (hit.id, hit.name, dict(hit.columns)) for hit in hits
+        ]
+    verify(folder)
+    more = model.encode_targets(["write code", "a"], ["s1", "s4"], names=[["code"], []], progress=False)
+    assert append(folder, more) == 1  # and all former names of s1 are gone
+    opened = load_index(folder)
+    assert {opened.ids[k]: opened.names_of(k) for k in range(len(opened))} == {
+        "s1": ["write code", "code"],
+        "s2": [TEXTS[1], *KEPT[1]],
+        "s3": ["nurse"],
+        "s4": ["a"],
+    }
+    assert remove(folder, ["s2", "nowhere"]) == 1
+    compact(folder)
+    verify(folder)
+    assert list(load_index(folder).names) == ["nurse", "write code", "code", "a"]
+
+
+def test_names_that_do_not_follow_their_label_are_damage(space):
+    whole = space.parts[0]
+    for kept in ([1, 2, 3], [0, 4, 5]):  # without a label
+        part = whole.__class__(whole.segment, np.array(kept))
+        with pytest.raises(UserError, match="holds names that do not follow the label of their target"):
+            Index(space.origin, space.dtype, space.width, False, [part])
+
+
+def test_exact_names_come_first(model, space):
+    hits = model.rank("code-WRITERS", space)
+    assert (hits[0].id, hits[0].name, hits[0].exact) == ("s2", "code writer", True)
+    assert not any(hit.exact for hit in hits[1:])
+    hits = model.rank("Nurses", space, top_k=1)
+    assert (hits[0].id, hits[0].name, hits[0].exact) == ("s3", "", True)
+    assert not any(hit.exact for hit in model.rank("nurses", space, where={"family": "it"}))
+    # Whatever the scores, and also without names.
+    texts = ["write code", "patients", "a zebra", "software engineer"]
+    last = model.rank("nurse", texts)[-1]
+    space = model.encode_targets(texts, list("abcd"), dtype="float32", progress=False)
+    tokens = model.encode_tokens("nurse")
+    found = space.search(tokens, 2, model.scorer, texts=[last.text])[0]
+    assert [hit.exact for hit in found] == [True, False]
+    assert (found[0].text, found[0].score) == (last.text, pytest.approx(last.score, abs=1e-6))
+    assert found[1] == space.search(tokens, 1, model.scorer)[0][0]
+    both = model.rank("nurses", ["patients", "Nurse", "care", "nurses"], top_k=3)
+    assert [hit.exact for hit in both] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("query", "name"), [("Front-end  Developers", "frontend developer"), ("CO\u2011WORKERS", "co worker"), ("C#", "c#")]
+)
+def test_a_name_is_exact_up_to_case_hyphens_and_plural(query, name):
+    assert name_key(query) == name_key(name)
+
+
+def test_different_names_are_not_exact():
+    different = ["C", "C++", "C#", "class", "clas", "nurse", "nursing", "gas", "ga", "-"]
+    assert len(set(map(name_key, different))) == len(different)
+
+
+def test_an_exact_name_is_the_first_of_a_vacancy():
+    one, two = Hit("1", "welding", 0.5, {}, "weld", True), Hit("2", "drilling", 0.9)
+    found = gather([[two, one._replace(score=0.7, name="", exact=False)], [one, two]], 5)
+    assert [(each.hit, each.sentence, each.support) for each in found] == [(one, 1, 2), (two, 0, 2)]
+
+
+# Sources
+
+
+def test_esco_and_onet_have_further_names(tmp_path):
+    write_release(tmp_path / "esco")
+    skills = read_targets(tmp_path / "esco")
+    assert dict(zip(skills.ids, skills.names, strict=True)) == {
+        SKILL + "1": ("join metal", "metal joining"),
+        SKILL + "2": ("schedule staff",),
+        SKILL + "3": (),
+    }
+    jobs = read_targets(tmp_path / "esco", kind="occupations")
+    assert (jobs.ids[0], jobs.names) == (OCCUPATION + "a", (("metal worker",), ()))
+    onet = write_onet(tmp_path / "onet")
+    jobs = read_targets(onet, kind="occupations")
+    assert jobs.texts == ("Chief Executives", "Head Cooks", "Welders")
+    assert jobs.names == (("President", "Manager", "Welders"), ("Sous Chef", "Executive Chef", "Manager"), ())
+    assert jobs.notes[-1] == "2 names belong to several targets"
+    for path, options in ((tmp_path / "esco", {}), (onet, {"kind": "occupations"})):
+        assert read_targets(path, target_names=False, **options).names == ()
+
+
+def test_names_in_tables(tmp_path):
+    rows = [
+        {"id": "1", "label": "nurse", "other": "carer|Nurse\nward  nurse", "level": "2"},
+        {"id": "2", "label": "cook", "other": "", "level": "1"},
+        {"id": "1", "label": "care worker", "other": "carer", "level": "3"},
+        {"id": "2", "label": "cook", "other": "carer", "level": "1"},
+    ]
+    for ending in ("csv", "jsonl", "parquet"):
+        found = read_targets(write_rows(tmp_path / f"t.{ending}", rows), names="other")
+        assert (found.ids, found.texts) == (("1", "2"), ("nurse", "cook"))
+        assert found.names == (("carer", "ward nurse", "care worker"), ("carer",))
+        assert found.columns == {"level": ("2", "1")}
+        assert found.notes == (
+            "1 duplicate rows left out",
+            "1 rows with the id of an earlier one taken as further names of its target",
+            "1 of them with other values in further columns than the first, which counts",
+            "1 names belong to several targets",
+        )
+    lists = [{"id": 1, "label": "nurse", "other": ["carer", "nurse; ward"]}, {"id": 2, "label": "cook", "other": None}]
+    found = read_targets(write_rows(tmp_path / "l.jsonl", lists), names="other")
+    assert found.names == (("carer", "nurse; ward"), ())
+    with pytest.raises(UserError, match="the id '1' has two texts, 'nurse' and 'care worker'"):
+        read_targets(tmp_path / "t.csv", names="other", target_names=False)
+    with pytest.raises(UserError, match=r"has no column 'names'. Its columns: id, label, other, level"):
+        read_targets(tmp_path / "t.csv", names="names")
+    for row, message in (
+        ({"id": "3", "label": " ", "other": "x"}, "line 2: found label ' '; expected a text"),
+        ({"id": "3", "label": "x", "other": 7}, "line 2: found other '7'; expected texts separated by"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_targets(write_rows(tmp_path / "bad.jsonl", [rows[0], row]), names="other")
+    with pytest.raises(UserError, match="is not a table, so it has no column 'other'"):
+        read_targets(tmp_path, names="other")
+
+
+def test_bad_names_are_refused(model):
+    for names, message in (
+        ([["code"]], "3 targets and 1 lists of names. Give every target one"),
+        (["code", "", ""], "The names of target 1 are the text 'code'. Give a list of texts"),
+        ([[], ["x" * 100_001], []], "Target 2, name 1 has 100,001 characters"),
+    ):
+        with pytest.raises(UserError, match=message):
+            model.encode_targets(TEXTS, IDS, names=names)
+
+
+# Commands
+
+
+@pytest.fixture(scope="module")
+def folder(encoder, loaded_once, tmp_path_factory):
+    """An index of a table with names."""
+    folder = tmp_path_factory.mktemp("commands")
+    rows = [{"id": i, "label": t, "aka": "|".join(n)} for i, t, n in zip(IDS, TEXTS, NAMES, strict=True)]
+    table = write_rows(folder / "t.csv", rows)
+    index(["--model", encoder, "--targets", str(table), "--names", "aka", "--out", str(folder / "jobs")])
+    return folder
+
+
+def test_answers_say_which_name_matched(folder, encoder, tmp_path, capsys):
+    flags = ["--index", str(folder / "jobs"), "--top-k", "2"]
+    rank(["code writers", *flags, "--explain"])
+    told = capsys.readouterr().out
+    assert "code writer (exact name)" in told
+    assert "Why 'software engineer', by its name 'code writer' (exact name):" in told
+    rank(["code writers", *flags, "--explain", "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    hit = answer["hits"]["jobs"][0]
+    assert (hit["id"], hit["text"], hit["name"], hit["exact"]) == ("s2", "software engineer", "code writer", True)
+    assert answer["explanations"]["jobs"] == load(encoder).explain("code writers", "code writer").to_dict()
+    rank(["code writers", *flags, "--out", str(tmp_path / "a.csv")])
+    with (tmp_path / "a.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["text"], first["name"], first["exact"]) == ("software engineer", "code writer", "true")
+    assert second["exact"] == "false"
+
+
+def test_the_label_weight_and_the_names_of_unindexed_targets(folder, encoder, tmp_path, capsys):
+    flags = ["--targets", str(folder / "t.csv"), "--names", "aka", "--json", "--cache-dir", str(tmp_path)]
+    scores = []
+    for more in ([], ["--label-weight", "1"]):
+        rank(["patients", *flags, *more, "--model", encoder])
+        told = json.loads(capsys.readouterr().out)["hits"]["t"]
+        scores.append({hit["id"]: hit["score"] for hit in told})
+    plain = load(encoder).rank("patients", TEXTS)
+    assert scores[1] == pytest.approx({IDS[TEXTS.index(hit.text)]: hit.score for hit in plain}, abs=1e-3)
+    assert scores[0]["s1"] > scores[1]["s1"]
+    with pytest.raises(UserError, match=r"--label-weight is 2.0; it must be between 0 and 1"):
+        rank(["patients", *flags, "--label-weight", "2"])
+
+
+def test_targets_with_other_names_are_added_again(folder, tmp_path, capsys):
+    load_index(folder / "jobs").save(tmp_path / "jobs")
+    (tmp_path / "jobs" / "index.json").write_text((folder / "jobs" / "index.json").read_text())
+    out = ["--out", str(tmp_path / "jobs")]
+    index([*out, "--add", str(folder / "t.csv"), "--names", "aka"])
+    assert "3 that exist already left out" in capsys.readouterr().err
+    rows = [{"id": "s2", "label": TEXTS[1], "aka": "write code"}, {"id": "s3", "label": "nurse", "aka": ""}]
+    index([*out, "--add", str(write_rows(tmp_path / "more.csv", rows)), "--names", "aka", "--verify"])
+    told = capsys.readouterr()
+    assert "Added 0 targets, and replaced 1." in told.err
+    assert "targets      3 with 6 names\ncolumns      only text and id" in told.out
+    assert load_index(tmp_path / "jobs").names_of(2) == [TEXTS[1], "write code"]
+
+
+def test_qdrant_refuses_an_index_with_names(space, tmp_path):
+    with pytest.raises(UserError, match="3 targets with 7 names, and Qdrant holds one name per target"):
+        QdrantIndex.create(tmp_path / "q", "jobs", space)

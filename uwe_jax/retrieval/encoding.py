@@ -1,0 +1,67 @@
+"""Encodes targets with their names into an index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from uwe_jax.data.text import normalise
+from uwe_jax.retrieval.embedding import Embedder
+from uwe_jax.retrieval.limits import accepted
+from uwe_jax.retrieval.store.columns import packed
+from uwe_jax.retrieval.store.names import distinct_names, rows_of
+from uwe_jax.retrieval.store.quantise import check_dtype
+from uwe_jax.retrieval.store.searchable import Origin
+from uwe_jax.retrieval.store.stored_targets import Index, target_ids
+from uwe_jax.runtime.errors import UserError
+
+_PART = 32768  # names encoded before their conversion to the storage dtype: a few gigabytes of float32 at most
+
+
+def encode_index(
+    embed: Embedder,
+    origin: Origin,
+    texts: Sequence[str],
+    ids: Sequence[str] | None,
+    *,
+    dtype: str,
+    progress: bool,
+    columns: Mapping[str, Sequence[str]],
+    names: Sequence[Sequence[str]],
+) -> Index:
+    """Encodes n targets; see `Ranker.encode_targets`."""
+    check_dtype(dtype)
+    targets = accepted(texts, "Target")
+    chosen = target_ids(targets, ids)  # before the hours that encoding may take
+    packed(columns, len(targets))
+    if not targets:
+        raise UserError("There are no targets to encode. Give at least one text.")
+    further = _further_names(targets, names) if len(names) else [[] for _ in targets]
+    starts = rows_of(targets, further)[1]
+    # Whole targets, each of at most so many names where it has no more.
+    cuts = np.unique(np.searchsorted(starts, np.arange(0, starts[-1] + 1, _PART)))
+    spaces = []
+    for number, start in enumerate(cuts.tolist(), 1):
+        part = slice(start, int(cuts[number]) if number < len(cuts) else len(targets))
+        of = f", part {number} of {len(cuts)}" if len(cuts) > 1 else ""
+        tokens = embed(rows_of(targets[part], further[part])[0], f"Encoding targets{of}" if progress else "")
+        rows = {name: values[part] for name, values in columns.items()}
+        spaces.append(
+            Index.from_tokens(tokens, targets[part], chosen[part], origin, dtype, columns=rows, names=further[part])
+        )
+    first, parts = spaces[0], [part for space in spaces for part in space.parts]
+    return Index(origin, dtype, first.width, first.pooled, parts)
+
+
+def _further_names(targets: Sequence[str], names: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Returns the further names of targets, checked; empty ones, and those that differ in case alone, are left out."""
+    if len(names) != len(targets):
+        raise UserError(f"There are {len(targets):,} targets and {len(names):,} lists of names. Give every target one.")
+    found = []
+    for position, (target, more) in enumerate(zip(targets, names, strict=True), 1):
+        if isinstance(more, str):
+            raise UserError(f"The names of target {position} are the text {more[:60]!r}. Give a list of texts.")
+        given = [each for each in more if not isinstance(each, str) or normalise(each)]
+        found.append(distinct_names(target, accepted(given, f"Target {position}, name")))
+    return found
