@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from uwe_jax.data.graph import edge_matrix
+from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
@@ -29,6 +33,20 @@ GROUPS = (
 )
 
 
+class TargetNames(NamedTuple):
+    """The names of a task's targets, those of one target next to each other and its label first.
+
+    Attributes:
+      texts: distinct, in the order in which they occur first.
+      places: int [names], the position in `texts` of every name; targets may share a name.
+      starts: int [n], the position in `places` of every target's label.
+    """
+
+    texts: tuple[str, ...]
+    places: np.ndarray
+    starts: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class RankingTask:
     """Queries to be answered by ranking all targets. `make_task` creates one.
@@ -45,6 +63,9 @@ class RankingTask:
       relevant: bool [q, n].
       origin: of the data, such as ESCO v1.1.1 (en).
       notes: a phrase with a number for everything that was left out or joined.
+      names: further names of targets, distinct, by the target's text; targets without any are missing.
+      queries_are_names: the queries are further names of their targets: a name that equals the query, whatever its
+        case, does not count for this query.
     """
 
     name: str
@@ -58,6 +79,16 @@ class RankingTask:
     relevant: csr_array
     origin: str
     notes: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    queries_are_names: bool = False
+
+    @cached_property
+    def target_names(self) -> TargetNames:
+        """All names of all targets, their labels included."""
+        of_targets = [(target, *self.names.get(target, ())) for target in self.targets]
+        place_of = {text: place for place, text in enumerate(dict.fromkeys(itertools.chain(*of_targets)))}
+        places = np.array([place_of[text] for texts in of_targets for text in texts])
+        return TargetNames(tuple(place_of), places, run_offsets(np.array([*map(len, of_targets)]))[:-1])
 
     def select(self, keep: np.ndarray, note: str) -> RankingTask:
         """Returns the task with the queries at positions `keep`, int [k], and a further note."""
@@ -84,6 +115,8 @@ def make_task(
     origin: str,
     notes: Sequence[str] = (),
     merge_queries: bool = True,
+    names: Iterable[tuple[str, Iterable[str]]] = (),
+    queries_are_names: bool = False,
 ) -> RankingTask:
     """Builds a task from texts, and counts in its notes what is left out.
 
@@ -95,6 +128,9 @@ def make_task(
       pairs: every query with its relevant labels.
       targets: the full target space, also those relevant for no query.
       merge_queries: join equal queries and their labels; else every pair is a query of its own.
+      names: targets and their further names. Those of equal targets are joined; a name that equals its target or
+        another name of it, whatever its case, is dropped.
+      queries_are_names: see `RankingTask`.
 
     Raises:
       UserError: nothing is left to rank.
@@ -152,7 +188,23 @@ def make_task(
     relevant = edge_matrix(np.array(rows), np.array(columns), (len(queries), len(space)))
     relevant.sum_duplicates()
     all_notes = (*notes, *left_out)
-    return RankingTask(name, title, group, split, *kinds, tuple(queries), tuple(space), relevant, origin, all_notes)
+    texts = tuple(queries), tuple(space)
+    further = _further_names(names, position)
+    return RankingTask(
+        name, title, group, split, *kinds, *texts, relevant, origin, all_notes, further, queries_are_names
+    )
+
+
+def _further_names(names: Iterable[tuple[str, Iterable[str]]], known: Container[str]) -> dict[str, tuple[str, ...]]:
+    by_target: dict[str, dict[str, str]] = {}
+    for label, texts in names:
+        if (target := normalise(label)) in known:
+            found = by_target.setdefault(target, {target.casefold(): target})
+            for text in map(normalise, texts):
+                found.setdefault(text.casefold(), text)
+    # The first is the target itself.
+    further = {target: tuple(filter(None, list(found.values())[1:])) for target, found in by_target.items()}
+    return {target: texts for target, texts in further.items() if texts}
 
 
 class TaskDataMissing(UserError):
@@ -169,6 +221,7 @@ class TaskSources:
       esco_version: such as 1.1.1; empty takes the newest complete one.
       language: code of the labels' language, as in skills_en.csv.
       offline: never access the hub.
+      names: read the further names of targets as well.
 
     Raises:
       UserError: a folder does not exist.
@@ -179,6 +232,7 @@ class TaskSources:
     esco_version: str = ""
     language: str = "en"
     offline: bool = False
+    names: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folders", tuple(folder.expanduser() for folder in self.folders))
@@ -200,6 +254,8 @@ class TaskContent:
     origin: str
     notes: Sequence[str] = ()
     merge_queries: bool = True
+    names: Iterable[tuple[str, Iterable[str]]] = ()
+    queries_are_names: bool = False
 
 
 @dataclass(frozen=True)
