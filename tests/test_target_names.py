@@ -9,7 +9,7 @@ from esco_downloads import OCCUPATION, SKILL, classification, relations, write_r
 from esco_downloads import write_zip as write_esco
 from graphs import build_graph_set
 from onet_download import write_onet
-from task_data import load, write, write_titles
+from task_data import HubInMemory, load, write, write_titles
 
 from uwe_jax.commands import evaluate
 from uwe_jax.data.graph import Edge
@@ -130,14 +130,23 @@ def test_leakage_is_counted_over_names():
 # --- what the tasks read ---
 
 
-def test_names_of_escos_tasks(tmp_path):
+def test_names_of_escos_tasks(tmp_path, monkeypatch):
     write_release(tmp_path)
     write_titles(tmp_path / "titles.csv", ("Metal Worker", OCCUPATION + "a"))
+    write(tmp_path / "dev.csv", "sentence,skills\nWe weld.,['weld metal']\n")
+    hub = HubInMemory(monkeypatch)
+    hub.datasets["TechWolf/vacancy-job-to-skill", "validation"] = [
+        ("Welder", ["weld metal"]),
+        ("Chef", ["plan shifts"]),
+    ]
     skills = {"weld metal": ("join metal", "metal joining"), "plan shifts": ("schedule staff",)}
     jobs = {"welder": ("metal worker",)}
     for name, split, expected in (
         ("job_to_skill", "test", skills),
+        ("job_to_skill", "validation", skills),
         ("skill_to_job", "test", jobs),
+        ("skill_to_job", "validation", {}),  # its targets are vacancy titles
+        ("skillskape", "validation", skills),
         ("job_normalisation", "validation", jobs),
         ("skill_normalisation", "validation", skills),
     ):
