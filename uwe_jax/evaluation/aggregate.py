@@ -28,6 +28,12 @@ def is_in_domain(result: Mapping[str, Any] | None) -> bool:
     return bool(result and result["leakage"] and result["leakage"]["domain"] == IN_DOMAIN)
 
 
+def label_weight(results: Results) -> float | None:
+    """Returns the weight of the label's own score where targets are ranked by all their names, else None."""
+    weight: float | None = results["settings"].get("label_weight")
+    return weight if results["settings"].get("target_names") else None
+
+
 def interval_of(result: Mapping[str, Any], metric: str) -> list[float] | None:
     """Returns the 95 % interval of a metric, if it was computed."""
     interval: list[float] | None = result.get("intervals", {}).get(metric)
@@ -98,6 +104,7 @@ class ResultsView:
     """Results in the order in which they are shown.
 
     Attributes:
+      label_weight: of `label_weight`.
       tasks: by name, as in results.json.
       done: results by model and task.
       every: the results of all models on all tasks.
@@ -110,6 +117,7 @@ class ResultsView:
     """
 
     def __init__(self, results: Results):
+        self.label_weight = label_weight(results)
         self.tasks: dict[str, dict[str, Any]] = results["tasks"]
         self.done: dict[str, dict[str, Any]] = {name: model["results"] for name, model in results["models"].items()}
         self.every = [result for done in self.done.values() for result in done.values()]
@@ -147,6 +155,16 @@ class ResultsView:
             values = [macro_average(means) for means in groups]
             columns[title] = Column(values, [len(means) for means in groups], whole, [""] * len(groups))
         return columns
+
+    def names_note(self) -> list[str]:
+        """Returns a sentence on how names are used, if they are."""
+        if (weight := self.label_weight) is None:
+            return []
+        return [
+            f"Targets are ranked by all their names: {weight:g} of the score of the label and {1 - weight:g} of that "
+            "of the best name (--target_names). Published figures, the paper's included, are of labels alone and do "
+            "not compare with them."
+        ]
 
     def notes(self) -> list[str]:
         """Returns sentences on what the averages are over, and on what they do not compare with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.evaluation.aggregate import Results
+from uwe_jax.evaluation.aggregate import Results, label_weight
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 
@@ -53,12 +53,17 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
       The names of the models that were added.
 
     Raises:
-      UserError: a task of the same name has other data or another `max_tokens`, so that scores do not compare.
+      UserError: a task of the same name has other data or other settings, so that scores do not compare.
     """
     if other["settings"].get("max_tokens") != results["settings"]["max_tokens"]:
         raise UserError(
             f"--join {path} was measured at --max_tokens {other['settings'].get('max_tokens')}, this evaluation at "
             f"{results['settings']['max_tokens']}. Give the same."
+        )
+    if (there := label_weight(other)) != (here := label_weight(results)):
+        raise UserError(
+            f"--join {path} ranked {_ranked_by(there)}, this evaluation ranks {_ranked_by(here)}, so scores do not "
+            "compare. Give the same --target-names and --label-weight."
         )
     shared = [name for name in results["tasks"] if name in other["tasks"]]
     for name in shared:
@@ -82,6 +87,10 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
                 ):
                     del result["difference"]
     return added
+
+
+def _ranked_by(weight: float | None) -> str:
+    return "labels alone" if weight is None else f"all names of targets, the label's weight being {weight}"
 
 
 def _scores(results: Results, model: str, task: str) -> Any:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from uwe_jax.data.training_hashes import TrainingHashes
+from uwe_jax.data.ragged import run_entries, run_offsets
+from uwe_jax.data.training_hashes import Overlap, TrainingHashes
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.errors import UserError
 
@@ -23,8 +25,23 @@ def is_in_domain(task: RankingTask, trained_on: TrainingHashes) -> bool:
     Args:
       task: with all its queries; those held out from training belong to the same domain.
     """
-    edges = trained_on.overlap(task.queries, task.targets, task.relevant).edges
+    edges = _overlap(task, trained_on).edges
     return bool(edges.sum() >= IN_DOMAIN_SHARE * len(edges))
+
+
+def _overlap(task: RankingTask, trained_on: TrainingHashes) -> Overlap:
+    """Finds a task in training graphs; a target is found, alone or with a query, if any of its names is."""
+    texts, places, starts = task.target_names
+    counts = np.diff(starts, append=len(places))
+    pairs = task.relevant.indices
+    bounds = run_offsets(counts[pairs])
+    columns = places[run_entries(starts[pairs], counts[pairs])]
+    named = csr_array(
+        (np.ones(len(columns), bool), columns, bounds[task.relevant.indptr]), shape=(len(task.queries), len(texts))
+    )
+    found = trained_on.overlap(task.queries, texts, named)
+    targets = np.logical_or.reduceat(found.targets[places], starts)
+    return Overlap(found.queries, targets, np.logical_or.reduceat(found.edges, bounds[:-1]))
 
 
 def leakage(task: RankingTask, trained_on: TrainingHashes, *, in_domain: bool) -> dict[str, Any]:
@@ -34,7 +51,7 @@ def leakage(task: RankingTask, trained_on: TrainingHashes, *, in_domain: bool) -
       task: with the measured queries.
       in_domain: of the whole task, see `is_in_domain`.
     """
-    found = trained_on.overlap(task.queries, task.targets, task.relevant)
+    found = _overlap(task, trained_on)
     counts = {part: int(getattr(found, part).sum()) for part in ("queries", "targets", "edges")}
     return {**counts, "domain": IN_DOMAIN if in_domain else "zero-shot"}
 
@@ -47,7 +64,7 @@ def without_leaks(task: RankingTask, all_hashes: Sequence[TrainingHashes]) -> Ra
     """
     seen = np.zeros(len(task.queries), bool)
     for hashes in all_hashes:
-        found = hashes.overlap(task.queries, task.targets, task.relevant)
+        found = _overlap(task, hashes)
         # Every query has a relevant target, so no run of edges is empty.
         seen |= found.queries | np.logical_or.reduceat(found.edges, task.relevant.indptr[:-1])
     if seen.all():

@@ -38,6 +38,7 @@ def markdown(results: Results) -> str:
         f"{models:,} {'model' if models == 1 else 'models'} on {tasks:,} {'task' if tasks == 1 else 'tasks'}, each "
         f"ranked against its full target space; percent. Made by uwe_jax {escape(results['version'])}.",
     ]
+    parts += view.names_note()
     if not results.get("complete", True):
         parts.append("**Incomplete**: the evaluation is still running, or it was stopped before its end.")
     parts += [f"## {title}\n\n{content}" for title, content in sections.items() if content]

@@ -22,6 +22,7 @@ from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.ranker import truncation
 from uwe_jax.evaluation.results_folder import ResultsFolder
 from uwe_jax.evaluation.specs import FORMS, load_ranker
+from uwe_jax.evaluation.target_names import NamesRanker, with_name_notes
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources
 from uwe_jax.evaluation.terminal import task_line, terminal_table
@@ -32,13 +33,17 @@ from uwe_jax.runtime.files import cache_folder, data_folders, make_out
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least
 from uwe_jax.runtime.progress import duration, report
+from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS, check_metric_names
 from uwe_jax.scoring.statistics import paired_bootstrap
 from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
 # The settings that decide the numbers.
-_SETTINGS = ["split", "max_queries", "metrics", "max_tokens", "bootstrap", "esco_version", "language", "drop_leaks"]
+_SETTINGS = [
+    *("split", "max_queries", "metrics", "max_tokens", "bootstrap", "esco_version", "language", "drop_leaks"),
+    *("target_names", "label_weight"),
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,9 @@ class EvaluationOptions:
       strict: stop if the data of a task is missing, instead of skipping the task.
       offline: never access the Hugging Face hub.
       drop_leaks: leave out queries that are in the training graphs of a model.
+      target_names: rank by all names of a target that the data has, such as alternative labels, instead of its label
+        alone; off by default, as published figures are of labels.
+      label_weight: with --target-names, the weight of the label's own score; the rest is of the best name's.
       dump_rankings: write so many of the worst queries of every task with what was ranked above the right answer.
       join: folder of an earlier evaluation whose models join the tables; may be repeated.
       cache_dir: folder of prepared data and encoders; by default $UWE_JAX_CACHE or the user's cache folder.
@@ -79,6 +87,8 @@ class EvaluationOptions:
     strict: bool = False
     offline: bool = False
     drop_leaks: bool = False
+    target_names: bool = False
+    label_weight: float = LABEL_WEIGHT
     dump_rankings: int = 0
     join: RepeatedPath = ()
     cache_dir: str = ""
@@ -86,6 +96,10 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         at_least(0, max_queries=self.max_queries, bootstrap=self.bootstrap, dump_rankings=self.dump_rankings)
         at_least(3, max_tokens=self.max_tokens)
+        if not 0 <= self.label_weight <= 1:
+            raise UserError(f"--label-weight is {self.label_weight}; it must be from 0 to 1.")
+        if self.label_weight != LABEL_WEIGHT and not self.target_names:
+            raise UserError("--label-weight has no effect without --target-names. Give both, or neither.")
         if not self.tasks:
             raise UserError("--tasks names nothing. Give tasks, sets of tasks or folders, separated by commas.")
 
@@ -104,7 +118,7 @@ def evaluate(options: EvaluationOptions) -> Results:
         be loaded or failed on a task.
     """
     folders = data_folders(options.data), cache_folder(options.cache_dir)
-    sources = TaskSources(*folders, options.esco_version, options.language, options.offline)
+    sources = TaskSources(*folders, options.esco_version, options.language, options.offline, names=options.target_names)
     check_metric_names(options.metrics)
     earlier = [(path, read_results(path)) for path in options.join]
     make_out(options.out)
@@ -178,7 +192,8 @@ def _prepare_tasks(
         except UserError as error:
             skipped.append({"task": task.name, "reason": str(error)})
             continue
-        kept.append(task.sample(options.max_queries))
+        task = task.sample(options.max_queries)
+        kept.append(with_name_notes(task) if options.target_names else task)
     for each in skipped:
         LOG.warning(f"Skipped {each['task']}: {each['reason']}")
     if skipped and options.strict:
@@ -225,8 +240,9 @@ class _Evaluation:
         entry: dict[str, Any] = {"spec": spec, "description": about, "seconds": {}, "results": {}}
         models[name] = entry
         for task in self.tasks:
+            of_task = NamesRanker(ranker, task, options.label_weight) if task.names else ranker
             try:
-                measured = measure(ranker, task, options.metrics)
+                measured = measure(of_task, task, options.metrics)
                 if worst := options.dump_rankings:
                     folder = self.folder.rankings(name)
                     dump_rankings(folder, task, name, measured.average_precision, measured.score, worst=worst)
@@ -234,7 +250,7 @@ class _Evaluation:
                 self._skip(f"{name} on {task.name}", error)
                 continue
             found = summarise(measured, task, options.bootstrap)
-            texts = {"queries": task.queries, "targets": task.targets}
+            texts = {"queries": task.queries, "names" if task.names else "targets": task.target_names.texts}
             found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
             found["leakage"] = leakage(task, hashes, in_domain=task.name in in_domain) if hashes else None
             first = next((model for model, other in models.items() if other["results"]), name)

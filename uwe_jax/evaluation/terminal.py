@@ -45,7 +45,7 @@ def terminal_table(results: Results) -> str:
     view = ResultsView(results)
     tables = [render_table(_table(view, first), _WIDTH) for first in range(0, len(view.done), _MODELS_ACROSS)]
     skipped = [f"Skipped {skip['task']}: {skip['reason']}" for skip in results["skipped"]]
-    return "\n\n".join([*tables, "\n".join([*view.notes(), *skipped])]).rstrip()
+    return "\n\n".join([*tables, "\n".join([*view.names_note(), *view.notes(), *skipped])]).rstrip()
 
 
 def _table(view: ResultsView, first: int) -> Table:

@@ -30,4 +30,6 @@ def name_scores(
     """
     counted = scores if left_out is None else np.where(left_out, -np.inf, scores)
     best = np.maximum.reduceat(counted, starts, axis=1)
+    if label_weight in (0, 1):  # nothing times minus infinity is not a number
+        return scores[:, starts] if label_weight else best
     return label_weight * scores[:, starts] + (1 - label_weight) * best

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
-from uwe_jax.evaluation.tasks.esco_tasks import find_esco, labels_of
+from uwe_jax.evaluation.tasks.esco_tasks import find_esco, targets_of
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.hub.dataset import HubDataset
 from uwe_jax.sources.notes import counted
@@ -37,7 +37,7 @@ def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
     labels: dict[str, list[str]] = {}
     for row in read.rows:
         labels.setdefault(row["sentence"], []).append(row["label"])
-    return TaskContent(labels.items(), vocabulary, f"{read.origin}; {origin}")
+    return TaskContent(labels.items(), **vocabulary, origin=f"{read.origin}; {origin}")
 
 
 def read_similarity(sources: TaskSources, split: str) -> TaskContent:
@@ -74,18 +74,19 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
     problems.check()
     asked = [(sentence, labels) for sentence, labels in pairs if labels]
     notes = counted(len(pairs) - len(asked), "sentences without a skill left out")
-    return TaskContent(asked, skills, f"SkillSkape {path.name}; {release}", notes)
+    return TaskContent(asked, **skills, origin=f"SkillSkape {path.name}; {release}", notes=notes)
 
 
-def _esco_skills(sources: TaskSources, version: str | None = None) -> tuple[Iterable[str], str]:
+def _esco_skills(sources: TaskSources, version: str | None = None) -> tuple[dict[str, Any], str]:
     release = find_esco(sources, ("skills",), version=version, language="en")
-    return labels_of(release, "skills").values(), f"skills of {release}"
+    return targets_of(release, "skills", sources), f"skills of {release}"
 
 
-def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[Iterable[str], str]:
-    """Returns the labels and their origin: the release, else the list beside the annotations.
+def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[dict[str, Any], str]:
+    """Returns `targets_of` and their origin: the release, else the list beside the annotations.
 
-    The published list comes second, since it lacks the commas of some thirty labels.
+    The published list comes second, since it lacks the commas of some thirty labels. It has no names of its own: those
+    of another release are taken, by label.
     """
     try:
         return _esco_skills(sources, ANNOTATED_VERSION)
@@ -96,7 +97,11 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[Iterable[str],
     problems = Problems(str(beside))
     labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]
     problems.check()
-    return labels, VOCABULARY
+    try:
+        names = _esco_skills(sources, "")[0]["names"] if sources.names else []
+    except TaskDataMissing:
+        names = []
+    return {"targets": labels, "names": names}, VOCABULARY
 
 
 SPECS = (

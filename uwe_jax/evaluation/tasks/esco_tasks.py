@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
@@ -44,7 +45,7 @@ def read_job_to_skill(sources: TaskSources, split: str) -> TaskContent:
     if split != "validation":
         return _relations(sources, asked="occupations", ranked="skills")
     pairs, release, origin = _tagged_vacancies(sources)
-    return TaskContent(pairs, labels_of(release, "skills").values(), origin, merge_queries=False)
+    return TaskContent(pairs, **targets_of(release, "skills", sources), origin=origin, merge_queries=False)
 
 
 def read_skill_to_job(sources: TaskSources, split: str) -> TaskContent:
@@ -78,7 +79,8 @@ def read_job_normalisation(sources: TaskSources, split: str) -> TaskContent:
         label = occupations.get(row["esco_URI"].strip(), row["esco_job_title"])
         pairs.append((row["vacancy_job_title"], [label] if label else []))
     origin = f"{read.origin}; occupations of {release}"
-    return TaskContent(pairs, occupations.values(), origin, merge_queries=False)
+    targets = targets_of(release, "occupations", sources)
+    return TaskContent(pairs, **targets, origin=origin, merge_queries=False)
 
 
 def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
@@ -108,7 +110,8 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
             f"{release} has {len(carriers):,} alternative labels, none of them for the {split} split: take a language "
             "that has more."
         )
-    return TaskContent(halves[split], labels.values(), str(release), concepts.notes)
+    targets = targets_of(release, "skills", sources)
+    return TaskContent(halves[split], **targets, origin=str(release), notes=concepts.notes, queries_are_names=True)
 
 
 def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
@@ -122,7 +125,7 @@ def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
         uri, label = (edge.left_id, edge.right_text) if skill_to_job else (edge.right_id, edge.left_text)
         related.setdefault(uri, []).append(label)
     pairs = [(label, related.get(uri, [])) for uri, label in labels_of(release, asked).items()]
-    return TaskContent(pairs, labels_of(release, ranked).values(), str(release), edges.notes)
+    return TaskContent(pairs, **targets_of(release, ranked, sources), origin=str(release), notes=edges.notes)
 
 
 def _tagged_vacancies(sources: TaskSources) -> tuple[list[tuple[str, list[str]]], EscoRelease, str]:
@@ -170,6 +173,13 @@ def find_esco(
 def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
     """Returns the preferred label by URI of all skills or occupations that have one in the release's language."""
     return {uri: label for uri, label in read_concepts(release.files[role]).labels.items() if label}
+
+
+def targets_of(release: EscoRelease, role: str, sources: TaskSources) -> dict[str, Any]:
+    """Returns the `targets` of `TaskContent`, and their alternative labels as its `names` where the sources ask."""
+    labels, concepts = labels_of(release, role), read_concepts(release.files[role])
+    names = [(label, concepts.alternatives_of(uri)) for uri, label in labels.items()] if sources.names else []
+    return {"targets": labels.values(), "names": names}
 
 
 @lru_cache(maxsize=2)  # the stamps are a part of its key: changed files are read again

@@ -3,7 +3,7 @@
 | file | columns |
 |---|---|
 | queries | id, text |
-| targets | id, text: the full target space |
+| targets | id, text: the full target space; rows that repeat an id, and a column `names`, hold further names |
 | relevant | query_id, target_id: one relevant target of a query per row |
 
 Each is a table of any supported format. An optional `task.json` holds "title", "query_kind" and "target_kind", for
@@ -12,6 +12,7 @@ example {"title": "Courses", "query_kind": "vacancy", "target_kind": "skill"}.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from uwe_jax.data.text import normalise
@@ -20,6 +21,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.sources.folders import check_folder
+from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_rows
@@ -50,7 +52,8 @@ def task_folder(folder: Path) -> TaskSpec:
     settings = _settings(folder)
     problems = Problems(str(folder))
     queries = _read_texts(folder, "queries", "query", problems)
-    targets = _read_texts(folder, "targets", "target", problems)
+    names: dict[str, list[str]] = {}
+    targets = _read_texts(folder, "targets", "target", problems, names)
     problems.check()  # else every row that refers to a broken one would be reported too
     relevant: dict[str, list[str]] = {number: [] for number in queries}
     for place, row in read_rows(*_file(folder, "relevant"), RELEVANT, problems, roles={key: key for key in RELEVANT}):
@@ -67,10 +70,17 @@ def task_folder(folder: Path) -> TaskSpec:
     problems.check()
     name = folder.resolve().name  # also of a path that ends in a dot
     pairs = [(text, relevant[number]) for number, text in queries.items()]
-    content = TaskContent(pairs, targets.values(), str(folder), merge_queries=False)
+    further = [(targets[number], texts) for number, texts in names.items()]
+    unused = counted(sum(len(texts) for texts in names.values()), "further names of targets not used")
+    plain = TaskContent(pairs, targets.values(), str(folder), unused, merge_queries=False)
+    named = dataclasses.replace(plain, notes=(), names=further)
     kinds = (settings["query_kind"], settings["target_kind"])
     title = normalise(settings["title"]) or name
-    spec = TaskSpec(name, title, "", kinds, ("all",), lambda sources, split: content, str(folder))
+
+    def read(sources: TaskSources, split: str) -> TaskContent:
+        return named if sources.names else plain
+
+    spec = TaskSpec(name, title, "", kinds, ("all",), read, str(folder))
     spec.load(TaskSources((), folder), "all")  # reports what cannot be ranked
     return spec
 
@@ -90,20 +100,29 @@ def _file(folder: Path, stem: str) -> tuple[Path, str]:
     raise UserError(f"{folder} has {two}; it holds {holds}. Expected one of each: {_EXPECTED}.")
 
 
-def _read_texts(folder: Path, stem: str, role: str, problems: Problems) -> dict[str, str]:
-    """Reads texts by id."""
+def _read_texts(
+    folder: Path, stem: str, role: str, problems: Problems, names: dict[str, list[str]] | None = None
+) -> dict[str, str]:
+    """Reads texts by id. Further texts of an id and its column `names` are added to `names`, else refused."""
     texts: dict[str, str] = {}
     places: dict[str, str] = {}
-    for place, row in read_rows(*_file(folder, stem), TEXTS, problems, roles={"id": "id", "text": role}):
+    optional = {} if names is None else {"names": "list"}
+    roles = {"id": "id", "text": role, "names": "aliases"}
+    for place, row in read_rows(*_file(folder, stem), TEXTS, problems, optional=optional, roles=roles):
         number, text = row["id"].strip(), normalise(row["text"])
         if not number:
             problems.add(place, f"no id beside {shorten(text)}", "an id that no other row has")
-        elif number in texts:
-            problems.add(place, f"id {shorten(number)} again (first in {places[number]})", "an id once")
         elif not text:
             problems.add(place, f"an empty text for id {shorten(number)}", "a text")
+        elif number in texts and (names is None or text == texts[number]):
+            expected = "an id once" if names is None else "an id once, or another name"
+            problems.add(place, f"id {shorten(number)} again (first in {places[number]})", expected)
         else:
-            texts[number], places[number] = text, place
+            further = [text] if number in texts else []
+            texts.setdefault(number, text)
+            places.setdefault(number, place)
+            if names is not None and (further := [*further, *(row["names"] or [])]):
+                names.setdefault(number, []).extend(further)
     return texts
 
 

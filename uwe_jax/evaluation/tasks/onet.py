@@ -19,6 +19,7 @@ class _Relation(NamedTuple):
       query, target: columns of the table, by position.
       queries, targets: tables of the texts by code, all of which are queries or targets; None where the column holds
         the text itself.
+      names: table of further names of targets by code.
     """
 
     kinds: tuple[str, str]
@@ -27,11 +28,14 @@ class _Relation(NamedTuple):
     target: int
     queries: Table | None
     targets: Table | None
+    names: Table | None = None
 
 
 _RELATIONS = {
     # Alternate titles and the occupations that carry them.
-    "title_to_occupation": _Relation(("job", "job"), tables.ALTERNATE_TITLES, 1, 0, None, tables.OCCUPATIONS),
+    "title_to_occupation": _Relation(
+        ("job", "job"), tables.ALTERNATE_TITLES, 1, 0, None, tables.OCCUPATIONS, tables.ALTERNATE_TITLES
+    ),
     # Occupations and the detailed work activities that their tasks consist of.
     "occupation_to_activity": _Relation(
         ("job", "skill"), tables.TASK_ACTIVITIES, 0, 2, tables.OCCUPATIONS, tables.DETAILED
@@ -54,12 +58,12 @@ def _read(relation: _Relation, sources: TaskSources, split: str) -> TaskContent:
             f"from {WHERE}"
         )
     try:
-        return _content(newest(releases), relation)
+        return _content(newest(releases), relation, sources)
     except OnetFileMissing as error:
         raise TaskDataMissing(str(error)) from None
 
 
-def _content(release: OnetRelease, relation: _Relation) -> TaskContent:
+def _content(release: OnetRelease, relation: _Relation, sources: TaskSources) -> TaskContent:
     rows = [(row[relation.query], row[relation.target]) for row in release.rows(relation.table)]
     targets = release.texts(relation.targets) if relation.targets else {text: text for _, text in rows}
     notes = []
@@ -76,7 +80,11 @@ def _content(release: OnetRelease, relation: _Relation) -> TaskContent:
     for query, target in kept:
         labels[query].append(targets[target])
     pairs = [(queries[query], found) for query, found in labels.items()]
-    return TaskContent(pairs, targets.values(), str(release), [*notes, *left_out])
+    named = release.rows(relation.names) if relation.names and sources.names else []
+    names = [(targets[code], [title]) for code, title in named if code in targets]
+    are_names = relation.names is relation.table
+    all_notes = [*notes, *left_out]
+    return TaskContent(pairs, targets.values(), str(release), all_notes, names=names, queries_are_names=are_names)
 
 
 SPECS = tuple(

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
 
 from uwe_jax.data.graph import edge_matrix
+from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
@@ -26,6 +30,20 @@ GROUPS = (
     "skill_extraction",
     "skill_similarity",
 )
+
+
+class TargetNames(NamedTuple):
+    """The names of a task's targets, those of one target next to each other and its label first.
+
+    Attributes:
+      texts: distinct, in the order in which they occur first.
+      places: int [names], the position in `texts` of every name; targets may share a name.
+      starts: int [n], the position in `places` of every target's label.
+    """
+
+    texts: tuple[str, ...]
+    places: np.ndarray
+    starts: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +62,9 @@ class RankingTask:
       relevant: bool [q, n].
       origin: of the data, such as ESCO v1.1.1 (en).
       notes: a phrase with a number for everything that was left out or joined.
+      names: further names of targets, distinct, by the target's text; targets without any are missing.
+      queries_are_names: the queries are further names of their targets: a name that equals the query, whatever its
+        case, does not count for this query.
     """
 
     name: str
@@ -57,6 +78,16 @@ class RankingTask:
     relevant: csr_array
     origin: str
     notes: tuple[str, ...] = ()
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    queries_are_names: bool = False
+
+    @cached_property
+    def target_names(self) -> TargetNames:
+        """All names of all targets, their labels included."""
+        of_targets = [(target, *self.names.get(target, ())) for target in self.targets]
+        place_of = {text: place for place, text in enumerate(dict.fromkeys(itertools.chain(*of_targets)))}
+        places = np.array([place_of[text] for texts in of_targets for text in texts])
+        return TargetNames(tuple(place_of), places, run_offsets(np.array([*map(len, of_targets)]))[:-1])
 
     def select(self, keep: np.ndarray, note: str) -> RankingTask:
         """Returns the task with the queries at positions `keep`, int [k], and a further note."""
@@ -85,6 +116,7 @@ class TaskSources:
       esco_version: such as 1.1.1; empty takes the newest complete one.
       language: code of the labels' language, as in skills_en.csv.
       offline: never access the hub.
+      names: read the further names of targets as well.
     """
 
     folders: tuple[Path, ...]
@@ -92,6 +124,7 @@ class TaskSources:
     esco_version: str = ""
     language: str = "en"
     offline: bool = False
+    names: bool = False
 
     @property
     def listed(self) -> str:
@@ -107,6 +140,9 @@ class TaskContent:
       pairs: every query with its relevant labels.
       targets: the full target space, also those relevant for no query.
       merge_queries: join equal queries and their labels; else every pair is a query of its own.
+      names: targets and their further names. Those of equal targets are joined; a name that equals its target or
+        another name of it, whatever its case, is dropped.
+      queries_are_names: see `RankingTask`.
     """
 
     pairs: Iterable[tuple[str, Sequence[str]]]
@@ -114,6 +150,8 @@ class TaskContent:
     origin: str
     notes: Sequence[str] = ()
     merge_queries: bool = True
+    names: Iterable[tuple[str, Iterable[str]]] = ()
+    queries_are_names: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,4 +241,17 @@ def _made(spec: TaskSpec, split: str, content: TaskContent) -> RankingTask:
     relevant.sum_duplicates()
     names = (spec.name, spec.title, spec.group, split, *spec.kinds)
     notes = (*content.notes, *left_out)
-    return RankingTask(*names, tuple(queries), tuple(space), relevant, content.origin, notes)
+    further = _further_names(content.names, position), content.queries_are_names
+    return RankingTask(*names, tuple(queries), tuple(space), relevant, content.origin, notes, *further)
+
+
+def _further_names(names: Iterable[tuple[str, Iterable[str]]], known: Container[str]) -> dict[str, tuple[str, ...]]:
+    by_target: dict[str, dict[str, str]] = {}
+    for label, texts in names:
+        if (target := normalise(label)) in known:
+            found = by_target.setdefault(target, {target.casefold(): target})
+            for text in map(normalise, texts):
+                found.setdefault(text.casefold(), text)
+    # The first is the target itself.
+    further = {target: tuple(filter(None, list(found.values())[1:])) for target, found in by_target.items()}
+    return {target: texts for target, texts in further.items() if texts}
