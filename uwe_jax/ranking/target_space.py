@@ -31,12 +31,10 @@ from uwe_jax.scoring.ragged import (
 from uwe_jax.scoring.scorers import Temperatures, temperature_pair
 from uwe_jax.scoring.tokens import unit_tokens
 
-# Tokens of the queries scored at once. The target's side sums over each query's tokens by a product with all queries.
-_QUERY_TOKENS = 1024
-_SIDED_QUERY_TOKENS = 128
+_QUERY_TOKENS = 1024  # scored at once
+_SIDED_QUERY_TOKENS = 128  # the target's side sums over each query's tokens by a product with all queries
 # Tokens of a block of targets. On a CPU the products with a short query stay in a core's cache: for 8 query tokens
-# blocks of 8,192 take a fifth to a third less time than those of 32,768, for more the same. An accelerator would wait
-# for more launches.
+# blocks of 8,192 take a fifth to a third less time than those of 32,768. An accelerator would wait for more launches.
 _BLOCK_TOKENS = {"cpu": 8192}
 _ACCELERATOR_BLOCK_TOKENS = 32768
 # Texts of up to _EXACT tokens are not padded if those of their length have at least _SMALL_BLOCK_TOKENS in total.
@@ -267,8 +265,7 @@ class TargetSpace:
         if not 1 <= k <= self.size:
             raise UserError(f"top_k is {k}; it must be between 1 and the {self.size} targets of the space.")
         # A power of two serves all numbers up to it, and any filter is an input of the program.
-        at_most = 1 << (k - 1).bit_length()
-        ranked = self
+        at_most, ranked = 1 << (k - 1).bit_length(), self
         if allowed is not None:
             ranked = replace(self, spans=tuple(_only(span, allowed) for span in self.spans))
             k = min(k, int(allowed.sum()))
