@@ -211,6 +211,7 @@ def test_the_other_models_are_measured_when_one_cannot_be_loaded(flags, tmp_path
     err = capsys.readouterr().err
     assert "no.such:Thing on all tasks failed, all else is in the tables. The reason of the first: Model" in err
     results = read(tmp_path / "out")
+    assert err.count("A model is one of") == 1
     assert list(results["models"]) == ["bm25", "random"]  # who is named twice is measured once
     assert [each["task"] for each in results["skipped"]] == ["no.such:Thing on all tasks"]
     page = (tmp_path / "out" / "results.md").read_text()
@@ -410,7 +411,9 @@ def test_a_task_without_data_is_skipped_with_a_warning_or_stops_a_strict_run(fla
         (("--model", "bm25", "--data", "nowhere"), "--data nowhere is not a folder"),
         (("--model", "bm25", "--metrics", "map@10"), "map@10"),
         (("--model", "bm25", "--max_queries", "-1"), "--max-queries is -1; it must be at least 0"),
-        (("--model", "bm25", "--split", "train"), "invalid choice 'train'"),
+        (("--model", "bm25", "--split", "train"), "--split is 'train'; it must be one of 'any', 'test', 'validation'"),
+        (("--model", "bm25", "--metrics", "mpa"), "Did you mean 'map'?"),
+        (("--model", "bm25", "--metrics", "ndgc@5"), "Did you mean 'ndcg@5'?"),
         (("--model", "bm25", "--max_querys", "3"), "Unrecognized options"),
         (("--model", "no.such.module:Ranker"), "on all tasks failed, so nothing was measured. The reason of the"),
         (("--model", "bm25", "--tasks", "job_to_skill"), "None of the 1 requested tasks"),

@@ -748,7 +748,7 @@ def test_the_command_line_becomes_options(tmp_path, monkeypatch):
 
 
 def test_an_address_that_is_taken_or_open_to_all_is_told(caplog, monkeypatch):
-    with running() as client, pytest.raises(UserError, match="Cannot listen"):
+    with running() as client, pytest.raises(UserError, match=r"^Port \d+ on 127\.0\.0\.1 is in use; choose another"):
         server.serve(ServiceOptions(port=client.port), load=lambda options: None)
     for keys, warned in (("", True), (KEY, False)):
         monkeypatch.setenv("UWE_JAX_API_KEY", keys)

@@ -33,8 +33,8 @@ def train(config: Config, arguments: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Trains as the command line says; without arguments lists the configs that ship with the package."""
-    if not arguments or {"-h", "--help"} & set(arguments):
+    """Trains as the command line says; its help lists the configs that ship with the package."""
+    if {"-h", "--help"} & set(arguments):
         print(config_help(Config, "train", ABOUT))
         return
     train(read_command_line(arguments, Config, "train"), arguments)

@@ -94,14 +94,8 @@ def evaluate(options: EvaluationOptions) -> Results:
     """Measures every model on every task, and writes results.json, results.md and results.png.
 
     The results are written after every task; until the end, results.json says `"complete": false`. A model that cannot
-    be loaded is left out, and a ranker that fails on a task loses that task alone.
-
-    Returns:
-      The content of results.json.
-
-    Raises:
-      UserError: bad input, or another evaluation writes to the same folder; at the end as well, if a model could not
-        be loaded or failed on a task.
+    be loaded is left out, and a ranker that fails on a task loses that task alone. Returns the content of results.json;
+    raises UserError for bad input, if another evaluation writes to the same folder, and at the end if a model failed.
     """
     folders = data_folders(options.data), cache_folder(options.cache_dir)
     sources = TaskSources(*folders, options.esco_version, options.language, options.offline)
@@ -143,7 +137,7 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
         rest = "all else is in the tables" if measured else "so nothing was measured"
         raise UserError(
             f"{', '.join(each['task'] for each in failed)} failed, {rest}. The reason of the first: "
-            f"{failed[0]['reason']}"
+            f"{evaluation.first_failure}"
         )
     return results
 
@@ -209,6 +203,7 @@ class _Evaluation:
         self.folder = ResultsFolder(options.out, results)
         # Average precision [q] by task of the first model of the table, unless that one is joined.
         self.first_precision: dict[str, np.ndarray] = {}
+        self.first_failure = ""  # without the details, which were printed
 
     def add_model(self, spec: str, hashes: TrainingHashes | None, in_domain: Collection[str]) -> None:
         """Measures a model; a failure, to load it or on a task, is reported and added to the skipped ones."""
@@ -252,6 +247,7 @@ class _Evaluation:
 
     def _skip(self, what: str, error: UserError) -> None:
         LOG.warning(f"Failed: {error}")
+        self.first_failure = self.first_failure or str(error).partition("\n")[0]
         # In one line for the row of a table, and without the list of forms that a model may have.
         reason = " ".join(str(error).removesuffix(FORMS).split())
         self.results["skipped"].append({"task": what, "reason": reason})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from uwe_jax.retrieval.table_targets import EXPECTED, Row, Targets, check_file, table_targets
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH
@@ -36,7 +37,7 @@ def read_targets(
     version: str = "",
     keep: Sequence[str] = (),
 ) -> Targets:
-    """Reads targets.
+    """Reads targets; raises UserError if there is no such path, kind or column, or what it holds is broken or empty.
 
     Args:
       path: the folder of ESCO's or O*NET's zips or one of these zips; a table in one of `FORMATS`; or a .txt with one
@@ -47,11 +48,10 @@ def read_targets(
       language: of ESCO's labels.
       version: of ESCO or O*NET; "" takes the newest.
       keep: further columns of a table; empty keeps all that hold one value per row, and only "" none.
-
-    Raises:
-      UserError: there is no such path, kind or column, it is broken, one id has two texts, or nothing is left.
     """
     path = Path(path).expanduser()
+    if not path.exists():
+        raise UserError(f"There is no {path}.{near_on_disk(path)} {EXPECTED}")
     if path.is_dir() or path.suffix.lower() == ".zip":
         if named := column or id_column or next(iter(keep), ""):
             raise UserError(f"{path} is not a table, so it has no column {named!r}. Use --kind for a folder.")
@@ -66,8 +66,6 @@ def read_targets(
 
 def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets:
     folder, depth = (path, DEPTH) if path.is_dir() else (path.parent, 0)
-    if not folder.is_dir() or not path.exists():
-        raise UserError(f"There is no {path}. {EXPECTED}")
     inside = [file for file in find_files(folder, depth) if path in (folder, file.path)]
     esco = {role: found for role in ESCO_KINDS if (found := choose_release(inside, (role,), language, version))}
     known = [release for release in releases_in(folder) if path in (folder, release.path)]

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import logging
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.printable import printable
+from uwe_jax.runtime.settings import one_of
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -93,9 +96,7 @@ def read_options(
       renamed: new names of options by their former names, without leading dashes; former names work with a warning.
       help_if_empty: print the help if there are no arguments.
 
-    Raises:
-      SystemExit: with status 2 after a message, for an unknown option or a value that does not fit.
-      UserError: the options are not consistent.
+    Raises UserError for a value that does not fit, and SystemExit with status 2 after a message for an unknown option.
     """
     given = [_current(argument, renamed or {}) for argument in arguments or ["--help"][:help_if_empty]]
     read: Callable[..., Any] = functools.partial(
@@ -104,6 +105,7 @@ def read_options(
         prog=f"uwe-jax {command}",
         description=about,
     )
+    _check(typing.get_type_hints(options), given)
     shown = list(map(printable, given))
     chosen: Any = None
     if shown != given:
@@ -113,6 +115,24 @@ def read_options(
             given = shown
     chosen = chosen or read(args=given)
     return options(**{each.name: getattr(chosen, each.name) for each in dataclasses.fields(cast(Any, options))})
+
+
+def _check(hints: Mapping[str, Any], given: Sequence[str]) -> None:
+    """Raises UserError for a value that is not one of the choices of its option, or not a number."""
+    for argument, after in itertools.pairwise([*given, "--"]):
+        flag, equals, value = argument.partition("=")
+        hint = hints.get(flag[2:].replace("-", "_")) if flag.startswith("--") else None
+        value = value if equals else after
+        if {"-h", "--help"} & set(given) or (not equals and value.startswith("--")):
+            continue
+        if typing.get_origin(hint) is Literal:
+            one_of(flag, value, typing.get_args(hint))
+        elif hint in (int, float, int | None, float | None):
+            try:
+                (float if hint in (float, float | None) else int)(value)
+            except ValueError:
+                whole = "" if hint in (float, float | None) else "whole "
+                raise UserError(f"{flag} is {value!r}; it must be a {whole}number.") from None
 
 
 def at_least(least: float, **values: float | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -98,11 +99,8 @@ def serve(
 
     `listening` is called with the server and its port once connections are accepted.
 
-    Returns:
-      Whether the model's thread has ended; otherwise it is still inside a computation.
-
-    Raises:
-      UserError: the address is invalid or in use, or the model or an index cannot be loaded.
+    Returns whether the model's thread has ended; otherwise it is still inside a computation. Raises UserError if the
+    address is invalid or in use, or the model or an index cannot be loaded.
     """
     metrics = Metrics()
     with _listen(options) as sock:
@@ -142,6 +140,8 @@ def _listen(options: ServiceOptions) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, options.port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise UserError(f"Port {options.port} on {host} is in use; choose another with --port.") from error
         raise UserError(
             f"Cannot listen at {options.host} port {options.port} ({error}). Name another --host or --port; --port 0 "
             "takes a free one."

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.sources.folders import DEPTH, files_in, is_test_split
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.names import HEADER, NAMES, named_columns, same_names
@@ -94,10 +95,8 @@ def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> lis
     """Finds the tables of vacancies in a folder and its folders two levels down; a file is taken as it is.
 
     Tables without a title or a description are skipped, unless they are in a folder called vacancies, which then holds
-    all vacancies. Files with the name of a test split are skipped with a warning.
-
-    Raises:
-      UserError: there is none, or it lacks a required column.
+    all vacancies. Files with the name of a test split are skipped with a warning. Raises UserError if there
+    is none, or it lacks a required column.
     """
     columns = columns or VacancyColumns()
     title, description = columns.title or "title", columns.description or "description"
@@ -108,7 +107,7 @@ def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> lis
     if path.is_file():
         return [_table(path, path.name, columns)]
     if not path.is_dir():
-        raise UserError(f"There is no {path}. {expected}")
+        raise UserError(f"There is no {path}.{near_on_disk(path)} {expected}")
     inside = path / FOLDER
     read = _table if inside.is_dir() else _if_table
     found = {
