@@ -415,7 +415,10 @@ def test_a_task_without_data_is_skipped_with_a_warning_or_stops_a_strict_run(fla
         (("--model", "bm25", "--metrics", "mpa"), "Did you mean 'map'?"),
         (("--model", "bm25", "--metrics", "ndgc@5"), "Did you mean 'ndcg@5'?"),
         (("--model", "bm25", "--max_querys", "3"), "Unrecognized options"),
-        (("--model", "no.such.module:Ranker"), "on all tasks failed, so nothing was measured. The reason of the"),
+        (
+            ("--model", "no.such.module:Ranker"),
+            "on all tasks failed, so nothing was measured; the lines above say why.",
+        ),
         (("--model", "bm25", "--tasks", "job_to_skill"), "None of the 1 requested tasks"),
         (("--model", "bm25", "--tasks", ", "), "--tasks names nothing"),
         (("--model", "bm25", "--out", __file__), f"Cannot write to {__file__}: File exists. Name another folder"),
@@ -427,3 +430,12 @@ def test_bad_input_is_reported(flags, added, message, capsys):
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_mistyped_baseline_is_answered_once_without_the_list_of_kinds(flags, capsys, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert run("--model", "bm2", *flags) == 2
+    err = capsys.readouterr().err
+    assert err.count("Did you mean 'bm25'?") == 1
+    assert "A model is one of" not in err
+    assert "HF_" not in err

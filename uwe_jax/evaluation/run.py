@@ -134,11 +134,9 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
         report("\n" + terminal_table(results))
         report(f"\nWritten to {options.out}: results.json, results.md, results.png")
     if failed := results["skipped"][len(skipped) :]:
-        rest = "all else is in the tables" if measured else "so nothing was measured"
-        raise UserError(
-            f"{', '.join(each['task'] for each in failed)} failed, {rest}. The reason of the first: "
-            f"{evaluation.first_failure}"
-        )
+        first = f"all else is in the tables. The reason of the first: {evaluation.first_failure}"
+        rest = first if measured else "so nothing was measured; the lines above say why."
+        raise UserError(f"{', '.join(each['task'] for each in failed)} failed, {rest}")
     return results
 
 

@@ -56,12 +56,12 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
             continue
         LOG.debug(f"Encoder {name}: {found.provenance}, in {found.folder}")
         return found
-    known = [each for pinned in PINNED for each in (pinned.name, pinned.hub_id)] if not pinned else []
-    near, path = near_on_disk(name) or did_you_mean(name, known), Path(name).expanduser()
-    if not is_remote(name) and not path.exists() and (near or _is_path(name) or ("/" in name and path.parent.is_dir())):
-        advice = near or f" {_remedy(name) if _is_path(name) else 'Check the name; --verbose shows the places tried.'}"
-        also = "" if _is_path(name) else ", and no encoder of this name was found elsewhere"
-        raise UserError(f"There is no folder {name}{also}.{advice}")
+    near = near_on_disk(name) or did_you_mean(name, [text for each in PINNED for text in (each.name, each.hub_id)])
+    path, alone = Path(name).expanduser(), _is_path(name)
+    meant = near or alone or ("/" in name and path.parent.is_dir())
+    if meant and not (pinned or is_remote(name) or path.exists()):
+        also = "" if alone else ", and no encoder of this name was found elsewhere (--verbose shows where)"
+        raise UserError(f"There is no folder {name}{also}.{near or f' {_remedy(name)}' * alone or ' Check the name.'}")
     raise UserError("\n".join([f"No encoder {name!r} was found.", "Tried:", *tried, _remedy(name)]))
 
 

@@ -177,7 +177,7 @@ def _answer(error: Exception, command: str, settings: type) -> None:
     """Raises a UserError for errors of parsing the flags; returns for any other error."""
     if isinstance(error, OSError):  # of ml_collections, for a missing config file
         known = [name for name, _ in shipped_configs(command)]
-        reason = str(error).strip().splitlines()[-1].partition("] ")[2]
+        reason = re.sub(r"\[Errno \d+\] ", "", str(error).strip().splitlines()[-1], count=1)
         name = reason.split("'")[-2] if "'" in reason else ""
         reason = f"there is no file {name}" if "No such file" in reason else reason
         near = did_you_mean(name, known) or near_on_disk(name)
