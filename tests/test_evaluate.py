@@ -438,4 +438,4 @@ def test_a_mistyped_baseline_is_answered_once_without_the_list_of_kinds(flags, c
     err = capsys.readouterr().err
     assert err.count("Did you mean 'bm25'?") == 1
     assert "A model is one of" not in err
-    assert "HF_" not in err
+    assert "HF_ENDPOINT" not in err
