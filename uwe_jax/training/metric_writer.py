@@ -85,7 +85,7 @@ class MetricWriter:
             file.write(json_text({"step": step, **values}) + "\n")
         if self._board and not self._board_is_alive():
             LOG.warning(
-                f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} is still written."
+                f"TensorBoard's files in {self.path.parent} can no longer be written; {self.path.name} still is."
             )
             self._board = None
         leaves = flatten_dict(values, sep="/").items()
