@@ -50,7 +50,7 @@ def terminal_table(results: Results) -> str:
 
 def _table(view: ResultsView, first: int) -> Table:
     shown = slice(first, first + _MODELS_ACROSS)
-    table = Table(title="Percent, full target space", title_justify="left", title_style="bold")
+    table = Table(title="Percent, full target space")
     table.add_column("task")
     table.add_column("queries", justify="right")
     table.add_column("targets", justify="right")

@@ -47,8 +47,8 @@ def narrow_tables(
     """Renders rows of texts as tables of at most `width` characters, one below the other.
 
     Columns at the places `left` hold texts, which are wrapped; others hold numbers, which are not. Each table has the
-    texts before the first numbers (the first column if all are texts), and as many of the other columns as fit and share a row
-    with its first one. Rows and columns without any text are left out.
+    texts before the first numbers (the first column if all are texts), and as many of the other columns as fit and
+    share a row with its first one. Rows and columns without any text are left out.
     """
     last = len(header) - 1
     labels = min(1, last) if set(left) >= set(range(last + 1)) else min(set(range(last + 1)) - set(left))

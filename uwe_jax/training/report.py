@@ -73,7 +73,7 @@ def verdict(summary: dict[str, Any]) -> str:
 
 def table(before: Results, after: Results, title: str) -> str:
     """Renders MAP and RP@10 before and after training, per direction and macro-averaged, in at most 80 columns."""
-    lines = Table(title=title, title_justify="left", title_style="bold")
+    lines = Table(title=title)
     lines.add_column("ranking")
     for name in ("queries", "targets", "MAP (gain)", "RP@10"):
         lines.add_column(name, justify="right")
