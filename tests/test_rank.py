@@ -101,7 +101,8 @@ def test_answers_are_those_of_the_python_api(folder, capsys):
 def test_tables_and_explanations_for_people(folder, tmp_path, capsys):
     picture = tmp_path / "why.png"
     main(["nurse", "--index", str(folder / "jobs"), "--top_k", "1", "--explain", "--picture", str(picture)])
-    told = capsys.readouterr().out
+    told, err = capsys.readouterr()
+    assert err.endswith(f"Wrote {picture}.\n")
     assert told.startswith('"nurse" in jobs\n')
     assert "1.0000 │ nurse" in told
     assert "jobs0" in told

@@ -202,12 +202,6 @@ def matrix(summary: Summary, section: str, metric: str, title: str, *, first: st
     return Section(title, grids=[grid])
 
 
-def terminal(section: Section) -> str:
-    """Renders the title and the table of a section of `matrix` in 80 columns."""
-    (grid,) = section.grids
-    return f"{section.title}\n{grid.terminal()}"
-
-
 def _cell(found: dict[str, Any], *, is_baseline: bool, relative: bool) -> str:
     spread = "" if found["deviation"] is None else f" ± {found['deviation']:.1f}"
     difference = None if is_baseline else found["difference"]
