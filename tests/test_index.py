@@ -126,7 +126,7 @@ def test_targets_are_added_and_removed_without_encoding_the_others(built, model,
     assert encoded == ["write software", "nurse"]
     told = capsys.readouterr()
     assert "Removed 1 target; 1 of the ids were not there." in told.err
-    assert "Added 1 targets, and replaced 1." in told.err
+    assert "Added 1 target, and replaced 1." in told.err
     changed = load_index(out)
     assert (changed.dtype, changed.origin) == ("float32", first.origin)
     lengths = first.tokens.lengths
