@@ -217,14 +217,11 @@ def _draw_cells(figure: Any, axes: Any, explanation: Explanation, *, numbers: bo
     if numbers:
         for (i, j), cosine in np.ndenumerate(cosines):
             colour = "white" if weights[i, j] > _DARK * top else "black"
-            axes.text(
-                j, i, f"{cosine:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=7, color=colour
-            )
+            number = f"{cosine:.2f}".replace("-0.00", "0.00")
+            axes.text(j, i, number, ha="center", va="center", fontsize=7, color=colour)
     axes.xaxis.tick_top()
-    axes.set_xticks(
-        range(weights.shape[1]), [_shown(token) for token in explanation.target_tokens], rotation=45, ha="left"
-    )
-    axes.set_yticks(range(weights.shape[0]), [_shown(token) for token in explanation.query_tokens])
+    axes.set_xticks(range(weights.shape[1]), [*map(_shown, explanation.target_tokens)], rotation=45, ha="left")
+    axes.set_yticks(range(weights.shape[0]), [*map(_shown, explanation.query_tokens)])
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_parse_math(False)
         if label.get_text().startswith("["):

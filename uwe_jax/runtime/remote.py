@@ -117,8 +117,7 @@ def _fetch_whole(url: str, files: dict[str, RemoteFile], whole: Path, home: Path
     fetch(url, [(file, whole / name / inside) for inside, file in files.items()])
     if listing(url) != files:
         raise UserError(f"{url} was changed during the download. Run again when the writer has finished.")
-    size = sum(file.size for file in files.values()) / 1e6
-    what = f"{url} ({counted(len(files), 'file')}, {size:,.1f} MB)"
+    what = f"{url} ({counted(len(files), 'file')}, {sum(file.size for file in files.values()) / 1e6:,.1f} MB)"
     LOG.info(f"Fetched {what} into {home / name} in {time.perf_counter() - started:.1f} s")
 
 

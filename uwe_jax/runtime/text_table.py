@@ -50,23 +50,18 @@ def narrow_tables(
     texts before the first numbers (the first column if all are texts), and as many of the other columns as fit and
     share a row with its first one. Rows and columns without any text are left out.
     """
-    last = len(header) - 1
-    labels = min(1, last) if set(left) >= set(range(last + 1)) else min(set(range(last + 1)) - set(left))
+    labels = next((k for k in range(len(header)) if k not in left), min(1, len(header) - 1))
     titles, needed = [], []
     for k, name in enumerate(header):
         longest = max((cell_len(printable(line)) for row in rows for line in row[k].splitlines()), default=0)
         lines = textwrap.wrap(name, max(_TEXT, longest), break_long_words=False)
         titles.append("\n".join(lines))
-        longest = max(longest, *map(cell_len, lines), 0)
-        needed.append(min(longest, _LABEL if k < labels else _TEXT if k in left else width // 2))
-
-    def used(columns: Iterable[int]) -> int:
-        return 1 + sum(3 + needed[k] for k in columns)
-
+        most = _LABEL if k < labels else _TEXT if k in left else width // 2
+        needed.append(min(max(longest, 0, *map(cell_len, lines)), most))
     groups: list[list[int]] = []
     for k in range(labels, len(header)):
         related = groups and any(row[groups[-1][0]] and row[k] for row in rows)
-        if related and used([*range(labels), *groups[-1], k]) <= width:
+        if related and 1 + sum(3 + needed[j] for j in (*range(labels), *groups[-1], k)) <= width:
             groups[-1].append(k)
         else:
             groups.append([k])
