@@ -86,7 +86,7 @@ def test_a_run_from_its_first_line_to_its_summary(finished):
     folder, out, err = finished
     assert re.match(r"Training \S+ \(.*M parameters\) on 549 skills with skill-job \(108 job nodes, 1,732 edges", out)
     assert "6 steps of 16 skills on 8 cpu devices" in out
-    assert "Texts truncated to the configured lengths" in err
+    assert "Texts are truncated to the configured lengths" in err
     assert "validation MAP" in err
     assert "macro-average" in out
     assert len((folder / "skills.txt").read_text().splitlines()) == 549

@@ -31,7 +31,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, data_folders, make_out
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least
-from uwe_jax.runtime.progress import duration, report
+from uwe_jax.runtime.progress import counted, duration, report
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS, check_metric_names
 from uwe_jax.scoring.statistics import paired_bootstrap
 from uwe_jax.training.workdir import TRAINED_ON
@@ -113,7 +113,8 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
     tasks, skipped, in_domain = _prepare_tasks(options, sources, all_hashes)
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)
-    LOG.info(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(all_hashes)} models to measure.")
+    read = f"{counted(len(tasks), 'task')} with {counted(queries, 'query')}, read in {took}"
+    LOG.info(f"{read}; {counted(len(all_hashes), 'model')} to measure.")
     results: Results = {
         "version": uwe_jax.__version__,
         "complete": False,
