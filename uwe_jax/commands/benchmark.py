@@ -13,7 +13,7 @@ import tyro
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
-from uwe_jax.runtime.options import read_options
+from uwe_jax.runtime.options import read_options, wrapped
 from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.settings import one_of
 from uwe_jax.studies.benchmarks import pipeline, ranking, scoring, training
@@ -46,7 +46,7 @@ _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
 def benchmark(arguments: Sequence[str]) -> None:
     """Runs the mode that the command line names."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(ABOUT)
+        print(wrapped(ABOUT))
         return
     mode, *rest = arguments
     one_of("The mode of a benchmark", mode, tuple(_MODES))

@@ -8,13 +8,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import re
+import shutil
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, cast
 
 import tyro
-from tyro.constructors import PrimitiveConstructorSpec
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, StructConstructorSpec, StructTypeInfo
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.printable import printable
@@ -59,6 +62,26 @@ NumberList = Annotated[tuple[int, ...], _single("INT,...", _numbers, lambda valu
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]
 RepeatedPath = Annotated[tuple[FilePath, ...], tyro.conf.UseAppendAction]
 Arguments = tyro.conf.Positional[tuple[str, ...]]
+registry = ConstructorRegistry()  # of every command line
+_SEEN = "default rules apply"
+
+
+@registry.struct_rule
+def _without_empty_defaults(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """Leaves the hint "(default: )" of empty texts and lists out of the help."""
+    spec = _SEEN not in info.markers and registry.get_struct_spec(
+        dataclasses.replace(info, markers=(*info.markers, _SEEN))
+    )
+    if not isinstance(spec, StructConstructorSpec):
+        return None
+    kinds: list[Any] = [
+        Annotated[each.type, tyro.conf.arg(help_behavior_hint="")]
+        if each.default in ("", ()) and each.type not in (Repeated, RepeatedPath)
+        else each.type
+        for each in spec.fields
+    ]
+    fields = [dataclasses.replace(each, type=kind) for each, kind in zip(spec.fields, kinds, strict=True)]
+    return dataclasses.replace(spec, fields=tuple(fields))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +125,8 @@ def read_options(
         tyro.cli,
         dataclasses.make_dataclass(options.__name__, [], bases=(Verbosity, options), frozen=True),
         prog=f"uwe-jax {command}",
-        description=about,
+        description=wrapped(about),
+        registry=registry,
     )
     shown = list(map(printable, given))
     chosen: Any = None
@@ -113,6 +137,31 @@ def read_options(
             given = shown
     chosen = chosen or read(args=given)
     return options(**{each.name: getattr(chosen, each.name) for each in dataclasses.fields(cast(Any, options))})
+
+
+class _Kept(str):
+    """Text of a help that tyro prints in its own lines: it would join lines that begin with a letter."""
+
+    def split(self, *_: Any) -> list[str]:
+        """Returns the text as one line."""
+        return [self]
+
+
+def wrapped(about: str) -> str:
+    """Wraps the description of a command at the terminal's width: paragraphs, and every indented line by itself."""
+    joined = re.sub(r"(?m)^(\S.*)\n(?=\S)| *\\\n +", r"\1 ", about)
+    width = shutil.get_terminal_size().columns
+    return _Kept("\n".join(_wrapped_line(line, width) for line in joined.splitlines()))
+
+
+def _wrapped_line(line: str, width: int) -> str:
+    fill = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    if re.match(r" +(\S+ )*?uwe-jax (?!.*  )", line):  # a command, to be typed as it is: broken before an option
+        fill.width, fill.subsequent_indent = width - 2, 6 * " "
+        return " \\\n".join(fill.wrap(re.sub(r"(?<=\S) (?!--)", "\xa0", line))).replace("\xa0", " ")
+    column = re.match(r"( +(- |\S.*?  +)?)?", line)
+    fill.subsequent_indent = " " * (column.end() if column else 0)
+    return fill.fill(line)
 
 
 def at_least(least: float, **values: float | None) -> None:
