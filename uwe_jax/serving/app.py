@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from uwe_jax import __version__
 from uwe_jax.serving.batching import Batcher
 from uwe_jax.serving.gate import ID, INSIDE, Gate
+from uwe_jax.serving.messages import UNKNOWN_KEY
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.refusals import Json, Refusal
@@ -63,10 +64,12 @@ async def _answer(request: Request, error: Exception) -> Json:
 
 
 def _misfit(error: RequestValidationError) -> Refusal:
-    """Describes what does not fit the schema, without repeating what was sent."""
+    """Describes what does not fit the schema, without repeating values that were sent."""
     problems = error.errors()
     if problems and problems[0]["type"] == "json_invalid":
         return Refusal(400, "The body is not valid JSON.")
+    if problems and problems[0]["type"] == UNKNOWN_KEY:
+        return Refusal(422, problems[0]["msg"])
     shown = [
         f"{'.'.join(map(str, each['loc'][1:]))[:80] or 'body'}: {each['msg']}" for each in problems[:_PROBLEMS_SHOWN]
     ]

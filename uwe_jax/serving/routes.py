@@ -14,6 +14,7 @@ from fastapi.responses import PlainTextResponse
 from uwe_jax.retrieval.store.columns import FilterError, alternatives
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import did_you_mean
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.serving.batching import Batcher
 from uwe_jax.serving.gate import DEADLINE
@@ -36,6 +37,7 @@ from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import Limits
 from uwe_jax.serving.refusals import Json, Refusal
 from uwe_jax.serving.tasks import PairTask, RankTask, ServedModel
+from uwe_jax.sources.tables.problems import shorten
 from uwe_jax.sources.vacancies.sentences import cut_sentences, plain_text
 
 _LETTER = re.compile(r"[^\W\d_]")
@@ -52,8 +54,17 @@ _REFUSALS = {
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": description} for status, description in _REFUSALS.items()
 }
+
+
+async def _json_only(request: Request) -> None:
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # A page of another site could send any other type without a preflight request of the browser.
+    if request.method == "POST" and media != "application/json":
+        raise Refusal(415, f"The content type is {media[:80] or 'missing'}; it must be application/json.")
+
+
 # Answers have the index under the former key "space" as well, until the next release.
-api = APIRouter(prefix="/v1", tags=["Ranking"], responses=_RESPONSES)
+api = APIRouter(prefix="/v1", tags=["Ranking"], responses=_RESPONSES, dependencies=[Depends(_json_only)])
 watch = APIRouter(tags=["Monitoring"])
 
 
@@ -76,7 +87,8 @@ class Service:
         """Returns a search for texts, checked; `what` names one of the texts in errors."""
         indexes = self.model.indexes
         if asked.index and asked.index not in indexes:
-            raise Refusal(422, f"Unknown index. Name one of: {', '.join(indexes)}.")
+            near = did_you_mean(asked.index, indexes)
+            raise Refusal(422, f"Unknown index {shorten(asked.index)}.{near} Name one of: {', '.join(indexes)}.")
         if not 1 <= asked.top_k <= self.limits.max_top_k:
             raise Refusal(422, f"top_k is {asked.top_k}; it must be 1 to {self.limits.max_top_k}.")
         try:
