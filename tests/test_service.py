@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -764,6 +766,19 @@ def test_an_address_that_is_taken_or_open_to_all_is_told(caplog, monkeypatch):
         server._announce(options, 80)
         assert ("no API key" in caplog.text) == warned
         assert options.allowed_hosts == ()
+
+
+@pytest.mark.parametrize("key", ["", KEY])
+def test_the_first_lines_of_the_log_hold_a_request_to_type(key, caplog, monkeypatch):
+    monkeypatch.setenv("UWE_JAX_API_KEY", key)
+    with running() as client, caplog.at_level("INFO"):
+        caplog.clear()
+        server._announce(ServiceOptions(), client.port)
+        typed = os.path.expandvars(re.search("curl (.*)", caplog.text)[1])
+        url, *headers, _, body = shlex.split(typed)
+        assert url == f"http://127.0.0.1:{client.port}/v1/rank"
+        given = dict(each.split(": ") for each in headers[1:] if each != "-H")
+        assert client.ask("POST", "/v1/rank", body.encode(), given).json["index"] == "skills"
 
 
 def test_the_stand_in_ranks_by_words():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
+import json
 import logging
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,6 +120,10 @@ def export(options: ExportOptions, models: Sequence[Share]) -> Path:
     report(f"Exported {model.name} ({model.description}) to {out}")
     if not options.license:
         LOG.info("No licence is stated in the model card; --license names one, such as apache-2.0.")
+    code = (
+        f'import uwe_jax; print(uwe_jax.load({json.dumps(str(out))}).rank("head chef", ["plan menus", "weld metal"]))'
+    )
+    report(f"Next:\npython -c {shlex.quote(code)}")
     if options.push_to_hub:
         report(f"Pushed to {_push(out, options.push_to_hub, private=options.private)}")
     return out

@@ -124,7 +124,9 @@ def _read(options: IndexOptions, path: Path) -> Targets:
 def _build(options: IndexOptions, path: Path) -> None:
     started = time.perf_counter()
     if not options.model:
-        raise UserError("--model is required with --targets: name the model that encodes them.")
+        raise UserError(
+            "--model is required with --targets: name what encodes them, such as --model all-MiniLM-L6-v2:soft."
+        )
     targets = _read(options, path)
     _log_targets(targets)
     with creating(options.folder):  # fails before minutes of encoding
