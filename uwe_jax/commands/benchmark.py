@@ -54,14 +54,9 @@ def benchmark(arguments: Sequence[str]) -> None:
     # As a field: tyro reads comments on options from a class's source, which the subclass made by read_options lacks.
     field: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
     given: Any = dataclasses.make_dataclass("Options", [("chosen", field)], frozen=True)
-    chosen = read_options(
-        given,
-        rest,
-        command=f"benchmark {mode}",
-        about=about,
-        renamed={"encode-chunk-size": "mini-batch-size"},
-        help_if_empty=False,
-    ).chosen
+    names = {"encode-chunk-size": "mini-batch-size"}
+    command = f"benchmark {mode}"
+    chosen = read_options(given, rest, command=command, about=about, renamed=names, help_if_empty=False).chosen
     out: Path = chosen.out or Path(f"benchmark_{mode}.json")
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):

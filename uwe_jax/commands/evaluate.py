@@ -30,11 +30,7 @@ Sets of tasks: {", ".join(SETS)}."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Evaluates as the command line says.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Evaluates as the command line says."""
     options = read_options(EvaluationOptions, arguments, command="evaluate", about=ABOUT, renamed={"models": "model"})
     if not options.model:
         raise UserError("--model is required. Run `uwe-jax evaluate --help`.")

@@ -36,10 +36,6 @@ def _single(metavar: str, read: Callable[[str], Any], write: Callable[[Any], str
     )
 
 
-def _path(text: str) -> Path:
-    return Path(text).expanduser()
-
-
 def names(text: str) -> tuple[str, ...]:
     """Splits a comma-separated list; names are stripped, empty ones are dropped.
 
@@ -54,8 +50,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 # Types of options. A path may begin with ~; a list is separated by commas; a repeated option is given once per value.
-FilePath = Annotated[Path, _single("PATH", _path, str, Path)]
-OptionalPath = Annotated[Path | None, _single("PATH", _path, str, Path | None)]
+FilePath = Annotated[Path, _single("PATH", lambda text: Path(text).expanduser(), str, Path)]
+OptionalPath = Annotated[Path | None, _single("PATH", lambda text: Path(text).expanduser(), str, Path | None)]
 OptionalInt = Annotated[int | None, _single("INT", int, str, int | None)]
 NameList = Annotated[tuple[str, ...], _single("NAME,...", names, ",".join, tuple)]
 NumberList = Annotated[tuple[int, ...], _single("INT,...", _numbers, lambda values: ",".join(map(str, values)), tuple)]

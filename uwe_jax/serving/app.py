@@ -15,7 +15,6 @@ from starlette.exceptions import HTTPException
 from uwe_jax import __version__
 from uwe_jax.serving.batching import Batcher
 from uwe_jax.serving.gate import ID, INSIDE, Gate
-from uwe_jax.serving.messages import UNKNOWN_KEY
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.refusals import Json, Refusal
@@ -68,8 +67,6 @@ def _misfit(error: RequestValidationError) -> Refusal:
     problems = error.errors()
     if problems and problems[0]["type"] == "json_invalid":
         return Refusal(400, "The body is not valid JSON.")
-    if problems and problems[0]["type"] == UNKNOWN_KEY:
-        return Refusal(422, problems[0]["msg"])
     shown = [
         f"{'.'.join(map(str, each['loc'][1:]))[:80] or 'body'}: {each['msg']}" for each in problems[:_PROBLEMS_SHOWN]
     ]

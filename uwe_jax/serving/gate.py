@@ -182,14 +182,10 @@ async def read_body(request: Request, most: int, deadline: float) -> bytes:
 
 def replay(body: bytes, receive: Receive) -> Receive:
     """Returns an ASGI `receive` that gives a body that was read already, and then what follows it."""
-    given = False
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return first.pop() if first else await receive()
 
     return again
 

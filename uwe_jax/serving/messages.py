@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from uwe_jax.runtime.settings import did_you_mean
+from uwe_jax.serving.refusals import Refusal
 from uwe_jax.sources.tables.problems import shorten
-
-UNKNOWN_KEY = "unknown_key"  # type of the error
 
 Query = Annotated[str, Field(strict=True, examples=["registered nurse"])]
 Target = Annotated[str, Field(strict=True, examples=["care for patients"])]
@@ -36,11 +34,11 @@ class Request(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, given: Any) -> Any:
+        known = cls.model_fields
         for key in given if isinstance(given, dict) else ():
-            if key not in {*cls.model_fields, *["space"] * ("index" in cls.model_fields)}:
-                near = did_you_mean(key, cls.model_fields) or f" The keys are {', '.join(cls.model_fields)}."
-                message = f"Unknown key {shorten(key)}.{near}"
-                raise PydanticCustomError(UNKNOWN_KEY, "{message}", {"message": message})
+            if key not in known and not (key == "space" and "index" in known):
+                near = did_you_mean(key[:80], known) or f" The keys are {', '.join(known)}."
+                raise Refusal(422, f"Unknown key {shorten(key)}.{near}")
         return given
 
 
