@@ -71,6 +71,7 @@ def test_models_side_by_side(flags, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.err.count(" on mytask (4 queries, 5 targets): MAP ") == 5
     assert "results.json, results.md, results.png" in printed.out
+    assert f"Next: read {tmp_path / 'out' / 'results.md'}, which" in printed.out
     results = read(tmp_path / "out")
     assert results["tasks"]["mytask"]["edges"] == 8
     assert list(results["models"]) == ["random", "bm25", "tfidf", "encoder mean_pool", "encoder soft"]

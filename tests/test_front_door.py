@@ -1,6 +1,7 @@
 """Tests of the command line as a whole: overview, help, completion, and suggestions for typos."""
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -36,6 +37,7 @@ def test_the_overview_lists_every_command_with_a_line(capsys):
 def test_every_command_describes_its_options(name, arguments, capsys, monkeypatch):
     # What a training does to its process, the process of the tests is spared.
     monkeypatch.setattr(train, "run", train.main)
+    monkeypatch.setenv("COLUMNS", "80")
     if (name, arguments) == ("train", []):  # its settings fill screens
         with pytest.raises(UserError, match=r"--config is required.* Run `uwe-jax train --help`\."):
             main([name])
@@ -45,6 +47,14 @@ def test_every_command_describes_its_options(name, arguments, capsys, monkeypatc
     out = capsys.readouterr().out
     assert f"uwe-jax {name}" in out
     assert "--" in out
+    assert [line for line in out.splitlines() if len(line.rstrip()) > 80 and " " in line.strip()] == []
+    assert not re.search(r"\(default:\s+(''|)\)", out)
+    about = re.split("(?m)^╭|^Settings,", out)[0]
+    assert re.findall(r"(?m)^ .*\n(?=\S)", about) == []  # a paragraph follows an empty line
+    told = re.sub(r" \\\n +", " ", importlib.import_module(f"uwe_jax.commands.{name}").ABOUT)
+    typed = re.sub(r" \\\n +", " ", about).splitlines()
+    commands = [line for line in told.splitlines() if re.match(r"  .*uwe-jax (?!.*  )", line)]
+    assert [line for line in commands if line not in typed] == []  # whole, when their lines are joined
 
 
 @pytest.mark.parametrize(
@@ -81,6 +91,13 @@ def test_the_help_of_train_describes_every_setting(capsys):
     assert "no_profile" not in out
     for setting in ("--config.steps INT", "--config.batch.global_batch_size INT", "--config.optimiser.learning_rate"):
         assert setting in out
+
+
+def test_the_help_of_evaluate_names_the_columns_of_a_task_folder(capsys):
+    with contextlib.suppress(SystemExit):
+        main(["evaluate", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "queries.csv and targets.csv (columns id, text) and relevant.csv (query_id, target_id)" in told
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_a_run_from_its_first_line_to_its_summary(finished):
     assert summary["against_frozen"]["map"][0] == pytest.approx(
         summary["after"]["macro_map"] - summary["before"]["macro_map"]
     )
-    assert re.search(r"Macro MAP \d+\.\d, .* the frozen encoder \(95% interval .*, \d\d queries\)", out)
+    assert re.search(r"Macro MAP \d+\.\d, .* the frozen encoder \(95% interval .*, \d\d distinct queries\)", out)
 
 
 def test_the_same_command_on_a_finished_run_answers_at_once_and_more_steps_train_on(

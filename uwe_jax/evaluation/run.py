@@ -134,6 +134,7 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
         evaluation.folder.write(complete=True)
         report("\n" + terminal_table(results))
         report(f"\nWritten to {options.out}: results.json, results.md, results.png")
+        report(f"Next: read {options.out / 'results.md'}, which has the intervals and more tables.")
     if failed := results["skipped"][len(skipped) :]:
         first = f"all else is in the tables. The reason of the first: {evaluation.first_failure}"
         rest = first if measured else "so nothing was measured; the lines above say why."

@@ -113,21 +113,14 @@ def _log_targets(targets: Targets) -> None:
 
 
 def _read(options: IndexOptions, path: Path) -> Targets:
-    return read_targets(
-        path,
-        kind=options.kind,
-        column=options.column,
-        id_column=options.id_column,
-        language=options.language,
-        version=options.version,
-        keep=options.keep,
-    )
+    names = ("kind", "column", "id_column", "language", "version", "keep")
+    return read_targets(path, **{name: getattr(options, name) for name in names})
 
 
 def _build(options: IndexOptions, path: Path) -> None:
     started = time.perf_counter()
     if not options.model:
-        raise UserError("--model is required with --targets: name the model that encodes them.")
+        raise UserError("--model is required with --targets: what encodes them, as --model all-MiniLM-L6-v2:soft.")
     targets = _read(options, path)
     _log_targets(targets)
     with creating(options.folder):  # fails before minutes of encoding

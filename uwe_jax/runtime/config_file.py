@@ -19,7 +19,7 @@ from ml_collections import config_flags
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
-from uwe_jax.runtime.options import Verbosity
+from uwe_jax.runtime.options import Verbosity, registry, wrapped
 from uwe_jax.runtime.settings import current_path, did_you_mean, from_mapping, setting_names
 
 S = TypeVar("S")
@@ -69,7 +69,8 @@ def config_help(settings: type, command: str, about: str) -> str:
         tyro.cli(
             section,
             prog=f"uwe-jax {command} --config=FILE",
-            description="\n".join(lines),
+            description=wrapped("\n".join(lines)),
+            registry=registry,
             args=["--help"],
             use_underscores=True,
         )

@@ -19,7 +19,7 @@ from uwe_jax.serving.app import make_app
 from uwe_jax.serving.batching import Batcher
 from uwe_jax.serving.gate import Gate
 from uwe_jax.serving.metrics import Metrics
-from uwe_jax.serving.options import ServiceOptions, is_loopback
+from uwe_jax.serving.options import VARIABLE, ServiceOptions, is_loopback
 from uwe_jax.serving.tasks import ServedModel, load_served
 
 LOG = logging.getLogger(__name__)
@@ -152,6 +152,9 @@ def _announce(options: ServiceOptions, port: int) -> None:
     host = options.host.strip("[]")
     shown = f"[{host}]" if ":" in host else host
     LOG.info("Listening at http://%s:%d (loading; /readyz reports when it is ready)", shown, port)
+    key = f' -H "Authorization: Bearer ${VARIABLE}"' if options.keys else ""
+    body = """-H 'Content-Type: application/json' -d '{"queries": ["head chef"], "top_k": 3}'"""
+    LOG.info("When it is ready: curl 'http://%s:%d/v1/rank'%s %s", shown, port, key, body)
     if not is_loopback(host) and not options.keys:
         LOG.warning(
             "WARNING: %s can be reached from other machines, and no API key is required. Give --api_key_file, or "

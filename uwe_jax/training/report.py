@@ -63,10 +63,10 @@ def verdict(summary: dict[str, Any]) -> str:
         f"{'worse than' if difference < 0 else 'above'} the frozen encoder"
     )
     if queries < FEWEST_QUERIES:
-        sentence += f"; {counted(queries, 'query')}: no conclusion."
+        sentence += f"; {counted(queries, 'distinct query')}: no conclusion."
     else:
         conclusion = ": no conclusion" if low <= 0 <= high else ""
-        sentence += f" (95% interval {low:.1f} to {high:.1f}, {queries:,} queries){conclusion}."
+        sentence += f" (95% interval {low:.1f} to {high:.1f}, {queries:,} distinct queries){conclusion}."
     if summary["held_out"] == "validation":
         sentence += " The checkpoint was chosen on the same nodes, which flatters it."
     return sentence
