@@ -436,7 +436,7 @@ def test_reading_a_table_logs_one_line(tmp_path, caplog, name, content, expected
             (
                 "a.jsonl",
                 content,
-                "line 1: found .*; expected a JSON object with the keys text, one per line; a list of objects belongs in a .json",
+                "line 1: found .*; expected a JSON object .*, one per line; a list of objects belongs in a .json",
             )
             for content in (b'[{"text": "a"}]', b'[\n{"text": "a"}]')
         ),
