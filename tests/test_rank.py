@@ -209,6 +209,19 @@ def test_only_bad_queries_and_no_queries(folder, piped, capsys):
     assert answers(capsys) == []
 
 
+def test_lines_of_a_pipe_end_as_those_of_files():
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as pipe:
+        found = line_queries(reading)
+        pipe.write(b"head chef\rdog trainer\r")
+        assert next(found) == "head chef"  # not waiting for more
+        assert [next(found), next(found)] == ["dog trainer", None]
+        pipe.write(b"\nnurse\r\ncook")  # the line feed ends the same line
+        assert [next(found), next(found)] == ["nurse", None]
+    assert list(found) == ["cook"]
+    os.close(reading)
+
+
 def test_many_lines_are_read_in_batches():
     reading, writing = os.pipe()
     with os.fdopen(writing, "wb", buffering=0) as pipe:

@@ -86,6 +86,18 @@ def test_settings(tmp_path):
         assert expected in message(folder)
 
 
+def test_judgements_that_say_not_relevant_are_left_out(tmp_path):
+    folder = write(tmp_path / "courses")
+    relevant = "query-id\tcorpus-id\tscore\nq1\t1\t2\nq1\t2\t0\nq2\t2\t0.5\nq2\t3\t-1\nq2\t1\t{}\n"
+    (folder / "relevant.csv").write_text(relevant.format("0"))
+    task = read_task_folder(folder)
+    assert task.relevant.toarray().tolist() == [[True, False, False], [False, False, True]]
+    assert "3 rows with a score of 0 or less left out" in task.notes
+    for score in ("high", "nan", ""):
+        (folder / "relevant.csv").write_text(relevant.format(score))
+        assert f"relevant.csv, line 6: found score '{score}'; expected a number" in message(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

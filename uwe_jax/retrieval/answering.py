@@ -49,6 +49,7 @@ def rank(options: RankOptions) -> None:
             id_column=options.id_column,
             language=options.language,
             keep=options.keep,
+            flag="--target-column",
         )
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)

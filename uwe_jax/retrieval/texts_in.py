@@ -36,6 +36,7 @@ def read_targets(
     language: str = "en",
     version: str = "",
     keep: Sequence[str] = (),
+    flag: str = "--column",
 ) -> Targets:
     """Reads targets; raises UserError if there is no such path, kind or column, or what it holds is broken or empty.
 
@@ -48,6 +49,7 @@ def read_targets(
       language: of ESCO's labels.
       version: of ESCO or O*NET; "" takes the newest.
       keep: further columns of a table; empty keeps all that hold one value per row, and only "" none.
+      flag: of the running command that names `column`, for messages.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -59,9 +61,9 @@ def read_targets(
     check_file(path)
     if kind:
         raise UserError(
-            f"--kind {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with --column."
+            f"--kind {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with {flag}."
         )
-    return table_targets(path, column, id_column, keep)
+    return table_targets(path, column, id_column, keep, flag)
 
 
 def _of_downloads(path: Path, kind: str, language: str, version: str) -> Targets:

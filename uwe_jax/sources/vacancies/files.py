@@ -44,7 +44,7 @@ class Vacancy(NamedTuple):
     id: str
 
 
-def find_columns(names: Sequence[str], columns: VacancyColumns) -> dict[str, str]:
+def find_columns(names: Sequence[str], columns: VacancyColumns, table: str = "The table") -> dict[str, str]:
     """Finds the columns of a table by role, without those that it lacks.
 
     >>> find_columns(["ID", "Job Title", "body"], VacancyColumns())
@@ -53,7 +53,7 @@ def find_columns(names: Sequence[str], columns: VacancyColumns) -> dict[str, str
     chosen = {role: name for role, name in asdict(columns).items() if name}
     taken = {role: same[0] for role, name in chosen.items() if (same := same_names(names, name))}
     others = [name for name in names if name not in taken.values()]
-    found = taken | named_columns(others, [role for role in asdict(columns) if role not in chosen])
+    found = taken | named_columns(others, [role for role in asdict(columns) if role not in chosen], table)
     return {role: found[role] for role in asdict(columns) if role in found}
 
 
@@ -130,7 +130,7 @@ def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> lis
 
 def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
     names = column_names(path, [*vars(columns).values()])
-    found = find_columns(names, columns)
+    found = find_columns(names, columns, name)
     for role, wanted in asdict(columns).items():
         if role not in found and (wanted or role in REQUIRED):
             asked = f"{wanted!r}, which you named for the {role}" if wanted else f"for the {role}"
@@ -144,7 +144,7 @@ def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
 def _if_table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile | None:
     try:
         names = column_names(path, [*vars(columns).values()])
+        found = find_columns(names, columns, name)
     except UserError:
         return None  # damaged tables of other data are ignored
-    found = find_columns(names, columns)
     return VacancyFile(path, name, found) if _ESCO_COLUMN not in names and found.keys() >= set(REQUIRED) else None
