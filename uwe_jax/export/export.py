@@ -32,13 +32,12 @@ from uwe_jax.runtime.files import cache_folder, write_json
 from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.network import in_one_line, within
 from uwe_jax.runtime.options import NameList, OptionalInt, OptionalPath, at_least
-from uwe_jax.runtime.progress import report
+from uwe_jax.runtime.progress import report, some
 from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
 
 _CONTACT_SECONDS = 30.0  # for the first answer of the hub; an upload may take as long as it takes
-_SHOWN = 5  # files in a message
 _SCORER = "uwe_scorer.py"
 _POOLER = ("pooler.dense.weight", "pooler.dense.bias")
 # The names of classes and settings that every version of sentence-transformers from 2 on reads.
@@ -155,21 +154,16 @@ def _check_replaceable(out: Path) -> None:
         return
     if not exported.is_exported(out):
         raise UserError(
-            f"{out} holds other things than an export ({_some(sorted(path.name for path in out.iterdir()))}), which "
+            f"{out} holds other things than an export ({some(sorted(path.name for path in out.iterdir()))}), which "
             "would be lost. Name a new folder with --out, or empty that one."
         )
     written = exported.written_files(out, exported.read_manifest(out))
     own = [f"{name} is new" for name in exported.files_in(out) if name not in written and name != exported.MANIFEST]
     if phrases := own + [phrase for phrase in exported.changed(out, written) if not phrase.endswith("is missing")]:
         raise UserError(
-            f"{out} is an export with changes of yours, which would be lost: {_some(phrases)}. Move them elsewhere, or "
+            f"{out} is an export with changes of yours, which would be lost: {some(phrases)}. Move them elsewhere, or "
             "name a new folder with --out."
         )
-
-
-def _some(phrases: list[str]) -> str:
-    more = f" and {len(phrases) - _SHOWN} more" if len(phrases) > _SHOWN else ""
-    return ", ".join(phrases[:_SHOWN]) + more
 
 
 def _write_encoder(model: LoadedModel, folder: Path) -> None:

@@ -27,11 +27,7 @@ LOG = logging.getLogger(__name__)
 
 
 def index(options: IndexOptions) -> None:
-    """Builds or changes an index, and describes the result.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Builds or changes an index, and describes the result. Raises UserError: for anything that the user can fix."""
     place = in_qdrant(options.upload)
     if options.upload and not place:
         raise UserError(f"--upload {options.upload} is not a location in Qdrant. Write qdrant:STORE#NAME.")
@@ -80,11 +76,7 @@ def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) 
 
 
 def described(folder: Path) -> str:
-    """Describes an index in lines for a person.
-
-    Raises:
-      UserError: there is no index in the folder.
-    """
+    """Describes an index in lines for a person. Raises UserError: there is no index in the folder."""
     manifest, note = read_manifest(folder), recorded(folder)
     origin, segments = manifest.origin, manifest.segments
     held, gone = sum(each.targets for each in segments), sum(len(each.removed) for each in segments)

@@ -62,6 +62,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
+def some(texts: list[str], most: int = 8) -> str:
+    """Returns the first of some texts, separated by commas, and how many more there are."""
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most:,} more" if len(texts) > most else "")
+
+
 def duration(seconds: float) -> str:
     """Formats seconds for people.
 

@@ -43,11 +43,7 @@ class Outcome(NamedTuple):
 
 
 def read_scores(folder: Path) -> Scores:
-    """Reads the results in the folder of a cell.
-
-    Raises:
-      ValueError: a file is damaged or incomplete.
-    """
+    """Reads the results in the folder of a cell. Raises ValueError: a file is damaged or incomplete."""
     path = folder / "training" / "summary.json"
     try:
         held_out = _held_out(json.loads(path.read_bytes())) if path.exists() else {}
