@@ -469,10 +469,9 @@ def test_a_nan_stops_the_run_and_names_the_step(flags, tmp_path, monkeypatch, ca
     assert re.search(r"Step \d+ has loss (nan|inf).*lower --config.optimiser.learning_rate", err, re.S), err
 
 
-@pytest.mark.parametrize("asked", [[], ["--help"]])
-def test_without_a_config_the_shipped_ones_are_listed(asked, monkeypatch, capsys):
-    assert run(asked, monkeypatch) == 0
-    out = capsys.readouterr().out
+def test_the_help_lists_the_shipped_configs(monkeypatch, capsys):
+    assert run(["--help"], monkeypatch) == 0
+    out = " ".join(capsys.readouterr().out.split())
     assert all(path.stem in out for path in CONFIGS)
     assert "two cores, under four minutes" in out
 
