@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains on this machine and goes on after interruptions: the same command is run again until it ends well.
+# Trains on this machine and resumes after interruptions: the same command is run again until it succeeds.
 #
 #   launch/local.sh --config=configs/quickstart.py [--config.key=value ...]
 #

@@ -13,7 +13,7 @@
 #   GRACE   seconds the others have once one ended badly, before SIGTERM, and again before SIGKILL (default: 120)
 #
 # SIGTERM and SIGINT are passed on. Ends with 2 where a process did (something to fix), else 130 (Ctrl-C), else 75
-# (stopped from outside; the same command goes on), else the first status that is not 0.
+# (stopped from outside; the same command resumes), else the first status that is not 0.
 set -euo pipefail
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then

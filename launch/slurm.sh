@@ -7,7 +7,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --output=uwe-%j.log
-# Trains on the nodes of a Slurm job, and goes on in a new one where time ran out or the job was preempted.
+# Trains on the nodes of a Slurm job, and resumes in a new one where time ran out or the job was preempted.
 #
 #   export PYTHON=/shared/venv/bin/python
 #   sbatch --nodes=2 --gpus-per-node=8 launch/slurm.sh --config=FILE [--config.key=value ...]

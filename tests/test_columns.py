@@ -66,6 +66,8 @@ lines = st.lists(st.lists(fields, min_size=3, max_size=3), max_size=6)
 @example([["c", "d", "e\rf"]], "\n", False)
 @example([["c", "d", '"e\r\nf"']], "\n", False)
 @example([["a", "c", " d "]], "\n", False)
+@example([["a", ' "c"', ' "d"']], "\n", False)
+@example([['a, "b" c', " d", '"']], "\n", True)
 @example([["\x00", "c", "d"], ["", "", ""]], "\n", False)
 def test_text_is_read_as_by_rows(tmp_path, monkeypatch, listed, end, quoted):
     monkeypatch.setattr(columns, "_BLOCK", 64)  # quotes and line ends at the end of a block

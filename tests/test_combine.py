@@ -62,8 +62,8 @@ def test_a_folder_that_trains(config, tmp_path, capsys):
     assert "Not decontaminated against (data not found): Job2Skill (validation)" not in captured.err
     assert "SkillSkape (test)" in captured.err.split("Not decontaminated against")[1]
     table = [line.replace("│", " ").split() for line in captured.out.splitlines()]
-    assert ["onet", "skill-vacancy", "2", "2", "2", "2", "2"] in table
-    assert ["skillskape", "skill-vacancy", "1", "2", "2", "2", "1"] in table
+    assert ["onet", "skill-vacancy", "2", "2", "2", "2"] in table
+    assert ["skillskape", "skill-vacancy", "1", "2", "2", "2"] in table
     written = json.loads((out / "graphs.json").read_text())
     assert written["settings"]["parts"]["onet"]["weight"] == 2.0
     assert [part["name"] for part in written["parts"]] == ["onet", "skillskape"]

@@ -394,6 +394,18 @@ def test_texts_are_shown_as_they_are():
     assert NASTY[2] not in printed
 
 
+@pytest.mark.parametrize("left", [(0,), (0, 1, 9), tuple(range(10))])
+def test_wide_tables_are_split_and_lose_nothing(left):
+    header = [f"heading of column {k}" for k in range(10)]
+    row = [f"{k}23,456,789" for k in range(9)] + ["many words " * 18 + "one-word-of-eighty-characters" * 3]
+    text = Grid(header, [row, row], left).terminal()
+    lines = text.splitlines()
+    assert all(len(line) <= 80 and line[-1] in "┓┃┩│┘" for line in lines)
+    assert all(cell in text for cell in row[:-1])
+    last = "".join(line.split("│")[-2].strip() for line in lines if line[0] == "│" and "23,456,789 │\n" not in line)
+    assert "".join(row[-1].split()) in "".join(last.split())
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Two edge files, a list of labels, and a task of one's own."""
@@ -442,7 +454,7 @@ def test_the_command_from_files_to_page(folder, capsys, monkeypatch):
     assert any("'caf\u00c3\u00a9 &amp; $5|6'" in text for text in shown(page))
     # Without the encoder, the reason is reported and everything else is there.
     for text in (page.replace("\\", ""), printed):
-        assert "Not counted: the encoder's tokeniser is not available. No encoder" in text
+        assert "Not counted: the encoder's tokeniser is not available." in text
     # The findings come first on the page and last in the terminal.
     titles = re.findall("^## (.*)", page, re.MULTILINE)
     assert titles[0] == "Findings"

@@ -71,6 +71,7 @@ def test_models_side_by_side(flags, tmp_path, capsys):
     printed = capsys.readouterr()
     assert printed.err.count(" on mytask (4 queries, 5 targets): MAP ") == 5
     assert "results.json, results.md, results.png" in printed.out
+    assert f"Next: read {tmp_path / 'out' / 'results.md'}, which" in printed.out
     results = read(tmp_path / "out")
     assert results["tasks"]["mytask"]["edges"] == 8
     assert list(results["models"]) == ["random", "bm25", "tfidf", "encoder mean_pool", "encoder soft"]
@@ -211,6 +212,7 @@ def test_the_other_models_are_measured_when_one_cannot_be_loaded(flags, tmp_path
     err = capsys.readouterr().err
     assert "no.such:Thing on all tasks failed, all else is in the tables. The reason of the first: Model" in err
     results = read(tmp_path / "out")
+    assert err.count("A model is one of") == 1
     assert list(results["models"]) == ["bm25", "random"]  # who is named twice is measured once
     assert [each["task"] for each in results["skipped"]] == ["no.such:Thing on all tasks"]
     page = (tmp_path / "out" / "results.md").read_text()
@@ -410,9 +412,14 @@ def test_a_task_without_data_is_skipped_with_a_warning_or_stops_a_strict_run(fla
         (("--model", "bm25", "--data", "nowhere"), "--data nowhere is not a folder"),
         (("--model", "bm25", "--metrics", "map@10"), "map@10"),
         (("--model", "bm25", "--max_queries", "-1"), "--max-queries is -1; it must be at least 0"),
-        (("--model", "bm25", "--split", "train"), "invalid choice 'train'"),
+        (("--model", "bm25", "--split", "train"), "--split is 'train'; it must be one of 'any', 'test', 'validation'"),
+        (("--model", "bm25", "--metrics", "mpa"), "Did you mean 'map'?"),
+        (("--model", "bm25", "--metrics", "ndgc@5"), "Did you mean 'ndcg@5'?"),
         (("--model", "bm25", "--max_querys", "3"), "Unrecognized options"),
-        (("--model", "no.such.module:Ranker"), "on all tasks failed, so nothing was measured. The reason of the"),
+        (
+            ("--model", "no.such.module:Ranker"),
+            "on all tasks failed, so nothing was measured; the lines above say why.",
+        ),
         (("--model", "bm25", "--tasks", "job_to_skill"), "None of the 1 requested tasks"),
         (("--model", "bm25", "--tasks", ", "), "--tasks names nothing"),
         (("--model", "bm25", "--out", __file__), f"Cannot write to {__file__}: File exists. Name another folder"),
@@ -424,3 +431,12 @@ def test_bad_input_is_reported(flags, added, message, capsys):
     err = capsys.readouterr().err
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_mistyped_baseline_is_answered_once_without_the_list_of_kinds(flags, capsys, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert run("--model", "bm2", *flags) == 2
+    err = capsys.readouterr().err
+    assert err.count("Did you mean 'bm25'?") == 1
+    assert "A model is one of" not in err
+    assert "HF_ENDPOINT" not in err

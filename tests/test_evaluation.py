@@ -129,27 +129,27 @@ def test_what_training_gained_is_of_the_same_queries(world):
             [5.31, 3.9, 6.8],
             1312,
             "test",
-            "5.3 points above the frozen encoder (95% interval 3.9 to 6.8, 1,312 queries).",
+            "5.3 points above the frozen encoder (95% interval 3.9 to 6.8, 1,312 distinct queries).",
         ),
         (
             [-2.1, -3.14, -1.0],
             20,
             "test",
-            "2.1 points worse than the frozen encoder (95% interval -3.1 to -1.0, 20 queries).",
+            "2.1 points worse than the frozen encoder (95% interval -3.1 to -1.0, 20 distinct queries).",
         ),
         (
             [0.3, -1.0, 1.6],
             245,
             "test",
-            "0.3 points above the frozen encoder (95% interval -1.0 to 1.6, 245 queries): no conclusion.",
+            "0.3 points above the frozen encoder (95% interval -1.0 to 1.6, 245 distinct queries): no conclusion.",
         ),
-        ([9.0, 8.0, 10.0], 7, "test", "9.0 points above the frozen encoder; 7 queries: no conclusion."),
+        ([9.0, 8.0, 10.0], 7, "test", "9.0 points above the frozen encoder; 7 distinct queries: no conclusion."),
         (
             [5.0, 4.0, 6.0],
             99,
             "validation",
-            "5.0 points above the frozen encoder (95% interval 4.0 to 6.0, 99 queries). The checkpoint was chosen on "
-            "the same nodes, which flatters it.",
+            "5.0 points above the frozen encoder (95% interval 4.0 to 6.0, 99 distinct queries). The checkpoint was "
+            "chosen on the same nodes, which flatters it.",
         ),
     ],
 )

@@ -37,7 +37,7 @@ from uwe_jax.studies import cell, experiment
 from uwe_jax.studies.cell import Cell, Recipe, Stage, TrainingGraphs
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
 from uwe_jax.studies.options import GridFlags, read_grid_options
-from uwe_jax.studies.summary import Outcome, Scores, notes, read_scores, summarise, terminal
+from uwe_jax.studies.summary import Outcome, Scores, notes, read_scores, summarise
 
 read_config = functools.partial(read_command_line, settings=Config, command="train")
 ROOT = Path(__file__).parents[1]
@@ -382,7 +382,7 @@ def test_the_macro_average_is_over_the_tasks_that_all_cells_have(tmp_path):
 def test_a_table_of_many_tasks_is_split_at_80_columns():
     header = ["variant", *(f"A long name of task {k}" for k in range(12))]
     row = ["max_sim (1 of 3 failed)", *(f"{k}.1 ± 0.1 (+1.2)" for k in range(12))]
-    lines = terminal(Section("MAP", grids=[Table(header, [row])])).splitlines()
+    lines = Section("MAP", grids=[Table(header, [row])]).terminal().splitlines()
     assert max(map(len, lines)) <= 80
     for text in row[1:]:
         assert sum(f" {text} " in line for line in lines) == 1

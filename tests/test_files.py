@@ -128,7 +128,7 @@ def test_weights_and_biases_gets_the_same_numbers(tmp_path, monkeypatch, capsys)
     writer.write(1, {"loss": 3.0})
     writer.write(2, {"loss": 4.0})
     writer.close()
-    assert "Weights & Biases takes no more values (gone); metrics.jsonl goes on" in capsys.readouterr().err
+    assert "Weights & Biases accepts no more values (gone); metrics.jsonl is still written" in capsys.readouterr().err
     assert [row["loss"] for row in read_metrics(tmp_path / "metrics.jsonl")] == [3.0, 4.0]
     with pytest.raises(
         UserError, match=r"refuses the run: No API key configured\. Log in with `wandb login`, set WANDB"

@@ -1,6 +1,7 @@
 """Tests of the command line as a whole: overview, help, completion, and suggestions for typos."""
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -15,6 +16,7 @@ from uwe_jax import __version__
 from uwe_jax.__main__ import NAMES, main
 from uwe_jax.commands import train
 from uwe_jax.runtime.command import EXIT_UNREAD
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.printable import printable
 
 ROOT = Path(__file__).parents[1]
@@ -35,11 +37,24 @@ def test_the_overview_lists_every_command_with_a_line(capsys):
 def test_every_command_describes_its_options(name, arguments, capsys, monkeypatch):
     # What a training does to its process, the process of the tests is spared.
     monkeypatch.setattr(train, "run", train.main)
+    monkeypatch.setenv("COLUMNS", "80")
+    if (name, arguments) == ("train", []):  # its settings fill screens
+        with pytest.raises(UserError, match=r"--config is required.* Run `uwe-jax train --help`\."):
+            main([name])
+        return
     with contextlib.suppress(SystemExit):
         main([name, *arguments])
     out = capsys.readouterr().out
     assert f"uwe-jax {name}" in out
     assert "--" in out
+    assert [line for line in out.splitlines() if len(line.rstrip()) > 80 and " " in line.strip()] == []
+    assert not re.search(r"\(default:\s+(''|)\)", out)
+    about = re.split("(?m)^╭|^Settings,", out)[0]
+    assert re.findall(r"(?m)^ .*\n(?=\S)", about) == []  # a paragraph follows an empty line
+    told = re.sub(r" \\\n +", " ", importlib.import_module(f"uwe_jax.commands.{name}").ABOUT)
+    typed = re.sub(r" \\\n +", " ", about).splitlines()
+    commands = [line for line in told.splitlines() if re.match(r"  .*uwe-jax (?!.*  )", line)]
+    assert [line for line in commands if line not in typed] == []  # whole, when their lines are joined
 
 
 @pytest.mark.parametrize(
@@ -78,6 +93,13 @@ def test_the_help_of_train_describes_every_setting(capsys):
         assert setting in out
 
 
+def test_the_help_of_evaluate_names_the_columns_of_a_task_folder(capsys):
+    with contextlib.suppress(SystemExit):
+        main(["evaluate", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "queries.csv and targets.csv (columns id, text) and relevant.csv (query_id, target_id)" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -87,7 +109,6 @@ def test_the_help_of_train_describes_every_setting(capsys):
         (["train", "--config=quickstart", "--config.batch.size=3"], "Did you mean batch.global_batch_size?"),
         (["train", "--config=quickstart", "--config.scorer.kind=sotf"], "Did you mean 'soft'?"),
         (["rank", "--indx", "x"], "--index"),
-        (["index", "--out", "x", "--dtype", "flaot16"], "float16"),
         (["rank", "--ind\x1b[2J\u202eex", "x"], r"--ind\x1b[2J\u202eex"),
         (["rank", "--top-k", "\x9b2J", "x"], r"\x9b2J"),
     ],
@@ -98,6 +119,55 @@ def test_a_typo_is_answered_with_a_suggestion(arguments, message):
     assert message in found.stderr
     assert found.stderr == printable(found.stderr)
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--versoin"], "no option '--versoin'. Did you mean '--version'?"),
+        (["index", "--dtype", "flaot16"], "--dtype is 'flaot16'; it must be one of .* Did you mean 'float16'?"),
+        (["index", "--dtype=flaot16"], "Did you mean 'float16'?"),
+        (["index", "--max-tokens", "abc"], "--max-tokens is 'abc'; it must be a whole number."),
+        (
+            ["index", "--model", "m", "--out", "x", "--targets", "occ.csvv"],
+            "There is no occ.csvv. Did you mean 'occ.csv'?",
+        ),
+        (["rank", "nurse", "--index", "indexes/ocs"], "There is no folder indexes/ocs. Did you mean 'indexes/occ'?"),
+        (["evaluate", "--model", "bm25", "--tasks", "mytsk"], "There is no task 'mytsk'. Did you mean 'mytask'?"),
+        (["evaluate", "--model", "bm25", "--tasks", "./mytsk"], "/mytsk does not exist. Did you mean "),
+        (["evaluate", "--model", "bm25", "--data", "indxes"], "is not a folder. Did you mean 'indexes'?"),
+    ],
+)
+def test_a_typo_of_what_is_on_disk_or_of_an_option_is_answered_at_once(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "indexes" / "occ").mkdir(parents=True)
+    (tmp_path / "mytask").mkdir()
+    (tmp_path / "occ.csv").write_text("title\nnurse\n")
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert all(part in err for part in message.split(".* ")), err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--confg=quickstart"], "Unknown option --confg. Did you mean '--config'?"),
+        (["--config=quickstart", "--steps=3"], "Unknown option --steps. Did you mean '--config.steps'?"),
+        (["--config=quickstrt"], "--config cannot be read: there is no file quickstrt. Did you mean 'quickstart'?"),
+        (["--config=quickstart", "--config.steps=abc"], "config.steps is 'abc'; it must be a whole number."),
+        (["--config=quickstart", "--config.profile=abc"], "config.profile is 'abc'; it must be true or false."),
+        (["--config=quickstart", "--config.optimiser.learning_rate=a: b"], "rate is 'a: b'; it must be a number."),
+    ],
+)
+def test_a_typo_in_the_settings_of_a_training_is_answered_in_its_words(arguments, message):
+    with pytest.raises(UserError) as caught:
+        train.main(arguments)
+    assert message in str(caught.value)
+    assert "Errno" not in str(caught.value)
 
 
 @pytest.fixture(scope="module")

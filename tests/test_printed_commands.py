@@ -98,7 +98,7 @@ def test_commands_and_flags_that_are_named_exist(path):
 
 def next_lines(output):
     """Returns the commands under every "Next:" of an output."""
-    return re.findall(r"^uwe-jax .*", "".join(output.split("Next:\n")[1:]), re.MULTILINE)
+    return re.findall(r"^(?:uwe-jax|python) .*", "".join(output.split("Next:\n")[1:]), re.MULTILINE)
 
 
 def words(line):
@@ -112,7 +112,10 @@ def test_every_next_line_works_when_typed(small_run, sample_encoder, prepared_ca
     monkeypatch.setattr(report, "LARGER", str(shutil.copytree(sample_encoder, tmp_path / "larger")))
     # All that print one; another would have to be added here.
     printing = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "Next:" in path.read_text()}
-    assert printing == {"training/report.py", "retrieval/indexing.py", "commands/combine.py"}
+    assert printing == {
+        *("commands/combine.py", "evaluation/run.py", "export/export.py"),
+        *("retrieval/indexing.py", "training/report.py"),
+    }
     quick = ("--config.workdir=my run", "--config.steps=1", "--config.evaluation.every=1")
     to_type = [
         f"uwe-jax train {shlex.join([*small_run, *quick])}",
@@ -122,6 +125,10 @@ def test_every_next_line_works_when_typed(small_run, sample_encoder, prepared_ca
     while to_type:
         line = to_type.pop(0)
         command, arguments = words(line)
+        if command == "python":
+            exec(arguments[1])
+            assert "plan menus" in capsys.readouterr().out
+            continue
         module = importlib.import_module(f"uwe_jax.commands.{command}")
         answer_errors(lambda: (getattr(module, "main", None) or getattr(module, command))(arguments))  # noqa: B023
         said = capsys.readouterr()

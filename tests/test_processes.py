@@ -261,7 +261,7 @@ def test_who_has_parted_is_left_in_peace(ends):
         ("supervisor.tell('127.0.0.1:{port}', 1, 2)", 75, "Process 1 of 2 was ended because the first process"),
         ("supervisor.tell('127.0.0.1:{port}', 0, 2)", 134, "ended by SIGABRT"),
         ("pass", 134, "ended by SIGABRT"),
-        ("os.kill(os.getpid(), 15)", 75, "Asked to stop .* nothing was unsaved"),
+        ("os.kill(os.getpid(), 15)", 75, "Stopped by SIGTERM; nothing was unsaved"),
     ],
 )
 def test_a_killed_process_is_explained_by_its_parent(note, status, sentence):

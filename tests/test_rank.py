@@ -101,16 +101,27 @@ def test_answers_are_those_of_the_python_api(folder, capsys):
 def test_tables_and_explanations_for_people(folder, tmp_path, capsys):
     picture = tmp_path / "why.png"
     main(["nurse", "--index", str(folder / "jobs"), "--top_k", "1", "--explain", "--picture", str(picture)])
-    told = capsys.readouterr().out
-    assert "nurse in jobs" in told
+    told, err = capsys.readouterr()
+    assert err.endswith(f"Wrote {picture}.\n")
+    assert told.startswith('"nurse" in jobs\n')
     assert "1.0000 │ nurse" in told
     assert "jobs0" in told
     assert "software engineer" not in told
-    assert "Why 'nurse' (exact name):\nScore 1.0000 by mean_pool" in told
+    assert "Why 'nurse' (exact name):\nScore 1.0000 (mean_pool)" in told
     assert picture.read_bytes().startswith(b"\x89PNG")
     main(["nurse", "--index", str(folder / "jobs"), "--explain", "--json"])
     (told,) = answers(capsys)
     assert told["explanations"]["jobs"] == load(folder / "tiny").explain("nurse", "nurse").to_dict()
+
+
+def test_the_caption_of_a_table_is_one_line(folder, capsys):
+    query = "forklift driver on night shifts in a cold store " * 3
+    main([query, "--index", str(folder / "jobs"), "--top_k", "1"])
+    caption, border = capsys.readouterr().out.splitlines()[:2]
+    assert caption.startswith('"forklift driver on night shifts in')
+    assert caption.endswith('..." in jobs')
+    assert len(caption) <= 80
+    assert border[0] == "┏"
 
 
 def test_queries_from_files(folder, tmp_path, capsys):
@@ -196,6 +207,19 @@ def test_only_bad_queries_and_no_queries(folder, piped, capsys):
     piped(b"")
     main(["--index", str(folder / "jobs"), "--json"])
     assert answers(capsys) == []
+
+
+def test_lines_of_a_pipe_end_as_those_of_files():
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as pipe:
+        found = line_queries(reading)
+        pipe.write(b"head chef\rdog trainer\r")
+        assert next(found) == "head chef"  # not waiting for more
+        assert [next(found), next(found)] == ["dog trainer", None]
+        pipe.write(b"\nnurse\r\ncook")  # the line feed ends the same line
+        assert [next(found), next(found)] == ["nurse", None]
+    assert list(found) == ["cook"]
+    os.close(reading)
 
 
 def test_many_lines_are_read_in_batches():

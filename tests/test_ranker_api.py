@@ -293,7 +293,7 @@ def test_the_example_runs_as_it_stands(encoder, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("UWE_JAX_CACHE", str(tmp_path / "cache"))
     names = {}
     exec(example, names)
-    assert "by soft" in capsys.readouterr().out
+    assert "(soft" in capsys.readouterr().out
     assert len(load_index(tmp_path / "skills")) == len(names["space"]) == 3
 
 
@@ -426,7 +426,7 @@ def test_pieces_are_spelt_by_the_vocabulary_where_the_file_does_not_tell(encoder
 def test_explanations_as_table_json_and_picture(model, tmp_path):
     found = model.explain("nurse \U0001f642 $a$", "care for patients $b$")
     table = found.table()
-    assert f"Score {found.score:.4f} by soft" in table
+    assert f"Score {found.score:.4f} (soft" in table
     best = int(found.weights[1].argmax())
     assert f"{found.target_tokens[best]} {found.weights[1, best]:.2f} ({found.cosines[1, best]:.2f})" in table
     read = json.loads(json.dumps(found.to_dict()))
@@ -442,6 +442,11 @@ def test_explanations_as_table_json_and_picture(model, tmp_path):
     rng = np.random.default_rng(0)
     own, other = (tuple("x" * k for k in range(number)) for number in (3, 64))
     many = Explanation(own, other, np.full(3, 1 / 3), rng.random((3, 64)), rng.random((3, 64)) - 0.5, "soft")
+    lines = many.table().splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    met = "".join(line.split("│")[3] for line in lines if line[0] == "│")
+    most = [j for weights in many.weights for j in np.argsort(-weights)[:3]]
+    assert re.findall("x+", met.replace(" ", "")) == ["x" * j for j in most if j]
     many.save_picture(tmp_path / "many.png")
     assert max(imread(tmp_path / "many.png").shape) < 4000
 

@@ -134,7 +134,7 @@ def test_weights_of_another_format_are_mentioned(encoder):
 
 @pytest.mark.parametrize("name", ["./absent", "../absent", "/absent", "~/absent", "a/b/c"])
 def test_a_path_is_looked_for_as_a_folder_only(name, lines):
-    with pytest.raises(UserError, match="there is no folder") as caught:
+    with pytest.raises(UserError, match="There is no folder") as caught:
         resolve_encoder(name)
     assert len(lines()) == 1
     assert "hub:" not in str(caught.value)
@@ -436,3 +436,14 @@ def test_the_error_lists_the_encoders_that_have_wheels(lines):
 def test_an_invalid_hub_id_is_refused():
     with pytest.raises(UserError, match="hub: Repo id must"):
         resolve_encoder("two words")
+
+
+def test_a_mistyped_folder_is_answered_with_its_neighbour_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "quickstart").mkdir(parents=True)
+    for name in ("runs/quickstrt", "./runs/quickstrt/"):
+        near = name.rstrip("/").replace("strt", "start")
+        with pytest.raises(UserError, match=rf"^There is no folder {name}[^\n]* Did you mean '{near}'\?$"):
+            resolve_encoder(name)
+    with pytest.raises(UserError, match=r"^There is no folder runs/other, [^\n]*\. Check the name"):
+        resolve_encoder("runs/other")

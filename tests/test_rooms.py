@@ -129,7 +129,7 @@ def test_control_characters_are_escaped_wherever_something_is_printed_or_written
         r"\bConsole\b": {"uwe_jax.runtime.text_table"},
         r"\bstd(out|err)\.write\(|\btqdm\.write\(": {"uwe_jax.runtime.progress", "uwe_jax.runtime.logging_setup"},
         # What a command says of its options holds no text of a user.
-        r"^ +print\((?!ABOUT|overview\(|config_help\(|f'uwe-jax \{__version__\}')": {
+        r"^ +print\((?!wrapped\(ABOUT\)|overview\(|config_help\(|f'uwe-jax \{__version__\}')": {
             "uwe_jax.runtime.progress",
         },
     }

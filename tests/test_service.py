@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -213,6 +215,7 @@ def test_what_happens_to_an_index_on_disk_does_not_reach_who_is_served(trained, 
         assert [(hit["text"], hit["columns"]) for hit in answer["hits"]] == [
             (text, {"family": "it"}) for text in expected if text != "care for patients"
         ]
+        assert client.rank("nurse", where={"family": "it"}).json["results"] == [answer]
 
 
 def test_what_cannot_be_served_is_told_before_it_is_asked(trained, own_index, tmp_path):
@@ -381,6 +384,7 @@ MALFORMED = {
     "BREW": ("BREW", RANK, None, {}, 405),
     "POST to the page": ("POST", "/", b"{}", JSON, 405),
     "no such path": ("GET", "/v1/nothing", None, {}, 404),
+    "no such path, of any type": ("POST", "/v1/nothing", b"queries=a", {"Content-Type": "text/plain"}, 404),
     "above the page": ("GET", "/page/..%2f..%2foptions.py", None, {}, 404),
     "foreign host": ("GET", "/v1/indexes", None, {"Host": "evil.example"}, 421),
 }  # fmt: skip
@@ -405,7 +409,12 @@ def test_refusals_say_what_to_fix(served):
     assert detail(queries=["a", "b" * 201]) == "Query 2 has 201 characters; at most 200 are allowed."
     assert detail(queries=["a", " "]) == "Query 2 is empty; it must hold text. Fill it or leave it out."
     assert detail(queries=["a"], top_k=99) == "top_k is 99; it must be 1 to 20."
-    assert detail(queries=["a"], index="x") == "Unknown index. Name one of: skills, jobs."
+    assert detail(queries=["a"], index="x") == "Unknown index 'x'. Name one of: skills, jobs."
+    assert detail(queries=["a"], index="job") == "Unknown index 'job'. Did you mean 'jobs'? Name one of: skills, jobs."
+    assert detail(query=["a"]) == "Unknown key 'query'. Did you mean 'queries'?"
+    assert detail(queries=["a"], zzz=1) == "Unknown key 'zzz'. The keys are index, top_k, where, queries."
+    unknown = "There is no column 'famly'. Did you mean 'family'? Further columns: family."
+    assert detail(queries=["a"], where={"famly": "write"}) == unknown
     assert detail(queries=["a"], top_k="3") == "top_k: Input should be a valid integer."
     assert detail(queries=["a"] * 41) == "Got 41 queries; 1 to 40 are allowed per request."
 
@@ -752,7 +761,7 @@ def test_the_command_line_becomes_options(tmp_path, monkeypatch):
 
 
 def test_an_address_that_is_taken_or_open_to_all_is_told(caplog, monkeypatch):
-    with running() as client, pytest.raises(UserError, match="Cannot listen"):
+    with running() as client, pytest.raises(UserError, match=r"^Port \d+ on 127\.0\.0\.1 is in use; choose another"):
         server.serve(ServiceOptions(port=client.port), load=lambda options: None)
     for keys, warned in (("", True), (KEY, False)):
         monkeypatch.setenv("UWE_JAX_API_KEY", keys)
@@ -761,6 +770,19 @@ def test_an_address_that_is_taken_or_open_to_all_is_told(caplog, monkeypatch):
         server._announce(options, 80)
         assert ("no API key" in caplog.text) == warned
         assert options.allowed_hosts == ()
+
+
+@pytest.mark.parametrize("key", ["", KEY])
+def test_the_first_lines_of_the_log_hold_a_request_to_type(key, caplog, monkeypatch):
+    monkeypatch.setenv("UWE_JAX_API_KEY", key)
+    with running() as client, caplog.at_level("INFO"):
+        caplog.clear()
+        server._announce(ServiceOptions(), client.port)
+        typed = os.path.expandvars(re.search("curl (.*)", caplog.text)[1])
+        url, *headers, _, body = shlex.split(typed)
+        assert url == f"http://127.0.0.1:{client.port}/v1/rank"
+        given = dict(each.split(": ") for each in headers[1:] if each != "-H")
+        assert client.ask("POST", "/v1/rank", body.encode(), given).json["index"] == "skills"
 
 
 def test_the_stand_in_ranks_by_words():

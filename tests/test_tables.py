@@ -27,6 +27,7 @@ from uwe_jax.sources.tables.lines import TextFile
 from uwe_jax.sources.tables.names import NAMES
 from uwe_jax.sources.tables.problems import BrokenRows
 from uwe_jax.sources.tables.reading import column_names, cut, read_chunk, table_rows
+from uwe_jax.sources.tables.values import split_list
 from uwe_jax.sources.taxonomy import Skill, read_taxonomy
 from uwe_jax.sources.vacancies.files import VacancyColumns, find_vacancy_files, parse_row
 
@@ -81,6 +82,8 @@ DIALECTS = {
     "carriage.tsv": joined("\t", "\r"),
     "mixed.csv": joined(",", "\r")[:-1] + b"\n\r\n",
     "open_end.csv": joined(",")[:-1],
+    "spaced.csv": b'id, "label"\n"007", "brew tea"\n8,  "mow lawns, hedges"\n"", "caf\xc3\xa9 work"\n',
+    "upper.csv": b"SEP=;\r\n" + joined(";", "\r\n"),
 }
 
 
@@ -204,6 +207,33 @@ def test_a_first_row_that_may_be_data_is_refused_by_all_commands(tmp_path):
         read_task_folder(tmp_path)
 
 
+def test_the_flag_of_the_running_command_is_named(tmp_path):
+    for content in ("1;brew tea\n2;mow lawns\n", "brew tea\nmow lawns\n"):
+        (tmp_path / "a.csv").write_text(content)
+        with pytest.raises(UserError, match=r" --target-column (NUMBER|1)") as raised:
+            read_targets(tmp_path / "a.csv", flag="--target-column")
+        assert "--column" not in str(raised.value)
+
+
+@pytest.mark.parametrize("header", ["id,Label,label", "id,pref_label,label,Label"])
+def test_columns_of_one_name_but_for_spelling_are_refused(tmp_path, header):
+    (tmp_path / "a.csv").write_text(f"{header}\n{'x,' * header.count(',')}y\n")
+    for read in (read_targets, file_queries, read_taxonomy):
+        with pytest.raises(UserError, match=r"a.csv has 2 columns named 'label', .*'Label'.*expected one"):
+            read(tmp_path / "a.csv")
+    assert read_targets(tmp_path / "a.csv", column="label").texts
+    (tmp_path / "a.csv").write_text("Title,title,text\na,b,c\n")
+    with pytest.raises(UserError, match=r"a.csv has 2 columns named 'title', 'Title' and 'title'"):
+        find_vacancy_files(tmp_path / "a.csv")
+
+
+def test_a_file_without_a_query_is_refused(tmp_path):
+    for name, content in (("a.txt", ""), ("a.csv", "text\n"), ("a.txt.gz", gzip.compress(b""))):
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(UserError, match=rf"{name} holds no query. Expected one per line, or a column of texts"):
+            file_queries(tmp_path / name)
+
+
 def test_vacancies_without_a_header_are_read_by_the_numbers_of_columns(tmp_path):
     path = tmp_path / "v.tsv"
     path.write_text('a\tCook\t"You cook\nb\tBake\tYou bake"\n')  # the first row holds the quote that is none
@@ -221,7 +251,7 @@ def test_vacancies_without_a_header_are_read_by_the_numbers_of_columns(tmp_path)
 def test_query_files_may_have_any_line_ends(tmp_path):
     for name, content in (
         ("q.txt", b"\xef\xbb\xbfbrew\r\rmow\xe9\rcook"),
-        ("q.txt.gz", gzip.compress(b"brew\r\n\nm\xff\ncook\n")),
+        ("q.txt.gz", gzip.compress(b"brew\r\n\nm\xff\ncook\n", mtime=0)),
     ):
         (tmp_path / name).write_bytes(content)
         first, empty, broken, last = file_queries(tmp_path / name)
@@ -308,6 +338,45 @@ def test_cells_of_sheets_are_texts(tmp_path):
     assert read_targets(tmp_path / "a.xlsx").texts == expected
 
 
+def test_binary_ids_are_decoded(tmp_path):
+    pq.write_table(pa.table({"id": [b"0041", None], "label": list(LABELS[:2])}), tmp_path / "a.parquet")
+    assert read_targets(tmp_path / "a.parquet").ids == ("0041", LABELS[1])
+    assert read_ids(tmp_path / "a.parquet") == ["0041"]
+    pq.write_table(pa.table({"id": [b"\xff\xfe", b"8"], "label": list(LABELS[:2])}), tmp_path / "a.parquet")
+    for read in (read_targets, read_ids, read_taxonomy):
+        with pytest.raises(
+            UserError, match=r"(?s)1 broken row.*row 1: found id .*xff.*; expected a text or an integer"
+        ):
+            read(tmp_path / "a.parquet")
+
+
+def test_some_rows_without_an_id_are_counted(tmp_path):
+    (tmp_path / "a.csv").write_bytes(joined(","))
+    assert read_targets(tmp_path / "a.csv").notes == ("1 of 3 rows without an id; the text is the id",)
+    (tmp_path / "a.csv").write_text("id,label\n,a\n,b\n")
+    assert not read_targets(tmp_path / "a.csv").notes
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("['plan menus' 'train dogs']", ["plan menus", "train dogs"]),
+        ("['plan menus'\n \"a chef's, dogs\" '']", ["plan menus", "a chef's, dogs"]),
+        ("['it\\'s' 'b', ' ' 'c']", ["it's", "b", "c"]),
+        ("[Python, SQL]", ["Python", "SQL"]),
+        ("[Python; C, D]", ["Python", "C, D"]),
+        ("{Python,SQL}", ["Python", "SQL"]),
+        ('{Python,"plan menus, dine",SQL}', ["Python", "plan menus, dine", "SQL"]),
+        ("{'b', 'a'}", ["b", "a"]),
+        ("[a] b [c]", ["[a] b [c]"]),
+        ("{}", []),
+    ],
+)
+def test_lists_in_cells(cell, expected):
+    assert split_list(cell) == expected
+    assert split_list(cell, commas=False) == expected
+
+
 # --- what is said ---
 
 
@@ -359,7 +428,20 @@ def test_reading_a_table_logs_one_line(tmp_path, caplog, name, content, expected
         ("a.json", b'[{"text": "a"}, 3]', r"a.json, row 2: found '3'; expected a JSON object with the keys text"),
         ("a.json", b'[{"text": "a"', r"a.json is not valid JSON \(.*line 1"),
         ("a.json", b'["caf\xe9"]', r"a.json, line 1: found byte 0xe9 at position 6"),
-        ("a.json", b'{"data": [\n1]}', r"a.json has no column called text"),
+        ("a.json", b'{"data": [\n1]}', r"a.json, line 1: found invalid JSON .*expected a JSON object .*one per line"),
+        ("a.jsonl", b"\n \n", "a.jsonl holds no row"),
+        ("a.json", b"", "a.json holds no row"),
+        ("a.json", b"[]", "a.json holds no row"),
+        *(
+            (
+                "a.jsonl",
+                content,
+                "line 1: found .*; expected a JSON object .*, one per line; a list of objects belongs in a .json",
+            )
+            for content in (b'[{"text": "a"}]', b'[\n{"text": "a"}]')
+        ),
+        ("a.csv", b"PK\x03\x04\xc7\n", r"a.csv is a zip archive, not text.*\.xlsx"),
+        ("a.jsonl", gzip.compress(b"text\na\n", mtime=0), r"a.jsonl is a gzip file, not text. Rename it to end in .gz"),
         ("a.xlsx", b"PK\x03\x04", r"a.xlsx cannot be read as a sheet \(4 bytes; .*without a password"),
         ("a.docx", b"", r"a.docx is in no supported format. .*\.csv, \.tsv, .*\.xlsx.*each also gzipped"),
     ],

@@ -86,6 +86,18 @@ def test_settings(tmp_path):
         assert expected in message(folder)
 
 
+def test_judgements_that_say_not_relevant_are_left_out(tmp_path):
+    folder = write(tmp_path / "courses")
+    relevant = "query-id\tcorpus-id\tscore\nq1\t1\t2\nq1\t2\t0\nq2\t2\t0.5\nq2\t3\t-1\nq2\t1\t{}\n"
+    (folder / "relevant.csv").write_text(relevant.format("0"))
+    task = read_task_folder(folder)
+    assert task.relevant.toarray().tolist() == [[True, False, False], [False, False, True]]
+    assert "3 rows with a score of 0 or less left out" in task.notes
+    for score in ("high", "nan", ""):
+        (folder / "relevant.csv").write_text(relevant.format(score))
+        assert f"relevant.csv, line 6: found score '{score}'; expected a number" in message(folder)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -153,7 +165,7 @@ def test_a_folder_is_chosen_like_a_task_of_the_catalogue(tmp_path, monkeypatch):
         assert (task.name, task.split, skipped) == ("courses", "all", [])
     monkeypatch.chdir(tmp_path)
     assert [spec.name for spec in choose(["courses", "courses/", "./courses"])] == ["courses"]
-    with pytest.raises(UserError, match=r"does not exist\. Expected the folder of a ranking task"):
+    with pytest.raises(UserError, match=r"does not exist\..* Expected the folder of a ranking task"):
         choose(["./course"])
     with pytest.raises(UserError, match="There is no task 'course'"):
         choose(["course"])

@@ -67,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             with shown(level):
                 importlib.import_module(f"uwe_jax.commands.{name}").run(rest)
         else:
-            near = did_you_mean(name, NAMES)
-            print_error(f"Error: there is no command {name!r}.{near} `uwe-jax` alone lists the commands.")
+            kind = "option" if name.startswith("-") else "command"
+            near = did_you_mean(name, [*NAMES, "--help", "--version", "--print-completion", "--verbose", "--quiet"])
+            print_error(f"Error: there is no {kind} {name!r}.{near} `uwe-jax` alone lists the commands.")
             sys.exit(EXIT_USER_ERROR)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Brings a command to its end on a TPU VM, whatever happens to the VM: creates it, sets it up, runs the command,
-# watches, and begins again when the VM was taken away. The same line goes on watching after an interruption.
+# watches, and begins again when the VM was taken away. The same line resumes watching after an interruption.
 #
 #   launch/tpu/babysit.sh --name=uwe-1 --zone=us-west4-a --accelerator=v5litepod-8 --spot --delete-when-done -- \
 #       python -m uwe_jax.train --config=configs/uwe_mpnet.py --config.workdir=gs://BUCKET/runs/mpnet
@@ -9,7 +9,7 @@
 #   --attempts=N        how often a command that crashes, or a VM that fails, is tried in all (10)
 #   --delete-when-done  deletes the TPU VM when the command ended with 0; the logs are copied to NAME-logs/ first
 #   --delete-always     ... however it ended
-#   --no-bucket         goes on although no argument names a gs:// path
+#   --no-bucket         continues although no argument names a gs:// path
 #   --dry-run           shows what a first round would run, and changes nothing
 #
 # A command that ends with 75, or whose VM is lost, is run again and does not count; 2 (something to fix) and 130 end
@@ -43,7 +43,7 @@ interrupted() {
   local steps
   steps=$(jobs -p)
   [[ -z $steps ]] || kill "$steps" 2>/dev/null || true
-  say "Watching ends; what is on the TPU VM goes on. The same command watches again."
+  say "Watching ends; what runs on the TPU VM continues. The same command watches again."
   bill
   exit 130
 }

@@ -25,7 +25,7 @@ if [[ $queued/$vm != NOT_FOUND/NOT_FOUND ]]; then
   if [[ -z ${YES:-} && -z $DRY_RUN ]]; then
     [[ -t 0 ]] || fail "Standard input is not a terminal, so the question cannot be asked. Give --yes."
     read -r -p "Delete it? [y/N] " answer
-    [[ $answer == [yY]* ]] || fail "Nothing was deleted; it goes on costing money."
+    [[ $answer == [yY]* ]] || fail "Nothing was deleted; it still costs money."
   fi
 fi
 where=("$NAME" --project="$PROJECT" --zone="$ZONE" --quiet)

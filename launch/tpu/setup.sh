@@ -8,7 +8,7 @@
 #   --python-version=X.Y.Z  default: that of PYTHON here (python3); the nearest X.Y where that patch is not to be had
 #   --constraints=FILE      the versions to install (launch/constraints.txt)
 #   --extras=NAMES          extras of uwe_jax, with commas between (tpu)
-#   --allow-changes         goes on although files differ from the commit; they are not copied
+#   --allow-changes         continues although files differ from the commit; they are not copied
 #   --pause=SECONDS --retries=N  how long and how often a new TPU VM is tried that refuses ssh (30, 10)
 #   --dry-run               shows what it would run, and changes nothing
 #
@@ -64,5 +64,5 @@ change --retry=255 "${call[@]}" || status=$?
 case $status in
   0) [[ -n $DRY_RUN ]] || say "All workers are ready. Next: launch/tpu/run.sh -- python -m uwe_jax.train ..." ;;
   2) exit 2 ;;
-  *) say "Setting up failed on a worker (status $status); the same command goes on." && exit 1 ;;
+  *) say "Setting up failed on a worker (status $status); the same command resumes." && exit 1 ;;
 esac

@@ -13,7 +13,7 @@ import tyro
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
-from uwe_jax.runtime.options import read_options
+from uwe_jax.runtime.options import read_options, wrapped
 from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.settings import one_of
 from uwe_jax.studies.benchmarks import pipeline, ranking, scoring, training
@@ -46,7 +46,7 @@ _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
 def benchmark(arguments: Sequence[str]) -> None:
     """Runs the mode that the command line names."""
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(ABOUT)
+        print(wrapped(ABOUT))
         return
     mode, *rest = arguments
     one_of("The mode of a benchmark", mode, tuple(_MODES))
@@ -54,14 +54,9 @@ def benchmark(arguments: Sequence[str]) -> None:
     # As a field: tyro reads comments on options from a class's source, which the subclass made by read_options lacks.
     field: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
     given: Any = dataclasses.make_dataclass("Options", [("chosen", field)], frozen=True)
-    chosen = read_options(
-        given,
-        rest,
-        command=f"benchmark {mode}",
-        about=about,
-        renamed={"encode-chunk-size": "mini-batch-size"},
-        help_if_empty=False,
-    ).chosen
+    names = {"encode-chunk-size": "mini-batch-size"}
+    command = f"benchmark {mode}"
+    chosen = read_options(given, rest, command=command, about=about, renamed=names, help_if_empty=False).chosen
     out: Path = chosen.out or Path(f"benchmark_{mode}.json")
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):

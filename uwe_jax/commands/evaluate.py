@@ -19,19 +19,18 @@ ABOUT = f"""Measures models and baselines on WorkBench's tasks and on tasks of y
 The best checkpoint beside the frozen encoder and a baseline, with the ESCO zips in downloads/:
   uwe-jax evaluate --model runs/mine --model all-MiniLM-L6-v2 --model bm25 --data downloads
   uwe-jax evaluate --model bm25 --data downloads --tasks job_to_skill,skill_to_job --max-queries 0
-  uwe-jax evaluate --model bm25 --tasks path/to/mytask     (queries.csv, targets.csv, relevant.csv)
+  uwe-jax evaluate --model bm25 --tasks path/to/mytask
+
+A folder of your own holds queries.csv and targets.csv (columns id, text) and relevant.csv (query_id, target_id).
 
 Tasks, and where their data comes from:
 {_TASKS}
+
 Sets of tasks: {", ".join(SETS)}."""
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Evaluates as the command line says.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Evaluates as the command line says."""
     options = read_options(EvaluationOptions, arguments, command="evaluate", about=ABOUT, renamed={"models": "model"})
     if not options.model:
         raise UserError("--model is required. Run `uwe-jax evaluate --help`.")

@@ -21,6 +21,7 @@ Targets come from a file, or from an index that `uwe-jax index` has built:
 
 With --json each query gives one JSON object per line, in the order of the queries:
   {"number": 1, "query": "head chef", "hits": {"skills": [{"id": "...", "text": "plan menus", "score": 0.7, ...}, ...]}}
+
 A query that cannot be answered gives {"number": 2, "error": "..."}; the others are answered, and the exit status is
 2."""
 

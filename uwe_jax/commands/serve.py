@@ -14,6 +14,8 @@ from uwe_jax.serving.options import VARIABLE, ServiceOptions
 
 ABOUT = f"""Ranks over HTTP.
 
+Needs the extra serve, in a clone: pip install '.[serve]'
+
   uwe-jax serve --index skills=indexes/esco
   {VARIABLE}=$(openssl rand -hex 32) uwe-jax serve --index indexes/esco --model runs/mine --host 0.0.0.0
 

@@ -20,11 +20,7 @@ FILE is the name of a shipped config or a path. Re-run the same command to resum
 
 
 def train(config: Config, arguments: Sequence[str] = ()) -> dict[str, Any]:
-    """Trains as the config says; returns the content of summary.json.
-
-    Args:
-      config: all settings.
-      arguments: of the command line, for the commands that are printed at the end."""
+    """Trains as the config says; returns summary.json's content. `arguments` go into the commands at the end."""
     # Imported here: they take seconds, and SIGTERM and the supervisor are set up before them.
     from uwe_jax.evaluation.decontamination import load_training_graphs
     from uwe_jax.training import loop
@@ -33,8 +29,8 @@ def train(config: Config, arguments: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Trains as the command line says; without arguments lists the configs that ship with the package."""
-    if not arguments or {"-h", "--help"} & set(arguments):
+    """Trains as the command line says; its help lists the configs that ship with the package."""
+    if {"-h", "--help"} & set(arguments):
         print(config_help(Config, "train", ABOUT))
         return
     train(read_command_line(arguments, Config, "train"), arguments)

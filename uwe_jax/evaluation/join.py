@@ -27,11 +27,7 @@ _RESULTS = {"settings": {}, "tasks": {"": dict.fromkeys(_SAME)}, "models": {"": 
 
 
 def read_results(path: Path) -> Results:
-    """Reads a results.json, or the one in a folder.
-
-    Raises:
-      UserError: it does not exist, or holds something else.
-    """
+    """Reads a results.json, or the one in a folder. Raises UserError: it does not exist, or holds something else."""
     file = path / "results.json" if path.is_dir() else path
     found = read_json(file, "Name the folder or results.json of an evaluation with --join.")
     if not _fits(found, _RESULTS):

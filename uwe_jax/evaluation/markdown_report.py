@@ -10,7 +10,7 @@ from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, PAPE
 from uwe_jax.evaluation.tasks.task import GROUPS
 from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows, signed
 from uwe_jax.runtime.printable import json_text
-from uwe_jax.runtime.progress import duration
+from uwe_jax.runtime.progress import counted, duration
 
 _COUNTS = ("queries", "targets", "edges")
 
@@ -32,11 +32,10 @@ def markdown(results: Results) -> str:
         # An indented block, which no setting can end.
         "Settings": "\n".join(f"    {line}" for line in json_text(results["settings"], indent=2).splitlines()),
     }
-    models, tasks = len(view.done), len(view.names)
     parts = [
         "# Results",
-        f"{models:,} {'model' if models == 1 else 'models'} on {tasks:,} {'task' if tasks == 1 else 'tasks'}, each "
-        f"ranked against its full target space; percent. Made by uwe_jax {escape(results['version'])}.",
+        f"{counted(len(view.done), 'model')} on {counted(len(view.names), 'task')}, each ranked against its full "
+        f"target space; percent. Made by uwe_jax {escape(results['version'])}.",
     ]
     parts += view.names_note()
     if not results.get("complete", True):

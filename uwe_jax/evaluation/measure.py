@@ -38,11 +38,7 @@ class Measured(NamedTuple):
 
 
 def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measured:
-    """Ranks all targets for all queries of a task.
-
-    Raises:
-      UserError: as of `checked`.
-    """
+    """Ranks all targets for all queries of a task. Raises UserError: as of `checked`."""
     started, encoded = time.perf_counter(), getattr(ranker, "encode_seconds", None)
     score = ranker.index(task.targets)
     relevant = task.relevant

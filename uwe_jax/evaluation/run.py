@@ -32,7 +32,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, data_folders, make_out
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least
-from uwe_jax.runtime.progress import duration, report
+from uwe_jax.runtime.progress import counted, duration, report
 from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS, check_metric_names
 from uwe_jax.scoring.statistics import paired_bootstrap
@@ -108,14 +108,8 @@ def evaluate(options: EvaluationOptions) -> Results:
     """Measures every model on every task, and writes results.json, results.md and results.png.
 
     The results are written after every task; until the end, results.json says `"complete": false`. A model that cannot
-    be loaded is left out, and a ranker that fails on a task loses that task alone.
-
-    Returns:
-      The content of results.json.
-
-    Raises:
-      UserError: bad input, or another evaluation writes to the same folder; at the end as well, if a model could not
-        be loaded or failed on a task.
+    be loaded is left out, and a ranker that fails on a task loses that task alone. Returns the content of results.json;
+    raises UserError for bad input, if another evaluation writes to the same folder, and at the end if a model failed.
     """
     folders = data_folders(options.data), cache_folder(options.cache_dir)
     sources = TaskSources(*folders, options.esco_version, options.language, options.offline, names=options.target_names)
@@ -133,7 +127,8 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
     tasks, skipped, in_domain = _prepare_tasks(options, sources, all_hashes)
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)
-    LOG.info(f"{len(tasks)} tasks with {queries:,} queries, read in {took}; {len(all_hashes)} models to measure.")
+    read = f"{counted(len(tasks), 'task')} with {counted(queries, 'query')}, read in {took}"
+    LOG.info(f"{read}; {counted(len(all_hashes), 'model')} to measure.")
     results: Results = {
         "version": uwe_jax.__version__,
         "complete": False,
@@ -153,12 +148,11 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
         evaluation.folder.write(complete=True)
         report("\n" + terminal_table(results))
         report(f"\nWritten to {options.out}: results.json, results.md, results.png")
+        report(f"Next: read {options.out / 'results.md'}, which has the intervals and more tables.")
     if failed := results["skipped"][len(skipped) :]:
-        rest = "all else is in the tables" if measured else "so nothing was measured"
-        raise UserError(
-            f"{', '.join(each['task'] for each in failed)} failed, {rest}. The reason of the first: "
-            f"{failed[0]['reason']}"
-        )
+        first = f"all else is in the tables. The reason of the first: {evaluation.first_failure}"
+        rest = first if measured else "so nothing was measured; the lines above say why."
+        raise UserError(f"{', '.join(each['task'] for each in failed)} failed, {rest}")
     return results
 
 
@@ -224,6 +218,7 @@ class _Evaluation:
         self.folder = ResultsFolder(options.out, results)
         # Average precision [q] by task of the first model of the table, unless that one is joined.
         self.first_precision: dict[str, np.ndarray] = {}
+        self.first_failure = ""  # without the details, which were printed
 
     def add_model(self, spec: str, hashes: TrainingHashes | None, in_domain: Collection[str]) -> None:
         """Measures a model; a failure, to load it or on a task, is reported and added to the skipped ones."""
@@ -268,6 +263,7 @@ class _Evaluation:
 
     def _skip(self, what: str, error: UserError) -> None:
         LOG.warning(f"Failed: {error}")
+        self.first_failure = self.first_failure or str(error).partition("\n")[0]
         # In one line for the row of a table, and without the list of forms that a model may have.
         reason = " ".join(str(error).removesuffix(FORMS).split())
         self.results["skipped"].append({"task": what, "reason": reason})

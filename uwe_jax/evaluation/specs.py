@@ -12,6 +12,7 @@ from typing import Any
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import did_you_mean
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
 
 WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
@@ -30,16 +31,13 @@ FORMS = f"""A model is one of
 
 
 def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
-    """Loads the ranker of a spec; see `FORMS`.
+    """Loads the ranker of a spec, see `FORMS`; raises UserError if there is none, or it cannot be loaded.
 
     A scorer behind the colon means an encoder, so a ranker of one's own cannot have a scorer's name.
 
     Args:
       cache_dir: of encoders from wheels.
       max_tokens: longer texts are truncated by encoders.
-
-    Raises:
-      UserError: there is no such ranker, or it cannot be loaded.
     """
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
@@ -57,7 +55,9 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
         if scored and (Path(name).expanduser() / "config.json").exists():  # a model was meant, and it is broken
             raise
         reason = str(error).removeprefix(f"Model {spec!r}: ")
-        raise UserError(f"Model {spec!r}: {reason}\n{FORMS}") from error
+        if near := did_you_mean(spec, WITHOUT_MODEL):
+            reason = f"there is no model of this name.{near}"
+        raise UserError(f"Model {spec!r}: {reason}" + f"\n{FORMS}" * ("Did you mean" not in reason)) from error
 
 
 def _own_ranker(module: str, attribute: str) -> Ranker:
@@ -68,7 +68,7 @@ def _own_ranker(module: str, attribute: str) -> Ranker:
     except (ImportError, SyntaxError) as error:
         raise UserError(
             f"Model {spec!r}: the module cannot be imported ({type(error).__name__}: {error}). It is searched in the "
-            f"current folder and among the installed packages.\n{FORMS}"
+            f"current folder and among the installed packages.{did_you_mean(attribute, SCORER_OPTIONS)}\n{FORMS}"
         ) from error
     for name in attribute.split("."):
         if not hasattr(found, name):

@@ -11,7 +11,7 @@ from rich.table import Table
 from uwe_jax.evaluation.aggregate import Results, ResultsView, headline_metrics, interval_of
 from uwe_jax.evaluation.reference import metric_title
 from uwe_jax.evaluation.tasks.task import GROUPS
-from uwe_jax.runtime.progress import duration
+from uwe_jax.runtime.progress import counted, duration
 from uwe_jax.runtime.text_table import render_table
 
 # So many models of this width fit beside the tasks; further ones follow in tables of their own.
@@ -35,8 +35,8 @@ def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any
         counts = ", ".join(f"{leakage[name]:,} of {task[name]:,} {name}" for name in ("queries", "targets", "edges"))
         parts.append(f"{leakage['domain']} ({counts} in the training graphs)")
     return (
-        f"{model_name} on {task['title']} ({task['queries']:,} queries, {task['targets']:,} targets): "
-        f"{', '.join(parts)}"
+        f"{model_name} on {task['title']} ({counted(task['queries'], 'query')}, "
+        f"{counted(task['targets'], 'target')}): {', '.join(parts)}"
     )
 
 
@@ -50,7 +50,7 @@ def terminal_table(results: Results) -> str:
 
 def _table(view: ResultsView, first: int) -> Table:
     shown = slice(first, first + _MODELS_ACROSS)
-    table = Table(title="Percent, full target space", title_justify="left", title_style="bold")
+    table = Table(title="Percent, full target space")
     table.add_column("task")
     table.add_column("queries", justify="right")
     table.add_column("targets", justify="right")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
+import json
 import logging
+import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +22,7 @@ from safetensors.numpy import save_file
 from uwe_jax.export.model_card import languages_of, model_card
 from uwe_jax.export.onnx_encoder import check_libraries, write_onnx
 from uwe_jax.export.subjects import Share, check_modules, subject_of
-from uwe_jax.models.exported import (
-    MANIFEST,
-    TOKENISER_FILES,
-    changed,
-    checksum,
-    files_in,
-    is_exported,
-    manifest_of,
-    read_manifest,
-    written_files,
-)
+from uwe_jax.models import exported
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.weights import params_to_hf
@@ -40,13 +32,12 @@ from uwe_jax.runtime.files import cache_folder, write_json
 from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.network import in_one_line, within
 from uwe_jax.runtime.options import NameList, OptionalInt, OptionalPath, at_least
-from uwe_jax.runtime.progress import report
+from uwe_jax.runtime.progress import report, some
 from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
 
 _CONTACT_SECONDS = 30.0  # for the first answer of the hub; an upload may take as long as it takes
-_SHOWN = 5  # files in a message
 _SCORER = "uwe_scorer.py"
 _POOLER = ("pooler.dense.weight", "pooler.dense.bias")
 # The names of classes and settings that every version of sentence-transformers from 2 on reads.
@@ -118,6 +109,8 @@ def export(options: ExportOptions, models: Sequence[Share]) -> Path:
     report(f"Exported {model.name} ({model.description}) to {out}")
     if not options.license:
         LOG.info("No licence is stated in the model card; --license names one, such as apache-2.0.")
+    code = f'uwe_jax.load({json.dumps(str(out))}).rank("head chef", ["plan menus", "weld metal"])'
+    report(f"Next:\npython -c {shlex.quote(f'import uwe_jax; print({code})')}")
     if options.push_to_hub:
         report(f"Pushed to {_push(out, options.push_to_hub, private=options.private)}")
     return out
@@ -129,7 +122,7 @@ def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: P
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
     check_modules(subject)
-    manifest = manifest_of(model, subject.base_model, subject.training)
+    manifest = exported.manifest_of(model, subject.base_model, subject.training)
 
     folder.mkdir()
     _write_encoder(model, folder)
@@ -148,7 +141,8 @@ def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: P
         onnx=options.onnx,
     )
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
-    write_json(folder / MANIFEST, {**manifest, "files": {name: checksum(folder / name) for name in files_in(folder)}})
+    sums = {name: exported.checksum(folder / name) for name in exported.files_in(folder)}
+    write_json(folder / exported.MANIFEST, {**manifest, "files": sums})
     return model
 
 
@@ -158,23 +152,18 @@ def _check_replaceable(out: Path) -> None:
         raise UserError(f"{out} is a file. Name a folder with --out.")
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not is_exported(out):
+    if not exported.is_exported(out):
         raise UserError(
-            f"{out} holds other things than an export ({_some(sorted(path.name for path in out.iterdir()))}), which "
+            f"{out} holds other things than an export ({some(sorted(path.name for path in out.iterdir()))}), which "
             "would be lost. Name a new folder with --out, or empty that one."
         )
-    written = written_files(out, read_manifest(out))
-    own = [f"{name} is new" for name in files_in(out) if name not in written and name != MANIFEST]
-    if phrases := own + [phrase for phrase in changed(out, written) if not phrase.endswith("is missing")]:
+    written = exported.written_files(out, exported.read_manifest(out))
+    own = [f"{name} is new" for name in exported.files_in(out) if name not in written and name != exported.MANIFEST]
+    if phrases := own + [phrase for phrase in exported.changed(out, written) if not phrase.endswith("is missing")]:
         raise UserError(
-            f"{out} is an export with changes of yours, which would be lost: {_some(phrases)}. Move them elsewhere, or "
+            f"{out} is an export with changes of yours, which would be lost: {some(phrases)}. Move them elsewhere, or "
             "name a new folder with --out."
         )
-
-
-def _some(phrases: list[str]) -> str:
-    more = f" and {len(phrases) - _SHOWN} more" if len(phrases) > _SHOWN else ""
-    return ", ".join(phrases[:_SHOWN]) + more
 
 
 def _write_encoder(model: LoadedModel, folder: Path) -> None:
@@ -188,7 +177,7 @@ def _write_encoder(model: LoadedModel, folder: Path) -> None:
     tensors = params_to_hf(model.params["encoder"], config) | _pooler(model.folder)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner alone
-    for name in TOKENISER_FILES:
+    for name in exported.TOKENISER_FILES:
         if (model.folder / name).is_file():
             shutil.copyfile(model.folder / name, folder / name)
     write_json(folder / "modules.json", _MODULES)

@@ -16,7 +16,7 @@ from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.models.weights import read_config, read_params
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
-from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, parse_scorer, scorer_text
+from uwe_jax.scoring.scorer_text import parse_scorer, scorer_text
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2:soft,tau_a=0.1,side=both"  # see docs/results.md, "From which side to score"
 
@@ -52,7 +52,7 @@ def split_scorer(name: str) -> tuple[str, str | None]:
 
 
 def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: int | None = None) -> LoadedModel:
-    """Loads a model.
+    """Loads a model; raises UserError if it does not exist, or cannot be read.
 
     Args:
       name: workdir of a training run, or folder or hub id of an export or of an encoder. An encoder scores by mean
@@ -60,9 +60,6 @@ def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: i
         gs://bucket/runs/mine.
       cache_dir: of encoders from wheels; None takes $UWE_JAX_CACHE or the user's cache folder.
       max_tokens: longer texts are truncated; None takes the limit of an export, or the paper's 64.
-
-    Raises:
-      UserError: the model does not exist, or cannot be read.
     """
     cache_dir = cache_dir or cache_folder()
     name = make_local(str(name), cache_dir)
@@ -75,8 +72,6 @@ def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: i
     encoder, scorer = split_scorer(name)
     if scorer is None:
         return _load_published(name, cache_dir=cache_dir, max_tokens=max_tokens)
-    if scorer.split(",")[0] not in SCORER_OPTIONS:
-        raise UserError(f"Model {name!r}: unknown scorer {scorer!r}; available are {', '.join(SCORER_OPTIONS)}.")
     if is_workdir(Path(encoder).expanduser()):
         raise UserError(f"Model {name!r}: a trained model has its own scorer. Use {encoder} without a scorer.")
     return _load_published(encoder, parse_scorer(scorer), cache_dir=cache_dir, max_tokens=max_tokens)

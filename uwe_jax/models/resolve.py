@@ -11,8 +11,9 @@ from uwe_jax.models.remote_workdir import is_workdir
 from uwe_jax.models.sentence_modules import encoder_below
 from uwe_jax.models.wheels import PINNED, from_wheels, is_cached, pinned_encoder
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.files import cache_folder, near_on_disk
 from uwe_jax.runtime.remote import is_remote, local_copy
+from uwe_jax.runtime.settings import did_you_mean
 
 LOG = logging.getLogger(__name__)
 _PINNED_NAMES = " or ".join(pinned.name for pinned in PINNED)
@@ -29,15 +30,13 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
     """Finds an encoder by name; each place that was tried is logged at DEBUG level.
 
     In this order: a local folder; the hub's cache, then the hub; pinned wheels of the encoder. A cached copy from these
-    wheels comes before the hub: it is the same, and needs no network.
+    wheels comes before the hub: it is the same, and needs no network. Raises UserError if it was not found, with the
+    most similar name or with the places, the reasons and remedies.
 
     Args:
       name: a folder or the URL of one in a bucket, a hub id such as "sentence-transformers/all-mpnet-base-v2", or the
         short name of a pinned encoder such as "all-MiniLM-L6-v2".
       cache_dir: of encoders from wheels; None takes $UWE_JAX_CACHE or the user's cache folder. The hub has its own.
-
-    Raises:
-      UserError: it was not found; the message lists the places, the reasons and remedies.
     """
     pinned, cache_dir = pinned_encoder(name), cache_dir or cache_folder()
     hub_id = pinned.hub_id if pinned else name
@@ -57,7 +56,13 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
             continue
         LOG.debug(f"Encoder {name}: {found.provenance}, in {found.folder}")
         return found
-    raise UserError("\n".join([f"No encoder {name!r} was found. Tried:", *tried, _remedy(name)]))
+    near = near_on_disk(name) or did_you_mean(name, [text for each in PINNED for text in (each.name, each.hub_id)])
+    path, alone = Path(name).expanduser(), _is_path(name)
+    meant = near or alone or ("/" in name and path.parent.is_dir())
+    if meant and not (pinned or is_remote(name) or path.exists()):
+        also = "" if alone else ", and no encoder of this name was found elsewhere (--verbose shows where)"
+        raise UserError(f"There is no folder {name}{also}.{near or f' {_remedy(name)}' * alone or ' Check the name.'}")
+    raise UserError("\n".join([f"No encoder {name!r} was found.", "Tried:", *tried, _remedy(name)]))
 
 
 def absolute_name(name: str) -> str:

@@ -16,6 +16,7 @@ from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
+from uwe_jax.runtime.progress import some
 
 LOG = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ def params_from_shapes(
     if missing:
         raise UserError(
             f"{len(missing)} of the {len(names)} tensors of a {config.architecture} encoder are missing: "
-            f"{_listed(missing)}. Found are {len(stored)}: {_listed(sorted(stored))}. "
+            f"{some(missing)}. Found are {len(stored)}: {some(sorted(stored))}. "
             "Its config.json and its model.safetensors must be of the same model."
         )
     wrong = [
@@ -144,7 +145,7 @@ def params_from_shapes(
     ]
     if wrong:
         raise UserError(
-            f"{len(wrong)} tensors do not have the shape given by the encoder's config.json: {_listed(wrong)}. "
+            f"{len(wrong)} tensors do not have the shape given by the encoder's config.json: {some(wrong)}. "
             "Its config.json and its model.safetensors must be of the same model."
         )
     _log_left_out(set(stored) - {prefix + name.hf for name in names}, prefix)
@@ -211,11 +212,6 @@ def _log_left_out(names: set[str], prefix: str) -> None:
         name for name in names if name.removeprefix(prefix).startswith(_NOT_NEEDED) or name.startswith(_NOT_NEEDED)
     }
     if known:
-        LOG.debug(f"Encoder weights: left out {_listed(sorted(known))}, which token embeddings do not use")
+        LOG.debug(f"Encoder weights: left out {some(sorted(known))}, which token embeddings do not use")
     if names - known:
-        LOG.warning(f"Encoder weights: ignored unknown tensors {_listed(sorted(names - known))}")
-
-
-def _listed(items: list[str], most: int = 8) -> str:
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
+        LOG.warning(f"Encoder weights: ignored unknown tensors {some(sorted(names - known))}")

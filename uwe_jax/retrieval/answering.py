@@ -22,7 +22,7 @@ from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Searchable
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import report
+from uwe_jax.runtime.progress import counted, report
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ def rank(options: RankOptions) -> None:
             keep=options.keep,
             names=options.names,
             target_names=options.target_names,
+            flag="--target-column",
         )
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)
@@ -74,7 +75,7 @@ def rank(options: RankOptions) -> None:
                     write(_answer(ranker, count, str(query), dict(zip(spaces, hits, strict=True)), options))
             sys.stdout.flush()
     if options.out:
-        LOG.info(f"Wrote the answers to {count:,} queries to {options.out}.")
+        LOG.info(f"Wrote the answers to {counted(count, 'query')} to {options.out}.")
     for note in truncation.notes("queries"):
         LOG.warning(f"{note}. --max_tokens sets another limit.")
     if refused:
@@ -122,4 +123,5 @@ def _answer(ranker: Ranker, number: int, query: str, hits: Mapping[str, Hits], o
     if options.picture:
         for explanation in explanations.values():
             explanation.save_picture(options.picture)
+            LOG.info(f"Wrote {options.picture}.")
     return Answer(number, query, hits, explanations)

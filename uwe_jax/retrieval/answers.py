@@ -71,7 +71,7 @@ def readable(answer: Answer, show: Sequence[str] = ()) -> str:
         return f"{answer.error}\n"
     lines = []
     for name, hits in answer.hits.items():
-        table = hits.table(f" in {name}", show=show)
+        table = hits.table(name, show=show)
         lines.append(render_table(table) if hits else f"{answer.query}: no targets in {name}")
         if name in answer.explanations:
             why = f", by its name {shorten(hits[0].name)}" if hits[0].name else ""

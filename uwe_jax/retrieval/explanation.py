@@ -29,7 +29,7 @@ from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorers import target_share
 from uwe_jax.scoring.softmax import TINY
 
-_BEST = 3  # target tokens in a line of a table
+_BEST, _WIDTH = 3, 80  # target tokens in a row of a table, and characters of its lines
 # Inches: of a cell, of the smallest cell, of the margins, and of a side before its cells shrink.
 _CELL_WIDTH, _CELL_HEIGHT, _LEAST_CELL, _MARGIN, _LARGEST = 0.75, 0.36, 0.3, 2.6, 16.0
 _WRITTEN = 0.42  # inches: narrower cells have no number
@@ -77,6 +77,10 @@ class Explanation:
         """s(q, y)."""
         return float(self.contributions.sum())
 
+    @property
+    def _title(self) -> str:
+        return f"Score {self.score:.4f} ({self.scorer})"
+
     def to_dict(self) -> dict[str, Any]:
         """Returns all values as lists and numbers, for JSON."""
         tokens = {"query_tokens": list(self.query_tokens), "target_tokens": list(self.target_tokens)}
@@ -90,7 +94,7 @@ class Explanation:
         Args:
           best: target tokens per line, with their weights and, in brackets, cosines.
         """
-        return render_table(self._table(best))
+        return render_table(self._table(best), _WIDTH)
 
     def __repr__(self) -> str:
         return self.table()
@@ -99,10 +103,10 @@ class Explanation:
         return html_table(self._table(_BEST))
 
     def _table(self, best: int) -> Table:
-        lines = Table(title=f"Score {self.score:.4f} by {self.scorer}", title_justify="left")
-        lines.add_column("query")
-        lines.add_column("adds", justify="right")
-        lines.add_column("by attending to: weight (cosine)")
+        lines = Table(title=self._title)
+        lines.add_column("query", overflow="fold")
+        lines.add_column("adds", justify="right", no_wrap=True)
+        lines.add_column("by attending to: weight (cosine)", overflow="fold")
         for token, adds, weights, cosines in zip(
             self.query_tokens, self.contributions, self.weights, self.cosines, strict=True
         ):
@@ -125,7 +129,7 @@ class Explanation:
         cells, bars = figure.subplots(1, 2, sharey=True, width_ratios=(width * columns + 0.5, 1.6))
         _draw_cells(figure, cells, self, numbers=width >= _WRITTEN)
         _draw_bars(bars, self)
-        figure.suptitle(f"Score {self.score:.4f} by {self.scorer}", fontsize=11, parse_math=False)
+        figure.suptitle(self._title, fontsize=11, parse_math=False)
         save_png(figure, Path(path))
 
 
@@ -232,14 +236,11 @@ def _draw_cells(figure: Any, axes: Any, explanation: Explanation, *, numbers: bo
     if numbers:
         for (i, j), cosine in np.ndenumerate(cosines):
             colour = "white" if weights[i, j] > _DARK * top else "black"
-            axes.text(
-                j, i, f"{cosine:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=7, color=colour
-            )
+            number = f"{cosine:.2f}".replace("-0.00", "0.00")
+            axes.text(j, i, number, ha="center", va="center", fontsize=7, color=colour)
     axes.xaxis.tick_top()
-    axes.set_xticks(
-        range(weights.shape[1]), [_shown(token) for token in explanation.target_tokens], rotation=45, ha="left"
-    )
-    axes.set_yticks(range(weights.shape[0]), [_shown(token) for token in explanation.query_tokens])
+    axes.set_xticks(range(weights.shape[1]), [*map(_shown, explanation.target_tokens)], rotation=45, ha="left")
+    axes.set_yticks(range(weights.shape[0]), [*map(_shown, explanation.query_tokens)])
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_parse_math(False)
         if label.get_text().startswith("["):

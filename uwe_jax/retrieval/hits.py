@@ -11,7 +11,7 @@ from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.text_table import html_table, render_table
 
 _SHOWN = 100  # hits of a list that is printed
-_TITLE = 100  # characters of a query above its hits
+_TITLE = 71  # characters of a query and an index in the title, which has at most 80
 
 
 class Hits(list[Hit]):
@@ -40,12 +40,13 @@ class Hits(list[Hit]):
         Ids that are the texts are left out.
 
         Args:
-          place: follows the query in the title.
+          place: name of the index, for the title.
           most: hits to show; None shows all.
           show: further columns to show; None shows all.
         """
-        title = self.query if len(self.query) <= _TITLE else f"{self.query[:_TITLE]}..."
-        table = Table(title=title + place, title_justify="left")
+        most_letters = max(_TITLE - len(place), _TITLE // 2)
+        title = self.query if len(self.query) <= most_letters else f"{self.query[:most_letters]}..."
+        table = Table(title=f'"{title}" in {place}' if place else title)
         table.add_column("", justify="right")
         table.add_column("score", justify="right")
         ids = ["id"] if any(hit.id != hit.text for hit in self) else []

@@ -21,18 +21,14 @@ from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
 from uwe_jax.retrieval.table_targets import Targets, read_ids
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.progress import duration, report
+from uwe_jax.runtime.progress import counted, duration, report
 from uwe_jax.scoring.scorer_text import scorer_text
 
 LOG = logging.getLogger(__name__)
 
 
 def index(options: IndexOptions) -> None:
-    """Builds or changes an index, and describes the result.
-
-    Raises:
-      UserError: for anything that the user can fix.
-    """
+    """Builds or changes an index, and describes the result. Raises UserError: for anything that the user can fix."""
     place = in_qdrant(options.upload)
     if options.upload and not place:
         raise UserError(f"--upload {options.upload} is not a location in Qdrant. Write qdrant:STORE#NAME.")
@@ -43,7 +39,7 @@ def index(options: IndexOptions) -> None:
     more = [_read(options, path) for path in options.add]
     if gone:
         count = remove(options.folder, gone)
-        LOG.info(f"Removed {count:,} targets; {len(set(gone)) - count:,} of the ids were not there.")
+        LOG.info(f"Removed {counted(count, 'target')}; {len(set(gone)) - count:,} of the ids were not there.")
     for targets in more:
         _add(options, targets)
     if options.compact:
@@ -55,6 +51,9 @@ def index(options: IndexOptions) -> None:
         QdrantIndex.create(*place, load_index(options.folder)).close()
         LOG.info(f"Uploaded to {options.upload}.")
     report(described(options.folder))
+    if options.targets is not None:
+        cache = f" --cache-dir {shlex.quote(options.cache)}" if options.cache else ""
+        LOG.info(f'Next:\nuwe-jax rank --index {shlex.quote(str(options.folder))} "head chef"{cache}')
 
 
 def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) -> Index:
@@ -72,16 +71,12 @@ def cached_index(ranker: Ranker, model: str, targets: Targets, cache_dir: Path) 
         return load_index(folder)
     except UserError:  # there is none, or it is damaged
         space = _write(ranker, model, targets, folder)
-        LOG.info(f"Encoded {len(targets):,} targets. Their index is kept in {folder} for the next call.")
+        LOG.info(f"Encoded {counted(len(targets), 'target')}. Their index is kept in {folder} for the next call.")
         return space
 
 
 def described(folder: Path) -> str:
-    """Describes an index in lines for a person.
-
-    Raises:
-      UserError: there is no index in the folder.
-    """
+    """Describes an index in lines for a person. Raises UserError: there is no index in the folder."""
     manifest, note = read_manifest(folder), recorded(folder)
     origin, segments = manifest.origin, manifest.segments
     held, gone = sum(each.targets for each in segments), sum(len(each.removed) for each in segments)
@@ -101,7 +96,7 @@ def described(folder: Path) -> str:
         "columns": ", ".join(filter(None, columns)) or "only text and id",
         "read from": "; ".join(note.targets) or "unknown",
         "tokens": f"{tokens:,} of width {manifest.width}{means}",
-        "stored as": f"{manifest.dtype}, {size / 1e6:,.1f} MB in {len(segments)} segments",
+        "stored as": f"{manifest.dtype}, {size / 1e6:,.1f} MB in {counted(len(segments), 'segment')}",
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
@@ -110,39 +105,26 @@ def described(folder: Path) -> str:
 def _log_targets(targets: Targets) -> None:
     """Logs the source of targets, their number, and what was left out."""
     names = f" with {len(targets.all_names):,} names" if targets.names else ""
-    message = "; ".join((f"{targets.origin}: {len(targets):,} targets{names}", *targets.notes))
+    message = "; ".join((f"{targets.origin}: {counted(len(targets), 'target')}{names}", *targets.notes))
     LOG.log(logging.INFO if names or targets.notes else logging.DEBUG, message)
 
 
 def _read(options: IndexOptions, path: Path) -> Targets:
-    return read_targets(
-        path,
-        kind=options.kind,
-        column=options.column,
-        id_column=options.id_column,
-        language=options.language,
-        version=options.version,
-        keep=options.keep,
-        names=options.names,
-        target_names=options.target_names,
-    )
+    names = ("kind", "column", "id_column", "language", "version", "keep", "names", "target_names")
+    return read_targets(path, **{name: getattr(options, name) for name in names})
 
 
 def _build(options: IndexOptions, path: Path) -> None:
     started = time.perf_counter()
     if not options.model:
-        raise UserError("--model is required with --targets: name the model that encodes them.")
+        raise UserError("--model is required with --targets: what encodes them, as --model all-MiniLM-L6-v2:soft.")
     targets = _read(options, path)
     _log_targets(targets)
     with creating(options.folder):  # fails before minutes of encoding
         pass
     ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
     _write(ranker, options.model, targets, options.folder, options.dtype)
-    out = shlex.quote(str(options.folder))
-    cache = f" --cache-dir {shlex.quote(options.cache)}" if options.cache else ""
-    LOG.info(
-        f'Built in {duration(time.perf_counter() - started)}.\nNext:\nuwe-jax rank --index {out} "head chef"{cache}'
-    )
+    LOG.info(f"Built in {duration(time.perf_counter() - started)}.")
 
 
 def _add(options: IndexOptions, targets: Targets) -> None:
@@ -164,7 +146,7 @@ def _add(options: IndexOptions, targets: Targets) -> None:
     replaced = append(options.folder, space, patience=LONG_PATIENCE)
     with changing(options.folder, patience=LONG_PATIENCE):  # another process may have added targets meanwhile
         record(options.folder, model, (*recorded(options.folder).targets, targets.origin))
-    LOG.info(f"Added {len(targets) - replaced:,} targets, and replaced {replaced:,}.")
+    LOG.info(f"Added {counted(len(targets) - replaced, 'target')}, and replaced {replaced:,}.")
 
 
 def _write(ranker: Ranker, model: str, targets: Targets, folder: Path, dtype: str = "float16") -> Index:

@@ -141,8 +141,8 @@ class RankOptions:
       show: further column to show in tables; may be repeated; JSON has all of them.
       candidates: of an index in Qdrant that are scored exactly; by default 10 per hit, at least 100.
       json: print a JSON object per line and query, for programs.
-      out: write the answers to this file instead, when all queries are answered: .jsonl with what --json prints, or
-        .csv with a row per hit.
+      out: write the answers to this file instead, when all queries are answered: .jsonl with what --json
+        prints, or .csv with a row per hit.
       explain: show which words of the query met which words of the best hit.
       picture: draw that into a PNG; for one query and one index.
       max_tokens: longer queries are truncated; by default as in the index.

@@ -31,12 +31,19 @@ def file_queries(path: Path, column: str = "") -> Iterator[Accepted | None]:
     """Reads the queries in a file: a column of a table, see `text_column`, or the lines of any other file.
 
     Raises:
-      UserError: there is no such file or column, or, once it is read, it is damaged.
+      UserError: there is no such file or column, it holds no query, or, once it is read, it is damaged.
     """
     if not path.is_file():
         raise UserError(
             f"There is no file {path}. Expected queries, one per line, or a table in one of {EXPECTED_FORMATS}."
         )
+    queries = _read_file(path, column)
+    if (first := next(queries, None)) is None:
+        raise UserError(f"{path} holds no query. Expected one per line, or a column of texts.")
+    return itertools.chain([first], queries)
+
+
+def _read_file(path: Path, column: str) -> Iterator[Accepted]:
     if table_format(path):
         table = open_table(path, quoted=True, columns=[column])
         return _table_queries(path, text_column(path, table, column, "query"))
@@ -53,9 +60,11 @@ def line_queries(descriptor: int) -> Iterator[Accepted | None]:
 
     Yields None when no further line has come yet, so that those before it can be answered.
     """
-    line, number = _Line(), 0
+    line, number, returned = _Line(), 0, False  # returned: whether the last byte was a carriage return
     while chunk := os.read(descriptor, _READ):
-        *ended, rest = chunk.split(b"\n")
+        ends = chunk.removeprefix(b"\n" if returned else b"").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *ended, rest = ends.split(b"\n")
+        returned = chunk.endswith(b"\r")
         for part in ended:
             number += 1
             line.add(part)

@@ -16,7 +16,7 @@ from uwe_jax.retrieval.store.names import distinct_names
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.notes import counted
-from uwe_jax.sources.tables.chunk import Table
+from uwe_jax.sources.tables.chunk import WHOLE, Table
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
 from uwe_jax.sources.tables.names import NAMES, named_columns, same_names
 from uwe_jax.sources.tables.problems import Problems, shorten
@@ -121,7 +121,7 @@ class Targets:
 
 
 def table_targets(
-    path: Path, column: str, id_column: str, keep: Sequence[str], names: str = "", *, several: bool = True
+    path: Path, column: str, id_column: str, keep: Sequence[str], flag: str, names: str = "", *, several: bool = True
 ) -> Targets:
     """Reads the targets of a table; the arguments are those of `read_targets`.
 
@@ -129,13 +129,13 @@ def table_targets(
       UserError: there is no such column, the table is broken, or its further columns are too many or too large.
     """
     table = open_table(path, quoted=True, columns=[column, id_column, names])
-    column = text_column(path, table, column)
+    column = text_column(path, table, column, flag=flag)
     id_column = _chosen(path, table, "id", id_column)
     names = _chosen(path, table, "aliases", names) if names else ""
     columns = list(dict.fromkeys(filter(None, (column, id_column, names))))
     distinct: dict[str, dict[str, str]]  # values of the further columns, each held once
     distinct = {name: {} for name in _further(path, [name for name in table.columns if name not in columns], keep)}
-    broken, rows, nested, characters = Problems(str(path)), [], set(), 0
+    broken, rows, nested, characters, without = Problems(str(path)), [], set(), 0, 0
     for place, row in table_rows(path, [*columns, *distinct], broken):
         text = normalise(row[column]) if isinstance(row[column], str) else ""
         if not text:
@@ -158,13 +158,16 @@ def table_targets(
                 f"The columns of {path} besides those of text and id have more than {_MOST_CHARACTERS:,} characters, "
                 f"most of them in {longest}. Name those to keep, each with --keep; --keep '' keeps none."
             )
+        number = _id_of(row.get(id_column), place, broken)
+        without += not number
         others = tuple(filter(None, map(normalise, further)))
-        rows.append(Row(_id_of(row.get(id_column), place, broken) or text, text, tuple(values), others))
+        rows.append(Row(number or text, text, tuple(values), others))
     broken.check()
     shown = {place: name for place, name in enumerate(distinct) if name not in nested}
     if nested:
         rows = [row._replace(values=tuple(row.values[place] for place in shown)) for row in rows]
     notes = counted(len(nested), f"columns of lists or objects left out ({', '.join(sorted(nested))})")
+    notes += counted(without % len(rows) if rows else 0, f"of {len(rows):,} rows without an id; the text is the id")
     origin = str(path) if is_text_list(path) else f"{path}, column {column}"
     return Targets.of(origin, rows, list(shown.values()), notes, several=several)
 
@@ -180,7 +183,7 @@ def read_ids(path: Path | str, id_column: str = "") -> list[str]:
     table = open_table(path, quoted=True, columns=[id_column])
     column = table.columns[0] if is_text_list(path) else _chosen(path, table, "id", id_column)
     if not column:
-        raise _no_column(path, table, "id")
+        raise _no_column(path, table, "id", "--id_column")
     broken = Problems(str(path))
     found = [_id_of(row[column], place, broken) for place, row in table_rows(path, [column], broken)]
     broken.check()
@@ -198,7 +201,7 @@ def check_file(path: Path) -> None:
         raise UserError(f"{path} is in no supported format. {EXPECTED}")
 
 
-def text_column(path: Path, table: Table, column: str = "", role: str = "target") -> str:
+def text_column(path: Path, table: Table, column: str = "", role: str = "target", flag: str = "--column") -> str:
     """Returns the column of a table that holds the texts.
 
     Without a name it is one of `NAMES` for the role, target or query, or the only one in a format with column names.
@@ -210,13 +213,13 @@ def text_column(path: Path, table: Table, column: str = "", role: str = "target"
     if chosen:
         return chosen
     if len(table.columns) > 1 or not table.columns:
-        raise _no_column(path, table, role)
+        raise _no_column(path, table, role, flag)
     (only,) = table.columns
     if not table.named:
         raise UserError(
             f"{path} has one column, and its first row, {shorten(only)}, is not one of the known names "
             f"({', '.join(NAMES[role])}), so it may be a text. If it is one, name the column by its number, "
-            f"--column 1, or add a row above it. If it is a name, pass it as --column {shlex.quote(only)}."
+            f"{flag} 1, or add a row above it. If it is a name, pass it as {flag} {shlex.quote(only)}."
         )
     return only
 
@@ -242,12 +245,15 @@ def _chosen(path: Path, table: Table, role: str, column: str) -> str:
         raise UserError(
             f"{path} has no column {column!r}. Its columns: {', '.join(table.columns) or 'none'}. Name one of these."
         )
-    return same[0] if column else named_columns(table.columns, [role]).get(role, "")
+    return same[0] if column else named_columns(table.columns, [role], str(path)).get(role, "")
 
 
-def _no_column(path: Path, table: Table, role: str) -> UserError:
+def _no_column(path: Path, table: Table, role: str, flag: str) -> UserError:
+    broken = Problems(str(path))
+    if not table.columns and next(table.rows(WHOLE, NAMES[role][:1], broken), None) is None:
+        broken.check()
+        return UserError(f"{path} holds no row. {EXPECTED}")
     names = ", ".join(table.columns) or "none"
-    flag = "--id_column" if role == "id" else "--column"
     return UserError(
         f"{path} has no column called {' or '.join(NAMES[role])}. Its columns: {names}. Use {flag} NAME, or "
         f"{flag} NUMBER where the first row is data: 1 is the first column."

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from uwe_jax.retrieval.table_targets import EXPECTED, Row, Targets, check_file, table_targets
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH
@@ -39,6 +40,7 @@ def read_targets(
     keep: Sequence[str] = (),
     names: str = "",
     target_names: bool = True,
+    flag: str = "--column",
 ) -> Targets:
     """Reads targets; those of ESCO with their alternative labels, O*NET's occupations with their further titles.
 
@@ -53,12 +55,15 @@ def read_targets(
       keep: further columns of a table; empty keeps all that hold one value per row, and only "" none.
       names: column of a table with further names of every target: a list, or texts separated by line breaks, | or ;.
       target_names: whether targets have several names, in a table those of all rows with one id.
+      flag: of the running command that names `column`, for messages.
 
     Raises:
       UserError: there is no such path, kind or column, it is broken, one id has two texts without `target_names`, or
         nothing is left.
     """
     path = Path(path).expanduser()
+    if not path.exists():
+        raise UserError(f"There is no {path}.{near_on_disk(path)} {EXPECTED}")
     if path.is_dir() or path.suffix.lower() == ".zip":
         if named := column or id_column or names or next(iter(keep), ""):
             raise UserError(f"{path} is not a table, so it has no column {named!r}. Use --kind for a folder.")
@@ -66,15 +71,13 @@ def read_targets(
     check_file(path)
     if kind:
         raise UserError(
-            f"--kind {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with --column."
+            f"--kind {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with {flag}."
         )
-    return table_targets(path, column, id_column, keep, names, several=target_names)
+    return table_targets(path, column, id_column, keep, flag, names, several=target_names)
 
 
 def _of_downloads(path: Path, kind: str, language: str, version: str, target_names: bool) -> Targets:
     folder, depth = (path, DEPTH) if path.is_dir() else (path.parent, 0)
-    if not folder.is_dir() or not path.exists():
-        raise UserError(f"There is no {path}. {EXPECTED}")
     inside = [file for file in find_files(folder, depth) if path in (folder, file.path)]
     esco = {role: found for role in ESCO_KINDS if (found := choose_release(inside, (role,), language, version))}
     known = [release for release in releases_in(folder) if path in (folder, release.path)]

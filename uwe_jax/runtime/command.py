@@ -23,7 +23,7 @@ EXIT_INTERRUPTED = 130  # Ctrl-C
 EXIT_UNREAD = 141  # 128 + SIGPIPE, as of other programs: the reader of the output, such as `head`, has ended
 
 LOG = logging.getLogger(__name__)
-NOTHING_UNSAVED = "Asked to stop (SIGTERM) while nothing was unsaved. Re-run the same command to resume."
+NOTHING_UNSAVED = "Stopped by SIGTERM; nothing was unsaved. Re-run the same command to resume."
 
 
 @contextlib.contextmanager

@@ -18,8 +18,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.options import Verbosity
-from uwe_jax.runtime.settings import current_path, did_you_mean, from_mapping
+from uwe_jax.runtime.files import near_on_disk
+from uwe_jax.runtime.options import Verbosity, registry, wrapped
+from uwe_jax.runtime.settings import current_path, did_you_mean, from_mapping, setting_names
 
 S = TypeVar("S")
 _CONFIG_MODULE = "config_config"  # the name that ml_collections gives to the file of the flag --config
@@ -68,7 +69,8 @@ def config_help(settings: type, command: str, about: str) -> str:
         tyro.cli(
             section,
             prog=f"uwe-jax {command} --config=FILE",
-            description="\n".join(lines),
+            description=wrapped("\n".join(lines)),
+            registry=registry,
             args=["--help"],
             use_underscores=True,
         )
@@ -85,15 +87,13 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
     """Parses `--config=FILE` and its overrides `--config.key=value`, of which the last one wins.
 
     FILE is a path, or the name of a shipped config such as quickstart; what follows a colon, as in
-    `--config=ablation:max_sim`, is passed to the file's `get_config`.
+    `--config=ablation:max_sim`, is passed to the file's `get_config`. Raises UserError if there is no such file or
+    setting, or a value is invalid.
 
     Args:
       arguments: after the name of the command.
       settings: dataclass that the file's `get_config` starts from.
       command: whose shipped configs are listed if there is no such file.
-
-    Raises:
-      UserError: there is no such file or setting, or a value is invalid.
     """
     arguments = [_with_path(each, before) for before, each in zip(("", *arguments), arguments, strict=False)]
     for position, argument in enumerate(arguments):
@@ -113,14 +113,14 @@ def read_command_line(arguments: Sequence[str], settings: type[S], command: str)
     except Exception as error:
         if in_file := _error_in_config(error):
             raise UserError(f"{in_file}. Correct the config file.") from error
-        _answer(error, command)
+        _answer(error, command, settings)
         raise
     finally:
         sys.modules.pop(_CONFIG_MODULE, None)  # else the next file would run in this one's namespace
     if len(rest) > 1:
         raise UserError(f"Unexpected argument {rest[1]!r}; settings are given as --config.key=value.")
     if flag.value is None and not any(re.match("--config(=|$)", argument) for argument in arguments):
-        raise UserError("--config is required; give --config=FILE.")
+        raise UserError(f"--config is required; give --config=FILE. Run `uwe-jax {command} --help`.")
     if as_dict is None:
         raise UserError(
             f"get_config() of the file of --config returns a {type(flag.value).__name__}; it must return a ConfigDict, "
@@ -174,13 +174,22 @@ def _error_in_config(error: BaseException) -> str:
     return ""
 
 
-def _answer(error: Exception, command: str) -> None:
+def _answer(error: Exception, command: str, settings: type) -> None:
     """Raises a UserError for errors of parsing the flags; returns for any other error."""
     if isinstance(error, OSError):  # of ml_collections, for a missing config file
         known = [name for name, _ in shipped_configs(command)]
-        reason = str(error).strip().splitlines()[-1].strip()
-        near = did_you_mean(reason.split("'")[-2] if "'" in reason else "", known)
+        reason = re.sub(r"\[Errno \d+\] ", "", str(error).strip().splitlines()[-1], count=1)
+        name = reason.split("'")[-2] if "'" in reason else ""
+        reason = f"there is no file {name}" if "No such file" in reason else reason
+        near = did_you_mean(name, known) or near_on_disk(name)
         raise UserError(f"--config cannot be read: {reason}.{near} Shipped configs: {', '.join(known)}.") from error
+    if isinstance(error, flags.UnrecognizedFlagError):
+        known = ["--config", *(f"--config.{name}" for name in setting_names(settings))]
+        option = f"--{error.flagname}"
+        raise UserError(f"Unknown option {option}.{did_you_mean(option, known)}") from error
+    if found := re.match(r"flag --(\S+?)=(.*): (invalid lit|could not conv|\('Non-bool)", str(error), re.DOTALL):
+        must = {"invalid lit": "a whole number", "could not conv": "a number"}.get(found[3], "true or false")
+        raise UserError(f"{found[1]} is {found[2]!r}; it must be {must}.") from error
     if isinstance(error, (flags.Error, AttributeError, KeyError, TypeError, ValueError)):
         complaint = " ".join(map(str, error.args))
         if "get_config() takes 0 positional arguments" in complaint:

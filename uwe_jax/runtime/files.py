@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.remote import is_remote, local_copy
 from uwe_jax.runtime.remote_cache import local_cache, mirror
+from uwe_jax.runtime.settings import did_you_mean
 
 
 @contextlib.contextmanager
@@ -74,12 +76,21 @@ def cache_folder(setting: str = "") -> Path:
     return mirror(chosen, local_cache()) if is_remote(chosen) else Path(chosen).expanduser()
 
 
+def near_on_disk(path: str | Path) -> str:
+    """Returns a question with the most similar name in the folder of a missing path, as of `did_you_mean`; else ""."""
+    text, missing = str(path).rstrip("/"), Path(path).expanduser()
+    with contextlib.suppress(OSError, ValueError), os.scandir(missing.parent) as entries:
+        names = [entry.name for entry in itertools.islice(entries, 10_000)]
+        return "" if missing.exists() else did_you_mean(missing.name, names, text.removesuffix(missing.name))
+    return ""
+
+
 def data_folders(paths: Iterable[str | Path], option: str = "--data") -> tuple[Path, ...]:
     """Returns the folders of an option, buckets as local copies; raises UserError for what is not a folder."""
     folders = tuple(local_copy(str(p), cache_folder()) if is_remote(p) else Path(p).expanduser() for p in paths)
     for folder in folders:
         if not folder.is_dir():
-            raise UserError(f"{option} {folder} is not a folder. Name the folder of the downloads.")
+            raise UserError(f"{option} {folder} is not a folder.{near_on_disk(folder)} Name that of the downloads.")
     return folders
 
 

@@ -52,6 +52,21 @@ def progress(items: Iterable[T], *, label: str, unit: str, total: int | None = N
     return iter(tqdm(items, desc=printable(label), unit=unit, total=total, **looks))
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns a number and its noun, in the plural unless the number is 1.
+
+    >>> counted(1, "query"), counted(1200, "query"), counted(0, "alias"), counted(2, "skill")
+    ('1 query', '1,200 queries', '0 aliases', '2 skills')
+    """
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}{'es' if noun.endswith('s') else 's'}"
+    return f"{count:,} {noun if count == 1 else plural}"
+
+
+def some(texts: list[str], most: int = 8) -> str:
+    """Returns the first of some texts, separated by commas, and how many more there are."""
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most:,} more" if len(texts) > most else "")
+
+
 def duration(seconds: float) -> str:
     """Formats seconds for people.
 

@@ -19,7 +19,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.optional_imports import install_command
 from uwe_jax.runtime.process_state import held, quiet
-from uwe_jax.runtime.progress import without_bars
+from uwe_jax.runtime.progress import counted, without_bars
 from uwe_jax.runtime.remote_errors import Unreachable, answering, nothing
 
 LOG = logging.getLogger(__name__)
@@ -117,9 +117,8 @@ def _fetch_whole(url: str, files: dict[str, RemoteFile], whole: Path, home: Path
     fetch(url, [(file, whole / name / inside) for inside, file in files.items()])
     if listing(url) != files:
         raise UserError(f"{url} was changed during the download. Run again when the writer has finished.")
-    size = sum(file.size for file in files.values()) / 1e6
-    count = f"{len(files):,} file{'s'[: len(files) > 1]}"
-    LOG.info(f"Fetched {url} ({count}, {size:,.1f} MB) into {home / name} in {time.perf_counter() - started:.1f} s")
+    what = f"{url} ({counted(len(files), 'file')}, {sum(file.size for file in files.values()) / 1e6:,.1f} MB)"
+    LOG.info(f"Fetched {what} into {home / name} in {time.perf_counter() - started:.1f} s")
 
 
 def fetch(url: str, pairs: Sequence[tuple[RemoteFile, Path]]) -> None:

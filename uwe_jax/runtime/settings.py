@@ -57,14 +57,14 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise UserError(f"{name} is {value!r}; it must be one of {known}.{did_you_mean(value, allowed)}")
 
 
-def did_you_mean(value: str, allowed: Iterable[str]) -> str:
-    """Returns a question for the end of an error message, with the nearest allowed value; "" if none is near.
+def did_you_mean(value: str, allowed: Iterable[str], prefix: str = "") -> str:
+    """Returns a question for an error message, `prefix` and the nearest allowed value in it; "" if none is near.
 
     >>> did_you_mean("sotf", ["soft", "max_sim"])
     " Did you mean 'soft'?"
     """
     near = difflib.get_close_matches(str(value), list(allowed), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return f" Did you mean {prefix + near[0]!r}?" if near else ""
 
 
 def within(name: str, value: float, low: float, high: float = float("inf")) -> None:
@@ -85,9 +85,7 @@ def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D
 
     Fields are int, float, str, bool, tuples of them, sections (other dataclasses), or dict[str, section]. Settings may
     have their former names, as in saved configs. Messages put `prefix`, such as source., before a name.
-
-    Raises:
-      UserError: for an unknown name or a value of another type.
+    Raises UserError for an unknown name or a value of another type.
     """
     hints = typing.get_type_hints(cls)
     values = dict(current_setting(hints, name, value) for name, value in values.items())
@@ -126,11 +124,7 @@ def nearest_setting(cls: type, path: str) -> str:
 
 
 def current_path(cls: type, path: str, value: Any) -> tuple[str, Any]:
-    """Returns path and value of a setting, such as batch.global_batch_size, with a warning if the name is a former one.
-
-    Raises:
-      UserError: the path does not name a setting of the dataclass.
-    """
+    """Returns path and value of a setting of any section, or UserError; logs a warning for a former name."""
     section: Any = cls
     prefix = ""
     for name in path.split("."):

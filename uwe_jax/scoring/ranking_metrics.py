@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float64, Int64, Integer, Real
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import did_you_mean
 
 DEFAULT_METRICS = ("map", "rp@10", "mrr", "ndcg@10", "recall@10", "hit@10")
 
@@ -38,12 +39,10 @@ def relevant_ranks(
     """Ranks the relevant targets, given by their `positions` among the n targets; higher scores are better.
 
     Memory grows with the relevant targets and one row of the scores. Scores may be infinite.
+    Raises ValueError if a score is NaN, or a query has no relevant target.
 
     >>> relevant_ranks(np.array([[0.3, 0.9, 0.3, 0.1]]), np.array([0, 3]), np.array([2, 1, 0]))
     array([3, 1, 2])
-
-    Raises:
-      ValueError: a score is NaN, or a query has no relevant target.
     """
     q, n = scores.shape
     if empty := np.count_nonzero(np.diff(offsets) == 0):
@@ -136,22 +135,22 @@ def check_metric_names(names: Sequence[str]) -> None:
     unknown = [name for name in names if not _is_metric(name)]
     if unknown or not names:
         wrong = f"Unknown metric: {', '.join(map(repr, unknown))}" if unknown else "No metric is named"
+        base, _, k = "".join(unknown[:1]).partition("@")
+        known = filter(_is_metric, [*_WHOLE, *(f"{each}@{k or 10}" for each in _CUT_OFF)])
+        near = did_you_mean(base if base in _WHOLE else "".join(unknown[:1]), known)
         raise UserError(
             f"{wrong}. Available are {', '.join(_WHOLE)}, and with a whole number k from 1 to 999999999 "
-            f"{', '.join(f'{base}@k' for base in _CUT_OFF)}, such as rp@10."
+            f"{', '.join(f'{base}@k' for base in _CUT_OFF)}, such as rp@10.{near}"
         )
 
 
 def ranking_metrics(
     ranks: Integer[np.ndarray, " e"], offsets: Integer[np.ndarray, " bounds"], names: Sequence[str] = DEFAULT_METRICS
 ) -> dict[str, Float64[np.ndarray, " q"]]:
-    """Computes metrics per query, as fractions, from the ranks of its relevant targets in any order.
+    """Computes metrics per query, as fractions, from the ranks of relevant targets in any order, or raises UserError.
 
     >>> ranking_metrics(np.array([3, 1, 4]), np.array([0, 2, 3]), ("mrr", "rp@1", "recall@1"))
     {'mrr': array([1.  , 0.25]), 'rp@1': array([1., 0.]), 'recall@1': array([0.5, 0. ])}
-
-    Raises:
-      UserError: an unknown name, or none.
     """
     check_metric_names(names)
     ranked = _Ranked.of(ranks, offsets)

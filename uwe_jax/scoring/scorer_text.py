@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uwe_jax.config import SIDED, SIDES, ScorerSettings
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import did_you_mean
 
 # Settings that each scorer reads.
 SCORER_OPTIONS = {
@@ -29,17 +30,15 @@ def is_read(option: str, settings: ScorerSettings) -> bool:
 
 
 def parse_scorer(text: str) -> ScorerSettings:
-    """Parses a scorer; options that are not given have their defaults.
+    """Parses a scorer; options that are not given have their defaults, and invalid ones raise UserError.
 
     >>> parse_scorer("soft,logits=dot,tau_a=0.1").tau_a
     0.1
-
-    Raises:
-      UserError: an unknown scorer, an option that it does not read, or a value out of range.
     """
     kind, *options = text.split(",")
     if kind not in SCORER_OPTIONS:
-        raise UserError(f"Unknown scorer {kind!r}; it must be one of {', '.join(SCORER_OPTIONS)}.")
+        near = did_you_mean(kind, SCORER_OPTIONS)
+        raise UserError(f"There is no scorer {kind!r}; available are {', '.join(SCORER_OPTIONS)}.{near}")
     values: dict[str, str | float] = {}
     for option in options:
         key, _, value = option.partition("=")

@@ -63,7 +63,7 @@ async def _answer(request: Request, error: Exception) -> Json:
 
 
 def _misfit(error: RequestValidationError) -> Refusal:
-    """Describes what does not fit the schema, without repeating what was sent."""
+    """Describes what does not fit the schema, without repeating values that were sent."""
     problems = error.errors()
     if problems and problems[0]["type"] == "json_invalid":
         return Refusal(400, "The body is not valid JSON.")

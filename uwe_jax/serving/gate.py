@@ -53,7 +53,7 @@ class Gate:
     """An ASGI application around another one.
 
     A request is refused, in this order: with two lengths, under a foreign host name, while the service stops, above the
-    client's rate, without a key, with a body that is too large, too slow or not JSON. Errors of the application become
+    client's rate, without a key, with a body that is too large or too slow. Errors of the application become
     an id for the client and a traceback in the log. Every answer gets security headers, is counted, and is logged in
     one line without any text of the request. `in_flight` counts the requests being answered; setting `stopping` refuses
     new ones.
@@ -94,7 +94,8 @@ class Gate:
         try:
             request = Request(scope, receive)
             self._check(scope, request.headers)
-            await self._app(scope, replay(await self._body(request), receive), out)
+            body = await read_body(request, self._limits.max_body_bytes, scope[DEADLINE])
+            await self._app(scope, replay(body, receive), out)
         except Refusal as refusal:
             await refusal.answer(scope[ID])(scope, receive, out)
         except ClientDisconnect:
@@ -121,14 +122,6 @@ class Gate:
         given = headers.get("authorization", ""), headers.get("x-api-key", "")
         if self._keys and path.startswith(_KEYED) and not admits(self._keys, *given):
             raise Refusal(401, "An API key is required: send it as Authorization: Bearer KEY.")
-
-    async def _body(self, request: Request) -> bytes:
-        body = await read_body(request, self._limits.max_body_bytes, request.scope[DEADLINE])
-        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        # A page of another site could send any other type without a preflight request of the browser.
-        if request.method == "POST" and request.scope["path"].startswith(_API) and media != "application/json":
-            raise Refusal(415, f"The content type is {media[:80] or 'missing'}; it must be application/json.")
-        return body
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         # Not the path, which is the client's text and would make any number of labels.
@@ -189,14 +182,10 @@ async def read_body(request: Request, most: int, deadline: float) -> bytes:
 
 def replay(body: bytes, receive: Receive) -> Receive:
     """Returns an ASGI `receive` that gives a body that was read already, and then what follows it."""
-    given = False
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
+        return first.pop() if first else await receive()
 
     return again
 

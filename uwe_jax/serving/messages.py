@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from uwe_jax.runtime.settings import did_you_mean
+from uwe_jax.serving.refusals import Refusal
+from uwe_jax.sources.tables.problems import shorten
 
 Query = Annotated[str, Field(strict=True, examples=["registered nurse"])]
 Target = Annotated[str, Field(strict=True, examples=["care for patients"])]
 Truncated = Annotated[int, Field(description="Number of texts with more tokens than `model.tokens`; they are cut.")]
+Values = Annotated[
+    list[Annotated[str, Field(strict=True)]],
+    BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+]
 Filter = Annotated[
-    dict[str, list[Annotated[str, Field(strict=True)]]],
+    dict[str, Values],
     Field(
-        description="Values by further column: only targets with one of the values, in every column, are ranked.",
+        description="One value or more by further column: only targets that have one, in every column, are ranked.",
         examples=[{"family": ["logistics", "food"]}],
     ),
 ]
@@ -22,6 +30,16 @@ class Request(BaseModel):
     """A request; unknown keys are refused, since a typo would go unnoticed."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        known = cls.model_fields
+        for key in given if isinstance(given, dict) else ():
+            if key not in known and not (key == "space" and "index" in known):
+                near = did_you_mean(key[:80], known) or f" The keys are {', '.join(known)}."
+                raise Refusal(422, f"Unknown key {shorten(key)}.{near}")
+        return given
 
 
 class SearchRequest(Request):

@@ -14,46 +14,43 @@ from fastapi.responses import PlainTextResponse
 from uwe_jax.retrieval.store.columns import FilterError, alternatives
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.settings import did_you_mean
 from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.serving import messages
 from uwe_jax.serving.batching import Batcher
 from uwe_jax.serving.gate import DEADLINE
-from uwe_jax.serving.messages import (
-    ExplainAnswer,
-    ExplainRequest,
-    IndexesAnswer,
-    LimitsAnswer,
-    Problem,
-    RankAnswer,
-    RankRequest,
-    ScoresAnswer,
-    ScoresRequest,
-    SearchRequest,
-    State,
-    VacancyAnswer,
-    VacancyRequest,
-)
 from uwe_jax.serving.metrics import Metrics
 from uwe_jax.serving.options import Limits
 from uwe_jax.serving.refusals import Json, Refusal
 from uwe_jax.serving.tasks import PairTask, RankTask, ServedModel
+from uwe_jax.sources.tables.problems import shorten
 from uwe_jax.sources.vacancies.sentences import cut_sentences, plain_text
 
 _LETTER = re.compile(r"[^\W\d_]")
-_REFUSALS = {
-    400: "The body is not JSON, or its length is given twice.",
-    401: "An API key is required.",
-    413: "The body is too large.",
-    415: "The content type is not application/json.",
-    422: "A value of the request is invalid.",
-    429: "Too many requests of this client.",
-    503: "Busy, not ready yet, or stopping: try again after Retry-After seconds.",
-    504: "The request's deadline has passed.",
-}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": description} for status, description in _REFUSALS.items()
+    status: {"model": messages.Problem, "description": description}
+    for status, description in {
+        400: "The body is not JSON, or its length is given twice.",
+        401: "An API key is required.",
+        413: "The body is too large.",
+        415: "The content type is not application/json.",
+        422: "A value of the request is invalid.",
+        429: "Too many requests of this client.",
+        503: "Busy, not ready yet, or stopping: try again after Retry-After seconds.",
+        504: "The request's deadline has passed.",
+    }.items()
 }
+
+
+async def _json_only(request: Request) -> None:
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # A page of another site could send any other type without a preflight request of the browser.
+    if request.method == "POST" and media != "application/json":
+        raise Refusal(415, f"The content type is {media[:80] or 'missing'}; it must be application/json.")
+
+
 # Answers have the index under the former key "space" as well, until the next release.
-api = APIRouter(prefix="/v1", tags=["Ranking"], responses=_RESPONSES)
+api = APIRouter(prefix="/v1", tags=["Ranking"], responses=_RESPONSES, dependencies=[Depends(_json_only)])
 watch = APIRouter(tags=["Monitoring"])
 
 
@@ -72,11 +69,12 @@ class Service:
             raise Refusal(503, "The model is still loading.", retry_after=5)
         return self.batcher.model
 
-    def rank_task(self, asked: SearchRequest, texts: Sequence[str], what: str) -> RankTask:
+    def rank_task(self, asked: messages.SearchRequest, texts: Sequence[str], what: str) -> RankTask:
         """Returns a search for texts, checked; `what` names one of the texts in errors."""
         indexes = self.model.indexes
         if asked.index and asked.index not in indexes:
-            raise Refusal(422, f"Unknown index. Name one of: {', '.join(indexes)}.")
+            near = did_you_mean(asked.index, indexes)
+            raise Refusal(422, f"Unknown index {shorten(asked.index)}.{near} Name one of: {', '.join(indexes)}.")
         if not 1 <= asked.top_k <= self.limits.max_top_k:
             raise Refusal(422, f"top_k is {asked.top_k}; it must be 1 to {self.limits.max_top_k}.")
         try:
@@ -110,8 +108,8 @@ async def _service(request: Request) -> Service:
 Shared = Annotated[Service, Depends(_service)]
 
 
-@api.post("/rank", response_model=RankAnswer, summary="Rank targets for queries")
-async def rank(request: Request, service: Shared, asked: RankRequest) -> Json:
+@api.post("/rank", response_model=messages.RankAnswer, summary="Rank targets for queries")
+async def rank(request: Request, service: Shared, asked: messages.RankRequest) -> Json:
     """Ranks the targets of an index for every query."""
     task = service.rank_task(asked, asked.queries, "Query")
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
@@ -126,8 +124,8 @@ async def rank(request: Request, service: Shared, asked: RankRequest) -> Json:
     return Json({"index": task.index, "space": task.index, "results": results, "truncated": truncated})
 
 
-@api.post("/vacancy", response_model=VacancyAnswer, summary="Find the skills of a vacancy")
-async def vacancy(request: Request, service: Shared, asked: VacancyRequest) -> Json:
+@api.post("/vacancy", response_model=messages.VacancyAnswer, summary="Find the skills of a vacancy")
+async def vacancy(request: Request, service: Shared, asked: messages.VacancyRequest) -> Json:
     """Cuts a vacancy into sentences, ranks targets for each, and merges the best of all.
 
     Sentences beyond the `queries` or `characters` that are allowed, and those that the model cannot score, are omitted
@@ -157,16 +155,16 @@ async def vacancy(request: Request, service: Shared, asked: VacancyRequest) -> J
     return Json({**names, "sentences": [sentence for sentence, _ in ranked], **counts, "hits": hits})
 
 
-@api.post("/scores", response_model=ScoresAnswer, summary="Score pairs")
-async def scores(request: Request, service: Shared, asked: ScoresRequest) -> Json:
+@api.post("/scores", response_model=messages.ScoresAnswer, summary="Score pairs")
+async def scores(request: Request, service: Shared, asked: messages.ScoresRequest) -> Json:
     """Scores every query with every target; the targets need not be in any index."""
     task = PairTask(service.texts(asked.queries, "Query"), service.texts(asked.targets, "Target"))
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({"scores": found, "truncated": truncated})
 
 
-@api.post("/explain", response_model=ExplainAnswer, summary="Explain a score")
-async def explain(request: Request, service: Shared, asked: ExplainRequest) -> Json:
+@api.post("/explain", response_model=messages.ExplainAnswer, summary="Explain a score")
+async def explain(request: Request, service: Shared, asked: messages.ExplainRequest) -> Json:
     """Explains a score by the attention and the cosines between tokens of the query and of the target."""
     task = PairTask(service.texts([asked.query], "Query"), service.texts([asked.target], "Target"), explain=True)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
@@ -174,7 +172,7 @@ async def explain(request: Request, service: Shared, asked: ExplainRequest) -> J
 
 
 @api.get("/spaces", include_in_schema=False)  # the former name, until the next release
-@api.get("/indexes", response_model=IndexesAnswer, summary="Describe the service")
+@api.get("/indexes", response_model=messages.IndexesAnswer, summary="Describe the service")
 async def indexes(request: Request, service: Shared) -> Json:
     """Describes the model, the indexes and the limits of a request."""
     model, origin = service.model, service.model.ranker.origin
@@ -190,13 +188,13 @@ async def indexes(request: Request, service: Shared) -> Json:
                 {"name": name, "targets": len(index), "columns": list(index.columns)}
                 for name, index in model.indexes.items()
             ],
-            "limits": {name: getattr(service.limits, f"max_{name}") for name in LimitsAnswer.model_fields},
+            "limits": {name: getattr(service.limits, f"max_{name}") for name in messages.LimitsAnswer.model_fields},
         }
     )
 
 
 @watch.head("/healthz", include_in_schema=False)
-@watch.get("/healthz", response_model=State, summary="Liveness")
+@watch.get("/healthz", response_model=messages.State, summary="Liveness")
 async def healthz(service: Shared) -> Json:
     """Answers 200 unless the thread of the model has ended: then the process must be restarted."""
     alive = service.batcher.alive
@@ -204,7 +202,7 @@ async def healthz(service: Shared) -> Json:
 
 
 @watch.head("/readyz", include_in_schema=False)
-@watch.get("/readyz", response_model=State, summary="Readiness")
+@watch.get("/readyz", response_model=messages.State, summary="Readiness")
 async def readyz(request: Request, service: Shared) -> Json:
     """Answers 200 when the model and the indexes are loaded and warm, and the service is not stopping."""
     if request.app.state.gate.stopping:

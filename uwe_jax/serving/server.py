@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -18,7 +19,7 @@ from uwe_jax.serving.app import make_app
 from uwe_jax.serving.batching import Batcher
 from uwe_jax.serving.gate import Gate
 from uwe_jax.serving.metrics import Metrics
-from uwe_jax.serving.options import ServiceOptions, is_loopback
+from uwe_jax.serving.options import VARIABLE, ServiceOptions, is_loopback
 from uwe_jax.serving.tasks import ServedModel, load_served
 
 LOG = logging.getLogger(__name__)
@@ -98,11 +99,8 @@ def serve(
 
     `listening` is called with the server and its port once connections are accepted.
 
-    Returns:
-      Whether the model's thread has ended; otherwise it is still inside a computation.
-
-    Raises:
-      UserError: the address is invalid or in use, or the model or an index cannot be loaded.
+    Returns whether the model's thread has ended; otherwise it is still inside a computation. Raises UserError if the
+    address is invalid or in use, or the model or an index cannot be loaded.
     """
     metrics = Metrics()
     with _listen(options) as sock:
@@ -142,6 +140,8 @@ def _listen(options: ServiceOptions) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, options.port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise UserError(f"Port {options.port} on {host} is in use; choose another with --port.") from error
         raise UserError(
             f"Cannot listen at {options.host} port {options.port} ({error}). Name another --host or --port; --port 0 "
             "takes a free one."
@@ -152,6 +152,9 @@ def _announce(options: ServiceOptions, port: int) -> None:
     host = options.host.strip("[]")
     shown = f"[{host}]" if ":" in host else host
     LOG.info("Listening at http://%s:%d (loading; /readyz reports when it is ready)", shown, port)
+    key = f' -H "Authorization: Bearer ${VARIABLE}"' if options.keys else ""
+    body = """-H 'Content-Type: application/json' -d '{"queries": ["head chef"], "top_k": 3}'"""
+    LOG.info("When it is ready: curl 'http://%s:%d/v1/rank'%s %s", shown, port, key, body)
     if not is_loopback(host) and not options.keys:
         LOG.warning(
             "WARNING: %s can be reached from other machines, and no API key is required. Give --api_key_file, or "

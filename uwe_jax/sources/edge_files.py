@@ -18,6 +18,7 @@ from uwe_jax.data.graph import check_kind
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.runtime.progress import some
 from uwe_jax.sources.folders import check_folder
 from uwe_jax.sources.mixture.columns import EdgeColumns, edge_columns
 from uwe_jax.sources.tables.columns import read_columns
@@ -106,9 +107,8 @@ def find_edge_files(folder: Path) -> dict[str, list[Path]]:
         if not found[kind]:
             raise UserError(f"{entry} holds no edge file. Expected files ending in {EXPECTED_FORMATS}.")
     if not found:
-        holds = ", ".join(entry.name for entry in entries[:10]) or "nothing"
-        more = f" and {len(entries) - 10} more" if len(entries) > 10 else ""
-        raise UserError(f"{folder} has no edge file: it holds {holds}{more}. Expected {_EXPECTED}.")
+        holds = some([entry.name for entry in entries]) or "nothing"
+        raise UserError(f"{folder} has no edge file: it holds {holds}. Expected {_EXPECTED}.")
     return found
 
 

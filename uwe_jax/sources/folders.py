@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import near_on_disk
 
 DEPTH = 2  # levels of folders that are searched
 
@@ -25,7 +26,7 @@ def check_folder(folder: Path, expected: str) -> None:
     """Raises UserError with `expected`, a sentence, unless the folder exists."""
     if not folder.is_dir():
         state = "is a file" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {state}. {expected}")
+        raise UserError(f"{folder} {state}.{near_on_disk(folder)} {expected}")
 
 
 def files_in(folder: Path, depth: int) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
-from uwe_jax.sources.folders import DEPTH, files_in
+from uwe_jax.sources.folders import DEPTH, check_folder, files_in
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, is_text_list, table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_rows
@@ -54,21 +54,18 @@ class Taxonomy:
 def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") -> Taxonomy:
     """Reads the skills of a file, or of a folder, searched two levels deep.
 
-    A user's file called taxonomy takes precedence over an ESCO download.
+    A user's file called taxonomy takes precedence over an ESCO download. Raises UserError if there is none, it is
+    broken, or has no label.
 
     Args:
       path: see `EXPECTED`.
       language: of ESCO's labels.
       version: of ESCO; empty takes the newest.
-
-    Raises:
-      UserError: there is none, it is broken, or has no label.
     """
     path = Path(path).expanduser()
     if path.is_file():
         return _of_file(path)
-    if not path.is_dir():
-        raise UserError(f"{path} does not exist. {EXPECTED}")
+    check_folder(path, EXPECTED)
     taxonomy = find_taxonomy(path, language=language, version=version)
     if taxonomy is None:
         raise UserError(f"{path} holds no taxonomy.{taxonomy_instead(path)} {EXPECTED}")

@@ -24,7 +24,7 @@ from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.markdown import signed
 from uwe_jax.runtime.plot import save_png
 from uwe_jax.runtime.printable import printable
-from uwe_jax.runtime.progress import duration, report
+from uwe_jax.runtime.progress import counted, duration, report
 from uwe_jax.studies.cell import FROZEN, Cell, changed_settings
 from uwe_jax.studies.grid import locked, run_grid, seconds_left
 from uwe_jax.studies.options import GridFlags
@@ -41,7 +41,6 @@ from uwe_jax.studies.summary import (
     row_title,
     status,
     summarise,
-    terminal,
 )
 
 LOG = logging.getLogger(__name__)
@@ -95,7 +94,7 @@ class Experiment:
                 summary = self._write(outcomes)
         picture = out / f"{self.name}.png"
         self._draw(summary, picture)
-        report("\n" + "\n".join([*(terminal(table) for table in self._tables(summary)[:1]), *notes(summary)]))
+        report("\n" + "\n".join([*(table.terminal() for table in self._tables(summary)[:1]), *notes(summary)]))
         written = [f"{self.name}.json", f"{self.name}.md", *([picture.name] if picture.exists() else []), "cells/"]
         report(f"\nWritten to {out}: {', '.join(written)}")
         if failed := sum(outcome.status == FAILED for outcome in outcomes):
@@ -122,7 +121,7 @@ class Experiment:
 
     def _plan(self) -> str:
         options, cells = self.options, self.cells
-        lines = [f"{self.title}: {_counted(len(cells), 'cell')} in {options.out}"]
+        lines = [f"{self.title}: {counted(len(cells), 'cell')} in {options.out}"]
         width = max(len(cell.title) for cell in cells)
         for place, cell in enumerate(cells, 1):
             left = [stage.name for stage in cell.remaining()]
@@ -133,10 +132,10 @@ class Experiment:
         parts = []
         if trainings:
             size = self.config.batch.global_batch_size
-            parts.append(f"{_counted(trainings, 'training')} ({steps:,} steps of {size} skills in all)")
+            parts.append(f"{counted(trainings, 'training')} ({steps:,} steps of {size} skills in all)")
         if evaluations := len(stages) - trainings:
             queries = f"at most {options.max_queries:,} queries per task" if options.max_queries else "all queries"
-            parts.append(f"{_counted(evaluations, 'evaluation')} ({', '.join(options.tasks)}; {queries})")
+            parts.append(f"{counted(evaluations, 'evaluation')} ({', '.join(options.tasks)}; {queries})")
         seconds = seconds_left(cells)
         time = f" About {duration(seconds)}, judging by finished cells." if seconds is not None else ""
         lines.append(f"To do: {' and '.join(parts)}.{time}" if stages else "Nothing is left to run.")
@@ -183,10 +182,6 @@ class Experiment:
         section = next((section for section in self.sections if columns(summary, section)), self.sections[0])
         rows = [name for name in summary["rows"] if name not in (FROZEN, self.baseline)]
         plot_differences(summary, section, rows, path, title=f"MAP: {self.difference}")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s'[: count != 1]}"
 
 
 def plot_differences(summary: Summary, section: str, rows: Sequence[str], path: Path, *, title: str) -> None:

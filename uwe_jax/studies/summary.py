@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +13,11 @@ from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.evaluation.aggregate import group_means, is_in_domain, macro_average
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING
 from uwe_jax.runtime.markdown import MISSING, escape, signed
-from uwe_jax.runtime.text_table import narrow_tables
 from uwe_jax.studies.cell import Cell
 
 MACRO = "macro"
 DONE, FAILED, PENDING = "done", "failed", "pending"
 SECTIONS = ("results", "held_out")
-_HEADER_WIDTH = 13  # of a column in a terminal
 
 Metrics = dict[str, dict[str, float]]  # metrics in percent, by task; MACRO is among the tasks
 Summary = dict[str, Any]
@@ -46,11 +43,7 @@ class Outcome(NamedTuple):
 
 
 def read_scores(folder: Path) -> Scores:
-    """Reads the results in the folder of a cell.
-
-    Raises:
-      ValueError: a file is damaged or incomplete.
-    """
+    """Reads the results in the folder of a cell. Raises ValueError: a file is damaged or incomplete."""
     path = folder / "training" / "summary.json"
     try:
         held_out = _held_out(json.loads(path.read_bytes())) if path.exists() else {}
@@ -203,13 +196,6 @@ def matrix(summary: Summary, section: str, metric: str, title: str, *, first: st
         lines.append([row_title(summary, name), *cells])
     grid = Grid((first, *(column_title(summary, task) for task in tasks)), lines)
     return Section(title, grids=[grid])
-
-
-def terminal(section: Section) -> str:
-    """Renders the title and the table of a section of `matrix` in 80 columns."""
-    (grid,) = section.grids
-    header = ["\n".join(textwrap.wrap(name, _HEADER_WIDTH)) for name in grid.header]
-    return f"{section.title}\n{narrow_tables(header, grid.rows, labels=1)}"
 
 
 def _cell(found: dict[str, Any], *, is_baseline: bool, relative: bool) -> str:

@@ -33,7 +33,7 @@ from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
 from uwe_jax.runtime.kinds import NODE_KINDS
 from uwe_jax.runtime.plot import plot_training
-from uwe_jax.runtime.progress import report
+from uwe_jax.runtime.progress import counted, report
 from uwe_jax.training import report as reports
 from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
@@ -110,11 +110,12 @@ def _tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[st
     tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
     found = {kind: Truncation.of(table.lengths, getattr(config.lengths, kind)) for kind, table in tables.items()}
     counts = ", ".join(
-        f"{each.truncated:,} of {each.texts:,} {kind} (at {each.limit} tokens; the longest has {each.longest})"
+        f"{each.truncated:,} of {counted(each.texts, kind)} {'is' if each.truncated == 1 else 'are'} longer than "
+        f"{each.limit} tokens (longest: {each.longest})"
         for kind, each in found.items()
     )
     level = logging.INFO if any(each.truncated for each in found.values()) else logging.DEBUG
-    LOG.log(level, f"Texts truncated to the configured lengths: {counts}")
+    LOG.log(level, f"Texts are truncated to the configured lengths: {counts}")
     return tables
 
 
@@ -140,7 +141,7 @@ def _train(
         return summary
     if config.wandb and is_first():
         wandb_module(config.wandb)
-    devices = f"{jax.device_count()} {jax.devices()[0].device_kind} device{'s'[: jax.device_count() > 1]}"
+    devices = counted(jax.device_count(), f"{jax.devices()[0].device_kind} device")
 
     # ---- Graphs -------------------------------------------------------------------------------------------------
     graphs = load_graphs(config.source)

@@ -85,7 +85,7 @@ class MetricWriter:
             file.write(json_text({"step": step, **values}) + "\n")
         if self._board and not self._board_is_alive():
             LOG.warning(
-                f"TensorBoard's files in {self.path.parent} cannot be written any more; {self.path.name} goes on."
+                f"TensorBoard's files in {self.path.parent} can no longer be written; {self.path.name} still is."
             )
             self._board = None
         leaves = flatten_dict(values, sep="/").items()
@@ -96,7 +96,7 @@ class MetricWriter:
             try:
                 self._wandb.log(numbers, step=step)
             except Exception as error:  # a failing service must not end the training
-                LOG.warning(f"Weights & Biases takes no more values ({error}); {self.path.name} goes on.")
+                LOG.warning(f"Weights & Biases accepts no more values ({error}); {self.path.name} is still written.")
                 self._wandb = None
 
     def _board_is_alive(self) -> bool:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from uwe_jax.config import Config
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.runtime.progress import counted
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.training.evaluation import Results, directions
 
@@ -62,10 +63,10 @@ def verdict(summary: dict[str, Any]) -> str:
         f"{'worse than' if difference < 0 else 'above'} the frozen encoder"
     )
     if queries < FEWEST_QUERIES:
-        sentence += f"; {queries} queries: no conclusion."
+        sentence += f"; {counted(queries, 'distinct query')}: no conclusion."
     else:
         conclusion = ": no conclusion" if low <= 0 <= high else ""
-        sentence += f" (95% interval {low:.1f} to {high:.1f}, {queries:,} queries){conclusion}."
+        sentence += f" (95% interval {low:.1f} to {high:.1f}, {queries:,} distinct queries){conclusion}."
     if summary["held_out"] == "validation":
         sentence += " The checkpoint was chosen on the same nodes, which flatters it."
     return sentence
@@ -73,7 +74,7 @@ def verdict(summary: dict[str, Any]) -> str:
 
 def table(before: Results, after: Results, title: str) -> str:
     """Renders MAP and RP@10 before and after training, per direction and macro-averaged, in at most 80 columns."""
-    lines = Table(title=title, title_justify="left", title_style="bold")
+    lines = Table(title=title)
     lines.add_column("ranking")
     for name in ("queries", "targets", "MAP (gain)", "RP@10"):
         lines.add_column(name, justify="right")

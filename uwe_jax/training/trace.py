@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from uwe_jax.runtime.progress import counted
+
 LOG = logging.getLogger(__name__)
 
 STEP = "train"  # the name of a step in the trace
@@ -68,7 +70,7 @@ class Trace:
             self._wait()
             self._stop()
             LOG.info(
-                f"Traced {self._taken} step{'s'[: self._taken != 1]} into {self._folder}. To view it: pip install "
+                f"Traced {counted(self._taken, 'step')} into {self._folder}. To view it: pip install "
                 f"xprof && xprof --logdir={self._folder} --port=6006, then http://localhost:6006; or open "
                 f"perfetto_trace.json.gz of {self._folder}/plugins/profile/ in https://ui.perfetto.dev"
             )

@@ -95,8 +95,8 @@ def describe(
 
 
 def provenance_section(provenance: Sequence[Mapping[str, Any]]) -> Section:
-    counts = ("edges", "only", "skills", "neighbours")
     """Renders the counts of `Composition.counts`."""
+    counts = ("edges", "only", "skills", "neighbours")
     rows = [
         [row["part"], f"skill-{row['kind']}", f"{row['weight']:g}", *(f"{row[count]:,}" for count in counts)]
         for row in provenance

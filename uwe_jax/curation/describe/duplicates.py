@@ -35,7 +35,7 @@ def sorted_words(key: str) -> str:
 # Each applied to the key of the one before it, so that every level joins at least as much as the last one.
 LEVELS: dict[str, tuple[str, Callable[[str], str]]] = {
     "spelling": ("case, punctuation, white space", spelling),
-    "plural": ("and the s of a plural", singular),
+    "plural": ("and plural endings", singular),
     "order": ("and the order of words", sorted_words),
 }
 

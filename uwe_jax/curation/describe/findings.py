@@ -9,6 +9,7 @@ from uwe_jax.curation.describe.section import listed, percent
 from uwe_jax.curation.describe.texts import RULES
 from uwe_jax.evaluation.leakage import IN_DOMAIN
 from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.runtime.progress import counted
 
 # Shares from which on a rule reports.
 CUT = 0.05  # texts of a kind that are truncated
@@ -40,7 +41,7 @@ def _damaged(found: Found) -> Iterator[str]:
     for kind, each in found["strange"].items():
         for name, rule in each["found"].items():
             if RULES[name].damage or rule["count"] >= STRANGE * each["looked_at"]:
-                texts = f"{rule['count']:,} {kind} {'text' if rule['count'] == 1 else 'texts'}"
+                texts = counted(rule["count"], f"{kind} text")
                 yield f"{texts}, of {each['looked_at']:,}, found by the rule: {RULES[name].meaning}."
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
-
-from rich.table import Table
+from typing import Any, TypeVar
 
 from uwe_jax.runtime.markdown import escape, markdown_rows
-from uwe_jax.runtime.text_table import render_table
+from uwe_jax.runtime.text_table import narrow_tables
 from uwe_jax.scoring.statistics import fixed_sample
 from uwe_jax.sources.tables.problems import shorten
 
 T = TypeVar("T")
-# Characters of a quoted text, of a line in a terminal, and of a label that is not wrapped there.
-_QUOTED, _WIDTH, _LABEL = 80, 80, 13
+_QUOTED = 80  # characters of a quoted text
 
 
 @dataclass(frozen=True)
@@ -34,14 +31,7 @@ class Grid:
 
     def terminal(self) -> str:
         """Renders all rows for a terminal; texts and headers are wrapped, numbers are not."""
-        table = Table()
-        for place, name in enumerate(self.header):
-            text, width = place in self.left, max(len(row[place]) for row in self.rows)
-            justify: Literal["left", "right"] = "left" if text else "right"
-            table.add_column(name, justify=justify, overflow="fold", min_width=min(width, _LABEL) if text else width)
-        for row in self.rows:
-            table.add_row(*row)
-        return render_table(table, _WIDTH)
+        return narrow_tables(self.header, self.rows, self.left)
 
 
 @dataclass(frozen=True)

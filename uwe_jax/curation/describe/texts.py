@@ -197,19 +197,17 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
         tokeniser = Tokeniser(resolve_encoder(encoder, cache_dir=cache_dir).folder, cache_dir / "tokens")
     except (UserError, OSError) as error:
         return {"encoder": encoder, "missing": str(error)}
-    tables = {}
+    kinds = {}
     for kind, texts in graphs.texts.items():
         drawn = fixed_sample(len(texts), MOST_TOKENISED)
         chosen = texts if len(drawn) == len(texts) else [texts[place] for place in drawn]
-        tables[kind] = tokeniser.table(chosen, label=f"{kind} nodes")
-    kinds = {}
-    for kind, table in tables.items():
-        counts = Truncation.of(table.lengths, getattr(lengths, kind))
-        quantiles = np.quantile(table.lengths, _QUANTILES, method="inverted_cdf")
+        tokens = tokeniser.table(chosen, label=f"{kind} nodes").lengths
+        counts = Truncation.of(tokens, getattr(lengths, kind))
+        quantiles = np.quantile(tokens, _QUANTILES, method="inverted_cdf")
         kinds[kind] = {
             "limit": counts.limit,
             "looked_at": counts.texts,
-            "of": len(graphs.texts[kind]),
+            "of": len(texts),
             "cut": counts.truncated,
             "quantiles": {f"{q:g}": int(value) for q, value in zip(_QUANTILES, quantiles, strict=True)},
             "most": counts.longest,

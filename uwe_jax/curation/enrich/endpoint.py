@@ -45,11 +45,7 @@ class Completion:
 
 
 class Endpoint:
-    """Sends prompts to a server.
-
-    Raises:
-      UserError: the client is not installed, or the key is invalid.
-    """
+    """Sends prompts to a server. Raises UserError: the client is not installed, or the key is invalid."""
 
     def __init__(self, settings: EndpointSettings):
         self._openai = library("openai")

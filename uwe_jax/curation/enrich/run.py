@@ -132,7 +132,7 @@ class _Work:
         if asking.stopped:
             LOG.warning(
                 f"Stopped: {asking.stopped}. What was answered is kept and checked; with a larger budget the same "
-                "command goes on from there."
+                "command resumes there."
             )
         if asking.failed:
             LOG.warning(f"{len(asking.failed):,} requests got no answer; the same command asks them again.")

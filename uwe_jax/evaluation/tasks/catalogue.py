@@ -11,6 +11,7 @@ from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
 from uwe_jax.evaluation.tasks.folder import task_folder
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.runtime.settings import did_you_mean
 
 # WorkBench first, in the order of its groups.
@@ -29,14 +30,11 @@ SPLITS = ("test", "validation", "all")
 
 
 def choose(names: Sequence[str]) -> list[TaskSpec]:
-    """Looks up tasks by name, each once, in the order given.
+    """Looks up tasks by name, each once, in order; raises UserError for another name, or two tasks of one name.
 
     Args:
       names: of tasks, of `SETS`, or folders with a task of the user's own (see `folder`). A name that is neither a
         task nor a set is a folder where it holds a path separator or such a folder exists.
-
-    Raises:
-      UserError: another name, or two tasks of one name.
     """
     chosen: dict[str, TaskSpec] = {}
     for name in names:
@@ -45,9 +43,10 @@ def choose(names: Sequence[str]) -> list[TaskSpec]:
         elif any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
             specs = [task_folder(Path(name).expanduser().resolve())]
         else:
+            near = did_you_mean(name, [*SETS, *CATALOGUE]) or near_on_disk(name)
             raise UserError(
-                f"There is no task {name!r}.{did_you_mean(name, [*SETS, *CATALOGUE])} Expected a set "
-                f"({', '.join(SETS)}), a task ({', '.join(CATALOGUE)}), or a folder with a task of your own."
+                f"There is no task {name!r}.{near} Expected a set ("
+                f"{', '.join(SETS)}), a task ({', '.join(CATALOGUE)}), or a folder with a task of your own."
             )
         for spec in specs:
             other = chosen.get(spec.name) or CATALOGUE.get(spec.name, spec)
@@ -64,7 +63,7 @@ def choose(names: Sequence[str]) -> list[TaskSpec]:
 def load_tasks(
     specs: Sequence[TaskSpec], sources: TaskSources, split: str
 ) -> tuple[list[RankingTask], list[dict[str, str]]]:
-    """Reads one split of each task.
+    """Reads one split of each task; raises UserError for broken data.
 
     Args:
       split: test or validation; any takes test where it is available, else validation, with a note in the task. A
@@ -72,9 +71,6 @@ def load_tasks(
 
     Returns:
       The tasks, and those whose data or split is not available, as `skipped` of results.json.
-
-    Raises:
-      UserError: broken data.
     """
     tasks: list[RankingTask] = []
     skipped: list[dict[str, str]] = []

@@ -4,7 +4,7 @@
 |---|---|
 | queries | id, text |
 | targets | id, text: the full target space; rows that repeat an id, and a column `names`, hold further names |
-| relevant | query_id, target_id: one relevant target of a query per row |
+| relevant | query_id, target_id[, score]: one target of a query per row, relevant unless its score is 0 or less |
 
 Each is a table of any supported format. An optional `task.json` holds "title", "query_kind" and "target_kind", for
 example {"title": "Courses", "query_kind": "vacancy", "target_kind": "skill"}.
@@ -13,7 +13,9 @@ example {"title": "Courses", "query_kind": "vacancy", "target_kind": "skill"}.
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import Any
 
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskSources, TaskSpec
@@ -25,7 +27,7 @@ from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.problems import Problems, shorten
 from uwe_jax.sources.tables.reading import read_rows
-from uwe_jax.sources.tables.values import half_pair
+from uwe_jax.sources.tables.values import ANY, half_pair
 
 TEXTS = {"id": "id", "text": "text"}
 RELEVANT = {"query_id": "id", "target_id": "id"}
@@ -56,7 +58,12 @@ def task_folder(folder: Path) -> TaskSpec:
     targets = _read_texts(folder, "targets", "target", problems, names)
     problems.check()  # else every row that refers to a broken one would be reported too
     relevant: dict[str, list[str]] = {number: [] for number in queries}
-    for place, row in read_rows(*_file(folder, "relevant"), RELEVANT, problems, roles={key: key for key in RELEVANT}):
+    roles, irrelevant = {key: key for key in RELEVANT}, 0
+    for place, row in read_rows(*_file(folder, "relevant"), RELEVANT, problems, optional={"score": ANY}, roles=roles):
+        score = _number(row["score"])
+        if math.isnan(score):
+            problems.add(place, f"score {shorten(str(row['score']))}", "a number")
+            continue
         ids = {column: row[column].strip() for column in RELEVANT}
         unknown = [
             (column, f"an id of the {len(texts):,} {kind}")
@@ -65,15 +72,17 @@ def task_folder(folder: Path) -> TaskSpec:
         ]
         for column, expected in unknown:
             problems.add(place, f"{column} {shorten(ids[column])}", expected)
-        if not unknown:
+        irrelevant += score <= 0
+        if not unknown and score > 0:
             relevant[ids["query_id"]].append(targets[ids["target_id"]])
     problems.check()
     name = folder.resolve().name  # also of a path that ends in a dot
     pairs = [(text, relevant[number]) for number, text in queries.items()]
+    notes = counted(irrelevant, "rows with a score of 0 or less left out")
     further = [(targets[number], texts) for number, texts in names.items()]
     unused = counted(sum(len(texts) for texts in names.values()), "further names of targets not used")
-    plain = TaskContent(pairs, targets.values(), str(folder), unused, merge_queries=False)
-    named = dataclasses.replace(plain, notes=(), names=further)
+    plain = TaskContent(pairs, targets.values(), str(folder), [*notes, *unused], merge_queries=False)
+    named = dataclasses.replace(plain, notes=notes, names=further)
     kinds = (settings["query_kind"], settings["target_kind"])
     title = normalise(settings["title"]) or name
 
@@ -83,6 +92,14 @@ def task_folder(folder: Path) -> TaskSpec:
     spec = TaskSpec(name, title, "", kinds, ("all",), read, str(folder))
     spec.load(TaskSources((), folder), "all")  # reports what cannot be ranked
     return spec
+
+
+def _number(score: Any) -> float:
+    """Converts a score, 1 where a row has none; NaN for what is no number."""
+    try:
+        return 1.0 if score is None else float(score)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _file(folder: Path, stem: str) -> tuple[Path, str]:

@@ -25,11 +25,7 @@ _META_FILE, _LOCK_FILE = "meta.json", ".lock"
 
 
 def library(module: str = "qdrant_client") -> Any:
-    """Imports a module of the extra `qdrant`.
-
-    Raises:
-      UserError: it is not installed.
-    """
+    """Imports a module of the extra `qdrant`. Raises UserError: it is not installed."""
     return extra_library(module, use="An index in Qdrant", extra="qdrant")
 
 

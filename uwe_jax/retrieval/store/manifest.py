@@ -15,7 +15,7 @@ from uwe_jax.retrieval.store.columns import ROLE
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import write_atomically
+from uwe_jax.runtime.files import near_on_disk, write_atomically
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.settings import from_mapping, within
@@ -76,14 +76,10 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Reads the manifest of an index.
-
-    Raises:
-      UserError: the folder holds no complete index, one of a newer format, or a damaged one.
-    """
+    """Reads the manifest of an index; raises UserError if the index is incomplete, damaged or of a newer format."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Give the folder of an index, or build one.")
+        raise UserError(f"There is no folder {folder}.{near_on_disk(folder)} Give the folder of an index.")
     try:
         content = read_json(path, _AGAIN, most_bytes=_MOST_BYTES)
     except UserError as error:
@@ -115,11 +111,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replaces the manifest atomically.
-
-    Raises:
-      UserError: so many targets were removed that the manifest would be too large to read.
-    """
+    """Replaces the manifest atomically; raises UserError if removed targets make it too large to be read."""
     targets = sum(entry.targets - len(entry.removed) for entry in manifest.segments)
     version = VERSION if any(ROLE in entry.columns for entry in manifest.segments) else VERSION - 1
     content = {"format": FORMAT, "version": version, "targets": targets, **asdict(manifest)}

@@ -70,7 +70,8 @@ class Table(ABC):
         for column in (*columns, *optional):
             check_once(self.columns, column, self.name)
             role = roles.get(column, "")
-            same = same_names(self.columns, column) or [*named_columns(self.columns, [role] if role else []).values()]
+            named = named_columns(self.columns, [role] if role else [], self.name)
+            same = same_names(self.columns, column) or [*named.values()]
             found |= {column: same[0]} if same else {}
         missing = [column for column in columns if column not in found]
         if missing and not self.any_keys:

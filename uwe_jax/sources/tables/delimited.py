@@ -18,7 +18,7 @@ from uwe_jax.sources.tables.names import is_known
 _FIELD_LIMIT = 10_000_000
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _LITERAL = "\t|"  # separators of files that may hold quotes as they are
-_DECLARED = re.compile(r'"?sep=(.)"?[,;\t|]*\s*')  # a first line for Excel
+_DECLARED = re.compile(r'(?i)"?sep=(.)"?[,;\t|]*\s*')  # a first line for Excel
 
 
 class Record(NamedTuple):
@@ -110,10 +110,13 @@ def _records(lines: Iterator[Line], separator: str, quoted: bool) -> Iterator[Re
 
 
 def _quoted_record(first: Line, rest: Iterator[Line], separator: str) -> Record:
-    taken = [first]
+    taken, text = [first], first.text
+    if ' "' in text and separator != " ":  # spaces before a quoted field, outside others
+        start, end = rf"(?<![^{re.escape(separator)}])", rf"(?:[{re.escape(separator)}\r\n]|$)"
+        text = re.sub(rf'("[^"]*")|{start} +(?="[^"]*(?:""[^"]*)*"{end})', r"\1", text)
 
     def texts() -> Iterator[str]:
-        yield first.text
+        yield text
         for line in rest:
             taken.append(line)
             yield line.text

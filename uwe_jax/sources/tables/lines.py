@@ -17,6 +17,7 @@ from uwe_jax.sources.tables.formats import GZIP
 _LINE_LIMIT = 1 << 26  # bytes
 _HEAD = 100  # lines from which the format is detected
 _BLOCK = 1 << 20  # bytes per read
+_PACKED = ((b"PK\x03\x04", "zip archive", ".xlsx if it is a sheet"), (b"\x1f\x8b", "gzip file", "end in .gz"))
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -67,6 +68,9 @@ class TextFile:
                     raise UserError(
                         f"{self.name} is UTF-16 text. Expected UTF-8: save it again as UTF-8 and run again."
                     )
+                for magic, kind, ending in _PACKED:
+                    if raw.startswith(magic):
+                        raise UserError(f"{self.name} is a {kind}, not text. Rename it to {ending}.")
             try:
                 text, fault = raw.decode(), ""
             except UnicodeDecodeError as error:

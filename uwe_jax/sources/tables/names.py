@@ -40,14 +40,16 @@ _KNOWN = frozenset(name for names in NAMES.values() for name in names)
 HEADER = "Rename the column; a file whose first row holds data needs a row of names above it."
 
 
-def named_columns(names: Sequence[str], roles: Iterable[str]) -> dict[str, str]:
-    """Returns the column of each role of `NAMES` that has one.
+def named_columns(names: Sequence[str], roles: Iterable[str], table: str = "The table") -> dict[str, str]:
+    """Returns the column of each role of `NAMES` that has one; UserError if several columns have its name.
 
     >>> named_columns(["Job Title", "title", "body"], ("title", "description", "id"))
     {'title': 'title', 'description': 'body'}
     """
     plain = {_plain(name): name for name in reversed(names)}
     found = {role: next((plain[each] for each in NAMES[role] if each in plain), "") for role in roles}
+    for name in filter(None, found.values()):
+        _check_one([each for each in names if _plain(each) == _plain(name)], _plain(name), names, table)
     return {role: name for role, name in found.items() if name}
 
 
@@ -72,6 +74,10 @@ def same_names(names: Sequence[str], name: str) -> list[str]:
 
 def check_once(columns: Sequence[str], column: str, table: str) -> None:
     """Raises UserError if a table has several columns of one name."""
-    if len(same := same_names(columns, column)) > 1:
-        there = ", ".join(map(shorten, columns))
-        raise UserError(f"{table} has {len(same)} columns named {column!r}; expected one. Its columns: {there}.")
+    _check_one(same_names(columns, column), column, columns, table)
+
+
+def _check_one(same: Sequence[str], name: str, columns: Sequence[str], table: str) -> None:
+    if len(same) > 1:
+        both, there = " and ".join(map(repr, same)), ", ".join(map(shorten, columns))
+        raise UserError(f"{table} has {len(same)} columns named {name!r}, {both}; expected one. Its columns: {there}.")

@@ -12,6 +12,7 @@ from uwe_jax.sources.tables.problems import BrokenRows, shorten
 from uwe_jax.sources.tables.values import as_row, no_row, parse_json
 
 _UTF8 = "UTF-8 text"
+_PER_LINE = ", one per line; a list of objects belongs in a .json file"
 _QUOTES = 'quotes around a field and doubled ("") inside it'
 
 
@@ -77,6 +78,7 @@ class JsonLines(Table):
         return chunks_of(((line.begin, line.end, line.number) for line in lines), rows, few=self._file.packed)
 
     def rows(self, where: Chunk, columns: Sequence[str], broken: BrokenRows) -> Rows:
+        expected = no_row("", columns)[1] + _PER_LINE
         for line in self._file.lines(max(0, where.start), where.stop, where.first):
             place = f"{self.name}, line {line.number}"
             if line.fault:
@@ -85,10 +87,10 @@ class JsonLines(Table):
                 try:
                     value = parse_json(line.text)
                 except ValueError as error:
-                    broken.add(place, f"invalid JSON ({error})", no_row("", columns)[1])
+                    broken.add(place, f"invalid JSON ({error})", expected)
                     continue
                 row = as_row(value)
                 if row is None:
-                    broken.add(place, *no_row(value, columns))
+                    broken.add(place, no_row(value, columns)[0], expected)
                 else:
                     yield place, row

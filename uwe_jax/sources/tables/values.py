@@ -26,6 +26,8 @@ TYPES = {
 _LEVELS = 50  # of lists and objects in a row of JSON; Python itself fails at a thousand
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SEPARATORS = re.compile(r"[;|\n]")
+_ITEM = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[^,]+)')  # of an unquoted list, as PostgreSQL prints an array
+_QUOTED = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?""")
 
 
 def half_pair(value: object) -> bool:
@@ -81,7 +83,9 @@ def id_text(value: object) -> str | None:
         return ""
     if isinstance(value, float | Decimal):
         return f"{value:.0f}" if value % 1 == 0 else None
-    return None if isinstance(value, bool | list | dict) else str(value).strip()
+    if isinstance(value, bytes):
+        value = value.decode(errors="surrogateescape")
+    return None if isinstance(value, bool | list | dict) or half_pair(value) else str(value).strip()
 
 
 def convert(value: object, kind: str) -> object:
@@ -115,9 +119,9 @@ def split_list(cell: object, *, commas: bool = True) -> list[str] | None:
     """Splits a cell into stripped texts, without empty ones; None if it has other values.
 
     Args:
-      cell: a list, a list in JSON or Python syntax, or texts separated by semicolons, bars or line breaks. None and
-        empty text are an empty list.
-      commas: separate texts if nothing else does.
+      cell: a list, a list as JSON, Python, NumPy or PostgreSQL print it, or texts separated by semicolons, bars or
+        line breaks. None and empty text are an empty list.
+      commas: separate texts if nothing else does; in brackets or braces they always do.
 
     >>> split_list("Python; SQL | weld metal"), split_list('["C#", "plan shifts"]'), split_list("Python, SQL")
     (['Python', 'SQL', 'weld metal'], ['C#', 'plan shifts'], ['Python', 'SQL'])
@@ -128,7 +132,11 @@ def split_list(cell: object, *, commas: bool = True) -> list[str] | None:
         return []
     if isinstance(cell, str):
         text = cell.strip()
-        cell = _parsed(text) if text.startswith("[") and text.endswith("]") else None
+        enclosed = text[:1] + text[1:][-1:] in ("[]", "{}")
+        cell = _parsed(f"[{text[1:-1]}]") if enclosed else None
+        if cell is None and enclosed and not re.search(r"[][{}]", text[1:-1]):
+            text = text[1:-1]
+            cell = None if _SEPARATORS.search(text) else [each.strip(' "') for each in _ITEM.findall(text)]
         if cell is None:
             cell = _SEPARATORS.split(text) if _SEPARATORS.search(text) or not commas else text.split(",")
     if not isinstance(cell, list) or not all(isinstance(each, str) for each in cell):
@@ -145,6 +153,7 @@ def _parsed(text: str) -> object:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an invalid escape: a backslash in a label
-            return ast.literal_eval(text)
+            # NumPy prints no commas between texts, which Python would join.
+            return ast.literal_eval(_QUOTED.sub(lambda found: found[1] + ("," if found[2] else ""), text))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None

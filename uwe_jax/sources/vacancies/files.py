@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import near_on_disk
 from uwe_jax.sources.folders import DEPTH, files_in, is_test_split
 from uwe_jax.sources.tables.formats import EXPECTED_FORMATS, table_format
 from uwe_jax.sources.tables.names import HEADER, NAMES, named_columns, same_names
@@ -43,7 +44,7 @@ class Vacancy(NamedTuple):
     id: str
 
 
-def find_columns(names: Sequence[str], columns: VacancyColumns) -> dict[str, str]:
+def find_columns(names: Sequence[str], columns: VacancyColumns, table: str = "The table") -> dict[str, str]:
     """Finds the columns of a table by role, without those that it lacks.
 
     >>> find_columns(["ID", "Job Title", "body"], VacancyColumns())
@@ -52,7 +53,7 @@ def find_columns(names: Sequence[str], columns: VacancyColumns) -> dict[str, str
     chosen = {role: name for role, name in asdict(columns).items() if name}
     taken = {role: same[0] for role, name in chosen.items() if (same := same_names(names, name))}
     others = [name for name in names if name not in taken.values()]
-    found = taken | named_columns(others, [role for role in asdict(columns) if role not in chosen])
+    found = taken | named_columns(others, [role for role in asdict(columns) if role not in chosen], table)
     return {role: found[role] for role in asdict(columns) if role in found}
 
 
@@ -94,10 +95,8 @@ def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> lis
     """Finds the tables of vacancies in a folder and its folders two levels down; a file is taken as it is.
 
     Tables without a title or a description are skipped, unless they are in a folder called vacancies, which then holds
-    all vacancies. Files with the name of a test split are skipped with a warning.
-
-    Raises:
-      UserError: there is none, or it lacks a required column.
+    all vacancies. Files with the name of a test split are skipped with a warning. Raises UserError if there
+    is none, or it lacks a required column.
     """
     columns = columns or VacancyColumns()
     title, description = columns.title or "title", columns.description or "description"
@@ -108,7 +107,7 @@ def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> lis
     if path.is_file():
         return [_table(path, path.name, columns)]
     if not path.is_dir():
-        raise UserError(f"There is no {path}. {expected}")
+        raise UserError(f"There is no {path}.{near_on_disk(path)} {expected}")
     inside = path / FOLDER
     read = _table if inside.is_dir() else _if_table
     found = {
@@ -131,7 +130,7 @@ def find_vacancy_files(path: Path, columns: VacancyColumns | None = None) -> lis
 
 def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
     names = column_names(path, [*vars(columns).values()])
-    found = find_columns(names, columns)
+    found = find_columns(names, columns, name)
     for role, wanted in asdict(columns).items():
         if role not in found and (wanted or role in REQUIRED):
             asked = f"{wanted!r}, which you named for the {role}" if wanted else f"for the {role}"
@@ -145,7 +144,7 @@ def _table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile:
 def _if_table(path: Path, name: str, columns: VacancyColumns) -> VacancyFile | None:
     try:
         names = column_names(path, [*vars(columns).values()])
+        found = find_columns(names, columns, name)
     except UserError:
         return None  # damaged tables of other data are ignored
-    found = find_columns(names, columns)
     return VacancyFile(path, name, found) if _ESCO_COLUMN not in names and found.keys() >= set(REQUIRED) else None

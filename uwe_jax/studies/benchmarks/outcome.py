@@ -62,7 +62,7 @@ class Outcome:
         cells = [
             ["" if (value := row.get(key)) is None else show(value) for _, key, show in columns] for row in self.rows
         ]
-        tables = narrow_tables([column.title for column in columns], cells, len(self.labels), _WIDTH)
+        tables = narrow_tables([column.title for column in columns], cells, range(len(self.labels)))
         notes = [textwrap.fill(f"- {note}", _WIDTH, subsequent_indent="  ") for note in self.notes]
         about = [textwrap.fill(line, _WIDTH) for line in (*_header(self.facts), "", self.title)]
         return "\n".join([*about, tables, *notes])

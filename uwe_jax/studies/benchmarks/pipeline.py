@@ -28,6 +28,7 @@ from uwe_jax.data.split import split_graphs
 from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.decontamination import load_training_composition
 from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.runtime.progress import counted
 from uwe_jax.runtime.settings import all_within, within
 from uwe_jax.sources.mixture.saved import read_saved, save
 from uwe_jax.studies.benchmarks import outcome, synthetic
@@ -195,8 +196,7 @@ def run(options: PipelineOptions) -> Outcome:
         for _ in batches(build, settings, first=0, last=options.batches):
             pass
 
-    threads = f"{options.threads} thread{'s'[: options.threads > 1]}"
-    contenders = {"BatchBuilder alone": alone, f"through Grain, {threads}": through_grain}
+    contenders = {"BatchBuilder alone": alone, f"through Grain, {counted(options.threads, 'thread')}": through_grain}
     LOG.info(f"Making {options.batches} batches of {options.skills} skills, {options.runs} times each way")
     with one_core() as core:
         times = interleaved(contenders, options.runs)
