@@ -55,7 +55,7 @@ def run(flags, monkeypatch):
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
-    """What the first of the tests that ask for a finished run leaves to the others."""
+    """Output and folder of one finished run, shared by the tests that look at it."""
     return {"folder": tmp_path_factory.mktemp("finished") / "run"}
 
 

@@ -33,7 +33,7 @@ class RankTask:
 
     @property
     def group(self) -> tuple[Any, ...]:
-        """What tasks that are answered together share: their targets."""
+        """Returns the key of tasks that are answered together: they have the same targets."""
         return self.index, self.where
 
 
