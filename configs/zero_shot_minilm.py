@@ -40,8 +40,8 @@ ALONE = {
     "skillspan": (("skillspan",), "vacancy_to_skill"),
 }
 VARIANTS = ("job_names",)
-# What :job_names adds, beside names of jobs: ESCO's occupations by label and alternative labels. These are the vocabulary of the
-# targets of job normalisation, which is then no longer zero-shot in vocabulary; its queries stay out.
+# What :job_names adds beside names of jobs: ESCO's occupations with their alternative labels. These are the vocabulary
+# of the targets of job normalisation, which is then no longer zero-shot in vocabulary; its queries stay out.
 ESCO_JOB_NAMES = {"esco_job_alias": {"source": "esco", "graphs": ("job_alias",), "weight": 2.0}}
 DIRECTIONS = [each for kind in ("job", "vacancy", "alias") for each in (f"skill_to_{kind}", f"{kind}_to_skill")]
 
