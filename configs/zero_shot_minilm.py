@@ -81,8 +81,8 @@ def get_config(alone=""):
         config.workdir = "runs/zero_shot_job_names"
     elif alone:
         if alone not in ALONE:
-            known = ", ".join((*VARIANTS, *ALONE))
-            raise ValueError(f"there is no variant {alone!r}; there are {known}")
+            known = f"{', '.join(ALONE)}; {VARIANTS[0]} trains on names too"
+            raise ValueError(f"there is no source {alone!r} to train on alone; there are {known}")
         parts, measured = ALONE[alone]
         config.source.parts = combine(**{name: PARTS[name] for name in parts})
         config.workdir = f"runs/zero_shot_{alone}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,6 +11,7 @@ from esco_downloads import write_release
 from graphs import random_graphs
 from test_batches import LENGTHS, table
 from test_composition import kept_out
+from test_train import checkpoint_bytes, run
 
 from uwe_jax.config import BatchSettings, LengthSettings, PartSettings, SourceSettings
 from uwe_jax.data.batches import BatchBuilder, fitted_lengths
@@ -282,3 +284,19 @@ def test_names_of_no_node_are_refused(tmp_path):
     settings = SourceSettings(source="edges", path=str(tmp_path / "mine"), names=("job",))
     with pytest.raises(UserError, match=r"no node of the graphs has a further name in .*mine.*: edges, esco, onet do"):
         load_training_composition(settings)
+
+
+def test_a_run_with_names_resumes_bit_for_bit_and_not_without_them(small_run, tmp_path, monkeypatch, capsys):
+    flags = [*small_run, "--config.optimiser.decay=constant", "--config.optimiser.warmup_fraction=0.0"]
+    named = [*flags, "--config.source.names=('skill',)"]
+    assert run([*named, "--config.steps=3"], monkeypatch) == 0
+    assert "; 1,466 further names of skill nodes, 1,008 of them for training; 3 steps" in capsys.readouterr().out
+    assert run([*flags, "--config.steps=6"], monkeypatch) == 2
+    assert "source.names: ['skill'] there, [] now" in capsys.readouterr().err
+    assert run([*named, "--config.steps=6"], monkeypatch) == 0
+    assert run([*named, "--config.steps=6", f"--config.workdir={tmp_path / 'whole'}"], monkeypatch) == 0
+    resumed, whole = (checkpoint_bytes(tmp_path / folder, 6)[0] for folder in ("run", "whole"))
+    jax.tree.map(np.testing.assert_array_equal, resumed, whole)
+    assert run([*flags, f"--config.workdir={tmp_path / 'labels'}"], monkeypatch) == 0
+    labels, _ = checkpoint_bytes(tmp_path / "labels", 6)
+    assert any(jax.tree.leaves(jax.tree.map(lambda one, other: (one != other).any(), labels, whole)))
