@@ -65,7 +65,9 @@ def joined_by_id(edges: Mapping[str, EdgeColumns], side: str) -> tuple[dict[str,
             if texts[node] != own:
                 names[own, texts[node]] = Edge("", own, "", texts[node])
                 texts[node] = own
-        joined_edges[key] = dataclasses.replace(columns, **{f"{side}_nodes": Nodes(pa.array(texts, TEXT), nodes.ids)})
+        labelled = Nodes(pa.array(texts, TEXT), nodes.ids)
+        left, right = (labelled, columns.right_nodes) if side == "left" else (columns.left_nodes, labelled)
+        joined_edges[key] = dataclasses.replace(columns, left_nodes=left, right_nodes=right)
     return joined_edges, [columns_of("alias", names.values())] if names else []
 
 

@@ -46,15 +46,15 @@ def with_names(
         notes += counted(queries, what)
     graphs = dataclasses.replace(graphs, names={side: each for side, each in names.items() if each.texts})
     if excluded is not None and len(excluded.pairs):
-        stated = {side: np.zeros(len(each.texts), bool) for side, each in graphs.names.items()}
+        kept = {side: np.ones(len(each.texts), bool) for side, each in graphs.names.items()}
         for side, other, name, node in graphs.name_edges():
             pairs = excluded.edges(graphs.names[side].texts, graphs.texts[other], name, node)
-            stated[side][name[pairs]] = True
-        for side, each in stated.items():
+            kept[side][name[pairs]] = False
+        for side, keep in kept.items():
             what = f"further names of {side} nodes excluded: with a neighbour they are pairs of an evaluation"
-            notes += counted(int(each.sum()), what)
-        kept = {side: each.where(~stated[side]) for side, each in graphs.names.items()}
-        graphs = dataclasses.replace(graphs, names=kept)
+            notes += counted(int((~keep).sum()), what)
+        names = {side: each.where(kept[side]) for side, each in graphs.names.items()}
+        graphs = dataclasses.replace(graphs, names={side: each for side, each in names.items() if each.texts})
     for side, each in graphs.names.items():
         own = len(np.unique(each.owners))
         notes += counted(len(each.texts), f"further names of {own:,} of {len(graphs.texts[side]):,} {side} nodes")

@@ -93,8 +93,8 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
             "notes": composition.notes,
             "settings": settings,
         }
-        if names := composition.graphs.names:
-            manifest["names"] = {kind: len(each.texts) for kind, each in names.items()}
+        if composition.graphs.names:
+            manifest["names"] = {kind: len(names.texts) for kind, names in composition.graphs.names.items()}
         write_json(new / _MANIFEST, manifest)
 
 
