@@ -41,7 +41,8 @@ def _read_sample(request: SourceRequest) -> SourceEdges:
             f"and takes no path. Set {request.setting}.source to 'esco' or 'edges' to read that folder, or leave "
             f"{request.setting}.path empty."
         )
-    edges = read_sample()
+    kinds = [_GRAPHS[name] for name in request.graphs]
+    edges = read_sample(tuple(dict.fromkeys([*kinds, *["alias"] * len(request.names)])))
     names = {kind: [edges["alias"]] for kind in request.names}
     return SourceEdges("the embedded sample", {name: edges[_GRAPHS[name]] for name in request.graphs}, names=names)
 
