@@ -99,6 +99,18 @@ def test_only_the_files_of_the_requested_graphs_are_read(tmp_path):
     assert list(read(tmp_path, "technology_job", "activity_job").edges) == ["technology_job", "activity_job"]
 
 
+def test_further_titles_are_names_of_jobs_on_request(tmp_path):
+    write_onet(tmp_path)
+    found = read(tmp_path, "activity_job", names=("job",))
+    assert list(found.edges) == ["activity_job"]
+    assert found.names == {"job": [EXTRA["job_alias"]]}
+    assert not read(tmp_path, "activity_job").names
+    write_onet(tmp_path, **{"Alternate Titles.txt": None})
+    text = message(tmp_path, "activity_job", names=("job",))
+    assert "source.parts.onet.names asks for names of jobs, but O*NET 29.3 in" in text
+    assert "has no file 'Alternate Titles.txt'" in text
+
+
 def test_titles_are_kept_in_full_and_reported_ones_are_not_listed_twice(tmp_path):
     changes = {
         "Alternate Titles.txt": [

@@ -24,8 +24,8 @@ KINDS = ("job", "vacancy", "alias")
 ALWAYS_READ = {
     *("workdir", "seed", "steps", "log_every", "checkpoint_every", "wandb", "profile", "nan_hunt"),
     *(f"encoder.{name}" for name in ("name", "dtype", "dropout", "remat", "wise_ft_alpha")),
-    # A kind that no source has is refused where sources are read, and so is joining without aliases.
-    *("source.source", "source.kinds", "source.join_aliases", "source.cache_dir"),
+    # A kind that no source has is refused where sources are read, and so are joining without aliases and missing names.
+    *("source.source", "source.kinds", "source.join_aliases", "source.cache_dir", "source.names"),
     *("split.validation", "split.test", "lengths.skill"),
     *(f"batch.{name}" for name in ("global_batch_size", "mini_batch_size", "degree_temperature", "positives")),
     *("batch.sources", "batch.prefetch", "batch.threads"),  # a batch of a single source is of one source

@@ -15,10 +15,11 @@ import ml_collections
 
 from uwe_jax.runtime.config_dict import section
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.kinds import GRAPH_KINDS
+from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.runtime.settings import all_within, from_mapping, one_of, within
 
 COMBINED = "combined"
+NAMED_KINDS = (SKILL, "job")  # kinds of node of which sources know further names
 RELATIONS = ("essential", "optional", "both")
 SIDES = ("query", "target", "both")
 SIDED = ("soft", "max_sim")  # scorers whose tokens of either side can be summed over
@@ -51,9 +52,12 @@ class PartSettings:
     relations: str = "both"  # as source.relations
     language: str = "en"  # as source.language
     version: str = ""  # as source.version
+    names: tuple[str, ...] = ()  # as source.names; empty: source.names, of the kinds that the source has names of
 
     def __post_init__(self) -> None:
         one_of("source.parts: relations", self.relations, RELATIONS)
+        for kind in self.names:
+            one_of("source.parts: names", kind, NAMED_KINDS)
         within("source.parts: weight", self.weight, 0.0)
 
 
@@ -73,12 +77,17 @@ class SourceSettings:
     # Decontamination: splits (test, validation) of evaluation tasks whose queries and relevant pairs are excluded.
     decontaminate: tuple[str, ...] = ("test",)
     tasks_path: str = ""  # folder of the data of the evaluation tasks; empty: source.path
+    # Kinds of node, skill and job, that go by any of the names that their sources know: in a batch a node has its label
+    # or, in half of them, one of its alternative labels. Empty: always the label.
+    names: tuple[str, ...] = ()
     cache_dir: str = ""  # prepared datasets; empty: $UWE_JAX_CACHE or the user's cache folder
 
     def __post_init__(self) -> None:
         one_of("source.relations", self.relations, RELATIONS)
         for kind in self.kinds:
             one_of("source.kinds", kind, GRAPH_KINDS)
+        for kind in self.names:
+            one_of("source.names", kind, NAMED_KINDS)
         for half in self.decontaminate:
             one_of("source.decontaminate", half, ("test", "validation"))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from uwe_jax.config import LengthSettings
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.runtime.kinds import SKILL
@@ -28,30 +29,33 @@ class BatchBuilder:
     """
 
     graphs: GraphSet  # for training
-    tables: dict[str, TokenTable]  # by node kind, in the order of the graph set's nodes
+    tables: dict[str, TokenTable]  # by node kind: the labels of the graph set's nodes, then further names
     lengths: LengthSettings  # tokens per node of each kind
     sampler: BatchSampler  # draws the ids
     process: tuple[int, int] = (0, 1)  # index of this process and number of processes, which must divide the batch
     positives: str = "all"  # or sampled, as of `BatchSettings`
+    names: NameDraw | None = None  # the names by which nodes go; None: their labels
 
     def __call__(self, step: int) -> Batch:
         ids = self.sampler(step)
         index, count = self.process
         rows = len(ids.skills) // count
         mine = slice(index * rows, (index + 1) * rows)
+        drawn_nodes = {SKILL: ids.skills, **ids.neighbours}
+        # Of the whole batch, since a name that is in it twice is not taken.
+        texts = self.names(step, drawn_nodes) if self.names else drawn_nodes
 
-        def node_rows(kind: str, indices: np.ndarray) -> dict[str, np.ndarray]:
-            table, length = self.tables[kind], getattr(self.lengths, kind)
+        def node_rows(kind: str) -> dict[str, np.ndarray]:
+            table, length, indices = self.tables[kind], getattr(self.lengths, kind), texts[kind][mine]
             if kind == "vacancy":
                 rows = table.joined_rows(indices, ids.distractors[mine], ids.distractor_first[mine], length)
             else:
                 rows = table.rows(indices, length)
             return dict(zip(("token_ids", "mask"), rows, strict=True))
 
-        nodes = {SKILL: node_rows(SKILL, ids.skills[mine])}
+        nodes = {kind: node_rows(kind) for kind in texts}
         valid, positives = {}, {}
         for kind, drawn in ids.neighbours.items():
-            nodes[kind] = node_rows(kind, drawn[mine])
             valid[kind] = drawn[mine] >= 0
             if self.positives == "sampled":
                 positives[kind] = np.eye(len(drawn), dtype=bool)[mine] & (drawn >= 0)

@@ -125,7 +125,7 @@ class BipartiteGraph:
         mixture, in any order, it covers which of them state each edge.
         """
         digest = hashlib.sha256()
-        _, left_rank, right_rank = (_hash_texts(digest, texts) for texts in ([self.kind], self.skills, self.neighbours))
+        _, left_rank, right_rank = (hash_texts(digest, texts) for texts in ([self.kind], self.skills, self.neighbours))
         order: np.ndarray | slice = slice(None)
         left = np.repeat(np.arange(len(self.skills), dtype=np.int32), np.diff(self.edges.indptr))
         right = self.edges.indices
@@ -139,7 +139,7 @@ class BipartiteGraph:
         if self.weights is not None:
             digest.update(self.weights[order].astype("<f4").tobytes())
         if parts and self.parts is not None:
-            rank = _hash_texts(digest, parts)
+            rank = hash_texts(digest, parts)
             for number in range(len(parts)) if rank is None else np.argsort(rank).tolist():
                 digest.update(np.packbits((self.parts[order] >> number & 1).astype(bool)).tobytes())
         return digest.hexdigest()
@@ -161,7 +161,7 @@ def edge_matrix(rows: Int[np.ndarray, " e"], columns: Int[np.ndarray, " e"], sha
     return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=shape)
 
 
-def _hash_texts(digest: hashlib._Hash, texts: Sequence[str]) -> np.ndarray | None:
+def hash_texts(digest: hashlib._Hash, texts: Sequence[str]) -> np.ndarray | None:
     """Hashes the texts in code point order, and returns their ranks; None if they are in that order."""
     rank = None
     if not all(map(operator.lt, texts, itertools.islice(texts, 1, None))):

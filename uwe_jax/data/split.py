@@ -80,7 +80,7 @@ class GraphSplits:
     whole: GraphSet
     skills: np.ndarray  # int8 [m], split of each skill
     neighbours: dict[str, np.ndarray]  # by kind: int8 [n], split of each neighbour
-    train: GraphSet  # numbered as `whole`; only edges between two training nodes
+    train: GraphSet  # numbered as `whole`; only edges between two training nodes, and names that may be drawn
 
     def tasks(self, split: int) -> list[HeldOut]:
         """Returns the ranking tasks of VALIDATION or TEST that have a query: per graph from skills, then to skills."""
@@ -112,7 +112,8 @@ class GraphSplits:
 def split_graphs(graphs: GraphSet, validation: float, test: float, salt: str = "") -> GraphSplits:
     """Assigns every node of whole graphs to training, validation or test; see `assign_splits`.
 
-    No edge of a held-out node, of either side, is in the training graphs.
+    No edge of a held-out node, of either side, is in the training graphs. Neither is a further name whose text is held
+    out, as a node of this text would be, or which a held-out node of the kind has as well.
 
     Raises:
       UserError: a graph has nothing to train or validate on, or none has anything to test
@@ -125,7 +126,14 @@ def split_graphs(graphs: GraphSet, validation: float, test: float, salt: str = "
     skills = assigned(graphs.skills)
     neighbours = {kind: assigned(graph.neighbours) for kind, graph in graphs.graphs.items()}
     train = {kind: graph.subgraph(skills == TRAIN, neighbours[kind] == TRAIN) for kind, graph in graphs.graphs.items()}
-    splits = GraphSplits(graphs, skills, neighbours, dataclasses.replace(graphs, graphs=train))
+    names = {}
+    for kind, each in graphs.names.items():
+        trained = ((skills if kind == SKILL else neighbours[kind]) == TRAIN)[each.owners]
+        forms = [comparable(name) for name in each.texts]
+        held_out = {form for form, known in zip(forms, trained.tolist(), strict=True) if not known}
+        apart = np.array([form not in held_out for form in forms], bool)
+        names[kind] = each.where(trained & apart & (assigned(each.texts) == TRAIN))
+    splits = GraphSplits(graphs, skills, neighbours, dataclasses.replace(graphs, graphs=train, names=names))
     validated = {task.kind for task in splits.tasks(VALIDATION)}
     untested = test > 0 and validation == 0 and not splits.tasks(TEST)
     for kind, graph in graphs.graphs.items():

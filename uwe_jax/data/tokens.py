@@ -54,6 +54,11 @@ class TokenTable:
         """Tokens of every text with its special tokens, int64 [n]."""
         return np.diff(self.offsets) + self.special.count
 
+    def followed_by(self, other: TokenTable) -> TokenTable:
+        """Returns the texts of this table, then those of another one of the same tokeniser."""
+        offsets = np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]])
+        return TokenTable(np.concatenate([self.flat, other.flat]), offsets, self.special)
+
     def text(self, index: int) -> np.ndarray:
         """Token ids of one text, without special tokens."""
         return self.flat[self.offsets[index] : self.offsets[index + 1]]

@@ -74,7 +74,11 @@ class TrainingHashes:
 
     @classmethod
     def of(cls, train: GraphSet) -> TrainingHashes:
-        """Hashes the edges of training graphs, and the nodes that have one."""
+        """Hashes the edges of training graphs, and the nodes that have one, with the names that they go by in batches.
+
+        Edges of a name are those with the labels of its node's neighbours. Those between two names are left out: their
+        number is the product of both sides' names, and an evaluation's target is known by its label.
+        """
         skills = text_hashes(train.skills)
         nodes, edges = [], []
         for graph in train.graphs.values():
@@ -82,6 +86,11 @@ class TrainingHashes:
             left, right = skills[pairs.coords[0]], text_hashes(graph.neighbours)[pairs.coords[1]]
             nodes += [np.unique(left), np.unique(right)]
             edges.append(pair_hashes(left, right))
+        further = {kind: text_hashes(names.texts) for kind, names in train.names.items()}
+        for kind, other, name, neighbour in train.name_edges():
+            named, labels = further[kind][name], text_hashes(train.texts[other])[neighbour]
+            nodes.append(np.unique(named))
+            edges.append(np.unique(pair_hashes(named, labels)))
         return cls(np.unique(np.concatenate(nodes)), np.unique(np.concatenate(edges)))
 
     @classmethod

@@ -7,12 +7,13 @@ import functools
 import importlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from uwe_jax.config import COMBINED, PartSettings, SourceSettings
+from uwe_jax.config import COMBINED, NAMED_KINDS, PartSettings, SourceSettings
 from uwe_jax.data.decontamination import ExcludedTexts
+from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
@@ -21,6 +22,7 @@ from uwe_jax.runtime.settings import one_of
 from uwe_jax.sources.edge_files import find_edge_files, read_edge_folder, read_sample
 from uwe_jax.sources.mixture.columns import EdgeColumns, columns_of
 from uwe_jax.sources.mixture.compose import compose
+from uwe_jax.sources.mixture.joining import joined_by_id
 from uwe_jax.sources.mixture.parts import Composition, Part, PartInfo
 from uwe_jax.sources.mixture.saved import is_saved, read_saved
 from uwe_jax.sources.source import TITLE, Source, SourceEdges, SourceRequest
@@ -39,8 +41,10 @@ def _read_sample(request: SourceRequest) -> SourceEdges:
             f"and takes no path. Set {request.setting}.source to 'esco' or 'edges' to read that folder, or leave "
             f"{request.setting}.path empty."
         )
-    edges = read_sample(tuple(_GRAPHS[name] for name in request.graphs))
-    return SourceEdges("the embedded sample", {f"{SKILL}_{kind}": listed for kind, listed in edges.items()})
+    kinds = [_GRAPHS[name] for name in request.graphs]
+    edges = read_sample(tuple(dict.fromkeys([*kinds, *["alias"] * len(request.names)])))
+    names = {kind: [edges["alias"]] for kind in request.names}
+    return SourceEdges("the embedded sample", {name: edges[_GRAPHS[name]] for name in request.graphs}, names=names)
 
 
 def _read_edges(request: SourceRequest) -> SourceEdges:
@@ -52,18 +56,26 @@ def _read_edges(request: SourceRequest) -> SourceEdges:
             "graphs.json to read its edge files as those of one source."
         )
     kinds = tuple(_GRAPHS[name] for name in request.graphs)
+    there = find_edge_files(folder)
     if not request.named:
-        there = find_edge_files(folder)
         # A kind that models are not trained on is an error below, unless it was not requested.
         kinds = tuple(kind for kind in there if kind in kinds or len(kinds) == len(_GRAPHS))
-    edges = read_edge_folder(folder, kinds)
+    further = ("alias",) if SKILL in request.names and "alias" in there and "alias" not in kinds else ()
+    edges = read_edge_folder(folder, (*kinds, *further))
     for kind in edges:
         if kind not in GRAPH_KINDS:
             raise UserError(
                 f"{folder} has edges for {kind!r}; a model is trained on {', '.join(map(repr, GRAPH_KINDS))}. Rename "
                 "the file to the kind that is meant, or list the kinds you want in source.kinds."
             )
-    return SourceEdges(str(folder), {f"{SKILL}_{kind}": listed for kind, listed in edges.items()})
+    names: dict[str, list[EdgeColumns]] = {kind: [] for kind in request.names}
+    if SKILL in names:
+        edges, names[SKILL] = joined_by_id(edges, "left")
+        names[SKILL] += [edges["alias"]] * ("alias" in edges)
+    if "job" in names and "job" in edges:
+        joined, names["job"] = joined_by_id({"job": edges["job"]}, "right")
+        edges |= joined
+    return SourceEdges(str(folder), {f"{SKILL}_{kind}": edges[kind] for kind in kinds}, names=names)
 
 
 def _package(name: str) -> Source:
@@ -73,8 +85,8 @@ def _package(name: str) -> Source:
 
 _PACKAGES = ("esco", "onet", "skillskape", "usajobs", "skillspan", "techwolf", "vacancies")
 SOURCES: dict[str, Callable[[], Source]] = {
-    "sample": lambda: Source(_GRAPHS, _read_sample),
-    "edges": lambda: Source(_GRAPHS, _read_edges),
+    "sample": lambda: Source(_GRAPHS, _read_sample, names=(SKILL,)),
+    "edges": lambda: Source(_GRAPHS, _read_edges, names=NAMED_KINDS),
     **{name: functools.partial(_package, name) for name in _PACKAGES},
 }
 
@@ -111,6 +123,12 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
                 LOG.info(f"{part.info.origin}: {note}")
         composition = compose(parts, settings.kinds, join_aliases=settings.join_aliases, excluded=excluded)
         said = " and ".join(part.info.origin for part in parts)
+    wanted = sorted({*settings.names, *(kind for each in chosen for kind in each.request.names)})
+    if wanted and not composition.graphs.names:
+        raise UserError(
+            f"source.names holds {' and '.join(map(repr, wanted))}, but no node of the graphs has a further name in "
+            f"{said}. Leave it at (), or add a source that knows names of these nodes: {_naming(wanted)} do."
+        )
     for note in composition.notes:
         LOG.info(note[0].upper() + note[1:])
     named_halves = settings.source == COMBINED or settings.decontaminate != SourceSettings().decontaminate
@@ -185,6 +203,7 @@ def _chosen(settings: SourceSettings) -> list[_Chosen]:
             relations=part.relations,
             language=part.language,
             version=part.version,
+            names=_names_wanted(part, source, setting, settings.names),
         )
         chosen.append(_Chosen(name, part, source, request))
     found = dict.fromkeys(each.source.offers[graph] for each in chosen for graph in each.request.graphs)
@@ -199,14 +218,32 @@ def _chosen(settings: SourceSettings) -> list[_Chosen]:
     return chosen
 
 
+def _names_wanted(part: PartSettings, source: Source, setting: str, of_all: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the kinds of node whose names a part is to give; UserError if its own setting asks for others."""
+    for kind in part.names:
+        if kind not in source.names:
+            raise UserError(
+                f"{setting}.names holds {kind!r}, but {part.source} knows no further names of {kind} nodes; "
+                f"{_naming((kind,))} do. Take it out, or add such a source."
+            )
+    return part.names or tuple(kind for kind in of_all if kind in source.names)
+
+
+def _naming(kinds: Sequence[str]) -> str:
+    """Returns the sources that know names of nodes of some of these kinds."""
+    return ", ".join(name for name, source in SOURCES.items() if set(kinds) & set(source().names))
+
+
 def _read(chosen: _Chosen) -> Part:
     name, part, source, request = chosen
     read = source.read(request)
-    edges = {
-        graph: listed if isinstance(listed, EdgeColumns) else columns_of(source.offers[graph], listed)
-        for graph, listed in read.edges.items()
-    }
-    return Part(PartInfo(name, read.origin, part.weight, read.notes), edges, source.offers, source.jobs)
+
+    def columns(kind: str, listed: list[Edge] | EdgeColumns) -> EdgeColumns:
+        return listed if isinstance(listed, EdgeColumns) else columns_of(kind, listed)
+
+    edges = {graph: columns(source.offers[graph], listed) for graph, listed in read.edges.items()}
+    names = {kind: [columns("alias", each) for each in listed] for kind, listed in read.names.items()}
+    return Part(PartInfo(name, read.origin, part.weight, read.notes), edges, source.offers, source.jobs, names)
 
 
 def _check_read(part: PartSettings, source: Source, graphs: tuple[str, ...], setting: str, *, alone: bool) -> None:

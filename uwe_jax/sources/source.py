@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class SourceRequest:
     relations: str = "both"  # of ESCO's skill-job graph: essential, optional or both
     language: str = "en"  # code of the labels' language
     version: str = ""  # of the source, such as 1.1.1; empty takes the newest
+    names: tuple[str, ...] = ()  # kinds of node whose further names are wanted, of `Source.names`
 
     def folder(self, what: str) -> Path:
         """Returns the folder of the downloads; UserError with the expected content, `what`, if none is set."""
@@ -43,6 +44,8 @@ class SourceEdges:
     origin: str  # what was read from where, such as O*NET 29.3 in downloads
     edges: dict[str, list[Edge]] | dict[str, EdgeColumns]  # by name of the graph, in the order of the request
     notes: tuple[str, ...] = ()  # phrases on what was left out, with numbers
+    # By kind of node of the request: a node's label on the left, a further name of it on the right.
+    names: Mapping[str, Sequence[list[Edge] | EdgeColumns]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Source:
     default: tuple[str, ...] = ()  # graphs that are read if a configuration names none; empty means all
     jobs: frozenset[str] = frozenset()  # graphs of kind vacancy or alias (further titles) with jobs in place of skills
     reads: Mapping[str, Collection[str]] = field(default_factory=dict)  # graphs by setting (relations, language, ...)
+    names: tuple[str, ...] = ()  # kinds of node, skill or job, of which it knows further names
 
     def choose(self, names: tuple[str, ...], setting: str) -> tuple[str, ...]:
         """Returns the named graphs, or the default ones if none is named; UserError for one it does not offer."""

@@ -14,12 +14,12 @@ import uwe_jax
 from uwe_jax.config import Config, SourceSettings
 from uwe_jax.data.batches import BatchBuilder, fitted_lengths
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
-from uwe_jax.data.tokens import Tokeniser, TokenTable
+from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.data.training_hashes import TrainingHashes
-from uwe_jax.data.truncation import Truncation
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.interruption import Interruption
 from uwe_jax.distributed.joining import is_first, joined
@@ -31,7 +31,6 @@ from uwe_jax.models.resolve import absolute_name
 from uwe_jax.models.uwe import UweModel, blend
 from uwe_jax.runtime.errors import Stopped, UserError
 from uwe_jax.runtime.files import cache_folder, write_atomically, write_json
-from uwe_jax.runtime.kinds import NODE_KINDS
 from uwe_jax.runtime.plot import plot_training
 from uwe_jax.runtime.progress import counted, report
 from uwe_jax.training import report as reports
@@ -41,6 +40,7 @@ from uwe_jax.training.evaluation import Evaluator, against_frozen
 from uwe_jax.training.fit import CompiledStep
 from uwe_jax.training.metric_writer import MetricWriter, read_metrics, wandb_module
 from uwe_jax.training.nan_hunt import NanHunt
+from uwe_jax.training.node_tokens import tokenise_nodes
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
 from uwe_jax.training.trace import Trace
@@ -104,21 +104,6 @@ def train(
             return _train(config, load_graphs, run, stop, arguments)
 
 
-def _tokenise(config: Config, graphs: GraphSet, tokeniser: Tokeniser) -> dict[str, TokenTable]:
-    """Tokenises all node kinds, and reports how many texts are truncated to the configured lengths."""
-    texts = graphs.texts
-    tables = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
-    found = {kind: Truncation.of(table.lengths, getattr(config.lengths, kind)) for kind, table in tables.items()}
-    counts = ", ".join(
-        f"{each.truncated:,} of {counted(each.texts, kind)} {'is' if each.truncated == 1 else 'are'} longer than "
-        f"{each.limit} tokens (longest: {each.longest})"
-        for kind, each in found.items()
-    )
-    level = logging.INFO if any(each.truncated for each in found.values()) else logging.DEBUG
-    LOG.log(level, f"Texts are truncated to the configured lengths: {counts}")
-    return tables
-
-
 def _train(
     config: Config,
     load_graphs: Callable[[SourceSettings], GraphSet],
@@ -162,12 +147,13 @@ def _train(
     report(reports.opening(config, parameters, graphs, splits.train, devices))
 
     # ---- Tokens and batches -------------------------------------------------------------------------------------
-    tables = _tokenise(config, graphs, tokeniser)
+    labels, tables = tokenise_nodes(splits.train, tokeniser, config.lengths)
     process = (jax.process_index(), jax.process_count())
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
     LOG.debug("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
-    build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives)
-    evaluator = Evaluator(model, tables, config.lengths, config.evaluation)
+    names = NameDraw(splits.train.texts, splits.train.names, config.seed) if splits.train.names else None
+    build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives, names)
+    evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest intact checkpoint, 2. the pretrained encoder -------------------------
     rate = learning_rate_schedule(config.optimiser, config.steps)

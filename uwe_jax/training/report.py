@@ -32,9 +32,13 @@ def opening(config: Config, parameters: int, graphs: GraphSet, train: GraphSet, 
         f"{train.graphs[kind].num_edges:,} of them for training)"
         for kind, graph in graphs.graphs.items()
     ]
+    names = "".join(
+        f"; {len(each.texts):,} further names of {kind} nodes, {len(train.names[kind].texts):,} of them for training"
+        for kind, each in graphs.names.items()
+    )
     return (
         f"Training {config.encoder.name} ({parameters / 1e6:.1f}M parameters) on {len(graphs.skills):,} skills with "
-        f"{', '.join(parts)}; {config.steps:,} steps of {config.batch.global_batch_size} skills on {devices}."
+        f"{', '.join(parts)}{names}; {config.steps:,} steps of {config.batch.global_batch_size} skills on {devices}."
     )
 
 

@@ -34,12 +34,15 @@ def read(request: SourceRequest) -> SourceEdges:
       UserError: no folder, no complete version in it, a damaged zip, or broken rows.
     """
     folder = request.folder("the folder of the ESCO zips")
-    release = find_release(folder, request.graphs, request.language, request.version, setting=request.setting)
-    edges, notes = {}, []
-    for graph in request.graphs:
-        edges[graph], found = load_graph(release, graph, request.relations, request.cache_dir)
+    named = {kind: f"{kind}_alias" for kind in request.names}
+    graphs = tuple(dict.fromkeys([*request.graphs, *named.values()]))
+    release = find_release(folder, graphs, request.language, request.version, setting=request.setting)
+    read, notes = {}, []
+    for graph in graphs:
+        read[graph], found = load_graph(release, graph, request.relations, request.cache_dir)
         notes += [f"{graph}: {note}" for note in found]
-    return SourceEdges(f"{release} in {folder}", edges, tuple(notes))
+    names = {kind: [read[graph]] for kind, graph in named.items()}
+    return SourceEdges(f"{release} in {folder}", {g: read[g] for g in request.graphs}, tuple(notes), names)
 
 
 def load_graph(release: EscoRelease, graph: str, relations: str, cache_dir: Path) -> tuple[list[Edge], tuple[str, ...]]:
@@ -67,5 +70,6 @@ SOURCE = Source(
     read,
     default=("skill_job", "skill_alias"),
     jobs=frozenset({"job_alias", "job_description"}),
+    names=("skill", "job"),
     reads={"relations": ("skill_job", "skill_skill"), "language": OFFERS, "version": OFFERS},
 )

@@ -16,7 +16,7 @@ from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import SKILL
 
-_TEXT = pa.large_string()  # offsets of `pa.string()` are limited to 2 GiB of texts
+TEXT = pa.large_string()  # offsets of `pa.string()` are limited to 2 GiB of texts
 _BATCH = 65_536  # edges that exist as objects at a time
 # Texts that `normalise` and `str.strip` may change.
 _NOT_NORMAL, _NOT_STRIPPED = "^ | $|  |[^ -~]", "^[^!-~]|[^!-~]$"
@@ -79,7 +79,7 @@ def columns_of(kind: str, edges: Iterable[Edge]) -> EdgeColumns:
     """Converts edges to columns and normalises their texts; UserError if there is no edge, or an empty text."""
     remaining, batches = iter(edges), []
     while batch := list(islice(remaining, _BATCH)):
-        texts = {name: pa.array([getattr(e, field) for e in batch], _TEXT) for name, field in _FIELDS.items()}
+        texts = {name: pa.array([getattr(e, field) for e in batch], TEXT) for name, field in _FIELDS.items()}
         batches.append(pa.table({name: column.dictionary_encode() for name, column in texts.items()}))
     if not batches:
         raise UserError(
@@ -123,7 +123,7 @@ def _nodes(table: pa.Table, side: str) -> tuple[Nodes, np.ndarray]:
         texts, codes = texts.take(pa.array(place)), codes.astype(np.int32)
     ids = ids.take(pa.array(id_of))
     own = pc.or_(pc.equal(ids, ""), pc.equal(ids, texts))
-    ids = pc.if_else(own, pa.scalar(None, _TEXT), ids)
+    ids = pc.if_else(own, pa.scalar(None, TEXT), ids)
     return Nodes(texts, None if ids.null_count == len(ids) else ids), codes
 
 
@@ -134,10 +134,10 @@ def coded(
 
     Texts that match `unusual` are replaced by `change` of them.
     """
-    texts = pa.concat_arrays([chunk.dictionary.cast(_TEXT) for chunk in column.chunks])
+    texts = pa.concat_arrays([chunk.dictionary.cast(TEXT) for chunk in column.chunks])
     changing = pc.match_substring_regex(texts, unusual)
     if changing.true_count:
-        changed = pa.array(map(change, texts.filter(changing).to_pylist()), _TEXT)
+        changed = pa.array(map(change, texts.filter(changing).to_pylist()), TEXT)
         texts = pc.replace_with_mask(texts, changing, changed)
     texts, place = distinct(texts)
     codes, row = np.empty(len(column), np.int32), 0
@@ -186,7 +186,7 @@ def joined(listed: Sequence[Nodes]) -> Nodes:
         return listed[0]
     ids = None
     if any(nodes.ids is not None for nodes in listed):
-        ids = pa.concat_arrays([pa.nulls(len(each), _TEXT) if each.ids is None else each.ids for each in listed])
+        ids = pa.concat_arrays([pa.nulls(len(each), TEXT) if each.ids is None else each.ids for each in listed])
     return Nodes(pa.concat_arrays([nodes.texts for nodes in listed]), ids)
 
 

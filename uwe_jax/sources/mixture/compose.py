@@ -19,6 +19,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
 from uwe_jax.sources.mixture.columns import EdgeColumns, Nodes, merge_nodes, merged_relations, used_nodes
 from uwe_jax.sources.mixture.joining import joined_by_alias, with_titles
+from uwe_jax.sources.mixture.naming import sides_of, with_names
 from uwe_jax.sources.mixture.parts import Composition, Part, Statements
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import TITLE
@@ -68,6 +69,7 @@ def compose(
             f"{', '.join(map(repr, tables))}. Take it out of source.kinds, or add a source that has them."
         )
     notes: list[str] = []
+    joined: dict[str, str] = {}
     if join_aliases and _ALIAS not in tables:
         raise UserError(
             f"source.join_aliases is True, but {_names(parts)} has no graph of aliases to join skills by; there are "
@@ -85,11 +87,21 @@ def compose(
         texts, other_names = skills.texts.to_pylist(), alias.nodes.texts.to_pylist()
         becomes = joined_by_alias(texts, alias.left[same], other_names, alias.right[same])
         merged = {kind: dataclasses.replace(merged[kind], left=becomes[merged[kind].left]) for kind in wanted}
-        moved = int((becomes != np.arange(len(skills))).sum())
-        notes += counted(moved, "skills joined another one that has their text")
+        joined = {texts[k]: texts[becomes[k]] for k in np.flatnonzero(becomes != np.arange(len(skills))).tolist()}
+        notes += counted(len(joined), "skills joined another one that has their text")
     if excluded is not None:
         notes += _exclude(merged, skills.texts.to_pylist(), excluded)
-    return _numbered(parts, relations, merged, skills, notes)
+    jobs, others = (np.zeros(len(skills), bool) for _ in range(2))
+    for graph in merged.values():
+        jobs[graph.left[graph.of_jobs]] = True
+        others[graph.left[~graph.of_jobs]] = True
+    composition = _numbered(parts, relations, merged, skills, notes)
+    if not any(part.names for part in parts):
+        return composition
+    used = jobs | others
+    sides = sides_of(composition.graphs, others[used], jobs[used])
+    graphs, notes = with_names(composition.graphs, parts, sides, joined, excluded)
+    return dataclasses.replace(composition, graphs=graphs, notes=(*composition.notes, *notes))
 
 
 class _Table(NamedTuple):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from uwe_jax.data.graph import Edge
 from uwe_jax.data.ragged import run_entries
-from uwe_jax.sources.mixture.columns import EdgeColumns, distinct, joined
+from uwe_jax.sources.mixture.columns import TEXT, EdgeColumns, Nodes, columns_of, distinct, joined
 
 
 def joined_by_alias(skills: Sequence[str], left: np.ndarray, aliases: Sequence[str], right: np.ndarray) -> np.ndarray:
@@ -38,6 +40,35 @@ def joined_by_alias(skills: Sequence[str], left: np.ndarray, aliases: Sequence[s
         if len(found) == 1:
             (becomes[skill],) = found
     return becomes
+
+
+def joined_by_id(edges: Mapping[str, EdgeColumns], side: str) -> tuple[dict[str, EdgeColumns], list[EdgeColumns]]:
+    """Joins the texts that have one id: the text of its first row is the label, the others are further names.
+
+    Args:
+      edges: by any key; rows are in this order.
+      side: left or right.
+
+    Returns:
+      The edges, with labels alone, and edges from each label to its further names; no columns where there is none.
+    """
+    label: dict[str, str] = {}
+    names: dict[tuple[str, str], Edge] = {}
+    joined_edges = {}
+    for key, columns in edges.items():
+        nodes, ends = getattr(columns, f"{side}_nodes"), getattr(columns, side)
+        ids = [None] * len(nodes) if nodes.ids is None else nodes.ids.to_pylist()
+        texts = nodes.texts.to_pylist()
+        used, first = np.unique(ends, return_index=True)
+        for node in used[np.argsort(first)].tolist():
+            own = label.setdefault(ids[node] or texts[node], texts[node])
+            if texts[node] != own:
+                names[own, texts[node]] = Edge("", own, "", texts[node])
+                texts[node] = own
+        labelled = Nodes(pa.array(texts, TEXT), nodes.ids)
+        left, right = (labelled, columns.right_nodes) if side == "left" else (columns.left_nodes, labelled)
+        joined_edges[key] = dataclasses.replace(columns, left_nodes=left, right_nodes=right)
+    return joined_edges, [columns_of("alias", names.values())] if names else []
 
 
 def with_titles(jobs: EdgeColumns, titles: EdgeColumns) -> EdgeColumns:

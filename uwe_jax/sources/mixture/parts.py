@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Part:
     edges: Mapping[str, EdgeColumns]  # by name of the graph
     kinds: Mapping[str, str]  # of each graph: job, vacancy, alias or title
     jobs: frozenset[str] = frozenset()  # graphs with a job in the place of a skill; see `Source.jobs`
+    # By kind of node, skill or job: its nodes on the left, a further name of each on the right.
+    names: Mapping[str, Sequence[EdgeColumns]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

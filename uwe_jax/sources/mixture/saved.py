@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 
 import uwe_jax
 from uwe_jax.data.decontamination import ExcludedTexts
+from uwe_jax.data.graph import Edge
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.folders import replacing, restore
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.runtime.settings import from_mapping
-from uwe_jax.sources.mixture.columns import EdgeColumns, coded, edge_columns
+from uwe_jax.sources.mixture.columns import EdgeColumns, coded, columns_of, edge_columns
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.parts import Composition, Part, PartInfo
 from uwe_jax.sources.tables.columns import UNREADABLE, parquet_columns
@@ -48,7 +49,9 @@ def check_free(folder: Path) -> None:
     others = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
     with contextlib.suppress(UserError):  # of graphs.json of another program
         if is_saved(folder):
-            others -= {_MANIFEST, *(f"{SKILL}_{kind}.parquet" for kind in _read_manifest(folder)["fingerprints"])}
+            manifest = _read_manifest(folder)
+            others -= {_MANIFEST, *(f"{SKILL}_{kind}.parquet" for kind in manifest["fingerprints"])}
+            others -= {_names_file(kind) for kind in manifest["names"]}
     if others:
         raise UserError(
             f"{folder} exists and has other files than combined graphs: {', '.join(sorted(others)[:5])}. Choose "
@@ -60,7 +63,8 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
     """Writes a composition atomically.
 
     One Parquet file per kind, skill_<kind>.parquet, has a row per edge, part and relation with the columns left, right,
-    relation, part, left_id, right_id and weight. graphs.json has the fingerprints, the parts and the settings.
+    relation, part, left_id, right_id and weight; names_<kind>.parquet has a row per further name of a node with the
+    columns label and name. graphs.json has the fingerprints, the parts and the settings.
 
     Args:
       composition: to write.
@@ -76,6 +80,9 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
         new.mkdir()
         for kind in composition.graphs.graphs:
             _write_edges(composition, kind, new / f"{SKILL}_{kind}.parquet")
+        for kind, names in composition.graphs.names.items():
+            labels = [composition.graphs.texts[kind][node] for node in names.owners]
+            pq.write_table(pa.table({"label": labels, "name": list(names.texts)}), new / _names_file(kind))
         manifest = {
             "format": _FORMAT,
             "version": uwe_jax.__version__,
@@ -86,6 +93,8 @@ def save(composition: Composition, folder: Path, settings: dict[str, Any]) -> No
             "notes": composition.notes,
             "settings": settings,
         }
+        if composition.graphs.names:
+            manifest["names"] = {kind: len(names.texts) for kind, names in composition.graphs.names.items()}
         write_json(new / _MANIFEST, manifest)
 
 
@@ -119,6 +128,7 @@ def read_saved(folder: Path, kinds: Sequence[str] = (), excluded: ExcludedTexts 
         for name, found in _read_edges(folder / f"{SKILL}_{kind}.parquet", weights, changed).items():
             edges[name][kind] = found
     parts = [Part(info, edges[info.name], {kind: kind for kind in there}) for info in infos]
+    parts[0] = dataclasses.replace(parts[0], names={kind: [_read_names(folder, kind)] for kind in manifest["names"]})
     composition = compose(parts)
     if composition.graphs.fingerprints() != there:
         raise changed
@@ -170,6 +180,20 @@ def _read_edges(path: Path, weights: Mapping[str, float], changed: UserError) ->
     return {name: columns.where(part == number) for number, name in enumerate(parts)}
 
 
+def _names_file(kind: str) -> str:
+    return f"names_{kind}.parquet"
+
+
+def _read_names(folder: Path, kind: str) -> EdgeColumns:
+    path = folder / _names_file(kind)
+    try:
+        table = parquet_columns(path, path.name, {"label": "text", "name": "text"})
+    except UNREADABLE as error:
+        raise UserError(f"{path} cannot be read: {error}. Combine the graphs again.") from error
+    labels, names = (table[column].to_pylist() for column in ("label", "name"))
+    return columns_of(kind, (Edge("", label, "", name) for label, name in zip(labels, names, strict=True)))
+
+
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / _MANIFEST
     manifest = read_json(path, "Combine the graphs again.")
@@ -178,6 +202,11 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} is of format {found}; this version reads format {_FORMAT}. Combine the graphs again.")
     try:
         parts = [from_mapping(PartInfo, part) for part in manifest["parts"]]
-        return {"fingerprints": dict(manifest["fingerprints"]), "parts": parts, "notes": tuple(manifest["notes"])}
+        return {
+            "fingerprints": dict(manifest["fingerprints"]),
+            "parts": parts,
+            "notes": tuple(manifest["notes"]),
+            "names": tuple(manifest.get("names", ())),
+        }
     except (UserError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}). Combine the graphs again.") from error

@@ -116,6 +116,7 @@ GRAPHS = {
     ),
 }
 _JOBS = frozenset({"job_alias", "job_description"})  # with a job in the place of a skill
+_NAMES = "job_alias"  # the graph of further names of jobs
 
 
 def read(request: SourceRequest) -> SourceEdges:
@@ -138,11 +139,17 @@ def read(request: SourceRequest) -> SourceEdges:
             f"{' and '.join(dict.fromkeys(absent.values()))}. It has the files of {there}: name these, or set "
             f"{request.setting}.version to a release that has the others. Get it from {WHERE}"
         )
+    if request.names and (reason := _absence(release, _NAMES)):
+        raise UserError(
+            f"{request.setting}.names asks for names of jobs, but {release} in {release.path} has {reason}. Take 'job' "
+            f"out of it, or get the file from {WHERE}"
+        )
     edges, notes = {}, [f"{graph} left out: there is {reason}" for graph, reason in absent.items()]
-    for graph in graphs:
+    for graph in dict.fromkeys([*graphs, *[_NAMES] * len(request.names)]):
         edges[graph], found = load_graph(release, graph, request.cache_dir)
         notes += [f"{graph}: {note}" for note in found]
-    return SourceEdges(f"{release} in {folder}", edges, tuple(notes))
+    names = {kind: [edges[_NAMES]] for kind in request.names}
+    return SourceEdges(f"{release} in {folder}", {graph: edges[graph] for graph in graphs}, tuple(notes), names)
 
 
 def load_graph(release: OnetRelease, graph: str, cache_dir: Path) -> tuple[list[Edge], tuple[str, ...]]:
@@ -170,4 +177,5 @@ SOURCE = Source(
     default=tuple(name for name in GRAPHS if name not in _JOBS),
     jobs=_JOBS,
     reads={"version": GRAPHS},
+    names=("job",),
 )

@@ -1,0 +1,39 @@
+"""Token tables of the nodes of a training."""
+
+from __future__ import annotations
+
+import logging
+
+from uwe_jax.config import LengthSettings
+from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.tokens import Tokeniser, TokenTable
+from uwe_jax.data.truncation import Truncation
+from uwe_jax.runtime.kinds import NODE_KINDS
+from uwe_jax.runtime.progress import counted
+
+LOG = logging.getLogger(__name__)
+
+
+def tokenise_nodes(
+    graphs: GraphSet, tokeniser: Tokeniser, lengths: LengthSettings
+) -> tuple[dict[str, TokenTable], dict[str, TokenTable]]:
+    """Tokenises all node kinds, and reports how many texts are truncated to the configured lengths.
+
+    Returns:
+      By kind the labels, which are ranked, and the labels followed by the further names, which batches are drawn from.
+    """
+    texts = graphs.texts
+    labels = {kind: tokeniser.table(texts[kind], label=f"{kind} nodes") for kind in NODE_KINDS if kind in texts}
+    tables = labels | {
+        kind: labels[kind].followed_by(tokeniser.table(names.texts, label=f"names of {kind} nodes"))
+        for kind, names in graphs.names.items()
+    }
+    found = {kind: Truncation.of(table.lengths, getattr(lengths, kind)) for kind, table in tables.items()}
+    counts = ", ".join(
+        f"{each.truncated:,} of {counted(each.texts, kind)} {'is' if each.truncated == 1 else 'are'} longer than "
+        f"{each.limit} tokens (longest: {each.longest})"
+        for kind, each in found.items()
+    )
+    level = logging.INFO if any(each.truncated for each in found.values()) else logging.DEBUG
+    LOG.log(level, f"Texts are truncated to the configured lengths: {counts}")
+    return labels, tables
