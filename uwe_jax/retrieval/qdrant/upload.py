@@ -42,12 +42,15 @@ def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: 
     """Uploads all targets to a collection, which is created unless an interrupted upload has done so.
 
     Args:
-      tokens: of the index; its property would copy them again.
+      tokens: of the names; the index's property would copy them again.
 
     Raises:
       UserError: the server stopped answering, or does not have all targets at the end.
     """
     models = library().models
+    lengths = np.diff(tokens.offsets).tolist()
+    if space.starts is not None:
+        tokens = RaggedTokens(tokens.flat, np.append(tokens.offsets[space.starts], tokens.offsets[-1]))
     with store.asking() as client:
         if client.collection_exists(collection):
             present = _present(client, collection, stored.size)
@@ -57,7 +60,7 @@ def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: 
                 size=stored.width,
                 distance=models.Distance.COSINE,
                 datatype=models.Datatype(stored.dtype),
-                multivector_config=None if stored.pooled else multi,
+                multivector_config=None if stored.single else multi,
             )
             client.create_collection(collection, vectors_config=vectors, metadata=stored.metadata())
             present = np.zeros(stored.size, bool)
@@ -70,9 +73,12 @@ def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: 
             for at in (start + np.flatnonzero(~present[start:stop])).tolist():
                 rows = tokens.part(at, at + 1).flat.astype(np.float32)
                 payload = {"id": space.ids[at], "text": space.texts[at], "norms": norms_of(rows).tolist()}
+                if stored.names:
+                    sizes = lengths[space.name_rows(at)]
+                    payload["names"] = [[*name, size] for name, size in zip(space.names_of(at), sizes, strict=True)]
                 payload |= {field(k): values[at] for k, values in enumerate(space.columns.values())}
                 rows = rows if len(rows) else np.zeros((1, stored.width), np.float32)
-                vector = (rows[0] if stored.pooled else rows).tolist()
+                vector = (rows[0] if stored.single else rows).tolist()
                 points.append(models.PointStruct(id=at, vector=vector, payload=payload))
             client.upsert(collection, points, wait=True)
         there = client.count(collection, exact=True).count
