@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker, Score
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.task import RankingTask, TargetNames
 from uwe_jax.scoring.names import name_scores
 from uwe_jax.sources.notes import counted
 
@@ -30,27 +30,51 @@ class NamesRanker:
 
     def index(self, targets: Sequence[str]) -> Score:
         """Prepares the names of the task's targets, a name of several targets once; see `Ranker.index`."""
-        texts, places, starts = self._task.target_names
-        score, where = self._ranker.index(texts), f"{self._ranker.name} on the names of {self._task.title}"
-        further = _further_places(self._task)
+        task, further = self._task, _further_places(self._task)
+        return score_by_names(
+            self._ranker,
+            task.target_names,
+            self._label_weight,
+            f"{self._ranker.name} on the names of {task.title}",
+            (lambda query: further.get(query.casefold(), [])) if task.queries_are_names else None,
+        )
 
-        def score_names(queries: Sequence[str]) -> np.ndarray:
-            scores = checked(score(queries), (len(queries), len(texts)), where)[:, places]
-            scores = scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(np.float64)
-            left_out = None
-            if self._task.queries_are_names:
-                left_out = np.zeros(scores.shape, bool)
-                for row, query in enumerate(queries):
-                    left_out[row, further.get(query.casefold(), [])] = True
-            return name_scores(scores, starts, self._label_weight, left_out)
 
-        def score_targets(queries: Sequence[str]) -> np.ndarray:
-            # As few queries at once as keep the scores of all names to the size of the answer.
-            rows = max(1, len(queries) * len(targets) // len(places))
-            parts = [score_names(queries[start : start + rows]) for start in range(0, len(queries), rows)]
-            return np.concatenate(parts)
+def score_by_names(
+    ranker: Ranker,
+    names: TargetNames,
+    label_weight: float,
+    where: str,
+    left_out: Callable[[str], list[int]] | None = None,
+) -> Score:
+    """Prepares the names of targets, and returns a function of q queries to the targets' scores [q, n].
 
-        return score_targets
+    Args:
+      where: what ranks what, for errors.
+      left_out: returns the places, of `names.places`, of the names that do not count for a query.
+
+    Raises:
+      UserError: as of `checked`, by that function.
+    """
+    texts, places, starts = names
+    score = ranker.index(texts)
+
+    def score_names(queries: Sequence[str]) -> np.ndarray:
+        scores = checked(score(queries), (len(queries), len(texts)), where)[:, places]
+        scores = scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(np.float64)
+        gone = None
+        if left_out is not None:
+            gone = np.zeros(scores.shape, bool)
+            for row, query in enumerate(queries):
+                gone[row, left_out(query)] = True
+        return name_scores(scores, starts, label_weight, gone)
+
+    def score_targets(queries: Sequence[str]) -> np.ndarray:
+        # As few queries at once as keep the scores of all names to the size of the answer.
+        rows = max(1, len(queries) * len(starts) // len(places))
+        return np.concatenate([score_names(queries[start : start + rows]) for start in range(0, len(queries), rows)])
+
+    return score_targets
 
 
 def with_name_notes(task: RankingTask) -> RankingTask:
