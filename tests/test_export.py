@@ -40,6 +40,7 @@ from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.folders import replacing
+from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores
 from uwe_jax.scoring.scorer_text import parse_scorer
 from uwe_jax.scoring.scorers import block_scores
 from uwe_jax.scoring.tokens import Tokens
@@ -224,9 +225,14 @@ def test_the_examples_of_the_model_card_run(exports, monkeypatch, capsys):
     monkeypatch.chdir(folder.parent)
     monkeypatch.setattr(sys, "path", [*sys.path])
     blocks = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    assert ["sentence_transformers" in blocks[0], "uwe_scorer" in blocks[1], "uwe_jax.load(" in blocks[2]] == [True] * 3
-    for block in blocks[:2]:
-        exec(block, {})
+    assert ["sentence_transformers" in blocks[0], "uwe_scorer" in blocks[1], "uwe_jax.load(" in blocks[3]] == [True] * 3
+    found = {}
+    for block in blocks[:3]:
+        exec(block, found)
+    asked = found["scorer"].embed(found["encoder"], found["tokenizer"], ["code developer"])
+    of_names = found["scorer"].scores(asked, found["targets"]).numpy()
+    expected = name_scores(of_names, found["starts"].numpy(), LABEL_WEIGHT)
+    np.testing.assert_allclose(found["scores"], expected, rtol=0, atol=1e-6)
     assert "tensor([[" in capsys.readouterr().out
     sys.modules.pop("uwe_scorer")
 
@@ -606,9 +612,9 @@ def test_onnx_runtime_computes_the_same_tokens(exports, in_float32, cache, tmp_p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UWE_JAX_CACHE", str(cache))
     examples = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    exec(examples[2], {})  # of uwe_jax itself
+    exec(examples[3], {})  # of uwe_jax itself
     found = {}
-    exec(examples[3], found)
+    exec(examples[4], found)
     assert found["tokens"].shape == (2, *found["ids"].shape[1:], 16)
 
 

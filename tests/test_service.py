@@ -125,7 +125,8 @@ def trained_once(tmp_path_factory):
     folder = write_tiny_encoder(place / "encoder")
     ranker = load(f"{folder}:soft", cache_dir=place)
     texts, columns = ["write code", "care for patients", "engineer software"], {"family": ["it", "care", "it"]}
-    index = ranker.encode_targets(texts, progress=False, columns=columns)
+    names = [["code writing"], [], []]
+    index = ranker.encode_targets(texts, progress=False, columns=columns, names=names)
     index.save(place / "skills")
     options = ServiceOptions((f"skills={place / 'skills'}",), f"{folder}:soft", cache_dir=str(place))
     return options, ranker, index
@@ -152,11 +153,21 @@ def test_a_real_model_answers_as_from_python(trained):
         answers = client.rank(*queries).json["results"]
         scores = client.ask("POST", "/v1/scores", {"queries": queries, "targets": skills}).json["scores"]
         explained = client.ask("POST", "/v1/explain", {"query": "nurse", "target": "write code"}).json
+        of_id, unknown = (
+            client.ask("POST", "/v1/explain", {"query": "Code writings", "id": each, "index": "skills"})
+            for each in ("write code", "code writing")
+        )
     for answer, expected in zip(answers, ranker.rank(queries, index), strict=True):
         assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in expected]
         np.testing.assert_allclose([hit["score"] for hit in answer["hits"]], [hit.score for hit in expected], atol=2e-6)
     np.testing.assert_allclose(scores, ranker.scores(queries, skills), atol=1e-6)
     assert explained["query_tokens"] == list(ranker.explain("nurse", "write code").query_tokens)
+    assert explained["hit"] is None
+    hit = ranker.explain("Code writings", "write code", space=index).to_dict()["hit"]
+    assert (hit["name"], hit["role"], hit["exact"]) == ("code writing", "alternative", True)
+    assert of_id.json["hit"] == hit
+    assert of_id.json["target_tokens"] == list(ranker.explain("nurse", "code writing").target_tokens)
+    assert (unknown.status, "no target with the id 'code writing'" in unknown.json["detail"]) == (422, True)
 
 
 def test_a_text_that_cannot_be_scored_is_refused_alone(trained):
@@ -376,6 +387,9 @@ MALFORMED = {
     "vacancy of nothing": ("POST", "/v1/vacancy", b'{"text": " :\\n 12 "}', JSON, 422),
     "no target": ("POST", "/v1/scores", b'{"queries": ["a"], "targets": []}', JSON, 422),
     "empty target": ("POST", "/v1/explain", b'{"query": "a", "target": " "}', JSON, 422),
+    "target and id": ("POST", "/v1/explain", b'{"query": "a", "target": "b", "id": "c"}', JSON, 422),
+    "neither": ("POST", "/v1/explain", b'{"query": "a"}', JSON, 422),
+    "explained in no index": ("POST", "/v1/explain", b'{"query": "a", "id": "c", "index": "x"}', JSON, 422),
     "no content type": ("POST", RANK, b'{"queries": ["a"]}', {}, 415),
     "a form": ("POST", RANK, b"queries=a", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
     "plain text": ("POST", RANK, b'{"queries": ["a"]}', {"Content-Type": "text/plain"}, 415),

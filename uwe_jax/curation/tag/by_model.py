@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int, Num
 
 from uwe_jax.evaluation.ranker import Ranker, Score, truncation
-from uwe_jax.evaluation.target_names import score_by_names
+from uwe_jax.evaluation.target_names import NamesScore
 from uwe_jax.evaluation.tasks.task import TargetNames
 from uwe_jax.runtime.progress import progress
 from uwe_jax.scoring.names import LABEL_WEIGHT
@@ -46,7 +46,7 @@ def tag_by_model(
         names = TargetNames.of([(skill.label, *(skill.aliases if aliases else ())) for skill in taxonomy.skills])
         for note in truncation(ranker, names.texts).notes("names of skills"):
             LOG.warning(f"{ranker.name}: {note}.")
-        scores = score_by_names(ranker, names, LABEL_WEIGHT, f"{ranker.name} on sentences of vacancies")
+        scores = NamesScore(ranker, names, LABEL_WEIGHT, f"{ranker.name} on sentences of vacancies")
         for number in progress(left, label=f"tagging with {ranker.name}", unit="chunk"):
             done = _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k)
             done.write(job.marker(number, _SUFFIX))
