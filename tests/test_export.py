@@ -36,6 +36,7 @@ from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share, hub_id
 from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.run_folder import load_run
+from uwe_jax.retrieval.ranker import load
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
@@ -442,6 +443,18 @@ def test_an_encoder_as_published_is_exported_with_the_scorer_that_is_named(expor
         "me/mine",
         "",
     ]
+
+
+def test_an_export_scores_from_both_sides_in_pytorch(exports, cache, tmp_path):
+    encoder = exports["bert"].workdir.parent / "encoder"
+    how = "soft,tau_a=0.2,side=both,target_tau_a=0.07,target_weight=0.4"
+    out = export(*options(f"{encoder}:{how}", tmp_path / "out", cache))
+    scorer = shipped_scorer(out).UweScorer.from_pretrained(out)
+    encoder, tokenizer = AutoModel.from_pretrained(out), AutoTokenizer.from_pretrained(out)
+    scores = scorer.scores(*(scorer.embed(encoder, tokenizer, texts) for texts in (QUERIES, TEXTS)))
+    np.testing.assert_allclose(scores, load(out, cache_dir=cache).scores(QUERIES, TEXTS), rtol=0, atol=1e-5)
+    formula = "0.6 (mean over i of sum_j softmax_j(cos(e_i, t_j) / 0.2) cos(e_i, t_j)) + 0.4 (mean over j of sum_i"
+    assert formula in (out / "README.md").read_text()
 
 
 def test_an_unchanged_export_is_replaced(exports, broken, cache):

@@ -159,6 +159,21 @@ def test_targets_with_several_names_rank_as_in_the_space(kind, queries):
         assert all(len({hit.id for hit in row}) == K for row in few.search(queries, K, origin.scorer))
 
 
+def test_a_target_with_more_names_than_a_server_takes_is_refused(monkeypatch):
+    tokens = ragged(np.random.default_rng(3), 3)
+    space = Index.from_tokens(tokens, ["a", "b"], ["1", "2"], make_space().origin, "float32", names=[[], [Name("c")]])
+    most = int(tokens.offsets[3] - tokens.offsets[1]) * WIDTH
+    monkeypatch.setattr(upload, "MOST_NUMBERS", most - 1)
+    with QdrantIndex.create(":memory:", "skills", space) as held:
+        assert len(held) == 2
+    with qdrant_server() as server:
+        with pytest.raises(UserError, match=f"The names of '2' have {most} numbers, .* at most {most - 1} per target"):
+            QdrantIndex.create(server.url, "skills", space)
+        monkeypatch.setattr(upload, "MOST_NUMBERS", most)
+        with QdrantIndex.create(server.url, "skills", space) as held:
+            assert held.names_of("2") == [("b", ""), ("c", "alternative")]
+
+
 def test_one_by_one_equals_all_at_once_and_mean_pooling_needs_no_more_candidates_than_hits(queries):
     space = make_space(kind="mean_pool")
     with QdrantIndex.create(":memory:", "skills", space) as held:

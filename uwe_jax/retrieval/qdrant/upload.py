@@ -15,10 +15,12 @@ from uwe_jax.retrieval.qdrant.stored import Stored, aliases, collections, field
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
+from uwe_jax.sources.tables.problems import shorten
 
 # Numbers in one request: about 20 bytes each as JSON, under the 32 MiB that a server accepts by default.
 _BATCH_NUMBERS = 1 << 20
 _IDS_AT_ONCE = 10_000
+MOST_NUMBERS = 1 << 20  # of one point, by a server: MAX_MULTIVECTOR_FLATTENED_LEN of its source
 _HASHED_ROWS = 1 << 16
 
 
@@ -45,12 +47,20 @@ def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: 
       tokens: of the names; the index's property would copy them again.
 
     Raises:
-      UserError: the server stopped answering, or does not have all targets at the end.
+      UserError: a target has more names than a server takes, it stopped answering, or does not have all targets at the
+        end.
     """
     models = library().models
     lengths = np.diff(tokens.offsets).tolist()
     if space.starts is not None:
         tokens = RaggedTokens(tokens.flat, np.append(tokens.offsets[space.starts], tokens.offsets[-1]))
+    longest = int(tokens.lengths.argmax())
+    if (numbers := int(tokens.lengths[longest]) * tokens.width) > MOST_NUMBERS and not store.embedded:
+        raise UserError(
+            f"The names of {shorten(space.ids[longest])} have {numbers:,} numbers, {tokens.lengths[longest]:,} tokens "
+            f"of width {tokens.width}; a Qdrant server takes at most {MOST_NUMBERS:,} per target. Build the index with "
+            "fewer names of it, or with a smaller --max_tokens."
+        )
     with store.asking() as client:
         if client.collection_exists(collection):
             present = _present(client, collection, stored.size)
