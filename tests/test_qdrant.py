@@ -159,10 +159,11 @@ def test_targets_with_several_names_rank_as_in_the_space(kind, queries):
         assert all(len({hit.id for hit in row}) == K for row in few.search(queries, K, origin.scorer))
 
 
-def test_a_target_with_more_names_than_a_server_takes_is_refused(monkeypatch):
-    tokens = ragged(np.random.default_rng(3), 3)
-    space = Index.from_tokens(tokens, ["a", "b"], ["1", "2"], make_space().origin, "float32", names=[[], [Name("c")]])
-    most = int(tokens.offsets[3] - tokens.offsets[1]) * WIDTH
+def test_a_target_with_more_names_than_a_server_takes_is_refused(rng, monkeypatch):
+    tokens = RaggedTokens(rng.standard_normal((9, WIDTH)).astype(np.float32), np.array([0, 2, 5, 9]))
+    names = [[], [Name("c")]]
+    space = Index.from_tokens(tokens, ["a", "b"], ["1", "2"], make_space().origin, "float32", names=names)
+    most = 7 * WIDTH
     monkeypatch.setattr(upload, "MOST_NUMBERS", most - 1)
     with QdrantIndex.create(":memory:", "skills", space) as held:
         assert len(held) == 2

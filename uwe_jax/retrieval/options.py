@@ -58,7 +58,7 @@ class IndexOptions:
       names: column of further names of every target, a list or texts separated by line breaks, | or ;; a table may also
         have several rows with one id.
       descriptions: column of a description of every target, which is one of its names too; of ESCO and of O*NET's
-        occupations: description. By default none: they rank lower with descriptions.
+        occupations: description. By default none.
       target_names: take as further names of a target the alternative labels of ESCO, the alternate and reported titles
         of O*NET's occupations, and all rows of a table with one id.
       keep: further column to keep, which hits show and rankings are filtered by; may be repeated; by default all, and
