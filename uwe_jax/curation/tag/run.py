@@ -153,8 +153,8 @@ def tag(options: TaggingOptions) -> None:
         if options.model and taxonomy:
             cache_dir = cache_folder(options.cache_dir)
             ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens)
-            how = {"threshold": options.threshold, "top_k": options.top_k, "aliases": options.aliases}
-            total.merge(tag_by_model(job, taxonomy, ranker, **how))
+            threshold, top_k, aliases = options.threshold, options.top_k, options.aliases
+            total.merge(tag_by_model(job, taxonomy, ranker, threshold=threshold, top_k=top_k, aliases=aliases))
         result = {
             "key": key,
             "vacancies": [str(file.path) for file in files],

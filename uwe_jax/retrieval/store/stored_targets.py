@@ -60,7 +60,8 @@ class Index:
         )
         starts = np.arange(len(ids)) if roles is None else starts_of(roles, ids)
         self.names = texts = Strings(names)
-        self.starts, self.roles = (starts, Strings(roles)) if len(starts) < len(ids) else (None, None)
+        self.starts = starts if len(starts) < len(ids) else None
+        self.roles = None if self.starts is None else Strings(roles)
         if self.starts is not None:
             rows = pa.array(starts)
             ids, texts = ids.take(rows), Strings(names.take(rows))
