@@ -63,7 +63,7 @@ def test_rank_answers_every_query_with_its_best_targets(served):
     hits = [[hit["text"] for hit in each["hits"]] for each in reply.json["results"]]
     assert hits == [["test code", "write code"], ["weld metal", "care for patients"]]
     hit = {"id": "id of write code", "text": "write code", "score": 0.5, "columns": {"family": "write"}}
-    hit |= {"name": "", "exact": False}
+    hit |= {"name": "", "exact": False, "role": ""}
     assert reply.json["results"][0]["hits"][1] == hit
     assert [hit["text"] for hit in served.rank("nurse", index="jobs").json["results"][0]["hits"]] == ["nurse", "welder"]
 
@@ -493,7 +493,9 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         client.model.seconds = 0.05  # so that the end has come before the answer
         answer = raw(client.port, post(body), half_closed=True)
         assert statuses(answer) == [200]
-        assert answer.endswith(b'"columns": {"family": "write"}, "name": "", "exact": false}]}], "truncated": 0}')
+        assert answer.endswith(
+            b'"columns": {"family": "write"}, "name": "", "exact": false, "role": ""}]}], "truncated": 0}'
+        )
         assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
         # The last one lost its end: there is nothing to answer.
         assert statuses(raw(client.port, post(body), post(body)[:-3], half_closed=True)) == [200]
@@ -712,10 +714,10 @@ def test_an_answer_is_json_that_drives_no_terminal():
 
     with running(load=lambda options: ServedModel(Odd(), {"sk\x1bills": StandInIndex()})) as client:
         told = client.rank("0.5").body.decode() + client.ask("GET", "/v1/indexes").body.decode()
-        assert (
-            '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5, "columns": {}, "name": "", "exact": false}'
-            in told
+        hit = (
+            '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5, "columns": {}, "name": "", "exact": false, '
         )
+        assert hit + '"role": ""}' in told
         assert r"sk\u001bills" in told
         assert not re.search("[\x1b\x9b\u202e]", told)
         for reply in (client.rank("nan"), client.ask("POST", "/v1/explain", {"query": "a", "target": "b"})):
