@@ -91,7 +91,12 @@ class Handler(BaseHTTPRequestHandler):
             case "POST", ["collections", name, "points", "scroll"]:
                 asked = models.ScrollRequest.model_validate_json(body)
                 points, after = qdrant.scroll(
-                    name, asked.filter, asked.limit, offset=asked.offset, with_payload=False, with_vectors=False
+                    name,
+                    asked.filter,
+                    asked.limit,
+                    offset=asked.offset,
+                    with_payload=asked.with_payload,
+                    with_vectors=False,
                 )
                 return {"points": points, "next_page_offset": after}
             case "POST", ["collections", name, "points", "query", "batch"]:

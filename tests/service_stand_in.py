@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.retrieval.store.columns import Strings, matching, packed
+from uwe_jax.retrieval.store.names import Name
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.serving.options import VARIABLE, Limits, ServiceOptions
 from uwe_jax.serving.server import Server, serve
@@ -49,6 +50,9 @@ class StandInIndex:
 
     def count(self, where: Any = None) -> int:
         raise NotImplementedError("A stand-in is counted by its model.")
+
+    def names_of(self, target: str) -> list[Name]:
+        raise NotImplementedError("A stand-in has no names.")
 
     def search(self, queries: Any, top_k: int, scorer: ScorerSettings, where: Any = None) -> list[list[Hit]]:
         raise NotImplementedError("A stand-in is searched by its model.")
@@ -110,7 +114,7 @@ class StandIn:
     def scores(self, queries: Sequence[str], targets: Sequence[str]) -> np.ndarray:
         return np.array([[common(query, target) for target in targets] for query in queries], np.float32)
 
-    def explain(self, query: str, target: str) -> StandInExplanation:
+    def explain(self, query: str, target: str, space: Any = None) -> StandInExplanation:
         return StandInExplanation()
 
     def warm_up(self, index: Any, top_k: int) -> None:

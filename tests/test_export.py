@@ -36,10 +36,12 @@ from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share, hub_id
 from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.run_folder import load_run
+from uwe_jax.retrieval.ranker import load
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.folders import replacing
+from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores
 from uwe_jax.scoring.scorer_text import parse_scorer
 from uwe_jax.scoring.scorers import block_scores
 from uwe_jax.scoring.tokens import Tokens
@@ -224,9 +226,14 @@ def test_the_examples_of_the_model_card_run(exports, monkeypatch, capsys):
     monkeypatch.chdir(folder.parent)
     monkeypatch.setattr(sys, "path", [*sys.path])
     blocks = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    assert ["sentence_transformers" in blocks[0], "uwe_scorer" in blocks[1], "uwe_jax.load(" in blocks[2]] == [True] * 3
-    for block in blocks[:2]:
-        exec(block, {})
+    assert ["sentence_transformers" in blocks[0], "uwe_scorer" in blocks[1], "uwe_jax.load(" in blocks[3]] == [True] * 3
+    found = {}
+    for block in blocks[:3]:
+        exec(block, found)
+    asked = found["scorer"].embed(found["encoder"], found["tokenizer"], ["code developer"])
+    of_names = found["scorer"].scores(asked, found["targets"]).numpy()
+    expected = name_scores(of_names, found["starts"].numpy(), LABEL_WEIGHT)
+    np.testing.assert_allclose(found["scores"], expected, rtol=0, atol=1e-6)
     assert "tensor([[" in capsys.readouterr().out
     sys.modules.pop("uwe_scorer")
 
@@ -438,6 +445,18 @@ def test_an_encoder_as_published_is_exported_with_the_scorer_that_is_named(expor
     ]
 
 
+def test_an_export_scores_from_both_sides_in_pytorch(exports, cache, tmp_path):
+    encoder = exports["bert"].workdir.parent / "encoder"
+    how = "soft,tau_a=0.2,side=both,target_tau_a=0.07,target_weight=0.4"
+    out = export(*options(f"{encoder}:{how}", tmp_path / "out", cache))
+    scorer = shipped_scorer(out).UweScorer.from_pretrained(out)
+    encoder, tokenizer = AutoModel.from_pretrained(out), AutoTokenizer.from_pretrained(out)
+    scores = scorer.scores(*(scorer.embed(encoder, tokenizer, texts) for texts in (QUERIES, TEXTS)))
+    np.testing.assert_allclose(scores, load(out, cache_dir=cache).scores(QUERIES, TEXTS), rtol=0, atol=1e-5)
+    formula = "0.6 (mean over i of sum_j softmax_j(cos(e_i, t_j) / 0.2) cos(e_i, t_j)) + 0.4 (mean over j of sum_i"
+    assert formula in (out / "README.md").read_text()
+
+
 def test_an_unchanged_export_is_replaced(exports, broken, cache):
     export(*options(exports["mpnet"].workdir, broken, cache))
     assert load_model(broken, cache_dir=cache).model.encoder.config.architecture == "mpnet"
@@ -606,9 +625,9 @@ def test_onnx_runtime_computes_the_same_tokens(exports, in_float32, cache, tmp_p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UWE_JAX_CACHE", str(cache))
     examples = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
-    exec(examples[2], {})  # of uwe_jax itself
+    exec(examples[3], {})  # of uwe_jax itself
     found = {}
-    exec(examples[3], found)
+    exec(examples[4], found)
     assert found["tokens"].shape == (2, *found["ids"].shape[1:], 16)
 
 

@@ -62,6 +62,10 @@ def named(model: Ranker, **options) -> Index:
     return model.encode_targets(TEXTS, IDS, names=NAMES, dtype="float32", progress=False, **options)
 
 
+def texts_of(space: Index, target: int) -> list[str]:
+    return [name.text for name in space.names_of(target)]
+
+
 @pytest.fixture(scope="module")
 def space(model) -> Index:
     return named(model, columns={"family": ["care", "it", "care"]})
@@ -69,7 +73,7 @@ def space(model) -> Index:
 
 def test_the_score_of_a_target_is_that_of_its_label_and_its_best_name(model, space):
     assert (len(space), space.count({"family": "care"}), len(space.names)) == (3, 2, 7)
-    assert [space.names_of(k) for k in range(3)] == [[text, *more] for text, more in zip(TEXTS, KEPT, strict=True)]
+    assert [texts_of(space, k) for k in range(3)] == [[text, *more] for text, more in zip(TEXTS, KEPT, strict=True)]
     assert (space.ids, space.texts, list(space.columns["family"])) == (IDS, TEXTS, ["care", "it", "care"])
     for label_weight in (LABEL_WEIGHT, 0.8):
         ranker = Ranker(model.loaded, label_weight)
@@ -122,7 +126,7 @@ def test_an_index_with_names_is_changed_by_whole_targets(model, space, tmp_path)
     more = model.encode_targets(["write code", "a"], ["s1", "s4"], names=[["code"], []], progress=False)
     assert append(folder, more) == 1  # and all former names of s1 are gone
     opened = load_index(folder)
-    assert {opened.ids[k]: opened.names_of(k) for k in range(len(opened))} == {
+    assert {opened.ids[k]: texts_of(opened, k) for k in range(len(opened))} == {
         "s1": ["write code", "code"],
         "s2": [TEXTS[1], *KEPT[1]],
         "s3": ["nurse"],
@@ -183,21 +187,25 @@ def test_an_exact_name_is_the_first_of_a_vacancy():
 # Sources
 
 
+def plain(targets) -> tuple:
+    return tuple(tuple(name.text for name in names) for names in targets.names)
+
+
 def test_esco_and_onet_have_further_names(tmp_path):
     write_release(tmp_path / "esco")
     skills = read_targets(tmp_path / "esco")
-    assert dict(zip(skills.ids, skills.names, strict=True)) == {
+    assert dict(zip(skills.ids, plain(skills), strict=True)) == {
         SKILL + "1": ("join metal", "metal joining"),
         SKILL + "2": ("schedule staff",),
         SKILL + "3": (),
     }
     jobs = read_targets(tmp_path / "esco", kind="occupations")
-    assert (jobs.ids[0], jobs.names) == (OCCUPATION + "a", (("metal worker",), ()))
+    assert (jobs.ids[0], plain(jobs)) == (OCCUPATION + "a", (("metal worker",), ()))
     onet = write_onet(tmp_path / "onet")
     jobs = read_targets(onet, kind="occupations")
     assert jobs.texts == ("Chief Executives", "Head Cooks", "Welders")
-    assert jobs.names == (("President", "Manager", "Welders"), ("Sous Chef", "Executive Chef", "Manager"), ())
-    assert jobs.notes[-1] == "2 names belong to several targets"
+    assert plain(jobs) == (("President", "Manager", "Welders"), ("Sous Chef", "Executive Chef", "Manager"), ())
+    assert jobs.notes[-1] == "2 names belong to several targets, kept for each, such as 'manager'"
     for path, options in ((tmp_path / "esco", {}), (onet, {"kind": "occupations"})):
         assert read_targets(path, target_names=False, **options).names == ()
 
@@ -212,17 +220,17 @@ def test_names_in_tables(tmp_path):
     for ending in ("csv", "jsonl", "parquet"):
         found = read_targets(write_rows(tmp_path / f"t.{ending}", rows), names="other")
         assert (found.ids, found.texts) == (("1", "2"), ("nurse", "cook"))
-        assert found.names == (("carer", "ward nurse", "care worker"), ("carer",))
+        assert plain(found) == (("carer", "ward nurse", "care worker"), ("carer",))
         assert found.columns == {"level": ("2", "1")}
         assert found.notes == (
             "1 duplicate rows left out",
             "1 rows with the id of an earlier one taken as further names of its target",
             "1 of them with other values in further columns than the first, which counts",
-            "1 names belong to several targets",
+            "1 names belong to several targets, kept for each, such as 'carer'",
         )
     lists = [{"id": 1, "label": "nurse", "other": ["carer", "nurse; ward"]}, {"id": 2, "label": "cook", "other": None}]
     found = read_targets(write_rows(tmp_path / "l.jsonl", lists), names="other")
-    assert found.names == (("carer", "nurse; ward"), ())
+    assert plain(found) == (("carer", "nurse; ward"), ())
     with pytest.raises(UserError, match="the id '1' has two texts, 'nurse' and 'care worker'"):
         read_targets(tmp_path / "t.csv", names="other", target_names=False)
     with pytest.raises(UserError, match=r"has no column 'names'. Its columns: id, label, other, level"):
@@ -270,12 +278,13 @@ def test_answers_say_which_name_matched(folder, encoder, tmp_path, capsys):
     answer = json.loads(capsys.readouterr().out)
     hit = answer["hits"]["jobs"][0]
     assert (hit["id"], hit["text"], hit["name"], hit["exact"]) == ("s2", "software engineer", "code writer", True)
-    assert answer["explanations"]["jobs"] == load(encoder).explain("code writers", "code writer").to_dict()
+    assert answer["explanations"]["jobs"] == load(encoder).explain("code writers", Hit(**hit)).to_dict()
     rank(["code writers", *flags, "--out", str(tmp_path / "a.csv")])
     with (tmp_path / "a.csv").open(newline="") as file:
         first, second = csv.DictReader(file)
     assert (first["text"], first["name"], first["exact"]) == ("software engineer", "code writer", "true")
     assert second["exact"] == "false"
+    assert first["role"] == "alternative"
 
 
 def test_the_label_weight_and_the_names_of_unindexed_targets(folder, encoder, tmp_path, capsys):
@@ -303,9 +312,80 @@ def test_targets_with_other_names_are_added_again(folder, tmp_path, capsys):
     told = capsys.readouterr()
     assert "Added 0 targets, and replaced 1." in told.err
     assert "targets      3 with 6 names\ncolumns      only text and id" in told.out
-    assert load_index(tmp_path / "jobs").names_of(2) == [TEXTS[1], "write code"]
+    assert texts_of(load_index(tmp_path / "jobs"), 2) == [TEXTS[1], "write code"]
 
 
-def test_qdrant_refuses_an_index_with_names(space, tmp_path):
-    with pytest.raises(UserError, match="3 targets with 7 names, and Qdrant holds one name per target"):
-        QdrantIndex.create(tmp_path / "q", "jobs", space)
+def test_qdrant_ranks_by_names(model, space):
+    with QdrantIndex.create(":memory:", "jobs", space) as held:
+        queries = [*QUERIES, "code-WRITERS", "Nurses"]
+        for where in (None, {"family": "care"}):
+            for found, expected in zip(
+                model.rank(queries, held, where=where), model.rank(queries, space, where=where), strict=True
+            ):
+                assert [hit._replace(score=0) for hit in found] == [hit._replace(score=0) for hit in expected]
+                np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in expected], atol=1e-5)
+        assert held.count() == len(held) == 3
+        assert held.names_of("s2") == space.names_of("s2")
+        assert model.explain("code", "s2", space=held).hit == model.explain("code", "s2", space=space).hit
+        with pytest.raises(UserError, match="no target with the id 's9'"):
+            held.names_of("s9")
+
+
+def test_an_explanation_says_which_name_matched(model, space):
+    hit = model.rank("code-WRITERS", space)[0]
+    of_hit, of_id = model.explain("code-WRITERS", hit), model.explain("code-WRITERS", "s2", space=space)
+    assert of_hit.target_tokens == of_id.target_tokens == model.explain("code-WRITERS", "code writer").target_tokens
+    told = of_id.to_dict()["hit"]
+    assert (told["id"], told["text"], told["name"], told["role"], told["exact"]) == (
+        "s2",
+        "software engineer",
+        "code writer",
+        "alternative",
+        True,
+    )
+    label = model.scores("code-WRITERS", "software engineer")[0, 0]
+    assert told["score"] == pytest.approx(LABEL_WEIGHT * label + (1 - LABEL_WEIGHT) * of_id.score, abs=1e-5)
+    assert model.explain("code", "nurse").to_dict()["hit"] is None
+    with pytest.raises(UserError, match="no target with the id 'code writer'"):
+        model.explain("code", "code writer", space=space)
+
+
+def test_descriptions_are_names_of_their_own_role(model, tmp_path):
+    space = model.encode_targets(
+        ["nurse", "cook"], ["1", "2"], names=[["carer", ("care for patients", "description")], []], progress=False
+    )
+    space.save(tmp_path / "index")
+    opened = load_index(tmp_path / "index")
+    assert opened.names_of("1") == [("nurse", ""), ("carer", "alternative"), ("care for patients", "description")]
+    hit = model.rank("care for patients", opened)[0]
+    assert (hit.name, hit.role, hit.exact) == ("care for patients", "description", True)
+    assert (
+        "care for patients (description, exact name)"
+        in model.rank("care for patients", opened).table().columns[3]._cells[0]
+    )
+    with pytest.raises(UserError, match=r"A name of target 1 has the role 'title'\. Expected 'alternative' or"):
+        model.encode_targets(["nurse"], names=[[("carer", "title")]])
+
+
+def test_descriptions_are_read_on_request(tmp_path):
+    rows = [
+        {"id": "1", "label": "nurse", "aka": "carer", "about": "Cares  for people."},
+        {"id": "2", "label": "cook", "aka": "", "about": ""},
+    ]
+    found = read_targets(write_rows(tmp_path / "t.csv", rows), names="aka", descriptions="about")
+    assert found.names == ((("carer", "alternative"), ("Cares for people.", "description")), ())
+    assert found.columns == {}
+    write_release(tmp_path / "esco")
+    skills = read_targets(tmp_path / "esco", descriptions="description")
+    assert skills.names[1] == (("schedule staff", "alternative"), ("Text, over two lines.", "description"))
+    onet = read_targets(
+        write_onet(tmp_path / "onet"), kind="occupations", descriptions="description", target_names=False
+    )
+    assert {name.role for names in onet.names for name in names} == {"description"}
+    for path, options, message in (
+        (tmp_path / "esco", {"descriptions": "about"}, "its descriptions are 'description', not 'about'"),
+        (tmp_path / "onet", {"kind": "tasks", "descriptions": "description"}, "descriptions of occupations alone"),
+        (tmp_path / "t.csv", {"descriptions": "more"}, "has no column 'more'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_targets(path, **options)

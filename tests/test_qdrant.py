@@ -20,6 +20,7 @@ from uwe_jax.retrieval.location import in_qdrant, open_index
 from uwe_jax.retrieval.qdrant import connection, stored, upload
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.store.columns import FilterError
+from uwe_jax.retrieval.store.names import Name
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
@@ -140,6 +141,38 @@ def test_pooled_targets_are_single_vectors(kind, queries):
         assert client.get_collection(collection).config.params.vectors.multivector_config is None
         assert np.shape(client.retrieve(collection, [3], with_vectors=True)[0].vector) == (WIDTH,)
     client.close()
+
+
+@pytest.mark.parametrize("kind", ["soft", "soft_pooled", "mean_pool"])
+def test_targets_with_several_names_rank_as_in_the_space(kind, queries):
+    further = [[Name(f"name {k} {j}") for j in range(k % 4)] for k in range(N)]
+    tokens = ragged(np.random.default_rng(3), N + sum(map(len, further)))
+    origin = Origin("model", "fingerprint", 64, ScorerSettings(kind=kind))
+    texts = [f"text {k}" for k in range(N)]
+    space = Index.from_tokens(tokens, texts, texts, origin, "float32", names=further)
+    with QdrantIndex.create(":memory:", "skills", space) as held:
+        for top_k in (K, N):
+            found, expected = (each.search(queries, top_k, origin.scorer, label_weight=0.4) for each in (held, space))
+            assert_same(found, expected)
+            assert [[hit.name for hit in row] for row in found] == [[hit.name for hit in row] for row in expected]
+        few = QdrantIndex(held._store, held._collection, held._stored, candidates=K)
+        assert all(len({hit.id for hit in row}) == K for row in few.search(queries, K, origin.scorer))
+
+
+def test_a_target_with_more_names_than_a_server_takes_is_refused(rng, monkeypatch):
+    tokens = RaggedTokens(rng.standard_normal((9, WIDTH)).astype(np.float32), np.array([0, 2, 5, 9]))
+    names = [[], [Name("c")]]
+    space = Index.from_tokens(tokens, ["a", "b"], ["1", "2"], make_space().origin, "float32", names=names)
+    most = 7 * WIDTH
+    monkeypatch.setattr(upload, "MOST_NUMBERS", most - 1)
+    with QdrantIndex.create(":memory:", "skills", space) as held:
+        assert len(held) == 2
+    with qdrant_server() as server:
+        with pytest.raises(UserError, match=f"The names of '2' have {most} numbers, .* at most {most - 1} per target"):
+            QdrantIndex.create(server.url, "skills", space)
+        monkeypatch.setattr(upload, "MOST_NUMBERS", most)
+        with QdrantIndex.create(server.url, "skills", space) as held:
+            assert held.names_of("2") == [("b", ""), ("c", "alternative")]
 
 
 def test_one_by_one_equals_all_at_once_and_mean_pooling_needs_no_more_candidates_than_hits(queries):
@@ -338,7 +371,7 @@ def test_other_collections_are_left_alone():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 3}, "has format 3; this version of uwe_jax reads up to 2"),
+        ({"format": 4}, "has format 4; this version of uwe_jax reads up to 3"),
         ({"size": "many"}, "is damaged .*size is 'many'"),
     ],
 )

@@ -111,7 +111,8 @@ def test_tables_and_explanations_for_people(folder, tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
     main(["nurse", "--index", str(folder / "jobs"), "--explain", "--json"])
     (told,) = answers(capsys)
-    assert told["explanations"]["jobs"] == load(folder / "tiny").explain("nurse", "nurse").to_dict()
+    expected = load(folder / "tiny").explain("nurse", "nurse").to_dict()
+    assert told["explanations"]["jobs"] == {**expected, "hit": told["hits"]["jobs"][0]}
 
 
 def test_the_caption_of_a_table_is_one_line(folder, capsys):

@@ -63,7 +63,7 @@ def test_rank_answers_every_query_with_its_best_targets(served):
     hits = [[hit["text"] for hit in each["hits"]] for each in reply.json["results"]]
     assert hits == [["test code", "write code"], ["weld metal", "care for patients"]]
     hit = {"id": "id of write code", "text": "write code", "score": 0.5, "columns": {"family": "write"}}
-    hit |= {"name": "", "exact": False}
+    hit |= {"name": "", "exact": False, "role": ""}
     assert reply.json["results"][0]["hits"][1] == hit
     assert [hit["text"] for hit in served.rank("nurse", index="jobs").json["results"][0]["hits"]] == ["nurse", "welder"]
 
@@ -125,7 +125,8 @@ def trained_once(tmp_path_factory):
     folder = write_tiny_encoder(place / "encoder")
     ranker = load(f"{folder}:soft", cache_dir=place)
     texts, columns = ["write code", "care for patients", "engineer software"], {"family": ["it", "care", "it"]}
-    index = ranker.encode_targets(texts, progress=False, columns=columns)
+    names = [["code writing"], [], []]
+    index = ranker.encode_targets(texts, progress=False, columns=columns, names=names)
     index.save(place / "skills")
     options = ServiceOptions((f"skills={place / 'skills'}",), f"{folder}:soft", cache_dir=str(place))
     return options, ranker, index
@@ -152,11 +153,21 @@ def test_a_real_model_answers_as_from_python(trained):
         answers = client.rank(*queries).json["results"]
         scores = client.ask("POST", "/v1/scores", {"queries": queries, "targets": skills}).json["scores"]
         explained = client.ask("POST", "/v1/explain", {"query": "nurse", "target": "write code"}).json
+        of_id, unknown = (
+            client.ask("POST", "/v1/explain", {"query": "Code writings", "id": each, "index": "skills"})
+            for each in ("write code", "code writing")
+        )
     for answer, expected in zip(answers, ranker.rank(queries, index), strict=True):
         assert [hit["id"] for hit in answer["hits"]] == [hit.id for hit in expected]
         np.testing.assert_allclose([hit["score"] for hit in answer["hits"]], [hit.score for hit in expected], atol=2e-6)
     np.testing.assert_allclose(scores, ranker.scores(queries, skills), atol=1e-6)
     assert explained["query_tokens"] == list(ranker.explain("nurse", "write code").query_tokens)
+    assert explained["hit"] is None
+    hit = ranker.explain("Code writings", "write code", space=index).to_dict()["hit"]
+    assert (hit["name"], hit["role"], hit["exact"]) == ("code writing", "alternative", True)
+    assert of_id.json["hit"] == hit
+    assert of_id.json["target_tokens"] == list(ranker.explain("nurse", "code writing").target_tokens)
+    assert (unknown.status, "no target with the id 'code writing'" in unknown.json["detail"]) == (422, True)
 
 
 def test_a_text_that_cannot_be_scored_is_refused_alone(trained):
@@ -376,6 +387,9 @@ MALFORMED = {
     "vacancy of nothing": ("POST", "/v1/vacancy", b'{"text": " :\\n 12 "}', JSON, 422),
     "no target": ("POST", "/v1/scores", b'{"queries": ["a"], "targets": []}', JSON, 422),
     "empty target": ("POST", "/v1/explain", b'{"query": "a", "target": " "}', JSON, 422),
+    "target and id": ("POST", "/v1/explain", b'{"query": "a", "target": "b", "id": "c"}', JSON, 422),
+    "neither": ("POST", "/v1/explain", b'{"query": "a"}', JSON, 422),
+    "explained in no index": ("POST", "/v1/explain", b'{"query": "a", "id": "c", "index": "x"}', JSON, 422),
     "no content type": ("POST", RANK, b'{"queries": ["a"]}', {}, 415),
     "a form": ("POST", RANK, b"queries=a", {"Content-Type": "application/x-www-form-urlencoded"}, 415),
     "plain text": ("POST", RANK, b'{"queries": ["a"]}', {"Content-Type": "text/plain"}, 415),
@@ -479,7 +493,9 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         client.model.seconds = 0.05  # so that the end has come before the answer
         answer = raw(client.port, post(body), half_closed=True)
         assert statuses(answer) == [200]
-        assert answer.endswith(b'"columns": {"family": "write"}, "name": "", "exact": false}]}], "truncated": 0}')
+        assert answer.endswith(
+            b'"columns": {"family": "write"}, "name": "", "exact": false, "role": ""}]}], "truncated": 0}'
+        )
         assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
         # The last one lost its end: there is nothing to answer.
         assert statuses(raw(client.port, post(body), post(body)[:-3], half_closed=True)) == [200]
@@ -698,10 +714,10 @@ def test_an_answer_is_json_that_drives_no_terminal():
 
     with running(load=lambda options: ServedModel(Odd(), {"sk\x1bills": StandInIndex()})) as client:
         told = client.rank("0.5").body.decode() + client.ask("GET", "/v1/indexes").body.decode()
-        assert (
-            '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5, "columns": {}, "name": "", "exact": false}'
-            in told
+        hit = (
+            '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5, "columns": {}, "name": "", "exact": false, '
         )
+        assert hit + '"role": ""}' in told
         assert r"sk\u001bills" in told
         assert not re.search("[\x1b\x9b\u202e]", told)
         for reply in (client.rank("nan"), client.ask("POST", "/v1/explain", {"query": "a", "target": "b"})):

@@ -19,7 +19,9 @@ from uwe_jax.commands.tag import main
 from uwe_jax.curation.tag import run
 from uwe_jax.curation.tag.by_model import best, tag_by_model
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.sources.edge_files import read_edge_folder
+from uwe_jax.sources.taxonomy import Skill, Taxonomy
 from uwe_jax.sources.vacancies.files import find_vacancy_files
 from uwe_jax.sources.vacancies.job import open_job
 from uwe_jax.sources.vacancies.pool import run_job
@@ -183,6 +185,20 @@ def test_a_model_tags_sentences_that_name_no_skill(tmp_path):
     assert everything.skills == {"plan shifts": 4, "weld metal": 2}
 
 
+def test_a_model_ranks_skills_by_their_best_name(tmp_path):
+    taxonomy = Taxonomy("mine", (Skill("1", "weld metal", ("join steel",)), Skill("2", "cook soup")))
+    path = write_rows(tmp_path / "v.jsonl", [{"title": "Welder", "description": "All day you join parts of steel."}])
+    scores = {}
+    for aliases in (True, False):
+        settings = TagSettings(keep_sentences="all", aliases=aliases)
+        made = open_job(tmp_path / str(aliases), find_vacancy_files(path), taxonomy, settings)
+        run_job(made, 1)
+        tag_by_model(made, taxonomy, Words(), threshold=0.1, top_k=1, aliases=aliases)
+        parts = [part for part in made.parts(VACANCY) if "model" in part.name]
+        scores[aliases] = {row["left"]: row["score"] for part in parts for row in pq.read_table(part).to_pylist()}
+    assert scores == {True: {"weld metal": pytest.approx(1 - LABEL_WEIGHT)}, False: {}}
+
+
 def test_the_command_with_a_model(tmp_path, flags, capsys):
     write_rows(tmp_path / "jobs" / "v.jsonl", [{"title": "Chef", "description": "You love a haute French cuisine."}])
     main([*flags, "--model", "bm25", "--threshold", "0.1", "--out", str(tmp_path / "out")])
@@ -225,7 +241,7 @@ def test_counts_of_sentences_read_by_the_model(tmp_path, capsys):
     said = capsys.readouterr()
     assert re.search(r"^  truncated +5  of 5 that it read, at 22 tokens$", said.out, re.MULTILINE)
     assert re.search(r"^rows without a skill +3$", said.out, re.MULTILINE)
-    assert "1 of 4 skills is truncated at 22 tokens" in said.err
+    assert "1 of 6 names of skills is truncated at 22 tokens" in said.err
 
 
 def test_nan_scores_tag_nothing(tmp_path):
@@ -242,7 +258,7 @@ def test_nan_scores_tag_nothing(tmp_path):
         ranker = Words()
         ranker.index = lambda targets, wrong=wrong: wrong
         with pytest.raises(UserError, match=expected):
-            tag_by_model(job, TAXONOMY, ranker, threshold=0.6, top_k=2)
+            tag_by_model(job, TAXONOMY, ranker, threshold=0.6, top_k=2, aliases=False)
     assert not job.parts(JOB)[1:]
 
 

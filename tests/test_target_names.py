@@ -14,6 +14,7 @@ from task_data import HubInMemory, load, make_task, write, write_titles
 from uwe_jax.commands import evaluate
 from uwe_jax.data.graph import Edge
 from uwe_jax.data.training_hashes import TrainingHashes
+from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.leakage import leakage, without_leaks
 from uwe_jax.evaluation.lexical import Bm25
 from uwe_jax.evaluation.measure import measure
@@ -87,6 +88,21 @@ def test_a_query_that_is_a_name_of_its_target_is_not_ranked_by_it():
         "1 names of several targets, kept for each",
         "1 queries equal a further name, which counts",
     )
+
+
+@pytest.mark.parametrize(
+    ("own_name", "matched"), [(False, ["chef", "driver", "Chef"]), (True, ["kitchen hand", "driver", "carer"])]
+)
+def test_the_worst_rankings_say_which_name_matched(own_name, matched, tmp_path):
+    pairs = [("Chef" if own_name else "C", ["nurse"])]
+    task = task_of(pairs, queries_are_names=own_name)
+    measured = measure(NamesRanker(Listed(), task, 0.5), task, ("map",))
+    dump_rankings(tmp_path, task, "listed", measured.average_precision, measured.score)
+    told = json.loads((tmp_path / "own.jsonl").read_text())
+    assert {each["target"]: each["name"] for each in told["top"]} == dict(zip(task.targets, matched, strict=True))
+    assert told["relevant"][0]["name"] == matched[2]
+    assert f"| nurse ({matched[2]}) |" in (tmp_path / "own.md").read_text()
+    assert "| driver |" in (tmp_path / "own.md").read_text()
 
 
 def test_a_label_is_never_left_out():

@@ -76,6 +76,15 @@ class Lengths:
         return lambda queries: np.array([[-abs(len(q) - len(t)) for t in targets] for q in queries])
 
 
+def test_a_scorer_of_both_sides_ranks_in_workrb(encoder, tmp_path):
+    sides = {
+        side: UweWorkRBModel(f"{encoder}:soft,side={side}", cache_dir=tmp_path)._compute_rankings(QUERIES, TARGETS)
+        for side in ("query", "target", "both")
+    }
+    torch.testing.assert_close(sides["both"], (sides["query"] + sides["target"]) / 2, atol=1e-5, rtol=0)
+    assert (sides["query"] - sides["target"]).abs().max() > 1e-3
+
+
 def test_rankings_are_a_tensor_whatever_the_chunks(monkeypatch):
     monkeypatch.setattr(measure, "_SCORES", 2 * len(TARGETS))
     model = UweWorkRBModel(Lengths())

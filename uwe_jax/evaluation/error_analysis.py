@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,8 @@ def dump_rankings(
 
     `<task>.jsonl` holds one line per query: `model`, `task`, `position` of the query, `query`, `average_precision` in
     percent, `relevant` (all right answers by rank, with `target`, `rank` and `score`, null if infinite), `top` (the
-    same, with `relevant`) and `flags`, of `FLAGS`. `<task>.md` is a page of the same. Targets of equal score are
-    ordered by position, the lower first.
+    same, with `relevant`) and `flags`, of `FLAGS`. Where targets have several names, each target has the `name` that
+    scored best. `<task>.md` is a page of the same. Targets of equal score are ordered by position, the lower first.
 
     Args:
       folder: of both files; one for each model.
@@ -60,6 +60,7 @@ def dump_rankings(
     chosen = np.argsort(average_precision, kind="stable")[:worst]
     queries = [task.queries[position] for position in chosen]
     chunks = scored(score, queries, len(task.targets), f"{model_name} on {task.title}")
+    matched = getattr(score, "matched", None)  # of targets with several names
     entries = [
         {
             "model": model_name,
@@ -67,7 +68,7 @@ def dump_rankings(
             "position": int(position),
             "query": task.queries[position],
             "average_precision": 100 * float(average_precision[position]),
-            **_ranking(task, int(position), scores.astype(np.float64), top),
+            **_ranking(task, int(position), scores.astype(np.float64), top, matched),
         }
         for position, scores in zip(chosen, itertools.chain.from_iterable(chunks), strict=True)
     ]
@@ -77,17 +78,26 @@ def dump_rankings(
     write_atomically(folder / f"{task.name}.md", _page(task, model_name, mean, entries, top).encode())
 
 
-def _ranking(task: RankingTask, query: int, scores: np.ndarray, top: int) -> dict[str, Any]:
+def _ranking(
+    task: RankingTask,
+    query: int,
+    scores: np.ndarray,
+    top: int,
+    matched: Callable[[str, Sequence[int]], list[str]] | None,
+) -> dict[str, Any]:
     order = np.argsort(-scores, kind="stable")
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(1, len(order) + 1)
     right = set(task.relevant[[query]].indices.tolist())
+    told = [*right, *order[:top].tolist()]
+    names = dict(zip(told, matched(task.queries[query], told), strict=True)) if matched else {}
 
     def entry(position: int) -> dict[str, Any]:
         value = float(scores[position])
         # JSON has no infinity.
         shown = value if math.isfinite(value) else None
-        return {"target": task.targets[position], "rank": int(ranks[position]), "score": shown}
+        found = {"target": task.targets[position], "rank": int(ranks[position]), "score": shown}
+        return {**found, "name": names[position]} if names else found
 
     relevant = sorted(map(entry, right), key=lambda found: found["rank"])
     above = [task.targets[position] for position in order[: relevant[0]["rank"] - 1]]
@@ -143,4 +153,6 @@ def _page(task: RankingTask, model_name: str, mean: float, entries: Sequence[Map
 
 def _row(found: Mapping[str, Any]) -> list[str]:
     score = MISSING if found["score"] is None else f"{found['score']:.4f}"
-    return [escape(found["target"]), f"{found['rank']:,}", score]
+    name = found.get("name", found["target"])
+    text = escape(found["target"]) + (f" ({escape(name)})" if name != found["target"] else "")
+    return [text, f"{found['rank']:,}", score]

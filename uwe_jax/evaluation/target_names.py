@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker, Score
-from uwe_jax.evaluation.tasks.task import RankingTask
+from uwe_jax.evaluation.tasks.task import RankingTask, TargetNames
 from uwe_jax.scoring.names import name_scores
 from uwe_jax.sources.notes import counted
 
@@ -30,27 +30,65 @@ class NamesRanker:
 
     def index(self, targets: Sequence[str]) -> Score:
         """Prepares the names of the task's targets, a name of several targets once; see `Ranker.index`."""
-        texts, places, starts = self._task.target_names
-        score, where = self._ranker.index(texts), f"{self._ranker.name} on the names of {self._task.title}"
-        further = _further_places(self._task)
+        task, further = self._task, _further_places(self._task)
+        return NamesScore(
+            self._ranker,
+            task.target_names,
+            self._label_weight,
+            f"{self._ranker.name} on the names of {task.title}",
+            (lambda query: further.get(query.casefold(), [])) if task.queries_are_names else None,
+        )
 
-        def score_names(queries: Sequence[str]) -> np.ndarray:
-            scores = checked(score(queries), (len(queries), len(texts)), where)[:, places]
-            scores = scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(np.float64)
-            left_out = None
-            if self._task.queries_are_names:
-                left_out = np.zeros(scores.shape, bool)
-                for row, query in enumerate(queries):
-                    left_out[row, further.get(query.casefold(), [])] = True
-            return name_scores(scores, starts, self._label_weight, left_out)
 
-        def score_targets(queries: Sequence[str]) -> np.ndarray:
-            # As few queries at once as keep the scores of all names to the size of the answer.
-            rows = max(1, len(queries) * len(targets) // len(places))
-            parts = [score_names(queries[start : start + rows]) for start in range(0, len(queries), rows)]
-            return np.concatenate(parts)
+class NamesScore:
+    """A function of q queries to the scores [q, n] of targets with names; see `name_scores`.
 
-        return score_targets
+    Args:
+      ranker: scores the names, each distinct one once.
+      names: of the targets.
+      label_weight: of the label's score.
+      where: what ranks what, for errors.
+      left_out: returns the places, of `names.places`, of the names that do not count for a query.
+    """
+
+    def __init__(
+        self,
+        ranker: Ranker,
+        names: TargetNames,
+        label_weight: float,
+        where: str,
+        left_out: Callable[[str], list[int]] | None = None,
+    ):
+        self._score, self._names, self._label_weight = ranker.index(names.texts), names, label_weight
+        self._where, self._left_out = where, left_out
+
+    def __call__(self, queries: Sequence[str]) -> np.ndarray:
+        """Returns the scores; raises UserError as of `checked`."""
+        # As few queries at once as keep the scores of all names to the size of the answer.
+        rows = max(1, len(queries) * len(self._names.starts) // len(self._names.places))
+        parts = (self._of_names(queries[start : start + rows]) for start in range(0, len(queries), rows))
+        of_targets = [name_scores(scores, self._names.starts, self._label_weight, gone) for scores, gone in parts]
+        return np.concatenate(of_targets)
+
+    def matched(self, query: str, targets: Sequence[int]) -> list[str]:
+        """Returns of each of some targets the name that scores best for a query, be it the label."""
+        (scores,), gone = self._of_names([query])
+        scores = scores if gone is None else np.where(gone[0], -np.inf, scores)
+        texts, places, starts = self._names
+        ends = np.append(starts[1:], len(places))
+        return [texts[places[starts[at] + scores[starts[at] : ends[at]].argmax()]] for at in targets]
+
+    def _of_names(self, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns the scores of all names, [q, names], and which do not count."""
+        shape = len(queries), len(self._names.texts)
+        scores = checked(self._score(queries), shape, self._where)[:, self._names.places]
+        scores = scores if np.issubdtype(scores.dtype, np.floating) else scores.astype(np.float64)
+        if self._left_out is None:
+            return scores, None
+        gone = np.zeros(scores.shape, bool)
+        for row, query in enumerate(queries):
+            gone[row, self._left_out(query)] = True
+        return scores, gone
 
 
 def with_name_notes(task: RankingTask) -> RankingTask:

@@ -50,6 +50,7 @@ def rank(options: RankOptions) -> None:
             language=options.language,
             keep=options.keep,
             names=options.names,
+            descriptions=options.descriptions,
             target_names=options.target_names,
             flag="--target-column",
         )
@@ -119,7 +120,7 @@ def _queries(options: RankOptions) -> Iterator[Accepted | None]:
 
 def _answer(ranker: Ranker, number: int, query: str, hits: Mapping[str, Hits], options: RankOptions) -> Answer:
     best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
-    explanations = {name: ranker.explain(query, hit.matched) for name, hit in best.items()}
+    explanations = {name: ranker.explain(query, hit) for name, hit in best.items()}
     if options.picture:
         for explanation in explanations.values():
             explanation.save_picture(options.picture)

@@ -10,13 +10,15 @@ from pathlib import Path
 
 from uwe_jax.retrieval.explanation import Explanation
 from uwe_jax.retrieval.hits import Hits
+from uwe_jax.retrieval.store.columns import DESCRIPTION
+from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.folders import replacing
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
-_FIELDS = ("number", "query", "index", "rank", "id", "text", "score", "name", "exact")
+_FIELDS = ("number", "query", "index", "rank", "id", "text", "score", "name", "exact", "role")
 _ERROR = "error"
 
 
@@ -43,13 +45,12 @@ def json_line(answer: Answer) -> str:
     """Returns one JSON object on one line.
 
     `number` is that of the line, row or argument, followed by `error`, a message, or `query`, `hits` (lists of `id`,
-    `text`, `score`, `columns`, `name` and `exact` by the name of their index; see `Hit`) and, where asked for,
+    `text`, `score`, `columns`, `name`, `exact` and `role` by the name of their index; see `Hit`) and, where asked for,
     `explanations` by the same names, of the first hit's matching name, each as of `Explanation.to_dict`.
 
-    >>> from uwe_jax.retrieval.store.searchable import Hit
     >>> print(json_line(Answer(1, "chef", {"skills": Hits([Hit("s4", "cook", 0.5, {"family": "food"})])})))
     {"number": 1, "query": "chef", "hits": {"skills": [{"id": "s4", "text": "cook", "score": 0.5, \
-"columns": {"family": "food"}, "name": "", "exact": false}]}}
+"columns": {"family": "food"}, "name": "", "exact": false, "role": ""}]}}
     >>> print(json_line(Answer(2, error="Query 2 is empty.")))
     {"number": 2, "error": "Query 2 is empty."}
     """
@@ -74,10 +75,18 @@ def readable(answer: Answer, show: Sequence[str] = ()) -> str:
         table = hits.table(name, show=show)
         lines.append(render_table(table) if hits else f"{answer.query}: no targets in {name}")
         if name in answer.explanations:
-            why = f", by its name {shorten(hits[0].name)}" if hits[0].name else ""
-            why += " (exact name)" if hits[0].exact else ""
-            lines.append(f"Why {shorten(hits[0].text)}{why}:\n{answer.explanations[name].table()}")
+            lines.append(f"Why {shorten(hits[0].text)}{_matched(hits[0])}:\n{answer.explanations[name].table()}")
     return "\n".join(lines) + "\n"
+
+
+def _matched(hit: Hit) -> str:
+    """Returns the name that matched a target where it is not the label, and whether the query equals it.
+
+    >>> _matched(Hit("s4", "cook", 0.5, name="chef", role="alternative", exact=True))
+    ", by its name 'chef' (exact name)"
+    """
+    kind = "description" if hit.role == DESCRIPTION else "name"
+    return (f", by its {kind} {shorten(hit.name)}" if hit.name else "") + (" (exact name)" if hit.exact else "")
 
 
 @contextmanager

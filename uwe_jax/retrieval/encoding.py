@@ -9,8 +9,8 @@ import numpy as np
 from uwe_jax.data.text import normalise
 from uwe_jax.retrieval.embedding import Embedder
 from uwe_jax.retrieval.limits import accepted
-from uwe_jax.retrieval.store.columns import packed
-from uwe_jax.retrieval.store.names import distinct_names, rows_of
+from uwe_jax.retrieval.store.columns import ALTERNATIVE, DESCRIPTION, packed
+from uwe_jax.retrieval.store.names import Name, distinct_names, rows_of
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Index, target_ids
@@ -28,7 +28,7 @@ def encode_index(
     dtype: str,
     progress: bool,
     columns: Mapping[str, Sequence[str]],
-    names: Sequence[Sequence[str]],
+    names: Sequence[Sequence[str | tuple[str, str]]],
 ) -> Index:
     """Encodes n targets; see `Ranker.encode_targets`."""
     check_dtype(dtype)
@@ -45,7 +45,8 @@ def encode_index(
     for number, start in enumerate(cuts.tolist(), 1):
         part = slice(start, int(cuts[number]) if number < len(cuts) else len(targets))
         of = f", part {number} of {len(cuts)}" if len(cuts) > 1 else ""
-        tokens = embed(rows_of(targets[part], further[part])[0], f"Encoding targets{of}" if progress else "")
+        texts = [name.text for name in rows_of(targets[part], further[part])[0]]
+        tokens = embed(texts, f"Encoding targets{of}" if progress else "")
         rows = {name: values[part] for name, values in columns.items()}
         spaces.append(
             Index.from_tokens(tokens, targets[part], chosen[part], origin, dtype, columns=rows, names=further[part])
@@ -54,7 +55,7 @@ def encode_index(
     return Index(origin, dtype, first.width, first.pooled, parts)
 
 
-def _further_names(targets: Sequence[str], names: Sequence[Sequence[str]]) -> list[list[str]]:
+def _further_names(targets: Sequence[str], names: Sequence[Sequence[str | tuple[str, str]]]) -> list[list[Name]]:
     """Returns the further names of targets, checked; empty ones, and those that differ in case alone, are left out."""
     if len(names) != len(targets):
         raise UserError(f"There are {len(targets):,} targets and {len(names):,} lists of names. Give every target one.")
@@ -62,6 +63,15 @@ def _further_names(targets: Sequence[str], names: Sequence[Sequence[str]]) -> li
     for position, (target, more) in enumerate(zip(targets, names, strict=True), 1):
         if isinstance(more, str):
             raise UserError(f"The names of target {position} are the text {more[:60]!r}. Give a list of texts.")
-        given = [each for each in more if not isinstance(each, str) or normalise(each)]
-        found.append(distinct_names(target, accepted(given, f"Target {position}, name")))
+        given = [Name(*each) if isinstance(each, tuple) and len(each) == 2 else Name(each) for each in more]
+        for role in (each.role for each in given):
+            if role not in (ALTERNATIVE, DESCRIPTION):
+                raise UserError(
+                    f"A name of target {position} has the role {role!r}. Expected {ALTERNATIVE!r} or {DESCRIPTION!r}."
+                )
+        given = [each for each in given if not isinstance(each.text, str) or normalise(each.text)]
+        texts = accepted([each.text for each in given], f"Target {position}, name")
+        found.append(
+            distinct_names(target, (each._replace(text=text) for each, text in zip(given, texts, strict=True)))
+        )
     return found

@@ -23,6 +23,7 @@ from rich.table import Table
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.pieces import Pieces, joined
+from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.plot import save_png
 from uwe_jax.runtime.text_table import html_table, render_table
 from uwe_jax.scoring.ragged import is_pooled
@@ -58,6 +59,8 @@ class Explanation:
         scorer takes the mean of a side's tokens, these are the tokens' shares in the direction of that mean.
       cosines: [i, j], of the token embeddings.
       scorer: as `uwe_jax.scoring.scorer_text` writes it, tau_a to four digits.
+      hit: the target whose name is explained: which name, its role, whether it is exact, and the target's own score;
+        None where a text is explained.
     """
 
     query_tokens: tuple[str, ...]
@@ -66,6 +69,7 @@ class Explanation:
     weights: np.ndarray
     cosines: np.ndarray
     scorer: str
+    hit: Hit | None = None
 
     @cached_property
     def contributions(self) -> np.ndarray:
@@ -86,7 +90,8 @@ class Explanation:
         tokens = {"query_tokens": list(self.query_tokens), "target_tokens": list(self.target_tokens)}
         arrays = ("shares", "weights", "cosines", "contributions")
         values = {name: getattr(self, name).tolist() for name in arrays}
-        return {**tokens, **values, "score": self.score, "scorer": self.scorer}
+        hit = self.hit and self.hit.to_dict()
+        return {**tokens, **values, "score": self.score, "scorer": self.scorer, "hit": hit}
 
     def table(self, best: int = _BEST) -> str:
         """Returns a table for a terminal: every query token, its contribution, and the target tokens it attends to.

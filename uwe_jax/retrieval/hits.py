@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from uwe_jax.retrieval.store.columns import DESCRIPTION
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.text_table import html_table, render_table
 
@@ -55,7 +56,8 @@ class Hits(list[Hit]):
         for name in ("target", *matched, *ids, *names):
             table.add_column(name, overflow="fold")
         for number, hit in enumerate(self[:most], 1):
-            more = [f"{hit.name} (exact name)".strip() if hit.exact else hit.name] if matched else []
+            notes = [*(["description"] if hit.role == DESCRIPTION else []), *(["exact name"] if hit.exact else [])]
+            more = [f"{hit.name} ({', '.join(notes)})".strip() if notes else hit.name] if matched else []
             more += ([hit.id] if ids else []) + [hit.columns.get(name, "") for name in names]
             table.add_row(str(number), f"{hit.score:.4f}", hit.text, *more)
         return table

@@ -110,7 +110,7 @@ def _log_targets(targets: Targets) -> None:
 
 
 def _read(options: IndexOptions, path: Path) -> Targets:
-    names = ("kind", "column", "id_column", "language", "version", "keep", "names", "target_names")
+    names = ("kind", "column", "id_column", "language", "version", "keep", "names", "descriptions", "target_names")
     return read_targets(path, **{name: getattr(options, name) for name in names})
 
 

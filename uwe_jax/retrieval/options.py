@@ -57,6 +57,8 @@ class IndexOptions:
       id_column: column of the ids; by default one called id, uri, code or alike, else the texts are the ids.
       names: column of further names of every target, a list or texts separated by line breaks, | or ;; a table may also
         have several rows with one id.
+      descriptions: column of a description of every target, which is one of its names too; of ESCO and of O*NET's
+        occupations: description. By default none.
       target_names: take as further names of a target the alternative labels of ESCO, the alternate and reported titles
         of O*NET's occupations, and all rows of a table with one id.
       keep: further column to keep, which hits show and rankings are filtered by; may be repeated; by default all, and
@@ -81,6 +83,7 @@ class IndexOptions:
     column: str = ""
     id_column: str = ""
     names: str = ""
+    descriptions: str = ""
     target_names: bool = True
     keep: Repeated = ()
     language: str = "en"
@@ -131,6 +134,7 @@ class RankOptions:
       target_column: column of --targets with the texts.
       id_column: column of --targets with the ids.
       names: column of --targets with further names, as of `uwe-jax index`.
+      descriptions: column of --targets with descriptions, as of `uwe-jax index`.
       target_names: rank --targets by several names, as of `uwe-jax index`.
       label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
       keep: further column of --targets, as of `uwe-jax index`; may be repeated.
@@ -159,6 +163,7 @@ class RankOptions:
     target_column: str = ""
     id_column: str = ""
     names: str = ""
+    descriptions: str = ""
     target_names: bool = True
     label_weight: float = LABEL_WEIGHT
     keep: Repeated = ()

@@ -13,6 +13,7 @@ space.save("skills")  # and later: space = uwe_jax.load_index("skills")
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,7 @@ from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, judge
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.retrieval.store.columns import Where
-from uwe_jax.retrieval.store.searchable import Origin, Searchable
+from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import within
@@ -141,7 +142,7 @@ class Ranker:
         dtype: str = "float16",
         progress: bool = True,
         columns: Mapping[str, Sequence[str]] | None = None,
-        names: Sequence[Sequence[str]] = (),
+        names: Sequence[Sequence[str | tuple[str, str]]] = (),
     ) -> Index:
         """Encodes targets into an index, which is ranked any number of times and kept with `Index.save`.
 
@@ -151,8 +152,9 @@ class Ranker:
           dtype: of stored embeddings, see `Index`.
           progress: show a bar on standard error.
           columns: further columns by their names, n values each, which hits show and `where` filters by.
-          names: further names of every target, n lists; empty and repeated ones are left out. The score of a target is
-            that of `uwe_jax.scoring.names.name_scores`.
+          names: further names of every target, n lists of texts, or of pairs of a text and its role, "alternative" or
+            "description"; empty and repeated ones are left out. The score of a target is that of
+            `uwe_jax.scoring.names.name_scores`.
 
         Raises:
           UserError: there is no text, a text or column is refused, ids are not distinct, or an unknown dtype.
@@ -250,16 +252,29 @@ class Ranker:
         q, y = self._embed.sides(queries, targets)
         return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.temperatures)
 
-    def explain(self, query: str, target: str, *, by_word: bool = True) -> Explanation:
-        """Explains the score of a query and a target by pairs of tokens; `by_word` joins the tokens of each word.
+    def explain(
+        self, query: str, target: str | Hit, *, space: Searchable | None = None, by_word: bool = True
+    ) -> Explanation:
+        """Explains the score of a query and a target by pairs of tokens.
+
+        Args:
+          query: a text.
+          target: a text, a hit of the query, whose matching name is explained, or with `space` the id of a target.
+          space: an index, of whose target the name that matches best is explained.
+          by_word: join the tokens of each word.
 
         Raises:
-          UserError: a text is refused.
+          UserError: a text is refused, or the index has no such target.
         """
-        parts = attribute(*self._embed.sides(query, target), self.scorer)
+        if space is not None and not isinstance(target, Hit):
+            (label, *names) = space.names_of(target)
+            alone = self.encode_targets([label.text], [target], dtype="float32", progress=False, names=[names])
+            target = self.rank(query, alone)[0]
+        hit, text = (target, target.matched) if isinstance(target, Hit) else (None, target)
+        parts = attribute(*self._embed.sides(query, text), self.scorer)
         how = scorer_text(self.scorer, digits=4)
-        q, y = (self._pieces(*accepted(text, "Text")) for text in (query, target))
-        return explained(q, y, parts, how, by_word=by_word)
+        q, y = (self._pieces(*accepted(each, "Text")) for each in (query, text))
+        return replace(explained(q, y, parts, how, by_word=by_word), hit=hit)
 
     def warm_up(self, space: Searchable, top_k: int = 10) -> None:
         """Puts an index on the devices and compiles for single short queries; another `top_k` may compile again."""

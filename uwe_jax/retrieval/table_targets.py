@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from uwe_jax.data.text import normalise
-from uwe_jax.retrieval.store.columns import MAX_COLUMNS, MAX_NAME, check_column
-from uwe_jax.retrieval.store.names import distinct_names
+from uwe_jax.retrieval.store.columns import DESCRIPTION, MAX_COLUMNS, MAX_NAME, check_column
+from uwe_jax.retrieval.store.names import Name, distinct_names
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.notes import counted
@@ -36,7 +36,7 @@ class Row(NamedTuple):
     id: str
     text: str
     values: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
+    names: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Targets:
     ids: tuple[str, ...]
     notes: tuple[str, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    names: tuple[tuple[str, ...], ...] = ()
+    names: tuple[tuple[Name, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -74,7 +74,7 @@ class Targets:
     ) -> Targets:
         """Builds targets; of rows with one id the first counts, and with `several` the others have further names."""
         kept: dict[str, Row] = {}
-        names: dict[str, list[str]] = {}
+        names: dict[str, list[Name]] = {}
         repeated, further, differing = 0, 0, 0
         for row in rows:
             first = kept.setdefault(row.id, row)
@@ -83,19 +83,24 @@ class Targets:
                     f"{origin}: the id {shorten(row.id)} has two texts, {shorten(first.text)} and {shorten(row.text)}. "
                     "Correct one of the ids, name another column of ids, or rank by several names (--target-names)."
                 )
-            names.setdefault(row.id, []).extend(row.names if first is row else (row.text, *row.names))
+            names.setdefault(row.id, []).extend(row.names if first is row else (Name(row.text), *row.names))
             repeated += first is not row and first.text == row.text
             further += first.text != row.text
             differing += first.values != row.values
         if not kept:
             raise UserError(f"{origin} holds no text. {EXPECTED}")
         of_each = tuple(tuple(distinct_names(row.text, names[row.id])) for row in kept.values())
-        owners = Counter(name for row, more in zip(kept.values(), of_each, strict=True) for name in (row.text, *more))
         left_out = counted(repeated, "duplicate rows left out")
         left_out += counted(further, "rows with the id of an earlier one taken as further names of its target")
         left_out += counted(differing, "of them with other values in further columns than the first, which counts")
         if any(of_each):
-            left_out += counted(sum(times > 1 for times in owners.values()), "names belong to several targets")
+            texts_of = (
+                [row.text, *(name.text for name in more)] for row, more in zip(kept.values(), of_each, strict=True)
+            )
+            owners = Counter(text.casefold() for texts in texts_of for text in texts)
+            shared = [text for text, times in owners.items() if times > 1]
+            example = f", kept for each, such as {shorten(shared[0])}" if shared else ""
+            left_out += counted(len(shared), f"names belong to several targets{example}")
         ids, texts, values, _ = zip(*kept.values(), strict=True)
         further_columns = dict(zip(columns, zip(*values, strict=True), strict=True))
         return cls(origin, texts, ids, (*notes, *left_out), further_columns, of_each if any(of_each) else ())
@@ -103,7 +108,7 @@ class Targets:
     @property
     def all_names(self) -> tuple[str, ...]:
         """The texts, and all further names."""
-        return (*self.texts, *itertools.chain.from_iterable(self.names))
+        return (*self.texts, *(name.text for name in itertools.chain.from_iterable(self.names)))
 
     def unlike(self, there: Index) -> Targets:
         """Returns the targets that an index lacks, or has with other names or other values of these columns."""
@@ -121,18 +126,27 @@ class Targets:
 
 
 def table_targets(
-    path: Path, column: str, id_column: str, keep: Sequence[str], flag: str, names: str = "", *, several: bool = True
+    path: Path,
+    column: str,
+    id_column: str,
+    keep: Sequence[str],
+    flag: str,
+    names: str = "",
+    descriptions: str = "",
+    *,
+    several: bool = True,
 ) -> Targets:
     """Reads the targets of a table; the arguments are those of `read_targets`.
 
     Raises:
       UserError: there is no such column, the table is broken, or its further columns are too many or too large.
     """
-    table = open_table(path, quoted=True, columns=[column, id_column, names])
+    table = open_table(path, quoted=True, columns=[column, id_column, names, descriptions])
     column = text_column(path, table, column, flag=flag)
     id_column = _chosen(path, table, "id", id_column)
     names = _chosen(path, table, "aliases", names) if names else ""
-    columns = list(dict.fromkeys(filter(None, (column, id_column, names))))
+    descriptions = _chosen(path, table, "", descriptions) if descriptions else ""
+    columns = list(dict.fromkeys(filter(None, (column, id_column, names, descriptions))))
     distinct: dict[str, dict[str, str]]  # values of the further columns, each held once
     distinct = {name: {} for name in _further(path, [name for name in table.columns if name not in columns], keep)}
     broken, rows, nested, characters, without = Problems(str(path)), [], set(), 0, 0
@@ -144,6 +158,10 @@ def table_targets(
         further = split_list(row[names], commas=False) if names else []
         if further is None:
             broken.add(place, f"{names} {shorten(str(row[names]))}", TYPES["list"])
+            continue
+        description = row[descriptions] if descriptions else ""
+        if not isinstance(description, str | None):
+            broken.add(place, f"{descriptions} {shorten(str(description))}", "a text")
             continue
         values = []
         for name, known in distinct.items():
@@ -160,8 +178,8 @@ def table_targets(
             )
         number = _id_of(row.get(id_column), place, broken)
         without += not number
-        others = tuple(filter(None, map(normalise, further)))
-        rows.append(Row(number or text, text, tuple(values), others))
+        others = [*map(Name, map(normalise, further)), Name(normalise(description or ""), DESCRIPTION)]
+        rows.append(Row(number or text, text, tuple(values), tuple(name for name in others if name.text)))
     broken.check()
     shown = {place: name for place, name in enumerate(distinct) if name not in nested}
     if nested:

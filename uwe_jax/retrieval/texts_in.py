@@ -6,6 +6,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from uwe_jax.data.text import normalise
+from uwe_jax.retrieval.store.columns import DESCRIPTION
+from uwe_jax.retrieval.store.names import Name
 from uwe_jax.retrieval.table_targets import EXPECTED, Row, Targets, check_file, table_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
@@ -39,6 +42,7 @@ def read_targets(
     version: str = "",
     keep: Sequence[str] = (),
     names: str = "",
+    descriptions: str = "",
     target_names: bool = True,
     flag: str = "--column",
 ) -> Targets:
@@ -54,6 +58,8 @@ def read_targets(
       version: of ESCO or O*NET; "" takes the newest.
       keep: further columns of a table; empty keeps all that hold one value per row, and only "" none.
       names: column of a table with further names of every target: a list, or texts separated by line breaks, | or ;.
+      descriptions: column of a table with a description of every target, a name of another role; of ESCO and of
+        O*NET's occupations only "description".
       target_names: whether targets have several names, in a table those of all rows with one id.
       flag: of the running command that names `column`, for messages.
 
@@ -67,16 +73,20 @@ def read_targets(
     if path.is_dir() or path.suffix.lower() == ".zip":
         if named := column or id_column or names or next(iter(keep), ""):
             raise UserError(f"{path} is not a table, so it has no column {named!r}. Use --kind for a folder.")
-        return _of_downloads(path, kind, language, version, target_names)
+        if descriptions not in ("", DESCRIPTION):
+            raise UserError(f"{path} is not a table: its descriptions are {DESCRIPTION!r}, not {descriptions!r}.")
+        return _of_downloads(path, kind, language, version, target_names, described=bool(descriptions))
     check_file(path)
     if kind:
         raise UserError(
             f"--kind {kind} is for folders of ESCO or O*NET, and {path} is a file. Name a column of it with {flag}."
         )
-    return table_targets(path, column, id_column, keep, flag, names, several=target_names)
+    return table_targets(path, column, id_column, keep, flag, names, descriptions, several=target_names)
 
 
-def _of_downloads(path: Path, kind: str, language: str, version: str, target_names: bool) -> Targets:
+def _of_downloads(
+    path: Path, kind: str, language: str, version: str, target_names: bool, *, described: bool
+) -> Targets:
     folder, depth = (path, DEPTH) if path.is_dir() else (path.parent, 0)
     inside = [file for file in find_files(folder, depth) if path in (folder, file.path)]
     esco = {role: found for role in ESCO_KINDS if (found := choose_release(inside, (role,), language, version))}
@@ -93,23 +103,37 @@ def _of_downloads(path: Path, kind: str, language: str, version: str, target_nam
     if len(holding) == 1:
         where = f"{holding[0]}, {kind}, in {path}"
         if kind in esco:
-            concepts = read_concepts(esco[kind].files[kind])
+            concepts = read_concepts(esco[kind].files[kind], descriptions=described)
             labelled = (
-                Row(uri, label, names=tuple(concepts.alternatives_of(uri)) if target_names else ())
+                Row(
+                    uri,
+                    label,
+                    names=(
+                        *(map(Name, concepts.alternatives_of(uri)) if target_names else ()),
+                        *_description(concepts.descriptions[uri] if described else ""),
+                    ),
+                )
                 for uri, label in concepts.labels.items()
                 if label
             )
             return Targets.of(where, labelled, notes=concepts.notes)
         assert onet is not None
-        rows = onet.rows(ONET_KINDS[kind])
-        titles: dict[str, list[str]] = defaultdict(list)
+        if described and kind != "occupations":
+            raise UserError(f"O*NET has descriptions of occupations alone, and the targets are {kind}.")
+        rows = onet.rows(tables.DESCRIPTIONS if described else ONET_KINDS[kind])
+        titles: dict[str, list[Name]] = defaultdict(list)
         notes: list[str] = []
         if target_names and kind == "occupations" and onet.file_of(tables.ALTERNATE_TITLES):
             edges, notes = read_titles(onet)
             for edge in edges:
-                titles[edge.left_id].append(edge.right_text)
+                titles[edge.left_id].append(Name(edge.right_text))
         named = (
-            Row(row[1] if kind in _WITHOUT_ID else row[0], row[1], names=tuple(titles.get(row[0], ()))) for row in rows
+            Row(
+                row[1] if kind in _WITHOUT_ID else row[0],
+                row[1],
+                names=(*titles.get(row[0], ()), *_description("".join(row[2:]))),
+            )
+            for row in rows
         )
         return Targets.of(where, named, notes=notes)
     if holding:
@@ -126,3 +150,7 @@ def _of_downloads(path: Path, kind: str, language: str, version: str, target_nam
         )
     there = "; ".join(f"{release}: {', '.join(kinds)}" for release, kinds in offers.items())
     raise UserError(f"{path} holds no {kind}. It holds {there}. Name one of these with --kind.{instead}")
+
+
+def _description(text: str) -> list[Name]:
+    return [Name(text, DESCRIPTION)] if (text := normalise(text)) else []

@@ -72,6 +72,7 @@ class HitAnswer(BaseModel):
     columns: Annotated[dict[str, str], Field(description="Its values of further columns.")]
     name: Annotated[str, Field(description="The name that matched best; empty where it is the text.")]
     exact: Annotated[bool, Field(description="Whether the query equals that name up to case, hyphens and plural s.")]
+    role: Annotated[str, Field(description="Of that name: empty for the text, or alternative, or description.")]
 
 
 class QueryAnswer(BaseModel):
@@ -127,10 +128,14 @@ class ScoresAnswer(BaseModel):
 
 
 class ExplainRequest(Request):
-    """A query and a target."""
+    """A query, and a text as its target or the id of a target of an index."""
 
     query: Query
-    target: Target
+    target: Target = ""
+    id: Annotated[
+        str, Field(strict=True, description="Of a target, whose best name is explained, instead of a text.")
+    ] = ""
+    index: Annotated[str, Field(strict=True, description="Name of the index with that id; empty: the first one.")] = ""
 
 
 class ExplainAnswer(BaseModel):
@@ -147,6 +152,9 @@ class ExplainAnswer(BaseModel):
     contributions: list[float]
     score: float
     scorer: str
+    hit: Annotated[
+        HitAnswer | None, Field(description="With id: the target, the name that is explained, and the target's score.")
+    ] = None
     truncated: Truncated
 
 

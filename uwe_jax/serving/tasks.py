@@ -39,17 +39,21 @@ class RankTask:
 
 @dataclass(frozen=True)
 class PairTask:
-    """The score of every query with every target, or the explanation of the score of the first ones."""
+    """The score of every query with every target, or the explanation of the score of the first ones.
+
+    With an index, targets are ids of it.
+    """
 
     queries: tuple[str, ...]
     targets: tuple[str, ...]
     explain: bool = False
+    index: str = ""
     group: ClassVar[None] = None  # answered alone
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Queries and targets."""
-        return self.queries + self.targets
+        """Queries, and targets that are texts."""
+        return self.queries + (() if self.index else self.targets)
 
 
 Task = RankTask | PairTask
@@ -90,7 +94,8 @@ class ServedModel:
     def _score(self, task: PairTask) -> Any:
         try:
             if task.explain:
-                return self.ranker.explain(task.queries[0], task.targets[0]).to_dict()
+                space = {"space": self.indexes[task.index]} if task.index else {}
+                return self.ranker.explain(task.queries[0], task.targets[0], **space).to_dict()
             return self.ranker.scores(task.queries, task.targets).tolist()
         except UserError as error:
             raise Refusal(422, str(error)) from error

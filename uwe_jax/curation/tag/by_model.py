@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from itertools import islice
 
 import numpy as np
 from jaxtyping import Int, Num
 
-from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker, Score, truncation
+from uwe_jax.evaluation.target_names import NamesScore
+from uwe_jax.evaluation.tasks.task import TargetNames
 from uwe_jax.runtime.progress import progress
+from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, read_records, write_parts
 from uwe_jax.sources.vacancies.tagger import JOB, MODEL, NO_SKILL, REPEATED, SENTENCES, VACANCY, Tagged
@@ -25,7 +26,9 @@ _QUERIES = 1000  # sentences per call of the ranker
 _SUFFIX = "-model"
 
 
-def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, threshold: float, top_k: int) -> ChunkDone:
+def tag_by_model(
+    job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, threshold: float, top_k: int, aliases: bool = True
+) -> ChunkDone:
     """Tags each kept sentence of a job, and the title of its vacancy, with the skills of highest score.
 
     Writes a part file per chunk beside those by name; complete chunks are skipped.
@@ -33,20 +36,17 @@ def tag_by_model(job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, thresho
     Args:
       threshold: least score, on the ranker's own scale.
       top_k: skills of a sentence, at most.
+      aliases: score a skill by its label and its best name, see `uwe_jax.scoring.names`; else by its label.
 
     Returns:
       Counts of all chunks, to be added to those by name: rows with skills by the model only are subtracted from the
       rows without one.
     """
     if left := job.left(_SUFFIX):
-        labels = [skill.label for skill in taxonomy.skills]
-        for note in truncation(ranker, labels).notes("skills"):
+        names = TargetNames.of([(skill.label, *(skill.aliases if aliases else ())) for skill in taxonomy.skills])
+        for note in truncation(ranker, names.texts).notes("names of skills"):
             LOG.warning(f"{ranker.name}: {note}.")
-        score = ranker.index(labels)
-
-        def scores(queries: Sequence[str]) -> np.ndarray:
-            return checked(score(queries), (len(queries), len(labels)), f"{ranker.name} on sentences of vacancies")
-
+        scores = NamesScore(ranker, names, LABEL_WEIGHT, f"{ranker.name} on sentences of vacancies")
         for number in progress(left, label=f"tagging with {ranker.name}", unit="chunk"):
             done = _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k)
             done.write(job.marker(number, _SUFFIX))

@@ -57,7 +57,7 @@ class TaggingOptions:
       threshold: least score of a skill that a model gives, on the scale of its scores.
       top_k: skills that a model may give to a sentence.
       model_reads: sentences that the model reads: those that name no skill, or all.
-      aliases: look for the other names of skills too, not only for their labels.
+      aliases: look for the other names of skills too, and rank skills by them, not only by their labels.
       language: of the vacancies and of ESCO's labels.
       esco_version: such as 1.1.1; by default the newest in the folder.
       min_words: shorter sentences are left out.
@@ -153,7 +153,8 @@ def tag(options: TaggingOptions) -> None:
         if options.model and taxonomy:
             cache_dir = cache_folder(options.cache_dir)
             ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens)
-            total.merge(tag_by_model(job, taxonomy, ranker, threshold=options.threshold, top_k=options.top_k))
+            threshold, top_k, aliases = options.threshold, options.top_k, options.aliases
+            total.merge(tag_by_model(job, taxonomy, ranker, threshold=threshold, top_k=top_k, aliases=aliases))
         result = {
             "key": key,
             "vacancies": [str(file.path) for file in files],

@@ -45,6 +45,13 @@ class TargetNames(NamedTuple):
     places: np.ndarray
     starts: np.ndarray
 
+    @classmethod
+    def of(cls, of_targets: Sequence[Sequence[str]]) -> TargetNames:
+        """Returns the names of targets, of each its label and its further names."""
+        place_of = {text: place for place, text in enumerate(dict.fromkeys(itertools.chain(*of_targets)))}
+        places = np.array([place_of[text] for texts in of_targets for text in texts])
+        return cls(tuple(place_of), places, run_offsets(np.array([*map(len, of_targets)]))[:-1])
+
 
 @dataclass(frozen=True, eq=False)
 class RankingTask:
@@ -84,10 +91,7 @@ class RankingTask:
     @cached_property
     def target_names(self) -> TargetNames:
         """All names of all targets, their labels included."""
-        of_targets = [(target, *self.names.get(target, ())) for target in self.targets]
-        place_of = {text: place for place, text in enumerate(dict.fromkeys(itertools.chain(*of_targets)))}
-        places = np.array([place_of[text] for texts in of_targets for text in texts])
-        return TargetNames(tuple(place_of), places, run_offsets(np.array([*map(len, of_targets)]))[:-1])
+        return TargetNames.of([(target, *self.names.get(target, ())) for target in self.targets])
 
     def select(self, keep: np.ndarray, note: str) -> RankingTask:
         """Returns the task with the queries at positions `keep`, int [k], and a further note."""

@@ -9,6 +9,10 @@ A point is a target, its id the position. The vector is the multi-vector of its 
 or the mean of its tokens where the model's scorer pools targets. Qdrant keeps unit vectors, so the payload has the
 tokens' norms (none for a text without tokens, which gets a zero vector) beside the target's id, text and further
 columns (`column_0` and so on; format 1 had none).
+
+Format 3 is written where a target has several names. Their tokens, or one mean each, follow one another in the target's
+multi-vector, so that MaxSim lets a query token choose among all names, and the payload's `names` has a list of text,
+role and number of vectors of each, the label first.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import from_mapping
 from uwe_jax.scoring.ragged import is_pooled
 
-FORMAT = 2
+FORMAT = 3
 _KEY = "uwe_jax"
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,199}")
 _COLLECTION = re.compile(r"(?P<name>.+)--[0-9a-f]{12}")
@@ -41,6 +45,7 @@ class Stored:
       dtype: of the stored vectors, float32 or float16.
       digest: of the content, twelve hexadecimal digits.
       columns: names of the further columns.
+      names: number of all names where a target has several, else 0.
     """
 
     origin: Origin
@@ -49,15 +54,21 @@ class Stored:
     dtype: str
     digest: str
     columns: tuple[str, ...] = ()
+    names: int = 0
 
     @property
     def pooled(self) -> bool:
-        """Returns whether a target is one vector, the mean of its tokens."""
+        """Returns whether a name is one vector, the mean of its tokens."""
         return is_pooled(self.origin.scorer.kind, query=False)
+
+    @property
+    def single(self) -> bool:
+        """Returns whether a target is one vector."""
+        return self.pooled and not self.names
 
     def metadata(self) -> dict[str, Any]:
         """Returns the metadata of the collection."""
-        return {_KEY: {"format": FORMAT, **dataclasses.asdict(self)}}
+        return {_KEY: {"format": FORMAT if self.names else FORMAT - 1, **dataclasses.asdict(self)}}
 
 
 def field(position: int) -> str:

@@ -15,10 +15,12 @@ from uwe_jax.retrieval.qdrant.stored import Stored, aliases, collections, field
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
+from uwe_jax.sources.tables.problems import shorten
 
 # Numbers in one request: about 20 bytes each as JSON, under the 32 MiB that a server accepts by default.
 _BATCH_NUMBERS = 1 << 20
 _IDS_AT_ONCE = 10_000
+MOST_NUMBERS = 1 << 20  # of one point, by a server: MAX_MULTIVECTOR_FLATTENED_LEN of its source
 _HASHED_ROWS = 1 << 16
 
 
@@ -42,12 +44,23 @@ def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: 
     """Uploads all targets to a collection, which is created unless an interrupted upload has done so.
 
     Args:
-      tokens: of the index; its property would copy them again.
+      tokens: of the names; the index's property would copy them again.
 
     Raises:
-      UserError: the server stopped answering, or does not have all targets at the end.
+      UserError: a target has more names than a server takes, it stopped answering, or does not have all targets at the
+        end.
     """
     models = library().models
+    lengths = np.diff(tokens.offsets).tolist()
+    if space.starts is not None:
+        tokens = RaggedTokens(tokens.flat, np.append(tokens.offsets[space.starts], tokens.offsets[-1]))
+    longest = int(tokens.lengths.argmax())
+    if (numbers := int(tokens.lengths[longest]) * tokens.width) > MOST_NUMBERS and not store.embedded:
+        raise UserError(
+            f"The names of {shorten(space.ids[longest])} have {numbers:,} numbers, {tokens.lengths[longest]:,} tokens "
+            f"of width {tokens.width}; a Qdrant server takes at most {MOST_NUMBERS:,} per target. Build the index with "
+            "fewer names of it, or with a smaller --max_tokens."
+        )
     with store.asking() as client:
         if client.collection_exists(collection):
             present = _present(client, collection, stored.size)
@@ -57,7 +70,7 @@ def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: 
                 size=stored.width,
                 distance=models.Distance.COSINE,
                 datatype=models.Datatype(stored.dtype),
-                multivector_config=None if stored.pooled else multi,
+                multivector_config=None if stored.single else multi,
             )
             client.create_collection(collection, vectors_config=vectors, metadata=stored.metadata())
             present = np.zeros(stored.size, bool)
@@ -70,9 +83,12 @@ def upload(store: Store, collection: str, stored: Stored, space: Index, tokens: 
             for at in (start + np.flatnonzero(~present[start:stop])).tolist():
                 rows = tokens.part(at, at + 1).flat.astype(np.float32)
                 payload = {"id": space.ids[at], "text": space.texts[at], "norms": norms_of(rows).tolist()}
+                if stored.names:
+                    sizes = lengths[space.name_rows(at)]
+                    payload["names"] = [[*name, size] for name, size in zip(space.names_of(at), sizes, strict=True)]
                 payload |= {field(k): values[at] for k, values in enumerate(space.columns.values())}
                 rows = rows if len(rows) else np.zeros((1, stored.width), np.float32)
-                vector = (rows[0] if stored.pooled else rows).tolist()
+                vector = (rows[0] if stored.single else rows).tolist()
                 points.append(models.PointStruct(id=at, vector=vector, payload=payload))
             client.upsert(collection, points, wait=True)
         there = client.count(collection, exact=True).count

@@ -22,7 +22,7 @@ from uwe_jax.sources.tables.values import half_pair
 
 # The reserved column with the role of every name of a target, whose label has "". Other columns have longer names.
 ROLE = ""
-ALTERNATIVE = "alternative"
+ALTERNATIVE, DESCRIPTION = "alternative", "description"
 MAX_COLUMNS = 32
 MAX_NAME = 100  # characters
 _AT_ONCE = 1 << 16  # texts decoded by an iteration

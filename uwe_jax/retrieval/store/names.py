@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,35 +14,41 @@ from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import name_key
 from uwe_jax.retrieval.store.columns import ALTERNATIVE, Strings
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.sources.tables.problems import shorten
 
 
-def distinct_names(label: str, names: Sequence[str]) -> list[str]:
+class Name(NamedTuple):
+    """A name of a target and its role: "" of the label, "alternative" or "description"."""
+
+    text: str
+    role: str = ALTERNATIVE
+
+
+def no_target(id: str | int) -> UserError:
+    """Returns the error of an id that no target has."""
+    return UserError(f"The index has no target with the id {shorten(str(id))}. Give the id of one of its targets.")
+
+
+def distinct_names(label: str, names: Iterable[Name]) -> list[Name]:
     """Returns the names of a target without those that equal its label or an earlier one up to case.
 
-    >>> distinct_names("nurse", ["Nurse", "carer", "Carer"])
+    >>> [name.text for name in distinct_names("nurse", map(Name, ["Nurse", "carer", "Carer"]))]
     ['carer']
     """
-    kept = {label.casefold(): label}
+    kept = {label.casefold(): Name(label)}
     for name in names:
-        kept.setdefault(name.casefold(), name)
+        kept.setdefault(name.text.casefold(), name)
     return list(kept.values())[1:]
 
 
-def rows_of(texts: Sequence[str], names: Sequence[Sequence[str]]) -> tuple[list[str], np.ndarray]:
+def rows_of(texts: Sequence[str], names: Sequence[Sequence[Name]]) -> tuple[list[Name], np.ndarray]:
     """Returns the names of all targets, the label of each followed by its further names, and the labels' positions.
 
-    >>> rows_of(["nurse", "cook"], [["carer"], []])
-    (['nurse', 'carer', 'cook'], array([0, 2]))
+    >>> rows_of(["nurse", "cook"], [[Name("carer")], []])
+    ([Name(text='nurse', role=''), Name(text='carer', role='alternative'), Name(text='cook', role='')], array([0, 2]))
     """
-    rows = [name for text, more in zip(texts, names, strict=True) for name in (text, *more)]
+    rows = [name for text, more in zip(texts, names, strict=True) for name in (Name(text, ""), *more)]
     return rows, run_offsets(np.array([1 + len(more) for more in names], np.int64))[:-1]
-
-
-def roles_of(starts: Int[np.ndarray, " n"], number: int) -> pa.DictionaryArray:
-    """Returns the column of roles of a number of names, with labels at `starts`."""
-    codes = np.ones(number, np.int32)
-    codes[starts] = 0
-    return pa.DictionaryArray.from_arrays(codes, pa.array(["", ALTERNATIVE], pa.large_string()))
 
 
 def starts_of(roles: pa.ChunkedArray, ids: pa.ChunkedArray) -> Int[np.ndarray, " n"]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.store.columns import Where
+from uwe_jax.retrieval.store.names import Name
 from uwe_jax.scoring.names import LABEL_WEIGHT
 
 _DIGITS = 6  # of a score: the precision of float32
@@ -24,6 +25,7 @@ class Hit(NamedTuple):
       columns: its values of further columns, by their names.
       name: the name that matched best; "" where it is the label.
       exact: whether the query equals that name up to case, hyphens and plural s. Such targets rank above all others.
+      role: of that name: "" of the label, "alternative" or "description".
     """
 
     id: str
@@ -32,6 +34,7 @@ class Hit(NamedTuple):
     columns: Mapping[str, str] = {}  # never changed; a read-only proxy cannot be pickled
     name: str = ""
     exact: bool = False
+    role: str = ""
 
     @property
     def matched(self) -> str:
@@ -82,6 +85,14 @@ class Searchable(Protocol):
 
         Raises:
           FilterError: no target has a column or a value of the filter.
+        """
+        ...
+
+    def names_of(self, target: str) -> list[Name]:
+        """Returns the names of the target with an id, and their roles, the label first.
+
+        Raises:
+          UserError: there is no such target.
         """
         ...
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.store.columns import ROLE, Strings, Where, matching, packed, packed_strings, taken
 from uwe_jax.retrieval.store.manifest import Manifest
-from uwe_jax.retrieval.store.names import ExactNames, best, exact_first, roles_of, rows_of, starts_of
+from uwe_jax.retrieval.store.names import ExactNames, Name, best, exact_first, no_target, rows_of, starts_of
 from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, quantise, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
@@ -41,6 +42,7 @@ class Index:
       ids: of the targets, in their order.
       texts: labels of the targets, in their order.
       names: of all targets, in their order, those of one target next to each other and its label first.
+      roles: of the names, "" of a label; None where no target has several names.
       starts: position of every target's label in `names`; None where no target has several names.
     """
 
@@ -59,6 +61,7 @@ class Index:
         starts = np.arange(len(ids)) if roles is None else starts_of(roles, ids)
         self.names = texts = Strings(names)
         self.starts = starts if len(starts) < len(ids) else None
+        self.roles = None if self.starts is None else Strings(roles)
         if self.starts is not None:
             rows = pa.array(starts)
             ids, texts = ids.take(rows), Strings(names.take(rows))
@@ -78,7 +81,7 @@ class Index:
         dtype: str = "float16",
         *,
         columns: Mapping[str, Sequence[str]] | None = None,
-        names: Sequence[Sequence[str]] = (),
+        names: Sequence[Sequence[Name]] = (),
     ) -> Index:
         """Builds an index of n targets.
 
@@ -100,8 +103,9 @@ class Index:
             rows, starts = rows_of(texts, names)
             target = np.repeat(np.arange(len(texts)), np.diff(starts, append=len(rows)))
             further = {name: taken(column, target) for name, column in further.items()}
-            further[ROLE] = roles_of(starts, len(rows))
-            own_texts, own_ids = packed_strings(rows), own.array.take(target)
+            all_names, roles = zip(*rows, strict=True)
+            further[ROLE] = packed_strings(roles).dictionary_encode()
+            own_texts, own_ids = packed_strings(all_names), own.array.take(target)
         else:
             own_ids = own.array
         if len(tokens) != len(own_texts):
@@ -135,11 +139,16 @@ class Index:
         """Counts the targets that match a filter; see `Searchable.count`."""
         return int(matching(self.columns, where, len(self)).sum())
 
-    def names_of(self, target: int) -> list[str]:
-        """Returns the names of a target by its position, the label first."""
-        return self.names[self._rows_of(target)]
+    def names_of(self, target: str | int) -> list[Name]:
+        """Returns the names of a target, by its id or position, and their roles; see `Searchable.names_of`."""
+        at = pc.index(self.ids.array, target).as_py() if isinstance(target, str) else target
+        if at < 0:
+            raise no_target(target)
+        rows = self.name_rows(at)
+        return [Name(*each) for each in zip(self.names[rows], self.roles[rows] if self.roles else [""], strict=True)]
 
-    def _rows_of(self, target: int) -> slice:
+    def name_rows(self, target: int) -> slice:
+        """Returns the positions in `names` of the names of a target by its position."""
         if self.starts is None:
             return slice(target, target + 1)
         after = self.starts[target + 1] if target + 1 < len(self) else len(self.names)
@@ -178,9 +187,9 @@ class Index:
             for row, targets, same in zip(scores, combined, exact[queried], strict=True):
                 hits.append([])
                 for at in best(targets, top_k, same).tolist():
-                    names = self._rows_of(at)
+                    names = self.name_rows(at)
                     name = same[at] if at in same else names.start + int(row[names].argmax())
-                    hits[-1].append(self._hit(at, float(targets[at]), self.names[name], at in same))
+                    hits[-1].append(self._hit(at, float(targets[at]), name, at in same))
         return hits
 
     def _by_text(
@@ -203,7 +212,7 @@ class Index:
                 at, scores = np.append(at, more.positions[0]), np.append(scores, more.scores[0])
             order = exact_first(at, scores, same)[:top_k]
             pairs = zip(at[order].tolist(), scores[order].tolist(), strict=True)
-            hits.append([self._hit(each, score, "", each in same) for each, score in pairs])
+            hits.append([self._hit(each, score, each, each in same) for each, score in pairs])
         return hits
 
     @cached_property
@@ -219,10 +228,10 @@ class Index:
                 found.setdefault(target, row)
         return found
 
-    def _hit(self, at: int, score: float, name: str, exact: bool) -> Hit:
+    def _hit(self, at: int, score: float, name: int, exact: bool) -> Hit:
         columns = {key: column[at] for key, column in self.columns.items()}
-        text = self.texts[at]
-        return Hit(self.ids[at], text, score, columns, name if name != text else "", exact)
+        role = self.roles[name] if self.roles else ""
+        return Hit(self.ids[at], self.texts[at], score, columns, self.names[name] if role else "", exact, role)
 
     def target_space(self, scorer: ScorerSettings) -> Any:
         """Returns all names on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), kept for one scorer.

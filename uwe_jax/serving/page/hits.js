@@ -16,8 +16,9 @@ function facts(hit) {
   return all.length ? make("p", { class: "facts" }, ...all) : null;
 }
 
-/** The name that matched, where it is another one than the text, and whether the query is that name. */
-const matched = (hit) => [hit.name, hit.exact && "exact name"].filter(Boolean).join(" · ");
+/** The name that matched, where it is another one than the text, its role, and whether the query is that name. */
+const matched = (hit) =>
+  [hit.name, hit.name && hit.role !== "alternative" && hit.role, hit.exact && "exact name"].filter(Boolean).join(" · ");
 
 async function open(button, panel, query, hit) {
   const opening = panel.hidden;
