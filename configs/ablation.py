@@ -17,13 +17,14 @@ from uwe_jax.runtime.errors import UserError
 
 # By name: what it is, and the settings in which it differs from the first, which the others are compared with.
 _VARIANTS = {
-    "soft": ("soft late interaction, cosine logits over 0.3, every edge a positive", {}),
+    "soft": ("soft late interaction from both sides, cosine logits over 0.1, every edge a positive", {}),
     "mean_pool": ("cosine of mean-pooled embeddings", {"scorer.kind": "mean_pool"}),
     "max_sim": ("each query token takes its best target token", {"scorer.kind": "max_sim"}),
     "soft_pooled": ("query tokens attend to the mean-pooled target", {"scorer.kind": "soft_pooled"}),
-    "dot_0.1": ("raw dot products over 0.1, the paper's logits", {"scorer.logits": "dot", "scorer.tau_a": 0.1}),
-    "cosine_0.1": ("cosine logits over 0.1, sharper", {"scorer.tau_a": 0.1}),
-    "cosine_1": ("cosine logits over 1, flatter", {"scorer.tau_a": 1.0}),
+    "query_side": ("only query tokens look for their like", {"scorer.side": "query", "scorer.tau_a": 0.3}),
+    "target_side": ("only target tokens look for their like", {"scorer.side": "target"}),
+    "paper": ("the paper's: from the query, raw dot products over 0.1", {"scorer.side": "query", "scorer.logits": "dot"}),
+    "cosine_0.3": ("cosine logits over 0.3, flatter", {"scorer.tau_a": 0.3, "scorer.target_tau_a": 0.3}),
     "one_directional": ("neighbours are ranked for skills, not skills for neighbours", {"loss.symmetric": False}),
     "single_positive": ("only the neighbour drawn for a skill is its positive", {"batch.positives": "sampled"}),
     "no_distractors": ("vacancy sentences stand alone", {"batch.distractor_probability": 0.0}),

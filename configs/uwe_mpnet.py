@@ -22,6 +22,7 @@ def get_config():
     config.encoder.dtype = "bfloat16"
     config.encoder.dropout = 0.1
     config.batch.global_batch_size = 512
+    config.scorer.side = "query"
     config.scorer.logits = "dot"
     config.scorer.tau_a = 0.1
     config.evaluation.every = 1000

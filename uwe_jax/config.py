@@ -20,6 +20,7 @@ from uwe_jax.runtime.settings import all_within, current_setting, from_mapping, 
 COMBINED = "combined"
 RELATIONS = ("essential", "optional", "both")
 SIDES = ("query", "target", "both")
+_BEFORE_SIDES = {"side": "query"}
 SIDED = ("soft", "max_sim")  # scorers whose tokens of either side can be summed over
 
 
@@ -138,10 +139,10 @@ class ScorerSettings:
 
     kind: str = "soft"  # soft late interaction, or max_sim, mean_pool, soft_pooled
     logits: str = "cosine"  # attention logits: cosine, or dot (the paper's raw dot products)
-    tau_a: float = 0.3  # attention temperature of query tokens; the paper's is 0.1, with dot
+    tau_a: float = 0.1  # attention temperature of query tokens
     # Of soft and max_sim, the texts whose tokens are summed over: query (the paper's; does each query token find its
     # like in the target?), target (the reverse), or both, a weighted sum.
-    side: str = "query"
+    side: str = "both"
     target_tau_a: float = 0.1  # attention temperature of target tokens, with side target or both
     target_weight: float = 0.5  # of the target's side where side is both; the query's has 1 - target_weight
     learn_tau_a: bool = False  # train the attention temperatures with the encoder
@@ -157,6 +158,14 @@ class ScorerSettings:
         within("scorer.target_tau_a", self.target_tau_a, 1e-4)
         within("scorer.target_weight", self.target_weight, 0.0, 1.0)
         within("scorer.chunk", self.chunk, 0)
+
+    @classmethod
+    def saved(cls, values: dict[str, Any]) -> ScorerSettings:
+        """Reads saved values; those without a side were saved before it was a setting, when it was the query's.
+
+        Raises UserError for an unknown key or an invalid value.
+        """
+        return from_mapping(cls, _BEFORE_SIDES | values, "scorer.")
 
     @property
     def temperatures(self) -> tuple[float, float]:
@@ -281,6 +290,8 @@ class Config:
 
         Raises UserError for an unknown key or an invalid value.
         """
+        if scorer := values.get("scorer"):
+            values = values | {"scorer": _BEFORE_SIDES | scorer}
         return from_mapping(cls, values)
 
     def to_dict(self) -> dict[str, Any]:
