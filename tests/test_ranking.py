@@ -11,9 +11,11 @@ import reference
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.distributed import parallel
+from uwe_jax.ranking import blocks as layout
 from uwe_jax.ranking import target_space as spaces
+from uwe_jax.ranking.blocks import bucket, padded_lengths
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.ranking.target_space import TargetSpace, bucket, padded_lengths
+from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ragged import ragged_scores
 from uwe_jax.scoring.scorers import block_scores
@@ -47,13 +49,9 @@ def targets(rng):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Several blocks, spans and chunks of queries even for a handful of texts."""
-    for name, value in {
-        "_QUERY_TOKENS": 20,
-        "_BLOCK_TOKENS": {"cpu": 4},
-        "_SPAN_BLOCKS": 3,
-        "_SMALL_BLOCK_TOKENS": 4,
-    }.items():
-        monkeypatch.setattr(spaces, name, value)
+    monkeypatch.setattr(spaces, "_QUERY_TOKENS", 20)
+    for name, value in {"_BLOCK_TOKENS": {"cpu": 4}, "_SPAN_BLOCKS": 3, "_SMALL_BLOCK_TOKENS": 4}.items():
+        monkeypatch.setattr(layout, name, value)
 
 
 @pytest.mark.parametrize("reduce", ["mean", "sum"])

@@ -22,10 +22,11 @@ from uwe_jax.models import hub, wheels
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.run_folder import _shapes
 from uwe_jax.models.uwe import UweModel
-from uwe_jax.ranking import target_space as spaces
+from uwe_jax.ranking import blocks as layout
+from uwe_jax.ranking.blocks import bucket
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.ranking.target_space import TargetSpace, bucket
+from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.runtime import compile_cache
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
@@ -78,18 +79,18 @@ def test_a_query_of_four_tokens_is_not_padded():
 
 def test_norms_and_directions_do_not_depend_on_padding(rng):
     rows = rng.normal(size=(8, 13, 4)).astype(np.float32)
-    unit, norms = spaces._units(rows, "float32")
+    unit, norms = layout._units(rows, "float32")
     np.testing.assert_allclose(norms, np.linalg.norm(rows, axis=2), rtol=1e-6)
     np.testing.assert_allclose(unit * norms[:, :, None], rows, rtol=1e-5)
 
 
 def test_lengths_in_a_space_share_programs(rng, monkeypatch):
     """Blocks of many shapes are made by programs of few."""
-    shapes, make = [], spaces._unit_program
+    shapes, make = [], layout._unit_program
     monkeypatch.setattr(
-        spaces, "_unit_program", lambda dtype: lambda rows: shapes.append(rows.shape) or make(dtype)(rows)
+        layout, "_unit_program", lambda dtype: lambda rows: shapes.append(rows.shape) or make(dtype)(rows)
     )
-    monkeypatch.setattr(spaces, "_SMALL_BLOCK_TOKENS", 1)
+    monkeypatch.setattr(layout, "_SMALL_BLOCK_TOKENS", 1)
     lengths = [tokens for tokens in range(1, 7) for _ in range(24)]
     targets, query = some_tokens(rng, lengths), some_tokens(rng, [3])
     space = TargetSpace.build(targets, ScorerSettings())

@@ -15,6 +15,7 @@ from vacancy_files import write_rows
 from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main as rank
 from uwe_jax.config import ScorerSettings
+from uwe_jax.ranking import blocks as layout
 from uwe_jax.ranking import target_space as spaces
 from uwe_jax.retrieval import table_targets
 from uwe_jax.retrieval.answers import Answer, answer_file
@@ -71,9 +72,9 @@ def assert_same(found: list[list[Hit]], expected: list[list[Hit]]) -> None:
 def test_a_filtered_ranking_is_that_of_the_matching_targets_alone(kind, blocks, monkeypatch):
     assert jax.local_device_count() == 8
     if blocks == "chunked":
-        small = {"_QUERY_TOKENS": 8, "_BLOCK_TOKENS": {"cpu": 1}, "_SPAN_BLOCKS": 2, "_SMALL_BLOCK_TOKENS": 4}
-        for name, value in small.items():
-            monkeypatch.setattr(spaces, name, value)
+        monkeypatch.setattr(spaces, "_QUERY_TOKENS", 8)
+        for name, value in {"_BLOCK_TOKENS": {"cpu": 1}, "_SPAN_BLOCKS": 2, "_SMALL_BLOCK_TOKENS": 4}.items():
+            monkeypatch.setattr(layout, name, value)
     scorer = ScorerSettings(kind=kind, tau_a=0.3)
     space, queries = with_columns(scorer), random_tokens(4, 2)
     assert (len(space.target_space(scorer).spans) > 1) == (blocks == "chunked")

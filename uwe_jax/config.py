@@ -13,9 +13,10 @@ from typing import Any
 
 import ml_collections
 
+from uwe_jax.runtime.config_dict import section
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS
-from uwe_jax.runtime.settings import all_within, current_setting, from_mapping, one_of, warn_of_former, within
+from uwe_jax.runtime.settings import all_within, from_mapping, one_of, within
 
 COMBINED = "combined"
 RELATIONS = ("essential", "optional", "both")
@@ -301,26 +302,7 @@ class Config:
 
 def default_config(settings: type = Config) -> ml_collections.ConfigDict:
     """Returns the defaults of `Config`, or of other settings, as a locked ConfigDict."""
-    return _section(dataclasses.asdict(settings())).lock()
-
-
-class _Section(ml_collections.ConfigDict):
-    """Settings of a config file, which may set them by their former names."""
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        name, value = current_setting(self, key, value)
-        if name != key:
-            warn_of_former(key, f"{name}={value}")
-        if type(value) is ml_collections.ConfigDict and isinstance(self.get(name), _Section):
-            value = _Section(value)  # else refused as of another type
-        super().__setitem__(name, value)
-
-
-def _section(values: dict[str, Any]) -> _Section:
-    # Nested here: a ConfigDict makes plain ones of nested dictionaries, as it shall of an empty source.parts.
-    return _Section(
-        {name: _section(each) if each and isinstance(each, dict) else each for name, each in values.items()}
-    )
+    return section(dataclasses.asdict(settings())).lock()
 
 
 def combine(**parts: Any) -> ml_collections.ConfigDict:

@@ -14,7 +14,9 @@ from uwe_jax.distributed import parallel
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.limits import accepted
 from uwe_jax.runtime.progress import progress
+from uwe_jax.scoring.softmax import TINY
 
 _CACHED = 2**30  # bytes of embeddings that are cached
 
@@ -54,6 +56,30 @@ class Embedder:
         tokens = self._encoder(self._params, table, np.arange(len(table)), self._loaded.max_tokens, bar)
         self.seconds += time.perf_counter() - started
         return tokens if len(places) == len(texts) else tokens.take(rows)
+
+    def sides(self, queries: str | Sequence[str], targets: str | Sequence[str]) -> tuple[RaggedTokens, RaggedTokens]:
+        """Returns raw token embeddings of queries and of targets.
+
+        Raises:
+          UserError: a text is refused (`uwe_jax.retrieval.limits`), or cannot be scored.
+        """
+        sides = accepted(queries, "Query"), accepted(targets, "Target")
+        tokens = self([*sides[0], *sides[1]])
+        q, y = tokens.part(0, len(sides[0])), tokens.part(len(sides[0]), len(tokens))
+        q.check_scorable("Query")
+        y.check_scorable("Target")
+        return q, y
+
+    def unit_means(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns the mean of every text's tokens at length 1, float32 [n, d].
+
+        Raises:
+          UserError: a text cannot be scored.
+        """
+        tokens = self(texts)
+        tokens.check_scorable("Text")
+        means = tokens.pooled().flat
+        return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
 
     def cached(self, texts: Sequence[str], *, keep: bool, label: str = "") -> RaggedTokens:
         """Returns the same; only texts that are not cached are encoded, and cached if `keep`, at most a gibibyte."""

@@ -37,7 +37,6 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.scoring.scorer_text import scorer_text
-from uwe_jax.scoring.softmax import TINY
 
 _SHORT = (4, 8, 12, 16)  # tokens, special ones included, of the queries that `warm_up` compiles for
 
@@ -124,10 +123,7 @@ class Ranker:
         Raises:
           UserError: a text is refused (see `uwe_jax.retrieval.limits`), or its embedding is not finite.
         """
-        tokens = self.encode_tokens(texts)
-        tokens.check_scorable("Text")
-        means = tokens.pooled().flat
-        units = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
+        units = self._embed.unit_means(accepted(texts, "Text"))
         return units[0] if isinstance(texts, str) else units
 
     def encode_tokens(self, texts: Texts) -> RaggedTokens:
@@ -251,7 +247,7 @@ class Ranker:
         Raises:
           UserError: a text is refused, which the error names, or there is no target.
         """
-        q, y = self._embed_sides(queries, targets)
+        q, y = self._embed.sides(queries, targets)
         return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.temperatures)
 
     def explain(self, query: str, target: str, *, by_word: bool = True) -> Explanation:
@@ -260,7 +256,7 @@ class Ranker:
         Raises:
           UserError: a text is refused.
         """
-        parts = attribute(*self._embed_sides(query, target), self.scorer)
+        parts = attribute(*self._embed.sides(query, target), self.scorer)
         how = scorer_text(self.scorer, digits=4)
         q, y = (self._pieces(*accepted(text, "Text")) for text in (query, target))
         return explained(q, y, parts, how, by_word=by_word)
@@ -311,11 +307,3 @@ class Ranker:
         encoded = self._embed.cached(targets, keep=True, label=f"{self.name}: encoding targets")
         space = TargetSpace.build(encoded, self.scorer)
         return lambda queries: space.scores(self._embed.cached(queries, keep=False), self.scorer.temperatures)
-
-    def _embed_sides(self, queries: Texts, targets: Texts) -> tuple[RaggedTokens, RaggedTokens]:
-        sides = accepted(queries, "Query"), accepted(targets, "Target")
-        tokens = self._embed([*sides[0], *sides[1]])
-        q, y = tokens.part(0, len(sides[0])), tokens.part(len(sides[0]), len(tokens))
-        q.check_scorable("Query")
-        y.check_scorable("Target")
-        return q, y

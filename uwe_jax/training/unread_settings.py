@@ -29,8 +29,11 @@ class _Rule(NamedTuple):
 
 def _scorer_rule(setting: str, option: str) -> _Rule:
     kinds = [kind for kind, options in SCORER_OPTIONS.items() if option in options]
-    sides = f" from side {' or '.join(SIDES_OF[option])}" if option in SIDES_OF else ""
-    why = f"the scorer is {{config.scorer.kind}} from side {{config.scorer.side}}; {' and '.join(kinds)}{sides} read it"
+    found, readers = "scorer.kind is {config.scorer.kind!r}", " and ".join(kinds)
+    if option in SIDES_OF:
+        found += " and scorer.side {config.scorer.side!r}"
+        readers += f" from side {' or '.join(SIDES_OF[option])}"
+    why = f"{found}; {readers} read it"
     return _Rule(setting, lambda config, _: not is_read(option, config.scorer), why)
 
 
