@@ -1,4 +1,4 @@
-"""The paper's settings: MPNet, 512 skills a batch, raw-dot soft late interaction; for a TPU VM or a GPU.
+"""The paper's settings: MPNet, 512 skills a batch, raw-dot scores from the query's side; for a TPU VM or a GPU.
 
 Command:   uwe-jax train --config=uwe_mpnet --config.source.source=edges \\
                --config.source.path=FOLDER

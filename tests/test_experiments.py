@@ -257,7 +257,7 @@ def test_a_folder_of_another_grid_is_refused(grid, ablation):
     assert grid() == 0  # nothing had been trained that another config could spoil
     before = grid.read("transfer.json")
     assert grid("--config.steps=5", "--config.scorer.tau_a=0.2") == 2
-    assert "2 differences: scorer.tau_a: 0.3 there, 0.2 now; steps: 32 there, 5 now). Name another" in grid.said.err
+    assert "2 differences: scorer.tau_a: 0.1 there, 0.2 now; steps: 32 there, 5 now). Name another" in grid.said.err
     assert grid.calls == []
     assert ablation() == 2
     assert "transfer there, ablation now" in ablation.said.err
@@ -272,11 +272,14 @@ def test_a_cell_of_an_edited_variant_is_not_overwritten(ablation, tmp_path):
     text = Path(ABLATION.partition("=")[2]).read_text()
     file.write_text(text)
     ablation.config[0] = f"--config={file}"
-    flags = ("--variants=soft,cosine_1", "--seeds=0")
+    flags = ("--variants=soft,cosine_0.3", "--seeds=0")
     assert ablation(*flags, data=False) == 0
-    file.write_text(text.replace('"scorer.tau_a": 1.0', '"scorer.tau_a": 2.0'))
+    file.write_text(text.replace('"scorer.target_tau_a": 0.3', '"scorer.target_tau_a": 2.0'))
     assert ablation(*flags, data=False) == 2
-    assert "cosine_1-0 was trained with other settings (1 differ: scorer.tau_a: 1.0 there, 2.0 now" in ablation.said.err
+    assert (
+        "cosine_0.3-0 was trained with other settings (1 differ: scorer.target_tau_a: 0.3 there, 2.0 now"
+        in ablation.said.err
+    )
 
 
 def test_a_dry_run_prints_the_commands_and_writes_nothing(grid):

@@ -21,7 +21,6 @@ from uwe_jax.runtime.settings import all_within, from_mapping, one_of, within
 COMBINED = "combined"
 RELATIONS = ("essential", "optional", "both")
 SIDES = ("query", "target", "both")
-_BEFORE_SIDES = {"side": "query"}
 SIDED = ("soft", "max_sim")  # scorers whose tokens of either side can be summed over
 
 
@@ -160,13 +159,10 @@ class ScorerSettings:
         within("scorer.target_weight", self.target_weight, 0.0, 1.0)
         within("scorer.chunk", self.chunk, 0)
 
-    @classmethod
-    def saved(cls, values: dict[str, Any]) -> ScorerSettings:
-        """Reads saved values; those without a side were saved before it was a setting, when it was the query's.
-
-        Raises UserError for an unknown key or an invalid value.
-        """
-        return from_mapping(cls, _BEFORE_SIDES | values, "scorer.")
+    @staticmethod
+    def completed(values: dict[str, Any]) -> dict[str, Any]:
+        """Completes saved values: those without a side are older than the setting, and score from the query's."""
+        return {"side": "query", **values} if values.get("kind", "soft") in SIDED else values
 
     @property
     def temperatures(self) -> tuple[float, float]:
@@ -291,8 +287,6 @@ class Config:
 
         Raises UserError for an unknown key or an invalid value.
         """
-        if scorer := values.get("scorer"):
-            values = values | {"scorer": _BEFORE_SIDES | scorer}
         return from_mapping(cls, values)
 
     def to_dict(self) -> dict[str, Any]:

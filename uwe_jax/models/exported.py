@@ -168,7 +168,7 @@ def _settings(folder: Path, manifest: dict[str, Any]) -> tuple[EncoderSettings, 
     dtype = _value(folder, manifest, "dtype", str)
     try:
         encoder = EncoderSettings(name=str(folder), dtype=dtype)
-        scorer = ScorerSettings.saved(values)
+        scorer = from_mapping(ScorerSettings, values, "scorer.")
         own = {key: np.asarray(value, np.float32) for key, value in learned.items()}
         if any(value.shape for value in own.values()) or own.keys() - set(LEARNED):
             raise ValueError(f"learned may only hold the numbers {' and '.join(LEARNED)}.")
