@@ -1,4 +1,4 @@
-"""The paper's settings: MPNet, 512 skills a batch, raw-dot soft late interaction; for a TPU VM or a GPU.
+"""The paper's settings: MPNet, 512 skills a batch, raw-dot scores from the query's side; for a TPU VM or a GPU.
 
 Command:   uwe-jax train --config=uwe_mpnet --config.source.source=edges \\
                --config.source.path=FOLDER
@@ -22,6 +22,7 @@ def get_config():
     config.encoder.dtype = "bfloat16"
     config.encoder.dropout = 0.1
     config.batch.global_batch_size = 512
+    config.scorer.side = "query"
     config.scorer.logits = "dot"
     config.scorer.tau_a = 0.1
     config.evaluation.every = 1000

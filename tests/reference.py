@@ -9,15 +9,15 @@ def softmax(x):
 
 
 def score(
-    q, y, *, kind="soft", logits="cosine", tau_a=0.3, reduce="mean", side="query", target_tau_a=0.1, target_weight=0.5
+    q, y, *, kind="soft", logits="cosine", tau_a=0.3, reduce="mean", side="both", target_tau_a=None, target_weight=0.5
 ):
-    """s(q, y) of two arrays of real tokens [i, d] and [j, d]."""
+    """s(q, y) of two arrays of real tokens [i, d] and [j, d]; a single temperature is that of both sides."""
     if len(q) == 0 or len(y) == 0:
         return 0.0
-    if side != "query":
+    if side != "query" and kind in ("soft", "max_sim"):
         weight = 1.0 if side == "target" else target_weight
-        options = {"kind": kind, "logits": logits, "reduce": reduce}
-        by_target = score(y, q, tau_a=target_tau_a, **options)
+        options = {"kind": kind, "logits": logits, "reduce": reduce, "side": "query"}
+        by_target = score(y, q, tau_a=tau_a if target_tau_a is None else target_tau_a, **options)
         return (1 - weight) * score(q, y, tau_a=tau_a, **options) + weight * by_target
 
     def unit(x):

@@ -90,7 +90,7 @@ def test_scoring_compares_the_same_scores(scorer, logits, products):
 
 
 def test_both_rank_the_same_targets(rng):
-    settings = ScorerSettings(logits="dot", tau_a=0.5)
+    settings = ScorerSettings(logits="dot", tau_a=0.5, target_tau_a=0.5)
     targets = scoring.random_tokens(synthetic.SKILLS, 30, 8, (0,))
     queries = scoring.random_tokens(synthetic.JOBS, 5, 8, (1,))
     ours = scoring.TargetSpace.build(targets, settings).top_k(queries, 6, 0.5)

@@ -8,7 +8,7 @@ from pathlib import Path
 import ml_collections
 import pytest
 
-from uwe_jax.config import BatchSettings, Config, PartSettings, PerGraph, combine, default_config
+from uwe_jax.config import BatchSettings, Config, PartSettings, PerGraph, ScorerSettings, combine, default_config
 from uwe_jax.runtime import config_file as config_file_module
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
@@ -153,6 +153,15 @@ def test_former_names_of_settings_are_translated(tmp_path, caplog):
         "Warning: batch.parts is now batch.sources=mixed",
         "Warning: batch.encode_chunk_size is now batch.mini_batch_size=32",
     ]
+
+
+def test_a_saved_scorer_without_a_side_is_the_querys():
+    saved = Config().to_dict()
+    for name in ("side", "target_tau_a", "target_weight"):
+        del saved["scorer"][name]
+    assert Config.from_dict(saved).scorer == ScorerSettings(side="query")
+    saved["scorer"]["kind"] = "mean_pool"  # has no sides, and so none that is not the default
+    assert Config.from_dict(saved).scorer == ScorerSettings(kind="mean_pool")
 
 
 def test_tuples_may_come_as_lists():

@@ -67,10 +67,12 @@ def test_scores_of_grouped_texts_equal_one_by_one(world):
     queries = encode(params, tables["job"], asked, LENGTHS.job)
     everything = np.arange(len(tables["skill"]))
     space = TargetSpace.build(encode(params, tables["skill"], everything, LENGTHS.skill), model.scorer)
-    matrix = space.scores(queries, model.scorer.tau_a)
+    matrix = space.scores(queries, model.scorer.temperatures)
     expected = reference.score_matrix(
         one_by_one(model, params, tables["job"], asked, LENGTHS.job),
         one_by_one(model, params, tables["skill"], everything, LENGTHS.skill),
+        tau_a=model.scorer.tau_a,
+        target_tau_a=model.scorer.target_tau_a,
     )
     np.testing.assert_allclose(matrix, expected, atol=1e-5)
 

@@ -257,7 +257,7 @@ def test_a_folder_of_another_grid_is_refused(grid, ablation):
     assert grid() == 0  # nothing had been trained that another config could spoil
     before = grid.read("transfer.json")
     assert grid("--config.steps=5", "--config.scorer.tau_a=0.2") == 2
-    assert "2 differences: scorer.tau_a: 0.3 there, 0.2 now; steps: 32 there, 5 now). Name another" in grid.said.err
+    assert "2 differences: scorer.tau_a: 0.1 there, 0.2 now; steps: 32 there, 5 now). Name another" in grid.said.err
     assert grid.calls == []
     assert ablation() == 2
     assert "transfer there, ablation now" in ablation.said.err
@@ -272,11 +272,14 @@ def test_a_cell_of_an_edited_variant_is_not_overwritten(ablation, tmp_path):
     text = Path(ABLATION.partition("=")[2]).read_text()
     file.write_text(text)
     ablation.config[0] = f"--config={file}"
-    flags = ("--variants=soft,cosine_1", "--seeds=0")
+    flags = ("--variants=soft,cosine_0.3", "--seeds=0")
     assert ablation(*flags, data=False) == 0
-    file.write_text(text.replace('"scorer.tau_a": 1.0', '"scorer.tau_a": 2.0'))
+    file.write_text(text.replace('"scorer.target_tau_a": 0.3', '"scorer.target_tau_a": 2.0'))
     assert ablation(*flags, data=False) == 2
-    assert "cosine_1-0 was trained with other settings (1 differ: scorer.tau_a: 1.0 there, 2.0 now" in ablation.said.err
+    assert (
+        "cosine_0.3-0 was trained with other settings (1 differ: scorer.target_tau_a: 0.3 there, 2.0 now"
+        in ablation.said.err
+    )
 
 
 def test_a_dry_run_prints_the_commands_and_writes_nothing(grid):
@@ -333,8 +336,8 @@ def test_ablation_compares_variants_over_seeds(ablation):
 
 
 def test_without_data_variants_are_compared_on_held_out_nodes(ablation):
-    assert ablation("--seeds=4", "--variants=soft,dot_0.1", data=False) == 0
-    assert ablation.calls == ["train soft-4", "train dot_0.1-4"]
+    assert ablation("--seeds=4", "--variants=soft,paper", data=False) == 0
+    assert ablation.calls == ["train soft-4", "train paper-4"]
     page = ablation.read("ablation.md")
     assert f"| soft | {score('soft-4'):.1f} | {score('soft-4'):.1f} |" in page
     assert "frozen" not in page
@@ -345,11 +348,17 @@ def test_variants_with_identical_trainings_are_left_out(ablation):
     assert (
         "no_distractors is left out: with these graphs and overrides it trains exactly like soft" in ablation.said.err
     )
-    assert ablation("--dry_run", "--seeds=0", "--config.scorer.kind=max_sim", data=False) == 0
-    # Logits and temperatures that MaxSim does not read make no other variant.
-    for name in ("mean_pool", "max_sim", "soft_pooled", "dot_0.1", "cosine_0.1", "cosine_1"):
+    alike = ("mean_pool", "max_sim", "soft_pooled", "cosine_0.3")
+    flags = (f"--variants=soft,{','.join(alike)},target_side,one_directional", "--config.scorer.kind=max_sim")
+    assert ablation("--dry_run", "--seeds=0", *flags, data=False) == 0
+    # Temperatures that MaxSim does not read make no other variant.
+    for name in alike:
         assert f"{name} is left out" in ablation.said.err
-    assert "one_directional is left out" not in ablation.said.err
+    for name in ("target_side", "one_directional"):
+        assert f"{name} is left out" not in ablation.said.err
+    # MaxSim has sides, but what else a variant of soft changes is not read.
+    assert ablation("--dry_run", "--seeds=0", "--variants=soft,query_side", flags[1], data=False) == 2
+    assert "scorer.tau_a is 0.3, but scorer.kind is 'max_sim'" in ablation.said.err
     assert ablation("--dry_run", "--seeds=0", "--config.scorer.reduce=sum", data=False) == 2
     assert "scorer.reduce is 'sum', but scorer.kind is 'mean_pool'" in ablation.said.err
 
@@ -397,7 +406,7 @@ def test_every_shipped_variant_differs_from_all_others():
     assert len({repr(config) for config in configs}) == len(names)
     for default in (ABLATION, QUICKSTART):
         assert configs[names.index("soft")] == read_config([default, "--config.workdir=x"])
-    assert configs[names.index("dot_0.1")].scorer.logits == "dot"
+    assert configs[names.index("paper")].scorer.logits == "dot"
     assert not configs[names.index("one_directional")].loss.symmetric
     assert configs[names.index("single_positive")].batch.positives == "sampled"
     assert "quickstart " in config_help(Config, "train", "")

@@ -42,7 +42,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.folders import replacing
 from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores
-from uwe_jax.scoring.scorer_text import parse_scorer
+from uwe_jax.scoring.scorer_text import parse_scorer, scorer_text
 from uwe_jax.scoring.scorers import block_scores
 from uwe_jax.scoring.tokens import Tokens
 from uwe_jax.training.checkpoint import Checkpoints
@@ -54,7 +54,7 @@ MAX_TOKENS = 8
 
 
 def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1):
-    """The workdir of a finished run: moved weights, a learned tau_a, and its summary."""
+    """The workdir of a finished run: moved weights, learned temperatures, and its summary."""
     config = Config(
         workdir=str(workdir),
         steps=7,
@@ -63,7 +63,8 @@ def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1):
     )
     pretrained, rng = load_encoder(str(encoder)), np.random.default_rng(seed)
     moved = jax.tree.map(lambda x: x + 0.1 * rng.standard_normal(x.shape).astype(np.float32), pretrained.params)
-    scorer = {"log_tau_a": np.log(np.float32(0.17))} if learn_tau_a else {}
+    learned = {"log_tau_a": 0.17, "log_target_tau_a": 0.13}
+    scorer = {name: np.log(np.float32(tau)) for name, tau in learned.items()} if learn_tau_a else {}
     state = {"params": {"encoder": moved, "scorer": scorer}, "step": np.int32(7)}
     meta = {
         "encoder": {"provenance": pretrained.provenance, **pretrained.config.to_hf()},
@@ -164,6 +165,7 @@ def test_transformers_and_the_shipped_scorer_rank_as_the_run_in_float32(exports,
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
     scorer = shipped_scorer(folder).UweScorer.from_pretrained(folder)
     assert float(scorer.tau_a) == pytest.approx(0.17, abs=1e-6)
+    assert float(scorer.target_tau_a) == pytest.approx(0.13, abs=1e-6)
     queries, targets = (scorer.embed(encoder, tokenizer, texts, batch_size=2) for texts in (QUERIES, TEXTS))
     scores = scorer.scores(queries, targets, block=2)
     np.testing.assert_allclose(scores, in_float32[architecture][-1].forward, rtol=0, atol=1e-5)
@@ -191,9 +193,10 @@ def test_sentence_transformers_embeds_by_the_mean_of_our_tokens(exports, in_floa
         "soft_pooled,logits=dot",
         "max_sim",
         "max_sim,reduce=sum",
+        "soft,side=query",
         "soft,side=target",
-        "soft,logits=dot,side=both,target_weight=0.3,reduce=sum",
-        "max_sim,side=both",
+        "soft,logits=dot,target_weight=0.3,reduce=sum",
+        "max_sim,side=query",
         "mean_pool",
     ],
 )
@@ -263,6 +266,18 @@ def test_an_export_is_evaluated_as_the_run_and_is_an_encoder(exports, cache):
     assert load_model(f"{made.folder}:mean_pool", cache_dir=cache).scorer.kind == "mean_pool"
     trained = load_run(made.workdir, cache_dir=cache).params["encoder"]
     chex.assert_trees_all_equal(load_encoder(str(made.folder)).params, trained)
+
+
+def test_an_export_saved_before_there_were_sides_scores_from_the_querys(broken, cache):
+    manifest = json.loads((broken / "uwe_jax.json").read_text())
+    scorer = {name: value for name, value in manifest["scorer"].items() if name != "side" and "target" not in name}
+    change(broken, scorer=scorer, learned={"log_tau_a": manifest["learned"]["log_tau_a"]})
+    expected = ScorerSettings(tau_a=scorer["tau_a"], side="query")
+    loaded = load_model(broken, cache_dir=cache)
+    assert loaded.scorer == expected
+    assert shipped_scorer(broken).UweScorer.from_pretrained(broken).side == "query"
+    again = export(*options(broken, broken.parent / "again", cache))
+    assert scorer_text(expected, digits=4) in (again / "README.md").read_text()
 
 
 def test_a_run_that_continued_from_an_export_records_it(exports, cache, tmp_path):

@@ -29,7 +29,7 @@ MINILM, MPNET = "sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers
 # The default scorer, and the paper's one in mixed precision.
 SETTINGS = {
     MINILM: (),
-    MPNET: ("encoder.dtype=bfloat16", "scorer.logits=dot", "scorer.tau_a=0.1", "scorer.learn_tau_a=True"),
+    MPNET: ("encoder.dtype=bfloat16", "scorer.side=query", "scorer.logits=dot", "scorer.learn_tau_a=True"),
 }
 SHORT = (
     *("steps=6", "checkpoint_every=6", "batch.global_batch_size=8", "source.kinds=('job',)", "split.validation=0.02"),

@@ -30,7 +30,7 @@ K = 5  # one number of hits, so that few programs are compiled
 SERVER = "UWE_JAX_QDRANT_URL"  # of a server that the tests may write to
 SCORERS = {
     "soft": ScorerSettings(tau_a=0.3),
-    "soft dot": ScorerSettings(logits="dot", tau_a=2.0),
+    "soft dot": ScorerSettings(logits="dot", tau_a=2.0, side="query"),
     "max_sim": ScorerSettings(kind="max_sim", reduce="sum"),
     "soft_pooled": ScorerSettings(kind="soft_pooled", logits="dot", tau_a=2.0),
     "mean_pool": ScorerSettings(kind="mean_pool"),
@@ -282,7 +282,7 @@ def test_an_index_may_find_fewer(queries):
 
 def test_recall_is_the_share_of_the_exact_answer(queries):
     space = make_space()
-    scorer = ScorerSettings(logits="dot", tau_a=50.0)  # far from MaxSim
+    scorer = ScorerSettings(logits="dot", tau_a=50.0, side="query")  # far from MaxSim
     with QdrantIndex.create(":memory:", "skills", space) as held:
         shares = []
         for held.candidates in (K, 3 * K, N):
@@ -382,6 +382,23 @@ def test_a_newer_or_damaged_space_is_refused(monkeypatch, change, message):
     QdrantIndex.create(client, "skills", make_space())
     with pytest.raises(UserError, match=message):
         QdrantIndex.open(client, "skills")
+    client.close()
+
+
+def test_an_index_uploaded_before_there_were_sides_has_the_querys_scorer(monkeypatch):
+    metadata = stored.Stored.metadata
+
+    def older(self):
+        found = metadata(self)
+        for name in ("side", "target_tau_a", "target_weight"):
+            del found["uwe_jax"]["origin"]["scorer"][name]
+        return found
+
+    monkeypatch.setattr(stored.Stored, "metadata", older)
+    client = QdrantClient(":memory:")
+    QdrantIndex.create(client, "skills", make_space())
+    with QdrantIndex.open(client, "skills") as held:
+        assert held.origin.scorer == ScorerSettings(side="query")
     client.close()
 
 

@@ -36,10 +36,10 @@ QUERIES = ["nurse patients", "write write software code", "zebra", "engineer", "
 SCORERS = (
     "mean_pool",
     "soft",
-    "soft,logits=dot,tau_a=0.7,reduce=sum",
+    "soft,side=query,logits=dot,tau_a=0.7,reduce=sum",
     "soft_pooled",
     "max_sim,reduce=sum",
-    "soft,logits=dot,side=both,tau_a=0.7,target_tau_a=0.4,target_weight=0.3",
+    "soft,logits=dot,tau_a=0.7,target_tau_a=0.4,target_weight=0.3",
     "max_sim,side=target",
 )
 
@@ -110,8 +110,9 @@ def test_scores_hits_and_explanations_are_those_of_evaluation(encoder, cache, sc
         assert len(words.query_tokens) <= len(whole.query_tokens)
 
 
-def test_the_cosines_and_the_attention_of_an_explanation(model):
-    """The definition, token by token."""
+def test_the_cosines_and_the_attention_of_an_explanation(encoder, cache):
+    """The definition from the query's side, token by token."""
+    model = load(f"{encoder}:soft,side=query", cache_dir=cache)
     tokens = model.encode_tokens(["nurse zebra", "write code"])
     q, y = (tokens.part(k, k + 1).flat for k in (0, 1))
     found = model.explain("nurse zebra", "write code", by_word=False)
@@ -130,12 +131,13 @@ def test_the_cosines_and_the_attention_of_an_explanation(model):
     np.testing.assert_allclose(words.weights[2], found.weights[2:7].mean(axis=0), atol=1e-6)
 
 
-def test_a_learned_temperature_is_the_one_that_counts(encoder, cache):
+def test_learned_temperatures_are_those_that_count(encoder, cache):
     loaded = load_model(f"{encoder}:soft", cache_dir=cache)
     scorer = replace(loaded.model.scorer, learn_tau_a=True)
-    params = {**loaded.params, "scorer": {"log_tau_a": np.log(np.float32(0.05))}}
+    learned = {"log_tau_a": np.log(np.float32(0.05)), "log_target_tau_a": np.log(np.float32(0.07))}
+    params = {**loaded.params, "scorer": learned}
     learned = Ranker(replace(loaded, model=replace(loaded.model, scorer=scorer), params=params))
-    expected = load(f"{encoder}:soft,tau_a=0.05", cache_dir=cache)
+    expected = load(f"{encoder}:soft,tau_a=0.05,target_tau_a=0.07", cache_dir=cache)
     scores = learned.scores("nurse", TARGETS)
     np.testing.assert_allclose(scores, expected.scores("nurse", TARGETS), atol=1e-5)
     assert learned.explain("nurse", TARGETS[0]).score == pytest.approx(scores[0, 0], abs=1e-5)

@@ -24,9 +24,13 @@ from uwe_jax.config import (
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.run_folder import load_run
+from uwe_jax.models.uwe import LEARNED
+from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.scoring.scorer_text import parse_scorer, scorer_text
+from uwe_jax.scoring.scorers import block_scores
+from uwe_jax.scoring.tokens import Tokens
 from uwe_jax.studies.summary import read_scores
 from uwe_jax.training.checkpoint import Checkpoints
 
@@ -47,19 +51,20 @@ def cache(tmp_path_factory):
 MAPS = {1: 10.0, 2: 20.0, 3: 15.0}
 
 
-def trained_params(encoder, step):
-    """Parameters as if after so many steps, with a learned tau_a."""
+def trained_params(encoder, step, learned=LEARNED):
+    """Parameters as if after so many steps, with learned attention temperatures."""
     rng = np.random.default_rng(step)
     start = load_encoder(str(encoder)).params
     moved = jax.tree.map(lambda leaf: leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32), start)
-    return {"encoder": moved, "scorer": {"log_tau_a": np.log(np.float32(step))}}
+    return {"encoder": moved, "scorer": dict.fromkeys(learned, np.log(np.float32(step)))}
 
 
-def write_run(folder, encoder, maps, settings):
+def write_run(folder, encoder, maps, settings, learned=LEARNED):
     """The workdir of a run that was validated where `maps` has a value."""
     checkpoints = Checkpoints(folder / "checkpoints")
     for step, value in maps.items():
-        state = {"params": trained_params(encoder, step), "opt_state": {"mu": np.zeros(3)}, "step": np.int32(step)}
+        params = trained_params(encoder, step, learned)
+        state = {"params": params, "opt_state": {"mu": np.zeros(3)}, "step": np.int32(step)}
         meta = {
             "encoder": {"provenance": "local folder", **load_encoder(str(encoder)).config.to_hf()},
             "validation": None if value is None else {"macro_map": value},
@@ -94,7 +99,7 @@ def test_the_best_checkpoint_ranks_as_its_parameters(finished, encoder, cache):
     ranker = load_ranker(str(finished), cache_dir=cache)
     assert sorted(finished.rglob("*")) == before
     assert ranker.name == "three_steps"
-    assert re.match(r"step 2 of 3, validation MAP 20.0; .*soft,tau_a=2.0$", ranker.description)
+    assert re.match(r"step 2 of 3, validation MAP 20.0; .*soft,tau_a=2.0,target_tau_a=2.0$", ranker.description)
     model, _, tokeniser = parts(encoder, cache, "soft")
     params = trained_params(encoder, 2)
     scores = ranker.index(TARGETS)(QUERIES)
@@ -106,6 +111,17 @@ def test_a_run_without_validation_is_measured_at_its_newest_checkpoint(encoder, 
     del older["evaluation"], older["scorer"]["reduce"]  # settings that came later are at their defaults
     run = write_run(tmp_path / "run", encoder, dict.fromkeys((1, 2)), older)
     assert re.match(r"step 2 of 3; ", load_run(run, cache_dir=cache).description)
+
+
+def test_a_run_saved_before_there_were_sides_ranks_from_the_querys(encoder, cache, settings, tmp_path):
+    older = json.loads(json.dumps(settings))
+    for name in ("side", "target_tau_a", "target_weight"):
+        del older["scorer"][name]
+    ranker = load_ranker(str(write_run(tmp_path / "run", encoder, {2: None}, older, LEARNED[:1])), cache_dir=cache)
+    assert ranker.description.endswith("soft,tau_a=2.0,side=query")
+    model, _, tokeniser = parts(encoder, cache, "soft,side=query")
+    expected = direct_scores(model, trained_params(encoder, 2, LEARNED[:1]), tokeniser, QUERIES, TARGETS)
+    np.testing.assert_allclose(ranker.index(TARGETS)(QUERIES), expected, atol=1e-5)
 
 
 def test_a_trained_model_ranks_as_the_parameters_in_memory(encoder, cache, tmp_path, monkeypatch):
@@ -192,6 +208,18 @@ def test_a_replaced_encoder_is_noticed(workdir, cache, tmp_path):
 @pytest.mark.parametrize("text", [*SCORERS, "max_sim,reduce=sum", "soft_pooled,tau_a=0.2"])
 def test_the_text_of_a_scorer_round_trips(text):
     assert scorer_text(parse_scorer(text)) == text
+
+
+def test_the_papers_formula_is_one_switch_away(rng):
+    paper = parse_scorer("soft,side=query,logits=dot,tau_a=0.1")
+    for config in ("uwe_mpnet", "ablation:paper"):
+        assert read_command_line([f"--config={config}"], Config, "train").scorer == paper
+    q, y = rng.normal(size=(3, 8)), rng.normal(size=(5, 8))
+    blocks = (Tokens(x[None].astype(np.float32), np.ones((1, len(x)), bool)) for x in (q, y))
+    dots = np.exp(q @ y.T / 0.1 - (q @ y.T / 0.1).max(axis=1, keepdims=True))
+    cosines = q @ y.T / np.linalg.norm(q, axis=1)[:, None] / np.linalg.norm(y, axis=1)
+    score = (dots / dots.sum(axis=1, keepdims=True) * cosines).sum(axis=1).mean()
+    assert float(block_scores(*blocks, paper.temperatures, paper).forward[0, 0]) == pytest.approx(score, abs=1e-5)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ TARGETS = (
     "engineer care",
 )
 QUERIES = ("nurse patients", "", "  ", "write write software code", "zebra", "engineer")
-SCORERS = ("mean_pool", "soft", "soft_pooled", "max_sim", "soft,logits=dot,tau_a=0.7")
+SCORERS = ("mean_pool", "soft", "soft_pooled", "max_sim", "soft,logits=dot,tau_a=0.7,side=query")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 
-from uwe_jax.config import ScorerSettings
+from uwe_jax.config import SIDES, ScorerSettings
 from uwe_jax.distributed import parallel
 from uwe_jax.ranking import blocks as layout
 from uwe_jax.ranking import target_space as spaces
@@ -66,10 +66,10 @@ def test_scores_equal_the_reference(queries, targets, kind, logits, reduce):
     np.testing.assert_allclose(scores, expected, atol=1e-5 * (30 if reduce == "sum" else 1))
 
 
-@pytest.mark.parametrize("side", ["target", "both"])
+@pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("logits", ["cosine", "dot"])
 @pytest.mark.parametrize("kind", ["soft", "max_sim"])
-def test_scores_of_both_sides_equal_the_reference(queries, targets, kind, logits, side):
+def test_scores_of_every_side_equal_the_reference(queries, targets, kind, logits, side):
     """One query and many, of whole and other ratios of the temperatures, one too small for a bound."""
     for taus in ((0.3, 0.1), (0.4, 0.23), (0.3, 0.01)):
         taus = dict(zip(("tau_a", "target_tau_a"), taus, strict=True))

@@ -21,7 +21,7 @@ from uwe_jax.distributed import parallel
 from uwe_jax.models import hub, wheels
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.run_folder import _shapes
-from uwe_jax.models.uwe import UweModel
+from uwe_jax.models.uwe import LEARNED, UweModel
 from uwe_jax.ranking import blocks as layout
 from uwe_jax.ranking.blocks import bucket
 from uwe_jax.ranking.encode import TextEncoder
@@ -371,4 +371,4 @@ def test_the_shapes_of_a_runs_parameters_are_those_of_fresh_ones(architecture):
     shapes = _shapes(model)
     assert jax.tree.structure(shapes["encoder"]) == jax.tree.structure(fresh)
     assert jax.tree.leaves(shapes["encoder"]) == jax.tree.leaves(fresh)
-    assert shapes["scorer"]["log_tau_a"].shape == ()
+    assert {name: leaf.shape for name, leaf in shapes["scorer"].items()} == dict.fromkeys(LEARNED, ())

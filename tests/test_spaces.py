@@ -98,8 +98,8 @@ def saved(tmp_path) -> Path:
 def test_search_is_the_order_of_all_scores():
     targets, queries = random_tokens(8, 1), random_tokens(2, 2)
     space = Index.from_tokens(targets, [f"text {k}" for k in range(8)], None, SOFT, "float32")
-    scores = TargetSpace.build(targets, SOFT.scorer).scores(queries, 0.2)
     scorer = ScorerSettings(tau_a=0.2, learn_tau_a=True)
+    scores = TargetSpace.build(targets, SOFT.scorer).scores(queries, scorer.temperatures)
     found = space.search(queries, 4, scorer)
     for hits, expected in zip(found, scores, strict=True):
         best = np.argsort(-expected, kind="stable")[:4]
@@ -248,7 +248,7 @@ def test_scorers_that_pool_targets_are_given_means_alone():
     targets, queries = random_tokens(8), random_tokens(2, 1)
     space = Index.from_tokens(targets, [f"{k}" for k in range(8)], None, pooled, "float32")
     np.testing.assert_array_equal(space.tokens.flat, targets.pooled().flat)
-    scores = TargetSpace.build(targets, pooled.scorer).scores(queries, 0.3)
+    scores = TargetSpace.build(targets, pooled.scorer).scores(queries, pooled.scorer.temperatures)
     for hits, expected in zip(space.search(queries, 8, pooled.scorer), scores, strict=True):
         assert [hit.id for hit in hits] == [f"{k}" for k in np.argsort(-expected, kind="stable")]
 
@@ -344,6 +344,14 @@ def test_only_targets_of_the_same_model_are_added(saved):
 
 
 # What goes wrong
+
+
+def test_an_index_saved_before_there_were_sides_has_the_querys(saved):
+    origin = json.loads((saved / "space.json").read_text())["origin"]
+    for name in ("side", "target_tau_a", "target_weight"):
+        del origin["scorer"][name]
+    edit(saved, origin=origin)
+    assert load_index(saved).origin.scorer == ScorerSettings(side="query")
 
 
 def test_a_newer_format_is_refused(saved):

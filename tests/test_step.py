@@ -84,7 +84,7 @@ def test_it_compiles_once_and_learns(build, monkeypatch):
         tau.append(float(metrics["tau_a"][0]))
     assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
     assert int(state.step[0]) == 20
-    assert tau[0] == pytest.approx(0.3)
+    assert tau[0] == pytest.approx(0.1)
     assert tau[-1] != tau[0]
     assert tau[-1] > 0
     copies = jax.tree.map(lambda leaf: np.ptp(np.asarray(leaf), axis=0).max(), state.params)

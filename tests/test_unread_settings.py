@@ -52,7 +52,7 @@ def config_of(**values) -> Config:
     [
         ({"scorer__kind": "max_sim", "scorer__learn_tau_a": True}, "scorer.learn_tau_a", {"scorer__kind": "soft"}),
         ({"scorer__kind": "mean_pool", "scorer__learn_tau_a": True}, "scorer.learn_tau_a", {"scorer__kind": "soft"}),
-        ({"scorer__kind": "mean_pool", "scorer__tau_a": 0.1}, "scorer.tau_a", {"scorer__kind": "soft_pooled"}),
+        ({"scorer__kind": "mean_pool", "scorer__tau_a": 0.2}, "scorer.tau_a", {"scorer__kind": "soft_pooled"}),
         ({"scorer__kind": "max_sim", "scorer__logits": "dot"}, "scorer.logits", {"scorer__kind": "soft_pooled"}),
         ({"scorer__kind": "soft_pooled", "scorer__reduce": "sum"}, "scorer.reduce", {"scorer__kind": "max_sim"}),
         ({"profile_steps": 5}, "profile_steps", {"profile": True}),
@@ -105,7 +105,7 @@ def test_several_are_named_at_once():
     with pytest.raises(
         UserError, match=r"^3 settings are not used: scorer\.logits .*scorer\.tau_a .*profile_steps is 9"
     ):
-        check_settings(config_of(scorer__kind="max_sim", scorer__tau_a=0.1, scorer__logits="dot", profile_steps=9))
+        check_settings(config_of(scorer__kind="max_sim", scorer__tau_a=0.2, scorer__logits="dot", profile_steps=9))
 
 
 def test_what_a_config_file_brings_along_is_reported():

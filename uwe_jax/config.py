@@ -148,10 +148,10 @@ class ScorerSettings:
 
     kind: str = "soft"  # soft late interaction, or max_sim, mean_pool, soft_pooled
     logits: str = "cosine"  # attention logits: cosine, or dot (the paper's raw dot products)
-    tau_a: float = 0.3  # attention temperature of query tokens; the paper's is 0.1, with dot
+    tau_a: float = 0.1  # attention temperature of query tokens
     # Of soft and max_sim, the texts whose tokens are summed over: query (the paper's; does each query token find its
     # like in the target?), target (the reverse), or both, a weighted sum.
-    side: str = "query"
+    side: str = "both"
     target_tau_a: float = 0.1  # attention temperature of target tokens, with side target or both
     target_weight: float = 0.5  # of the target's side where side is both; the query's has 1 - target_weight
     learn_tau_a: bool = False  # train the attention temperatures with the encoder
@@ -167,6 +167,11 @@ class ScorerSettings:
         within("scorer.target_tau_a", self.target_tau_a, 1e-4)
         within("scorer.target_weight", self.target_weight, 0.0, 1.0)
         within("scorer.chunk", self.chunk, 0)
+
+    @staticmethod
+    def completed(values: dict[str, Any]) -> dict[str, Any]:
+        """Completes saved values: those without a side are older than the setting, and score from the query's."""
+        return {"side": "query", **values} if values.get("kind", "soft") in SIDED else values
 
     @property
     def temperatures(self) -> tuple[float, float]:

@@ -26,7 +26,8 @@ FORMS = f"""A model is one of
   - {", ".join(WITHOUT_MODEL)}
   - the workdir of a training run, such as runs/uwe, or the folder or hub id of an export
   - an encoder's folder or hub id, such as all-MiniLM-L6-v2, with a scorer behind a colon where it is not mean_pool:
-    all-MiniLM-L6-v2:soft or all-MiniLM-L6-v2:soft,logits=dot,tau_a=0.1 (scorers: {", ".join(SCORER_OPTIONS)})
+    all-MiniLM-L6-v2:soft, or as the paper scores all-MiniLM-L6-v2:soft,side=query,logits=dot,tau_a=0.1 (scorers:
+    {", ".join(SCORER_OPTIONS)})
   - a ranker of your own as module:attribute, such as my_rankers:Letters (see uwe_jax.evaluation.ranker)"""
 
 

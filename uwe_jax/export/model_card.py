@@ -14,7 +14,7 @@ from uwe_jax.config import ScorerSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.markdown import MISSING, escape, markdown_rows
 from uwe_jax.runtime.printable import json_text
-from uwe_jax.runtime.settings import current_setting
+from uwe_jax.runtime.settings import current_setting, from_mapping
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.scoring.scorers import target_share
 
@@ -57,7 +57,7 @@ def model_card(
       on_hub: it is a hub id.
       onnx: the folder has the encoder as ONNX.
     """
-    training, scorer = manifest["training"], ScorerSettings(**manifest["scorer"])
+    training, scorer = manifest["training"], from_mapping(ScorerSettings, manifest["scorer"])
     dot, dtype = scorer.logits == "dot", manifest["dtype"]
     logits, pooled = ("e_i . t_j", "e_i . mean of t") if dot else ("cos(e_i, t_j)", "cos(e_i, mean of t)")
     share = target_share(scorer)
@@ -147,7 +147,7 @@ def _facts(manifest: dict[str, Any], width: int, languages: Sequence[str]) -> st
         ("base model", f"[{escape(base)}](https://huggingface.co/{quote(base)})" if base else "not known"),
         ("embeddings", f"{width} numbers per token"),
         ("tokens of a text", f"at most {manifest['max_tokens']}; longer texts are truncated"),
-        ("scorer", f"`{scorer_text(ScorerSettings(**manifest['scorer']), digits=4)}`"),
+        ("scorer", f"`{scorer_text(from_mapping(ScorerSettings, manifest['scorer']), digits=4)}`"),
         ("fingerprint", f"{_code(manifest['fingerprint'])} (encoder, parameters and tokeniser)"),
         ("languages", escape(", ".join(languages)) or "not stated"),
     ]

@@ -18,7 +18,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.scoring.scorer_text import parse_scorer, scorer_text
 
-DEFAULT_MODEL = "all-MiniLM-L6-v2:soft,tau_a=0.1,side=both"  # see docs/results.md, "From which side to score"
+DEFAULT_MODEL = "all-MiniLM-L6-v2:soft"  # see docs/results.md, "From which side to score"
 
 
 class PretrainedEncoder(NamedTuple):

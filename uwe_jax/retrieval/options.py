@@ -127,7 +127,8 @@ class RankOptions:
       targets: rank these without building an index first: the folder of ESCO's or O*NET's zips, a table, or a .txt with
         one text per line. Their embeddings are kept in the cache for the next call.
       model: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default the model of the index, and
-        all-MiniLM-L6-v2:soft,tau_a=0.1,side=both for --targets.
+        all-MiniLM-L6-v2:soft for --targets, which scores from both sides; the paper's formula is
+        all-MiniLM-L6-v2:soft,side=query,logits=dot,tau_a=0.1.
       queries_file: file of queries: a table, or one query per line.
       column: column of the file of queries; by default one called text, query, title or alike.
       kind: of --targets, as of `uwe-jax index`.

@@ -84,11 +84,13 @@ def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D
     """Makes a dataclass of settings from plain values; missing settings have their defaults.
 
     Fields are int, float, str, bool, tuples of them, sections (other dataclasses), or dict[str, section]. Settings may
-    have their former names, as in saved configs. Messages put `prefix`, such as source., before a name.
+    have their former names, as in saved configs; a class whose defaults changed has a function `completed` that adds
+    the former ones. Messages put `prefix`, such as source., before a name.
     Raises UserError for an unknown name or a value of another type.
     """
     hints = typing.get_type_hints(cls)
     values = dict(current_setting(hints, name, value) for name, value in values.items())
+    values = getattr(cls, "completed", dict)(values)
     for name in sorted(set(values) - set(hints)):
         raise unknown_setting(prefix, name, list(hints))
     return cls(**{name: _read(hints[name], value, f"{prefix}{name}") for name, value in values.items()})

@@ -1,4 +1,4 @@
-"""Scorers as written on a command line, such as `soft,logits=dot,tau_a=0.1`."""
+"""Scorers as written on a command line, such as `soft,side=query,logits=dot,tau_a=0.1`, the paper's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NUMBERS = ("tau_a", "target_tau_a", "target_weight")
 def is_read(option: str, settings: ScorerSettings) -> bool:
     """Tells whether a scorer reads an option, given its kind and side.
 
-    >>> is_read("tau_a", ScorerSettings(side="target")), is_read("target_tau_a", ScorerSettings(side="both"))
+    >>> is_read("tau_a", ScorerSettings(side="target")), is_read("target_tau_a", ScorerSettings())
     (False, True)
     """
     if option not in SCORER_OPTIONS[settings.kind]:
@@ -32,8 +32,8 @@ def is_read(option: str, settings: ScorerSettings) -> bool:
 def parse_scorer(text: str) -> ScorerSettings:
     """Parses a scorer; options that are not given have their defaults, and invalid ones raise UserError.
 
-    >>> parse_scorer("soft,logits=dot,tau_a=0.1").tau_a
-    0.1
+    >>> parse_scorer("soft,side=query,logits=dot,tau_a=0.1").side, parse_scorer("soft").side
+    ('query', 'both')
     """
     kind, *options = text.split(",")
     if kind not in SCORER_OPTIONS:

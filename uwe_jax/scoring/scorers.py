@@ -86,7 +86,7 @@ def _mean(sums: _Sums, q: Texts, y: Texts) -> _Sums:
 def soft(q: Texts, y: Texts, tau_a: Temperatures, settings: ScorerSettings) -> Scores:
     """Soft late interaction: reduce over i of sum_j softmax_j(logits[i, j] / tau_a) cos(e_i, t_j).
 
-    That is side query; see `_sided` for the others.
+    That is the query's side; see `_sided` for the target's and for both, the default.
     """
     pair = temperature_pair(tau_a)
     used = {"query": pair[:1], "target": pair[1:], "both": pair if pair[0] is not pair[1] else pair[:1]}[settings.side]
@@ -97,7 +97,7 @@ def soft(q: Texts, y: Texts, tau_a: Temperatures, settings: ScorerSettings) -> S
 
 
 def max_sim(q: Texts, y: Texts, tau_a: Temperatures, settings: ScorerSettings) -> Scores:
-    """MaxSim: reduce over i of max_j cos(e_i, t_j), the limit of soft cosine attention for tau_a -> 0."""
+    """MaxSim: reduce over i of max_j cos(e_i, t_j) from the query's side, the limit of `soft` for tau_a -> 0."""
     del tau_a
     cosine = cosines(q, y)
     mask_y, mask_q = y.mask[None, None, :, :], q.mask[:, :, None, None]
@@ -144,11 +144,11 @@ _SCORERS: dict[str, Callable[[Texts, Texts, Any, ScorerSettings], Scores]] = {
 def block_scores(q: Tokens, y: Tokens, tau_a: Temperatures, settings: ScorerSettings) -> Scores:
     """Scores all pairs of q queries and y targets in both directions, at once.
 
-    Two orthogonal tokens against one of them: attention e^1 : e^0 for tau_a = 1, cosines 1 and 0.
+    Two orthogonal tokens against one of them, query's side: attention e^1 : e^0 for tau_a = 1, cosines 1 and 0.
 
     >>> t = Tokens(jnp.eye(2)[None], jnp.ones((1, 2), bool))
     >>> e = Tokens(jnp.eye(2)[None, :1], jnp.ones((1, 1), bool))
-    >>> scores = block_scores(e, t, 1.0, ScorerSettings(kind="soft"))
+    >>> scores = block_scores(e, t, 1.0, ScorerSettings(side="query"))
     >>> round(float(scores.forward[0, 0]), 4), float(scores.backward[0, 0])
     (0.7311, 0.5)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from uwe_jax.config import ScorerSettings
+from uwe_jax.config import SIDED, ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
@@ -62,7 +62,8 @@ class ScoringOptions(BenchmarkOptions):
     dtype: str = "float32"  # of the products: float32 or bfloat16
     scorer: str = "soft"
     logits: str = "dot"  # attention logits, as the paper has them
-    tau_a: float = 0.1  # attention temperature, the paper's
+    tau_a: float = 0.1  # attention temperature of either side, the paper's
+    side: str = "both"  # texts whose tokens soft and max_sim sum over: query (the paper's), target or both
     top_k: int = 100  # targets returned per query
     runs: int = 9  # timed runs of every contender
     peers: bool = True  # compare with PyTorch where it is installed
@@ -74,8 +75,12 @@ class ScoringOptions(BenchmarkOptions):
         all_within(self, "--", "targets top_k runs", 1)
         all_within(self, "--", "seed many", 0)
         one_of("--dtype", self.dtype, ("float32", "bfloat16"))
-        ScorerSettings(kind=self.scorer, logits=self.logits, tau_a=self.tau_a)
+        self.formula()
         check_top_k(self.top_k, self.targets)
+
+    def formula(self) -> ScorerSettings:
+        """Returns the settings of the scorer; raises UserError for an invalid one."""
+        return ScorerSettings(self.scorer, self.logits, self.tau_a, self.side, target_tau_a=self.tau_a)
 
 
 def check_top_k(top_k: int, targets: int) -> None:
@@ -104,7 +109,7 @@ class _Width:
 
     def __init__(self, options: ScoringOptions, width: int, device: str | None):
         self._options, self._width, self._device = options, width, device
-        self._settings = ScorerSettings(kind=options.scorer, logits=options.logits, tau_a=options.tau_a)
+        self._settings = options.formula()
         self._targets = random_tokens(synthetic.SKILLS, options.targets, width, (options.seed, width, 0))
         self._space = TargetSpace.build(self._targets, self._settings, dtype=options.dtype)
 
@@ -112,7 +117,7 @@ class _Width:
         return random_tokens(synthetic.JOBS, number, self._width, (self._options.seed, self._width, number))
 
     def _rank(self, queries: RaggedTokens) -> Callable[[], object]:
-        return lambda: self._space.top_k(queries, self._options.top_k, self._options.tau_a)
+        return lambda: self._space.top_k(queries, self._options.top_k, self._settings.temperatures)
 
     def rows(self) -> Iterator[Row]:
         """Measures every contender on every number of queries, and ours on `many`.
@@ -135,7 +140,7 @@ class _Width:
             differences: dict[str, float] = {}
             if device and peer:
                 some = queries.part(0, min(_COMPARED, number))
-                difference = np.abs(peer.scores(some) - self._space.scores(some, options.tau_a)).max()
+                difference = np.abs(peer.scores(some) - self._space.scores(some, self._settings.temperatures)).max()
                 contenders[peer.name] = functools.partial(peer.top_k, queries, options.top_k)
                 found[peer.name] = torch_peers.peer_peak(contenders[peer.name], device)
                 differences[peer.name] = float(difference)
@@ -190,7 +195,8 @@ def run(options: ScoringOptions) -> Outcome:
     with torch_peers.equal_terms(tf32=False) if device else contextlib.nullcontext():
         rows = [row for width in options.widths for row in _Width(options, width, device).rows()]
     attends = options.scorer in ("soft", "soft_pooled")
-    scorer = options.scorer + f" over {options.logits} logits at tau_a {options.tau_a:g}" * attends
+    scorer = options.scorer + f" (side {options.side})" * (options.scorer in SIDED)
+    scorer += f" over {options.logits} logits at tau_a {options.tau_a:g}" * attends
     notes = [
         *_notes(options, rows, about_peers, platform),
         f"A program that does nothing takes {1e3 * about['dispatch_seconds']:.3f} ms from its call to its result.",

@@ -18,6 +18,7 @@ from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.weights import Params, params_to_hf
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import Ranking
+from uwe_jax.scoring.scorers import target_share
 from uwe_jax.studies.benchmarks.measure import Peak, host_peak
 from uwe_jax.studies.benchmarks.outcome import cpu_threads
 
@@ -126,14 +127,24 @@ class PaddedScoring:
         query, unit = query[None].to(self._dtype), _unit(query)[None].to(self._dtype)
         letters = "qid,yd->qyi" if settings.kind == "soft_pooled" else "qid,yjd->qyij"
         cosine = torch.einsum(letters, unit, self._unit).float()
-        if settings.kind == "max_sim":
-            per_token = cosine.masked_fill(~self._mask[None, :, None, :], -torch.inf).amax(-1)
-            return per_token.mean(-1)[0]
-        logits = (cosine if self._raw is None else torch.einsum(letters, query, self._raw).float()) / settings.tau_a
-        if settings.kind == "soft":
-            logits = logits.masked_fill(~self._mask[None, :, None, :], -torch.inf)
-        attended = (torch.softmax(logits, dim=-1) * cosine).sum(-1)
-        return attended[0] if settings.kind == "soft_pooled" else attended.mean(-1)[0]
+        raw = cosine if self._raw is None else torch.einsum(letters, query, self._raw).float()
+        if settings.kind == "soft_pooled":
+            return (torch.softmax(raw / settings.tau_a, dim=-1) * cosine).sum(-1)[0]
+
+        def found(dim: int, tau_a: float) -> Tensor:
+            """Computes what each token finds along `dim`, -1 for the tokens of the targets, -2 for the query's."""
+            padding = ~self._mask[None, :, None, :] if dim == -1 else torch.tensor(False, device=self._device)
+            if settings.kind == "max_sim":
+                return cosine.masked_fill(padding, -torch.inf).amax(dim)[0]
+            return (torch.softmax((raw / tau_a).masked_fill(padding, -torch.inf), dim=dim) * cosine).sum(dim)[0]
+
+        weight, scores = target_share(settings), torch.zeros(len(self._mask), device=self._device)
+        if weight < 1:
+            scores = scores + (1 - weight) * found(-1, settings.tau_a).mean(-1)
+        if weight > 0:
+            by_target = found(-2, settings.target_tau_a) * self._mask
+            scores = scores + weight * by_target.sum(-1) / self._mask.sum(-1)
+        return scores
 
     def _matrix(self, queries: RaggedTokens) -> Tensor:
         import torch
@@ -159,15 +170,23 @@ def _soft_scores(q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[
     dot = torch.einsum("qid,yjd->qyij", q, y).float()
     norm_q, norm_y = (x.float().norm(dim=-1).clamp(min=_TINY) for x in (q, y))
     cosine = dot / norm_q[:, None, :, None] / norm_y[None, :, None, :]
-    logits = cosine / SCORER.tau_a
 
-    def direction(other: Tensor, own: Tensor, dim: int) -> Tensor:
-        weights = torch.softmax(logits.masked_fill(~other, -torch.inf), dim=dim)
+    def attended(tau_a: float) -> tuple[Tensor, Tensor]:
+        """Computes means over the tokens of the queries, of what each finds, and over those of the targets."""
+        return (
+            direction(tau_a, y_mask[None, :, None, :], q_mask[:, None, :].float(), -1),
+            direction(tau_a, q_mask[:, None, :, None], y_mask[None, :, :].float(), -2),
+        )
+
+    def direction(tau_a: float, other: Tensor, own: Tensor, dim: int) -> Tensor:
+        weights = torch.softmax((cosine / tau_a).masked_fill(~other, -torch.inf), dim=dim)
         return ((weights * cosine).sum(dim) * own).sum(-1) / own.sum(-1)
 
+    weight, by_query = target_share(SCORER), attended(SCORER.tau_a)
+    by_target = by_query if SCORER.target_tau_a == SCORER.tau_a else attended(SCORER.target_tau_a)
     return (
-        direction(y_mask[None, :, None, :], q_mask[:, None, :].float(), -1),
-        direction(q_mask[:, None, :, None], y_mask[None, :, :].float(), -2),
+        (1 - weight) * by_query[0] + weight * by_target[1],
+        (1 - weight) * by_query[1] + weight * by_target[0],
     )
 
 
