@@ -63,7 +63,7 @@ def test_rank_answers_every_query_with_its_best_targets(served):
     hits = [[hit["text"] for hit in each["hits"]] for each in reply.json["results"]]
     assert hits == [["test code", "write code"], ["weld metal", "care for patients"]]
     hit = {"id": "id of write code", "text": "write code", "score": 0.5, "columns": {"family": "write"}}
-    hit |= {"name": "", "exact": False}
+    hit |= {"name": "", "exact": False, "words": 0.0}
     assert reply.json["results"][0]["hits"][1] == hit
     assert [hit["text"] for hit in served.rank("nurse", index="jobs").json["results"][0]["hits"]] == ["nurse", "welder"]
 
@@ -479,7 +479,9 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         client.model.seconds = 0.05  # so that the end has come before the answer
         answer = raw(client.port, post(body), half_closed=True)
         assert statuses(answer) == [200]
-        assert answer.endswith(b'"columns": {"family": "write"}, "name": "", "exact": false}]}], "truncated": 0}')
+        assert answer.endswith(
+            b'"columns": {"family": "write"}, "name": "", "exact": false, "words": 0.0}]}], "truncated": 0}'
+        )
         assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
         # The last one lost its end: there is nothing to answer.
         assert statuses(raw(client.port, post(body), post(body)[:-3], half_closed=True)) == [200]
@@ -693,14 +695,14 @@ def test_an_answer_is_json_that_drives_no_terminal():
         def rank_each(self, queries, index, top_k, *, batch, where):
             return [[Hit("id\x9b2J", "na\xefve\u202e", float(query))] for query in queries]
 
-        def explain(self, query, target):
+        def explain(self, query, target, *, space):
             return Infinite()
 
     with running(load=lambda options: ServedModel(Odd(), {"sk\x1bills": StandInIndex()})) as client:
         told = client.rank("0.5").body.decode() + client.ask("GET", "/v1/indexes").body.decode()
         assert (
-            '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5, "columns": {}, "name": "", "exact": false}'
-            in told
+            '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5, "columns": {}, "name": "", "exact": false, '
+            '"words": 0.0}' in told
         )
         assert r"sk\u001bills" in told
         assert not re.search("[\x1b\x9b\u202e]", told)

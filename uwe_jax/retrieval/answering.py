@@ -55,7 +55,13 @@ def rank(options: RankOptions) -> None:
         )
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)
-    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most, label_weight=options.label_weight)
+    ranker = load(
+        model,
+        cache_dir=options.cache_dir,
+        max_tokens=most,
+        label_weight=options.label_weight,
+        words=options.words,
+    )
     if options.targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
@@ -72,7 +78,7 @@ def rank(options: RankOptions) -> None:
                     refused, first = refused + 1, first or str(hits)
                     write(Answer(count, error=str(hits)))
                 else:
-                    write(_answer(ranker, count, str(query), dict(zip(spaces, hits, strict=True)), options))
+                    write(_answer(ranker, count, str(query), spaces, dict(zip(spaces, hits, strict=True)), options))
             sys.stdout.flush()
     if options.out:
         LOG.info(f"Wrote the answers to {counted(count, 'query')} to {options.out}.")
@@ -117,9 +123,16 @@ def _queries(options: RankOptions) -> Iterator[Accepted | None]:
     return line_queries(sys.stdin.fileno())
 
 
-def _answer(ranker: Ranker, number: int, query: str, hits: Mapping[str, Hits], options: RankOptions) -> Answer:
+def _answer(
+    ranker: Ranker,
+    number: int,
+    query: str,
+    spaces: Mapping[str, Searchable],
+    hits: Mapping[str, Hits],
+    options: RankOptions,
+) -> Answer:
     best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
-    explanations = {name: ranker.explain(query, hit.matched) for name, hit in best.items()}
+    explanations = {name: ranker.explain(query, hit.matched, space=spaces[name]) for name, hit in best.items()}
     if options.picture:
         for explanation in explanations.values():
             explanation.save_picture(options.picture)

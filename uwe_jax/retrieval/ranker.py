@@ -26,9 +26,10 @@ from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.embedding import Embedder
 from uwe_jax.retrieval.encoding import encode_index
-from uwe_jax.retrieval.explanation import Explanation, attribute, explained
+from uwe_jax.retrieval.explanation import Explanation
+from uwe_jax.retrieval.given_texts import encoded_sides, evaluation_scores, explain_pair
 from uwe_jax.retrieval.hits import Hits, Rankings
-from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, judge
+from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, check_words, judge
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Origin, Searchable
@@ -36,7 +37,6 @@ from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
-from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.scoring.softmax import TINY
 
 _SHORT = (4, 8, 12, 16)  # tokens, special ones included, of the queries that `warm_up` compiles for
@@ -51,6 +51,7 @@ def load(
     cache_dir: Path | None = None,
     max_tokens: int | None = None,
     label_weight: float = LABEL_WEIGHT,
+    words: float = 0.0,
 ) -> Ranker:
     """Loads a model for ranking.
 
@@ -60,12 +61,12 @@ def load(
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
       max_tokens: longer texts are truncated; special tokens included. None takes the value of an export, else 64 as in
         the paper.
-      label_weight: see `Ranker`.
+      label_weight, words: see `Ranker`.
 
     Raises:
       UserError: there is no such model, it cannot be read, or it does not take so many tokens or such a weight.
     """
-    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens), label_weight)
+    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens), label_weight, words)
 
 
 class Ranker:
@@ -78,6 +79,7 @@ class Ranker:
     Args:
       loaded: the model.
       label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
+      words: weight of words in common with a name in its score, 0 to 1; see `uwe_jax.scoring.words`.
 
     Attributes:
       name: of the model, for people.
@@ -89,10 +91,11 @@ class Ranker:
       UserError: the encoder has too few positions for the model's `max_tokens`, or they leave no room for a text.
     """
 
-    def __init__(self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT):
+    def __init__(self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT, words: float = 0.0):
         check_max_tokens(loaded)
         within("label_weight", label_weight, 0, 1)
-        self.loaded, self.label_weight = loaded, label_weight
+        within("words", words, 0, 1)
+        self.loaded, self.label_weight, self.words = loaded, label_weight, words
         self.name, self.description = loaded.name, loaded.description
         self.scorer = loaded.scorer
         self.truncation = loaded.truncation
@@ -251,19 +254,17 @@ class Ranker:
         Raises:
           UserError: a text is refused, which the error names, or there is no target.
         """
-        q, y = self._embed_sides(queries, targets)
+        q, y = encoded_sides(self._embed, queries, targets)
         return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.temperatures)
 
-    def explain(self, query: str, target: str, *, by_word: bool = True) -> Explanation:
+    def explain(self, query: str, target: str, *, by_word: bool = True, space: Searchable | None = None) -> Explanation:
         """Explains the score of a query and a target by pairs of tokens; `by_word` joins the tokens of each word.
 
-        Raises:
-          UserError: a text is refused.
+        Words in common are explained for an index `space`, since their parts depend on its names; without one the
+        score is the model's alone. Raises UserError: a text is refused.
         """
-        parts = attribute(*self._embed_sides(query, target), self.scorer)
-        how = scorer_text(self.scorer, digits=4)
-        q, y = (self._pieces(*accepted(text, "Text")) for text in (query, target))
-        return explained(q, y, parts, how, by_word=by_word)
+        words = space.words if self.words and isinstance(space, Index) else None
+        return explain_pair(self._embed, self._pieces, self.scorer, (query, target), by_word, words, self.words)
 
     def warm_up(self, space: Searchable, top_k: int = 10) -> None:
         """Puts an index on the devices and compiles for single short queries; another `top_k` may compile again."""
@@ -274,6 +275,7 @@ class Ranker:
     def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
         """Raises UserError, which names the place, unless this model can rank `top_k` targets of an index."""
         check_index(self.origin, space.origin, top_k, place)
+        check_words(self.words, space, place)
 
     def search(
         self, queries: Sequence[Accepted], spaces: Sequence[Searchable], top_k: int, where: Where, first: int
@@ -289,8 +291,9 @@ class Ranker:
         tokens = self._embed(distinct)
         fine = np.flatnonzero(tokens.scorable)
         asked, texts = tokens.take(fine), [distinct[at] for at in fine]
+        weights = {"label_weight": self.label_weight, "words": self.words}
         found = [
-            space.search(asked, top_k, self.scorer, where, texts=texts, label_weight=self.label_weight)
+            space.search(asked, top_k, self.scorer, where, texts=texts, **weights)
             for space in (spaces if texts else ())
         ]
         hits = {distinct[at]: [Hits(rows[k], distinct[at]) for rows in found] for k, at in enumerate(fine)}
@@ -308,14 +311,4 @@ class Ranker:
         Raises:
           UserError: there are no targets, or a text cannot be scored.
         """
-        encoded = self._embed.cached(targets, keep=True, label=f"{self.name}: encoding targets")
-        space = TargetSpace.build(encoded, self.scorer)
-        return lambda queries: space.scores(self._embed.cached(queries, keep=False), self.scorer.temperatures)
-
-    def _embed_sides(self, queries: Texts, targets: Texts) -> tuple[RaggedTokens, RaggedTokens]:
-        sides = accepted(queries, "Query"), accepted(targets, "Target")
-        tokens = self._embed([*sides[0], *sides[1]])
-        q, y = tokens.part(0, len(sides[0])), tokens.part(len(sides[0]), len(tokens))
-        q.check_scorable("Query")
-        y.check_scorable("Target")
-        return q, y
+        return evaluation_scores(self._embed, self.scorer, self.words, targets, f"{self.name}: encoding targets")

@@ -72,6 +72,7 @@ class HitAnswer(BaseModel):
     columns: Annotated[dict[str, str], Field(description="Its values of further columns.")]
     name: Annotated[str, Field(description="The name that matched best; empty where it is the text.")]
     exact: Annotated[bool, Field(description="Whether the query equals that name up to case, hyphens and plural s.")]
+    words: Annotated[float, Field(description="The part of the score that words in common add.")]
 
 
 class QueryAnswer(BaseModel):
@@ -131,10 +132,14 @@ class ExplainRequest(Request):
 
     query: Query
     target: Target
+    index: Annotated[
+        str,
+        Field(strict=True, description="Name of the index whose words count where words do; empty: the first one."),
+    ] = ""
 
 
 class ExplainAnswer(BaseModel):
-    """The score as a sum over tokens: sum_i shares[i] sum_j weights[i][j] cosines[i][j].
+    """The score as a sum over tokens: sum_i shares[i] sum_j weights[i][j] cosines[i][j], and over `words` in common.
 
     `contributions` holds the summand of each query token.
     """
@@ -145,6 +150,7 @@ class ExplainAnswer(BaseModel):
     weights: list[list[float]]
     cosines: list[list[float]]
     contributions: list[float]
+    words: Annotated[dict[str, float], Field(description="What each word in common adds.")]
     score: float
     scorer: str
     truncated: Truncated

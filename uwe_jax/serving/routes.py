@@ -71,17 +71,22 @@ class Service:
 
     def rank_task(self, asked: messages.SearchRequest, texts: Sequence[str], what: str) -> RankTask:
         """Returns a search for texts, checked; `what` names one of the texts in errors."""
-        indexes = self.model.indexes
-        if asked.index and asked.index not in indexes:
-            near = did_you_mean(asked.index, indexes)
-            raise Refusal(422, f"Unknown index {shorten(asked.index)}.{near} Name one of: {', '.join(indexes)}.")
+        index = self.index(asked.index)
         if not 1 <= asked.top_k <= self.limits.max_top_k:
             raise Refusal(422, f"top_k is {asked.top_k}; it must be 1 to {self.limits.max_top_k}.")
         try:
             where = tuple(sorted(alternatives(asked.where).items()))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
-        return RankTask(self.texts(texts, what), asked.index or next(iter(indexes)), asked.top_k, where)
+        return RankTask(self.texts(texts, what), index, asked.top_k, where)
+
+    def index(self, name: str) -> str:
+        """Returns the name of an index, that of the first one for an empty name; refuses an unknown one."""
+        indexes = self.model.indexes
+        if name and name not in indexes:
+            near = did_you_mean(name, indexes)
+            raise Refusal(422, f"Unknown index {shorten(name)}.{near} Name one of: {', '.join(indexes)}.")
+        return name or next(iter(indexes))
 
     def texts(self, texts: Sequence[str], what: str) -> tuple[str, ...]:
         """Returns texts in the form in which a model takes them, checked; `what` names one of them in errors."""
@@ -166,7 +171,8 @@ async def scores(request: Request, service: Shared, asked: messages.ScoresReques
 @api.post("/explain", response_model=messages.ExplainAnswer, summary="Explain a score")
 async def explain(request: Request, service: Shared, asked: messages.ExplainRequest) -> Json:
     """Explains a score by the attention and the cosines between tokens of the query and of the target."""
-    task = PairTask(service.texts([asked.query], "Query"), service.texts([asked.target], "Target"), explain=True)
+    sides = service.texts([asked.query], "Query"), service.texts([asked.target], "Target")
+    task = PairTask(*sides, explain=True, index=service.index(asked.index))
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({**found, "truncated": truncated})
 

@@ -44,6 +44,7 @@ class PairTask:
     queries: tuple[str, ...]
     targets: tuple[str, ...]
     explain: bool = False
+    index: str = ""  # of the explanation
     group: ClassVar[None] = None  # answered alone
 
     @property
@@ -90,7 +91,8 @@ class ServedModel:
     def _score(self, task: PairTask) -> Any:
         try:
             if task.explain:
-                return self.ranker.explain(task.queries[0], task.targets[0]).to_dict()
+                space = self.indexes.get(task.index)
+                return self.ranker.explain(task.queries[0], task.targets[0], space=space).to_dict()
             return self.ranker.scores(task.queries, task.targets).tolist()
         except UserError as error:
             raise Refusal(422, str(error)) from error
@@ -133,7 +135,11 @@ def load_served(options: ServiceOptions) -> ServedModel:
     longest = max(index.origin.max_tokens for index in indexes.values())
     model = options.model or recorded_model([*options.indexes.values()][:1])
     ranker = load(
-        model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest, label_weight=options.label_weight
+        model,
+        cache_dir=cache_folder(options.cache_dir),
+        max_tokens=longest,
+        label_weight=options.label_weight,
+        words=options.words,
     )
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
     for name, where in options.indexes.items():

@@ -23,7 +23,8 @@ from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
 from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores
+from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores, weighted
+from uwe_jax.scoring.words import Words
 
 _NAMED = 5  # ids that a message names
 
@@ -154,6 +155,7 @@ class Index:
         *,
         texts: Sequence[str] = (),
         label_weight: float = LABEL_WEIGHT,
+        words: float = 0.0,
     ) -> list[list[Hit]]:
         """Returns the best targets of every query; see `Searchable.search`.
 
@@ -168,19 +170,26 @@ class Index:
         if not len(self) or not len(queries):
             return [[] for _ in range(len(queries))]
         exact = [self._exact(text, allowed) for text in texts] or [{}] * len(queries)
-        if self.starts is None:
+        if self.starts is None and not words:
             return self._by_text(queries, min(top_k, len(self)), scorer, allowed, exact)
+        starts = np.arange(len(self)) if self.starts is None else self.starts
         hits: list[list[Hit]] = []
         for queried, scores in self.target_space(scorer).score_chunks(queries, scorer.temperatures):
-            combined = name_scores(scores, self.starts, label_weight)
+            lexical = np.broadcast_to(np.float32(0), scores.shape)
+            if words:
+                lexical = np.float32(words) * self.words.scores(texts[queried])
+                scores = scores + lexical
+            combined = name_scores(scores, starts, label_weight)
             if allowed is not None:
                 combined[:, ~allowed] = -np.inf
-            for row, targets, same in zip(scores, combined, exact[queried], strict=True):
+            for row, more, targets, same in zip(scores, lexical, combined, exact[queried], strict=True):
                 hits.append([])
                 for at in best(targets, top_k, same).tolist():
                     names = self._rows_of(at)
-                    name = same[at] if at in same else names.start + int(row[names].argmax())
-                    hits[-1].append(self._hit(at, float(targets[at]), self.names[name], at in same))
+                    matched = names.start + int(row[names].argmax())
+                    part = float(weighted(more[names.start], more[matched], label_weight))
+                    name = self.names[same.get(at, matched)]
+                    hits[-1].append(self._hit(at, float(targets[at]), name, at in same, part))
         return hits
 
     def _by_text(
@@ -207,6 +216,11 @@ class Index:
         return hits
 
     @cached_property
+    def words(self) -> Words:
+        """Terms of all names, for rankings by words in common."""
+        return Words(self.names)
+
+    @cached_property
     def _exact_names(self) -> ExactNames:
         return ExactNames(self.names)
 
@@ -219,10 +233,10 @@ class Index:
                 found.setdefault(target, row)
         return found
 
-    def _hit(self, at: int, score: float, name: str, exact: bool) -> Hit:
+    def _hit(self, at: int, score: float, name: str, exact: bool, words: float = 0.0) -> Hit:
         columns = {key: column[at] for key, column in self.columns.items()}
         text = self.texts[at]
-        return Hit(self.ids[at], text, score, columns, name if name != text else "", exact)
+        return Hit(self.ids[at], text, score, columns, name if name != text else "", exact, words)
 
     def target_space(self, scorer: ScorerSettings) -> Any:
         """Returns all names on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), kept for one scorer.

@@ -1,0 +1,61 @@
+"""Scores of given queries with given targets, without an index of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from uwe_jax.config import ScorerSettings
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.target_space import TargetSpace
+from uwe_jax.retrieval.embedding import Embedder
+from uwe_jax.retrieval.explanation import Explanation, attribute, explained
+from uwe_jax.retrieval.limits import accepted
+from uwe_jax.retrieval.pieces import PieceReader
+from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.scoring.words import Words
+
+
+def encoded_sides(
+    embed: Embedder, queries: str | Sequence[str], targets: str | Sequence[str]
+) -> tuple[RaggedTokens, RaggedTokens]:
+    """Encodes queries and targets together. Raises UserError: a text is refused, which the error names."""
+    sides = accepted(queries, "Query"), accepted(targets, "Target")
+    tokens = embed([*sides[0], *sides[1]])
+    q, y = tokens.part(0, len(sides[0])), tokens.part(len(sides[0]), len(tokens))
+    q.check_scorable("Query")
+    y.check_scorable("Target")
+    return q, y
+
+
+def explain_pair(
+    embed: Embedder,
+    pieces: PieceReader,
+    scorer: ScorerSettings,
+    pair: tuple[str, str],
+    by_word: bool,
+    words: Words | None,
+    weight: float,
+) -> Explanation:
+    """Explains the score of a query and a target, with `words` also that of words in common; see `Ranker.explain`."""
+    parts = attribute(*encoded_sides(embed, *pair), scorer)
+    texts = accepted(pair, "Text")
+    found = explained(*map(pieces, texts), parts, scorer_text(scorer, digits=4), by_word=by_word)
+    common = {} if words is None else words.parts(*texts)
+    return replace(found, words={word: weight * part for word, part in common.items()})
+
+
+def evaluation_scores(
+    embed: Embedder, scorer: ScorerSettings, words: float, targets: Sequence[str], label: str
+) -> Callable[[Sequence[str]], np.ndarray]:
+    """Encodes n targets, and returns a function of q queries to scores, float32 [q, n]; see `Ranker.index`."""
+    space = TargetSpace.build(embed.cached(targets, keep=True, label=label), scorer)
+    lexical = Words(targets) if words else None
+
+    def score(queries: Sequence[str]) -> np.ndarray:
+        scores = space.scores(embed.cached(queries, keep=False), scorer.temperatures)
+        return scores if lexical is None else scores + np.float32(words) * lexical.scores(queries)
+
+    return score
