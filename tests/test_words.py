@@ -12,6 +12,7 @@ from vacancy_files import write_rows
 
 from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main as rank
+from uwe_jax.data.text import without_marks
 from uwe_jax.evaluation.run import EvaluationOptions
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.retrieval import answering, indexing
@@ -163,3 +164,36 @@ def test_evaluations_rank_by_words(encoder, model, tmp_path):
     ranker = load_ranker(encoder, cache_dir=tmp_path, words=WEIGHT)
     expected = model.index(TEXTS)(QUERIES) + WEIGHT * Words(TEXTS).scores(QUERIES)
     np.testing.assert_allclose(ranker.index(TEXTS)(QUERIES), expected, atol=1e-6)
+
+
+MARKED = [("* \u2022 write code", "write code"), ("Software engineer (m/f/d)", "Software engineer")]
+UNMARKED = ["1. write code", "-", "(m/w/d)", "\u2022 -", "C - (code)", "engineer (remote)", "(f) x", "-write"]
+
+
+@pytest.mark.parametrize(("given", "scored"), [*MARKED, *((query, query) for query in UNMARKED)])
+def test_bullets_and_gender_markers_are_not_scored(given, scored):
+    assert without_marks(given) == scored == without_marks(scored)
+
+
+def test_queries_are_shown_as_given_and_scored_without_marks(model):
+    space = model.encode_targets(TEXTS, dtype="float32", progress=False)
+    raw = Ranker(model.loaded, clean_queries=False)
+    for given, scored in MARKED:
+        hits = model.rank(given, space)
+        assert hits.query == given
+        assert hits == model.rank(scored, space) != raw.rank(given, space)
+        assert model.explain(given, TEXTS[0]).score == pytest.approx(hits_of(hits, TEXTS[0]), abs=1e-5)
+        np.testing.assert_allclose(model.scores(given, TEXTS), model.scores([scored], TEXTS))
+        np.testing.assert_allclose(model.index(TEXTS)([given]), model.scores([scored], TEXTS), atol=1e-6)
+        assert raw.explain(given, TEXTS[0]).score == pytest.approx(hits_of(raw.rank(given, space), TEXTS[0]), abs=1e-5)
+    assert model.rank("\u2022 write code", space)[0].exact
+
+
+def hits_of(hits, text: str) -> float:
+    return next(hit.score for hit in hits if hit.text == text)
+
+
+def test_evaluations_score_raw_queries_unless_told(encoder, tmp_path):
+    raw, clean = (load_ranker(encoder, cache_dir=tmp_path, clean_queries=how).index(TEXTS) for how in (False, True))
+    assert not np.allclose(raw(["* write code"]), clean(["* write code"]))
+    np.testing.assert_allclose(raw(["write code"]), clean(["* write code"]), atol=1e-6)

@@ -43,7 +43,7 @@ LOG = logging.getLogger(__name__)
 # The settings that decide the numbers.
 _SETTINGS = [
     *("split", "max_queries", "metrics", "max_tokens", "bootstrap", "esco_version", "language", "drop_leaks"),
-    *("target_names", "label_weight", "words"),
+    *("target_names", "label_weight", "words", "clean_queries"),
 ]
 
 
@@ -70,6 +70,7 @@ class EvaluationOptions:
         alone; off by default, as published figures are of labels.
       label_weight: with --target-names, the weight of the label's own score; the rest is of the best name's.
       words: weight of words in common, 0 to 1, which is added to the score of runs, exports and encoders.
+      clean_queries: let these score queries without list bullets and gender markers; published figures are of raw ones.
       dump_rankings: write so many of the worst queries of every task with what was ranked above the right answer.
       join: folder of an earlier evaluation whose models join the tables; may be repeated.
       cache_dir: folder of prepared data and encoders; by default $UWE_JAX_CACHE or the user's cache folder.
@@ -92,6 +93,7 @@ class EvaluationOptions:
     target_names: bool = False
     label_weight: float = LABEL_WEIGHT
     words: float = 0.0
+    clean_queries: bool = False
     dump_rankings: int = 0
     join: RepeatedPath = ()
     cache_dir: str = ""
@@ -227,7 +229,13 @@ class _Evaluation:
         """Measures a model; a failure, to load it or on a task, is reported and added to the skipped ones."""
         models, options = self.results["models"], self.options
         try:
-            ranker = load_ranker(spec, cache_dir=self.cache_dir, max_tokens=options.max_tokens, words=options.words)
+            ranker = load_ranker(
+                spec,
+                cache_dir=self.cache_dir,
+                max_tokens=options.max_tokens,
+                words=options.words,
+                clean_queries=options.clean_queries,
+            )
         except UserError as error:
             self._skip(f"{spec} on all tasks", error)
             return

@@ -61,6 +61,7 @@ def rank(options: RankOptions) -> None:
         max_tokens=most,
         label_weight=options.label_weight,
         words=options.words,
+        clean_queries=options.clean_queries,
     )
     if options.targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +15,12 @@ from uwe_jax.retrieval.explanation import Explanation, attribute, explained
 from uwe_jax.retrieval.limits import accepted
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.scoring.softmax import TINY
 from uwe_jax.scoring.words import Words
 
 
 def encoded_sides(
-    embed: Embedder, queries: str | Sequence[str], targets: str | Sequence[str]
+    embed: Embedder, queries: str | Iterable[str], targets: str | Iterable[str]
 ) -> tuple[RaggedTokens, RaggedTokens]:
     """Encodes queries and targets together. Raises UserError: a text is refused, which the error names."""
     sides = accepted(queries, "Query"), accepted(targets, "Target")
@@ -28,6 +29,21 @@ def encoded_sides(
     q.check_scorable("Query")
     y.check_scorable("Target")
     return q, y
+
+
+def unit_means(tokens: RaggedTokens) -> np.ndarray:
+    """Returns the mean of every text's token embeddings, scaled to length 1, float32 [n, d]."""
+    means = tokens.pooled().flat
+    units: np.ndarray = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
+    return units
+
+
+def pair_scores(
+    embed: Embedder, scorer: ScorerSettings, queries: Iterable[str], targets: str | Iterable[str]
+) -> np.ndarray:
+    """Scores every query with every target, float32 [q, n]; see `Ranker.scores`."""
+    q, y = encoded_sides(embed, queries, targets)
+    return TargetSpace.build(y, scorer, few_shapes=True).scores(q, scorer.temperatures)
 
 
 def explain_pair(

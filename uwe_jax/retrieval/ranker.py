@@ -20,14 +20,14 @@ from typing import overload
 
 import numpy as np
 
+from uwe_jax.data.text import without_marks
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.loading import load_model
 from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
-from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.embedding import Embedder
 from uwe_jax.retrieval.encoding import encode_index
 from uwe_jax.retrieval.explanation import Explanation
-from uwe_jax.retrieval.given_texts import encoded_sides, evaluation_scores, explain_pair
+from uwe_jax.retrieval.given_texts import evaluation_scores, explain_pair, pair_scores, unit_means
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, check_words, judge
 from uwe_jax.retrieval.pieces import PieceReader
@@ -37,7 +37,6 @@ from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
-from uwe_jax.scoring.softmax import TINY
 
 _SHORT = (4, 8, 12, 16)  # tokens, special ones included, of the queries that `warm_up` compiles for
 
@@ -52,6 +51,7 @@ def load(
     max_tokens: int | None = None,
     label_weight: float = LABEL_WEIGHT,
     words: float = 0.0,
+    clean_queries: bool = True,
 ) -> Ranker:
     """Loads a model for ranking.
 
@@ -61,12 +61,13 @@ def load(
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
       max_tokens: longer texts are truncated; special tokens included. None takes the value of an export, else 64 as in
         the paper.
-      label_weight, words: see `Ranker`.
+      label_weight, words, clean_queries: see `Ranker`.
 
     Raises:
       UserError: there is no such model, it cannot be read, or it does not take so many tokens or such a weight.
     """
-    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens), label_weight, words)
+    loaded = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
+    return Ranker(loaded, label_weight, words, clean_queries)
 
 
 class Ranker:
@@ -80,6 +81,7 @@ class Ranker:
       loaded: the model.
       label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
       words: weight of words in common with a name in its score, 0 to 1; see `uwe_jax.scoring.words`.
+      clean_queries: score queries without bullets and gender markers, see `uwe_jax.data.text.without_marks`.
 
     Attributes:
       name: of the model, for people.
@@ -91,7 +93,9 @@ class Ranker:
       UserError: the encoder has too few positions for the model's `max_tokens`, or they leave no room for a text.
     """
 
-    def __init__(self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT, words: float = 0.0):
+    def __init__(
+        self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT, words: float = 0.0, clean_queries: bool = True
+    ):
         check_max_tokens(loaded)
         within("label_weight", label_weight, 0, 1)
         within("words", words, 0, 1)
@@ -100,6 +104,7 @@ class Ranker:
         self.scorer = loaded.scorer
         self.truncation = loaded.truncation
         self._embed = Embedder(loaded)
+        self._asked: Callable[[str], str] = without_marks if clean_queries else str
 
     def __repr__(self) -> str:
         return f"<Ranker {self.name}: {self.description}>"
@@ -129,8 +134,7 @@ class Ranker:
         """
         tokens = self.encode_tokens(texts)
         tokens.check_scorable("Text")
-        means = tokens.pooled().flat
-        units = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
+        units = unit_means(tokens)
         return units[0] if isinstance(texts, str) else units
 
     def encode_tokens(self, texts: Texts) -> RaggedTokens:
@@ -254,8 +258,7 @@ class Ranker:
         Raises:
           UserError: a text is refused, which the error names, or there is no target.
         """
-        q, y = encoded_sides(self._embed, queries, targets)
-        return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.temperatures)
+        return pair_scores(self._embed, self.scorer, map(self._asked, accepted(queries, "Query")), targets)
 
     def explain(self, query: str, target: str, *, by_word: bool = True, space: Searchable | None = None) -> Explanation:
         """Explains the score of a query and a target by pairs of tokens; `by_word` joins the tokens of each word.
@@ -264,7 +267,8 @@ class Ranker:
         score is the model's alone. Raises UserError: a text is refused.
         """
         words = space.words if self.words and isinstance(space, Index) else None
-        return explain_pair(self._embed, self._pieces, self.scorer, (query, target), by_word, words, self.words)
+        pair = self._asked(*accepted(query, "Query")), target
+        return explain_pair(self._embed, self._pieces, self.scorer, pair, by_word, words, self.words)
 
     def warm_up(self, space: Searchable, top_k: int = 10) -> None:
         """Puts an index on the devices and compiles for single short queries; another `top_k` may compile again."""
@@ -288,9 +292,10 @@ class Ranker:
           queries: as `uwe_jax.retrieval.limits.judge` returns them, the first of them with the number `first`.
         """
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
-        tokens = self._embed(distinct)
+        cleaned = list(map(self._asked, distinct))
+        tokens = self._embed(cleaned)
         fine = np.flatnonzero(tokens.scorable)
-        asked, texts = tokens.take(fine), [distinct[at] for at in fine]
+        asked, texts = tokens.take(fine), [cleaned[at] for at in fine]
         weights = {"label_weight": self.label_weight, "words": self.words}
         found = [
             space.search(asked, top_k, self.scorer, where, texts=texts, **weights)
@@ -305,10 +310,11 @@ class Ranker:
     def index(self, targets: Sequence[str]) -> Callable[[Sequence[str]], np.ndarray]:
         """Encodes n targets for an evaluation, and returns a function of q queries to scores, float32 [q, n].
 
-        Texts are taken as they are. Embeddings of targets are cached: target spaces share texts, and the queries of one
+        Targets are taken as they are. Their embeddings are cached: target spaces share texts, and the queries of one
         task are the targets of another.
 
         Raises:
           UserError: there are no targets, or a text cannot be scored.
         """
-        return evaluation_scores(self._embed, self.scorer, self.words, targets, f"{self.name}: encoding targets")
+        score = evaluation_scores(self._embed, self.scorer, self.words, targets, f"{self.name}: encoding targets")
+        return lambda queries: score([*map(self._asked, queries)])

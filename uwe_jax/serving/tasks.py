@@ -140,6 +140,7 @@ def load_served(options: ServiceOptions) -> ServedModel:
         max_tokens=longest,
         label_weight=options.label_weight,
         words=options.words,
+        clean_queries=options.clean_queries,
     )
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
     for name, where in options.indexes.items():
