@@ -76,6 +76,7 @@ class StandInExplanation:
             "weights": [[0.5, 0.5, 0.0], [0.1, 0.9, 0.0], [0.5, 0.25, 0.25], [0.5, 0.5, 0.0], [0.5, 0.5, 0.0]],
             "cosines": [[0.1, 0.1, 0.0], [0.3, 1.0, 0.0], [-0.2, -0.2, 0.0], [0.0, 0.0, 0.0], [0.0, -0.2, 0.0]],
             "contributions": [0.025, 0.465, -0.019, 0.0, -0.012],
+            "words": {},
             "score": 0.459,
             "scorer": "soft",
         }
@@ -114,7 +115,7 @@ class StandIn:
     def scores(self, queries: Sequence[str], targets: Sequence[str]) -> np.ndarray:
         return np.array([[common(query, target) for target in targets] for query in queries], np.float32)
 
-    def explain(self, query: str, target: str, space: Any = None) -> StandInExplanation:
+    def explain(self, query: str, target: str = "", *, id: str = "", space: Any = None) -> StandInExplanation:
         return StandInExplanation()
 
     def warm_up(self, index: Any, top_k: int) -> None:

@@ -36,7 +36,7 @@ from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share, hub_id
 from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.run_folder import load_run
-from uwe_jax.retrieval.ranker import load
+from uwe_jax.retrieval.loading import load
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json

@@ -15,8 +15,8 @@ from vacancy_files import write_rows
 
 from uwe_jax.commands.index import main
 from uwe_jax.retrieval import indexing
+from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import record, recorded
-from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.retrieval.table_targets import read_ids
 from uwe_jax.retrieval.texts_in import read_targets

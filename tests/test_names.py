@@ -16,8 +16,9 @@ from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main as rank
 from uwe_jax.data.text import name_key
 from uwe_jax.retrieval import answering, encoding, indexing
+from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
-from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.retrieval.store.stored_targets import Index
@@ -326,14 +327,14 @@ def test_qdrant_ranks_by_names(model, space):
                 np.testing.assert_allclose([hit.score for hit in found], [hit.score for hit in expected], atol=1e-5)
         assert held.count() == len(held) == 3
         assert held.names_of("s2") == space.names_of("s2")
-        assert model.explain("code", "s2", space=held).hit == model.explain("code", "s2", space=space).hit
+        assert model.explain("code", id="s2", space=held).hit == model.explain("code", id="s2", space=space).hit
         with pytest.raises(UserError, match="no target with the id 's9'"):
             held.names_of("s9")
 
 
 def test_an_explanation_says_which_name_matched(model, space):
     hit = model.rank("code-WRITERS", space)[0]
-    of_hit, of_id = model.explain("code-WRITERS", hit), model.explain("code-WRITERS", "s2", space=space)
+    of_hit, of_id = model.explain("code-WRITERS", hit), model.explain("code-WRITERS", id="s2", space=space)
     assert of_hit.target_tokens == of_id.target_tokens == model.explain("code-WRITERS", "code writer").target_tokens
     told = of_id.to_dict()["hit"]
     assert (told["id"], told["text"], told["name"], told["role"], told["exact"]) == (
@@ -347,7 +348,7 @@ def test_an_explanation_says_which_name_matched(model, space):
     assert told["score"] == pytest.approx(LABEL_WEIGHT * label + (1 - LABEL_WEIGHT) * of_id.score, abs=1e-5)
     assert model.explain("code", "nurse").to_dict()["hit"] is None
     with pytest.raises(UserError, match="no target with the id 'code writer'"):
-        model.explain("code", "code writer", space=space)
+        model.explain("code", id="code writer", space=space)
 
 
 def test_descriptions_are_names_of_their_own_role(model, tmp_path):

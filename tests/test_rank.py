@@ -16,9 +16,9 @@ from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main
 from uwe_jax.retrieval import answering, indexing
 from uwe_jax.retrieval.limits import MAX_CHARACTERS
+from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.options import parse_index
 from uwe_jax.retrieval.queries_in import BATCH, batches, file_queries, line_queries
-from uwe_jax.retrieval.ranker import load
 from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.runtime.command import EXIT_UNREAD
 from uwe_jax.runtime.errors import UserError

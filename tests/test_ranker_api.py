@@ -25,8 +25,9 @@ from uwe_jax.ranking import target_space as space_module
 from uwe_jax.retrieval import limits, ranker
 from uwe_jax.retrieval.explanation import Explanation
 from uwe_jax.retrieval.hits import Hits, Rankings
+from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.pieces import PieceReader, Pieces, joined
-from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.printable import printable

@@ -20,7 +20,7 @@ from uwe_jax.ranking import target_space as spaces
 from uwe_jax.retrieval import table_targets
 from uwe_jax.retrieval.answers import Answer, answer_file
 from uwe_jax.retrieval.hits import Hits
-from uwe_jax.retrieval.ranker import load
+from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.store.columns import FilterError, Strings, alternatives, joined, matching, packed, taken
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.quantise import DTYPES

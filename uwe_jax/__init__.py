@@ -12,7 +12,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from uwe_jax.retrieval.ranker import Ranker, load
+    from uwe_jax.retrieval.loading import load
+    from uwe_jax.retrieval.ranker import Ranker
     from uwe_jax.retrieval.store.folder import load_index
     from uwe_jax.retrieval.store.searchable import Hit
     from uwe_jax.runtime.errors import UserError
@@ -25,7 +26,7 @@ _HOMES = {
     "Hit": "uwe_jax.retrieval.store.searchable",
     "Ranker": "uwe_jax.retrieval.ranker",
     "UserError": "uwe_jax.runtime.errors",
-    "load": "uwe_jax.retrieval.ranker",
+    "load": "uwe_jax.retrieval.loading",
     "load_index": "uwe_jax.retrieval.store.folder",
 }
 

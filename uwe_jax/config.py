@@ -16,7 +16,7 @@ import ml_collections
 from uwe_jax.runtime.config_dict import section
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
-from uwe_jax.runtime.settings import all_within, from_mapping, one_of, within
+from uwe_jax.runtime.settings import all_of, all_within, from_mapping, one_of, within
 
 COMBINED = "combined"
 NAMED_KINDS = (SKILL, "job")  # kinds of node of which sources know further names
@@ -56,8 +56,7 @@ class PartSettings:
 
     def __post_init__(self) -> None:
         one_of("source.parts: relations", self.relations, RELATIONS)
-        for kind in self.names:
-            one_of("source.parts: names", kind, NAMED_KINDS)
+        all_of("source.parts: names", self.names, NAMED_KINDS)
         within("source.parts: weight", self.weight, 0.0)
 
 
@@ -84,12 +83,9 @@ class SourceSettings:
 
     def __post_init__(self) -> None:
         one_of("source.relations", self.relations, RELATIONS)
-        for kind in self.kinds:
-            one_of("source.kinds", kind, GRAPH_KINDS)
-        for kind in self.names:
-            one_of("source.names", kind, NAMED_KINDS)
-        for half in self.decontaminate:
-            one_of("source.decontaminate", half, ("test", "validation"))
+        all_of("source.kinds", self.kinds, GRAPH_KINDS)
+        all_of("source.names", self.names, NAMED_KINDS)
+        all_of("source.decontaminate", self.decontaminate, ("test", "validation"))
 
 
 @dataclass(frozen=True)
@@ -241,8 +237,7 @@ class EvaluationSettings:
         all_within(self, "evaluation.", "every texts_per_device", 1)
         all_within(self, "evaluation.", "max_queries max_test_queries", 0)
         directions = tuple(d for kind in GRAPH_KINDS for d in (f"skill_to_{kind}", f"{kind}_to_skill"))
-        for direction in self.skip:
-            one_of("evaluation.skip", direction, directions)
+        all_of("evaluation.skip", self.skip, directions)
 
 
 @dataclass(frozen=True)

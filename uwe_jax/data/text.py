@@ -15,6 +15,11 @@ _HYPHENS = re.compile("[-\u00ad\u2010-\u2015\u2212 ]+")
 _PLURAL = re.compile(r"(?<=\w\w[^\Wsui])s\b")
 
 
+# Bullets before a text, and the genders behind a job title: (m/f/d), [all genders].
+_BULLETS = re.compile("(?:[-*\u2013\u2014\u2022\u2023\u00b7\u25aa\u25cf\u25e6]+ )+")
+_GENDERS = re.compile(r" ?[(\[](?:all genders|[mfdwhx](?: ?/ ?[mfdwhx]){1,3})[)\]]", re.IGNORECASE)
+
+
 def normalise(text: str) -> str:
     r"""Returns `text` in Unicode NFC, stripped, with each run of white space and control characters as one space.
 
@@ -40,6 +45,20 @@ def comparable(text: str) -> str:
     """
     folded = normalise(normalise(text).casefold())  # folding takes some letters apart
     return folded.rstrip(_FULL_STOPS) or folded
+
+
+def without_marks(query: str) -> str:
+    """Removes list bullets before a query and gender markers in brackets, unless nothing would be left.
+
+    Numbers, working hours and places stay: removing them gained nothing, or cannot be told from a part of the text.
+
+    >>> without_marks("* \u2022 Java (EE)"), without_marks("Nurse (m/f/d), nights"), without_marks("- (m/w/d)")
+    ('Java (EE)', 'Nurse, nights', '- (m/w/d)')
+    """
+    kept = _GENDERS.sub("", query)
+    if (marks := _BULLETS.match(kept)) and marks.end() < len(kept):
+        kept = kept[marks.end() :]
+    return kept.strip() if any(map(str.isalnum, kept)) else query
 
 
 def singular(key: str) -> str:

@@ -34,6 +34,13 @@ def label_weight(results: Results) -> float | None:
     return weight if results["settings"].get("target_names") else None
 
 
+def scored_with(results: Results) -> dict[str, Any]:
+    """Returns the options that change the scores of encoders; results without them are of the defaults."""
+    return {
+        name: results["settings"].get(name, default) for name, default in (("words", 0.0), ("clean_queries", False))
+    }
+
+
 def interval_of(result: Mapping[str, Any], metric: str) -> list[float] | None:
     """Returns the 95 % interval of a metric, if it was computed."""
     interval: list[float] | None = result.get("intervals", {}).get(metric)
@@ -104,7 +111,7 @@ class ResultsView:
     """Results in the order in which they are shown.
 
     Attributes:
-      label_weight: of `label_weight`.
+      label_weight, scored_with: of the functions of these names.
       tasks: by name, as in results.json.
       done: results by model and task.
       every: the results of all models on all tasks.
@@ -117,7 +124,7 @@ class ResultsView:
     """
 
     def __init__(self, results: Results):
-        self.label_weight = label_weight(results)
+        self.label_weight, self.scored_with = label_weight(results), scored_with(results)
         self.tasks: dict[str, dict[str, Any]] = results["tasks"]
         self.done: dict[str, dict[str, Any]] = {name: model["results"] for name, model in results["models"].items()}
         self.every = [result for done in self.done.values() for result in done.values()]
@@ -157,14 +164,19 @@ class ResultsView:
         return columns
 
     def names_note(self) -> list[str]:
-        """Returns a sentence on how names are used, if they are."""
-        if (weight := self.label_weight) is None:
-            return []
-        return [
-            f"Targets are ranked by all their names: {weight:g} of the score of the label and {1 - weight:g} of that "
-            "of the best name (--target_names). Published figures, the paper's included, are of labels alone and do "
-            "not compare with them."
-        ]
+        """Returns sentences on how names, words and queries are used, where that is not the default."""
+        found = []
+        if (weight := self.label_weight) is not None:
+            found.append(
+                f"Targets are ranked by all their names: {weight:g} of the score of the label and {1 - weight:g} of "
+                "that of the best name (--target_names). Published figures, the paper's included, are of labels alone "
+                "and do not compare with them."
+            )
+        if weight := self.scored_with["words"]:
+            found.append(f"Scores of encoders have {weight:g} of the TF-IDF cosine of words in common added (--words).")
+        if self.scored_with["clean_queries"]:
+            found.append("Encoders score queries without list bullets and gender markers (--clean_queries).")
+        return found
 
     def notes(self) -> list[str]:
         """Returns sentences on what the averages are over, and on what they do not compare with."""

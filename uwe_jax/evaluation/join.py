@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.evaluation.aggregate import Results, label_weight
+from uwe_jax.evaluation.aggregate import Results, label_weight, scored_with
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 
@@ -61,6 +61,8 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
             f"--join {path} ranked {_ranked_by(there)}, this evaluation ranks {_ranked_by(here)}, so scores do not "
             "compare. Give the same --target-names and --label-weight."
         )
+    if (before := scored_with(other)) != (now := scored_with(results)):
+        raise UserError(f"--join {path} was measured with {before}, this evaluation with {now}. Give the same.")
     shared = [name for name in results["tasks"] if name in other["tasks"]]
     for name in shared:
         here, there = results["tasks"][name], other["tasks"][name]

@@ -33,6 +33,7 @@ from uwe_jax.runtime.files import cache_folder, data_folders, make_out
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least
 from uwe_jax.runtime.progress import counted, duration, report
+from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS, check_metric_names
 from uwe_jax.scoring.statistics import paired_bootstrap
@@ -42,7 +43,7 @@ LOG = logging.getLogger(__name__)
 # The settings that decide the numbers.
 _SETTINGS = [
     *("split", "max_queries", "metrics", "max_tokens", "bootstrap", "esco_version", "language", "drop_leaks"),
-    *("target_names", "label_weight"),
+    *("target_names", "label_weight", "words", "clean_queries"),
 ]
 
 
@@ -68,6 +69,8 @@ class EvaluationOptions:
       target_names: rank by all names of a target that the data has, such as alternative labels, instead of its label
         alone; off by default, as published figures are of labels.
       label_weight: with --target-names, the weight of the label's own score; the rest is of the best name's.
+      words: weight of words in common, 0 to 1, which is added to the score of runs, exports and encoders.
+      clean_queries: let these score queries without list bullets and gender markers; published figures are of raw ones.
       dump_rankings: write so many of the worst queries of every task with what was ranked above the right answer.
       join: folder of an earlier evaluation whose models join the tables; may be repeated.
       cache_dir: folder of prepared data and encoders; by default $UWE_JAX_CACHE or the user's cache folder.
@@ -89,6 +92,8 @@ class EvaluationOptions:
     drop_leaks: bool = False
     target_names: bool = False
     label_weight: float = LABEL_WEIGHT
+    words: float = 0.0
+    clean_queries: bool = False
     dump_rankings: int = 0
     join: RepeatedPath = ()
     cache_dir: str = ""
@@ -96,8 +101,8 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         at_least(0, max_queries=self.max_queries, bootstrap=self.bootstrap, dump_rankings=self.dump_rankings)
         at_least(3, max_tokens=self.max_tokens)
-        if not 0 <= self.label_weight <= 1:
-            raise UserError(f"--label-weight is {self.label_weight}; it must be from 0 to 1.")
+        within("--label-weight", self.label_weight, 0, 1)
+        within("--words", self.words, 0, 1)
         if self.label_weight != LABEL_WEIGHT and not self.target_names:
             raise UserError("--label-weight has no effect without --target-names. Give both, or neither.")
         if not self.tasks:
@@ -224,7 +229,13 @@ class _Evaluation:
         """Measures a model; a failure, to load it or on a task, is reported and added to the skipped ones."""
         models, options = self.results["models"], self.options
         try:
-            ranker = load_ranker(spec, cache_dir=self.cache_dir, max_tokens=options.max_tokens)
+            ranker = load_ranker(
+                spec,
+                cache_dir=self.cache_dir,
+                max_tokens=options.max_tokens,
+                words=options.words,
+                clean_queries=options.clean_queries,
+            )
         except UserError as error:
             self._skip(f"{spec} on all tasks", error)
             return

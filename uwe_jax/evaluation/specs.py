@@ -31,7 +31,9 @@ FORMS = f"""A model is one of
   - a ranker of your own as module:attribute, such as my_rankers:Letters (see uwe_jax.evaluation.ranker)"""
 
 
-def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
+def load_ranker(
+    spec: str, *, cache_dir: Path, max_tokens: int = 64, words: float = 0.0, clean_queries: bool = False
+) -> Ranker:
     """Loads the ranker of a spec, see `FORMS`; raises UserError if there is none, or it cannot be loaded.
 
     A scorer behind the colon means an encoder, so a ranker of one's own cannot have a scorer's name.
@@ -39,19 +41,21 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64) -> Ranker:
     Args:
       cache_dir: of encoders from wheels.
       max_tokens: longer texts are truncated by encoders.
+      words: weight of words in common in the scores of encoders.
+      clean_queries: encoders score queries without list bullets and gender markers.
     """
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
     # Imported here: lexical rankers need no JAX.
     from uwe_jax.models.loading import split_scorer
-    from uwe_jax.retrieval.ranker import load
+    from uwe_jax.retrieval.loading import load
 
     name, behind = split_scorer(spec)
     scored = behind is None or behind.split(",")[0] in SCORER_OPTIONS
     if not scored and all(part.isidentifier() for part in f"{name}.{behind}".split(".")):
         return _own_ranker(name, str(behind))
     try:
-        return load(spec, cache_dir=cache_dir, max_tokens=max_tokens)
+        return load(spec, cache_dir=cache_dir, max_tokens=max_tokens, words=words, clean_queries=clean_queries)
     except UserError as error:
         if scored and (Path(name).expanduser() / "config.json").exists():  # a model was meant, and it is broken
             raise

@@ -14,10 +14,11 @@ from uwe_jax.retrieval.answers import Answer, answer_file, json_line, readable
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.indexing import cached_index
 from uwe_jax.retrieval.limits import Accepted, judge
+from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import open_index, recorded_model
 from uwe_jax.retrieval.options import RankOptions
 from uwe_jax.retrieval.queries_in import batches, file_queries, line_queries
-from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Searchable
 from uwe_jax.retrieval.texts_in import read_targets
@@ -56,7 +57,14 @@ def rank(options: RankOptions) -> None:
         )
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)
-    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most, label_weight=options.label_weight)
+    ranker = load(
+        model,
+        cache_dir=options.cache_dir,
+        max_tokens=most,
+        label_weight=options.label_weight,
+        words=options.words,
+        clean_queries=options.clean_queries,
+    )
     if options.targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
@@ -73,7 +81,7 @@ def rank(options: RankOptions) -> None:
                     refused, first = refused + 1, first or str(hits)
                     write(Answer(count, error=str(hits)))
                 else:
-                    write(_answer(ranker, count, str(query), dict(zip(spaces, hits, strict=True)), options))
+                    write(_answer(ranker, count, str(query), spaces, dict(zip(spaces, hits, strict=True)), options))
             sys.stdout.flush()
     if options.out:
         LOG.info(f"Wrote the answers to {counted(count, 'query')} to {options.out}.")
@@ -118,9 +126,16 @@ def _queries(options: RankOptions) -> Iterator[Accepted | None]:
     return line_queries(sys.stdin.fileno())
 
 
-def _answer(ranker: Ranker, number: int, query: str, hits: Mapping[str, Hits], options: RankOptions) -> Answer:
+def _answer(
+    ranker: Ranker,
+    number: int,
+    query: str,
+    spaces: Mapping[str, Searchable],
+    hits: Mapping[str, Hits],
+    options: RankOptions,
+) -> Answer:
     best = {name: each[0] for name, each in hits.items() if each and (options.explain or options.picture)}
-    explanations = {name: ranker.explain(query, hit) for name, hit in best.items()}
+    explanations = {name: ranker.explain(query, hit, space=spaces[name]) for name, hit in best.items()}
     if options.picture:
         for explanation in explanations.values():
             explanation.save_picture(options.picture)

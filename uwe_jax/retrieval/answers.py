@@ -18,7 +18,7 @@ from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
-_FIELDS = ("number", "query", "index", "rank", "id", "text", "score", "name", "exact", "role")
+_FIELDS = ("number", "query", "index", "rank", "id", "text", "score", "name", "exact", "role", "words")
 _ERROR = "error"
 
 
@@ -45,12 +45,12 @@ def json_line(answer: Answer) -> str:
     """Returns one JSON object on one line.
 
     `number` is that of the line, row or argument, followed by `error`, a message, or `query`, `hits` (lists of `id`,
-    `text`, `score`, `columns`, `name`, `exact` and `role` by the name of their index; see `Hit`) and, where asked for,
-    `explanations` by the same names, of the first hit's matching name, each as of `Explanation.to_dict`.
+    `text`, `score`, `columns`, `name`, `exact`, `role` and `words` by the name of their index; see `Hit`) and, where
+    asked for, `explanations` by the same names, of the first hit's matching name, each as of `Explanation.to_dict`.
 
     >>> print(json_line(Answer(1, "chef", {"skills": Hits([Hit("s4", "cook", 0.5, {"family": "food"})])})))
     {"number": 1, "query": "chef", "hits": {"skills": [{"id": "s4", "text": "cook", "score": 0.5, \
-"columns": {"family": "food"}, "name": "", "exact": false, "role": ""}]}}
+"columns": {"family": "food"}, "name": "", "exact": false, "role": "", "words": 0.0}]}}
     >>> print(json_line(Answer(2, error="Query 2 is empty.")))
     {"number": 2, "error": "Query 2 is empty."}
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -57,7 +57,7 @@ class Embedder:
         self.seconds += time.perf_counter() - started
         return tokens if len(places) == len(texts) else tokens.take(rows)
 
-    def sides(self, queries: str | Sequence[str], targets: str | Sequence[str]) -> tuple[RaggedTokens, RaggedTokens]:
+    def sides(self, queries: str | Iterable[str], targets: str | Iterable[str]) -> tuple[RaggedTokens, RaggedTokens]:
         """Returns raw token embeddings of queries and of targets.
 
         Raises:

@@ -11,7 +11,8 @@ The sums of one pair of texts are so small that NumPy computes them, with nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ _DARK = 0.55  # share of the scale from which text is white
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """A score as a sum over pairs of tokens: sum_i shares[i] sum_j weights[i, j] cosines[i, j].
+    """A score as a sum over pairs of tokens: sum_i shares[i] sum_j weights[i, j] cosines[i, j], and over `words`.
 
     Two query tokens, each attending to one of two target tokens:
 
@@ -61,6 +62,7 @@ class Explanation:
       scorer: as `uwe_jax.scoring.scorer_text` writes it, tau_a to four digits.
       hit: the target whose name is explained: which name, its role, whether it is exact, and the target's own score;
         None where a text is explained.
+      words: what each word of the query adds since the target has it too; empty where rankings are by the model alone.
     """
 
     query_tokens: tuple[str, ...]
@@ -70,16 +72,17 @@ class Explanation:
     cosines: np.ndarray
     scorer: str
     hit: Hit | None = None
+    words: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def contributions(self) -> np.ndarray:
-        """[i], the terms of the score by query token."""
+        """[i], the terms of the model's score by query token."""
         return self.shares * (self.weights * self.cosines).sum(axis=1)
 
     @property
     def score(self) -> float:
-        """s(q, y)."""
-        return float(self.contributions.sum())
+        """s(q, y), of the model and of words in common."""
+        return float(self.contributions.sum()) + sum(self.words.values())
 
     @property
     def _title(self) -> str:
@@ -90,8 +93,8 @@ class Explanation:
         tokens = {"query_tokens": list(self.query_tokens), "target_tokens": list(self.target_tokens)}
         arrays = ("shares", "weights", "cosines", "contributions")
         values = {name: getattr(self, name).tolist() for name in arrays}
-        hit = self.hit and self.hit.to_dict()
-        return {**tokens, **values, "score": self.score, "scorer": self.scorer, "hit": hit}
+        words, hit = dict(self.words), self.hit and self.hit.to_dict()
+        return {**tokens, **values, "words": words, "score": self.score, "scorer": self.scorer, "hit": hit}
 
     def table(self, best: int = _BEST) -> str:
         """Returns a table for a terminal: every query token, its contribution, and the target tokens it attends to.
@@ -118,6 +121,10 @@ class Explanation:
             most = [j for j in np.argsort(-weights, kind="stable")[:best] if weights[j] > 0]
             met = ", ".join(f"{self.target_tokens[j]} {weights[j]:.2f} ({cosines[j]:.2f})" for j in most)
             lines.add_row(token, f"{adds:.4f}", met)
+        if self.words:
+            each = ", ".join(f"{word} {adds:.4f}" for word, adds in self.words.items())
+            lines.add_section()
+            lines.add_row("words in common", f"{sum(self.words.values()):.4f}", each)
         return lines
 
     def save_picture(self, path: str | Path) -> None:

@@ -38,7 +38,7 @@ class Hits(list[Hit]):
     def table(self, place: str = "", most: int | None = None, show: Sequence[str] | None = None) -> Table:
         """Returns a table of rank, score, text, the name that matched where it is another one, ids and further columns.
 
-        Ids that are the texts are left out.
+        Ids that are the texts are left out, as is what words in common add where that is nothing.
 
         Args:
           place: name of the index, for the title.
@@ -50,6 +50,8 @@ class Hits(list[Hit]):
         table = Table(title=f'"{title}" in {place}' if place else title)
         table.add_column("", justify="right")
         table.add_column("score", justify="right")
+        if by_words := any(hit.words for hit in self):
+            table.add_column("of words", justify="right")
         ids = ["id"] if any(hit.id != hit.text for hit in self) else []
         names = list(dict.fromkeys(name for hit in self for name in hit.columns)) if show is None else show
         matched = ["matched"] if any(hit.name or hit.exact for hit in self) else []
@@ -59,7 +61,8 @@ class Hits(list[Hit]):
             notes = [*(["description"] if hit.role == DESCRIPTION else []), *(["exact name"] if hit.exact else [])]
             more = [f"{hit.name} ({', '.join(notes)})".strip() if notes else hit.name] if matched else []
             more += ([hit.id] if ids else []) + [hit.columns.get(name, "") for name in names]
-            table.add_row(str(number), f"{hit.score:.4f}", hit.text, *more)
+            part = [f"{hit.words:.4f}"] if by_words else []
+            table.add_row(str(number), f"{hit.score:.4f}", *part, hit.text, *more)
         return table
 
 

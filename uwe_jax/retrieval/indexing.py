@@ -9,10 +9,11 @@ import shlex
 import time
 from pathlib import Path
 
+from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import in_qdrant, record, recorded
 from uwe_jax.retrieval.options import IndexOptions
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
-from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.columns import ROLE
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.manifest import read_manifest

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from uwe_jax.data.text import normalise
 from uwe_jax.models.loaded import LoadedModel
-from uwe_jax.retrieval.store.searchable import Origin
+from uwe_jax.retrieval.store.searchable import Origin, Searchable
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorer_text import scorer_text
@@ -87,6 +88,15 @@ def check_index(own: Origin, made: Origin, top_k: int, place: str = "") -> None:
         raise UserError(
             f"{before}The index holds one mean per target, for the scorer {scorer_text(made.scorer)} of {made.model}; "
             f"{own.model} scores by {scorer_text(own.scorer)}, which reads every token. Encode the targets with it."
+        )
+
+
+def check_words(words: float, space: Searchable, place: str = "") -> None:
+    """Raises UserError where targets that are elsewhere, at a place, are to be ranked by words."""
+    if words and not isinstance(space, Index):
+        raise UserError(
+            f"{f'{place}: ' if place else ''}words is {words}, but Qdrant does not hold the words of all targets. Give "
+            "an index on disk, or 0 for words."
         )
 
 

@@ -138,6 +138,8 @@ class RankOptions:
       descriptions: column of --targets with descriptions, as of `uwe-jax index`.
       target_names: rank --targets by several names, as of `uwe-jax index`.
       label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
+      words: weight of words in common, 0 to 1, which is added to the model's score; 0 ranks by the model alone.
+      clean_queries: score queries without list bullets and gender markers such as (m/f/d).
       keep: further column of --targets, as of `uwe-jax index`; may be repeated.
       language: of the labels of --targets where they are ESCO's.
       top_k: hits per query and index.
@@ -167,6 +169,8 @@ class RankOptions:
     descriptions: str = ""
     target_names: bool = True
     label_weight: float = LABEL_WEIGHT
+    words: float = 0.0
+    clean_queries: bool = True
     keep: Repeated = ()
     language: str = "en"
     top_k: int = 10
@@ -183,6 +187,7 @@ class RankOptions:
     def __post_init__(self) -> None:
         at_least(1, top_k=self.top_k, candidates=self.candidates)
         within("--label-weight", self.label_weight, 0, 1)
+        within("--words", self.words, 0, 1)
         at_least(MIN_TOKENS, max_tokens=self.max_tokens)
         if not self.index and not self.targets:
             raise UserError("--index or --targets is required. Run `uwe-jax rank --help`.")

@@ -21,15 +21,15 @@ from typing import overload
 
 import numpy as np
 
+from uwe_jax.data.text import without_marks
 from uwe_jax.models.loaded import LoadedModel
-from uwe_jax.models.loading import load_model
 from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
-from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.embedding import Embedder
 from uwe_jax.retrieval.encoding import encode_index
-from uwe_jax.retrieval.explanation import Explanation, attribute, explained
+from uwe_jax.retrieval.explanation import Explanation
+from uwe_jax.retrieval.given_texts import evaluation_scores, explain_pair, pair_scores
 from uwe_jax.retrieval.hits import Hits, Rankings
-from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, judge
+from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, check_words, judge
 from uwe_jax.retrieval.pieces import PieceReader
 from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
@@ -37,35 +37,12 @@ from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
-from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.sources.tables.problems import shorten
 
 _SHORT = (4, 8, 12, 16)  # tokens, special ones included, of the queries that `warm_up` compiles for
 
 Texts = str | Sequence[str]
 Targets = Searchable | Iterable[str]
-
-
-def load(
-    name: str | Path,
-    *,
-    cache_dir: Path | None = None,
-    max_tokens: int | None = None,
-    label_weight: float = LABEL_WEIGHT,
-) -> Ranker:
-    """Loads a model for ranking.
-
-    Args:
-      name: the workdir of a training run, an exported folder, or an encoder's folder or hub id, which scores by
-        mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft".
-      cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
-      max_tokens: longer texts are truncated; special tokens included. None takes the value of an export, else 64 as in
-        the paper.
-      label_weight: see `Ranker`.
-
-    Raises:
-      UserError: there is no such model, it cannot be read, or it does not take so many tokens or such a weight.
-    """
-    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens), label_weight)
 
 
 class Ranker:
@@ -78,6 +55,8 @@ class Ranker:
     Args:
       loaded: the model.
       label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
+      words: weight of words in common with a name in its score, 0 to 1; see `uwe_jax.scoring.words`.
+      clean_queries: score queries without bullets and gender markers, see `uwe_jax.data.text.without_marks`.
 
     Attributes:
       name: of the model, for people.
@@ -89,14 +68,18 @@ class Ranker:
       UserError: the encoder has too few positions for the model's `max_tokens`, or they leave no room for a text.
     """
 
-    def __init__(self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT):
+    def __init__(
+        self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT, words: float = 0.0, clean_queries: bool = True
+    ):
         check_max_tokens(loaded)
         within("label_weight", label_weight, 0, 1)
-        self.loaded, self.label_weight = loaded, label_weight
+        within("words", words, 0, 1)
+        self.loaded, self.label_weight, self.words = loaded, label_weight, words
         self.name, self.description = loaded.name, loaded.description
         self.scorer = loaded.scorer
         self.truncation = loaded.truncation
         self._embed = Embedder(loaded)
+        self._asked: Callable[[str], str] = without_marks if clean_queries else str
 
     def __repr__(self) -> str:
         return f"<Ranker {self.name}: {self.description}>"
@@ -249,32 +232,45 @@ class Ranker:
         Raises:
           UserError: a text is refused, which the error names, or there is no target.
         """
-        q, y = self._embed.sides(queries, targets)
-        return TargetSpace.build(y, self.scorer, few_shapes=True).scores(q, self.scorer.temperatures)
+        return pair_scores(self._embed, self.scorer, map(self._asked, accepted(queries, "Query")), targets)
 
     def explain(
-        self, query: str, target: str | Hit, *, space: Searchable | None = None, by_word: bool = True
+        self,
+        query: str,
+        target: str | Hit = "",
+        *,
+        id: str = "",
+        space: Searchable | None = None,
+        by_word: bool = True,
     ) -> Explanation:
         """Explains the score of a query and a target by pairs of tokens.
 
         Args:
           query: a text.
-          target: a text, a hit of the query, whose matching name is explained, or with `space` the id of a target.
-          space: an index, of whose target the name that matches best is explained.
+          target: a text, or a hit of the query, whose matching name is explained.
+          id: of a target of `space` instead, of which the name that matches best is explained.
+          space: an index. Words in common are explained for it alone, since their parts depend on its names.
           by_word: join the tokens of each word.
 
         Raises:
-          UserError: a text is refused, or the index has no such target.
+          UserError: a text is refused, or there is no such target.
         """
-        if space is not None and not isinstance(target, Hit):
-            (label, *names) = space.names_of(target)
-            alone = self.encode_targets([label.text], [target], dtype="float32", progress=False, names=[names])
-            target = self.rank(query, alone)[0]
+        if id:
+            target = self._best_name(query, id, space)
         hit, text = (target, target.matched) if isinstance(target, Hit) else (None, target)
-        parts = attribute(*self._embed.sides(query, text), self.scorer)
-        how = scorer_text(self.scorer, digits=4)
-        q, y = (self._pieces(*accepted(each, "Text")) for each in (query, text))
-        return replace(explained(q, y, parts, how, by_word=by_word), hit=hit)
+        words = space.words if self.words and isinstance(space, Index) else None
+        pair = self._asked(*accepted(query, "Query")), text
+        found = explain_pair(self._embed, self._pieces, self.scorer, pair, by_word, words, self.words)
+        return replace(found, hit=hit)
+
+    def _best_name(self, query: str, id: str, space: Searchable | None) -> Hit:
+        if space is None:
+            raise UserError(f"The target is given by its id {shorten(id)}. Give the index that it belongs to as space.")
+        label, *names = space.names_of(id)
+        alone = self.encode_targets([label.text], [id], dtype="float32", progress=False, names=[names])
+        if self.words and isinstance(space, Index):
+            alone.words = space.words_of(id)
+        return self.rank(query, alone)[0]
 
     def warm_up(self, space: Searchable, top_k: int = 10) -> None:
         """Puts an index on the devices and compiles for single short queries; another `top_k` may compile again."""
@@ -285,6 +281,7 @@ class Ranker:
     def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
         """Raises UserError, which names the place, unless this model can rank `top_k` targets of an index."""
         check_index(self.origin, space.origin, top_k, place)
+        check_words(self.words, space, place)
 
     def search(
         self, queries: Sequence[Accepted], spaces: Sequence[Searchable], top_k: int, where: Where, first: int
@@ -297,13 +294,12 @@ class Ranker:
           queries: as `uwe_jax.retrieval.limits.judge` returns them, the first of them with the number `first`.
         """
         distinct = list(dict.fromkeys(query for query in queries if isinstance(query, str)))
-        tokens = self._embed(distinct)
+        cleaned = list(map(self._asked, distinct))
+        tokens = self._embed(cleaned)
         fine = np.flatnonzero(tokens.scorable)
-        asked, texts = tokens.take(fine), [distinct[at] for at in fine]
-        found = [
-            space.search(asked, top_k, self.scorer, where, texts=texts, label_weight=self.label_weight)
-            for space in (spaces if texts else ())
-        ]
+        asked, texts = tokens.take(fine), [cleaned[at] for at in fine]
+        more = {"texts": texts, "label_weight": self.label_weight, "words": self.words}
+        found = [space.search(asked, top_k, self.scorer, where, **more) for space in (spaces if texts else ())]
         hits = {distinct[at]: [Hits(rows[k], distinct[at]) for rows in found] for k, at in enumerate(fine)}
         return [
             hits.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query
@@ -313,12 +309,11 @@ class Ranker:
     def index(self, targets: Sequence[str]) -> Callable[[Sequence[str]], np.ndarray]:
         """Encodes n targets for an evaluation, and returns a function of q queries to scores, float32 [q, n].
 
-        Texts are taken as they are. Embeddings of targets are cached: target spaces share texts, and the queries of one
+        Targets are taken as they are. Their embeddings are cached: target spaces share texts, and the queries of one
         task are the targets of another.
 
         Raises:
           UserError: there are no targets, or a text cannot be scored.
         """
-        encoded = self._embed.cached(targets, keep=True, label=f"{self.name}: encoding targets")
-        space = TargetSpace.build(encoded, self.scorer)
-        return lambda queries: space.scores(self._embed.cached(queries, keep=False), self.scorer.temperatures)
+        score = evaluation_scores(self._embed, self.scorer, self.words, targets, f"{self.name}: encoding targets")
+        return lambda queries: score([*map(self._asked, queries)])

@@ -57,6 +57,12 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise UserError(f"{name} is {value!r}; it must be one of {known}.{did_you_mean(value, allowed)}")
 
 
+def all_of(name: str, values: Iterable[str], allowed: tuple[str, ...]) -> None:
+    """Raises UserError unless all `values` are among `allowed`."""
+    for value in values:
+        one_of(name, value, allowed)
+
+
 def did_you_mean(value: str, allowed: Iterable[str], prefix: str = "") -> str:
     """Returns a question for an error message, `prefix` and the nearest allowed value in it; "" if none is near.
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 # Weight of the label's own score; see docs/results.md for how it was chosen.
 LABEL_WEIGHT = 0.3
+
+
+def weighted(label: Any, best: Any, label_weight: float) -> Any:
+    """Computes w label + (1 - w) best, of scores or of one part of them."""
+    return label_weight * label + (1 - label_weight) * best
 
 
 def name_scores(
@@ -32,4 +39,4 @@ def name_scores(
     best = np.maximum.reduceat(counted, starts, axis=1)
     if label_weight in (0, 1):  # nothing times minus infinity is not a number
         return scores[:, starts] if label_weight else best
-    return label_weight * scores[:, starts] + (1 - label_weight) * best
+    return np.asarray(weighted(scores[:, starts], best, label_weight))

@@ -73,6 +73,7 @@ class HitAnswer(BaseModel):
     name: Annotated[str, Field(description="The name that matched best; empty where it is the text.")]
     exact: Annotated[bool, Field(description="Whether the query equals that name up to case, hyphens and plural s.")]
     role: Annotated[str, Field(description="Of that name: empty for the text, or alternative, or description.")]
+    words: Annotated[float, Field(description="The part of the score that words in common add.")]
 
 
 class QueryAnswer(BaseModel):
@@ -135,11 +136,14 @@ class ExplainRequest(Request):
     id: Annotated[
         str, Field(strict=True, description="Of a target, whose best name is explained, instead of a text.")
     ] = ""
-    index: Annotated[str, Field(strict=True, description="Name of the index with that id; empty: the first one.")] = ""
+    index: Annotated[
+        str,
+        Field(strict=True, description="Name of the index with that id, and whose words count; empty: the first one."),
+    ] = ""
 
 
 class ExplainAnswer(BaseModel):
-    """The score as a sum over tokens: sum_i shares[i] sum_j weights[i][j] cosines[i][j].
+    """The score as a sum over tokens: sum_i shares[i] sum_j weights[i][j] cosines[i][j], and over `words` in common.
 
     `contributions` holds the summand of each query token.
     """
@@ -150,6 +154,7 @@ class ExplainAnswer(BaseModel):
     weights: list[list[float]]
     cosines: list[list[float]]
     contributions: list[float]
+    words: Annotated[dict[str, float], Field(description="What each word in common adds.")]
     score: float
     scorer: str
     hit: Annotated[

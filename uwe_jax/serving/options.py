@@ -81,6 +81,8 @@ class ServiceOptions:
       allowed_host: a name under which the service may be called; may be repeated.
       trusted_proxy: an address whose X-Forwarded-For is believed; may be repeated.
       label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
+      words: weight of words in common, 0 to 1, which is added to the model's score; 0 ranks by the model alone.
+      clean_queries: score queries without list bullets and gender markers such as (m/f/d).
       stop_after: seconds for requests in flight when the service is asked to stop.
       cache_dir: folder of encoders; by default $UWE_JAX_CACHE or the user's cache folder.
 
@@ -96,12 +98,15 @@ class ServiceOptions:
     allowed_host: Repeated = ()
     trusted_proxy: Repeated = ()
     label_weight: float = LABEL_WEIGHT
+    words: float = 0.0
+    clean_queries: bool = True
     stop_after: float = 30.0
     cache_dir: str = ""
     limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
 
     def __post_init__(self):
         within("--label-weight", self.label_weight, 0, 1)
+        within("--words", self.words, 0, 1)
         if len(self.indexes) < len(self.index):
             raise UserError(f"--index is {', '.join(self.index)}; give every index its own name: NAME=INDEX.")
         _ = self.keys

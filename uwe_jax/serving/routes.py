@@ -81,7 +81,7 @@ class Service:
         return RankTask(self.texts(texts, what), index, asked.top_k, where)
 
     def index(self, name: str) -> str:
-        """Returns the name of an index, by default the first one's."""
+        """Returns the name of an index, that of the first one for an empty name; refuses an unknown one."""
         indexes = self.model.indexes
         if name and name not in indexes:
             near = did_you_mean(name, indexes)
@@ -173,11 +173,9 @@ async def explain(request: Request, service: Shared, asked: messages.ExplainRequ
     """Explains a score by the attention and the cosines between tokens of the query and of the target."""
     if asked.id and asked.target:
         raise Refusal(422, "Got target and id. Give target, a text, or id, that of a target of an index.")
-    queries = service.texts([asked.query], "Query")
-    if asked.id:
-        task = PairTask(queries, (asked.id,), explain=True, index=service.index(asked.index))
-    else:
-        task = PairTask(queries, service.texts([asked.target], "Target"), explain=True)
+    queries, index = service.texts([asked.query], "Query"), service.index(asked.index)
+    targets = () if asked.id else service.texts([asked.target], "Target")
+    task = PairTask(queries, targets, explain=True, index=index, id=asked.id)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     return Json({**found, "truncated": truncated})
 

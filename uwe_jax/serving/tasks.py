@@ -47,13 +47,14 @@ class PairTask:
     queries: tuple[str, ...]
     targets: tuple[str, ...]
     explain: bool = False
-    index: str = ""
+    index: str = ""  # of the explanation
+    id: str = ""  # of the target that is explained, instead of a text
     group: ClassVar[None] = None  # answered alone
 
     @property
     def texts(self) -> tuple[str, ...]:
         """Queries, and targets that are texts."""
-        return self.queries + (() if self.index else self.targets)
+        return self.queries + self.targets
 
 
 Task = RankTask | PairTask
@@ -94,8 +95,8 @@ class ServedModel:
     def _score(self, task: PairTask) -> Any:
         try:
             if task.explain:
-                space = {"space": self.indexes[task.index]} if task.index else {}
-                return self.ranker.explain(task.queries[0], task.targets[0], **space).to_dict()
+                target = {"id": task.id} if task.id else {"target": task.targets[0]}
+                return self.ranker.explain(task.queries[0], **target, space=self.indexes.get(task.index)).to_dict()
             return self.ranker.scores(task.queries, task.targets).tolist()
         except UserError as error:
             raise Refusal(422, str(error)) from error
@@ -130,15 +131,20 @@ def load_served(options: ServiceOptions) -> ServedModel:
       UserError: one of them is missing, cannot be read or does not match the others.
     """
     # Imported here: they import jax, and the service reports that it is alive meanwhile.
+    from uwe_jax.retrieval.loading import load
     from uwe_jax.retrieval.location import open_index, recorded_model
-    from uwe_jax.retrieval.ranker import load
 
     start = time.monotonic()
     indexes = {name: _in_memory(open_index(where)) for name, where in options.indexes.items()}
     longest = max(index.origin.max_tokens for index in indexes.values())
     model = options.model or recorded_model([*options.indexes.values()][:1])
     ranker = load(
-        model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest, label_weight=options.label_weight
+        model,
+        cache_dir=cache_folder(options.cache_dir),
+        max_tokens=longest,
+        label_weight=options.label_weight,
+        words=options.words,
+        clean_queries=options.clean_queries,
     )
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
     for name, where in options.indexes.items():

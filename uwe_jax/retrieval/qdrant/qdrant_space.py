@@ -152,6 +152,7 @@ class QdrantIndex:
         *,
         texts: Sequence[str] = (),
         label_weight: float = LABEL_WEIGHT,
+        words: float = 0.0,
     ) -> list[list[Hit]]:
         """Returns the best candidates of every query, with the scores of `Index.search`.
 

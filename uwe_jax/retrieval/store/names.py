@@ -24,9 +24,9 @@ class Name(NamedTuple):
     role: str = ALTERNATIVE
 
 
-def no_target(id: str | int) -> UserError:
+def no_target(id: str) -> UserError:
     """Returns the error of an id that no target has."""
-    return UserError(f"The index has no target with the id {shorten(str(id))}. Give the id of one of its targets.")
+    return UserError(f"The index has no target with the id {shorten(id)}. Give the id of one of its targets.")
 
 
 def distinct_names(label: str, names: Iterable[Name]) -> list[Name]:

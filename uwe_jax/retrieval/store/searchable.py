@@ -26,6 +26,7 @@ class Hit(NamedTuple):
       name: the name that matched best; "" where it is the label.
       exact: whether the query equals that name up to case, hyphens and plural s. Such targets rank above all others.
       role: of that name: "" of the label, "alternative" or "description".
+      words: the part of the score that words in common add; 0 where rankings are by the model alone.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Hit(NamedTuple):
     name: str = ""
     exact: bool = False
     role: str = ""
+    words: float = 0.0
 
     @property
     def matched(self) -> str:
@@ -43,7 +45,8 @@ class Hit(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
-        return {**self._asdict(), "score": round(self.score, _DIGITS), "columns": dict(self.columns)}
+        rounded = {name: round(getattr(self, name), _DIGITS) for name in ("score", "words")}
+        return {**self._asdict(), **rounded, "columns": dict(self.columns)}
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Searchable(Protocol):
         *,
         texts: Sequence[str] = (),
         label_weight: float = LABEL_WEIGHT,
+        words: float = 0.0,
     ) -> list[list[Hit]]:
         """Returns the best targets of every query, best first, equal scores in the order of the targets.
 
@@ -117,6 +121,7 @@ class Searchable(Protocol):
           where: only targets that match are ranked: by column one value, or alternatives.
           texts: of the queries; without them no name is exact.
           label_weight: of the label's score in that of a target with several names; see `name_scores`.
+          words: weight of words in common in the score of a name, which needs `texts`; see `uwe_jax.scoring.words`.
 
         Raises:
           FilterError: as of `count`.

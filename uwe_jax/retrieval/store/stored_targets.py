@@ -24,7 +24,8 @@ from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
 from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores
+from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores, weighted
+from uwe_jax.scoring.words import Words
 
 _NAMED = 5  # ids that a message names
 
@@ -141,11 +142,14 @@ class Index:
 
     def names_of(self, target: str | int) -> list[Name]:
         """Returns the names of a target, by its id or position, and their roles; see `Searchable.names_of`."""
-        at = pc.index(self.ids.array, target).as_py() if isinstance(target, str) else target
-        if at < 0:
-            raise no_target(target)
-        rows = self.name_rows(at)
+        rows = self.name_rows(self._position(target) if isinstance(target, str) else target)
         return [Name(*each) for each in zip(self.names[rows], self.roles[rows] if self.roles else [""], strict=True)]
+
+    def _position(self, id: str) -> int:
+        at: int = pc.index(self.ids.array, id).as_py()
+        if at < 0:
+            raise no_target(id)
+        return at
 
     def name_rows(self, target: int) -> slice:
         """Returns the positions in `names` of the names of a target by its position."""
@@ -163,6 +167,7 @@ class Index:
         *,
         texts: Sequence[str] = (),
         label_weight: float = LABEL_WEIGHT,
+        words: float = 0.0,
     ) -> list[list[Hit]]:
         """Returns the best targets of every query; see `Searchable.search`.
 
@@ -177,19 +182,25 @@ class Index:
         if not len(self) or not len(queries):
             return [[] for _ in range(len(queries))]
         exact = [self._exact(text, allowed) for text in texts] or [{}] * len(queries)
-        if self.starts is None:
+        if self.starts is None and not words:
             return self._by_text(queries, min(top_k, len(self)), scorer, allowed, exact)
+        starts = np.arange(len(self)) if self.starts is None else self.starts
         hits: list[list[Hit]] = []
         for queried, scores in self.target_space(scorer).score_chunks(queries, scorer.temperatures):
-            combined = name_scores(scores, self.starts, label_weight)
+            lexical = np.broadcast_to(np.float32(0), scores.shape)
+            if words:
+                lexical = np.float32(words) * self.words.scores(texts[queried])
+                scores = scores + lexical
+            combined = name_scores(scores, starts, label_weight)
             if allowed is not None:
                 combined[:, ~allowed] = -np.inf
-            for row, targets, same in zip(scores, combined, exact[queried], strict=True):
+            for row, more, targets, same in zip(scores, lexical, combined, exact[queried], strict=True):
                 hits.append([])
                 for at in best(targets, top_k, same).tolist():
                     names = self.name_rows(at)
-                    name = same[at] if at in same else names.start + int(row[names].argmax())
-                    hits[-1].append(self._hit(at, float(targets[at]), name, at in same))
+                    matched = names.start + int(row[names].argmax())
+                    part = float(weighted(more[names.start], more[matched], label_weight))
+                    hits[-1].append(self._hit(at, float(targets[at]), same.get(at, matched), at in same, part))
         return hits
 
     def _by_text(
@@ -216,6 +227,15 @@ class Index:
         return hits
 
     @cached_property
+    def words(self) -> Words:
+        """Terms of all names, for rankings by words in common."""
+        return Words(self.names)
+
+    def words_of(self, id: str) -> Words:
+        """Returns the terms of the names of one target."""
+        return self.words.part(self.name_rows(self._position(id)))
+
+    @cached_property
     def _exact_names(self) -> ExactNames:
         return ExactNames(self.names)
 
@@ -228,10 +248,10 @@ class Index:
                 found.setdefault(target, row)
         return found
 
-    def _hit(self, at: int, score: float, name: int, exact: bool) -> Hit:
+    def _hit(self, at: int, score: float, name: int, exact: bool, words: float = 0.0) -> Hit:
         columns = {key: column[at] for key, column in self.columns.items()}
         role = self.roles[name] if self.roles else ""
-        return Hit(self.ids[at], self.texts[at], score, columns, self.names[name] if role else "", exact, role)
+        return Hit(self.ids[at], self.texts[at], score, columns, self.names[name] if role else "", exact, role, words)
 
     def target_space(self, scorer: ScorerSettings) -> Any:
         """Returns all names on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), kept for one scorer.

@@ -48,13 +48,19 @@ function everything(found) {
     return make("tr", {}, make("th", { scope: "row" }, token),
       make("td", { class: "figure" }, number(found.contributions[i], 3)), make("td", {}, met));
   });
+  const common = Object.entries(found.words);
+  if (common.length) {
+    rows.push(make("tr", {}, make("th", { scope: "row" }, "words in common"),
+      make("td", { class: "figure" }, number(common.reduce((sum, [, adds]) => sum + adds, 0), 3)),
+      make("td", {}, common.map(([word, adds]) => `${word} ${number(adds, 3)}`).join(", "))));
+  }
   const head = ["Query", "Adds", "Attends to: weight (cosine)"].map((text) => make("th", { scope: "col" }, text));
   return make("details", { class: "numbers" }, make("summary", {}, "Every token, and the formula"),
     make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Every token" },
       make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows))),
     make("p", { class: "hint" }, `The score ${number(found.score, 3)} is the sum of what all tokens of the query add, with those `
       + "for start and end and with punctuation: each its share of the query × the sum of weight × cosine over the tokens of "
-      + `the target. Scorer: ${found.scorer}`));
+      + `the target${common.length ? ", and of what words in common add" : ""}. Scorer: ${found.scorer}`));
 }
 
 /** An element that shows an answer of /v1/explain; a word of the query can be chosen. */
@@ -79,7 +85,9 @@ export function explanation(found) {
 
   choose(adds.indexOf(Math.max(...adds)));
   const sum = adds.reduce((a, b) => a + b, 0);
-  const rest = own.length < found.query_tokens.length ? "; start, end and punctuation add the rest" : "";
+  const others = own.length < found.query_tokens.length ? ["start, end and punctuation"] : [];
+  if (Object.keys(found.words).length) others.push("words in common with the target");
+  const rest = others.length ? `; ${others.join(" and ")} add the rest` : "";
   return make("div", { class: "explanation" }, summary(found, own, other),
     make("p", { class: "caption" }, "The words add ", make("b", {}, number(sum, 3)), " to the score of ",
       make("b", {}, number(found.score, 3)), `${rest}. Choose a word to see what it attended to.`),

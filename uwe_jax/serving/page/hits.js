@@ -20,7 +20,7 @@ function facts(hit) {
 const matched = (hit) =>
   [hit.name, hit.name && hit.role !== "alternative" && hit.role, hit.exact && "exact name"].filter(Boolean).join(" · ");
 
-async function open(button, panel, query, hit) {
+async function open(button, panel, query, hit, index) {
   const opening = panel.hidden;
   button.setAttribute("aria-expanded", String(opening));
   panel.hidden = !opening;
@@ -28,7 +28,7 @@ async function open(button, panel, query, hit) {
   panel.dataset.filled = "yes";
   panel.replaceChildren(make("p", { class: "hint" }, "Looking closer …"));
   try {
-    panel.replaceChildren(explanation(await ask("v1/explain", { query, target: hit.name || hit.text })));
+    panel.replaceChildren(explanation(await ask("v1/explain", { query, target: hit.name || hit.text, index })));
   } catch (error) {
     delete panel.dataset.filled;
     panel.replaceChildren(make("p", { class: "problem" }, error.message));
@@ -40,7 +40,7 @@ function item(hit, found, place) {
   const panel = make("div", { class: "panel", id: `panel_${place}`, hidden: true });
   const button = make("button", {
     type: "button", class: "hit", "aria-expanded": "false", "aria-controls": panel.id,
-    onclick: () => open(button, panel, sentence ?? found.query, hit),
+    onclick: () => open(button, panel, sentence ?? found.query, hit, found.index),
   },
     make("span", { class: "place", "aria-hidden": "true" }, String(place)),
     make("span", { class: "found" }, make("span", { class: "text" }, hit.text),

@@ -15,7 +15,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.loading import load
+from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.settings import all_within, one_of, within

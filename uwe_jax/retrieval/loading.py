@@ -1,0 +1,35 @@
+"""Loading of a model for ranking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from uwe_jax.models.loading import load_model
+from uwe_jax.retrieval.ranker import Ranker
+from uwe_jax.scoring.names import LABEL_WEIGHT
+
+
+def load(
+    name: str | Path,
+    *,
+    cache_dir: Path | None = None,
+    max_tokens: int | None = None,
+    label_weight: float = LABEL_WEIGHT,
+    words: float = 0.0,
+    clean_queries: bool = True,
+) -> Ranker:
+    """Loads a model for ranking.
+
+    Args:
+      name: the workdir of a training run, an exported folder, or an encoder's folder or hub id, which scores by
+        mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft".
+      cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
+      max_tokens: longer texts are truncated; special tokens included. None takes the value of an export, else 64 as in
+        the paper.
+      label_weight, words, clean_queries: see `Ranker`.
+
+    Raises:
+      UserError: there is no such model, it cannot be read, or it does not take so many tokens or such a weight.
+    """
+    loaded = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
+    return Ranker(loaded, label_weight, words, clean_queries)
