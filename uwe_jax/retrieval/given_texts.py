@@ -36,10 +36,9 @@ def explain_pair(
 ) -> Explanation:
     """Explains the score of a query and a target, with `words` also that of words in common; see `Ranker.explain`."""
     parts = attribute(*embed.sides(*pair), scorer)
-    texts = accepted(pair, "Text")
-    q, y = map(pieces, texts)
-    found = explained(q, y, parts, scorer_text(scorer, digits=4), by_word=by_word)
-    common = {} if words is None else words.parts(*texts)
+    query, target = accepted(pair, "Text")
+    found = explained(pieces(query), pieces(target), parts, scorer_text(scorer, digits=4), by_word=by_word)
+    common = {} if words is None else words.parts(query, target)
     return replace(found, words={word: weight * part for word, part in common.items()})
 
 
