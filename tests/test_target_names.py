@@ -277,4 +277,4 @@ def test_the_command_ranks_by_names_and_says_so(folder, tmp_path, capsys):
     assert run(*flags, "--label-weight", "0.25") == 2
     assert "--label-weight has no effect without --target-names" in capsys.readouterr().err
     assert run(*flags, "--target-names", "--label-weight", "1.5") == 2
-    assert "--label-weight is 1.5; it must be from 0 to 1" in capsys.readouterr().err
+    assert "--label-weight is 1.5; it must be between 0 and 1" in capsys.readouterr().err

@@ -123,8 +123,13 @@ def test_an_index_in_qdrant_is_refused(by_words, tmp_path):
     pytest.importorskip("qdrant_client")
     space = by_words.encode_targets(TEXTS[:2], progress=False)
     refused = r"words is 0.25, but Qdrant does not hold the words of all targets"
-    with QdrantIndex.create(tmp_path, "texts", space) as store, pytest.raises(UserError, match=refused):
-        by_words.rank("nurse", store)
+    with QdrantIndex.create(tmp_path, "texts", space) as store:
+        for call in (
+            lambda: by_words.rank("nurse", store),
+            lambda: store.search(by_words.encode_tokens(["nurse"]), 1, by_words.scorer, words=WEIGHT),
+        ):
+            with pytest.raises(UserError, match=refused):
+                call()
 
 
 def test_commands_tables_and_files(encoder, by_words, tmp_path, capsys):

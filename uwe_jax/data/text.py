@@ -50,7 +50,7 @@ def comparable(text: str) -> str:
 def without_marks(query: str) -> str:
     """Removes list bullets before a query and gender markers in brackets, unless nothing would be left.
 
-    Numbers, working hours and places stay: removing them gained nothing, or cannot be told from a part of the text.
+    Numbers stay, without which rankings were worse; so do working hours and places, which can be part of a name.
 
     >>> without_marks("* \u2022 Java (EE)"), without_marks("Nurse (m/f/d), nights"), without_marks("- (m/w/d)")
     ('Java (EE)', 'Nurse, nights', '- (m/w/d)')

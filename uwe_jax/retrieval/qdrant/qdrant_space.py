@@ -19,6 +19,7 @@ from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import name_key
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
+from uwe_jax.retrieval.limits import check_words
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, unfinished
 from uwe_jax.retrieval.qdrant.upload import content_digest, norms_of, switch, to_replace, upload
@@ -159,8 +160,9 @@ class QdrantIndex:
         Qdrant proposes candidates among the targets that match the filter. Exact names come first among these.
 
         Raises:
-          UserError: a filter is refused, or the store does not answer.
+          UserError: a filter or `words` is refused, or the store does not answer.
         """
+        check_words(words, self)
         keys = list(map(name_key, texts)) or [""] * len(queries)
         chosen = self._filter(where)
         top_k = min(top_k, len(self))
