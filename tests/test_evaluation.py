@@ -91,6 +91,8 @@ def test_map_equals_the_definition(world):
         scores = reference.score_matrix(
             one_by_one(model, params, query, ranking.query_ids, limits[ranking.query_kind]),
             one_by_one(model, params, target, np.arange(len(target)), limits[ranking.target_kind]),
+            tau_a=model.scorer.tau_a,
+            target_tau_a=model.scorer.target_tau_a,
         )
         precisions = []
         for k, row in enumerate(scores):

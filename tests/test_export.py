@@ -280,6 +280,19 @@ def test_an_export_saved_before_there_were_sides_scores_from_the_querys(broken, 
     assert scorer_text(expected, digits=4) in (again / "README.md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("kind", "formula"),
+    [
+        ("mean_pool", "cos(mean of e, mean of t)"),
+        ("soft_pooled", "sum over i of softmax_i(cos(e_i, mean of t) / 0.1) cos(e_i, mean of t)"),
+    ],
+)
+def test_the_card_of_a_scorer_without_sides_has_one_formula(broken, cache, tmp_path, kind, formula):
+    change(broken, scorer={"kind": kind}, learned={})
+    text = (export(*options(broken, tmp_path / "again", cache)) / "README.md").read_text()
+    assert f"    s(q, y) = {formula}\n" in text
+
+
 def test_a_run_that_continued_from_an_export_records_it(exports, cache, tmp_path):
     first = exports["bert"].folder
     second = export(*options(write_run(tmp_path / "second", first), tmp_path / "out", cache))

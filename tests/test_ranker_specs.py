@@ -6,6 +6,7 @@ import shutil
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_rankers import QUERIES, SCORERS, TARGETS, direct_scores, parts
@@ -215,7 +216,7 @@ def test_the_papers_formula_is_one_switch_away(rng):
     for config in ("uwe_mpnet", "ablation:paper"):
         assert read_command_line([f"--config={config}"], Config, "train").scorer == paper
     q, y = rng.normal(size=(3, 8)), rng.normal(size=(5, 8))
-    blocks = (Tokens(x[None].astype(np.float32), np.ones((1, len(x)), bool)) for x in (q, y))
+    blocks = (Tokens(jnp.asarray(x[None], jnp.float32), jnp.ones((1, len(x)), bool)) for x in (q, y))
     dots = np.exp(q @ y.T / 0.1 - (q @ y.T / 0.1).max(axis=1, keepdims=True))
     cosines = q @ y.T / np.linalg.norm(q, axis=1)[:, None] / np.linalg.norm(y, axis=1)
     score = (dots / dots.sum(axis=1, keepdims=True) * cosines).sum(axis=1).mean()

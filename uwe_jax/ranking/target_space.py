@@ -194,10 +194,10 @@ class TargetSpace:
             queries = queries.pooled()
         waiting: tuple[slice, list] | None = None
         query, target = temperature_pair(tau_a)
-        taus = float(query), float(target)
-        program = parallel.program(make_program, formula(self.settings), exponentials(taus, self.settings), *args)
+        taus, settings = (float(query), float(target)), formula(self.settings)
+        program = parallel.program(make_program, settings, exponentials(taus, self.settings), *args)
         temperature = np.array(taus, np.float32)
-        most = _QUERY_TOKENS if self.settings.side == "query" else _SIDED_QUERY_TOKENS
+        most = _QUERY_TOKENS if settings.side == "query" else _SIDED_QUERY_TOKENS
         texts = most // _TOKENS_PER_TEXT if self.few_shapes else None
         for start, stop in queries.chunks(most, texts):
             packed = _packed(queries.part(start, stop), self.few_shapes)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from uwe_jax.config import ScorerSettings
+from uwe_jax.config import SIDED, ScorerSettings
 from uwe_jax.scoring.scorers import target_share
 from uwe_jax.scoring.softmax import MASKED, attend, divisor, is_bounded
 from uwe_jax.scoring.tokens import UnitTokens
@@ -72,10 +72,13 @@ def exponentials(tau_a: tuple[float, float], settings: ScorerSettings) -> Expone
 
 
 def formula(settings: ScorerSettings) -> ScorerSettings:
-    """Scorer settings that a ranking program is compiled for: without the temperatures, which are arguments."""
+    """Scorer settings that a ranking program is compiled for: without the temperatures, which are arguments.
+
+    A scorer without sides takes the query's, which is the least work.
+    """
     plain = ScorerSettings()
     fixed = {name: getattr(plain, name) for name in ("tau_a", "target_tau_a", "learn_tau_a", "chunk")}
-    return dataclasses.replace(settings, **fixed)
+    return dataclasses.replace(settings, side=settings.side if settings.kind in SIDED else "query", **fixed)
 
 
 def _product(a: Array, b: Array) -> Float[Array, "a b"]:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from uwe_jax.config import ScorerSettings
+from uwe_jax.config import SIDED, ScorerSettings
 from uwe_jax.scoring.soft_attention import cosines, soft_attention
 from uwe_jax.scoring.softmax import MASKED, attend, is_bounded
 from uwe_jax.scoring.tokens import Texts, Tokens, mean_embeddings, texts, unit_tokens
@@ -42,7 +42,12 @@ def temperature_pair(tau_a: Temperatures) -> tuple[Temperature, Temperature]:
 
 
 def target_share(settings: ScorerSettings) -> float:
-    """Returns the weight of the target's side in a score: 0 for side query, 1 for target, `target_weight` for both."""
+    """Returns the weight of the target's side in a score: 0 for side query, 1 for target, `target_weight` for both.
+
+    It is 0 for scorers without sides.
+    """
+    if settings.kind not in SIDED:
+        return 0.0
     return {"query": 0.0, "target": 1.0, "both": settings.target_weight}[settings.side]
 
 
