@@ -4,9 +4,9 @@ Command:   uwe-jax train --config=zero_shot_minilm \\
                --config.source.path=FOLDER_WITH_THE_DOWNLOADS
            where the folder holds O*NET's text zip, SkillSkape's train.csv, SkillSpan's train.json, the federal
            questionnaires and ESCO's English zip, of which only the descriptions of skills and of occupations are read.
-           It can be used as it is. With :job_names behind its name it also trains on ESCO's titles of occupations, and on
-           names of jobs: see docs/data.md. To add more of what each source teaches, train on each of them alone for 30
-           steps, and add 0.15 of what that changes in the weights:
+           It can be used as it is. With :job_names behind its name it also trains on ESCO's titles of occupations and
+           on names of jobs: see docs/data.md. To add more of what each source teaches, train on each of them alone for
+           30 steps, and add 0.15 of what that changes in the weights:
            for source in skillskape onet descriptions usajobs skillspan; do
              uwe-jax train --config=zero_shot_minilm:$source \\
                  --config.source.path=FOLDER_WITH_THE_DOWNLOADS
