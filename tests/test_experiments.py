@@ -349,16 +349,16 @@ def test_variants_with_identical_trainings_are_left_out(ablation):
         "no_distractors is left out: with these graphs and overrides it trains exactly like soft" in ablation.said.err
     )
     alike = ("mean_pool", "max_sim", "soft_pooled", "cosine_0.3")
-    flags = (f"--variants=soft,{','.join(alike)},target_side,one_directional", "--config.scorer.kind=max_sim")
+    flags = (f"--variants=soft,{','.join(alike)},query_side,target_side,one_directional", "--config.scorer.kind=max_sim")
     assert ablation("--dry_run", "--seeds=0", *flags, data=False) == 0
     # Temperatures that MaxSim does not read make no other variant.
     for name in alike:
         assert f"{name} is left out" in ablation.said.err
-    for name in ("target_side", "one_directional"):
+    for name in ("query_side", "target_side", "one_directional"):
         assert f"{name} is left out" not in ablation.said.err
     # MaxSim has sides, but what else a variant of soft changes is not read.
-    assert ablation("--dry_run", "--seeds=0", "--variants=soft,query_side", flags[1], data=False) == 2
-    assert "scorer.tau_a is 0.3, but scorer.kind is 'max_sim'" in ablation.said.err
+    assert ablation("--dry_run", "--seeds=0", "--variants=soft,paper", flags[1], data=False) == 2
+    assert "scorer.logits is 'dot', but scorer.kind is 'max_sim'" in ablation.said.err
     assert ablation("--dry_run", "--seeds=0", "--config.scorer.reduce=sum", data=False) == 2
     assert "scorer.reduce is 'sum', but scorer.kind is 'mean_pool'" in ablation.said.err
 
