@@ -139,7 +139,8 @@ class RankOptions:
       where: COLUMN=VALUE, rank only targets that have this value; may be repeated: several values of one column are
         alternatives, different columns must all fit.
       show: further column to show in tables; may be repeated; JSON has all of them.
-      candidates: of an index in Qdrant that are scored exactly; by default 10 per hit, at least 100.
+      candidates: targets per query that are scored exactly, at least --top-k; by default all, and of an index in Qdrant
+        10 per hit, at least 100. Those of an index on disk have the best mean embeddings.
       json: print a JSON object per line and query, for programs.
       out: write the answers to this file instead, when all queries are answered: .jsonl with what --json
         prints, or .csv with a row per hit.

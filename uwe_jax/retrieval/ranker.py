@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -50,6 +50,7 @@ def load(
     cache_dir: Path | None = None,
     max_tokens: int | None = None,
     label_weight: float = LABEL_WEIGHT,
+    candidates: int | None = None,
 ) -> Ranker:
     """Loads a model for ranking.
 
@@ -59,12 +60,12 @@ def load(
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
       max_tokens: longer texts are truncated; special tokens included. None takes the value of an export, else 64 as in
         the paper.
-      label_weight: see `Ranker`.
+      label_weight, candidates: see `Ranker`.
 
     Raises:
       UserError: there is no such model, it cannot be read, or it does not take so many tokens or such a weight.
     """
-    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens), label_weight)
+    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens), label_weight, candidates)
 
 
 class Ranker:
@@ -77,6 +78,7 @@ class Ranker:
     Args:
       loaded: the model.
       label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
+      candidates: targets per query that are scored exactly, those with the best mean embeddings; None for all.
 
     Attributes:
       name: of the model, for people.
@@ -88,10 +90,11 @@ class Ranker:
       UserError: the encoder has too few positions for the model's `max_tokens`, or they leave no room for a text.
     """
 
-    def __init__(self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT):
+    def __init__(self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT, candidates: int | None = None):
         check_max_tokens(loaded)
         within("label_weight", label_weight, 0, 1)
-        self.loaded, self.label_weight = loaded, label_weight
+        within("candidates", 1 if candidates is None else candidates, 1)
+        self.loaded, self.label_weight, self.candidates = loaded, label_weight, candidates
         self.name, self.description = loaded.name, loaded.description
         self.scorer = loaded.scorer
         self.truncation = loaded.truncation
@@ -285,9 +288,9 @@ class Ranker:
         tokens = self._embed(distinct)
         fine = np.flatnonzero(tokens.scorable)
         asked, texts = tokens.take(fine), [distinct[at] for at in fine]
+        how: dict[str, Any] = {"label_weight": self.label_weight, "candidates": self.candidates}
         found = [
-            space.search(asked, top_k, self.scorer, where, texts=texts, label_weight=self.label_weight)
-            for space in (spaces if texts else ())
+            space.search(asked, top_k, self.scorer, where, texts=texts, **how) for space in (spaces if texts else ())
         ]
         hits = {distinct[at]: [Hits(rows[k], distinct[at]) for rows in found] for k, at in enumerate(fine)}
         return [

@@ -17,7 +17,7 @@ import tyro
 
 from uwe_jax.retrieval.options import parse_index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.options import OptionalPath, Repeated
+from uwe_jax.runtime.options import OptionalInt, OptionalPath, Repeated, at_least
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
 
@@ -81,6 +81,7 @@ class ServiceOptions:
       allowed_host: a name under which the service may be called; may be repeated.
       trusted_proxy: an address whose X-Forwarded-For is believed; may be repeated.
       label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
+      candidates: as of `uwe-jax rank`.
       stop_after: seconds for requests in flight when the service is asked to stop.
       cache_dir: folder of encoders; by default $UWE_JAX_CACHE or the user's cache folder.
 
@@ -96,12 +97,14 @@ class ServiceOptions:
     allowed_host: Repeated = ()
     trusted_proxy: Repeated = ()
     label_weight: float = LABEL_WEIGHT
+    candidates: OptionalInt = None
     stop_after: float = 30.0
     cache_dir: str = ""
     limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
 
     def __post_init__(self):
         within("--label-weight", self.label_weight, 0, 1)
+        at_least(1, candidates=self.candidates)
         if len(self.indexes) < len(self.index):
             raise UserError(f"--index is {', '.join(self.index)}; give every index its own name: NAME=INDEX.")
         _ = self.keys

@@ -132,9 +132,8 @@ def load_served(options: ServiceOptions) -> ServedModel:
     indexes = {name: _in_memory(open_index(where)) for name, where in options.indexes.items()}
     longest = max(index.origin.max_tokens for index in indexes.values())
     model = options.model or recorded_model([*options.indexes.values()][:1])
-    ranker = load(
-        model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest, label_weight=options.label_weight
-    )
+    how: dict[str, Any] = {"label_weight": options.label_weight, "candidates": options.candidates}
+    ranker = load(model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest, **how)
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
     for name, where in options.indexes.items():
         if not len(indexes[name]):

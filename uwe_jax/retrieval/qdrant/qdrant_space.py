@@ -151,6 +151,7 @@ class QdrantIndex:
         *,
         texts: Sequence[str] = (),
         label_weight: float = LABEL_WEIGHT,
+        candidates: int | None = None,
     ) -> list[list[Hit]]:
         """Returns the best candidates of every query, with the scores of `Index.search`.
 
@@ -163,7 +164,8 @@ class QdrantIndex:
         keys = list(map(name_key, texts)) or [""] * len(queries)
         chosen = self._filter(where)
         top_k = min(top_k, len(self))
-        number = min(len(self), max(top_k, self.candidates or max(_PER_HIT * top_k, _LEAST)))
+        candidates = candidates or self.candidates or max(_PER_HIT * top_k, _LEAST)
+        number = min(len(self), max(top_k, candidates))
         hits: list[list[Hit]] = []
         step = max(1, _HELD // number)
         for start in range(0, len(queries), step):

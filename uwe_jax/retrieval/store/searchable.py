@@ -94,6 +94,7 @@ class Searchable(Protocol):
         *,
         texts: Sequence[str] = (),
         label_weight: float = LABEL_WEIGHT,
+        candidates: int | None = None,
     ) -> list[list[Hit]]:
         """Returns the best targets of every query, best first, equal scores in the order of the targets.
 
@@ -106,6 +107,7 @@ class Searchable(Protocol):
           where: only targets that match are ranked: by column one value, or alternatives.
           texts: of the queries; without them no name is exact.
           label_weight: of the label's score in that of a target with several names; see `name_scores`.
+          candidates: targets per query that are scored exactly, at least `top_k`; None for the index's own choice.
 
         Raises:
           FilterError: as of `count`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class Index:
         self.ids, self.texts = Strings(ids), texts
         self.columns = {name: Strings(column) for name, column in columns.items()}
         self._building = threading.Lock()
-        self._built: dict[ScorerSettings, Any] = {}
+        self._built: dict[tuple[str, ScorerSettings], Any] = {}
 
     @classmethod
     def from_tokens(
@@ -154,10 +154,12 @@ class Index:
         *,
         texts: Sequence[str] = (),
         label_weight: float = LABEL_WEIGHT,
+        candidates: int | None = None,
     ) -> list[list[Hit]]:
         """Returns the best targets of every query; see `Searchable.search`.
 
-        The first search puts the names of the targets on the devices, where they stay.
+        The first search puts the names of the targets on the devices, where they stay; of `candidates`, the means of
+        their tokens. Without `candidates`, and where the scorer pools targets, all are scored exactly.
 
         Raises:
           UserError: `top_k` is below 1, the queries have another width, or a filter is refused.
@@ -168,11 +170,17 @@ class Index:
         if not len(self) or not len(queries):
             return [[] for _ in range(len(queries))]
         exact = [self._exact(text, allowed) for text in texts] or [{}] * len(queries)
-        if self.starts is None:
+        chosen = self._candidate_space(scorer) if max(candidates or len(self), top_k) < len(self) else None
+        if chosen:
+            number = max(candidates or 0, top_k)
+            chunks = chosen.score_chunks(queries, scorer.temperatures, number, label_weight, allowed, exact)
+        elif self.starts is None:
             return self._by_text(queries, min(top_k, len(self)), scorer, allowed, exact)
+        else:
+            chunks = self.target_space(scorer).score_chunks(queries, scorer.temperatures)
         hits: list[list[Hit]] = []
-        for queried, scores in self.target_space(scorer).score_chunks(queries, scorer.temperatures):
-            combined = name_scores(scores, self.starts, label_weight)
+        for queried, scores in chunks:
+            combined = scores if self.starts is None else name_scores(scores, self.starts, label_weight)
             if allowed is not None:
                 combined[:, ~allowed] = -np.inf
             for row, targets, same in zip(scores, combined, exact[queried], strict=True):
@@ -231,14 +239,29 @@ class Index:
           UserError: it has no targets.
         """
         from uwe_jax.ranking.target_space import TargetSpace
+
+        return self._kept(scorer, lambda settings: TargetSpace.build(self.tokens, settings), "all")
+
+    def _candidate_space(self, scorer: ScorerSettings) -> Any:
+        """Returns the names as a `uwe_jax.ranking.candidates.CandidateSpace`; None where the scorer pools targets."""
+        from uwe_jax.ranking.candidates import CandidateSpace
+        from uwe_jax.scoring.ragged import is_pooled
+
+        if is_pooled(scorer.kind, query=False):
+            return None
+        starts = np.arange(len(self)) if self.starts is None else self.starts
+        return self._kept(scorer, lambda settings: CandidateSpace(self.tokens, starts, settings), "candidates")
+
+    def _kept(self, scorer: ScorerSettings, build: Callable[[ScorerSettings], Any], what: str) -> Any:
+        """Returns what was built last for a scorer, or builds it: a second copy on the devices may not fit."""
         from uwe_jax.scoring.ragged import formula
 
-        settings = formula(scorer)
+        key = what, formula(scorer)
         with self._building:
-            if settings not in self._built:
-                self._built.clear()  # a second copy on the devices may not fit
-                self._built[settings] = TargetSpace.build(self.tokens, settings)
-            return self._built[settings]
+            if key not in self._built:
+                self._built.clear()
+                self._built[key] = build(key[1])
+            return self._built[key]
 
     def save(self, folder: str | Path, *, patience: float = 0) -> None:
         """Writes the index to a folder, see `uwe_jax.retrieval.store.folder`; an earlier index there is replaced.

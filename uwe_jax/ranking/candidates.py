@@ -1,0 +1,94 @@
+"""Ranking in two stages: the means of names choose candidates, and only the names of these are scored exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import jax
+import numpy as np
+
+from uwe_jax.config import ScorerSettings
+from uwe_jax.data.ragged import run_entries
+from uwe_jax.distributed import parallel
+from uwe_jax.ranking.blocks import bucket
+from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.ranking.target_space import TargetSpace, packed_queries
+from uwe_jax.scoring.names import name_scores
+from uwe_jax.scoring.ragged import Exponentials, PackedTargets, PackedTexts, exponentials, formula, ragged_scores
+from uwe_jax.scoring.tokens import unit_tokens
+
+_QUERIES = 32  # whose scores with all names are held at once
+
+
+def _score_program(settings: ScorerSettings, how: Exponentials) -> Callable:
+    def score(flat: jax.Array, rows: jax.Array, *query: jax.Array) -> jax.Array:
+        tokens, owner, counts, tau_a = query
+        targets = PackedTargets(unit_tokens(flat, "float32"), rows)
+        return ragged_scores(PackedTexts(unit_tokens(tokens, "float32"), owner, counts), targets, tau_a, settings, how)
+
+    return parallel.on_own_devices(score, (False, False, True, True, True, True))
+
+
+class CandidateSpace:
+    """Names of n targets, by the means of their tokens on the devices, and by all tokens in host memory.
+
+    Args:
+      tokens: raw token embeddings of all names, those of one target next to each other and its label first.
+      starts: position of every target's label, int64 [n].
+      settings: of a scorer that does not pool targets.
+    """
+
+    def __init__(self, tokens: RaggedTokens, starts: np.ndarray, settings: ScorerSettings):
+        self._tokens, self._starts, self._settings = tokens, starts, settings
+        self._counts = np.diff(starts, append=len(tokens))
+        self._means = TargetSpace.build(tokens.pooled(), ScorerSettings(kind="mean_pool"))
+
+    def score_chunks(
+        self,
+        queries: RaggedTokens,
+        tau_a: tuple[float, float],
+        number: int,
+        label_weight: float,
+        allowed: np.ndarray | None = None,
+        always: Sequence[Iterable[int]] = (),
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yields chunks of queries as `TargetSpace.score_chunks` does; names of other targets have minus infinity.
+
+        Args:
+          number: of candidates per query, at most n: the best targets by `name_scores` of the cosines of means.
+          allowed: targets that may be candidates, bool [n]; None for all.
+          always: by query, targets that are candidates besides.
+        """
+        for start in range(0, len(queries), _QUERIES):
+            rows = slice(start, min(start + _QUERIES, len(queries)))
+            cosines = self._means.scores(queries.part(rows.start, rows.stop), 1.0)
+            first = name_scores(cosines, self._starts, label_weight)
+            if allowed is not None:
+                first[:, ~allowed] = -np.inf
+            scores = np.full_like(cosines, -np.inf)
+            for at, query in enumerate(range(rows.start, rows.stop)):
+                best = np.argpartition(-first[at], number - 1)[:number]
+                besides = np.fromiter(always[query] if always else (), np.int64)
+                targets = np.union1d(best[np.isfinite(first[at, best])], besides)
+                names = run_entries(self._starts[targets], self._counts[targets])
+                scores[at, names] = self._exact(queries.part(query, query + 1), names, tau_a)
+            yield rows, scores
+
+    def _exact(self, query: RaggedTokens, names: np.ndarray, tau_a: tuple[float, float]) -> np.ndarray:
+        """Scores of a query with names [k], float32; each device multiplies as many names, without padding."""
+        if not len(names):
+            return np.zeros(0, np.float32)
+        lengths = self._tokens.lengths[names]
+        devices = jax.local_device_count()
+        each = -(-len(names) // devices)
+        at = np.divmod(np.arange(len(names)), each)
+        sizes = np.zeros((devices, bucket(each)), np.int64)
+        sizes[at] = lengths
+        ends = sizes.cumsum(axis=1)
+        entries = np.zeros((devices, bucket(int(ends[:, -1].max()))), np.int64)
+        entries[np.arange(entries.shape[1]) < ends[:, -1:]] = run_entries(self._tokens.offsets[names], lengths)
+        place = np.arange(max(8, 1 << (int(lengths.max()) - 1).bit_length()))[None, :, None]
+        rows = np.where(place < sizes[:, None], (ends - sizes)[:, None] + place, -1).astype(np.int32)
+        program = parallel.program(_score_program, formula(self._settings), exponentials(tau_a, self._settings))
+        scores = program(self._tokens.flat[entries], rows, *packed_queries(query), np.array(tau_a, np.float32))
+        return np.asarray(scores)[:, 0][at]
