@@ -51,7 +51,8 @@ def queries(rng) -> RaggedTokens:
 
 @pytest.mark.parametrize("options", SETTINGS)
 def test_names_of_the_best_means_are_scored_as_defined(names, queries, options, monkeypatch):
-    monkeypatch.setattr(stages, "_QUERIES", 2)
+    for name, value in {"_QUERIES": 2, "_ROWS": 16, "_FEW_ROWS": 12}.items():
+        monkeypatch.setattr(stages, name, value)
     tokens, starts = names
     settings = ScorerSettings(**options)
     whole = reference.score_matrix(listed(queries), listed(tokens), **options)

@@ -18,6 +18,10 @@ from uwe_jax.scoring.ragged import Exponentials, PackedTargets, PackedTexts, exp
 from uwe_jax.scoring.tokens import unit_tokens
 
 _QUERIES = 32  # whose scores with all names are held at once
+# Rows of names that a program scores, and of the only one for few names. Pages of more memory would be new in every
+# call: on a CPU twice as many rows take three times as long.
+_ROWS, _FEW_ROWS = 8192, 1024
+_ROWS_PER_NAME = 4
 
 
 def _score_program(settings: ScorerSettings, how: Exponentials) -> Callable:
@@ -75,20 +79,22 @@ class CandidateSpace:
             yield rows, scores
 
     def _exact(self, query: RaggedTokens, names: np.ndarray, tau_a: tuple[float, float]) -> np.ndarray:
-        """Scores of a query with names [k], float32; each device multiplies as many names, without padding."""
-        if not len(names):
-            return np.zeros(0, np.float32)
-        lengths = self._tokens.lengths[names]
-        devices = jax.local_device_count()
-        each = -(-len(names) // devices)
-        at = np.divmod(np.arange(len(names)), each)
-        sizes = np.zeros((devices, bucket(each)), np.int64)
-        sizes[at] = lengths
-        ends = sizes.cumsum(axis=1)
-        entries = np.zeros((devices, bucket(int(ends[:, -1].max()))), np.int64)
-        entries[np.arange(entries.shape[1]) < ends[:, -1:]] = run_entries(self._tokens.offsets[names], lengths)
-        place = np.arange(max(8, 1 << (int(lengths.max()) - 1).bit_length()))[None, :, None]
-        rows = np.where(place < sizes[:, None], (ends - sizes)[:, None] + place, -1).astype(np.int32)
+        """Scores of a query with names [k], float32; their tokens are multiplied without padding to one length."""
+        tokens, scores = self._tokens.take(names), np.zeros(len(names), np.float32)
+        longest = int(tokens.lengths.max(initial=1))
+        size = max(_FEW_ROWS if tokens.offsets[-1] <= _FEW_ROWS else _ROWS, bucket(longest))
+        place = np.arange(max(8, 1 << (longest - 1).bit_length()))[:, None]
         program = parallel.program(_score_program, formula(self._settings), exponentials(tau_a, self._settings))
-        scores = program(self._tokens.flat[entries], rows, *packed_queries(query), np.array(tau_a, np.float32))
-        return np.asarray(scores)[:, 0][at]
+        asked = (*packed_queries(query), np.array(tau_a, np.float32))
+        parts, running = list(tokens.chunks(size, size // _ROWS_PER_NAME)), []
+        for first in range(0, len(parts), devices := jax.local_device_count()):
+            flat = np.zeros((devices, size, tokens.width), tokens.flat.dtype)
+            rows = np.full((devices, len(place), size // _ROWS_PER_NAME), -1, np.int32)
+            for device, (start, stop) in enumerate(parts[first : first + devices]):
+                part = tokens.part(start, stop)
+                flat[device, : len(part.flat)] = part.flat
+                rows[device, :, : len(part)] = np.where(place < part.lengths, part.offsets[:-1] + place, -1)
+            running.append(program(flat, rows, *asked))
+        for k, (start, stop) in enumerate(parts):
+            scores[start:stop] = np.asarray(running[k // devices])[k % devices, 0, : stop - start]
+        return scores
