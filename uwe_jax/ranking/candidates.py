@@ -1,4 +1,4 @@
-"""Ranking in two stages: the means of names choose candidates, and only the names of these are scored exactly."""
+"""Ranking in two stages: names of one token each, the mean of theirs, choose candidates, whose names are scored exactly."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CandidateSpace:
     def __init__(self, tokens: RaggedTokens, starts: np.ndarray, settings: ScorerSettings):
         self._tokens, self._starts, self._settings = tokens, starts, settings
         self._counts = np.diff(starts, append=len(tokens))
-        self._means = TargetSpace.build(tokens.pooled(), ScorerSettings(kind="mean_pool"))
+        self._means = TargetSpace.build(tokens.pooled(), settings)
 
     def score_chunks(
         self,
@@ -59,17 +59,17 @@ class CandidateSpace:
         """Yields chunks of queries as `TargetSpace.score_chunks` does; names of other targets have minus infinity.
 
         Args:
-          number: of candidates per query, at most n: the best targets by `name_scores` of the cosines of means.
+          number: of candidates per query, at most n: the best targets by the scores of their names' means.
           allowed: targets that may be candidates, bool [n]; None for all.
           always: by query, targets that are candidates besides.
         """
         for start in range(0, len(queries), _QUERIES):
             rows = slice(start, min(start + _QUERIES, len(queries)))
-            cosines = self._means.scores(queries.part(rows.start, rows.stop), 1.0)
-            first = name_scores(cosines, self._starts, label_weight)
+            by_means = self._means.scores(queries.part(rows.start, rows.stop), tau_a)
+            first = name_scores(by_means, self._starts, label_weight)
             if allowed is not None:
                 first[:, ~allowed] = -np.inf
-            scores = np.full_like(cosines, -np.inf)
+            scores = np.full_like(by_means, -np.inf)
             for at, query in enumerate(range(rows.start, rows.stop)):
                 best = np.argpartition(-first[at], number - 1)[:number]
                 besides = np.fromiter(always[query] if always else (), np.int64)
