@@ -1,4 +1,4 @@
-"""Ranking in two stages: names of one token each, the mean of theirs, choose candidates, whose names are scored exactly."""
+"""Ranking in two stages: the means of names choose candidates, and only the names of these are scored exactly."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from uwe_jax.scoring.ragged import Exponentials, PackedTargets, PackedTexts, exp
 from uwe_jax.scoring.tokens import unit_tokens
 
 _QUERIES = 32  # whose scores with all names are held at once
-# Rows of names that a program scores, and of the only one for few names. Pages of more memory would be new in every
-# call: on a CPU twice as many rows take three times as long.
+# Rows of tokens that a program scores, and of the only one for few tokens. A program of more would get new pages of
+# memory in every call: on a CPU one of 24,576 rows took 25 ms of processor time, and one of 8,192 rows 3 ms.
 _ROWS, _FEW_ROWS = 8192, 1024
 _ROWS_PER_NAME = 4
 
