@@ -136,8 +136,8 @@ def run(options: NamesOptions) -> Outcome:
         f"{_TAU_A}, from query tokens in host memory to the best targets in host memory; one side is the query's.",
         f"Names: a query of {options.query_tokens} tokens, from its text to its hits, by all {options.names:,} names "
         f"({rows[-1]['name_tokens']:,} tokens), or by those of {options.candidates:,} candidates. The bare forward "
-        "pass and the bare product with all tokens of all names have exactly the query's tokens; / both bare divides by "
-        "their sum, / bare product by the product alone.",
+        "pass and the bare product with all tokens of all names have exactly the query's tokens; / both bare divides "
+        "by their sum, / bare product by the product alone.",
     ]
     title = f"Ranking {options.targets:,} targets with {options.encoder}, top {options.top_k}, by sides and names"
     return Outcome(title, about, options.settings(), LABELS, COLUMNS, rows, notes)
