@@ -192,19 +192,15 @@ def _soft_tokens(
         else:
             logits = block.logits(tau_a[1], settings)
             weights = jnp.exp(logits - (1.0 / tau_a[1] if how.target_bounded else _peaks(queries, logits, block.few)))
-        values, sums = (_sums(queries, membership, each, block.few) for each in (weights * block.cosine, weights))
+        letters = "tns,qs->qtn" if block.few else "stn,qs->qtn"
+        values, sums = (_sums(letters, each, membership) for each in (weights * block.cosine, weights))
         by_target = values / divisor(sums)
     return by_query, by_target
 
 
-def _sums(queries: PackedTexts, membership: Float[Array, "q s"], values: Array, few: bool) -> Float[Array, "q t n"]:
+def _sums(letters: str, values: Array, membership: Array) -> Float[Array, "q t n"]:
     """Sums over the tokens of every query."""
-    if few or len(membership) <= _FEW or jax.default_backend() != "cpu":
-        letters = "tns,qs->qtn" if few else "stn,qs->qtn"
-        return jnp.einsum(letters, values, membership, precision=jax.lax.Precision.HIGHEST)
-    # Work that does not grow with the number of queries; an accelerator would add in any order.
-    number = len(membership) + 1
-    return jax.ops.segment_sum(values, _segments(queries), num_segments=number, indices_are_sorted=True)[:-1]
+    return jnp.einsum(letters, values, membership, precision=jax.lax.Precision.HIGHEST)
 
 
 def _peaks(queries: PackedTexts, values: Array, few: bool) -> Array:
