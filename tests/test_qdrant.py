@@ -19,6 +19,7 @@ from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.location import in_qdrant, open_index
 from uwe_jax.retrieval.qdrant import connection, stored, upload
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.names import Name
 from uwe_jax.retrieval.store.searchable import Origin
@@ -152,7 +153,8 @@ def test_targets_with_several_names_rank_as_in_the_space(kind, queries):
     space = Index.from_tokens(tokens, texts, texts, origin, "float32", names=further)
     with QdrantIndex.create(":memory:", "skills", space) as held:
         for top_k in (K, N):
-            found, expected = (each.search(queries, top_k, origin.scorer, label_weight=0.4) for each in (held, space))
+            how = RankSettings(label_weight=0.4)
+            found, expected = (each.search(queries, top_k, origin.scorer, how=how) for each in (held, space))
             assert_same(found, expected)
             assert [[hit.name for hit in row] for row in found] == [[hit.name for hit in row] for row in expected]
         few = QdrantIndex(held._store, held._collection, held._stored, candidates=K)

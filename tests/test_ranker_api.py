@@ -22,7 +22,7 @@ from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.models.loading import load_model
 from uwe_jax.ranking import blocks as layout
 from uwe_jax.ranking import target_space as space_module
-from uwe_jax.retrieval import limits, ranker
+from uwe_jax.retrieval import limits, loading, ranker
 from uwe_jax.retrieval.explanation import Explanation
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.loading import load
@@ -392,7 +392,7 @@ def test_a_model_keeps_the_tokens_that_it_was_exported_with(encoder, cache, monk
     def exported(name, *, cache_dir, max_tokens):
         return load_model(name, cache_dir=cache_dir, max_tokens=20 if max_tokens is None else max_tokens)
 
-    monkeypatch.setattr(ranker, "load_model", exported)
+    monkeypatch.setattr(loading, "load_model", exported)
     assert load(encoder, cache_dir=cache).loaded.max_tokens == 20
     assert load(encoder, cache_dir=cache, max_tokens=64).loaded.max_tokens == 64
 

@@ -310,10 +310,30 @@ def test_a_query_is_compared_with_the_work_of_its_scorer(tiny_encoders, tmp_path
     options = ranking.RankingOptions(targets=20, scorer="mean_pool", query_tokens=(5,), runs=1, top_k=3, starts=0)
     bench = ranking._Bench(options, tmp_path / "bench")
     text = bench._text(5)
-    assert np.asarray(bench._bare(text)[ranking.PRODUCT]()).size == 1 * 24  # 20 targets on 8 devices
+    product = ranking.bare_work(bench.ranker, text, bench._targets)[ranking.PRODUCT]
+    assert np.asarray(product()).size == 1 * 24  # 20 targets on 8 devices
     assert list(bench.start_rows()) == []
     hits = bench._ask(text)
     assert len(hits) == 3
+
+
+def test_sides_and_names_are_compared_with_their_bare_work(tiny_encoders, tmp_path, capsys):
+    out = tmp_path / "names.json"
+    flags = "names --targets 40 --names 130 --candidates 9 --queries 1,3 --query_tokens 5 --runs 2 --top_k 4"
+    command.benchmark([*flags.split(), "--out", str(out)])
+    rows = json.loads(out.read_text())["rows"]
+    sides, (everything, few, forward, product) = rows[:4], rows[4:]
+    assert [row["queries"] for row in sides] == [1, 1, 3, 3]
+    for one, both in (sides[:2], sides[2:]):
+        assert both["ratio_to_one_side"] == both["seconds"]["median"] / one["seconds"]["median"]
+    medians = [row["seconds"]["median"] for row in (forward, product)]
+    assert (forward["contender"], product["contender"]) == (ranking.FORWARD, ranking.PRODUCT)
+    for row in (everything, few):
+        assert row["ratio_to_bare"] == row["seconds"]["median"] / sum(medians)
+        assert row["ratio_to_product"] == row["seconds"]["median"] / medians[1]
+    assert max(map(len, capsys.readouterr().out.partition("\nWritten to")[0].splitlines())) <= 80
+    with pytest.raises(UserError, match="--names is 3; it must be at least 5"):
+        command.benchmark(["names", "--targets", "5", "--names", "3"])
 
 
 @pytest.mark.slow

@@ -106,8 +106,8 @@ def test_search_is_the_order_of_all_scores():
         assert [hit.text for hit in hits] == [f"text {k}" for k in best]
         np.testing.assert_allclose([hit.score for hit in hits], expected[best], atol=1e-6)
     # Another temperature does not put the targets on the devices again.
-    assert space.target_space(scorer) is space.target_space(SOFT.scorer)
-    assert space.target_space(scorer) is not space.target_space(ScorerSettings(logits="dot"))
+    assert space.on_devices.all(scorer) is space.on_devices.all(SOFT.scorer)
+    assert space.on_devices.all(scorer) is not space.on_devices.all(ScorerSettings(logits="dot"))
 
 
 def test_equal_targets_come_in_their_order_and_top_k_ends_with_the_space():

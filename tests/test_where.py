@@ -77,7 +77,7 @@ def test_a_filtered_ranking_is_that_of_the_matching_targets_alone(kind, blocks, 
             monkeypatch.setattr(layout, name, value)
     scorer = ScorerSettings(kind=kind, tau_a=0.3)
     space, queries = with_columns(scorer), random_tokens(4, 2)
-    assert (len(space.target_space(scorer).spans) > 1) == (blocks == "chunked")
+    assert (len(space.on_devices.all(scorer).spans) > 1) == (blocks == "chunked")
     for where in FILTERS:
         alone = with_columns(scorer, few=[k for k in range(N) if fits(k, where)])
         assert space.count(where) == len(alone)

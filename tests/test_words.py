@@ -19,6 +19,7 @@ from uwe_jax.retrieval import answering, indexing
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.words import Words
 from uwe_jax.serving.options import ServiceOptions
@@ -52,7 +53,7 @@ def model(encoder) -> Ranker:
 
 @pytest.fixture(scope="module")
 def by_words(model) -> Ranker:
-    return Ranker(model.loaded, words=WEIGHT)
+    return Ranker(model.loaded, RankSettings(words=WEIGHT))
 
 
 def cosine(query: str, name: str, names: list[str]) -> float:
@@ -110,7 +111,7 @@ def test_names_without_a_word_have_no_words_in_common():
 @pytest.mark.parametrize("weight", [-0.1, 1.5, float("nan")])
 def test_weights_beyond_0_and_1_are_refused(model, weight):
     for options in (
-        lambda: Ranker(model.loaded, words=weight),
+        lambda: RankSettings(words=weight),
         lambda: EvaluationOptions(words=weight),
         lambda: ServiceOptions(words=weight),
         lambda: rank(["--targets", "nowhere.txt", "--words", str(weight), "nurse"]),
@@ -126,7 +127,7 @@ def test_an_index_in_qdrant_is_refused(by_words, tmp_path):
     with QdrantIndex.create(tmp_path, "texts", space) as store:
         for call in (
             lambda: by_words.rank("nurse", store),
-            lambda: store.search(by_words.encode_tokens(["nurse"]), 1, by_words.scorer, words=WEIGHT),
+            lambda: store.search(by_words.encode_tokens(["nurse"]), 1, by_words.scorer, how=by_words.how),
         ):
             with pytest.raises(UserError, match=refused):
                 call()
@@ -167,7 +168,7 @@ def test_the_service_explains_what_it_ranked(by_words):
 
 
 def test_evaluations_rank_by_words(encoder, model, tmp_path):
-    ranker = load_ranker(encoder, cache_dir=tmp_path, words=WEIGHT)
+    ranker = load_ranker(encoder, cache_dir=tmp_path, how=RankSettings(words=WEIGHT))
     expected = model.index(TEXTS)(QUERIES) + WEIGHT * Words(TEXTS).scores(QUERIES)
     np.testing.assert_allclose(ranker.index(TEXTS)(QUERIES), expected, atol=1e-6)
 
@@ -183,7 +184,7 @@ def test_bullets_and_gender_markers_are_not_scored(given, scored):
 
 def test_queries_are_shown_as_given_and_scored_without_marks(model):
     space = model.encode_targets(TEXTS, dtype="float32", progress=False)
-    raw = Ranker(model.loaded, clean_queries=False)
+    raw = Ranker(model.loaded, RankSettings(clean_queries=False))
     for given, scored in MARKED:
         hits = model.rank(given, space)
         assert hits.query == given
@@ -200,6 +201,6 @@ def hits_of(hits, text: str) -> float:
 
 
 def test_evaluations_score_raw_queries_unless_told(encoder, tmp_path):
-    raw, clean = (load_ranker(encoder, cache_dir=tmp_path, clean_queries=how).index(TEXTS) for how in (False, True))
+    raw, clean = (load_ranker(encoder, cache_dir=tmp_path, **how).index(TEXTS) for how in ({}, {"how": RankSettings()}))
     assert not np.allclose(raw(["* write code"]), clean(["* write code"]))
     np.testing.assert_allclose(raw(["write code"]), clean(["* write code"]), atol=1e-6)

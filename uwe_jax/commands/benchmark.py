@@ -16,13 +16,14 @@ from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.options import read_options, wrapped
 from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.settings import one_of
-from uwe_jax.studies.benchmarks import pipeline, ranking, scoring, training
+from uwe_jax.studies.benchmarks import names, pipeline, ranking, scoring, training
 from uwe_jax.studies.benchmarks.outcome import Outcome
 
 ABOUT = """Measures the speed of this machine, beside a bare matrix product and plain PyTorch where it is installed.
 
   uwe-jax benchmark scoring     ranking against a cached target space
   uwe-jax benchmark rank        a query from its text to its hits, alone, under load and from a fresh start
+  uwe-jax benchmark names       from one side and from both; by several names per target
   uwe-jax benchmark training    the whole train step, beside mean pooling
   uwe-jax benchmark pipeline    making batches on one core
 
@@ -38,6 +39,7 @@ For example:
 _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
     "scoring": (scoring.ScoringOptions, scoring.run),
     "rank": (ranking.RankingOptions, ranking.run),
+    "names": (names.NamesOptions, names.run),
     "training": (training.TrainingOptions, training.run),
     "pipeline": (pipeline.PipelineOptions, pipeline.run),
 }
@@ -54,9 +56,9 @@ def benchmark(arguments: Sequence[str]) -> None:
     # As a field: tyro reads comments on options from a class's source, which the subclass made by read_options lacks.
     field: Any = Annotated[_MODES[mode][0], tyro.conf.arg(name="")]
     given: Any = dataclasses.make_dataclass("Options", [("chosen", field)], frozen=True)
-    names = {"encode-chunk-size": "mini-batch-size"}
+    renamed = {"encode-chunk-size": "mini-batch-size"}
     command = f"benchmark {mode}"
-    chosen = read_options(given, rest, command=command, about=about, renamed=names, help_if_empty=False).chosen
+    chosen = read_options(given, rest, command=command, about=about, renamed=renamed, help_if_empty=False).chosen
     out: Path = chosen.out or Path(f"benchmark_{mode}.json")
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):

@@ -28,6 +28,7 @@ from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources
 from uwe_jax.evaluation.terminal import task_line, terminal_table
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import is_workdir, make_local
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, data_folders, make_out
 from uwe_jax.runtime.locks import exclusive
@@ -229,13 +230,8 @@ class _Evaluation:
         """Measures a model; a failure, to load it or on a task, is reported and added to the skipped ones."""
         models, options = self.results["models"], self.options
         try:
-            ranker = load_ranker(
-                spec,
-                cache_dir=self.cache_dir,
-                max_tokens=options.max_tokens,
-                words=options.words,
-                clean_queries=options.clean_queries,
-            )
+            how = RankSettings(words=options.words, clean_queries=options.clean_queries)
+            ranker = load_ranker(spec, cache_dir=self.cache_dir, max_tokens=options.max_tokens, how=how)
         except UserError as error:
             self._skip(f"{spec} on all tasks", error)
             return

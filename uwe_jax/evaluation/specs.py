@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
 from uwe_jax.evaluation.ranker import Ranker
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import did_you_mean
 from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
@@ -30,10 +32,10 @@ FORMS = f"""A model is one of
     {", ".join(SCORER_OPTIONS)})
   - a ranker of your own as module:attribute, such as my_rankers:Letters (see uwe_jax.evaluation.ranker)"""
 
+RAW = RankSettings(clean_queries=False)  # published figures are of queries as they are
 
-def load_ranker(
-    spec: str, *, cache_dir: Path, max_tokens: int = 64, words: float = 0.0, clean_queries: bool = False
-) -> Ranker:
+
+def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64, how: RankSettings = RAW) -> Ranker:
     """Loads the ranker of a spec, see `FORMS`; raises UserError if there is none, or it cannot be loaded.
 
     A scorer behind the colon means an encoder, so a ranker of one's own cannot have a scorer's name.
@@ -41,8 +43,7 @@ def load_ranker(
     Args:
       cache_dir: of encoders from wheels.
       max_tokens: longer texts are truncated by encoders.
-      words: weight of words in common in the scores of encoders.
-      clean_queries: encoders score queries without list bullets and gender markers.
+      how: settings of encoders; those of names are the evaluation's.
     """
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
@@ -55,7 +56,7 @@ def load_ranker(
     if not scored and all(part.isidentifier() for part in f"{name}.{behind}".split(".")):
         return _own_ranker(name, str(behind))
     try:
-        return load(spec, cache_dir=cache_dir, max_tokens=max_tokens, words=words, clean_queries=clean_queries)
+        return load(spec, cache_dir=cache_dir, max_tokens=max_tokens, **asdict(how))
     except UserError as error:
         if scored and (Path(name).expanduser() / "config.json").exists():  # a model was meant, and it is broken
             raise

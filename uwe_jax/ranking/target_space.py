@@ -78,7 +78,7 @@ def _only(span: Span, allowed: np.ndarray) -> Span:
     return span._replace(counted=parallel.place((positions >= 0) & allowed[positions]))
 
 
-def _packed(queries: RaggedTokens, few_shapes: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def packed_queries(queries: RaggedTokens, few_shapes: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Token embeddings [s, d] with their owners [s] and the texts' token counts [q], padded to a few sizes."""
     filled, texts = bucket(int(queries.offsets[-1])), 1 << (len(queries) - 1).bit_length()
     if few_shapes:
@@ -200,7 +200,7 @@ class TargetSpace:
         most = _QUERY_TOKENS if settings.side == "query" else _SIDED_QUERY_TOKENS
         texts = most // _TOKENS_PER_TEXT if self.few_shapes else None
         for start, stop in queries.chunks(most, texts):
-            packed = _packed(queries.part(start, stop), self.few_shapes)
+            packed = packed_queries(queries.part(start, stop), self.few_shapes)
             results = [program(span, *packed, temperature) for span in self.spans]
             if waiting:
                 yield waiting[0], jax.device_get(waiting[1])

@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.models.loading import DEFAULT_MODEL
@@ -36,9 +37,7 @@ def rank(options: RankOptions) -> None:
         counted at the end.
     """
     queries = _queries(options)
-    spaces: dict[str, Searchable] = {
-        name: open_index(place, candidates=options.candidates) for name, place in options.indexes
-    }
+    spaces: dict[str, Searchable] = {name: open_index(place) for name, place in options.indexes}
     places = [place for _, place in options.indexes]
     model = options.model or (recorded_model(places) if places else DEFAULT_MODEL)
     most = options.max_tokens or max((space.origin.max_tokens for space in spaces.values()), default=None)
@@ -57,14 +56,7 @@ def rank(options: RankOptions) -> None:
         )
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)
-    ranker = load(
-        model,
-        cache_dir=options.cache_dir,
-        max_tokens=most,
-        label_weight=options.label_weight,
-        words=options.words,
-        clean_queries=options.clean_queries,
-    )
+    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most, **asdict(options.how))
     if options.targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:

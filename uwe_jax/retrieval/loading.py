@@ -6,6 +6,7 @@ from pathlib import Path
 
 from uwe_jax.models.loading import load_model
 from uwe_jax.retrieval.ranker import Ranker
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.scoring.names import LABEL_WEIGHT
 
 
@@ -17,6 +18,7 @@ def load(
     label_weight: float = LABEL_WEIGHT,
     words: float = 0.0,
     clean_queries: bool = True,
+    candidates: int | None = None,
 ) -> Ranker:
     """Loads a model for ranking.
 
@@ -26,10 +28,10 @@ def load(
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
       max_tokens: longer texts are truncated; special tokens included. None takes the value of an export, else 64 as in
         the paper.
-      label_weight, words, clean_queries: see `Ranker`.
+      label_weight, words, clean_queries, candidates: see `uwe_jax.retrieval.settings.RankSettings`.
 
     Raises:
       UserError: there is no such model, it cannot be read, or it does not take so many tokens or such a weight.
     """
-    loaded = load_model(name, cache_dir=cache_dir, max_tokens=max_tokens)
-    return Ranker(loaded, label_weight, words, clean_queries)
+    how = RankSettings(label_weight, words, clean_queries, candidates)
+    return Ranker(load_model(name, cache_dir=cache_dir, max_tokens=max_tokens), how)

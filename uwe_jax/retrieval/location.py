@@ -45,14 +45,14 @@ def in_qdrant(spec: str | Path) -> tuple[str, str] | None:
     return store, name
 
 
-def open_index(spec: str | Path, *, candidates: int | None = None) -> Index | QdrantIndex:
-    """Opens the index in a folder or at `qdrant:STORE#NAME`, where `candidates` counts; see `QdrantIndex`.
+def open_index(spec: str | Path) -> Index | QdrantIndex:
+    """Opens the index in a folder or at `qdrant:STORE#NAME`.
 
     Raises:
       UserError: there is none, or it cannot be opened.
     """
     place = in_qdrant(spec)
-    return QdrantIndex.open(*place, candidates=candidates) if place else load_index(spec)
+    return QdrantIndex.open(*place) if place else load_index(spec)
 
 
 class Recorded(NamedTuple):

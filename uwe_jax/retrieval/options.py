@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.options import Arguments, OptionalInt, OptionalPath, Repeated, RepeatedPath, at_least
@@ -146,7 +147,8 @@ class RankOptions:
       where: COLUMN=VALUE, rank only targets that have this value; may be repeated: several values of one column are
         alternatives, different columns must all fit.
       show: further column to show in tables; may be repeated; JSON has all of them.
-      candidates: of an index in Qdrant that are scored exactly; by default 10 per hit, at least 100.
+      candidates: targets per query that are scored exactly, at least --top-k; by default all, and of an index in Qdrant
+        10 per hit, at least 100. Those of an index on disk have the best mean embeddings.
       json: print a JSON object per line and query, for programs.
       out: write the answers to this file instead, when all queries are answered: .jsonl with what --json
         prints, or .csv with a row per hit.
@@ -207,6 +209,11 @@ class RankOptions:
             raise UserError(f"--out {self.out} does not end in {endings}.")
         if wrong := [each for each in self.where if not each.partition("=")[0] or "=" not in each]:
             raise UserError(f"--where {wrong[0]!r} does not name a column and a value. Write COLUMN=VALUE.")
+
+    @property
+    def how(self) -> RankSettings:
+        """How targets are ranked."""
+        return RankSettings(self.label_weight, self.words, self.clean_queries, self.candidates)
 
     @property
     def indexes(self) -> tuple[tuple[str, str], ...]:

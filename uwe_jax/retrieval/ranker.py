@@ -31,12 +31,11 @@ from uwe_jax.retrieval.given_texts import evaluation_scores, explain_pair, pair_
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, check_words, judge
 from uwe_jax.retrieval.pieces import PieceReader
+from uwe_jax.retrieval.settings import DEFAULT, RankSettings
 from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.settings import within
-from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.sources.tables.problems import shorten
 
 _SHORT = (4, 8, 12, 16)  # tokens, special ones included, of the queries that `warm_up` compiles for
@@ -54,9 +53,7 @@ class Ranker:
 
     Args:
       loaded: the model.
-      label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
-      words: weight of words in common with a name in its score, 0 to 1; see `uwe_jax.scoring.words`.
-      clean_queries: score queries without bullets and gender markers, see `uwe_jax.data.text.without_marks`.
+      how: settings of rankings.
 
     Attributes:
       name: of the model, for people.
@@ -68,18 +65,14 @@ class Ranker:
       UserError: the encoder has too few positions for the model's `max_tokens`, or they leave no room for a text.
     """
 
-    def __init__(
-        self, loaded: LoadedModel, label_weight: float = LABEL_WEIGHT, words: float = 0.0, clean_queries: bool = True
-    ):
+    def __init__(self, loaded: LoadedModel, how: RankSettings = DEFAULT):
         check_max_tokens(loaded)
-        within("label_weight", label_weight, 0, 1)
-        within("words", words, 0, 1)
-        self.loaded, self.label_weight, self.words = loaded, label_weight, words
+        self.loaded, self.how = loaded, how
         self.name, self.description = loaded.name, loaded.description
         self.scorer = loaded.scorer
         self.truncation = loaded.truncation
         self._embed = Embedder(loaded)
-        self._asked: Callable[[str], str] = without_marks if clean_queries else str
+        self._asked: Callable[[str], str] = without_marks if how.clean_queries else str
 
     def __repr__(self) -> str:
         return f"<Ranker {self.name}: {self.description}>"
@@ -258,9 +251,9 @@ class Ranker:
         if id:
             target = self._best_name(query, id, space)
         hit, text = (target, target.matched) if isinstance(target, Hit) else (None, target)
-        words = space.words if self.words and isinstance(space, Index) else None
+        words = space.words if self.how.words and isinstance(space, Index) else None
         pair = self._asked(*accepted(query, "Query")), text
-        found = explain_pair(self._embed, self._pieces, self.scorer, pair, by_word, words, self.words)
+        found = explain_pair(self._embed, self._pieces, self.scorer, pair, by_word, words, self.how.words)
         return replace(found, hit=hit)
 
     def _best_name(self, query: str, id: str, space: Searchable | None) -> Hit:
@@ -268,7 +261,7 @@ class Ranker:
             raise UserError(f"The target is given by its id {shorten(id)}. Give the index that it belongs to as space.")
         label, *names = space.names_of(id)
         alone = self.encode_targets([label.text], [id], dtype="float32", progress=False, names=[names])
-        if self.words and isinstance(space, Index):
+        if self.how.words and isinstance(space, Index):
             alone.words = space.words_of(id)
         return self.rank(query, alone)[0]
 
@@ -281,7 +274,7 @@ class Ranker:
     def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
         """Raises UserError, which names the place, unless this model can rank `top_k` targets of an index."""
         check_index(self.origin, space.origin, top_k, place)
-        check_words(self.words, space, place)
+        check_words(self.how.words, space, place)
 
     def search(
         self, queries: Sequence[Accepted], spaces: Sequence[Searchable], top_k: int, where: Where, first: int
@@ -298,8 +291,10 @@ class Ranker:
         tokens = self._embed(cleaned)
         fine = np.flatnonzero(tokens.scorable)
         asked, texts = tokens.take(fine), [cleaned[at] for at in fine]
-        more = {"texts": texts, "label_weight": self.label_weight, "words": self.words}
-        found = [space.search(asked, top_k, self.scorer, where, **more) for space in (spaces if texts else ())]
+        found = [
+            space.search(asked, top_k, self.scorer, where, texts=texts, how=self.how)
+            for space in (spaces if texts else ())
+        ]
         hits = {distinct[at]: [Hits(rows[k], distinct[at]) for rows in found] for k, at in enumerate(fine)}
         return [
             hits.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query
@@ -315,5 +310,5 @@ class Ranker:
         Raises:
           UserError: there are no targets, or a text cannot be scored.
         """
-        score = evaluation_scores(self._embed, self.scorer, self.words, targets, f"{self.name}: encoding targets")
+        score = evaluation_scores(self._embed, self.scorer, self.how.words, targets, f"{self.name}: encoding targets")
         return lambda queries: score([*map(self._asked, queries)])

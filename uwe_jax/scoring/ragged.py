@@ -33,6 +33,13 @@ class TokenBlock(NamedTuple):
     mask: Any
 
 
+class PackedTargets(NamedTuple):
+    """n texts of at most t tokens, packed one after another: the row of each token, -1 where a text is shorter."""
+
+    tokens: UnitTokens
+    rows: Int[Array, "t n"]
+
+
 class PackedTexts(NamedTuple):
     """Tokens of q texts, one text after another: the text of each token (-1 for padding) and token counts."""
 
@@ -88,23 +95,25 @@ def _product(a: Array, b: Array) -> Float[Array, "a b"]:
 
 def ragged_scores(
     queries: PackedTexts,
-    targets: TokenBlock,
+    targets: TokenBlock | PackedTargets,
     tau_a: Float[Array, " 2"],
     settings: ScorerSettings,
     how: Exponentials,
 ) -> Float[Array, "q n"]:
-    """s(q, y) in float32 of packed queries against targets of one length, as `scorers.block_scores` defines it.
+    """s(q, y) in float32 of packed queries against targets, as `scorers.block_scores` defines it.
 
     Texts are given as one token each, their mean, where `is_pooled`. A query without tokens scores 0. With bfloat16
     tokens each cosine has a rounding error of about 2e-3.
 
     Args:
+      targets: of one length, or packed where the scorer does not pool them.
       tau_a: attention temperatures of query and target tokens.
       how: `exponentials` of these temperatures.
     """
     q = queries.counts.shape[0]
     membership = (queries.owner[None, :] == jnp.arange(q)[:, None]).astype(jnp.float32)  # [q, s]
     if settings.kind == "soft_pooled":
+        assert isinstance(targets, TokenBlock)
         return _soft_pooled_scores(queries, membership, targets, tau_a[0], settings)
     block = _Products.of(queries.tokens, targets)
     if settings.kind == "soft":
@@ -127,7 +136,7 @@ def ragged_scores(
 
 
 class _Products(NamedTuple):
-    """Cosines of packed query tokens and target tokens, [s, t, n], or [t, n, s] if the query tokens are `few`."""
+    """Cosines of packed query tokens and target tokens, [s, t, n], or [t, n, s] if `few` are multiplied."""
 
     cosine: Array
     norms: Array  # products of the raw norms, in the same shape
@@ -135,7 +144,11 @@ class _Products(NamedTuple):
     few: bool
 
     @classmethod
-    def of(cls, tokens: UnitTokens, targets: TokenBlock) -> _Products:
+    def of(cls, tokens: UnitTokens, targets: TokenBlock | PackedTargets) -> _Products:
+        if isinstance(targets, PackedTargets):
+            cosine = _product(targets.tokens.unit, tokens.unit)[targets.rows]
+            norms = targets.tokens.norms[targets.rows][:, :, None] * tokens.norms[None, None, :]
+            return cls(cosine, norms, targets.rows >= 0, True)
         t, n, d = targets.unit.shape
         s = tokens.unit.shape[0]
         rows = targets.unit.reshape(t * n, d)

@@ -16,8 +16,9 @@ from typing import Annotated
 import tyro
 
 from uwe_jax.retrieval.options import parse_index
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.options import OptionalPath, Repeated
+from uwe_jax.runtime.options import OptionalInt, OptionalPath, Repeated, at_least
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
 
@@ -83,6 +84,7 @@ class ServiceOptions:
       label_weight: of the label in the score of a target with several names, 0 to 1; the rest is the best name's.
       words: weight of words in common, 0 to 1, which is added to the model's score; 0 ranks by the model alone.
       clean_queries: score queries without list bullets and gender markers such as (m/f/d).
+      candidates: as of `uwe-jax rank`.
       stop_after: seconds for requests in flight when the service is asked to stop.
       cache_dir: folder of encoders; by default $UWE_JAX_CACHE or the user's cache folder.
 
@@ -100,6 +102,7 @@ class ServiceOptions:
     label_weight: float = LABEL_WEIGHT
     words: float = 0.0
     clean_queries: bool = True
+    candidates: OptionalInt = None
     stop_after: float = 30.0
     cache_dir: str = ""
     limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)
@@ -107,9 +110,15 @@ class ServiceOptions:
     def __post_init__(self):
         within("--label-weight", self.label_weight, 0, 1)
         within("--words", self.words, 0, 1)
+        at_least(1, candidates=self.candidates)
         if len(self.indexes) < len(self.index):
             raise UserError(f"--index is {', '.join(self.index)}; give every index its own name: NAME=INDEX.")
         _ = self.keys
+
+    @property
+    def how(self) -> RankSettings:
+        """How targets are ranked."""
+        return RankSettings(self.label_weight, self.words, self.clean_queries, self.candidates)
 
     @functools.cached_property
     def indexes(self) -> dict[str, str]:

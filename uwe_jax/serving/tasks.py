@@ -6,7 +6,7 @@ import logging
 import pickle
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -138,14 +138,8 @@ def load_served(options: ServiceOptions) -> ServedModel:
     indexes = {name: _in_memory(open_index(where)) for name, where in options.indexes.items()}
     longest = max(index.origin.max_tokens for index in indexes.values())
     model = options.model or recorded_model([*options.indexes.values()][:1])
-    ranker = load(
-        model,
-        cache_dir=cache_folder(options.cache_dir),
-        max_tokens=longest,
-        label_weight=options.label_weight,
-        words=options.words,
-        clean_queries=options.clean_queries,
-    )
+    how = asdict(options.how)
+    ranker = load(model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest, **how)
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
     for name, where in options.indexes.items():
         if not len(indexes[name]):

@@ -23,12 +23,13 @@ from uwe_jax.retrieval.limits import check_words
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, unfinished
 from uwe_jax.retrieval.qdrant.upload import content_digest, norms_of, switch, to_replace, upload
+from uwe_jax.retrieval.settings import DEFAULT, RankSettings
 from uwe_jax.retrieval.store.columns import COMPARED, Where, alternatives, check_column, unknown_value
 from uwe_jax.retrieval.store.names import Name, exact_first, no_target
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores
+from uwe_jax.scoring.names import name_scores
 from uwe_jax.scoring.ragged import formula, is_pooled
 
 _PER_HIT, _LEAST = 10, 100  # default candidates per hit, and at least
@@ -152,22 +153,22 @@ class QdrantIndex:
         where: Where = None,
         *,
         texts: Sequence[str] = (),
-        label_weight: float = LABEL_WEIGHT,
-        words: float = 0.0,
+        how: RankSettings = DEFAULT,
     ) -> list[list[Hit]]:
         """Returns the best candidates of every query, with the scores of `Index.search`.
 
         Qdrant proposes candidates among the targets that match the filter. Exact names come first among these.
 
         Raises:
-          UserError: a filter or `words` is refused, or the store does not answer.
+          UserError: a filter or `how.words` is refused, or the store does not answer.
         """
-        check_words(words, self)
+        check_words(how.words, self)
         keys = list(map(name_key, texts)) or [""] * len(queries)
         chosen = self._filter(where)
         top_k = min(top_k, len(self))
         more = _NAMED if self._stored.names else 1
-        number = min(len(self), max(top_k, self.candidates or more * max(_PER_HIT * top_k, _LEAST)))
+        wanted = how.candidates or self.candidates or more * max(_PER_HIT * top_k, _LEAST)
+        number = min(len(self), max(top_k, wanted))
         hits: list[list[Hit]] = []
         step = max(1, _HELD // (number * max(1, self._stored.names // len(self))))
         for start in range(0, len(queries), step):
@@ -181,7 +182,7 @@ class QdrantIndex:
             starts = run_offsets(np.array([len(each) for each in names]))[:-1]
             space = TargetSpace.build(targets, formula(scorer), few_shapes=True)
             scores = space.scores(part, scorer.temperatures)
-            combined = name_scores(scores, starts, label_weight)
+            combined = name_scores(scores, starts, how.label_weight)
             for row, all_scores, candidate, key in zip(combined, scores, named, keys[start:], strict=False):
                 at = np.searchsorted(positions, candidate)
                 exact: dict[int, int] = {}  # the first name that equals the query, by the target's position

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.settings import DEFAULT, RankSettings
 from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.names import Name
-from uwe_jax.scoring.names import LABEL_WEIGHT
 
 _DIGITS = 6  # of a score: the precision of float32
 
@@ -107,8 +107,7 @@ class Searchable(Protocol):
         where: Where = None,
         *,
         texts: Sequence[str] = (),
-        label_weight: float = LABEL_WEIGHT,
-        words: float = 0.0,
+        how: RankSettings = DEFAULT,
     ) -> list[list[Hit]]:
         """Returns the best targets of every query, best first, equal scores in the order of the targets.
 
@@ -120,8 +119,7 @@ class Searchable(Protocol):
           scorer: as of `LoadedModel.scorer`.
           where: only targets that match are ranked: by column one value, or alternatives.
           texts: of the queries; without them no name is exact.
-          label_weight: of the label's score in that of a target with several names; see `name_scores`.
-          words: weight of words in common in the score of a name, which needs `texts`; see `uwe_jax.scoring.words`.
+          how: settings; `how.words` needs `texts`.
 
         Raises:
           FilterError: as of `count`.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,15 +14,17 @@ import pyarrow.compute as pc
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.settings import DEFAULT, RankSettings
 from uwe_jax.retrieval.store.columns import ROLE, Strings, Where, matching, packed, packed_strings, taken
 from uwe_jax.retrieval.store.manifest import Manifest
 from uwe_jax.retrieval.store.names import ExactNames, Name, best, exact_first, no_target, rows_of, starts_of
+from uwe_jax.retrieval.store.on_devices import OnDevices
 from uwe_jax.retrieval.store.quantise import DTYPES, check_dtype, quantise, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
 from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import LABEL_WEIGHT, name_scores, weighted
+from uwe_jax.scoring.names import name_scores, weighted
 from uwe_jax.scoring.words import Words
 
 _NAMED = 5  # ids that a message names
@@ -45,6 +45,7 @@ class Index:
       names: of all targets, in their order, those of one target next to each other and its label first.
       roles: of the names, "" of a label; None where no target has several names.
       starts: position of every target's label in `names`; None where no target has several names.
+      on_devices: the names on the devices.
     """
 
     def __init__(self, origin: Origin, dtype: str, width: int, pooled: bool, parts: Sequence[Part]):
@@ -69,8 +70,7 @@ class Index:
             columns = {name: column.take(rows) for name, column in columns.items()}
         self.ids, self.texts = Strings(ids), texts
         self.columns = {name: Strings(column) for name, column in columns.items()}
-        self._building = threading.Lock()
-        self._built: dict[ScorerSettings, Any] = {}
+        self.on_devices = OnDevices(lambda: self.tokens, starts)
 
     @classmethod
     def from_tokens(
@@ -166,12 +166,12 @@ class Index:
         where: Where = None,
         *,
         texts: Sequence[str] = (),
-        label_weight: float = LABEL_WEIGHT,
-        words: float = 0.0,
+        how: RankSettings = DEFAULT,
     ) -> list[list[Hit]]:
         """Returns the best targets of every query; see `Searchable.search`.
 
-        The first search puts the names of the targets on the devices, where they stay.
+        The first search puts the names of the targets on the devices, where they stay; of `candidates`, the means of
+        their tokens. Without `candidates`, and where the scorer pools targets, all are scored exactly.
 
         Raises:
           UserError: `top_k` is below 1, the queries have another width, or a filter is refused.
@@ -182,16 +182,22 @@ class Index:
         if not len(self) or not len(queries):
             return [[] for _ in range(len(queries))]
         exact = [self._exact(text, allowed) for text in texts] or [{}] * len(queries)
-        if self.starts is None and not words:
+        number = max(how.candidates or len(self), top_k)
+        chosen = self.on_devices.candidates(scorer) if number < len(self) else None
+        if chosen:
+            chunks = chosen.score_chunks(queries, scorer.temperatures, number, how.label_weight, allowed, exact)
+        elif self.starts is None and not how.words:
             return self._by_text(queries, min(top_k, len(self)), scorer, allowed, exact)
+        else:
+            chunks = self.on_devices.all(scorer).score_chunks(queries, scorer.temperatures)
         starts = np.arange(len(self)) if self.starts is None else self.starts
         hits: list[list[Hit]] = []
-        for queried, scores in self.target_space(scorer).score_chunks(queries, scorer.temperatures):
+        for queried, scores in chunks:
             lexical = np.broadcast_to(np.float32(0), scores.shape)
-            if words:
-                lexical = np.float32(words) * self.words.scores(texts[queried])
+            if how.words:
+                lexical = np.float32(how.words) * self.words.scores(texts[queried])
                 scores = scores + lexical
-            combined = name_scores(scores, starts, label_weight)
+            combined = name_scores(scores, starts, how.label_weight)
             if allowed is not None:
                 combined[:, ~allowed] = -np.inf
             for row, more, targets, same in zip(scores, lexical, combined, exact[queried], strict=True):
@@ -199,7 +205,7 @@ class Index:
                 for at in best(targets, top_k, same).tolist():
                     names = self.name_rows(at)
                     matched = names.start + int(row[names].argmax())
-                    part = float(weighted(more[names.start], more[matched], label_weight))
+                    part = float(weighted(more[names.start], more[matched], how.label_weight))
                     hits[-1].append(self._hit(at, float(targets[at]), same.get(at, matched), at in same, part))
         return hits
 
@@ -212,7 +218,7 @@ class Index:
         exact: Sequence[Mapping[int, int]],
     ) -> list[list[Hit]]:
         """Searches targets with one name each."""
-        space = self.target_space(scorer)
+        space = self.on_devices.all(scorer)
         hits = []
         found = space.top_k(queries, top_k, scorer.temperatures, allowed)
         for query, (at, scores, same) in enumerate(zip(found.positions, found.scores, exact, strict=True)):
@@ -252,22 +258,6 @@ class Index:
         columns = {key: column[at] for key, column in self.columns.items()}
         role = self.roles[name] if self.roles else ""
         return Hit(self.ids[at], self.texts[at], score, columns, self.names[name] if role else "", exact, role, words)
-
-    def target_space(self, scorer: ScorerSettings) -> Any:
-        """Returns all names on the devices (a `uwe_jax.ranking.target_space.TargetSpace`), kept for one scorer.
-
-        Raises:
-          UserError: it has no targets.
-        """
-        from uwe_jax.ranking.target_space import TargetSpace
-        from uwe_jax.scoring.ragged import formula
-
-        settings = formula(scorer)
-        with self._building:
-            if settings not in self._built:
-                self._built.clear()  # a second copy on the devices may not fit
-                self._built[settings] = TargetSpace.build(self.tokens, settings)
-            return self._built[settings]
 
     def save(self, folder: str | Path, *, patience: float = 0) -> None:
         """Writes the index to a folder, see `uwe_jax.retrieval.store.folder`; an earlier index there is replaced.

@@ -15,6 +15,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.store.stored_targets import Index
@@ -69,6 +70,20 @@ class RankingOptions(BenchmarkOptions):
         check_top_k(self.top_k, self.targets)
 
 
+def bare_work(ranker: Ranker, text: str, targets: RaggedTokens) -> dict[str, Callable[[], object]]:
+    """Prepares the forward pass of a text and its product with all target tokens, compiled without padding."""
+    loaded = ranker.loaded
+    table = loaded.tokeniser.tokenise([text])
+    token_ids, mask = table.rows(np.zeros(1, np.int64), int(table.lengths[0]))
+    params = jax.device_put(loaded.params)
+    forward = jax.jit(lambda params, *rows: loaded.model.encode(params, *rows).embeddings)
+    queries, rows = multiplied(ranker.scorer.kind, ranker.encode_tokens(text), targets)
+    return {
+        FORWARD: lambda: jax.block_until_ready(forward(params, token_ids, mask)),
+        PRODUCT: bare_product(queries.flat, rows.flat, dtype="float32"),
+    }
+
+
 class _Bench:
     """A random model and index in a folder, loaded as a user would."""
 
@@ -92,26 +107,14 @@ class _Bench:
     def single_rows(self, tokens: int) -> list[Row]:
         """Times a query of so many tokens, beside the bare forward pass and product."""
         text = self._text(tokens)
-        times = interleaved({RANK: lambda: self._ask(text)} | self._bare(text), self._options.runs, warmups=2)
+        contenders = {RANK: lambda: self._ask(text)} | bare_work(self.ranker, text, self._targets)
+        times = interleaved(contenders, self._options.runs, warmups=2)
         bare = times[FORWARD]["median"] + times[PRODUCT]["median"]
         ratio = {RANK: times[RANK]["median"] / bare}
         return [
             {"contender": name, "query_tokens": tokens, "seconds": each, "ratio_to_bare": ratio.get(name)}
             for name, each in times.items()
         ]
-
-    def _bare(self, text: str) -> dict[str, Callable[[], object]]:
-        """Prepares the forward pass of a text and its product with all target tokens, compiled without padding."""
-        loaded = self.ranker.loaded
-        table = loaded.tokeniser.tokenise([text])
-        token_ids, mask = table.rows(np.zeros(1, np.int64), int(table.lengths[0]))
-        params = jax.device_put(loaded.params)
-        forward = jax.jit(lambda params, *rows: loaded.model.encode(params, *rows).embeddings)
-        queries, targets = multiplied(self._options.scorer, self.ranker.encode_tokens(text), self._targets)
-        return {
-            FORWARD: lambda: jax.block_until_ready(forward(params, token_ids, mask)),
-            PRODUCT: bare_product(queries.flat, targets.flat, dtype="float32"),
-        }
 
     def crowd_rows(self) -> Iterator[Row]:
         """Times clients that ask at once, with queries as long as job titles."""

@@ -1,0 +1,37 @@
+"""How targets are ranked beside the model's scorer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from uwe_jax.runtime.settings import within
+from uwe_jax.scoring.names import LABEL_WEIGHT
+
+
+@dataclass(frozen=True)
+class RankSettings:
+    """Settings of rankings.
+
+    Attributes:
+      label_weight: of the label's score in that of a target with several names, 0 to 1; see `uwe_jax.scoring.names`.
+      words: weight of words in common with a name in its score, 0 to 1; see `uwe_jax.scoring.words`.
+      clean_queries: score queries without bullets and gender markers, see `uwe_jax.data.text.without_marks`.
+      candidates: targets per query that are scored exactly, at least as many as hits: those whose names have the best
+        mean embeddings, see `uwe_jax.ranking.candidates`. None scores all, and in Qdrant its index's own number.
+
+    Raises:
+      UserError: a weight is not between 0 and 1, or there is no candidate.
+    """
+
+    label_weight: float = LABEL_WEIGHT
+    words: float = 0.0
+    clean_queries: bool = True
+    candidates: int | None = None
+
+    def __post_init__(self) -> None:
+        within("label_weight", self.label_weight, 0, 1)
+        within("words", self.words, 0, 1)
+        within("candidates", 1 if self.candidates is None else self.candidates, 1)
+
+
+DEFAULT = RankSettings()
