@@ -10,8 +10,9 @@ from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking import candidates as stages
 from uwe_jax.ranking.candidates import CandidateSpace
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.options import RankOptions
-from uwe_jax.retrieval.ranker import Ranker, load
+from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Index

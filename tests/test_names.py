@@ -19,6 +19,7 @@ from uwe_jax.retrieval import answering, encoding, indexing
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.retrieval.store.stored_targets import Index
@@ -77,7 +78,7 @@ def test_the_score_of_a_target_is_that_of_its_label_and_its_best_name(model, spa
     assert [texts_of(space, k) for k in range(3)] == [[text, *more] for text, more in zip(TEXTS, KEPT, strict=True)]
     assert (space.ids, space.texts, list(space.columns["family"])) == (IDS, TEXTS, ["care", "it", "care"])
     for label_weight in (LABEL_WEIGHT, 0.8):
-        ranker = Ranker(model.loaded, label_weight)
+        ranker = Ranker(model.loaded, RankSettings(label_weight))
         for query, hits in zip(QUERIES, ranker.rank(QUERIES, space), strict=True):
             expected = {}
             for target, text, more in zip(IDS, TEXTS, KEPT, strict=True):
@@ -94,7 +95,7 @@ def test_the_score_of_a_target_is_that_of_its_label_and_its_best_name(model, spa
     for hits, all_hits in zip(model.rank(QUERIES, space, where={"family": "care"}), whole, strict=True):
         assert hits == [hit for hit in all_hits if hit.columns["family"] == "care"]
     with pytest.raises(UserError, match=r"label_weight is 1.5; it must be between 0 and 1"):
-        Ranker(model.loaded, 1.5)
+        RankSettings(label_weight=1.5)
 
 
 def test_equal_targets_with_names_come_in_their_order(model):
