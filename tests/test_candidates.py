@@ -14,6 +14,7 @@ from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.options import RankOptions
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.settings import RankSettings
+from uwe_jax.retrieval.store.names import Name
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
@@ -86,7 +87,7 @@ def model(tmp_path_factory) -> Ranker:
 @pytest.mark.parametrize("further", [True, False])
 def test_hits_are_the_best_candidates(names, queries, further):
     tokens, starts = names
-    more = [[f"name {k} {n}" for n in range(count - 1)] for k, count in enumerate([1, 3, 4, 2] * 10)]
+    more = [[Name(f"name {k} {n}") for n in range(count - 1)] for k, count in enumerate([1, 3, 4, 2] * 10)]
     if not further:
         tokens, more = tokens.take(starts), []
     scorer, texts = ScorerSettings(side="both", tau_a=0.1), [f"target {k}" for k in range(40)]
