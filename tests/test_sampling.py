@@ -1,5 +1,9 @@
 """Sampling of the nodes of a batch."""
 
+import hashlib
+from dataclasses import replace
+
+import jax
 import numpy as np
 import pytest
 from graphs import random_graphs
@@ -8,6 +12,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from uwe_jax.config import BatchSettings
+from uwe_jax.data import sampling
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.runtime.errors import UserError
@@ -144,3 +149,42 @@ def test_distractors_match_no_skill_of_the_batch_and_have_the_set_frequency(grap
 def test_a_batch_larger_than_the_graph_is_an_error_with_both_numbers(graphs):
     with pytest.raises(UserError, match=r"global_batch_size is 500, but only \d+ skills"):
         BatchSampler(graphs, BatchSettings(global_batch_size=500), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "digest"),
+    [
+        ({"distractor_probability": 0.0}, "ea6760bafe83683f"),
+        (
+            {"distractor_probability": 0.8, "degree_temperature": 0.5},
+            "b31f674fce225501",
+        ),
+        ({"sources": "homogeneous"}, "9af4c325110e6fe2"),
+    ],
+)
+def test_a_run_is_resumed_with_the_draws_it_began_with(settings, digest):
+    """By what was recorded: another version of the package, or of NumPy, must not draw other batches."""
+    graphs = random_graphs(np.random.default_rng(0))
+    odd = {kind: graph.edges.indices % 2 for kind, graph in graphs.graphs.items()}
+    parts = {kind: replace(graph, parts=(1 + odd[kind]).astype(np.uint64)) for kind, graph in graphs.graphs.items()}
+    graphs = replace(graphs, graphs=parts, part_weights={"even": 2.0, "odd": 1.0})
+    sampler = BatchSampler(graphs, BatchSettings(global_batch_size=8, **settings), seed=3)
+    found = hashlib.sha256()
+    for step in (0, 1, 2, 3, 17, 500, 4095, 4096, 70_001):
+        for ids in jax.tree.leaves(vars(sampler(step))):
+            found.update(ids.astype(np.int64).tobytes())
+    assert found.hexdigest()[:16] == digest
+
+
+def test_what_no_batch_needs_is_not_computed(graphs, monkeypatch):
+    monkeypatch.setattr(sampling, "run_entries", lambda *_: pytest.fail("sentences were searched for distractors"))
+    BatchSampler(graphs, BatchSettings(global_batch_size=8, distractor_probability=0.0), seed=0)(0)
+
+    parts = {kind: replace(graph, parts=np.full(graph.num_edges, 3, np.uint8)) for kind, graph in graphs.graphs.items()}
+    graphs = replace(graphs, graphs=parts, part_weights={"one": 1.0, "other": 1.0})
+    settings = BatchSettings(global_batch_size=8, sources="homogeneous", distractor_probability=0.0)
+    sampler, computed, turns_of = BatchSampler(graphs, settings, seed=0), [], BatchSampler._turns_of
+    sampler._turns = lambda steps: computed.append(steps) or turns_of(sampler, steps)
+    for step in (0, 5, 4095, 4096, 5000, 8191):
+        sampler(step)
+    assert set(computed) == {4096, 8192}  # one array for thousands of steps, not one for each

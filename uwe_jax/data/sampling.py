@@ -20,6 +20,7 @@ from uwe_jax.runtime.errors import UserError
 # Streams of random numbers that must not depend on each other's length.
 _PERMUTATION, _WEIGHTED, _NEIGHBOURS, _DISTRACTORS = range(4)
 _GOLDEN = (5**0.5 - 1) / 2
+_TURNS = 4096  # of sources, computed at once at the least
 
 
 @dataclass(frozen=True)
@@ -62,36 +63,46 @@ class BatchSampler:
         else:
             self._pools = [_Pool(self._graphs, settings, seed)]
         self.skills = np.unique(np.concatenate([pool.skills for pool in self._pools]))
+        # For powers of two of steps, so that a run computes few of them.
+        self._turns = lru_cache(maxsize=2)(self._turns_of)
 
     def _turn(self, step: int) -> tuple[_Pool, int]:
-        """Returns the pool of a step and the number of its earlier turns.
+        """Returns the pool of a step and the number of its earlier turns."""
+        if len(self._pools) == 1:
+            return self._pools[0], step
+        turns, earlier = self._turns(max(_TURNS, 1 << step.bit_length()))
+        return self._pools[turns[step]], int(earlier[step])
+
+    def _turns_of(self, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the number of the pool of each of the first steps, and of its earlier turns.
 
         Multiples of the golden ratio are spread evenly over each source's share of [0, 1).
         """
-        if len(self._pools) == 1:
-            return self._pools[0], step
-        places = (np.arange(step + 1) + 0.5) * _GOLDEN % 1.0
+        places = (np.arange(steps) + 0.5) * _GOLDEN % 1.0
         turns = np.searchsorted(np.cumsum(self._share)[:-1], places, side="right")
-        return self._pools[turns[-1]], int(np.count_nonzero(turns[:-1] == turns[-1]))
+        earlier = np.empty(steps, np.int64)
+        for number in range(len(self._pools)):
+            own = turns == number
+            earlier[own] = np.arange(np.count_nonzero(own))
+        return turns, earlier
 
     def _draw_distractors(
         self, pool: _Pool, skills: np.ndarray, sentences: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        wanted = rng.random(len(skills)) < self._settings.distractor_probability
+        wanted = (rng.random(len(skills)) < self._settings.distractor_probability) & (sentences >= 0)
         first = rng.random(len(skills)) < 0.5
-        # A distractor that matched any skill of the batch, in any source, would make one of its negatives a positive.
-        graph = self._graphs["vacancy"]
-        starts = graph.edges.indptr[skills]
-        degrees = graph.edges.indptr[skills + 1] - starts
-        matching = np.unique(graph.edges.indices[run_entries(starts, degrees)])
-        matching = np.searchsorted(pool.sentences, matching[pool.mentioned[matching]])
-        candidates = len(pool.sentences) - len(matching)
-        if candidates == 0:
-            return np.full(len(skills), -1, np.int64), first
-        # Candidate k comes after all matching sentences that have at most k candidates before them.
-        drawn = rng.integers(candidates, size=len(skills))
-        drawn += np.searchsorted(matching - np.arange(len(matching)), drawn, side="right")
-        return np.where(wanted & (sentences >= 0), pool.sentences[drawn], -1), first
+        if wanted.any():
+            # A distractor that matched any skill of the batch, in any source, would make one of its negatives a
+            # positive.
+            edges = self._graphs["vacancy"].edges
+            starts = edges.indptr[skills]
+            unmatched = pool.mentioned.copy()
+            unmatched[edges.indices[run_entries(starts, edges.indptr[skills + 1] - starts)]] = False
+            candidates = np.flatnonzero(unmatched)
+            if len(candidates):
+                drawn = candidates[rng.integers(len(candidates), size=len(skills))]
+                return np.where(wanted, drawn, -1), first
+        return np.full(len(skills), -1, np.int64), first
 
     def __call__(self, step: int) -> BatchIds:
         """Draws batch `step`, counted from 0."""
@@ -129,7 +140,6 @@ class _Pool:
         self._epoch = lru_cache(maxsize=2)(lambda epoch: self._rng(_PERMUTATION, epoch).permutation(self.skills))
         if "vacancy" in graphs:
             self.mentioned = np.diff(graphs["vacancy"].transpose.indptr) > 0  # of all sentences, those with an edge
-            self.sentences = np.flatnonzero(self.mentioned)
         self._cumulative = {kind: _cumulative(graph) for kind, graph in graphs.items()}
         total_weight = np.zeros(len(degree))  # of each skill's edges, over all graphs
         for kind, graph in graphs.items():
