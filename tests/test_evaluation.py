@@ -1,6 +1,10 @@
 """Held-out rankings equal the definition, written out with the scorer and a full argsort."""
 
 import functools
+import os
+import subprocess
+import sys
+import textwrap
 
 import jax
 import jax.numpy as jnp
@@ -9,15 +13,18 @@ import pytest
 import reference
 from graphs import random_graphs
 from tiny_encoder import random_params, tiny_config
+from training_processes import ROOT, finish, free_port
 
 from uwe_jax.config import EncoderSettings, EvaluationSettings, LengthSettings, ScorerSettings
 from uwe_jax.data.split import TEST, VALIDATION, split_graphs
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import UweModel
+from uwe_jax.ranking import target_space
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.training import evaluation
 from uwe_jax.training.evaluation import Evaluator, against_frozen
 from uwe_jax.training.report import table, verdict
 
@@ -27,6 +34,10 @@ LENGTHS = LengthSettings(skill=30, job=6, vacancy=30, alias=30)
 
 @pytest.fixture(scope="module")
 def world():
+    return make_world()
+
+
+def make_world():
     rng = np.random.default_rng(0)
     graphs = random_graphs(rng, kinds=("job",))
     config = tiny_config()
@@ -105,6 +116,92 @@ def test_map_equals_the_definition(world):
         assert measured["targets"] == len(target)
     macro = np.mean([results["validation"][d]["map"] for d in ("skill_to_job", "job_to_skill")])
     assert results["validation"]["macro_map"] == pytest.approx(macro)
+
+
+def test_processes_share_queries_and_their_ranks_are_those_of_one(world, monkeypatch):
+    graphs, model, params, tables = world
+    monkeypatch.setattr(target_space, "_SIDED_QUERY_TOKENS", 40)  # several chunks, of few queries each
+    evaluator = Evaluator(model, tables, LENGTHS, EvaluationSettings(texts_per_device=4))
+    tasks = {"validation": (split_graphs(graphs, 0.3, 0.2).tasks(VALIDATION), 0)}
+
+    def ranks_of(process, processes):
+        """Of every ranking, what one of so many processes gives to the others."""
+        given = []
+        with monkeypatch.context() as patched:
+            patched.setattr(evaluation.jax, "process_count", lambda: processes)
+            patched.setattr(evaluation.jax, "process_index", lambda: process)
+            patched.setattr(parallel, "sum_over_processes", lambda own: given.append(own) or np.ones_like(own))
+            evaluator.evaluate(params, tasks, label="now")
+        return given
+
+    for whole, first, second in zip(ranks_of(0, 1), ranks_of(0, 2), ranks_of(1, 2), strict=True):
+        assert (whole > 0).all()
+        np.testing.assert_array_equal(first + second, whole)
+        assert 0 < np.count_nonzero(first) < len(whole)
+        assert np.count_nonzero(first) + np.count_nonzero(second) == len(whole)
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_like_one_and_hear_requests_meanwhile():
+    """For real: one is slower than failure detection takes, and is asked to stop before its ranks are exchanged."""
+    script = """
+        import json, os, signal, sys, time
+        sys.path.insert(0, "tests")
+        from uwe_jax.config import DistributedSettings
+        from uwe_jax.distributed.interruption import Interruption
+        from uwe_jax.distributed.joining import joined
+        from uwe_jax.ranking import target_space
+        import jax
+        target_space._SIDED_QUERY_TOKENS = 40
+        processes, index, port = map(int, sys.argv[1:])
+        settings = DistributedSettings(f"127.0.0.1:{port}", processes, index, timeout_seconds=3)
+        with joined(settings if processes > 1 else DistributedSettings()), Interruption.watched() as stop:
+            import test_evaluation as held_out
+            graphs, model, params, tables = held_out.make_world()
+            evaluator = held_out.Evaluator(model, tables, held_out.LENGTHS, held_out.EvaluationSettings())
+            tasks = {"test": (held_out.split_graphs(graphs, 0.3, 0.2).tasks(held_out.TEST), 0)}
+            stop.requested()
+            rank = evaluator._rank
+            def slow(*args):
+                time.sleep(5)
+                os.kill(os.getpid(), signal.SIGTERM)
+                evaluator._rank = rank
+                return rank(*args)
+            if index:
+                evaluator._rank = slow
+            print("RESULT", json.dumps(evaluator.evaluate(params, tasks, label="now")))
+            asked = 0
+            while processes > 1 and not stop.requested():
+                asked += 1
+                time.sleep(0.1)
+            print("ASKED", asked)
+        """
+
+    def finished(processes):
+        port = free_port()
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", textwrap.dedent(script), *map(str, (processes, index, port))],
+                cwd=ROOT,
+                env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for index in range(processes)
+        ]
+        try:
+            ended = finish(started, seconds=120)
+        finally:
+            for process in started:
+                process.kill()
+        assert [status for status, _ in ended] == [0] * processes, ended
+        return [[line for line in output.splitlines() if line.startswith(("RESULT", "ASKED"))] for _, output in ended]
+
+    (alone,), (first, second) = finished(1), finished(2)
+    assert len(alone) == 2
+    assert first == second
+    assert first[0] == alone[0]
 
 
 def test_scores_that_are_no_numbers_end_with_a_sentence(world):

@@ -138,6 +138,11 @@ def of_all_processes(value: int) -> list[int]:
     return np.asarray(multihost_utils.process_allgather(np.array(value))).reshape(-1).tolist()
 
 
+def sum_over_processes(own: np.ndarray) -> np.ndarray:
+    """Adds the arrays of all processes, int32 of one shape; a barrier, which all processes must call."""
+    return own if jax.process_count() == 1 else np.asarray(multihost_utils.process_allgather(own)).sum(0)
+
+
 def device_index() -> Array:
     """Inside a parallel function: index of this device among all devices."""
     return jax.lax.axis_index(AXIS)

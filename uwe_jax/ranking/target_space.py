@@ -7,6 +7,7 @@ tokens exist at once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -160,12 +161,21 @@ class TargetSpace:
             return Ranking(np.zeros((0, k), np.int32), np.zeros((0, k), np.float32))
         return Ranking(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
-    def score_chunks(self, queries: RaggedTokens, tau_a: Temperatures) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yields chunks of queries: (rows, scores float32 [rows, n] with all targets)."""
+    def score_chunks(
+        self, queries: RaggedTokens, tau_a: Temperatures, share: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yields chunks of queries: (rows, scores float32 [rows, n] with all targets).
+
+        Args:
+          queries: raw token embeddings.
+          tau_a: attention temperature, or those of query and target tokens.
+          share: (k, n) for every n-th chunk from chunk k on: those of process k of n. Chunks, and so all scores, are
+            the same for every n.
+        """
         at = np.concatenate([np.asarray(span.positions).ravel() for span in self.spans])
         order = np.empty(self.size, np.int64)
         order[at[at >= 0]] = np.flatnonzero(at >= 0)
-        for rows, parts in self._run(queries, tau_a, _score_program):
+        for rows, parts in self._run(queries, tau_a, _score_program, share=share):
             number = rows.stop - rows.start
             flat = [part[:, :number].swapaxes(0, 1).reshape(number, -1) for part in parts]
             yield rows, np.concatenate(flat, axis=1)[:, order]
@@ -178,9 +188,14 @@ class TargetSpace:
         return matrix
 
     def _run(
-        self, queries: RaggedTokens, tau_a: Temperatures, make_program: Callable, *args: int
+        self,
+        queries: RaggedTokens,
+        tau_a: Temperatures,
+        make_program: Callable,
+        *args: int,
+        share: tuple[int, int] = (0, 1),
     ) -> Iterator[tuple[slice, list]]:
-        """Runs a program for these temperatures on every chunk of queries: yields (rows, results per span).
+        """Runs a program for these temperatures on a share of the chunks of queries: yields (rows, results per span).
 
         A chunk is dispatched to the devices before the previous one's results are awaited.
         """
@@ -199,7 +214,8 @@ class TargetSpace:
         temperature = np.array(taus, np.float32)
         most = _QUERY_TOKENS if settings.side == "query" else _SIDED_QUERY_TOKENS
         texts = most // _TOKENS_PER_TEXT if self.few_shapes else None
-        for start, stop in queries.chunks(most, texts):
+        first, every = share
+        for start, stop in itertools.islice(queries.chunks(most, texts), first, None, every):
             packed = packed_queries(queries.part(start, stop), self.few_shapes)
             results = [program(span, *packed, temperature) for span in self.spans]
             if waiting:

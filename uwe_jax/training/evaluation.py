@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from uwe_jax.config import EvaluationSettings, LengthSettings
@@ -108,11 +109,13 @@ class Evaluator:
         queries = self._tokens(params, ranking.query_kind, ranking.query_ids[picked])
         tau_a = self._model.temperatures(parallel.first({"scorer": params["scorer"]}))
         relevant = ranking.relevant[picked]
-        ranks: list[np.ndarray] = []
-        for rows, scores in space.score_chunks(queries, tau_a):
+        # Every process ranks its share of the queries, and the shares fill each other's zeros.
+        ranks = np.zeros(relevant.nnz, np.int32)
+        for rows, scores in space.score_chunks(queries, tau_a, (jax.process_index(), jax.process_count())):
             part = relevant[rows]
-            ranks.append(relevant_ranks(scores, part.indptr, part.indices))
-        measured = ranking_metrics(np.concatenate(ranks), relevant.indptr, METRICS)
+            own = slice(relevant.indptr[rows.start], relevant.indptr[rows.stop])
+            ranks[own] = relevant_ranks(scores, part.indptr, part.indices)
+        measured = ranking_metrics(parallel.sum_over_processes(ranks), relevant.indptr, METRICS)
         means = {name: 100.0 * float(np.mean(values)) for name, values in measured.items()}
         return means | {"queries": len(picked), "targets": space.size}, (100.0 * measured["map"]).tolist()
 
