@@ -23,7 +23,17 @@ from uwe_jax.models.uwe import UweModel
 from uwe_jax.models.weights import params_to_hf
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.studies.benchmarks import measure, outcome, pipeline, ranking, scoring, synthetic, torch_peers, training
+from uwe_jax.studies.benchmarks import (
+    measure,
+    outcome,
+    pipeline,
+    ranking,
+    scoring,
+    synthetic,
+    torch_peers,
+    torch_scoring,
+    training,
+)
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
 from uwe_jax.studies.benchmarks.measure import bare_product, chained_products, interleaved, spread
 from uwe_jax.training.step import batch_gradient
@@ -94,7 +104,7 @@ def test_both_rank_the_same_targets(rng):
     targets = scoring.random_tokens(synthetic.SKILLS, 30, 8, (0,))
     queries = scoring.random_tokens(synthetic.JOBS, 5, 8, (1,))
     ours = scoring.TargetSpace.build(targets, settings).top_k(queries, 6, 0.5)
-    theirs = torch_peers.PaddedScoring(targets, settings, "float32", "cpu").top_k(queries, 6)
+    theirs = torch_scoring.PaddedScoring(targets, settings, "float32", "cpu").top_k(queries, 6)
     np.testing.assert_array_equal(ours.positions, theirs.positions)
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-5)
 
@@ -133,24 +143,29 @@ def test_chained_products_follow_each_other_on_all_devices():
 
 
 def test_training_takes_the_steps_that_pytorch_takes(tiny_encoders):
-    options = training.TrainingOptions(skills=16, lengths=SHORT, runs=2, scorers=("soft",))
+    lengths = LengthSettings(skill=16, job=16, vacancy=16, alias=16)
+    options = training.TrainingOptions(skills=16, lengths=lengths, runs=2, scorers=("soft",))
     values, rows = numbers(training.run(options))
-    ours, theirs = rows["uwe_jax, soft"], rows["torch, soft"]
-    assert list(rows) == ["uwe_jax, soft", "torch, soft", "bare products"]
+    ours, theirs, packed = rows["uwe_jax, soft"], rows["torch, soft"], rows["torch, packed"]
+    assert list(rows) == ["uwe_jax, soft", "torch, soft", "torch, packed", "bare products"]
     # Two to warm up and look at memory, one more to warm up, two that are timed after one each: all follow each other.
-    assert len(ours["losses"]) == len(theirs["losses"]) == 7
+    assert len(ours["losses"]) == len(theirs["losses"]) == len(packed["losses"]) == 7
     np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=1e-4)
+    np.testing.assert_allclose(ours["losses"], packed["losses"], rtol=1e-4)
     assert ours["texts"] == 64
-    assert ours["padded_tokens"] == 16 * 4 * 6
-    assert 16 * 4 < ours["real_tokens"] < ours["padded_tokens"]
-    assert ours["program_bytes"] > 0
+    assert theirs["program_tokens"] == 16 * 4 * 16
+    assert 16 * 4 < theirs["real_tokens"] < packed["program_tokens"] < theirs["program_tokens"]
+    for row in (ours, theirs, packed):
+        assert row["real_share"] == row["real_tokens"] / row["program_tokens"]
+    assert packed["flops"] < theirs["flops"]
+    assert 0 < ours["temporary_bytes"] < ours["program_bytes"]
     assert ours["flops_per_second"] == pytest.approx(ours["flops"] / ours["seconds"]["median"])
     assert ours["share_of_product"] == pytest.approx(
         ours["flops_per_second"] / rows["bare products"]["flops_per_second"]
     )
     assert rows["bare products"]["flops"] == pytest.approx(ours["flops"], rel=0.5)
     assert ours["compile_seconds"] > 0
-    assert any("differs from ours by" in note for note in values["notes"])
+    assert any("differ from ours by" in note for note in values["notes"])
 
 
 def test_steps_are_compared_with_mean_pooling_and_the_product():
@@ -166,18 +181,48 @@ def test_steps_are_compared_with_mean_pooling_and_the_product():
     assert last is product
 
 
+def gradients_of(trainer, batch, encoder="mpnet"):
+    """Loss and gradients, by name, of a batch with the parameters of seed 0."""
+    config = ENCODERS[encoder]
+    peer = trainer(config, random_params(config, 0), [batch], dtype="float32", dropout=0.0, device="cpu")
+    with torch_peers.equal_terms(tf32=False):
+        loss = peer.backward(peer.batches[0]).item()
+    return loss, {name: parameter.grad.numpy() for name, parameter in peer.model.named_parameters()}
+
+
+def assert_equal_gradients(found, expected):
+    largest = max(np.abs(gradient).max() for gradient in expected.values())
+    for name, value in found.items():
+        np.testing.assert_allclose(value, expected[name], atol=1e-4 * largest, err_msg=name)
+
+
+@pytest.mark.parametrize("encoder", ["minilm", "mpnet"])
+def test_packed_texts_have_the_loss_and_gradients_of_padded_ones(tiny_encoders, encoder):
+    batch = synthetic.batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
+    batch["nodes"]["job"]["mask"][3] = False  # a neighbour that is missing has no tokens
+    batch["valid"]["job"][3] = False
+    (loss, padded), (packed_loss, packed) = (gradients_of(each, batch, encoder) for each in torch_peers.TRAINERS)
+    assert packed_loss == pytest.approx(loss, rel=1e-5)
+    assert packed.keys() == padded.keys()
+    assert_equal_gradients(packed, padded)
+
+
+def test_texts_of_one_row_have_segments_and_positions_of_their_own():
+    ids = np.array([[7, 8, 9, 5], [1, 2, 0, 0], [0, 0, 0, 0], [3, 4, 0, 0], [6, 0, 0, 0]])
+    packed = torch_peers.packed_rows({"skill": {"token_ids": ids, "mask": ids > 0}}, first_position=2)
+    np.testing.assert_array_equal(packed["token_ids"], [[7, 8, 9, 5], [1, 2, 3, 4], [6, 0, 0, 0]])
+    np.testing.assert_array_equal(packed["segments"], [[1, 1, 1, 1], [2, 2, 4, 4], [5, 0, 0, 0]])
+    np.testing.assert_array_equal(packed["positions"][:2], [[2, 3, 4, 5], [2, 3, 2, 3]])
+    np.testing.assert_array_equal(packed["places"], [0, 4, 0, 6, 8])
+
+
 @pytest.mark.slow
 def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
     config = ENCODERS["mpnet"]
     batch = synthetic.batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
-    initial = random_params(config, 0)
-    peer = torch_peers.Trainer(config, initial, [batch], dtype="float32", dropout=0.0, device="cpu")
-    with torch_peers.equal_terms(tf32=False):
-        loss = peer.backward(batch).item()
-    theirs = {name: parameter.grad.numpy() for name, parameter in peer.model.named_parameters()}
-
+    loss, theirs = gradients_of(torch_peers.Trainer, batch)
     model = UweModel.create(config, EncoderSettings(), ScorerSettings())
-    params = model.initial_params(initial)
+    params = model.initial_params(random_params(config, 0))
 
     @parallel.parallel
     def gradient(params, batch):
@@ -185,9 +230,7 @@ def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
 
     found, metrics = gradient(parallel.replicate(params), parallel.shard_rows(batch))
     assert float(metrics["loss"][0]) == pytest.approx(loss, rel=1e-5)
-    largest = max(np.abs(gradient).max() for gradient in theirs.values())
-    for name, value in params_to_hf(parallel.first(found)["encoder"], config).items():
-        np.testing.assert_allclose(value, theirs[name], atol=1e-4 * largest, err_msg=name)
+    assert_equal_gradients(params_to_hf(parallel.first(found)["encoder"], config), theirs)
 
 
 def test_memory_only_compiles_without_running(tiny_encoders, monkeypatch):

@@ -19,7 +19,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import NumberList
 from uwe_jax.runtime.settings import all_within, one_of, within
 from uwe_jax.scoring.ragged import is_pooled
-from uwe_jax.studies.benchmarks import outcome, synthetic, torch_peers
+from uwe_jax.studies.benchmarks import outcome, synthetic, torch_peers, torch_scoring
 from uwe_jax.studies.benchmarks.measure import (
     METHODS,
     Peak,
@@ -130,7 +130,7 @@ class _Width:
         last = [self._many_row(options.many)] if options.many else []
         device, peer = self._device, None
         if device:
-            peer = torch_peers.PaddedScoring(self._targets, self._settings, options.dtype, device)
+            peer = torch_scoring.PaddedScoring(self._targets, self._settings, options.dtype, device)
         for number in options.queries:
             LOG.info(f"Scoring {number:,} queries against {options.targets:,} targets of width {self._width}")
             queries = self._queries(number)

@@ -1,4 +1,4 @@
-"""The work of the benchmarks in plain PyTorch, written the obvious way.
+"""The train step in PyTorch: padded, written the obvious way, and packed; and what all peers of the benchmarks share.
 
 Torch is imported inside functions, so that only a benchmark with peers needs it.
 """
@@ -14,10 +14,9 @@ import numpy as np
 
 from uwe_jax.config import LossSettings, OptimiserSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
+from uwe_jax.data.ragged import run_entries
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.weights import Params, params_to_hf
-from uwe_jax.ranking.ragged import RaggedTokens
-from uwe_jax.ranking.target_space import Ranking
 from uwe_jax.scoring.scorers import target_share
 from uwe_jax.studies.benchmarks.measure import Peak, host_peak
 from uwe_jax.studies.benchmarks.outcome import cpu_threads
@@ -26,7 +25,7 @@ from uwe_jax.studies.benchmarks.outcome import cpu_threads
 SCORER, LOSS = ScorerSettings(), LossSettings()
 OPTIMISER = OptimiserSettings(warmup_fraction=0.0, decay="constant")
 Tensor = Any  # torch.Tensor, which cannot be named without importing torch
-_TINY = 1e-6
+TINY = 1e-6
 
 
 def choose_device(wanted: bool, platform: str) -> tuple[str | None, str]:
@@ -81,86 +80,11 @@ def out_of_memory() -> type[Exception]:
     return torch.OutOfMemoryError
 
 
-def _tensor(array: np.ndarray, device: str) -> Tensor:
+def tensor(array: np.ndarray, device: str) -> Tensor:
+    """Copies an array to a device."""
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(array)).to(device, copy=True)
-
-
-def _unit(x: Tensor) -> Tensor:
-    return x / x.float().norm(dim=-1, keepdim=True).clamp(min=_TINY).to(x.dtype)
-
-
-class PaddedScoring:
-    """Ranks as the equation reads: targets padded to the longest, one query at a time.
-
-    Soft late interaction over raw dots takes two products, the raw one for the weights and the normalised one for the
-    cosines; everything else takes one.
-
-    Targets are padded and normalised once. Products are in `dtype`, softmax and sums in float32.
-    """
-
-    def __init__(self, targets: RaggedTokens, settings: ScorerSettings, dtype: str, device: str):
-        import torch
-
-        self._settings, self._dtype, self._device = settings, getattr(torch, dtype), device
-        lengths = targets.lengths
-        mask = np.arange(lengths.max())[None, :] < lengths[:, None]
-        padded = np.zeros((*mask.shape, targets.width), np.float32)
-        padded[mask] = targets.flat
-        raw, self._mask = _tensor(padded, device), _tensor(mask, device)
-        if settings.kind in ("mean_pool", "soft_pooled"):
-            raw = raw.sum(1) / self._mask.sum(1, keepdim=True)
-        self._unit = _unit(raw).to(self._dtype)
-        two = settings.kind in ("soft", "soft_pooled") and settings.logits == "dot"
-        self._raw = raw.to(self._dtype) if two else None
-        self.name = f"torch, {'two products' if two else 'one product'}"
-
-    def _score(self, query: Tensor) -> Tensor:
-        """Computes scores [y] of one query's real tokens [i, d]."""
-        import torch
-
-        settings = self._settings
-        if settings.kind == "mean_pool":
-            pooled = _unit(query.mean(0)).to(self._dtype)
-            return torch.einsum("d,yd->y", pooled, self._unit).float()
-        query, unit = query[None].to(self._dtype), _unit(query)[None].to(self._dtype)
-        letters = "qid,yd->qyi" if settings.kind == "soft_pooled" else "qid,yjd->qyij"
-        cosine = torch.einsum(letters, unit, self._unit).float()
-        raw = cosine if self._raw is None else torch.einsum(letters, query, self._raw).float()
-        if settings.kind == "soft_pooled":
-            return (torch.softmax(raw / settings.tau_a, dim=-1) * cosine).sum(-1)[0]
-
-        def found(dim: int, tau_a: float) -> Tensor:
-            """Computes what each token finds along `dim`, -1 for the tokens of the targets, -2 for the query's."""
-            padding = ~self._mask[None, :, None, :] if dim == -1 else torch.tensor(False, device=self._device)
-            if settings.kind == "max_sim":
-                return cosine.masked_fill(padding, -torch.inf).amax(dim)[0]
-            return (torch.softmax((raw / tau_a).masked_fill(padding, -torch.inf), dim=dim) * cosine).sum(dim)[0]
-
-        weight, scores = target_share(settings), torch.zeros(len(self._mask), device=self._device)
-        if weight < 1:
-            scores = scores + (1 - weight) * found(-1, settings.tau_a).mean(-1)
-        if weight > 0:
-            by_target = found(-2, settings.target_tau_a) * self._mask
-            scores = scores + weight * by_target.sum(-1) / self._mask.sum(-1)
-        return scores
-
-    def _matrix(self, queries: RaggedTokens) -> Tensor:
-        import torch
-
-        texts = np.split(queries.flat, queries.offsets[1:-1])
-        with torch.inference_mode():
-            return torch.stack([self._score(_tensor(text, self._device)) for text in texts])
-
-    def scores(self, queries: RaggedTokens) -> np.ndarray:
-        """Computes all scores s(q, y), float32 [q, n]."""
-        return self._matrix(queries).cpu().numpy()
-
-    def top_k(self, queries: RaggedTokens, k: int) -> Ranking:
-        """Ranks the k best targets of every query."""
-        best = self._matrix(queries).topk(k, dim=1)
-        return Ranking(best.indices.cpu().numpy(), best.values.cpu().numpy())
 
 
 def _soft_scores(q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,7 +92,7 @@ def _soft_scores(q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[
     import torch
 
     dot = torch.einsum("qid,yjd->qyij", q, y).float()
-    norm_q, norm_y = (x.float().norm(dim=-1).clamp(min=_TINY) for x in (q, y))
+    norm_q, norm_y = (x.float().norm(dim=-1).clamp(min=TINY) for x in (q, y))
     cosine = dot / norm_q[:, None, :, None] / norm_y[None, :, None, :]
 
     def attended(tau_a: float) -> tuple[Tensor, Tensor]:
@@ -194,11 +118,12 @@ class Trainer:
     """A train step in PyTorch, of a transformers model with the parameters of ours, and with SCORER, LOSS, OPTIMISER.
 
     A call takes one step on the next batch and appends its loss to `losses`. bfloat16 is by autocast; `dropout` is both
-    rates of the encoder.
+    rates of the encoder. Texts are padded as they are in the batch.
     """
 
     name, scorer = "torch, soft", "soft"
     program_bytes: int | None = None
+    temporary_bytes: int | None = None
     compile_seconds: float | None = None
 
     def __init__(
@@ -220,13 +145,14 @@ class Trainer:
         betas = (OPTIMISER.b1, OPTIMISER.b2)
         self._adamw = torch.optim.AdamW(groups, lr=OPTIMISER.learning_rate, betas=betas, eps=OPTIMISER.eps)
         self._device, self._autocast = device, dtype == "bfloat16"
-        self._batches, self.losses = batches, list[float]()
+        self._first_position = config.max_positions - config.max_tokens
+        self.batches, self.losses = [self._prepared(batch) for batch in batches], list[float]()
 
     def __call__(self) -> None:
         import torch
 
         self._adamw.zero_grad(set_to_none=True)
-        loss = self.backward(self._batches[len(self.losses) % len(self._batches)])
+        loss = self.backward(self.batches[len(self.losses) % len(self.batches)])
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), OPTIMISER.clip_norm)
         self._adamw.step()
         self.losses.append(loss.item())
@@ -237,37 +163,112 @@ class Trainer:
         """Measures the memory of a step on top of parameters and optimiser state; takes steps."""
         return peer_peak(self, self._device)
 
+    def encoded(self, batch: Batch) -> list[tuple[int, int]]:
+        """Returns the (rows, tokens per row) of one of `batches` that go through the encoder."""
+        return [rows["mask"].shape for rows in batch["nodes"].values()]
+
+    def _prepared(self, batch: Batch) -> Batch:
+        """Arranges a batch before it is timed, as a data loader would."""
+        return batch
+
     def backward(self, batch: Batch) -> Tensor:
-        """Adds the gradients of a batch's loss to the model's parameters; returns the loss."""
+        """Adds the gradients of the loss of one of `batches` to the model's parameters; returns the loss."""
         import torch
 
-        masks = {kind: _tensor(rows["mask"], self._device) for kind, rows in batch["nodes"].items()}
+        masks = {kind: tensor(rows["mask"], self._device) for kind, rows in batch["nodes"].items()}
         for mask in masks.values():
             mask[:, 0] = True  # a missing neighbour would have nothing to attend to; the loss ignores it anyway
         with torch.autocast(self._device, dtype=torch.bfloat16, enabled=self._autocast):
-            encoded = self._encode({kind: rows["token_ids"] for kind, rows in batch["nodes"].items()}, masks)
+            encoded = self._encode(batch, masks)
             total = torch.zeros((), device=self._device)
             for kind in batch["positives"]:
                 scores = _soft_scores(encoded["skill"], masks["skill"], encoded[kind], masks[kind])
-                positives, valid = (_tensor(batch[name][kind], self._device) for name in ("positives", "valid"))
+                positives, valid = (tensor(batch[name][kind], self._device) for name in ("positives", "valid"))
                 total = total + getattr(LOSS.alpha, kind) * _graph_loss(
                     *scores, positives & valid[None, :], valid, getattr(LOSS.tau, kind)
                 )
         total.backward()
         return total.detach()
 
-    def _encode(self, token_ids: dict[str, np.ndarray], masks: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Encodes every kind; kinds of one length go through the encoder together, as they do in ours."""
+    def _encode(self, batch: Batch, masks: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Encodes every kind; kinds of one length go through the encoder together."""
         import torch
 
+        token_ids = {kind: rows["token_ids"] for kind, rows in batch["nodes"].items()}
         encoded: dict[str, Tensor] = {}
         for length in {ids.shape[1] for ids in token_ids.values()}:
             kinds = [kind for kind, ids in token_ids.items() if ids.shape[1] == length]
-            ids = _tensor(np.concatenate([token_ids[kind] for kind in kinds]).astype(np.int64), self._device)
+            ids = tensor(np.concatenate([token_ids[kind] for kind in kinds]).astype(np.int64), self._device)
             mask = torch.cat([masks[kind] for kind in kinds])
             hidden = self.model(ids, attention_mask=mask.long()).last_hidden_state
             encoded |= dict(zip(kinds, hidden.chunk(len(kinds)), strict=True))
         return encoded
+
+
+class PackedTrainer(Trainer):
+    """The same step with hardly any padding: several texts to a row, with attention inside each text.
+
+    On a CPU PyTorch 2.13 has no kernel for attention of unpadded texts: `varlen_attn` is for CUDA, and attention of
+    jagged nested tensors pads inside.
+    """
+
+    name = "torch, packed"
+
+    def encoded(self, batch: Batch) -> list[tuple[int, int]]:
+        """Returns the (rows, tokens per row) of one of `batches` that go through the encoder."""
+        return [batch["packed"]["token_ids"].shape]
+
+    def _prepared(self, batch: Batch) -> Batch:
+        """Cuts every kind to its longest text, for the scorer, and packs the texts of all kinds for the encoder."""
+        nodes = {}
+        for kind, rows in batch["nodes"].items():
+            longest = max(1, int(rows["mask"].sum(1).max()))
+            nodes[kind] = {name: array[:, :longest] for name, array in rows.items()}
+        return batch | {"nodes": nodes, "packed": packed_rows(nodes, self._first_position)}
+
+    def _encode(self, batch: Batch, masks: dict[str, Tensor]) -> dict[str, Tensor]:
+        import torch
+
+        packed = {name: tensor(array, self._device) for name, array in batch["packed"].items()}
+        segments, places = packed["segments"], packed["places"]
+        other = segments[:, None, :, None] != segments[:, None, None, :]
+        bias = torch.zeros(other.shape, device=self._device).masked_fill(other, torch.finfo(torch.float32).min)
+        hidden = self.model(packed["token_ids"], attention_mask=bias, position_ids=packed["positions"])
+        flat, last = hidden.last_hidden_state.flatten(0, 1), segments.numel() - 1
+        encoded = {}
+        for (kind, mask), starts in zip(masks.items(), places.chunk(len(masks)), strict=True):
+            tokens = starts[:, None] + torch.arange(mask.shape[1], device=self._device)
+            encoded[kind] = flat[tokens.clamp(max=last)]
+        return encoded
+
+
+def packed_rows(nodes: dict[str, dict[str, np.ndarray]], first_position: int) -> dict[str, np.ndarray]:
+    """Packs texts into rows as long as the longest: the longest text first, each into the fullest row with room.
+
+    Returns:
+      token_ids, segments (from 1 per text; 0 is padding) and positions (from `first_position` in each text), int64
+      [rows, length]; and places, int64 [texts], of first tokens in the flattened rows.
+    """
+    lengths = np.concatenate([rows["mask"].sum(1) for rows in nodes.values()])
+    width = max(1, int(lengths.max()))
+    with_room: list[list[int]] = [[] for _ in range(width + 1)]  # rows by how many tokens more they take
+    places, rows = np.zeros(len(lengths), np.int64), 0
+    for text in np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]:
+        length = int(lengths[text])
+        room = next((room for room in range(length, width + 1) if with_room[room]), 0)
+        if not room:
+            with_room[room := width].append(rows)
+            rows += 1
+        row = with_room[room].pop()
+        places[text] = (row + 1) * width - room
+        with_room[room - length].append(row)
+    entries = run_entries(places, lengths)
+    token_ids, segments, positions = np.zeros((3, rows * width), np.int64)
+    token_ids[entries] = np.concatenate([each["token_ids"][each["mask"]] for each in nodes.values()])
+    segments[entries] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
+    positions[entries] = entries - np.repeat(places, lengths)
+    arrays = {"token_ids": token_ids, "segments": segments, "positions": positions + first_position}
+    return {name: array.reshape(rows, width) for name, array in arrays.items()} | {"places": places}
 
 
 def _graph_loss(forward: Tensor, backward: Tensor, positives: Tensor, valid: Tensor, tau: float) -> Tensor:
@@ -281,3 +282,6 @@ def _graph_loss(forward: Tensor, backward: Tensor, positives: Tensor, valid: Ten
         return rows.sum() / (number > 0).sum().clamp(min=1)
 
     return direction(forward, positives, valid) + direction(backward.T, positives.T, torch.ones_like(valid))
+
+
+TRAINERS = (Trainer, PackedTrainer)

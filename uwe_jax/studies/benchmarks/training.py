@@ -1,4 +1,4 @@
-"""`benchmark training`: the whole train step, compared with mean pooling and with plain PyTorch."""
+"""`benchmark training`: the whole train step, compared with mean pooling and with PyTorch, padded and packed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,11 +39,12 @@ COLUMNS = (
     Column("/ mean\npool", "ratio_to_mean_pool", outcome.times),
     Column("texts\n/s", "texts_per_second", outcome.scaled),
     Column("tokens\n/s", "real_tokens_per_second", outcome.scaled),
-    Column("padded\n/s", "padded_tokens_per_second", outcome.scaled),
+    Column("% real\ntokens", "real_share", lambda share: outcome.significant(100 * share)),
     Column("FLOP/s", "flops_per_second", outcome.scaled),
     Column("% of\nproduct", "share_of_product", lambda share: outcome.significant(100 * share)),
     Column("compile\ns", "compile_seconds", outcome.significant),
     Column("program\nMiB", "program_bytes", outcome.in_mebibytes),
+    Column("tempo-\nrary", "temporary_bytes", outcome.in_mebibytes),
     Column("peak\nMiB", "peak_memory", outcome.peak),
     Column("first\nloss", "first_loss", "{:.5f}".format),
 )
@@ -96,18 +97,22 @@ class OurStep:
         self.name, self.scorer = f"uwe_jax, {scorer}", scorer
         self.losses: list[float] = []
         self._state: Any = parallel.replicate(TrainState.create(params, optimiser))
-        self._batches = batches
+        self.batches = batches
         step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.mini_batch_size)
         started = time.perf_counter()
         self._step = step.lower(self._state, parallel.shard_rows(batches[0])).compile()
         self.compile_seconds: float | None = time.perf_counter() - started
         plan = planned(self._step)  # on each device: arguments, results and temporaries
-        self.program_bytes = plan.total if plan else None
+        self.program_bytes, self.temporary_bytes = (plan.total, plan.temporary) if plan else (None, None)
 
     def __call__(self) -> None:
-        batch = self._batches[len(self.losses) % len(self._batches)]
+        batch = self.batches[len(self.losses) % len(self.batches)]
         self._state, metrics = jax.block_until_ready(self._step(self._state, parallel.shard_rows(batch)))
         self.losses.append(float(parallel.first(metrics["loss"])))
+
+    def encoded(self, batch: Batch) -> list[tuple[int, int]]:
+        """Returns the (rows, tokens per row) of a batch that go through the encoder."""
+        return [rows["mask"].shape for rows in batch["nodes"].values()]
 
     def peak(self) -> Peak:
         """Measures the memory of a step on top of parameters and optimiser state; takes steps.
@@ -151,16 +156,20 @@ def scorer_flops(kind: str, m: int, n: int, i: int, j: int, d: int) -> int:
     return 2 * m * n * pairs * d
 
 
-def step_flops(config: EncoderConfig, kind: str, m: int, lengths: Mapping[str, int]) -> int:
+def step_flops(
+    config: EncoderConfig, encoded: Iterable[tuple[int, int]], kind: str, m: int, lengths: Mapping[str, int]
+) -> int:
     """Counts a training step of m skills and m neighbours per graph: forward, and twice as much backward.
 
     Padding counts, as it is computed; recomputation by rematerialisation and gradient caching does not.
 
     Args:
-      lengths: tokens per node, the skills' first.
+      encoded: rows and tokens per row that go through the encoder.
+      kind: of the scorer.
+      lengths: tokens per node that the scorer reads, the skills' first.
     """
     i, *others = lengths.values()
-    encoding = sum(encoder_flops(config, m, tokens) for tokens in lengths.values())
+    encoding = sum(encoder_flops(config, rows, tokens) for rows, tokens in encoded)
     scoring = sum(scorer_flops(kind, m, m, i, j, config.width) for j in others)
     return 3 * (encoding + scoring)
 
@@ -169,14 +178,18 @@ def _row(
     options: TrainingOptions, batches: list[Batch], step: OurStep | Trainer, times: Spread | None, peak: Peak
 ) -> Row:
     """Makes the row of a step, with rates and losses if it was timed."""
+    config, count = ENCODERS[options.encoder], len(batches)
     masks = [rows["mask"] for batch in batches for rows in batch["nodes"].values()]
+    encoded = [step.encoded(batch) for batch in step.batches]
+    flops = (step_flops(config, each, step.scorer, options.skills, options.tokens) for each in encoded)
     sizes = {
         "texts": options.skills * len(NODE_KINDS),
-        "real_tokens": sum(int(mask.sum()) for mask in masks) / len(batches),
-        "padded_tokens": options.skills * sum(options.tokens.values()),
-        "flops": step_flops(ENCODERS[options.encoder], step.scorer, options.skills, options.tokens),
+        "real_tokens": sum(int(mask.sum()) for mask in masks) / count,
+        "program_tokens": sum(rows * tokens for each in encoded for rows, tokens in each) / count,
+        "flops": sum(flops) / count,
     }
-    compiled = {"compile_seconds": step.compile_seconds, "program_bytes": step.program_bytes}
+    compiled = {name: getattr(step, name) for name in ("compile_seconds", "program_bytes", "temporary_bytes")}
+    compiled["real_share"] = sizes["real_tokens"] / sizes["program_tokens"]
     row = {"contender": step.name, **sizes, **compiled}
     if times is None:
         return row
@@ -185,12 +198,12 @@ def _row(
     return row | rates | losses | {"seconds": times, "peak_memory": peak}
 
 
-def _products(options: TrainingOptions) -> tuple[Callable[[], object], int]:
-    """Prepares bare products of the feed-forward block with as many operations as a step."""
-    config = ENCODERS[options.encoder]
-    tokens = options.skills * sum(options.tokens.values())
+def _products(options: TrainingOptions, step: OurStep) -> tuple[Callable[[], object], int]:
+    """Prepares bare products of the feed-forward block with as many operations and tokens as a step."""
+    config, encoded = ENCODERS[options.encoder], step.encoded(step.batches[0])
+    tokens = sum(rows * tokens for rows, tokens in encoded)
     pair = 4 * tokens * config.width * config.intermediate
-    pairs = max(1, round(step_flops(config, options.scorers[0], options.skills, options.tokens) / pair))
+    pairs = max(1, round(step_flops(config, encoded, step.scorer, options.skills, options.tokens) / pair))
     return chained_products(tokens, config.width, config.intermediate, pairs, dtype=options.dtype)
 
 
@@ -232,16 +245,17 @@ def run(options: TrainingOptions) -> Outcome:
         steps: list[OurStep | Trainer] = [*ours]
         peaks = [step.peak() for step in ours]
         if device:
-            LOG.info("Building the step in PyTorch")
-            try:
-                config = ENCODERS[options.encoder]
-                params = random_params(config, options.seed)
-                peer = Trainer(config, params, batches, dtype=options.dtype, dropout=options.dropout, device=device)
-                peaks.append(peer.peak())
-                steps.append(peer)
-            except torch_peers.out_of_memory():
-                about_peers = f"PyTorch was left out: its step does not fit in the memory of the {device} device."
-        multiply, flops = _products(options)
+            config = ENCODERS[options.encoder]
+            params = random_params(config, options.seed)
+            for kind in torch_peers.TRAINERS:
+                LOG.info(f"Building the step of {kind.name}")
+                try:
+                    peer = kind(config, params, batches, dtype=options.dtype, dropout=options.dropout, device=device)
+                    peaks.append(peer.peak())
+                    steps.append(peer)
+                except torch_peers.out_of_memory():
+                    about_peers += f" {kind.name} was left out: its step does not fit in the memory of the device."
+        multiply, flops = _products(options, ours[0])
         contenders: dict[str, Callable[[], object]] = {step.name: step for step in steps}
         LOG.info(f"Taking {options.runs} steps of each")
         times = interleaved(contenders | {PRODUCT: multiply}, options.runs, settle=1)
@@ -274,10 +288,11 @@ _ABOUT_PROGRAM = (
 
 def _notes(options: TrainingOptions, rows: list[Row], about_peers: str) -> list[str]:
     losses = {row["contender"]: row["first_loss"] for row in rows}
+    peers = [trainer.name for trainer in torch_peers.TRAINERS if trainer.name in losses]
     agreement = ""
-    if Trainer.name in losses:
-        difference = abs(losses[Trainer.name] - losses["uwe_jax, soft"])
-        agreement = f" Its loss of the first step differs from ours by {difference:.1e}"
+    if peers:
+        difference = max(abs(losses[name] - losses["uwe_jax, soft"]) for name in peers)
+        agreement = f" Its losses of the first step differ from ours by at most {difference:.1e}"
         agreement += ", because dropout differs." if options.dropout else "."
         if options.remat or options.mini_batch_size:
             agreement += " It neither rematerialises nor encodes in chunks."
@@ -286,9 +301,10 @@ def _notes(options: TrainingOptions, rows: list[Row], about_peers: str) -> list[
     return [
         f"Median and range of {options.runs} runs, taken in turn, each after one that does not count; a step runs "
         "from a batch in host memory to its loss there.",
-        "FLOP/s counts the matrix products of encoder and scorers over padded tokens, three times the forward pass. "
-        "The bare products are those of the feed-forward block, over the same tokens in the same dtype, one after "
-        "another until they have as many operations as a step.",
+        "Real tokens: their share of those that go through the encoder, padding included. FLOP/s counts the matrix "
+        "products of the encoder over all of these and of the scorers over padded tokens, three times the forward "
+        "pass. The bare products are those of the feed-forward block, over our tokens in the same dtype, one after "
+        "another until they have as many operations as our step.",
         _ABOUT_PROGRAM,
         f"Peak memory on top of parameters and optimiser state: {METHODS[where]}{cuda}.",
         about_peers + agreement,
