@@ -103,7 +103,8 @@ class OurStep:
         self._step = step.lower(self._state, parallel.shard_rows(batches[0])).compile()
         self.compile_seconds: float | None = time.perf_counter() - started
         plan = planned(self._step)  # on each device: arguments, results and temporaries
-        self.program_bytes, self.temporary_bytes = (plan.total, plan.temporary) if plan else (None, None)
+        self.program_bytes = plan.total if plan else None
+        self.temporary_bytes = plan.temporary if plan else None
 
     def __call__(self) -> None:
         batch = self.batches[len(self.losses) % len(self.batches)]
