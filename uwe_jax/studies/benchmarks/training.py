@@ -44,7 +44,7 @@ COLUMNS = (
     Column("% of\nproduct", "share_of_product", lambda share: outcome.significant(100 * share)),
     Column("compile\ns", "compile_seconds", outcome.significant),
     Column("program\nMiB", "program_bytes", outcome.in_mebibytes),
-    Column("tempo-\nrary", "temporary_bytes", outcome.in_mebibytes),
+    Column("temporary\nMiB", "temporary_bytes", outcome.in_mebibytes),
     Column("peak\nMiB", "peak_memory", outcome.peak),
     Column("first\nloss", "first_loss", "{:.5f}".format),
 )
