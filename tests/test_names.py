@@ -245,6 +245,13 @@ def test_names_in_tables(tmp_path):
             read_targets(write_rows(tmp_path / "bad.jsonl", [rows[0], row]), names="other")
     with pytest.raises(UserError, match="is not a table, so it has no column 'other'"):
         read_targets(tmp_path, names="other")
+    for columns, message in (
+        ({"names": "label"}, "--names names the column 'label', which is that of texts already. Name another column"),
+        ({"names": "id"}, "--names names the column 'id', which is that of ids already"),
+        ({"names": "other", "descriptions": "other"}, "--descriptions names .* 'other', which is that of --names"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_targets(tmp_path / "t.csv", **columns)
 
 
 def test_bad_names_are_refused(model):
