@@ -321,7 +321,10 @@ def test_targets_with_other_names_are_added_again(folder, tmp_path, capsys):
     told = capsys.readouterr()
     assert "Added 0 targets, and replaced 1." in told.err
     assert "targets      3 with 6 names\ncolumns      only text and id" in told.out
+    assert "the targets that are replaced lose 1 further name, such as 'code writer'. To keep them" in told.err
     assert texts_of(load_index(tmp_path / "jobs"), 2) == [TEXTS[1], "write code"]
+    index([*out, "--add", str(write_rows(tmp_path / "more.csv", [{"id": "s1", "label": TEXTS[0]}]))])
+    assert "lose 2 further names, such as 'patients care'" in capsys.readouterr().err
 
 
 def test_qdrant_ranks_by_names(model, space):
