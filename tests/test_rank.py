@@ -335,6 +335,9 @@ def test_the_command_line(capsys):
         (["--index", "x", "--column", "text"], "--column names a column of the --queries file"),
         (["a", "b", "--index", "x", "--picture", "p.png"], "--picture needs exactly one query"),
         (["nurse", "--index", "x", "--top_k", "0"], "--top-k is 0"),
+        (["nurse", "--index", "x", "--names", "aka"], "--names is of --targets; an index is ranked as it was built"),
+        (["nurse", "--index", "x", "--no-target-names"], "--no-target-names is of .* alone, give --label-weight 1"),
+        (["nurse", "--index", "x", "--language", "de"], "--language is of --targets"),
     ):
         with pytest.raises(UserError, match=message):
             main(flags)
