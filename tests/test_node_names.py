@@ -265,6 +265,10 @@ def test_texts_of_one_id_are_names_in_edge_files(tmp_path):
     assert graphs.graphs["job"].neighbours == ("Chef", "Developer")
     assert names_of(graphs, "job") == {("Developer", "Coder")}
     assert names_of(graphs, "skill") == {("Java", "Java SE"), ("Python", "py"), ("Python", "CPython")}
+    (folder / "skill_alias.csv").unlink()
+    assert names_of(load_training_graphs(dataclasses.replace(settings, names=("skill",))), "skill") == {
+        ("Python", "py")
+    }
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,8 @@ def _read_edges(request: SourceRequest) -> SourceEdges:
     names: dict[str, list[EdgeColumns]] = {kind: [] for kind in request.names}
     if SKILL in names:
         edges, names[SKILL] = joined_by_id(edges, "left")
-        names[SKILL] += [edges["alias"]] * ("alias" in edges)
+        if "alias" in edges:
+            names[SKILL].append(edges["alias"])
     if "job" in names and "job" in edges:
         joined, names["job"] = joined_by_id({"job": edges["job"]}, "right")
         edges |= joined
