@@ -116,6 +116,12 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
             )
         kinds = settings.kinds or tuple(kind for name, kind in _GRAPHS.items() if name in settings.graphs)
         composition = read_saved(Path(settings.path).expanduser(), kinds, excluded)
+        if settings.names and set(settings.names) != set(composition.graphs.names):
+            there = " and ".join(map(repr, composition.graphs.names)) or "no"
+            raise UserError(
+                f"source.names is {settings.names}, but {settings.path} holds combined graphs with further names of "
+                f"{there} nodes. Choose names when graphs are combined, and leave it at () here."
+            )
         said = settings.path
     else:
         parts = [_read(each) for each in chosen if each.request.graphs]
