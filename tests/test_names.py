@@ -245,6 +245,13 @@ def test_names_in_tables(tmp_path):
             read_targets(write_rows(tmp_path / "bad.jsonl", [rows[0], row]), names="other")
     with pytest.raises(UserError, match="is not a table, so it has no column 'other'"):
         read_targets(tmp_path, names="other")
+    for columns, message in (
+        ({"names": "label"}, "--names names the column 'label', which is that of texts already. Name another column"),
+        ({"names": "id"}, "--names names the column 'id', which is that of ids already"),
+        ({"names": "other", "descriptions": "other"}, "--descriptions names .* 'other', which is that of --names"),
+    ):
+        with pytest.raises(UserError, match=message):
+            read_targets(tmp_path / "t.csv", **columns)
 
 
 def test_bad_names_are_refused(model):
@@ -314,7 +321,10 @@ def test_targets_with_other_names_are_added_again(folder, tmp_path, capsys):
     told = capsys.readouterr()
     assert "Added 0 targets, and replaced 1." in told.err
     assert "targets      3 with 6 names\ncolumns      only text and id" in told.out
+    assert "the targets that are replaced lose 1 further name, such as 'code writer'. To keep them" in told.err
     assert texts_of(load_index(tmp_path / "jobs"), 2) == [TEXTS[1], "write code"]
+    index([*out, "--add", str(write_rows(tmp_path / "more.csv", [{"id": "s1", "label": TEXTS[0]}]))])
+    assert "lose 2 further names, such as 'patients care'" in capsys.readouterr().err
 
 
 def test_qdrant_ranks_by_names(model, space):

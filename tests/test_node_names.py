@@ -175,6 +175,9 @@ def test_saved_graphs_come_back_with_their_names(tmp_path):
     for kind in ("skill", "job"):
         assert names_of(back.graphs, kind) == names_of(composition.graphs, kind) == {("chef", "cook"), ("chef", "x")}
     assert read_saved(tmp_path / "graphs", ["alias"]).graphs.names.keys() == {"skill"}
+    saved = SourceSettings(source="edges", path=str(tmp_path / "graphs"), names=("job",))
+    with pytest.raises(UserError, match=r"holds combined graphs with further names of 'skill' and 'job' nodes. Choose"):
+        load_training_graphs(saved)
     save(composition, tmp_path / "graphs", {})  # replaces its own files
     path = tmp_path / "graphs" / "names_job.parquet"
     changed = pa.parquet.read_table(path).slice(1)
@@ -265,6 +268,9 @@ def test_texts_of_one_id_are_names_in_edge_files(tmp_path):
     assert graphs.graphs["job"].neighbours == ("Chef", "Developer")
     assert names_of(graphs, "job") == {("Developer", "Coder")}
     assert names_of(graphs, "skill") == {("Java", "Java SE"), ("Python", "py"), ("Python", "CPython")}
+    (folder / "skill_alias.csv").unlink()
+    graphs = load_training_graphs(dataclasses.replace(settings, names=("skill",)))
+    assert names_of(graphs, "skill") == {("Python", "py")}
 
 
 @pytest.mark.parametrize(

@@ -296,6 +296,17 @@ def test_an_index_in_qdrant_gives_the_same_answers(folder, tmp_path, capsys):
     assert [there] == answers(capsys)
 
 
+def test_an_index_that_is_ranked_by_another_scorer_now_is_named(folder, tmp_path, capsys):
+    spec = f"{folder / 'tiny'}:soft"
+    index(["--model", f"{spec},side=query", "--targets", str(folder / "skills.csv"), "--out", str(tmp_path / "old")])
+    (tmp_path / "old" / "index.json").write_text(json.dumps({"model": spec, "targets": []}))
+    capsys.readouterr()
+    main(["nurse", "--index", str(tmp_path / "old")])
+    assert "built with the scorer soft,side=query, and is ranked by soft, the scorer of" in capsys.readouterr().err
+    main(["nurse", "--index", str(tmp_path / "old"), "--model", spec])
+    assert "was built with the scorer" not in capsys.readouterr().err
+
+
 def test_targets_without_an_index_are_encoded_once(folder, tmp_path, capsys):
     flags = ["nurse", "--targets", str(folder / "jobs.csv"), "--model", str(folder / "tiny"), "--json"]
     main([*flags, "--cache-dir", str(tmp_path)])
@@ -335,6 +346,9 @@ def test_the_command_line(capsys):
         (["--index", "x", "--column", "text"], "--column names a column of the --queries file"),
         (["a", "b", "--index", "x", "--picture", "p.png"], "--picture needs exactly one query"),
         (["nurse", "--index", "x", "--top_k", "0"], "--top-k is 0"),
+        (["nurse", "--index", "x", "--names", "aka"], "--names is of --targets; an index is ranked as it was built"),
+        (["nurse", "--index", "x", "--no-target-names"], "--no-target-names is of .* alone, give --label-weight 1"),
+        (["nurse", "--index", "x", "--language", "de"], "--language is of --targets"),
     ):
         with pytest.raises(UserError, match=message):
             main(flags)

@@ -52,6 +52,19 @@ def config_of(**values) -> Config:
     [
         ({"scorer__kind": "max_sim", "scorer__learn_tau_a": True}, "scorer.learn_tau_a", {"scorer__kind": "soft"}),
         ({"scorer__kind": "mean_pool", "scorer__learn_tau_a": True}, "scorer.learn_tau_a", {"scorer__kind": "soft"}),
+        *(
+            ({"scorer__side": side, f"scorer__{name}": value}, f"scorer.{name}", {"loss__side": loss})
+            for side, name, value, loss in (
+                ("query", "target_tau_a", 0.2, "target"),
+                ("query", "target_weight", 0.2, "both"),
+                ("target", "tau_a", 0.2, "query"),
+            )
+        ),
+        (
+            {"scorer__side": "query", "loss__side": "target", "scorer__learn_tau_a": True},
+            "scorer.learn_tau_a",
+            {"loss__side": "both"},
+        ),
         ({"scorer__kind": "mean_pool", "scorer__tau_a": 0.2}, "scorer.tau_a", {"scorer__kind": "soft_pooled"}),
         ({"scorer__kind": "max_sim", "scorer__logits": "dot"}, "scorer.logits", {"scorer__kind": "soft_pooled"}),
         ({"scorer__kind": "soft_pooled", "scorer__reduce": "sum"}, "scorer.reduce", {"scorer__kind": "max_sim"}),

@@ -14,7 +14,7 @@ from uwe_jax.models.loading import DEFAULT_MODEL
 from uwe_jax.retrieval.answers import Answer, answer_file, json_line, readable
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.indexing import cached_index
-from uwe_jax.retrieval.limits import Accepted, judge
+from uwe_jax.retrieval.limits import Accepted, judge, note_scorer
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import open_index, recorded_model
 from uwe_jax.retrieval.options import RankOptions
@@ -61,6 +61,8 @@ def rank(options: RankOptions) -> None:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
         ranker.check(spaces[name], options.top_k, place)  # before queries come
+        if not options.model:
+            note_scorer(ranker.origin, spaces[name].origin, place)
     columns = _checked_columns(spaces, options)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     with _writer(options, columns) as write:

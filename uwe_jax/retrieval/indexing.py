@@ -24,6 +24,7 @@ from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import counted, duration, report
 from uwe_jax.scoring.scorer_text import scorer_text
+from uwe_jax.sources.tables.problems import shorten
 
 LOG = logging.getLogger(__name__)
 
@@ -135,6 +136,11 @@ def _add(options: IndexOptions, targets: Targets) -> None:
     _log_targets(targets)
     if not len(targets):
         return
+    if lost := _lost_names(targets, there):
+        LOG.warning(
+            f"{targets.origin}: the targets that are replaced lose {counted(len(lost), 'further name')}, such as "
+            f"{shorten(lost[0])}. To keep them, add these targets again with all their names (--names, --descriptions)."
+        )
     model = options.model or recorded(options.folder).model
     if not model:
         raise UserError(
@@ -148,6 +154,18 @@ def _add(options: IndexOptions, targets: Targets) -> None:
     with changing(options.folder, patience=LONG_PATIENCE):  # another process may have added targets meanwhile
         record(options.folder, model, (*recorded(options.folder).targets, targets.origin))
     LOG.info(f"Added {counted(len(targets) - replaced, 'target')}, and replaced {replaced:,}.")
+
+
+def _lost_names(targets: Targets, there: Index) -> list[str]:
+    """Returns the further names that targets have in an index and not among the new ones that replace them."""
+    named = targets.names or ((),) * len(targets)
+    new = dict(zip(targets.ids, zip(targets.texts, named, strict=True), strict=True))
+    lost = []
+    for at in (at for at, id in enumerate(there.ids) if id in new):
+        text, further = new[there.ids[at]]
+        kept = {each.casefold() for each in (text, *(name.text for name in further))}
+        lost += [name.text for name in there.names_of(at)[1:] if name.text.casefold() not in kept]
+    return lost
 
 
 def _write(ranker: Ranker, model: str, targets: Targets, folder: Path, dtype: str = "float16") -> Index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from uwe_jax.data.text import normalise
@@ -12,6 +13,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.ragged import is_pooled
 from uwe_jax.scoring.scorer_text import scorer_text
 
+LOG = logging.getLogger(__name__)
 # Of one text. A model reads its first few hundred characters; longer ones are files given by mistake.
 MAX_CHARACTERS = 100_000
 # A text, normalised, or the error of one that is refused.
@@ -88,6 +90,16 @@ def check_index(own: Origin, made: Origin, top_k: int, place: str = "") -> None:
         raise UserError(
             f"{before}The index holds one mean per target, for the scorer {scorer_text(made.scorer)} of {made.model}; "
             f"{own.model} scores by {scorer_text(own.scorer)}, which reads every token. Encode the targets with it."
+        )
+
+
+def note_scorer(own: Origin, made: Origin, place: str) -> None:
+    """Logs a warning where the model of an index, at a place, scores otherwise now than when it was built."""
+    before, now = (scorer_text(each.scorer, digits=4) for each in (made, own))
+    if before != now:
+        LOG.warning(
+            f"{place} was built with the scorer {before}, and is ranked by {now}, the scorer of {own.model}. To rank "
+            f"by the former one, name it with --model ENCODER:{before}."
         )
 
 

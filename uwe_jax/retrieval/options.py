@@ -16,6 +16,8 @@ from uwe_jax.runtime.options import Arguments, OptionalInt, OptionalPath, Repeat
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
 
+# Options of `rank` that say how --targets are read.
+_OF_TARGETS = ("kind", "target_column", "id_column", "names", "descriptions", "target_names", "keep", "language")
 MIN_TOKENS = 3  # of a text: two special tokens and one of its own
 
 
@@ -193,6 +195,11 @@ class RankOptions:
         at_least(MIN_TOKENS, max_tokens=self.max_tokens)
         if not self.index and not self.targets:
             raise UserError("--index or --targets is required. Run `uwe-jax rank --help`.")
+        for name in () if self.targets else _OF_TARGETS:
+            if (value := getattr(self, name)) != getattr(type(self), name):
+                instead = "" if value else " To score it by labels alone, give --label-weight 1."
+                option = f"--{'' if value else 'no-'}{name.replace('_', '-')}"
+                raise UserError(f"{option} is of --targets; an index is ranked as it was built. Leave it out.{instead}")
         names = [name for name, _ in self.indexes] + ([self.targets.stem] if self.targets else [])
         if len(set(names)) < len(names):
             raise UserError(

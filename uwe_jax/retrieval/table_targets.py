@@ -146,6 +146,13 @@ def table_targets(
     id_column = _chosen(path, table, "id", id_column)
     names = _chosen(path, table, "aliases", names) if names else ""
     descriptions = _chosen(path, table, "", descriptions) if descriptions else ""
+    taken = {column: "texts", id_column: "ids"}
+    for option, chosen in (("--names", names), ("--descriptions", descriptions)):
+        if chosen and taken.setdefault(chosen, option) != option:
+            raise UserError(
+                f"{path}: {option} names the column {chosen!r}, which is that of {taken[chosen]} already. Name another "
+                f"column, or leave {option} out."
+            )
     columns = list(dict.fromkeys(filter(None, (column, id_column, names, descriptions))))
     distinct: dict[str, dict[str, str]]  # values of the further columns, each held once
     distinct = {name: {} for name in _further(path, [name for name in table.columns if name not in columns], keep)}

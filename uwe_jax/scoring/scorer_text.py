@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from uwe_jax.config import SIDED, SIDES, ScorerSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import did_you_mean
@@ -27,6 +29,11 @@ def is_read(option: str, settings: ScorerSettings) -> bool:
     if option not in SCORER_OPTIONS[settings.kind]:
         return False
     return settings.kind not in SIDED or settings.side in SIDES_OF.get(option, SIDES)
+
+
+def loss_scorer(settings: ScorerSettings, side: str) -> ScorerSettings:
+    """Returns the scorer of a loss whose scores are from a side (`loss.side`): "scorer" is that of rankings."""
+    return settings if side == "scorer" else replace(settings, side=side)
 
 
 def parse_scorer(text: str) -> ScorerSettings:

@@ -131,6 +131,7 @@ def load_served(options: ServiceOptions) -> ServedModel:
       UserError: one of them is missing, cannot be read or does not match the others.
     """
     # Imported here: they import jax, and the service reports that it is alive meanwhile.
+    from uwe_jax.retrieval.limits import note_scorer
     from uwe_jax.retrieval.loading import load
     from uwe_jax.retrieval.location import open_index, recorded_model
 
@@ -145,6 +146,8 @@ def load_served(options: ServiceOptions) -> ServedModel:
         if not len(indexes[name]):
             raise UserError(f"The index {name} ({where}) is empty. Add targets to it, or leave it out.")
         ranker.check(indexes[name], place=where)
+        if not options.model:
+            note_scorer(ranker.origin, indexes[name].origin, where)
         LOG.info("Index %s: %s targets of %s", name, f"{len(indexes[name]):,}", where)
     served = ServedModel(ranker, indexes)
     served.warm_up(options.limits.max_batch)

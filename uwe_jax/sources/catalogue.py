@@ -71,7 +71,8 @@ def _read_edges(request: SourceRequest) -> SourceEdges:
     names: dict[str, list[EdgeColumns]] = {kind: [] for kind in request.names}
     if SKILL in names:
         edges, names[SKILL] = joined_by_id(edges, "left")
-        names[SKILL] += [edges["alias"]] * ("alias" in edges)
+        if "alias" in edges:
+            names[SKILL].append(edges["alias"])
     if "job" in names and "job" in edges:
         joined, names["job"] = joined_by_id({"job": edges["job"]}, "right")
         edges |= joined
@@ -115,6 +116,12 @@ def load_composition(settings: SourceSettings, excluded: ExcludedTexts | None) -
             )
         kinds = settings.kinds or tuple(kind for name, kind in _GRAPHS.items() if name in settings.graphs)
         composition = read_saved(Path(settings.path).expanduser(), kinds, excluded)
+        if settings.names and set(settings.names) != set(composition.graphs.names):
+            there = " and ".join(map(repr, composition.graphs.names)) or "no"
+            raise UserError(
+                f"source.names is {settings.names}, but {settings.path} holds combined graphs with further names of "
+                f"{there} nodes. Choose names when graphs are combined, and leave it at () here."
+            )
         said = settings.path
     else:
         parts = [_read(each) for each in chosen if each.request.graphs]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import flax.struct
@@ -19,7 +18,7 @@ from uwe_jax.distributed.gradient_cache import cached_value_and_grad, fold_in
 from uwe_jax.models.uwe import LEARNED, Params, UweModel
 from uwe_jax.runtime.kinds import SKILL
 from uwe_jax.scoring.losses import info_nce
-from uwe_jax.scoring.scorer_text import is_read
+from uwe_jax.scoring.scorer_text import is_read, loss_scorer
 from uwe_jax.scoring.scorers import Temperatures, pairwise_scores
 from uwe_jax.scoring.tokens import Tokens
 
@@ -108,7 +107,7 @@ def batch_loss(
     """
     encoded = tokens_by_kind(embeddings, batch["nodes"])
     tau_a = model.temperatures(params)
-    scorer = model.scorer if settings.side == "scorer" else replace(model.scorer, side=settings.side)
+    scorer = loss_scorer(model.scorer, settings.side)
     losses = {
         kind: graph_loss(
             encoded[SKILL],

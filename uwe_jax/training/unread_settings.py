@@ -11,12 +11,13 @@ import operator
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-from uwe_jax.config import COMBINED, Config
+from uwe_jax.config import COMBINED, Config, ScorerSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS
-from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, SIDES_OF, is_read
+from uwe_jax.scoring.scorer_text import SCORER_OPTIONS, SIDES_OF, is_read, loss_scorer
 
 Kinds = Collection[str]  # of the graphs
+_SIDES = ", scorer.side {config.scorer.side!r} and loss.side {config.loss.side!r}"
 
 
 class _Rule(NamedTuple):
@@ -31,10 +32,20 @@ def _scorer_rule(setting: str, option: str) -> _Rule:
     kinds = [kind for kind, options in SCORER_OPTIONS.items() if option in options]
     found, readers = "scorer.kind is {config.scorer.kind!r}", " and ".join(kinds)
     if option in SIDES_OF:
-        found += " and scorer.side {config.scorer.side!r}"
+        found += _SIDES
         readers += f" from side {' or '.join(SIDES_OF[option])}"
     why = f"{found}; {readers} read it"
-    return _Rule(setting, lambda config, _: not is_read(option, config.scorer), why)
+    return _Rule(setting, lambda config, _: not any(is_read(option, each) for each in _scorers(config)), why)
+
+
+def _scorers(config: Config) -> tuple[ScorerSettings, ScorerSettings]:
+    """Returns the scorer of rankings and that of the loss."""
+    return config.scorer, loss_scorer(config.scorer, config.loss.side)
+
+
+def _no_learned_temperature(config: Config, _: Kinds) -> bool:
+    """Tells whether the loss has no gradient in any temperature that rankings read."""
+    return not any(all(is_read(tau, each) for each in _scorers(config)) for tau in ("tau_a", "target_tau_a"))
 
 
 def _kind_rule(kind: str, settings: str) -> _Rule:
@@ -65,7 +76,11 @@ _REFUSED = (
     *(_scorer_rule(f"scorer.{option}", option) for option in ("logits", "tau_a", "target_tau_a", "target_weight")),
     *(_scorer_rule(f"scorer.{option}", option) for option in ("reduce", "side")),
     _scorer_rule("loss.side", "side"),
-    _scorer_rule("scorer.learn_tau_a", "logits"),  # what reads logits attends at a temperature
+    _Rule(
+        "scorer.learn_tau_a",
+        _no_learned_temperature,
+        f"scorer.kind is {{config.scorer.kind!r}}{_SIDES}; rankings and the loss read no temperature in common",
+    ),
     _Rule("profile_steps", lambda config, _: not config.profile, "profile is False"),
     _Rule("split.salt", _nothing_held_out, "split.validation and split.test are 0, so nothing is split"),
     _Rule(
