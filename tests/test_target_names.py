@@ -270,7 +270,7 @@ def test_the_command_ranks_by_names_and_says_so(folder, tmp_path, capsys):
         assert run(*flags, "--out", tmp_path / "other", flag, "--join", joined) == 2
         assert f"--join {joined} ranked {there}" in capsys.readouterr().err
     assert run(*flags, "--out", tmp_path / "other", "--target-names", "--join", named) == 2
-    assert "the label's weight being 0.25, this evaluation ranks all names of" in capsys.readouterr().err
+    assert "the label's weight being 0.25; this evaluation ranks all names of" in capsys.readouterr().err
     again = ("--target-names", "--label-weight", "0.25", "--join", named)
     assert run(*flags, "--model", "tfidf", "--out", tmp_path / "other", *again) == 0
     capsys.readouterr()

@@ -53,16 +53,16 @@ def join_models(results: Results, other: Results, path: Path) -> list[str]:
     """
     if other["settings"].get("max_tokens") != results["settings"]["max_tokens"]:
         raise UserError(
-            f"--join {path} was measured at --max_tokens {other['settings'].get('max_tokens')}, this evaluation at "
+            f"--join {path} was measured at --max_tokens {other['settings'].get('max_tokens')}; this evaluation at "
             f"{results['settings']['max_tokens']}. Give the same."
         )
     if (there := label_weight(other)) != (here := label_weight(results)):
         raise UserError(
-            f"--join {path} ranked {_ranked_by(there)}, this evaluation ranks {_ranked_by(here)}, so scores do not "
+            f"--join {path} ranked {_ranked_by(there)}; this evaluation ranks {_ranked_by(here)}, so scores do not "
             "compare. Give the same --target-names and --label-weight."
         )
     if (before := scored_with(other)) != (now := scored_with(results)):
-        raise UserError(f"--join {path} was measured with {before}, this evaluation with {now}. Give the same.")
+        raise UserError(f"--join {path} was measured with {before}; this evaluation with {now}. Give the same.")
     shared = [name for name in results["tasks"] if name in other["tasks"]]
     for name in shared:
         here, there = results["tasks"][name], other["tasks"][name]

@@ -39,15 +39,12 @@ class RankTask:
 
 @dataclass(frozen=True)
 class PairTask:
-    """The score of every query with every target, or the explanation of the score of the first ones.
-
-    With an index, targets are ids of it.
-    """
+    """The score of every query with every target, or the explanation of the score of the first ones."""
 
     queries: tuple[str, ...]
     targets: tuple[str, ...]
     explain: bool = False
-    index: str = ""  # of the explanation
+    index: str = ""  # of the explanation, whose words in common count
     id: str = ""  # of the target that is explained, instead of a text
     group: ClassVar[None] = None  # answered alone
 
