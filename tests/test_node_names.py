@@ -25,6 +25,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.mixture.columns import columns_of
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.saved import read_saved, save
+from uwe_jax.studies.benchmarks.torch_peers import padded_nodes
 
 SKILLS = [("python", "developer"), ("java", "developer"), ("cooking", "chef"), ("baking", "pastry chef")]
 
@@ -96,8 +97,14 @@ def test_a_name_that_equals_another_text_of_the_batch_gives_way_to_the_label():
 def test_processes_draw_the_names_of_one_batch(drawn, processes):
     graphs, tables, sampler = drawn
     names = NameDraw(graphs.texts, graphs.names, seed=3)
-    plain, whole = (BatchBuilder(graphs, tables, LENGTHS, sampler, names=each)(5) for each in (None, names))
-    each = [BatchBuilder(graphs, tables, LENGTHS, sampler, (k, processes), "all", names)(5) for k in range(processes)]
+
+    def built(names, process=(0, 1)):
+        build = BatchBuilder(graphs, tables, LENGTHS, sampler, process, "all", names, processes, counted=9)
+        batch = build(5)
+        return batch | {"nodes": padded_nodes(batch, processes // process[1])}
+
+    plain, whole = built(None), built(names)
+    each = [built(names, (k, processes)) for k in range(processes)]
     for kind, rows in whole["nodes"].items():
         np.testing.assert_array_equal(
             np.concatenate([one["nodes"][kind]["token_ids"] for one in each]), rows["token_ids"]

@@ -1,8 +1,10 @@
-"""Arrays of one batch: token ids, masks and the positives among its nodes."""
+"""Arrays of one batch: its texts packed into rows, and the positives among its nodes."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,50 +12,68 @@ import numpy as np
 from uwe_jax.config import LengthSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.node_names import NameDraw
-from uwe_jax.data.sampling import BatchSampler
-from uwe_jax.data.tokens import TokenTable
+from uwe_jax.data.packing import Packing, most_rows, pack
+from uwe_jax.data.ragged import run_entries
+from uwe_jax.data.sampling import BatchIds, BatchSampler
+from uwe_jax.data.tokens import Spans, TokenTable
 from uwe_jax.runtime.kinds import SKILL
 
 Batch = dict[str, Any]
+_STANDARD_DEVIATIONS = 3.09  # above the mean is one in a thousand
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchBuilder:
-    """Builds this process's rows of the global batch, a pure function of the step.
+    """Builds this process's part of the global batch, a pure function of the step.
 
-    A batch of m skills, of which this process holds b rows, is
-      nodes:     {kind: {token_ids: int32 [b, length], mask: bool [b, length]}} for skills and every graph's kind;
-      valid:     {kind: bool [b]}, false for a neighbour that is missing or was drawn before;
+    A batch of m skills, of which this process holds b, is
+      packed:    {token_ids, segments: int32 [rows, length]}, the texts of all kinds, several to a row. Each device's
+                 texts are in its own rows, of which all devices have equally many; segments number the texts of a
+                 device from 1, and are 0 for padding;
+      nodes:     {kind: {starts: int32 [b], mask: bool [b, length of the kind]}} for skills and every graph's kind:
+                 each text's first token among those of its device's rows, and which tokens from there on are its own;
+      valid:     {kind: bool [b]}, false for a neighbour that is missing or was drawn before: it has no tokens;
       positives: {kind: bool [b, m]}, every edge of the WHOLE graph between this process's skills and the batch's
                  neighbours; or, on request, only the neighbour that was drawn for each skill.
+
+    Batches of the same kinds have one of two numbers of rows.
     """
 
     graphs: GraphSet  # for training
     tables: dict[str, TokenTable]  # by node kind: the labels of the graph set's nodes, then further names
     lengths: LengthSettings  # tokens per node of each kind
     sampler: BatchSampler  # draws the ids
-    process: tuple[int, int] = (0, 1)  # index of this process and number of processes, which must divide the batch
+    process: tuple[int, int] = (0, 1)  # index of this process and number of processes, which must divide the devices
     positives: str = "all"  # or sampled, as of `BatchSettings`
     names: NameDraw | None = None  # the names by which nodes go; None: their labels
+    devices: int = 1  # of all processes, which must divide the batch
+    counted: int = 1000  # batches whose rows are counted, before the first is built
 
     def __call__(self, step: int) -> Batch:
         ids = self.sampler(step)
+        spans = self._spans(step, ids)
+        packings = self._packings(spans)
         index, count = self.process
-        rows = len(ids.skills) // count
-        mine = slice(index * rows, (index + 1) * rows)
-        drawn_nodes = {SKILL: ids.skills, **ids.neighbours}
-        # Of the whole batch, since a name that is in it twice is not taken.
-        texts = self.names(step, drawn_nodes) if self.names else drawn_nodes
+        own = packings[index * self.devices // count :][: self.devices // count]
+        needed = max(packing.rows for packing in packings)
+        rows = next(number for number in self.rows(spans) if number >= needed)
+        mine = slice(index * len(ids.skills) // count, (index + 1) * len(ids.skills) // count)
 
-        def node_rows(kind: str) -> dict[str, np.ndarray]:
-            table, length, indices = self.tables[kind], getattr(self.lengths, kind), texts[kind][mine]
-            if kind == "vacancy":
-                rows = table.joined_rows(indices, ids.distractors[mine], ids.distractor_first[mine], length)
-            else:
-                rows = table.rows(indices, length)
-            return dict(zip(("token_ids", "mask"), rows, strict=True))
+        shape = len(own) * rows, self.row_length
+        token_ids = np.full(shape, self.tables[SKILL].special.pad, np.int32)
+        segments = np.zeros(shape, np.int32)
+        starts = np.stack([packing.starts for packing in own]).reshape(len(own), len(spans), -1)
+        numbers = 1 + np.arange(starts[0].size).reshape(starts[0].shape)
+        offsets = np.arange(len(own))[:, None] * rows * self.row_length
+        nodes = {}
+        for k, (kind, whole) in enumerate(spans.items()):
+            texts = Spans(*(part[mine] for part in whole))
+            places = run_entries((starts[:, k] + offsets).ravel(), texts.lengths)
+            token_ids.flat[places] = self.tables[kind].tokens(texts)
+            segments.flat[places] = np.repeat(np.broadcast_to(numbers[k], starts[:, k].shape), texts.lengths)
+            mask = np.arange(getattr(self.lengths, kind)) < texts.lengths[:, None]
+            nodes[kind] = {"starts": starts[:, k].ravel().astype(np.int32), "mask": mask}
 
-        nodes = {kind: node_rows(kind) for kind in texts}
         valid, positives = {}, {}
         for kind, drawn in ids.neighbours.items():
             valid[kind] = drawn[mine] >= 0
@@ -61,13 +81,66 @@ class BatchBuilder:
                 positives[kind] = np.eye(len(drawn), dtype=bool)[mine] & (drawn >= 0)
             else:
                 positives[kind] = self.graphs.graphs[kind].positives(ids.skills[mine], drawn)
-        return {"nodes": nodes, "valid": valid, "positives": positives}
+        packed = {"token_ids": token_ids, "segments": segments}
+        return {"packed": packed, "nodes": nodes, "valid": valid, "positives": positives}
+
+    @property
+    def row_length(self) -> int:
+        """Tokens of a row: as many as the longest text may have."""
+        return max(getattr(self.lengths, kind) for kind in self.tables)
+
+    def rows(self, kinds: Iterable[str]) -> tuple[int, int]:
+        """Returns numbers of rows of a device for batches of these kinds: one that is usually enough, and the most."""
+        return self._usual_rows.get(tuple(kinds), self._most_rows), self._most_rows
+
+    @cached_property
+    def _usual_rows(self) -> dict[tuple[str, ...], int]:
+        """By kinds, since homogeneous batches may lack some: enough rows for all but one batch in a thousand.
+
+        The most that one of the first `counted` batches needs or, if more, the quantile of a normal distribution.
+        """
+        needed: dict[tuple[str, ...], list[int]] = {}
+        for step in range(self.counted):
+            spans = self._spans(step, self.sampler(step))
+            rows = max(packing.rows for packing in self._packings(spans))
+            needed.setdefault(tuple(spans), []).append(rows)
+        quantile = {kinds: round(np.mean(rows) + _STANDARD_DEVIATIONS * np.std(rows)) for kinds, rows in needed.items()}
+        return {kinds: min(max(*rows, quantile[kinds]), self._most_rows) for kinds, rows in needed.items()}
+
+    @cached_property
+    def _most_rows(self) -> int:
+        """Enough rows for the longest texts of all kinds."""
+        settings, longest = self.sampler.settings, []
+        for kind, table in self.tables.items():
+            lengths = np.sort(table.lengths)[-(settings.global_batch_size // self.devices) :]
+            if kind == "vacancy" and settings.distractor_probability:
+                lengths = lengths + (lengths.max(initial=table.special.count) - table.special.count)
+            longest.append(np.minimum(lengths, getattr(self.lengths, kind)))
+        return most_rows(np.concatenate(longest), self.row_length)
+
+    def _spans(self, step: int, ids: BatchIds) -> dict[str, Spans]:
+        """Returns by kind where the texts of the whole batch are."""
+        drawn = {SKILL: ids.skills, **ids.neighbours}
+        spans = {}
+        # Of the whole batch, since a name that is in it twice is not taken.
+        for kind, texts in (self.names(step, drawn) if self.names else drawn).items():
+            table, length = self.tables[kind], getattr(self.lengths, kind)
+            if kind == "vacancy":
+                spans[kind] = table.joined_spans(texts, ids.distractors, ids.distractor_first, length)
+            else:
+                spans[kind] = table.spans(texts, length)
+        return spans
+
+    def _packings(self, spans: dict[str, Spans]) -> list[Packing]:
+        """Packs every device's texts, of all processes, since all take the larger number of rows if one needs it."""
+        lengths = np.concatenate([texts.lengths.reshape(self.devices, -1) for texts in spans.values()], axis=1)
+        return [pack(of_device, self.row_length) for of_device in lengths]
 
 
 def fitted_lengths(tables: dict[str, TokenTable], lengths: LengthSettings, *, distractors: bool) -> LengthSettings:
     """Lowers each length to that of the kind's longest text, rounded up to a multiple of 8.
 
-    Padding that every row has costs as much as tokens and changes nothing.
+    The scorers' tensors are as wide as the lengths, and rows as the largest.
 
     Args:
       tables: by node kind; other kinds keep their length.

@@ -50,7 +50,7 @@ class BatchSampler:
 
     def __init__(self, graphs: GraphSet, settings: BatchSettings, seed: int):
         self._graphs = graphs.graphs
-        self._settings = settings
+        self.settings = settings
         self._seed = seed
         self._share = np.ones(1)
         if settings.sources == "homogeneous" and len(graphs.part_weights) > 1:
@@ -77,7 +77,7 @@ class BatchSampler:
     def _draw_distractors(
         self, pool: _Pool, skills: np.ndarray, sentences: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        wanted = rng.random(len(skills)) < self._settings.distractor_probability
+        wanted = rng.random(len(skills)) < self.settings.distractor_probability
         first = rng.random(len(skills)) < 0.5
         # A distractor that matched any skill of the batch, in any source, would make one of its negatives a positive.
         graph = self._graphs["vacancy"]

@@ -150,9 +150,20 @@ def _train(
     labels, tables = tokenise_nodes(splits.train, tokeniser, config.lengths)
     process = (jax.process_index(), jax.process_count())
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
-    LOG.debug("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
+    LOG.debug("Most tokens of a text: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
     names = NameDraw(splits.train.texts, splits.train.names, config.seed) if splits.train.names else None
-    build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives, names)
+    counted_batches = min(config.steps, BatchBuilder.counted)
+    build = BatchBuilder(
+        splits.train,
+        tables,
+        lengths,
+        sampler,
+        process,
+        config.batch.positives,
+        names,
+        jax.device_count(),
+        counted_batches,
+    )
     evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest intact checkpoint, 2. the pretrained encoder -------------------------

@@ -10,7 +10,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from uwe_jax.config import LossSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
@@ -75,38 +75,22 @@ def graph_loss(
     return loss
 
 
-def _kinds_by_length(nodes: dict[str, Any]) -> dict[int, list[str]]:
-    kinds: dict[int, list[str]] = {}
-    for kind, rows in nodes.items():
-        kinds.setdefault(rows["token_ids"].shape[1], []).append(kind)
-    return kinds
+def node_tokens(embeddings: Float[Array, "r i d"], nodes: dict[str, Any]) -> dict[str, Tokens]:
+    """Takes the token embeddings of every kind's texts out of those of packed rows."""
+    flat = embeddings.reshape(-1, embeddings.shape[-1])
 
+    def of(starts: Int[Array, " b"], mask: Bool[Array, "b t"]) -> Tokens:
+        places = starts[:, None] + jnp.arange(mask.shape[1])[None, :]
+        return Tokens(jnp.take(flat, places, axis=0, mode="clip"), mask)
 
-def rows_by_length(nodes: dict[str, Any]) -> dict[int, dict[str, Array]]:
-    """Concatenates token ids and masks of all kinds of one token length, to encode them together."""
-    return {
-        length: {name: jnp.concatenate([nodes[kind][name] for kind in kinds]) for name in ("token_ids", "mask")}
-        for length, kinds in _kinds_by_length(nodes).items()
-    }
-
-
-def tokens_by_kind(embeddings: dict[int, Array], nodes: dict[str, Any]) -> dict[str, Tokens]:
-    """Splits token embeddings of `rows_by_length` by node kind."""
-    tokens = {}
-    for length, kinds in _kinds_by_length(nodes).items():
-        for kind, part in zip(kinds, jnp.split(embeddings[length], len(kinds)), strict=True):
-            tokens[kind] = Tokens(part, nodes[kind]["mask"])
-    return tokens
+    return {kind: of(texts["starts"], texts["mask"]) for kind, texts in nodes.items()}
 
 
 def batch_loss(
-    params: Params, embeddings: dict[int, Array], batch: Batch, model: UweModel, settings: LossSettings
+    params: Params, embeddings: Float[Array, "r i d"], batch: Batch, model: UweModel, settings: LossSettings
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Computes this device's share of the loss over all graphs, and of its parts by graph.
-
-    `embeddings` are [rows, length, d] of this device's nodes by token length, as of `rows_by_length`.
-    """
-    encoded = tokens_by_kind(embeddings, batch["nodes"])
+    """Computes this device's share of the loss over all graphs, and of its parts by graph, from its packed rows."""
+    encoded = node_tokens(embeddings, batch["nodes"])
     tau_a = model.temperatures(params)
     scorer = model.scorer if settings.side == "scorer" else replace(model.scorer, side=settings.side)
     losses = {
@@ -136,27 +120,23 @@ def batch_gradient(
 ) -> tuple[Params, Metrics]:
     """Computes this device's share of the gradient, and of the losses; their means are those of the global batch.
 
-    With a chunk size, that many texts are encoded at a time under gradient caching, with the same gradient up to
-    rounding and to the dropout masks drawn.
+    With a mini-batch size, as many rows are encoded at a time as hold that many texts on average, under gradient
+    caching, with the same gradient up to rounding and to the dropout masks drawn.
     """
-    groups = rows_by_length(batch["nodes"])
+    packed = batch["packed"]
 
     def encode(params: Params, rows: dict[str, Array], key: Array | None) -> Array:
-        return model.encode(params, rows["token_ids"], rows["mask"], key).embeddings
+        return model.encode(params, rows["token_ids"], rows["segments"], key).embeddings
 
-    def loss(embeddings: dict[int, Array], params: Params) -> tuple[Float[Array, ""], Metrics]:
+    def loss(embeddings: Array, params: Params) -> tuple[Float[Array, ""], Metrics]:
         return batch_loss(params, embeddings, batch, model, settings)
 
     if mini_batch_size:
-        (_, metrics), gradient = cached_value_and_grad(encode, loss, params, groups, mini_batch_size, dropout_key)
+        texts = sum(len(of_kind["starts"]) for of_kind in batch["nodes"].values())
+        rows = -(-len(packed["segments"]) * mini_batch_size // texts)
+        (_, metrics), gradient = cached_value_and_grad(encode, loss, params, packed, rows, dropout_key)
         return gradient, metrics
-
-    def plain(params: Params) -> tuple[Float[Array, ""], Metrics]:
-        return loss(
-            {length: encode(params, rows, fold_in(dropout_key, length)) for length, rows in groups.items()}, params
-        )
-
-    return jax.grad(plain, has_aux=True)(params)
+    return jax.grad(lambda params: loss(encode(params, packed, dropout_key), params), has_aux=True)(params)
 
 
 def dropout_key(model: UweModel, seed: int, number: Array | int) -> Array | None:
@@ -175,8 +155,8 @@ def make_train_step(
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Returns the compiled step: (replicated state, batch split over devices) to (next state, metrics of the batch).
 
-    The state is donated. Dropout keys follow from seed, step and device. With an `mini_batch_size`, each device
-    encodes that many texts at a time (see `uwe_jax.distributed.gradient_cache`).
+    The state is donated. Dropout keys follow from seed, step and device. With a `mini_batch_size`, each device encodes
+    about that many texts at a time (see `batch_gradient`).
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:

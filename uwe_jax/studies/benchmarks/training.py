@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import numpy as np
 
 from uwe_jax.config import BatchSettings, EncoderSettings, LengthSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
@@ -151,30 +152,40 @@ def scorer_flops(kind: str, m: int, n: int, i: int, j: int, d: int) -> int:
     return 2 * m * n * pairs * d
 
 
-def step_flops(config: EncoderConfig, kind: str, m: int, lengths: Mapping[str, int]) -> int:
+def step_flops(
+    config: EncoderConfig, kind: str, m: int, lengths: Mapping[str, int], encoded: Iterable[tuple[int, int]]
+) -> int:
     """Counts a training step of m skills and m neighbours per graph: forward, and twice as much backward.
 
     Padding counts, as it is computed; recomputation by rematerialisation and gradient caching does not.
 
     Args:
       lengths: tokens per node, the skills' first.
+      encoded: blocks of the encoder: rows, and tokens of a row.
     """
     i, *others = lengths.values()
-    encoding = sum(encoder_flops(config, m, tokens) for tokens in lengths.values())
+    encoding = sum(encoder_flops(config, rows, tokens) for rows, tokens in encoded)
     scoring = sum(scorer_flops(kind, m, m, i, j, config.width) for j in others)
     return 3 * (encoding + scoring)
+
+
+def _encoded(options: TrainingOptions, batches: list[Batch], *, packed: bool) -> list[tuple[int, int]]:
+    """Returns the blocks that a step encodes: the packed rows of a batch, or a padded row for each text."""
+    if packed:
+        return [batches[0]["packed"]["segments"].shape]
+    return [(options.skills, tokens) for tokens in options.tokens.values()]
 
 
 def _row(
     options: TrainingOptions, batches: list[Batch], step: OurStep | Trainer, times: Spread | None, peak: Peak
 ) -> Row:
     """Makes the row of a step, with rates and losses if it was timed."""
-    masks = [rows["mask"] for batch in batches for rows in batch["nodes"].values()]
+    encoded = _encoded(options, batches, packed=isinstance(step, OurStep))
     sizes = {
         "texts": options.skills * len(NODE_KINDS),
-        "real_tokens": sum(int(mask.sum()) for mask in masks) / len(batches),
-        "padded_tokens": options.skills * sum(options.tokens.values()),
-        "flops": step_flops(ENCODERS[options.encoder], step.scorer, options.skills, options.tokens),
+        "real_tokens": sum(np.count_nonzero(batch["packed"]["segments"]) for batch in batches) / len(batches),
+        "padded_tokens": sum(rows * tokens for rows, tokens in encoded),
+        "flops": step_flops(ENCODERS[options.encoder], step.scorer, options.skills, options.tokens, encoded),
     }
     compiled = {"compile_seconds": step.compile_seconds, "program_bytes": step.program_bytes}
     row = {"contender": step.name, **sizes, **compiled}
@@ -185,12 +196,13 @@ def _row(
     return row | rates | losses | {"seconds": times, "peak_memory": peak}
 
 
-def _products(options: TrainingOptions) -> tuple[Callable[[], object], int]:
+def _products(options: TrainingOptions, batches: list[Batch]) -> tuple[Callable[[], object], int]:
     """Prepares bare products of the feed-forward block with as many operations as a step."""
     config = ENCODERS[options.encoder]
-    tokens = options.skills * sum(options.tokens.values())
+    ((rows, length),) = encoded = _encoded(options, batches, packed=True)
+    tokens = rows * length
     pair = 4 * tokens * config.width * config.intermediate
-    pairs = max(1, round(step_flops(config, options.scorers[0], options.skills, options.tokens) / pair))
+    pairs = max(1, round(step_flops(config, options.scorers[0], options.skills, options.tokens, encoded) / pair))
     return chained_products(tokens, config.width, config.intermediate, pairs, dtype=options.dtype)
 
 
@@ -241,7 +253,7 @@ def run(options: TrainingOptions) -> Outcome:
                 steps.append(peer)
             except torch_peers.out_of_memory():
                 about_peers = f"PyTorch was left out: its step does not fit in the memory of the {device} device."
-        multiply, flops = _products(options)
+        multiply, flops = _products(options, batches)
         contenders: dict[str, Callable[[], object]] = {step.name: step for step in steps}
         LOG.info(f"Taking {options.runs} steps of each")
         times = interleaved(contenders | {PRODUCT: multiply}, options.runs, settle=1)
@@ -260,7 +272,7 @@ def _outcome(options: TrainingOptions, about: dict[str, Any], rows: list[Row], n
     extras = [*(f"{name} {value}" for name, value in values.items() if value), *["remat"] * options.remat]
     title = ", ".join([f"Train step of {options.encoder}, {options.skills} skills", *extras])
     about_batch = (
-        f"{options.skills} skills, jobs, vacancy sentences and aliases each, padded to "
+        f"{options.skills} skills, jobs, vacancy sentences and aliases each, of at most "
         f"{', '.join(f'{kind} {tokens}' for kind, tokens in options.tokens.items())} tokens; random parameters."
     )
     return Outcome(title, about, options.settings(), LABELS, COLUMNS, rows, [about_batch, *notes])
@@ -286,8 +298,9 @@ def _notes(options: TrainingOptions, rows: list[Row], about_peers: str) -> list[
     return [
         f"Median and range of {options.runs} runs, taken in turn, each after one that does not count; a step runs "
         "from a batch in host memory to its loss there.",
-        "FLOP/s counts the matrix products of encoder and scorers over padded tokens, three times the forward pass. "
-        "The bare products are those of the feed-forward block, over the same tokens in the same dtype, one after "
+        "Ours encodes packed rows, PyTorch padded texts. "
+        "FLOP/s counts the matrix products of encoder and scorers, padding included, three times the forward pass. "
+        "The bare products are those of the feed-forward block, over the packed tokens in the same dtype, one after "
         "another until they have as many operations as a step.",
         _ABOUT_PROGRAM,
         f"Peak memory on top of parameters and optimiser state: {METHODS[where]}{cuda}.",
