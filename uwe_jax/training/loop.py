@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 import uwe_jax
 from uwe_jax.config import Config, SourceSettings
@@ -152,7 +153,6 @@ def _train(
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
     LOG.debug("Most tokens of a text: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
     names = NameDraw(splits.train.texts, splits.train.names, config.seed) if splits.train.names else None
-    counted_batches = min(config.steps, BatchBuilder.counted)
     build = BatchBuilder(
         splits.train,
         tables,
@@ -161,8 +161,8 @@ def _train(
         process,
         config.batch.positives,
         names,
-        jax.device_count(),
-        counted_batches,
+        devices=jax.device_count(),
+        counted=min(config.steps, BatchBuilder.counted),
     )
     evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 
@@ -207,7 +207,11 @@ def _train(
     train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.mini_batch_size)
     compiled = CompiledStep(train_step, config.batch, copies=int(config.nan_hunt))
     if first < config.steps:
-        compiled.prepare(state, parallel.shard_rows(build(first)))
+        batch = build(first)
+        rows, length = batch["packed"]["segments"].shape
+        real = np.count_nonzero(batch["packed"]["segments"]) / (rows * length)
+        LOG.debug(f"Texts are packed into {rows} rows of {length} tokens; {real:.0%} of the first batch's are real.")
+        compiled.prepare(state, parallel.shard_rows(batch))
     train_step = compiled
     if config.nan_hunt:
         train_step = NanHunt(compiled, config, model, workdir / "nan", checkpoints.describe)
