@@ -168,9 +168,9 @@ def of_padded_texts(params, batch, model, settings, key, chunk):
         losses = {
             kind: step_module.graph_loss(
                 tokens["skill"],
-                tokens[kind],
+                parallel.gather(tokens[kind]),
                 positives,
-                batch["valid"][kind],
+                parallel.gather(batch["valid"][kind]),
                 model.temperatures(params),
                 model.scorer,
                 settings,
@@ -294,6 +294,21 @@ def test_packed_rows_are_all_that_is_encoded(build, chunk):
     jax.eval_shape(gradient_of(Counting(model.encoder, model.scorer), chunk), parallel.first(state.params), batch)
     # Each of eight devices holds two nodes of four kinds.
     assert calls == {(math.ceil(rows * chunk / 8) if chunk else rows, length)}
+
+
+def test_packed_rows_are_gathered_once_for_all_graphs(build, monkeypatch):
+    model, _, state = prepared()
+    gathered, gather = [], parallel.gather
+
+    def spy(tree):
+        gathered.extend(leaf.shape for leaf in jax.tree.leaves(tree) if leaf.ndim > 1 and leaf.dtype != bool)
+        return gather(tree)
+
+    monkeypatch.setattr(parallel, "gather", spy)
+    batch = parallel.shard_rows(build(0))
+    jax.eval_shape(gradient_of(model, 0), parallel.first(state.params), batch)
+    _, rows, length = batch["packed"]["segments"].shape
+    assert gathered == [(rows * length, model.encoder.config.width)]
 
 
 def test_one_copy_is_taken_without_a_program_of_all_devices():

@@ -44,7 +44,7 @@ def graph_loss(
     skills: Tokens,
     neighbours: Tokens,
     positives: Bool[Array, "b n"],
-    valid: Bool[Array, " b"],
+    valid: Bool[Array, " n"],
     tau_a: Temperatures,
     scorer: ScorerSettings,
     settings: LossSettings,
@@ -57,54 +57,56 @@ def graph_loss(
 
     Args:
       skills: token embeddings of this device's b skills.
-      neighbours: token embeddings of this device's b neighbours.
-      positives: edges between its skills and the neighbours of all devices.
-      valid: which of its neighbours take part.
+      neighbours: token embeddings of the n neighbours of all devices.
+      positives: edges between its skills and the neighbours.
+      valid: which of the neighbours take part.
     """
-    scores = pairwise_scores(skills, parallel.gather(neighbours), tau_a, scorer)
-    all_valid = parallel.gather(valid)
+    scores = pairwise_scores(skills, neighbours, tau_a, scorer)
     options = {"tau": getattr(settings.tau, kind), "drop_other_positives": settings.drop_other_positives}
-    given_skills = info_nce(scores.forward, positives, all_valid, **options)
+    given_skills = info_nce(scores.forward, positives, valid, **options)
     loss = parallel.share_of_mean(given_skills)
     if settings.symmetric:
         # An invalid neighbour has no positive, so its row has no weight.
-        own_positives = parallel.exchange(positives & all_valid[None, :])
+        own_positives = parallel.exchange(positives & valid[None, :])
         every_skill = jnp.ones(own_positives.shape[1], bool)
         given_neighbours = info_nce(parallel.exchange(scores.backward), own_positives, every_skill, **options)
         loss += parallel.share_of_mean(given_neighbours)
     return loss
 
 
-def node_tokens(embeddings: Float[Array, "r i d"], nodes: dict[str, Any]) -> dict[str, Tokens]:
-    """Takes the token embeddings of every kind's texts out of those of packed rows."""
-    flat = embeddings.reshape(-1, embeddings.shape[-1])
-
-    def of(starts: Int[Array, " b"], mask: Bool[Array, "b t"]) -> Tokens:
-        places = starts[:, None] + jnp.arange(mask.shape[1])[None, :]
-        return Tokens(jnp.take(flat, places, axis=0, mode="clip"), mask)
-
-    return {kind: of(texts["starts"], texts["mask"]) for kind, texts in nodes.items()}
+def text_tokens(flat: Float[Array, "i d"], starts: Int[Array, " b"], mask: Bool[Array, "b t"]) -> Tokens:
+    """Takes the token embeddings of texts out of those of packed rows, one row after another."""
+    places = starts[:, None] + jnp.arange(mask.shape[1])[None, :]
+    return Tokens(jnp.take(flat, places, axis=0, mode="clip"), mask)
 
 
 def batch_loss(
     params: Params, embeddings: Float[Array, "r i d"], batch: Batch, model: UweModel, settings: LossSettings
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Computes this device's share of the loss over all graphs, and of its parts by graph, from its packed rows."""
-    encoded = node_tokens(embeddings, batch["nodes"])
+    """Computes this device's share of the loss over all graphs, and of its parts by graph, from its packed rows.
+
+    The rows are gathered from all devices, once for all graphs, since they are smaller than their padded texts.
+    """
+    own = embeddings.reshape(-1, embeddings.shape[-1])
+    first, kinds = parallel.device_index() * len(own), batch["positives"]
+    starts = {kind: first + batch["nodes"][kind]["starts"] for kind in kinds}
+    masks = {kind: batch["nodes"][kind]["mask"] for kind in kinds}
+    every, starts, masks, valid = parallel.gather((own, starts, masks, batch["valid"]))
+    skills = text_tokens(own, **batch["nodes"][SKILL])
     tau_a = model.temperatures(params)
     scorer = model.scorer if settings.side == "scorer" else replace(model.scorer, side=settings.side)
     losses = {
         kind: graph_loss(
-            encoded[SKILL],
-            encoded[kind],
-            batch["positives"][kind],
-            batch["valid"][kind],
+            skills,
+            text_tokens(every, starts[kind], masks[kind]),
+            positives,
+            valid[kind],
             tau_a,
             scorer,
             settings,
             kind,
         )
-        for kind in batch["positives"]
+        for kind, positives in kinds.items()
     }
     total = sum((getattr(settings.alpha, kind) * loss for kind, loss in losses.items()), jnp.zeros(()))
     return total, {"loss": total} | {f"loss/{kind}": loss for kind, loss in losses.items()}
