@@ -219,6 +219,9 @@ def test_rows_are_as_many_as_the_counted_batches_need_or_as_any_batch_may(parts)
         usual, most = build.rows(batch["nodes"])
         assert len(batch["packed"]["segments"]) == (usual if needed[-1] <= usual else most)
     assert max(needed[:4]) <= usual < max(needed) <= most
+    assert build.rows_at_once() == build.rows_at_once(999) == usual
+    assert build.rows_at_once(8) == -(-usual // 4)  # of 32 texts
+    assert build.rows_at_once(1) == -(-usual // 32)
     # Kinds that no counted batch had alone.
     assert build.rows(["skill", "job"]) == (most, most)
 

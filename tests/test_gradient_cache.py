@@ -8,6 +8,7 @@ from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.commands import train
 from uwe_jax.config import BatchSettings, Config, default_config
+from uwe_jax.data.batches import BatchBuilder
 from uwe_jax.distributed import gradient_cache
 from uwe_jax.distributed.gradient_cache import cached_value_and_grad, encode_in_chunks
 from uwe_jax.runtime.errors import UserError
@@ -167,11 +168,12 @@ def test_the_setting_reaches_the_step(monkeypatch, tmp_path):
         raise Reached(args[-1])
 
     monkeypatch.setattr(loop, "make_train_step", reached)
+    monkeypatch.setattr(BatchBuilder, "rows_at_once", lambda _, texts: 1000 + texts)
     config = default_config()
     config.workdir = str(tmp_path / "run")
     config.source.cache_dir = str(tmp_path / "cache")
     config.encoder.name = str(write_tiny_encoder(tmp_path / "encoder", layers=1))
     config.batch.global_batch_size = 16
     config.batch.mini_batch_size = 5
-    with pytest.raises(Reached, match="5"):
+    with pytest.raises(Reached, match="1005"):
         train.train(Config.from_dict(config.to_dict()))

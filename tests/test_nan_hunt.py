@@ -97,7 +97,7 @@ def prepared(folder, *, poison=None, light=True, chunk=CHUNK, broken=True):
     optimiser = make_optimiser(OptimiserSettings(warmup_fraction=0.0), 10)
     nan = dict.fromkeys(("loss", "gradient_norm"), jnp.full(8, jnp.nan))
     step = (lambda state, batch: (state, nan)) if broken else make_train_step(model, LOSS, optimiser, 3, chunk)
-    hunt = NanHunt(step, config, model, folder, lambda: REMEDY)
+    hunt = NanHunt(step, config, model, chunk, folder, lambda: REMEDY)
     return hunt, parallel.replicate(TrainState.create(params, optimiser))
 
 

@@ -93,6 +93,12 @@ class BatchBuilder:
         """Returns numbers of rows of a device for batches of these kinds: one that is usually enough, and the most."""
         return self._usual_rows.get(tuple(kinds), self._most_rows), self._most_rows
 
+    def rows_at_once(self, texts: int = 0) -> int:
+        """Returns how many rows hold so many texts of a device on average; those of a usual batch for 0 texts."""
+        usual = max(self._usual_rows.values())
+        of_device = len(self.tables) * self.sampler.settings.global_batch_size // self.devices
+        return -(-usual * min(texts or of_device, of_device) // of_device)
+
     @cached_property
     def _usual_rows(self) -> dict[tuple[str, ...], int]:
         """By kinds, since homogeneous batches may lack some: enough rows for all but one batch in a thousand.

@@ -204,7 +204,9 @@ def _train(
         frozen = evaluator.evaluate(parallel.replicate(params), test, label="Frozen encoder")[1]["test"]
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
-    train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.mini_batch_size)
+    # Batches that take more rows than usual are encoded in parts, so that they take no more memory.
+    rows_at_once = build.rows_at_once(config.batch.mini_batch_size)
+    train_step = make_train_step(model, config.loss, optimiser, config.seed, rows_at_once)
     compiled = CompiledStep(train_step, config.batch, copies=int(config.nan_hunt))
     if first < config.steps:
         batch = build(first)
@@ -214,7 +216,7 @@ def _train(
         compiled.prepare(state, parallel.shard_rows(batch))
     train_step = compiled
     if config.nan_hunt:
-        train_step = NanHunt(compiled, config, model, workdir / "nan", checkpoints.describe)
+        train_step = NanHunt(compiled, config, model, rows_at_once, workdir / "nan", checkpoints.describe)
     about = {
         "version": uwe_jax.__version__,
         "config": config.to_dict(),

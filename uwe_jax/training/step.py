@@ -118,12 +118,12 @@ def batch_gradient(
     model: UweModel,
     settings: LossSettings,
     dropout_key: Array | None,
-    mini_batch_size: int = 0,
+    rows_at_once: int = 0,
 ) -> tuple[Params, Metrics]:
     """Computes this device's share of the gradient, and of the losses; their means are those of the global batch.
 
-    With a mini-batch size, as many rows are encoded at a time as hold that many texts on average, under gradient
-    caching, with the same gradient up to rounding and to the dropout masks drawn.
+    Of more than `rows_at_once` rows, unless it is 0, so many are encoded at a time under gradient caching, with the
+    same gradient up to rounding and to the dropout masks drawn.
     """
     packed = batch["packed"]
 
@@ -133,10 +133,8 @@ def batch_gradient(
     def loss(embeddings: Array, params: Params) -> tuple[Float[Array, ""], Metrics]:
         return batch_loss(params, embeddings, batch, model, settings)
 
-    if mini_batch_size:
-        texts = sum(len(of_kind["starts"]) for of_kind in batch["nodes"].values())
-        rows = -(-len(packed["segments"]) * mini_batch_size // texts)
-        (_, metrics), gradient = cached_value_and_grad(encode, loss, params, packed, rows, dropout_key)
+    if 0 < rows_at_once < len(packed["segments"]):
+        (_, metrics), gradient = cached_value_and_grad(encode, loss, params, packed, rows_at_once, dropout_key)
         return gradient, metrics
     return jax.grad(lambda params: loss(encode(params, packed, dropout_key), params), has_aux=True)(params)
 
@@ -153,18 +151,18 @@ def make_train_step(
     settings: LossSettings,
     optimiser: optax.GradientTransformation,
     seed: int,
-    mini_batch_size: int = 0,
+    rows_at_once: int = 0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Returns the compiled step: (replicated state, batch split over devices) to (next state, metrics of the batch).
 
-    The state is donated. Dropout keys follow from seed, step and device. With a `mini_batch_size`, each device encodes
-    about that many texts at a time (see `batch_gradient`).
+    The state is donated. Dropout keys follow from seed, step and device. For `rows_at_once` see
+    `batch_gradient`.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = dropout_key(model, seed, state.step)
         gradients, metrics = parallel.mean_over_devices(
-            batch_gradient(state.params, batch, model, settings, key, mini_batch_size)
+            batch_gradient(state.params, batch, model, settings, key, rows_at_once)
         )
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         metrics["gradient_norm"] = optax.tree.norm(gradients)

@@ -88,7 +88,7 @@ class TrainingOptions(BenchmarkOptions):
 class OurStep:
     """A compiled train step with its state. A call takes one step and appends its loss to `losses`."""
 
-    def __init__(self, options: TrainingOptions, scorer: str, batches: list[Batch]):
+    def __init__(self, options: TrainingOptions, scorer: str, batches: list[Batch], rows_at_once: int):
         config = ENCODERS[options.encoder]
         encoder = EncoderSettings(dtype=options.dtype, dropout=options.dropout, remat=options.remat)
         model = UweModel.create(config, encoder, ScorerSettings(kind=scorer))
@@ -98,7 +98,7 @@ class OurStep:
         self.losses: list[float] = []
         self._state: Any = parallel.replicate(TrainState.create(params, optimiser))
         self._batches = batches
-        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.mini_batch_size)
+        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, rows_at_once)
         started = time.perf_counter()
         self._step = step.lower(self._state, parallel.shard_rows(batches[0])).compile()
         self.compile_seconds: float | None = time.perf_counter() - started
@@ -231,10 +231,10 @@ def run(options: TrainingOptions) -> Outcome:
         device, about_peers = None, "PyTorch was left out: its step is that of soft late interaction."
     build = synthetic.batch_builder(BatchSettings(global_batch_size=options.skills), options.lengths, options.seed)
     batches = [build(step) for step in range(1 if options.memory_only else options.runs)]
-    ours = []
+    ours, rows_at_once = [], build.rows_at_once(options.mini_batch_size)
     for scorer in options.scorers:
         LOG.info(f"Compiling the step of {options.encoder} with {scorer}")
-        ours.append(OurStep(options, scorer, batches))
+        ours.append(OurStep(options, scorer, batches, rows_at_once))
     if options.memory_only:
         rows = [_row(options, batches, step, None, None) for step in ours]
         return _outcome(options, about, rows, [_ABOUT_PROGRAM, "Nothing was run (--memory_only)."])
