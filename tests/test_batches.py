@@ -87,47 +87,41 @@ def test_a_batch_equals_a_plain_loop_over_its_rows(data):
     sampler = BatchSampler(graphs, batch, data.draw(st.integers(0, 99), label="seed"))
     step, processes = data.draw(st.integers(0, 1000), label="step"), data.draw(st.sampled_from([1, 2, 3]))
     local = data.draw(st.sampled_from([1, 2, 4 if processes == 3 else 3]), label="devices of a process")
-    shapes = set()
-    for process in range(processes):
-        rows = np.arange(12).reshape(processes, -1)[process]
-        build = BatchBuilder(
-            graphs, tables, lengths, sampler, (process, processes), devices=local * processes, counted=3
-        )
-        made = build(step)
-        packed = made.pop("packed")
-        unpacked = padded_nodes({"packed": packed, **made}, local)
-        np.testing.assert_equal(made | {"nodes": unpacked}, plain_batch(graphs, tables, lengths, sampler(step), rows))
-        for nodes in made["nodes"].values():
+    builds = [
+        BatchBuilder(graphs, tables, lengths, sampler, (process, processes), devices=local * processes, counted=3)
+        for process in range(processes)
+    ]
+    made = [build(step) for build in builds]
+    packed = jax.tree.map(lambda *parts: np.concatenate(parts), *(each["packed"] for each in made))
+    for each, rows in zip(made, np.arange(12).reshape(processes, -1), strict=True):
+        unpacked = each | {"nodes": padded_nodes(each | {"packed": packed})}
+        del unpacked["packed"]
+        np.testing.assert_equal(unpacked, plain_batch(graphs, tables, lengths, sampler(step), rows))
+        for nodes in each["nodes"].values():
             assert (nodes["starts"].dtype, nodes["mask"].dtype) == (np.int32, bool)
-        assert {positives.dtype for positives in made["positives"].values()} == {np.dtype(bool)}
-        check_packed(packed, made["nodes"], local)
-        shapes.add(packed["segments"].shape)
-        usual, most = build.rows(made["nodes"])
-        assert len(packed["segments"]) in (local * usual, local * most)
+        assert {positives.dtype for positives in each["positives"].values()} == {np.dtype(bool)}
+        usual, most = builds[0].rows(each["nodes"])
+        assert len(each["packed"]["segments"]) in (local * usual, local * most)
         assert usual <= most
-        assert step >= 3 or len(packed["segments"]) == local * usual
-    assert len(shapes) == 1  # the same on all devices of all processes
+        assert step >= 3 or len(each["packed"]["segments"]) == local * usual
+    check_packed(packed, [nodes for each in made for nodes in each["nodes"].values()])
 
 
-def check_packed(packed, nodes, devices):
-    """Every text is in one row of its device under a number of its own, and all else is padding."""
+def check_packed(packed, nodes):
+    """Every text is in one row under a number of its own, and all else is padding."""
     assert packed["token_ids"].dtype == packed["segments"].dtype == np.int32
-    token_ids, segments = (packed[name].reshape(devices, -1) for name in ("token_ids", "segments"))
-    length = packed["segments"].shape[1]
-    numbers = [set() for _ in range(devices)]
-    for texts in nodes.values():
-        device = np.repeat(np.arange(devices), len(texts["starts"]) // devices)
-        for where, start, tokens in zip(device, texts["starts"], texts["mask"].sum(axis=1), strict=True):
-            if not tokens:
-                continue
-            assert start // length == (start + tokens - 1) // length
-            (number,) = set(segments[where, start : start + tokens].tolist())
-            assert (segments[where] == number).sum() == tokens
-            numbers[where].add(number)
-    for where in range(devices):
-        assert set(segments[where].tolist()) - {0} == numbers[where]
-    assert (token_ids[segments == 0] == SPECIAL.pad).all()
-    assert sum(map(len, numbers)) == sum(texts["mask"].any(axis=1).sum() for texts in nodes.values())
+    segments, length = packed["segments"].ravel(), packed["segments"].shape[1]
+    numbers = []
+    for texts in nodes:
+        for start, tokens in zip(texts["starts"], texts["mask"].sum(axis=1), strict=True):
+            if tokens:
+                assert start // length == (start + tokens - 1) // length
+                (number,) = set(segments[start : start + tokens].tolist())
+                assert (segments == number).sum() == tokens
+                numbers.append(number)
+    assert len(numbers) == len(set(numbers))
+    assert set(segments.tolist()) - {0} == set(numbers)
+    assert (packed["token_ids"].ravel()[segments == 0] == SPECIAL.pad).all()
 
 
 @pytest.fixture
@@ -156,7 +150,7 @@ def test_sampled_positives_are_the_drawn_neighbours_alone(parts, processes):
 def test_rows_hold_the_drawn_nodes_and_positives_the_whole_graph(parts):
     graphs, tables, sampler = parts
     batch, ids = BatchBuilder(graphs, tables, LENGTHS, sampler, counted=9)(3), sampler(3)
-    np.testing.assert_array_equal(padded_nodes(batch, 1)["skill"]["token_ids"][:, 1], 1000 + ids.skills)
+    np.testing.assert_array_equal(padded_nodes(batch)["skill"]["token_ids"][:, 1], 1000 + ids.skills)
     for kind, drawn in ids.neighbours.items():
         np.testing.assert_array_equal(batch["valid"][kind], drawn >= 0)
         dense = graphs.graphs[kind].edges.toarray()
@@ -170,7 +164,7 @@ def test_rows_hold_the_drawn_nodes_and_positives_the_whole_graph(parts):
 
 def test_rows_are_truncated_with_special_tokens_kept(parts):
     graphs, tables, sampler = parts
-    nodes = padded_nodes(BatchBuilder(graphs, tables, LENGTHS, sampler, counted=9)(0), 1)
+    nodes = padded_nodes(BatchBuilder(graphs, tables, LENGTHS, sampler, counted=9)(0))
     for kind, length in (("skill", 6), ("vacancy", 9), ("alias", 4)):
         token_ids, mask = nodes[kind]["token_ids"], nodes[kind]["mask"]
         assert token_ids.shape == mask.shape == (8, length)
@@ -186,7 +180,7 @@ def test_distractors_are_truncated_before_the_sentence(parts):
     build = BatchBuilder(graphs, tables, LENGTHS, sampler, counted=9)
     joined = 0
     for step in range(30):
-        rows, ids = padded_nodes(build(step), 1)["vacancy"], sampler(step)
+        rows, ids = padded_nodes(build(step))["vacancy"], sampler(step)
         for k, (sentence, distractor) in enumerate(zip(ids.neighbours["vacancy"], ids.distractors, strict=True)):
             if sentence < 0:
                 continue

@@ -49,9 +49,9 @@ def batch():
     tables = {SKILL: table(len(graphs.skills)), "job": table(len(graphs.graphs["job"].neighbours))}
     sampler = BatchSampler(graphs, BatchSettings(global_batch_size=16), seed=0)
     drawn = parallel.shard_rows(BatchBuilder(graphs, tables, LENGTHS, sampler, devices=8, counted=1)(0))
-    # One job of the batch, the fifth and so the first of the third device, holds the token.
+    # One job of the batch, the fifth, holds the token.
     start = drawn["nodes"]["job"]["starts"][2, 0]
-    drawn["packed"]["token_ids"][2].flat[start + 2 : start + 4] = POISONED, 7
+    drawn["packed"]["token_ids"].flat[start + 2 : start + 4] = POISONED, 7
     return drawn
 
 

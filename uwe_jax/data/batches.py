@@ -27,11 +27,12 @@ class BatchBuilder:
     """Builds this process's part of the global batch, a pure function of the step.
 
     A batch of m skills, of which this process holds b, is
-      packed:    {token_ids, segments: int32 [rows, length]}, the texts of all kinds, several to a row. Each device's
-                 texts are in its own rows, of which all devices have equally many; segments number the texts of a
-                 device from 1, and are 0 for padding;
+      packed:    {token_ids, segments: int32 [rows, length]}, this process's share of the rows into which the texts of
+                 the whole batch are packed, of all kinds and several to a row, each on any device; segments number
+                 the texts from 1, and are 0 for padding;
       nodes:     {kind: {starts: int32 [b], mask: bool [b, length of the kind]}} for skills and every graph's kind:
-                 each text's first token among those of its device's rows, and which tokens from there on are its own;
+                 each text's first token among those of the rows of ALL processes, and which tokens from there on are
+                 its own;
       valid:     {kind: bool [b]}, false for a neighbour that is missing or was drawn before: it has no tokens;
       positives: {kind: bool [b, m]}, every edge of the WHOLE graph between this process's skills and the batch's
                  neighbours; or, on request, only the neighbour that was drawn for each skill.
@@ -52,27 +53,24 @@ class BatchBuilder:
     def __call__(self, step: int) -> Batch:
         ids = self.sampler(step)
         spans = self._spans(step, ids)
-        packings = self._packings(spans)
+        packing = self._packing(spans)
         index, count = self.process
-        own = packings[index * self.devices // count :][: self.devices // count]
-        needed = max(packing.rows for packing in packings)
-        rows = next(number for number in self.rows(spans) if number >= needed)
+        share = next(rows for rows in self.rows(spans) if rows * self.devices >= packing.rows) * self.devices // count
         mine = slice(index * len(ids.skills) // count, (index + 1) * len(ids.skills) // count)
 
-        shape = len(own) * rows, self.row_length
-        token_ids = np.full(shape, self.tables[SKILL].special.pad, np.int32)
-        segments = np.zeros(shape, np.int32)
-        starts = np.stack([packing.starts for packing in own]).reshape(len(own), len(spans), -1)
-        numbers = 1 + np.arange(starts[0].size).reshape(starts[0].shape)
-        offsets = np.arange(len(own))[:, None] * rows * self.row_length
+        token_ids = np.full((share, self.row_length), self.tables[SKILL].special.pad, np.int32)
+        segments = np.zeros(token_ids.shape, np.int32)
+        starts = np.split(packing.starts, len(spans))
+        numbers = np.split(np.arange(1, packing.starts.size + 1), len(spans))
         nodes = {}
-        for k, (kind, whole) in enumerate(spans.items()):
-            texts = Spans(*(part[mine] for part in whole))
-            places = run_entries((starts[:, k] + offsets).ravel(), texts.lengths)
+        for (kind, whole), start, number in zip(spans.items(), starts, numbers, strict=True):
+            here = (start // token_ids.size == index) & (whole.lengths > 0)
+            texts = Spans(*(part[here] for part in whole))
+            places = run_entries(start[here] - index * token_ids.size, texts.lengths)
             token_ids.flat[places] = self.tables[kind].tokens(texts)
-            segments.flat[places] = np.repeat(np.broadcast_to(numbers[k], starts[:, k].shape), texts.lengths)
-            mask = np.arange(getattr(self.lengths, kind)) < texts.lengths[:, None]
-            nodes[kind] = {"starts": starts[:, k].ravel().astype(np.int32), "mask": mask}
+            segments.flat[places] = np.repeat(number[here], texts.lengths)
+            mask = np.arange(getattr(self.lengths, kind)) < whole.lengths[mine, None]
+            nodes[kind] = {"starts": start[mine].astype(np.int32), "mask": mask}
 
         valid, positives = {}, {}
         for kind, drawn in ids.neighbours.items():
@@ -108,21 +106,23 @@ class BatchBuilder:
         needed: dict[tuple[str, ...], list[int]] = {}
         for step in range(self.counted):
             spans = self._spans(step, self.sampler(step))
-            rows = max(packing.rows for packing in self._packings(spans))
-            needed.setdefault(tuple(spans), []).append(rows)
+            needed.setdefault(tuple(spans), []).append(self._packing(spans).rows)
         quantile = {kinds: round(np.mean(rows) + _STANDARD_DEVIATIONS * np.std(rows)) for kinds, rows in needed.items()}
-        return {kinds: min(max(*rows, quantile[kinds]), self._most_rows) for kinds, rows in needed.items()}
+        return {
+            kinds: min(-(-max(*rows, quantile[kinds]) // self.devices), self._most_rows)
+            for kinds, rows in needed.items()
+        }
 
     @cached_property
     def _most_rows(self) -> int:
         """Enough rows for the longest texts of all kinds."""
         settings, longest = self.sampler.settings, []
         for kind, table in self.tables.items():
-            lengths = np.sort(table.lengths)[-(settings.global_batch_size // self.devices) :]
+            lengths = np.sort(table.lengths)[-settings.global_batch_size :]
             if kind == "vacancy" and settings.distractor_probability:
                 lengths = lengths + (lengths.max(initial=table.special.count) - table.special.count)
             longest.append(np.minimum(lengths, getattr(self.lengths, kind)))
-        return most_rows(np.concatenate(longest), self.row_length)
+        return -(-most_rows(np.concatenate(longest), self.row_length) // self.devices)
 
     def _spans(self, step: int, ids: BatchIds) -> dict[str, Spans]:
         """Returns by kind where the texts of the whole batch are."""
@@ -137,10 +137,8 @@ class BatchBuilder:
                 spans[kind] = table.spans(texts, length)
         return spans
 
-    def _packings(self, spans: dict[str, Spans]) -> list[Packing]:
-        """Packs every device's texts, of all processes, since all take the larger number of rows if one needs it."""
-        lengths = np.concatenate([texts.lengths.reshape(self.devices, -1) for texts in spans.values()], axis=1)
-        return [pack(of_device, self.row_length) for of_device in lengths]
+    def _packing(self, spans: dict[str, Spans]) -> Packing:
+        return pack(np.concatenate([texts.lengths for texts in spans.values()]), self.row_length)
 
 
 def fitted_lengths(tables: dict[str, TokenTable], lengths: LengthSettings, *, distractors: bool) -> LengthSettings:

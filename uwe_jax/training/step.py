@@ -85,20 +85,19 @@ def batch_loss(
 ) -> tuple[Float[Array, ""], Metrics]:
     """Computes this device's share of the loss over all graphs, and of its parts by graph, from its packed rows.
 
-    The rows are gathered from all devices, once for all graphs, since they are smaller than their padded texts.
+    The rows are gathered from all devices, once for all graphs: they are smaller than padded texts, and a text may be
+    in the rows of any device.
     """
     own = embeddings.reshape(-1, embeddings.shape[-1])
-    first, kinds = parallel.device_index() * len(own), batch["positives"]
-    starts = {kind: first + batch["nodes"][kind]["starts"] for kind in kinds}
-    masks = {kind: batch["nodes"][kind]["mask"] for kind in kinds}
-    every, starts, masks, valid = parallel.gather((own, starts, masks, batch["valid"]))
-    skills = text_tokens(own, **batch["nodes"][SKILL])
+    kinds, nodes = batch["positives"], batch["nodes"]
+    every, neighbours, valid = parallel.gather((own, {kind: nodes[kind] for kind in kinds}, batch["valid"]))
+    skills = text_tokens(every, **nodes[SKILL])
     tau_a = model.temperatures(params)
     scorer = model.scorer if settings.side == "scorer" else replace(model.scorer, side=settings.side)
     losses = {
         kind: graph_loss(
             skills,
-            text_tokens(every, starts[kind], masks[kind]),
+            text_tokens(every, **neighbours[kind]),
             positives,
             valid[kind],
             tau_a,

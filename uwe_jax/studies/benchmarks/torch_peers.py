@@ -10,7 +10,6 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 import numpy as np
 
 from uwe_jax.config import LossSettings, OptimiserSettings, ScorerSettings
@@ -191,15 +190,14 @@ def _soft_scores(q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[
     )
 
 
-def padded_nodes(batch: Batch, devices: int) -> dict[str, dict[str, np.ndarray]]:
-    """Unpacks the texts of a batch, built for so many devices, into padded rows for each kind of node."""
-    packed = batch["packed"]["token_ids"].reshape(devices, -1)
+def padded_nodes(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
+    """Unpacks the texts of a batch of one process into padded rows for each kind of node."""
+    packed = batch["packed"]["token_ids"].ravel()
 
     def padded(starts: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
         token_ids = np.zeros(mask.shape, np.int32)
-        device = np.repeat(np.arange(devices), len(mask) // devices)
         text, column = np.nonzero(mask)
-        token_ids[mask] = packed[device[text], starts[text] + column]
+        token_ids[mask] = packed[starts[text] + column]
         return {"token_ids": token_ids, "mask": mask}
 
     return {kind: padded(**texts) for kind, texts in batch["nodes"].items()}
@@ -236,7 +234,6 @@ class Trainer:
         self._adamw = torch.optim.AdamW(groups, lr=OPTIMISER.learning_rate, betas=betas, eps=OPTIMISER.eps)
         self._device, self._autocast = device, dtype == "bfloat16"
         self._batches, self.losses = batches, list[float]()
-        self._jax_devices = jax.local_device_count()
 
     def __call__(self) -> None:
         import torch
@@ -257,7 +254,7 @@ class Trainer:
         """Adds the gradients of a batch's loss to the model's parameters; returns the loss."""
         import torch
 
-        nodes = padded_nodes(batch, self._jax_devices)
+        nodes = padded_nodes(batch)
         masks = {kind: _tensor(rows["mask"], self._device) for kind, rows in nodes.items()}
         for mask in masks.values():
             mask[:, 0] = True  # a missing neighbour would have nothing to attend to; the loss ignores it anyway
