@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from graphs import random_graphs
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 
 from uwe_jax.config import BatchSettings, LengthSettings
 from uwe_jax.data.batches import BatchBuilder, fitted_lengths
+from uwe_jax.data.packing import pack
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.data.truncation import Truncation
+from uwe_jax.studies.benchmarks.torch_peers import padded_nodes
 
 SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
 LENGTHS = LengthSettings(skill=6, job=6, vacancy=9, alias=4)
@@ -83,13 +86,42 @@ def test_a_batch_equals_a_plain_loop_over_its_rows(data):
     )
     sampler = BatchSampler(graphs, batch, data.draw(st.integers(0, 99), label="seed"))
     step, processes = data.draw(st.integers(0, 1000), label="step"), data.draw(st.sampled_from([1, 2, 3]))
-    for process in range(processes):
-        rows = np.arange(12).reshape(processes, -1)[process]
-        made = BatchBuilder(graphs, tables, lengths, sampler, (process, processes))(step)
-        np.testing.assert_equal(made, plain_batch(graphs, tables, lengths, sampler(step), rows))
-        for nodes in made["nodes"].values():
-            assert (nodes["token_ids"].dtype, nodes["mask"].dtype) == (np.int32, bool)
-        assert {positives.dtype for positives in made["positives"].values()} == {np.dtype(bool)}
+    local = data.draw(st.sampled_from([1, 2, 4 if processes == 3 else 3]), label="devices of a process")
+    builds = [
+        BatchBuilder(graphs, tables, lengths, sampler, (process, processes), devices=local * processes, counted=3)
+        for process in range(processes)
+    ]
+    made = [build(step) for build in builds]
+    packed = jax.tree.map(lambda *parts: np.concatenate(parts), *(each["packed"] for each in made))
+    for each, rows in zip(made, np.arange(12).reshape(processes, -1), strict=True):
+        unpacked = each | {"nodes": padded_nodes(each | {"packed": packed})}
+        del unpacked["packed"]
+        np.testing.assert_equal(unpacked, plain_batch(graphs, tables, lengths, sampler(step), rows))
+        for nodes in each["nodes"].values():
+            assert (nodes["starts"].dtype, nodes["mask"].dtype) == (np.int32, bool)
+        assert {positives.dtype for positives in each["positives"].values()} == {np.dtype(bool)}
+        usual, most = builds[0].rows(each["nodes"])
+        assert len(each["packed"]["segments"]) in (local * usual, local * most)
+        assert usual <= most
+        assert step >= 3 or len(each["packed"]["segments"]) == local * usual
+    check_packed(packed, [nodes for each in made for nodes in each["nodes"].values()])
+
+
+def check_packed(packed, nodes):
+    """Every text is in one row under a number of its own, and all else is padding."""
+    assert packed["token_ids"].dtype == packed["segments"].dtype == np.int32
+    segments, length = packed["segments"].ravel(), packed["segments"].shape[1]
+    numbers = []
+    for texts in nodes:
+        for start, tokens in zip(texts["starts"], texts["mask"].sum(axis=1), strict=True):
+            if tokens:
+                assert start // length == (start + tokens - 1) // length
+                (number,) = set(segments[start : start + tokens].tolist())
+                assert (segments == number).sum() == tokens
+                numbers.append(number)
+    assert len(numbers) == len(set(numbers))
+    assert set(segments.tolist()) - {0} == set(numbers)
+    assert (packed["token_ids"].ravel()[segments == 0] == SPECIAL.pad).all()
 
 
 @pytest.fixture
@@ -106,7 +138,9 @@ def test_sampled_positives_are_the_drawn_neighbours_alone(parts, processes):
     graphs, tables, sampler = parts
     ids = sampler(3)
     for process in range(processes):
-        build = BatchBuilder(graphs, tables, LENGTHS, sampler, (process, processes), "sampled")
+        build = BatchBuilder(
+            graphs, tables, LENGTHS, sampler, (process, processes), "sampled", devices=processes, counted=9
+        )
         mine = np.arange(8).reshape(processes, -1)[process]
         for kind, positives in build(3)["positives"].items():
             expected = {(row, skill) for row, skill in enumerate(mine) if ids.neighbours[kind][skill] >= 0}
@@ -115,8 +149,8 @@ def test_sampled_positives_are_the_drawn_neighbours_alone(parts, processes):
 
 def test_rows_hold_the_drawn_nodes_and_positives_the_whole_graph(parts):
     graphs, tables, sampler = parts
-    batch, ids = BatchBuilder(graphs, tables, LENGTHS, sampler)(3), sampler(3)
-    np.testing.assert_array_equal(batch["nodes"]["skill"]["token_ids"][:, 1], 1000 + ids.skills)
+    batch, ids = BatchBuilder(graphs, tables, LENGTHS, sampler, counted=9)(3), sampler(3)
+    np.testing.assert_array_equal(padded_nodes(batch)["skill"]["token_ids"][:, 1], 1000 + ids.skills)
     for kind, drawn in ids.neighbours.items():
         np.testing.assert_array_equal(batch["valid"][kind], drawn >= 0)
         dense = graphs.graphs[kind].edges.toarray()
@@ -130,7 +164,7 @@ def test_rows_hold_the_drawn_nodes_and_positives_the_whole_graph(parts):
 
 def test_rows_are_truncated_with_special_tokens_kept(parts):
     graphs, tables, sampler = parts
-    nodes = BatchBuilder(graphs, tables, LENGTHS, sampler)(0)["nodes"]
+    nodes = padded_nodes(BatchBuilder(graphs, tables, LENGTHS, sampler, counted=9)(0))
     for kind, length in (("skill", 6), ("vacancy", 9), ("alias", 4)):
         token_ids, mask = nodes[kind]["token_ids"], nodes[kind]["mask"]
         assert token_ids.shape == mask.shape == (8, length)
@@ -143,10 +177,10 @@ def test_rows_are_truncated_with_special_tokens_kept(parts):
 
 def test_distractors_are_truncated_before_the_sentence(parts):
     graphs, tables, sampler = parts
-    build = BatchBuilder(graphs, tables, LENGTHS, sampler)
+    build = BatchBuilder(graphs, tables, LENGTHS, sampler, counted=9)
     joined = 0
     for step in range(30):
-        rows, ids = build(step)["nodes"]["vacancy"], sampler(step)
+        rows, ids = padded_nodes(build(step))["vacancy"], sampler(step)
         for k, (sentence, distractor) in enumerate(zip(ids.neighbours["vacancy"], ids.distractors, strict=True)):
             if sentence < 0:
                 continue
@@ -161,21 +195,34 @@ def test_distractors_are_truncated_before_the_sentence(parts):
 
 def test_processes_hold_the_rows_of_one_global_batch(parts):
     graphs, tables, sampler = parts
-    whole = BatchBuilder(graphs, tables, LENGTHS, sampler)(5)
-    halves = [BatchBuilder(graphs, tables, LENGTHS, sampler, (k, 2))(5) for k in range(2)]
-    for name in ("skill", "job", "vacancy", "alias"):
-        for leaf in ("token_ids", "mask"):
-            np.testing.assert_array_equal(
-                whole["nodes"][name][leaf], np.concatenate([half["nodes"][name][leaf] for half in halves])
-            )
-    np.testing.assert_array_equal(
-        whole["positives"]["job"], np.concatenate([half["positives"]["job"] for half in halves])
+    whole, *halves = (
+        BatchBuilder(graphs, tables, LENGTHS, sampler, process, devices=4, counted=9)(5)
+        for process in ((0, 1), (0, 2), (1, 2))
     )
+    np.testing.assert_equal(whole, jax.tree.map(lambda *parts: np.concatenate(parts), *halves))
+
+
+def test_rows_are_as_many_as_the_counted_batches_need_or_as_any_batch_may(parts):
+    graphs, tables, sampler = parts
+    build = BatchBuilder(graphs, tables, LENGTHS, sampler, counted=4)
+    needed = []
+    for step in range(300):
+        batch = build(step)
+        texts = np.concatenate([nodes["mask"].sum(axis=1) for nodes in batch["nodes"].values()])
+        needed.append(pack(texts, build.row_length).rows)
+        usual, most = build.rows(batch["nodes"])
+        assert len(batch["packed"]["segments"]) == (usual if needed[-1] <= usual else most)
+    assert max(needed[:4]) <= usual < max(needed) <= most
+    assert build.rows_at_once() == build.rows_at_once(999) == usual
+    assert build.rows_at_once(8) == -(-usual // 4)  # of 32 texts
+    assert build.rows_at_once(1) == -(-usual // 32)
+    # Kinds that no counted batch had alone.
+    assert build.rows(["skill", "job"]) == (most, most)
 
 
 def test_the_pipeline_gives_batches_in_order_from_any_step(parts):
     graphs, tables, sampler = parts
-    build = BatchBuilder(graphs, tables, LENGTHS, sampler)
+    build = BatchBuilder(graphs, tables, LENGTHS, sampler, counted=9)
     for first in (0, 4):
         made = list(batches(build, BatchSettings(prefetch=3, threads=2), first=first, last=9))
         assert len(made) == 9 - first

@@ -227,3 +227,58 @@ def test_each_dropout_rate_acts(rate):
     token_ids, mask = block(config, (3, 9), 12)
     dropped = seeded(Encoder(config), params, token_ids, mask)(0)
     assert jnp.abs(dropped - apply(Encoder(config), params, token_ids, mask)).max() > 0.01
+
+
+# --- packed rows
+
+
+def packed(config: EncoderConfig, token_ids, mask):
+    """The texts of a padded block in two rows, in reverse, with padding after them; and their places [text tokens]."""
+    texts = [ids[real] for ids, real in zip(token_ids, mask, strict=True)]
+    length = 4 + max(sum(map(len, texts[k::2])) for k in range(2))
+    rows, segments = np.full((2, length), config.pad_token_id, np.int32), np.zeros((2, length), np.int32)
+    places = [np.arange(0)] * len(texts)
+    for row in range(2):
+        start = 0
+        for number, k in enumerate(reversed(range(row, len(texts), 2)), 1):
+            end = start + len(texts[k])
+            rows[row, start:end], segments[row, start:end] = texts[k], number
+            places[k] = row * length + np.arange(start, end)
+            start = end
+    return rows, segments, np.concatenate(places)
+
+
+@both
+def test_a_text_among_others_of_its_row_is_encoded_as_alone(architecture):
+    config = tiny_config(architecture)
+    params, encoder = random_params(config), Encoder(config)
+    token_ids, mask = block(config, (2, 9, 1, 40, 70, 33), 72)
+    rows, segments, places = packed(config, token_ids, mask)
+    weights = np.random.default_rng(1).standard_normal((mask.sum(), config.width)).astype(np.float32) / 9
+
+    def gradients(token_ids, segments, places):
+        def loss(params):
+            hidden = encoder.apply({"params": params}, jnp.asarray(token_ids), jnp.asarray(segments))
+            hidden = hidden.reshape(-1, config.width)[places]
+            return jnp.sum(hidden * weights), hidden
+
+        return jax.jit(jax.grad(loss, has_aux=True))(params)
+
+    expected, alone = gradients(token_ids, mask, np.flatnonzero(mask))
+    gradient, among = gradients(rows, segments, places)
+    np.testing.assert_allclose(among, alone, rtol=0, atol=1e-5)
+    largest = max(jnp.abs(leaf).max() for leaf in jax.tree.leaves(expected))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a / largest, b / largest, rtol=0, atol=1e-5), gradient, expected
+    )
+    # Texts of one row that were taken for one text would differ.
+    assert np.abs(np.asarray(gradients(rows, segments != 0, places)[1]) - alone).max() > 0.01
+
+
+def test_dropout_of_packed_rows_is_as_before():
+    config = tiny_config(layers=1)
+    params = random_params(config)
+    rows, segments, _ = packed(config, *block(config, (3, 9, 5), 12))
+    one, two = (seeded(Encoder(config), params, rows, segments)(seed) for seed in (0, 1))
+    assert jnp.isfinite(one).all()
+    assert jnp.abs(one - two).max() > 0.01

@@ -8,13 +8,14 @@ from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.commands import train
 from uwe_jax.config import BatchSettings, Config, default_config
+from uwe_jax.data.batches import BatchBuilder
 from uwe_jax.distributed import gradient_cache
 from uwe_jax.distributed.gradient_cache import cached_value_and_grad, encode_in_chunks
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.training import loop
 
 FEATURES, WIDTH = 5, 4
-ROWS = {3: 10, 7: 6}  # of the groups, which differ in rows and in tokens
+ROWS, TOKENS = 10, 3
 
 
 def encode(params, rows, key):
@@ -26,7 +27,7 @@ def encode(params, rows, key):
 
 def loss(embeddings, params):
     """Every text against every other, over a learned temperature."""
-    texts = jnp.concatenate([x.mean(axis=1) for x in embeddings.values()])
+    texts = embeddings.mean(axis=1)
     logits = jnp.einsum("ad,bd->ab", texts, texts) / params["tau"]
     rows = jax.nn.logsumexp(logits, axis=1) - logits[:, 0]
     return rows.mean(), {"rows": rows}
@@ -40,9 +41,7 @@ def params(rng):
 
 @pytest.fixture
 def inputs(rng):
-    return {
-        tokens: {"features": jnp.float32(rng.normal(size=(count, tokens, FEATURES)))} for tokens, count in ROWS.items()
-    }
+    return {"features": jnp.float32(rng.normal(size=(ROWS, TOKENS, FEATURES)))}
 
 
 def cached(params, inputs, chunk, key=None, encode=encode, loss=loss):
@@ -59,7 +58,7 @@ def plain(params, inputs, encoded):
 
 
 def whole(params, inputs):
-    return {group: encode(params, rows, None) for group, rows in inputs.items()}
+    return encode(params, inputs, None)
 
 
 def far(actual, expected):
@@ -68,7 +67,7 @@ def far(actual, expected):
     return np.max(jax.tree.leaves(ratio))
 
 
-# Of 10 and 6 rows: one by one, dividing both, dividing neither, more than there are.
+# Of 10 rows: one by one, dividing them, not dividing them, more than there are.
 @pytest.mark.parametrize("chunk", [1, 2, 4, 64])
 def test_value_and_gradient_are_those_of_the_whole(params, inputs, chunk):
     expected = plain(params, inputs, whole)
@@ -83,22 +82,22 @@ def test_dropout_is_replayed(params, inputs):
 
     passes = []
 
-    def forgetful(params, rows, key):  # traced once a pass and group: each draws masks of its own
+    def forgetful(params, rows, key):  # traced once a pass: each draws masks of its own
         passes.append(key)
         return encode(params, rows, jax.random.fold_in(key, len(passes)))
 
     assert far(cached(params, inputs, chunk, key, forgetful)[1], expected[1]) > 1e-2
 
 
-def test_every_chunk_of_every_group_draws_its_own_masks(params, inputs):
+def test_every_chunk_draws_its_own_masks(params, inputs):
     def drawn(params, rows, key):
         return jax.random.bits(key, rows["features"].shape[:1], jnp.uint32)
 
     def of(key):
-        return jnp.concatenate(list(encode_in_chunks(drawn, params, inputs, 2, key).values())).tolist()
+        return encode_in_chunks(drawn, params, inputs, 2, key).tolist()
 
     first = of(jax.random.key(0))
-    assert len(set(first)) == sum(ROWS.values())
+    assert len(set(first)) == ROWS
     assert of(jax.random.key(0)) == first
     assert not set(of(jax.random.key(1))) & set(first)
 
@@ -121,11 +120,11 @@ def test_embeddings_keep_their_dtype_and_gradients_add_up_in_float32():
         return rows * params
 
     def add_up(embeddings, params):
-        seen.append(embeddings[0].dtype)
-        return embeddings[0].astype(jnp.float32).sum(), None
+        seen.append(embeddings.dtype)
+        return embeddings.astype(jnp.float32).sum(), None
 
     # 257 is no bfloat16, nor is any larger odd number: a sum of ones in bfloat16 stays at 256.
-    ones = {0: jnp.ones(301, jnp.bfloat16)}
+    ones = jnp.ones(301, jnp.bfloat16)
     _, gradient = cached(jnp.ones((), jnp.bfloat16), ones, 1, encode=half, loss=add_up)
     assert seen == [jnp.bfloat16]
     assert gradient.dtype == jnp.float32
@@ -139,13 +138,13 @@ def test_memory_hardly_grows_with_the_rows():
         return rows
 
     def shift(embeddings, params):
-        return jnp.square(embeddings[0].mean(axis=0)).sum(), None
+        return jnp.square(embeddings.mean(axis=0)).sum(), None
 
     def temporary(rows, chunk):
         def gradient(params, rows):
             if chunk:
-                return cached_value_and_grad(deep, shift, params, {0: rows}, chunk, None)[1]
-            return jax.grad(lambda p: shift({0: deep(p, rows, None)}, p)[0])(params)
+                return cached_value_and_grad(deep, shift, params, rows, chunk, None)[1]
+            return jax.grad(lambda p: shift(deep(p, rows, None), p)[0])(params)
 
         shapes = jax.ShapeDtypeStruct((32, 32), jnp.float32), jax.ShapeDtypeStruct((rows, 8, 32), jnp.float32)
         return jax.jit(gradient).lower(*shapes).compile().memory_analysis().temp_size_in_bytes
@@ -169,11 +168,12 @@ def test_the_setting_reaches_the_step(monkeypatch, tmp_path):
         raise Reached(args[-1])
 
     monkeypatch.setattr(loop, "make_train_step", reached)
+    monkeypatch.setattr(BatchBuilder, "rows_at_once", lambda _, texts: 1000 + texts)
     config = default_config()
     config.workdir = str(tmp_path / "run")
     config.source.cache_dir = str(tmp_path / "cache")
     config.encoder.name = str(write_tiny_encoder(tmp_path / "encoder", layers=1))
     config.batch.global_batch_size = 16
     config.batch.mini_batch_size = 5
-    with pytest.raises(Reached, match="5"):
+    with pytest.raises(Reached, match="1005"):
         train.train(Config.from_dict(config.to_dict()))

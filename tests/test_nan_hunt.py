@@ -48,17 +48,18 @@ def batch():
 
     tables = {SKILL: table(len(graphs.skills)), "job": table(len(graphs.graphs["job"].neighbours))}
     sampler = BatchSampler(graphs, BatchSettings(global_batch_size=16), seed=0)
-    drawn = BatchBuilder(graphs, tables, LENGTHS, sampler)(0)
+    drawn = parallel.shard_rows(BatchBuilder(graphs, tables, LENGTHS, sampler, devices=8, counted=1)(0))
     # One job of the batch, the fifth, holds the token.
-    drawn["nodes"]["job"]["token_ids"][4, 2:4] = POISONED, 7
-    return parallel.shard_rows(drawn)
+    start = drawn["nodes"]["job"]["starts"][2, 0]
+    drawn["packed"]["token_ids"].flat[start + 2 : start + 4] = POISONED, 7
+    return drawn
 
 
 class Light(Encoder):
     """Two modules in place of the encoder, which takes long to compile."""
 
     @nn.compact
-    def __call__(self, token_ids, mask, *, deterministic=True):
+    def __call__(self, token_ids, segments, *, deterministic=True):
         x = nn.Embed(60, 4, name="word")(token_ids)
         x = nn.Dropout(self.dropout)(x, deterministic)
         return jnp.tanh(nn.Dense(4, name="layer")(x @ x.swapaxes(1, 2) @ x))
@@ -96,7 +97,7 @@ def prepared(folder, *, poison=None, light=True, chunk=CHUNK, broken=True):
     optimiser = make_optimiser(OptimiserSettings(warmup_fraction=0.0), 10)
     nan = dict.fromkeys(("loss", "gradient_norm"), jnp.full(8, jnp.nan))
     step = (lambda state, batch: (state, nan)) if broken else make_train_step(model, LOSS, optimiser, 3, chunk)
-    hunt = NanHunt(step, config, model, folder, lambda: REMEDY)
+    hunt = NanHunt(step, config, model, chunk, folder, lambda: REMEDY)
     return hunt, parallel.replicate(TrainState.create(params, optimiser))
 
 
@@ -119,7 +120,7 @@ def test_a_parameter_that_is_not_finite_is_named_and_the_step_dumped(batch, tmp_
     with np.load(tmp_path / "step-1" / "params.npz") as dumped:
         assert np.isnan(dumped["encoder/layer/kernel"][3, 2])
     with np.load(tmp_path / "step-1" / "batch.npz") as dumped:
-        np.testing.assert_array_equal(dumped["nodes/job/token_ids"], batch["nodes"]["job"]["token_ids"])
+        np.testing.assert_array_equal(dumped["packed/token_ids"], batch["packed"]["token_ids"])
     report = json.loads((tmp_path / "step-1" / "step.json").read_text())
     assert (report["step"], report["metrics"]["loss"], report["config"]["seed"]) == (1, "nan", 3)
 

@@ -25,6 +25,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.mixture.columns import columns_of
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.saved import read_saved, save
+from uwe_jax.studies.benchmarks.torch_peers import padded_nodes
 
 SKILLS = [("python", "developer"), ("java", "developer"), ("cooking", "chef"), ("baking", "pastry chef")]
 
@@ -96,21 +97,22 @@ def test_a_name_that_equals_another_text_of_the_batch_gives_way_to_the_label():
 def test_processes_draw_the_names_of_one_batch(drawn, processes):
     graphs, tables, sampler = drawn
     names = NameDraw(graphs.texts, graphs.names, seed=3)
-    plain, whole = (BatchBuilder(graphs, tables, LENGTHS, sampler, names=each)(5) for each in (None, names))
-    each = [BatchBuilder(graphs, tables, LENGTHS, sampler, (k, processes), "all", names)(5) for k in range(processes)]
-    for kind, rows in whole["nodes"].items():
-        np.testing.assert_array_equal(
-            np.concatenate([one["nodes"][kind]["token_ids"] for one in each]), rows["token_ids"]
-        )
+
+    def built(names, process=(0, 1)):
+        return BatchBuilder(graphs, tables, LENGTHS, sampler, process, "all", names, processes, counted=9)(5)
+
+    plain, whole = built(None), built(names)
+    each = [built(names, (k, processes)) for k in range(processes)]
+    np.testing.assert_equal(whole, jax.tree.map(lambda *parts: np.concatenate(parts), *each))
     # Positives are those of the nodes, whatever they are called.
     np.testing.assert_equal((whole["valid"], whole["positives"]), (plain["valid"], plain["positives"]))
     ids = sampler(5)
     rows = names(5, {"skill": ids.skills, **ids.neighbours})
-    np.testing.assert_array_equal(whole["nodes"]["skill"]["token_ids"][:, 1], 1000 + rows["skill"])
+    np.testing.assert_array_equal(padded_nodes(whole)["skill"]["token_ids"][:, 1], 1000 + rows["skill"])
     assert (rows["skill"] >= len(graphs.skills)).any()
     assert (rows["job"] >= len(graphs.graphs["job"].neighbours)).any()
     for kind in ("vacancy", "alias"):
-        np.testing.assert_equal(whole["nodes"][kind], plain["nodes"][kind])
+        np.testing.assert_equal(padded_nodes(whole)[kind], padded_nodes(plain)[kind])
 
 
 def test_lengths_fit_the_names_too(drawn):

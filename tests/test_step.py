@@ -20,6 +20,7 @@ from uwe_jax.config import (
     ScorerSettings,
 )
 from uwe_jax.data.batches import BatchBuilder
+from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.distributed import parallel
@@ -27,14 +28,13 @@ from uwe_jax.distributed.gradient_cache import encode_in_chunks
 from uwe_jax.models.optimiser import make_optimiser
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.scoring.tokens import Tokens
+from uwe_jax.studies.benchmarks.torch_peers import padded_nodes
 from uwe_jax.training import step as step_module
 from uwe_jax.training.step import (
     TrainState,
     batch_gradient,
     batch_loss,
     make_train_step,
-    rows_by_length,
-    tokens_by_kind,
 )
 
 LENGTHS = LengthSettings(skill=6, job=6, vacancy=9, alias=6)
@@ -46,12 +46,17 @@ def build():
     graphs = random_graphs(rng)
 
     def table(count):
-        offsets = np.arange(count + 1) * 3
-        return TokenTable(rng.integers(5, 60, 3 * count).astype(np.int32), offsets, SpecialTokens((1,), (2,), 0))
+        offsets = run_offsets(rng.integers(1, 8, count))
+        return TokenTable(rng.integers(5, 60, offsets[-1]).astype(np.int32), offsets, SpecialTokens((1,), (2,), 0))
 
     tables = {"skill": table(len(graphs.skills))}
     tables |= {kind: table(len(graph.neighbours)) for kind, graph in graphs.graphs.items()}
-    return BatchBuilder(graphs, tables, LENGTHS, BatchSampler(graphs, BatchSettings(global_batch_size=16), seed=0))
+    sampler = BatchSampler(graphs, BatchSettings(global_batch_size=16), seed=0)
+
+    def batch(step, devices=8):
+        return BatchBuilder(graphs, tables, LENGTHS, sampler, devices=devices, counted=20)(step)
+
+    return batch
 
 
 # Without warm-up and clipping, Adam's first moment is a tenth of the gradient after the first step. It divides by the
@@ -68,8 +73,8 @@ def prepared(encoder=None, scorer=None):
 
 def of(kinds, batch, devices=8):
     """The batch without its other graphs, which take their time to compile, split over devices."""
-    wanted = {"skill", *kinds}
-    batch = {part: {kind: rows for kind, rows in batch[part].items() if kind in wanted} for part in batch}
+    others = {"job", "vacancy", "alias"} - set(kinds)
+    batch = {part: {name: rows for name, rows in batch[part].items() if name not in others} for part in batch}
     return jax.tree.map(lambda x: x.reshape(devices, x.shape[0] // devices, *x.shape[1:]), batch)
 
 
@@ -104,9 +109,10 @@ def test_dropout_follows_seed_and_step(build):
 class TableModel(UweModel):
     """A table in place of the encoder, which takes long to compile; dropout where there is a key."""
 
-    def encode(self, params, token_ids, mask, dropout_key=None):
+    def encode(self, params, token_ids, segments, dropout_key=None):
         x = jnp.tanh(params["encoder"]["table"][token_ids])
-        return Tokens(x if dropout_key is None else 2 * x * jax.random.bernoulli(dropout_key, 0.5, x.shape), mask)
+        kept = 0.5 if dropout_key is None else jax.random.bernoulli(dropout_key, 0.5, x.shape)
+        return Tokens(2 * x * kept, segments != 0)
 
 
 def gradient_of(model, chunk, key=None, devices=8, gradient=batch_gradient):
@@ -123,10 +129,10 @@ def autodiff_through_chunks(params, batch, model, settings, key, chunk):
     """What caching replaces: the same encoding in chunks, differentiated as it stands."""
 
     def encode(params, rows, key):
-        return model.encode(params, rows["token_ids"], rows["mask"], key).embeddings
+        return model.encode(params, rows["token_ids"], rows["segments"], key).embeddings
 
     def loss(params):
-        embeddings = encode_in_chunks(encode, params, rows_by_length(batch["nodes"]), chunk, key)
+        embeddings = encode_in_chunks(encode, params, batch["packed"], chunk, key)
         return batch_loss(params, embeddings, batch, model, settings)
 
     return jax.grad(loss, has_aux=True)(params)
@@ -151,13 +157,58 @@ def assert_gradients_equal(actual, expected):
     jax.tree_util.tree_map_with_path(compare, actual, expected)
 
 
-# One device holds 16 texts of either length, each of eight holds two.
+def of_padded_texts(params, batch, model, settings, key, chunk):
+    """The gradient without packing: every kind's texts are encoded on their own, each in a padded row."""
+
+    def loss(params):
+        tokens = {kind: model.encode(params, **rows) for kind, rows in batch["nodes"].items()}
+        losses = {
+            kind: step_module.graph_loss(
+                tokens["skill"],
+                parallel.gather(tokens[kind]),
+                positives,
+                parallel.gather(batch["valid"][kind]),
+                model.temperatures(params),
+                model.scorer,
+                settings,
+                kind,
+            )
+            for kind, positives in batch["positives"].items()
+        }
+        total = sum(getattr(settings.alpha, kind) * loss for kind, loss in losses.items())
+        return total, {"loss": total} | {f"loss/{kind}": loss for kind, loss in losses.items()}
+
+    return jax.grad(loss, has_aux=True)(params)
+
+
+@pytest.mark.parametrize(
+    ("devices", "chunk", "architecture"), [(1, 0, "mpnet"), (2, 5, "bert"), (4, 0, "bert"), (8, 3, "bert")]
+)
+def test_loss_and_gradient_are_those_of_padded_texts(build, devices, chunk, architecture):
+    config = tiny_config(architecture, layers=1)
+    model = UweModel.create(config, EncoderSettings(), ScorerSettings())
+    params = model.initial_params(random_params(config))
+    whole = build(0, devices)
+    padded = {
+        kind: {"token_ids": rows["token_ids"], "segments": rows["mask"].astype(np.int32)}
+        for kind, rows in padded_nodes(whole).items()
+    }
+    assert any(len(set(row) - {0}) > 1 for row in whole["packed"]["segments"].tolist())
+    expected = gradient_of(model, 0, None, devices, of_padded_texts)(
+        params, of(["vacancy"], {**whole, "nodes": padded}, devices)
+    )
+    gradient, losses = gradient_of(model, chunk, None, devices)(params, of(["vacancy"], whole, devices))
+    assert_losses_equal(losses, expected[1])
+    assert_gradients_equal(gradient, expected[0])
+
+
+# One device holds the rows of 64 texts, each of eight of 8.
 @pytest.mark.parametrize(("devices", "chunk", "dropout"), [(1, 7, False), (8, 1, True)])
 def test_caching_changes_neither_loss_nor_gradient(build, devices, chunk, dropout):
     model = TableModel.create(tiny_config(), EncoderSettings(), ScorerSettings(learn_tau_a=True))
     table = np.random.default_rng(1).normal(size=(60, 8)).astype(np.float32)
     params = model.initial_params({"table": jnp.asarray(table)})
-    batch = of(["vacancy"], build(0), devices)
+    batch = of(["vacancy"], build(0, devices), devices)
     if dropout:
         key = jax.random.key(2)
         expected = gradient_of(model, chunk, key, devices, autodiff_through_chunks)(params, batch)
@@ -175,7 +226,8 @@ def test_two_steps_with_caching_are_two_without_and_compile_once(build, monkeypa
     loss = step_module.batch_loss
     monkeypatch.setattr(step_module, "batch_loss", lambda *args: (calls.append(args), loss(*args))[1])
     for chunk in (0, 4):
-        model, update, state = prepared(scorer=ScorerSettings(learn_tau_a=True))
+        # Fixed temperatures: their gradient is one sum of terms of both signs, whose rounding exceeds 1e-5 of it.
+        model, update, state = prepared()
         start = jax.device_get(state.params)
         train_step = make_train_step(model, LossSettings(), update, 0, chunk)
         state, metrics[chunk, 1] = train_step(state, parallel.shard_rows(build(1)))
@@ -208,42 +260,54 @@ def test_eight_times_the_batch_takes_the_memory_of_one():
     def temporary(m, chunk):
         array = jax.ShapeDtypeStruct
         nodes = {
-            kind: {"token_ids": array((1, m, n), jnp.int32), "mask": array((1, m, n), bool)}
-            for kind, n in tokens.items()
+            kind: {"starts": array((1, m), jnp.int32), "mask": array((1, m, n), bool)} for kind, n in tokens.items()
         }
+        rows = array((1, m * sum(tokens.values()) // 64, 64), jnp.int32)
         valid, positives = {k: array((1, m), bool) for k in kinds}, {k: array((1, m, m), bool) for k in kinds}
-        batch = {"nodes": nodes, "valid": valid, "positives": positives}
+        batch = {
+            "packed": {"token_ids": rows, "segments": rows},
+            "nodes": nodes,
+            "valid": valid,
+            "positives": positives,
+        }
         compiled = gradient_of(model, chunk, devices=1).lower(params, batch).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    plain, cached = temporary(256, 0), temporary(2048, 64)
+    plain, cached = temporary(256, 0), temporary(2048, 28)  # rows of about 64 texts
     assert cached < 1.3 * plain
 
 
-@pytest.mark.parametrize("chunk", [0, 4])
-def test_kinds_of_one_length_go_through_the_encoder_together(build, chunk):
+@pytest.mark.parametrize("chunk", [0, 4, 99])
+def test_packed_rows_are_all_that_is_encoded(build, chunk):
     model, _, state = prepared()
     calls = set()
 
     class Counting(UweModel):
-        def encode(self, params, token_ids, mask, dropout_key=None):
+        def encode(self, params, token_ids, segments, dropout_key=None):
             calls.add(token_ids.shape)
-            return model.encode(params, token_ids, mask, dropout_key)
+            return model.encode(params, token_ids, segments, dropout_key)
 
-    traced = gradient_of(Counting(model.encoder, model.scorer), chunk)
-    jax.eval_shape(traced, parallel.first(state.params), parallel.shard_rows(build(0)))
-    # Each of eight devices holds two nodes of four kinds, three of which have six tokens.
-    assert calls == {(4 if chunk else 6, 6), (2, 9)}
+    batch = parallel.shard_rows(build(0))
+    _, rows, length = batch["packed"]["segments"].shape
+    jax.eval_shape(gradient_of(Counting(model.encoder, model.scorer), chunk), parallel.first(state.params), batch)
+    # Four at a time are two times three; 99 are more than there are.
+    assert rows == 6
+    assert calls == {(3 if chunk == 4 else 6, length)}
 
 
-def test_rows_by_length_and_back(build):
-    nodes = build(0)["nodes"]
-    groups = rows_by_length(nodes)
-    assert {length: rows["mask"].shape for length, rows in groups.items()} == {6: (48, 6), 9: (16, 9)}
-    embeddings = {length: rows["token_ids"][..., None].astype(float) for length, rows in groups.items()}
-    for kind, tokens in tokens_by_kind(embeddings, nodes).items():
-        np.testing.assert_array_equal(tokens.embeddings[..., 0], nodes[kind]["token_ids"])
-        np.testing.assert_array_equal(tokens.mask, nodes[kind]["mask"])
+def test_packed_rows_are_gathered_once_for_all_graphs(build, monkeypatch):
+    model, _, state = prepared()
+    gathered, gather = [], parallel.gather
+
+    def spy(tree):
+        gathered.extend(leaf.shape for leaf in jax.tree.leaves(tree) if leaf.ndim > 1 and leaf.dtype != bool)
+        return gather(tree)
+
+    monkeypatch.setattr(parallel, "gather", spy)
+    batch = parallel.shard_rows(build(0))
+    jax.eval_shape(gradient_of(model, 0), parallel.first(state.params), batch)
+    _, rows, length = batch["packed"]["segments"].shape
+    assert gathered == [(rows * length, model.encoder.config.width)]
 
 
 def test_one_copy_is_taken_without_a_program_of_all_devices():

@@ -84,6 +84,6 @@ def test_batches_are_built_from_synthetic_graphs():
     graphs = synthetic_graphs(60, 9, 40, 200, seed=3)
     sampler = BatchSampler(graphs, BatchSettings(global_batch_size=60), seed=0)
     tables = synthetic_tables(graphs, dict.fromkeys(KINDS, HISTOGRAM), seed=0)
-    batch = BatchBuilder(graphs, tables, LengthSettings(), sampler)(0)
+    batch = BatchBuilder(graphs, tables, LengthSettings(), sampler, counted=1)(0)
     assert sorted(batch["nodes"]) == sorted(KINDS)
     assert batch["valid"]["alias"].sum() > batch["valid"]["job"].sum() == 9

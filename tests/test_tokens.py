@@ -44,7 +44,7 @@ few = st.lists(st.integers(1000, 1009), max_size=2)
 
 
 @given(st.lists(st.lists(st.integers(1, 999), max_size=9), min_size=1, max_size=6), few, few, st.data())
-def test_rows_equal_a_plain_loop(texts, before, after, data):
+def test_rows_and_tokens_equal_a_plain_loop(texts, before, after, data):
     special = SpecialTokens(tuple(before), tuple(after), pad=7)
     flat = np.array([token for text in texts for token in text], np.int32)
     table = TokenTable(flat, np.cumsum([0, *map(len, texts)]), special)
@@ -56,15 +56,19 @@ def test_rows_equal_a_plain_loop(texts, before, after, data):
 
     alone = [plain_row(text(a), None, False, length, special) for a, _, _ in drawn]
     joined = [plain_row(text(a), text(b), other_first, length, special) for a, b, other_first in drawn]
-    for made, expected in (
-        (table.rows(own, length), alone),
-        (table.joined_rows(own, other, first.astype(bool), length), joined),
+    token_ids, mask = table.rows(own, length)
+    assert (token_ids.dtype, mask.dtype) == (np.int32, bool)
+    assert token_ids.shape == mask.shape == (len(drawn), length)
+    assert token_ids.tolist() == [row for row, _ in alone]
+    assert mask.tolist() == [row for _, row in alone]
+    for spans, expected in (
+        (table.spans(own, length), alone),
+        (table.joined_spans(own, other, first.astype(bool), length), joined),
     ):
-        token_ids, mask = made
-        assert (token_ids.dtype, mask.dtype) == (np.int32, bool)
-        assert token_ids.shape == mask.shape == (len(drawn), length)
-        assert token_ids.tolist() == [row for row, _ in expected]
-        assert mask.tolist() == [row for _, row in expected]
+        assert spans.lengths.tolist() == [sum(real) for _, real in expected]
+        tokens = table.tokens(spans)
+        assert tokens.dtype == np.int32
+        assert tokens.tolist() == [token for row, real in expected for token in row[: sum(real)]]
 
 
 def test_the_joined_text_is_truncated_first():
@@ -74,15 +78,15 @@ def test_the_joined_text_is_truncated_first():
         np.array([1, 1, 0, 1, -1]),
         np.array([True, False, True, True, True]),
     )
-    token_ids, mask = table.joined_rows(own, other, first, 8)
-    assert token_ids.tolist() == [
+    spans = table.joined_spans(own, other, first, 8)
+    assert [each.tolist() for each in np.split(table.tokens(spans), np.cumsum(spans.lengths))] == [
         [90, 4, 5, 1, 2, 3, 91, 92],
         [90, 1, 2, 3, 4, 5, 91, 92],
         [90, 4, 5, 6, 7, 8, 91, 92],
-        [0] * 8,
-        [90, 1, 2, 3, 91, 92, 0, 0],
+        [],
+        [90, 1, 2, 3, 91, 92],
+        [],
     ]
-    assert mask.sum(axis=1).tolist() == [8, 8, 8, 0, 6]
 
 
 def test_a_second_run_reads_the_cache_and_re_creates_a_damaged_one(tmp_path, monkeypatch):

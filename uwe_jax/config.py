@@ -119,7 +119,7 @@ class BatchSettings:
     """Sampling of batches from the training graphs."""
 
     global_batch_size: int = 512  # skills in a batch over all devices, and at most as many neighbours per graph
-    mini_batch_size: int = 0  # gradient-caching mini-batch size per device, in texts; 0 turns gradient caching off
+    mini_batch_size: int = 0  # gradient-caching mini-batch size per device, in texts on average; 0: no gradient caching
     degree_temperature: float = 0.0  # 0 draws skills uniformly, 1 in proportion to their degree
     distractor_probability: float = 0.8  # of joining a vacancy sentence with a non-matching one
     # all: every edge between two nodes of the batch is a positive. sampled: only the neighbour drawn for a skill, the

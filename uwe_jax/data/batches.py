@@ -1,8 +1,10 @@
-"""Arrays of one batch: token ids, masks and the positives among its nodes."""
+"""Arrays of one batch: its texts packed into rows, and the positives among its nodes."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,50 +12,66 @@ import numpy as np
 from uwe_jax.config import LengthSettings
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.node_names import NameDraw
-from uwe_jax.data.sampling import BatchSampler
-from uwe_jax.data.tokens import TokenTable
+from uwe_jax.data.packing import Packing, most_rows, pack
+from uwe_jax.data.ragged import run_entries
+from uwe_jax.data.sampling import BatchIds, BatchSampler
+from uwe_jax.data.tokens import Spans, TokenTable
 from uwe_jax.runtime.kinds import SKILL
 
 Batch = dict[str, Any]
+_STANDARD_DEVIATIONS = 3.09  # above the mean is one in a thousand
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchBuilder:
-    """Builds this process's rows of the global batch, a pure function of the step.
+    """Builds this process's part of the global batch, a pure function of the step.
 
-    A batch of m skills, of which this process holds b rows, is
-      nodes:     {kind: {token_ids: int32 [b, length], mask: bool [b, length]}} for skills and every graph's kind;
-      valid:     {kind: bool [b]}, false for a neighbour that is missing or was drawn before;
+    A batch of m skills, of which this process holds b, is
+      packed:    {token_ids, segments: int32 [rows, length]}, this process's share of the rows into which the texts of
+                 the whole batch are packed, of all kinds and several to a row, each on any device; segments number
+                 the texts from 1, and are 0 for padding;
+      nodes:     {kind: {starts: int32 [b], mask: bool [b, length of the kind]}} for skills and every graph's kind:
+                 each text's first token among those of the rows of ALL processes, and which tokens from there on are
+                 its own;
+      valid:     {kind: bool [b]}, false for a neighbour that is missing or was drawn before: it has no tokens;
       positives: {kind: bool [b, m]}, every edge of the WHOLE graph between this process's skills and the batch's
                  neighbours; or, on request, only the neighbour that was drawn for each skill.
+
+    Batches of the same kinds have one of two numbers of rows.
     """
 
     graphs: GraphSet  # for training
     tables: dict[str, TokenTable]  # by node kind: the labels of the graph set's nodes, then further names
     lengths: LengthSettings  # tokens per node of each kind
     sampler: BatchSampler  # draws the ids
-    process: tuple[int, int] = (0, 1)  # index of this process and number of processes, which must divide the batch
+    process: tuple[int, int] = (0, 1)  # index of this process and number of processes, which must divide the devices
     positives: str = "all"  # or sampled, as of `BatchSettings`
     names: NameDraw | None = None  # the names by which nodes go; None: their labels
+    devices: int = 1  # of all processes, which must divide the batch
+    counted: int = 1000  # batches whose rows are counted, before the first is built
 
     def __call__(self, step: int) -> Batch:
         ids = self.sampler(step)
+        spans = self._spans(step, ids)
+        packing = self._packing(spans)
         index, count = self.process
-        rows = len(ids.skills) // count
-        mine = slice(index * rows, (index + 1) * rows)
-        drawn_nodes = {SKILL: ids.skills, **ids.neighbours}
-        # Of the whole batch, since a name that is in it twice is not taken.
-        texts = self.names(step, drawn_nodes) if self.names else drawn_nodes
+        share = next(rows for rows in self.rows(spans) if rows * self.devices >= packing.rows) * self.devices // count
+        mine = slice(index * len(ids.skills) // count, (index + 1) * len(ids.skills) // count)
 
-        def node_rows(kind: str) -> dict[str, np.ndarray]:
-            table, length, indices = self.tables[kind], getattr(self.lengths, kind), texts[kind][mine]
-            if kind == "vacancy":
-                rows = table.joined_rows(indices, ids.distractors[mine], ids.distractor_first[mine], length)
-            else:
-                rows = table.rows(indices, length)
-            return dict(zip(("token_ids", "mask"), rows, strict=True))
+        token_ids = np.full((share, self.row_length), self.tables[SKILL].special.pad, np.int32)
+        segments = np.zeros(token_ids.shape, np.int32)
+        starts = np.split(packing.starts, len(spans))
+        numbers = np.split(np.arange(1, packing.starts.size + 1), len(spans))
+        nodes = {}
+        for (kind, whole), start, number in zip(spans.items(), starts, numbers, strict=True):
+            here = (start // token_ids.size == index) & (whole.lengths > 0)
+            texts = Spans(*(part[here] for part in whole))
+            places = run_entries(start[here] - index * token_ids.size, texts.lengths)
+            token_ids.flat[places] = self.tables[kind].tokens(texts)
+            segments.flat[places] = np.repeat(number[here], texts.lengths)
+            mask = np.arange(getattr(self.lengths, kind)) < whole.lengths[mine, None]
+            nodes[kind] = {"starts": start[mine].astype(np.int32), "mask": mask}
 
-        nodes = {kind: node_rows(kind) for kind in texts}
         valid, positives = {}, {}
         for kind, drawn in ids.neighbours.items():
             valid[kind] = drawn[mine] >= 0
@@ -61,13 +79,72 @@ class BatchBuilder:
                 positives[kind] = np.eye(len(drawn), dtype=bool)[mine] & (drawn >= 0)
             else:
                 positives[kind] = self.graphs.graphs[kind].positives(ids.skills[mine], drawn)
-        return {"nodes": nodes, "valid": valid, "positives": positives}
+        packed = {"token_ids": token_ids, "segments": segments}
+        return {"packed": packed, "nodes": nodes, "valid": valid, "positives": positives}
+
+    @property
+    def row_length(self) -> int:
+        """Tokens of a row: as many as the longest text may have."""
+        return max(getattr(self.lengths, kind) for kind in self.tables)
+
+    def rows(self, kinds: Iterable[str]) -> tuple[int, int]:
+        """Returns numbers of rows of a device for batches of these kinds: one that is usually enough, and the most."""
+        return self._usual_rows.get(tuple(kinds), self._most_rows), self._most_rows
+
+    def rows_at_once(self, texts: int = 0) -> int:
+        """Returns how many rows hold so many texts of a device on average; those of a usual batch for 0 texts."""
+        usual = max(self._usual_rows.values())
+        of_device = len(self.tables) * self.sampler.settings.global_batch_size // self.devices
+        return -(-usual * min(texts or of_device, of_device) // of_device)
+
+    @cached_property
+    def _usual_rows(self) -> dict[tuple[str, ...], int]:
+        """By kinds, since homogeneous batches may lack some: enough rows for all but one batch in a thousand.
+
+        The most that one of the first `counted` batches needs or, if more, the quantile of a normal distribution.
+        """
+        needed: dict[tuple[str, ...], list[int]] = {}
+        for step in range(self.counted):
+            spans = self._spans(step, self.sampler(step))
+            needed.setdefault(tuple(spans), []).append(self._packing(spans).rows)
+        quantile = {kinds: round(np.mean(rows) + _STANDARD_DEVIATIONS * np.std(rows)) for kinds, rows in needed.items()}
+        return {
+            kinds: min(-(-max(*rows, quantile[kinds]) // self.devices), self._most_rows)
+            for kinds, rows in needed.items()
+        }
+
+    @cached_property
+    def _most_rows(self) -> int:
+        """Enough rows for the longest texts of all kinds."""
+        settings, longest = self.sampler.settings, []
+        for kind, table in self.tables.items():
+            lengths = np.sort(table.lengths)[-settings.global_batch_size :]
+            if kind == "vacancy" and settings.distractor_probability:
+                lengths = lengths + (lengths.max(initial=table.special.count) - table.special.count)
+            longest.append(np.minimum(lengths, getattr(self.lengths, kind)))
+        return -(-most_rows(np.concatenate(longest), self.row_length) // self.devices)
+
+    def _spans(self, step: int, ids: BatchIds) -> dict[str, Spans]:
+        """Returns by kind where the texts of the whole batch are."""
+        drawn = {SKILL: ids.skills, **ids.neighbours}
+        spans = {}
+        # Of the whole batch, since a name that is in it twice is not taken.
+        for kind, texts in (self.names(step, drawn) if self.names else drawn).items():
+            table, length = self.tables[kind], getattr(self.lengths, kind)
+            if kind == "vacancy":
+                spans[kind] = table.joined_spans(texts, ids.distractors, ids.distractor_first, length)
+            else:
+                spans[kind] = table.spans(texts, length)
+        return spans
+
+    def _packing(self, spans: dict[str, Spans]) -> Packing:
+        return pack(np.concatenate([texts.lengths for texts in spans.values()]), self.row_length)
 
 
 def fitted_lengths(tables: dict[str, TokenTable], lengths: LengthSettings, *, distractors: bool) -> LengthSettings:
     """Lowers each length to that of the kind's longest text, rounded up to a multiple of 8.
 
-    Padding that every row has costs as much as tokens and changes nothing.
+    The scorers' tensors are as wide as the lengths, and rows as the largest.
 
     Args:
       tables: by node kind; other kinds keep their length.

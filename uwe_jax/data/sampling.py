@@ -51,7 +51,7 @@ class BatchSampler:
 
     def __init__(self, graphs: GraphSet, settings: BatchSettings, seed: int):
         self._graphs = graphs.graphs
-        self._settings = settings
+        self.settings = settings
         self._seed = seed
         self._share = np.ones(1)
         if settings.sources == "homogeneous" and len(graphs.part_weights) > 1:
@@ -89,7 +89,7 @@ class BatchSampler:
     def _draw_distractors(
         self, pool: _Pool, skills: np.ndarray, sentences: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        wanted = (rng.random(len(skills)) < self._settings.distractor_probability) & (sentences >= 0)
+        wanted = (rng.random(len(skills)) < self.settings.distractor_probability) & (sentences >= 0)
         first = rng.random(len(skills)) < 0.5
         if wanted.any():
             # A distractor that matched any skill of the batch, in any source, would make one of its negatives a

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,14 @@ class SpecialTokens:
     def count(self) -> int:
         """Special tokens per text."""
         return len(self.before) + len(self.after)
+
+
+class Spans(NamedTuple):
+    """Texts of a table, each of p runs of its tokens: flat[starts[k, i]:][:counts[k, i]] for i < p."""
+
+    starts: np.ndarray  # int [b, p]
+    counts: np.ndarray  # int [b, p]
+    lengths: np.ndarray  # int [b], tokens with the special ones; 0 for a missing text
 
 
 @dataclass(frozen=True)
@@ -68,52 +77,56 @@ class TokenTable:
 
         Longer texts are truncated; an index of -1 gives a row of padding, all masked.
         """
-        starts, counts = self._spans(indices)
-        counts = np.minimum(counts, length - self.special.count)
-        return self._padded(starts[:, None], counts[:, None], indices >= 0, length)
+        spans = self.spans(indices, length)
+        mask = np.arange(length) < spans.lengths[:, None]
+        token_ids = np.full(mask.shape, self.special.pad, np.int32)
+        token_ids[mask] = self.tokens(spans)  # row by row, the order of the tokens
+        return token_ids, mask
 
-    def joined_rows(
-        self, indices: np.ndarray, others: np.ndarray, other_first: np.ndarray, length: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns rows as `rows` does, each of a text joined with another one, under one set of special tokens.
+    def spans(self, indices: np.ndarray, length: int) -> Spans:
+        """Returns where texts are, truncated to `length` tokens; an index of -1 gives a text without tokens."""
+        starts, counts = self._found(indices)
+        counts = np.minimum(counts, length - self.special.count)
+        return self._spans(starts[:, None], counts[:, None], indices >= 0)
+
+    def joined_spans(self, indices: np.ndarray, others: np.ndarray, other_first: np.ndarray, length: int) -> Spans:
+        """Returns spans as `spans` does, each of a text joined with another one, under one set of special tokens.
 
         The other text is truncated first; the text itself only if it is too long alone.
 
         Args:
-          indices: int [b], the texts; -1 gives a row of padding.
+          indices: int [b], the texts; -1 gives a text without tokens.
           others: int [b], the texts joined on; -1 for none.
           other_first: bool [b], whether the other text goes before the text.
-          length: tokens per row.
+          length: most tokens of both.
         """
-        starts, counts = self._spans(indices)
+        starts, counts = self._found(indices)
         counts = np.minimum(counts, length - self.special.count)
-        other_starts, other_counts = self._spans(np.where(indices < 0, -1, others))
+        other_starts, other_counts = self._found(np.where(indices < 0, -1, others))
         other_counts = np.minimum(other_counts, length - self.special.count - counts)
         own, other = np.stack([starts, counts]), np.stack([other_starts, other_counts])
-        spans = np.where(other_first, (other, own), (own, other))  # [2 texts, (start, count), b]
-        return self._padded(spans[:, 0].T, spans[:, 1].T, indices >= 0, length)
+        both = np.where(other_first, (other, own), (own, other))  # [2 texts, (start, count), b]
+        return self._spans(both[:, 0].T, both[:, 1].T, indices >= 0)
 
-    def _spans(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def tokens(self, spans: Spans) -> np.ndarray:
+        """Returns the token ids of texts one after another, with special tokens, int32 [total]."""
+        special, lengths = self.special, spans.lengths
+        ends = np.cumsum(lengths)
+        starts, present = ends - lengths, lengths > 0
+        token_ids = np.empty(lengths.sum(), np.int32)
+        token_ids[starts[present, None] + np.arange(len(special.before))] = special.before
+        token_ids[ends[present, None] - np.arange(len(special.after), 0, -1)] = special.after
+        own = run_entries(starts + len(special.before), spans.counts.sum(axis=1))
+        token_ids[own] = self.flat[run_entries(spans.starts.ravel(), spans.counts.ravel())]
+        return token_ids
+
+    def _found(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the starts of texts in `flat` and their numbers of tokens, 0 for an index of -1."""
         starts = self.offsets[indices]
         return starts, np.where(indices < 0, 0, self.offsets[indices + 1] - starts)
 
-    def _padded(
-        self, starts: np.ndarray, counts: np.ndarray, present: np.ndarray, length: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns rows of p spans: flat[starts[r, k]:][:counts[r, k]] one after another. starts, counts: int [b, p]."""
-        special, total = self.special, counts.sum(axis=1)
-        before, after = len(special.before), len(special.after)
-        columns = np.arange(length)
-        token_ids = np.full((len(total), length), special.pad, np.int32)
-
-        # Boolean indexing assigns row by row, the order of the spans' tokens.
-        tokens = self.flat[run_entries(starts.ravel(), counts.ravel())]
-        token_ids[:, before:][columns[: length - before] < total[:, None]] = tokens
-        rows = np.flatnonzero(present)
-        token_ids[rows, :before] = special.before
-        token_ids[rows[:, None], before + total[rows, None] + np.arange(after)] = special.after
-        return token_ids, columns < np.where(present, total + special.count, 0)[:, None]
+    def _spans(self, starts: np.ndarray, counts: np.ndarray, present: np.ndarray) -> Spans:
+        return Spans(starts, counts, np.where(present, counts.sum(axis=1) + self.special.count, 0))
 
 
 class Tokeniser:

@@ -16,6 +16,8 @@ from uwe_jax.models.config import TANH_GELU, EncoderConfig
 from uwe_jax.runtime.errors import UserError
 
 _INITIALISER = nn.initializers.normal(0.02)  # of both architectures' first training
+# Numbers of the texts of a row, 0 for padding; or a mask of rows with one text.
+Segments = Int[Array, "b i"] | Bool[Array, "b i"]
 _FAR = 128  # relative positions of this distance and more share the last bucket
 
 
@@ -120,7 +122,7 @@ class SelfAttention(nn.Module):
     def __call__(
         self,
         x: Float[Array, "b i d"],
-        mask: Bool[Array, "b i"],
+        segments: Segments,
         bias: Float[Array, "h i i"] | None,
         deterministic: bool,
     ) -> Float[Array, "b i d"]:
@@ -135,8 +137,9 @@ class SelfAttention(nn.Module):
         logits = logits * (1.0 / math.sqrt(config.head_width))
         if bias is not None:
             logits = logits + bias[None]
-        # The lowest finite number, so that a row of only padding attends evenly instead of giving NaN.
-        logits = jnp.where(mask[:, None, None, :], logits, jnp.finfo(jnp.float32).min)
+        # Tokens attend to those of their own text, and padding to padding: no row of logits is masked as a whole.
+        same = segments[:, None, :, None] == segments[:, None, None, :]
+        logits = jnp.where(same, logits, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
         weights = nn.Dropout(config.attention_dropout)(weights, deterministic)
         mixed = jnp.einsum("bhij,bhje->bhie", weights, value).transpose(0, 2, 1, 3).reshape(x.shape)
@@ -161,12 +164,19 @@ class FeedForward(nn.Module):
         return Norm(config, self.dtype, name="norm")(out + x)
 
 
-def positions(token_ids: Int[Array, "b i"], config: EncoderConfig) -> Int[Array, "#b i"]:
-    """Position ids: BERT counts columns from 0, MPNet real tokens from `pad_token_id + 1`, padding's own id."""
-    if config.architecture == "bert":
-        return jnp.arange(token_ids.shape[1])[None, :]
-    real = (token_ids != config.pad_token_id).astype(jnp.int32)
-    return jnp.cumsum(real, axis=1) * real + config.pad_token_id
+def positions(segments: Segments, config: EncoderConfig) -> Int[Array, "b i"]:
+    """Position ids, which restart at every text that follows another one in its row.
+
+    BERT counts columns from 0, padding before the first text as well. MPNet counts real tokens from `pad_token_id + 1`;
+    padding has `pad_token_id`.
+    """
+    real = segments != 0
+    counted = (real | (config.architecture == "bert")).astype(jnp.int32)
+    count = jnp.cumsum(counted, axis=1) - counted  # before each token
+    before = jnp.pad(segments, ((0, 0), (1, 0)))[:, :-1]
+    restarts = (segments != before) & (before != 0)
+    count -= jax.lax.cummax(jnp.where(restarts, count, 0), axis=1)
+    return count if config.architecture == "bert" else jnp.where(real, count + 1, 0) + config.pad_token_id
 
 
 class Embeddings(nn.Module):
@@ -176,14 +186,14 @@ class Embeddings(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, token_ids: Int[Array, "b i"], deterministic: bool) -> Float[Array, "b i d"]:
+    def __call__(self, token_ids: Int[Array, "b i"], segments: Segments, deterministic: bool) -> Float[Array, "b i d"]:
         config = self.config
 
         def table(name: str, rows: int) -> nn.Embed:
             return nn.Embed(rows, config.width, embedding_init=_INITIALISER, name=name)
 
         x = table("word", config.vocab_size)(token_ids)
-        x = x + table("position", config.max_positions)(positions(token_ids, config))
+        x = x + table("position", config.max_positions)(positions(segments, config))
         if config.token_types:
             x = x + table("token_type", config.token_types)(jnp.zeros((1, 1), jnp.int32))
         x = Norm(config, self.dtype, name="norm")(x)
@@ -200,11 +210,11 @@ class Layer(nn.Module):
     def __call__(
         self,
         x: Float[Array, "b i d"],
-        mask: Bool[Array, "b i"],
+        segments: Segments,
         bias: Float[Array, "h i i"] | None,
         deterministic: bool,
     ) -> Float[Array, "b i d"]:
-        x = SelfAttention(self.config, self.dtype, name="attention")(x, mask, bias, deterministic)
+        x = SelfAttention(self.config, self.dtype, name="attention")(x, segments, bias, deterministic)
         return FeedForward(self.config, self.dtype, name="feed_forward")(x, deterministic)
 
 
@@ -226,34 +236,35 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, token_ids: Int[Array, "b i"], mask: Bool[Array, "b i"], *, deterministic: bool = True
+        self, token_ids: Int[Array, "b i"], segments: Segments, *, deterministic: bool = True
     ) -> Float[Array, "b i d"]:
-        """Encodes a block of padded texts.
+        """Encodes rows of one text or several, each as if it were alone.
 
         Args:
-          token_ids: with special tokens, and padding wherever `mask` is False.
-          mask: True for real tokens. A row without any gives finite, meaningless values.
+          token_ids: with special tokens; the texts of a row one after another.
+          segments: numbers of the tokens' texts, which differ within a row; 0 for padding, whose hidden states are
+            finite and meaningless. Rows of one text need only a mask.
           deterministic: False applies dropout, with the random stream "dropout".
 
         Returns:
-          Last hidden states in the compute dtype; those of masked tokens are meaningless.
+          Last hidden states in the compute dtype.
 
         Raises:
-          UserError: the block is longer than the encoder's maximum.
+          UserError: the rows are longer than the encoder's maximum.
         """
         config = self.config
         tokens = token_ids.shape[1]
         if tokens > config.max_tokens:
             raise UserError(
-                f"The texts are padded to {tokens} tokens, but this {config.architecture} encoder has positions for "
+                f"The rows have {tokens} tokens, but this {config.architecture} encoder has positions for "
                 f"{config.max_tokens}. Lower the token length to at most {config.max_tokens}."
             )
         if self.dropout is not None:
             config = dataclasses.replace(config, hidden_dropout=self.dropout, attention_dropout=self.dropout)
-        x = Embeddings(config, self.dtype, name="embeddings")(token_ids, deterministic)
+        x = Embeddings(config, self.dtype, name="embeddings")(token_ids, segments, deterministic)
         bias = RelativeBias(config, name="relative_bias")(tokens) if config.relative_buckets else None
         # Arguments are counted from `self`: the fourth is `deterministic`, a Python bool.
         layer = nn.remat(Layer, static_argnums=(4,)) if self.remat else Layer
         for index in range(config.layers):
-            x = layer(config, self.dtype, name=f"layer_{index}")(x, mask, bias, deterministic)
+            x = layer(config, self.dtype, name=f"layer_{index}")(x, segments, bias, deterministic)
         return x

@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Int
 
 from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.config import EncoderConfig
-from uwe_jax.models.encoder import Encoder
+from uwe_jax.models.encoder import Encoder, Segments
 from uwe_jax.scoring.scorer_text import is_read
 from uwe_jax.scoring.scorers import Temperature
 from uwe_jax.scoring.tokens import Tokens
@@ -57,17 +57,17 @@ class UweModel:
         return replace(self.scorer, tau_a=tau_a, target_tau_a=target_tau_a, learn_tau_a=False)
 
     def encode(
-        self, params: Params, token_ids: Int[Array, "b t"], mask: Bool[Array, "b t"], dropout_key: Array | None = None
+        self, params: Params, token_ids: Int[Array, "b i"], segments: Segments, dropout_key: Array | None = None
     ) -> Tokens:
-        """Raw token embeddings [b, t, d] in the compute dtype, with dropout if a key is given."""
+        """Raw token embeddings [b, i, d] in the compute dtype, with dropout if a key is given; see `Encoder`."""
         embeddings: Any = self.encoder.apply(
             {"params": params["encoder"]},
             token_ids,
-            mask,
+            segments,
             deterministic=dropout_key is None,
             rngs=None if dropout_key is None else {"dropout": dropout_key},
         )
-        return Tokens(embeddings, mask)
+        return Tokens(embeddings, segments != 0)
 
 
 def blend(trained: Params, pretrained: Params, alpha: float) -> Params:

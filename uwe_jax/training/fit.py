@@ -177,8 +177,8 @@ def memory_errors_as_sentence(batch: BatchSettings, what: str = "The step ran ou
 class CompiledStep:
     """A train step that is compiled before it runs and refused if it cannot fit into memory.
 
-    Called like the step itself. Batches of other shapes, such as homogeneous batches of several sources, are compiled
-    when they first occur.
+    Called like the step itself. Batches of other shapes, such as one that takes more rows than usual or homogeneous
+    batches of several sources, are compiled when they first occur.
 
     Args:
       step: a parallel function (state replicated over devices, batch split over devices) -> (state, metrics).

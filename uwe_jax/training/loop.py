@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 import uwe_jax
 from uwe_jax.config import Config, SourceSettings
@@ -150,9 +151,19 @@ def _train(
     labels, tables = tokenise_nodes(splits.train, tokeniser, config.lengths)
     process = (jax.process_index(), jax.process_count())
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
-    LOG.debug("Tokens in a row of a batch: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
+    LOG.debug("Most tokens of a text: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
     names = NameDraw(splits.train.texts, splits.train.names, config.seed) if splits.train.names else None
-    build = BatchBuilder(splits.train, tables, lengths, sampler, process, config.batch.positives, names)
+    build = BatchBuilder(
+        splits.train,
+        tables,
+        lengths,
+        sampler,
+        process,
+        config.batch.positives,
+        names,
+        devices=jax.device_count(),
+        counted=min(config.steps, BatchBuilder.counted),
+    )
     evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest intact checkpoint, 2. the pretrained encoder -------------------------
@@ -193,13 +204,19 @@ def _train(
         frozen = evaluator.evaluate(parallel.replicate(params), test, label="Frozen encoder")[1]["test"]
 
     # ---- Steps: evaluate, save, take the next batch, step -------------------------------------------------------
-    train_step = make_train_step(model, config.loss, optimiser, config.seed, config.batch.mini_batch_size)
+    # Batches that take more rows than usual are encoded in parts, so that they take no more memory.
+    rows_at_once = build.rows_at_once(config.batch.mini_batch_size)
+    train_step = make_train_step(model, config.loss, optimiser, config.seed, rows_at_once)
     compiled = CompiledStep(train_step, config.batch, copies=int(config.nan_hunt))
     if first < config.steps:
-        compiled.prepare(state, parallel.shard_rows(build(first)))
+        batch = build(first)
+        rows, length = batch["packed"]["segments"].shape
+        real = np.count_nonzero(batch["packed"]["segments"]) / (rows * length)
+        LOG.debug(f"Texts are packed into {rows} rows of {length} tokens; {real:.0%} of the first batch's are real.")
+        compiled.prepare(state, parallel.shard_rows(batch))
     train_step = compiled
     if config.nan_hunt:
-        train_step = NanHunt(compiled, config, model, workdir / "nan", checkpoints.describe)
+        train_step = NanHunt(compiled, config, model, rows_at_once, workdir / "nan", checkpoints.describe)
     about = {
         "version": uwe_jax.__version__,
         "config": config.to_dict(),

@@ -34,14 +34,21 @@ class NanHunt:
     """A train step that is run again under `jax.debug_nans` when its loss or the norm of its gradient is not finite.
 
     Called like the step. It copies the state before each step, since the step donates its memory, and waits for its
-    loss: it takes a second state in memory and is slower. `folder` is for dumps, such as workdir/nan; `remedy` returns
-    a sentence on checkpoints.
+    loss: it takes a second state in memory and is slower. `rows_at_once` is the step's; `folder` is for dumps, such as
+    workdir/nan; `remedy` returns a sentence on checkpoints.
     """
 
     def __init__(
-        self, step: Callable[[Any, Any], Any], config: Config, model: UweModel, folder: Path, remedy: Callable[[], str]
+        self,
+        step: Callable[[Any, Any], Any],
+        config: Config,
+        model: UweModel,
+        rows_at_once: int,
+        folder: Path,
+        remedy: Callable[[], str],
     ):
-        self._step, self._config, self._model, self._folder, self._remedy = step, config, model, folder, remedy
+        self._step, self._config, self._model, self._rows_at_once = step, config, model, rows_at_once
+        self._folder, self._remedy = folder, remedy
         self._copy = parallel.parallel(lambda state: jax.tree.map(jnp.copy, state))
         self._announced = False
 
@@ -101,7 +108,7 @@ class NanHunt:
 
         def gradient(params: Params, batch: Any, number: Any) -> tuple[Params, Metrics]:
             key = dropout_key(self._model, config.seed, number)
-            return batch_gradient(params, batch, self._model, config.loss, key, config.batch.mini_batch_size)
+            return batch_gradient(params, batch, self._model, config.loss, key, self._rows_at_once)
 
         try:
             with jax.debug_nans(True):

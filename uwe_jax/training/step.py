@@ -9,7 +9,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from uwe_jax.config import LossSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
@@ -43,7 +43,7 @@ def graph_loss(
     skills: Tokens,
     neighbours: Tokens,
     positives: Bool[Array, "b n"],
-    valid: Bool[Array, " b"],
+    valid: Bool[Array, " n"],
     tau_a: Temperatures,
     scorer: ScorerSettings,
     settings: LossSettings,
@@ -56,70 +56,55 @@ def graph_loss(
 
     Args:
       skills: token embeddings of this device's b skills.
-      neighbours: token embeddings of this device's b neighbours.
-      positives: edges between its skills and the neighbours of all devices.
-      valid: which of its neighbours take part.
+      neighbours: token embeddings of the n neighbours of all devices.
+      positives: edges between its skills and the neighbours.
+      valid: which of the neighbours take part.
     """
-    scores = pairwise_scores(skills, parallel.gather(neighbours), tau_a, scorer)
-    all_valid = parallel.gather(valid)
+    scores = pairwise_scores(skills, neighbours, tau_a, scorer)
     options = {"tau": getattr(settings.tau, kind), "drop_other_positives": settings.drop_other_positives}
-    given_skills = info_nce(scores.forward, positives, all_valid, **options)
+    given_skills = info_nce(scores.forward, positives, valid, **options)
     loss = parallel.share_of_mean(given_skills)
     if settings.symmetric:
         # An invalid neighbour has no positive, so its row has no weight.
-        own_positives = parallel.exchange(positives & all_valid[None, :])
+        own_positives = parallel.exchange(positives & valid[None, :])
         every_skill = jnp.ones(own_positives.shape[1], bool)
         given_neighbours = info_nce(parallel.exchange(scores.backward), own_positives, every_skill, **options)
         loss += parallel.share_of_mean(given_neighbours)
     return loss
 
 
-def _kinds_by_length(nodes: dict[str, Any]) -> dict[int, list[str]]:
-    kinds: dict[int, list[str]] = {}
-    for kind, rows in nodes.items():
-        kinds.setdefault(rows["token_ids"].shape[1], []).append(kind)
-    return kinds
-
-
-def rows_by_length(nodes: dict[str, Any]) -> dict[int, dict[str, Array]]:
-    """Concatenates token ids and masks of all kinds of one token length, to encode them together."""
-    return {
-        length: {name: jnp.concatenate([nodes[kind][name] for kind in kinds]) for name in ("token_ids", "mask")}
-        for length, kinds in _kinds_by_length(nodes).items()
-    }
-
-
-def tokens_by_kind(embeddings: dict[int, Array], nodes: dict[str, Any]) -> dict[str, Tokens]:
-    """Splits token embeddings of `rows_by_length` by node kind."""
-    tokens = {}
-    for length, kinds in _kinds_by_length(nodes).items():
-        for kind, part in zip(kinds, jnp.split(embeddings[length], len(kinds)), strict=True):
-            tokens[kind] = Tokens(part, nodes[kind]["mask"])
-    return tokens
+def text_tokens(flat: Float[Array, "i d"], starts: Int[Array, " b"], mask: Bool[Array, "b t"]) -> Tokens:
+    """Takes the token embeddings of texts out of those of packed rows, one row after another."""
+    places = starts[:, None] + jnp.arange(mask.shape[1])[None, :]
+    return Tokens(jnp.take(flat, places, axis=0, mode="clip"), mask)
 
 
 def batch_loss(
-    params: Params, embeddings: dict[int, Array], batch: Batch, model: UweModel, settings: LossSettings
+    params: Params, embeddings: Float[Array, "r i d"], batch: Batch, model: UweModel, settings: LossSettings
 ) -> tuple[Float[Array, ""], Metrics]:
-    """Computes this device's share of the loss over all graphs, and of its parts by graph.
+    """Computes this device's share of the loss over all graphs, and of its parts by graph, from its packed rows.
 
-    `embeddings` are [rows, length, d] of this device's nodes by token length, as of `rows_by_length`.
+    The rows are gathered from all devices, once for all graphs: they are smaller than padded texts, and a text may be
+    in the rows of any device.
     """
-    encoded = tokens_by_kind(embeddings, batch["nodes"])
+    own = embeddings.reshape(-1, embeddings.shape[-1])
+    kinds, nodes = batch["positives"], batch["nodes"]
+    every, neighbours, valid = parallel.gather((own, {kind: nodes[kind] for kind in kinds}, batch["valid"]))
+    skills = text_tokens(every, **nodes[SKILL])
     tau_a = model.temperatures(params)
     scorer = loss_scorer(model.scorer, settings.side)
     losses = {
         kind: graph_loss(
-            encoded[SKILL],
-            encoded[kind],
-            batch["positives"][kind],
-            batch["valid"][kind],
+            skills,
+            text_tokens(every, **neighbours[kind]),
+            positives,
+            valid[kind],
             tau_a,
             scorer,
             settings,
             kind,
         )
-        for kind in batch["positives"]
+        for kind, positives in kinds.items()
     }
     total = sum((getattr(settings.alpha, kind) * loss for kind, loss in losses.items()), jnp.zeros(()))
     return total, {"loss": total} | {f"loss/{kind}": loss for kind, loss in losses.items()}
@@ -131,31 +116,25 @@ def batch_gradient(
     model: UweModel,
     settings: LossSettings,
     dropout_key: Array | None,
-    mini_batch_size: int = 0,
+    rows_at_once: int = 0,
 ) -> tuple[Params, Metrics]:
     """Computes this device's share of the gradient, and of the losses; their means are those of the global batch.
 
-    With a chunk size, that many texts are encoded at a time under gradient caching, with the same gradient up to
-    rounding and to the dropout masks drawn.
+    Of more than `rows_at_once` rows, unless it is 0, so many are encoded at a time under gradient caching, with the
+    same gradient up to rounding and to the dropout masks drawn.
     """
-    groups = rows_by_length(batch["nodes"])
+    packed = batch["packed"]
 
     def encode(params: Params, rows: dict[str, Array], key: Array | None) -> Array:
-        return model.encode(params, rows["token_ids"], rows["mask"], key).embeddings
+        return model.encode(params, rows["token_ids"], rows["segments"], key).embeddings
 
-    def loss(embeddings: dict[int, Array], params: Params) -> tuple[Float[Array, ""], Metrics]:
+    def loss(embeddings: Array, params: Params) -> tuple[Float[Array, ""], Metrics]:
         return batch_loss(params, embeddings, batch, model, settings)
 
-    if mini_batch_size:
-        (_, metrics), gradient = cached_value_and_grad(encode, loss, params, groups, mini_batch_size, dropout_key)
+    if 0 < rows_at_once < len(packed["segments"]):
+        (_, metrics), gradient = cached_value_and_grad(encode, loss, params, packed, rows_at_once, dropout_key)
         return gradient, metrics
-
-    def plain(params: Params) -> tuple[Float[Array, ""], Metrics]:
-        return loss(
-            {length: encode(params, rows, fold_in(dropout_key, length)) for length, rows in groups.items()}, params
-        )
-
-    return jax.grad(plain, has_aux=True)(params)
+    return jax.grad(lambda params: loss(encode(params, packed, dropout_key), params), has_aux=True)(params)
 
 
 def dropout_key(model: UweModel, seed: int, number: Array | int) -> Array | None:
@@ -170,18 +149,18 @@ def make_train_step(
     settings: LossSettings,
     optimiser: optax.GradientTransformation,
     seed: int,
-    mini_batch_size: int = 0,
+    rows_at_once: int = 0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Returns the compiled step: (replicated state, batch split over devices) to (next state, metrics of the batch).
 
-    The state is donated. Dropout keys follow from seed, step and device. With an `mini_batch_size`, each device
-    encodes that many texts at a time (see `uwe_jax.distributed.gradient_cache`).
+    The state is donated. Dropout keys follow from seed, step and device. For `rows_at_once` see
+    `batch_gradient`.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = dropout_key(model, seed, state.step)
         gradients, metrics = parallel.mean_over_devices(
-            batch_gradient(state.params, batch, model, settings, key, mini_batch_size)
+            batch_gradient(state.params, batch, model, settings, key, rows_at_once)
         )
         updates, opt_state = optimiser.update(gradients, state.opt_state, state.params)
         metrics["gradient_norm"] = optax.tree.norm(gradients)

@@ -152,7 +152,7 @@ def _measured_builder(options: PipelineOptions, settings: BatchSettings, rows: l
 
     def builder() -> BatchBuilder:
         sampler = BatchSampler(splits.train, settings, options.seed)
-        build = BatchBuilder(splits.train, tables, options.lengths, sampler)
+        build = BatchBuilder(splits.train, tables, options.lengths, sampler, devices=jax.device_count())
         build(0)
         return build
 
@@ -215,10 +215,10 @@ def run(options: PipelineOptions) -> Outcome:
         )
     pinned = f"on core {core}" if core is not None else "on all cores, as this system cannot pin it"
     size = "in ESCO's proportions" if options.edges else "of ESCO's size"
-    padded = ", ".join(f"{kind} {tokens}" for kind, tokens in dataclasses.asdict(options.lengths).items())
+    most = ", ".join(f"{kind} {tokens}" for kind, tokens in dataclasses.asdict(options.lengths).items())
     notes = [
         f"Median and range of {options.runs} runs of {options.batches} batches, taken in turn, {pinned}.",
-        f"Synthetic graphs {size} with texts as long as real ones, padded to {padded} tokens.",
+        f"Synthetic graphs {size} with texts as long as real ones, of at most {most} tokens.",
     ]
     if options.edges:
         notes.append(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -76,7 +77,7 @@ def batch_builder(settings: BatchSettings, texts: LengthSettings, seed: int) -> 
     """Makes the batches that a benchmark trains on; a UserError if a batch has more than the 13,896 skills."""
     graphs = graphs_like_esco(seed)
     tables = synthetic_tables(graphs, BY_KIND, seed)
-    return BatchBuilder(graphs, tables, texts, BatchSampler(graphs, settings, seed))
+    return BatchBuilder(graphs, tables, texts, BatchSampler(graphs, settings, seed), devices=jax.device_count())
 
 
 def synthetic_graphs(skills: int, jobs: int, sentences: int, aliases: int, seed: int) -> GraphSet:

@@ -14,7 +14,6 @@ import numpy as np
 
 from uwe_jax.config import LossSettings, OptimiserSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
-from uwe_jax.data.ragged import run_entries
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.weights import Params, params_to_hf
 from uwe_jax.scoring.scorers import target_share
@@ -114,6 +113,19 @@ def _soft_scores(q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[
     )
 
 
+def padded_nodes(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
+    """Unpacks the texts of a batch of one process into padded rows for each kind of node."""
+    packed = batch["packed"]["token_ids"].ravel()
+
+    def padded(starts: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+        token_ids = np.zeros(mask.shape, np.int32)
+        text, column = np.nonzero(mask)
+        token_ids[mask] = packed[starts[text] + column]
+        return {"token_ids": token_ids, "mask": mask}
+
+    return {kind: padded(**texts) for kind, texts in batch["nodes"].items()}
+
+
 class Trainer:
     """A train step in PyTorch, of a transformers model with the parameters of ours, and with SCORER, LOSS, OPTIMISER.
 
@@ -169,7 +181,7 @@ class Trainer:
 
     def _prepared(self, batch: Batch) -> Batch:
         """Arranges a batch before it is timed, as a data loader would."""
-        return batch
+        return batch | {"nodes": padded_nodes(batch)}
 
     def backward(self, batch: Batch) -> Tensor:
         """Adds the gradients of the loss of one of `batches` to the model's parameters; returns the loss."""
@@ -219,56 +231,31 @@ class PackedTrainer(Trainer):
         return [batch["packed"]["token_ids"].shape]
 
     def _prepared(self, batch: Batch) -> Batch:
-        """Cuts every kind to its longest text, for the scorer, and packs the texts of all kinds for the encoder."""
-        nodes = {}
-        for kind, rows in batch["nodes"].items():
-            longest = max(1, int(rows["mask"].sum(1).max()))
-            nodes[kind] = {name: array[:, :longest] for name, array in rows.items()}
-        return batch | {"nodes": nodes, "packed": packed_rows(nodes, self._first_position)}
+        """Cuts every kind to its longest text, for the scorer, and adds the positions of tokens in their texts."""
+        nodes, positions = {}, np.zeros(batch["packed"]["segments"].shape, np.int64)
+        for kind, texts in batch["nodes"].items():
+            text, column = np.nonzero(texts["mask"])
+            positions.flat[texts["starts"][text] + column] = column
+            longest = max(1, int(texts["mask"].sum(1).max()))
+            nodes[kind] = {"starts": texts["starts"], "mask": texts["mask"][:, :longest]}
+        packed = batch["packed"] | {"positions": positions + self._first_position}
+        return batch | {"nodes": nodes, "packed": {name: array.astype(np.int64) for name, array in packed.items()}}
 
     def _encode(self, batch: Batch, masks: dict[str, Tensor]) -> dict[str, Tensor]:
         import torch
 
         packed = {name: tensor(array, self._device) for name, array in batch["packed"].items()}
-        segments, places = packed["segments"], packed["places"]
+        segments = packed["segments"]
         other = segments[:, None, :, None] != segments[:, None, None, :]
         bias = torch.zeros(other.shape, device=self._device).masked_fill(other, torch.finfo(torch.float32).min)
         hidden = self.model(packed["token_ids"], attention_mask=bias, position_ids=packed["positions"])
         flat, last = hidden.last_hidden_state.flatten(0, 1), segments.numel() - 1
         encoded = {}
-        for (kind, mask), starts in zip(masks.items(), places.chunk(len(masks)), strict=True):
+        for kind, mask in masks.items():
+            starts = tensor(batch["nodes"][kind]["starts"].astype(np.int64), self._device)
             tokens = starts[:, None] + torch.arange(mask.shape[1], device=self._device)
             encoded[kind] = flat[tokens.clamp(max=last)]
         return encoded
-
-
-def packed_rows(nodes: dict[str, dict[str, np.ndarray]], first_position: int) -> dict[str, np.ndarray]:
-    """Packs texts into rows as long as the longest: the longest text first, each into the fullest row with room.
-
-    Returns:
-      token_ids, segments (from 1 per text; 0 is padding) and positions (from `first_position` in each text), int64
-      [rows, length]; and places, int64 [texts], of first tokens in the flattened rows.
-    """
-    lengths = np.concatenate([rows["mask"].sum(1) for rows in nodes.values()])
-    width = max(1, int(lengths.max()))
-    with_room: list[list[int]] = [[] for _ in range(width + 1)]  # rows by how many tokens more they take
-    places, rows = np.zeros(len(lengths), np.int64), 0
-    for text in np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]:
-        length = int(lengths[text])
-        room = next((room for room in range(length, width + 1) if with_room[room]), 0)
-        if not room:
-            with_room[room := width].append(rows)
-            rows += 1
-        row = with_room[room].pop()
-        places[text] = (row + 1) * width - room
-        with_room[room - length].append(row)
-    entries = run_entries(places, lengths)
-    token_ids, segments, positions = np.zeros((3, rows * width), np.int64)
-    token_ids[entries] = np.concatenate([each["token_ids"][each["mask"]] for each in nodes.values()])
-    segments[entries] = np.repeat(np.arange(1, len(lengths) + 1), lengths)
-    positions[entries] = entries - np.repeat(places, lengths)
-    arrays = {"token_ids": token_ids, "segments": segments, "positions": positions + first_position}
-    return {name: array.reshape(rows, width) for name, array in arrays.items()} | {"places": places}
 
 
 def _graph_loss(forward: Tensor, backward: Tensor, positives: Tensor, valid: Tensor, tau: float) -> Tensor:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import numpy as np
 
 from uwe_jax.config import BatchSettings, EncoderSettings, LengthSettings, ScorerSettings
 from uwe_jax.data.batches import Batch
@@ -88,7 +89,7 @@ class TrainingOptions(BenchmarkOptions):
 class OurStep:
     """A compiled train step with its state. A call takes one step and appends its loss to `losses`."""
 
-    def __init__(self, options: TrainingOptions, scorer: str, batches: list[Batch]):
+    def __init__(self, options: TrainingOptions, scorer: str, batches: list[Batch], rows_at_once: int):
         config = ENCODERS[options.encoder]
         encoder = EncoderSettings(dtype=options.dtype, dropout=options.dropout, remat=options.remat)
         model = UweModel.create(config, encoder, ScorerSettings(kind=scorer))
@@ -98,7 +99,7 @@ class OurStep:
         self.losses: list[float] = []
         self._state: Any = parallel.replicate(TrainState.create(params, optimiser))
         self.batches = batches
-        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, options.mini_batch_size)
+        step: Any = make_train_step(model, torch_peers.LOSS, optimiser, options.seed, rows_at_once)
         started = time.perf_counter()
         self._step = step.lower(self._state, parallel.shard_rows(batches[0])).compile()
         self.compile_seconds: float | None = time.perf_counter() - started
@@ -113,7 +114,7 @@ class OurStep:
 
     def encoded(self, batch: Batch) -> list[tuple[int, int]]:
         """Returns the (rows, tokens per row) of a batch that go through the encoder."""
-        return [rows["mask"].shape for rows in batch["nodes"].values()]
+        return [batch["packed"]["segments"].shape]
 
     def peak(self) -> Peak:
         """Measures the memory of a step on top of parameters and optimiser state; takes steps.
@@ -180,12 +181,11 @@ def _row(
 ) -> Row:
     """Makes the row of a step, with rates and losses if it was timed."""
     config, count = ENCODERS[options.encoder], len(batches)
-    masks = [rows["mask"] for batch in batches for rows in batch["nodes"].values()]
     encoded = [step.encoded(batch) for batch in step.batches]
     flops = (step_flops(config, each, step.scorer, options.skills, options.tokens) for each in encoded)
     sizes = {
         "texts": options.skills * len(NODE_KINDS),
-        "real_tokens": sum(int(mask.sum()) for mask in masks) / count,
+        "real_tokens": sum(np.count_nonzero(batch["packed"]["segments"]) for batch in batches) / count,
         "program_tokens": sum(rows * tokens for each in encoded for rows, tokens in each) / count,
         "flops": sum(flops) / count,
     }
@@ -233,10 +233,10 @@ def run(options: TrainingOptions) -> Outcome:
         device, about_peers = None, "PyTorch was left out: its step is that of soft late interaction."
     build = synthetic.batch_builder(BatchSettings(global_batch_size=options.skills), options.lengths, options.seed)
     batches = [build(step) for step in range(1 if options.memory_only else options.runs)]
-    ours = []
+    ours, rows_at_once = [], build.rows_at_once(options.mini_batch_size)
     for scorer in options.scorers:
         LOG.info(f"Compiling the step of {options.encoder} with {scorer}")
-        ours.append(OurStep(options, scorer, batches))
+        ours.append(OurStep(options, scorer, batches, rows_at_once))
     if options.memory_only:
         rows = [_row(options, batches, step, None, None) for step in ours]
         return _outcome(options, about, rows, [_ABOUT_PROGRAM, "Nothing was run (--memory_only)."])
@@ -275,7 +275,7 @@ def _outcome(options: TrainingOptions, about: dict[str, Any], rows: list[Row], n
     extras = [*(f"{name} {value}" for name, value in values.items() if value), *["remat"] * options.remat]
     title = ", ".join([f"Train step of {options.encoder}, {options.skills} skills", *extras])
     about_batch = (
-        f"{options.skills} skills, jobs, vacancy sentences and aliases each, padded to "
+        f"{options.skills} skills, jobs, vacancy sentences and aliases each, of at most "
         f"{', '.join(f'{kind} {tokens}' for kind, tokens in options.tokens.items())} tokens; random parameters."
     )
     return Outcome(title, about, options.settings(), LABELS, COLUMNS, rows, [about_batch, *notes])
