@@ -1,6 +1,7 @@
 """Eight CPU devices, shapes and types checked, silent broadcasting made an error."""
 
 import atexit
+import functools
 import gc
 import importlib.metadata
 import logging
@@ -107,6 +108,19 @@ def small_run(sample_encoder, prepared_cache, tmp_path):
         "--config.evaluation.texts_per_device=16",
         "--config.optimiser.learning_rate=0.01",
     ]
+
+
+@pytest.fixture(scope="module")
+def loaded_once():
+    """Lets the commands of a module's tests share a loaded model, and what it has compiled."""
+    from uwe_jax.retrieval import answering, indexing
+    from uwe_jax.retrieval.loading import load
+
+    once = functools.cache(load)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (answering, indexing):
+            patch.setattr(module, "load", once)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Targets with several names: from sources through an index to hits, explanations and answers."""
 
 import csv
-import functools
 import json
 import os
 
@@ -15,7 +14,7 @@ from vacancy_files import write_rows
 from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main as rank
 from uwe_jax.data.text import name_key
-from uwe_jax.retrieval import answering, encoding, indexing
+from uwe_jax.retrieval import encoding
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker
@@ -28,6 +27,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.serving.routes import gather
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
 TEXTS = ["care for patients", "software engineer", "nurse"]
 IDS = ["s1", "s2", "s3"]
 NAMES = [["patients care", "nurse patients"], ["write code", "Write Code", " ", "code writer"], []]
@@ -38,16 +38,6 @@ QUERIES = ["write software code", "patients", "for nurse"]
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda file: None)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded_once():
-    """Calls of one model share what it has compiled."""
-    once = functools.cache(load)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (answering, indexing):
-            patch.setattr(module, "load", once)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from vacancy_files import write_rows
 from uwe_jax.__main__ import main as front_door
 from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main
-from uwe_jax.retrieval import answering, indexing
+from uwe_jax.retrieval import answering
 from uwe_jax.retrieval.limits import MAX_CHARACTERS
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.options import parse_index
@@ -23,18 +23,9 @@ from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.runtime.command import EXIT_UNREAD
 from uwe_jax.runtime.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
 SKILLS = ("care for patients", "write code", "engineer software")
 JOBS = ("nurse", "software engineer")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded_once():
-    """Calls of one model share what it has compiled."""
-    once = functools.cache(load)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (answering, indexing):
-            patch.setattr(module, "load", once)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Rankings by words in common beside the model's scores: from the formula to commands, the service and evaluations."""
 
 import csv
-import functools
 import json
 import math
 
@@ -15,7 +14,6 @@ from uwe_jax.commands.rank import main as rank
 from uwe_jax.data.text import without_marks
 from uwe_jax.evaluation.run import EvaluationOptions
 from uwe_jax.evaluation.specs import load_ranker
-from uwe_jax.retrieval import answering, indexing
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker
@@ -25,20 +23,11 @@ from uwe_jax.scoring.words import Words
 from uwe_jax.serving.options import ServiceOptions
 from uwe_jax.serving.tasks import PairTask, RankTask, ServedModel
 
+pytestmark = pytest.mark.usefixtures("loaded_once")
 TEXTS = ["care for patients", "write code", "engineer software", "看護"]
 NAMES = [["nurse patients"], ["code writer"], [], []]
 QUERIES = ["write patients", "Code, CODE and software?", "看護", "zebra", "-"]
 WEIGHT = 0.25
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded_once():
-    """Calls of one model share what it has compiled."""
-    once = functools.cache(load)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (answering, indexing):
-            patch.setattr(module, "load", once)
-        yield
 
 
 @pytest.fixture(scope="module")
