@@ -20,6 +20,7 @@ from uwe_jax.retrieval.location import open_index, recorded_model
 from uwe_jax.retrieval.options import RankOptions
 from uwe_jax.retrieval.queries_in import batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Searchable
 from uwe_jax.retrieval.texts_in import read_targets
@@ -56,7 +57,7 @@ def rank(options: RankOptions) -> None:
         )
     typed = not (options.queries or options.queries_file) and sys.stdin.isatty()
     LOG.log(logging.INFO if typed else logging.DEBUG, "Loading %s. Then type one query per line; Ctrl-D ends.", model)
-    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most, **asdict(options.how))
+    ranker = load(model, cache_dir=options.cache_dir, max_tokens=most, **asdict(RankSettings.of(options)))
     if options.targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 import tyro
 
-from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.options import Arguments, OptionalInt, OptionalPath, Repeated, RepeatedPath, at_least
@@ -216,11 +215,6 @@ class RankOptions:
             raise UserError(f"--out {self.out} does not end in {endings}.")
         if wrong := [each for each in self.where if not each.partition("=")[0] or "=" not in each]:
             raise UserError(f"--where {wrong[0]!r} does not name a column and a value. Write COLUMN=VALUE.")
-
-    @property
-    def how(self) -> RankSettings:
-        """How targets are ranked."""
-        return RankSettings(self.label_weight, self.words, self.clean_queries, self.candidates)
 
     @property
     def indexes(self) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,9 @@
-"""How targets are ranked beside the model's scorer."""
+"""Settings of rankings beside the model's scorer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
@@ -32,6 +33,11 @@ class RankSettings:
         within("label_weight", self.label_weight, 0, 1)
         within("words", self.words, 0, 1)
         within("candidates", 1 if self.candidates is None else self.candidates, 1)
+
+    @classmethod
+    def of(cls, options: Any) -> RankSettings:
+        """Takes the settings from the options of a command, which have their names."""
+        return cls(**{setting.name: getattr(options, setting.name) for setting in fields(cls)})
 
 
 DEFAULT = RankSettings()

@@ -16,7 +16,6 @@ from typing import Annotated
 import tyro
 
 from uwe_jax.retrieval.options import parse_index
-from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import OptionalInt, OptionalPath, Repeated, at_least
 from uwe_jax.runtime.settings import within
@@ -114,11 +113,6 @@ class ServiceOptions:
         if len(self.indexes) < len(self.index):
             raise UserError(f"--index is {', '.join(self.index)}; give every index its own name: NAME=INDEX.")
         _ = self.keys
-
-    @property
-    def how(self) -> RankSettings:
-        """How targets are ranked."""
-        return RankSettings(self.label_weight, self.words, self.clean_queries, self.candidates)
 
     @functools.cached_property
     def indexes(self) -> dict[str, str]:

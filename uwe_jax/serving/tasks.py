@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.searchable import Hit, Searchable
 from uwe_jax.runtime.errors import UserError
@@ -136,7 +137,7 @@ def load_served(options: ServiceOptions) -> ServedModel:
     indexes = {name: _in_memory(open_index(where)) for name, where in options.indexes.items()}
     longest = max(index.origin.max_tokens for index in indexes.values())
     model = options.model or recorded_model([*options.indexes.values()][:1])
-    how = asdict(options.how)
+    how = asdict(RankSettings.of(options))
     ranker = load(model, cache_dir=cache_folder(options.cache_dir), max_tokens=longest, **how)
     LOG.info("Model %s: %s", ranker.name, ranker.loaded.description)
     for name, where in options.indexes.items():

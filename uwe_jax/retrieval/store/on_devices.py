@@ -15,7 +15,7 @@ from uwe_jax.ranking.ragged import RaggedTokens
 
 @dataclass(frozen=True, eq=False)
 class OnDevices:
-    """What is built of the names' tokens; the parts that import jax are imported when they are built."""
+    """Keeps what is built of the names' tokens; the parts that import jax are imported when they are built."""
 
     tokens: Callable[[], RaggedTokens]  # of all names
     starts: np.ndarray  # position of every target's label
