@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from uwe_jax.data.graph import edge_matrix
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import normalise
+from uwe_jax.retrieval.store.names import Name, distinct_names
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
 from uwe_jax.sources.notes import counted
@@ -250,12 +251,9 @@ def _made(spec: TaskSpec, split: str, content: TaskContent) -> RankingTask:
 
 
 def _further_names(names: Iterable[tuple[str, Iterable[str]]], known: Container[str]) -> dict[str, tuple[str, ...]]:
-    by_target: dict[str, dict[str, str]] = {}
+    by_target: dict[str, list[str]] = {}
     for label, texts in names:
         if (target := normalise(label)) in known:
-            found = by_target.setdefault(target, {target.casefold(): target})
-            for text in map(normalise, texts):
-                found.setdefault(text.casefold(), text)
-    # The first is the target itself.
-    further = {target: tuple(filter(None, list(found.values())[1:])) for target, found in by_target.items()}
-    return {target: texts for target, texts in further.items() if texts}
+            by_target.setdefault(target, []).extend(filter(None, map(normalise, texts)))
+    distinct = {target: distinct_names(target, map(Name, texts)) for target, texts in by_target.items()}
+    return {target: tuple(name.text for name in further) for target, further in distinct.items() if further}
