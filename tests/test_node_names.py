@@ -127,7 +127,9 @@ def test_lengths_fit_the_names_too(drawn):
 
 
 def test_names_of_all_parts_belong_to_the_nodes_of_their_kind():
-    one = named(part(skill_job=pairs(SKILLS)), job=[("chef", "cook"), ("nobody", "no one")], skill=[("java", "Java 8")])
+    one = named(
+        part(skill_job=pairs(SKILLS)), job=[("chef", "cook"), ("florist", "flower seller")], skill=[("java", "Java 8")]
+    )
     # A job in the place of a skill, and a skill of the name of a job.
     two = part("two", job_alias=pairs([("chef", "Kitchen chef")]), skill_alias=pairs([("developer", "maker")]))
     two = named(two, job=[("chef", "head cook"), ("developer", "programmer")])

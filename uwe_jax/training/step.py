@@ -153,8 +153,7 @@ def make_train_step(
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Metrics]]:
     """Returns the compiled step: (replicated state, batch split over devices) to (next state, metrics of the batch).
 
-    The state is donated. Dropout keys follow from seed, step and device. For `rows_at_once` see
-    `batch_gradient`.
+    The state is donated. Dropout keys follow from seed, step and device. For `rows_at_once` see `batch_gradient`.
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
