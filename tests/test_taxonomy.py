@@ -122,11 +122,16 @@ def test_missing_or_broken_taxonomies_are_reported(tmp_path):
         read_taxonomy(path)
 
 
-def test_an_id_of_two_labels_is_refused_with_its_rows(tmp_path):
+def test_rows_with_one_id_name_one_skill(tmp_path, caplog):
+    caplog.set_level("INFO")
     rows = [("1", "cook", ""), ("2", "bake", ""), ("2", "bake", "make bread"), ("1", "weld", ""), ("", "sing", "")]
     path = write_rows(tmp_path / "skills.csv", [dict(zip(("id", "label", "alias"), row, strict=True)) for row in rows])
-    with pytest.raises(UserError, match=r"line 5: found id '1' again \(of 'cook' in skills.csv, line 2"):
-        read_taxonomy(path)
+    assert read_taxonomy(path).skills == (
+        Skill("1", "cook", ("weld",)),
+        Skill("2", "bake", ("make bread",)),
+        Skill("", "sing"),
+    )
+    assert "1 row with the id of an earlier one taken as further names of its skill, such as 'weld'" in caplog.text
 
 
 def test_the_digest_changes_with_the_content():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.progress import counted
 from uwe_jax.sources.esco.reader import read_concepts
 from uwe_jax.sources.esco.release import DOWNLOAD, choose_release, find_files, found_instead
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in
@@ -25,6 +27,8 @@ EXPECTED = (
 )
 _REQUIRED, _OPTIONAL = {"label": "text"}, {"aliases": "list", "id": "id"}
 _ROLES = {"label": "label", "aliases": "aliases", "id": "id"}
+
+LOG = logging.getLogger(__name__)
 
 
 class Skill(NamedTuple):
@@ -54,8 +58,8 @@ class Taxonomy:
 def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") -> Taxonomy:
     """Reads the skills of a file, or of a folder, searched two levels deep.
 
-    A user's file called taxonomy takes precedence over an ESCO download. Raises UserError if there is none, it is
-    broken, or has no label.
+    A user's file called taxonomy takes precedence over an ESCO download. Of rows with one id the first has the label,
+    and the labels of the others are aliases. Raises UserError if there is none, it is broken, or has no label.
 
     Args:
       path: see `EXPECTED`.
@@ -99,17 +103,20 @@ def taxonomy_instead(folder: Path) -> str:
 
 def _of_file(path: Path) -> Taxonomy:
     broken, skills = Problems(str(path)), []
-    owners: dict[str, tuple[str, str]] = {}  # label and place of an id
+    labels: dict[str, str] = {}  # by id
+    further: list[str] = []
     for place, row in read_rows(path, path.name, _REQUIRED, broken, optional=_OPTIONAL, roles=_ROLES):
         number, label = row["id"], normalise(row["label"])
-        first, where = owners.setdefault(number, (label, place))
         if not label:
             broken.add(place, f"label {shorten(row['label'])}", "a text")
-        elif number and first != label:
-            again = f"id {shorten(number)} again (of {shorten(first)} in {where})"
-            broken.add(place, again, "an id of its own for each label")
-        skills.append(Skill(number, label, tuple(filter(None, map(normalise, row["aliases"])))))
+        first = labels.setdefault(number, label) if number else label
+        names = [label] if label != first else []
+        further += names
+        skills.append(Skill(number, first, (*names, *filter(None, map(normalise, row["aliases"])))))
     broken.check()
+    if further:
+        what = f"{counted(len(further), 'row')} with the id of an earlier one"
+        LOG.info(f"{path}: {what} taken as further names of its skill, such as {shorten(further[0])}.")
     return _checked(str(path), skills)
 
 
