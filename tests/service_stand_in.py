@@ -54,6 +54,9 @@ class StandInIndex:
     def names_of(self, target: str) -> list[Name]:
         raise NotImplementedError("A stand-in has no names.")
 
+    def columns_of(self, target: str) -> dict[str, str]:
+        raise NotImplementedError("A stand-in has no columns.")
+
     def search(self, queries: Any, top_k: int, scorer: ScorerSettings, where: Any = None) -> list[list[Hit]]:
         raise NotImplementedError("A stand-in is searched by its model.")
 

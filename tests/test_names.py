@@ -293,6 +293,7 @@ def test_the_label_weight_and_the_names_of_unindexed_targets(folder, encoder, tm
         rank(["patients", *flags, *more, "--model", encoder])
         told = json.loads(capsys.readouterr().out)["hits"]["t"]
         scores.append({hit["id"]: hit["score"] for hit in told})
+    assert not any(hit["name"] for hit in told if not hit["exact"])  # where labels alone count, no other name is shown
     plain = load(encoder).rank("patients", TEXTS)
     assert scores[1] == pytest.approx({IDS[TEXTS.index(hit.text)]: hit.score for hit in plain}, abs=1e-3)
     assert scores[0]["s1"] > scores[1]["s1"]
@@ -338,6 +339,7 @@ def test_an_explanation_says_which_name_matched(model, space):
     of_hit, of_id = model.explain("code-WRITERS", hit), model.explain("code-WRITERS", id="s2", space=space)
     assert of_hit.target_tokens == of_id.target_tokens == model.explain("code-WRITERS", "code writer").target_tokens
     told = of_id.to_dict()["hit"]
+    assert told["columns"] == {"family": "it"} == of_hit.to_dict()["hit"]["columns"]
     assert (told["id"], told["text"], told["name"], told["role"], told["exact"]) == (
         "s2",
         "software engineer",

@@ -12,7 +12,7 @@ import numpy as np
 from uwe_jax.evaluation.measure import checked
 from uwe_jax.evaluation.ranker import Ranker, Score
 from uwe_jax.evaluation.tasks.task import RankingTask, TargetNames
-from uwe_jax.scoring.names import name_scores
+from uwe_jax.scoring.names import matched_name, name_scores
 from uwe_jax.sources.notes import counted
 
 
@@ -76,7 +76,8 @@ class NamesScore:
         scores = scores if gone is None else np.where(gone[0], -np.inf, scores)
         texts, places, starts = self._names
         ends = np.append(starts[1:], len(places))
-        return [texts[places[starts[at] + scores[starts[at] : ends[at]].argmax()]] for at in targets]
+        found = ((starts[at], matched_name(scores[starts[at] : ends[at]], self._label_weight)) for at in targets)
+        return [texts[places[start + name]] for start, name in found]
 
     def _of_names(self, queries: Sequence[str]) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the scores of all names, [q, names], and which do not count."""

@@ -263,7 +263,7 @@ class Ranker:
         alone = self.encode_targets([label.text], [id], dtype="float32", progress=False, names=[names])
         if self.how.words and isinstance(space, Index):
             alone.words = space.words_of(id)
-        return self.rank(query, alone)[0]
+        return self.rank(query, alone)[0]._replace(columns=space.columns_of(id))
 
     def warm_up(self, space: Searchable, top_k: int = 10) -> None:
         """Puts an index on the devices and compiles for single short queries; another `top_k` may compile again."""

@@ -40,3 +40,16 @@ def name_scores(
     if label_weight in (0, 1):  # nothing times minus infinity is not a number
         return scores[:, starts] if label_weight else best
     return np.asarray(weighted(scores[:, starts], best, label_weight))
+
+
+def matched_name(scores: Float[np.ndarray, " names"], label_weight: float = LABEL_WEIGHT) -> int:
+    """Returns the position of the name that a target is found by: the best one, or the label where it alone counts.
+
+    >>> matched_name(np.array([0.25, 0.75])), matched_name(np.array([0.25, 0.75]), label_weight=1)
+    (1, 0)
+
+    Args:
+      scores: of the names of one target, its label first.
+      label_weight: as of `name_scores`.
+    """
+    return 0 if label_weight == 1 else int(scores.argmax())

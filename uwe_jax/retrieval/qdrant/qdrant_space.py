@@ -8,7 +8,7 @@ Embedded mode compares with every target; a server uses its approximate index wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -21,16 +21,17 @@ from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.limits import check_words
 from uwe_jax.retrieval.qdrant.connection import Store, library
+from uwe_jax.retrieval.qdrant.query_vectors import query_vectors
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, unfinished
-from uwe_jax.retrieval.qdrant.upload import content_digest, norms_of, switch, to_replace, upload
+from uwe_jax.retrieval.qdrant.upload import content_digest, switch, to_replace, upload
 from uwe_jax.retrieval.settings import DEFAULT, RankSettings
 from uwe_jax.retrieval.store.columns import COMPARED, Where, alternatives, check_column, unknown_value
 from uwe_jax.retrieval.store.names import Name, exact_first, no_target
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import name_scores
-from uwe_jax.scoring.ragged import formula, is_pooled
+from uwe_jax.scoring.names import matched_name, name_scores
+from uwe_jax.scoring.ragged import formula
 
 _PER_HIT, _LEAST = 10, 100  # default candidates per hit, and at least
 # Times as many where targets have several names, whose tokens MaxSim mixes: of the ten best of 3,007 occupations with
@@ -193,20 +194,30 @@ class QdrantIndex:
                 hits.append([])
                 for k in at[exact_first(at, row[at], exact)][:top_k].tolist():
                     of_target = all_scores[starts[k] : starts[k] + len(names[k])]
-                    name, role = names[k][exact[k] if k in exact else int(of_target.argmax())]
+                    name, role = names[k][exact.get(k, matched_name(of_target, how.label_weight))]
                     matched = {"name": name if role else "", "exact": k in exact, "role": role}
                     hits[-1].append(found[k]._replace(score=float(row[k]), **matched))
         return hits
 
     def names_of(self, target: str) -> list[Name]:
         """Returns the names of the target with an id; see `Searchable.names_of`."""
+        return [Name(text, role) for text, role, _ in _names(self._payload(target))]
+
+    def columns_of(self, target: str) -> dict[str, str]:
+        """Returns the values of a target in the further columns; see `Searchable.columns_of`."""
+        return self._values(self._payload(target))
+
+    def _payload(self, target: str) -> Mapping[str, Any]:
         models = library().models
         one = models.Filter(must=[models.FieldCondition(key="id", match=models.MatchValue(value=target))])
         with self._store.asking() as client:
             points, _ = client.scroll(self._collection, one, limit=1, with_payload=True)
         if not points:
             raise no_target(target)
-        return [Name(text, role) for text, role, _ in _names(points[0].payload)]
+        return points[0].payload
+
+    def _values(self, payload: Mapping[str, Any]) -> dict[str, str]:
+        return {name: payload[field(k)] for k, name in enumerate(self.columns)}
 
     def recall(self, queries: RaggedTokens, top_k: int, exact: Index, scorer: ScorerSettings | None = None) -> float:
         """Returns the share of the exact answer that is found: the mean over queries of |found and exact| / |exact|.
@@ -254,7 +265,7 @@ class QdrantIndex:
         how = None if self._store.embedded else models.SearchParams(hnsw_ef=width)
         asked = [
             models.QueryRequest(query=query, limit=number, params=how, filter=chosen)
-            for query in _query_vectors(queries, scorer, pooled=self._stored.pooled, single=self._stored.single)
+            for query in query_vectors(queries, scorer, pooled=self._stored.pooled, single=self._stored.single)
             if query is not None
         ]
         with self._store.asking() as client:
@@ -292,27 +303,10 @@ class QdrantIndex:
         tokens = RaggedTokens(np.concatenate(rows), run_offsets(lengths))
         hits = []
         for payload in (point.payload for point in points):
-            values = {name: payload[field(k)] for k, name in enumerate(self.columns)}
-            hits.append(Hit(payload["id"], payload["text"], 0.0, values))
+            hits.append(Hit(payload["id"], payload["text"], 0.0, self._values(payload)))
         return tokens, hits, [[Name(text, role) for text, role, _ in each] for each in named]
 
 
 def _names(payload: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """Returns text, role and number of vectors of every name of a target, the label first."""
     return [*map(tuple, payload.get("names", ()))] or [(payload["text"], "", len(payload["norms"]))]
-
-
-def _query_vectors(
-    queries: RaggedTokens, scorer: ScorerSettings, *, pooled: bool, single: bool
-) -> Iterator[list | None]:
-    """Yields the token embeddings of every query, one where names are means; None for an empty query."""
-    lengths = queries.lengths
-    if is_pooled(scorer.kind, query=True):
-        queries = queries.pooled()
-    elif pooled:
-        # The sum over i of cos(e_i, y) is the product of y's unit vector with the sum of the tokens' own.
-        norms = np.maximum(norms_of(queries.flat), np.finfo(np.float32).tiny)
-        queries = RaggedTokens(queries.flat.astype(np.float32) / norms[:, None], queries.offsets).pooled()
-    for k, length in enumerate(lengths.tolist()):
-        rows = queries.part(k, k + 1).flat.astype(np.float32).tolist()
-        yield (rows[0] if single else rows) if length else None

@@ -99,6 +99,14 @@ class Searchable(Protocol):
         """
         ...
 
+    def columns_of(self, target: str) -> Mapping[str, str]:
+        """Returns the values of the target with an id in the further columns, by their names.
+
+        Raises:
+          UserError: there is no such target.
+        """
+        ...
+
     def search(
         self,
         queries: RaggedTokens,

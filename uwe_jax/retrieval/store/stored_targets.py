@@ -24,7 +24,7 @@ from uwe_jax.retrieval.store.searchable import Hit, Origin
 from uwe_jax.retrieval.store.segment import Part, Segment, joined_columns
 from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.scoring.names import name_scores, weighted
+from uwe_jax.scoring.names import matched_name, name_scores, weighted
 from uwe_jax.scoring.words import Words
 
 _NAMED = 5  # ids that a message names
@@ -145,6 +145,13 @@ class Index:
         rows = self.name_rows(self._position(target) if isinstance(target, str) else target)
         return [Name(*each) for each in zip(self.names[rows], self.roles[rows] if self.roles else [""], strict=True)]
 
+    def columns_of(self, target: str) -> dict[str, str]:
+        """Returns the values of a target in the further columns; see `Searchable.columns_of`."""
+        return self._values(self._position(target))
+
+    def _values(self, at: int) -> dict[str, str]:
+        return {name: column[at] for name, column in self.columns.items()}
+
     def _position(self, id: str) -> int:
         at: int = pc.index(self.ids.array, id).as_py()
         if at < 0:
@@ -204,7 +211,7 @@ class Index:
                 hits.append([])
                 for at in best(targets, top_k, same).tolist():
                     names = self.name_rows(at)
-                    matched = names.start + int(row[names].argmax())
+                    matched = names.start + matched_name(row[names], how.label_weight)
                     part = float(weighted(more[names.start], more[matched], how.label_weight))
                     hits[-1].append(self._hit(at, float(targets[at]), same.get(at, matched), at in same, part))
         return hits
@@ -255,9 +262,9 @@ class Index:
         return found
 
     def _hit(self, at: int, score: float, name: int, exact: bool, words: float = 0.0) -> Hit:
-        columns = {key: column[at] for key, column in self.columns.items()}
         role = self.roles[name] if self.roles else ""
-        return Hit(self.ids[at], self.texts[at], score, columns, self.names[name] if role else "", exact, role, words)
+        values = self._values(at)
+        return Hit(self.ids[at], self.texts[at], score, values, self.names[name] if role else "", exact, role, words)
 
     def save(self, folder: str | Path, *, patience: float = 0) -> None:
         """Writes the index to a folder, see `uwe_jax.retrieval.store.folder`; an earlier index there is replaced.
