@@ -213,7 +213,8 @@ def _describe(task: RankingTask) -> dict[str, Any]:
     """Returns a task as in results.json."""
     texts = {key: getattr(task, key) for key in ("title", "group", "split", "origin")}
     counts = {"queries": len(task.queries), "targets": len(task.targets), "edges": int(task.relevant.nnz)}
-    return {**texts, **counts, "notes": list(task.notes)}
+    graded = {} if task.grades is None else {"threshold": task.threshold}
+    return {**texts, **counts, **graded, "notes": list(task.notes)}
 
 
 class _Evaluation:
@@ -222,8 +223,8 @@ class _Evaluation:
     def __init__(self, options: EvaluationOptions, cache_dir: Path, tasks: Sequence[RankingTask], results: Results):
         self.options, self.cache_dir, self.tasks, self.results = options, cache_dir, tasks, results
         self.folder = ResultsFolder(options.out, results)
-        # Average precision [q] by task of the first model of the table, unless that one is joined.
-        self.first_precision: dict[str, np.ndarray] = {}
+        # Metrics [q] by task of the first model of the table, unless that one is joined.
+        self.first_compared: dict[str, dict[str, np.ndarray]] = {}
         self.first_failure = ""  # without the details, which were printed
 
     def add_model(self, spec: str, hashes: TrainingHashes | None, in_domain: Collection[str]) -> None:
@@ -247,7 +248,8 @@ class _Evaluation:
                 measured = measure(of_task, task, options.metrics)
                 if worst := options.dump_rankings:
                     folder = self.folder.rankings(name)
-                    dump_rankings(folder, task, name, measured.average_precision, measured.score, worst=worst)
+                    values = measured.average_precision, measured.score
+                    dump_rankings(folder, task, name, *values, ndcg=measured.compared.get("ndcg"), worst=worst)
             except UserError as error:
                 self._skip(f"{name} on {task.name}", error)
                 continue
@@ -257,10 +259,14 @@ class _Evaluation:
             found["leakage"] = leakage(task, hashes, in_domain=task.name in in_domain) if hashes else None
             first = next((model for model, other in models.items() if other["results"]), name)
             if name == first:
-                self.first_precision[task.name] = measured.average_precision
-            elif options.bootstrap and task.name in self.first_precision:
-                points = 100.0 * measured.average_precision, 100.0 * self.first_precision[task.name]
-                found["difference"] = {"to": first, "map": list(paired_bootstrap(*points, samples=options.bootstrap))}
+                self.first_compared[task.name] = measured.compared
+            elif options.bootstrap and task.name in self.first_compared:
+                found["difference"] = {"to": first} | {
+                    metric: list(paired_bootstrap(100.0 * values, 100.0 * other, samples=options.bootstrap))
+                    for (metric, values), other in zip(
+                        measured.compared.items(), self.first_compared[task.name].values(), strict=True
+                    )
+                }
             entry["results"][task.name] = found
             entry["seconds"] = {part: entry["seconds"].get(part, 0) + spent for part, spent in measured.seconds.items()}
             self.folder.write()

@@ -4,10 +4,12 @@
 |---|---|
 | queries | id, text |
 | targets | id, text: the full target space; rows that repeat an id, and a column `names`, hold further names |
-| relevant | query_id, target_id[, score]: one target of a query per row, relevant unless its score is 0 or less |
+| relevant | query_id, target_id[, grade or score]: one target of a query per row. With grades, whole numbers from 0, \
+relevance is graded; else a target is relevant unless its score is 0 or less |
 
-Each is a table of any supported format. An optional `task.json` holds "title", "query_kind" and "target_kind", for
-example {"title": "Courses", "query_kind": "vacancy", "target_kind": "skill"}.
+Each is a table of any supported format. An optional `task.json` holds "title", "query_kind", "target_kind" and the
+"threshold" from which on binary metrics count a grade, for example {"title": "Courses", "query_kind": "vacancy",
+"target_kind": "skill", "threshold": 2}.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from uwe_jax.data.text import normalise
+from uwe_jax.evaluation.tasks.grades import EXPECTED_GRADE, MAX_GRADE, read_grade
+from uwe_jax.evaluation.tasks.qrels import Qrels
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
@@ -32,7 +36,7 @@ from uwe_jax.sources.tables.values import ANY, half_pair
 TEXTS = {"id": "id", "text": "text"}
 RELEVANT = {"query_id": "id", "target_id": "id"}
 # Free text matched with skills is the most frequent use of a model that knows no kinds.
-DEFAULTS = {"title": "", "query_kind": "vacancy", "target_kind": SKILL}
+DEFAULTS = {"title": "", "query_kind": "vacancy", "target_kind": SKILL, "threshold": 1}
 
 _EXPECTED = (
     f"queries and targets with the columns {', '.join(TEXTS)}, and relevant with {', '.join(RELEVANT)}, each in one "
@@ -57,31 +61,21 @@ def task_folder(folder: Path) -> TaskSpec:
     names: dict[str, list[str]] = {}
     targets = _read_texts(folder, "targets", "target", problems, names)
     problems.check()  # else every row that refers to a broken one would be reported too
-    relevant: dict[str, list[str]] = {number: [] for number in queries}
-    roles, irrelevant = {key: key for key in RELEVANT}, 0
-    for place, row in read_rows(*_file(folder, "relevant"), RELEVANT, problems, optional={"score": ANY}, roles=roles):
-        score = _number(row["score"])
-        if math.isnan(score):
-            problems.add(place, f"score {shorten(str(row['score']))}", "a number")
-            continue
-        ids = {column: row[column].strip() for column in RELEVANT}
-        unknown = [
-            (column, f"an id of the {len(texts):,} {kind}")
-            for column, texts, kind in (("query_id", queries, "queries"), ("target_id", targets, "targets"))
-            if ids[column] not in texts
-        ]
-        for column, expected in unknown:
-            problems.add(place, f"{column} {shorten(ids[column])}", expected)
-        irrelevant += score <= 0
-        if not unknown and score > 0:
-            relevant[ids["query_id"]].append(targets[ids["target_id"]])
+    qrels = Qrels(queries, targets, problems)
+    irrelevant = _read_relevant(folder, qrels, problems)
     problems.check()
     name = folder.resolve().name  # also of a path that ends in a dot
-    pairs = [(text, relevant[number]) for number, text in queries.items()]
     notes = counted(irrelevant, "rows with a score of 0 or less left out")
     further = [(targets[number], texts) for number, texts in names.items()]
     unused = counted(sum(len(texts) for texts in names.values()), "further names of targets not used")
-    plain = TaskContent(pairs, targets.values(), str(folder), [*notes, *unused], merge_queries=False)
+    plain = TaskContent(
+        targets=targets.values(),
+        origin=str(folder),
+        notes=[*notes, *unused],
+        merge_queries=False,
+        threshold=settings["threshold"],
+        **qrels.content(),
+    )
     named = dataclasses.replace(plain, notes=notes, names=further)
     kinds = (settings["query_kind"], settings["target_kind"])
     title = normalise(settings["title"]) or name
@@ -92,6 +86,29 @@ def task_folder(folder: Path) -> TaskSpec:
     spec = TaskSpec(name, title, "", kinds, ("all",), read, str(folder))
     spec.load(TaskSources((), folder), "all")  # reports what cannot be ranked
     return spec
+
+
+def _read_relevant(folder: Path, qrels: Qrels, problems: Problems) -> int:
+    """Reads judgements by grade, else by score; returns the number of rows that a score makes irrelevant."""
+    roles, optional, irrelevant = {key: key for key in RELEVANT}, {"grade": ANY, "score": ANY}, 0
+    graded = None
+    for place, row in read_rows(*_file(folder, "relevant"), RELEVANT, problems, optional=optional, roles=roles):
+        query, target = (row[column].strip() for column in RELEVANT)
+        column = "score" if row["grade"] is None else "grade"
+        if graded not in (None, column == "grade"):
+            problems.add(place, "no grade" if graded else "a grade", "a grade in all rows or in none")
+            continue
+        graded = column == "grade"
+        grade = read_grade(row[column]) if graded else _number(row[column])
+        if grade is None or math.isnan(grade) or (graded and grade < 0):
+            expected = EXPECTED_GRADE if graded else "a number"
+            problems.add(place, f"{column} {shorten(str(row[column]))}", expected)
+            continue
+        known = qrels.knows(place, query, target)
+        irrelevant += not graded and grade <= 0
+        if known and (graded or grade > 0):
+            qrels.add(query, target, int(grade) if graded else 1)
+    return irrelevant
 
 
 def _number(score: Any) -> float:
@@ -143,14 +160,23 @@ def _read_texts(
     return texts
 
 
-def _settings(folder: Path) -> dict[str, str]:
+def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "task.json"
     if not path.is_file():
         return DEFAULTS
-    expected = f"Expected an object with some of {', '.join(DEFAULTS)}, each a text."
+    texts = [key for key, value in DEFAULTS.items() if isinstance(value, str)]
+    expected = (
+        f"Expected an object with some of {', '.join(texts)}, each a text, and threshold, a whole number from 1 to "
+        f"{MAX_GRADE}."
+    )
     found = read_json(path, expected)
-    known = {key for key, value in found.items() if key in DEFAULTS and isinstance(value, str) and not half_pair(value)}
-    if wrong := [key for key in found if key not in known]:
+    known = {
+        key
+        for key, value in found.items()
+        if key in DEFAULTS and type(value) is type(DEFAULTS[key]) and not half_pair(value)
+    }
+    wrong = [key for key in found if key not in known or (key == "threshold" and not 0 < found[key] <= MAX_GRADE)]
+    if wrong:
         raise UserError(f"{path} has an unknown or wrong {', '.join(map(shorten, wrong))}. {expected}")
     settings = DEFAULTS | found
     for key in ("query_kind", "target_kind"):
