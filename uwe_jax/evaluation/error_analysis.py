@@ -38,6 +38,7 @@ def dump_rankings(
     score: Score,
     *,
     ndcg: np.ndarray | None = None,
+    asked: Sequence[str] = (),
     worst: int = 50,
     top: int = 10,
 ) -> None:
@@ -55,6 +56,7 @@ def dump_rankings(
       folder: of both files; one for each model.
       average_precision: of all queries, fractions, float64 [q]; NaN as of `ranking_metrics`.
       score: queries -> scores [k, n] against all targets of the task.
+      asked: what the function takes for the queries; empty takes their texts.
       ndcg: of all queries, fractions, float64 [q], where relevance is graded.
       worst: maximum number of queries.
       top: number of the best targets of each.
@@ -63,7 +65,7 @@ def dump_rankings(
       UserError: the scores have another shape than [k, targets], or are NaN.
     """
     chosen = np.argsort(average_precision if ndcg is None else ndcg, kind="stable")[:worst]
-    queries = [task.queries[position] for position in chosen]
+    queries = [(asked or task.queries)[position] for position in chosen]
     chunks = scored(score, queries, len(task.targets), f"{model_name} on {task.title}")
     matched = getattr(score, "matched", None)  # of targets with several names
     entries = [

@@ -131,6 +131,8 @@ def _metrics(view: ResultsView) -> str:
         ]
         if rows:
             parts += [f"### {escape(model)}", markdown_rows(("task", *map(metric_title, view.metrics)), rows)]
+        noted = [f"- {_title(view, task)}: {'; '.join(done[task]['notes'])}" for task in done if "notes" in done[task]]
+        parts += ["\n".join(noted)] if noted else []
     return "\n\n".join(parts)
 
 

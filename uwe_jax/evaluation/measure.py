@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
 from uwe_jax.scoring.ranking_metrics import positives, precisions, ranking_metrics, relevant_ranks
 from uwe_jax.scoring.statistics import bootstrap_interval, long_tail
+
+Keep = Callable[[int, np.ndarray], None]
 
 # Scores held at once: 128 MiB of float32.
 _SCORES = 32 * 2**20
@@ -43,8 +45,11 @@ class Measured(NamedTuple):
         return self.compared["map"]
 
 
-def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measured:
+def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str], keep: Keep | None = None) -> Measured:
     """Ranks all targets for all queries of a task.
+
+    Args:
+      keep: takes the position of the first query of every chunk, and its scores.
 
     Raises:
       UserError: as of `checked`; no query has a target that binary metrics count.
@@ -56,6 +61,8 @@ def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measur
     for scores in scored(score, task.queries, len(task.targets), f"{ranker.name} on {task.title}"):
         part = relevant[start : start + len(scores)]
         ranks[relevant.indptr[start] :][: part.nnz] = relevant_ranks(scores, part.indptr, part.indices)
+        if keep:
+            keep(start, scores)
         start += len(scores)
     compared = ["map"] if task.grades is None else ["map", "ndcg"]
     names = dict.fromkeys((*metrics, *compared[1:]))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,44 +56,45 @@ def task_folder(folder: Path) -> TaskSpec:
         that no query or no target has, fewer than two targets, or nothing to rank.
     """
     check_folder(folder, f"Expected the folder of a ranking task: {_EXPECTED}.")
-    settings = _settings(folder)
+    settings = read_settings(folder)
     problems = Problems(str(folder))
-    queries = _read_texts(folder, "queries", "query", problems)
+    queries = read_texts(task_file(folder, "queries"), "query", problems)
     names: dict[str, list[str]] = {}
-    targets = _read_texts(folder, "targets", "target", problems, names)
+    targets = read_texts(task_file(folder, "targets"), "target", problems, names)
     problems.check()  # else every row that refers to a broken one would be reported too
     qrels = Qrels(queries, targets, problems)
     irrelevant = _read_relevant(folder, qrels, problems)
     problems.check()
     name = folder.resolve().name  # also of a path that ends in a dot
-    notes = counted(irrelevant, "rows with a score of 0 or less left out")
-    further = [(targets[number], texts) for number, texts in names.items()]
-    unused = counted(sum(len(texts) for texts in names.values()), "further names of targets not used")
-    plain = TaskContent(
+    content = TaskContent(
         targets=targets.values(),
         origin=str(folder),
-        notes=[*notes, *unused],
+        notes=counted(irrelevant, "rows with a score of 0 or less left out"),
         merge_queries=False,
         threshold=settings["threshold"],
+        names=[(targets[number], texts) for number, texts in names.items()],
         **qrels.content(),
     )
-    named = dataclasses.replace(plain, notes=notes, names=further)
     kinds = (settings["query_kind"], settings["target_kind"])
     title = normalise(settings["title"]) or name
-
-    def read(sources: TaskSources, split: str) -> TaskContent:
-        return named if sources.names else plain
-
-    spec = TaskSpec(name, title, "", kinds, ("all",), read, str(folder))
+    spec = TaskSpec(name, title, "", kinds, ("all",), lambda sources, _: names_if_asked(content, sources), str(folder))
     spec.load(TaskSources((), folder), "all")  # reports what cannot be ranked
     return spec
+
+
+def names_if_asked(content: TaskContent, sources: TaskSources) -> TaskContent:
+    """Returns the content, with the number of further names of targets instead of these, unless the sources ask."""
+    if sources.names:
+        return content
+    unused = counted(sum(len([*texts]) for _, texts in content.names), "further names of targets not used")
+    return dataclasses.replace(content, names=(), notes=[*content.notes, *unused])
 
 
 def _read_relevant(folder: Path, qrels: Qrels, problems: Problems) -> int:
     """Reads judgements by grade, else by score; returns the number of rows that a score makes irrelevant."""
     roles, optional, irrelevant = {key: key for key in RELEVANT}, {"grade": ANY, "score": ANY}, 0
     graded = None
-    for place, row in read_rows(*_file(folder, "relevant"), RELEVANT, problems, optional=optional, roles=roles):
+    for place, row in read_rows(*task_file(folder, "relevant"), RELEVANT, problems, optional=optional, roles=roles):
         query, target = (row[column].strip() for column in RELEVANT)
         column = "score" if row["grade"] is None else "grade"
         if graded not in (None, column == "grade"):
@@ -119,31 +121,45 @@ def _number(score: Any) -> float:
         return math.nan
 
 
-def _file(folder: Path, stem: str) -> tuple[Path, str]:
+def task_file(folder: Path, stem: str, expected: str = _EXPECTED) -> tuple[Path, str]:
     """Finds one of the task's files, and returns its path and its name for messages."""
     paths = sorted(folder.iterdir())
-    found = [
-        path
-        for path in paths
-        if (ending := table_format(path)) and path.name[: -len(ending)] == stem and path.is_file()
-    ]
+    found = [path for path in paths if stem_of(path) == stem and path.is_file()]
     if len(found) == 1:
         return found[0], f"{folder.resolve().name}/{found[0].name}"
     holds = ", ".join(path.name for path in paths[:10]) or "nothing"
     two = f"two files for {stem}, {' and '.join(path.name for path in found)}" if found else f"no {stem} file"
-    raise UserError(f"{folder} has {two}; it holds {holds}. Expected one of each: {_EXPECTED}.")
+    raise UserError(f"{folder} has {two}; it holds {holds}. Expected one of each: {expected}.")
 
 
-def _read_texts(
-    folder: Path, stem: str, role: str, problems: Problems, names: dict[str, list[str]] | None = None
+def stem_of(path: Path) -> str:
+    """Returns the name of a table without its ending; "" for a file of another format."""
+    ending = table_format(path)
+    return path.name[: -len(ending)] if ending else ""
+
+
+def read_texts(
+    file: tuple[Path, str],
+    role: str,
+    problems: Problems,
+    names: dict[str, list[str]] | None = None,
+    parts: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Reads texts by id. Further texts of an id and its column `names` are added to `names`, else refused."""
+    """Reads texts by id, in their order.
+
+    Args:
+      file: its path, and its name for messages.
+      role: of the column `text`, of `NAMES`.
+      names: takes further texts of an id and its column `names`; None refuses them.
+      parts: columns that make up a text, any of which may be missing, instead of `text`.
+    """
     texts: dict[str, str] = {}
     places: dict[str, str] = {}
-    optional = {} if names is None else {"names": "list"}
-    roles = {"id": "id", "text": role, "names": "aliases"}
-    for place, row in read_rows(*_file(folder, stem), TEXTS, problems, optional=optional, roles=roles):
-        number, text = row["id"].strip(), normalise(row["text"])
+    optional = ({} if names is None else {"names": "list"}) | dict.fromkeys(parts, "text")
+    roles = {"id": "id", "names": "aliases"} | ({} if parts else {"text": role})
+    columns = {"id": "id"} if parts else TEXTS
+    for place, row in read_rows(*file, columns, problems, optional=optional, roles=roles):
+        number, text = row["id"].strip(), normalise(" ".join(row[part] for part in parts or ["text"]))
         if not number:
             problems.add(place, f"no id beside {shorten(text)}", "an id that no other row has")
         elif not text:
@@ -160,11 +176,12 @@ def _read_texts(
     return texts
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def read_settings(folder: Path, defaults: Mapping[str, Any] = DEFAULTS) -> dict[str, Any]:
+    """Reads the settings of task.json, where there is one; raises UserError for others than those of `defaults`."""
     path = folder / "task.json"
     if not path.is_file():
-        return DEFAULTS
-    texts = [key for key, value in DEFAULTS.items() if isinstance(value, str)]
+        return dict(defaults)
+    texts = [key for key, value in defaults.items() if isinstance(value, str)]
     expected = (
         f"Expected an object with some of {', '.join(texts)}, each a text, and threshold, a whole number from 1 to "
         f"{MAX_GRADE}."
@@ -173,12 +190,12 @@ def _settings(folder: Path) -> dict[str, Any]:
     known = {
         key
         for key, value in found.items()
-        if key in DEFAULTS and type(value) is type(DEFAULTS[key]) and not half_pair(value)
+        if key in defaults and type(value) is type(defaults[key]) and not half_pair(value)
     }
     wrong = [key for key in found if key not in known or (key == "threshold" and not 0 < found[key] <= MAX_GRADE)]
     if wrong:
         raise UserError(f"{path} has an unknown or wrong {', '.join(map(shorten, wrong))}. {expected}")
-    settings = DEFAULTS | found
+    settings = dict(defaults) | found
     for key in ("query_kind", "target_kind"):
         if settings[key] not in NODE_KINDS:
             raise UserError(f"{path} has {key} {settings[key]!r}. Expected one of {', '.join(NODE_KINDS)}.")
