@@ -183,39 +183,39 @@ def results(out, model):
 def test_a_saved_run_measures_as_its_model(tmp_path, capsys):
     folder, out, again = write_own(tmp_path / "courses"), tmp_path / "out", tmp_path / "again"
     shared = ("--tasks", folder, "--cache_dir", tmp_path, "--bootstrap", 0)
-    run("--model", "bm25", "--model", "random", *shared, "--out", out, "--save_runs", "--run_depth", 0)
-    saved = out / "runs" / "bm25" / "courses.trec"
+    run("--model", "tfidf", "--model", "random", *shared, "--out", out, "--save_runs", "--run_depth", 0)
+    saved = out / "runs" / "tfidf" / "courses.trec"
     first = saved.read_text().splitlines()[0].split("\t")
-    assert (first[0][0], first[1], first[3], first[5]) == ("q", "Q0", "1", "bm25")
+    assert (first[0][0], first[1], first[3], first[5]) == ("q", "Q0", "1", "tfidf")
     dumped = ("--dump_rankings", 30, "--save-runs", "--run_depth", 0)
     run("--run", saved, "--run", out / "runs" / "random" / "courses.trec", *shared, "--out", again, *dumped)
-    for model in ("bm25", "random"):
+    for model in ("tfidf", "random"):
         assert results(again, model)["metrics"] == results(out, model)["metrics"]
         assert results(again, model)["long_tail"] == results(out, model)["long_tail"]
         assert "notes" not in results(again, model)
     before, after = (
-        [line.split("\t") for line in (folder / "runs" / "bm25" / "courses.trec").read_text().splitlines()]
+        [line.split("\t") for line in (folder / "runs" / "tfidf" / "courses.trec").read_text().splitlines()]
         for folder in (out, again)
     )
     assert [(*row[:4], float(row[4])) for row in after] == [(*row[:4], float(row[4])) for row in before]
-    entries = [json.loads(line) for line in (again / "rankings" / "bm25" / "courses.jsonl").read_text().splitlines()]
+    entries = [json.loads(line) for line in (again / "rankings" / "tfidf" / "courses.jsonl").read_text().splitlines()]
     assert {entry["query"] for entry in entries} <= set(load(folder).queries)
     # A measured sample of the queries, and a ranking of the best alone.
-    run("--model", "bm25", *shared, "--out", out, "--save_runs", "--run_depth", 7, "--max_queries", 9)
+    run("--model", "tfidf", *shared, "--out", out, "--save_runs", "--run_depth", 7, "--max_queries", 9)
     assert not (out / "runs" / "random").exists()
     assert len(saved.read_text().splitlines()) == 9 * 7
     capsys.readouterr()
     run("--run", saved, *shared, "--out", again)
-    notes = results(again, "bm25")["notes"]
+    notes = results(again, "tfidf")["notes"]
     measured = len(load(folder).queries)
     assert notes == [
         f"7 of {len(load(folder).targets)} targets of a query are ranked; the others come last",
         f"{measured - 9} of {measured} queries are not in the run: all of their targets tie",
     ]
-    assert f"bm25 on courses: {notes[1]}" in capsys.readouterr().err
+    assert f"tfidf on courses: {notes[1]}" in capsys.readouterr().err
     assert f"- courses: {'; '.join(notes)}" in (again / "results.md").read_text()
     run("--run", saved, *shared, "--out", again, "--max_queries", 5)
-    assert results(again, "bm25")["notes"][-1].endswith("queries of the run are not measured")
+    assert results(again, "tfidf")["notes"][-1].endswith("queries of the run are not measured")
 
 
 def test_targets_that_a_run_lacks_come_last(tmp_path):
