@@ -260,6 +260,13 @@ def test_bad_calls_with_runs_are_reported(tmp_path, capsys):
     path.write_text("q1 Q0 d1 1 2 x\n")
     with pytest.raises(UserError, match=r"--run is a ranking of one task, and --tasks names \d+. Name that task alone"):
         run("--run", path, "--out", out)
+    own = out / "runs" / "my" / "jobs.trec"
+    own.parent.mkdir(parents=True)
+    own.write_text(path.read_text())
+    with pytest.raises(
+        UserError, match=r"is among the runs of an earlier evaluation in .* Name another folder with --out"
+    ):
+        run("--run", own, "--tasks", folder, "--out", out)
     with pytest.raises(UserError, match="--run ranks targets as its file says, and not by names"):
         run("--run", path, "--tasks", folder, "--target-names", "--out", out)
     with pytest.raises(UserError, match="failed, so nothing was measured"):

@@ -23,7 +23,7 @@ from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
 from uwe_jax.evaluation.measure import Keep, measure, summarise
 from uwe_jax.evaluation.ranker import Ranker, truncation
 from uwe_jax.evaluation.results_folder import ResultsFolder
-from uwe_jax.evaluation.run_file import SPEC, RunFile, RunOfTask, run_writer
+from uwe_jax.evaluation.run_file import SPEC, RunFile, RunOfTask, check_runs, run_writer
 from uwe_jax.evaluation.specs import FORMS, load_ranker
 from uwe_jax.evaluation.target_names import NamesRanker, with_name_notes
 from uwe_jax.evaluation.tasks.beir import write_beir
@@ -202,8 +202,7 @@ def _prepare_tasks(
 ) -> tuple[list[RankingTask], list[dict], dict[str, set[str]]]:
     """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks by model."""
     chosen = choose(options.tasks)
-    if options.run and len(chosen) != 1:
-        raise UserError(f"--run is a ranking of one task, and --tasks names {len(chosen)}. Name that task alone.")
+    check_runs(options.run, len(chosen), options.out)
     tasks, skipped = load_tasks(chosen, sources, options.split)
     requested = len(tasks) + len(skipped)
     known = {spec: hashes for spec, hashes in all_hashes.items() if hashes}

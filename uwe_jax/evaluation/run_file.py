@@ -24,6 +24,18 @@ from uwe_jax.sources.tables.trec import RUN, trec_rows
 SPEC = "run:"  # before the path, where models are named
 
 
+def check_runs(paths: Sequence[Path], tasks: int, out: Path) -> None:
+    """Raises UserError for runs that are measured on several tasks, or that the evaluation itself would remove."""
+    if paths and tasks != 1:
+        raise UserError(f"--run is a ranking of one task, and --tasks names {tasks}. Name that task alone.")
+    for path in paths:
+        if path.resolve().is_relative_to(out.resolve() / "runs"):
+            raise UserError(
+                f"--run {path} is among the runs of an earlier evaluation in {out}, which this one removes. Name "
+                "another folder with --out."
+            )
+
+
 class RunFile:
     """The ranking that another system wrote, of one task.
 
@@ -35,13 +47,13 @@ class RunFile:
         """Reads the file; raises UserError for broken lines, scores that are no numbers, and repeated pairs."""
         if not path.is_file():
             raise UserError(f"Run {path} is not a file.{near_on_disk(path)} Name a run file as TREC has them.")
-        self._path, self._problems = path, Problems(str(path))
+        self._path, problems = path, Problems(str(path))
         code_of: tuple[dict[str, int], dict[str, int]] = {}, {}  # of queries, of targets
         queries, targets, lines, scores, tags = array("i"), array("i"), array("i"), array("d"), set()
-        for line, (query, _, target, _, score, tag) in trec_rows(path, path.name, RUN, self._problems):
+        for line, (query, _, target, _, score, tag) in trec_rows(path, path.name, RUN, problems):
             value = _number(score)
             if np.isnan(value):
-                self._problems.add(self._place(line), f"score {shorten(score)}", "a number, higher for a better target")
+                problems.add(self._place(line), f"score {shorten(score)}", "a number, higher for a better target")
                 continue
             for codes, known, text in zip((queries, targets), code_of, (query, target), strict=True):
                 codes.append(known.setdefault(text, len(known)))
@@ -50,8 +62,8 @@ class RunFile:
             tags.add(tag)
         self._queries, self._targets = map(list, code_of)
         self._columns = [np.array(each) for each in (queries, targets, lines, scores)]
-        self._check_pairs()
-        self._problems.check()
+        self._check_pairs(problems)
+        problems.check()
         if not lines:
             raise UserError(f"Run {path} is empty. Expected lines of {' '.join(RUN)}.")
         self.name = tags.pop() if len(tags) == 1 else path.name.partition(".")[0]
@@ -60,7 +72,7 @@ class RunFile:
     def _place(self, line: Any) -> str:
         return f"{self._path.name}, line {line}"
 
-    def _check_pairs(self) -> None:
+    def _check_pairs(self, problems: Problems) -> None:
         """Sorts the lines by query and target, and adds a problem for each that repeats a pair."""
         order = np.lexsort((self._columns[1], self._columns[0]))  # stable: by line within a pair
         queries, targets, lines, _ = self._columns = [each[order] for each in self._columns]
@@ -68,7 +80,7 @@ class RunFile:
         for row in again[np.argsort(lines[again])].tolist():
             target, query = self._targets[targets[row]], self._queries[queries[row]]
             pair = f"target {shorten(target)} of query {shorten(query)} again"
-            self._problems.add(self._place(lines[row]), pair, f"a pair once, as in line {lines[row - 1]}")
+            problems.add(self._place(lines[row]), pair, f"a pair once, as in line {lines[row - 1]}")
 
     def index(self, targets: Sequence[str]) -> Score:
         """Raises UserError: a run ranks ids, and not texts."""
@@ -80,11 +92,11 @@ class RunFile:
         """Returns the ranker of a task; raises UserError if the run ranks other targets, or none of the queries."""
         places = np.array([task.target_ids.get(target, -1) for target in self._targets], np.int64)
         queries, targets, lines, scores = self._columns
-        unknown = np.flatnonzero(places[targets] < 0)
+        unknown, problems = np.flatnonzero(places[targets] < 0), Problems(str(self._path))
         for row in unknown[np.argsort(lines[unknown])].tolist():
             expected = f"an id of the {len(task.targets):,} targets of {task.title}"
-            self._problems.add(self._place(lines[row]), f"target {shorten(self._targets[targets[row]])}", expected)
-        self._problems.check()
+            problems.add(self._place(lines[row]), f"target {shorten(self._targets[targets[row]])}", expected)
+        problems.check()
         starts = np.searchsorted(queries, np.arange(len(self._queries) + 1))
         ranked = {query: slice(*starts[code : code + 2].tolist()) for code, query in enumerate(self._queries)}
         if not any(query in ranked for query in task.query_ids):
