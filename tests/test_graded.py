@@ -215,14 +215,15 @@ def test_tasks_equal_those_of_the_toolkit(rng, tmp_path):
         targets = [f"target {k}" for k in rng.integers(0, 30, 45)]
         queries = [f"query {k}" for k in range(20)]
         judged = [rng.integers(0, 45, rng.integers(0, 12)).tolist() for _ in queries]
-        grades = [rng.integers(0, 4, len(each)).tolist() for each in judged]
+        binary = seed == 0
+        grades = [([1] * len(each) if binary else rng.integers(0, 4, len(each)).tolist()) for each in judged]
         rows = [
             (f"q{q}", f"t{t}", grade) for q, each in enumerate(judged) for t, grade in zip(each, grades[q], strict=True)
         ]
-        task = read_task_folder(write_task(tmp_path / f"task{seed}", rows, targets, queries, threshold=2))
+        task = read_task_folder(write_task(tmp_path / f"task{seed}", rows, targets, queries, threshold=2 - binary))
         values = {(query, target): rng.random() for query in queries for target in targets}
         found = summarise(measure(Fixed(values), task, METRICS), task, 0)["metrics"]
-        theirs = dataset(queries, judged, targets, "en", target_relevance=grades)
+        theirs = dataset(queries, judged, targets, "en", target_relevance=None if binary else grades)
         scores = Fixed(values).index(theirs.target_space)(theirs.query_texts)
         expected = ranking.calculate_ranking_metrics(scores, theirs.target_indices, METRICS, theirs.target_relevance, 2)
         for name in METRICS:
