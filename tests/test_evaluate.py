@@ -412,7 +412,10 @@ def test_a_task_without_data_is_skipped_with_a_warning_or_stops_a_strict_run(fla
         (("--model", "bm25", "--data", "nowhere"), "--data nowhere is not a folder"),
         (("--model", "bm25", "--metrics", "map@10"), "map@10"),
         (("--model", "bm25", "--max_queries", "-1"), "--max-queries is -1; it must be at least 0"),
-        (("--model", "bm25", "--split", "train"), "--split is 'train'; it must be one of 'any', 'test', 'validation'"),
+        (
+            ("--model", "bm25", "--split", "tset"),
+            "--split is 'tset'; it must be one of 'any', 'test', 'validation', 'train'",
+        ),
         (("--model", "bm25", "--metrics", "mpa"), "Did you mean 'map'?"),
         (("--model", "bm25", "--metrics", "ndgc@5"), "Did you mean 'ndcg@5'?"),
         (("--model", "bm25", "--max_querys", "3"), "Unrecognized options"),

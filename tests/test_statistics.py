@@ -81,6 +81,12 @@ def test_paired_bootstrap_is_the_bootstrap_of_the_difference(rng):
     np.testing.assert_allclose(mirrored, (-difference, -hi, -lo), rtol=1e-12)
 
 
+def test_paired_bootstrap_leaves_out_queries_without_a_value(rng):
+    a, b = rng.random(20), rng.random(20)
+    with_gaps = np.insert(a, 7, np.nan), np.insert(b, 7, np.nan)
+    assert paired_bootstrap(*with_gaps, samples=50) == paired_bootstrap(a, b, samples=50)
+
+
 def test_long_tail_equals_a_loop(rng):
     edges = {"1": (1, 1), "2-5": (2, 5), "6-20": (6, 20), "21-100": (21, 100), "101+": (101, 10**9)}
     asked = np.array([0, 1, 1, 2, 5, 6, 20, 21, 100, 101, 150, 0])

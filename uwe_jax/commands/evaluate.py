@@ -21,7 +21,11 @@ The best checkpoint beside the frozen encoder and a baseline, with the ESCO zips
   uwe-jax evaluate --model bm25 --data downloads --tasks job_to_skill,skill_to_job --max-queries 0
   uwe-jax evaluate --model bm25 --tasks path/to/mytask
 
-A folder of your own holds queries.csv and targets.csv (columns id, text) and relevant.csv (query_id, target_id).
+A ranking that another system wrote, of a BEIR folder:
+  uwe-jax evaluate --run other.trec --tasks path/to/beir
+
+A folder of your own holds queries.csv and targets.csv (columns id, text) and relevant.csv (query_id, target_id)
+with a column grade where relevance is graded, or is a BEIR folder: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv.
 
 Tasks, and where their data comes from:
 {_TASKS}
@@ -32,8 +36,8 @@ Sets of tasks: {", ".join(SETS)}."""
 def main(arguments: Sequence[str]) -> None:
     """Evaluates as the command line says."""
     options = read_options(EvaluationOptions, arguments, command="evaluate", about=ABOUT, renamed={"models": "model"})
-    if not options.model:
-        raise UserError("--model is required. Run `uwe-jax evaluate --help`.")
+    if not (options.model or options.run or options.save_tasks):
+        raise UserError("--model is required, or --run or --save-tasks. Run `uwe-jax evaluate --help`.")
     evaluate(options)
 
 

@@ -119,6 +119,7 @@ class ResultsView:
       headline: the metrics of the headline.
       names: tasks with a result of any model, WorkBench in the paper's order, then the others.
       workbench, further: the measured tasks of WorkBench, and those outside it.
+      graded: the tasks of graded relevance.
       sets: the measured tasks that make up each of WorkBench's six, where there is one.
       in_domain: tasks that are in-domain for at least one model; the others are zero-shot for all.
     """
@@ -134,6 +135,7 @@ class ResultsView:
         self.names = sorted(measured, key=lambda name: (*GROUPS, "").index(self.tasks[name]["group"]))
         self.workbench = [name for name in self.names if self.tasks[name]["group"]]
         self.further = [name for name in self.names if not self.tasks[name]["group"]]
+        self.graded = {name for name in measured if "threshold" in self.tasks[name]}
         by_group = itertools.groupby(self.workbench, lambda name: str(self.tasks[name]["group"]))
         self.sets = {group: list(names) for group, names in by_group}
         results_of = [result for done in self.done.values() for result in done.items()]

@@ -21,6 +21,7 @@ def markdown(results: Results) -> str:
     reference = next((found["difference"]["to"] for found in view.every if "difference" in found), "")
     sections = {
         "WorkBench": _workbench(view),
+        "Graded relevance": _graded(view),
         "Other target spaces": _further(view),
         "Tasks": _tasks(view),
         "All metrics": _metrics(view),
@@ -59,24 +60,34 @@ def _workbench(view: ResultsView) -> str:
         shown.append(f"{len(GROUPS)} of {len(GROUPS)}")
         rows.append([f"*{escape(name)}*", *shown, *[MISSING] * (len(titles) - len(shown))])
     notes = "\n".join(f"- {escape(note)}" for note in view.notes())
-    parts = [f"{_legend(view)}.", _by_model(view, titles, cells, rows), notes]
+    parts = [f"{_legend(view.headline)}.", _by_model(view, titles, cells, rows), notes]
     for group, members in view.sets.items():
         if len(members) > 1:
-            parts += [f"### The sets of {group_title(group).lower()}", _by_task(view, members)]
+            parts += [f"### The sets of {group_title(group).lower()}", _by_task(view, members, view.headline)]
     return "\n\n".join(parts)
 
 
 def _further(view: ResultsView) -> str:
     """Shows models on the tasks outside WorkBench, which count for no macro-average."""
-    if not view.further:
+    return _outside(view, [name for name in view.further if name not in view.graded], view.headline)
+
+
+def _graded(view: ResultsView) -> str:
+    """Shows models on the tasks of graded relevance: nDCG with the gain 2^grade - 1, then the headline."""
+    metrics = dict.fromkeys(("ndcg", *view.headline))
+    return _outside(view, [name for name in view.further if name in view.graded], [*metrics])
+
+
+def _outside(view: ResultsView, names: Sequence[str], metrics: Sequence[str]) -> str:
+    if not names:
         return ""
-    marked = not view.in_domain.isdisjoint(view.further)
+    marked = not view.in_domain.isdisjoint(names)
     meaning = f"; {IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}" if marked else ""
-    return f"{_legend(view)}{meaning}.\n\n{_by_task(view, view.further)}"
+    return f"{_legend(metrics)}{meaning}.\n\n{_by_task(view, names, metrics)}"
 
 
-def _legend(view: ResultsView) -> str:
-    return f"{' / '.join(map(metric_title, view.headline))}; the best measured value of a column is bold"
+def _legend(metrics: Sequence[str]) -> str:
+    return f"{' / '.join(map(metric_title, metrics))}; the best measured value of a column is bold"
 
 
 def _reported(figures: Mapping[str, float], metrics: Sequence[str]) -> str:
@@ -84,8 +95,8 @@ def _reported(figures: Mapping[str, float], metrics: Sequence[str]) -> str:
     return " / ".join(shown) if figures else MISSING
 
 
-def _by_task(view: ResultsView, names: Sequence[str]) -> str:
-    columns = [view.column([name]).cells(view.headline) for name in names]
+def _by_task(view: ResultsView, names: Sequence[str], metrics: Sequence[str]) -> str:
+    columns = [view.column([name]).cells(metrics) for name in names]
     return _by_model(view, [_title(view, name) for name in names], columns)
 
 
@@ -120,6 +131,8 @@ def _metrics(view: ResultsView) -> str:
         ]
         if rows:
             parts += [f"### {escape(model)}", markdown_rows(("task", *map(metric_title, view.metrics)), rows)]
+        noted = [f"- {_title(view, task)}: {'; '.join(done[task]['notes'])}" for task in done if "notes" in done[task]]
+        parts += ["\n".join(noted)] if noted else []
     return "\n\n".join(parts)
 
 
@@ -134,21 +147,22 @@ def _differences(view: ResultsView) -> str:
     compared = [model for model, done in view.done.items() if any("difference" in each for each in done.values())]
     rows = []
     for task in view.names:
-        found = [view.done[model].get(task, {}).get("difference") for model in compared]
-        if any(found):
-            rows.append([_title(view, task), *map(_difference, found)])
+        found = [view.done[model].get(task, {}).get("difference", {}) for model in compared]
+        for metric in dict.fromkeys(name for each in found for name in each if name != "to"):
+            title = _title(view, task) + (f", {metric_title(metric)}" if metric != "map" else "")
+            rows.append([title, *(_difference(each.get(metric)) for each in found)])
     if not rows:
         return ""
     return (
-        "Points of MAP over the same queries; in brackets the 95 % interval of the paired bootstrap, bold where it "
-        "excludes 0.\n\n" + markdown_rows(("task", *map(escape, compared)), rows)
+        "Points of MAP, or of the metric named, over the same queries; in brackets the 95 % interval of the paired "
+        "bootstrap, bold where it excludes 0.\n\n" + markdown_rows(("task", *map(escape, compared)), rows)
     )
 
 
-def _difference(found: Mapping[str, Any] | None) -> str:
+def _difference(found: Sequence[float] | None) -> str:
     if not found:
         return MISSING
-    mean, low, high = found["map"]
+    mean, low, high = found
     cell = f"{signed(mean, 2)} [{signed(low, 2)}, {signed(high, 2)}]"
     return f"**{cell}**" if low > 0 or high < 0 else cell
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +12,10 @@ from uwe_jax.evaluation.ranker import Ranker, Score
 from uwe_jax.evaluation.tasks.task import RankingTask
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.progress import progress
-from uwe_jax.scoring.ranking_metrics import precisions, ranking_metrics, relevant_ranks
+from uwe_jax.scoring.ranking_metrics import positives, precisions, ranking_metrics, relevant_ranks
 from uwe_jax.scoring.statistics import bootstrap_interval, long_tail
+
+Keep = Callable[[int, np.ndarray], None]
 
 # Scores held at once: 128 MiB of float32.
 _SCORES = 32 * 2**20
@@ -23,22 +25,35 @@ class Measured(NamedTuple):
     """A ranker's results on one task.
 
     Attributes:
-      per_query: by metric, float64 [q] in [0, 1].
-      average_precision: float64 [q], whether or not MAP is among the metrics.
+      per_query: by metric, float64 [q] in [0, 1]; NaN for queries that a binary metric leaves out. Graded tasks have
+        nDCG, whether or not it is among the metrics.
+      compared: those of the metrics by which models are compared, MAP first; graded tasks have nDCG too.
       ranks: int64 [e], from 1, of every relevant pair in the order of `task.relevant`.
       score: queries -> scores [q, n], for looking at single rankings afterwards.
       seconds: `total`, of indexing and ranking, and of it `encode`, where the ranker counts that.
     """
 
     per_query: dict[str, np.ndarray]
-    average_precision: np.ndarray
+    compared: dict[str, np.ndarray]
     ranks: np.ndarray
     score: Score
     seconds: dict[str, float]
 
+    @property
+    def average_precision(self) -> np.ndarray:
+        """The average precision of every query, float64 [q]."""
+        return self.compared["map"]
 
-def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measured:
-    """Ranks all targets for all queries of a task. Raises UserError: as of `checked`."""
+
+def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str], keep: Keep | None = None) -> Measured:
+    """Ranks all targets for all queries of a task.
+
+    Args:
+      keep: takes the position of the first query of every chunk, and its scores.
+
+    Raises:
+      UserError: as of `checked`; no query has a target that binary metrics count.
+    """
     started, encoded = time.perf_counter(), getattr(ranker, "encode_seconds", None)
     score = ranker.index(task.targets)
     relevant = task.relevant
@@ -46,13 +61,22 @@ def measure(ranker: Ranker, task: RankingTask, metrics: Sequence[str]) -> Measur
     for scores in scored(score, task.queries, len(task.targets), f"{ranker.name} on {task.title}"):
         part = relevant[start : start + len(scores)]
         ranks[relevant.indptr[start] :][: part.nnz] = relevant_ranks(scores, part.indptr, part.indices)
+        if keep:
+            keep(start, scores)
         start += len(scores)
-    found = ranking_metrics(ranks, relevant.indptr, (*metrics, "map"))
-    per_query = {name: found[name] for name in metrics}
+    compared = ["map"] if task.grades is None else ["map", "ndcg"]
+    names = dict.fromkeys((*metrics, *compared[1:]))
+    found = ranking_metrics(ranks, relevant.indptr, (*names, "map"), task.grades, task.threshold)
+    if np.isnan(found["map"]).all():
+        raise UserError(
+            f"{task.title}: none of the {len(task.queries):,} measured queries has a target of grade {task.threshold}, "
+            "which binary metrics count. Measure more queries, or lower the threshold of the task."
+        )
+    per_query = {name: found[name] for name in names}
     seconds = {"total": time.perf_counter() - started}
     if encoded is not None:
         seconds["encode"] = float(getattr(ranker, "encode_seconds", 0.0) - encoded)
-    return Measured(per_query, found["map"], ranks, score, seconds)
+    return Measured(per_query, {name: found[name] for name in compared}, ranks, score, seconds)
 
 
 def scored(score: Score, queries: Sequence[str], targets: int, where: str) -> Iterator[np.ndarray]:
@@ -99,13 +123,26 @@ def checked(scores: Any, shape: tuple[int, int], where: str) -> np.ndarray:
 
 
 def summarise(measured: Measured, task: RankingTask, samples: int) -> dict[str, Any]:
-    """Returns `metrics`, bootstrap 95 % `intervals` and `long_tail`, in percent, as in results.json."""
-    names = list(measured.per_query)
-    values = 100.0 * np.stack([measured.per_query[name] for name in names], axis=1)
-    intervals = np.asarray(bootstrap_interval(values, samples=samples)).tolist() if samples else []
-    tail = long_tail(precisions(measured.ranks, task.relevant.indptr), task.relevant.indices, len(task.targets))
+    """Returns `metrics`, bootstrap 95 % `intervals` and `long_tail`, in percent, as in results.json.
+
+    A metric is the mean over the queries that it does not leave out.
+    """
+    metrics: dict[str, float] = {}
+    intervals: dict[str, list[float]] = {}
+    for left_out in (False, True):  # all metrics over the same queries are resampled together
+        names = [name for name, each in measured.per_query.items() if np.isnan(each).any() == left_out]
+        if not names:
+            continue
+        values = 100.0 * np.stack([measured.per_query[name] for name in names], axis=1)
+        values = values[~np.isnan(values).any(axis=1)]
+        metrics |= dict(zip(names, values.mean(axis=0).tolist(), strict=True))
+        ends = np.asarray(bootstrap_interval(values, samples=samples)).tolist() if samples else []
+        intervals |= dict(zip(names, ends, strict=False))
+    counted = positives(task.relevant.indptr, task.grades, task.threshold)
+    places = task.relevant.indices[counted.kept]
+    tail = long_tail(precisions(measured.ranks[counted.kept], counted.offsets), places, len(task.targets))
     return {
-        "metrics": dict(zip(names, values.mean(axis=0).tolist(), strict=True)),
-        "intervals": dict(zip(names, intervals, strict=False)),
+        "metrics": {name: metrics[name] for name in measured.per_query},
+        "intervals": {name: intervals[name] for name in measured.per_query if name in intervals},
         "long_tail": [{**each, "map": 100.0 * each["map"]} for each in tail],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from uwe_jax.evaluation.plots import plot
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically, write_json
 from uwe_jax.runtime.json_file import read_json
+
+# Rankings and runs, and their folders, the innermost first.
+_FILES = ("rankings/*/*.jsonl", "rankings/*/*.md", "runs/*/*.trec")
+_FOLDERS = ("rankings/*/", "runs/*/", "rankings", "runs")
 
 
 class ResultsFolder:
@@ -24,13 +29,13 @@ class ResultsFolder:
     def __init__(self, folder: Path, results: Results):
         self._results = results
         self._json, self._page, self._picture = (folder / f"results.{end}" for end in ("json", "md", "png"))
-        self._rankings = folder / "rankings"
+        self._folder = folder
         self._begun = False
 
-    def rankings(self, model: str) -> Path:
-        """Returns the folder for rankings of a model, without those of an earlier evaluation."""
+    def of_model(self, kind: str, model: str) -> Path:
+        """Returns the folder for the rankings or runs of a model, without those of an earlier evaluation."""
         self._begin()
-        return self._rankings / (re.sub(r"[^\w.-]+", "_", model).strip("._") or "model")
+        return self._folder / kind / (re.sub(r"[^\w.-]+", "_", model).strip("._") or "model")
 
     def write(self, *, complete: bool = False) -> None:
         """Writes the results so far; if they are complete, the picture as well."""
@@ -55,11 +60,10 @@ class ResultsFolder:
                 write_json(self._json, {**read_json(self._json, ""), "complete": False})
             except UserError:  # of another program, or damaged
                 self._json.unlink()
-            for end in ("jsonl", "md"):
-                for path in self._rankings.glob(f"*/*.{end}"):
-                    path.unlink()
-            for folder in (*self._rankings.glob("*/"), self._rankings):
-                with contextlib.suppress(OSError):  # missing, or holds files of the user
+            for path in itertools.chain.from_iterable(map(self._folder.glob, _FILES)):
+                path.unlink()
+            for folder in itertools.chain.from_iterable(map(self._folder.glob, _FOLDERS)):
+                with contextlib.suppress(OSError):  # it holds files of the user
                     folder.rmdir()
         for path in (self._page, self._picture):
             path.unlink(missing_ok=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import itertools
 import logging
 import time
@@ -18,11 +20,13 @@ from uwe_jax.evaluation.aggregate import Results
 from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.join import join_models, read_results
 from uwe_jax.evaluation.leakage import is_in_domain, leakage, without_leaks
-from uwe_jax.evaluation.measure import measure, summarise
-from uwe_jax.evaluation.ranker import truncation
+from uwe_jax.evaluation.measure import Keep, measure, summarise
+from uwe_jax.evaluation.ranker import Ranker, truncation
 from uwe_jax.evaluation.results_folder import ResultsFolder
+from uwe_jax.evaluation.run_file import SPEC, RunFile, RunOfTask, check_runs, run_writer
 from uwe_jax.evaluation.specs import FORMS, load_ranker
 from uwe_jax.evaluation.target_names import NamesRanker, with_name_notes
+from uwe_jax.evaluation.tasks.beir import write_beir
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources
 from uwe_jax.evaluation.terminal import task_line, terminal_table
@@ -57,7 +61,8 @@ class EvaluationOptions:
       data: a folder of downloads; may be repeated.
       tasks: tasks, sets of tasks or task folders.
       out: folder of the results.
-      split: half of the tasks; any takes the test half where there is one, else the validation half.
+      run: a TREC run file, the ranking of another system, measured on the one task of --tasks; may be repeated.
+      split: split of the tasks; any takes the test half where there is one, else the validation half.
       max_queries: queries per task, the same ones every time; 0 takes all.
       metrics: map, mrr, rp@k, ndcg@k, recall@k, hit@k for any k.
       max_tokens: tokens of a text that an encoder reads.
@@ -73,6 +78,9 @@ class EvaluationOptions:
       words: weight of words in common, 0 to 1, which is added to the score of runs, exports and encoders.
       clean_queries: let these score queries without list bullets and gender markers; published figures are of raw ones.
       dump_rankings: write so many of the worst queries of every task with what was ranked above the right answer.
+      save_runs: write the ranking of every model and task as a TREC run file, below --out.
+      run_depth: with --save-runs, targets of a query that are written; 0 writes all.
+      save_tasks: write every task as a BEIR folder, below --out.
       join: folder of an earlier evaluation whose models join the tables; may be repeated.
       cache_dir: folder of prepared data and encoders; by default $UWE_JAX_CACHE or the user's cache folder.
     """
@@ -81,7 +89,8 @@ class EvaluationOptions:
     data: Repeated = ()
     tasks: NameList = ("all",)
     out: FilePath = Path("runs/evaluation")
-    split: Literal["any", "test", "validation"] = "any"
+    run: RepeatedPath = ()
+    split: Literal["any", "test", "validation", "train"] = "any"
     max_queries: int = 4000
     metrics: NameList = DEFAULT_METRICS
     max_tokens: int = 64
@@ -96,16 +105,22 @@ class EvaluationOptions:
     words: float = 0.0
     clean_queries: bool = False
     dump_rankings: int = 0
+    save_runs: bool = False
+    run_depth: int = 1000
+    save_tasks: bool = False
     join: RepeatedPath = ()
     cache_dir: str = ""
 
     def __post_init__(self) -> None:
         at_least(0, max_queries=self.max_queries, bootstrap=self.bootstrap, dump_rankings=self.dump_rankings)
+        at_least(0, run_depth=self.run_depth)
         at_least(3, max_tokens=self.max_tokens)
         within("--label-weight", self.label_weight, 0, 1)
         within("--words", self.words, 0, 1)
         if self.label_weight != LABEL_WEIGHT and not self.target_names:
             raise UserError("--label-weight has no effect without --target-names. Give both, or neither.")
+        if self.run and self.target_names:
+            raise UserError("--run ranks targets as its file says, and not by names. Leave out --target-names.")
         if not self.tasks:
             raise UserError("--tasks names nothing. Give tasks, sets of tasks or folders, separated by commas.")
 
@@ -129,7 +144,8 @@ def evaluate(options: EvaluationOptions) -> Results:
 
 def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequence[tuple[Path, Results]]) -> Results:
     started = time.perf_counter()
-    all_hashes = {spec: trained_on(spec, sources.cache_dir) for spec in options.model}
+    models = (*options.model, *(f"{SPEC}{path}" for path in options.run))
+    all_hashes = {spec: trained_on(spec, sources.cache_dir) for spec in models}
     tasks, skipped, in_domain = _prepare_tasks(options, sources, all_hashes)
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)
@@ -147,6 +163,10 @@ def _evaluate(options: EvaluationOptions, sources: TaskSources, earlier: Sequenc
         partial = "" if other.get("complete", True) else " (of an incomplete evaluation)"
         LOG.info(f"Joined from {path}{partial}: {', '.join(join_models(results, other, path)) or 'nothing'}")
     evaluation = _Evaluation(options, sources.cache_dir, tasks, results)
+    for task in tasks if options.save_tasks else ():
+        folder = options.out / "tasks" / f"{task.name}_{task.split}"
+        write_beir(folder, task)
+        LOG.info(f"Written to {folder}: {task.title} as a BEIR folder")
     for spec, hashes in all_hashes.items():
         evaluation.add_model(spec, hashes, in_domain.get(spec, ()))
     measured = any(entry["results"] for entry in results["models"].values())
@@ -181,7 +201,9 @@ def _prepare_tasks(
     options: EvaluationOptions, sources: TaskSources, all_hashes: Mapping[str, TrainingHashes | None]
 ) -> tuple[list[RankingTask], list[dict], dict[str, set[str]]]:
     """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks by model."""
-    tasks, skipped = load_tasks(choose(options.tasks), sources, options.split)
+    chosen = choose(options.tasks)
+    check_runs(options.run, len(chosen), options.out)
+    tasks, skipped = load_tasks(chosen, sources, options.split)
     requested = len(tasks) + len(skipped)
     known = {spec: hashes for spec, hashes in all_hashes.items() if hashes}
     in_domain = {spec: {task.name for task in tasks if is_in_domain(task, hashes)} for spec, hashes in known.items()}
@@ -213,7 +235,8 @@ def _describe(task: RankingTask) -> dict[str, Any]:
     """Returns a task as in results.json."""
     texts = {key: getattr(task, key) for key in ("title", "group", "split", "origin")}
     counts = {"queries": len(task.queries), "targets": len(task.targets), "edges": int(task.relevant.nnz)}
-    return {**texts, **counts, "notes": list(task.notes)}
+    graded = {} if task.grades is None else {"threshold": task.threshold}
+    return {**texts, **counts, **graded, "notes": list(task.notes)}
 
 
 class _Evaluation:
@@ -222,8 +245,8 @@ class _Evaluation:
     def __init__(self, options: EvaluationOptions, cache_dir: Path, tasks: Sequence[RankingTask], results: Results):
         self.options, self.cache_dir, self.tasks, self.results = options, cache_dir, tasks, results
         self.folder = ResultsFolder(options.out, results)
-        # Average precision [q] by task of the first model of the table, unless that one is joined.
-        self.first_precision: dict[str, np.ndarray] = {}
+        # Metrics [q] by task of the first model of the table, unless that one is joined.
+        self.first_compared: dict[str, dict[str, np.ndarray]] = {}
         self.first_failure = ""  # without the details, which were printed
 
     def add_model(self, spec: str, hashes: TrainingHashes | None, in_domain: Collection[str]) -> None:
@@ -242,31 +265,51 @@ class _Evaluation:
         entry: dict[str, Any] = {"spec": spec, "description": about, "seconds": {}, "results": {}}
         models[name] = entry
         for task in self.tasks:
-            of_task = NamesRanker(ranker, task, options.label_weight) if task.names else ranker
             try:
-                measured = measure(of_task, task, options.metrics)
+                of_task, asked = self._ranker_of_task(ranker, task)
+                with self._run_writer(name, task) as keep:
+                    measured = measure(of_task, asked, options.metrics, keep)
                 if worst := options.dump_rankings:
-                    folder = self.folder.rankings(name)
-                    dump_rankings(folder, task, name, measured.average_precision, measured.score, worst=worst)
+                    folder, ndcg = self.folder.of_model("rankings", name), measured.compared.get("ndcg")
+                    values = measured.average_precision, measured.score
+                    dump_rankings(folder, task, name, *values, ndcg=ndcg, asked=asked.queries, worst=worst)
             except UserError as error:
                 self._skip(f"{name} on {task.name}", error)
                 continue
             found = summarise(measured, task, options.bootstrap)
             texts = {"queries": task.queries, "names" if task.names else "targets": task.target_names.texts}
             found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
+            if isinstance(of_task, RunOfTask) and of_task.notes:
+                found["notes"] = of_task.notes
             found["leakage"] = leakage(task, hashes, in_domain=task.name in in_domain) if hashes else None
             first = next((model for model, other in models.items() if other["results"]), name)
             if name == first:
-                self.first_precision[task.name] = measured.average_precision
-            elif options.bootstrap and task.name in self.first_precision:
-                points = 100.0 * measured.average_precision, 100.0 * self.first_precision[task.name]
-                found["difference"] = {"to": first, "map": list(paired_bootstrap(*points, samples=options.bootstrap))}
+                self.first_compared[task.name] = measured.compared
+            elif options.bootstrap and task.name in self.first_compared:
+                found["difference"] = {"to": first} | {
+                    metric: list(paired_bootstrap(100.0 * values, 100.0 * other, samples=options.bootstrap))
+                    for (metric, values), other in zip(
+                        measured.compared.items(), self.first_compared[task.name].values(), strict=True
+                    )
+                }
             entry["results"][task.name] = found
             entry["seconds"] = {part: entry["seconds"].get(part, 0) + spent for part, spent in measured.seconds.items()}
             self.folder.write()
             LOG.info(task_line(name, self.results["tasks"][task.name], found, measured.seconds["total"]))
-            for note in found["truncated"]:
+            for note in (*found["truncated"], *found.get("notes", ())):
                 LOG.warning(f"{name} on {task.name}: {note}")
+
+    def _ranker_of_task(self, ranker: Any, task: RankingTask) -> tuple[Ranker, RankingTask]:
+        """Returns the ranker for a task, and the task as it is asked: runs rank the ids of queries."""
+        if isinstance(ranker, RunFile):
+            return ranker.of_task(task), dataclasses.replace(task, queries=task.query_ids)
+        return (NamesRanker(ranker, task, self.options.label_weight) if task.names else ranker), task
+
+    def _run_writer(self, name: str, task: RankingTask) -> contextlib.AbstractContextManager[Keep | None]:
+        if not self.options.save_runs:
+            return contextlib.nullcontext()
+        path = self.folder.of_model("runs", name) / f"{task.name}.trec"
+        return run_writer(path, task, name, self.options.run_depth)
 
     def _skip(self, what: str, error: UserError) -> None:
         LOG.warning(f"Failed: {error}")

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from uwe_jax.evaluation import run_file
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
 from uwe_jax.evaluation.ranker import Ranker
 from uwe_jax.retrieval.settings import RankSettings
@@ -30,6 +31,7 @@ FORMS = f"""A model is one of
   - an encoder's folder or hub id, such as all-MiniLM-L6-v2, with a scorer behind a colon where it is not mean_pool:
     all-MiniLM-L6-v2:soft, or as the paper scores all-MiniLM-L6-v2:soft,side=query,logits=dot,tau_a=0.1 (scorers:
     {", ".join(SCORER_OPTIONS)})
+  - a ranking of one task that another system wrote: a TREC run file as run:FILE, or with --run FILE
   - a ranker of your own as module:attribute, such as my_rankers:Letters (see uwe_jax.evaluation.ranker)"""
 
 RAW = RankSettings(clean_queries=False)  # published figures are of queries as they are
@@ -47,6 +49,8 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64, how: RankSe
     """
     if spec in WITHOUT_MODEL:
         return WITHOUT_MODEL[spec]()
+    if spec.startswith(run_file.SPEC):
+        return run_file.RunFile(Path(spec.removeprefix(run_file.SPEC)).expanduser())
     # Imported here: lexical rankers need no JAX.
     from uwe_jax.models.loading import split_scorer
     from uwe_jax.retrieval.loading import load

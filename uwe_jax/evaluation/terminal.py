@@ -26,7 +26,8 @@ def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any
       result: of the model's `results`.
       seconds: of ranking, encoding included.
     """
-    shown = headline_metrics(result["metrics"])
+    graded = ["ndcg"] if "threshold" in task else []
+    shown = list(dict.fromkeys([*graded, *headline_metrics(result["metrics"])]))
     parts = [f"{metric_title(name)} {result['metrics'][name]:.1f}" for name in shown]
     if interval := interval_of(result, shown[0]):
         parts[0] += f" [{interval[0]:.1f}, {interval[1]:.1f}]"
@@ -63,6 +64,8 @@ def _table(view: ResultsView, first: int) -> Table:
         for name in names:
             task, cells = view.tasks[name], view.column([name]).cells(view.headline, **plain)
             table.add_row(task["title"], f"{task['queries']:,}", f"{task['targets']:,}", *cells[shown])
+            if name in view.graded:
+                table.add_row("  nDCG", "", "", *view.column([name]).cells(["ndcg"], **plain)[shown])
         table.add_section()
         for title, macro in macros.items():
             table.add_row(title, "", "", *macro.cells(view.headline, **plain)[shown], style="bold")

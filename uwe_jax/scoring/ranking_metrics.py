@@ -1,15 +1,19 @@
 """Ranking metrics from the ranks of the relevant targets.
 
-Ranks count from 1. Equal scores are ordered by target position, the lower first. Relevance is binary. For a query whose
-R relevant targets have the ranks rank_1 < ... < rank_R:
+Ranks count from 1. Equal scores are ordered by target position, the lower first. For a query whose R relevant targets
+have the ranks rank_1 < ... < rank_R and the grades g_1, ..., g_R, each at least 1, in descending order g'_1, ..., g'_R:
 
     map       1/R sum_i i / rank_i, the precision at every relevant rank (AP; MAP is its mean over queries)
     mrr       1 / rank_1
     hit@k     1 if rank_1 <= k, else 0
     recall@k  |{i: rank_i <= k}| / R
     rp@k      |{i: rank_i <= k}| / min(k, R)
-    ndcg@k    sum over rank_i <= k of 1 / log2(1 + rank_i), over sum_{i = 1..min(k, R)} of 1 / log2(1 + i)
+    ndcg@k    sum over rank_i <= k of (2^g_i - 1) / log2(1 + rank_i),
+              over sum_{i = 1..min(k, R)} of (2^g'_i - 1) / log2(1 + i)
     ndcg      the same without a cut-off
+
+Binary relevance is the grade 1. All metrics but nDCG count the targets whose grade reaches a threshold, as if there
+were no others, and are NaN for queries without any.
 
 Lists of different lengths are concatenated: those of query k are the entries offsets[k] to offsets[k + 1].
 """
@@ -86,27 +90,32 @@ class _Ranked(NamedTuple):
     place: np.ndarray  # int64 [e], i
     starts: np.ndarray  # int64 [q]
     counts: np.ndarray  # int64 [q], R
+    gain: np.ndarray  # float64 [e], 2^g_i - 1
+    best: np.ndarray  # float64 [e], 2^g'_i - 1
 
     @classmethod
-    def of(cls, ranks: np.ndarray, offsets: np.ndarray) -> _Ranked:
+    def of(cls, ranks: np.ndarray, offsets: np.ndarray, grades: np.ndarray | None = None) -> _Ranked:
         owners = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         order = np.lexsort((ranks, owners))
         starts = offsets[:-1].astype(np.int64)
-        return cls(order, ranks[order], np.arange(len(ranks)) - starts[owners] + 1, starts, np.diff(offsets))
+        places = np.arange(len(ranks)) - starts[owners] + 1
+        gains = np.ones(len(ranks)) if grades is None else np.ldexp(1.0, grades.astype(np.int32)) - 1.0
+        best = gains if grades is None else gains[np.lexsort((-gains, owners))]
+        return cls(order, ranks[order], places, starts, np.diff(offsets), gains[order], best)
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sums [q] of values [e] over the relevant targets of each query."""
         return np.add.reduceat(values, self.starts, dtype=np.float64)
 
 
-def _dcg(ranked: _Ranked, rank: np.ndarray, k: float) -> np.ndarray:
-    """Sum over rank_i <= k of 1 / log2(1 + rank_i)."""
-    return ranked.total(np.where(rank <= k, 1.0 / np.log2(1.0 + rank), 0.0))
+def _dcg(ranked: _Ranked, gain: np.ndarray, rank: np.ndarray, k: float) -> np.ndarray:
+    """Sum over rank_i <= k of gain_i / log2(1 + rank_i)."""
+    return ranked.total(np.where(rank <= k, gain / np.log2(1.0 + rank), 0.0))
 
 
 def _ndcg(ranked: _Ranked, k: float = np.inf) -> np.ndarray:
     # Both sums have the same entries, so that a perfect ranking has exactly 1.
-    return _dcg(ranked, ranked.rank, k) / _dcg(ranked, ranked.place, k)
+    return _dcg(ranked, ranked.gain, ranked.rank, k) / _dcg(ranked, ranked.best, ranked.place, k)
 
 
 _WHOLE: dict[str, Callable[[_Ranked], np.ndarray]] = {
@@ -144,20 +153,64 @@ def check_metric_names(names: Sequence[str]) -> None:
         )
 
 
+class Positives(NamedTuple):
+    """The relevant targets that binary metrics count."""
+
+    kept: np.ndarray  # bool [e]
+    queries: np.ndarray  # bool [q], those with at least one
+    offsets: np.ndarray  # int64, of these queries
+
+
+def positives(
+    offsets: Integer[np.ndarray, " bounds"], grades: Integer[np.ndarray, " e"] | None, threshold: int
+) -> Positives:
+    """Selects the relevant targets of a grade that reaches the threshold; all of them where relevance is binary.
+
+    >>> kept, queries, offsets = positives(np.array([0, 2, 3]), np.array([3, 1, 1]), 2)
+    >>> kept.tolist(), queries.tolist(), offsets.tolist()
+    ([True, False, False], [True, False], [0, 1])
+    """
+    if grades is None:
+        return Positives(np.ones(offsets[-1], bool), np.ones(len(offsets) - 1, bool), offsets)
+    kept = grades >= threshold
+    counts = np.diff(np.concatenate([[0], np.cumsum(kept)])[offsets])
+    queries = counts > 0
+    return Positives(kept, queries, np.concatenate([[0], np.cumsum(counts[queries])]))
+
+
 def ranking_metrics(
-    ranks: Integer[np.ndarray, " e"], offsets: Integer[np.ndarray, " bounds"], names: Sequence[str] = DEFAULT_METRICS
+    ranks: Integer[np.ndarray, " e"],
+    offsets: Integer[np.ndarray, " bounds"],
+    names: Sequence[str] = DEFAULT_METRICS,
+    grades: Integer[np.ndarray, " e"] | None = None,
+    threshold: int = 1,
 ) -> dict[str, Float64[np.ndarray, " q"]]:
     """Computes metrics per query, as fractions, from the ranks of relevant targets in any order, or raises UserError.
 
+    Args:
+      grades: of the relevant targets, from 1; None for binary relevance.
+      threshold: the least grade that binary metrics count; they are NaN for a query without such a target.
+
     >>> ranking_metrics(np.array([3, 1, 4]), np.array([0, 2, 3]), ("mrr", "rp@1", "recall@1"))
     {'mrr': array([1.  , 0.25]), 'rp@1': array([1., 0.]), 'recall@1': array([0.5, 0. ])}
+    >>> ranking_metrics(np.array([2, 1]), np.array([0, 1, 2]), ("mrr",), grades=np.array([3, 1]), threshold=2)
+    {'mrr': array([0.5, nan])}
     """
     check_metric_names(names)
-    ranked = _Ranked.of(ranks, offsets)
+    every = relevant = _Ranked.of(ranks, offsets, grades)
+    kept, queries, bounds = positives(offsets, grades, threshold)
+    if not kept.all():
+        relevant = _Ranked.of(ranks[kept], bounds)
 
     def metric(name: str) -> np.ndarray:
         base, _, k = name.partition("@")
-        return _CUT_OFF[base](ranked, int(k)) if k else _WHOLE[base](ranked)
+        ranked = every if base == "ndcg" else relevant
+        values = _CUT_OFF[base](ranked, int(k)) if k else _WHOLE[base](ranked)
+        if ranked is every:
+            return values
+        found = np.full(len(queries), np.nan)
+        found[queries] = values
+        return found
 
     return {name: metric(name) for name in names}
 

@@ -59,12 +59,13 @@ def paired_bootstrap(
     """Mean of a - b, per query of two models, with its 95 % bootstrap interval: (difference, lo, hi).
 
     Every resample takes the same queries of both, so that the difficulty of a query for both models cancels. The models
-    differ significantly if the interval does not contain 0.
+    differ significantly if the interval does not contain 0. Queries without a value, NaN, are left out.
 
     >>> paired_bootstrap(np.array([0.5, 0.75]), np.array([0.25, 0.5]))
     (0.25, 0.25, 0.25)
     """
     difference = np.subtract(a, b, dtype=np.float64)
+    difference = difference[~np.isnan(difference)]
     lo, hi = bootstrap_interval(difference, samples=samples)
     return float(difference.mean()), lo, hi
 

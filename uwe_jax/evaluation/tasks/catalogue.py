@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
+from uwe_jax.evaluation.tasks.beir import beir_task, is_beir
 from uwe_jax.evaluation.tasks.folder import task_folder
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
@@ -33,15 +34,16 @@ def choose(names: Sequence[str]) -> list[TaskSpec]:
     """Looks up tasks by name, each once, in order; raises UserError for another name, or two tasks of one name.
 
     Args:
-      names: of tasks, of `SETS`, or folders with a task of the user's own (see `folder`). A name that is neither a
-        task nor a set is a folder where it holds a path separator or such a folder exists.
+      names: of tasks, of `SETS`, or folders with a task of the user's own (see `folder` and `beir`), or qrels in a BEIR
+        folder. A name that is neither a task nor a set is a folder where it holds a path separator or such a folder
+        exists.
     """
     chosen: dict[str, TaskSpec] = {}
     for name in names:
         if name in SETS or name in CATALOGUE:
             specs = [CATALOGUE[task] for task in SETS.get(name, (name,))]
         elif any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
-            specs = [task_folder(Path(name).expanduser().resolve())]
+            specs = [_own_task(Path(name).expanduser().resolve())]
         else:
             near = did_you_mean(name, [*SETS, *CATALOGUE]) or near_on_disk(name)
             raise UserError(
@@ -60,14 +62,20 @@ def choose(names: Sequence[str]) -> list[TaskSpec]:
     return list(chosen.values())
 
 
+def _own_task(path: Path) -> TaskSpec:
+    if path.is_file() and path.parent.name == "qrels":
+        return beir_task(path.parent.parent, path)
+    return beir_task(path) if is_beir(path) else task_folder(path)
+
+
 def load_tasks(
     specs: Sequence[TaskSpec], sources: TaskSources, split: str
 ) -> tuple[list[RankingTask], list[dict[str, str]]]:
     """Reads one split of each task; raises UserError for broken data.
 
     Args:
-      split: test or validation; any takes test where it is available, else validation, with a note in the task. A
-        task that is not split is read whole.
+      split: test, validation or train; any takes test where it is available, else validation, with a note in the task,
+        else the only one. A task that is not split is read whole.
 
     Returns:
       The tasks, and those whose data or split is not available, as `skipped` of results.json.
@@ -75,8 +83,13 @@ def load_tasks(
     tasks: list[RankingTask] = []
     skipped: list[dict[str, str]] = []
     for spec in specs:
-        wanted = [each for each in SPLITS if each in spec.splits and (split in ("any", each) or each == "all")]
-        reasons = [] if wanted else [f"Its publisher has no {split} split, only {', '.join(spec.splits)}."]
+        there = ", ".join(spec.splits)
+        if split == "any":
+            wanted = [each for each in SPLITS if each in spec.splits] or [*spec.splits][: len(spec.splits) == 1]
+            reasons = [] if wanted else [f"Its splits are {there}: name the qrels of one with --tasks."]
+        else:
+            wanted = [each for each in spec.splits if each in (split, "all")]
+            reasons = [] if wanted else [f"Its publisher has no {split} split, only {there}."]
         for each in wanted:
             try:
                 task = spec.load(sources, each)

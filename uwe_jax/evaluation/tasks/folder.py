@@ -4,20 +4,25 @@
 |---|---|
 | queries | id, text |
 | targets | id, text: the full target space; rows that repeat an id, and a column `names`, hold further names |
-| relevant | query_id, target_id[, score]: one target of a query per row, relevant unless its score is 0 or less |
+| relevant | query_id, target_id[, grade or score]: one target of a query per row. With grades, whole numbers from 0, \
+relevance is graded; else a target is relevant unless its score is 0 or less |
 
-Each is a table of any supported format. An optional `task.json` holds "title", "query_kind" and "target_kind", for
-example {"title": "Courses", "query_kind": "vacancy", "target_kind": "skill"}.
+Each is a table of any supported format. An optional `task.json` holds "title", "query_kind", "target_kind" and the
+"threshold" from which on binary metrics count a grade, for example {"title": "Courses", "query_kind": "vacancy",
+"target_kind": "skill", "threshold": 2}.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from uwe_jax.data.text import normalise
+from uwe_jax.evaluation.tasks.grades import EXPECTED_GRADE, MAX_GRADE, read_grade
+from uwe_jax.evaluation.tasks.qrels import Qrels
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
@@ -32,7 +37,7 @@ from uwe_jax.sources.tables.values import ANY, half_pair
 TEXTS = {"id": "id", "text": "text"}
 RELEVANT = {"query_id": "id", "target_id": "id"}
 # Free text matched with skills is the most frequent use of a model that knows no kinds.
-DEFAULTS = {"title": "", "query_kind": "vacancy", "target_kind": SKILL}
+DEFAULTS = {"title": "", "query_kind": "vacancy", "target_kind": SKILL, "threshold": 1}
 
 _EXPECTED = (
     f"queries and targets with the columns {', '.join(TEXTS)}, and relevant with {', '.join(RELEVANT)}, each in one "
@@ -51,47 +56,61 @@ def task_folder(folder: Path) -> TaskSpec:
         that no query or no target has, fewer than two targets, or nothing to rank.
     """
     check_folder(folder, f"Expected the folder of a ranking task: {_EXPECTED}.")
-    settings = _settings(folder)
+    settings = read_settings(folder)
     problems = Problems(str(folder))
-    queries = _read_texts(folder, "queries", "query", problems)
+    queries = read_texts(task_file(folder, "queries"), "query", problems)
     names: dict[str, list[str]] = {}
-    targets = _read_texts(folder, "targets", "target", problems, names)
+    targets = read_texts(task_file(folder, "targets"), "target", problems, names)
     problems.check()  # else every row that refers to a broken one would be reported too
-    relevant: dict[str, list[str]] = {number: [] for number in queries}
-    roles, irrelevant = {key: key for key in RELEVANT}, 0
-    for place, row in read_rows(*_file(folder, "relevant"), RELEVANT, problems, optional={"score": ANY}, roles=roles):
-        score = _number(row["score"])
-        if math.isnan(score):
-            problems.add(place, f"score {shorten(str(row['score']))}", "a number")
-            continue
-        ids = {column: row[column].strip() for column in RELEVANT}
-        unknown = [
-            (column, f"an id of the {len(texts):,} {kind}")
-            for column, texts, kind in (("query_id", queries, "queries"), ("target_id", targets, "targets"))
-            if ids[column] not in texts
-        ]
-        for column, expected in unknown:
-            problems.add(place, f"{column} {shorten(ids[column])}", expected)
-        irrelevant += score <= 0
-        if not unknown and score > 0:
-            relevant[ids["query_id"]].append(targets[ids["target_id"]])
+    qrels = Qrels(queries, targets, problems)
+    irrelevant = _read_relevant(folder, qrels, problems)
     problems.check()
     name = folder.resolve().name  # also of a path that ends in a dot
-    pairs = [(text, relevant[number]) for number, text in queries.items()]
-    notes = counted(irrelevant, "rows with a score of 0 or less left out")
-    further = [(targets[number], texts) for number, texts in names.items()]
-    unused = counted(sum(len(texts) for texts in names.values()), "further names of targets not used")
-    plain = TaskContent(pairs, targets.values(), str(folder), [*notes, *unused], merge_queries=False)
-    named = dataclasses.replace(plain, notes=notes, names=further)
+    content = TaskContent(
+        targets=targets.values(),
+        origin=str(folder),
+        notes=counted(irrelevant, "rows with a score of 0 or less left out"),
+        merge_queries=False,
+        threshold=settings["threshold"],
+        names=[(targets[number], texts) for number, texts in names.items()],
+        **qrels.content(),
+    )
     kinds = (settings["query_kind"], settings["target_kind"])
     title = normalise(settings["title"]) or name
-
-    def read(sources: TaskSources, split: str) -> TaskContent:
-        return named if sources.names else plain
-
-    spec = TaskSpec(name, title, "", kinds, ("all",), read, str(folder))
+    spec = TaskSpec(name, title, "", kinds, ("all",), lambda sources, _: names_if_asked(content, sources), str(folder))
     spec.load(TaskSources((), folder), "all")  # reports what cannot be ranked
     return spec
+
+
+def names_if_asked(content: TaskContent, sources: TaskSources) -> TaskContent:
+    """Returns the content, with the number of further names of targets instead of these, unless the sources ask."""
+    if sources.names:
+        return content
+    unused = counted(sum(len([*texts]) for _, texts in content.names), "further names of targets not used")
+    return dataclasses.replace(content, names=(), notes=[*content.notes, *unused])
+
+
+def _read_relevant(folder: Path, qrels: Qrels, problems: Problems) -> int:
+    """Reads judgements by grade, else by score; returns the number of rows that a score makes irrelevant."""
+    roles, optional, irrelevant = {key: key for key in RELEVANT}, {"grade": ANY, "score": ANY}, 0
+    graded = None
+    for place, row in read_rows(*task_file(folder, "relevant"), RELEVANT, problems, optional=optional, roles=roles):
+        query, target = (row[column].strip() for column in RELEVANT)
+        column = "score" if row["grade"] is None else "grade"
+        if graded not in (None, column == "grade"):
+            problems.add(place, "no grade" if graded else "a grade", "a grade in all rows or in none")
+            continue
+        graded = column == "grade"
+        grade = read_grade(row[column]) if graded else _number(row[column])
+        if grade is None or math.isnan(grade) or (graded and grade < 0):
+            expected = EXPECTED_GRADE if graded else "a number"
+            problems.add(place, f"{column} {shorten(str(row[column]))}", expected)
+            continue
+        known = qrels.knows(place, query, target)
+        irrelevant += not graded and grade <= 0
+        if known and (graded or grade > 0):
+            qrels.add(query, target, int(grade) if graded else 1)
+    return irrelevant
 
 
 def _number(score: Any) -> float:
@@ -102,31 +121,45 @@ def _number(score: Any) -> float:
         return math.nan
 
 
-def _file(folder: Path, stem: str) -> tuple[Path, str]:
+def task_file(folder: Path, stem: str, expected: str = _EXPECTED) -> tuple[Path, str]:
     """Finds one of the task's files, and returns its path and its name for messages."""
     paths = sorted(folder.iterdir())
-    found = [
-        path
-        for path in paths
-        if (ending := table_format(path)) and path.name[: -len(ending)] == stem and path.is_file()
-    ]
+    found = [path for path in paths if stem_of(path) == stem and path.is_file()]
     if len(found) == 1:
         return found[0], f"{folder.resolve().name}/{found[0].name}"
     holds = ", ".join(path.name for path in paths[:10]) or "nothing"
     two = f"two files for {stem}, {' and '.join(path.name for path in found)}" if found else f"no {stem} file"
-    raise UserError(f"{folder} has {two}; it holds {holds}. Expected one of each: {_EXPECTED}.")
+    raise UserError(f"{folder} has {two}; it holds {holds}. Expected one of each: {expected}.")
 
 
-def _read_texts(
-    folder: Path, stem: str, role: str, problems: Problems, names: dict[str, list[str]] | None = None
+def stem_of(path: Path) -> str:
+    """Returns the name of a table without its ending; "" for a file of another format."""
+    ending = table_format(path)
+    return path.name[: -len(ending)] if ending else ""
+
+
+def read_texts(
+    file: tuple[Path, str],
+    role: str,
+    problems: Problems,
+    names: dict[str, list[str]] | None = None,
+    parts: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Reads texts by id. Further texts of an id and its column `names` are added to `names`, else refused."""
+    """Reads texts by id, in their order.
+
+    Args:
+      file: its path, and its name for messages.
+      role: of the column `text`, of `NAMES`.
+      names: takes further texts of an id and its column `names`; None refuses them.
+      parts: columns that make up a text, any of which may be missing, instead of `text`.
+    """
     texts: dict[str, str] = {}
     places: dict[str, str] = {}
-    optional = {} if names is None else {"names": "list"}
-    roles = {"id": "id", "text": role, "names": "aliases"}
-    for place, row in read_rows(*_file(folder, stem), TEXTS, problems, optional=optional, roles=roles):
-        number, text = row["id"].strip(), normalise(row["text"])
+    optional = ({} if names is None else {"names": "list"}) | dict.fromkeys(parts, "text")
+    roles = {"id": "id", "names": "aliases"} | ({} if parts else {"text": role})
+    columns = {"id": "id"} if parts else TEXTS
+    for place, row in read_rows(*file, columns, problems, optional=optional, roles=roles):
+        number, text = row["id"].strip(), normalise(" ".join(row[part] for part in parts or ["text"]))
         if not number:
             problems.add(place, f"no id beside {shorten(text)}", "an id that no other row has")
         elif not text:
@@ -143,16 +176,26 @@ def _read_texts(
     return texts
 
 
-def _settings(folder: Path) -> dict[str, str]:
+def read_settings(folder: Path, defaults: Mapping[str, Any] = DEFAULTS) -> dict[str, Any]:
+    """Reads the settings of task.json, where there is one; raises UserError for others than those of `defaults`."""
     path = folder / "task.json"
     if not path.is_file():
-        return DEFAULTS
-    expected = f"Expected an object with some of {', '.join(DEFAULTS)}, each a text."
+        return dict(defaults)
+    texts = [key for key, value in defaults.items() if isinstance(value, str)]
+    expected = (
+        f"Expected an object with some of {', '.join(texts)}, each a text, and threshold, a whole number from 1 to "
+        f"{MAX_GRADE}."
+    )
     found = read_json(path, expected)
-    known = {key for key, value in found.items() if key in DEFAULTS and isinstance(value, str) and not half_pair(value)}
-    if wrong := [key for key in found if key not in known]:
+    known = {
+        key
+        for key, value in found.items()
+        if key in defaults and type(value) is type(defaults[key]) and not half_pair(value)
+    }
+    wrong = [key for key in found if key not in known or (key == "threshold" and not 0 < found[key] <= MAX_GRADE)]
+    if wrong:
         raise UserError(f"{path} has an unknown or wrong {', '.join(map(shorten, wrong))}. {expected}")
-    settings = DEFAULTS | found
+    settings = dict(defaults) | found
     for key in ("query_kind", "target_kind"):
         if settings[key] not in NODE_KINDS:
             raise UserError(f"{path} has {key} {settings[key]!r}. Expected one of {', '.join(NODE_KINDS)}.")

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 from uwe_jax.data.graph import edge_matrix
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import normalise
+from uwe_jax.evaluation.tasks.grades import grade_matrix, notes_on_grades
 from uwe_jax.retrieval.store.names import Name, distinct_names
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
@@ -67,7 +68,10 @@ class RankingTask:
       target_kind: node kind of the targets.
       queries: q texts, each with a relevant target; equal texts may occur twice.
       targets: n distinct texts in code point order.
-      relevant: bool [q, n].
+      relevant: [q, n]: bool or, where relevance is graded, uint8 of the grades, from 1.
+      query_ids: of the queries, as in files of qrels and runs: the data's own, else q1, q2 and so on.
+      target_ids: position of a target by its id, the data's own or t1, t2 and so on; joined targets have several.
+      threshold: the least grade that binary metrics count as relevant.
       origin: of the data, such as ESCO v1.1.1 (en).
       notes: a phrase with a number for everything that was left out or joined.
       names: further names of targets, distinct, by the target's text; targets without any are missing.
@@ -84,10 +88,24 @@ class RankingTask:
     queries: tuple[str, ...]
     targets: tuple[str, ...]
     relevant: csr_array
+    query_ids: tuple[str, ...]
+    target_ids: Mapping[str, int]
     origin: str
     notes: tuple[str, ...] = ()
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     queries_are_names: bool = False
+    threshold: int = 1
+
+    @property
+    def grades(self) -> np.ndarray | None:
+        """Grades of the relevant pairs, uint8 [e] in the order of `relevant`; None where relevance is binary."""
+        return None if self.relevant.dtype == bool else self.relevant.data
+
+    @cached_property
+    def corpus_ids(self) -> tuple[str, ...]:
+        """The id of each target, the first one of joined targets."""
+        first = {place: number for number, place in reversed([*self.target_ids.items()])}
+        return tuple(first[place] for place in range(len(self.targets)))
 
     @cached_property
     def target_names(self) -> TargetNames:
@@ -96,8 +114,9 @@ class RankingTask:
 
     def select(self, keep: np.ndarray, note: str) -> RankingTask:
         """Returns the task with the queries at positions `keep`, int [k], and a further note."""
-        queries = tuple(self.queries[k] for k in keep)
-        return dataclasses.replace(self, queries=queries, relevant=self.relevant[keep], notes=(*self.notes, note))
+        queries, ids = (tuple(each[k] for k in keep) for each in (self.queries, self.query_ids))
+        relevant, notes = self.relevant[keep], (*self.notes, note)
+        return dataclasses.replace(self, queries=queries, query_ids=ids, relevant=relevant, notes=notes)
 
     def sample(self, most: int) -> RankingTask:
         """Draws at most so many queries at random, the same ones every time; 0 keeps all."""
@@ -147,7 +166,11 @@ class TaskContent:
       merge_queries: join equal queries and their labels; else every pair is a query of its own.
       names: targets and their further names. Those of equal targets are joined; a name that equals its target or
         another name of it, whatever its case, is dropped.
-      queries_are_names: see `RankingTask`.
+      queries_are_names, threshold: see `RankingTask`.
+      grades: of every pair, one per label, from 0 to `grades.MAX_GRADE`; empty where relevance is binary. Labels of
+        grade 0 are not relevant. Of a repeated label of a query the first one counts.
+      query_ids: of the pairs; empty numbers them.
+      target_ids: of the targets; empty numbers them.
     """
 
     pairs: Iterable[tuple[str, Sequence[str]]]
@@ -157,6 +180,10 @@ class TaskContent:
     merge_queries: bool = True
     names: Iterable[tuple[str, Iterable[str]]] = ()
     queries_are_names: bool = False
+    threshold: int = 1
+    grades: Sequence[Sequence[int]] = ()
+    query_ids: Sequence[str] = ()
+    target_ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -197,9 +224,11 @@ def _made(spec: TaskSpec, split: str, content: TaskContent) -> RankingTask:
     position = {text: place for place, text in enumerate(space)}
 
     queries: list[str] = []
+    query_ids: list[str] = []
     place_of: dict[str, int] = {}
     rows: list[int] = []
     columns: list[int] = []
+    grades: list[int] = []
     asked = empty_query = unknown_labels = unanswered = 0
     for text, labels in content.pairs:
         asked += 1
@@ -220,8 +249,20 @@ def _made(spec: TaskSpec, split: str, content: TaskContent) -> RankingTask:
         if place is None:
             place = place_of[query] = len(queries)
             queries.append(query)
+            query_ids.append(content.query_ids[asked - 1] if content.query_ids else f"q{len(queries)}")
         rows += [place] * len(known)
         columns += known
+        if content.grades:
+            grades += [grade for grade, at in zip(content.grades[asked - 1], found, strict=True) if at is not None]
+    shape = len(queries), len(space)
+    if content.grades:
+        relevant, judged = grade_matrix(rows, columns, grades, shape)
+        kept = np.flatnonzero(np.diff(relevant.indptr))
+        unanswered, relevant = unanswered + len(queries) - len(kept), relevant[kept]
+        queries, query_ids = [queries[k] for k in kept], [query_ids[k] for k in kept]
+    else:
+        relevant, judged = edge_matrix(np.array(rows, int), np.array(columns, int), shape), []
+        relevant.sum_duplicates()
     joined = counted(len(normalised) - normalised.count("") - len(space), "equal targets joined")
     left_out = [
         *joined,
@@ -230,6 +271,7 @@ def _made(spec: TaskSpec, split: str, content: TaskContent) -> RankingTask:
         *counted(unanswered, "queries without a relevant target left out"),
         *counted(empty_query, "empty queries left out"),
         *counted(asked - empty_query - unanswered - len(queries), "equal queries joined"),
+        *judged,
     ]
     if not queries:
         raise UserError(
@@ -242,12 +284,17 @@ def _made(spec: TaskSpec, split: str, content: TaskContent) -> RankingTask:
             f"{spec.title} has a target space of {len(space)}{f' ({joined[0]})' if joined else ''}: every ranking of "
             f"it is right. Expected at least two different targets in {content.origin}."
         )
-    relevant = edge_matrix(np.array(rows), np.array(columns), (len(queries), len(space)))
-    relevant.sum_duplicates()
-    names = (spec.name, spec.title, spec.group, split, *spec.kinds)
-    notes = (*content.notes, *left_out)
-    further = _further_names(content.names, position), content.queries_are_names
-    return RankingTask(*names, tuple(queries), tuple(space), relevant, content.origin, notes, *further)
+    numbers = content.target_ids or [f"t{place}" for place in range(1, len(space) + 1)]
+    texts = normalised if content.target_ids else space
+    target_ids = {number: position[text] for number, text in zip(numbers, texts, strict=True) if text}
+    return RankingTask(
+        *(spec.name, spec.title, spec.group, split, *spec.kinds),
+        *(tuple(queries), tuple(space), relevant, tuple(query_ids), target_ids, content.origin),
+        (*content.notes, *left_out, *notes_on_grades(relevant, content.threshold, spec.title)),
+        _further_names(content.names, position),
+        content.queries_are_names,
+        content.threshold,
+    )
 
 
 def _further_names(names: Iterable[tuple[str, Iterable[str]]], known: Container[str]) -> dict[str, tuple[str, ...]]:
