@@ -39,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 _CONTACT_SECONDS = 30.0  # for the first answer of the hub; an upload may take as long as it takes
 _SCORER = "uwe_scorer.py"
-_POOLER = ("pooler.dense.weight", "pooler.dense.bias")
+_POOLER = ("pooler.dense.weight", "pooler.dense.bias")  # of families that have one
 # The names of classes and settings that every version of sentence-transformers from 2 on reads.
 _MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -197,7 +197,7 @@ def _write_scorer(folder: Path) -> None:
 def _pooler(folder: Path) -> dict[str, np.ndarray]:
     """Reads the pooler of the encoder that training started from; empty where it has none."""
     with safe_open(folder / WEIGHTS, framework="numpy") as tensors:
-        names = {name.removeprefix("bert.").removeprefix("mpnet."): name for name in tensors.keys()}  # noqa: SIM118
+        names = {name[name.find("pooler.") :]: name for name in tensors.keys()}  # noqa: SIM118
         if not names.keys() >= set(_POOLER):
             return {}
         return {name: tensors.get_tensor(names[name]).astype(np.float32) for name in _POOLER}

@@ -19,7 +19,7 @@ MODULES = "modules.json"
 _SETTINGS = "config_sentence_transformers.json"
 _REMEDY = "Download the encoder again, or remove the file to use the folder as a plain encoder."
 # Class names in modules.json: the encoder's present and former names, and modules that do not change cosine rankings.
-_APPLIED = {"Transformer", "BERT", "MPNet", "Normalize", "Dropout"}
+_APPLIED = {"Transformer", "BERT", "MPNet", "RoBERTa", "DistilBERT", "XLMRoBERTa", "Normalize", "Dropout"}
 
 
 def not_applied(folder: Path) -> tuple[str, ...]:
