@@ -1,4 +1,4 @@
-"""An encoder's config.json and model.safetensors, and its parameters by Flax and Hugging Face names, by one table."""
+"""An encoder's config.json and weights, and its parameters by Flax and Hugging Face names, by one table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ml_dtypes  # noqa: F401  # registers bfloat16 with numpy
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError, safe_open
 
 from uwe_jax.models.config import EncoderConfig
-from uwe_jax.models.folder import CONFIG, WEIGHTS
+from uwe_jax.models.folder import CONFIG
+from uwe_jax.models.tensor_files import open_tensors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.progress import some
@@ -93,19 +92,12 @@ def read_config(folder: Path) -> EncoderConfig:
 
 
 def read_params(folder: Path, config: EncoderConfig) -> Params:
-    """Reads `model.safetensors` of a folder, as NumPy float32, after its shapes were checked in the file's header.
+    """Reads the weights of a folder, as NumPy float32, after their shapes were checked in the files' headers.
 
-    Raises UserError if the file is damaged, does not match the config, or has values that are not finite.
+    Raises UserError if a file is damaged, does not match the config, or has values that are not finite.
     """
-    path = folder / WEIGHTS
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
-            return params_from_shapes(shapes, tensors.get_tensor, config)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is damaged or cannot be read: {error}. Download the encoder again.") from error
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    with open_tensors(folder) as tensors:
+        return params_from_shapes(tensors.shapes, tensors.read, config)
 
 
 def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> Params:

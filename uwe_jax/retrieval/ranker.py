@@ -246,8 +246,13 @@ class Ranker:
           by_word: join the tokens of each word.
 
         Raises:
-          UserError: a text is refused, or there is no such target.
+          UserError: a text is refused, or there is no such target, or the model scores whole texts (`published`).
         """
+        if self.loaded.sides:
+            raise UserError(
+                f"{self.name} compares one vector per text, so its scores have no parts by token. Explain those of the "
+                "same encoder with another scorer, such as soft."
+            )
         if id:
             target = self._best_name(query, id, space)
         hit, text = (target, target.matched) if isinstance(target, Hit) else (None, target)
