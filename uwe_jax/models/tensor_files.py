@@ -6,7 +6,7 @@ import contextlib
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import ml_dtypes  # noqa: F401  # registers bfloat16 with numpy
 import numpy as np
@@ -36,7 +36,7 @@ def open_tensors(folder: Path) -> Iterator[Tensors]:
     try:
         files = [WEIGHTS] if path.is_file() else shard_files(folder) or [WEIGHTS]
         with contextlib.ExitStack() as stack:
-            where = {}
+            where: dict[str, Any] = {}  # the open file of each tensor
             for name in files:
                 path = folder / name
                 shard = stack.enter_context(safe_open(path, framework="numpy"))

@@ -12,6 +12,7 @@ import numpy as np
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.distributed import parallel
 from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.uwe import UweModel
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.limits import accepted
@@ -30,7 +31,7 @@ class Embedder:
 
     def __init__(self, loaded: LoadedModel):
         self._loaded = loaded
-        models = [side.model for side in loaded.sides] or [loaded.model] * 2
+        models: Sequence[UweModel] = [side.model for side in loaded.sides] or [loaded.model] * 2
         self._encoders = [TextEncoder(model, loaded.texts_per_device) for model in models]
         self._cache: dict[tuple[bool, str], np.ndarray] = {}
         self._cached_bytes = 0
