@@ -37,9 +37,12 @@ class FakeHub:
             if path == f"/api/datasets/{repo}":
                 siblings = [{"rfilename": name} for name in files]
                 return 200, {}, json.dumps({"id": repo, "sha": sha, "siblings": siblings}).encode()
-            name = path.removeprefix(f"/datasets/{repo}/resolve/{sha}/")
+            name = path.removeprefix("/datasets").removeprefix(f"/{repo}/resolve/")
+            name = name.removeprefix(f"{sha}/").removeprefix("main/")  # a model is asked for by its branch first
             if name in files:
                 return 200, {"X-Repo-Commit": sha, "ETag": f'"{hash((sha, name))}"'}, files[name]
+            if path.startswith(f"/{repo}/"):
+                return 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha}, b"{}"
         return 404, {"X-Error-Code": "RepoNotFound"}, b"{}"
 
     @contextlib.contextmanager

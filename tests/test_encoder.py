@@ -13,13 +13,14 @@ from tiny_encoder import random_params, tiny_config
 from torch_twin import assert_same, build_torch, padded, random_torch, state
 
 from uwe_jax.models.config import EncoderConfig
-from uwe_jax.models.encoder import Encoder, exact_gelu, relative_buckets
+from uwe_jax.models.encoder import Encoder, relative_buckets
+from uwe_jax.models.encoder_parts import exact_gelu
+from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.weights import params_from_hf
 from uwe_jax.runtime.errors import UserError
 
-ARCHITECTURES = ("bert", "mpnet")
-both = pytest.mark.parametrize("architecture", ARCHITECTURES)
+each = pytest.mark.parametrize("architecture", FAMILIES)
 
 # Tokens of the texts of a block: an empty string (its two special tokens), and lengths on both sides of 128.
 LENGTHS = (2, 9, 1, 127, 131, 150)
@@ -56,7 +57,7 @@ def hidden_and_grads(encoder: Encoder, params, token_ids, mask):
 # --- parity with transformers
 
 
-@both
+@each
 @pytest.mark.parametrize("left", [False, True], ids=["right", "left"])
 def test_equals_transformers(architecture, left):
     model = random_torch(architecture)
@@ -64,9 +65,18 @@ def test_equals_transformers(architecture, left):
     assert_same(model, config, params_from_hf(state(model), config), *block(config, left=left))
 
 
-@pytest.mark.parametrize("activation", ["gelu_new", "gelu_python"])
-def test_equals_transformers_with_other_activations(activation):
-    model = random_torch("bert", hidden_act=activation, num_hidden_layers=1)
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("bert", {"hidden_act": "gelu_new"}),
+        ("bert", {"hidden_act": "gelu_python"}),
+        ("modernbert", {"hidden_activation": "gelu_pytorch_tanh"}),
+        # As transformers 5 writes it; three layers, the last one of global attention.
+        ("modernbert", {"num_hidden_layers": 3, "rope_parameters": {"full_attention": {"rope_theta": 50.0}}}),
+    ],
+)
+def test_equals_transformers_with_other_settings(architecture, changes):
+    model = random_torch(architecture, **{"num_hidden_layers": 1} | changes)
     config = EncoderConfig.from_hf(model.config.to_dict())
     assert_same(model, config, params_from_hf(state(model), config), *block(config, (5, 9), 12))
 
@@ -106,10 +116,10 @@ def test_real_encoders_equal_transformers(name):
 # --- padding
 
 
-@both
+@each
 def test_padding_and_other_texts_change_nothing(architecture):
     config = tiny_config(architecture)
-    params, encoder = random_params(config), Encoder(config)
+    params, encoder = random_params(config, spread=0.2), Encoder(config)
     short_ids, short_mask = block(config, (2, 9), 10)
     expected = np.asarray(apply(encoder, params, short_ids, short_mask))[short_mask]
     wide_ids, wide_mask = block(config, (2, 9, 150), 156)
@@ -117,7 +127,7 @@ def test_padding_and_other_texts_change_nothing(architecture):
     np.testing.assert_allclose(ours, expected, atol=2e-6)
 
 
-@both
+@each
 def test_masked_tokens_have_no_effect(architecture):
     config = tiny_config(architecture)
     params, encoder = random_params(config), Encoder(config)
@@ -127,7 +137,7 @@ def test_masked_tokens_have_no_effect(architecture):
     np.testing.assert_array_equal(ours, expected)
 
 
-@both
+@each
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_rows_of_padding_alone_are_finite_and_harmless(architecture, dtype):
     config = tiny_config(architecture, layers=1)
@@ -142,7 +152,7 @@ def test_rows_of_padding_alone_are_finite_and_harmless(architecture, dtype):
     np.testing.assert_allclose(hidden[:2], without, atol=1e-6)
 
 
-@both
+@each
 def test_too_many_tokens_are_refused(architecture):
     config = tiny_config(architecture)
     encoder, params = Encoder(config), random_params(config)
@@ -154,7 +164,7 @@ def test_too_many_tokens_are_refused(architecture):
 # --- dtype, remat, dropout
 
 
-@both
+@each
 def test_bfloat16_is_close_and_keeps_parameters_float32(architecture):
     config = tiny_config(architecture, layers=1)
     params = random_params(config)
@@ -182,7 +192,9 @@ def seeded(encoder: Encoder, params, token_ids, mask):
     return jax.jit(call)
 
 
-@pytest.mark.parametrize(("architecture", "dropout"), [("bert", None), ("mpnet", 0.0)])
+@pytest.mark.parametrize(
+    ("architecture", "dropout"), [("bert", None), ("mpnet", 0.0), ("distilbert", None), ("modernbert", None)]
+)
 def test_remat_changes_neither_value_nor_gradient(architecture, dropout):
     config = tiny_config(architecture, layers=1)
     params = random_params(config)
@@ -248,7 +260,7 @@ def packed(config: EncoderConfig, token_ids, mask):
     return rows, segments, np.concatenate(places)
 
 
-@both
+@each
 def test_a_text_among_others_of_its_row_is_encoded_as_alone(architecture):
     config = tiny_config(architecture)
     params, encoder = random_params(config), Encoder(config)

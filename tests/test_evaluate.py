@@ -21,6 +21,7 @@ from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation import results_folder
 from uwe_jax.evaluation import run as evaluation_run
 from uwe_jax.evaluation.join import read_results
+from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.locks import exclusive
@@ -85,6 +86,15 @@ def test_models_side_by_side(flags, tmp_path, capsys):
     assert scored["bm25"] > scored["random"]
     assert (tmp_path / "out" / "results.png").read_bytes()[:4] == b"\x89PNG"
     assert "mytask" in (tmp_path / "out" / "results.md").read_text()
+
+
+def test_an_encoder_of_every_family_is_evaluated(flags, tmp_path):
+    encoders = [write_tiny_encoder(tmp_path / name, name, width=16) for name in FAMILIES]
+    models = [f"{encoder}:soft" for encoder in encoders]
+    assert run(*(part for model in models for part in ("--model", model)), "--metrics=map", *flags) == 0
+    found = read(tmp_path / "out")["models"]
+    assert list(found) == [f"{name} soft" for name in FAMILIES]
+    assert all(0 < model["results"]["mytask"]["metrics"]["map"] <= 100 for model in found.values())
 
 
 def test_texts_that_a_model_truncates_are_counted(flags, tmp_path, capsys):

@@ -34,6 +34,7 @@ from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import export as exporting
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share, hub_id
+from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.models.loading import load_encoder, load_model
 from uwe_jax.models.run_folder import load_run
 from uwe_jax.retrieval.loading import load
@@ -104,16 +105,17 @@ class Exported:
 
 @pytest.fixture(scope="module")
 def exports(cache, tmp_path_factory):
-    """One of each architecture; MPNet was trained in mixed precision."""
+    """One of each family; MPNet was trained in mixed precision. ModernBERT has one layer of each kind."""
     made = {}
-    for architecture, dtype in (("bert", "float32"), ("mpnet", "bfloat16")):
+    for architecture, family in FAMILIES.items():
         folder = tmp_path_factory.mktemp(architecture)
-        run = write_run(folder / "run", write_tiny_encoder(folder / "encoder", architecture, layers=1), dtype)
+        dtype, layers = "bfloat16" if architecture == "mpnet" else "float32", 2 if family.pre_norm else 1
+        run = write_run(folder / "run", write_tiny_encoder(folder / "encoder", architecture, layers=layers), dtype)
         made[architecture] = Exported(run, export(*options(run, folder / "tiny-uwe", cache, license="mit")))
     return made
 
 
-@pytest.fixture(params=["bert", "mpnet"])
+@pytest.fixture(params=["bert", "mpnet", "modernbert"])
 def made(request, exports):
     return exports[request.param]
 
@@ -158,7 +160,7 @@ def hidden_files(folder):
 # ---- What PyTorch computes ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_transformers_and_the_shipped_scorer_rank_as_the_run_in_float32(exports, in_float32, architecture):
     folder = exports[architecture].folder
     encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
@@ -171,7 +173,7 @@ def test_transformers_and_the_shipped_scorer_rank_as_the_run_in_float32(exports,
     np.testing.assert_allclose(scores, in_float32[architecture][-1].forward, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_sentence_transformers_embeds_by_the_mean_of_our_tokens(exports, in_float32, architecture, recwarn):
     library = pytest.importorskip("sentence_transformers")
     model = library.SentenceTransformer(str(exports[architecture].folder), device="cpu")
@@ -636,7 +638,7 @@ def test_missing_onnx_libraries_are_named(exports, cache, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_onnx_runtime_computes_the_same_tokens(exports, in_float32, cache, tmp_path, monkeypatch, architecture):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

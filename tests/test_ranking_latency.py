@@ -19,6 +19,7 @@ from uwe_jax.data import tokeniser_file
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.distributed import parallel
 from uwe_jax.models import hub, wheels
+from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.run_folder import _shapes
 from uwe_jax.models.uwe import LEARNED, UweModel
@@ -128,7 +129,7 @@ def test_placed_arrays_have_the_sharding_of_a_parallel_function(rng):
 # ---- the tokeniser --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_a_cached_tokeniser_equals_that_of_transformers(tmp_path, monkeypatch, architecture):
     folder = write_tiny_encoder(tmp_path / "encoder", architecture=architecture)
     first = Tokeniser(folder, tmp_path / "cache")
@@ -382,7 +383,7 @@ def test_percentiles_are_those_of_numpy(rng):
     assert sum(each > found["p99"] for each in seconds) == 5
 
 
-@pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+@pytest.mark.parametrize("architecture", FAMILIES)
 def test_the_shapes_of_a_runs_parameters_are_those_of_fresh_ones(architecture):
     config = tiny_config(architecture)
     model = UweModel.create(config, EncoderSettings(), ScorerSettings(learn_tau_a=True))

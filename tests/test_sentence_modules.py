@@ -2,18 +2,24 @@
 
 import json
 import logging
+import re
+import shlex
 import shutil
 
+import chex
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+import torch
+from fake_hub import REPO, only_hub
+from huggingface_hub import constants
+from safetensors.numpy import load_file, save_file
 from test_export import write_run
 from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share
 from uwe_jax.models.loading import load_encoder, load_model
-from uwe_jax.models.resolve import resolve_encoder
+from uwe_jax.models.resolve import absolute_name, resolve_encoder
 from uwe_jax.models.sentence_modules import modules_digest, not_applied
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.logging_setup import shown
@@ -105,11 +111,12 @@ def test_modules_that_are_not_applied_are_logged_even_with_quiet(tmp_path, capsy
         model = load_model(f"{folder}:soft", cache_dir=tmp_path / "cache")
     (line,) = capsys.readouterr().err.splitlines()
     assert (
-        f"Encoder {folder}: its folder declares cls pooling and prompts (query), which uwe_jax does not apply" in line
+        f"Encoder {folder}: its folder declares cls pooling and prompts (query), which training and all scorers but "
+        "`published` leave out" in line
     )
     assert model.description.endswith("soft, without its cls pooling and prompts (query)")
     load_model(publish(tmp_path / "plain"), cache_dir=tmp_path / "cache")
-    assert "does not apply" not in capsys.readouterr().err
+    assert "leave out" not in capsys.readouterr().err
 
 
 def test_fingerprints_change_with_what_is_not_applied_and_with_nothing_else(tmp_path):
@@ -144,7 +151,7 @@ def test_a_published_folder_is_not_exported_as_another_model(tmp_path):
 def test_a_model_trained_from_such_an_encoder_is_ones_own(tmp_path, capsys):
     folder = publish(tmp_path / "encoder", pooling=CLS)
     load_encoder(str(folder))  # as training does
-    assert "its folder declares cls pooling, which uwe_jax does not apply" in capsys.readouterr().err
+    assert "its folder declares cls pooling, which training and" in capsys.readouterr().err
     run = write_run(tmp_path / "run", folder, "float32")
     capsys.readouterr()
     out = export(*options(tmp_path, run))
@@ -156,30 +163,93 @@ def test_a_model_trained_from_such_an_encoder_is_ones_own(tmp_path, capsys):
     assert load_model(run, cache_dir=tmp_path / "cache").fingerprint == model.fingerprint
 
 
-# ---- Layouts that are not read --------------------------------------------------------------------------------------
+# ---- Other layouts --------------------------------------------------------------------------------------
 
 
-def test_an_encoder_one_folder_down_is_pointed_to_with_what_is_declared_above_it(tmp_path):
-    folder = publish(tmp_path / "nested", pooling=CLS)
+def nested(folder, **published):
+    """An encoder in a subfolder, as sentence-transformers saved it once."""
+    publish(folder, **published)
     below = folder / "0_Transformer"
     below.mkdir()
     for file in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
         (folder / file).rename(below / file)
     (folder / "modules.json").write_text(json.dumps([PLAIN[0] | {"path": "0_Transformer"}, *PLAIN[1:]]))
-    with pytest.raises(UserError, match=rf"lacks config\.json.* one folder down: give {below}\)"):
-        resolve_encoder(str(folder))
-    assert not_applied(below) == ("cls pooling",)
+    return folder
+
+
+def test_an_encoder_one_folder_down_is_found_with_what_is_declared_above_it(tmp_path):
+    folder = nested(tmp_path / "nested", pooling=CLS)
+    below = folder / "0_Transformer"
+    for name in (folder, below):
+        found = resolve_encoder(str(name))
+        assert (found.folder, not_applied(found.folder)) == (below, ("cls pooling",))
+    assert absolute_name(str(folder)) == str(folder)
     before = modules_digest(below)
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode": "max"}')
     assert modules_digest(below) != before
 
 
-def test_sharded_weights_are_named(tmp_path):
+def shard(folder):
+    """Cuts the weights of a folder in two, and writes their index."""
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    placed = {name: f"model-0000{1 + 2 * k // len(names)}-of-00002.safetensors" for k, name in enumerate(names)}
+    for file in set(placed.values()):
+        save_file({name: tensors[name] for name in names if placed[name] == file}, folder / file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": placed}))
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def test_sharded_weights_are_those_of_one_file(tmp_path):
+    whole = load_encoder(str(write_tiny_encoder(tmp_path / "whole"))).params
+    folder = shard(write_tiny_encoder(tmp_path / "sharded"))
+    chex.assert_trees_all_equal(load_encoder(str(folder)).params, whole)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(UserError, match=r"model-00002-of-00002\.safetensors is damaged or cannot be read"):
+        load_encoder(str(folder))
+
+
+@pytest.mark.parametrize("placed", ["{}", '{"weight_map": {"a": "../b.safetensors"}}', '{"weight_map": 3}'])
+def test_an_index_that_does_not_name_files_beside_it_is_refused(tmp_path, placed):
     folder = write_tiny_encoder(tmp_path / "sharded")
-    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
-    (folder / "model.safetensors.index.json").write_text("{}")
-    with pytest.raises(UserError, match=r"lacks model\.safetensors \(shards named in model\.safetensors\.index\.json"):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(placed)
+    with pytest.raises(UserError, match=r"index\.json places weights in .*beside it"):
+        load_encoder(str(folder))
+
+
+def test_pickled_weights_and_sentencepiece_are_refused_with_commands_that_convert_them(tmp_path, monkeypatch):
+    whole = write_tiny_encoder(tmp_path / "whole", "xlm-roberta")
+    folder = shutil.copytree(whole, tmp_path / "pickled")
+    tensors = load_file(folder / "model.safetensors")
+    torch.save({name: torch.tensor(value) for name, value in tensors.items()}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    (folder / "tokenizer.json").rename(folder / "sentencepiece.bpe.model")
+    with pytest.raises(UserError, match="pip install sentencepiece protobuf && python -c") as refusal:
         resolve_encoder(str(folder))
+    code = shlex.split(re.search(r"convert it with (python -c .*?)\), ", str(refusal.value)).group(1))[2]
+    exec(code, {})
+    (folder / "sentencepiece.bpe.model").rename(folder / "tokenizer.json")
+    chex.assert_trees_all_equal(load_encoder(str(folder)).params, load_encoder(str(whole)).params)
+
+
+def test_the_modules_and_shards_of_a_repository_are_downloaded(tmp_path, monkeypatch):
+    folder = add_dense(nested(tmp_path / "nested"))
+    shard(folder / "0_Transformer")
+    modules = [PLAIN[0] | {"path": "0_Transformer"}, PLAIN[1], DENSE]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    expected = load_model(folder, cache_dir=tmp_path / "cache").fingerprint
+    with only_hub(tmp_path / "hub", monkeypatch) as fake:
+        fake.publish({str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()})
+        online = load_model(REPO, cache_dir=tmp_path / "cache")
+        assert "downloaded" in online.description
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        cached = load_model(REPO, cache_dir=tmp_path / "cache")
+        assert online.fingerprint == cached.fingerprint == expected
+        (cached.folder.parent / "2_Dense" / "config.json").unlink()
+        with pytest.raises(UserError, match=r"incomplete in the hub's cache: .* lacks 2_Dense/config\.json"):
+            load_model(REPO, cache_dir=tmp_path / "cache")
 
 
 def test_an_unreadable_folder_is_a_user_error(tmp_path, monkeypatch):

@@ -182,10 +182,10 @@ def of_padded_texts(params, batch, model, settings, key, chunk):
 
 
 @pytest.mark.parametrize(
-    ("devices", "chunk", "architecture"), [(1, 0, "mpnet"), (2, 5, "bert"), (4, 0, "bert"), (8, 3, "bert")]
+    ("devices", "chunk", "architecture"), [(1, 0, "mpnet"), (2, 5, "bert"), (4, 0, "modernbert"), (8, 3, "modernbert")]
 )
 def test_loss_and_gradient_are_those_of_padded_texts(build, devices, chunk, architecture):
-    config = tiny_config(architecture, layers=1)
+    config = tiny_config(architecture, layers=2 if architecture == "modernbert" else 1)
     model = UweModel.create(config, EncoderSettings(), ScorerSettings())
     params = model.initial_params(random_params(config))
     whole = build(0, devices)

@@ -1,6 +1,8 @@
 """Names and shapes of weights, both ways, and what is wrong with a checkpoint said by name."""
 
 import json
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,23 +12,24 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 from tiny_encoder import random_params, random_tensors, tiny_config, write_tiny_encoder
-from torch_twin import CLASSES, padded, torch_hidden
+from torch_twin import CLASSES, WITHOUT_POOLER, padded, torch_hidden
 
 from uwe_jax.models import weights
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
+from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.models.loading import load_encoder
 from uwe_jax.models.weights import name_table, params_from_hf, params_to_hf, read_config, read_params
 from uwe_jax.runtime.errors import UserError
 
-both = pytest.mark.parametrize("architecture", ["bert", "mpnet"])
+each = pytest.mark.parametrize("architecture", FAMILIES)
 
 
 def assert_equal_trees(left, right):
     jax.tree.map(np.testing.assert_array_equal, left, right)
 
 
-@both
+@each
 def test_round_trip_is_exact(architecture, tmp_path):
     config = tiny_config(architecture)
     tensors = random_tensors(config)
@@ -39,7 +42,7 @@ def test_round_trip_is_exact(architecture, tmp_path):
     assert_equal_trees(read_params(tmp_path, config), params)
 
 
-@both
+@each
 def test_table_covers_exactly_the_parameters_of_the_module(architecture):
     config = tiny_config(architecture)
     block = jnp.zeros((1, 4), jnp.int32), jnp.ones((1, 4), bool)
@@ -51,14 +54,14 @@ def test_table_covers_exactly_the_parameters_of_the_module(architecture):
     assert len({name.path for name in table}) == len({name.hf for name in table}) == len(table)
 
 
-@both
+@each
 def test_what_is_written_is_what_transformers_reads(architecture, tmp_path):
     """Config, names, transpositions and memory order, judged by the other side's own loader."""
     folder = write_tiny_encoder(tmp_path, architecture)
     encoder = load_encoder(str(folder))
     _, model_class = CLASSES[architecture]
     model, report = model_class.from_pretrained(
-        folder, attn_implementation="eager", add_pooling_layer=False, output_loading_info=True
+        folder, attn_implementation="eager", output_loading_info=True, **WITHOUT_POOLER.get(architecture, {})
     )
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
@@ -69,11 +72,11 @@ def test_what_is_written_is_what_transformers_reads(architecture, tmp_path):
     np.testing.assert_allclose(np.asarray(ours)[mask], theirs[mask], atol=1e-4)
 
 
-@both
+@each
 @pytest.mark.parametrize("prefix", ["", "own", "0.auto_model."])
 def test_prefixes_are_removed_and_unneeded_tensors_skipped(architecture, prefix, capsys):
     config = tiny_config(architecture)
-    prefix = f"{architecture}." if prefix == "own" else prefix
+    prefix = FAMILIES[architecture].prefix if prefix == "own" else prefix
     tensors = {prefix + name: tensor for name, tensor in random_tensors(config).items()}
     tensors[prefix + "pooler.dense.weight"] = np.zeros((16, 16), np.float32)
     tensors[prefix + "embeddings.position_ids"] = np.arange(160)[None]
@@ -129,19 +132,38 @@ def test_weights_of_the_other_architecture_are_refused():
         params_to_hf(random_params(tiny_config("bert")), tiny_config("mpnet"))
 
 
+def test_the_table_of_encoders_has_every_family():
+    text = (Path(__file__).parents[1] / "docs" / "training.md").read_text()
+    assert set(re.findall(r"^\| `([\w-]+)` \|", text.partition("## Encoders")[2], re.MULTILINE)) == set(FAMILIES)
+
+
 # --- config.json
 
 
-@both
+@each
 def test_config_of_transformers_is_read_and_written_back(architecture):
     config_class, _ = CLASSES[architecture]
-    theirs = config_class(hidden_dropout_prob=0.25, layer_norm_eps=1e-7, hidden_act="gelu_new")
+    changed = {"hidden_dropout": 0.25, "layer_norm_eps": 1e-7, "activation": "gelu_new", "local_window": 6}
+    changed |= {"global_every": 5, "local_theta": 33.0}
+    keys = FAMILIES[architecture].keys
+    changed = {ours: value for ours, value in changed.items() if ours in keys}
+    theirs = config_class(**{keys[ours][0]: value for ours, value in changed.items()})
     config = EncoderConfig.from_hf(theirs.to_dict())
-    assert (config.architecture, config.hidden_dropout, config.layer_norm_eps) == (architecture, 0.25, 1e-7)
+    assert config.architecture == architecture
+    assert {ours: getattr(config, ours) for ours in changed} == changed
     assert EncoderConfig.from_hf(config.to_hf()) == config
     written = config_class(**config.to_hf()).to_dict()
     differing = {key for key, value in theirs.to_dict().items() if written.get(key) != value}
     assert differing <= {"architectures"}
+
+
+def test_the_first_config_of_modernbert_is_read():
+    """Published before transformers 5, with one number each for what are now lists; null is the global base."""
+    values = {"vocab_size": 50368, "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4}
+    values |= {"model_type": "modernbert", "intermediate_size": 96, "global_attn_every_n_layers": 2}
+    config = EncoderConfig.from_hf(values | {"global_rope_theta": 160000, "local_rope_theta": None})
+    assert (config.global_every, config.global_theta, config.local_theta, config.local_window) == (2, 160e3, 160e3, 128)
+    assert (config.pad_token_id, config.max_tokens, config.hidden_dropout) == (50283, 8192, 0.0)
 
 
 def test_mpnet_gives_up_two_positions():
@@ -152,7 +174,7 @@ def test_mpnet_gives_up_two_positions():
 @pytest.mark.parametrize(
     ("architecture", "change", "message"),
     [
-        ("bert", {"model_type": "roberta"}, "'roberta' is not supported"),
+        ("bert", {"model_type": "electra"}, "'electra' is not supported"),
         ("bert", {"hidden_act": "relu"}, "'relu'.*gelu"),
         ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type = 'relative_key'"),
         ("bert", {"is_decoder": True}, "is_decoder = True"),
@@ -176,6 +198,14 @@ def test_mpnet_gives_up_two_positions():
         ("bert", {"pad_token_id": 60}, "pad_token_id is 60; it must be below vocab_size, 60"),
         ("mpnet", {"pad_token_id": 0}, "pad_token_id = 0.*1"),
         ("mpnet", {"relative_attention_num_buckets": 16}, "relative_attention_num_buckets = 16.*32"),
+        ("modernbert", {"attention_bias": True}, "attention_bias = True"),
+        ("modernbert", {"num_attention_heads": 16}, "odd width of 1"),
+        ("modernbert", {"local_attention": -1}, "local_attention is -1"),
+        ("modernbert", {"global_rope_theta": 0.0}, r"global_rope_theta is 0\.0; .*from 1 to"),
+        ("modernbert", {"layer_types": ["sliding_attention", "full_attention"]}, "every n-th layer"),
+        ("modernbert", {"rope_parameters": {"full_attention": {"rope_type": "yarn"}}}, "'yarn'.*rope_type 'default'"),
+        ("modernbert", {"rope_parameters": {"full_attention": 3}}, "only the rope_type 'default'"),
+        ("modernbert", {"layer_types": 3}, "layer_types are 3"),
     ],
 )
 def test_unsupported_configs_are_refused(architecture, change, message):

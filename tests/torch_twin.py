@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-from transformers import BertConfig, BertModel, MPNetConfig, MPNetModel
+import transformers
+from tiny_encoder import tiny_config
 
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.encoder import Encoder
+from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.models.weights import Params, params_to_hf
 
-CLASSES = {"bert": (BertConfig, BertModel), "mpnet": (MPNetConfig, MPNetModel)}
+CLASSES = {
+    name: tuple(getattr(transformers, each.torch_class.replace("Model", kind)) for kind in ("Config", "Model"))
+    for name, each in FAMILIES.items()
+}
+# Of constructors: some families have no pooler.
+WITHOUT_POOLER = {
+    name: {"add_pooling_layer": False}
+    for name, (_, model) in CLASSES.items()
+    if "add_pooling_layer" in inspect.signature(model).parameters
+}
 
 
 def build_torch(architecture: str, config: dict[str, Any]) -> torch.nn.Module:
     """The model of a Hugging Face config, without a pooler, in evaluation mode."""
     config_class, model_class = CLASSES[architecture]
     hf_config = config_class(**config, attn_implementation="eager")
-    return model_class(hf_config, add_pooling_layer=False).eval()
+    return model_class(hf_config, **WITHOUT_POOLER.get(architecture, {})).eval()
 
 
 def random_torch(architecture: str, **changes: Any) -> torch.nn.Module:
     """A tiny model; every parameter is random, also those that start as zero or one."""
-    sizes = {
-        "vocab_size": 50,
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "intermediate_size": 24,
-        "max_position_embeddings": 162,
-    }
+    config = replace(tiny_config(architecture, vocab_size=50), heads=4, intermediate=24)
     torch.manual_seed(0)
-    model = build_torch(architecture, sizes | changes)
+    model = build_torch(architecture, config.to_hf() | changes)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -89,4 +95,4 @@ def assert_same(
         np.testing.assert_allclose(our_grads[name], expected, rtol=0, atol=1e-4, err_msg=name)
     # Against comparing zeros with zeros: all but the key biases, which attention is blind to, must move.
     idle = [name for name, grad in their_grads.items() if np.abs(grad).max() < 1e-3]
-    assert all(name.endswith(("key.bias", "attn.k.bias")) for name in idle), idle
+    assert all(name.endswith(("key.bias", "attn.k.bias", "k_lin.bias")) for name in idle), idle

@@ -13,10 +13,11 @@ from typing import Any
 from uwe_jax.evaluation import run_file
 from uwe_jax.evaluation.lexical import Bm25, Random, TfIdf
 from uwe_jax.evaluation.ranker import Ranker
+from uwe_jax.models.folder import BASELINES
 from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import did_you_mean
-from uwe_jax.scoring.scorer_text import SCORER_OPTIONS
+from uwe_jax.scoring.scorer_text import PUBLISHED, SCORER_OPTIONS
 
 WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
     "random": Random,
@@ -28,9 +29,10 @@ WITHOUT_MODEL: dict[str, Callable[[], Ranker]] = {
 FORMS = f"""A model is one of
   - {", ".join(WITHOUT_MODEL)}
   - the workdir of a training run, such as runs/uwe, or the folder or hub id of an export
-  - an encoder's folder or hub id, such as all-MiniLM-L6-v2, with a scorer behind a colon where it is not mean_pool:
+  - an encoder's folder or hub id, such as all-MiniLM-L6-v2, as it was published, or with a scorer behind a colon:
     all-MiniLM-L6-v2:soft, or as the paper scores all-MiniLM-L6-v2:soft,side=query,logits=dot,tau_a=0.1 (scorers:
-    {", ".join(SCORER_OPTIONS)})
+    {", ".join(SCORER_OPTIONS)}, {PUBLISHED})
+  - a published model of the work domain: {", ".join(BASELINES)}
   - a ranking of one task that another system wrote: a TREC run file as run:FILE, or with --run FILE
   - a ranker of your own as module:attribute, such as my_rankers:Letters (see uwe_jax.evaluation.ranker)"""
 
@@ -56,7 +58,7 @@ def load_ranker(spec: str, *, cache_dir: Path, max_tokens: int = 64, how: RankSe
     from uwe_jax.retrieval.loading import load
 
     name, behind = split_scorer(spec)
-    scored = behind is None or behind.split(",")[0] in SCORER_OPTIONS
+    scored = behind is None or behind.split(",")[0] in (PUBLISHED, *SCORER_OPTIONS)
     if not scored and all(part.isidentifier() for part in f"{name}.{behind}".split(".")):
         return _own_ranker(name, str(behind))
     try:

@@ -16,7 +16,6 @@ import numpy as np
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
-from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from uwe_jax.export.model_card import languages_of, model_card
@@ -25,6 +24,7 @@ from uwe_jax.export.subjects import Share, check_modules, subject_of
 from uwe_jax.models import exported
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.tensor_files import open_tensors
 from uwe_jax.models.weights import params_to_hf
 from uwe_jax.retrieval.limits import check_max_tokens
 from uwe_jax.runtime.errors import UserError
@@ -39,7 +39,7 @@ LOG = logging.getLogger(__name__)
 
 _CONTACT_SECONDS = 30.0  # for the first answer of the hub; an upload may take as long as it takes
 _SCORER = "uwe_scorer.py"
-_POOLER = ("pooler.dense.weight", "pooler.dense.bias")
+_POOLER = ("pooler.dense.weight", "pooler.dense.bias")  # of families that have one
 # The names of classes and settings that every version of sentence-transformers from 2 on reads.
 _MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -196,11 +196,11 @@ def _write_scorer(folder: Path) -> None:
 
 def _pooler(folder: Path) -> dict[str, np.ndarray]:
     """Reads the pooler of the encoder that training started from; empty where it has none."""
-    with safe_open(folder / WEIGHTS, framework="numpy") as tensors:
-        names = {name.removeprefix("bert.").removeprefix("mpnet."): name for name in tensors.keys()}  # noqa: SIM118
+    with open_tensors(folder) as tensors:
+        names = {name[name.find("pooler.") :]: name for name in tensors.shapes}
         if not names.keys() >= set(_POOLER):
             return {}
-        return {name: tensors.get_tensor(names[name]).astype(np.float32) for name in _POOLER}
+        return {name: tensors.read(names[name]).astype(np.float32) for name in _POOLER}
 
 
 def _check_repository(repo: str) -> None:

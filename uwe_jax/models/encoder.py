@@ -1,10 +1,10 @@
-"""Text encoders: BERT and MPNet in one code path, from token ids to raw token embeddings."""
+"""Text encoders: all families in one code path, from token ids to raw token embeddings."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,68 +13,12 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Int
 
 from uwe_jax.models.config import TANH_GELU, EncoderConfig
+from uwe_jax.models.encoder_parts import INITIALISER, Linear, Norm, dropped, exact_gelu
 from uwe_jax.runtime.errors import UserError
 
-_INITIALISER = nn.initializers.normal(0.02)  # of both architectures' first training
 # Numbers of the texts of a row, 0 for padding; or a mask of rows with one text.
 Segments = Int[Array, "b i"] | Bool[Array, "b i"]
 _FAR = 128  # relative positions of this distance and more share the last bucket
-
-
-class Linear(nn.Module):
-    """x W + b over flattened rows: on a CPU the backward pass over [b, i] is a tenth slower."""
-
-    features: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b i d"]) -> Float[Array, "b i f"]:
-        kernel = self.param("kernel", _INITIALISER, (x.shape[-1], self.features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        rows = x.astype(self.dtype).reshape(-1, x.shape[-1])
-        out = rows @ kernel.astype(self.dtype) + bias.astype(self.dtype)[None, :]
-        return out.reshape(*x.shape[:-1], self.features)
-
-
-class Norm(nn.Module):
-    """LayerNorm, computed in float32 and returned in the compute dtype."""
-
-    config: EncoderConfig
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b i d"]) -> Float[Array, "b i d"]:
-        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],), jnp.float32)
-        x = x.astype(jnp.float32)
-        centred = x - x.mean(axis=-1, keepdims=True)
-        # The mean of squared deviations: E[x^2] - E[x]^2 loses digits that parity with PyTorch needs.
-        variance = jnp.square(centred).mean(axis=-1, keepdims=True)
-        normed = centred * jax.lax.rsqrt(variance + self.config.layer_norm_eps)
-        return (normed * scale[None, None, :] + bias[None, None, :]).astype(self.dtype)
-
-
-@jax.custom_vjp
-def exact_gelu(x: Float[Array, "*b"]) -> Float[Array, "*b"]:
-    """x Phi(x) with Phi the normal distribution function, in float32 inside (Hendrycks and Gimpel 2016).
-
-    `jax.nn.gelu` uses erfc, which takes twice as long on a CPU; erf agrees with it to 1e-6. The backward pass keeps
-    only x, in its own dtype.
-    """
-    return (x * _normal_cdf(x)).astype(x.dtype)
-
-
-def _normal_cdf(x: Array) -> Array:
-    return 0.5 * (1.0 + jax.lax.erf(x.astype(jnp.float32) * math.sqrt(0.5)))
-
-
-def _exact_gelu_backward(x: Array, grad: Array) -> tuple[Array]:
-    wide = x.astype(jnp.float32)
-    density = jnp.exp(-0.5 * jnp.square(wide)) * (1.0 / math.sqrt(2.0 * math.pi))
-    return ((grad.astype(jnp.float32) * (_normal_cdf(x) + wide * density)).astype(x.dtype),)
-
-
-exact_gelu.defvjp(lambda x: (exact_gelu(x), x), _exact_gelu_backward)
 
 
 def relative_buckets(tokens: int, buckets: int) -> np.ndarray:
@@ -107,80 +51,122 @@ class RelativeBias(nn.Module):
     def __call__(self, tokens: int) -> Float[Array, "h i i"]:
         config = self.config
         shape = (config.relative_buckets, config.heads)
-        table = self.param("embedding", _INITIALISER, shape, jnp.float32)
+        table = self.param("embedding", INITIALISER, shape, jnp.float32)
         buckets = relative_buckets(tokens, config.relative_buckets)
         return jnp.take(table, buckets, axis=0).transpose(2, 0, 1)
 
 
+class Places(NamedTuple):
+    """Where the tokens of rows are.
+
+    Attributes:
+      segments: see `Encoder`.
+      position: of each token in its text, for rotary positions; None for families with a table of positions.
+      bias: of attention logits by relative position; None for none.
+    """
+
+    segments: Segments
+    position: Int[Array, "b i"] | None
+    bias: Float[Array, "h i i"] | None
+
+
+def rotated(x: Float[Array, "b h i e"], position: Int[Array, "b i"], theta: float) -> Float[Array, "b h i e"]:
+    """Rotates components (k, k + e/2) of each vector by position * theta^(-2k/e) (Su et al., "RoFormer").
+
+    The product of two rotated vectors depends on the difference of their positions alone.
+    """
+    half = x.shape[-1] // 2
+    speed = jnp.asarray(theta ** (-np.arange(half) / half), jnp.float32)
+    angle = position.astype(jnp.float32)[:, None, :, None] * speed[None, None, None, :]
+    a, b = x[..., :half].astype(jnp.float32), x[..., half:].astype(jnp.float32)
+    turned = (a * jnp.cos(angle) - b * jnp.sin(angle), b * jnp.cos(angle) + a * jnp.sin(angle))
+    return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+
+
 class SelfAttention(nn.Module):
-    """Norm(x + dropout(W_o attention(x))): the first half of a layer."""
+    """x + dropout(W_o attention(x)), with a norm of the sum or, in `Family.pre_norm`, of what attends."""
 
     config: EncoderConfig
+    index: int  # of the layer
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "b i d"],
-        segments: Segments,
-        bias: Float[Array, "h i i"] | None,
-        deterministic: bool,
-    ) -> Float[Array, "b i d"]:
-        config = self.config
+    def __call__(self, x: Float[Array, "b i d"], places: Places, deterministic: bool) -> Float[Array, "b i d"]:
+        config, family = self.config, self.config.family
+        local = config.local_window > 0 and self.index % config.global_every > 0
+        norm = Norm(config, self.dtype, name="norm")
+        # The embeddings, which the first layer attends to, are normalised already.
+        attending = norm(x) if family.pre_norm and self.index else x
 
-        def heads_of(name: str) -> Float[Array, "b h i e"]:
-            projected = Linear(config.width, self.dtype, name=name)(x)
-            return projected.reshape(*x.shape[:2], config.heads, config.head_width).transpose(0, 2, 1, 3)
+        def project(features: int, name: str) -> Float[Array, "b i f"]:
+            return Linear(features, family.biases, self.dtype, name=name)(attending)
 
-        query, key, value = heads_of("query"), heads_of("key"), heads_of("value")
+        if family.fused:
+            projected = jnp.split(project(3 * config.width, "qkv"), 3, axis=-1)
+        else:
+            projected = [project(config.width, name) for name in ("query", "key", "value")]
+        query, key, value = (
+            part.reshape(*x.shape[:2], config.heads, config.head_width).transpose(0, 2, 1, 3) for part in projected
+        )
+        if places.position is not None:
+            theta = config.local_theta if local else config.global_theta
+            query, key = (rotated(part, places.position, theta) for part in (query, key))
         logits = jnp.einsum("bhie,bhje->bhij", query, key, preferred_element_type=jnp.float32)
         logits = logits * (1.0 / math.sqrt(config.head_width))
-        if bias is not None:
-            logits = logits + bias[None]
+        if places.bias is not None:
+            logits = logits + places.bias[None]
         # Tokens attend to those of their own text, and padding to padding: no row of logits is masked as a whole.
-        same = segments[:, None, :, None] == segments[:, None, None, :]
-        logits = jnp.where(same, logits, jnp.finfo(jnp.float32).min)
+        seen = places.segments[:, None, :, None] == places.segments[:, None, None, :]
+        if local:
+            column = np.arange(x.shape[1])  # the tokens of a text are in adjacent columns
+            seen &= (np.abs(column[:, None] - column[None, :]) <= config.local_window // 2)[None, None]
+        logits = jnp.where(seen, logits, jnp.finfo(jnp.float32).min)
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
         weights = nn.Dropout(config.attention_dropout)(weights, deterministic)
         mixed = jnp.einsum("bhij,bhje->bhie", weights, value).transpose(0, 2, 1, 3).reshape(x.shape)
-        out = Linear(config.width, self.dtype, name="output")(mixed)
-        out = nn.Dropout(config.hidden_dropout)(out, deterministic)
-        return Norm(config, self.dtype, name="norm")(out + x)
+        out = Linear(config.width, family.biases, self.dtype, name="output")(mixed)
+        out = dropped(out, config, family.mixed_dropout, deterministic) + x
+        return out if family.pre_norm else norm(out)
 
 
 class FeedForward(nn.Module):
-    """Norm(x + dropout(W2 gelu(W1 x))): the second half of a layer."""
+    """x + dropout(W2 gelu(W1 x)), or x + W2 dropout(gelu(a) * b) where gated; with a norm as in `SelfAttention`."""
 
     config: EncoderConfig
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b i d"], deterministic: bool) -> Float[Array, "b i d"]:
-        config = self.config
-        hidden = Linear(config.intermediate, self.dtype, name="up")(x)
+        config, family = self.config, self.config.family
+        norm, dropout = Norm(config, self.dtype, name="norm"), nn.Dropout(config.hidden_dropout)
+        up = Linear(config.intermediate * (2 if family.gated else 1), family.biases, self.dtype, name="up")
+        hidden = up(norm(x) if family.pre_norm else x)
+        hidden, *gates = jnp.split(hidden, 2, axis=-1) if family.gated else [hidden]
         hidden = nn.gelu(hidden) if config.activation in TANH_GELU else exact_gelu(hidden)
-        out = Linear(config.width, self.dtype, name="down")(hidden)
-        out = nn.Dropout(config.hidden_dropout)(out, deterministic)
-        return Norm(config, self.dtype, name="norm")(out + x)
+        for gate in gates:
+            hidden = dropout(hidden * gate, deterministic)
+        out = Linear(config.width, family.biases, self.dtype, name="down")(hidden)
+        out = (out if gates else dropout(out, deterministic)) + x
+        return out if family.pre_norm else norm(out)
 
 
 def positions(segments: Segments, config: EncoderConfig) -> Int[Array, "b i"]:
     """Position ids, which restart at every text that follows another one in its row.
 
-    BERT counts columns from 0, padding before the first text as well. MPNet counts real tokens from `pad_token_id + 1`;
-    padding has `pad_token_id`.
+    They count columns from 0, padding before the first text as well, or real tokens from `pad_token_id + 1`; padding
+    then has `pad_token_id` (`Family.positions`).
     """
-    real = segments != 0
-    counted = (real | (config.architecture == "bert")).astype(jnp.int32)
+    real, by_column = segments != 0, config.family.positions != "counted"
+    counted = (real | by_column).astype(jnp.int32)
     count = jnp.cumsum(counted, axis=1) - counted  # before each token
     before = jnp.pad(segments, ((0, 0), (1, 0)))[:, :-1]
     restarts = (segments != before) & (before != 0)
     count -= jax.lax.cummax(jnp.where(restarts, count, 0), axis=1)
-    return count if config.architecture == "bert" else jnp.where(real, count + 1, 0) + config.pad_token_id
+    return count if by_column else jnp.where(real, count + 1, 0) + config.pad_token_id
 
 
 class Embeddings(nn.Module):
-    """Norm(word + position (+ token type 0)), with dropout; tables and sum in float32."""
+    """Norm(word (+ position) (+ token type 0)), with dropout; tables and sum in float32."""
 
     config: EncoderConfig
     dtype: Any = jnp.float32
@@ -190,36 +176,32 @@ class Embeddings(nn.Module):
         config = self.config
 
         def table(name: str, rows: int) -> nn.Embed:
-            return nn.Embed(rows, config.width, embedding_init=_INITIALISER, name=name)
+            return nn.Embed(rows, config.width, embedding_init=INITIALISER, name=name)
 
         x = table("word", config.vocab_size)(token_ids)
-        x = x + table("position", config.max_positions)(positions(segments, config))
+        if config.family.positions != "rotary":
+            x = x + table("position", config.max_positions)(positions(segments, config))
         if config.token_types:
             x = x + table("token_type", config.token_types)(jnp.zeros((1, 1), jnp.int32))
         x = Norm(config, self.dtype, name="norm")(x)
-        return nn.Dropout(config.hidden_dropout)(x, deterministic)
+        return dropped(x, config, config.family.embedding_dropout, deterministic)
 
 
 class Layer(nn.Module):
-    """Transformer layer: self-attention, then the feed-forward block, each with a norm after its residual sum."""
+    """Transformer layer: self-attention, then the feed-forward block."""
 
     config: EncoderConfig
+    index: int
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "b i d"],
-        segments: Segments,
-        bias: Float[Array, "h i i"] | None,
-        deterministic: bool,
-    ) -> Float[Array, "b i d"]:
-        x = SelfAttention(self.config, self.dtype, name="attention")(x, segments, bias, deterministic)
+    def __call__(self, x: Float[Array, "b i d"], places: Places, deterministic: bool) -> Float[Array, "b i d"]:
+        x = SelfAttention(self.config, self.index, self.dtype, name="attention")(x, places, deterministic)
         return FeedForward(self.config, self.dtype, name="feed_forward")(x, deterministic)
 
 
 class Encoder(nn.Module):
-    """Token embeddings of texts: the last hidden states of BERT or MPNet, without a pooler.
+    """Token embeddings of texts: the last hidden states of an encoder of any family, without a pooler.
 
     Attributes:
       dtype: of activations and matrix products, float32 or bfloat16. Parameters, the embeddings' sum, norms and the
@@ -263,8 +245,10 @@ class Encoder(nn.Module):
             config = dataclasses.replace(config, hidden_dropout=self.dropout, attention_dropout=self.dropout)
         x = Embeddings(config, self.dtype, name="embeddings")(token_ids, segments, deterministic)
         bias = RelativeBias(config, name="relative_bias")(tokens) if config.relative_buckets else None
-        # Arguments are counted from `self`: the fourth is `deterministic`, a Python bool.
-        layer = nn.remat(Layer, static_argnums=(4,)) if self.remat else Layer
+        position = positions(segments, config) if config.family.positions == "rotary" else None
+        places = Places(segments, position, bias)
+        # Arguments are counted from `self`: the third is `deterministic`, a Python bool.
+        layer = nn.remat(Layer, static_argnums=(3,)) if self.remat else Layer
         for index in range(config.layers):
-            x = layer(config, self.dtype, name=f"layer_{index}")(x, segments, bias, deterministic)
-        return x
+            x = layer(config, index, self.dtype, name=f"layer_{index}")(x, places, deterministic)
+        return Norm(config, self.dtype, name="final_norm")(x) if config.family.pre_norm else x

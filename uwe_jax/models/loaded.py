@@ -13,6 +13,7 @@ from typing import Any
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.tokens import Tokeniser
 from uwe_jax.data.truncation import Truncation
+from uwe_jax.models.sentence_model import Side
 from uwe_jax.models.sentence_modules import modules_digest, not_applied
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.models.weights import params_to_hf
@@ -35,6 +36,8 @@ class LoadedModel:
       training: record of its training, for a model card; empty for an encoder as published. Keys: config, fingerprints,
         encoder, step, results (see `uwe_jax.models.run_folder`).
       stored_fingerprint: of an export; otherwise the fingerprint is computed when needed.
+      sides: of a model as sentence-transformers applies it, what is done with queries and with targets; texts are then
+        one vector each. `model` is that of queries.
     """
 
     name: str
@@ -47,6 +50,7 @@ class LoadedModel:
     texts_per_device: int = 64
     training: dict[str, Any] = field(default_factory=dict)
     stored_fingerprint: str = ""
+    sides: tuple[Side, ...] = ()
 
     @cached_property
     def tokeniser(self) -> Tokeniser:
@@ -54,7 +58,9 @@ class LoadedModel:
         return Tokeniser(self.folder, self.cache_dir / "tokens", self.model.encoder.config.vocab_size)
 
     def truncation(self, texts: Iterable[str]) -> Truncation:
-        """Counts the (normalised) texts that have more than `max_tokens` tokens."""
+        """Counts the (normalised) texts that have more than `max_tokens` tokens, the longest prompt included."""
+        if self.sides:
+            texts = map(max(self.sides, key=lambda side: len(side.prompt)).text, texts)
         return self.tokeniser.truncation(texts, self.max_tokens)
 
     @property
@@ -66,9 +72,8 @@ class LoadedModel:
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that identify the token embeddings.
 
-        They depend on the encoder's architecture, parameters and tokeniser, but not on the scorer; for an encoder as
-        published also on the declared pooling, layers and prompts that are not applied, since embeddings without them
-        are not those of the published model.
+        They depend on the encoder's architecture, parameters and tokeniser, but not on a scorer over tokens; for an
+        encoder as published also on the declared pooling, layers and prompts, and on whether and how they are applied.
         """
         if self.stored_fingerprint:
             return self.stored_fingerprint
@@ -80,4 +85,6 @@ class LoadedModel:
         digest.update(self.tokeniser.digest.encode())
         if not self.training and not_applied(self.folder):
             digest.update(modules_digest(self.folder).encode())
+        for side in self.sides:
+            digest.update(side.identity.encode())
         return digest.hexdigest()[:16]

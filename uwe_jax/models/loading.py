@@ -8,16 +8,22 @@ from typing import NamedTuple
 from uwe_jax.config import EncoderSettings, ScorerSettings
 from uwe_jax.models.config import EncoderConfig
 from uwe_jax.models.exported import is_exported, load_exported
+from uwe_jax.models.folder import BASELINES
 from uwe_jax.models.loaded import MAX_TOKENS, LoadedModel
 from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.models.resolve import ResolvedEncoder, resolve_encoder
-from uwe_jax.models.sentence_modules import not_applied, warn_of_not_applied
+from uwe_jax.models.sentence_folder import max_seq_length, read_published
+from uwe_jax.models.sentence_model import Side
+from uwe_jax.models.sentence_modules import not_applied, sentence_folder, warn_of_not_applied
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.models.weights import read_config, read_params
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
-from uwe_jax.scoring.scorer_text import parse_scorer, scorer_text
+from uwe_jax.scoring.scorer_text import PUBLISHED, parse_published, parse_scorer, scorer_text
 
+_CONTEXT_MATCH = "soft_pooled,logits=dot,tau_a=1"
+# Of encoders without a scorer after their name, where it is not `published`.
+_SCORERS = {"ConTeXT-match": _CONTEXT_MATCH, BASELINES["ConTeXT-match"]: _CONTEXT_MATCH}
 DEFAULT_MODEL = "all-MiniLM-L6-v2:soft"  # see docs/results.md, "From which side to score"
 
 
@@ -32,11 +38,12 @@ class PretrainedEncoder(NamedTuple):
 
 def load_encoder(name: str, *, cache_dir: Path | None = None) -> PretrainedEncoder:
     """Finds an encoder (see `resolve_encoder`) and reads it; raises UserError if it is missing or cannot be read."""
-    return _read_encoder(name, resolve_encoder(name, cache_dir=cache_dir))
-
-
-def _read_encoder(name: str, found: ResolvedEncoder) -> PretrainedEncoder:
+    found = resolve_encoder(name, cache_dir=cache_dir)
     warn_of_not_applied(name, found.folder)
+    return _read_encoder(found)
+
+
+def _read_encoder(found: ResolvedEncoder) -> PretrainedEncoder:
     config = read_config(found.folder)
     return PretrainedEncoder(config, read_params(found.folder, config), found.folder, found.provenance)
 
@@ -55,11 +62,12 @@ def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: i
     """Loads a model; raises UserError if it does not exist, or cannot be read.
 
     Args:
-      name: workdir of a training run, or folder or hub id of an export or of an encoder. An encoder scores by mean
-        pooling, or by the scorer after a colon, as in "all-MiniLM-L6-v2:soft". A folder may be a URL such as
-        gs://bucket/runs/mine.
+      name: workdir of a training run, or folder, hub id or name of an export or of an encoder. An encoder scores as it
+        was published (by the mean of its tokens where it declares nothing else), or by the scorer after a colon, as in
+        "all-MiniLM-L6-v2:soft". A folder may be a URL such as gs://bucket/runs/mine.
       cache_dir: of encoders from wheels; None takes $UWE_JAX_CACHE or the user's cache folder.
-      max_tokens: longer texts are truncated; None takes the limit of an export, or the paper's 64.
+      max_tokens: longer texts are truncated; None takes the limit of an export or of an encoder as it was published,
+        or the paper's 64.
     """
     cache_dir = cache_dir or cache_folder()
     name = make_local(str(name), cache_dir)
@@ -70,29 +78,43 @@ def load_model(name: str | Path, *, cache_dir: Path | None = None, max_tokens: i
 
         return load_run(folder, cache_dir=cache_dir, max_tokens=MAX_TOKENS if max_tokens is None else max_tokens)
     encoder, scorer = split_scorer(name)
-    if scorer is None:
-        return _load_published(name, cache_dir=cache_dir, max_tokens=max_tokens)
-    if is_workdir(Path(encoder).expanduser()):
+    if scorer is not None and is_workdir(Path(encoder).expanduser()):
         raise UserError(f"Model {name!r}: a trained model has its own scorer. Use {encoder} without a scorer.")
-    return _load_published(encoder, parse_scorer(scorer), cache_dir=cache_dir, max_tokens=max_tokens)
-
-
-def _load_published(
-    name: str, scorer: ScorerSettings | None = None, *, cache_dir: Path, max_tokens: int | None
-) -> LoadedModel:
-    """Loads an export, or an encoder as published; without a `scorer` with the export's, or with mean pooling."""
-    found = resolve_encoder(name, cache_dir=cache_dir)
+    found = resolve_encoder(encoder, cache_dir=cache_dir)
     if scorer is None and is_exported(found.folder):
         return load_exported(found.folder, cache_dir=cache_dir, max_tokens=max_tokens)
-    pretrained, scorer = _read_encoder(name, found), scorer or ScorerSettings(kind="mean_pool")
-    model, how = UweModel.create(pretrained.config, EncoderSettings(name=name), scorer), scorer_text(scorer)
-    left_out = " and ".join(not_applied(found.folder))
+    return _load_encoder(encoder, scorer, found, cache_dir=cache_dir, max_tokens=max_tokens)
+
+
+def _load_encoder(
+    name: str, given: str | None, found: ResolvedEncoder, *, cache_dir: Path, max_tokens: int | None
+) -> LoadedModel:
+    """Loads an encoder with a given scorer, or with its default."""
+    scorer = given or _SCORERS.get(name, PUBLISHED)
+    as_published = scorer.split(",")[0] == PUBLISHED
+    chosen = parse_published(scorer) if as_published else {}
+    settings = ScorerSettings(kind="mean_pool") if as_published else parse_scorer(scorer)
+    declared, root = not_applied(found.folder), sentence_folder(found.folder)
+    if not as_published:
+        warn_of_not_applied(name, found.folder)
+    pretrained = _read_encoder(found)
+    model, how = UweModel.create(pretrained.config, EncoderSettings(name=name), settings), scorer_text(settings)
+    params, limit = model.initial_params(pretrained.params), MAX_TOKENS
+    sides: tuple[Side, ...] = ()
+    if as_published and root and (declared or given):
+        how = ",".join([PUBLISHED, *(f"{side}={value}" for side, value in chosen.items())])
+        query, target, head = read_published(root, found.folder, model, chosen)
+        model, params, sides = query.model, params | {"sentence": head}, (query, target)
+        limit = max_seq_length(found.folder, pretrained.config.max_tokens)
+    what = " and ".join(declared)
     return LoadedModel(
         name=f"{Path(name).name} {how}",
-        description=f"frozen {name} ({found.provenance}), {how}{left_out and f', without its {left_out}'}",
+        description=f"frozen {name} ({found.provenance}), {how}"
+        + (what and f", {'with' if sides else 'without'} its {what}"),
         model=model,
-        params=model.initial_params(pretrained.params),
+        params=params,
         folder=found.folder,
         cache_dir=cache_dir,
-        max_tokens=MAX_TOKENS if max_tokens is None else max_tokens,
+        max_tokens=limit if max_tokens is None else max_tokens,
+        sides=sides,
     )

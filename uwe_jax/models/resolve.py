@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from uwe_jax.models.folder import WEIGHTS, Unavailable, lacking
+from uwe_jax.models.folder import BASELINES, WEIGHTS, Unavailable, lacking
 from uwe_jax.models.remote_workdir import is_workdir
-from uwe_jax.models.sentence_modules import encoder_below
+from uwe_jax.models.sentence_modules import encoder_folder
 from uwe_jax.models.wheels import PINNED, from_wheels, is_cached, pinned_encoder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, near_on_disk
@@ -35,11 +35,11 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
 
     Args:
       name: a folder or the URL of one in a bucket, a hub id such as "sentence-transformers/all-mpnet-base-v2", or the
-        short name of a pinned encoder such as "all-MiniLM-L6-v2".
+        short name of a pinned encoder such as "all-MiniLM-L6-v2" or of one of BASELINES.
       cache_dir: of encoders from wheels; None takes $UWE_JAX_CACHE or the user's cache folder. The hub has its own.
     """
     pinned, cache_dir = pinned_encoder(name), cache_dir or cache_folder()
-    hub_id = pinned.hub_id if pinned else name
+    hub_id = pinned.hub_id if pinned else BASELINES.get(name, name)
     local, hub, wheels = (
         ("local folder", lambda: _local(name, cache_dir)),
         ("hub", lambda: _hub(hub_id)),
@@ -56,7 +56,8 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
             continue
         LOG.debug(f"Encoder {name}: {found.provenance}, in {found.folder}")
         return found
-    near = near_on_disk(name) or did_you_mean(name, [text for each in PINNED for text in (each.name, each.hub_id)])
+    names = [*BASELINES, *BASELINES.values(), *(text for each in PINNED for text in (each.name, each.hub_id))]
+    near = near_on_disk(name) or ("" if name in names else did_you_mean(name, names))
     path, alone = Path(name).expanduser(), _is_path(name)
     meant = near or alone or ("/" in name and path.parent.is_dir())
     if meant and not (pinned or is_remote(name) or path.exists()):
@@ -68,7 +69,7 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
 def absolute_name(name: str) -> str:
     """Makes the name of a run, an export or an encoder valid in every working directory: folders get absolute paths."""
     path = Path(name).expanduser()
-    taken = name and not is_remote(name) and (is_workdir(path) or not lacking(path))
+    taken = name and not is_remote(name) and (is_workdir(path) or not lacking(encoder_folder(path)))
     return str(path.resolve()) if taken else name
 
 
@@ -82,13 +83,12 @@ def _local(name: str, cache_dir: Path) -> ResolvedEncoder:
     try:
         if not folder.is_dir():
             raise Unavailable(f"there is no folder {folder}")
+        folder = encoder_folder(folder)
         missing = lacking(folder)
     except OSError as error:
         raise Unavailable(f"{folder} cannot be read: {error.strerror}") from error
     if missing:
-        below = encoder_below(folder)
-        hint = f" (modules.json says that the encoder is one folder down: give {folder / below})" if below else ""
-        raise Unavailable(f"{folder} lacks {missing}{hint}")
+        raise Unavailable(f"{folder} lacks {missing}")
     return ResolvedEncoder(folder, "local folder")
 
 

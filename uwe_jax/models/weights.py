@@ -1,4 +1,4 @@
-"""An encoder's config.json and model.safetensors, and its parameters by Flax and Hugging Face names, by one table."""
+"""An encoder's config.json and weights, and its parameters by Flax and Hugging Face names, by one table."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import ml_dtypes  # noqa: F401  # registers bfloat16 with numpy
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError, safe_open
 
 from uwe_jax.models.config import EncoderConfig
-from uwe_jax.models.folder import CONFIG, WEIGHTS
+from uwe_jax.models.folder import CONFIG
+from uwe_jax.models.tensor_files import open_tensors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.progress import some
@@ -22,11 +21,14 @@ LOG = logging.getLogger(__name__)
 
 Params = dict[str, Any]
 
-# Prefixes of all names: none, the model's own, or that of sentence-transformers.
-_PREFIXES = ("", "bert.", "mpnet.", "0.auto_model.", "0.auto_model.bert.", "0.auto_model.mpnet.")
+# Saved tensors that token embeddings do not depend on: poolers, heads of training, index buffers.
+_NOT_NEEDED = (
+    *("pooler.", "cls.", "lm_head.", "classifier.", "embeddings.position_ids", "embeddings.token_type_ids"),
+    *("vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "head.", "decoder."),
+)
 
-# Saved tensors that token embeddings do not depend on.
-_NOT_NEEDED = ("pooler.", "cls.", "lm_head.", "classifier.", "embeddings.position_ids", "embeddings.token_type_ids")
+
+_NORM = (("scale", "weight"), ("bias", "bias"))
 
 
 class WeightName(NamedTuple):
@@ -42,50 +44,42 @@ class WeightName(NamedTuple):
         return self.shape[::-1] if self.transposed else self.shape
 
 
-# Parts of a layer: our path, then the name in BERT and in MPNet.
-_LAYER_LINEARS = (
-    (("attention", "query"), "attention.self.query", "attention.attn.q"),
-    (("attention", "key"), "attention.self.key", "attention.attn.k"),
-    (("attention", "value"), "attention.self.value", "attention.attn.v"),
-    (("attention", "output"), "attention.output.dense", "attention.attn.o"),
-    (("feed_forward", "up"), "intermediate.dense", "intermediate.dense"),
-    (("feed_forward", "down"), "output.dense", "output.dense"),
-)
-_LAYER_NORMS = (
-    (("attention", "norm"), "attention.output.LayerNorm", "attention.LayerNorm"),
-    (("feed_forward", "norm"), "output.LayerNorm", "output.LayerNorm"),
-)
-
-
 def name_table(config: EncoderConfig) -> tuple[WeightName, ...]:
-    """Every parameter of the encoder, in the order of the forward pass."""
-    d = config.width
-    mpnet = config.architecture == "mpnet"
-    wide = {("feed_forward", "up"): (d, config.intermediate), ("feed_forward", "down"): (config.intermediate, d)}
-
-    def norm(path: tuple[str, ...], hf: str) -> list[WeightName]:
-        return [WeightName((*path, "scale"), f"{hf}.weight", (d,)), WeightName((*path, "bias"), f"{hf}.bias", (d,))]
-
-    tables = {"word": config.vocab_size, "position": config.max_positions, "token_type": config.token_types}
-    names = [
-        WeightName(("embeddings", table, "embedding"), f"embeddings.{table}_embeddings.weight", (rows, d))
-        for table, rows in tables.items()
-        if rows
-    ]
-    names += norm(("embeddings", "norm"), "embeddings.LayerNorm")
-    if config.relative_buckets:
-        shape = (config.relative_buckets, config.heads)
-        names.append(WeightName(("relative_bias", "embedding"), "encoder.relative_attention_bias.weight", shape))
-    for index in range(config.layers):
-        ours, theirs = f"layer_{index}", f"encoder.layer.{index}."
-        for path, in_bert, in_mpnet in _LAYER_LINEARS:
-            hf = theirs + (in_mpnet if mpnet else in_bert)
-            inputs, outputs = wide.get(path, (d, d))
-            names.append(WeightName((ours, *path, "kernel"), f"{hf}.weight", (inputs, outputs), transposed=True))
-            names.append(WeightName((ours, *path, "bias"), f"{hf}.bias", (outputs,)))
-        for path, in_bert, in_mpnet in _LAYER_NORMS:
-            names += norm((ours, *path), theirs + (in_mpnet if mpnet else in_bert))
+    """Every parameter of the encoder, in the order of its family's `weights`."""
+    family, names = config.family, []
+    inner = [module for module in family.weights if module.startswith("layer/")]
+    for module in family.weights:
+        if module not in inner:
+            names += _parameters(config, module, family.weights[module])
+        elif module == inner[0]:
+            for index in range(config.layers):
+                for each in inner:
+                    if not (family.pre_norm and index == 0 and each == "layer/attention/norm"):
+                        ours = each.replace("layer", f"layer_{index}", 1)
+                        names += _parameters(config, ours, family.weights[each].format(index))
     return tuple(names)
+
+
+def _parameters(config: EncoderConfig, module: str, hf: str) -> list[WeightName]:
+    """Parameters of one module of the encoder, given its path."""
+    d, path = config.width, tuple(module.split("/"))
+    rows = {
+        "word": config.vocab_size,
+        "position": config.max_positions,
+        "token_type": config.token_types,
+        "relative_bias": config.relative_buckets,
+    }
+    if path[-1] in rows:
+        shape = (rows[path[-1]], config.heads if path[-1] == "relative_bias" else d)
+        return [WeightName((*path, "embedding"), f"{hf}.weight", shape)] if shape[0] else []
+    biases = config.family.biases
+    if path[-1].endswith("norm"):
+        scale, bias = (WeightName((*path, name), f"{hf}.{theirs}", (d,)) for name, theirs in _NORM)
+        return [scale, bias] if biases else [scale]
+    up = config.intermediate * (2 if config.family.gated else 1)
+    inputs, outputs = {"qkv": (d, 3 * d), "up": (d, up), "down": (config.intermediate, d)}.get(path[-1], (d, d))
+    kernel = WeightName((*path, "kernel"), f"{hf}.weight", (inputs, outputs), transposed=True)
+    return [kernel, WeightName((*path, "bias"), f"{hf}.bias", (outputs,))] if biases else [kernel]
 
 
 def read_config(folder: Path) -> EncoderConfig:
@@ -98,19 +92,12 @@ def read_config(folder: Path) -> EncoderConfig:
 
 
 def read_params(folder: Path, config: EncoderConfig) -> Params:
-    """Reads `model.safetensors` of a folder, as NumPy float32, after its shapes were checked in the file's header.
+    """Reads the weights of a folder, as NumPy float32, after their shapes were checked in the files' headers.
 
-    Raises UserError if the file is damaged, does not match the config, or has values that are not finite.
+    Raises UserError if a file is damaged, does not match the config, or has values that are not finite.
     """
-    path = folder / WEIGHTS
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            shapes = {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
-            return params_from_shapes(shapes, tensors.get_tensor, config)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is damaged or cannot be read: {error}. Download the encoder again.") from error
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    with open_tensors(folder) as tensors:
+        return params_from_shapes(tensors.shapes, tensors.read, config)
 
 
 def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> Params:
@@ -130,7 +117,9 @@ def params_from_shapes(
     """`params_from_hf` that checks all shapes by name before it reads a tensor, each once, with `read`."""
     names = name_table(config)
     stored = {_current(name): name for name in shapes}
-    prefix = max(_PREFIXES, key=lambda prefix: sum(prefix + name.hf in stored for name in names))
+    own = config.family.prefix
+    prefixes = ("", own, "0.auto_model.", f"0.auto_model.{own}")  # the last two are of sentence-transformers
+    prefix = max(prefixes, key=lambda prefix: sum(prefix + name.hf in stored for name in names))
     missing = [name.hf for name in names if prefix + name.hf not in stored]
     if missing:
         raise UserError(

@@ -10,6 +10,7 @@ import numpy as np
 from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.distributed import parallel
+from uwe_jax.models.sentence_model import SentenceModel
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.ranking.ragged import RaggedTokens
 
@@ -44,7 +45,7 @@ class TextEncoder:
     """Encodes texts with one model, `texts_per_device` at once; compiles once per length."""
 
     def __init__(self, model: UweModel, texts_per_device: int):
-        self._most = texts_per_device
+        self._model, self._most = model, texts_per_device
         self._encode = parallel.program(_encode_program, model)
 
     def __call__(
@@ -57,10 +58,11 @@ class TextEncoder:
           progress: wraps the iteration over groups, for a bar.
 
         Returns:
-          Embeddings in the encoder's compute dtype, in host memory.
+          Embeddings in the encoder's compute dtype, in host memory; one vector per text of a `SentenceModel`.
         """
         lengths = np.minimum(table.lengths[indices], limit)
-        offsets = run_offsets(lengths)
+        kept = np.ones_like(lengths) if isinstance(self._model, SentenceModel) else lengths
+        offsets = run_offsets(kept)
         flat: np.ndarray | None = None
         waiting: tuple[np.ndarray, jax.Array] | None = None
 
@@ -70,8 +72,8 @@ class TextEncoder:
             rows = rows.reshape(-1, *rows.shape[2:])[: len(members)]
             if flat is None:
                 flat = np.empty((offsets[-1], rows.shape[2]), rows.dtype)
-            real = np.arange(rows.shape[1])[None, :] < lengths[members, None]
-            flat[run_entries(offsets[members], lengths[members])] = rows[real]
+            real = np.arange(rows.shape[1])[None, :] < kept[members, None]
+            flat[run_entries(offsets[members], kept[members])] = rows[real]
 
         for members, length, rows in progress(list(_groups(lengths, limit, self._most))):
             filled = np.full(rows, -1, np.int64)

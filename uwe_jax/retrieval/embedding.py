@@ -12,6 +12,7 @@ import numpy as np
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.distributed import parallel
 from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.uwe import UweModel
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.limits import accepted
@@ -30,8 +31,9 @@ class Embedder:
 
     def __init__(self, loaded: LoadedModel):
         self._loaded = loaded
-        self._encoder = TextEncoder(loaded.model, loaded.texts_per_device)
-        self._cache: dict[str, np.ndarray] = {}
+        models: Sequence[UweModel] = [side.model for side in loaded.sides] or [loaded.model] * 2
+        self._encoders = [TextEncoder(model, loaded.texts_per_device) for model in models]
+        self._cache: dict[tuple[bool, str], np.ndarray] = {}
         self._cached_bytes = 0
         self.seconds = 0.0
 
@@ -39,21 +41,23 @@ class Embedder:
     def _params(self) -> Any:
         return parallel.replicate(self._loaded.params)
 
-    def __call__(self, texts: Sequence[str], label: str = "") -> RaggedTokens:
+    def __call__(self, texts: Sequence[str], label: str = "", *, targets: bool = False) -> RaggedTokens:
         """Returns raw token embeddings of texts, in their order; each distinct one is encoded once.
 
         Args:
           label: of a progress bar; without one there is no bar.
+          targets: whether they are targets, which a model with `sides` encodes in another way than queries.
         """
-        encoder = self._loaded.model.encoder
+        encoder, sides = self._loaded.model.encoder, self._loaded.sides
         if not texts:
-            return RaggedTokens(np.zeros((0, encoder.config.width), encoder.dtype), np.zeros(1, np.int64))
+            width = sides[0].model.width if sides else encoder.config.width
+            return RaggedTokens(np.zeros((0, width), encoder.dtype), np.zeros(1, np.int64))
         started = time.perf_counter()
         places: dict[str, int] = {}
         rows = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))
-        table = self._loaded.tokeniser.tokenise(places)
+        table = self._loaded.tokeniser.tokenise(map(sides[targets].text, places) if sides else places)
         bar: Callable = partial(progress, label=label, unit=" batches") if label else iter
-        tokens = self._encoder(self._params, table, np.arange(len(table)), self._loaded.max_tokens, bar)
+        tokens = self._encoders[targets](self._params, table, np.arange(len(table)), self._loaded.max_tokens, bar)
         self.seconds += time.perf_counter() - started
         return tokens if len(places) == len(texts) else tokens.take(rows)
 
@@ -64,8 +68,11 @@ class Embedder:
           UserError: a text is refused (`uwe_jax.retrieval.limits`), or cannot be scored.
         """
         sides = accepted(queries, "Query"), accepted(targets, "Target")
-        tokens = self([*sides[0], *sides[1]])
-        q, y = tokens.part(0, len(sides[0])), tokens.part(len(sides[0]), len(tokens))
+        if self._loaded.sides:
+            q, y = self(sides[0]), self(sides[1], targets=True)
+        else:  # in one go
+            tokens = self([*sides[0], *sides[1]])
+            q, y = tokens.part(0, len(sides[0])), tokens.part(len(sides[0]), len(tokens))
         q.check_scorable("Query")
         y.check_scorable("Target")
         return q, y
@@ -81,14 +88,15 @@ class Embedder:
         means = tokens.pooled().flat
         return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
 
-    def cached(self, texts: Sequence[str], *, keep: bool, label: str = "") -> RaggedTokens:
-        """Returns the same; only texts that are not cached are encoded, and cached if `keep`, at most a gibibyte."""
-        missing = [text for text in dict.fromkeys(texts) if text not in self._cache]
-        encoded = self(missing, label)
+    def cached(self, texts: Sequence[str], *, targets: bool, label: str = "") -> RaggedTokens:
+        """Returns the same; only texts that are not cached are encoded, and targets are cached, at most a gibibyte."""
+        sided = targets and bool(self._loaded.sides)  # otherwise the targets of one task are the queries of another
+        missing = [text for text in dict.fromkeys(texts) if (sided, text) not in self._cache]
+        encoded = self(missing, label, targets=targets)
         new = {text: encoded.part(k, k + 1).flat for k, text in enumerate(missing)}
-        rows = [new[text] if text in new else self._cache[text] for text in texts]
-        for text, each in new.items() if keep else ():
-            self._cache[text] = each.copy()  # a view would keep its whole array in memory
+        rows = [new[text] if text in new else self._cache[sided, text] for text in texts]
+        for text, each in new.items() if targets else ():
+            self._cache[sided, text] = each.copy()  # a view would keep its whole array in memory
             self._cached_bytes += each.nbytes
         while self._cached_bytes > _CACHED:  # those that were cached first are dropped
             self._cached_bytes -= self._cache.pop(next(iter(self._cache))).nbytes

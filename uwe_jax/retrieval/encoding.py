@@ -46,7 +46,7 @@ def encode_index(
         part = slice(start, int(cuts[number]) if number < len(cuts) else len(targets))
         of = f", part {number} of {len(cuts)}" if len(cuts) > 1 else ""
         texts = [name.text for name in rows_of(targets[part], further[part])[0]]
-        tokens = embed(texts, f"Encoding targets{of}" if progress else "")
+        tokens = embed(texts, f"Encoding targets{of}" if progress else "", targets=True)
         rows = {name: values[part] for name, values in columns.items()}
         spaces.append(
             Index.from_tokens(tokens, targets[part], chosen[part], origin, dtype, columns=rows, names=further[part])

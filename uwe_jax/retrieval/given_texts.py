@@ -46,11 +46,11 @@ def evaluation_scores(
     embed: Embedder, scorer: ScorerSettings, words: float, targets: Sequence[str], label: str
 ) -> Callable[[Sequence[str]], np.ndarray]:
     """Encodes n targets, and returns a function of q queries to scores, float32 [q, n]; see `Ranker.index`."""
-    space = TargetSpace.build(embed.cached(targets, keep=True, label=label), scorer)
+    space = TargetSpace.build(embed.cached(targets, targets=True, label=label), scorer)
     lexical = Words(targets) if words else None
 
     def score(queries: Sequence[str]) -> np.ndarray:
-        scores = space.scores(embed.cached(queries, keep=False), scorer.temperatures)
+        scores = space.scores(embed.cached(queries, targets=False), scorer.temperatures)
         return scores if lexical is None else scores + np.float32(words) * lexical.scores(queries)
 
     return score

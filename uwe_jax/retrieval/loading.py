@@ -23,11 +23,11 @@ def load(
     """Loads a model for ranking.
 
     Args:
-      name: the workdir of a training run, an exported folder, or an encoder's folder or hub id, which scores by
-        mean pooling, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft".
+      name: the workdir of a training run, an exported folder, or an encoder's folder, hub id or name, which scores as
+        it was published, or by the scorer behind a colon, as in "all-MiniLM-L6-v2:soft".
       cache_dir: where encoders from wheels are kept; None takes $UWE_JAX_CACHE or the user's cache folder.
-      max_tokens: longer texts are truncated; special tokens included. None takes the value of an export, else 64 as in
-        the paper.
+      max_tokens: longer texts are truncated; special tokens included. None takes the value of an export or of an
+        encoder as published, else 64 as in the paper.
       label_weight, words, clean_queries, candidates: see `uwe_jax.retrieval.settings.RankSettings`.
 
     Raises:

@@ -14,6 +14,8 @@ from uwe_jax.data.tokens import Tokeniser
 START, END = "[start]", "[end]"
 # Prefix of a token that continues a word.
 CONTINUED = "##"
+# A space in the vocabularies of byte-level BPE and of SentencePiece.
+_SPACES = "\u0120\u2581"
 
 
 class Pieces(NamedTuple):
@@ -50,11 +52,13 @@ class PieceReader:
         if self._file is None or (encoding := self._file.encode(text, add_special_tokens=False)).ids != ids:
             return None
         words: list[int | None] = encoding.word_ids
-        return [
-            (CONTINUED if k and words[k] is not None and words[k] == words[k - 1] else "")
-            + (text[start:stop] or encoding.tokens[k])
-            for k, (start, stop) in enumerate(encoding.offsets)
-        ]
+        found, done = [], 0
+        for k, (start, stop) in enumerate(encoding.offsets):
+            # A character of several tokens, such as bytes or the mark of a word's start, is written at the first one.
+            spelling = text[max(start, done) : stop].strip() if start < stop else encoding.tokens[k].strip(_SPACES)
+            found.append((CONTINUED if k and words[k] is not None and words[k] == words[k - 1] else "") + spelling)
+            done = max(done, stop)
+        return found
 
     @cached_property
     def _file(self) -> Tokenizer | None:

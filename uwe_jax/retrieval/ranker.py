@@ -94,8 +94,8 @@ class Ranker:
     def encode(self, texts: Texts) -> np.ndarray:
         """Returns one vector per text, float32 [n, d], or [d] for a single text: the unit mean of its token embeddings.
 
-        Their dot products are cosines, the scores of the scorer `mean_pool`. The other scorers compare tokens: `scores`
-        and `rank` give their scores, `encode_tokens` the embeddings of tokens.
+        Their dot products are cosines, the scores of the scorer `mean_pool`; `published` encodes texts as queries.
+        Other scorers compare tokens: `scores` and `rank` give their scores, `encode_tokens` the embeddings of tokens.
 
         Raises:
           UserError: a text is refused (see `uwe_jax.retrieval.limits`), or its embedding is not finite.
@@ -246,8 +246,13 @@ class Ranker:
           by_word: join the tokens of each word.
 
         Raises:
-          UserError: a text is refused, or there is no such target.
+          UserError: a text is refused, or there is no such target, or the model scores whole texts (`published`).
         """
+        if self.loaded.sides:
+            raise UserError(
+                f"{self.name} compares one vector per text, so its scores have no parts by token. Explain those of the "
+                "same encoder with another scorer, such as soft."
+            )
         if id:
             target = self._best_name(query, id, space)
         hit, text = (target, target.matched) if isinstance(target, Hit) else (None, target)

@@ -15,6 +15,8 @@ SCORER_OPTIONS = {
     "soft_pooled": ("logits", "tau_a"),
     "max_sim": ("reduce", "side", "target_weight"),
 }
+# Of encoders' folders as sentence-transformers made them; its options name prompts or heads.
+PUBLISHED = "published"
 # Sides that an option of `soft` and `max_sim` is read for; all of them where it is not named here.
 SIDES_OF = {"tau_a": ("query", "both"), "target_tau_a": ("target", "both"), "target_weight": ("both",)}
 _NUMBERS = ("tau_a", "target_tau_a", "target_weight")
@@ -61,6 +63,24 @@ def parse_scorer(text: str) -> ScorerSettings:
         if not is_read(key, settings):
             raise UserError(f"Scorer {text!r}: {key} is not read with side={settings.side}; remove it or change side.")
     return settings
+
+
+def parse_published(text: str) -> dict[str, str]:
+    """Parses the options of `published`: by side, the name of a prompt or a head.
+
+    >>> parse_published("published,target=query")
+    {'target': 'query'}
+    """
+    chosen = {}
+    for option in text.split(",")[1:]:
+        side, _, name = option.partition("=")
+        if side not in ("query", "target") or not name:
+            raise UserError(
+                f"Scorer {text!r}: {option!r} is not an option of {PUBLISHED}, which takes query=NAME and target=NAME, "
+                "names of prompts or heads of the encoder's folder."
+            )
+        chosen[side] = name
+    return chosen
 
 
 def scorer_text(settings: ScorerSettings, digits: int | None = None) -> str:

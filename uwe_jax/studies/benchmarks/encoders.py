@@ -37,7 +37,7 @@ _SPECIAL_TOKENS = 2  # of a text
 
 
 def random_params(config: EncoderConfig, seed: int) -> Params:
-    """Draws parameters as both architectures were initialised: matrices N(0, 0.02), norms one, biases zero."""
+    """Draws parameters as BERT was initialised: matrices N(0, 0.02), norms one, biases zero."""
     rng = np.random.default_rng(seed)
     tensors = {}
     for name in name_table(config):

@@ -144,7 +144,7 @@ class Trainer:
         import torch
         import transformers
 
-        name = {"bert": "Bert", "mpnet": "MPNet"}[config.architecture]
+        name = config.family.torch_class.removesuffix("Model")
         rates = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
         hf_config = getattr(transformers, f"{name}Config")(**config.to_hf() | rates)
         self.model = getattr(transformers, f"{name}Model")(hf_config, add_pooling_layer=False)

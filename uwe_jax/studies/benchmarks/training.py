@@ -135,7 +135,7 @@ class OurStep:
 
 
 def encoder_flops(config: EncoderConfig, texts: int, tokens: int) -> int:
-    """Counts a forward pass of texts padded to `tokens`: four maps of d to d, two to the feed-forward width, attention.
+    """Counts a forward pass of texts padded to `tokens`: maps of d to d and to the feed-forward width, attention.
 
     One text of one token through one layer of width 2 with a feed-forward width of 3: 2 (4*4 + 2*6) + 4*2.
 
@@ -143,7 +143,7 @@ def encoder_flops(config: EncoderConfig, texts: int, tokens: int) -> int:
     64
     """
     d = config.width
-    maps = 2 * tokens * (4 * d * d + 2 * d * config.intermediate)
+    maps = 2 * tokens * (4 * d * d + (3 if config.family.gated else 2) * d * config.intermediate)
     attention = 4 * tokens * tokens * d  # logits, then the weighted values
     return texts * config.layers * (maps + attention)
 

@@ -1,0 +1,1 @@
+"""Families of encoders: what each has of its own, one module per family."""
