@@ -27,6 +27,7 @@ _PREFIXES = ("", "bert.", "mpnet.", "0.auto_model.", "0.auto_model.bert.", "0.au
 
 # Saved tensors that token embeddings do not depend on.
 _NOT_NEEDED = ("pooler.", "cls.", "lm_head.", "classifier.", "embeddings.position_ids", "embeddings.token_type_ids")
+_POOLER = ("pooler.dense.weight", "pooler.dense.bias")
 
 
 class WeightName(NamedTuple):
@@ -111,6 +112,19 @@ def read_params(folder: Path, config: EncoderConfig) -> Params:
         raise UserError(f"{path} is damaged or cannot be read: {error}. Download the encoder again.") from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
+
+
+def read_pooler(folder: Path) -> dict[str, np.ndarray]:
+    """Reads the pooler of an encoder, float32 by Hugging Face name; empty where it has none.
+
+    Neither training nor token embeddings use it, but without one transformers initialises it at random and warns that
+    the model needs training.
+    """
+    with safe_open(folder / WEIGHTS, framework="numpy") as tensors:
+        names = {name.removeprefix("bert.").removeprefix("mpnet."): name for name in tensors.keys()}  # noqa: SIM118
+        if not names.keys() >= set(_POOLER):
+            return {}
+        return {name: tensors.get_tensor(names[name]).astype(np.float32) for name in _POOLER}
 
 
 def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> Params:
