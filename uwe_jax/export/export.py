@@ -12,20 +12,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from safetensors.numpy import save_file
 
+from uwe_jax.export.low_rank import reduce_rank
 from uwe_jax.export.model_card import languages_of, model_card
 from uwe_jax.export.onnx_encoder import check_libraries, write_onnx
 from uwe_jax.export.subjects import Share, check_modules, subject_of
 from uwe_jax.models import exported
 from uwe_jax.models.folder import CONFIG, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
-from uwe_jax.models.tensor_files import open_tensors
-from uwe_jax.models.weights import params_to_hf
+from uwe_jax.models.low_rank_folder import write_difference
+from uwe_jax.models.weights import params_to_hf, read_pooler
 from uwe_jax.retrieval.limits import check_max_tokens
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, write_json
@@ -39,7 +39,6 @@ LOG = logging.getLogger(__name__)
 
 _CONTACT_SECONDS = 30.0  # for the first answer of the hub; an upload may take as long as it takes
 _SCORER = "uwe_scorer.py"
-_POOLER = ("pooler.dense.weight", "pooler.dense.bias")  # of families that have one
 # The names of classes and settings that every version of sentence-transformers from 2 on reads.
 _MODULES = [
     {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
@@ -63,6 +62,7 @@ class ExportOptions:
       max_tokens: of a text; by default 64, or the value of an export.
       license: identifier of the Hugging Face hub for the model card, such as apache-2.0.
       language: ISO codes for the model card; by default those of the ESCO labels.
+      low_rank: write what training changed in each matrix in so many components, instead of all weights; 0 writes all.
       onnx: write the encoder as onnx/model.onnx too; needs the extra onnx.
       push_to_hub: upload the folder into this repository, USER/NAME.
       private: make the repository private if it is created now.
@@ -74,6 +74,7 @@ class ExportOptions:
     max_tokens: OptionalInt = None
     license: str = ""
     language: NameList = ()
+    low_rank: int = 0
     onnx: bool = False
     push_to_hub: str = ""
     private: bool = False
@@ -81,6 +82,9 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         at_least(3, max_tokens=self.max_tokens)
+        at_least(0, low_rank=self.low_rank)
+        if self.low_rank and self.onnx:
+            raise UserError("--low-rank writes no whole encoder, which --onnx needs. Give one of them.")
 
 
 def export(options: ExportOptions, models: Sequence[Share]) -> Path:
@@ -122,13 +126,20 @@ def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: P
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
     check_modules(subject)
+    if options.low_rank:
+        reduced = reduce_rank(subject, options.low_rank, cache_folder(options.cache_dir))
+        model = dataclasses.replace(reduced.model, name=model.name)
     manifest = exported.manifest_of(model, subject.base_model, subject.training)
 
     folder.mkdir()
-    _write_encoder(model, folder)
-    _write_scorer(folder)
-    if subject.hashes:
-        subject.hashes.write(folder / TRAINED_ON)
+    if options.low_rank:
+        write_json(folder / CONFIG, model.model.encoder.config.to_hf())
+        write_difference(folder, reduced.difference)
+    else:
+        _write_encoder(model, folder)
+        _write_scorer(folder)
+        if subject.hashes:
+            subject.hashes.write(folder / TRAINED_ON)
     if options.onnx:
         write_onnx(model, folder)
     card = model_card(
@@ -139,6 +150,7 @@ def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: P
         where=options.push_to_hub or out.name,
         on_hub=bool(options.push_to_hub),
         onnx=options.onnx,
+        low_rank=bool(options.low_rank),
     )
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
     sums = {name: exported.checksum(folder / name) for name in exported.files_in(folder)}
@@ -169,12 +181,11 @@ def _check_replaceable(out: Path) -> None:
 def _write_encoder(model: LoadedModel, folder: Path) -> None:
     """Writes config, weights and tokeniser, and the settings of sentence-transformers for mean pooling.
 
-    The pooler, which neither training nor token embeddings use, is copied from the published encoder: without one,
-    transformers initialises it at random and warns that the model needs training.
+    The pooler is copied from the published encoder; see `read_pooler`.
     """
     config = model.model.encoder.config
     write_json(folder / CONFIG, config.to_hf())
-    tensors = params_to_hf(model.params["encoder"], config) | _pooler(model.folder)
+    tensors = params_to_hf(model.params["encoder"], config) | read_pooler(model.folder)
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)  # safetensors makes it readable by the owner alone
     for name in exported.TOKENISER_FILES:
@@ -192,15 +203,6 @@ def _write_scorer(folder: Path) -> None:
     """Writes the PyTorch module of the scorers, which reads its settings from the manifest."""
     text = importlib.resources.files("uwe_jax.export").joinpath("shipped", f"{_SCORER}.txt").read_bytes()
     (folder / _SCORER).write_bytes(text)
-
-
-def _pooler(folder: Path) -> dict[str, np.ndarray]:
-    """Reads the pooler of the encoder that training started from; empty where it has none."""
-    with open_tensors(folder) as tensors:
-        names = {name[name.find("pooler.") :]: name for name in tensors.shapes}
-        if not names.keys() >= set(_POOLER):
-            return {}
-        return {name: tensors.read(names[name]).astype(np.float32) for name in _POOLER}
 
 
 def _check_repository(repo: str) -> None:

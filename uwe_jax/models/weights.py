@@ -27,8 +27,8 @@ _NOT_NEEDED = (
     *("vocab_transform.", "vocab_layer_norm.", "vocab_projector.", "head.", "decoder."),
 )
 
-
 _NORM = (("scale", "weight"), ("bias", "bias"))
+_POOLER = ("pooler.dense.weight", "pooler.dense.bias")  # of families that have one
 
 
 class WeightName(NamedTuple):
@@ -98,6 +98,19 @@ def read_params(folder: Path, config: EncoderConfig) -> Params:
     """
     with open_tensors(folder) as tensors:
         return params_from_shapes(tensors.shapes, tensors.read, config)
+
+
+def read_pooler(folder: Path) -> dict[str, np.ndarray]:
+    """Reads the pooler of an encoder, float32 by Hugging Face name; empty where it has none.
+
+    Neither training nor token embeddings use it, but without one transformers initialises it at random and warns that
+    the model needs training.
+    """
+    with open_tensors(folder) as tensors:
+        names = {name[name.find("pooler.") :]: name for name in tensors.shapes}
+        if not names.keys() >= set(_POOLER):
+            return {}
+        return {name: tensors.read(names[name]).astype(np.float32) for name in _POOLER}
 
 
 def params_from_hf(tensors: Mapping[str, np.ndarray], config: EncoderConfig) -> Params:

@@ -1,0 +1,137 @@
+"""Exports in low rank: what they restore, how small they are, and that no other base is taken for the right one."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from huggingface_hub import constants
+from safetensors.numpy import load_file, save_file
+from test_export import options, write_run
+from tiny_encoder import write_tiny_encoder
+
+from uwe_jax.export.export import ExportOptions, export
+from uwe_jax.models.exported import checksum
+from uwe_jax.models.folder import DIFFERENCE, WEIGHTS
+from uwe_jax.models.loading import load_encoder, load_model
+from uwe_jax.models.low_rank import WHOLE, add_difference, difference_of, factorise, lost_share, multiply
+from uwe_jax.models.weights import params_to_hf
+from uwe_jax.retrieval.loading import load
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import write_json
+
+BASE = "org/tiny"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub's cache with one encoder; nothing else is reached."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository = tmp_path / "hub" / "models--org--tiny"
+    write_tiny_encoder(repository / "snapshots" / ("a" * 40), layers=1)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    return repository / "snapshots" / ("a" * 40)
+
+
+@pytest.fixture
+def run(hub, tmp_path):
+    return write_run(tmp_path / "run", BASE, learn_tau_a=False)
+
+
+def low_rank(run, out, cache, rank):
+    return export(*options(run, out, cache, low_rank=rank))
+
+
+def test_factors_restore_a_matrix_of_their_rank_and_sum_without_error():
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((40, 3)) @ rng.standard_normal((3, 56)) * 1e-3
+    left, right, exponents = factorise(matrix, 8)
+    assert left.dtype == right.dtype == exponents.dtype == np.int8
+    assert left.shape[1] == len(right) == exponents.shape[1] <= 8
+    found = multiply(left, right, exponents)
+    assert np.linalg.norm(found - matrix) < 0.02 * np.linalg.norm(matrix)
+    for order in (np.arange(left.shape[1])[::-1], rng.permutation(left.shape[1])):  # any order of summation: same bits
+        np.testing.assert_array_equal(multiply(left[:, order], right[order], exponents[:, order]), found)
+    assert not multiply(*factorise(np.zeros((4, 5)), 2)).any()
+
+
+def test_a_higher_rank_loses_less_and_vectors_lose_nothing():
+    rng = np.random.default_rng(0)
+    base = {"a.weight": rng.standard_normal((24, 16)), "a.bias": rng.standard_normal(24)}
+    base = {name: value.astype(np.float32) for name, value in base.items()}
+    trained = {
+        name: value + np.float32(0.01) * rng.standard_normal(value.shape).astype(np.float32)
+        for name, value in base.items()
+    }
+    lost = []
+    for rank in (1, 4, 16):
+        restored = add_difference(base, difference_of(base, trained, rank))
+        np.testing.assert_allclose(restored["a.bias"], trained["a.bias"], rtol=1e-6)
+        assert restored["a.weight"].dtype == np.float32
+        lost.append(lost_share(base, trained, restored))
+    assert lost == sorted(lost, reverse=True)
+    assert lost[0] > 0.5 > 0.02 > lost[-1]
+    with pytest.raises(UserError, match=r"a.weight changes by \[24, 16\], and is \[16, 24\] in the encoder"):
+        add_difference({**base, "a.weight": base["a.weight"].T}, difference_of(base, trained, 2))
+
+
+def test_an_export_in_low_rank_is_loaded_exported_whole_and_trained_from(run, hub, tmp_path):
+    cache, out = tmp_path / "cache", tmp_path / "small"
+    low_rank(run, out, cache, 64)  # more than the tiny encoder's width: nothing but eight bits is lost
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "config.json", DIFFERENCE, "uwe_jax.json"]
+    assert f"uwe-jax export --model {json.dumps('small')} --out whole" in (out / "README.md").read_text()
+    trained, small = load_model(str(run)), load_model(str(out), cache_dir=cache)
+    assert small.fingerprint == json.loads((out / "uwe_jax.json").read_text())["fingerprint"]
+    texts = (["nurse", "write code"], ["care for patients", "code"])
+    scores = load(str(out), cache_dir=cache).scores(*texts)
+    config = trained.model.encoder.config
+    expected, found = (params_to_hf(each.params["encoder"], config) for each in (trained, small))
+    for name in expected.keys() - WHOLE:
+        np.testing.assert_allclose(found[name], expected[name], atol=0.02)  # changes were of 0.1
+    assert small.scorer == trained.scorer
+    whole = export(*options(out, tmp_path / "whole", cache))
+    np.testing.assert_array_equal(load(str(whole)).scores(*texts), scores)
+    assert load_model(str(whole)).fingerprint == small.fingerprint
+    assert json.loads((whole / "uwe_jax.json").read_text())["base_model"] == BASE
+    assert load_encoder(str(out), cache_dir=cache).config == config
+    shutil.rmtree(cache)
+    np.testing.assert_array_equal(load(str(out), cache_dir=cache).scores(*texts), scores)
+
+
+def test_another_base_and_a_changed_difference_are_refused(run, hub, tmp_path):
+    out = tmp_path / "small"
+    low_rank(run, out, tmp_path / "cache", 2)
+    weights = load_file(hub / WEIGHTS)
+    name = next(name for name in weights if name.endswith("query.weight"))
+    save_file({**weights, name: weights[name] + np.float32(1e-3)}, hub / WEIGHTS)
+    with pytest.raises(UserError, match=r"makes another model of org/tiny in .* than was exported: fingerprint"):
+        load_model(str(out), cache_dir=tmp_path / "other")
+    save_file(weights, hub / WEIGHTS)
+    difference = load_file(out / DIFFERENCE)
+    save_file({name: -value for name, value in difference.items()}, out / DIFFERENCE)
+    with pytest.raises(UserError, match=f"was changed after the export: {DIFFERENCE} has "):
+        load_model(str(out), cache_dir=tmp_path / "other")
+    del difference[next(name for name in difference if name.endswith(".exponents"))]
+    save_file(difference, out / DIFFERENCE)
+    manifest = json.loads((out / "uwe_jax.json").read_text())
+    manifest["files"][DIFFERENCE] = checksum(out / DIFFERENCE)
+    write_json(out / "uwe_jax.json", manifest)
+    with pytest.raises(UserError, match="has no pair of factors"):
+        load_model(str(out), cache_dir=tmp_path / "other")
+
+
+def test_what_cannot_be_exported_in_low_rank(run, hub, tmp_path):
+    cache = tmp_path / "cache"
+    with pytest.raises(UserError, match="was not trained"):
+        low_rank(f"{BASE}:soft", tmp_path / "out", cache, 4)
+    local = write_run(tmp_path / "local", write_tiny_encoder(tmp_path / "encoder", layers=1))
+    with pytest.raises(UserError, match="was trained from a folder"):
+        low_rank(local, tmp_path / "out", cache, 4)
+    with pytest.raises(UserError, match="--low-rank writes no whole encoder"):
+        ExportOptions(low_rank=4, onnx=True)
+    with pytest.raises(UserError, match=r"low.rank is -1"):
+        ExportOptions(low_rank=-1)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,60 @@
+"""Exports in low rank: a model as what training changed in its encoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from uwe_jax.export.subjects import Subject
+from uwe_jax.models.loaded import LoadedModel
+from uwe_jax.models.loading import load_encoder
+from uwe_jax.models.low_rank import add_difference, difference_of, lost_share
+from uwe_jax.models.weights import params_from_hf, params_to_hf
+from uwe_jax.runtime.errors import UserError
+
+LOG = logging.getLogger(__name__)
+
+
+class Reduced(NamedTuple):
+    """A model whose weights differ from those of its base in low rank."""
+
+    model: LoadedModel
+    difference: dict[str, np.ndarray]
+
+
+def reduce_rank(subject: Subject, rank: int, cache_dir: Path) -> Reduced:
+    """Reduces what training changed in a model to a rank; see `uwe_jax.models.low_rank`.
+
+    Raises:
+      UserError: the model was not trained, or the encoder that its training started from is not known by a name, or
+        has another architecture.
+    """
+    model = subject.model
+    if not subject.training:
+        raise UserError(
+            f"{model.name} was not trained, so nothing in it differs from an encoder. Export without --low-rank."
+        )
+    if not subject.base_model:
+        raise UserError(
+            f"{model.name} was trained from a folder, which others do not have, so they could not add the difference "
+            "to it. Export without --low-rank."
+        )
+    base, config = load_encoder(subject.base_model, cache_dir=cache_dir), model.model.encoder.config
+    if base.config != config:
+        raise UserError(
+            f"{model.name} and {subject.base_model}, which its training started from, have different architectures: "
+            f"{config} and {base.config}. Export without --low-rank."
+        )
+    before, after = params_to_hf(base.params, config), params_to_hf(model.params["encoder"], config)
+    difference = difference_of(before, after, rank)
+    restored = add_difference(before, difference)
+    LOG.info(
+        f"Rank {rank} takes {sum(each.nbytes for each in difference.values()) / 1e6:.1f} MB; "
+        f"{lost_share(before, after, restored):.0%} of the change in weights (Frobenius norm) is lost."
+    )
+    params = {**model.params, "encoder": params_from_hf(restored, config)}
+    return Reduced(dataclasses.replace(model, params=params, stored_fingerprint=""), difference)
