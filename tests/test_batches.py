@@ -209,7 +209,7 @@ def test_rows_are_as_many_as_the_counted_batches_need_or_as_any_batch_may(parts)
     for step in range(300):
         batch = build(step)
         texts = np.concatenate([nodes["mask"].sum(axis=1) for nodes in batch["nodes"].values()])
-        needed.append(pack(texts, build.row_length).rows)
+        needed.append(len(pack(texts, build.row_length).rows))
         usual, most = build.rows(batch["nodes"])
         assert len(batch["packed"]["segments"]) == (usual if needed[-1] <= usual else most)
     assert max(needed[:4]) <= usual < max(needed) <= most

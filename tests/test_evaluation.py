@@ -73,7 +73,7 @@ def one_by_one(model, params, table, positions, limit):
 
 def test_scores_of_grouped_texts_equal_one_by_one(world):
     _, model, params, tables = world
-    encode = TextEncoder(model, texts_per_device=4)
+    encode = TextEncoder(model, rows_per_device=4)
     asked = np.array([5, 0, 9, 3])
     queries = encode(params, tables["job"], asked, LENGTHS.job)
     everything = np.arange(len(tables["skill"]))

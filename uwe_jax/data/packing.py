@@ -9,35 +9,38 @@ from jaxtyping import Int
 
 
 class Packing(NamedTuple):
-    """Number of rows, and the place of each text's first token among those of all rows, row by row: int [n]."""
+    """Tokens of every row, and the place of each text's first token among those of all rows, row by row: int [n]."""
 
-    rows: int
+    rows: list[int]
     starts: Int[np.ndarray, " n"]
 
 
-def pack(lengths: Int[np.ndarray, " n"], length: int) -> Packing:
+def pack(lengths: Int[np.ndarray, " n"], *row_lengths: int) -> Packing:
     """Packs texts by best fit, the longest first: each into the fullest row that has room for it, else into a new row.
 
     >>> pack(np.array([3, 0, 5, 2]), 6)  # rows of 5; of 3 and 2
-    Packing(rows=2, starts=array([6, 0, 0, 9]))
+    Packing(rows=[6, 6], starts=array([6, 0, 0, 9]))
 
     Args:
       lengths: tokens of each text; one without tokens takes no room and starts at 0.
-      length: tokens of a row; no text has more.
+      row_lengths: tokens that a row may have, ascending: the fewest that hold its first text. No text has more.
     """
     starts = np.zeros(len(lengths), np.int64)
-    rows_with: list[list[int]] = [[] for _ in range(length + 1)]  # by the tokens that are left in them
-    left = rows = 0  # bit k of `left`: whether a row has k tokens left
+    ends_with: list[list[int]] = [[] for _ in range(row_lengths[-1] + 1)]  # of rows, by the tokens that are left
+    rows: list[int] = []
+    left = total = 0  # bit k of `left`: whether a row has k tokens left
     order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
     for text, tokens in zip(order.tolist(), lengths[order].tolist(), strict=True):
         if fitting := left >> tokens:
             room = tokens + (fitting & -fitting).bit_length() - 1
-            row = rows_with[room].pop()
-            left ^= (not rows_with[room]) << room
+            end = ends_with[room].pop()
+            left ^= (not ends_with[room]) << room
         else:
-            room, row, rows = length, rows, rows + 1
-        starts[text] = (row + 1) * length - room
-        rows_with[room - tokens].append(row)
+            room = next(length for length in row_lengths if length >= tokens)
+            rows.append(room)
+            end = total = total + room
+        starts[text] = end - room
+        ends_with[room - tokens].append(end)
         left |= 1 << (room - tokens)
     return Packing(rows, starts)
 
@@ -49,4 +52,4 @@ def most_rows(longest: Int[np.ndarray, " n"], length: int) -> int:
     "Worst-case performance bounds for simple one-dimensional packing algorithms"). Shorter texts need no more rows than
     the longest, but best fit may take more of them.
     """
-    return min(int(np.count_nonzero(longest)), 11 * pack(longest, length).rows // 9 + 4)
+    return min(int(np.count_nonzero(longest)), 11 * len(pack(longest, length).rows) // 9 + 4)

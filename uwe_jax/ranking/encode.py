@@ -1,4 +1,4 @@
-"""Encoding of lists of texts on all devices of this process, in groups of similar length."""
+"""Encoding of lists of texts on all devices of this process, packed into rows."""
 
 from __future__ import annotations
 
@@ -7,33 +7,38 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
+from uwe_jax.data.packing import pack
 from uwe_jax.data.ragged import run_entries, run_offsets
 from uwe_jax.data.tokens import TokenTable
 from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.ranking.ragged import RaggedTokens
 
-_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+_ROW_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)  # and multiples of 512
+# Of many texts. Shorter rows are harder to fill, and save little: attention takes 5 % of the time in rows of 64.
+_SHORTEST_ROW = 64
 _TOKENS_PER_DEVICE = 4096
-# Up to this many texts, a group is padded to the next power of two, for low latency. With more texts it is padded to
-# all the rows of its length, so that one program per length is compiled.
+# Token components per device on a CPU: with more, a program's temporaries exceed 32 MiB, which glibc's malloc returns to
+# the system after every batch, and a fifth of the time goes into page faults.
+_COMPONENTS_ON_CPU = 3 << 18
+# Up to this many texts, rows are as long as the longest text, and padded to the next power of two in number, for low
+# latency. Those of more texts are padded to a multiple of an eighth of the most, so that few programs are compiled.
 _FEW = 64
 
 
-def _groups(lengths: np.ndarray, limit: int, most: int) -> Iterator[tuple[np.ndarray, int, int]]:
-    """Cuts texts into groups of similar length: (positions of texts, padded length, padded number of rows)."""
-    few = len(lengths) <= _FEW
-    order = np.argsort(lengths, kind="stable")
-    rounded = np.array([next((n for n in _LENGTHS if n >= k), -(-k // 512) * 512) for k in lengths[order]], np.int64)
-    rounded = np.minimum(rounded, limit)
+def _batches(rows: list[int], most: Callable[[int], int], few: bool) -> Iterator[tuple[int, int, int]]:
+    """Cuts rows, those of one length after another, into batches: (rows, their padded number, their length).
+
+    Batches of one length are about equally large, and `most` rows of it fit on a device.
+    """
     devices = jax.local_device_count()
-    for length in np.unique(rounded).tolist():
-        members = order[rounded == length]
-        rows = devices * max(1, min(most, _TOKENS_PER_DEVICE // length))
-        for start in range(0, len(members), rows):
-            group = members[start : start + rows]
-            needed = devices * (1 << (-(-len(group) // devices) - 1).bit_length())
-            yield group, length, min(rows, needed) if few else rows
+    for length in dict.fromkeys(rows):
+        count, limit = rows.count(length), most(length)
+        of_device = -(-count // (devices * -(-count // (devices * limit))))
+        unit = 1 << (of_device - 1).bit_length() if few else max(1, limit // 8)
+        padded = devices * min(limit, -(-of_device // unit) * unit)
+        for start in range(0, count, padded):
+            yield min(padded, count - start), padded, length
 
 
 def _encode_program(model: UweModel) -> Callable:
@@ -41,10 +46,10 @@ def _encode_program(model: UweModel) -> Callable:
 
 
 class TextEncoder:
-    """Encodes texts with one model, `texts_per_device` at once; compiles once per length."""
+    """Encodes texts with one model, `rows_per_device` rows of texts at once; compiles once per length of rows."""
 
-    def __init__(self, model: UweModel, texts_per_device: int):
-        self._most = texts_per_device
+    def __init__(self, model: UweModel, rows_per_device: int):
+        self._encoder, self._most = model.encoder, rows_per_device
         self._encode = parallel.program(_encode_program, model)
 
     def __call__(
@@ -54,36 +59,56 @@ class TextEncoder:
 
         Args:
           params: replicated over devices.
-          progress: wraps the iteration over groups, for a bar.
+          progress: wraps the iteration over batches, for a bar.
 
         Returns:
           Embeddings in the encoder's compute dtype, in host memory.
         """
-        lengths = np.minimum(table.lengths[indices], limit)
-        offsets = run_offsets(lengths)
-        flat: np.ndarray | None = None
+        spans, few = table.spans(indices, limit), len(indices) <= _FEW
+        rows, starts = pack(spans.lengths, *self._row_lengths(int(spans.lengths.max(initial=1)), few))
+        offsets = run_offsets(spans.lengths)
+        places = run_entries(starts, spans.lengths)
+        token_ids = np.full(sum(rows), table.special.pad, np.int32)
+        segments = np.zeros(len(token_ids), np.int32)
+        tokens = np.full(len(token_ids), -1)  # positions in `flat`
+        token_ids[places] = table.tokens(spans)
+        segments[places] = np.repeat(np.arange(1, len(indices) + 1), spans.lengths)
+        tokens[places] = np.arange(len(places))
+        flat = np.empty((len(places), self._encoder.config.width), self._encoder.dtype)
         waiting: tuple[np.ndarray, jax.Array] | None = None
 
-        def keep(members: np.ndarray, embeddings: jax.Array) -> None:
-            nonlocal flat
-            rows = np.asarray(embeddings)
-            rows = rows.reshape(-1, *rows.shape[2:])[: len(members)]
-            if flat is None:
-                flat = np.empty((offsets[-1], rows.shape[2]), rows.dtype)
-            real = np.arange(rows.shape[1])[None, :] < lengths[members, None]
-            flat[run_entries(offsets[members], lengths[members])] = rows[real]
+        def keep(own: np.ndarray, embeddings: jax.Array) -> None:
+            real = own >= 0
+            flat[own[real]] = np.asarray(embeddings).reshape(-1, flat.shape[1])[: len(own)][real]
 
-        for members, length, rows in progress(list(_groups(lengths, limit, self._most))):
-            filled = np.full(rows, -1, np.int64)
-            filled[: len(members)] = indices[members]
-            token_ids, mask = parallel.shard_rows(table.rows(filled, length))
-            embeddings = self._encode(params, token_ids, mask).embeddings
-            # The devices work on this group while the previous one is copied.
+        done = 0
+        for own, padded, length in progress(list(_batches(rows, self._at_once, few))):
+            part, missing = slice(done, done + own * length), (0, (padded - own) * length)
+            done = part.stop
+            batch = (
+                np.pad(token_ids[part], missing, constant_values=table.special.pad),
+                np.pad(segments[part], missing),
+            )
+            embeddings = self._encode(params, *parallel.shard_rows([each.reshape(-1, length) for each in batch]))
+            # The devices work on this batch while the previous one is copied.
             if waiting:
                 keep(*waiting)
-            waiting = members, embeddings
+            waiting = tokens[part], embeddings.embeddings
         if waiting:
             keep(*waiting)
-        if flat is None:
-            raise ValueError("There are no texts to encode.")
         return RaggedTokens(flat, offsets)
+
+    def _row_lengths(self, longest: int, few: bool) -> list[int]:
+        """Returns the lengths that rows may have, ascending: of few texts, one that holds the longest."""
+        most = max(longest, self._encoder.config.max_tokens)
+        lengths = [min(length, most) for length in (*_ROW_LENGTHS, *range(512, longest + 512, 512))]
+        if few:
+            return [next(length for length in lengths if length >= longest)]
+        return lengths[_ROW_LENGTHS.index(_SHORTEST_ROW) :]
+
+    def _at_once(self, length: int) -> int:
+        """Returns how many rows of a length a device encodes at once."""
+        tokens = _TOKENS_PER_DEVICE
+        if jax.default_backend() == "cpu":
+            tokens = min(tokens, _COMPONENTS_ON_CPU // self._encoder.config.width)
+        return max(1, min(self._most, tokens // length))

@@ -45,9 +45,6 @@ class Embedder:
         Args:
           label: of a progress bar; without one there is no bar.
         """
-        encoder = self._loaded.model.encoder
-        if not texts:
-            return RaggedTokens(np.zeros((0, encoder.config.width), encoder.dtype), np.zeros(1, np.int64))
         started = time.perf_counter()
         places: dict[str, int] = {}
         rows = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))
