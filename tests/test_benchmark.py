@@ -21,9 +21,12 @@ from uwe_jax.distributed import parallel
 from uwe_jax.models.encoder import Encoder
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.models.weights import params_to_hf
+from uwe_jax.retrieval.embedding import Embedder
+from uwe_jax.retrieval.loading import load
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.studies.benchmarks import (
+    encoding,
     measure,
     outcome,
     pipeline,
@@ -34,7 +37,7 @@ from uwe_jax.studies.benchmarks import (
     torch_scoring,
     training,
 )
-from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
+from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params, text_of, write_model
 from uwe_jax.studies.benchmarks.measure import bare_product, chained_products, interleaved, spread
 from uwe_jax.training.step import batch_gradient
 
@@ -383,6 +386,38 @@ def test_measuring_needs_no_data_packages_and_no_torch():
     assert done.stdout.strip() == "[]"
 
 
+# ---- encoding -------------------------------------------------------------------------------------------------------
+
+
+def test_encoding_is_timed_beside_padded_texts_and_sentence_transformers(tiny_encoders):
+    measured = encoding.run(encoding.EncodingOptions(skills=70, sentences=5, runs=1))
+    assert [(row["texts"], row["contender"]) for row in measured.rows] == [
+        (texts, name)
+        for texts in ("70 skills", "5 sentences")
+        for name in (encoding.PACKED, encoding.PADDED, encoding.PEER)
+    ]
+    for row in measured.rows:
+        assert row["seconds"]["median"] > 0
+        assert row.get("difference", 0.0) < 1e-5
+        assert ("difference" in row) == (row["contender"] == encoding.PEER)
+        fastest = row["least_speed_to_peer"] * row["seconds"]["low"]
+        assert fastest == pytest.approx(
+            next(r for r in measured.rows if r["texts"] == row["texts"] and r["contender"] == encoding.PEER)["seconds"][
+                "low"
+            ]
+        )
+    assert "x as fast" in measured.text()
+
+
+def test_padded_texts_have_the_embeddings_of_packed_ones(tiny_encoders, tmp_path, rng):
+    write_model(ENCODERS["minilm"], tmp_path / "encoder", 0)
+    loaded = load(str(tmp_path / "encoder"), cache_dir=tmp_path / "cache").loaded
+    texts = [text_of(tokens, rng, ENCODERS["minilm"]) for tokens in [*range(3, 73)]]
+    packed = Embedder(loaded)(texts)
+    for k, padded in enumerate(encoding.Padded(loaded)(texts)):
+        np.testing.assert_allclose(padded, packed.part(k, k + 1).flat, atol=1e-5)
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
@@ -391,6 +426,7 @@ def test_measuring_needs_no_data_packages_and_no_torch():
     [
         ("scoring", "texts in the target space"),
         ("rank", "clients that ask at once"),
+        ("encoding", "texts of the first list"),
         ("training", "to train with"),
         ("pipeline", "in a batch"),
     ],
@@ -444,6 +480,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         ("scoring --dtype float16", "--dtype is 'float16'; it must be one of"),
         ("scoring --scorer cosine", "'cosine'; it must be one of"),
         ("scoring --encoder minilm", "Unrecognized options: --encoder"),
+        ("encoding --skills 0 --sentences 0", "--skills + --sentences is 0; it must be at least 1"),
         ("training --encoder bert", "--encoder is 'bert'; it must be one of 'minilm', 'mpnet'"),
         ("training --skills 12", "--skills 12 is not divisible by the 8 devices; 16 is"),
         ("training --lengths.city 4", "Unrecognized options: --lengths.city"),

@@ -18,8 +18,8 @@ _ROW_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384)  # and multip
 # Of many texts. Shorter rows are harder to fill, and save little: attention takes 5 % of the time in rows of 64.
 _SHORTEST_ROW = 64
 _TOKENS_PER_DEVICE = 4096
-# Token components per device on a CPU: with more, a program's temporaries exceed 32 MiB, which glibc's malloc returns to
-# the system after every batch, and a fifth of the time goes into page faults.
+# Token components per device on a CPU: with more, a program's temporaries exceed 32 MiB, which glibc's malloc returns
+# to the system after every batch, and a fifth of the time goes into page faults.
 _COMPONENTS_ON_CPU = 3 << 18
 # Up to this many texts, rows are as long as the longest text, and padded to the next power of two in number, for low
 # latency. Those of more texts are padded to a multiple of an eighth of the most, so that few programs are compiled.
