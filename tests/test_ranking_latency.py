@@ -94,7 +94,50 @@ def test_packed_texts_equal_texts_alone_whatever_their_lengths(encoding, texts, 
 def test_batches_of_rows_have_few_shapes_and_little_padding(rows, few, expected):
     """On eight devices, with room for sixteen rows on each, or 32 of 64 tokens."""
     most = {16: 16, 64: 32, 128: 16}
-    assert list(encoding_of_texts._batches(rows, most.get, few)) == expected
+    found = list(encoding_of_texts._batches(rows, most.__getitem__, few))
+    assert [((part.stop - part.start) // length, *rest, length) for part, *rest, length in found] == expected
+    assert np.concatenate([np.arange(part.start, part.stop) for part, *_ in found]).tolist() == list(range(sum(rows)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_processes_share_texts_and_get_what_one_process_does(tmp_path, monkeypatch, dtype):
+    tokeniser = Tokeniser(write_tiny_encoder(tmp_path / "encoder", layers=1), tmp_path / "cache")
+    config = tiny_config(vocab_size=len(tokeniser._reader.vocabulary()), layers=1)
+    model = UweModel.create(config, EncoderSettings(dtype=dtype), ScorerSettings())
+    params = parallel.replicate(model.initial_params(random_params(config)))
+    table = tokeniser.tokenise(["nurse care " * (k % 30) for k in range(800)])
+
+    def encode(**options):
+        return TextEncoder(model, 1, **options)(params, table, np.arange(800), 64).flat
+
+    whole, given = encode(), []
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(parallel, "fill_from_processes", lambda rows, owner: given.append((rows, owner)))
+        for process in range(3):
+            patched.setattr(jax, "process_index", lambda process=process: process)
+            encode(shared=True)
+    for process, (rows, owner) in enumerate(given):
+        here = owner == process
+        assert 0.2 < here.mean() < 0.5
+        np.testing.assert_array_equal(rows[here], whole[here])
+        np.testing.assert_array_equal(owner, given[0][1])
+
+    # What is exchanged: each process's own rows, padded to the most.
+    sent = []
+    monkeypatch.setattr(
+        parallel.multihost_utils, "process_allgather", lambda own: sent.append(own) or np.stack([own] * 3)
+    )
+    for process, (rows, owner) in enumerate(given):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        parallel.fill_from_processes(rows, owner)
+    assert {own.shape for own in sent} == {(max(np.bincount(given[0][1])), 16 * whole.itemsize // 4)}
+    monkeypatch.setattr(parallel.multihost_utils, "process_allgather", lambda _: np.stack(sent))
+    for process, (rows, owner) in enumerate(given):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        rows[owner != process] = 0
+        parallel.fill_from_processes(rows, owner)
+        np.testing.assert_array_equal(rows, whole)
 
 
 def test_no_texts_have_no_tokens(encoding):

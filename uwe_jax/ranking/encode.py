@@ -26,19 +26,21 @@ _COMPONENTS_ON_CPU = 3 << 18
 _FEW = 64
 
 
-def _batches(rows: list[int], most: Callable[[int], int], few: bool) -> Iterator[tuple[int, int, int]]:
-    """Cuts rows, those of one length after another, into batches: (rows, their padded number, their length).
+def _batches(rows: list[int], most: Callable[[int], int], few: bool) -> Iterator[tuple[slice, int, int]]:
+    """Cuts rows, those of one length after another, into batches: (places of tokens, padded number of rows, length).
 
     Batches of one length are about equally large, and `most` rows of it fit on a device.
     """
-    devices = jax.local_device_count()
+    devices, place = jax.local_device_count(), 0
     for length in dict.fromkeys(rows):
         count, limit = rows.count(length), most(length)
         of_device = -(-count // (devices * -(-count // (devices * limit))))
         unit = 1 << (of_device - 1).bit_length() if few else max(1, limit // 8)
         padded = devices * min(limit, -(-of_device // unit) * unit)
         for start in range(0, count, padded):
-            yield min(padded, count - start), padded, length
+            end = place + min(padded, count - start) * length
+            yield slice(place, end), padded, length
+            place = end
 
 
 def _encode_program(model: UweModel) -> Callable:
@@ -46,10 +48,13 @@ def _encode_program(model: UweModel) -> Callable:
 
 
 class TextEncoder:
-    """Encodes texts with one model, `rows_per_device` rows of texts at once; compiles once per length of rows."""
+    """Encodes texts with one model, at most `rows_per_device` rows of them at once.
 
-    def __init__(self, model: UweModel, rows_per_device: int):
-        self._encoder, self._most = model.encoder, rows_per_device
+    If it is `shared`, each process encodes a part and gets the rest from the others: all must encode the same texts.
+    """
+
+    def __init__(self, model: UweModel, rows_per_device: int, *, shared: bool = False):
+        self._encoder, self._most, self._shared = model.encoder, rows_per_device, shared
         self._encode = parallel.program(_encode_program, model)
 
     def __call__(
@@ -81,10 +86,10 @@ class TextEncoder:
             real = own >= 0
             flat[own[real]] = np.asarray(embeddings).reshape(-1, flat.shape[1])[: len(own)][real]
 
-        done = 0
-        for own, padded, length in progress(list(_batches(rows, self._at_once, few))):
-            part, missing = slice(done, done + own * length), (0, (padded - own) * length)
-            done = part.stop
+        batches = list(_batches(rows, self._at_once, few))
+        index, count = (jax.process_index(), jax.process_count()) if self._shared else (0, 1)
+        for part, padded, length in progress(batches[index::count]):
+            missing = 0, padded * length - (part.stop - part.start)
             batch = (
                 np.pad(token_ids[part], missing, constant_values=table.special.pad),
                 np.pad(segments[part], missing),
@@ -96,6 +101,9 @@ class TextEncoder:
             waiting = tokens[part], embeddings.embeddings
         if waiting:
             keep(*waiting)
+        if count > 1:
+            sizes = [part.stop - part.start for part, *_ in batches]
+            parallel.fill_from_processes(flat, np.repeat(np.arange(len(batches)) % count, sizes)[places])
         return RaggedTokens(flat, offsets)
 
     def _row_lengths(self, longest: int, few: bool) -> list[int]:

@@ -143,8 +143,8 @@ def run(options: EncodingOptions) -> Outcome:
     differences = [row["difference"] for row in rows if "difference" in row]
     notes = [
         f"Median and range of {options.runs} runs, taken in turn, from texts to embeddings in host memory, of all "
-        f"tokens in ours, of whole texts in sentence-transformers'. Texts have at most {loaded.max_tokens} tokens; tokens/s "
-        "counts real ones.",
+        f"tokens in ours, of whole texts in sentence-transformers'. Texts have at most {loaded.max_tokens} tokens; "
+        "tokens/s counts real ones.",
         f"Padded: {_BATCH} texts of similar length at once, padded to a multiple of 8 tokens. sentence-transformers "
         f"takes {_BATCH} of similar length at once as well, padded to the longest. By the least: the ratio of the "
         "fastest runs.",
