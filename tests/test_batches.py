@@ -18,7 +18,7 @@ from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.data.truncation import Truncation
-from uwe_jax.studies.benchmarks.torch_peers import padded_nodes
+from uwe_jax.studies.benchmarks.padding import padded_nodes
 
 SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
 LENGTHS = LengthSettings(skill=6, job=6, vacancy=9, alias=4)
