@@ -48,8 +48,9 @@ def pack(lengths: Int[np.ndarray, " n"], *row_lengths: int) -> Packing:
 def most_rows(longest: Int[np.ndarray, " n"], length: int) -> int:
     """Returns a number of rows that no packing of `pack` exceeds if its texts, by size, have at most these lengths.
 
-    Best fit, longest first, takes at most 11/9 of the fewest possible rows, and 4 more (Johnson et al. 1974,
-    "Worst-case performance bounds for simple one-dimensional packing algorithms"). Shorter texts need no more rows than
+    With the longest first, neither best fit nor first fit takes more than 11/9 of the fewest possible rows and 4 more
+    (Johnson, Demers, Ullman, Garey and Graham, "Worst-case performance bounds for simple one-dimensional packing
+    algorithms", 1974, which outlines the proof). The fewest possible rows of shorter texts are no more than those of
     the longest, but best fit may take more of them.
     """
     return min(int(np.count_nonzero(longest)), 11 * len(pack(longest, length).rows) // 9 + 4)
