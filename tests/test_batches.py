@@ -18,7 +18,7 @@ from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import SpecialTokens, TokenTable
 from uwe_jax.data.truncation import Truncation
-from uwe_jax.studies.benchmarks.torch_peers import padded_nodes
+from uwe_jax.studies.benchmarks.padding import padded_nodes
 
 SPECIAL = SpecialTokens(before=(1,), after=(2,), pad=0)
 LENGTHS = LengthSettings(skill=6, job=6, vacancy=9, alias=4)
@@ -209,7 +209,7 @@ def test_rows_are_as_many_as_the_counted_batches_need_or_as_any_batch_may(parts)
     for step in range(300):
         batch = build(step)
         texts = np.concatenate([nodes["mask"].sum(axis=1) for nodes in batch["nodes"].values()])
-        needed.append(pack(texts, build.row_length).rows)
+        needed.append(len(pack(texts, build.row_length).rows))
         usual, most = build.rows(batch["nodes"])
         assert len(batch["packed"]["segments"]) == (usual if needed[-1] <= usual else most)
     assert max(needed[:4]) <= usual < max(needed) <= most

@@ -21,11 +21,15 @@ from uwe_jax.distributed import parallel
 from uwe_jax.models.encoder import Encoder
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.models.weights import params_to_hf
+from uwe_jax.retrieval.embedding import Embedder
+from uwe_jax.retrieval.loading import load
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.studies.benchmarks import (
+    encoding,
     measure,
     outcome,
+    padding,
     pipeline,
     ranking,
     scoring,
@@ -34,7 +38,7 @@ from uwe_jax.studies.benchmarks import (
     torch_scoring,
     training,
 )
-from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
+from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params, text_of, write_model
 from uwe_jax.studies.benchmarks.measure import bare_product, chained_products, interleaved, spread
 from uwe_jax.training.step import batch_gradient
 
@@ -146,16 +150,21 @@ def test_training_takes_the_steps_that_pytorch_takes(tiny_encoders):
     lengths = LengthSettings(skill=16, job=16, vacancy=16, alias=16)
     options = training.TrainingOptions(skills=16, lengths=lengths, runs=2, scorers=("soft",))
     values, rows = numbers(training.run(options))
-    ours, theirs, packed = rows["uwe_jax, soft"], rows["torch, soft"], rows["torch, packed"]
-    assert list(rows) == ["uwe_jax, soft", "torch, soft", "torch, packed", "bare products"]
+    ours, padded = rows["uwe_jax, soft"], rows["uwe_jax, soft, padded"]
+    theirs, packed = rows["torch, soft"], rows["torch, packed"]
+    assert list(rows) == ["uwe_jax, soft", "uwe_jax, soft, padded", "torch, soft", "torch, packed", "bare products"]
     # Two to warm up and look at memory, one more to warm up, two that are timed after one each: all follow each other.
     assert len(ours["losses"]) == len(theirs["losses"]) == len(packed["losses"]) == 7
     np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=1e-4)
     np.testing.assert_allclose(ours["losses"], packed["losses"], rtol=1e-4)
+    np.testing.assert_allclose(ours["losses"], padded["losses"], rtol=1e-4)
+    assert ours["program_tokens"] < padded["program_tokens"] == theirs["program_tokens"]
+    assert ours["temporary_bytes"] < padded["temporary_bytes"]
+    assert ours["ratio_to_padded"] == ours["seconds"]["median"] / padded["seconds"]["median"]
     assert ours["texts"] == 64
     assert theirs["program_tokens"] == 16 * 4 * 16
     assert 16 * 4 < theirs["real_tokens"] < packed["program_tokens"] < theirs["program_tokens"]
-    for row in (ours, theirs, packed):
+    for row in (ours, padded, theirs, packed):
         assert row["real_share"] == row["real_tokens"] / row["program_tokens"]
     assert packed["flops"] < theirs["flops"]
     assert 0 < ours["temporary_bytes"] < ours["program_bytes"]
@@ -173,9 +182,9 @@ def test_steps_are_compared_with_mean_pooling_and_the_product():
         return {"contender": contender, "seconds": {"median": seconds}, "flops_per_second": rate}
 
     product = row("bare product", 1.0, 80.0)
-    soft, pooled, last = training.compared(
-        [row("uwe_jax, soft", 6.0, 20.0), row("uwe_jax, mean_pool", 4.0, 40.0)], product
-    )
+    steps = [("uwe_jax, soft", 6.0, 20.0), ("uwe_jax, mean_pool", 4.0, 40.0), ("uwe_jax, soft, padded", 8.0, 15.0)]
+    soft, pooled, padded, last = training.compared([row(*step) for step in steps], product)
+    assert [each["ratio_to_padded"] for each in (soft, pooled, padded)] == [0.75, 0.5, 1.0]
     assert (soft["ratio_to_mean_pool"], pooled["ratio_to_mean_pool"]) == (1.5, 1.0)
     assert (soft["share_of_product"], pooled["share_of_product"]) == (0.25, 0.5)
     assert last is product
@@ -207,6 +216,22 @@ def test_packed_texts_have_the_loss_and_gradients_of_padded_ones(tiny_encoders, 
     assert_equal_gradients(packed, padded)
 
 
+def test_a_padded_batch_has_each_text_in_a_place_of_its_kinds_length():
+    batch = synthetic.batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
+    padded = padding.padded_batch(batch, 8)
+    assert len(padded["packed"]["segments"]) == 64  # rows of nine tokens hold one text of any kind
+    np.testing.assert_equal(padding.padded_nodes(padded), padding.padded_nodes(batch))
+    wide = batch | {"packed": {name: np.pad(rows, ((0, 0), (0, 4))) for name, rows in batch["packed"].items()}}
+    for texts in wide["nodes"].values():
+        texts["starts"] = (texts["starts"] // 9 * 13 + texts["starts"] % 9).astype(np.int32)
+    padded = padding.padded_batch(wide, 8)
+    assert len(padded["packed"]["segments"]) == 8 * 3 + 16  # of three kinds, two to a row of thirteen
+    np.testing.assert_equal(padding.padded_nodes(padded), padding.padded_nodes(wide))
+    assert len(np.unique(padded["packed"]["segments"])) == 1 + sum(
+        t["mask"].any(1).sum() for t in wide["nodes"].values()
+    )
+
+
 @pytest.mark.slow
 def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
     config = ENCODERS["mpnet"]
@@ -233,9 +258,10 @@ def test_memory_only_compiles_without_running(tiny_encoders, monkeypatch):
     done = training.run(
         training.TrainingOptions(skills=16, lengths=SHORT, scorers=("soft",), memory_only=True, mini_batch_size=2)
     )
-    (row,) = done.rows
+    row, padded = done.rows
     assert "seconds" not in row
     assert row["program_bytes"] > 0
+    assert padded["program_tokens"] == 16 * 4 * 6
     assert rows[0] == 2  # of 6 to 8 that hold eight texts of up to six tokens
     assert "mini_batch_size 2" in done.text()
 
@@ -383,6 +409,38 @@ def test_measuring_needs_no_data_packages_and_no_torch():
     assert done.stdout.strip() == "[]"
 
 
+# ---- encoding -------------------------------------------------------------------------------------------------------
+
+
+def test_encoding_is_timed_beside_padded_texts_and_sentence_transformers(tiny_encoders):
+    measured = encoding.run(encoding.EncodingOptions(skills=70, sentences=5, runs=1))
+    assert [(row["texts"], row["contender"]) for row in measured.rows] == [
+        (texts, name)
+        for texts in ("70 skills", "5 sentences")
+        for name in (encoding.PACKED, encoding.PADDED, encoding.PEER)
+    ]
+    for row in measured.rows:
+        assert row["seconds"]["median"] > 0
+        assert row.get("difference", 0.0) < 1e-5
+        assert ("difference" in row) == (row["contender"] == encoding.PEER)
+        fastest = row["least_speed_to_peer"] * row["seconds"]["low"]
+        assert fastest == pytest.approx(
+            next(r for r in measured.rows if r["texts"] == row["texts"] and r["contender"] == encoding.PEER)["seconds"][
+                "low"
+            ]
+        )
+    assert "x as fast" in measured.text()
+
+
+def test_padded_texts_have_the_embeddings_of_packed_ones(tiny_encoders, tmp_path, rng):
+    write_model(ENCODERS["minilm"], tmp_path / "encoder", 0)
+    loaded = load(str(tmp_path / "encoder"), cache_dir=tmp_path / "cache").loaded
+    texts = [text_of(tokens, rng, ENCODERS["minilm"]) for tokens in [*range(3, 73)]]
+    packed = Embedder(loaded)(texts)
+    for k, padded in enumerate(encoding.Padded(loaded)(texts)):
+        np.testing.assert_allclose(padded, packed.part(k, k + 1).flat, atol=1e-5)
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
@@ -391,6 +449,7 @@ def test_measuring_needs_no_data_packages_and_no_torch():
     [
         ("scoring", "texts in the target space"),
         ("rank", "clients that ask at once"),
+        ("encoding", "texts of the first list"),
         ("training", "to train with"),
         ("pipeline", "in a batch"),
     ],
@@ -444,6 +503,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
         ("scoring --dtype float16", "--dtype is 'float16'; it must be one of"),
         ("scoring --scorer cosine", "'cosine'; it must be one of"),
         ("scoring --encoder minilm", "Unrecognized options: --encoder"),
+        ("encoding --skills 0 --sentences 0", "--skills + --sentences is 0; it must be at least 1"),
         ("training --encoder bert", "--encoder is 'bert'; it must be one of 'minilm', 'mpnet'"),
         ("training --skills 12", "--skills 12 is not divisible by the 8 devices; 16 is"),
         ("training --lengths.city 4", "Unrecognized options: --lengths.city"),

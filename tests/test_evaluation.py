@@ -73,7 +73,7 @@ def one_by_one(model, params, table, positions, limit):
 
 def test_scores_of_grouped_texts_equal_one_by_one(world):
     _, model, params, tables = world
-    encode = TextEncoder(model, texts_per_device=4)
+    encode = TextEncoder(model, rows_per_device=4)
     asked = np.array([5, 0, 9, 3])
     queries = encode(params, tables["job"], asked, LENGTHS.job)
     everything = np.arange(len(tables["skill"]))
@@ -122,6 +122,7 @@ def test_processes_share_queries_and_their_ranks_are_those_of_one(world, monkeyp
     graphs, model, params, tables = world
     monkeypatch.setattr(target_space, "_SIDED_QUERY_TOKENS", 40)  # several chunks, of few queries each
     evaluator = Evaluator(model, tables, LENGTHS, EvaluationSettings(texts_per_device=4))
+    evaluator._encode = TextEncoder(model, 4)  # whole in each: what they exchange is only patched for ranks
     tasks = {"validation": (split_graphs(graphs, 0.3, 0.2).tasks(VALIDATION), 0)}
 
     def ranks_of(process, processes):

@@ -25,7 +25,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.mixture.columns import columns_of
 from uwe_jax.sources.mixture.compose import compose
 from uwe_jax.sources.mixture.saved import read_saved, save
-from uwe_jax.studies.benchmarks.torch_peers import padded_nodes
+from uwe_jax.studies.benchmarks.padding import padded_nodes
 
 SKILLS = [("python", "developer"), ("java", "developer"), ("cooking", "chef"), ("baking", "pastry chef")]
 

@@ -24,6 +24,7 @@ from uwe_jax.models.resolve import resolve_encoder
 from uwe_jax.models.run_folder import _shapes
 from uwe_jax.models.uwe import LEARNED, UweModel
 from uwe_jax.ranking import blocks as layout
+from uwe_jax.ranking import encode as encoding_of_texts
 from uwe_jax.ranking.blocks import bucket
 from uwe_jax.ranking.encode import TextEncoder
 from uwe_jax.ranking.ragged import RaggedTokens
@@ -46,7 +47,7 @@ def encoding(tmp_path, monkeypatch):
     tokeniser = Tokeniser(write_tiny_encoder(tmp_path / "encoder", layers=1), tmp_path / "cache")
     config = tiny_config(vocab_size=len(tokeniser._reader.vocabulary()), layers=1)
     model = UweModel.create(config, EncoderSettings(), ScorerSettings())
-    encoder = TextEncoder(model, texts_per_device=16)
+    encoder = TextEncoder(model, rows_per_device=16)
     params = parallel.replicate(model.initial_params(random_params(config)))
     shapes, encode = [], encoder._encode
     monkeypatch.setattr(encoder, "_encode", lambda p, ids, mask: shapes.append(ids.shape) or encode(p, ids, mask))
@@ -56,15 +57,92 @@ def encoding(tmp_path, monkeypatch):
 def test_few_texts_are_encoded_in_few_rows_with_equal_results(encoding):
     encode, shapes = encoding
     many = encode(["nurse care", *["write code"] * 70])
-    assert set(shapes) == {(8, 16, 8)}
+    assert shapes == [(8, 2, 64)]
     shapes.clear()
     alone = encode(["nurse care"])
     assert shapes == [(8, 1, 8)]
     np.testing.assert_allclose(alone.flat, many.part(0, 1).flat, atol=1e-6)
     shapes.clear()
-    nine = encode(["nurse care"] * 9)
+    several = encode(["nurse care"] * 17)  # two to a row
     assert shapes == [(8, 2, 8)]
-    np.testing.assert_allclose(nine.flat, np.tile(alone.flat, (9, 1)), atol=1e-6)
+    np.testing.assert_allclose(several.flat, np.tile(alone.flat, (17, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("texts", [64, 200])
+def test_packed_texts_equal_texts_alone_whatever_their_lengths(encoding, texts, rng, monkeypatch):
+    encode, shapes = encoding
+    monkeypatch.setattr(encoding_of_texts, "_SHORTEST_ROW", 12)
+    words = [int(n) for n in rng.integers(0, 40, texts)]
+    many = [" ".join(rng.choice(["nurse", "care", "code"], n)) for n in words]
+    found = encode(many)
+    lengths = {length for *_, length in shapes}
+    assert lengths == {48} if texts == 64 else {16, 24, 32, 48} <= lengths <= {12, 16, 24, 32, 48}
+    np.testing.assert_array_equal(found.lengths, np.array(words) + 2)
+    for k in (0, 1, texts // 2, texts - 1):
+        np.testing.assert_allclose(found.part(k, k + 1).flat, encode([many[k]]).flat, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "few", "expected"),
+    [
+        ([64], True, [(1, 8, 64)]),
+        ([16] * 17, True, [(17, 32, 16)]),
+        ([16] * 300, True, [(128, 128, 16), (128, 128, 16), (44, 128, 16)]),
+        ([64] * 17, False, [(17, 32, 64)]),
+        ([128, *[64] * 300], False, [(1, 16, 128), (160, 160, 64), (140, 160, 64)]),
+    ],
+)
+def test_batches_of_rows_have_few_shapes_and_little_padding(rows, few, expected):
+    """On eight devices, with room for sixteen rows on each, or 32 of 64 tokens."""
+    most = {16: 16, 64: 32, 128: 16}
+    found = list(encoding_of_texts._batches(rows, most.__getitem__, few))
+    assert [((part.stop - part.start) // length, *rest, length) for part, *rest, length in found] == expected
+    assert np.concatenate([np.arange(part.start, part.stop) for part, *_ in found]).tolist() == list(range(sum(rows)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_processes_share_texts_and_get_what_one_process_does(tmp_path, monkeypatch, dtype):
+    tokeniser = Tokeniser(write_tiny_encoder(tmp_path / "encoder", layers=1), tmp_path / "cache")
+    config = tiny_config(vocab_size=len(tokeniser._reader.vocabulary()), layers=1)
+    model = UweModel.create(config, EncoderSettings(dtype=dtype), ScorerSettings())
+    params = parallel.replicate(model.initial_params(random_params(config)))
+    table = tokeniser.tokenise(["nurse care " * (k % 30) for k in range(800)])
+
+    def encode(**options):
+        return TextEncoder(model, 1, **options)(params, table, np.arange(800), 64).flat
+
+    whole, given = encode(), []
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(parallel, "fill_from_processes", lambda rows, owner: given.append((rows, owner)))
+        for process in range(3):
+            patched.setattr(jax, "process_index", lambda process=process: process)
+            encode(shared=True)
+    for process, (rows, owner) in enumerate(given):
+        here = owner == process
+        assert 0.2 < here.mean() < 0.5
+        np.testing.assert_array_equal(rows[here], whole[here])
+        np.testing.assert_array_equal(owner, given[0][1])
+
+    # What is exchanged: each process's own rows, padded to the most.
+    sent = []
+    monkeypatch.setattr(
+        parallel.multihost_utils, "process_allgather", lambda own: sent.append(own) or np.stack([own] * 3)
+    )
+    for process, (rows, owner) in enumerate(given):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        parallel.fill_from_processes(rows, owner)
+    assert {own.shape for own in sent} == {(max(np.bincount(given[0][1])), 16 * whole.itemsize // 4)}
+    monkeypatch.setattr(parallel.multihost_utils, "process_allgather", lambda _: np.stack(sent))
+    for process, (rows, owner) in enumerate(given):
+        monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+        rows[owner != process] = 0
+        parallel.fill_from_processes(rows, owner)
+        np.testing.assert_array_equal(rows, whole)
+
+
+def test_no_texts_have_no_tokens(encoding):
+    assert encoding[0]([]).flat.shape == (0, 16)
 
 
 # ---- the target space -----------------------------------------------------------------------------------------------

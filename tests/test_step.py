@@ -28,7 +28,7 @@ from uwe_jax.distributed.gradient_cache import encode_in_chunks
 from uwe_jax.models.optimiser import make_optimiser
 from uwe_jax.models.uwe import UweModel
 from uwe_jax.scoring.tokens import Tokens
-from uwe_jax.studies.benchmarks.torch_peers import padded_nodes
+from uwe_jax.studies.benchmarks.padding import padded_nodes
 from uwe_jax.training import step as step_module
 from uwe_jax.training.step import (
     TrainState,

@@ -231,7 +231,7 @@ class EvaluationSettings:
     max_queries: int = 1000  # validation queries per graph and direction, the same ones each time; 0: all
     max_test_queries: int = 0  # the same for the table before and after training
     skip: tuple[str, ...] = ()  # directions to skip, e.g. ("skill_to_alias",) for many aliases
-    texts_per_device: int = 64  # encoded at once, fewer if they are long
+    texts_per_device: int = 64  # rows of packed texts encoded at once, fewer if they are long
 
     def __post_init__(self) -> None:
         all_within(self, "evaluation.", "every texts_per_device", 1)

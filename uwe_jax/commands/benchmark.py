@@ -1,4 +1,4 @@
-"""`uwe-jax benchmark`: measures how fast this machine ranks, trains and makes batches."""
+"""`uwe-jax benchmark`: measures how fast this machine ranks, encodes, trains and makes batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.options import read_options, wrapped
 from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.settings import one_of
-from uwe_jax.studies.benchmarks import names, pipeline, ranking, scoring, training
+from uwe_jax.studies.benchmarks import encoding, names, pipeline, ranking, scoring, training
 from uwe_jax.studies.benchmarks.outcome import Outcome
 
 ABOUT = """Measures the speed of this machine, beside a bare matrix product and plain PyTorch where it is installed.
@@ -24,6 +24,7 @@ ABOUT = """Measures the speed of this machine, beside a bare matrix product and 
   uwe-jax benchmark scoring     ranking against a cached target space
   uwe-jax benchmark rank        a query from its text to its hits, alone, under load and from a fresh start
   uwe-jax benchmark names       from one side and from both; by several names per target
+  uwe-jax benchmark encoding    texts to token embeddings, beside sentence-transformers
   uwe-jax benchmark training    the whole train step, beside mean pooling
   uwe-jax benchmark pipeline    making batches on one core
 
@@ -40,6 +41,7 @@ _MODES: dict[str, tuple[Any, Callable[[Any], Outcome]]] = {
     "scoring": (scoring.ScoringOptions, scoring.run),
     "rank": (ranking.RankingOptions, ranking.run),
     "names": (names.NamesOptions, names.run),
+    "encoding": (encoding.EncodingOptions, encoding.run),
     "training": (training.TrainingOptions, training.run),
     "pipeline": (pipeline.PipelineOptions, pipeline.run),
 }

@@ -55,7 +55,9 @@ class BatchBuilder:
         spans = self._spans(step, ids)
         packing = self._packing(spans)
         index, count = self.process
-        share = next(rows for rows in self.rows(spans) if rows * self.devices >= packing.rows) * self.devices // count
+        share = (
+            next(rows for rows in self.rows(spans) if rows * self.devices >= len(packing.rows)) * self.devices // count
+        )
         mine = slice(index * len(ids.skills) // count, (index + 1) * len(ids.skills) // count)
 
         token_ids = np.full((share, self.row_length), self.tables[SKILL].special.pad, np.int32)
@@ -106,7 +108,7 @@ class BatchBuilder:
         needed: dict[tuple[str, ...], list[int]] = {}
         for step in range(self.counted):
             spans = self._spans(step, self.sampler(step))
-            needed.setdefault(tuple(spans), []).append(self._packing(spans).rows)
+            needed.setdefault(tuple(spans), []).append(len(self._packing(spans).rows))
         quantile = {kinds: round(np.mean(rows) + _STANDARD_DEVIATIONS * np.std(rows)) for kinds, rows in needed.items()}
         return {
             kinds: min(-(-max(*rows, quantile[kinds]) // self.devices), self._most_rows)

@@ -143,6 +143,19 @@ def sum_over_processes(own: np.ndarray) -> np.ndarray:
     return own if jax.process_count() == 1 else np.asarray(multihost_utils.process_allgather(own)).sum(0)
 
 
+def fill_from_processes(rows: np.ndarray, owner: np.ndarray) -> None:
+    """Fills in the rows [n, d] that other processes have: row i is that of process owner[i], int [n].
+
+    d times the size of an element must be a multiple of 4 bytes. A barrier, which all processes must call.
+    """
+    held = [owner == process for process in range(jax.process_count())]
+    own = rows[held[jax.process_index()]].view(np.int32)  # collectives take few dtypes everywhere
+    padded = np.zeros((max(map(np.count_nonzero, held)), own.shape[1]), np.int32)
+    padded[: len(own)] = own
+    for here, part in zip(held, np.asarray(multihost_utils.process_allgather(padded)), strict=True):
+        rows[here] = part[: np.count_nonzero(here)].view(rows.dtype)
+
+
 def device_index() -> Array:
     """Inside a parallel function: index of this device among all devices."""
     return jax.lax.axis_index(AXIS)

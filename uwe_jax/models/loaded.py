@@ -32,7 +32,7 @@ class LoadedModel:
       folder: of the tokeniser's files and the encoder's config.json.
       cache_dir: of token tables and encoders from wheels.
       max_tokens: longer texts are truncated; counts special tokens.
-      texts_per_device: encoded at once.
+      texts_per_device: rows of packed texts encoded at once.
       training: record of its training, for a model card; empty for an encoder as published. Keys: config, fingerprints,
         encoder, step, results (see `uwe_jax.models.run_folder`).
       stored_fingerprint: of an export; otherwise the fingerprint is computed when needed.

@@ -48,10 +48,7 @@ class Embedder:
           label: of a progress bar; without one there is no bar.
           targets: whether they are targets, which a model with `sides` encodes in another way than queries.
         """
-        encoder, sides = self._loaded.model.encoder, self._loaded.sides
-        if not texts:
-            width = sides[0].model.width if sides else encoder.config.width
-            return RaggedTokens(np.zeros((0, width), encoder.dtype), np.zeros(1, np.int64))
+        sides = self._loaded.sides
         started = time.perf_counter()
         places: dict[str, int] = {}
         rows = np.fromiter((places.setdefault(text, len(places)) for text in texts), np.int64, len(texts))

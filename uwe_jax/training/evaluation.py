@@ -41,7 +41,7 @@ class Evaluator:
     ):
         self._model, self._tables, self._settings = model, tables, settings
         self._lengths = dataclasses.asdict(lengths)
-        self._encode = TextEncoder(model, settings.texts_per_device)
+        self._encode = TextEncoder(model, settings.texts_per_device, shared=True)
 
     def evaluate(
         self, params: Params, tasks: Mapping[str, tuple[Sequence[HeldOut], int]], *, label: str

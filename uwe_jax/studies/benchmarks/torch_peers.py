@@ -19,6 +19,7 @@ from uwe_jax.models.weights import Params, params_to_hf
 from uwe_jax.scoring.scorers import target_share
 from uwe_jax.studies.benchmarks.measure import Peak, host_peak
 from uwe_jax.studies.benchmarks.outcome import cpu_threads
+from uwe_jax.studies.benchmarks.padding import padded_nodes
 
 # Settings of the train step of both: a constant learning rate from the first step.
 SCORER, LOSS = ScorerSettings(), LossSettings()
@@ -111,19 +112,6 @@ def _soft_scores(q: Tensor, q_mask: Tensor, y: Tensor, y_mask: Tensor) -> tuple[
         (1 - weight) * by_query[0] + weight * by_target[1],
         (1 - weight) * by_query[1] + weight * by_target[0],
     )
-
-
-def padded_nodes(batch: Batch) -> dict[str, dict[str, np.ndarray]]:
-    """Unpacks the texts of a batch of one process into padded rows for each kind of node."""
-    packed = batch["packed"]["token_ids"].ravel()
-
-    def padded(starts: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
-        token_ids = np.zeros(mask.shape, np.int32)
-        text, column = np.nonzero(mask)
-        token_ids[mask] = packed[starts[text] + column]
-        return {"token_ids": token_ids, "mask": mask}
-
-    return {kind: padded(**texts) for kind, texts in batch["nodes"].items()}
 
 
 class Trainer:

@@ -27,16 +27,18 @@ from uwe_jax.studies.benchmarks import outcome, synthetic, torch_peers
 from uwe_jax.studies.benchmarks.encoders import ENCODERS, random_params
 from uwe_jax.studies.benchmarks.measure import METHODS, Peak, Spread, chained_products, interleaved, peak_of
 from uwe_jax.studies.benchmarks.outcome import BenchmarkOptions, Column, Outcome, Row, facts
+from uwe_jax.studies.benchmarks.padding import padded_batch
 from uwe_jax.studies.benchmarks.torch_peers import Trainer
 from uwe_jax.training.fit import planned
 from uwe_jax.training.step import TrainState, make_train_step
 
 LOG = logging.getLogger(__name__)
-PRODUCT = "bare products"
+PRODUCT, PADDED = "bare products", ", padded"
 
 LABELS = (Column("contender", "contender"),)
 COLUMNS = (
     Column("ms (min..max)", "seconds", outcome.milliseconds),
+    Column("/ padded", "ratio_to_padded", outcome.times),
     Column("/ mean\npool", "ratio_to_mean_pool", outcome.times),
     Column("texts\n/s", "texts_per_second", outcome.scaled),
     Column("tokens\n/s", "real_tokens_per_second", outcome.scaled),
@@ -89,13 +91,13 @@ class TrainingOptions(BenchmarkOptions):
 class OurStep:
     """A compiled train step with its state. A call takes one step and appends its loss to `losses`."""
 
-    def __init__(self, options: TrainingOptions, scorer: str, batches: list[Batch], rows_at_once: int):
+    def __init__(self, options: TrainingOptions, scorer: str, batches: list[Batch], rows_at_once: int, about: str = ""):
         config = ENCODERS[options.encoder]
         encoder = EncoderSettings(dtype=options.dtype, dropout=options.dropout, remat=options.remat)
         model = UweModel.create(config, encoder, ScorerSettings(kind=scorer))
         optimiser = make_optimiser(torch_peers.OPTIMISER, steps=1)
         params = model.initial_params(random_params(config, options.seed))
-        self.name, self.scorer = f"uwe_jax, {scorer}", scorer
+        self.name, self.scorer = f"uwe_jax, {scorer}{about}", scorer
         self.losses: list[float] = []
         self._state: Any = parallel.replicate(TrainState.create(params, optimiser))
         self.batches = batches
@@ -209,9 +211,11 @@ def _products(options: TrainingOptions, step: OurStep) -> tuple[Callable[[], obj
 
 
 def compared(rows: list[Row], product: Row) -> list[Row]:
-    """Adds ratios to the product and to mean pooling to the rows of steps, and the product's own row."""
+    """Adds ratios to the product, to padding and to mean pooling to the rows of steps, and the product's own row."""
     pooled = next((row for row in rows if row["contender"] == "uwe_jax, mean_pool"), None)
+    padded = next(row for row in rows if row["contender"].startswith("uwe_jax") and row["contender"].endswith(PADDED))
     for row in rows:
+        row["ratio_to_padded"] = row["seconds"]["median"] / padded["seconds"]["median"]
         row["share_of_product"] = row["flops_per_second"] / product["flops_per_second"]
         if pooled is not None:
             row["ratio_to_mean_pool"] = row["seconds"]["median"] / pooled["seconds"]["median"]
@@ -237,6 +241,8 @@ def run(options: TrainingOptions) -> Outcome:
     for scorer in options.scorers:
         LOG.info(f"Compiling the step of {options.encoder} with {scorer}")
         ours.append(OurStep(options, scorer, batches, rows_at_once))
+    padded = [padded_batch(batch, devices) for batch in batches]
+    ours.append(OurStep(options, options.scorers[0], padded, rows_at_once, PADDED))
     if options.memory_only:
         rows = [_row(options, batches, step, None, None) for step in ours]
         return _outcome(options, about, rows, [_ABOUT_PROGRAM, "Nothing was run (--memory_only)."])
