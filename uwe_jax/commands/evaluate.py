@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from uwe_jax.evaluation.run import EvaluationOptions, evaluate
+from uwe_jax.evaluation.given_models import given_models
+from uwe_jax.evaluation.options import EvaluationOptions
+from uwe_jax.evaluation.run import evaluate
 from uwe_jax.evaluation.specs import FORMS
-from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS
+from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS, choose
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import read_options
+from uwe_jax.runtime.progress import report
 
 _TASKS = "\n".join(f"  {name:<{max(map(len, CATALOGUE))}}  {spec.where}" for name, spec in CATALOGUE.items())
 ABOUT = f"""Measures models and baselines on WorkBench's tasks and on tasks of your own.
@@ -34,7 +37,13 @@ def main(arguments: Sequence[str]) -> None:
     options = read_options(EvaluationOptions, arguments, command="evaluate", about=ABOUT, renamed={"models": "model"})
     if not options.model:
         raise UserError("--model is required. Run `uwe-jax evaluate --help`.")
-    evaluate(options)
+    found = evaluate(options, given_models(list(options.model)), choose(options.tasks), options.out)
+    if len(found):
+        report(f"\n{found!r}")
+        report(f"\nWritten to {options.out}: results.json, results.md, results.png")
+        report(f"Next: read {options.out / 'results.md'}, which has the intervals and more tables.")
+    if found.failure:
+        raise UserError(found.failure)
 
 
 run = entry_point(

@@ -82,6 +82,13 @@ def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: sum(row[name] for row in rows) / len(rows) for name in shared}
 
 
+def add_averages(results: Results) -> None:
+    """Adds `groups` and `macro` to every model of the results."""
+    for entry in results["models"].values():
+        entry["groups"] = group_means(results["tasks"], entry["results"])
+        entry["macro"] = macro_average(entry["groups"])
+
+
 class Column(NamedTuple):
     """Metrics of all models on one task, or averaged over several.
 

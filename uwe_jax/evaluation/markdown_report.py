@@ -15,6 +15,13 @@ from uwe_jax.runtime.progress import counted, duration
 _COUNTS = ("queries", "targets", "edges")
 
 
+def summary(results: Results) -> str:
+    """Returns the measured tasks, differences and what was skipped, for a notebook."""
+    view = ResultsView(results)
+    parts = [_by_task(view, view.names) if view.names else "", _differences(view), _skipped(results["skipped"])]
+    return "\n\n".join([*view.names_note(), *filter(None, parts)])
+
+
 def markdown(results: Results) -> str:
     """Returns the page: WorkBench beside the paper, other tasks, every metric, long tail, leakage, settings."""
     view = ResultsView(results)

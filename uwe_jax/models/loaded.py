@@ -35,6 +35,8 @@ class LoadedModel:
       training: record of its training, for a model card; empty for an encoder as published. Keys: config, fingerprints,
         encoder, step, results (see `uwe_jax.models.run_folder`).
       stored_fingerprint: of an export; otherwise the fingerprint is computed when needed.
+      trained_in: the run or export that it was loaded from, which has its training hashes; None for an encoder as
+        published.
     """
 
     name: str
@@ -47,6 +49,7 @@ class LoadedModel:
     texts_per_device: int = 64
     training: dict[str, Any] = field(default_factory=dict)
     stored_fingerprint: str = ""
+    trained_in: Path | None = None
 
     @cached_property
     def tokeniser(self) -> Tokeniser:

@@ -6,9 +6,11 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
 from uwe_jax.evaluation.tasks.folder import task_folder
+from uwe_jax.evaluation.tasks.given import as_spec
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
@@ -29,18 +31,28 @@ SETS: dict[str, tuple[str, ...]] = {
 SPLITS = ("test", "validation", "all")
 
 
-def choose(names: Sequence[str]) -> list[TaskSpec]:
+def choose(tasks: Sequence[Any]) -> list[TaskSpec]:
     """Looks up tasks by name, each once, in order; raises UserError for another name, or two tasks of one name.
 
     Args:
-      names: of tasks, of `SETS`, or folders with a task of the user's own (see `folder`). A name that is neither a
-        task nor a set is a folder where it holds a path separator or such a folder exists.
+      tasks: names of tasks, of `SETS`, folders with a task of the user's own (see `folder`), or tasks themselves. A
+        name that is neither a task nor a set is a folder where it holds a path separator or such a folder exists.
     """
     chosen: dict[str, TaskSpec] = {}
-    for name in names:
+    for each in tasks:
+        if isinstance(each, TaskSpec | RankingTask):
+            spec = as_spec(each) if isinstance(each, RankingTask) else each
+            if chosen.setdefault(spec.name, spec) != spec:
+                raise UserError(f"Two tasks are named {spec.name}. Names must be unique: rename one.")
+            continue
+        if not isinstance(each, str | Path):
+            raise UserError(
+                f"A task is of type {type(each).__name__}. Give its name, a folder, or a task (`ranking_task`)."
+            )
+        name = str(each)
         if name in SETS or name in CATALOGUE:
             specs = [CATALOGUE[task] for task in SETS.get(name, (name,))]
-        elif any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
+        elif isinstance(each, Path) or any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
             specs = [task_folder(Path(name).expanduser().resolve())]
         else:
             near = did_you_mean(name, [*SETS, *CATALOGUE]) or near_on_disk(name)

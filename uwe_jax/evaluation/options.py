@@ -1,0 +1,100 @@
+"""Options of an evaluation, from a command line or from keyword arguments."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.options import FilePath, NameList, Repeated, RepeatedPath, at_least, names
+from uwe_jax.runtime.settings import from_mapping, within
+from uwe_jax.scoring.names import LABEL_WEIGHT
+from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS
+
+# The settings that decide the numbers, as in results.json.
+SETTINGS = (
+    *("split", "max_queries", "metrics", "max_tokens", "bootstrap", "esco_version", "language", "drop_leaks"),
+    *("target_names", "label_weight", "words", "clean_queries"),
+)
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """Options of `uwe-jax evaluate`.
+
+    Attributes:
+      model: a model as above; may be repeated.
+      data: a folder of downloads; may be repeated.
+      tasks: tasks, sets of tasks or task folders.
+      out: folder of the results.
+      split: half of the tasks; any takes the test half where there is one, else the validation half.
+      max_queries: queries per task, the same ones every time; 0 takes all.
+      metrics: map, mrr, rp@k, ndcg@k, recall@k, hit@k for any k.
+      max_tokens: tokens of a text that an encoder reads.
+      bootstrap: resamples for the 95 % intervals; 0 computes none.
+      esco_version: such as 1.1.1; by default the newest complete one in the folders.
+      language: of ESCO's labels.
+      strict: stop if the data of a task is missing, instead of skipping the task.
+      offline: never access the Hugging Face hub.
+      drop_leaks: leave out queries that are in the training graphs of a model.
+      target_names: rank by all names of a target that the data has, such as alternative labels, instead of its label
+        alone; off by default, as published figures are of labels.
+      label_weight: with --target-names, the weight of the label's own score; the rest is of the best name's.
+      words: weight of words in common, 0 to 1, which is added to the score of runs, exports and encoders.
+      clean_queries: let these score queries without list bullets and gender markers; published figures are of raw ones.
+      dump_rankings: write so many of the worst queries of every task with what was ranked above the right answer.
+      join: folder of an earlier evaluation whose models join the tables; may be repeated.
+      cache_dir: folder of prepared data and encoders; by default $UWE_JAX_CACHE or the user's cache folder.
+    """
+
+    model: Repeated = ()
+    data: Repeated = ()
+    tasks: NameList = ("all",)
+    out: FilePath = Path("runs/evaluation")
+    split: Literal["any", "test", "validation"] = "any"
+    max_queries: int = 4000
+    metrics: NameList = DEFAULT_METRICS
+    max_tokens: int = 64
+    bootstrap: int = 1000
+    esco_version: str = ""
+    language: str = "en"
+    strict: bool = False
+    offline: bool = False
+    drop_leaks: bool = False
+    target_names: bool = False
+    label_weight: float = LABEL_WEIGHT
+    words: float = 0.0
+    clean_queries: bool = False
+    dump_rankings: int = 0
+    join: RepeatedPath = ()
+    cache_dir: str = ""
+
+    def __post_init__(self) -> None:
+        at_least(0, max_queries=self.max_queries, bootstrap=self.bootstrap, dump_rankings=self.dump_rankings)
+        at_least(3, max_tokens=self.max_tokens)
+        within("--label-weight", self.label_weight, 0, 1)
+        within("--words", self.words, 0, 1)
+        if self.label_weight != LABEL_WEIGHT and not self.target_names:
+            raise UserError("--label-weight has no effect without --target-names. Give both, or neither.")
+        if not self.tasks:
+            raise UserError("--tasks names nothing. Give tasks, sets of tasks or folders, separated by commas.")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> EvaluationOptions:
+        """Takes options by their names with underscores; a single text is a list of names, or the only one of several.
+
+        Raises:
+          UserError: an unknown name, or a value of another type or outside its range.
+        """
+        hints = typing.get_type_hints(cls, include_extras=True)
+        values = dict(given)
+        for name, value in given.items():
+            if isinstance(value, str | Path):
+                if hints.get(name) == NameList:
+                    values[name] = names(str(value))
+                elif hints.get(name) in (Repeated, RepeatedPath):
+                    values[name] = (value,)
+        return from_mapping(cls, values)
