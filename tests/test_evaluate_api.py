@@ -166,6 +166,7 @@ def test_a_failure_among_others_is_a_warning_and_shown(task):
         ("bm25", "mine", {"max_queries": "3"}, "max_queries is '3'; it must be of type int."),
         ("bm25", "mine", {"split": "train"}, "split is 'train'; it must be one of 'any', 'test', 'validation'"),
         ("bm25", "mine", {"dump_rankings": 3}, "dump_rankings writes files. Name their folder with out."),
+        ("bm25", "mine", {"data": None}, "data is None; it must be a list."),
         ("bm25", "mine", {"data": "nowhere"}, "--data nowhere is not a folder"),
         ("bm25", "mine", {"metrics": "mpa"}, "Did you mean 'map'?"),
         ([], "mine", {}, "There is no model to measure"),

@@ -9,6 +9,7 @@ from uwe_jax.evaluation.aggregate import Results, ResultsView, interval_of, is_i
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, PAPER_ROWS, group_title, metric_title
 from uwe_jax.evaluation.tasks.task import GROUPS
 from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows, signed
+from uwe_jax.runtime.memory import gibibytes
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import counted, duration
 
@@ -212,6 +213,9 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for name, entry in models.items():
         seconds = [entry["seconds"].get(part) for part in ("encode", "total")]
-        times = [MISSING if each is None else duration(each) for each in seconds]
-        rows.append([escape(name), escape(entry["spec"]), escape(entry["description"]), *times])
-    return markdown_rows(("model", "given as", "what it is", "encoding", "in all"), rows, left=(0, 1, 2))
+        costs = [MISSING if each is None else duration(each) for each in seconds]
+        peak = entry.get("peak_memory_bytes")
+        costs.append(MISSING if peak is None else gibibytes(peak))
+        rows.append([escape(name), escape(entry["spec"]), escape(entry["description"]), *costs])
+    header = ("model", "given as", "what it is", "encoding", "in all", "peak memory")
+    return markdown_rows(header, rows, left=(0, 1, 2))

@@ -92,9 +92,12 @@ class EvaluationOptions:
         hints = typing.get_type_hints(cls, include_extras=True)
         values = dict(given)
         for name, value in given.items():
-            if isinstance(value, str | Path):
-                if hints.get(name) == NameList:
-                    values[name] = names(str(value))
-                elif hints.get(name) in (Repeated, RepeatedPath):
-                    values[name] = (value,)
+            single, hint = isinstance(value, str | Path), hints.get(name)
+            if single and hint == NameList:
+                values[name] = names(str(value))
+            elif hint in (Repeated, RepeatedPath) and (single or isinstance(value, list | tuple)):
+                several = [value] if single else value
+                values[name] = [str(each) if isinstance(each, Path) else each for each in several]
+            elif single and hint is str:
+                values[name] = str(value)
         return from_mapping(cls, values)

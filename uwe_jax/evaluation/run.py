@@ -13,7 +13,7 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.data.training_hashes import TrainingHashes
-from uwe_jax.evaluation.aggregate import Results, add_averages
+from uwe_jax.evaluation.aggregate import SCHEMA_VERSION, Results, add_averages
 from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.evaluation import Evaluation
 from uwe_jax.evaluation.given_models import GivenModel, ranker_of
@@ -33,6 +33,7 @@ from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, data_folders, make_out
 from uwe_jax.runtime.locks import exclusive
+from uwe_jax.runtime.memory import process_peak
 from uwe_jax.runtime.progress import counted, duration
 from uwe_jax.scoring.ranking_metrics import check_metric_names
 from uwe_jax.scoring.statistics import paired_bootstrap
@@ -82,6 +83,7 @@ def _evaluate(
     read = f"{counted(len(tasks), 'task')} with {counted(queries, 'query')}, read in {took}"
     LOG.info(f"{read}; {counted(len(models), 'model')} to measure.")
     results: Results = {
+        "schema_version": SCHEMA_VERSION,
         "version": uwe_jax.__version__,
         "complete": False,
         "settings": {name: getattr(options, name) for name in SETTINGS},
@@ -193,7 +195,7 @@ class _Run:
         name = next(each for each in numbered if each not in models)
         about = str(getattr(ranker, "description", None) or "")
         entry: dict[str, Any] = {"spec": model.spec, "description": about, "seconds": {}, "results": {}}
-        entry |= {"groups": {}, "macro": {}}
+        entry |= {"peak_memory_bytes": None, "groups": {}, "macro": {}}
         models[name] = entry
         for task in self.tasks:
             of_task = NamesRanker(ranker, task, options.label_weight) if task.names else ranker
@@ -217,6 +219,7 @@ class _Run:
                 found["difference"] = {"to": first, "map": list(paired_bootstrap(*points, samples=options.bootstrap))}
             entry["results"][task.name] = found
             entry["seconds"] = {part: entry["seconds"].get(part, 0) + spent for part, spent in measured.seconds.items()}
+            entry["peak_memory_bytes"] = process_peak()
             self.evaluation.add_per_query(name, task.name, measured.per_query)
             self.write()
             LOG.info(task_line(name, self.results["tasks"][task.name], found, measured.seconds["total"]))
