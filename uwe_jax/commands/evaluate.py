@@ -34,7 +34,13 @@ Sets of tasks: {", ".join(SETS)}."""
 
 def main(arguments: Sequence[str]) -> None:
     """Evaluates as the command line says."""
-    options = read_options(EvaluationOptions, arguments, command="evaluate", about=ABOUT, renamed={"models": "model"})
+    options = read_options(
+        EvaluationOptions,
+        arguments,
+        command="evaluate",
+        about=ABOUT,
+        renamed={"models": "model", "language": "languages"},
+    )
     if not options.model:
         raise UserError("--model is required. Run `uwe-jax evaluate --help`.")
     found = evaluate(options, given_models(list(options.model)), choose(options.tasks), options.out)

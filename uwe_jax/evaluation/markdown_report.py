@@ -30,6 +30,7 @@ def markdown(results: Results) -> str:
     sections = {
         "WorkBench": _workbench(view),
         "Other target spaces": _further(view),
+        "Languages": _languages(view),
         "Tasks": _tasks(view),
         "All metrics": _metrics(view),
         f"Differences to {escape(reference)}": _differences(view),
@@ -56,7 +57,7 @@ def _workbench(view: ResultsView) -> str:
     """Shows models as rows, the six tasks and the macro-averages as columns; a task's sets have their own table."""
     if not view.sets:
         return ""
-    columns = {group_title(group): view.column(view.sets.get(group, ())).cells(view.headline) for group in GROUPS}
+    columns = {group_title(group): view.group(group).cells(view.headline) for group in GROUPS}
     titles, cells = [*columns], [*columns.values()]
     for title, macro in view.macros().items():
         titles += [title, "over tasks"]
@@ -81,6 +82,19 @@ def _further(view: ResultsView) -> str:
     marked = not view.in_domain.isdisjoint(view.further)
     meaning = f"; {IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}" if marked else ""
     return f"{_legend(view)}{meaning}.\n\n{_by_task(view, view.further)}"
+
+
+def _languages(view: ResultsView) -> str:
+    """Shows the averages over the tasks of every language, where there are several."""
+    means = view.by_language()
+    if len(means) < 2:
+        return ""
+    columns = []
+    for of_models in means.values():
+        cells = [bold_best([each.get(name) for each in of_models]) for name in view.headline]
+        columns.append([" / ".join(cell) for cell in zip(*cells, strict=True)])
+    sides = {"query": "query language", "target": "target language"}.get(view.language_mean, "language, monolingual")
+    return f"Mean over the tasks of each {sides} tasks; {_legend(view)}.\n\n{_by_model(view, [*means], columns)}"
 
 
 def _legend(view: ResultsView) -> str:

@@ -16,7 +16,8 @@ from uwe_jax.scoring.ranking_metrics import DEFAULT_METRICS
 
 # The settings that decide the numbers, as in results.json.
 SETTINGS = (
-    *("split", "max_queries", "metrics", "max_tokens", "bootstrap", "esco_version", "language", "drop_leaks"),
+    *("split", "max_queries", "metrics", "max_tokens", "bootstrap", "esco_version", "drop_leaks"),
+    *("languages", "language_mean"),
     *("target_names", "label_weight", "words", "clean_queries"),
 )
 
@@ -36,7 +37,10 @@ class EvaluationOptions:
       max_tokens: tokens of a text that an encoder reads.
       bootstrap: resamples for the 95 % intervals; 0 computes none.
       esco_version: such as 1.1.1; by default the newest complete one in the folders.
-      language: of ESCO's labels.
+      languages: of the tasks, such as en,de; a code is the language of targets, and of queries where a task has them in
+        it; en-de stands for queries in English and targets in German.
+      language_mean: averages are over the monolingual tasks, over all tasks by the language of their queries or that of
+        their targets, or over all tasks alike.
       strict: stop if the data of a task is missing, instead of skipping the task.
       offline: never access the Hugging Face hub.
       drop_leaks: leave out queries that are in the training graphs of a model.
@@ -60,7 +64,8 @@ class EvaluationOptions:
     max_tokens: int = 64
     bootstrap: int = 1000
     esco_version: str = ""
-    language: str = "en"
+    languages: NameList = ("en",)
+    language_mean: Literal["monolingual", "query", "target", "all"] = "monolingual"
     strict: bool = False
     offline: bool = False
     drop_leaks: bool = False

@@ -26,6 +26,7 @@ from uwe_jax.evaluation.results_folder import ResultsFolder
 from uwe_jax.evaluation.specs import FORMS
 from uwe_jax.evaluation.target_names import NamesRanker, with_name_notes
 from uwe_jax.evaluation.tasks.catalogue import load_tasks
+from uwe_jax.evaluation.tasks.languages import parse_languages
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
 from uwe_jax.evaluation.terminal import task_line
 from uwe_jax.models.exported import is_exported
@@ -54,7 +55,7 @@ def evaluate(
       UserError: bad input, or another evaluation writes to the same folder.
     """
     folders = data_folders(options.data), cache_folder(options.cache_dir)
-    sources = TaskSources(*folders, options.esco_version, options.language, options.offline, names=options.target_names)
+    sources = TaskSources(*folders, options.esco_version, offline=options.offline, names=options.target_names)
     check_metric_names(options.metrics)
     earlier = [(path, read_results(path)) for path in options.join]
     if out is None:
@@ -124,7 +125,7 @@ def _prepare_tasks(
     all_hashes: Sequence[TrainingHashes | None],
 ) -> tuple[list[RankingTask], list[dict], list[set[str]]]:
     """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks of every model."""
-    tasks, skipped = load_tasks(specs, sources, options.split)
+    tasks, skipped = load_tasks(specs, sources, options.split, parse_languages(options.languages))
     requested = len(tasks) + len(skipped)
     in_domain = [{task.name for task in tasks if hashes and is_in_domain(task, hashes)} for hashes in all_hashes]
     kept = []
@@ -155,7 +156,9 @@ def _describe(task: RankingTask) -> dict[str, Any]:
     """Returns a task as in results.json."""
     texts = {key: getattr(task, key) for key in ("title", "group", "split", "origin")}
     counts = {"queries": len(task.queries), "targets": len(task.targets), "edges": int(task.relevant.nnz)}
-    return {**texts, **counts, "notes": list(task.notes)}
+    query, target = task.languages
+    languages = {"family": task.family or task.name, "query_language": query, "target_language": target}
+    return {**texts, **languages, **counts, "notes": list(task.notes)}
 
 
 class _Run:
@@ -195,7 +198,7 @@ class _Run:
         name = next(each for each in numbered if each not in models)
         about = str(getattr(ranker, "description", None) or "")
         entry: dict[str, Any] = {"spec": model.spec, "description": about, "seconds": {}, "results": {}}
-        entry |= {"peak_memory_bytes": None, "groups": {}, "macro": {}}
+        entry |= {"peak_memory_bytes": None, "groups": {}, "macro": {}, "languages": {}}
         models[name] = entry
         for task in self.tasks:
             of_task = NamesRanker(ranker, task, options.label_weight) if task.names else ranker

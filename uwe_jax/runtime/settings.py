@@ -179,5 +179,5 @@ def _read(hint: Any, value: Any, name: str) -> Any:
     if not isinstance(value, _TYPES[hint]) or (isinstance(value, bool) and hint is not bool):
         raise UserError(f"{name} is {value!r}; it must be of type {hint.__name__}.")
     if hint is Path:
-        return Path(str(value)).expanduser()  # type: ignore[return-value]
+        return Path(str(value)).expanduser()
     return float(value) if hint is float else value  # type: ignore[arg-type]  # checked above

@@ -11,6 +11,7 @@ from typing import Any
 from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
 from uwe_jax.evaluation.tasks.folder import task_folder
 from uwe_jax.evaluation.tasks.given import as_spec
+from uwe_jax.evaluation.tasks.languages import Pair, pair_of_task
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
@@ -73,11 +74,14 @@ def choose(tasks: Sequence[Any]) -> list[TaskSpec]:
 
 
 def load_tasks(
-    specs: Sequence[TaskSpec], sources: TaskSources, split: str
+    specs: Sequence[TaskSpec], sources: TaskSources, split: str, languages: Sequence[Pair] = ()
 ) -> tuple[list[RankingTask], list[dict[str, str]]]:
-    """Reads one split of each task; raises UserError for broken data.
+    """Reads one split of each task in each language; raises UserError for broken data.
+
+    A task in other languages than English has them behind its name and title.
 
     Args:
+      languages: see `pair_of_task`; without any, those of `sources`.
       split: test or validation; any takes test where it is available, else validation, with a note in the task. A
         task that is not split is read whole.
 
@@ -86,15 +90,25 @@ def load_tasks(
     """
     tasks: list[RankingTask] = []
     skipped: list[dict[str, str]] = []
-    for spec in specs:
+    asked = languages or [Pair(sources.asked_in, sources.language)]
+    variants = dict.fromkeys((spec, *pair_of_task(spec.languages, pair)) for spec in specs for pair in asked)
+    for spec, pair, lacking in variants:
+        name = spec.name + pair.suffix
+        if lacking:
+            skipped.append({"task": name, "reason": lacking})
+            continue
         wanted = [each for each in SPLITS if each in spec.splits and (split in ("any", each) or each == "all")]
         reasons = [] if wanted else [f"Its publisher has no {split} split, only {', '.join(spec.splits)}."]
         for each in wanted:
             try:
-                task = spec.load(sources, each)
+                task = spec.load(_in(sources, pair), each)
             except TaskDataMissing as error:
                 reasons.append(str(error))
                 continue
+            if pair.suffix:
+                task = dataclasses.replace(task, name=name, title=f"{task.title} ({pair})")
+            if any(pair):
+                task = dataclasses.replace(task, family=spec.name, languages=pair)
             if reasons:
                 note = f"the {each} split, as the {wanted[0]} split is not there"
                 task = dataclasses.replace(task, notes=(note, *task.notes))
@@ -102,5 +116,9 @@ def load_tasks(
             break
         else:
             # The reason for the preferred split, in one line for the row of a table.
-            skipped.append({"task": spec.name, "reason": " ".join(reasons[0].split())})
+            skipped.append({"task": name, "reason": " ".join(reasons[0].split())})
     return tasks, skipped
+
+
+def _in(sources: TaskSources, pair: Pair) -> TaskSources:
+    return dataclasses.replace(sources, query_language=pair.query, language=pair.target) if any(pair) else sources

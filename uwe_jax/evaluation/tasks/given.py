@@ -44,10 +44,11 @@ def ranking_task(
 class _Built(TaskSpec):
     """A task that exists already, whatever split is asked for."""
 
-    task: RankingTask
+    task: RankingTask | None = None
 
     def load(self, sources: TaskSources, split: str) -> RankingTask:
         """Returns the task."""
+        assert self.task is not None
         return self.task
 
 
@@ -58,4 +59,4 @@ def _unread(sources: TaskSources, split: str) -> TaskContent:
 def as_spec(task: RankingTask) -> TaskSpec:
     """Wraps a task as its own declaration."""
     kinds = (task.query_kind, task.target_kind)
-    return _Built(task.name, task.title, task.group, kinds, ("all",), _unread, "Python", task)
+    return _Built(task.name, task.title, task.group, kinds, ("all",), _unread, "Python", task=task)
