@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from uwe_jax.evaluation.given_models import given_models
 from uwe_jax.evaluation.options import EvaluationOptions
-from uwe_jax.evaluation.run import evaluate
 from uwe_jax.evaluation.specs import FORMS
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS, choose
 from uwe_jax.runtime.command import entry_point
+from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import read_options
 from uwe_jax.runtime.progress import report
@@ -43,6 +43,10 @@ def main(arguments: Sequence[str]) -> None:
     )
     if not options.model:
         raise UserError("--model is required. Run `uwe-jax evaluate --help`.")
+    keep_compiled_programs()
+    # Imported here: jax reads the compile cache's settings when it is imported.
+    from uwe_jax.evaluation.run import evaluate
+
     found = evaluate(options, given_models(list(options.model)), choose(options.tasks), options.out)
     if len(found):
         report(f"\n{found!r}")

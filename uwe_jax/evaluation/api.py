@@ -16,8 +16,8 @@ from typing import Any
 from uwe_jax.evaluation.evaluation import Evaluation
 from uwe_jax.evaluation.given_models import given_models
 from uwe_jax.evaluation.options import EvaluationOptions
-from uwe_jax.evaluation.run import evaluate as run
 from uwe_jax.evaluation.tasks.catalogue import choose
+from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 
 
@@ -38,6 +38,10 @@ def evaluate(model: Any, tasks: Any = ("all",), *, out: str | Path | None = None
     Raises:
       UserError: bad input, or nothing could be measured.
     """
+    keep_compiled_programs()
+    # Imported here: jax reads the compile cache's settings when it is imported.
+    from uwe_jax.evaluation.run import evaluate as run
+
     chosen = EvaluationOptions.of(options)
     several = list(tasks) if isinstance(tasks, list | tuple) else [tasks]
     if not several:
