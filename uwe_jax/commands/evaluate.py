@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uwe_jax.evaluation.given_models import given_models
 from uwe_jax.evaluation.options import EvaluationOptions
 from uwe_jax.evaluation.specs import FORMS
-from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS, choose
+from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS
 from uwe_jax.runtime.command import entry_point
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> None:
     # Imported here: jax reads the compile cache's settings when it is imported.
     from uwe_jax.evaluation.run import evaluate
 
-    found = evaluate(options, given_models(list(options.model)), choose(options.tasks), options.out)
+    found = evaluate(options, given_models(list(options.model)), options.tasks, options.out)
     if len(found):
         report(f"\n{found!r}")
         report(f"\nWritten to {options.out}: results.json, results.md, results.png")

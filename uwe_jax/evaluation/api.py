@@ -16,7 +16,6 @@ from typing import Any
 from uwe_jax.evaluation.evaluation import Evaluation
 from uwe_jax.evaluation.given_models import given_models
 from uwe_jax.evaluation.options import EvaluationOptions
-from uwe_jax.evaluation.tasks.catalogue import choose
 from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 
@@ -46,7 +45,7 @@ def evaluate(model: Any, tasks: Any = ("all",), *, out: str | Path | None = None
     several = list(tasks) if isinstance(tasks, list | tuple) else [tasks]
     if not several:
         raise UserError("tasks names nothing. Give tasks, sets of tasks or folders.")
-    found = run(chosen, given_models(model), choose(several), None if out is None else Path(out).expanduser())
+    found = run(chosen, given_models(model), several, None if out is None else Path(out).expanduser())
     if found.failure:
         if not len(found):
             raise UserError("; ".join(f"{what}: {reason}" for what, reason in found.failed))

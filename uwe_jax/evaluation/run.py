@@ -25,7 +25,7 @@ from uwe_jax.evaluation.ranker import truncation
 from uwe_jax.evaluation.results_folder import ResultsFolder
 from uwe_jax.evaluation.specs import FORMS
 from uwe_jax.evaluation.target_names import NamesRanker, with_name_notes
-from uwe_jax.evaluation.tasks.catalogue import load_tasks
+from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.languages import parse_languages
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
 from uwe_jax.evaluation.terminal import task_line
@@ -44,9 +44,11 @@ LOG = logging.getLogger(__name__)
 
 
 def evaluate(
-    options: EvaluationOptions, models: Sequence[GivenModel], specs: Sequence[TaskSpec], out: Path | None
+    options: EvaluationOptions, models: Sequence[GivenModel], tasks: Sequence[Any], out: Path | None
 ) -> Evaluation:
     """Measures every model on every task, and writes results.json, results.md and results.png into a folder, if any.
+
+    Tasks are those of `choose`.
 
     The results are written after every task; until the end, results.json says `"complete": false`. A model that cannot
     be loaded is left out, and a ranker that fails on a task loses that task alone; see `Evaluation.failure`.
@@ -58,6 +60,7 @@ def evaluate(
     sources = TaskSources(*folders, options.esco_version, offline=options.offline, names=options.target_names)
     check_metric_names(options.metrics)
     earlier = [(path, read_results(path)) for path in options.join]
+    specs = choose(tasks)
     if out is None:
         if options.dump_rankings:
             raise UserError("dump_rankings writes files. Name their folder with out.")
