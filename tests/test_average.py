@@ -11,9 +11,11 @@ from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.commands.average import main
 from uwe_jax.data.training_hashes import TrainingHashes
+from uwe_jax.evaluation.given_models import given_models
 from uwe_jax.evaluation.run import trained_on
 from uwe_jax.export.subjects import Share, parse_shares
 from uwe_jax.models.loading import load_model
+from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.training.workdir import TRAINED_ON
@@ -67,6 +69,11 @@ def test_an_average_is_the_weighted_sum_of_the_models(runs, encoder, tmp_path, c
     assert hashes.nodes.tolist() == hashes.edges.tolist() == [7, 11, 12]
     main(["--model", str(out), "--model", str(runs[0]), "--out", str(tmp_path / "again"), "--name", "mine"])
     assert load_model(tmp_path / "again").name == "mine"
+
+    # An evaluation finds the hashes of a model that is loaded already.
+    for folder in (out, runs[0]):
+        (given,) = given_models(Ranker(load_model(folder)))
+        assert given.trained_in == str(folder)
 
 
 @pytest.mark.parametrize(

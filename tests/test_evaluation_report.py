@@ -63,7 +63,8 @@ def results():
         "skipped": [{"task": "similarity", "reason": "no SkillMatch|1K"}],
         "models": {
             "a_model": model(
-                {"own": result(90), "tech": result(20), "house": result(40), "j2s": result(10), "norm": result(50)}
+                {"own": result(90), "tech": result(20), "house": result(40), "j2s": result(10), "norm": result(50)},
+                peak_memory_bytes=3 * 2**29,
             ),
             "b": model(
                 {
@@ -377,10 +378,10 @@ def test_tables_of_tasks_metrics_tail_leakage_and_models(results):
     ]
     assert tables["Skipped"] == [["task", "reason"], ["similarity", r"no SkillMatch\|1K"]]
     assert tables["Models"] == [
-        ["model", "given as", "what it is", "encoding", "in all"],
-        ["a_model", "a spec", "an encoder", "1 min 05 s", "1 min 10 s"],
-        ["b", "a spec", "an encoder", "1 min 05 s", "1 min 10 s"],
-        ["c", "a spec", "an encoder", "-", "3 s"],
+        ["model", "given as", "what it is", "encoding", "in all", "peak memory"],
+        ["a_model", "a spec", "an encoder", "1 min 05 s", "1 min 10 s", "1.5 GiB"],
+        ["b", "a spec", "an encoder", "1 min 05 s", "1 min 10 s", "-"],
+        ["c", "a spec", "an encoder", "-", "3 s", "-"],
     ]
 
 

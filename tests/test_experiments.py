@@ -26,7 +26,7 @@ from uwe_jax.curation.describe.section import Section
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import split_graphs
 from uwe_jax.evaluation.decontamination import load_training_graphs
-from uwe_jax.evaluation.run import EvaluationOptions
+from uwe_jax.evaluation.options import EvaluationOptions
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.config_file import config_help, read_command_line
 from uwe_jax.runtime.errors import UserError

@@ -113,7 +113,7 @@ def test_every_next_line_works_when_typed(small_run, sample_encoder, prepared_ca
     # All that print one; another would have to be added here.
     printing = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if "Next:" in path.read_text()}
     assert printing == {
-        *("commands/combine.py", "evaluation/run.py", "export/export.py"),
+        *("commands/combine.py", "commands/evaluate.py", "export/export.py"),
         *("retrieval/indexing.py", "training/report.py"),
     }
     quick = ("--config.workdir=my run", "--config.steps=1", "--config.evaluation.every=1")

@@ -258,6 +258,32 @@ def test_compiles_once_for_numbers_of_queries_in_one_bucket(rng, targets, monkey
     assert set(traced) == {(40,), (48,)}
 
 
+@pytest.mark.parametrize("side", ["query", "both"])
+def test_compiles_once_for_all_chunks_of_a_call(rng, targets, monkeypatch, side):
+    traced = []
+
+    def counting(queries, *rest):
+        traced.append((queries.owner.shape, queries.counts.shape))
+        return ragged_scores(queries, *rest)
+
+    monkeypatch.setattr(spaces, "ragged_scores", counting)
+    monkeypatch.setattr(spaces, "_QUERY_TOKENS", 1024 if side == "both" else 127)
+    settings = ScorerSettings(tau_a=0.32, side=side)
+    space = TargetSpace.build(targets, settings)
+    queries = ragged(rng, [*rng.integers(3, 40, 30), *[3] * 90])
+    scores = space.scores(queries, 0.32)
+    assert len(traced) == sum(len(span.blocks) for span in space.spans)
+    expected = np.concatenate([space.scores(queries.part(k, k + 1), 0.32) for k in (0, 29, 119)])
+    np.testing.assert_allclose(scores[[0, 29, 119]], expected, atol=2e-6)
+    # A share of the chunks has the shape that all have.
+    shared = dict(
+        part
+        for k in (0, 1)
+        for part in ((rows.start, each) for rows, each in space.score_chunks(queries, 0.32, (k, 2)))
+    )
+    np.testing.assert_array_equal(np.concatenate([shared[start] for start in sorted(shared)]), scores)
+
+
 def test_buckets_are_few_and_waste_little():
     sizes = np.arange(8, 3000)
     filled = np.array([bucket(int(size)) for size in sizes])

@@ -26,7 +26,7 @@ def test_sentences_are_grouped_and_keep_the_labels_of_the_vocabulary(tmp_path, z
     write_release(tmp_path, "1.1.1", skills=[(SKILL + "1", "no label of the annotators", ""), *OTHER_SKILLS])
     path = write(tmp_path / "workbench" / "extraction" / "tech_validation_annotations.csv", ANNOTATED)
     write(path.with_name("skills_en_label.txt"), "weld metal\nplan shifts\nplan shifts \n")
-    task = load("skill_extraction_tech", tmp_path, "validation", language="de")  # the sentences are English
+    task = load("skill_extraction_tech", tmp_path, "validation")
     assert relevant(task) == {
         ("We weld", "weld metal"),
         ("We weld, and plan", "weld metal"),

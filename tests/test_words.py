@@ -12,7 +12,7 @@ from vacancy_files import write_rows
 from uwe_jax.commands.index import main as index
 from uwe_jax.commands.rank import main as rank
 from uwe_jax.data.text import without_marks
-from uwe_jax.evaluation.run import EvaluationOptions
+from uwe_jax.evaluation.options import EvaluationOptions
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex

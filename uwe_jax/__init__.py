@@ -1,7 +1,8 @@
 """Unified Work Embeddings in JAX/Flax: a bi-encoder that ranks work-domain text.
 
-`load` loads a model, `load_index` an index; `UserError` is whatever a user can fix. `uwe_jax.retrieval.ranker` has an
-example. All are imported on first use, so that `import uwe_jax` is fast.
+`load` loads a model, `load_index` an index; `evaluate` measures models on tasks, those of the catalogue and those of
+`ranking_task`; `UserError` is whatever a user can fix. `uwe_jax.retrieval.ranker` has an example. All are imported on
+first use, so that `import uwe_jax` is fast.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uwe_jax.evaluation.api import evaluate
+    from uwe_jax.evaluation.tasks.given import ranking_task
     from uwe_jax.retrieval.loading import load
     from uwe_jax.retrieval.ranker import Ranker
     from uwe_jax.retrieval.store.folder import load_index
@@ -20,14 +23,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 logging.getLogger(__name__).addHandler(logging.NullHandler())
-__all__ = ["Hit", "Ranker", "UserError", "load", "load_index"]
+__all__ = ["Hit", "Ranker", "UserError", "evaluate", "load", "load_index", "ranking_task"]
 
 _HOMES = {
     "Hit": "uwe_jax.retrieval.store.searchable",
     "Ranker": "uwe_jax.retrieval.ranker",
     "UserError": "uwe_jax.runtime.errors",
+    "evaluate": "uwe_jax.evaluation.api",
     "load": "uwe_jax.retrieval.loading",
     "load_index": "uwe_jax.retrieval.store.folder",
+    "ranking_task": "uwe_jax.evaluation.tasks.given",
 }
 
 

@@ -16,7 +16,7 @@ from uwe_jax.commands import ablate, average, benchmark, combine, describe, enri
 from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
 from uwe_jax.curation.tag.run import TaggingOptions
-from uwe_jax.evaluation.run import EvaluationOptions
+from uwe_jax.evaluation.options import EvaluationOptions
 from uwe_jax.retrieval.options import IndexOptions, RankOptions
 from uwe_jax.runtime.config_file import settings_field
 from uwe_jax.runtime.errors import UserError

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from uwe_jax.evaluation.run import EvaluationOptions, evaluate
+from uwe_jax.evaluation.given_models import given_models
+from uwe_jax.evaluation.options import EvaluationOptions
 from uwe_jax.evaluation.specs import FORMS
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, SETS
 from uwe_jax.runtime.command import entry_point
+from uwe_jax.runtime.compile_cache import keep_compiled_programs
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.options import read_options
+from uwe_jax.runtime.progress import report
 
 _TASKS = "\n".join(f"  {name:<{max(map(len, CATALOGUE))}}  {spec.where}" for name, spec in CATALOGUE.items())
 ABOUT = f"""Measures models and baselines on WorkBench's tasks and on tasks of your own.
@@ -35,10 +38,26 @@ Sets of tasks: {", ".join(SETS)}."""
 
 def main(arguments: Sequence[str]) -> None:
     """Evaluates as the command line says."""
-    options = read_options(EvaluationOptions, arguments, command="evaluate", about=ABOUT, renamed={"models": "model"})
+    options = read_options(
+        EvaluationOptions,
+        arguments,
+        command="evaluate",
+        about=ABOUT,
+        renamed={"models": "model", "language": "languages"},
+    )
     if not (options.model or options.run or options.save_tasks):
         raise UserError("--model is required, or --run or --save-tasks. Run `uwe-jax evaluate --help`.")
-    evaluate(options)
+    keep_compiled_programs()
+    # Imported here: jax reads the compile cache's settings when it is imported.
+    from uwe_jax.evaluation.run import evaluate
+
+    found = evaluate(options, given_models(list(options.model)), options.tasks, options.out)
+    if len(found):
+        report(f"\n{found!r}")
+        report(f"\nWritten to {options.out}: results.json, results.md, results.png")
+        report(f"Next: read {options.out / 'results.md'}, which has the intervals and more tables.")
+    if found.failure:
+        raise UserError(found.failure)
 
 
 run = entry_point(

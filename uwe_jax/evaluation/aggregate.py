@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 from uwe_jax.evaluation.leakage import IN_DOMAIN
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, PAPER, PAPER_SETS, group_title
+from uwe_jax.evaluation.tasks.languages import language_of
 from uwe_jax.evaluation.tasks.task import GROUPS
 from uwe_jax.runtime.markdown import MISSING, bold_best
 
 Results = dict[str, Any]
+SCHEMA_VERSION = 1  # of results.json: docs/evaluation.md lists its fields, and every change of them is a new version
 
 
 def headline_metrics(names: Collection[str]) -> list[str]:
@@ -47,25 +49,65 @@ def interval_of(result: Mapping[str, Any], metric: str) -> list[float] | None:
     return interval
 
 
-def group_means(
-    tasks: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Mapping[str, Any]], without: Collection[str] = ()
+def language_mean(results: Results) -> str:
+    """Returns the mean over languages, of `languages.MEANS`; older results are of one language."""
+    return str(results["settings"].get("language_mean", "monolingual"))
+
+
+def mean_over_sets(
+    tasks: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Mapping[str, Any]], mean: str = "monolingual"
+) -> dict[str, float]:
+    """Averages metrics over tasks that may be in several languages.
+
+    Sets of a task (families) count alike, languages of a set count alike, and so do tasks of a set in one language.
+
+    >>> tasks = {"tech": {"family": "tech"}, "tech_de": {"family": "tech"}, "house": {"family": "house"}}
+    >>> mean_over_sets(tasks, {name: {"metrics": {"map": len(name)}} for name in tasks}, "all")
+    {'map': 5.25}
+    """
+    by_family: dict[str, dict[str, list[Mapping[str, float]]]] = {}
+    for name, result in measured.items():
+        if (language := language_of(tasks[name], mean)) is not None:
+            by_language = by_family.setdefault(tasks[name].get("family", name), {})
+            by_language.setdefault(language, []).append(result["metrics"])
+    return _mean([_mean([_mean(rows) for rows in each.values()]) for each in by_family.values()])
+
+
+def language_means(
+    tasks: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Mapping[str, Any]], mean: str
 ) -> dict[str, dict[str, float]]:
-    """Averages the metrics of each measured WorkBench task over its sets; metrics by group.
+    """Averages metrics over the tasks of every language; empty for the mean `all`, and without known languages."""
+    of_language: dict[str, list[Mapping[str, float]]] = {}
+    for name, result in measured.items():
+        if language := language_of(tasks[name], mean):
+            of_language.setdefault(language, []).append(result["metrics"])
+    return {language: _mean(rows) for language, rows in sorted(of_language.items())}
+
+
+def group_means(
+    tasks: Mapping[str, Mapping[str, Any]],
+    measured: Mapping[str, Mapping[str, Any]],
+    without: Collection[str] = (),
+    mean: str = "monolingual",
+) -> dict[str, dict[str, float]]:
+    """Averages the metrics of each measured WorkBench task over its sets and languages; metrics by group.
 
     Args:
       tasks: by name; their `group` is read.
       measured: a model's results by task; their `metrics` are read.
       without: names of tasks that are left out.
+      mean: over languages, of `languages.MEANS`.
 
     >>> tasks = {"tech": {"group": "skill_extraction"}, "house": {"group": "skill_extraction"}, "own": {"group": ""}}
     >>> group_means(tasks, {name: {"metrics": {"map": len(name)}} for name in tasks})
     {'skill_extraction': {'map': 4.5}}
     """
-    sets: dict[str, list[Mapping[str, float]]] = {group: [] for group in GROUPS}
+    sets: dict[str, dict[str, Mapping[str, Any]]] = {group: {} for group in GROUPS}
     for name, result in measured.items():
         if tasks[name]["group"] and name not in without:
-            sets[tasks[name]["group"]].append(result["metrics"])
-    return {group: _mean(metrics) for group, metrics in sets.items() if metrics}
+            sets[tasks[name]["group"]][name] = result
+    means = {group: mean_over_sets(tasks, found, mean) for group, found in sets.items()}
+    return {group: metrics for group, metrics in means.items() if metrics}
 
 
 def macro_average(groups: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -80,6 +122,15 @@ def macro_average(groups: Mapping[str, Mapping[str, float]]) -> dict[str, float]
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
     shared = [name for name in rows[0] if all(name in row for row in rows)] if rows else []
     return {name: sum(row[name] for row in rows) / len(rows) for name in shared}
+
+
+def add_averages(results: Results) -> None:
+    """Adds `groups`, `macro` and `languages` to every model of the results."""
+    tasks, mean = results["tasks"], language_mean(results)
+    for entry in results["models"].values():
+        entry["groups"] = group_means(tasks, entry["results"], mean=mean)
+        entry["languages"] = language_means(tasks, entry["results"], mean)
+        entry["macro"] = macro_average(entry["groups"])
 
 
 class Column(NamedTuple):
@@ -121,6 +172,8 @@ class ResultsView:
       workbench, further: the measured tasks of WorkBench, and those outside it.
       graded: the tasks of graded relevance.
       sets: the measured tasks that make up each of WorkBench's six, where there is one.
+      language_mean: of the function of this name.
+      averaged: the tasks of WorkBench that count for averages, in the order of `workbench`.
       in_domain: tasks that are in-domain for at least one model; the others are zero-shot for all.
     """
 
@@ -139,7 +192,23 @@ class ResultsView:
         by_group = itertools.groupby(self.workbench, lambda name: str(self.tasks[name]["group"]))
         self.sets = {group: list(names) for group, names in by_group}
         results_of = [result for done in self.done.values() for result in done.items()]
+        self.language_mean = language_mean(results)
+        self.averaged = [
+            name for name in self.workbench if language_of(self.tasks[name], self.language_mean) is not None
+        ]
         self.in_domain = {name for name, result in results_of if is_in_domain(result)}
+
+    def group(self, group: str) -> Column:
+        """Averages the metrics of each model over the sets and languages of a task of WorkBench."""
+        names = [name for name in self.averaged if self.tasks[name]["group"] == group]
+        measured = [{name: done[name] for name in names if name in done} for done in self.done.values()]
+        means = [mean_over_sets(self.tasks, each, self.language_mean) for each in measured]
+        return self.column(names)._replace(values=means)
+
+    def by_language(self) -> dict[str, list[dict[str, float]]]:
+        """Returns the averages of every model by language, in the order of the table."""
+        means = [language_means(self.tasks, done, self.language_mean) for done in self.done.values()]
+        return {name: [each.get(name, {}) for each in means] for name in sorted({name for m in means for name in m})}
 
     def column(self, names: Sequence[str]) -> Column:
         """Averages the metrics of each model over the tasks `names` that it has a result on."""
@@ -153,13 +222,13 @@ class ResultsView:
 
     def macros(self) -> dict[str, Column]:
         """Averages over all measured WorkBench tasks and, if one is in-domain for a model, over the zero-shot ones."""
-        workbench = set(self.workbench)
+        workbench = set(self.averaged)
         left_out: dict[str, set[str]] = {"macro-average": set()} if workbench else {}
         if leaked := self.in_domain & workbench:
             left_out["zero-shot macro-average"] = leaked
         columns = {}
         for title, without in left_out.items():
-            groups = [group_means(self.tasks, done, without) for done in self.done.values()]
+            groups = [group_means(self.tasks, done, without, self.language_mean) for done in self.done.values()]
             whole = [workbench - without <= done.keys() for done in self.done.values()]
             values = [macro_average(means) for means in groups]
             columns[title] = Column(values, [len(means) for means in groups], whole, [""] * len(groups))
@@ -192,16 +261,17 @@ class ResultsView:
                 "not comparable with them."
             )
         found += [
-            f"{group_title(group)} is the mean over {len(self.sets[group])} of the paper's {of_paper} sets and counts "
-            "as one task."
+            f"{group_title(group)} is the mean over {len({self._family(name) for name in self.sets[group]})} of the "
+            f"paper's {of_paper} sets and counts as one task."
             for group, of_paper in PAPER_SETS.items()
             if group in self.sets
         ]
+        found += self._language_notes()
         found += [
             f"{model} has no result on {self._titles(lacking)}; its macro-average is over other tasks than the "
             "others' and is not compared with them."
             for model, done in self.done.items()
-            if (lacking := [name for name in self.workbench if name not in done])
+            if (lacking := [name for name in self.averaged if name not in done])
         ]
         if self.in_domain:
             leaked = self._titles([name for name in self.workbench if name in self.in_domain])
@@ -211,6 +281,25 @@ class ResultsView:
             )
             found.append(f"{IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}.{without if leaked else ''}")
         return found
+
+    def _language_notes(self) -> list[str]:
+        found = []
+        if left := [name for name in self.workbench if name not in self.averaged]:
+            found.append(
+                f"Not averaged, as queries and targets are in two languages (--language-mean monolingual): "
+                f"{self._titles(left)}."
+            )
+        if len({self._family(name) for name in self.averaged}) < len(self.averaged):
+            counts = {
+                "all": "all sets of a task count alike, whatever their languages",
+                "monolingual": "languages of a task count alike",
+            }
+            by = counts.get(self.language_mean, f"{self.language_mean} languages of a task count alike")
+            found.append(f"Averages are over several languages: {by}.")
+        return found
+
+    def _family(self, name: str) -> str:
+        return str(self.tasks[name].get("family", name))
 
     def _titles(self, names: Iterable[str]) -> str:
         return ", ".join(self.tasks[name]["title"] for name in names)

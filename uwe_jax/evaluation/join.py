@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.evaluation.aggregate import Results, label_weight, scored_with
+from uwe_jax.evaluation.aggregate import SCHEMA_VERSION, Results, label_weight, scored_with
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.json_file import read_json
 
@@ -31,6 +31,12 @@ def read_results(path: Path) -> Results:
     """Reads a results.json, or the one in a folder. Raises UserError: it does not exist, or holds something else."""
     file = path / "results.json" if path.is_dir() else path
     found = read_json(file, "Name the folder or results.json of an evaluation with --join.")
+    version = found.get("schema_version", 0)  # older results have none
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UserError(
+            f"--join {file} has schema version {version}; this version of uwe_jax reads versions up to "
+            f"{SCHEMA_VERSION}. Update uwe_jax, or measure its models again."
+        )
     if not _fits(found, _RESULTS):
         raise UserError(f"--join {file} holds no results. Name the folder or results.json of an evaluation.")
     return found

@@ -9,10 +9,23 @@ from uwe_jax.evaluation.aggregate import Results, ResultsView, interval_of, is_i
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, PAPER_ROWS, group_title, metric_title
 from uwe_jax.evaluation.tasks.task import GROUPS
 from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows, signed
+from uwe_jax.runtime.memory import gibibytes
 from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.progress import counted, duration
 
 _COUNTS = ("queries", "targets", "edges")
+
+
+def summary(results: Results) -> str:
+    """Returns the measured tasks, differences and what was skipped, for a notebook."""
+    view = ResultsView(results)
+    metrics = [*dict.fromkeys(("ndcg", *view.headline))] if view.graded else view.headline
+    parts = [
+        _by_task(view, view.names, metrics) if view.names else "",
+        _differences(view),
+        _skipped(results["skipped"]),
+    ]
+    return "\n\n".join([*view.names_note(), *filter(None, parts)])
 
 
 def markdown(results: Results) -> str:
@@ -23,6 +36,7 @@ def markdown(results: Results) -> str:
         "WorkBench": _workbench(view),
         "Graded relevance": _graded(view),
         "Other target spaces": _further(view),
+        "Languages": _languages(view),
         "Tasks": _tasks(view),
         "All metrics": _metrics(view),
         f"Differences to {escape(reference)}": _differences(view),
@@ -49,7 +63,7 @@ def _workbench(view: ResultsView) -> str:
     """Shows models as rows, the six tasks and the macro-averages as columns; a task's sets have their own table."""
     if not view.sets:
         return ""
-    columns = {group_title(group): view.column(view.sets.get(group, ())).cells(view.headline) for group in GROUPS}
+    columns = {group_title(group): view.group(group).cells(view.headline) for group in GROUPS}
     titles, cells = [*columns], [*columns.values()]
     for title, macro in view.macros().items():
         titles += [title, "over tasks"]
@@ -84,6 +98,20 @@ def _outside(view: ResultsView, names: Sequence[str], metrics: Sequence[str]) ->
     marked = not view.in_domain.isdisjoint(names)
     meaning = f"; {IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}" if marked else ""
     return f"{_legend(metrics)}{meaning}.\n\n{_by_task(view, names, metrics)}"
+
+
+def _languages(view: ResultsView) -> str:
+    """Shows the averages over the tasks of every language, where there are several."""
+    means = view.by_language()
+    if len(means) < 2:
+        return ""
+    columns = []
+    for of_models in means.values():
+        cells = [bold_best([each.get(name) for each in of_models]) for name in view.headline]
+        columns.append([" / ".join(cell) for cell in zip(*cells, strict=True)])
+    sides = {"query": "query language", "target": "target language"}.get(view.language_mean, "language, monolingual")
+    table = _by_model(view, [*means], columns)
+    return f"Mean over the tasks of each {sides} tasks; {_legend(view.headline)}.\n\n{table}"
 
 
 def _legend(metrics: Sequence[str]) -> str:
@@ -219,6 +247,9 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for name, entry in models.items():
         seconds = [entry["seconds"].get(part) for part in ("encode", "total")]
-        times = [MISSING if each is None else duration(each) for each in seconds]
-        rows.append([escape(name), escape(entry["spec"]), escape(entry["description"]), *times])
-    return markdown_rows(("model", "given as", "what it is", "encoding", "in all"), rows, left=(0, 1, 2))
+        costs = [MISSING if each is None else duration(each) for each in seconds]
+        peak = entry.get("peak_memory_bytes")
+        costs.append(MISSING if peak is None else gibibytes(peak))
+        rows.append([escape(name), escape(entry["spec"]), escape(entry["description"]), *costs])
+    header = ("model", "given as", "what it is", "encoding", "in all", "peak memory")
+    return markdown_rows(header, rows, left=(0, 1, 2))

@@ -7,7 +7,7 @@ import itertools
 import re
 from pathlib import Path
 
-from uwe_jax.evaluation.aggregate import Results, group_means, macro_average
+from uwe_jax.evaluation.aggregate import Results
 from uwe_jax.evaluation.markdown_report import markdown
 from uwe_jax.evaluation.plots import plot
 from uwe_jax.runtime.errors import UserError
@@ -37,20 +37,13 @@ class ResultsFolder:
         self._begin()
         return self._folder / kind / (re.sub(r"[^\w.-]+", "_", model).strip("._") or "model")
 
-    def write(self, *, complete: bool = False) -> None:
+    def write(self) -> None:
         """Writes the results so far; if they are complete, the picture as well."""
         self._begin()
-        self._results["complete"] = complete
-        if complete:
+        if self._results["complete"]:
             plot(self._results, self._picture)
         write_atomically(self._page, markdown(self._results).encode())
-        self._write_json()  # last: it says whether the others are complete
-
-    def _write_json(self) -> None:
-        for entry in self._results["models"].values():
-            entry["groups"] = group_means(self._results["tasks"], entry["results"])
-            entry["macro"] = macro_average(entry["groups"])
-        write_json(self._json, self._results)
+        write_json(self._json, self._results)  # last: it says whether the others are complete
 
     def _begin(self) -> None:
         if self._begun:
@@ -67,5 +60,5 @@ class ResultsFolder:
                     folder.rmdir()
         for path in (self._page, self._picture):
             path.unlink(missing_ok=True)
-        self._write_json()
+        write_json(self._json, {**self._results, "complete": False})
         self._begun = True

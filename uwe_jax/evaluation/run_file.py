@@ -24,12 +24,12 @@ from uwe_jax.sources.tables.trec import RUN, trec_rows
 SPEC = "run:"  # before the path, where models are named
 
 
-def check_runs(paths: Sequence[Path], tasks: int, out: Path) -> None:
+def check_runs(paths: Sequence[Path], tasks: int, out: Path | None) -> None:
     """Raises UserError for runs that are measured on several tasks, or that the evaluation itself would remove."""
     if paths and tasks != 1:
         raise UserError(f"--run is a ranking of one task, and --tasks names {tasks}. Name that task alone.")
     for path in paths:
-        if path.resolve().is_relative_to(out.resolve() / "runs"):
+        if out and path.resolve().is_relative_to(out.resolve() / "runs"):
             raise UserError(
                 f"--run {path} is among the runs of an earlier evaluation in {out}, which this one removes. Name "
                 "another folder with --out."

@@ -95,9 +95,14 @@ def _own_ranker(module: str, attribute: str) -> Ranker:
                 f"Model {spec!r} requires arguments ({error}). Name a class or function that takes none, or an object."
             ) from error
         found = found()
+    check_ranker(found, repr(spec))
+    return found
+
+
+def check_ranker(found: Any, shown: str) -> None:
+    """Raises UserError unless an object has what a ranker has."""
     if lacking := [name for name in ("name", "index") if not hasattr(found, name)]:
         raise UserError(
-            f"Model {spec!r} is a {type(found).__name__} without {' and '.join(lacking)}; a ranker has a name and "
+            f"Model {shown} is a {type(found).__name__} without {' and '.join(lacking)}; a ranker has a name and "
             "index(targets) (see uwe_jax.evaluation.ranker)."
         )
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -44,18 +44,27 @@ def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any
 def terminal_table(results: Results) -> str:
     """Returns MAP and RP@10 of every model on every task, WorkBench with its macro-average first, in percent."""
     view = ResultsView(results)
-    tables = [render_table(_table(view, first), _WIDTH) for first in range(0, len(view.done), _MODELS_ACROSS)]
+    models = [*view.done]
+    parts = [models[first : first + _MODELS_ACROSS] for first in range(0, len(models), _MODELS_ACROSS)]
+    tables = [render_table(summary_table(view, part), _WIDTH) for part in parts]
+    return "\n\n".join([*tables, "\n".join(notes_and_skipped(results, view))]).rstrip()
+
+
+def notes_and_skipped(results: Results, view: ResultsView) -> list[str]:
+    """Returns sentences on what the averages are over, and a line per skipped task or model."""
     skipped = [f"Skipped {skip['task']}: {skip['reason']}" for skip in results["skipped"]]
-    return "\n\n".join([*tables, "\n".join([*view.names_note(), *view.notes(), *skipped])]).rstrip()
+    return [*view.names_note(), *view.notes(), *skipped]
 
 
-def _table(view: ResultsView, first: int) -> Table:
-    shown = slice(first, first + _MODELS_ACROSS)
+def summary_table(view: ResultsView, models: Sequence[str]) -> Table:
+    """Returns the headline metrics of some models, which follow each other in the view, on every task."""
+    first = [*view.done].index(models[0]) if models else 0
+    shown = slice(first, first + len(models))
     table = Table(title="Percent, full target space")
     table.add_column("task")
     table.add_column("queries", justify="right")
     table.add_column("targets", justify="right")
-    for name in [*view.done][shown]:
+    for name in models:
         header = [*textwrap.wrap(name, _NAME_WIDTH), " / ".join(map(metric_title, view.headline))]
         table.add_column("\n".join(header), justify="right", overflow="fold")
     # Where there is no mark there is as much space, so that numbers are aligned.

@@ -78,6 +78,7 @@ def load_exported(folder: Path, *, cache_dir: Path, max_tokens: int | None = Non
         max_tokens=_value(folder, manifest, "max_tokens", int) if max_tokens is None else max_tokens,
         training=training,
         stored_fingerprint=_value(folder, manifest, "fingerprint", str),
+        trained_in=folder,
     )
 
 

@@ -38,6 +38,8 @@ class LoadedModel:
       stored_fingerprint: of an export; otherwise the fingerprint is computed when needed.
       sides: of a model as sentence-transformers applies it, what is done with queries and with targets; texts are then
         one vector each. `model` is that of queries.
+      trained_in: the run or export that it was loaded from, which has its training hashes; None for an encoder as
+        published.
     """
 
     name: str
@@ -51,6 +53,7 @@ class LoadedModel:
     training: dict[str, Any] = field(default_factory=dict)
     stored_fingerprint: str = ""
     sides: tuple[Side, ...] = ()
+    trained_in: Path | None = None
 
     @cached_property
     def tokeniser(self) -> Tokeniser:

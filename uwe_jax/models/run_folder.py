@@ -73,6 +73,7 @@ def load_run(workdir: Path, *, cache_dir: Path, max_tokens: int = MAX_TOKENS) ->
             "step": step,
             "results": {"before": meta.get("before"), "validation": meta["validation"]},
         },
+        trained_in=workdir,
     )
 
 

@@ -34,6 +34,7 @@ from uwe_jax.scoring.tokens import unit_tokens
 
 _QUERY_TOKENS = 1024  # scored at once
 _SIDED_QUERY_TOKENS = 128  # the target's side sums over each query's tokens by a product with all queries
+_SIDED_QUERIES = 32
 # With few shapes: sizes in tokens that queries are padded to, four per text.
 _FEW_QUERY_TOKENS = (16, 128, _QUERY_TOKENS)
 _TOKENS_PER_TEXT = 4
@@ -79,12 +80,24 @@ def _only(span: Span, allowed: np.ndarray) -> Span:
     return span._replace(counted=parallel.place((positions >= 0) & allowed[positions]))
 
 
-def packed_queries(queries: RaggedTokens, few_shapes: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Token embeddings [s, d] with their owners [s] and the texts' token counts [q], padded to a few sizes."""
-    filled, texts = bucket(int(queries.offsets[-1])), 1 << (len(queries) - 1).bit_length()
+def _padded(tokens: int, texts: int) -> tuple[int, int]:
+    """Returns the numbers of tokens and of texts that so many queries are padded to."""
+    return bucket(tokens), 1 << (texts - 1).bit_length()
+
+
+def packed_queries(
+    queries: RaggedTokens, few_shapes: bool = False, least: tuple[int, int] = (0, 0)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Token embeddings [s, d] with their owners [s] and the texts' token counts [q], padded to a few sizes.
+
+    Args:
+      few_shapes: pads to a handful of sizes.
+      least: numbers of tokens and of texts to pad to at least.
+    """
+    filled, texts = map(max, _padded(int(queries.offsets[-1]), len(queries)), least)
     if few_shapes:
-        least = max(filled, _TOKENS_PER_TEXT * len(queries))
-        filled = next((size for size in _FEW_QUERY_TOKENS if size >= least), filled)
+        needed = max(filled, _TOKENS_PER_TEXT * len(queries))
+        filled = next((size for size in _FEW_QUERY_TOKENS if size >= needed), filled)
         texts = filled // _TOKENS_PER_TEXT
     tokens = np.zeros((filled, queries.width), queries.flat.dtype)
     tokens[: len(queries.flat)] = queries.flat
@@ -213,10 +226,14 @@ class TargetSpace:
         program = parallel.program(make_program, settings, exponentials(taus, self.settings), *args)
         temperature = np.array(taus, np.float32)
         most = _QUERY_TOKENS if settings.side == "query" else _SIDED_QUERY_TOKENS
-        texts = most // _TOKENS_PER_TEXT if self.few_shapes else None
+        texts = most // _TOKENS_PER_TEXT if self.few_shapes else None if most == _QUERY_TOKENS else _SIDED_QUERIES
+        chunks = list(queries.chunks(most, texts))
+        # All in the shape of the largest: compiling for another one takes longer than scoring the padding.
+        sizes = [_padded(int(queries.offsets[stop] - queries.offsets[start]), stop - start) for start, stop in chunks]
+        least = tuple(map(max, zip(*sizes, strict=True))) if len(chunks) > 1 and not self.few_shapes else (0, 0)
         first, every = share
-        for start, stop in itertools.islice(queries.chunks(most, texts), first, None, every):
-            packed = packed_queries(queries.part(start, stop), self.few_shapes)
+        for start, stop in itertools.islice(chunks, first, None, every):
+            packed = packed_queries(queries.part(start, stop), self.few_shapes, least)
             results = [program(span, *packed, temperature) for span in self.spans]
             if waiting:
                 yield waiting[0], jax.device_get(waiting[1])

@@ -8,6 +8,7 @@ import functools
 import logging
 import typing
 from collections.abc import Callable, Container, Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from uwe_jax.runtime.errors import UserError
@@ -15,7 +16,7 @@ from uwe_jax.runtime.errors import UserError
 LOG = logging.getLogger(__name__)
 D = TypeVar("D")
 
-_TYPES: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}
+_TYPES: dict[type, tuple[type, ...]] = {int: (int,), float: (int, float), str: (str,), bool: (bool,), Path: (str, Path)}
 
 # By the former name of a setting: its name in the same section, and what makes its value of the former one, which may
 # be a text of the command line.
@@ -89,9 +90,9 @@ def all_within(settings: object, section: str, names: str, low: float, high: flo
 def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D:
     """Makes a dataclass of settings from plain values; missing settings have their defaults.
 
-    Fields are int, float, str, bool, tuples of them, sections (other dataclasses), or dict[str, section]. Settings may
-    have their former names, as in saved configs; a class whose defaults changed has a function `completed` that adds
-    the former ones. Messages put `prefix`, such as source., before a name.
+    Fields are int, float, str, bool, Path, Literal, tuples of them, sections (other dataclasses), or
+    dict[str, section]. Settings may have their former names, as in saved configs; a class whose defaults changed has a
+    function `completed` that adds the former ones. Messages put `prefix`, such as source., before a name.
     Raises UserError for an unknown name or a value of another type.
     """
     hints = typing.get_type_hints(cls)
@@ -172,6 +173,11 @@ def _read(hint: Any, value: Any, name: str) -> Any:
         if len(items) != len(value):
             raise UserError(f"{name} is {value!r}; it must have {len(items)} entries.")
         return tuple(_read(item, each, f"{name}[{k}]") for k, (item, each) in enumerate(zip(items, value, strict=True)))
+    if typing.get_origin(hint) is typing.Literal:
+        one_of(name, value, typing.get_args(hint))
+        return value
     if not isinstance(value, _TYPES[hint]) or (isinstance(value, bool) and hint is not bool):
         raise UserError(f"{name} is {value!r}; it must be of type {hint.__name__}.")
+    if hint is Path:
+        return Path(str(value)).expanduser()
     return float(value) if hint is float else value  # type: ignore[arg-type]  # checked above

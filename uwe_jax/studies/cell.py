@@ -200,7 +200,7 @@ class Recipe:
             "split": options.split,
             "max_queries": options.max_queries,
             "max_tokens": options.max_tokens,
-            "language": source.language,
+            "languages": source.language,
             **({"esco_version": source.version} if source.version else {}),
         }
         command = [*EVALUATE, "--model", model, "--out", str(folder / "evaluation")]

@@ -130,7 +130,7 @@ def summarise(
 
 def _with_macro(scores: Scores, without: set[str]) -> Metrics:
     measured = {name: {"metrics": metrics} for name, metrics in scores.results.items()}
-    macro = macro_average(group_means(scores.tasks, measured, without))
+    macro = macro_average(group_means(scores.tasks, measured, without, mean="all"))
     return {**scores.results, **({MACRO: macro} if macro else {})}
 
 

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ import jax
 
 from uwe_jax.config import BatchSettings
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.memory import gibibytes, process_peak
 from uwe_jax.runtime.progress import duration
 
 LOG = logging.getLogger(__name__)
@@ -125,21 +125,8 @@ def peak() -> dict[str, int]:
     peaks = [(device.memory_stats() or {}).get("peak_bytes_in_use") for device in jax.local_devices()]
     if all(peaks):
         return {"device_peak_bytes": max(int(each or 0) for each in peaks)}
-    try:
-        import resource
-    except ImportError:  # Windows
-        return {}
-    unit = 1 if sys.platform == "darwin" else 1024
-    return {"process_peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-
-
-def gibibytes(size: float) -> str:
-    """Formats bytes for people.
-
-    >>> gibibytes(45 * 2**30), gibibytes(3.21 * 2**30), gibibytes(2**19)
-    ('45.0 GiB', '3.2 GiB', '0.5 MiB')
-    """
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"
+    most = process_peak()
+    return {} if most is None else {"process_peak_bytes": most}
 
 
 def knobs(batch: BatchSettings, devices: int) -> str:

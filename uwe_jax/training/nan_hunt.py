@@ -19,7 +19,7 @@ from uwe_jax.distributed import parallel
 from uwe_jax.models.uwe import Params, UweModel
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
-from uwe_jax.training.fit import gibibytes
+from uwe_jax.runtime.memory import gibibytes
 from uwe_jax.training.step import Metrics, batch_gradient, dropout_key
 from uwe_jax.training.step_log import WHAT_HELPS
 

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from uwe_jax.config import Config
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.memory import gibibytes
 from uwe_jax.runtime.progress import StepClock, duration, without_bars
-from uwe_jax.training.fit import gibibytes, memory_errors_as_sentence, peak
+from uwe_jax.training.fit import memory_errors_as_sentence, peak
 from uwe_jax.training.metric_writer import MetricWriter
 
 LOG = logging.getLogger(__name__)

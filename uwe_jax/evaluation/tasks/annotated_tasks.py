@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
-from uwe_jax.evaluation.tasks.esco_tasks import find_esco, targets_of
+from uwe_jax.evaluation.tasks.esco_tasks import find_esco, in_language, labels_of, targets_of
+from uwe_jax.evaluation.tasks.languages import ANY
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
+from uwe_jax.sources.esco.release import plain_language
 from uwe_jax.sources.hub.dataset import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.skillskape.source import COLUMNS, PAGE, find_sentences, read_sentences
@@ -33,10 +37,10 @@ def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
     # All sets have the same columns: the file's name tells them apart.
     unsplit = "test" if name == "techwolf" else ""
     read = read_collection(Collection(dataset, words=tuple(SETS), word=name, split=unsplit), split, sources)
-    vocabulary, origin = _vocabulary(read.path, sources)
+    vocabulary, translated, origin = _vocabulary(read.path, sources)
     labels: dict[str, list[str]] = {}
     for row in read.rows:
-        labels.setdefault(row["sentence"], []).append(row["label"])
+        labels.setdefault(row["sentence"], []).append(translated(row["label"]))
     return TaskContent(labels.items(), **vocabulary, origin=f"{read.origin}; {origin}")
 
 
@@ -66,24 +70,37 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
             f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}. Get it from {_SKILLSKAPE_DATA}"
         )
     try:
-        skills, release = _esco_skills(sources, ANNOTATED_VERSION)
+        skills, translated, release = _esco_skills(sources, ANNOTATED_VERSION)
     except TaskDataMissing:
-        skills, release = _esco_skills(sources)
+        skills, translated, release = _esco_skills(sources)
     problems = Problems(str(path))
     pairs = [(sentence, labels) for _, sentence, labels in read_sentences(path, problems)]
     problems.check()
-    asked = [(sentence, labels) for sentence, labels in pairs if labels]
+    asked = [(sentence, [*map(translated, labels)]) for sentence, labels in pairs if labels]
     notes = counted(len(pairs) - len(asked), "sentences without a skill left out")
     return TaskContent(asked, **skills, origin=f"SkillSkape {path.name}; {release}", notes=notes)
 
 
-def _esco_skills(sources: TaskSources, version: str | None = None) -> tuple[dict[str, Any], str]:
-    release = find_esco(sources, ("skills",), version=version, language="en")
-    return targets_of(release, "skills", sources), f"skills of {release}"
+_Skills = tuple[dict[str, Any], Callable[[str], str], str]
 
 
-def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[dict[str, Any], str]:
-    """Returns `targets_of` and their origin: the release, else the list beside the annotations.
+def _esco_skills(sources: TaskSources, version: str | None = None) -> _Skills:
+    """Returns `targets_of` in the targets' language, what turns an English label into it, and the targets' origin.
+
+    A skill without a label in that language is "".
+    """
+    english = find_esco(sources, ("skills",), version=version, language="en")
+    release = in_language(sources, english, ("skills",), sources.language)
+    content, origin = targets_of(release, "skills", sources), f"skills of {release}"
+    if release is english:
+        return content, str, origin
+    labels = labels_of(release, "skills")
+    translation = {label: labels.get(uri, "") for uri, label in labels_of(english, "skills").items()}
+    return content, lambda label: translation.get(normalise(label), ""), origin
+
+
+def _vocabulary(path: Path | None, sources: TaskSources) -> _Skills:
+    """Returns the same of `ANNOTATED_VERSION`, else, in English, of the list beside the annotations.
 
     The published list comes second, since it lacks the commas of some thirty labels. It has no names of its own: those
     of another release are taken, by label.
@@ -92,7 +109,7 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[dict[str, Any]
         return _esco_skills(sources, ANNOTATED_VERSION)
     except TaskDataMissing:
         beside = path.with_name(VOCABULARY) if path else None
-        if not (beside and beside.is_file()):
+        if not (beside and beside.is_file()) or plain_language(sources.language) != "en":
             raise
     problems = Problems(str(beside))
     labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]
@@ -101,7 +118,7 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> tuple[dict[str, Any]
         names = _esco_skills(sources, "")[0]["names"] if sources.names else []
     except TaskDataMissing:
         names = []
-    return {"targets": labels, "names": names}, VOCABULARY
+    return {"targets": labels, "names": names}, str, VOCABULARY
 
 
 SPECS = (
@@ -116,6 +133,7 @@ SPECS = (
             f"a file such as {name}_test_annotations.csv with sentence and label, or "
             f"TechWolf/skill-extraction-{name} on the hub; labels from the English zip of ESCO "
             f"{ANNOTATED_VERSION} or {VOCABULARY} beside it",
+            ("en", ANY),
         )
         for name, splits in SETS.items()
     ),
@@ -127,9 +145,17 @@ SPECS = (
         ("test",),
         read_similarity,
         "a file with skill_a, skill_b and related, or TechWolf/SkillMatch-1K on the hub",
+        ("en", "en"),
     ),
 )
 # Its train.csv is for training.
 SKILLSKAPE = TaskSpec(
-    "skillskape", "SkillSkape", "", ("vacancy", "skill"), ("validation", "test"), read_skillskape, _SKILLSKAPE_DATA
+    "skillskape",
+    "SkillSkape",
+    "",
+    ("vacancy", "skill"),
+    ("validation", "test"),
+    read_skillskape,
+    _SKILLSKAPE_DATA,
+    ("en", ANY),
 )

@@ -6,10 +6,13 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
 from uwe_jax.evaluation.tasks.beir import beir_task, is_beir
 from uwe_jax.evaluation.tasks.folder import task_folder
+from uwe_jax.evaluation.tasks.given import as_spec
+from uwe_jax.evaluation.tasks.languages import Pair, pair_of_task
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
@@ -30,19 +33,29 @@ SETS: dict[str, tuple[str, ...]] = {
 SPLITS = ("test", "validation", "all")
 
 
-def choose(names: Sequence[str]) -> list[TaskSpec]:
+def choose(tasks: Sequence[Any]) -> list[TaskSpec]:
     """Looks up tasks by name, each once, in order; raises UserError for another name, or two tasks of one name.
 
     Args:
-      names: of tasks, of `SETS`, or folders with a task of the user's own (see `folder` and `beir`), or qrels in a BEIR
-        folder. A name that is neither a task nor a set is a folder where it holds a path separator or such a folder
-        exists.
+      tasks: names of tasks, of `SETS`, folders with a task of the user's own (see `folder` and `beir`), qrels in a BEIR
+        folder, or tasks themselves. A name that is neither a task nor a set is a folder where it holds a path
+        separator or such a folder exists.
     """
     chosen: dict[str, TaskSpec] = {}
-    for name in names:
+    for each in tasks:
+        if isinstance(each, TaskSpec | RankingTask):
+            spec = as_spec(each) if isinstance(each, RankingTask) else each
+            if chosen.setdefault(spec.name, spec) != spec:
+                raise UserError(f"Two tasks are named {spec.name}. Names must be unique: rename one.")
+            continue
+        if not isinstance(each, str | Path):
+            raise UserError(
+                f"A task is of type {type(each).__name__}. Give its name, a folder, or a task (`ranking_task`)."
+            )
+        name = str(each)
         if name in SETS or name in CATALOGUE:
             specs = [CATALOGUE[task] for task in SETS.get(name, (name,))]
-        elif any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
+        elif isinstance(each, Path) or any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
             specs = [_own_task(Path(name).expanduser().resolve())]
         else:
             near = did_you_mean(name, [*SETS, *CATALOGUE]) or near_on_disk(name)
@@ -69,11 +82,14 @@ def _own_task(path: Path) -> TaskSpec:
 
 
 def load_tasks(
-    specs: Sequence[TaskSpec], sources: TaskSources, split: str
+    specs: Sequence[TaskSpec], sources: TaskSources, split: str, languages: Sequence[Pair] = ()
 ) -> tuple[list[RankingTask], list[dict[str, str]]]:
-    """Reads one split of each task; raises UserError for broken data.
+    """Reads one split of each task in each language; raises UserError for broken data.
+
+    A task in other languages than English has them behind its name and title.
 
     Args:
+      languages: see `pair_of_task`; without any, those of `sources`.
       split: test, validation or train; any takes test where it is available, else validation, with a note in the task,
         else the only one. A task that is not split is read whole.
 
@@ -82,7 +98,13 @@ def load_tasks(
     """
     tasks: list[RankingTask] = []
     skipped: list[dict[str, str]] = []
-    for spec in specs:
+    asked = languages or [Pair(sources.asked_in, sources.language)]
+    variants = dict.fromkeys((spec, *pair_of_task(spec.languages, pair)) for spec in specs for pair in asked)
+    for spec, pair, lacking in variants:
+        name = spec.name + pair.suffix
+        if lacking:
+            skipped.append({"task": name, "reason": lacking})
+            continue
         there = ", ".join(spec.splits)
         if split == "any":
             wanted = [each for each in SPLITS if each in spec.splits] or [*spec.splits][: len(spec.splits) == 1]
@@ -92,10 +114,14 @@ def load_tasks(
             reasons = [] if wanted else [f"Its publisher has no {split} split, only {there}."]
         for each in wanted:
             try:
-                task = spec.load(sources, each)
+                task = spec.load(_in(sources, pair), each)
             except TaskDataMissing as error:
                 reasons.append(str(error))
                 continue
+            if pair.suffix:
+                task = dataclasses.replace(task, name=name, title=f"{task.title} ({pair})")
+            if any(pair):
+                task = dataclasses.replace(task, family=spec.name, languages=pair)
             if reasons:
                 note = f"the {each} split, as the {wanted[0]} split is not there"
                 task = dataclasses.replace(task, notes=(note, *task.notes))
@@ -103,5 +129,9 @@ def load_tasks(
             break
         else:
             # The reason for the preferred split, in one line for the row of a table.
-            skipped.append({"task": spec.name, "reason": " ".join(reasons[0].split())})
+            skipped.append({"task": name, "reason": " ".join(reasons[0].split())})
     return tasks, skipped
+
+
+def _in(sources: TaskSources, pair: Pair) -> TaskSources:
+    return dataclasses.replace(sources, query_language=pair.query, language=pair.target) if any(pair) else sources

@@ -8,6 +8,7 @@ from typing import Any
 
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.collection import Collection, read_collection
+from uwe_jax.evaluation.tasks.languages import ANY
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.sources.esco.reader import EscoEdges, read_concepts, read_job_edges
 from uwe_jax.sources.esco.release import (
@@ -89,15 +90,18 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
     The first alternative of every skill, in the release's order, is for validation, the others are for test. An
     alternative that equals the preferred label of its skill does not count.
 
+    In another language than the targets', the queries are its alternatives, and no names of theirs.
+
     Raises:
       TaskDataMissing: the split has no alternatives, as in languages without any.
     """
     release = find_esco(sources, ("skills",))
-    concepts = read_concepts(release.files["skills"], alternatives=True)
+    asked = in_language(sources, release, ("skills",), sources.asked_in)
+    concepts = read_concepts(asked.files["skills"], alternatives=True)
     labels = labels_of(release, "skills")
     carriers: dict[str, list[str]] = {}
     for uri, label in labels.items():
-        for alternative in concepts.alternatives_of(uri):
+        for alternative in concepts.alternatives_of(uri) if uri in concepts.labels else ():
             if alternative != label:
                 carriers.setdefault(alternative, []).append(label)
     seen: set[str] = set()
@@ -107,16 +111,22 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
         seen.update(skills)
     if not halves[split]:
         raise TaskDataMissing(
-            f"{release} has {len(carriers):,} alternative labels, none of them for the {split} split: take a language "
+            f"{asked} has {len(carriers):,} alternative labels, none of them for the {split} split: take a language "
             "that has more."
         )
     targets = targets_of(release, "skills", sources)
-    return TaskContent(halves[split], **targets, origin=str(release), notes=concepts.notes, queries_are_names=True)
+    same = asked.language == release.language
+    origin = str(release) if same else f"{release}; alternatives of {asked}"
+    return TaskContent(halves[split], **targets, origin=origin, notes=concepts.notes, queries_are_names=same)
 
 
 def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
     """Returns all concepts of one role, each with the related ones of the other role."""
     release = find_esco(sources, NEEDS["skill_job"])
+    other = in_language(sources, release, (asked,), sources.asked_in)
+    if other.language != release.language:
+        both = f"{other.language}-{release.language}"
+        release = EscoRelease(release.version, both, {**release.files, asked: other.files[asked]})
     files = tuple((role, file, stamp(file.path)) for role, file in release.files.items())
     edges = _read_relations(release.version, release.language, files)
     related: dict[str, list[str]] = {}
@@ -130,10 +140,11 @@ def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
 
 def _tagged_vacancies(sources: TaskSources) -> tuple[list[tuple[str, list[str]]], EscoRelease, str]:
     """Returns vacancy titles with the skills of each vacancy, the release of the skills, and the origin of both."""
-    if plain_language(sources.language) != "en":
+    languages = {plain_language(each) for each in (sources.asked_in, sources.language)}
+    if languages != {"en"}:
         raise TaskDataMissing(
             f"{VACANCY_SKILLS.hub.repo}, the validation split, has English labels only; the language is "
-            f"{sources.language!r}. Take language 'en', or the test split."
+            f"{' and '.join(map(repr, sorted(languages - {'en'})))}. Take language 'en', or the test split."
         )
     read, release = read_collection(VACANCY_SKILLS, "validation", sources), find_esco(sources, ("skills",))
     pairs = [(row["vacancy_job_title"], list(map(normalise, row["tagged_esco_skills"]))) for row in read.rows]
@@ -170,6 +181,13 @@ def find_esco(
     )
 
 
+def in_language(sources: TaskSources, release: EscoRelease, roles: Sequence[str], language: str) -> EscoRelease:
+    """Finds the files of some roles of the same version in a language; errors are those of `find_esco`."""
+    if plain_language(language) == release.language:
+        return release
+    return find_esco(sources, roles, version=release.version, language=language)
+
+
 def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
     """Returns the preferred label by URI of all skills or occupations that have one in the release's language."""
     return {uri: label for uri, label in read_concepts(release.files[role]).labels.items() if label}
@@ -193,11 +211,11 @@ _SKILLS = f"{_ESCO}: skills"
 _TITLES = f"titles.csv of JobBERT, or {JOBBERT_TITLES.hub.repo} on the hub; occupations from {_ESCO}"
 
 SPECS = tuple(
-    TaskSpec(name, title, name, kinds, ("validation", "test"), read, where)
-    for name, title, kinds, read, where in (
-        ("job_to_skill", "Job2Skill", ("job", "skill"), read_job_to_skill, _RELATIONS),
-        ("skill_to_job", "Skill2Job", ("skill", "job"), read_skill_to_job, _RELATIONS),
-        ("job_normalisation", "Job normalisation", ("job", "job"), read_job_normalisation, _TITLES),
-        ("skill_normalisation", "Skill normalisation", ("alias", "skill"), read_skill_normalisation, _SKILLS),
+    TaskSpec(name, title, name, kinds, ("validation", "test"), read, where, (asked_in, ANY))
+    for name, title, kinds, read, where, asked_in in (
+        ("job_to_skill", "Job2Skill", ("job", "skill"), read_job_to_skill, _RELATIONS, ANY),
+        ("skill_to_job", "Skill2Job", ("skill", "job"), read_skill_to_job, _RELATIONS, ANY),
+        ("job_normalisation", "Job normalisation", ("job", "job"), read_job_normalisation, _TITLES, "en"),
+        ("skill_normalisation", "Skill normalisation", ("alias", "skill"), read_skill_normalisation, _SKILLS, ANY),
     )
 )

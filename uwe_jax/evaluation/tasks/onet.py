@@ -89,7 +89,14 @@ def _content(release: OnetRelease, relation: _Relation, sources: TaskSources) ->
 
 SPECS = tuple(
     TaskSpec(
-        f"onet_{name}", f"O*NET {name.replace('_', ' ')}", "", relation.kinds, ("all",), partial(_read, relation), WHERE
+        f"onet_{name}",
+        f"O*NET {name.replace('_', ' ')}",
+        "",
+        relation.kinds,
+        ("all",),
+        partial(_read, relation),
+        WHERE,
+        ("en", "en"),
     )
     for name, relation in _RELATIONS.items()
 )

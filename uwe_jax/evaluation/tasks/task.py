@@ -17,6 +17,7 @@ from uwe_jax.data.graph import edge_matrix
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.grades import grade_matrix, notes_on_grades
+from uwe_jax.evaluation.tasks.languages import UNKNOWN, Pair
 from uwe_jax.retrieval.store.names import Name, distinct_names
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
@@ -77,6 +78,8 @@ class RankingTask:
       names: further names of targets, distinct, by the target's text; targets without any are missing.
       queries_are_names: the queries are further names of their targets: a name that equals the query, whatever its
         case, does not count for this query.
+      family: name of the task in all its languages; empty is `name`.
+      languages: of queries and targets.
     """
 
     name: str
@@ -95,6 +98,8 @@ class RankingTask:
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     queries_are_names: bool = False
     threshold: int = 1
+    family: str = ""
+    languages: Pair = UNKNOWN
 
     @property
     def grades(self) -> np.ndarray | None:
@@ -139,6 +144,7 @@ class TaskSources:
       cache_dir: its subfolder tfds holds the datasets prepared from the hub.
       esco_version: such as 1.1.1; empty takes the newest complete one.
       language: code of the labels' language, as in skills_en.csv.
+      query_language: of the queries, where a task has them in several; empty is `language`.
       offline: never access the hub.
       names: read the further names of targets as well.
     """
@@ -149,6 +155,12 @@ class TaskSources:
     language: str = "en"
     offline: bool = False
     names: bool = False
+    query_language: str = ""
+
+    @property
+    def asked_in(self) -> str:
+        """Language of the queries."""
+        return self.query_language or self.language
 
     @property
     def listed(self) -> str:
@@ -195,6 +207,7 @@ class TaskSpec:
       splits: published ones, such as validation and test, or all where the task is not split.
       read: reads one split.
       where: one line that says where to get the data.
+      languages: of queries and targets, see `pair_of_task`.
     """
 
     name: str
@@ -204,6 +217,7 @@ class TaskSpec:
     splits: tuple[str, ...]
     read: Callable[[TaskSources, str], TaskContent]
     where: str
+    languages: tuple[str, str] = UNKNOWN
 
     def load(self, sources: TaskSources, split: str) -> RankingTask:
         """Reads one split as a task.
