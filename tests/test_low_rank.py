@@ -97,6 +97,9 @@ def test_an_export_in_low_rank_is_loaded_exported_whole_and_trained_from(run, hu
     assert load_model(str(whole)).fingerprint == small.fingerprint
     assert json.loads((whole / "uwe_jax.json").read_text())["base_model"] == BASE
     assert load_encoder(str(out), cache_dir=cache).config == config
+    renamed = export(*options(run, tmp_path / "renamed", cache, low_rank=64, name="other"))
+    assert load_model(str(renamed), cache_dir=cache).name == "other"
+    assert load_model(str(out), cache_dir=cache).name == "run"
     shutil.rmtree(cache)
     np.testing.assert_array_equal(load(str(out), cache_dir=cache).scores(*texts), scores)
 
