@@ -244,7 +244,6 @@ def test_the_command_line(capsys, tmp_path):
     for flags, message in (
         (["--info"], "--out is required"),
         (["--out", "x"], "Nothing to do with x"),
-        (["--out", "x", "--targets", "y"], "--model is required .* --model all-MiniLM-L6-v2:soft"),
         (["--out", "x", "--targets", "y", "--add", "z"], "Give only one of them"),
         (["--out", str(tmp_path / "x"), "--info"], "There is no folder"),
         (["--out", str(tmp_path / "x"), "--remove", "nowhere.txt"], "There is no nowhere.txt"),

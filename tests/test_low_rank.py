@@ -97,6 +97,9 @@ def test_an_export_in_low_rank_is_loaded_exported_whole_and_trained_from(run, hu
     assert load_model(str(whole)).fingerprint == small.fingerprint
     assert json.loads((whole / "uwe_jax.json").read_text())["base_model"] == BASE
     assert load_encoder(str(out), cache_dir=cache).config == config
+    renamed = export(*options(run, tmp_path / "renamed", cache, low_rank=64, name="other"))
+    assert load_model(str(renamed), cache_dir=cache).name == "other"
+    assert load_model(str(out), cache_dir=cache).name == "run"
     shutil.rmtree(cache)
     np.testing.assert_array_equal(load(str(out), cache_dir=cache).scores(*texts), scores)
 
@@ -135,3 +138,14 @@ def test_what_cannot_be_exported_in_low_rank(run, hub, tmp_path):
     with pytest.raises(UserError, match=r"low.rank is -1"):
         ExportOptions(low_rank=-1)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_text_of_ones_own_ends_the_card(run, tmp_path):
+    (tmp_path / "notes.md").write_text("## Measured\n\nMAP 12.3\n")
+    folder = export(*options(run, tmp_path / "out", tmp_path / "cache", card=tmp_path / "notes.md"))
+    assert (folder / "README.md").read_text().endswith("\n\n## Measured\n\nMAP 12.3\n")
+    (tmp_path / "binary.md").write_bytes(b"\xff\xfe\xff")
+    for name, reason in (("nowhere.md", "No such file"), ("binary.md", "it is not UTF-8 text")):
+        with pytest.raises(UserError, match=rf"--card .*{name} cannot be read \({reason}"):
+            export(*options(run, tmp_path / "other", tmp_path / "cache", card=tmp_path / name))
+    assert not (tmp_path / "other").exists()

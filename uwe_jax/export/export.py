@@ -62,6 +62,7 @@ class ExportOptions:
       max_tokens: of a text; by default 64, or the value of an export.
       license: identifier of the Hugging Face hub for the model card, such as apache-2.0.
       language: ISO codes for the model card; by default those of the ESCO labels.
+      card: a Markdown file that is appended to the model card, such as your own measurements.
       low_rank: write what training changed in each matrix in so many components, instead of all weights; 0 writes all.
       onnx: write the encoder as onnx/model.onnx too; needs the extra onnx.
       push_to_hub: upload the folder into this repository, USER/NAME.
@@ -74,6 +75,7 @@ class ExportOptions:
     max_tokens: OptionalInt = None
     license: str = ""
     language: NameList = ()
+    card: OptionalPath = None
     low_rank: int = 0
     onnx: bool = False
     push_to_hub: str = ""
@@ -107,9 +109,10 @@ def export(options: ExportOptions, models: Sequence[Share]) -> Path:
         _check_repository(options.push_to_hub)
     if options.onnx:
         check_libraries()
+    further = _card_text(options.card) if options.card else ""
     # Locked before the model is loaded, so that a second command for the same folder is refused at once.
     with replacing(out, check=lambda: _check_replaceable(out), advice="name another folder with --out") as folder:
-        model = _write(options, models, out, folder)
+        model = _write(options, models, out, folder, further)
     report(f"Exported {model.name} ({model.description}) to {out}")
     if not options.license:
         LOG.info("No licence is stated in the model card; --license names one, such as apache-2.0.")
@@ -120,8 +123,16 @@ def export(options: ExportOptions, models: Sequence[Share]) -> Path:
     return out
 
 
-def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: Path) -> LoadedModel:
-    """Writes the model into a new folder that is renamed to `out` afterwards."""
+def _card_text(path: Path) -> str:
+    try:
+        return path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"it is not UTF-8 text: {error}"
+        raise UserError(f"--card {path} cannot be read ({reason}). Name a Markdown file.") from error
+
+
+def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: Path, further: str) -> LoadedModel:
+    """Writes the model, with `further` text in its card, into a new folder that is renamed to `out` afterwards."""
     subject = subject_of(models, cache_dir=cache_folder(options.cache_dir), max_tokens=options.max_tokens)
     model = dataclasses.replace(subject.model, name=options.name or subject.model.name or out.name)
     check_max_tokens(model)
@@ -152,6 +163,7 @@ def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: P
         onnx=options.onnx,
         low_rank=bool(options.low_rank),
     )
+    card = f"{card.rstrip()}\n\n{further.strip()}\n" if further.strip() else card
     (folder / "README.md").write_text(card, encoding="utf-8", newline="\n")
     sums = {name: exported.checksum(folder / name) for name in exported.files_in(folder)}
     write_json(folder / exported.MANIFEST, {**manifest, "files": sums})

@@ -24,7 +24,7 @@ from uwe_jax.scoring.scorer_text import PUBLISHED, parse_published, parse_scorer
 _CONTEXT_MATCH = "soft_pooled,logits=dot,tau_a=1"
 # Of encoders without a scorer after their name, where it is not `published`.
 _SCORERS = {"ConTeXT-match": _CONTEXT_MATCH, BASELINES["ConTeXT-match"]: _CONTEXT_MATCH}
-DEFAULT_MODEL = "all-MiniLM-L6-v2:soft"  # see docs/results.md, "From which side to score"
+DEFAULT_MODEL = "uwe-minilm"  # in `shipped`; see docs/models.md
 
 
 class PretrainedEncoder(NamedTuple):

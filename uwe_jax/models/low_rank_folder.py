@@ -50,7 +50,8 @@ def whole_folder(folder: Path, base: Path, cache_dir: Path) -> Path:
     if DIFFERENCE not in known or (wrong := changed(folder, known)):
         what = ", ".join(wrong) if DIFFERENCE in known else f"{MANIFEST} does not list {DIFFERENCE}"
         raise UserError(f"{folder} was changed after the export: {what}. Export or copy it again.")
-    target = cache_dir / _WHOLE / f"{manifest['fingerprint']}-{known[DIFFERENCE][1]:08x}"
+    _, content = checksum(folder / MANIFEST)  # two exports may differ in their name and settings alone
+    target = cache_dir / _WHOLE / f"{manifest['fingerprint']}-{content:08x}"
     if (target / MANIFEST).is_file():
         return target
     with replacing(target, patience=math.inf, advice="name another cache with $UWE_JAX_CACHE") as fresh:

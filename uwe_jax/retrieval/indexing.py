@@ -9,6 +9,7 @@ import shlex
 import time
 from pathlib import Path
 
+from uwe_jax.models.loading import DEFAULT_MODEL
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import in_qdrant, record, recorded
 from uwe_jax.retrieval.options import IndexOptions
@@ -118,14 +119,13 @@ def _read(options: IndexOptions, path: Path) -> Targets:
 
 def _build(options: IndexOptions, path: Path) -> None:
     started = time.perf_counter()
-    if not options.model:
-        raise UserError("--model is required with --targets: what encodes them, as --model all-MiniLM-L6-v2:soft.")
+    model = options.model or DEFAULT_MODEL
     targets = _read(options, path)
     _log_targets(targets)
     with creating(options.folder):  # fails before minutes of encoding
         pass
-    ranker = load(options.model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
-    _write(ranker, options.model, targets, options.folder, options.dtype)
+    ranker = load(model, cache_dir=options.cache_dir, max_tokens=options.max_tokens)
+    _write(ranker, model, targets, options.folder, options.dtype)
     LOG.info(f"Built in {duration(time.perf_counter() - started)}.")
 
 

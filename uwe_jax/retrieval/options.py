@@ -43,8 +43,8 @@ class IndexOptions:
 
     Attributes:
       out: folder of the index; an index that is there is replaced when --targets are encoded.
-      model: encodes the targets: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft. With --add the default
-        is the model that the index was built with.
+      model: encodes the targets: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default uwe-minilm,
+        which comes with uwe_jax. With --add the default is the model that the index was built with.
       targets: build the index of these: the folder of ESCO's or O*NET's zips, a table, or a .txt with one text per
         line.
       remove: file of ids to remove; may be repeated.
@@ -129,7 +129,7 @@ class RankOptions:
       targets: rank these without building an index first: the folder of ESCO's or O*NET's zips, a table, or a .txt with
         one text per line. Their embeddings are kept in the cache for the next call.
       model: a run, an export, or an encoder such as all-MiniLM-L6-v2:soft; by default the model of the index, and
-        all-MiniLM-L6-v2:soft for --targets, which scores from both sides; the paper's formula is
+        uwe-minilm, which comes with uwe_jax, for --targets. The paper's formula for an encoder is
         all-MiniLM-L6-v2:soft,side=query,logits=dot,tau_a=0.1.
       queries_file: file of queries: a table, or one query per line.
       column: column of the file of queries; by default one called text, query, title or alike.
