@@ -67,6 +67,14 @@ def test_a_space_is_what_the_python_api_makes(built, model):
     assert json.loads((out / "index.json").read_text()) == {"model": model, "targets": [f"{path}, column label"]}
 
 
+def test_targets_of_unknown_tokens_are_counted(model, tmp_path, capsys):
+    targets = tmp_path / "targets.txt"
+    targets.write_text("nurse\n\u770b\u8b77\u5e2b\n\u6599\u7406\u9577\n", encoding="utf-8")
+    main(["--model", model, "--targets", str(targets), "--out", str(tmp_path / "space")])
+    told = capsys.readouterr().err
+    assert told.count("2 of 3 targets (66.7 %) have tokens that the encoder's tokeniser does not know, 2 of them") == 1
+
+
 def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys, monkeypatch):
     out, more = tmp_path / "space", tmp_path / "more.csv"
     targets = write_rows(tmp_path / "targets.csv", [{"text": "code " * count} for count in (4, 5, 9)])

@@ -242,6 +242,14 @@ def test_counts_of_sentences_read_by_the_model(tmp_path, capsys):
     assert re.search(r"^  truncated +5  of 5 that it read, at 22 tokens$", said.out, re.MULTILINE)
     assert re.search(r"^rows without a skill +3$", said.out, re.MULTILINE)
     assert "1 of 6 names of skills is truncated at 22 tokens" in said.err
+    assert "unknown" not in said.out + said.err
+
+    write_rows(tmp_path / "v.jsonl", [rows[2], rows[2] | {"description": "Nothing that \u770b\u8b77 has a name."}])
+    flags[-1] = str(tmp_path / "unknown")
+    main([*flags, "--model", str(encoder), "--threshold", "9"])
+    said = capsys.readouterr()
+    assert re.search(r"^  with unknown tokens +1  of 2 that it read$", said.out, re.MULTILINE)
+    assert said.err.count("1 of 2 sentences (50.0 %) have tokens that the encoder's tokeniser does not know") == 1
 
 
 def test_nan_scores_tag_nothing(tmp_path):
