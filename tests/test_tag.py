@@ -252,6 +252,21 @@ def test_counts_of_sentences_read_by_the_model(tmp_path, capsys):
     assert said.err.count("1 of 2 sentences (50.0 %) have tokens that the encoder's tokeniser does not know") == 1
 
 
+def test_a_script_without_spaces_is_tagged_by_name(tmp_path, capsys):
+    title, text = (
+        "\u62c5\u5f53\u8005",
+        "\u5f53\u793e\u3067\u306f\u4f1a\u8a08\u306e\u7d4c\u9a13\u8005\u3092\u52df\u96c6\u3002",
+    )
+    row = {"title": title, "description": text}
+    (tmp_path / "skills.txt").write_text("\u4f1a\u8a08\n\u7d4c\u7406\u696d\u52d9\n", encoding="utf-8")
+    flags = ["--vacancies", str(write_rows(tmp_path / "v.jsonl", [row])), "--taxonomy", str(tmp_path / "skills.txt")]
+    main([*flags, "--language", "ja", "--out", str(tmp_path / "out"), "--processes", "1"])
+    graphs = read_edge_folder(tmp_path / "out", ("vacancy", "job"))
+    edges = {kind: [(edge.left_text, edge.right_text) for edge in edges_of(each)] for kind, each in graphs.items()}
+    assert edges == {"vacancy": [("\u4f1a\u8a08", text)], "job": [("\u4f1a\u8a08", title)]}
+    assert "too short" not in capsys.readouterr().out
+
+
 def test_nan_scores_tag_nothing(tmp_path):
     files = find_vacancy_files(write_rows(tmp_path / "v.jsonl", many(2)))
     job = open_job(tmp_path / "job", files, TAXONOMY, TagSettings(keep_sentences="all"))

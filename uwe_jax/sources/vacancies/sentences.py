@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
+from uwe_jax.data.scripts import count_words
 from uwe_jax.data.text import normalise
 
 MIN_WORDS = 3
@@ -27,7 +28,6 @@ _BREAK = "\x1e"  # a line break of the layout, unlike those of the source; occur
 _BLOCK = re.compile(rf"</?(?:{'|'.join(_BLOCKS)})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _UNSEEN = ["script", "style", "template", "noscript", "head"]
 
-_WORD = re.compile(r"\w+")
 _LINE = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Characters that open a list item anywhere, and those that do so only between spaces or at the start.
 _INLINE_BULLET = re.compile(r"[•▪◦●■□‣\u2043∙►➢✓✔]|(?<=\s)[*·](?=\s)")
@@ -97,7 +97,7 @@ def length_problem(sentence: str, min_words: int = MIN_WORDS, max_characters: in
     """
     if len(sentence) > max_characters:
         return "long"
-    return "short" if len(_WORD.findall(sentence)) < min_words else ""
+    return "short" if count_words(sentence) < min_words else ""
 
 
 def _unwrapped(text: str) -> list[str]:
