@@ -68,7 +68,7 @@ class EvaluationOptions:
       max_tokens: tokens of a text that an encoder reads.
       bootstrap: resamples for the 95 % intervals; 0 computes none.
       esco_version: such as 1.1.1; by default the newest complete one in the folders.
-      language: of ESCO's labels.
+      language: of ESCO's labels; several, as en,de, add the labels of the others as further names.
       strict: stop if the data of a task is missing, instead of skipping the task.
       offline: never access the Hugging Face hub.
       drop_leaks: leave out queries that are in the training graphs of a model.

@@ -58,7 +58,7 @@ class TaggingOptions:
       top_k: skills that a model may give to a sentence.
       model_reads: sentences that the model reads: those that name no skill, or all.
       aliases: look for the other names of skills too, and rank skills by them, not only by their labels.
-      language: of the vacancies and of ESCO's labels.
+      language: of the vacancies and of ESCO's labels; several, as en,de, add the labels of the others as further names.
       esco_version: such as 1.1.1; by default the newest in the folder.
       min_words: shorter sentences are left out.
       max_characters: longer sentences are left out.

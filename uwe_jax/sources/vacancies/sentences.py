@@ -71,7 +71,7 @@ def cut_sentences(text: str, language: str = "en") -> list[str]:
     the language. Bullets and numbers of list items are removed.
 
     Args:
-      language: code such as en; sentencex falls back to a related one.
+      language: code such as en, of several the first; sentencex falls back to a related one.
 
     >>> cut_sentences("You:\\n• know e.g. C# and .NET. Mr. Li helps.\\n2) plan shifts")
     ['You:', 'know e.g. C# and .NET.', 'Mr. Li helps.', 'plan shifts']
@@ -79,11 +79,11 @@ def cut_sentences(text: str, language: str = "en") -> list[str]:
     # imported lazily: other sources do not need it
     import sentencex
 
-    found = []
+    found, code = [], language.split(",")[0].strip().lower()
     for line in _unwrapped(text):
         for item in _INLINE_BULLET.split(line):
             bare = _ITEM.sub("", item)
-            for segment in _joined(sentencex.segment(language.lower(), bare)) if bare.strip() else ():
+            for segment in _joined(sentencex.segment(code, bare)) if bare.strip() else ():
                 if tidy := normalise(segment):
                     found.append(tidy)
     return found
