@@ -21,7 +21,7 @@ from uwe_jax.curation.describe.section import Grid, Section
 from uwe_jax.data.graph import BipartiteGraph, Edge, edge_matrix
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.ragged import run_offsets
-from uwe_jax.data.tokens import SpecialTokens, TokenTable
+from uwe_jax.data.tokens import SpecialTokens, Tokeniser, TokenTable
 from uwe_jax.evaluation.tasks.catalogue import choose
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.command import answer_errors
@@ -234,15 +234,18 @@ def test_coverage_by_id_and_by_label():
 # ---- Tokens ---------------------------------------------------------------------------------------------------------
 
 
-class WordTokeniser:
+class WordTokeniser(Tokeniser):
     """A token per word, and two special ones."""
+
+    special = SpecialTokens((1,), (2,), 0)
+    _reader = SimpleNamespace(unknown=None)
 
     def __init__(self, folder, cache_dir):
         pass
 
     def table(self, listed, *, label):
         offsets = run_offsets(np.array([len(text.split()) for text in listed]))
-        return TokenTable(np.zeros(offsets[-1], np.int32), offsets, SpecialTokens((1,), (2,), 0))
+        return TokenTable(np.zeros(offsets[-1], np.int32), offsets, self.special)
 
 
 def test_truncated_texts_are_counted(monkeypatch, tmp_path):
@@ -357,7 +360,7 @@ def test_leakage_truncation_and_uncovered_skills_are_findings():
     leak = {**row, "leakage": {"queries": 28, "edges": 1, "domain": "zero-shot"}, "shared_queries": ["We weld."]}
     jobs = {**row, "title": "Jobs", "query_kind": "job", "leakage": {"queries": 9, "edges": 1, "domain": "zero-shot"}}
     whole = {**jobs, "title": "Whole", "leakage": {"queries": 9, "edges": 130, "domain": "in-domain"}}
-    cut = {"limit": 64, "looked_at": 100, "of": 100, "cut": 12, "quantiles": {"0.99": 81}, "most": 90}
+    cut = {"limit": 64, "looked_at": 100, "of": 100, "cut": 12, "quantiles": {"0.99": 81}, "most": 90, "unknown": []}
     found = description(
         build_graph_set({"job": plain_graphs()}),
         overlap={"tasks": [leak, jobs, whole], "missing": []},

@@ -190,6 +190,29 @@ def test_other_languages(tmp_path):
     assert [edge.right_text for edge in read_alias_edges(release).edges] == ["schweißen"]
 
 
+def test_labels_in_a_further_language_are_alternatives(tmp_path):
+    write_release(tmp_path)
+    skills = [(SKILL + "1", "Metall schwei\u00dfen", "schwei\u00dfen"), *SKILLS[1:]]
+    jobs = [(OCCUPATION + "a", "Schwei\u00dfer", "Schwei\u00dferin\nwelder")]
+    write_zip(tmp_path, "1.1.1", "de", classification(skills, jobs, language="de"))
+    release = find_release(tmp_path, BOTH, language=" en,DE ")
+    assert str(release) == "ESCO v1.1.1 (en,de)"
+    assert read_job_edges(release).edges == JOB_EDGES
+    found = {(edge.left_text, edge.right_text) for edge in read_alias_edges(release).edges}
+    english = {(edge.left_text, edge.right_text) for edge in ALIAS_EDGES}
+    assert found - english == {("weld metal", "Metall schwei\u00dfen"), ("weld metal", "schwei\u00dfen")}
+    titles = {edge.right_text for edge in read_alias_edges(release, "occupations").edges}
+    assert titles == {"metal worker", "Schwei\u00dfer", "Schwei\u00dferin"}
+    # Both orders are different graphs, also in the cache of prepared ones.
+    german = find_release(tmp_path, ("skill_alias",), language="de,en")
+    for each in (release, german):
+        read, _ = load_graph(each, "skill_alias", "both", tmp_path / "cache")
+        assert read == read_alias_edges(each).edges
+    assert german.digest("skill_alias") != find_release(tmp_path, ("skill_alias",), language="de").digest("skill_alias")
+    with pytest.raises(UserError, match=r"Expected skills_en.csv, skills_fr.csv, all of one version. Found version"):
+        find_release(tmp_path, ("skill_alias",), language="en,fr")
+
+
 def test_newest_complete_version_is_the_default(tmp_path):
     write_release(tmp_path, "1.0.9", skills=[(SKILL + "1", "old label", "older label"), *SKILLS[1:]])
     write_release(tmp_path, "1.0.10")

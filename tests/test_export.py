@@ -111,7 +111,8 @@ def exports(cache, tmp_path_factory):
         folder = tmp_path_factory.mktemp(architecture)
         dtype, layers = "bfloat16" if architecture == "mpnet" else "float32", 2 if family.pre_norm else 1
         run = write_run(folder / "run", write_tiny_encoder(folder / "encoder", architecture, layers=layers), dtype)
-        made[architecture] = Exported(run, export(*options(run, folder / "tiny-uwe", cache, license="mit")))
+        chosen = options(run, folder / "tiny-uwe", cache, license="mit", pylate=True)
+        made[architecture] = Exported(run, export(*chosen))
     return made
 
 
@@ -182,6 +183,42 @@ def test_sentence_transformers_embeds_by_the_mean_of_our_tokens(exports, in_floa
     means = (tokens * mask[:, :, None]).sum(axis=1) / mask.sum(axis=1)[:, None]
     np.testing.assert_allclose(model.encode(list(TEXTS)), means, rtol=0, atol=1e-5)
     assert not [warning for warning in recwarn if issubclass(warning.category, DeprecationWarning | FutureWarning)]
+
+
+@pytest.mark.parametrize("layout", ["multi_vector", "pylate"])
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_multi_vector_encoders_have_our_tokens_and_max_sim(exports, in_float32, architecture, layout):
+    """MultiVectorEncoder reads the layout of PyLate 1 as well; it compares by the sum as PyLate does."""
+    library = pytest.importorskip("sentence_transformers", "6.0")
+    model = library.MultiVectorEncoder(str(exports[architecture].folder / layout), device="cpu")
+    kinds = {"multi_vector": ["MultiVectorMask", "Normalize"], "pylate": ["Dense", "MultiVectorMask", "Normalize"]}
+    assert [type(module).__name__ for module in model] == ["Transformer", *kinds[layout]]
+    queries, targets, _ = in_float32[architecture]
+    found = model.encode_query(list(QUERIES)), model.encode_document(list(TEXTS))
+    for side, (tokens, mask) in zip(found, (queries, targets), strict=True):
+        units = tokens / np.linalg.norm(tokens, axis=-1, keepdims=True)
+        for i, text in enumerate(side):
+            np.testing.assert_allclose(text, units[i][mask[i]], rtol=0, atol=1e-5)
+    reduce, name = ("mean", "meanmaxsim") if layout == "multi_vector" else ("sum", "maxsim")
+    assert model.similarity_fn_name == name
+    ours = block_scores(queries, targets, 1.0, parse_scorer(f"max_sim,side=query,reduce={reduce}")).forward
+    np.testing.assert_allclose(model.similarity(*found), ours, rtol=0, atol=1e-5)
+
+
+def test_a_multi_vector_encoder_of_the_folder_of_single_vectors_is_refused(exports):
+    library = pytest.importorskip("sentence_transformers", "6.0")
+    with pytest.raises(ValueError, match="this folder has single vectors: load its multi_vector/"):
+        library.MultiVectorEncoder(str(exports["bert"].folder), device="cpu")
+
+
+def test_the_folders_for_late_interaction_are_copies_without_hard_links(broken, cache, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    folder = export(*options(broken, tmp_path / "copied", cache)) / "multi_vector"
+    assert (folder / "model.safetensors").read_bytes() == (broken / "model.safetensors").read_bytes()
+    assert not (folder.parent / "pylate").exists()
 
 
 @pytest.mark.parametrize(
@@ -255,7 +292,7 @@ def test_an_export_reads_back_bit_for_bit(made, cache, tmp_path):
     assert (back.model.encoder.config, back.model.encoder.dtype) == (run.model.encoder.config, run.model.encoder.dtype)
     assert load_model(made.folder, cache_dir=cache, max_tokens=5).max_tokens == 5
 
-    again = export(*options(made.folder, tmp_path / "tiny-uwe", cache, license="mit", max_tokens=None))
+    again = export(*options(made.folder, tmp_path / "tiny-uwe", cache, license="mit", max_tokens=None, pylate=True))
     for path in sorted(path for path in made.folder.rglob("*") if path.is_file()):
         assert (again / path.relative_to(made.folder)).read_bytes() == path.read_bytes(), path.name
 
@@ -403,7 +440,7 @@ sys.meta_path.insert(0, Without())
 """
     code = f"{without}\nfrom uwe_jax.commands.export import main; main(sys.argv[1:])"
     flags = [f"--model={made.workdir}", f"--out={tmp_path / 'tiny-uwe'}", f"--cache_dir={cache}", "--license=mit"]
-    command = [sys.executable, "-c", code, *flags, f"--max_tokens={MAX_TOKENS}"]
+    command = [sys.executable, "-c", code, *flags, f"--max_tokens={MAX_TOKENS}", "--pylate"]
     subprocess.run(command, check=True, capture_output=True, text=True)
     for path in sorted(path for path in made.folder.rglob("*") if path.is_file()):
         assert (tmp_path / "tiny-uwe" / path.relative_to(made.folder)).read_bytes() == path.read_bytes(), path.name

@@ -8,7 +8,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 import pytest
-from esco_downloads import OCCUPATION, SKILL, write_release
+from esco_downloads import OCCUPATION, SKILL, SKILLS, classification, write_release, write_zip
 from onet_download import write_onet
 from tiny_encoder import write_tiny_encoder
 from vacancy_files import write_rows
@@ -65,6 +65,26 @@ def test_a_space_is_what_the_python_api_makes(built, model):
     same = ranker.encode_targets(list(space.texts), list(space.ids), progress=False)
     np.testing.assert_array_equal(space.tokens.flat, same.tokens.flat)
     assert json.loads((out / "index.json").read_text()) == {"model": model, "targets": [f"{path}, column label"]}
+
+
+@pytest.mark.parametrize(("language", "names"), [("de", []), ("DE,en", ["weld metal", "join metal"])])
+def test_esco_in_german_is_one_command(model, tmp_path, language, names):
+    write_release(tmp_path / "esco")
+    german = [(SKILL + "1", "Metall schwei\u00dfen", "schwei\u00dfen"), *SKILLS[1:]]
+    path = write_zip(tmp_path / "esco", "1.1.1", "de", classification(german, language="de"))
+    where = str(path if language == "de" else path.parent)
+    main(["--model", model, "--targets", where, "--language", language, "--out", str(tmp_path / "index")])
+    index = load_index(tmp_path / "index")
+    assert index.texts[0] == "Metall schwei\u00dfen"
+    assert [name.text for name in index.names_of(0)][1:4] == ["schwei\u00dfen", *names]
+
+
+def test_targets_of_unknown_tokens_are_counted(model, tmp_path, capsys):
+    targets = tmp_path / "targets.txt"
+    targets.write_text("nurse\n\u770b\u8b77\u5e2b\n\u6599\u7406\u9577\n", encoding="utf-8")
+    main(["--model", model, "--targets", str(targets), "--out", str(tmp_path / "space")])
+    told = capsys.readouterr().err
+    assert told.count("2 of 3 targets (66.7 %) have tokens that the encoder's tokeniser does not know, 2 of them") == 1
 
 
 def test_targets_that_are_truncated_are_counted(model, tmp_path, capsys, monkeypatch):

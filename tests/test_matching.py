@@ -50,6 +50,61 @@ def test_whole_words(text, expected):
     assert [span for _, span, _ in named(found, text)] == expected
 
 
+@pytest.mark.parametrize(
+    ("names", "text", "expected"),
+    [
+        (
+            ["\u4f1a\u8a08"],
+            "\u5f53\u793e\u3067\u306f\u4f1a\u8a08\u3068\u7a0e\u52d9",
+            ["\u4f1a\u8a08"],
+        ),  # Japanese: accounting
+        (
+            ["\u4f1a\u8a08", "\u4f1a\u8a08\u76e3\u67fb"],
+            "\u4f1a\u8a08\u76e3\u67fb\u3092",
+            ["\u4f1a\u8a08\u76e3\u67fb"],
+        ),  # the longest
+        (["Java"], "\u7cbe\u901aJava\u8bed\u8a00, Javas", ["Java"]),  # Chinese around Latin letters
+        (
+            ["\u30c7\u30fc\u30bf"],
+            "\u30c7\u30fc\u30bf\u3092 \u30c7\u30fc\u30bf\u30d9\u30fc\u30b9",
+            ["\u30c7\u30fc\u30bf"],
+        ),  # data, not database
+        (
+            ["\u0e1a\u0e31\u0e0d\u0e0a\u0e35"],
+            "\u0e07\u0e32\u0e19\u0e1a\u0e31\u0e0d\u0e0a\u0e35\u0e41\u0e25\u0e30",
+            ["\u0e1a\u0e31\u0e0d\u0e0a\u0e35"],
+        ),  # Thai
+        (
+            ["\u0e01\u0e32\u0e23\u0e1a"],
+            "\u0e01\u0e32\u0e23\u0e1a\u0e31\u0e0d\u0e0a\u0e35",
+            [],
+        ),  # not within a letter and its vowel
+        (["\ud68c\uacc4"], "\ud68c\uacc4\ub97c \uad00\ub9ac\ud68c\uacc4", ["\ud68c\uacc4"]),  # Korean, with a particle
+        (
+            ["\u0939\u093f\u0928\u094d\u0926\u0940"],
+            "\u0939\u093f\u0928\u094d\u0926\u0940\u0935\u093e\u0926",
+            [],
+        ),  # Hindi has spaces
+        (["d'analyse"], "l\u2019outil d\u2019analyse", ["d\u2019analyse"]),
+        (["outil d\u2019analyse"], "l'outil d'analyse", ["outil d'analyse"]),
+        (["Schwei\u00dftechnik"], "die Schwei\u00df\u00adtech\u00adnik!", ["Schwei\u00df\u00adtech\u00adnik"]),
+        (["end-to-end tests"], "end\u2011to\u2011end\u00a0tests", ["end\u2011to\u2011end\u00a0tests"]),
+        (["office work", "C++"], "o\ufb03ce work in \uff23\uff0b\uff0b", ["o\ufb03ce work", "\uff23\uff0b\uff0b"]),
+        (["\u30ac\u30b9"], "\uff76\uff9e\uff7d", ["\uff76\uff9e\uff7d"]),  # half-width katakana
+        (["Java"], "Java\u2122", ["Java"]),
+    ],
+)
+def test_names_in_every_script_and_typography(names, text, expected):
+    found = matcher(*((name,) for name in names))
+    assert [span for _, span, _ in named(found, text)] == expected
+    assert [text[start:stop] for _, start, stop in whole_words(names)(text)] == expected
+
+
+def test_short_aliases_of_dense_scripts_are_searched():
+    found = matcher(("\u4f1a\u8a08\u696d\u52d9", "\u7d4c\u7406"), ("accounting", "tax"))
+    assert named(found, "\u7d4c\u7406\u3068 tax") == [(0, "\u7d4c\u7406", "alias")]
+
+
 def test_names_that_several_skills_carry_are_left_out_unless_they_are_a_label():
     found = matcher(("repair pumps", "mend pumps", "nursing"), ("mend pumps by hand", "mend pumps"), ("nursing",))
     assert named(found, "mend pumps, nursing, repair pumps") == [(2, "nursing", "exact"), (0, "repair pumps", "exact")]

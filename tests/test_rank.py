@@ -63,7 +63,17 @@ def test_queries_that_are_truncated_are_counted_over_all_batches(folder, tmp_pat
         main(["--index", str(folder / "skills"), "--queries", str(tmp_path / "queries.txt"), "--json"])
     assert "2 of 4 queries are truncated at 64 tokens, the longest has 65. --max_tokens" in capsys.readouterr().err
     main(["--index", str(folder / "skills"), "nurse"])
-    assert "truncated" not in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "truncated" not in told
+    assert "does not know" not in told
+
+
+def test_queries_of_unknown_tokens_are_counted_over_all_batches(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(answering, "batches", functools.partial(batches, most=2))
+    (tmp_path / "queries.txt").write_text("nurse\n\u770b\u8b77\u5e2b\ncode\n\u5e2b\n", encoding="utf-8")
+    main(["--index", str(folder / "skills"), "--queries", str(tmp_path / "queries.txt"), "--json"])
+    told = capsys.readouterr().err
+    assert told.count("2 of 4 queries (50.0 %) have tokens that the encoder's tokeniser does not know") == 1
 
 
 def test_answers_are_those_of_the_python_api(folder, capsys):

@@ -242,6 +242,29 @@ def test_counts_of_sentences_read_by_the_model(tmp_path, capsys):
     assert re.search(r"^  truncated +5  of 5 that it read, at 22 tokens$", said.out, re.MULTILINE)
     assert re.search(r"^rows without a skill +3$", said.out, re.MULTILINE)
     assert "1 of 6 names of skills is truncated at 22 tokens" in said.err
+    assert "unknown" not in said.out + said.err
+
+    write_rows(tmp_path / "v.jsonl", [rows[2], rows[2] | {"description": "Nothing that \u770b\u8b77 has a name."}])
+    flags[-1] = str(tmp_path / "unknown")
+    main([*flags, "--model", str(encoder), "--threshold", "9"])
+    said = capsys.readouterr()
+    assert re.search(r"^  with unknown tokens +1  of 2 that it read$", said.out, re.MULTILINE)
+    assert said.err.count("1 of 2 sentences (50.0 %) have tokens that the encoder's tokeniser does not know") == 1
+
+
+def test_a_script_without_spaces_is_tagged_by_name(tmp_path, capsys):
+    title, text = (
+        "\u62c5\u5f53\u8005",
+        "\u5f53\u793e\u3067\u306f\u4f1a\u8a08\u306e\u7d4c\u9a13\u8005\u3092\u52df\u96c6\u3002",
+    )
+    row = {"title": title, "description": text}
+    (tmp_path / "skills.txt").write_text("\u4f1a\u8a08\n\u7d4c\u7406\u696d\u52d9\n", encoding="utf-8")
+    flags = ["--vacancies", str(write_rows(tmp_path / "v.jsonl", [row])), "--taxonomy", str(tmp_path / "skills.txt")]
+    main([*flags, "--language", "ja", "--out", str(tmp_path / "out"), "--processes", "1"])
+    graphs = read_edge_folder(tmp_path / "out", ("vacancy", "job"))
+    edges = {kind: [(edge.left_text, edge.right_text) for edge in edges_of(each)] for kind, each in graphs.items()}
+    assert edges == {"vacancy": [("\u4f1a\u8a08", text)], "job": [("\u4f1a\u8a08", title)]}
+    assert "too short" not in capsys.readouterr().out
 
 
 def test_nan_scores_tag_nothing(tmp_path):

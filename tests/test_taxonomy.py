@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from esco_downloads import SKILL, classification, write_release, write_zip
+from esco_downloads import SKILL, SKILLS, classification, write_release, write_zip
 from vacancy_files import TAXONOMY, write_rows, write_taxonomy
 
 from uwe_jax.curation.describe import coverage
-from uwe_jax.evaluation.tasks.esco_tasks import find_esco
+from uwe_jax.evaluation.tasks.esco_tasks import find_esco, read_skill_normalisation
 from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 from uwe_jax.retrieval.texts_in import read_targets
 from uwe_jax.runtime.errors import UserError
@@ -54,6 +54,19 @@ def test_esco_in_another_language_is_named_by_all_that_look_for_it(tmp_path):
         assert find_release(tmp_path, ("skill_alias",), language).language == "de"
     sources = TaskSources((tmp_path,), tmp_path / "cache", language="DE")
     assert str(find_esco(sources, ("skills",))) == "ESCO v1.1.1 (de)"
+
+
+def test_every_command_has_the_names_of_several_languages(tmp_path):
+    write_release(tmp_path)
+    german = [(SKILL + "1", "Metall schwei\u00dfen", ""), *SKILLS[1:]]
+    write_zip(tmp_path, "1.1.1", "de", classification(german, language="de"))
+    first = read_taxonomy(tmp_path, language="en,de").skills[0]
+    assert (first.label, first.aliases[-1]) == ("weld metal", "Metall schwei\u00dfen")
+    targets = read_targets(tmp_path, language="de,en")
+    assert targets.texts[0] == "Metall schwei\u00dfen"
+    assert "weld metal" in [name.text for name in targets.names[0]]
+    content = read_skill_normalisation(TaskSources((tmp_path,), tmp_path / "cache", language="en,de"), "test")
+    assert ("Metall schwei\u00dfen", ["weld metal"]) in content.pairs
 
 
 def test_vacancies_with_esco_in_another_language_use_their_own_skills_with_a_warning(tmp_path, capsys):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graphs import build_graph_set
 from hypothesis import given
 from hypothesis import strategies as st
 from test_batches import plain_row
@@ -15,12 +16,14 @@ from transformers import AutoTokenizer
 
 from uwe_jax import load
 from uwe_jax.commands.train import train
-from uwe_jax.config import Config
+from uwe_jax.config import Config, LengthSettings
 from uwe_jax.data import tokeniser_file
+from uwe_jax.data.graph import Edge
 from uwe_jax.data.tokens import SpecialTokens, Tokeniser, TokenTable
 from uwe_jax.models.families.registry import FAMILIES
 from uwe_jax.runtime.config_file import read_command_line
 from uwe_jax.runtime.errors import UserError
+from uwe_jax.training.node_tokens import tokenise_nodes
 
 read_config = functools.partial(read_command_line, settings=Config, command="train")
 
@@ -39,6 +42,34 @@ def test_rows_equal_the_tokeniser_with_padding_and_truncation(tmp_path, architec
     np.testing.assert_array_equal(mask, expected["attention_mask"].astype(bool))
     assert table.lengths.tolist()[1] == 2  # an empty text keeps its special tokens
     assert table.lengths.max() == (44 if architecture in ("roberta", "modernbert") else 42)  # bytes have the last space
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_texts_with_unknown_tokens_are_counted(tmp_path, architecture):
+    tokeniser = Tokeniser(write_tiny_encoder(tmp_path / architecture, architecture), tmp_path / "cache")
+    texts = ["write code", "", "\u770b\u8b77\u5e2b", "write \u8b77", "nurse"]
+    counts = tokeniser.truncation(texts, 12)
+    if architecture in ("roberta", "modernbert"):  # of bytes
+        assert (counts.unknown, counts.unknown_notes()) == (0, [])
+        return
+    assert (counts.texts, counts.unknown, counts.truncated) == (5, 2, 0)
+    assert counts == tokeniser.truncation_of(tokeniser.table(texts, label="texts"), texts, 12)
+    (note,) = (counts + tokeniser.truncation(["code"] * 3, 12)).unknown_notes("targets")
+    assert note.startswith("2 of 8 targets (25.0 %) have tokens that the encoder's tokeniser does not know")
+    assert "such as '\u770b\u8b77\u5e2b'." in note
+    if architecture == "bert":
+        assert ", 1 of them no other," in note
+    # Read from the cache, the tokeniser counts the same.
+    assert Tokeniser(tmp_path / architecture, tmp_path / "cache").truncation(texts, 12) == counts
+
+
+def test_texts_of_the_graphs_with_unknown_tokens_are_reported_once(tmp_path, caplog):
+    tokeniser = Tokeniser(write_tiny_encoder(tmp_path / "encoder"), tmp_path / "cache")
+    job = [Edge("", "nurse", "", "code"), Edge("", "\u770b\u8b77\u5e2b", "", "write code")]
+    graphs = build_graph_set({"job": job, "alias": [Edge("", "nurse", "", "\u5e2b code")]})
+    tokenise_nodes(graphs, tokeniser, LengthSettings())
+    (said,) = [each for each in caplog.messages if "does not know" in each]
+    assert said.startswith("2 of 5 texts of the graphs (40.0 %) have tokens")
 
 
 few = st.lists(st.integers(1000, 1009), max_size=2)

@@ -71,7 +71,9 @@ class SourceSettings:
     join_aliases: bool = False  # merge skills with a skill that has their text as an alias, not only equal texts
     kinds: tuple[str, ...] = ()  # kinds of graphs, of job, vacancy, alias; empty: all of the source
     relations: str = "both"  # ESCO skill-job and skill-skill relations: essential, optional or both
-    language: str = "en"  # of ESCO's labels, of vacancies, and of the tasks and taxonomy that graphs are compared with
+    # Of ESCO's labels, of vacancies, and of the tasks and taxonomy that graphs are compared with. Of several, as en,de,
+    # the labels of the first, and those of the others are alternative labels of the same concept.
+    language: str = "en"
     version: str = ""  # of the source, such as 1.1.1; empty: the newest complete one in the folder
     # Decontamination: splits (test, validation) of evaluation tasks whose queries and relevant pairs are excluded.
     decontaminate: tuple[str, ...] = ("test",)

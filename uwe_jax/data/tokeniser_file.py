@@ -47,6 +47,7 @@ class TextReader(NamedTuple):
     ids: Callable[[list[str], bool], list[list[int]]]  # of texts, not truncated; the flag adds special tokens
     vocabulary: Callable[[], dict[str, int]]  # all tokens with their ids
     pad: int
+    unknown: int | None  # None if every text has known tokens alone, as of a byte-level vocabulary
 
 
 def open_tokeniser(folder: Path, cache_dir: Path) -> TextReader:
@@ -71,7 +72,7 @@ def open_tokeniser(folder: Path, cache_dir: Path) -> TextReader:
         def ids(texts: list[str], special: bool) -> list[list[int]]:
             return made(texts, add_special_tokens=special, return_attention_mask=False)["input_ids"]
 
-        reader = TextReader(ids, made.get_vocab, _pad(made))
+        reader = TextReader(ids, made.get_vocab, _pad(made), made.unk_token_id)
         content = _content(made)
         if not _same(reader if content is None else _read(content), reader):
             content = None
@@ -110,7 +111,14 @@ def _content(made: Any) -> str | None:
     if not isinstance(native, Tokenizer):
         return None
     spelt = bool(native.encode_special_tokens)
-    return json.dumps({"pad": _pad(made), "encode_special_tokens": spelt, "tokenizer": native.to_str()})
+    return json.dumps(
+        {
+            "pad": _pad(made),
+            "unknown": made.unk_token_id,
+            "encode_special_tokens": spelt,
+            "tokenizer": native.to_str(),
+        }
+    )
 
 
 def _read(content: str) -> TextReader:
@@ -123,7 +131,7 @@ def _read(content: str) -> TextReader:
     def ids(texts: list[str], special: bool) -> list[list[int]]:
         return [each.ids for each in tokenizer.encode_batch_fast(texts, add_special_tokens=special)]
 
-    return TextReader(ids, lambda: tokenizer.get_vocab(with_added_tokens=True), kept["pad"])
+    return TextReader(ids, lambda: tokenizer.get_vocab(with_added_tokens=True), kept["pad"], kept["unknown"])
 
 
 def _same(one: TextReader, other: TextReader) -> bool:

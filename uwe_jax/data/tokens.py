@@ -217,10 +217,17 @@ class Tokeniser:
         return TokenTable(flat, offsets, self.special)
 
     def truncation(self, texts: Iterable[str], limit: int) -> Truncation:
-        """Counts the texts that have more tokens than a limit, special tokens included."""
-        batches = self._id_lists(texts)
-        lengths = np.array([len(ids) for batch in batches for ids in batch], np.int64) + self.special.count
-        return Truncation.of(lengths, limit)
+        """Counts the texts that have more tokens than a limit, special tokens included, or unknown tokens."""
+        remaining, found = iter(texts), Truncation(limit)
+        while batch := list(islice(remaining, _TEXTS_AT_ONCE)):
+            found += self.truncation_of(self.tokenise(batch), batch, limit)
+        return found
+
+    def truncation_of(self, table: TokenTable, texts: Sequence[str], limit: int) -> Truncation:
+        """Counts the same from the token table of the texts."""
+        unknown = -1 if self._reader.unknown is None else self._reader.unknown
+        before = run_offsets((table.flat == unknown).astype(np.int8))
+        return Truncation.of(table.lengths, limit, self.special.count, np.diff(before[table.offsets]), texts)
 
     def _id_lists(self, texts: Iterable[str]) -> Iterator[list[list[int]]]:
         """Yields token ids without special tokens, in batches that are tokenised in parallel."""

@@ -17,6 +17,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from safetensors.numpy import save_file
 
+from uwe_jax.export.late_interaction import LENGTHS, NOT_MULTI_VECTOR, write_multi_vector, write_pylate
 from uwe_jax.export.low_rank import reduce_rank
 from uwe_jax.export.model_card import languages_of, model_card
 from uwe_jax.export.onnx_encoder import check_libraries, write_onnx
@@ -49,6 +50,7 @@ _SENTENCE_TRANSFORMERS = {
     "prompts": {},
     "default_prompt_name": None,
     "similarity_fn_name": "cosine",
+    **NOT_MULTI_VECTOR,
 }
 
 
@@ -65,6 +67,7 @@ class ExportOptions:
       card: a Markdown file that is appended to the model card, such as your own measurements.
       low_rank: write what training changed in each matrix in so many components, instead of all weights; 0 writes all.
       onnx: write the encoder as onnx/model.onnx too; needs the extra onnx.
+      pylate: write the folder pylate, which PyLate 1 loads, too.
       push_to_hub: upload the folder into this repository, USER/NAME.
       private: make the repository private if it is created now.
       cache_dir: folder of prepared data and encoders; by default $UWE_JAX_CACHE or the user's cache folder.
@@ -78,6 +81,7 @@ class ExportOptions:
     card: OptionalPath = None
     low_rank: int = 0
     onnx: bool = False
+    pylate: bool = False
     push_to_hub: str = ""
     private: bool = False
     cache_dir: str = ""
@@ -85,8 +89,9 @@ class ExportOptions:
     def __post_init__(self) -> None:
         at_least(3, max_tokens=self.max_tokens)
         at_least(0, low_rank=self.low_rank)
-        if self.low_rank and self.onnx:
-            raise UserError("--low-rank writes no whole encoder, which --onnx needs. Give one of them.")
+        for flag in ("onnx", "pylate"):
+            if self.low_rank and getattr(self, flag):
+                raise UserError(f"--low-rank writes no whole encoder, which --{flag} needs. Give one of them.")
 
 
 def export(options: ExportOptions, models: Sequence[Share]) -> Path:
@@ -149,8 +154,11 @@ def _write(options: ExportOptions, models: Sequence[Share], out: Path, folder: P
     else:
         _write_encoder(model, folder)
         _write_scorer(folder)
+        write_multi_vector(model, folder)
         if subject.hashes:
             subject.hashes.write(folder / TRAINED_ON)
+    if options.pylate:
+        write_pylate(model, folder)
     if options.onnx:
         write_onnx(model, folder)
     card = model_card(
@@ -204,7 +212,7 @@ def _write_encoder(model: LoadedModel, folder: Path) -> None:
         if (model.folder / name).is_file():
             shutil.copyfile(model.folder / name, folder / name)
     write_json(folder / "modules.json", _MODULES)
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": model.max_tokens, "do_lower_case": False})
+    write_json(folder / LENGTHS, {"max_seq_length": model.max_tokens, "do_lower_case": False})
     write_json(folder / "config_sentence_transformers.json", _SENTENCE_TRANSFORMERS)
     pooling = {"word_embedding_dimension": config.width, "pooling_mode_mean_tokens": True}
     others = ("cls_token", "max_tokens", "mean_sqrt_len_tokens")

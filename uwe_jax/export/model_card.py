@@ -234,5 +234,6 @@ def languages_of(training: dict[str, Any]) -> tuple[str, ...]:
         {"source": name, **{key: value for key, value in part.items() if value}}
         for name, part in source.get("parts", {}).items()
     ]
-    found = [part["language"] for part in (source, *parts) if part.get("source") == "esco" and part.get("language")]
+    stated = [part["language"] for part in (source, *parts) if part.get("source") == "esco" and part.get("language")]
+    found = [code.strip() for languages in stated for code in languages.split(",")]
     return tuple(dict.fromkeys(found))

@@ -82,6 +82,8 @@ def rank(options: RankOptions) -> None:
         LOG.info(f"Wrote the answers to {counted(count, 'query')} to {options.out}.")
     for note in truncation.notes("queries"):
         LOG.warning(f"{note}. --max_tokens sets another limit.")
+    for note in truncation.unknown_notes("queries"):
+        LOG.warning(note)
     if refused:
         raise UserError(f"{refused:,} of {count:,} queries were not answered; all others were. The first: {first}")
 

@@ -176,6 +176,9 @@ def _write(ranker: Ranker, model: str, targets: Targets, folder: Path, dtype: st
 
 
 def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Index:
-    for note in ranker.truncation(targets.all_names).notes("names" if targets.names else "targets"):
+    truncation, what = ranker.truncation(targets.all_names), "names" if targets.names else "targets"
+    for note in truncation.notes(what):
         LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max_tokens sets another limit.")
+    for note in truncation.unknown_notes(what):
+        LOG.warning(note)
     return ranker.encode_targets(targets.texts, targets.ids, dtype=dtype, columns=targets.columns, names=targets.names)

@@ -65,7 +65,7 @@ class IndexOptions:
         of O*NET's occupations, and all rows of a table with one id.
       keep: further column to keep, which hits show and rankings are filtered by; may be repeated; by default all, and
         '' keeps none.
-      language: of ESCO's labels.
+      language: of ESCO's labels; several, as en,de, add the labels of the others as further names.
       version: of ESCO or O*NET, such as 1.1.1 or 29.3; by default the newest there is.
       dtype: number format in which a new index is stored.
       max_tokens: longer texts are truncated; by default the value of an export, else 64.
@@ -143,7 +143,7 @@ class RankOptions:
       words: weight of words in common, 0 to 1, which is added to the model's score; 0 ranks by the model alone.
       clean_queries: score queries without list bullets and gender markers such as (m/f/d).
       keep: further column of --targets, as of `uwe-jax index`; may be repeated.
-      language: of the labels of --targets where they are ESCO's.
+      language: of the labels of --targets where they are ESCO's, as of `uwe-jax index`.
       top_k: hits per query and index.
       where: COLUMN=VALUE, rank only targets that have this value; may be repeated: several values of one column are
         alternatives, different columns must all fit.

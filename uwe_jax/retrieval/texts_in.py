@@ -54,7 +54,7 @@ def read_targets(
       kind: of `ESCO_KINDS` or `ONET_KINDS`, for a folder; "" takes the skills of ESCO.
       column: of a table, with the texts; see `text_column`.
       id_column: of a table; "" takes the one called id, uri, code or alike, if there is one.
-      language: of ESCO's labels.
+      language: of ESCO's labels; several, as en,de, add those of the others to the names.
       version: of ESCO or O*NET; "" takes the newest.
       keep: further columns of a table; empty keeps all that hold one value per row, and only "" none.
       names: column of a table with further names of every target: a list, or texts separated by line breaks, | or ;.
@@ -103,7 +103,7 @@ def _of_downloads(
     if len(holding) == 1:
         where = f"{holding[0]}, {kind}, in {path}"
         if kind in esco:
-            concepts = read_concepts(esco[kind].files[kind], descriptions=described)
+            concepts = read_concepts(esco[kind], kind, descriptions=described)
             labelled = (
                 Row(
                     uri,

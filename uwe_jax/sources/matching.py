@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import ahocorasick_rs
 
+from uwe_jax.data.folding import fold
+from uwe_jax.data.scripts import is_boundary, is_dense, is_part
 from uwe_jax.sources.taxonomy import Taxonomy
 
-Finder = Callable[[str], list[tuple[str, int, int]]]  # lower-case names, their starts and stops
+Finder = Callable[[str], list[tuple[str, int, int]]]  # keys of names, their starts and stops
 
 EXACT, ALIAS = "exact", "alias"  # whether a skill was found by its label or by an alias
 
@@ -43,10 +45,13 @@ class _Term(NamedTuple):
 
 
 class SkillMatcher:
-    """Matches labels and aliases of a taxonomy: whole words, the longest name first, ignoring case.
+    """Matches labels and aliases of a taxonomy: whole words, the longest name first, ignoring case and typography.
+
+    Curly apostrophes, soft and non-breaking hyphens, ligatures and full-width letters match plain ones; in scripts
+    without spaces a name matches within a run of letters (`uwe_jax.data.scripts`).
 
     A label with a qualifier, such as Java (computer programming), also matches without it. Left out are
-      - names of one character (R, C), and lower-case aliases of up to `SHORT` characters,
+      - names of one character (R, C), and lower-case aliases of up to `SHORT` letters of an alphabet,
       - aliases shared by several skills that are not a skill's label,
       - single words that occur in many labels of other skills: aliases from `COMMON_ALIAS`, labels from `COMMON_LABEL`.
     A name with capitals matches only in its own spelling if it is short (IT, Git) or occurs in lower case in other
@@ -66,60 +71,67 @@ class SkillMatcher:
         """Returns the skills that a normalised text names, in its order. Spans do not overlap; skills may repeat."""
         if self._automaton is None:
             return []
-        low = lower(text)
+        plain, low, *_ = folded = fold(text)
         shouted = not any(map(str.islower, text))
         found = []
         for number, start, stop in self._automaton.find_matches_as_indexes(low, overlapping=True):
             term = self._terms[number]
-            if term.spellings and (shouted or text[start:stop] not in term.spellings):
+            if term.spellings and (shouted or plain[start:stop] not in term.spellings):
                 continue
             if _whole(low, start, stop, single=term.words == 1):
-                found.append((start - stop, start, stop, term))
-        found.sort(key=lambda each: each[:3])
-        taken: list[Match] = []
-        for _, start, stop, term in found:
-            if all(stop <= match.start or start >= match.stop for match in taken):
-                taken.append(Match(term.skill, start, stop, term.how))
-        return sorted(taken, key=lambda match: match.start)
+                found.append((start, stop, number))
+        return [
+            Match(self._terms[number].skill, *folded.span(start, stop), self._terms[number].how)
+            for start, stop, number in _longest(found)
+        ]
 
 
 def whole_words(texts: Iterable[str]) -> Finder:
-    """Returns a finder of a few names, ignoring case: the lower-case name, start and stop of each, longest first.
+    """Returns a finder of a few names, ignoring case and typography: the key, start and stop of each, longest first.
 
     >>> whole_words(["Python", "weld metal"])("You weld metal with python3 and Python.")
     [('weld metal', 4, 14), ('python', 32, 38)]
     """
-    names = sorted({lower(text) for text in texts if text}, key=lambda name: (-len(name), name))
+    names = list(dict.fromkeys(filter(None, map(key, texts))))
     if not names:
         return lambda text: []
-    pattern = re.compile("|".join(rf"{_edge(name[0], '<!')}{re.escape(name)}{_edge(name[-1], '!')}" for name in names))
-    return lambda text: [(match[0], match.start(), match.end()) for match in pattern.finditer(lower(text))]
+    automaton = ahocorasick_rs.AhoCorasick(names)
+
+    def find(text: str) -> list[tuple[str, int, int]]:
+        folded = fold(text)
+        matches = automaton.find_matches_as_indexes(folded.low, overlapping=True)
+        found = [(start, stop, k) for k, start, stop in matches if _whole(folded.low, start, stop, single=False)]
+        return [(names[number], *folded.span(start, stop)) for start, stop, number in _longest(found)]
+
+    return find
 
 
-def _edge(character: str, look: str) -> str:
-    return rf"(?{look}\w)" if character.isalnum() else ""
+def key(text: str) -> str:
+    """Returns the form of a name that its spellings in other case or typography share."""
+    return fold(text).low
 
 
-def lower(text: str) -> str:
-    """Converts to lower case, except letters that would become two: the length stays."""
-    low = text.lower()
-    if len(low) == len(text):
-        return low
-    return "".join(small if len(small := each.lower()) == 1 else each for each in text)
+def _longest(found: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """Chooses spans that do not overlap, the longest first, and returns them in the order of the text."""
+    taken: list[tuple[int, int, int]] = []
+    for span in sorted(found, key=lambda each: (each[0] - each[1], each)):
+        if all(span[1] <= start or span[0] >= stop for start, stop, _ in taken):
+            taken.append(span)
+    return sorted(taken)
 
 
 def _whole(text: str, start: int, stop: int, *, single: bool) -> bool:
     """Returns whether a span ends at word boundaries; a single word not after a hyphen (long-term is not term)."""
-    if start and text[start].isalnum():
-        before = text[start - 1]
-        if before.isalnum() or before == "_":
+    if start and is_part(text[start]):
+        if not is_boundary(text[start - 1], text[start], ends=False):
             return False
-        if single and before == "-" and start > 1 and text[start - 2].isalnum():
+        if single and text[start - 1] == "-" and start > 1 and text[start - 2].isalnum():
             return False
-    if stop == len(text):
+    if stop == len(text) or not is_part(text[stop - 1]):
         return True
-    after = text[stop]
-    return not (text[stop - 1].isalnum() and (after.isalnum() or after in "_#" or text[stop : stop + 2] == "++"))
+    return is_boundary(text[stop - 1], text[stop], ends=True) and not (
+        text[stop] == "#" or text[stop : stop + 2] == "++"
+    )
 
 
 def _terms(taxonomy: Taxonomy, left_out: Counter[str]) -> dict[str, _Term]:
@@ -130,9 +142,9 @@ def _terms(taxonomy: Taxonomy, left_out: Counter[str]) -> dict[str, _Term]:
     for number, skill in enumerate(taxonomy.skills):
         qualified = _QUALIFIED.fullmatch(skill.label)
         for text in (skill.label, *([qualified[1]] if qualified else []), *skill.aliases):
-            name = lower(text)
+            plain, name, *_ = fold(text)
             (labels if text is skill.label else aliases)[name].add(number)
-            spellings[name].add(text)
+            spellings[name].add(plain)
     own_words = [set(_WORD.findall(skill.label.lower())) for skill in taxonomy.skills]
     degree = Counter(word for words in own_words for word in words)
     listed = (_WORD.findall(text) for texts in spellings.values() for text in texts)
@@ -147,13 +159,14 @@ def _terms(taxonomy: Taxonomy, left_out: Counter[str]) -> dict[str, _Term]:
         (number,) = owners
         words = _WORD.findall(name)
         small = any(text == text.lower() for text in spelt)
-        if len(name) < 2 or not words or (how == ALIAS and small and len(name) <= SHORT):
+        brief = len(name) <= SHORT and not is_dense(name)
+        if len(name) < 2 or not words or (how == ALIAS and small and brief):
             left_out["too short"] += 1
         elif len(words) == 1 and degree[words[0]] - (words[0] in own_words[number]) >= (
             COMMON_LABEL if how == EXACT else COMMON_ALIAS
         ):
             left_out["too common"] += 1
         else:
-            as_spelt = not small and (len(name) <= SHORT or name in ordinary)
+            as_spelt = not small and (brief or name in ordinary)
             terms[name] = _Term(number, how, frozenset(spelt) if as_spelt else frozenset(), len(words))
     return terms

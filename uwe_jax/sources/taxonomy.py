@@ -63,7 +63,7 @@ def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") 
 
     Args:
       path: see `EXPECTED`.
-      language: of ESCO's labels.
+      language: of ESCO's labels; several, as en,de, add those of the others to the aliases.
       version: of ESCO; empty takes the newest.
     """
     path = Path(path).expanduser()
@@ -91,7 +91,7 @@ def find_taxonomy(folder: Path, *, language: str = "en", version: str = "") -> T
     release = choose_release(find_files(folder, DEPTH), ("skills",), language, version)
     if release is None:
         return None
-    concepts = read_concepts(release.files["skills"])
+    concepts = read_concepts(release, "skills")
     skills = [Skill(uri, label, tuple(concepts.alternatives_of(uri))) for uri, label in concepts.labels.items()]
     return _checked(f"{release} in {folder}", skills)
 

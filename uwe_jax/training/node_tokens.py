@@ -17,7 +17,8 @@ LOG = logging.getLogger(__name__)
 def tokenise_nodes(
     graphs: GraphSet, tokeniser: Tokeniser, lengths: LengthSettings
 ) -> tuple[dict[str, TokenTable], dict[str, TokenTable]]:
-    """Tokenises all node kinds, and reports how many texts are truncated to the configured lengths.
+    """Tokenises all node kinds, and reports how many texts are truncated to the configured lengths, or
+    have unknown tokens.
 
     Returns:
       By kind the labels, which are ranked, and the labels followed by the further names, which batches are drawn from.
@@ -28,7 +29,10 @@ def tokenise_nodes(
         kind: labels[kind].followed_by(tokeniser.table(names.texts, label=f"names of {kind} nodes"))
         for kind, names in graphs.names.items()
     }
-    found = {kind: Truncation.of(table.lengths, getattr(lengths, kind)) for kind, table in tables.items()}
+    whole = {kind: [*texts[kind], *(graphs.names[kind].texts if kind in graphs.names else ())] for kind in tables}
+    found = {
+        kind: tokeniser.truncation_of(table, whole[kind], getattr(lengths, kind)) for kind, table in tables.items()
+    }
     counts = ", ".join(
         f"{each.truncated:,} of {counted(each.texts, kind)} {'is' if each.truncated == 1 else 'are'} longer than "
         f"{each.limit} tokens (longest: {each.longest})"
@@ -36,4 +40,6 @@ def tokenise_nodes(
     )
     level = logging.INFO if any(each.truncated for each in found.values()) else logging.DEBUG
     LOG.log(level, f"Texts are truncated to the configured lengths: {counts}")
+    for note in sum(found.values(), Truncation(0)).unknown_notes("texts of the graphs"):
+        LOG.warning(note)
     return labels, tables

@@ -37,6 +37,11 @@ def _cut(found: Found) -> Iterator[str]:
             )
 
 
+def _unknown(found: Found) -> Iterator[str]:
+    for each in found["truncation"].get("kinds", {}).values():
+        yield from each["unknown"]
+
+
 def _damaged(found: Found) -> Iterator[str]:
     for kind, each in found["strange"].items():
         for name, rule in each["found"].items():
@@ -117,7 +122,7 @@ def _near_equal(found: Found) -> Iterator[str]:
 
 
 # In the order of the report.
-_RULES = (_leaks, _damaged, _cut, _uncovered, _long_tail, _hubs, _near_equal)
+_RULES = (_leaks, _damaged, _cut, _unknown, _uncovered, _long_tail, _hubs, _near_equal)
 
 
 def findings(found: Found) -> list[str]:

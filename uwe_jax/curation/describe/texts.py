@@ -15,7 +15,6 @@ from uwe_jax.config import LengthSettings
 from uwe_jax.curation.describe.section import Grid, Section, examples, listed, percent, sampled
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.tokens import Tokeniser
-from uwe_jax.data.truncation import Truncation
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.statistics import fixed_sample
 from uwe_jax.sources.tables.problems import shorten
@@ -188,7 +187,8 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
 
     Returns:
       encoder; then either `missing`, the reason why there is no tokeniser, or `kinds`: by kind the limit, texts
-      looked_at, of how many, those that are cut, quantiles and most tokens of a text, special tokens included.
+      looked_at, of how many, those that are cut, quantiles and most tokens of a text, special tokens included,
+      and a sentence on texts with unknown tokens if there are any.
     """
     # Imported here: the hub's client takes a quarter of a second, and transformers seconds.
     from uwe_jax.models.resolve import resolve_encoder
@@ -201,9 +201,9 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
     for kind, texts in graphs.texts.items():
         drawn = fixed_sample(len(texts), MOST_TOKENISED)
         chosen = texts if len(drawn) == len(texts) else [texts[place] for place in drawn]
-        tokens = tokeniser.table(chosen, label=f"{kind} nodes").lengths
-        counts = Truncation.of(tokens, getattr(lengths, kind))
-        quantiles = np.quantile(tokens, _QUANTILES, method="inverted_cdf")
+        table = tokeniser.table(chosen, label=f"{kind} nodes")
+        counts = tokeniser.truncation_of(table, chosen, getattr(lengths, kind))
+        quantiles = np.quantile(table.lengths, _QUANTILES, method="inverted_cdf")
         kinds[kind] = {
             "limit": counts.limit,
             "looked_at": counts.texts,
@@ -211,6 +211,7 @@ def truncated(graphs: GraphSet, encoder: str, lengths: LengthSettings, cache_dir
             "cut": counts.truncated,
             "quantiles": {f"{q:g}": int(value) for q, value in zip(_QUANTILES, quantiles, strict=True)},
             "most": counts.longest,
+            "unknown": counts.unknown_notes(f"{kind} texts"),
         }
     return {"encoder": encoder, "kinds": kinds}
 

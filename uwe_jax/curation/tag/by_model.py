@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 from jaxtyping import Int, Num
 
+from uwe_jax.data.truncation import Truncation
 from uwe_jax.evaluation.ranker import Ranker, Score, truncation
 from uwe_jax.evaluation.target_names import NamesScore
 from uwe_jax.evaluation.tasks.task import TargetNames
@@ -21,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 # Counts of a model, as in tagging.json.
 READ, TAGGED = "sentences read by the model", "sentences tagged by the model"
-TRUNCATED = "sentences truncated by the model"
+TRUNCATED, UNKNOWN = "sentences truncated by the model", "sentences with tokens unknown to the model"
 _QUERIES = 1000  # sentences per call of the ranker
 _SUFFIX = "-model"
 
@@ -44,12 +45,19 @@ def tag_by_model(
     """
     if left := job.left(_SUFFIX):
         names = TargetNames.of([(skill.label, *(skill.aliases if aliases else ())) for skill in taxonomy.skills])
-        for note in truncation(ranker, names.texts).notes("names of skills"):
+        counts = truncation(ranker, names.texts)
+        for note in counts.notes("names of skills"):
             LOG.warning(f"{ranker.name}: {note}.")
+        for note in counts.unknown_notes("names of skills"):
+            LOG.warning(f"{ranker.name}: {note}")
+        read = Truncation(0)
         scores = NamesScore(ranker, names, LABEL_WEIGHT, f"{ranker.name} on sentences of vacancies")
         for number in progress(left, label=f"tagging with {ranker.name}", unit="chunk"):
-            done = _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k)
+            done, counts = _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k)
             done.write(job.marker(number, _SUFFIX))
+            read += counts
+        for note in read.unknown_notes("sentences"):
+            LOG.warning(f"{ranker.name}: {note}")
     return job.totals(_SUFFIX)
 
 
@@ -69,10 +77,10 @@ def best(scores: Num[np.ndarray, "q n"], top_k: int, threshold: float) -> list[I
 
 def _tag_chunk(
     job: TaggingJob, number: int, taxonomy: Taxonomy, ranker: Ranker, score: Score, threshold: float, top_k: int
-) -> ChunkDone:
+) -> tuple[ChunkDone, Truncation]:
     part = job.folder / SENTENCES / f"{number:05d}.parquet"
     records = iter(read_records(part) if part.exists() else ())
-    done = ChunkDone()
+    done, read = ChunkDone(), Truncation(0)
     titles: dict[tuple[str, str], Tagged] = {}
     rows: dict[tuple[str, str], set[int]] = {}  # with the title and the skill of an edge
     bare: set[int] = set()  # rows with a skill by the model only
@@ -80,7 +88,7 @@ def _tag_chunk(
     # A sentence may be repeated in a chunk, under other titles.
     seen: set[tuple[str, str]] = set()
     while sentences := list(islice(records, _QUERIES)):
-        done.counts[TRUNCATED] += truncation(ranker, [sentence["text"] for sentence in sentences]).truncated
+        read += truncation(ranker, [sentence["text"] for sentence in sentences])
         texts = list(dict.fromkeys(sentence["text"] for sentence in sentences))
         scores = score(texts)
         chosen = dict(zip(texts, zip(best(scores, top_k, threshold), scores, strict=True), strict=True))
@@ -111,6 +119,7 @@ def _tag_chunk(
         done.edges.update(f"{graph}/{MODEL}" for _ in found)
         done.skills.update(edge.left for edge in found)
     write_parts(job.folder, f"{number:05d}{_SUFFIX}", edges)
+    done.counts.update({TRUNCATED: read.truncated, UNKNOWN: read.unknown})
     done.counts[REPEATED] += sum(map(len, rows.values())) - len(rows)
     done.counts[NO_SKILL] -= len(bare)
-    return done
+    return done, read

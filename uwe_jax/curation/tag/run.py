@@ -18,7 +18,7 @@ import tyro
 
 # Nothing that imports JAX: the processes that tag by name import this module.
 from uwe_jax.curation.describe.section import percent
-from uwe_jax.curation.tag.by_model import READ, TAGGED, TRUNCATED, tag_by_model
+from uwe_jax.curation.tag.by_model import READ, TAGGED, TRUNCATED, UNKNOWN, tag_by_model
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.models.remote_workdir import checkpoints_of, make_local
 from uwe_jax.runtime.errors import UserError
@@ -58,7 +58,7 @@ class TaggingOptions:
       top_k: skills that a model may give to a sentence.
       model_reads: sentences that the model reads: those that name no skill, or all.
       aliases: look for the other names of skills too, and rank skills by them, not only by their labels.
-      language: of the vacancies and of ESCO's labels.
+      language: of the vacancies and of ESCO's labels; several, as en,de, add the labels of the others as further names.
       esco_version: such as 1.1.1; by default the newest in the folder.
       min_words: shorter sentences are left out.
       max_characters: longer sentences are left out.
@@ -250,6 +250,8 @@ def summary_table(result: Mapping[str, Any]) -> str:
         if counts[TRUNCATED]:
             limit = f"of {counts[READ]:,} that it read, at {result['max_tokens']} tokens"
             lines.append(("  truncated", counts[TRUNCATED], limit))
+        if counts[UNKNOWN]:
+            lines.append(("  with unknown tokens", counts[UNKNOWN], f"of {counts[READ]:,} that it read"))
     if result["settings"]["keep_sentences"] != "all":
         lines.append(("  untagged", sentences - tagged, percent(sentences - tagged, sentences)))
     lines += [(name, counts[name], "") for name in tagger.LEFT_OUT if name != tagger.UNNAMED and counts[name]]

@@ -12,7 +12,7 @@ from uwe_jax.evaluation.tasks.collection import Collection, read_collection
 from uwe_jax.evaluation.tasks.esco_tasks import find_esco, in_language, labels_of, targets_of
 from uwe_jax.evaluation.tasks.languages import ANY
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSources, TaskSpec
-from uwe_jax.sources.esco.release import plain_language
+from uwe_jax.sources.esco.release import plain_languages
 from uwe_jax.sources.hub.dataset import HubDataset
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.skillskape.source import COLUMNS, PAGE, find_sentences, read_sentences
@@ -109,7 +109,7 @@ def _vocabulary(path: Path | None, sources: TaskSources) -> _Skills:
         return _esco_skills(sources, ANNOTATED_VERSION)
     except TaskDataMissing:
         beside = path.with_name(VOCABULARY) if path else None
-        if not (beside and beside.is_file()) or plain_language(sources.language) != "en":
+        if not (beside and beside.is_file()) or plain_languages(sources.language)[0] != "en":
             raise
     problems = Problems(str(beside))
     labels = [row["text"] for _, row in table_rows(beside, ["text"], problems)]

@@ -17,10 +17,10 @@ from uwe_jax.sources.esco.release import (
     EscoFile,
     EscoRelease,
     choose_release,
-    file_names,
+    expected_files,
     find_files,
     found_instead,
-    plain_language,
+    plain_languages,
     plain_version,
 )
 from uwe_jax.sources.folders import DEPTH
@@ -97,7 +97,7 @@ def read_skill_normalisation(sources: TaskSources, split: str) -> TaskContent:
     """
     release = find_esco(sources, ("skills",))
     asked = in_language(sources, release, ("skills",), sources.asked_in)
-    concepts = read_concepts(asked.files["skills"], alternatives=True)
+    concepts = read_concepts(asked, "skills", alternatives=True)
     labels = labels_of(release, "skills")
     carriers: dict[str, list[str]] = {}
     for uri, label in labels.items():
@@ -140,7 +140,7 @@ def _relations(sources: TaskSources, *, asked: str, ranked: str) -> TaskContent:
 
 def _tagged_vacancies(sources: TaskSources) -> tuple[list[tuple[str, list[str]]], EscoRelease, str]:
     """Returns vacancy titles with the skills of each vacancy, the release of the skills, and the origin of both."""
-    languages = {plain_language(each) for each in (sources.asked_in, sources.language)}
+    languages = {plain_languages(each)[0] for each in (sources.asked_in, sources.language)}
     if languages != {"en"}:
         raise TaskDataMissing(
             f"{VACANCY_SKILLS.hub.repo}, the validation split, has English labels only; the language is "
@@ -174,8 +174,7 @@ def find_esco(
         if release is not None:
             return release
         instead = instead or found_instead(found, chosen=not fixed)
-    names = file_names(language)
-    wanted = ", ".join(names[role][0] for role in roles)
+    wanted = expected_files(language, roles)
     raise TaskDataMissing(
         f"No ESCO{' v' + version if version else ''} with {wanted} in {sources.listed}.{instead} {DOWNLOAD}"
     )
@@ -183,19 +182,19 @@ def find_esco(
 
 def in_language(sources: TaskSources, release: EscoRelease, roles: Sequence[str], language: str) -> EscoRelease:
     """Finds the files of some roles of the same version in a language; errors are those of `find_esco`."""
-    if plain_language(language) == release.language:
+    if plain_languages(language)[0] == release.language:
         return release
     return find_esco(sources, roles, version=release.version, language=language)
 
 
 def labels_of(release: EscoRelease, role: str) -> dict[str, str]:
     """Returns the preferred label by URI of all skills or occupations that have one in the release's language."""
-    return {uri: label for uri, label in read_concepts(release.files[role]).labels.items() if label}
+    return {uri: label for uri, label in read_concepts(release, role).labels.items() if label}
 
 
 def targets_of(release: EscoRelease, role: str, sources: TaskSources) -> dict[str, Any]:
     """Returns the `targets` of `TaskContent`, and their alternative labels as its `names` where the sources ask."""
-    labels, concepts = labels_of(release, role), read_concepts(release.files[role])
+    labels, concepts = labels_of(release, role), read_concepts(release, role)
     names = [(label, concepts.alternatives_of(uri)) for uri, label in labels.items()] if sources.names else []
     return {"targets": labels.values(), "names": names}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ def read_alias_edges(release: EscoRelease, role: str = "skills") -> EscoEdges:
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.
     """
-    concepts = read_concepts(release.files[role], alternatives=True)
+    concepts = read_concepts(release, role, alternatives=True)
     edges = [
         Edge(uri, label, "", alias, "alternative")
         for uri, label in concepts.labels.items()
@@ -69,7 +69,7 @@ def read_alias_edges(release: EscoRelease, role: str = "skills") -> EscoEdges:
 
 def read_description_edges(release: EscoRelease, role: str = "skills") -> EscoEdges:
     """Reads preferred labels and their descriptions of a few sentences; arguments as of `read_alias_edges`."""
-    concepts = read_concepts(release.files[role], descriptions=True)
+    concepts = read_concepts(release, role, descriptions=True)
     edges, without = [], 0
     for uri, label in concepts.labels.items():
         text = normalise(concepts.descriptions[uri])
@@ -86,7 +86,7 @@ def _read_relations(
 ) -> EscoEdges:
     """Reads the relations in the file of `role`: `columns` hold the URIs of concepts of the roles `sides`."""
     file, files = release.files[role], [release.files[side] for side in sides]
-    left, right = map(read_concepts, files)
+    left, right = map(_read_file, files)
     edges, total, unknown, unlabelled = [], 0, 0, 0
     problems = Problems(str(file))
     for line, (one, other, relation) in read_table(
@@ -112,7 +112,7 @@ def _read_relations(
             "of the same version: download both again and keep their names."
         )
     notes = [
-        *(note for each in distinct for note in read_concepts(each).notes),
+        *(note for each in distinct for note in _read_file(each).notes),
         *counted(unknown, f"of {total:,} relations name a concept that the classification does not hold"),
         *counted(unlabelled, f"of {total:,} relations name a concept without a label in {release.language!r}"),
     ]
@@ -121,7 +121,7 @@ def _read_relations(
 
 @dataclass(frozen=True)
 class Concepts:
-    """The concepts of one file by URI, in its order. Shared by all callers: do not modify."""
+    """Concepts by URI, in the order of their file. Shared by all callers: do not modify."""
 
     labels: dict[str, str]  # preferred ones, normalised; "" where the language has none
     alternatives: dict[str, str]  # alternative labels as in the file, one per line; "" without the column
@@ -133,15 +133,27 @@ class Concepts:
         return [text for text in dict.fromkeys(map(normalise, self.alternatives[uri].split("\n"))) if text]
 
 
-def read_concepts(file: EscoFile, *, alternatives: bool = False, descriptions: bool = False) -> Concepts:
-    """Reads skills or occupations with their labels; cached within a process until the file changes.
+def read_concepts(
+    release: EscoRelease, role: str, *, alternatives: bool = False, descriptions: bool = False
+) -> Concepts:
+    """Reads skills or occupations with their labels; cached within a process until a file changes.
 
+    Labels and descriptions are in the release's first language. All labels in the further ones are alternatives.
     Alternative labels and descriptions are optional unless required.
 
     Raises:
       UserError: a damaged zip, a missing column, or broken rows.
     """
-    concepts = _read_concepts(file, stamp(file.path))
+    file, further = release.files[role], [_read_file(each) for each in release.further.get(role, ())]
+    concepts = _read_file(file)
+    if further:
+        alternatives_of = {uri: [text] for uri, text in concepts.alternatives.items()}
+        for each in further:
+            for uri in alternatives_of.keys() & each.labels.keys():
+                alternatives_of[uri] += [each.labels[uri], each.alternatives[uri]]
+        merged = {uri: "\n".join(texts) for uri, texts in alternatives_of.items()}
+        notes = tuple(note for each in (concepts, *further) for note in each.notes)
+        concepts = replace(concepts, alternatives=merged, notes=notes)
     wanted = ((alternatives, concepts.alternatives, "altLabels"), (descriptions, concepts.descriptions, "description"))
     for is_wanted, texts, column in wanted:
         if is_wanted and not any(texts.values()):
@@ -149,8 +161,12 @@ def read_concepts(file: EscoFile, *, alternatives: bool = False, descriptions: b
     return concepts
 
 
+def _read_file(file: EscoFile) -> Concepts:
+    return _read_unchanged(file, stamp(file.path))
+
+
 @lru_cache(maxsize=8)
-def _read_concepts(file: EscoFile, changed: tuple[int, int]) -> Concepts:
+def _read_unchanged(file: EscoFile, changed: tuple[int, int]) -> Concepts:
     del changed  # part of the cache's key, so that a changed file is read again
     problems = Problems(str(file))
     concepts: dict[str, tuple[str, str, str]] = {}

@@ -6,7 +6,7 @@ import hashlib
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -32,6 +32,7 @@ NEEDS = {
 
 # The portal's names of these files, in any language.
 _NAME = re.compile(r"((skills|occupations)_[a-z]{2,3}|(occupation|skill)SkillRelations(_[a-z]{2,3})?)\.csv")
+_LABELLED = ("skills", "occupations")  # roles of files in one language each
 _VERSION = re.compile(r"(?<![a-z])v(\d+(?:\.\d+)*)", re.IGNORECASE)
 
 
@@ -68,15 +69,18 @@ class EscoRelease:
     """The files of one version in one language."""
 
     version: str  # empty if unknown
-    language: str
+    language: str  # of the labels; of several, as en,de, that of the first, and the others have further names
     files: dict[str, EscoFile]  # by role, of `file_names`; those available
+    further: dict[str, tuple[EscoFile, ...]] = field(default_factory=dict)  # by role, of the further languages
 
     def __str__(self) -> str:
         return f"ESCO {'v' + self.version if self.version else 'of unknown version'} ({self.language})"
 
     def digest(self, graph: str) -> str:
         """Returns 16 hexadecimal digits that change with any file of a graph of `NEEDS`."""
-        signatures = [self.files[role].signature for role in NEEDS[graph]]
+        roles = NEEDS[graph]
+        signatures = [self.files[role].signature for role in roles]
+        signatures += [file.signature for role in roles for file in self.further.get(role, ())]
         return hashlib.sha256(repr(signatures).encode()).hexdigest()[:16]
 
 
@@ -88,7 +92,7 @@ def find_release(
     Args:
       folder: with the portal's zips, or their contents, in it or in its folders down to `DEPTH`.
       graphs: wanted, of `NEEDS`.
-      language: code of the labels' language, as in skills_en.csv.
+      language: code of the labels' language, as in skills_en.csv; of several, as en,de, all must be there.
       version: such as 1.1.1; empty takes the newest complete one.
       setting: of the folder in the configuration, for messages.
 
@@ -102,26 +106,28 @@ def find_release(
     found = find_files(folder, DEPTH)
     if release := choose_release(found, roles, language, version):
         return release
-    names = file_names(language)
     fewer = ""
     if len(roles) > 1 and (skills_alone := [graph for graph in graphs if NEEDS[graph] == ("skills",)]):
         fewer = f" For {' and '.join(skills_alone)} alone the skills are enough: set {setting}.graphs to that."
     raise UserError(
         f"{folder} does not hold what {' and '.join(graphs)} need. Expected "
-        f"{', '.join(names[role][0] for role in roles)}, all of {f'version {version}' if version else 'one version'}. "
+        f"{expected_files(language, roles)}, all of {f'version {version}' if version else 'one version'}. "
         f"Found {_listed(found) or 'no file of ESCO'}. {DOWNLOAD}{fewer}"
     )
 
 
-def file_names(language: str) -> dict[str, tuple[str, ...]]:
-    """Returns the portal's names of each role's file."""
-    language = plain_language(language)
-    return {
-        "skills": (f"skills_{language}.csv",),
-        "occupations": (f"occupations_{language}.csv",),
-        # Since 1.2 the relations are part of the language's zip.
-        "relations": ("occupationSkillRelations.csv", f"occupationSkillRelations_{language}.csv"),
-        "skill_relations": ("skillSkillRelations.csv", f"skillSkillRelations_{language}.csv"),
+def expected_files(language: str, roles: Sequence[str]) -> str:
+    """Lists the portal's names of the files of some roles, in all languages."""
+    names = (file_names(each)[role][0] for each in plain_languages(language) for role in roles)
+    return ", ".join(dict.fromkeys(names))
+
+
+def file_names(*languages: str) -> dict[str, tuple[str, ...]]:
+    """Returns the portal's names of each role's file: of labels those in the first language."""
+    # Since 1.2 the relations are part of each language's zip.
+    relations = {"relations": "occupationSkillRelations", "skill_relations": "skillSkillRelations"}
+    return {role: (f"{role}_{languages[0]}.csv",) for role in _LABELLED} | {
+        role: (f"{name}.csv", *(f"{name}_{language}.csv" for language in languages)) for role, name in relations.items()
     }
 
 
@@ -133,13 +139,17 @@ def choose_release(
     Arguments and errors are those of `find_release`, with files by `find_files` and roles of `file_names`.
     """
     version = plain_version(version)
-    names = file_names(language)
+    languages = plain_languages(language)
+    names = file_names(*languages)
+    labelled = {role: [file_names(each)[role] for each in languages[1:]] for role in roles if role in _LABELLED}
     per_version = _per_version(found)
     for newest in sorted(per_version, key=lambda text: [int(part) for part in text.split(".") if part], reverse=True):
         there = {file.name for file in per_version[newest]}
-        if version in ("", newest) and all(there.intersection(names[role]) for role in roles):
+        needed = [*(names[role] for role in roles), *(each for further in labelled.values() for each in further)]
+        if version in ("", newest) and all(map(there.intersection, needed)):
             chosen = {role: _only(per_version[newest], names[role]) for role in roles}
-            return EscoRelease(newest, plain_language(language), chosen)
+            more = {role: tuple(_only(per_version[newest], each) for each in labelled[role]) for role in labelled}
+            return EscoRelease(newest, ",".join(languages), chosen, more)
     return None
 
 
@@ -161,9 +171,13 @@ def plain_version(version: str) -> str:
     return version.strip().lower().removeprefix("v")
 
 
-def plain_language(language: str) -> str:
-    """Returns the code of a language as in the portal's file names: DE is de."""
-    return language.strip().lower()
+def plain_languages(language: str) -> tuple[str, ...]:
+    """Returns the codes of languages, separated by commas, as in the portal's file names: DE is de.
+
+    >>> plain_languages("DE"), plain_languages("en, de,EN")
+    (('de',), ('en', 'de'))
+    """
+    return tuple(dict.fromkeys(each.strip().lower() for each in language.split(",") if each.strip())) or ("",)
 
 
 def found_instead(found: Sequence[EscoFile], *, chosen: bool = True) -> str:

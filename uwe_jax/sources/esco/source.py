@@ -62,7 +62,7 @@ def load_graph(release: EscoRelease, graph: str, relations: str, cache_dir: Path
     only = f"_{relations}" if graph in _RELATED and relations != "both" else ""
     key = f"{release.version or 'unknown'}-{release.digest(graph)}"
     folder = release.files[NEEDS[graph][0]].path.parent
-    return load_edges("esco", f"{graph}{only}_{release.language}", key, read, folder, cache_dir)
+    return load_edges("esco", f"{graph}{only}_{release.language.replace(',', '_')}", key, read, folder, cache_dir)
 
 
 SOURCE = Source(

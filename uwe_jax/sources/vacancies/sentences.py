@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Iterator
 
+from uwe_jax.data.scripts import count_words
 from uwe_jax.data.text import normalise
 
 MIN_WORDS = 3
@@ -27,7 +28,6 @@ _BREAK = "\x1e"  # a line break of the layout, unlike those of the source; occur
 _BLOCK = re.compile(rf"</?(?:{'|'.join(_BLOCKS)})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 _UNSEEN = ["script", "style", "template", "noscript", "head"]
 
-_WORD = re.compile(r"\w+")
 _LINE = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Characters that open a list item anywhere, and those that do so only between spaces or at the start.
 _INLINE_BULLET = re.compile(r"[•▪◦●■□‣\u2043∙►➢✓✔]|(?<=\s)[*·](?=\s)")
@@ -71,7 +71,7 @@ def cut_sentences(text: str, language: str = "en") -> list[str]:
     the language. Bullets and numbers of list items are removed.
 
     Args:
-      language: code such as en; sentencex falls back to a related one.
+      language: code such as en, of several the first; sentencex falls back to a related one.
 
     >>> cut_sentences("You:\\n• know e.g. C# and .NET. Mr. Li helps.\\n2) plan shifts")
     ['You:', 'know e.g. C# and .NET.', 'Mr. Li helps.', 'plan shifts']
@@ -79,11 +79,11 @@ def cut_sentences(text: str, language: str = "en") -> list[str]:
     # imported lazily: other sources do not need it
     import sentencex
 
-    found = []
+    found, code = [], language.split(",")[0].strip().lower()
     for line in _unwrapped(text):
         for item in _INLINE_BULLET.split(line):
             bare = _ITEM.sub("", item)
-            for segment in _joined(sentencex.segment(language.lower(), bare)) if bare.strip() else ():
+            for segment in _joined(sentencex.segment(code, bare)) if bare.strip() else ():
                 if tidy := normalise(segment):
                     found.append(tidy)
     return found
@@ -97,7 +97,7 @@ def length_problem(sentence: str, min_words: int = MIN_WORDS, max_characters: in
     """
     if len(sentence) > max_characters:
         return "long"
-    return "short" if len(_WORD.findall(sentence)) < min_words else ""
+    return "short" if count_words(sentence) < min_words else ""
 
 
 def _unwrapped(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from uwe_jax.data.text import normalise
-from uwe_jax.sources.matching import ALIAS, EXACT, Finder, SkillMatcher, lower, whole_words
+from uwe_jax.sources.matching import ALIAS, EXACT, Finder, SkillMatcher, key, whole_words
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.files import Vacancy
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS, cut_sentences, length_problem, plain_text
@@ -67,7 +67,7 @@ class VacancyTagger:
     def __init__(self, taxonomy: Taxonomy | None, settings: TagSettings):
         self._skills = taxonomy.skills if taxonomy else ()
         self._matcher = SkillMatcher(taxonomy) if taxonomy else None
-        self._by_label = {lower(skill.label): number for number, skill in enumerate(self._skills)}
+        self._by_label = {key(skill.label): number for number, skill in enumerate(self._skills)}
         self._settings = settings
 
     def tag(self, vacancy: Vacancy, counts: Counter[str]) -> Iterator[tuple[str, Tagged | Sentence]]:
@@ -80,7 +80,7 @@ class VacancyTagger:
         given = self._link(vacancy.skills or [], counts)
         counts[ROWS] += 1
         counts[OWN] += bool(given)
-        by_name = {lower(name): skill for text, skill in given.items() for name in (text, skill[0])}
+        by_name = {key(name): skill for text, skill in given.items() for name in (text, skill[0])}
         named = whole_words(text for text, (label, _) in given.items() for text in (text, label))
         found = {left: Tagged(left, title, GIVEN, left_id, vacancy.id, 1.0, "") for left, left_id in given.values()}
         to_read: list[Sentence] = []
@@ -110,7 +110,7 @@ class VacancyTagger:
         """Returns label and id per skill of a row: those of the taxonomy if it has the name, else the text itself."""
         linked: dict[str, tuple[str, str]] = {}
         for skill in filter(None, map(normalise, skills)):
-            number = self._by_label.get(lower(skill))
+            number = self._by_label.get(key(skill))
             if number is None and self._matcher is not None:
                 whole = [match for match in self._matcher.find(skill) if match.stop - match.start == len(skill)]
                 number = whole[0].skill if whole else None
