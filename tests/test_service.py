@@ -25,6 +25,7 @@ from service_stand_in import SKILLS, Client, StandIn, StandInIndex, common, runn
 from tiny_encoder import with_nan, write_tiny_encoder
 
 from uwe_jax.commands import serve as command
+from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.store.folder import remove
 from uwe_jax.retrieval.store.searchable import Hit
@@ -707,7 +708,7 @@ def test_an_answer_is_json_that_drives_no_terminal():
 
     class Odd(StandIn):
         def rank_each(self, queries, index, top_k, *, batch, where):
-            return [[Hit("id\x9b2J", "na\xefve\u202e", float(query))] for query in queries]
+            return [Hits([Hit("id\x9b2J", "na\xefve\u202e", float(query))]) for query in queries]
 
         def explain(self, query, target, *, space):
             return Infinite()
