@@ -15,6 +15,8 @@ from tiny_encoder import WORDS, write_tiny_encoder
 
 from uwe_jax.commands.calibrate import main as calibrate
 from uwe_jax.commands.rank import main as rank
+from uwe_jax.commands.tag import main as tag
+from uwe_jax.curation.tag.by_model import best
 from uwe_jax.evaluation.calibrate.judgements import Judged, of_task
 from uwe_jax.evaluation.tasks.given import ranking_task
 from uwe_jax.evaluation.tasks.task import TaskSources
@@ -26,6 +28,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.calibration import (
     IN_CONTEXT,
     SCORE,
+    Platt,
     expected_calibration_error,
     features,
     fit,
@@ -185,6 +188,37 @@ def test_a_request_has_thresholds():
         assert answer["none"].startswith("0 of ")
 
 
+def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path):
+    (tmp_path / "skills.csv").write_text("label,id\n" + "".join(f"{text},t{k}\n" for k, text in enumerate(TARGETS)))
+    sentence = "care software code write engineer"  # names no skill
+    (tmp_path / "jobs.csv").write_text(f"title,description\nJob,{sentence}\n")
+    given = [f"--vacancies={tmp_path / 'jobs.csv'}", f"--taxonomy={tmp_path / 'skills.csv'}", "--processes=1"]
+    given += [f"--out={tmp_path / 'out'}", f"--model={model}", f"--calibration={built / 'index'}"]
+    index = load_index(built / "index")
+    least = index.calibration.threshold(0.3).probability
+    tag([*given, "--precision=0.3"])
+    hits = load(model).rank(sentence, index, top_k=5, min_probability=least)
+    result = json.loads((tmp_path / "out" / "tagging.json").read_text())
+    assert (result["threshold"], result["precision"]) == (least, 0.3)
+    assert result["edges"].get("skill_vacancy/model", 0) == len(hits)
+    for wrong, problem in (
+        (["--precision=0.3", "--max-tokens=12"], "its max_tokens is 64, and here it is 12"),
+        (["--precision=0.3", "--model=bm25"], "bm25 has no probabilities"),
+        ([], "--precision needs --model and --calibration"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            tag([*given, *wrong, f"--out={tmp_path / 'other'}"])
+
+
+def test_tagged_skills_reach_a_probability():
+    platt = Platt(IN_CONTEXT, (8.0, 0.0, 8.0), -4.0)
+    scores = np.array([[0.1, 0.5, 0.6, 0.2], [0.1, 0.2, 0.1, 0.1]])
+    by_hand = expit(8 * np.array([0.6 + 0.1, 0.5 + 0.3]) - 4)
+    assert [row.tolist() for row in best(scores, 2, by_hand.min(), platt)] == [[2, 1], []]
+    assert [row.tolist() for row in best(scores, 2, by_hand.max(), platt)] == [[1], []]
+    assert [row.tolist() for row in best(scores, 1, by_hand[0], platt)] == [[2], []]
+
+
 # Bad input
 
 
@@ -255,7 +289,7 @@ def test_the_threshold_of_a_precision_is_the_lowest_from_which_on_it_holds(built
     held = replace(held, points=tuple(points))
     assert [held.threshold(each).probability for each in (0.55, 0.6, 0.65, 0.8)] == [0.2, 0.2, 0.4, 0.5]
     with pytest.raises(
-        UserError, match=r"No threshold has a precision of 0.9: the highest of at least 20 hits was 0.80"
+        UserError, match=r"No threshold has a precision of 0.9: at probability 0.5, the highest that 30 hits reach"
     ):
         held.threshold(0.9)
     assert [held.at(each).probability for each in (0.05, 0.35, 1)] == [0.1, 0.3, 0.6]

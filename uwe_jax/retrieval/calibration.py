@@ -57,6 +57,11 @@ class Subject:
     names: bool
     targets: int
 
+    @property
+    def settings(self) -> RankSettings:
+        """The settings of the rankings."""
+        return RankSettings(self.label_weight, self.words, self.clean_queries)
+
     @classmethod
     def of(cls, origin: Origin, how: RankSettings, targets: int, names: bool) -> Subject:
         """Takes it from a model, its settings and its targets."""
@@ -141,10 +146,10 @@ class Calibration:
         above = [*itertools.takewhile(lambda point: point.precision >= precision, reversed(known))]
         if above:
             return above[-1]
-        best = max(known, key=lambda point: point.precision, default=self.points[0])
+        last = (known or self.points)[-1]
         raise UserError(
-            f"No threshold has a precision of {precision}: the highest of at least {_MIN_HITS} hits was "
-            f"{best.precision:.2f}, at probability {best.probability}. Ask for less, calibrate on more "
+            f"No threshold has a precision of {precision}: at probability {last.probability}, the highest that "
+            f"{last.hits:,} hits reach, it was {last.precision:.2f}. Ask for less, calibrate on more "
             "judgements, or use a better model."
         )
 
