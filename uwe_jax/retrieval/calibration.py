@@ -129,7 +129,7 @@ class Calibration:
 
     def add(self, hits: Sequence[Hit], top_k: int) -> list[Hit]:
         """Returns the first `top_k` hits of a query with their probabilities, given `more` of them."""
-        found = self.platt(np.array([hit.score for hit in hits])) if hits else []
+        found = self.platt(np.array([hit.score for hit in hits]))
         return [hit._replace(probability=float(p)) for hit, p in zip(hits, found, strict=True)][:top_k]
 
     def at(self, probability: float) -> Point:

@@ -171,11 +171,17 @@ def tag(options: TaggingOptions) -> None:
             ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens, how=how)
             if held:
                 _check_holds(held, ranker, taxonomy, options)
-            names = {"aliases": options.aliases, "label_weight": how.label_weight}
-            platt = held.platt if held else None
-            total.merge(
-                tag_by_model(job, taxonomy, ranker, threshold=threshold, top_k=options.top_k, platt=platt, **names)
+            by_model = tag_by_model(
+                job,
+                taxonomy,
+                ranker,
+                threshold=threshold,
+                top_k=options.top_k,
+                aliases=options.aliases,
+                label_weight=how.label_weight,
+                platt=held.platt if held else None,
             )
+            total.merge(by_model)
         result = {
             "key": key,
             "vacancies": [str(file.path) for file in files],
