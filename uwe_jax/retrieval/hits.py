@@ -37,7 +37,7 @@ class Hits(list[Hit]):
 
         >>> hits = Hits([Hit("1", "weld", 0.5)], "cook")
         >>> len(hits.reaching(0.5)), hits.reaching(0.6).none
-        (1, '0 of 1 hits reach score 0.6; the best, weld, has 0.5000.')
+        (1, "0 of 1 hits reach score 0.6; the best, 'weld', has 0.5000.")
         """
         kept = self
         for name, least in (("score", min_score), ("probability", min_probability)):
