@@ -495,8 +495,8 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         answer = raw(client.port, post(body), half_closed=True)
         assert statuses(answer) == [200]
         assert answer.endswith(
-            b'"columns": {"family": "write"}, "name": "", "exact": false, "role": "", "words": 0.0, "probability": null}], '
-            b'"none": ""}], "truncated": 0}'
+            b'"columns": {"family": "write"}, "name": "", "exact": false, "role": "", "words": 0.0, '
+            b'"probability": null}], "none": ""}], "truncated": 0}'
         )
         assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
         # The last one lost its end: there is nothing to answer.
