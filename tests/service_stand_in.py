@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.truncation import Truncation
+from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.store.columns import Strings, matching, packed
 from uwe_jax.retrieval.store.names import Name
 from uwe_jax.retrieval.store.searchable import Hit, Origin
@@ -99,9 +100,7 @@ class StandIn:
         self.batches: list[list[str]] = []
         self.threads: set[int] = set()
 
-    def rank_each(
-        self, queries: Sequence[str], index: Any, top_k: int, *, batch: int, where: Any = None
-    ) -> list[list[Hit]]:
+    def rank_each(self, queries: Sequence[str], index: Any, top_k: int, *, batch: int, where: Any = None) -> list[Hits]:
         self.threads.add(threading.get_ident())
         self.batches.append(list(queries))
         self.open.wait()
@@ -113,7 +112,7 @@ class StandIn:
         fit = matching({name: Strings(column) for name, column in columns.items()}, where, len(index))
         texts = [text for text, fits in zip(index.texts, fit, strict=True) if fits]
         found = [[Hit(f"id of {t}", t, common(query, t), families[t]) for t in texts] for query in queries]
-        return [sorted(row, key=lambda hit: -hit.score)[:top_k] for row in found]
+        return [Hits(sorted(row, key=lambda hit: -hit.score)[:top_k]) for row in found]
 
     def scores(self, queries: Sequence[str], targets: Sequence[str]) -> np.ndarray:
         return np.array([[common(query, target) for target in targets] for query in queries], np.float32)

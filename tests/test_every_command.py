@@ -58,6 +58,8 @@ def test_every_command_works_from_an_empty_folder(folder, call, sample_encoder):
     call("train", "--config=quickstart", encoder, *SMALL)
     assert json.loads((folder / "runs/first/summary.json").read_text())
     call("index", "--model=runs/first", "--targets=skills.csv", "--out=indexes/skills")
+    (folder / "pairs.csv").write_text("query,target_id\n" + "".join(f"driver {k},1\n" for k in range(60)))
+    assert "ECE" in call("calibrate", "--index=indexes/skills", "--pairs=pairs.csv")
     hits = call("rank", "--index=indexes/skills", "--where=family=logistics", "--json", "head chef")
     assert [hit["id"] for hit in json.loads(hits)["hits"]["skills"]] == ["1"]
     call("export", "--model=runs/first", "--out=exported")

@@ -25,6 +25,7 @@ from service_stand_in import SKILLS, Client, StandIn, StandInIndex, common, runn
 from tiny_encoder import with_nan, write_tiny_encoder
 
 from uwe_jax.commands import serve as command
+from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.store.folder import remove
 from uwe_jax.retrieval.store.searchable import Hit
@@ -63,7 +64,7 @@ def test_rank_answers_every_query_with_its_best_targets(served):
     hits = [[hit["text"] for hit in each["hits"]] for each in reply.json["results"]]
     assert hits == [["test code", "write code"], ["weld metal", "care for patients"]]
     hit = {"id": "id of write code", "text": "write code", "score": 0.5, "columns": {"family": "write"}}
-    hit |= {"name": "", "exact": False, "role": "", "words": 0.0}
+    hit |= {"name": "", "exact": False, "role": "", "words": 0.0, "probability": None}
     assert reply.json["results"][0]["hits"][1] == hit
     assert [hit["text"] for hit in served.rank("nurse", index="jobs").json["results"][0]["hits"]] == ["nurse", "welder"]
 
@@ -494,7 +495,8 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         answer = raw(client.port, post(body), half_closed=True)
         assert statuses(answer) == [200]
         assert answer.endswith(
-            b'"columns": {"family": "write"}, "name": "", "exact": false, "role": "", "words": 0.0}]}], "truncated": 0}'
+            b'"columns": {"family": "write"}, "name": "", "exact": false, "role": "", "words": 0.0, '
+            b'"probability": null}], "none": ""}], "truncated": 0}'
         )
         assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
         # The last one lost its end: there is nothing to answer.
@@ -707,7 +709,7 @@ def test_an_answer_is_json_that_drives_no_terminal():
 
     class Odd(StandIn):
         def rank_each(self, queries, index, top_k, *, batch, where):
-            return [[Hit("id\x9b2J", "na\xefve\u202e", float(query))] for query in queries]
+            return [Hits([Hit("id\x9b2J", "na\xefve\u202e", float(query))]) for query in queries]
 
         def explain(self, query, target, *, space):
             return Infinite()
@@ -717,7 +719,7 @@ def test_an_answer_is_json_that_drives_no_terminal():
         hit = (
             '{"id": "id\\u009b2J", "text": "na\xefve\\u202e", "score": 0.5, "columns": {}, "name": "", "exact": false, '
         )
-        assert hit + '"role": "", "words": 0.0}' in told
+        assert hit + '"role": "", "words": 0.0, "probability": null}' in told
         assert r"sk\u001bills" in told
         assert not re.search("[\x1b\x9b\u202e]", told)
         for reply in (client.rank("nan"), client.ask("POST", "/v1/explain", {"query": "a", "target": "b"})):

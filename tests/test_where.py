@@ -376,6 +376,7 @@ def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsy
             "exact": str(hit["exact"]).lower(),
             "role": hit["role"],
             "words": str(hit["words"]),
+            "probability": "",
             "family": hit["columns"].get("family", ""),
             "error": "",
         }
@@ -407,8 +408,11 @@ def test_a_column_called_as_one_of_the_answers_is_told_from_it(tmp_path):
     with answer_file(tmp_path / "a.csv", ["text", "id"]) as write:
         write(Answer(1, "nurse", {"skills": Hits([hit])}))
     header, row = (tmp_path / "a.csv").read_text().splitlines()
-    assert header == "number,query,index,rank,id,text,score,name,exact,role,words,columns.text,columns.id,error"
-    assert row == "1,nurse,skills,1,s1,code,0.5,,false,,0.0,further,7,"
+    assert (
+        header
+        == "number,query,index,rank,id,text,score,name,exact,role,words,probability,columns.text,columns.id,error"
+    )
+    assert row == "1,nurse,skills,1,s1,code,0.5,,false,,0.0,,further,7,"
 
 
 def test_invalid_filters_are_refused_before_queries_are_read(folder):

@@ -17,6 +17,7 @@ COMMANDS = {
     "Rank": {
         "rank": "rank targets for queries, such as skills for a job title",
         "index": "encode targets once, and keep them on disk or in Qdrant",
+        "calibrate": "fit probabilities to the scores of an index, or measure them",
         "serve": "rank over HTTP, with a page to try it on",
     },
     "Train": {

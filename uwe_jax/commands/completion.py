@@ -16,6 +16,7 @@ from uwe_jax.commands import ablate, average, benchmark, combine, describe, enri
 from uwe_jax.config import Config
 from uwe_jax.curation.enrich.settings import EnrichmentSettings
 from uwe_jax.curation.tag.run import TaggingOptions
+from uwe_jax.evaluation.calibrate.options import CalibrateOptions
 from uwe_jax.evaluation.options import EvaluationOptions
 from uwe_jax.retrieval.options import IndexOptions, RankOptions
 from uwe_jax.runtime.config_file import settings_field
@@ -30,6 +31,7 @@ _OPTIONS: dict[str, type] = {
     "transfer": transfer.Flags,
     "ablate": ablate.Flags,
     "evaluate": EvaluationOptions,
+    "calibrate": CalibrateOptions,
     "serve": ServiceOptions,
     "tag": TaggingOptions,
     **{module.__name__.rpartition(".")[2]: module.Options for module in (average, export, describe, combine, enrich)},

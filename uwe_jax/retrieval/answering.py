@@ -61,11 +61,14 @@ def rank(options: RankOptions) -> None:
     if options.targets:
         spaces[options.targets.stem] = cached_index(ranker, model, targets, options.cache_dir)
     for name, place in options.indexes:
-        ranker.check(spaces[name], options.top_k, place)  # before queries come
+        ranker.check(spaces[name], options.top_k, place, options.min_probability)  # before queries come
         if not options.model:
             note_scorer(ranker.origin, spaces[name].origin, place)
+    if options.targets:
+        ranker.check(spaces[options.targets.stem], options.top_k, str(options.targets), options.min_probability)
     columns = _checked_columns(spaces, options)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
+    least, reached, none = (options.min_score, options.min_probability), 0, ""
     with _writer(options, columns) as write:
         for batch in batches(queries):
             truncation += ranker.truncation([query for query in batch if isinstance(query, str)])
@@ -76,10 +79,15 @@ def rank(options: RankOptions) -> None:
                     refused, first = refused + 1, first or str(hits)
                     write(Answer(count, error=str(hits)))
                 else:
-                    write(_answer(ranker, count, str(query), spaces, dict(zip(spaces, hits, strict=True)), options))
+                    kept = {name: each.reaching(*least) for name, each in zip(spaces, hits, strict=True)}
+                    reached += any(kept.values())
+                    none = none or next((each.none for each in kept.values() if each.none), "")
+                    write(_answer(ranker, count, str(query), spaces, kept, options))
             sys.stdout.flush()
     if options.out:
         LOG.info(f"Wrote the answers to {counted(count, 'query')} to {options.out}.")
+    if none and not reached:
+        LOG.warning(f"No hit of {counted(count, 'query')} reaches the threshold. The first: {none}")
     for note in truncation.notes("queries"):
         LOG.warning(f"{note}. --max_tokens sets another limit.")
     for note in truncation.unknown_notes("queries"):

@@ -18,7 +18,7 @@ from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
-_FIELDS = ("number", "query", "index", "rank", "id", "text", "score", "name", "exact", "role", "words")
+_FIELDS = ("number", "query", "index", "rank", "id", "text", "score", "name", "exact", "role", "words", "probability")
 _ERROR = "error"
 
 
@@ -45,12 +45,13 @@ def json_line(answer: Answer) -> str:
     """Returns one JSON object on one line.
 
     `number` is that of the line, row or argument, followed by `error`, a message, or `query`, `hits` (lists of `id`,
-    `text`, `score`, `columns`, `name`, `exact`, `role` and `words` by the name of their index; see `Hit`) and, where
-    asked for, `explanations` by the same names, of the first hit's matching name, each as of `Explanation.to_dict`.
+    `text`, `score`, `columns`, `name`, `exact`, `role`, `words` and `probability` by the name of their index; see
+    `Hit`) and, where asked for, `explanations` by the same names, of the first hit's matching name, each as of
+    `Explanation.to_dict`. `none` says of each index without a hit that reaches a threshold how near the best came.
 
     >>> print(json_line(Answer(1, "chef", {"skills": Hits([Hit("s4", "cook", 0.5, {"family": "food"})])})))
     {"number": 1, "query": "chef", "hits": {"skills": [{"id": "s4", "text": "cook", "score": 0.5, \
-"columns": {"family": "food"}, "name": "", "exact": false, "role": "", "words": 0.0}]}}
+"columns": {"family": "food"}, "name": "", "exact": false, "role": "", "words": 0.0, "probability": null}]}}
     >>> print(json_line(Answer(2, error="Query 2 is empty.")))
     {"number": 2, "error": "Query 2 is empty."}
     """
@@ -61,6 +62,8 @@ def json_line(answer: Answer) -> str:
         "query": answer.query,
         "hits": {name: [hit.to_dict() for hit in hits] for name, hits in answer.hits.items()},
     }
+    if none := {name: hits.none for name, hits in answer.hits.items() if hits.none}:
+        content["none"] = none
     if answer.explanations:
         content["explanations"] = {name: each.to_dict() for name, each in answer.explanations.items()}
     return json_text(content)
@@ -73,7 +76,8 @@ def readable(answer: Answer, show: Sequence[str] = ()) -> str:
     lines = []
     for name, hits in answer.hits.items():
         table = hits.table(name, show=show)
-        lines.append(render_table(table) if hits else f"{answer.query}: no targets in {name}")
+        none = f"none of these in {name}. {hits.none}" if hits.none else f"no targets in {name}"
+        lines.append(render_table(table) if hits else f"{answer.query}: {none}")
         if name in answer.explanations:
             lines.append(f"Why {shorten(hits[0].text)}{_matched(hits[0])}:\n{answer.explanations[name].table()}")
     return "\n".join(lines) + "\n"

@@ -7,27 +7,62 @@ from typing import Any
 
 from rich.table import Table
 
+from uwe_jax.retrieval.calibration import Calibration
 from uwe_jax.retrieval.store.columns import DESCRIPTION
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.text_table import html_table, render_table
+from uwe_jax.sources.tables.problems import shorten
 
 _SHOWN = 100  # hits of a list that is printed
 _TITLE = 71  # characters of a query and an index in the title, which has at most 80
 
 
 class Hits(list[Hit]):
-    """The hits of one query, best first; prints as a table, also in a notebook."""
+    """The hits of one query, best first; prints as a table, also in a notebook.
 
-    def __init__(self, hits: Iterable[Hit] = (), query: str = ""):
+    Attributes:
+      query: its text.
+      calibration: that the probabilities are from; None where they are None.
+      none: where there were hits and none reached a threshold: a sentence that says so; else "".
+    """
+
+    def __init__(
+        self, hits: Iterable[Hit] = (), query: str = "", calibration: Calibration | None = None, none: str = ""
+    ):
         super().__init__(hits)
-        self.query = query
+        self.query, self.calibration, self.none = query, calibration, none
+
+    def reaching(self, min_score: float | None = None, min_probability: float | None = None) -> Hits:
+        """Returns the hits of at least a score and at least a probability, which all hits must have.
+
+        >>> hits = Hits([Hit("1", "weld", 0.5)], "cook")
+        >>> len(hits.reaching(0.5)), hits.reaching(0.6).none
+        (1, "0 of 1 hits reach score 0.6; the best, 'weld', has 0.5000.")
+        """
+        kept = self
+        for name, least in (("score", min_score), ("probability", min_probability)):
+            if least is None or not kept:
+                continue
+            reached = [hit for hit in kept if getattr(hit, name) >= least]
+            none = "" if reached else kept._below(name, least)
+            kept = Hits(reached, self.query, self.calibration, none)
+        return kept
+
+    def _below(self, name: str, least: float) -> str:
+        best = max(self, key=lambda hit: getattr(hit, name))
+        nearest = f"the best, {shorten(best.text)}, has {getattr(best, name):.4f}."
+        text = f"0 of {len(self)} hits reach {name} {least:g}; {nearest}"
+        if name == "score" or self.calibration is None:
+            return text
+        wrong = self.calibration.at(least).none_wrong
+        return f"{text} Of such answers to held-out queries {wrong:.0%} were wrong: the query had a right target."
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
-        return Hits(found, self.query) if isinstance(at, slice) else found
+        return Hits(found, self.query, self.calibration, self.none) if isinstance(at, slice) else found
 
     def __repr__(self) -> str:
-        return render_table(self.table(most=_SHOWN)) + self._more() if self else "[]"
+        return render_table(self.table(most=_SHOWN)) + self._more() if self else self.none or "[]"
 
     def _repr_html_(self) -> str:
         return html_table(self.table(most=_SHOWN)) + self._more()
@@ -50,6 +85,8 @@ class Hits(list[Hit]):
         table = Table(title=f'"{title}" in {place}' if place else title)
         table.add_column("", justify="right")
         table.add_column("score", justify="right")
+        if calibrated := any(hit.probability is not None for hit in self):
+            table.add_column("probability", justify="right")
         if by_words := any(hit.words for hit in self):
             table.add_column("of words", justify="right")
         ids = ["id"] if any(hit.id != hit.text for hit in self) else []
@@ -61,7 +98,8 @@ class Hits(list[Hit]):
             notes = [*(["description"] if hit.role == DESCRIPTION else []), *(["exact name"] if hit.exact else [])]
             more = [f"{hit.name} ({', '.join(notes)})".strip() if notes else hit.name] if matched else []
             more += ([hit.id] if ids else []) + [hit.columns.get(name, "") for name in names]
-            part = [f"{hit.words:.4f}"] if by_words else []
+            part = [f"{hit.probability or 0:.2f}"] if calibrated else []
+            part += [f"{hit.words:.4f}"] if by_words else []
             table.add_row(str(number), f"{hit.score:.4f}", *part, hit.text, *more)
         return table
 

@@ -11,7 +11,15 @@ import tyro
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
-from uwe_jax.runtime.options import Arguments, OptionalInt, OptionalPath, Repeated, RepeatedPath, at_least
+from uwe_jax.runtime.options import (
+    Arguments,
+    OptionalFloat,
+    OptionalInt,
+    OptionalPath,
+    Repeated,
+    RepeatedPath,
+    at_least,
+)
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
 
@@ -145,6 +153,9 @@ class RankOptions:
       keep: further column of --targets, as of `uwe-jax index`; may be repeated.
       language: of the labels of --targets where they are ESCO's, as of `uwe-jax index`.
       top_k: hits per query and index.
+      min_score: show only hits of at least this score; a query without one is answered "none of these".
+      min_probability: show only hits of at least this probability, 0 to 1, of an index with a calibration (`uwe-jax
+        calibrate`); a query without one is answered "none of these".
       where: COLUMN=VALUE, rank only targets that have this value; may be repeated: several values of one column are
         alternatives, different columns must all fit.
       show: further column to show in tables; may be repeated; JSON has all of them.
@@ -177,6 +188,8 @@ class RankOptions:
     keep: Repeated = ()
     language: str = "en"
     top_k: int = 10
+    min_score: OptionalFloat = None
+    min_probability: OptionalFloat = None
     where: Repeated = ()
     show: Repeated = ()
     candidates: OptionalInt = None
@@ -191,6 +204,7 @@ class RankOptions:
         at_least(1, top_k=self.top_k, candidates=self.candidates)
         within("--label-weight", self.label_weight, 0, 1)
         within("--words", self.words, 0, 1)
+        within("--min-probability", self.min_probability or 0, 0, 1)
         at_least(MIN_TOKENS, max_tokens=self.max_tokens)
         if not self.index and not self.targets:
             raise UserError("--index or --targets is required. Run `uwe-jax rank --help`.")

@@ -15,15 +15,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
-from typing import overload
+from typing import Unpack, overload
 
 import numpy as np
 
 from uwe_jax.data.text import without_marks
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.ranking.ragged import RaggedTokens, not_scorable
+from uwe_jax.retrieval.calibration import check_calibrated, searched
 from uwe_jax.retrieval.embedding import Embedder
 from uwe_jax.retrieval.encoding import encode_index
 from uwe_jax.retrieval.explanation import Explanation
@@ -31,7 +32,7 @@ from uwe_jax.retrieval.given_texts import evaluation_scores, explain_pair, pair_
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, check_words, judge
 from uwe_jax.retrieval.pieces import PieceReader
-from uwe_jax.retrieval.settings import DEFAULT, RankSettings
+from uwe_jax.retrieval.settings import DEFAULT, Only, RankSettings
 from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Index
@@ -142,13 +143,13 @@ class Ranker:
     # A str is a Sequence[str] as well, to a type checker; the first overload that fits is taken.
     @overload
     def rank(  # type: ignore[overload-overlap]
-        self, queries: str, space: Targets, top_k: int = 10, *, where: Where = None
+        self, queries: str, space: Targets, top_k: int = 10, **only: Unpack[Only]
     ) -> Hits: ...
 
     @overload
-    def rank(self, queries: Sequence[str], space: Targets, top_k: int = 10, *, where: Where = None) -> Rankings: ...
+    def rank(self, queries: Sequence[str], space: Targets, top_k: int = 10, **only: Unpack[Only]) -> Rankings: ...
 
-    def rank(self, queries: Texts, space: Targets, top_k: int = 10, *, where: Where = None) -> Hits | Rankings:
+    def rank(self, queries: Texts, space: Targets, top_k: int = 10, **only: Unpack[Only]) -> Hits | Rankings:
         """Ranks targets for one query or several.
 
         Args:
@@ -156,8 +157,7 @@ class Ranker:
           space: an index by this model, or a list of texts, which is encoded in every call, as float32; see
             `encode_targets` for targets that are ranked again.
           top_k: hits per query; all targets where there are fewer.
-          where: ranks only the targets whose further columns have a value, as {"family": "logistics"}, or one of
-            several, as {"family": ["logistics", "food"]}; every column must match.
+          only: see `Only`.
 
         Returns:
           The query's hits (see `Hit`), best first, or a list of such lists; both print as tables.
@@ -167,11 +167,11 @@ class Ranker:
             target or query is refused (`uwe_jax.retrieval.limits`); with `rank_each` only that query fails.
         """
         asked = accepted(queries, "Query")  # before others are encoded
-        found = Rankings(self.rank_stream(asked, space, top_k, batch=max(1, len(asked)), where=where))
+        found = Rankings(self.rank_stream(asked, space, top_k, batch=max(1, len(asked)), **only))
         return found[0] if isinstance(queries, str) else found
 
     def rank_stream(
-        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, where: Where = None
+        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, **only: Unpack[Only]
     ) -> Iterator[Hits]:
         """Yields the hits of each query in turn, for more queries than memory holds; arguments are as of `rank`.
 
@@ -186,16 +186,16 @@ class Ranker:
                 raise answer
             return answer
 
-        return map(hits, self.rank_each(queries, space, top_k, batch=batch, where=where))
+        return map(hits, self.rank_each(queries, space, top_k, batch=batch, **only))
 
     def rank_each(
-        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, where: Where = None
+        self, queries: Iterable[str], space: Targets, top_k: int = 10, *, batch: int = 1024, **only: Unpack[Only]
     ) -> Iterator[Hits | UserError]:
         """Yields the hits of each query as `rank_stream` does, or the error of a query that is refused.
 
         Raises:
-          UserError: the index is of another model, `top_k` or `batch` is below 1, or no target has a column or value of
-            `where`.
+          UserError: the index is of another model, `top_k` or `batch` is below 1, no target has a column or value of
+            `where`, or `min_probability` is given for an index that is not calibrated for how it is ranked.
         """
         if batch < 1:
             raise UserError(f"batch is {batch}; it must be at least 1.")
@@ -206,18 +206,13 @@ class Ranker:
         else:
             distinct = list(dict.fromkeys(accepted(space, "Target")))
             targets = self.encode_targets(distinct, dtype="float32", progress=False)
-        self.check(targets, top_k)
+        where, least = only.get("where"), (only.get("min_score"), only.get("min_probability"))
+        self.check(targets, top_k, min_probability=least[1])
         targets.count(where)  # refuses a filter that no target fits
-
-        def answers() -> Iterator[Hits | UserError]:
-            waiting, first = iter(queries), 1
-            while part := list(islice(waiting, batch)):
-                asked = [judge(query, "Query", position) for position, query in enumerate(part, first)]
-                for each in self.search(asked, [targets], top_k, where, first):
-                    yield each if isinstance(each, UserError) else each[0]
-                first += len(part)
-
-        return answers()
+        judged = (judge(query, "Query", position) for position, query in enumerate(queries, 1))
+        parts = zip(count(1, batch), iter(lambda: list(islice(judged, batch)), []))
+        found = (each for first, asked in parts for each in self.search(asked, [targets], top_k, where, first))
+        return (each if isinstance(each, UserError) else each[0].reaching(*least) for each in found)
 
     def scores(self, queries: Texts, targets: Texts) -> np.ndarray:
         """Returns s(q, y) of every query with every target, float32 [q, n].
@@ -276,10 +271,14 @@ class Ranker:
         for tokens in _SHORT:
             self.rank(" ".join(["a"] * max(1, min(tokens, self.loaded.max_tokens) - special)), space, top_k)
 
-    def check(self, space: Searchable, top_k: int = 10, place: str = "") -> None:
-        """Raises UserError, which names the place, unless this model can rank `top_k` targets of an index."""
+    def check(self, space: Searchable, top_k: int = 10, place: str = "", min_probability: float | None = None) -> None:
+        """Raises UserError, which names the place, unless this model can rank `top_k` targets of an index.
+
+        A `min_probability` needs a calibration that holds for this model and its settings.
+        """
         check_index(self.origin, space.origin, top_k, place)
         check_words(self.how.words, space, place)
+        check_calibrated(space, self.origin, self.how, place, min_probability)
 
     def search(
         self, queries: Sequence[Accepted], spaces: Sequence[Searchable], top_k: int, where: Where, first: int
@@ -296,11 +295,12 @@ class Ranker:
         tokens = self._embed(cleaned)
         fine = np.flatnonzero(tokens.scorable)
         asked, texts = tokens.take(fine), [cleaned[at] for at in fine]
-        found = [
-            space.search(asked, top_k, self.scorer, where, texts=texts, how=self.how)
-            for space in (spaces if texts else ())
+        of_spaces = [
+            searched(space, asked, top_k, self.origin, self.how, where, texts) for space in (spaces if texts else ())
         ]
-        hits = {distinct[at]: [Hits(rows[k], distinct[at]) for rows in found] for k, at in enumerate(fine)}
+        hits = {
+            distinct[at]: [Hits(found[k], distinct[at], held) for found, held in of_spaces] for k, at in enumerate(fine)
+        }
         return [
             hits.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query
             for position, query in enumerate(queries, first)

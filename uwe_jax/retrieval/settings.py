@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict
 
+from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.runtime.settings import within
 from uwe_jax.scoring.names import LABEL_WEIGHT
 
@@ -38,6 +39,22 @@ class RankSettings:
     def of(cls, options: Any) -> RankSettings:
         """Takes the settings from the options of a command, which have their names."""
         return cls(**{setting.name: getattr(options, setting.name) for setting in fields(cls)})
+
+
+class Only(TypedDict, total=False):
+    """Limits of a ranking, as keywords.
+
+    Attributes:
+      where: ranks only the targets whose further columns have a value, as {"family": "logistics"}, or one of several,
+        as {"family": ["logistics", "food"]}; every column must match.
+      min_score: least score of a hit.
+      min_probability: least probability of a hit, of an index that is calibrated. A query none of whose hits reach it
+        has no hits; `Hits.none` says how near the best came.
+    """
+
+    where: Where
+    min_score: float | None
+    min_probability: float | None
 
 
 DEFAULT = RankSettings()

@@ -56,6 +56,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 FilePath = Annotated[Path, _single("PATH", lambda text: Path(text).expanduser(), str, Path)]
 OptionalPath = Annotated[Path | None, _single("PATH", lambda text: Path(text).expanduser(), str, Path | None)]
 OptionalInt = Annotated[int | None, _single("INT", int, str, int | None)]
+OptionalFloat = Annotated[float | None, _single("FLOAT", float, str, int | float | None)]
 NameList = Annotated[tuple[str, ...], _single("NAME,...", names, ",".join, tuple)]
 NumberList = Annotated[tuple[int, ...], _single("INT,...", _numbers, lambda values: ",".join(map(str, values)), tuple)]
 Repeated = Annotated[tuple[str, ...], tyro.conf.UseAppendAction]

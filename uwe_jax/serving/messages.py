@@ -55,6 +55,10 @@ class SearchRequest(Request):
     ] = ""
     top_k: Annotated[int, Field(strict=True, description="Number of targets, best first.")] = 10
     where: Filter = {}
+    min_score: Annotated[float | None, Field(strict=True, description="Least score of a hit.")] = None
+    min_probability: Annotated[
+        float | None, Field(strict=True, ge=0, le=1, description="Least probability of a hit, of a calibrated index.")
+    ] = None
 
 
 class RankRequest(SearchRequest):
@@ -74,6 +78,9 @@ class HitAnswer(BaseModel):
     exact: Annotated[bool, Field(description="Whether the query equals that name up to case, hyphens and plural s.")]
     role: Annotated[str, Field(description="Of that name: empty for the text, or alternative, or description.")]
     words: Annotated[float, Field(description="The part of the score that words in common add.")]
+    probability: Annotated[
+        float | None, Field(description="That the target is right; null where the index is not calibrated.")
+    ] = None
 
 
 class QueryAnswer(BaseModel):
@@ -81,6 +88,9 @@ class QueryAnswer(BaseModel):
 
     query: str
     hits: list[HitAnswer]
+    none: Annotated[
+        str, Field(description="Where no hit reaches the thresholds: how near the best came; else empty.")
+    ] = ""
 
 
 class RankAnswer(BaseModel):

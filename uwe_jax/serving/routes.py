@@ -78,7 +78,13 @@ class Service:
             where = tuple(sorted(alternatives(asked.where).items()))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
-        return RankTask(self.texts(texts, what), index, asked.top_k, where)
+        if asked.min_probability is not None:
+            try:
+                self.model.ranker.check(self.model.indexes[index], place=index, min_probability=asked.min_probability)
+            except UserError as error:
+                raise Refusal(422, str(error)) from error
+        least = asked.min_score, asked.min_probability
+        return RankTask(self.texts(texts, what), index, asked.top_k, where, least)
 
     def index(self, name: str) -> str:
         """Returns the name of an index, that of the first one for an empty name; refuses an unknown one."""
@@ -125,7 +131,7 @@ async def rank(request: Request, service: Shared, asked: messages.RankRequest) -
 
             # The error itself counts from the first query of all requests of the batch.
             raise Refusal(422, not_scorable("Query", position))
-        results.append({"query": query, "hits": [hit.to_dict() for hit in hits]})
+        results.append({"query": query, "hits": [hit.to_dict() for hit in hits], "none": hits.none})
     return Json({"index": task.index, "space": task.index, "results": results, "truncated": truncated})
 
 

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
+from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.store.columns import FilterError
-from uwe_jax.retrieval.store.searchable import Hit, Searchable
+from uwe_jax.retrieval.store.searchable import Searchable
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.serving.options import ServiceOptions
@@ -25,12 +26,16 @@ _TOP_K = (100, 1000, 10_000)
 
 @dataclass(frozen=True)
 class RankTask:
-    """The `top_k` best targets of an index for every text, among those that `where` allows (values by column)."""
+    """The `top_k` best targets of an index for every text, among those that `where` allows (values by column).
+
+    `least` are the score and the probability that a hit must reach; None asks for none.
+    """
 
     texts: tuple[str, ...]
     index: str
     top_k: int
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    least: tuple[float | None, float | None] = (None, None)
 
     @property
     def group(self) -> tuple[Any, ...]:
@@ -99,7 +104,7 @@ class ServedModel:
         except UserError as error:
             raise Refusal(422, str(error)) from error
 
-    def _rank(self, tasks: Sequence[RankTask]) -> list[list[list[Hit] | UserError]]:
+    def _rank(self, tasks: Sequence[RankTask]) -> list[list[Hits | UserError]]:
         top_k = shared_top_k(max(task.top_k for task in tasks))
         queries = [query for task in tasks for query in task.texts]
         try:
@@ -108,7 +113,10 @@ class ServedModel:
         except FilterError as error:
             raise Refusal(422, str(error)) from error
         return [
-            [each if isinstance(each, UserError) else each[: task.top_k] for each in islice(found, len(task.texts))]
+            [
+                each if isinstance(each, UserError) else each[: task.top_k].reaching(*task.least)
+                for each in islice(found, len(task.texts))
+            ]
             for task in tasks
         ]
 
@@ -168,4 +176,4 @@ def _in_memory(index: Any) -> Any:
         old = part.segment
         texts, ids, columns = pickle.loads(pickle.dumps((old.texts, old.ids, old.columns)))
         parts.append(Part(replace(old, texts=texts, ids=ids, columns=columns), part.kept))
-    return Index(index.origin, index.dtype, index.width, index.pooled, parts)
+    return Index(index.origin, index.dtype, index.width, index.pooled, parts, index.calibration)

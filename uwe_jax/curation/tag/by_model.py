@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -13,6 +15,7 @@ from uwe_jax.evaluation.ranker import Ranker, Score, truncation
 from uwe_jax.evaluation.target_names import NamesScore
 from uwe_jax.evaluation.tasks.task import TargetNames
 from uwe_jax.runtime.progress import progress
+from uwe_jax.scoring.calibration import Platt
 from uwe_jax.scoring.names import LABEL_WEIGHT
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.job import ChunkDone, TaggingJob, read_records, write_parts
@@ -28,16 +31,26 @@ _SUFFIX = "-model"
 
 
 def tag_by_model(
-    job: TaggingJob, taxonomy: Taxonomy, ranker: Ranker, *, threshold: float, top_k: int, aliases: bool = True
+    job: TaggingJob,
+    taxonomy: Taxonomy,
+    ranker: Ranker,
+    *,
+    threshold: float,
+    top_k: int,
+    aliases: bool = True,
+    label_weight: float = LABEL_WEIGHT,
+    platt: Platt | None = None,
 ) -> ChunkDone:
     """Tags each kept sentence of a job, and the title of its vacancy, with the skills of highest score.
 
     Writes a part file per chunk beside those by name; complete chunks are skipped.
 
     Args:
-      threshold: least score, on the ranker's own scale.
+      threshold: least score, on the ranker's own scale, or least probability with `platt`.
       top_k: skills of a sentence, at most.
       aliases: score a skill by its label and its best name, see `uwe_jax.scoring.names`; else by its label.
+      label_weight: of the label's score.
+      platt: from scores to probabilities.
 
     Returns:
       Counts of all chunks, to be added to those by name: rows with skills by the model only are subtracted from the
@@ -51,9 +64,10 @@ def tag_by_model(
         for note in counts.unknown_notes("names of skills"):
             LOG.warning(f"{ranker.name}: {note}")
         read = Truncation(0)
-        scores = NamesScore(ranker, names, LABEL_WEIGHT, f"{ranker.name} on sentences of vacancies")
+        scores = NamesScore(ranker, names, label_weight, f"{ranker.name} on sentences of vacancies")
+        choose = partial(best, top_k=top_k, least=threshold, platt=platt)
         for number in progress(left, label=f"tagging with {ranker.name}", unit="chunk"):
-            done, counts = _tag_chunk(job, number, taxonomy, ranker, scores, threshold, top_k)
+            done, counts = _tag_chunk(job, number, taxonomy, ranker, scores, choose)
             done.write(job.marker(number, _SUFFIX))
             read += counts
         for note in read.unknown_notes("sentences"):
@@ -61,22 +75,28 @@ def tag_by_model(
     return job.totals(_SUFFIX)
 
 
-def best(scores: Num[np.ndarray, "q n"], top_k: int, threshold: float) -> list[Int[np.ndarray, " k"]]:
-    """Returns the columns of the `top_k` best scores of every row, best first, ties in order; none below `threshold`.
+def best(
+    scores: Num[np.ndarray, "q n"], top_k: int, least: float, platt: Platt | None = None
+) -> list[Int[np.ndarray, " k"]]:
+    """Returns the columns of the `top_k` best scores of every row, best first, ties in order.
+
+    None is below `least`, a score, or a probability with `platt`.
 
     >>> [row.tolist() for row in best(np.array([[0.1, 0.9, 0.7], [0.2, 0.3, 0.1]]), 2, 0.5)]
     [[1, 2], []]
     """
-    top_k = min(top_k, scores.shape[1])
+    seen = min(top_k + (platt is not None), scores.shape[1])  # with the next one, for the gap to it
     found = []
-    for row, least in zip(scores, np.partition(scores, -top_k, axis=1)[:, -top_k], strict=True):
-        columns = np.flatnonzero(row >= max(least, threshold))
-        found.append(columns[np.argsort(-row[columns], kind="stable")][:top_k])
+    for row, lowest in zip(scores, np.partition(scores, -seen, axis=1)[:, -seen], strict=True):
+        columns = np.flatnonzero(row >= lowest)
+        columns = columns[np.argsort(-row[columns], kind="stable")][:seen]
+        values = row[columns] if platt is None else platt(row[columns])
+        found.append(columns[:top_k][values[:top_k] >= least])
     return found
 
 
 def _tag_chunk(
-    job: TaggingJob, number: int, taxonomy: Taxonomy, ranker: Ranker, score: Score, threshold: float, top_k: int
+    job: TaggingJob, number: int, taxonomy: Taxonomy, ranker: Ranker, score: Score, choose: Callable
 ) -> tuple[ChunkDone, Truncation]:
     part = job.folder / SENTENCES / f"{number:05d}.parquet"
     records = iter(read_records(part) if part.exists() else ())
@@ -91,7 +111,7 @@ def _tag_chunk(
         read += truncation(ranker, [sentence["text"] for sentence in sentences])
         texts = list(dict.fromkeys(sentence["text"] for sentence in sentences))
         scores = score(texts)
-        chosen = dict(zip(texts, zip(best(scores, top_k, threshold), scores, strict=True), strict=True))
+        chosen = dict(zip(texts, zip(choose(scores), scores, strict=True), strict=True))
         for sentence in sentences:
             text, title = sentence["text"], sentence["title"]
             columns, row = chosen[text]

@@ -19,13 +19,15 @@ import tyro
 # Nothing that imports JAX: the processes that tag by name import this module.
 from uwe_jax.curation.describe.section import percent
 from uwe_jax.curation.tag.by_model import READ, TAGGED, TRUNCATED, UNKNOWN, tag_by_model
-from uwe_jax.evaluation.specs import load_ranker
+from uwe_jax.evaluation.specs import RAW, load_ranker
 from uwe_jax.models.remote_workdir import checkpoints_of, make_local
+from uwe_jax.retrieval.calibration import FILE, Calibration, Subject, read_calibration
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, make_out, write_json
 from uwe_jax.runtime.locks import exclusive
-from uwe_jax.runtime.options import OptionalPath, Repeated, at_least
+from uwe_jax.runtime.options import OptionalFloat, OptionalPath, Repeated, at_least
 from uwe_jax.runtime.progress import duration, report
+from uwe_jax.runtime.settings import within
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.sources.vacancies import tagger
 from uwe_jax.sources.vacancies.files import VacancyColumns, find_vacancy_files
@@ -55,6 +57,8 @@ class TaggingOptions:
       id_column: column of the ids; by default one called id or alike.
       model: a run, an encoder or another ranker, as of `uwe-jax evaluate`; by default none, only names are looked for.
       threshold: least score of a skill that a model gives, on the scale of its scores.
+      precision: of the skills that a model gives, 0 to 1; with --calibration, in place of a threshold.
+      calibration: folder of an index of these skills that `uwe-jax calibrate` has calibrated for the model.
       top_k: skills that a model may give to a sentence.
       model_reads: sentences that the model reads: those that name no skill, or all.
       aliases: look for the other names of skills too, and rank skills by them, not only by their labels.
@@ -80,6 +84,8 @@ class TaggingOptions:
     id_column: str = ""
     model: str = ""
     threshold: float = 0.6
+    precision: OptionalFloat = None
+    calibration: OptionalPath = None
     top_k: int = 5
     model_reads: Literal["untagged", "all"] = "untagged"
     aliases: bool = True
@@ -99,6 +105,12 @@ class TaggingOptions:
         least = {"top_k": 1, "min_words": 1, "max_characters": 1, "max_tokens": 3, "chunk_rows": 1}
         for name, value in {**least, "processes": 0, "max_broken": 0}.items():
             at_least(value, **{name: getattr(self, name)})
+        within("--precision", self.precision or 0, 0, 1)
+        if (self.precision is None) != (self.calibration is None) or (self.precision is not None and not self.model):
+            raise UserError(
+                "--precision needs --model and --calibration, the folder of an index that is calibrated for the model. "
+                "Give all three, or --threshold."
+            )
 
 
 def tag(options: TaggingOptions) -> None:
@@ -125,7 +137,10 @@ def tag(options: TaggingOptions) -> None:
         aliases=options.aliases,
         keep_sentences=options.model_reads if options.model else "none",
     )
-    key = _key(job_key(files, taxonomy, settings, options.chunk_rows), options)
+    held = _calibration(options)
+    # A probability where there is a calibration, else a score.
+    threshold = held.threshold(options.precision or 0).probability if held else options.threshold
+    key = _key(job_key(files, taxonomy, settings, options.chunk_rows), options, held)
     if (done := _read_result(out, key)) is not None:
         _tidy(out)
         LOG.info(f"{out} holds this tagging already.")
@@ -152,15 +167,28 @@ def tag(options: TaggingOptions) -> None:
             total = run_job(job, options.processes)
         if options.model and taxonomy:
             cache_dir = cache_folder(options.cache_dir)
-            ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens)
-            threshold, top_k, aliases = options.threshold, options.top_k, options.aliases
-            total.merge(tag_by_model(job, taxonomy, ranker, threshold=threshold, top_k=top_k, aliases=aliases))
+            how = held.subject.settings if held else RAW
+            ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens, how=how)
+            if held:
+                _check_holds(held, ranker, taxonomy, options)
+            by_model = tag_by_model(
+                job,
+                taxonomy,
+                ranker,
+                threshold=threshold,
+                top_k=options.top_k,
+                aliases=options.aliases,
+                label_weight=how.label_weight,
+                platt=held.platt if held else None,
+            )
+            total.merge(by_model)
         result = {
             "key": key,
             "vacancies": [str(file.path) for file in files],
             "taxonomy": taxonomy.origin if taxonomy else "",
             "model": options.model,
-            "threshold": options.threshold if options.model else None,
+            "threshold": threshold if options.model else None,
+            "precision": options.precision,
             "max_tokens": options.max_tokens if options.model else None,
             "settings": dataclasses.asdict(settings),
             "counts": dict(total.counts),
@@ -186,13 +214,35 @@ def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
     return None
 
 
-def _key(key: str, options: TaggingOptions) -> str:
+def _calibration(options: TaggingOptions) -> Calibration | None:
+    if options.calibration is None:
+        return None
+    if (held := read_calibration(options.calibration)) is None:
+        raise UserError(f"{options.calibration} has no {FILE}. Fit one with `uwe-jax calibrate --index INDEX`.")
+    return held
+
+
+def _check_holds(held: Calibration, ranker: Any, taxonomy: Taxonomy, options: TaggingOptions) -> None:
+    """Raises UserError unless a calibration was fitted for this model and such skills."""
+    if not hasattr(ranker, "origin"):
+        raise UserError(f"--calibration is of {held.subject.model}; {options.model} has no probabilities.")
+    names = options.aliases and any(skill.aliases for skill in taxonomy.skills)
+    now = Subject.of(ranker.origin, held.subject.settings, len(taxonomy.skills), names)
+    if different := held.subject.unlike(now):
+        raise UserError(
+            f"The calibration in {options.calibration} does not hold here: {different}. Tag as it was fitted (--model, "
+            "--max-tokens, --aliases, --taxonomy), or calibrate an index of these skills."
+        )
+
+
+def _key(key: str, options: TaggingOptions, held: Calibration | None) -> str:
     if not options.model:
         return key
     # A run in training may have another best checkpoint later.
     folder = checkpoints_of(Path(make_local(options.model, cache_folder(options.cache_dir))).expanduser())
     steps = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     told = [key, options.model, steps, options.threshold, options.top_k, options.max_tokens]
+    told += [options.precision, str(held)] if held else []
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 

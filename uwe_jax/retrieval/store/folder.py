@@ -3,6 +3,7 @@
     space.json                      the manifest: format, origin, dtype, width, segments
     segments/<name>.safetensors     targets; written once, never changed
     space.lock                      held while a process writes
+    calibration.json                see `uwe_jax.retrieval.calibration`; not there before `uwe-jax calibrate`
 
 The manifest has `format` ("uwe_jax space"), `version` (2; 1 had no columns; 3 where a target has several names),
 `targets` (how many count), `origin`
@@ -34,6 +35,7 @@ from pathlib import Path
 
 import numpy as np
 
+from uwe_jax.retrieval.calibration import read_calibration
 from uwe_jax.retrieval.store.manifest import Entry, Manifest, read_manifest
 from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.segment import Part, read_segment
@@ -53,7 +55,7 @@ def load_index(folder: str | Path) -> Index:
     Later changes of the folder do not affect an open index.
 
     Raises:
-      UserError: there is no complete index, one of a newer format, or a damaged one.
+      UserError: there is no complete index, one of a newer format, or a damaged one or calibration.
     """
     folder = Path(folder).expanduser()
     manifest = read_manifest(folder)
@@ -68,7 +70,9 @@ def load_index(folder: str | Path) -> Index:
             if manifest == before:
                 raise UserError(f"{error.filename} is missing, which {folder} names. {_AGAIN}") from error
         else:
-            return Index(manifest.origin, manifest.dtype, manifest.width, manifest.pooled, parts)
+            return Index(
+                manifest.origin, manifest.dtype, manifest.width, manifest.pooled, parts, read_calibration(folder)
+            )
 
 
 def append(folder: str | Path, space: Index, *, patience: float = 0) -> int:

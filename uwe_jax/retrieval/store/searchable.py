@@ -27,6 +27,7 @@ class Hit(NamedTuple):
       exact: whether the query equals that name up to case, hyphens and plural s. Such targets rank above all others.
       role: of that name: "" of the label, "alternative" or "description".
       words: the part of the score that words in common add; 0 where rankings are by the model alone.
+      probability: that the target is right, by the calibration of the index; None where it has none for this model.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Hit(NamedTuple):
     exact: bool = False
     role: str = ""
     words: float = 0.0
+    probability: float | None = None
 
     @property
     def matched(self) -> str:
@@ -45,7 +47,8 @@ class Hit(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for JSON."""
-        rounded = {name: round(getattr(self, name), _DIGITS) for name in ("score", "words")}
+        numbers = {name: getattr(self, name) for name in ("score", "words", "probability")}
+        rounded = {name: value if value is None else round(value, _DIGITS) for name, value in numbers.items()}
         return {**self._asdict(), **rounded, "columns": dict(self.columns)}
 
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
+from uwe_jax.retrieval.calibration import FILE, Calibration
 from uwe_jax.retrieval.settings import DEFAULT, RankSettings
 from uwe_jax.retrieval.store.columns import ROLE, Strings, Where, matching, packed, packed_strings, taken
 from uwe_jax.retrieval.store.manifest import Manifest
@@ -46,14 +47,24 @@ class Index:
       roles: of the names, "" of a label; None where no target has several names.
       starts: position of every target's label in `names`; None where no target has several names.
       on_devices: the names on the devices.
+      calibration: of the index on disk; None where it has none.
     """
 
-    def __init__(self, origin: Origin, dtype: str, width: int, pooled: bool, parts: Sequence[Part]):
+    def __init__(
+        self,
+        origin: Origin,
+        dtype: str,
+        width: int,
+        pooled: bool,
+        parts: Sequence[Part],
+        calibration: Calibration | None = None,
+    ):
         self.origin = origin
         self.dtype = dtype
         self.width = width
         self.pooled = pooled
         self.parts = tuple(parts)
+        self.calibration = calibration
         columns = joined_columns(self.parts)
         roles = columns.pop(ROLE, None)
         ids, names = (
@@ -267,7 +278,8 @@ class Index:
         return Hit(self.ids[at], self.texts[at], score, values, self.names[name] if role else "", exact, role, words)
 
     def save(self, folder: str | Path, *, patience: float = 0) -> None:
-        """Writes the index to a folder, see `uwe_jax.retrieval.store.folder`; an earlier index there is replaced.
+        """Writes the index to a folder, see `uwe_jax.retrieval.store.folder`; replaces an earlier one and its
+        calibration.
 
         It waits `patience` seconds, at least two, for another process that writes to it.
 
@@ -276,6 +288,7 @@ class Index:
           OSError: the disk is full; an earlier index is still there.
         """
         with creating(folder, patience=patience) as writer:
+            (writer.folder / FILE).unlink(missing_ok=True)
             writer.commit(Manifest(self.origin, self.dtype, self.width, self.pooled, writer.add(self.parts)))
 
 

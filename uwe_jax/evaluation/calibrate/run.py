@@ -1,0 +1,220 @@
+"""Fits the calibration of an index to judged hits, and measures it on queries that it was not fitted on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from rich.table import Table
+
+from uwe_jax.evaluation.calibrate.judgements import Judged, read_judgements
+from uwe_jax.evaluation.calibrate.options import CalibrateOptions
+from uwe_jax.retrieval.calibration import Calibration, Point, Subject, write_calibration
+from uwe_jax.retrieval.loading import load
+from uwe_jax.retrieval.location import in_qdrant, recorded_model
+from uwe_jax.retrieval.ranker import Ranker
+from uwe_jax.retrieval.settings import RankSettings
+from uwe_jax.retrieval.store.folder import load_index
+from uwe_jax.retrieval.store.stored_targets import Index
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.progress import counted, progress, report
+from uwe_jax.runtime.text_table import render_table
+from uwe_jax.scoring.calibration import (
+    IN_CONTEXT,
+    SCORE,
+    expected_calibration_error,
+    features,
+    fit,
+    half_width,
+    log_loss,
+    operating_point,
+    separation,
+)
+
+LOG = logging.getLogger(__name__)
+MIN_JUDGED, MIN_EACH = 100, 10  # judged hits; right ones and wrong ones
+_BATCH = 256
+_THRESHOLDS = np.arange(1, 100) / 100
+
+
+class Outcome(NamedTuple):
+    """The judged hits of q queries.
+
+    Attributes:
+      x: float64 [n, 3], see `features`.
+      right: whether a hit is.
+      query: position of its query.
+      targets: right targets of each query, found or not.
+      best: score of each query's best hit.
+    """
+
+    x: Float[np.ndarray, "n f"]
+    right: Bool[np.ndarray, " n"]
+    query: Int[np.ndarray, " n"]
+    targets: Int[np.ndarray, " q"]
+    best: Float[np.ndarray, " q"]
+
+    @classmethod
+    def joined(cls, outcomes: Sequence[Outcome]) -> Outcome:
+        """Returns the outcomes of several sets of queries as one."""
+        shifts = np.cumsum([0, *(len(each.targets) for each in outcomes)])
+        shifted = [each._replace(query=each.query + shift) for each, shift in zip(outcomes, shifts, strict=False)]
+        return cls(*map(np.concatenate, zip(*shifted, strict=True)))
+
+
+def calibrate(options: CalibrateOptions) -> None:
+    """Fits and writes a calibration, or measures the one that is there, and prints a report.
+
+    Raises:
+      UserError: for anything that the user can fix.
+    """
+    if in_qdrant(options.folder):
+        raise UserError(f"--index {options.folder} is in Qdrant. Give the folder of an index on disk.")
+    index, how = load_index(options.folder), RankSettings.of(options)
+    judged = read_judgements(options, index)
+    ranker = load(
+        options.model or recorded_model([str(options.folder)]),
+        cache_dir=cache_folder(options.cache_dir),
+        max_tokens=index.origin.max_tokens,
+        label_weight=how.label_weight,
+        words=how.words,
+        clean_queries=how.clean_queries,
+    )
+    ranker.check(index, options.depth, str(options.folder), 0.0 if options.evaluate else None)
+    outcomes = {name: judge_hits(ranker, index, each, options.depth, name) for name, each in judged.items()}
+    whole = Outcome.joined([*outcomes.values()])
+    check_enough(whole)
+    if options.evaluate:
+        assert index.calibration is not None  # checked above
+        calibration = index.calibration
+        p = calibration.platt.of(whole.x)
+    else:
+        subject = Subject.of(ranker.origin, how, len(index), index.starts is not None)
+        calibration, p = fitted(whole, subject, ", ".join(outcomes), options.depth)
+        write_calibration(options.folder, calibration)
+    threshold = chosen_threshold(calibration, options)
+    report(render_table(table(outcomes, p, threshold)))
+    report(described(calibration))
+    if not options.evaluate:
+        LOG.info(f"Written to {options.folder}; `uwe-jax rank --index {options.folder}` shows probabilities now.")
+
+
+def judge_hits(ranker: Ranker, index: Index, judged: Sequence[Judged], depth: int, name: str) -> Outcome:
+    """Ranks an index for queries, and returns those of their `depth` best hits that are judged."""
+    starts = range(0, len(judged), _BATCH)
+    x, right, query, best = [np.zeros((0, len(IN_CONTEXT)))], [], [], np.full(len(judged), -np.inf)
+    for start in progress(starts, label=f"{name}: ranking", unit="batch") if len(starts) > 1 else starts:
+        part = judged[start : start + _BATCH]
+        answers = ranker.search([each.query for each in part], [index], depth + 1, None, start + 1)
+        for at, (asked, answer) in enumerate(zip(part, answers, strict=True), start):
+            if isinstance(answer, UserError):
+                raise answer
+            hits = answer[0]
+            known = [hit.id in asked.right or asked.wrong is None or hit.id in asked.wrong for hit in hits[:depth]]
+            x.append(features(np.array([hit.score for hit in hits]))[:depth][known])
+            right += [hit.id in asked.right for hit, judged_one in zip(hits, known, strict=False) if judged_one]
+            query += [at] * sum(known)
+            best[at] = max((hit.score for hit in hits), default=-np.inf)
+    targets = np.array([len(each.right) for each in judged])
+    return Outcome(np.concatenate(x), np.array(right, bool), np.array(query, int), targets, best)
+
+
+def check_enough(found: Outcome) -> None:
+    """Raises UserError for too few judged hits, or too few that are right or wrong."""
+    n, right = len(found.right), int(found.right.sum())
+    if n >= MIN_JUDGED and min(right, n - right) >= MIN_EACH:
+        return
+    now, then = (f"{100 * half_width(each):.0f}" for each in (n, MIN_JUDGED))
+    raise UserError(
+        f"{n:,} hits of {counted(len(found.targets), 'query')} are judged, {right:,} of them right and {n - right:,} "
+        f"wrong: a precision measured on them is known within {now} points (95 % interval). Expected at least "
+        f"{MIN_JUDGED} (within {then} points), {MIN_EACH} of them right and {MIN_EACH} wrong. Judge more pairs, "
+        "right and wrong ones, or raise --depth."
+    )
+
+
+def fitted(found: Outcome, subject: Subject, origin: str, depth: int) -> tuple[Calibration, Float[np.ndarray, " n"]]:
+    """Fits a calibration to all judged hits.
+
+    What is measured is predicted by halves: hits of one half of the queries by the map that was fitted to the other
+    one. The features that predict best are chosen.
+
+    Returns:
+      The calibration, and the predicted probabilities.
+    """
+    half = np.random.default_rng(0).permutation(len(found.targets))[found.query] % 2
+    predicted = {}
+    for names in (SCORE, IN_CONTEXT):
+        p = np.empty(len(found.right))
+        for each in (0, 1):
+            p[half == each] = fit(found.x[half != each], found.right[half != each], names).of(found.x[half == each])
+        predicted[names] = p
+    names = min(predicted, key=lambda each: log_loss(predicted[each], found.right))
+    p = predicted[names]
+    points = (operating_point(p, found.right, found.query, found.targets, float(each)) for each in _THRESHOLDS)
+    calibration = Calibration(
+        subject,
+        fit(found.x, found.right, names),
+        origin,
+        len(found.targets),
+        len(found.right),
+        int(found.right.sum()),
+        depth,
+        expected_calibration_error(p, found.right),
+        tuple(Point(**each) for each in points),
+    )
+    return calibration, p
+
+
+def chosen_threshold(calibration: Calibration, options: CalibrateOptions) -> float:
+    """Returns the probability at which the report measures; see `CalibrateOptions`."""
+    if options.min_probability is not None:
+        return options.min_probability
+    if options.precision is not None:
+        return calibration.threshold(options.precision).probability
+    return max(calibration.points, key=lambda point: point.f1).probability
+
+
+def table(outcomes: Mapping[str, Outcome], p: Float[np.ndarray, " n"], threshold: float) -> Table:
+    """Returns a table of how well probabilities hold, a row per set of queries and one for all."""
+    shown = Table(title=f"Hits of probability {threshold:g} or more, in percent")
+    names = ("queries", "hits", "right", "ECE", "precision", "recall", "F1", "answered", "none wrong", "none AUC")
+    shown.add_column("judgements")
+    for name in names:
+        shown.add_column(name, justify="right")
+    rows, start = {}, 0
+    for name, each in outcomes.items():
+        rows[name] = each, p[start : start + len(each.right)]
+        start += len(each.right)
+    if len(rows) > 1:
+        rows["all"] = Outcome.joined([*outcomes.values()]), p
+    for name, (each, of_hits) in rows.items():
+        point = operating_point(of_hits, each.right, each.query, each.targets, threshold)
+        error = expected_calibration_error(of_hits, each.right) if len(of_hits) else np.nan
+        area = separation(each.best, each.targets > 0)
+        shares = [error, *(point[key] for key in ("precision", "recall", "f1", "coverage", "none_wrong"))]
+        shown.add_row(
+            name,
+            f"{len(each.targets):,}",
+            f"{len(of_hits):,}",
+            f"{int(each.right.sum()):,}",
+            *(f"{100 * share:.1f}" for share in shares),
+            "" if area is None else f"{100 * area:.1f}",
+        )
+    return shown
+
+
+def described(calibration: Calibration) -> str:
+    """Describes a calibration in lines for a person."""
+    platt = calibration.platt
+    parts = " + ".join(f"{weight:.4g} {name}" for name, weight in zip(platt.features, platt.weights, strict=True))
+    exact = f"{calibration.right:,} of {calibration.hits:,} hits right"
+    return (
+        f"probability = 1 / (1 + exp(-({platt.bias:.4g} + {parts}))), fitted to {calibration.queries:,} queries "
+        f"({calibration.origin}), {exact}; expected calibration error on queries not fitted on "
+        f"{100 * calibration.error:.1f} %."
+    )
