@@ -8,6 +8,7 @@ from typing import Any
 from uwe_jax.evaluation.aggregate import Results, ResultsView, interval_of, is_in_domain
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, PAPER_ROWS, group_title, metric_title
 from uwe_jax.evaluation.tasks.task import GROUPS
+from uwe_jax.evaluation.terminal import by_reason
 from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows, signed
 from uwe_jax.runtime.memory import gibibytes
 from uwe_jax.runtime.printable import json_text
@@ -239,7 +240,7 @@ def _leakage(view: ResultsView) -> str:
 
 
 def _skipped(skipped: Sequence[Mapping[str, str]]) -> str:
-    rows = [[escape(skip["task"]), escape(skip["reason"])] for skip in skipped]
+    rows = [[escape(names), escape(reason)] for names, reason in by_reason(skipped)]
     return markdown_rows(("task", "reason"), rows, left=(0, 1)) if rows else ""
 
 

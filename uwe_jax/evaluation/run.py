@@ -32,7 +32,7 @@ from uwe_jax.evaluation.tasks.beir import write_beir
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.languages import parse_languages
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
-from uwe_jax.evaluation.terminal import task_line
+from uwe_jax.evaluation.terminal import by_reason, task_line
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.runtime.errors import UserError
@@ -153,8 +153,8 @@ def _prepare_tasks(
             continue
         task = task.sample(options.max_queries)
         kept.append(with_name_notes(task) if options.target_names else task)
-    for each in skipped:
-        LOG.warning(f"Skipped {each['task']}: {each['reason']}")
+    for names, reason in by_reason(skipped):
+        LOG.warning(f"Skipped {names}: {reason}")
     if skipped and options.strict:
         raise UserError(
             f"{len(skipped)} of {requested} tasks cannot be measured and --strict is set: "
