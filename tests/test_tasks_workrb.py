@@ -1,6 +1,7 @@
 """The tasks of WorkRB that WorkBench does not have, in the layouts of their publishers."""
 
 import json
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,7 +49,7 @@ def load_all(names, folder, *languages):
 
 
 @pytest.mark.parametrize("write_de", [write_set, write_hub_set])
-def test_job_title_similarity_is_read_by_language(tmp_path, write_de):
+def test_job_title_similarity_is_read_by_language(tmp_path, write_de, monkeypatch):
     write_de(tmp_path / "job-title-similarity" / "de")
     tasks, skipped = load_all(["job_title_similarity"], tmp_path, "de", "fr", "en-de")
     (task,) = tasks
@@ -62,6 +63,8 @@ def test_job_title_similarity_is_read_by_language(tmp_path, write_de):
         "Avature/Job-Title-Similarity is not prepared"
     )
     assert "and 'en-de' was asked for" in skipped[1]["reason"]
+    monkeypatch.chdir(tmp_path)
+    assert load("job_title_similarity", Path("job-title-similarity"), language="de").origin.startswith("de")
     # The folder of one set alone.
     assert load("job_title_similarity", tmp_path / "job-title-similarity" / "de", language="de").queries == task.queries
 

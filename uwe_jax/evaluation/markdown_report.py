@@ -37,6 +37,7 @@ def markdown(results: Results) -> str:
         "WorkBench": _workbench(view),
         "Graded relevance": _graded(view),
         "Other target spaces": _further(view),
+        "Classification": _classification(view),
         "Languages": _languages(view),
         "Tasks": _tasks(view),
         "All metrics": _metrics(view),
@@ -99,6 +100,23 @@ def _outside(view: ResultsView, names: Sequence[str], metrics: Sequence[str]) ->
     marked = not view.in_domain.isdisjoint(names)
     meaning = f"; {IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}" if marked else ""
     return f"{_legend(metrics)}{meaning}.\n\n{_by_task(view, names, metrics)}"
+
+
+def _classification(view: ResultsView) -> str:
+    """Shows models as classifiers, where they were measured so."""
+    rows = [
+        [escape(view.tasks[name]["title"]), escape(model), f"{found['threshold']:g}", *_percents(found["metrics"])]
+        for name in view.names
+        for model, done in view.done.items()
+        if (found := done.get(name, {}).get("classification"))
+    ]
+    header = ("task", "model", "threshold", "F1", "precision", "recall", "AUC")
+    return markdown_rows(header, rows, left=(0, 1)) if rows else ""
+
+
+def _percents(metrics: Mapping[str, float]) -> list[str]:
+    names = ("f1_macro", "precision_macro", "recall_macro", "roc_auc")
+    return [f"{metrics[name]:.2f}" if name in metrics else MISSING for name in names]
 
 
 def _languages(view: ResultsView) -> str:

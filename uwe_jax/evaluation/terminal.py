@@ -31,6 +31,8 @@ def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any
     parts = [f"{metric_title(name)} {result['metrics'][name]:.1f}" for name in shown]
     if interval := interval_of(result, shown[0]):
         parts[0] += f" [{interval[0]:.1f}, {interval[1]:.1f}]"
+    if labels := result.get("classification"):
+        parts.append(f"F1 {labels['metrics']['f1_macro']:.2f} at {labels['threshold']:g}")
     parts.append(duration(seconds))
     if leakage := result["leakage"]:
         counts = ", ".join(f"{leakage[name]:,} of {task[name]:,} {name}" for name in ("queries", "targets", "edges"))

@@ -33,7 +33,6 @@ def find_tables(folder: Path, tables: Sequence[str], accepts: Accepts = anywhere
       UserError: two folders hold them, with different content.
     """
     by_root: dict[str, dict[str, list[Path]]] = {}
-    folder = folder.absolute()
     # Only folders with the name of the set are listed: of many sets most are not there.
     parent = tables[0].rpartition("/")[0]
     inner = (each for level in range(1, DEPTH + 1) for each in sorted(folder.glob("*/" * level)))
