@@ -1,8 +1,10 @@
 """The tasks of WorkRB that WorkBench does not have, in the layouts of their publishers."""
 
 import json
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,10 +12,12 @@ from esco_downloads import write_release
 from task_data import load, missing, relevant, sources_of, write
 
 from uwe_jax.commands import evaluate
+from uwe_jax.evaluation.measure import measure, summarise
 from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, EVERY, SETS, choose, load_tasks
 from uwe_jax.evaluation.tasks.languages import Pair, parse_languages
 from uwe_jax.runtime.errors import UserError
 
+METRICS = ("map", "mrr", "rp@5", "rp@10", "hit@1", "recall@10", "ndcg", "ndcg@5")
 TITLES = {"Koch": "Koch", "Q2": "Schweißer"}
 CORPUS = {"Chefkoch": "Chefkoch", "C2": "Küchenchef", "C3": "Schweiß-\u00a0Fachkraft", "C4": "Pilot"}
 JUDGED = [("Koch", "Chefkoch", 1), ("Koch", "C2", 1), ("Q2", "C3", 1)]
@@ -146,19 +150,13 @@ def test_skill_xl_leaves_out_sentences_that_are_not_relevant(tmp_path):
     assert task.group == ""  # not of WorkBench's average
 
 
-def write_freelancers(folder, experiences=None):
-    jobs = (
-        [{"title": "Dev", "description": "Built it", "skills": ["Go", "SQL"]}] if experiences is None else experiences
-    )
+JOBS = [{"title": "Dev", "description": "Built it", "skills": ["Go", "SQL"]}]
+
+
+def write_freelancers(folder, experiences=JOBS):
+    profile = {"description": "Bio text", "skills": ["a", "b"], "soft_skills": ["kind"], "experiences": experiences}
     profiles = [
-        {
-            "profile_id": k,
-            "language": language,
-            "headline": f"Head {k}",
-            "description": "Bio text",
-            "skills": ["a", "b"],
-        }
-        | {"soft_skills": ["kind"], "experiences": jobs}
+        {"profile_id": k, "language": language, "headline": f"Head {k}", **profile}
         for k, language in enumerate(("en", "de", "en", "de"))
     ]
     tables = {
@@ -228,3 +226,141 @@ def test_sets_of_tasks_and_what_is_skipped(tmp_path, capsys):
     assert len(results["skipped"]) == 55
     assert results["models"]["bm25"]["results"]["melo_deu_q_de_c_de"]["metrics"]["mrr"] > 0
     assert results["models"]["bm25"]["languages"].keys() == {"de"}
+
+
+def random_set(rng, q=25, n=30):
+    """Texts with repeated queries and targets, and the positions of relevant targets, of one query none."""
+    queries, targets = (
+        [f"{name} {k}" for k in rng.integers(0, most, size)] for name, most, size in (("a", 20, q), ("b", 25, n))
+    )
+    return queries, targets, [[], *(rng.choice(n, rng.integers(1, 6), replace=False).tolist() for _ in range(q - 1))]
+
+
+class ByText:
+    """Scores that only the texts decide, whatever their white space."""
+
+    name = "by text"
+
+    def index(self, targets):
+        return lambda queries: np.array(
+            [[zlib.crc32(" ".join(f"{query} / {target}".split()).encode()) for target in targets] for query in queries]
+        )
+
+
+class Files:
+    """Answers for the hub's library with the files of a folder, which uwe_jax reads as well."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, repo, config="", split=""):
+        files = [*(self.folder / repo.split("/")[1] / config).glob("*.parquet")]
+        if split:
+            (file,) = [each for each in files if each.stem in (split, "corpus")]
+            return pytest.importorskip("datasets").Dataset(pq.read_table(file))
+        return {each.stem.split("-")[0]: pq.read_table(each).to_pydict() for each in files}
+
+
+def write_linked(folder, rng):
+    queries, targets, labels = random_set(rng)
+    rows = [{"text": text, "labels": each} for text, each in zip(queries, labels, strict=True)]
+    write_rows(folder / "queries-00000-of-00001.parquet", rows)
+    write_rows(folder / "corpus-00000-of-00001.parquet", [{"text": text} for text in targets])
+
+
+def write_judged(folder, rng):
+    queries, targets, labels = random_set(rng)
+    for part, column, texts in (("queries/test", "text", queries), ("corpus/corpus", "title", targets)):
+        rows = [{"_id": f"{part[0]}{k}", column: text} for k, text in enumerate(texts)]
+        write_rows(folder / f"{part}.parquet", rows)
+    judged = [(q, t, int(rng.integers(1, 5))) for q, each in enumerate(labels) for t in each]
+    rows = [{"query-id": f"q{q}", "corpus-id": f"c{t}", "score": score} for q, t, score in judged]
+    write_rows(folder / "qrels" / "test.parquet", rows)
+
+
+def write_matches(folder, rng):
+    queries, _, labels = random_set(rng)
+    part = "test-00000-of-00001.parquet"
+    for table, key, texts in (("briefs", "brief", ("title", "description")), ("queries", "query", ("value",))):
+        write_rows(folder / table / part, [{f"{key}_id": k} | dict.fromkeys(texts, t) for k, t in enumerate(queries)])
+        pairs = [(q, p) for q in range(len(queries)) for p in range(30)]
+        rows = [{f"{key}_id": q, "profile_id": p, "score": 0.8 if p in labels[q] else 0.79} for q, p in pairs]
+        write_rows(folder / f"{key}_scores" / part, rows)
+    same = {"description": "x  y", "skills": ["a", "b"], "soft_skills": [], "experiences": JOBS * 2}
+    named = [{"profile_id": k, "language": "en" if k % 2 else "fr", "headline": f"p {k % 25}"} for k in range(30)]
+    write_rows(folder / "profiles" / part, [each | same for each in named])
+
+
+def write_marked(folder, rng):
+    rows = [
+        ("a 1", "weld metal"),
+        ("a 1", "plan shifts"),
+        ("a 2", "no skill"),
+        ("a 4", "haute cuisine"),
+        ("", "weld metal"),
+    ]
+    marked = [
+        {"sentence": each or "a 3", "skill": skill, "relevant": bool(each)} for each, skill in [*rows, ("", rows[0][1])]
+    ]
+    write_rows(folder / "test.parquet", marked)
+
+
+FREELANCERS = (write_matches, "Freelancer-Project-Matching")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of what the toolkit imports
+@pytest.mark.parametrize(
+    ("ours", "languages", "kind", "theirs", "dataset_id"),
+    [
+        ("job_title_similarity", "de", (write_linked, "Job-Title-Similarity/de"), "JobTitleSimilarity", "de"),
+        ("melo_deu_q_de_c_en", "de", (write_linked, "MELO-Benchmark/deu_q_de_c_en"), "MELO", "deu_q_de_c_en"),
+        ("mels_swe_q_sv_c_sv", "sv", (write_linked, "MELS-Benchmark/swe_q_sv_c_sv"), "MELS", "swe_q_sv_c_sv"),
+        *(
+            (f"{ours}_graded", "en", (write_judged, f"Skill-{repo}-graded"), f"{theirs}", "en")
+            for ours, repo, theirs in (
+                ("skill_extraction_house", "extraction-House", "HouseGradedSkillExtract"),
+                ("skill_extraction_tech", "extraction-Tech", "TechGradedSkillExtract"),
+                ("skill_extraction_skillskape", "extraction-SkillSkape", "SkillSkapeGradedSkillExtract"),
+                ("skill_extraction_techwolf", "extraction-TechWolf", "TechWolfGradedSkillExtract"),
+                ("skill_normalisation", "normalisation-ESCO", "ESCOGradedSkillNorm"),
+            )
+        ),
+        ("project_to_freelancer", "fr", FREELANCERS, "ProjectCandidate", "fr"),
+        ("search_to_freelancer", "en", FREELANCERS, "SearchQueryCandidate", "en"),
+        ("search_to_freelancer_multilingual", "en", FREELANCERS, "SearchQueryCandidate", "multilingual"),
+        ("skill_extraction_xl", "en", (write_marked, "Skill-XL"), "SkillXLSkillExtract", "en"),
+    ],
+)
+def test_tasks_equal_those_of_the_toolkit(tmp_path, rng, monkeypatch, ours, languages, kind, theirs, dataset_id):
+    ranking = pytest.importorskip("workrb.tasks.ranking", reason="workrb is not installed: pip install '.[workrb]'")
+    write_one, place = kind
+    write_one(tmp_path / place, rng)
+    write_release(tmp_path, "1.1.0")
+
+    class Esco:
+        def __init__(self, **_):
+            pass
+
+        @staticmethod
+        def get_supported_languages(version):
+            return ["en"]
+
+        def get_skills_vocabulary(self):
+            return ["haute cuisine", "plan shifts", "weld metal"]
+
+    for module in ("job_similarity", "melo", "mels", "graded_beir", "skill_extraction", "freelancer_project_matching"):
+        monkeypatch.setattr(f"workrb.tasks.ranking.{module}.load_dataset", Files(tmp_path))
+    monkeypatch.setattr("workrb.tasks.ranking.skill_extraction.ESCO", Esco)
+    ((task,), _) = load_all([ours], tmp_path, languages)
+    found = summarise(measure(ByText(), task, METRICS), task, 0)["metrics"]
+    toolkit = getattr(ranking, f"{theirs}Ranking")
+    split = pytest.importorskip("workrb.types").DatasetSplit.TEST
+    monkeypatch.setattr(toolkit, "_load_datasets", lambda each, **_: {dataset_id: each.load_dataset(dataset_id, split)})
+    other = toolkit(
+        split="test", languages=[languages] if languages == "en" or "similar" in ours else ["en", languages]
+    )
+    dataset = other.datasets[dataset_id]
+    scores = ByText().index(dataset.target_space)(dataset.query_texts).astype(np.float64)
+    expected = other.compute_metrics_from_prediction_matrix(scores, dataset_id, list(METRICS))
+    assert {name: found[name] for name in METRICS} == pytest.approx({k: 100 * v for k, v in expected.items()}, abs=1e-7)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from functools import partial
 
+from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.tasks.grades import EXPECTED_GRADE, read_grade
 from uwe_jax.evaluation.tasks.publications import read_tables
 from uwe_jax.evaluation.tasks.qrels import Qrels
 from uwe_jax.evaluation.tasks.task import TaskContent, TaskSources, TaskSpec
 from uwe_jax.sources.hub.dataset import HubDataset
+from uwe_jax.sources.notes import counted
 from uwe_jax.sources.tables.problems import Problems, shorten
 
 
@@ -29,17 +31,23 @@ def read_graded(repo: str, sources: TaskSources, split: str) -> TaskContent:
     name = repo.rpartition("/")[2].casefold()
     rows, origin = read_tables(datasets, sources, lambda root: root.casefold().endswith(name))
     problems = Problems(f"{origin} ({split})")
-    queries = {row["_id"]: row["text"] for row in rows["queries"]}
-    qrels = Qrels(queries, {row["_id"]: row["title"] for row in rows["corpus"]}, problems)
+    # Equal queries are joined before their judgements are read, as in WorkRB: of equal targets the first in the corpus
+    # counts.
+    first: dict[str, str] = {}
+    same = {row["_id"]: first.setdefault(normalise(row["text"]), row["_id"]) for row in rows["queries"]}
+    qrels = Qrels(
+        {query: text for text, query in first.items()}, {row["_id"]: row["title"] for row in rows["corpus"]}, problems
+    )
     for number, row in enumerate(rows["qrels"], 1):
         place = f"qrels, judgement {number} above 0"
         if (grade := read_grade(row["score"])) is None:
             problems.add(place, f"score {shorten(str(row['score']))}", EXPECTED_GRADE)
-        elif qrels.knows(place, row["query-id"], row["corpus-id"]):
-            qrels.add(row["query-id"], row["corpus-id"], grade)
+        elif qrels.knows(place, query := same.get(row["query-id"], row["query-id"]), row["corpus-id"]):
+            qrels.add(query, row["corpus-id"], grade)
     problems.check()
     targets = [row["title"] for row in rows["corpus"]]
-    return TaskContent(**qrels.content(judged_alone=True), targets=targets, origin=origin)
+    notes = counted(len(same) - len(first), "equal queries joined")
+    return TaskContent(**qrels.content(judged_alone=True), targets=targets, origin=origin, notes=notes)
 
 
 SPECS = tuple(
