@@ -39,10 +39,11 @@ def read_graded(repo: str, sources: TaskSources, split: str) -> TaskContent:
         {query: text for text, query in first.items()}, {row["_id"]: row["title"] for row in rows["corpus"]}, problems
     )
     for number, row in enumerate(rows["qrels"], 1):
+        query: str = same.get(row["query-id"], row["query-id"])
         place = f"qrels, judgement {number} above 0"
         if (grade := read_grade(row["score"])) is None:
             problems.add(place, f"score {shorten(str(row['score']))}", EXPECTED_GRADE)
-        elif qrels.knows(place, query := same.get(row["query-id"], row["query-id"]), row["corpus-id"]):
+        elif qrels.knows(place, query, row["corpus-id"]):
             qrels.add(query, row["corpus-id"], grade)
     problems.check()
     targets = [row["title"] for row in rows["corpus"]]
