@@ -39,7 +39,7 @@ def read_graded(repo: str, sources: TaskSources, split: str) -> TaskContent:
         {query: text for text, query in first.items()}, {row["_id"]: row["title"] for row in rows["corpus"]}, problems
     )
     for number, row in enumerate(rows["qrels"], 1):
-        query: str = same.get(row["query-id"], row["query-id"])
+        query = same[row["query-id"]] if row["query-id"] in same else row["query-id"]
         place = f"qrels, judgement {number} above 0"
         if (grade := read_grade(row["score"])) is None:
             problems.add(place, f"score {shorten(str(row['score']))}", EXPECTED_GRADE)
