@@ -124,6 +124,23 @@ def test_only_declared_columns_are_kept_and_other_columns_are_another_preparatio
     assert rows_of(titles, "test", cache) == [{"title": row["title"]} for row in ROWS]
 
 
+def test_tables_of_a_repository_are_prepared_each_with_the_rows_that_count(hub, cache):
+    rows = [{"id": 7, "labels": [0, 2], "score": 0.5, "more": [{"a": "b"}]}, {"id": 8, "labels": [], "score": 0.75}]
+    files = {"de/queries-00000-of-00001.parquet": rows, "de/corpus.jsonl": [{"text": "a"}], "fr/queries.json": rows[:1]}
+    hub.publish({name: content(Path(name).suffix, each) for name, each in files.items()})
+    columns = {"id": "id", "labels": "ints", "score": "float", "more": "json"}
+    table = HubDataset(REPO, columns, "de/queries", (("score", 0.7),))
+    assert rows_of(table, "queries", cache) == [{"id": "8", "labels": [], "score": 0.75, "more": "null"}]
+    every = HubDataset(REPO, columns, "de/queries")
+    for offline in (False, True):  # as downloaded, then as prepared
+        first, _ = rows_of(every, "queries", cache, offline)
+        assert first == {"id": "7", "labels": [0, 2], "score": 0.5, "more": '[{"a": "b"}]'}
+    assert rows_of(HubDataset(REPO, {"text": "text"}, "de/corpus"), "corpus", cache) == [{"text": "a"}]
+    assert "no file of the split 'corpus' of the table 'fr/corpus'" in missing(
+        HubDataset(REPO, {"text": "text"}, "fr/corpus"), "corpus", cache
+    )
+
+
 def test_repositories_with_a_common_prefix_are_separate(hub, cache):
     longer = HubDataset(f"{REPO}-tech", DATASET.columns)
     hub.publish({"test.csv": content(".csv", ROWS[:1])}, repo=longer.repo)

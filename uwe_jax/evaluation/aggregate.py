@@ -17,7 +17,7 @@ from uwe_jax.evaluation.tasks.task import GROUPS
 from uwe_jax.runtime.markdown import MISSING, bold_best
 
 Results = dict[str, Any]
-SCHEMA_VERSION = 1  # of results.json: docs/evaluation.md lists its fields, and every change of them is a new version
+SCHEMA_VERSION = 2  # of results.json: docs/evaluation.md lists its fields, and every change of them is a new version
 
 
 def headline_metrics(names: Collection[str]) -> list[str]:

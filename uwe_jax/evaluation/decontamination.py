@@ -10,7 +10,7 @@ from uwe_jax.config import COMBINED, SourceSettings
 from uwe_jax.data.decontamination import ExcludedTexts
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.training_hashes import task_hashes
-from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
+from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, EVERY
 from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 from uwe_jax.runtime.files import cache_folder
 from uwe_jax.runtime.kinds import SKILL
@@ -66,7 +66,7 @@ def _excluded_texts(settings: SourceSettings) -> ExcludedTexts | None:
     queries: dict[str, list[np.ndarray]] = {}
     pairs: list[np.ndarray] = []
     found, missing = [], []
-    splits = [(spec, split) for spec in CATALOGUE.values() for split in settings.decontaminate if split in spec.splits]
+    splits = [(spec, split) for spec in EVERY.values() for split in settings.decontaminate if split in spec.splits]
     sources = TaskSources(tuple(folders), cache_folder(settings.cache_dir), offline=True)
     for spec, split in splits:
         if (spec.name, split) in _TAXONOMY:
@@ -75,7 +75,7 @@ def _excluded_texts(settings: SourceSettings) -> ExcludedTexts | None:
         try:
             task = spec.load(sources, split)
         except TaskDataMissing:
-            missing.append(name)
+            missing += [name] if spec.name in CATALOGUE else []  # the sets of MELO and MELS are too many to list
             continue
         found.append(name)
         hashes, _, related = task_hashes(task.queries, task.targets, task.relevant)

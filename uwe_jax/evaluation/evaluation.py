@@ -45,7 +45,7 @@ class TaskResult:
       difference: of MAP to the first model; None for that one, without bootstrap, or if another run measured it.
       per_query: by metric, float64 [q], in the order of `queries`; empty for a model of an earlier evaluation.
       queries: q texts.
-      leakage, long_tail, truncated: as in results.json.
+      leakage, long_tail, truncated, classification: as in results.json.
     """
 
     model: str
@@ -58,6 +58,7 @@ class TaskResult:
     leakage: Mapping[str, Any] | None
     long_tail: Sequence[Mapping[str, Any]] = field(repr=False)
     truncated: Sequence[str]
+    classification: Mapping[str, Any] | None = None
 
 
 class Evaluation:
@@ -130,6 +131,7 @@ class Evaluation:
             found["leakage"],
             found["long_tail"],
             found.get("truncated", ()),
+            found.get("classification"),
         )
 
     def macro(self, model: str) -> dict[str, float]:

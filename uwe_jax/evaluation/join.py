@@ -13,7 +13,15 @@ from uwe_jax.runtime.json_file import read_json
 _SAME = ("queries", "targets", "edges", "split", "origin", "notes")
 # Shape of results.json, as far as it is read: "" is any key, None any value, and a tuple holds alternatives.
 _NUMBER = (int, float)
-_OPTIONAL = {"", "intervals", "truncated", "notes", "difference", "ndcg"}  # of some models, or newer than others
+_OPTIONAL = {
+    "",
+    "intervals",
+    "truncated",
+    "notes",
+    "difference",
+    "ndcg",
+    "classification",
+}  # of some models, or newer than others
 _RESULT = {
     "metrics": {"": _NUMBER},
     "intervals": {"": [_NUMBER, _NUMBER]},
@@ -22,6 +30,7 @@ _RESULT = {
     "notes": [str, ...],
     "leakage": (type(None), {"queries": int, "targets": int, "edges": int, "domain": str}),
     "difference": {"to": str, "map": [_NUMBER] * 3, "ndcg": [_NUMBER] * 3},
+    "classification": {"threshold": _NUMBER, "metrics": {"": _NUMBER}, "intervals": {"": [_NUMBER, _NUMBER]}},
 }
 _MODEL = {"spec": str, "description": str, "seconds": {"": _NUMBER}, "results": {"": _RESULT}}
 _RESULTS = {"settings": {}, "tasks": {"": dict.fromkeys(_SAME)}, "models": {"": _MODEL}}

@@ -8,6 +8,7 @@ from typing import Any
 from uwe_jax.evaluation.aggregate import Results, ResultsView, interval_of, is_in_domain
 from uwe_jax.evaluation.reference import IN_DOMAIN_MARK, IN_DOMAIN_MEANING, PAPER_ROWS, group_title, metric_title
 from uwe_jax.evaluation.tasks.task import GROUPS
+from uwe_jax.evaluation.terminal import by_reason
 from uwe_jax.runtime.markdown import MISSING, bold_best, escape, markdown_rows, signed
 from uwe_jax.runtime.memory import gibibytes
 from uwe_jax.runtime.printable import json_text
@@ -36,6 +37,7 @@ def markdown(results: Results) -> str:
         "WorkBench": _workbench(view),
         "Graded relevance": _graded(view),
         "Other target spaces": _further(view),
+        "Classification": _classification(view),
         "Languages": _languages(view),
         "Tasks": _tasks(view),
         "All metrics": _metrics(view),
@@ -98,6 +100,23 @@ def _outside(view: ResultsView, names: Sequence[str], metrics: Sequence[str]) ->
     marked = not view.in_domain.isdisjoint(names)
     meaning = f"; {IN_DOMAIN_MARK} in-domain: {IN_DOMAIN_MEANING}" if marked else ""
     return f"{_legend(metrics)}{meaning}.\n\n{_by_task(view, names, metrics)}"
+
+
+def _classification(view: ResultsView) -> str:
+    """Shows models as classifiers, where they were measured so."""
+    rows = [
+        [escape(view.tasks[name]["title"]), escape(model), f"{found['threshold']:g}", *_percents(found["metrics"])]
+        for name in view.names
+        for model, done in view.done.items()
+        if (found := done.get(name, {}).get("classification"))
+    ]
+    header = ("task", "model", "threshold", "F1", "precision", "recall", "AUC")
+    return markdown_rows(header, rows, left=(0, 1)) if rows else ""
+
+
+def _percents(metrics: Mapping[str, float]) -> list[str]:
+    names = ("f1_macro", "precision_macro", "recall_macro", "roc_auc")
+    return [f"{metrics[name]:.2f}" if name in metrics else MISSING for name in names]
 
 
 def _languages(view: ResultsView) -> str:
@@ -239,7 +258,7 @@ def _leakage(view: ResultsView) -> str:
 
 
 def _skipped(skipped: Sequence[Mapping[str, str]]) -> str:
-    rows = [[escape(skip["task"]), escape(skip["reason"])] for skip in skipped]
+    rows = [[escape(names), escape(reason)] for names, reason in by_reason(skipped)]
     return markdown_rows(("task", "reason"), rows, left=(0, 1)) if rows else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,24 @@ SETTINGS = (
     *("languages", "language_mean"),
     *("target_names", "label_weight", "words", "clean_queries"),
 )
+
+VALIDATION = "validation"
+
+
+def parse_threshold(classify: str) -> float | None:
+    """Reads a threshold; None where the validation split chooses it. UserError for anything else."""
+    if classify == VALIDATION:
+        return None
+    try:
+        threshold = float(classify)
+    except ValueError:
+        threshold = math.nan
+    if not math.isfinite(threshold):
+        raise UserError(
+            f"--classify is {classify!r}. Give a threshold of scores, such as 0.5, or validation, which takes the one "
+            "of 0.1, 0.2, ... 0.9 with the best F1 on the validation split."
+        )
+    return threshold
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,8 @@ class EvaluationOptions:
       label_weight: with --target-names, the weight of the label's own score; the rest is of the best name's.
       words: weight of words in common, 0 to 1, which is added to the score of runs, exports and encoders.
       clean_queries: let these score queries without list bullets and gender markers; published figures are of raw ones.
+      classify: a threshold of scores, or validation for the best one of the validation split: measures F1, precision,
+        recall and AUC of every target as a label, beside the ranking.
       dump_rankings: write so many of the worst queries of every task with what was ranked above the right answer.
       save_runs: write the ranking of every model and task as a TREC run file, below --out.
       run_depth: with --save-runs, targets of a query that are written; 0 writes all.
@@ -78,6 +99,7 @@ class EvaluationOptions:
     label_weight: float = LABEL_WEIGHT
     words: float = 0.0
     clean_queries: bool = False
+    classify: str = ""
     dump_rankings: int = 0
     save_runs: bool = False
     run_depth: int = 1000
@@ -95,6 +117,8 @@ class EvaluationOptions:
             raise UserError("--label-weight has no effect without --target-names. Give both, or neither.")
         if self.run and self.target_names:
             raise UserError("--run ranks targets as its file says, and not by names. Leave out --target-names.")
+        if self.classify:
+            parse_threshold(self.classify)
         if not self.tasks:
             raise UserError("--tasks names nothing. Give tasks, sets of tasks or folders, separated by commas.")
 
@@ -114,6 +138,6 @@ class EvaluationOptions:
             elif hint in (Repeated, RepeatedPath) and (single or isinstance(value, list | tuple)):
                 several = [value] if single else value
                 values[name] = [str(each) if isinstance(each, Path) else each for each in several]
-            elif single and hint is str:
+            elif (single or name == "classify") and hint is str:
                 values[name] = str(value)
         return from_mapping(cls, values)

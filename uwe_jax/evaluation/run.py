@@ -16,6 +16,7 @@ import numpy as np
 import uwe_jax
 from uwe_jax.data.training_hashes import TrainingHashes
 from uwe_jax.evaluation.aggregate import SCHEMA_VERSION, Results, add_averages
+from uwe_jax.evaluation.classify import Classifier
 from uwe_jax.evaluation.error_analysis import dump_rankings
 from uwe_jax.evaluation.evaluation import Evaluation
 from uwe_jax.evaluation.given_models import GivenModel, given_models, ranker_of
@@ -32,7 +33,7 @@ from uwe_jax.evaluation.tasks.beir import write_beir
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.languages import parse_languages
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
-from uwe_jax.evaluation.terminal import task_line
+from uwe_jax.evaluation.terminal import by_reason, task_line
 from uwe_jax.models.exported import is_exported
 from uwe_jax.models.remote_workdir import is_workdir, make_local
 from uwe_jax.runtime.errors import UserError
@@ -91,6 +92,8 @@ def _evaluate(
     started = time.perf_counter()
     all_hashes = [trained_on(model.trained_in, sources.cache_dir) if model.trained_in else None for model in models]
     tasks, skipped, in_domain = _prepare_tasks(options, specs, sources, all_hashes)
+    languages = parse_languages(options.languages)
+    classifier = Classifier(options.classify, specs, sources, languages) if options.classify else None
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)
     read = f"{counted(len(tasks), 'task')} with {counted(queries, 'query')}, read in {took}"
@@ -111,7 +114,7 @@ def _evaluate(
         folder = Path(out or "") / "tasks" / f"{task.name}_{task.split}"
         write_beir(folder, task)
         LOG.info(f"Written to {folder}: {task.title} as a BEIR folder")
-    run = _Run(options, sources.cache_dir, tasks, Evaluation(results, tasks), out)
+    run = _Run(options, sources.cache_dir, tasks, Evaluation(results, tasks), out, classifier)
     for model, hashes, leaked in zip(models, all_hashes, in_domain, strict=True):
         run.add_model(model, hashes, leaked)
     if len(run.evaluation):
@@ -153,8 +156,8 @@ def _prepare_tasks(
             continue
         task = task.sample(options.max_queries)
         kept.append(with_name_notes(task) if options.target_names else task)
-    for each in skipped:
-        LOG.warning(f"Skipped {each['task']}: {each['reason']}")
+    for names, reason in by_reason(skipped):
+        LOG.warning(f"Skipped {names}: {reason}")
     if skipped and options.strict:
         raise UserError(
             f"{len(skipped)} of {requested} tasks cannot be measured and --strict is set: "
@@ -188,9 +191,10 @@ class _Run:
         tasks: Sequence[RankingTask],
         evaluation: Evaluation,
         out: Path | None,
+        classifier: Classifier | None,
     ):
         self.options, self.cache_dir, self.tasks, self.evaluation = options, cache_dir, tasks, evaluation
-        self.results = evaluation.results
+        self.results, self.classifier = evaluation.results, classifier
         self.folder = ResultsFolder(out, self.results) if out else None
         # Metrics [q] by task of the first model of the table, unless that one is joined.
         self.first_compared: dict[str, dict[str, np.ndarray]] = {}
@@ -230,10 +234,15 @@ class _Run:
                 self._skip(f"{name} on {task.name}", error)
                 continue
             found = summarise(measured, task, options.bootstrap)
+            notes = [*of_task.notes] if isinstance(of_task, RunOfTask) else []
+            if self.classifier:
+                try:
+                    found["classification"] = self.classifier.measure(of_task, measured.score, asked, options.bootstrap)
+                except UserError as error:
+                    notes.append(" ".join(str(error).split()))
             texts = {"queries": task.queries, "names" if task.names else "targets": task.target_names.texts}
             found["truncated"] = [note for what, each in texts.items() for note in truncation(ranker, each).notes(what)]
-            if isinstance(of_task, RunOfTask) and of_task.notes:
-                found["notes"] = of_task.notes
+            found |= {"notes": notes} if notes else {}
             found["leakage"] = leakage(task, hashes, in_domain=task.name in in_domain) if hashes else None
             first = next((model for model, other in models.items() if other["results"]), name)
             if name == first:

@@ -31,6 +31,8 @@ def task_line(model_name: str, task: Mapping[str, Any], result: Mapping[str, Any
     parts = [f"{metric_title(name)} {result['metrics'][name]:.1f}" for name in shown]
     if interval := interval_of(result, shown[0]):
         parts[0] += f" [{interval[0]:.1f}, {interval[1]:.1f}]"
+    if labels := result.get("classification"):
+        parts.append(f"F1 {labels['metrics']['f1_macro']:.2f} at {labels['threshold']:g}")
     parts.append(duration(seconds))
     if leakage := result["leakage"]:
         counts = ", ".join(f"{leakage[name]:,} of {task[name]:,} {name}" for name in ("queries", "targets", "edges"))
@@ -52,8 +54,24 @@ def terminal_table(results: Results) -> str:
 
 def notes_and_skipped(results: Results, view: ResultsView) -> list[str]:
     """Returns sentences on what the averages are over, and a line per skipped task or model."""
-    skipped = [f"Skipped {skip['task']}: {skip['reason']}" for skip in results["skipped"]]
+    skipped = [f"Skipped {names}: {reason}" for names, reason in by_reason(results["skipped"])]
     return [*view.names_note(), *view.notes(), *skipped]
+
+
+def by_reason(skipped: Sequence[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Returns skipped tasks with their reasons; more than three of one reason are one entry.
+
+    >>> by_reason([{"task": f"set_{k}", "reason": "no data"} for k in range(5)])
+    [('set_0, set_1, set_2 and 2 more', 'no data')]
+    """
+    names: dict[str, list[str]] = {}
+    for skip in skipped:
+        names.setdefault(skip["reason"], []).append(skip["task"])
+    return [
+        (name, reason)
+        for reason, each in names.items()
+        for name in ([f"{', '.join(each[:3])} and {len(each) - 3} more"] if len(each) > 3 else each)
+    ]
 
 
 def summary_table(view: ResultsView, models: Sequence[str]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
@@ -20,6 +20,7 @@ _WORDS = {
 _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 # The name of a test split and nothing else, with the marks of shards: test, x_test, test_set, x-eval-00000-of-00001.
 _TEST = re.compile(r"(?:.*[-_.])?(?:test|eval)(?:[-_](?:set|split|data))?(?:[-_.]?\d+(?:-of-\d+)?)?|testing|evaluation")
+_SHARD = re.compile(r"-\d+-of-\d+$")
 
 
 def check_folder(folder: Path, expected: str) -> None:
@@ -39,6 +40,18 @@ def files_in(folder: Path, depth: int) -> Iterator[Path]:
             hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
             if path.is_file() and not hidden:
                 yield path
+
+
+def table_root(name: str, table: str) -> str | None:
+    """Returns the path of the folder that a table is in, if a file belongs to it: has its name, or a folder above it.
+
+    >>> names = ["a/de/queries-00000-of-00001.parquet", "queries/test.parquet", "de/queries.tsv.gz", "de/query.csv"]
+    >>> [table_root(name, "queries") for name in names], table_root(names[0], "de/queries"), table_root("a.csv", "b/a")
+    (['a/de', '', 'de', None], 'a', None)
+    """
+    path = PurePosixPath(name)
+    before, found, _ = f"/{path.with_name(_SHARD.sub('', path.name.split('.')[0]))}/".partition(f"/{table}/")
+    return before[1:] if found else None
 
 
 def only_copy(found: Sequence[Path], folder: Path, what: str) -> Path | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from uwe_jax.data.text import comparable
 from uwe_jax.evaluation.lexical import words
-from uwe_jax.evaluation.tasks.catalogue import CATALOGUE
+from uwe_jax.evaluation.tasks.catalogue import CATALOGUE, EVERY
 from uwe_jax.evaluation.tasks.task import TaskDataMissing, TaskSources
 from uwe_jax.runtime.files import data_folders
 
@@ -101,11 +101,12 @@ def read_evaluation_texts(
     """
     texts, found, missing = Texts(run=run), [], []
     sources = TaskSources(data_folders(folders, "--config.data"), cache_dir, language=language, offline=True)
-    for spec, split in ((each, split) for each in CATALOGUE.values() for split in each.splits if folders):
+    for spec, split in ((each, split) for each in EVERY.values() for split in each.splits if folders):
         try:
             task = spec.load(sources, split)
         except TaskDataMissing:
-            missing.append(f"{spec.name} ({split})")
+            # The sets of MELO and MELS are too many to list.
+            missing += [f"{spec.name} ({split})"] if spec.name in CATALOGUE else []
             continue
         found.append(f"{spec.name} ({split})")
         for query in task.queries:

@@ -1,4 +1,4 @@
-"""Annotated tasks: skills in vacancy sentences and related skills of WorkBench, and SkillSkape outside it."""
+"""Annotated tasks: skills in sentences and related skills of WorkBench, and Skill-XL and SkillSkape outside it."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ SKILL_PAIRS = Collection(
     HubDataset("TechWolf/SkillMatch-1K", {"skill_a": "text", "skill_b": "text", "related": "int"}), split="test"
 )
 
+SKILL_XL_ROWS = Collection(HubDataset("TechWolf/Skill-XL", {"sentence": "text", "skill": "text", "relevant": "int"}))
+
 
 def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
     """Reads sentences of one of `SETS` and their skills. Labels for "no fitting skill in ESCO" are not targets."""
@@ -42,6 +44,18 @@ def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
     for row in read.rows:
         labels.setdefault(row["sentence"], []).append(translated(row["label"]))
     return TaskContent(labels.items(), **vocabulary, origin=f"{read.origin}; {origin}")
+
+
+def read_skill_xl(sources: TaskSources, split: str) -> TaskContent:
+    """Reads sentences and their skills. Those that are not about the job are left out."""
+    read = read_collection(SKILL_XL_ROWS, split, sources)
+    vocabulary, translated, origin = _vocabulary(read.path, sources)
+    labels: dict[str, list[str]] = {}
+    for row in read.rows:
+        if row["relevant"] == 1:
+            labels.setdefault(row["sentence"], []).append(translated(row["skill"]))
+    notes = counted(sum(row["relevant"] != 1 for row in read.rows), "rows that are not relevant left out")
+    return TaskContent(labels.items(), **vocabulary, origin=f"{read.origin}; {origin}", notes=notes)
 
 
 def read_similarity(sources: TaskSources, split: str) -> TaskContent:
@@ -147,6 +161,17 @@ SPECS = (
         "a file with skill_a, skill_b and related, or TechWolf/SkillMatch-1K on the hub",
         ("en", "en"),
     ),
+)
+SKILL_XL = TaskSpec(
+    "skill_extraction_xl",
+    "Skill extraction XL",
+    "",
+    ("vacancy", "skill"),
+    ("validation", "test"),
+    read_skill_xl,
+    "a file with sentence, skill and relevant, or TechWolf/Skill-XL on the hub; labels from the English zip of ESCO "
+    f"{ANNOTATED_VERSION}",
+    ("en", ANY),
 )
 # Its train.csv is for training.
 SKILLSKAPE = TaskSpec(

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, onet
+from uwe_jax.evaluation.tasks import annotated_tasks, esco_tasks, freelancer_tasks, graded_tasks, onet
 from uwe_jax.evaluation.tasks.beir import beir_task, is_beir
 from uwe_jax.evaluation.tasks.folder import task_folder
 from uwe_jax.evaluation.tasks.given import as_spec
 from uwe_jax.evaluation.tasks.languages import Pair, pair_of_task
+from uwe_jax.evaluation.tasks.multilingual_tasks import JOB_TITLE_SIMILARITY, MELO_SPECS, MELS_SPECS
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing, TaskSources, TaskSpec
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import near_on_disk
@@ -21,12 +22,27 @@ from uwe_jax.runtime.settings import did_you_mean
 # WorkBench first, in the order of its groups.
 _WORKBENCH = (*esco_tasks.SPECS, *annotated_tasks.SPECS)
 _ZERO_SHOT = (annotated_tasks.SKILLSKAPE, *onet.SPECS)
-CATALOGUE: dict[str, TaskSpec] = {spec.name: spec for spec in (*_WORKBENCH, *_ZERO_SHOT)}
+# Tasks of WorkRB 0.6 that WorkBench does not have.
+_WORKRB = (
+    *(annotated_tasks.SKILL_XL, annotated_tasks.SKILLSKAPE, JOB_TITLE_SIMILARITY),
+    *(*freelancer_tasks.SPECS, *graded_tasks.SPECS),
+)
+CATALOGUE: dict[str, TaskSpec] = {spec.name: spec for spec in (*_WORKBENCH, *_ZERO_SHOT, *_WORKRB)}
+# MELO and MELS have 56 sets, too many for the set of all tasks.
+EVERY: dict[str, TaskSpec] = CATALOGUE | {spec.name: spec for spec in (*MELO_SPECS, *MELS_SPECS)}
 
 SETS: dict[str, tuple[str, ...]] = {
-    "workbench": tuple(spec.name for spec in _WORKBENCH),
-    "zero_shot": tuple(spec.name for spec in _ZERO_SHOT),
-    "all": tuple(CATALOGUE),
+    name: tuple(spec.name for spec in specs)
+    for name, specs in (
+        ("workbench", _WORKBENCH),
+        ("zero_shot", _ZERO_SHOT),
+        ("graded", graded_tasks.SPECS),
+        ("freelancers", freelancer_tasks.SPECS),
+        ("melo", MELO_SPECS),
+        ("mels", MELS_SPECS),
+        ("workrb", (*_WORKBENCH, *_WORKRB, *MELO_SPECS, *MELS_SPECS)),
+        ("all", CATALOGUE.values()),
+    )
 }
 
 # In the order in which "any" takes them.
@@ -53,20 +69,21 @@ def choose(tasks: Sequence[Any]) -> list[TaskSpec]:
                 f"A task is of type {type(each).__name__}. Give its name, a folder, or a task (`ranking_task`)."
             )
         name = str(each)
-        if name in SETS or name in CATALOGUE:
-            specs = [CATALOGUE[task] for task in SETS.get(name, (name,))]
+        if name in SETS or name in EVERY:
+            specs = [EVERY[task] for task in SETS.get(name, (name,))]
         elif isinstance(each, Path) or any(mark in name for mark in (os.sep, "/")) or Path(name).expanduser().is_dir():
             specs = [_own_task(Path(name).expanduser().resolve())]
         else:
-            near = did_you_mean(name, [*SETS, *CATALOGUE]) or near_on_disk(name)
+            near = did_you_mean(name, [*SETS, *EVERY]) or near_on_disk(name)
             raise UserError(
                 f"There is no task {name!r}.{near} Expected a set ("
-                f"{', '.join(SETS)}), a task ({', '.join(CATALOGUE)}), or a folder with a task of your own."
+                f"{', '.join(SETS)}), a task ({', '.join(CATALOGUE)}, or one of MELO and MELS such "
+                f"as {MELO_SPECS[0].name}), or a folder with a task of your own."
             )
         for spec in specs:
-            other = chosen.get(spec.name) or CATALOGUE.get(spec.name, spec)
+            other = chosen.get(spec.name) or EVERY.get(spec.name, spec)
             if other.where != spec.where:
-                first = "one of the catalogue" if spec.name in CATALOGUE else other.where
+                first = "one of the catalogue" if spec.name in EVERY else other.where
                 raise UserError(
                     f"Two tasks are named {spec.name}: {first}, and {spec.where}. Names must be unique: rename the "
                     "folder, whose name is its task's."
@@ -99,9 +116,14 @@ def load_tasks(
     tasks: list[RankingTask] = []
     skipped: list[dict[str, str]] = []
     asked = languages or [Pair(sources.asked_in, sources.language)]
-    variants = dict.fromkeys((spec, *pair_of_task(spec.languages, pair)) for spec in specs for pair in asked)
+    variants = dict.fromkeys(
+        (spec, Pair(*spec.languages), "") if spec.family else (spec, *pair_of_task(spec.languages, pair))
+        for spec in specs
+        for pair in asked
+    )
     for spec, pair, lacking in variants:
-        name = spec.name + pair.suffix
+        suffix = "" if spec.family else pair.suffix
+        name = spec.name + suffix
         if lacking:
             skipped.append({"task": name, "reason": lacking})
             continue
@@ -118,10 +140,10 @@ def load_tasks(
             except TaskDataMissing as error:
                 reasons.append(str(error))
                 continue
-            if pair.suffix:
+            if suffix:
                 task = dataclasses.replace(task, name=name, title=f"{task.title} ({pair})")
             if any(pair):
-                task = dataclasses.replace(task, family=spec.name, languages=pair)
+                task = dataclasses.replace(task, family=spec.family or spec.name, languages=pair)
             if reasons:
                 note = f"the {each} split, as the {wanted[0]} split is not there"
                 task = dataclasses.replace(task, notes=(note, *task.notes))

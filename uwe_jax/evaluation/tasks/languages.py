@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from uwe_jax.runtime.errors import UserError
 
 ANY = "any"  # side of a task that has texts in every language there is data for
+SEVERAL = "mul"  # side of a task whose texts are in several languages at once, as in ISO 639-2
 MEANS = ("monolingual", "query", "target", "all")
 
 
@@ -85,8 +86,11 @@ def language_of(task: Mapping[str, Any], mean: str) -> str | None:
     >>> task = {"query_language": "en", "target_language": "de"}
     >>> [language_of(task, mean) for mean in MEANS]
     [None, 'en', 'de', '']
+    >>> language_of({"query_language": "en", "target_language": "mul"}, "target")
+
     """
     pair = Pair(task.get("query_language", ""), task.get("target_language", ""))
     if mean == "monolingual":
         return pair.query if pair.query == pair.target else None
-    return {"query": pair.query, "target": pair.target, "all": ""}[mean]
+    language = {"query": pair.query, "target": pair.target, "all": ""}[mean]
+    return None if language == SEVERAL else language

@@ -78,8 +78,7 @@ class RankingTask:
       names: further names of targets, distinct, by the target's text; targets without any are missing.
       queries_are_names: the queries are further names of their targets: a name that equals the query, whatever its
         case, does not count for this query.
-      family: name of the task in all its languages; empty is `name`.
-      languages: of queries and targets.
+      family, languages: name of the task in all its languages, empty is `name`; those of queries and targets.
     """
 
     name: str
@@ -207,7 +206,7 @@ class TaskSpec:
       splits: published ones, such as validation and test, or all where the task is not split.
       read: reads one split.
       where: one line that says where to get the data.
-      languages: of queries and targets, see `pair_of_task`.
+      languages, family: see `pair_of_task`; sets of a family are measured in their own, whichever are asked for.
     """
 
     name: str
@@ -218,6 +217,7 @@ class TaskSpec:
     read: Callable[[TaskSources, str], TaskContent]
     where: str
     languages: tuple[str, str] = UNKNOWN
+    family: str = ""
 
     def load(self, sources: TaskSources, split: str) -> RankingTask:
         """Reads one split as a task.

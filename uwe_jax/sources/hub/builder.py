@@ -20,11 +20,17 @@ _FEATURES = {
     "text": tfds.features.Text,
     "texts": lambda: tfds.features.Sequence(tfds.features.Text()),
     "int": lambda: tfds.features.Scalar(np.int64),
+    "ints": lambda: tfds.features.Sequence(tfds.features.Scalar(np.int64)),
+    "float": lambda: tfds.features.Scalar(np.float32),
+    "id": tfds.features.Text,
+    "json": tfds.features.Text,
 }
 _VALUES = {
-    "text": lambda feature: feature.bytes_list.value[0].decode(),
+    **dict.fromkeys(("text", "id", "json"), lambda feature: feature.bytes_list.value[0].decode()),
     "texts": lambda feature: [text.decode() for text in feature.bytes_list.value],
     "int": lambda feature: feature.int64_list.value[0],
+    "ints": lambda feature: [*feature.int64_list.value],
+    "float": lambda feature: feature.float_list.value[0],
 }
 
 
@@ -86,6 +92,8 @@ def _family(dataset: HubDataset) -> str:
 
 
 def _config(dataset: HubDataset, split: str) -> str:
-    # Rows with other columns are another configuration.
-    digest = hashlib.sha256(repr(sorted(dataset.columns.items())).encode()).hexdigest()[:8]
-    return f"{dataset.repo.replace('/', '--')}-{split}-{digest}"
+    # Other columns or rows are another configuration.
+    told = repr(sorted(dataset.columns.items())) + (repr(dataset.at_least) if dataset.at_least else "")
+    digest = hashlib.sha256(told.encode()).hexdigest()[:8]
+    table = f"{dataset.table.replace('/', '--')}-" if dataset.table else ""
+    return f"{dataset.repo.replace('/', '--')}-{table}{split}-{digest}"

@@ -19,14 +19,32 @@ class DataMissing(UserError):
 
 @dataclass(frozen=True)
 class HubDataset:
-    """A dataset of the hub, and its columns to read."""
+    """A table of a dataset of the hub, and its columns to read.
 
-    repo: str  # such as TechWolf/SkillMatch-1K
-    columns: Mapping[str, str]  # wanted, each with its kind: text, texts (a list of them) or int
+    Attributes:
+      repo: such as TechWolf/SkillMatch-1K.
+      columns: wanted, each with its kind: text, texts (a list of them), int, ints, float, id or json (the text of any
+        JSON value).
+      table: path of the table in a repository of several, such as de/queries; see `in_table`.
+      at_least: rows with a lower value in one of these columns are left out.
+    """
+
+    repo: str
+    columns: Mapping[str, str]
+    table: str = ""
+    at_least: tuple[tuple[str, float], ...] = ()
 
     @property
     def page(self) -> str:
         return f"https://huggingface.co/datasets/{self.repo}"
+
+    def keeps(self, row: Row) -> bool:
+        """Returns whether a row has at least the values of `at_least`."""
+        return all(row[column] >= least for column, least in self.at_least)
+
+    def read(self, path: Path, name: str, problems: Problems) -> list[Row]:
+        """Reads the rows of a file that are kept; arguments and errors are those of `read_rows`."""
+        return [row for _, row in read_rows(path, name, self.columns, problems) if self.keeps(row)]
 
 
 def load_hub_rows(dataset: HubDataset, split: str, cache_dir: Path, offline: bool = False) -> tuple[list[Row], str]:
@@ -37,7 +55,7 @@ def load_hub_rows(dataset: HubDataset, split: str, cache_dir: Path, offline: boo
 
     Args:
       dataset: the repository and its columns.
-      split: train, validation or test.
+      split: train, validation or test; of a `table` that is not split, its name.
       cache_dir: prepared rows go into its folder tfds.
       offline: never ask the hub.
 
@@ -63,15 +81,16 @@ def _download(dataset: HubDataset, split: str, cache_dir: Path, offline: bool) -
     from uwe_jax.sources.hub.download import Unreachable, download_split
 
     try:
-        revision, files = download_split(dataset.repo, split, offline)
+        revision, files = download_split(dataset.repo, split, offline, dataset.table)
     except Unreachable as error:
+        what = dataset.repo if dataset.table else f"{dataset.repo} ({split})"
         raise DataMissing(
-            f"{dataset.repo} ({split}) is not prepared in {cache_dir} and cannot be downloaded: {error}. "
+            f"{what} is not prepared in {cache_dir} and cannot be downloaded: {error}. "
             f"Run again where the hub answers, or put a copy of {dataset.page} into one of your data folders."
         ) from error
     problems, rows = Problems(f"{dataset.page} at {revision}"), []
     for name, path in files:
-        rows += [row for _, row in read_rows(path, f"{dataset.repo} {name}", dataset.columns, problems)]
+        rows += dataset.read(path, f"{dataset.repo} {name}", problems)
     problems.check()
     if not rows:
         raise UserError(
@@ -98,6 +117,6 @@ def read_copy(dataset: HubDataset, split: str, copy: Path) -> list[Row] | None:
 
     files = files_of_split([str(path.relative_to(copy)) for path in files_in(copy, DEPTH)], split)
     problems = Problems(str(copy))
-    rows = [row for name in files for _, row in read_rows(copy / name, name, dataset.columns, problems)]
+    rows = [row for name in files for row in dataset.read(copy / name, name, problems)]
     problems.check()
     return rows if files else None

@@ -11,7 +11,7 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from uwe_jax.runtime.network import in_one_line, within
-from uwe_jax.sources.folders import stated_split
+from uwe_jax.sources.folders import stated_split, table_root
 
 LOG = logging.getLogger(__name__)
 
@@ -31,8 +31,8 @@ class Unreachable(Exception):
     """The hub did not deliver. The text is a phrase: what was tried, and the reason."""
 
 
-def download_split(repo: str, split: str, offline: bool = False) -> tuple[str, list[tuple[str, Path]]]:
-    """Downloads the files of a split (train, validation or test) into the hub's cache.
+def download_split(repo: str, split: str, offline: bool = False, table: str = "") -> tuple[str, list[tuple[str, Path]]]:
+    """Downloads the files of a split (train, validation or test), of a table if the repository has several.
 
     Returns:
       The commit of the repository, and the name and path of each file, sorted by name.
@@ -54,7 +54,7 @@ def download_split(repo: str, split: str, offline: bool = False) -> tuple[str, l
         info = within(CONTACT_SECONDS, lambda: api.dataset_info(repo, timeout=ANSWER_SECONDS))
         revision = info.sha or "main"  # a mirror may not say
         names = [file.rfilename for file in info.siblings or ()]
-        chosen = files_of_split(names, split)
+        chosen = files_of_split(names, split, table)
         if chosen:
             LOG.info(f"Downloading {repo} ({split}) at {revision[:12]} from {endpoint}")
         paths = [Path(within(FILE_SECONDS, partial(get, name, revision=revision))) for name in chosen]
@@ -65,14 +65,16 @@ def download_split(repo: str, split: str, offline: bool = False) -> tuple[str, l
         raise Unreachable(f"{endpoint}: {reason}") from error
     if not chosen:
         held = ", ".join(name for name in names if _suffix(name) in FORMATS) or "none"
-        raise Unreachable(f"{endpoint}: no file of the split {split!r} among its data files ({held})")
+        of_table = f" of the table {table!r}" if table else ""
+        raise Unreachable(f"{endpoint}: no file of the split {split!r}{of_table} among its data files ({held})")
     return revision, list(zip(chosen, paths, strict=True))
 
 
-def files_of_split(names: Sequence[str], split: str) -> list[str]:
+def files_of_split(names: Sequence[str], split: str, table: str = "") -> list[str]:
     """Returns the data files of one split, of one format, sorted.
 
-    The name of a file states its split, else the innermost folder that does. If none does, all files are train.
+    The name of a file states its split, else the innermost folder that does. If none does, all files are train; of a
+    table that is named as `split` they are all.
 
     >>> files_of_split(["README.md", "data/test-00000-of-00001.parquet", "data/train-00000-of-00001.parquet"], "test")
     ['data/test-00000-of-00001.parquet']
@@ -80,13 +82,18 @@ def files_of_split(names: Sequence[str], split: str) -> list[str]:
     ['dev/sentences.csv']
     >>> files_of_split(["dataset.csv"], "train")
     ['dataset.csv']
+    >>> files_of_split(["de/corpus.csv", "de/queries.csv", "fr/queries.csv"], "queries", "de/queries")
+    ['de/queries.csv']
     """
-    data = sorted(name for name in names if _suffix(name) in FORMATS)
+    data = sorted(
+        name for name in names if _suffix(name) in FORMATS and (not table or table_root(name, table) is not None)
+    )
     paths = map(PurePosixPath, data)
     stated = {str(path): stated_split((path.stem, *reversed(path.parent.parts))) for path in paths}
     if not any(stated.values()):
         stated = dict.fromkeys(data, "train")
-    of_split = [name for name in data if stated[name] == split]
+    whole = bool(table) and table.split("/")[-1] == split
+    of_split = [name for name in data if whole or stated[name] == split]
     kind = min(map(_suffix, of_split), key=FORMATS.index, default="")
     return [name for name in of_split if _suffix(name) == kind]
 

@@ -20,7 +20,10 @@ TYPES = {
     "text": "a text",
     "texts": """a list of texts such as ['plan shifts', "manage a chef's team"]""",
     "list": "texts separated by ; or |, or a list",
+    "ints": "a list of integers",
     "int": "an integer",
+    "float": "a number",
+    "json": "a JSON value",
     "id": "a text or an integer",
 }
 _LEVELS = 50  # of lists and objects in a row of JSON; Python itself fails at a thousand
@@ -94,6 +97,14 @@ def convert(value: object, kind: str) -> object:
         return value
     if kind == "int":
         return _as_int(value)
+    if kind == "ints":
+        numbers = [*map(_as_int, parsed)] if isinstance(parsed := _unquoted(value), list) else [None]
+        return None if None in numbers else numbers
+    if kind == "float":
+        return _as_float(value)
+    if kind == "json":
+        parsed = _unquoted(value)
+        return None if isinstance(value, str) and parsed is None else json.dumps(parsed)
     if kind == "list":
         return split_list(value, commas=False)
     if kind == "id":
@@ -102,16 +113,25 @@ def convert(value: object, kind: str) -> object:
         return [] if kind == "texts" else ""
     if kind == "text":
         return value if isinstance(value, str) else None
-    texts = _parsed(value.strip()) if isinstance(value, str) else value
+    texts = _unquoted(value)
     valid = isinstance(texts, list) and all(isinstance(text, str) and not half_pair(text) for text in texts)
     return texts if valid else None
 
 
-def _as_int(value: object) -> int | None:
+def _unquoted(value: object) -> object:
+    """Returns the value that a text prints; other values as they are."""
+    return _parsed(value.strip()) if isinstance(value, str) else value
+
+
+def _as_float(value: object) -> float | None:
     try:
-        number = float(value) if isinstance(value, (str, int, float)) else None
+        return float(value) if isinstance(value, (str, int, float)) else None
     except (ValueError, OverflowError):
-        number = {"true": 1.0, "false": 0.0}.get(value.strip().casefold()) if isinstance(value, str) else None
+        return {"true": 1.0, "false": 0.0}.get(value.strip().casefold()) if isinstance(value, str) else None
+
+
+def _as_int(value: object) -> int | None:
+    number = _as_float(value)
     return int(number) if number is not None and number.is_integer() else None
 
 
