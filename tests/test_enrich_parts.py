@@ -301,7 +301,8 @@ def test_evaluation_texts_are_the_queries_of_every_available_split(tmp_path, mon
 
     spec = TaskSpec("t", "T", "", ("job", "skill"), ("validation", "test"), load, "nowhere")
     other = dataclasses.replace(spec, name="s", kinds=("vacancy", "skill"), splits=("all",), read=load_sentences)
-    monkeypatch.setattr(copies, "CATALOGUE", {"t": spec, "s": other})
+    for known in ("CATALOGUE", "EVERY"):
+        monkeypatch.setattr(copies, known, {"t": spec, "s": other})
     texts, guarded = read_evaluation_texts((str(tmp_path),), run=5, cache_dir=tmp_path)
     assert len(texts) == 3
     assert texts.copied("BAKERS  wanted at five in the morning")

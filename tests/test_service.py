@@ -427,7 +427,10 @@ def test_refusals_say_what_to_fix(served):
     assert detail(queries=["a"], index="x") == "Unknown index 'x'. Name one of: skills, jobs."
     assert detail(queries=["a"], index="job") == "Unknown index 'job'. Did you mean 'jobs'? Name one of: skills, jobs."
     assert detail(query=["a"]) == "Unknown key 'query'. Did you mean 'queries'?"
-    assert detail(queries=["a"], zzz=1) == "Unknown key 'zzz'. The keys are index, top_k, where, queries."
+    assert (
+        detail(queries=["a"], zzz=1)
+        == "Unknown key 'zzz'. The keys are index, top_k, where, min_score, min_probability, queries."
+    )
     unknown = "There is no column 'famly'. Did you mean 'family'? Further columns: family."
     assert detail(queries=["a"], where={"famly": "write"}) == unknown
     assert detail(queries=["a"], top_k="3") == "top_k: Input should be a valid integer."
