@@ -31,7 +31,7 @@ from uwe_jax.evaluation.specs import FORMS
 from uwe_jax.evaluation.target_names import NamesRanker, with_name_notes
 from uwe_jax.evaluation.tasks.beir import write_beir
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
-from uwe_jax.evaluation.tasks.languages import parse_languages
+from uwe_jax.evaluation.tasks.languages import Pair, parse_languages
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources, TaskSpec
 from uwe_jax.evaluation.terminal import by_reason, task_line
 from uwe_jax.models.exported import is_exported
@@ -91,8 +91,8 @@ def _evaluate(
 ) -> Evaluation:
     started = time.perf_counter()
     all_hashes = [trained_on(model.trained_in, sources.cache_dir) if model.trained_in else None for model in models]
-    tasks, skipped, in_domain = _prepare_tasks(options, specs, sources, all_hashes)
     languages = parse_languages(options.languages)
+    tasks, skipped, in_domain = _prepare_tasks(options, specs, sources, languages, all_hashes)
     classifier = Classifier(options.classify, specs, sources, languages) if options.classify else None
     queries = sum(len(task.queries) for task in tasks)
     took = duration(time.perf_counter() - started)
@@ -110,10 +110,11 @@ def _evaluate(
     for path, other in earlier:
         partial = "" if other.get("complete", True) else " (of an incomplete evaluation)"
         LOG.info(f"Joined from {path}{partial}: {', '.join(join_models(results, other, path)) or 'nothing'}")
-    for task in tasks if out and options.save_tasks else ():
-        folder = Path(out or "") / "tasks" / f"{task.name}_{task.split}"
-        write_beir(folder, task)
-        LOG.info(f"Written to {folder}: {task.title} as a BEIR folder")
+    if out and options.save_tasks:
+        for task in tasks:
+            folder = out / "tasks" / f"{task.name}_{task.split}"
+            write_beir(folder, task)
+            LOG.info(f"Written to {folder}: {task.title} as a BEIR folder")
     run = _Run(options, sources.cache_dir, tasks, Evaluation(results, tasks), out, classifier)
     for model, hashes, leaked in zip(models, all_hashes, in_domain, strict=True):
         run.add_model(model, hashes, leaked)
@@ -141,10 +142,11 @@ def _prepare_tasks(
     options: EvaluationOptions,
     specs: Sequence[TaskSpec],
     sources: TaskSources,
+    languages: Sequence[Pair],
     all_hashes: Sequence[TrainingHashes | None],
 ) -> tuple[list[RankingTask], list[dict], list[set[str]]]:
     """Returns tasks, skipped tasks as in results.json, and the names of in-domain tasks of every model."""
-    tasks, skipped = load_tasks(specs, sources, options.split, parse_languages(options.languages))
+    tasks, skipped = load_tasks(specs, sources, options.split, languages)
     requested = len(tasks) + len(skipped)
     in_domain = [{task.name for task in tasks if hashes and is_in_domain(task, hashes)} for hashes in all_hashes]
     kept = []

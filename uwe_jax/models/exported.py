@@ -28,7 +28,7 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.config import EncoderSettings, ScorerSettings
-from uwe_jax.models.folder import CONFIG, TOKENISER_FILES, WEIGHTS
+from uwe_jax.models.folder import CONFIG, MANIFEST, TOKENISER_FILES, WEIGHTS
 from uwe_jax.models.loaded import LoadedModel
 from uwe_jax.models.uwe import LEARNED, UweModel
 from uwe_jax.models.weights import check_finite, read_config, read_params
@@ -37,7 +37,6 @@ from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.settings import from_mapping
 from uwe_jax.scoring.scorer_text import scorer_text
 
-MANIFEST = "uwe_jax.json"
 FORMAT = 1
 _BLOCK = 1 << 22
 

@@ -14,6 +14,7 @@ BASELINES = {
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+MANIFEST = "uwe_jax.json"  # of an export: the scorer, without which mean pooling would be used
 INDEX = f"{WEIGHTS}.index.json"  # of weights in several files
 PICKLE = "pytorch_model.bin"
 DIFFERENCE = "difference.safetensors"  # instead of weights and tokeniser, in an export in low rank
@@ -36,7 +37,7 @@ FILES = (
     "modules.json",
     "config_sentence_transformers.json",
     "1_Pooling/config.json",
-    "uwe_jax.json",  # of an export: the scorer, without which mean pooling would be used
+    MANIFEST,
 )
 
 SHIPPED = Path(__file__).parent / "shipped"  # exports in low rank that come with the package, by the models' names
@@ -58,7 +59,7 @@ def lacking(folder: Path) -> str:
     'config.json, model.safetensors, tokenizer.json or vocab.txt'
     """
     if (folder / DIFFERENCE).is_file():
-        return "" if (folder / "uwe_jax.json").is_file() else "uwe_jax.json"
+        return "" if (folder / MANIFEST).is_file() else MANIFEST
 
     def has(name: str) -> bool:
         return (folder / name).is_file()
