@@ -28,7 +28,7 @@ def test_a_shipped_model_is_small_complete_and_has_a_card(name):
     manifest = json.loads((folder / "uwe_jax.json").read_text())
     assert not changed(folder, written_files(folder, manifest))
     assert manifest["name"] == name
-    assert pinned_encoder(manifest["base_model"])  # whoever has no hub gets it from the package index
+    assert pinned_encoder(manifest["base_model"])  # without a hub it comes from the package index
     with safe_open(folder / DIFFERENCE, framework="numpy") as tensors:
         assert all(tensors.get_tensor(name).size for name in tensors.keys())  # noqa: SIM118
     card = (folder / "README.md").read_text()

@@ -30,7 +30,7 @@ class Difference(NamedTuple):
 
     @property
     def significant(self) -> bool:
-        """Whether the interval excludes 0."""
+        """Returns whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
@@ -87,7 +87,7 @@ class Evaluation:
 
     @property
     def skipped(self) -> list[dict[str, str]]:
-        """What was not measured: `task` and `reason` of each."""
+        """Lists what was not measured: `task` and `reason` of each."""
         return list(self.results["skipped"])
 
     @property

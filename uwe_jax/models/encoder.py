@@ -57,7 +57,7 @@ class RelativeBias(nn.Module):
 
 
 class Places(NamedTuple):
-    """Where the tokens of rows are.
+    """Places of the tokens of rows.
 
     Attributes:
       segments: see `Encoder`.

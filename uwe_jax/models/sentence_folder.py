@@ -35,7 +35,7 @@ _OTHER = "Use it with another scorer, such as mean_pool or soft, which leaves th
 
 
 class Published(NamedTuple):
-    """What is done with queries and with targets, and the parameters of dense layers by name."""
+    """Steps for queries and for targets, and the parameters of dense layers by name."""
 
     query: Side
     target: Side

@@ -89,7 +89,7 @@ def pooled(mode: str, x: Float[Array, "b t d"], mask: Bool[Array, "b t"]) -> Flo
 
 
 class Side(NamedTuple):
-    """What is done with queries, or with targets."""
+    """Steps that turn queries, or targets, into vectors."""
 
     model: SentenceModel
     prompt: str = ""  # before every text

@@ -28,7 +28,7 @@ class Pair(NamedTuple):
 
     @property
     def suffix(self) -> str:
-        """What a task's name ends in: nothing in English, whose names are those of the catalogue."""
+        """Returns the end of a task's name: nothing in English, whose names are those of the catalogue."""
         return "" if self in (("en", "en"), UNKNOWN) else f"_{str(self).replace('-', '_')}"
 
 
