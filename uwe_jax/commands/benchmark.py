@@ -13,6 +13,7 @@ import tyro
 from uwe_jax.runtime.command import answer_errors
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
+from uwe_jax.runtime.memory import keep_freed_memory
 from uwe_jax.runtime.options import read_options, wrapped
 from uwe_jax.runtime.progress import report
 from uwe_jax.runtime.settings import one_of
@@ -65,6 +66,8 @@ def benchmark(arguments: Sequence[str]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)  # and complain now rather than after minutes of measuring
     if out.is_dir() or not os.access(out.parent, os.W_OK):
         raise UserError(f"--out {out} cannot be written: it is a folder, or its folder is read-only. Name a file.")
+    if mode == "training":
+        keep_freed_memory()  # as training does
     outcome = _MODES[mode][1](chosen)
     report(outcome.text())
     write_json(out, {"benchmark": mode, **outcome.to_dict()})

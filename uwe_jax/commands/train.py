@@ -8,6 +8,7 @@ from typing import Any
 from uwe_jax.config import Config
 from uwe_jax.runtime.command import answer_errors, end_on_request, ending_at_once
 from uwe_jax.runtime.config_file import config_help, read_command_line
+from uwe_jax.runtime.memory import keep_freed_memory
 from uwe_jax.runtime.supervisor import supervise
 
 ABOUT = """Trains Unified Work Embeddings on graphs of skills against job titles, vacancy sentences and aliases.
@@ -40,5 +41,6 @@ def run(arguments: Sequence[str]) -> None:
     """Runs the command, and ends the process with its exit status."""
     end_on_request()
     supervise()
+    keep_freed_memory()
     with ending_at_once():
         answer_errors(lambda: main(arguments))
