@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from esco_downloads import SKILL, classification, write_zip
-from task_data import relevant, sources_of
+from task_data import HubInMemory, relevant, sources_of
 
 from uwe_jax.evaluation.tasks.annotated_tasks import SKILLSKAPE as SPEC
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskDataMissing
@@ -98,3 +98,18 @@ def test_without_esco_the_task_is_skipped(tmp_path):
     write(tmp_path)
     with pytest.raises(TaskDataMissing, match=r"No ESCO"):
         load(tmp_path)
+
+
+def test_without_a_file_rows_of_the_hub_are_read(tmp_path, monkeypatch):
+    write_esco(tmp_path, "1.1.0")
+    hub = HubInMemory(monkeypatch)
+    hub.datasets["jjzha/skillskape", "test"] = [("Cook.", "chef's art"), ("Hi.", "UNK"), ("Cook.", "weld metal")]
+    task = load(tmp_path, "test")
+    assert relevant(task) == {("Cook.", "chef's art"), ("Cook.", "weld metal")}
+    assert task.origin == "SkillSkape jjzha/skillskape at 7d5a; skills of ESCO v1.1.0 (en)"
+    assert task.notes == ("1 sentences without a skill left out",)
+    with pytest.raises(TaskDataMissing, match=r"No dev\.csv with the columns .*skillskape \(validation\) cannot be"):
+        load(tmp_path)
+    write(tmp_path / "skillskape", "validation.csv", "sentence,label\nPlan.,weld metal\n")
+    assert relevant(load(tmp_path)) == {("Plan.", "weld metal")}
+    assert hub.asked == [("jjzha/skillskape", "test"), ("jjzha/skillskape", "validation")]

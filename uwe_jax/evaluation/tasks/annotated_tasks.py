@@ -15,7 +15,7 @@ from uwe_jax.evaluation.tasks.task import TaskContent, TaskDataMissing, TaskSour
 from uwe_jax.sources.esco.release import plain_languages
 from uwe_jax.sources.hub.dataset import HubDataset
 from uwe_jax.sources.notes import counted
-from uwe_jax.sources.skillskape.source import COLUMNS, PAGE, find_sentences, read_sentences
+from uwe_jax.sources.skillskape.source import COLUMNS, NO_SKILL, PAGE, find_sentences, read_sentences
 from uwe_jax.sources.tables.problems import Problems
 from uwe_jax.sources.tables.reading import table_rows
 
@@ -31,6 +31,10 @@ SKILL_PAIRS = Collection(
 )
 
 SKILL_XL_ROWS = Collection(HubDataset("TechWolf/Skill-XL", {"sentence": "text", "skill": "text", "relevant": "int"}))
+# A row per sentence and skill, as WorkRB 0.6 reads them; the authors' own CSVs have a row per sentence.
+SKILLSKAPE_ROWS = Collection(
+    HubDataset("jjzha/skillskape", {"sentence": "text", "label": "text"}), words=("skillskape",), word="skillskape"
+)
 
 
 def read_extraction(name: str, sources: TaskSources, split: str) -> TaskContent:
@@ -77,22 +81,34 @@ def read_skillskape(sources: TaskSources, split: str) -> TaskContent:
     Targets are the labels of the version for which the sentences were written, else of the newest release. The
     published list of labels is not used, as it lacks the commas in labels.
     """
-    path = next((path for folder in sources.folders if (path := find_sentences(folder, split))), None)
-    if path is None:
-        name = "dev.csv" if split == "validation" else f"{split}.csv"
-        raise TaskDataMissing(
-            f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}. Get it from {_SKILLSKAPE_DATA}"
-        )
+    sentences, origin = _skillskape_sentences(sources, split)
     try:
         skills, translated, release = _esco_skills(sources, ANNOTATED_VERSION)
     except TaskDataMissing:
         skills, translated, release = _esco_skills(sources)
-    problems = Problems(str(path))
-    pairs = [(sentence, labels) for _, sentence, labels in read_sentences(path, problems)]
-    problems.check()
-    asked = [(sentence, [*map(translated, labels)]) for sentence, labels in pairs if labels]
-    notes = counted(len(pairs) - len(asked), "sentences without a skill left out")
-    return TaskContent(asked, **skills, origin=f"SkillSkape {path.name}; {release}", notes=notes)
+    asked = [(sentence, [*map(translated, labels)]) for sentence, labels in sentences if labels]
+    notes = counted(len(sentences) - len(asked), "sentences without a skill left out")
+    return TaskContent(asked, **skills, origin=f"{origin}; {release}", notes=notes)
+
+
+def _skillskape_sentences(sources: TaskSources, split: str) -> tuple[list[tuple[str, list[str]]], str]:
+    """Returns sentences with their skills and the origin: the authors' CSV in a folder, else rows as on the hub."""
+    path = next((path for folder in sources.folders if (path := find_sentences(folder, split))), None)
+    if path is not None:
+        problems = Problems(str(path))
+        sentences = [(sentence, labels) for _, sentence, labels in read_sentences(path, problems)]
+        problems.check()
+        return sentences, f"SkillSkape {path.name}"
+    try:
+        read = read_collection(SKILLSKAPE_ROWS, split, sources)
+    except TaskDataMissing as error:
+        name = "dev.csv" if split == "validation" else f"{split}.csv"
+        none = f"No {name} with the columns {', '.join(COLUMNS)} in {sources.listed}"
+        raise TaskDataMissing(f"{none}. {error}") from error
+    labels: dict[str, list[str]] = {}
+    for row in read.rows:
+        labels.setdefault(row["sentence"], []).extend({row["label"]} - {NO_SKILL})
+    return [*labels.items()], f"SkillSkape {read.origin}"
 
 
 _Skills = tuple[dict[str, Any], Callable[[str], str], str]
