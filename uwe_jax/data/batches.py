@@ -11,6 +11,7 @@ import numpy as np
 
 from uwe_jax.config import LengthSettings
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.guide import Guide
 from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.packing import Packing, most_rows, pack
 from uwe_jax.data.ragged import run_entries
@@ -35,7 +36,9 @@ class BatchBuilder:
                  its own;
       valid:     {kind: bool [b]}, false for a neighbour that is missing or was drawn before: it has no tokens;
       positives: {kind: bool [b, m]}, every edge of the WHOLE graph between this process's skills and the batch's
-                 neighbours; or, on request, only the neighbour that was drawn for each skill.
+                 neighbours; or, on request, only the neighbour that was drawn for each skill;
+      masked:    with a guide that masks, {kind: {forward, backward: bool [b, m]}}, the pairs that are not negatives of
+                 this process's skills, and not of the neighbours.
 
     Batches of the same kinds have one of two numbers of rows.
     """
@@ -49,6 +52,7 @@ class BatchBuilder:
     names: NameDraw | None = None  # the names by which nodes go; None: their labels
     devices: int = 1  # of all processes, which must divide the batch
     counted: int = 1000  # batches whose rows are counted, before the first is built
+    guide: Guide | None = None  # that masks negatives
 
     def __call__(self, step: int) -> Batch:
         ids = self.sampler(step)
@@ -74,15 +78,22 @@ class BatchBuilder:
             mask = np.arange(getattr(self.lengths, kind)) < whole.lengths[mine, None]
             nodes[kind] = {"starts": start[mine].astype(np.int32), "mask": mask}
 
-        valid, positives = {}, {}
-        for kind, drawn in ids.neighbours.items():
-            valid[kind] = drawn[mine] >= 0
-            if self.positives == "sampled":
-                positives[kind] = np.eye(len(drawn), dtype=bool)[mine] & (drawn >= 0)
-            else:
-                positives[kind] = self.graphs.graphs[kind].positives(ids.skills[mine], drawn)
         packed = {"token_ids": token_ids, "segments": segments}
-        return {"packed": packed, "nodes": nodes, "valid": valid, "positives": positives}
+        batch: Batch = {"packed": packed, "nodes": nodes, "valid": {}, "positives": {}}
+        for kind, drawn in ids.neighbours.items():
+            batch["valid"][kind] = drawn[mine] >= 0
+            rows = slice(None) if self.guide else mine  # a neighbour's nearest positive is among all skills
+            if self.positives == "sampled":
+                positives = np.eye(len(drawn), dtype=bool)[rows] & (drawn >= 0)
+            else:
+                positives = self.graphs.graphs[kind].positives(ids.skills[rows], drawn)
+            if self.guide:
+                masks = self.guide.masks(self.guide.similarity(ids.skills, kind, drawn), positives)
+                here = {direction: mask[mine] & (drawn >= 0) for direction, mask in masks.items()}
+                batch.setdefault("masked", {})[kind] = here
+                positives = positives[mine]
+            batch["positives"][kind] = positives
+        return batch
 
     @property
     def row_length(self) -> int:

@@ -25,6 +25,7 @@ def info_nce(
     tau: float,
     *,
     drop_other_positives: bool = False,
+    masked: Bool[Array, "r c"] | None = None,
 ) -> RowSum:
     """Sum over rows of  mean over positives y+ of  -log( exp(s(y+)/tau) / sum over y of exp(s(y)/tau) ).
 
@@ -38,11 +39,13 @@ def info_nce(
     Args:
       valid: columns that take part; missing or repeated nodes are neither positives nor negatives.
       drop_other_positives: removes a row's other positives from the denominator of each of its positives.
+      masked: pairs that are left out of their row's denominator; none of them is a positive.
 
     Returns:
       The sum over rows with at least one valid positive, and their number.
     """
-    logits = jnp.where(valid[None, :], scores / tau, MASKED)
+    taking_part = valid[None, :] if masked is None else valid[None, :] & ~masked
+    logits = jnp.where(taking_part, scores / tau, MASKED)
     positives = positives & valid[None, :]
     number = positives.sum(axis=1).astype(jnp.float32)
     if drop_other_positives:

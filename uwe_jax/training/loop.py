@@ -13,9 +13,7 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.config import Config, SourceSettings
-from uwe_jax.data.batches import BatchBuilder, fitted_lengths
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
@@ -39,9 +37,10 @@ from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.evaluation import Evaluator, against_frozen
 from uwe_jax.training.fit import CompiledStep
+from uwe_jax.training.guiding import load_guide
 from uwe_jax.training.metric_writer import MetricWriter, read_metrics, wandb_module
 from uwe_jax.training.nan_hunt import NanHunt
-from uwe_jax.training.node_tokens import tokenise_nodes
+from uwe_jax.training.node_tokens import batch_builder, tokenise_nodes
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
 from uwe_jax.training.trace import Trace
@@ -149,21 +148,8 @@ def _train(
 
     # ---- Tokens and batches -------------------------------------------------------------------------------------
     labels, tables = tokenise_nodes(splits.train, tokeniser, config.lengths)
-    process = (jax.process_index(), jax.process_count())
-    lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
-    LOG.debug("Most tokens of a text: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
-    names = NameDraw(splits.train.texts, splits.train.names, config.seed) if splits.train.names else None
-    build = BatchBuilder(
-        splits.train,
-        tables,
-        lengths,
-        sampler,
-        process,
-        config.batch.positives,
-        names,
-        devices=jax.device_count(),
-        counted=min(config.steps, BatchBuilder.counted),
-    )
+    guide = load_guide(config.guide, splits.train, pretrained, cache) if config.guide.is_read else None
+    build = batch_builder(config, splits.train, tables, sampler, guide)
     evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest intact checkpoint, 2. the pretrained encoder -------------------------
@@ -213,6 +199,8 @@ def _train(
         rows, length = batch["packed"]["segments"].shape
         real = np.count_nonzero(batch["packed"]["segments"]) / (rows * length)
         LOG.debug(f"Texts are packed into {rows} rows of {length} tokens; {real:.0%} of the first batch's are real.")
+        if "masked" in batch:
+            LOG.info(reports.masked(batch))
         compiled.prepare(state, parallel.shard_rows(batch))
     train_step = compiled
     if config.nan_hunt:

@@ -1,11 +1,17 @@
-"""Token tables of the nodes of a training."""
+"""Token tables of the nodes of a training, and the builder of its batches."""
 
 from __future__ import annotations
 
 import logging
 
-from uwe_jax.config import LengthSettings
+import jax
+
+from uwe_jax.config import Config, LengthSettings
+from uwe_jax.data.batches import BatchBuilder, fitted_lengths
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.guide import Guide
+from uwe_jax.data.node_names import NameDraw
+from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.runtime.kinds import NODE_KINDS
@@ -43,3 +49,23 @@ def tokenise_nodes(
     for note in sum(found.values(), Truncation(0)).unknown_notes("texts of the graphs"):
         LOG.warning(note)
     return labels, tables
+
+
+def batch_builder(
+    config: Config, graphs: GraphSet, tables: dict[str, TokenTable], sampler: BatchSampler, guide: Guide | None
+) -> BatchBuilder:
+    """Makes the builder of this process's part of every batch of training graphs, from their nodes' tokens."""
+    lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
+    LOG.debug("Most tokens of a text: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
+    return BatchBuilder(
+        graphs,
+        tables,
+        lengths,
+        sampler,
+        (jax.process_index(), jax.process_count()),
+        config.batch.positives,
+        NameDraw(graphs.texts, graphs.names, config.seed) if graphs.names else None,
+        devices=jax.device_count(),
+        counted=min(config.steps, BatchBuilder.counted),
+        guide=guide if config.guide.mask != "none" else None,
+    )

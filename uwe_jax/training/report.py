@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from uwe_jax.config import Config
+from uwe_jax.data.batches import Batch
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.runtime.progress import counted
 from uwe_jax.runtime.text_table import render_table
@@ -40,6 +41,16 @@ def opening(config: Config, parameters: int, graphs: GraphSet, train: GraphSet, 
         f"Training {config.encoder.name} ({parameters / 1e6:.1f}M parameters) on {len(graphs.skills):,} skills with "
         f"{', '.join(parts)}{names}; {config.steps:,} steps of {config.batch.global_batch_size} skills on {devices}."
     )
+
+
+def masked(batch: Batch) -> str:
+    """Counts the negatives of this process's part of the first batch that the guide masks, in one line."""
+    parts = [
+        f"skill-{kind} {masks['forward'].sum():,} for skills and {masks['backward'].sum():,} for {kind} nodes, of "
+        f"{(~batch['positives'][kind]).sum():,} pairs without an edge"
+        for kind, masks in batch["masked"].items()
+    ]
+    return f"Negatives that the guide masks in the first batch: {'; '.join(parts)}."
 
 
 def ending(config: Config, summary: dict[str, Any], arguments: Sequence[str], skills: Path) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import ml_collections
 
+from uwe_jax.config.learning import GuideSettings, OptimiserSettings
 from uwe_jax.runtime.config_dict import section
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
@@ -204,28 +205,6 @@ class LossSettings:
 
 
 @dataclass(frozen=True)
-class OptimiserSettings:
-    """AdamW with warm-up and decay."""
-
-    learning_rate: float = 8e-5  # at the end of the warm-up
-    warmup_fraction: float = 0.1  # of all steps, linear from zero
-    decay: str = "cosine"  # to zero over the remaining steps: cosine, linear or constant (no decay)
-    weight_decay: float = 0.01  # not on norms, biases and scalars
-    clip_norm: float = 1.0  # global gradient norm; 0 does not clip
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    # (regular expression, factor): the learning rate of parameters is multiplied by the factor of the first
-    # expression that matches their path, e.g. (("embeddings/", 0.1), ("tau_a", 10.0))
-    learning_rate_factors: tuple[tuple[str, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        one_of("optimiser.decay", self.decay, ("cosine", "linear", "constant"))
-        all_within(self, "optimiser.", "learning_rate weight_decay clip_norm", 0.0)
-        within("optimiser.warmup_fraction", self.warmup_fraction, 0.0, 1.0)
-
-
-@dataclass(frozen=True)
 class EvaluationSettings:
     """Ranking of held-out nodes against the full target space."""
 
@@ -277,6 +256,7 @@ class Config:
     batch: BatchSettings = field(default_factory=BatchSettings)
     scorer: ScorerSettings = field(default_factory=ScorerSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    guide: GuideSettings = field(default_factory=GuideSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     distributed: DistributedSettings = field(default_factory=DistributedSettings)
