@@ -179,10 +179,11 @@ def test_vectors_are_means_of_tokens_and_are_encoded_once(rng, tmp_path, monkeyp
     again = load_guide(GuideSettings(mask="absolute"), graphs, encoder, tmp_path / "cache")
     np.testing.assert_array_equal(again.vectors["job"], guide.vectors["job"])
     monkeypatch.undo()
+    before = np.array(guide.vectors["job"])
     for file in (tmp_path / "cache" / "guides").glob("*.npy"):
         file.write_bytes(file.read_bytes()[:40])  # damaged: encoded again
     again = load_guide(GuideSettings(mask="absolute"), graphs, encoder, tmp_path / "cache")
-    np.testing.assert_array_equal(again.vectors["job"], guide.vectors["job"])
+    np.testing.assert_array_equal(again.vectors["job"], before)
 
 
 def test_another_model_is_the_guide_as_it_is_published(rng, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 
 import ml_collections
 
-from uwe_jax.config.learning import GuideSettings, OptimiserSettings
+from uwe_jax.config.learning import BatchSettings, GuideSettings, OptimiserSettings
 from uwe_jax.runtime.config_dict import section
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
@@ -115,30 +115,6 @@ class LengthSettings:
 
     def __post_init__(self) -> None:
         all_within(self, "lengths.", "skill job vacancy alias", 3)
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """Sampling of batches from the training graphs."""
-
-    global_batch_size: int = 512  # skills in a batch over all devices, and at most as many neighbours per graph
-    mini_batch_size: int = 0  # gradient-caching mini-batch size per device, in texts on average; 0: no gradient caching
-    degree_temperature: float = 0.0  # 0 draws skills uniformly, 1 in proportion to their degree
-    distractor_probability: float = 0.8  # of joining a vacancy sentence with a non-matching one
-    # all: every edge between two nodes of the batch is a positive. sampled: only the neighbour drawn for a skill, the
-    # paper's single-positive baseline; a neighbour drawn for several skills is a positive of the first one alone.
-    positives: str = "all"
-    sources: str = "mixed"  # of a mixture in a batch: mixed, or homogeneous (one of them, drawn by its weight)
-    prefetch: int = 4  # batches prepared ahead
-    threads: int = 2  # threads that prepare them
-
-    def __post_init__(self) -> None:
-        within("batch.global_batch_size", self.global_batch_size, 2)
-        within("batch.mini_batch_size", self.mini_batch_size, 0)
-        all_within(self, "batch.", "degree_temperature distractor_probability", 0.0, 1.0)
-        all_within(self, "batch.", "prefetch threads", 1)
-        one_of("batch.positives", self.positives, ("all", "sampled"))
-        one_of("batch.sources", self.sources, ("mixed", "homogeneous"))
 
 
 @dataclass(frozen=True)
@@ -266,6 +242,11 @@ class Config:
         within("seed", self.seed, 0, 2**31 - 1)
         if not self.workdir:
             raise UserError("workdir is empty; name a folder, for example --config.workdir=runs/mine.")
+
+    @property
+    def needs_guide(self) -> bool:
+        """Whether a setting needs the guide."""
+        return self.guide.mask != "none" or self.batch.field_share > 0
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:

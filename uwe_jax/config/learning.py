@@ -1,10 +1,51 @@
-"""Settings of how a run learns from its graphs: the guide and the optimiser."""
+"""Settings of how a run learns from its graphs: batches, the guide and the optimiser."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.settings import all_within, one_of, within
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """Sampling of batches from the training graphs."""
+
+    global_batch_size: int = 512  # skills in a batch over all devices, and at most as many neighbours per graph
+    mini_batch_size: int = 0  # gradient-caching mini-batch size per device, in texts on average; 0: no gradient caching
+    degree_temperature: float = 0.0  # 0 draws skills uniformly, 1 in proportion to their degree
+    distractor_probability: float = 0.8  # of joining a vacancy sentence with a non-matching one
+    # all: every edge between two nodes of the batch is a positive. sampled: only the neighbour drawn for a skill, the
+    # paper's single-positive baseline; a neighbour drawn for several skills is a positive of the first one alone.
+    positives: str = "all"
+    # Share of a batch's skills that are drawn from one field of work, a group of skills that the guide finds near each
+    # other, so that their neighbours are harder to tell apart; the others are drawn from all skills.
+    field_share: float = 0.0
+    field_size: int = 0  # skills of a field on average; 0: four times as many as a batch draws from it
+    sources: str = "mixed"  # of a mixture in a batch: mixed, or homogeneous (one of them, drawn by its weight)
+    prefetch: int = 4  # batches prepared ahead
+    threads: int = 2  # threads that prepare them
+
+    def __post_init__(self) -> None:
+        within("batch.global_batch_size", self.global_batch_size, 2)
+        within("batch.mini_batch_size", self.mini_batch_size, 0)
+        within("batch.field_size", self.field_size, 0)
+        all_within(self, "batch.", "degree_temperature distractor_probability field_share", 0.0, 1.0)
+        if self.field_share and self.of_one_field < 2:
+            raise UserError(
+                f"batch.field_share {self.field_share} of batch.global_batch_size {self.global_batch_size} is "
+                f"{self.of_one_field} skills; at least 2 must be from one field. Raise it to "
+                f"{2 / self.global_batch_size:.3g} or more, or set it to 0."
+            )
+        all_within(self, "batch.", "prefetch threads", 1)
+        one_of("batch.positives", self.positives, ("all", "sampled"))
+        one_of("batch.sources", self.sources, ("mixed", "homogeneous"))
+
+    @property
+    def of_one_field(self) -> int:
+        """Skills of a batch that are drawn from one field of work."""
+        return round(self.field_share * self.global_batch_size)
 
 
 @dataclass(frozen=True)
@@ -22,11 +63,6 @@ class GuideSettings:
     def __post_init__(self) -> None:
         one_of("guide.mask", self.mask, ("none", "absolute", "relative"))
         within("guide.margin", self.margin, -1.0, 1.0)
-
-    @property
-    def is_read(self) -> bool:
-        """Whether a setting needs the guide."""
-        return self.mask != "none"
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,21 @@ Every process derives the ids of the whole global batch, so processes need not e
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from uwe_jax.config import BatchSettings
+from uwe_jax.data.fields import fields_of
 from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.ragged import run_entries
 from uwe_jax.runtime.errors import UserError
 
 # Streams of random numbers that must not depend on each other's length.
-_PERMUTATION, _WEIGHTED, _NEIGHBOURS, _DISTRACTORS = range(4)
+_PERMUTATION, _WEIGHTED, _NEIGHBOURS, _DISTRACTORS, _FIELDS = range(5)
 _GOLDEN = (5**0.5 - 1) / 2
 _TURNS = 4096  # of sources, computed at once at the least
 
@@ -41,6 +43,9 @@ class BatchSampler:
 
     Where edges have weights, a skill's neighbour is drawn in proportion to them, and skills without replacement in
     proportion to the mean weight of their edges times degree ** t, at any temperature.
+
+    After `group`, a share of each batch is drawn so from one field of work, itself drawn in proportion to the weights
+    of its skills: a skill is as likely as without fields.
 
     A homogeneous batch has skills, neighbours, distractors and graphs of one source of the mixture. The sources take
     turns in proportion to their weights; each has epochs of its own.
@@ -65,6 +70,15 @@ class BatchSampler:
         self.skills = np.unique(np.concatenate([pool.skills for pool in self._pools]))
         # For powers of two of steps, so that a run computes few of them.
         self._turns = lru_cache(maxsize=2)(self._turns_of)
+
+    def group(self, vectors: np.ndarray) -> list[list[int]]:
+        """Groups skills by their vectors, [m, d], into the fields of each pool; returns the sizes of these fields."""
+        return [pool.group(vectors) for pool in self._pools]
+
+    @property
+    def fields_checksum(self) -> int:
+        """A number that two samplers of the same fields share."""
+        return zlib.crc32(b"".join(pool.fields.astype("<i4").tobytes() for pool in self._pools)) & 0x7FFFFFFF
 
     def _turn(self, step: int) -> tuple[_Pool, int]:
         """Returns the pool of a step and the number of its earlier turns."""
@@ -147,16 +161,35 @@ class _Pool:
             total_weight += self._degrees[kind] if sums is None else np.diff(sums[graph.edges.indptr])
         mean_weight = total_weight[self.skills] / degree[self.skills]
         self._log_weights = settings.degree_temperature * np.log(degree[self.skills]) + np.log(mean_weight)
+        self.fields = np.zeros(0, np.int64)  # of its skills, once they are grouped
+
+    def group(self, vectors: np.ndarray) -> list[int]:
+        """Groups its skills by the vectors of all skills, [m, d]; returns the sizes of the fields."""
+        drawn = self._settings.of_one_field
+        self.fields = fields_of(vectors[self.skills], self._settings.field_size or 4 * drawn, drawn)
+        weights = np.bincount(self.fields, np.exp(self._log_weights))
+        self._field_weights = weights / weights.sum()
+        return np.bincount(self.fields).tolist()
 
     def draw_skills(self, index: int) -> np.ndarray:
         """Draws the skills of the batch with this number among those of the pool."""
         m = self._settings.global_batch_size
+        if len(self.fields):
+            return self.skills[self._draw_of_field(m, self._rng(_FIELDS, index))]
         if not self._log_weights.any():  # all alike
             batches = len(self.skills) // m
             return self._epoch(index // batches)[(index % batches) * m :][:m]
         # The m largest of log-weight + Gumbel noise are a weighted sample without replacement.
         keys = self._log_weights + self._rng(_WEIGHTED, index).gumbel(size=len(self.skills))
         return self.skills[np.argpartition(-keys, m - 1)[:m]]
+
+    def _draw_of_field(self, m: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws the positions of m skills, the first of them from one field."""
+        own = np.flatnonzero(self.fields == rng.choice(len(self._field_weights), p=self._field_weights))
+        keys = self._log_weights + rng.gumbel(size=len(self.skills))
+        first = own[np.argsort(-keys[own])[: self._settings.of_one_field]]
+        keys[first] = -np.inf
+        return np.concatenate([first, np.argsort(-keys)[: m - len(first)]])
 
     def draw_neighbours(self, kind: str, skills: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draws a neighbour of each skill; -1 where it has none, or where the neighbour was drawn before."""

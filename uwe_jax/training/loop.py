@@ -148,7 +148,7 @@ def _train(
 
     # ---- Tokens and batches -------------------------------------------------------------------------------------
     labels, tables = tokenise_nodes(splits.train, tokeniser, config.lengths)
-    guide = load_guide(config.guide, splits.train, pretrained, cache) if config.guide.is_read else None
+    guide = load_guide(config.guide, splits.train, pretrained, cache) if config.needs_guide else None
     build = batch_builder(config, splits.train, tables, sampler, guide)
     evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 

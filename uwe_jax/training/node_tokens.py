@@ -14,7 +14,9 @@ from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.truncation import Truncation
-from uwe_jax.runtime.kinds import NODE_KINDS
+from uwe_jax.distributed import parallel
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import NODE_KINDS, SKILL
 from uwe_jax.runtime.progress import counted
 
 LOG = logging.getLogger(__name__)
@@ -56,6 +58,8 @@ def batch_builder(
 ) -> BatchBuilder:
     """Makes the builder of this process's part of every batch of training graphs, from their nodes' tokens."""
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
+    if guide and config.batch.field_share:
+        _group(sampler, guide)
     LOG.debug("Most tokens of a text: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
     return BatchBuilder(
         graphs,
@@ -69,3 +73,16 @@ def batch_builder(
         counted=min(config.steps, BatchBuilder.counted),
         guide=guide if config.guide.mask != "none" else None,
     )
+
+
+def _group(sampler: BatchSampler, guide: Guide) -> None:
+    """Groups the skills into fields of work; UserError if the processes of the training find different ones."""
+    sizes = sampler.group(guide.vectors[SKILL])
+    if len(set(parallel.of_all_processes(sampler.fields_checksum))) > 1:
+        raise UserError(
+            f"The {jax.process_count()} processes group the skills into different fields of work, since their "
+            "processors round differently: batches would not fit together. Run them on machines of one kind, or set "
+            "--config.batch.field_share=0."
+        )
+    each = "; ".join(f"{counted(len(own), 'field')} of {min(own):,} to {max(own):,} skills" for own in sizes)
+    LOG.info(f"Fields of work that batches draw {sampler.settings.of_one_field} skills from: {each}.")

@@ -82,7 +82,8 @@ _REFUSED = (
         f"scorer.kind is {{config.scorer.kind!r}}{_SIDES}; rankings and the loss read no temperature in common",
     ),
     _Rule("guide.margin", lambda config, _: config.guide.mask == "none", "guide.mask is 'none'"),
-    _Rule("guide.name", lambda config, _: not config.guide.is_read, "guide.mask is 'none'"),
+    _Rule("guide.name", lambda config, _: not config.needs_guide, "guide.mask is 'none' and batch.field_share is 0"),
+    _Rule("batch.field_size", lambda config, _: not config.batch.field_share, "batch.field_share is 0"),
     _Rule("profile_steps", lambda config, _: not config.profile, "profile is False"),
     _Rule("split.salt", _nothing_held_out, "split.validation and split.test are 0, so nothing is split"),
     _Rule(
