@@ -11,7 +11,9 @@ import reference
 from graphs import random_graphs
 from tiny_encoder import write_tiny_encoder
 
+from uwe_jax.commands import train
 from uwe_jax.config import BatchSettings, GuideSettings, LengthSettings, LossSettings, ScorerSettings
+from uwe_jax.data import sampling
 from uwe_jax.data.batches import BatchBuilder
 from uwe_jax.data.guide import Guide, likely_positives
 from uwe_jax.data.ragged import run_offsets
@@ -22,8 +24,10 @@ from uwe_jax.models.loading import load_encoder
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.losses import info_nce
 from uwe_jax.scoring.tokens import Tokens
+from uwe_jax.studies.benchmarks.padding import padded_nodes
 from uwe_jax.training import guiding
 from uwe_jax.training.guiding import load_guide
+from uwe_jax.training.metric_writer import read_metrics
 from uwe_jax.training.step import graph_loss, masked_share
 
 LENGTHS = LengthSettings(skill=6, job=6, vacancy=9, alias=6)
@@ -74,16 +78,18 @@ def guided(graphs, rng, **settings):
     return Guide(unit, GuideSettings(**settings))
 
 
-def builder(graphs, rng, **options):
+def builder(graphs, rng, batch=None, **options):
     def table(count):
         offsets = run_offsets(rng.integers(1, 8, count))
         return TokenTable(rng.integers(5, 60, offsets[-1]).astype(np.int32), offsets, SpecialTokens((1,), (2,), 0))
 
     tables = {kind: table(len(texts)) for kind, texts in graphs.texts.items()}
-    sampler = BatchSampler(graphs, BatchSettings(global_batch_size=16), seed=0)
-    return lambda process=(0, 1): BatchBuilder(
-        graphs, tables, LENGTHS, sampler, process, devices=2, counted=3, **options
-    )
+    sampler = BatchSampler(graphs, batch or BatchSettings(global_batch_size=16), seed=0)
+
+    def build(process=(0, 1)):
+        return BatchBuilder(graphs, tables, LENGTHS, sampler, process, devices=2, counted=3, **options)
+
+    return build
 
 
 @pytest.mark.parametrize("positives", ["all", "sampled"])
@@ -157,6 +163,62 @@ def test_the_loss_of_both_directions_on_several_devices(rng, devices, symmetric)
     negatives = (~p & p.any(axis=1, keepdims=True)).sum() + symmetric * (~p).sum()
     counted = masked["forward"].sum() + symmetric * masked["backward"].sum()
     np.testing.assert_allclose(share[0], counted / negatives, rtol=1e-5)
+
+
+@pytest.mark.parametrize("masks", [False, True])
+def test_mined_negatives_are_the_nearest_below_the_margin_without_an_edge(rng, masks):
+    graphs = random_graphs(rng)
+    guide = guided(graphs, rng, mask="absolute" if masks else "none")
+    settings = BatchSettings(global_batch_size=16, mined_negatives=6, mined_margin=0.2)
+    build = builder(graphs, rng, settings, guide=guide if masks else None)
+    build().sampler.guide = guide
+    batch, ids = build()(3), build().sampler(3)
+    for kind, neighbours in ids.neighbours.items():
+        drawn, mined = neighbours[:16], neighbours[16:]
+        edges = graphs.graphs[kind].edges.toarray()
+        draws = np.random.default_rng((0, sampling._MINED, 3))
+        asking = draws.permutation([k for k in range(16) if drawn[k] >= 0])[:6]
+        known = np.flatnonzero(edges.any(axis=0))
+        searched = set(draws.choice(known, -(-len(known) // 2), replace=False).tolist()) - set(drawn.tolist())
+        for k, skill in enumerate(ids.skills[asking]):
+            near = guide.similarity(np.array([skill]), kind, np.arange(edges.shape[1]))[0]
+            positive = near[drawn[asking[k]]]
+            below = [y for y in sorted(searched) if not edges[skill, y] and near[y] < positive - 0.2 * abs(positive)]
+            assert mined[k] == max(below, key=lambda y: near[y], default=-1)
+            searched -= {mined[k]}
+        assert mined.max() >= 0
+        np.testing.assert_array_equal(batch["positives"][kind], edges[ids.skills][:, neighbours] & (neighbours >= 0))
+        np.testing.assert_array_equal(batch["valid"][kind], neighbours >= 0)
+    assert len(ids.distractors) == len(ids.neighbours["vacancy"]) == 22
+    assert (ids.distractors[16:] >= 0).any()  # else a sentence alone would be known for a negative
+    # Two processes hold the halves of what one holds.
+    halves = [build((process, 2))(3) for process in range(2)]
+    whole = jax.tree.map(lambda *parts: np.concatenate(parts), *halves)
+    own = [{**half, "packed": whole["packed"]} for half in halves]
+    unpacked = jax.tree.map(lambda *parts: np.concatenate(parts), *map(padded_nodes, own))
+    jax.tree.map(np.testing.assert_array_equal, unpacked, padded_nodes(batch))
+    for part in ("valid", "positives", *["masked"] * masks):
+        jax.tree.map(np.testing.assert_array_equal, whole[part], batch[part])
+
+
+def test_a_guide_that_mines_nothing_changes_no_draw(rng):
+    graphs = random_graphs(rng)
+    plain, with_guide = (BatchSampler(graphs, BatchSettings(global_batch_size=16), seed=0) for _ in range(2))
+    with_guide.guide = guided(graphs, rng)
+    np.testing.assert_equal(vars(with_guide(5)), vars(plain(5)))
+
+
+def test_a_run_with_all_of_it(small_run, tmp_path):
+    """On eight devices, with gradient caching."""
+    options = ["guide.mask=relative", "batch.field_share=0.5", "batch.mined_negatives=8", "batch.mini_batch_size=2"]
+    flags = [*small_run, *(f"--config.{each}" for each in options), "--config.steps=2", "--config.checkpoint_every=1"]
+    train.main(flags)
+    rows = [row for row in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss" in row]
+    assert len(rows) == 2
+    assert all(0 < row["masked/job"] < 1 for row in rows)
+    assert all(np.isfinite(row["loss"]) for row in rows)
+    with pytest.raises(UserError, match=r"batch\.mined_negatives 9 must be divisible by the 8 devices; 16 would be"):
+        train.main([*flags, "--config.batch.mined_negatives=9", f"--config.workdir={tmp_path / 'other'}"])
 
 
 def test_vectors_are_means_of_tokens_and_are_encoded_once(rng, tmp_path, monkeypatch, caplog):

@@ -23,6 +23,10 @@ class BatchSettings:
     # other, so that their neighbours are harder to tell apart; the others are drawn from all skills.
     field_share: float = 0.0
     field_size: int = 0  # skills of a field on average; 0: four times as many as a batch draws from it
+    # Texts beside the drawn ones in each graph of a batch, near negatives: for so many of its skills a node without an
+    # edge to it, the nearest by the guide of those that are farther than its drawn neighbour by a relative margin.
+    mined_negatives: int = 0
+    mined_margin: float = 0.05  # share of the cosine of the drawn neighbour
     sources: str = "mixed"  # of a mixture in a batch: mixed, or homogeneous (one of them, drawn by its weight)
     prefetch: int = 4  # batches prepared ahead
     threads: int = 2  # threads that prepare them
@@ -31,7 +35,8 @@ class BatchSettings:
         within("batch.global_batch_size", self.global_batch_size, 2)
         within("batch.mini_batch_size", self.mini_batch_size, 0)
         within("batch.field_size", self.field_size, 0)
-        all_within(self, "batch.", "degree_temperature distractor_probability field_share", 0.0, 1.0)
+        within("batch.mined_negatives", self.mined_negatives, 0, self.global_batch_size)
+        all_within(self, "batch.", "degree_temperature distractor_probability field_share mined_margin", 0.0, 1.0)
         if self.field_share and self.of_one_field < 2:
             raise UserError(
                 f"batch.field_share {self.field_share} of batch.global_batch_size {self.global_batch_size} is "

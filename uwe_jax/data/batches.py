@@ -27,17 +27,17 @@ _STANDARD_DEVIATIONS = 3.09  # above the mean is one in a thousand
 class BatchBuilder:
     """Builds this process's part of the global batch, a pure function of the step.
 
-    A batch of m skills, of which this process holds b, is
+    A batch of m skills and n neighbours per graph, of which this process holds b and c, is
       packed:    {token_ids, segments: int32 [rows, length]}, this process's share of the rows into which the texts of
                  the whole batch are packed, of all kinds and several to a row, each on any device; segments number
                  the texts from 1, and are 0 for padding;
-      nodes:     {kind: {starts: int32 [b], mask: bool [b, length of the kind]}} for skills and every graph's kind:
+      nodes:     {kind: {starts: int32 [b], mask: bool [b, length of the kind]}} for skills, [c] for every graph's kind:
                  each text's first token among those of the rows of ALL processes, and which tokens from there on are
                  its own;
-      valid:     {kind: bool [b]}, false for a neighbour that is missing or was drawn before: it has no tokens;
-      positives: {kind: bool [b, m]}, every edge of the WHOLE graph between this process's skills and the batch's
+      valid:     {kind: bool [c]}, false for a neighbour that is missing or was drawn before: it has no tokens;
+      positives: {kind: bool [b, n]}, every edge of the WHOLE graph between this process's skills and the batch's
                  neighbours; or, on request, only the neighbour that was drawn for each skill;
-      masked:    with a guide that masks, {kind: {forward, backward: bool [b, m]}}, the pairs that are not negatives of
+      masked:    with a guide that masks, {kind: {forward, backward: bool [b, n]}}, the pairs that are not negatives of
                  this process's skills, and not of the neighbours.
 
     Batches of the same kinds have one of two numbers of rows.
@@ -62,12 +62,17 @@ class BatchBuilder:
         share = (
             next(rows for rows in self.rows(spans) if rows * self.devices >= len(packing.rows)) * self.devices // count
         )
-        mine = slice(index * len(ids.skills) // count, (index + 1) * len(ids.skills) // count)
+
+        def own(texts: int) -> slice:
+            return slice(index * texts // count, (index + 1) * texts // count)
+
+        mine = own(len(ids.skills))
 
         token_ids = np.full((share, self.row_length), self.tables[SKILL].special.pad, np.int32)
         segments = np.zeros(token_ids.shape, np.int32)
-        starts = np.split(packing.starts, len(spans))
-        numbers = np.split(np.arange(1, packing.starts.size + 1), len(spans))
+        ends = np.cumsum([len(texts.lengths) for texts in spans.values()])[:-1]
+        starts = np.split(packing.starts, ends)
+        numbers = np.split(np.arange(1, packing.starts.size + 1), ends)
         nodes = {}
         for (kind, whole), start, number in zip(spans.items(), starts, numbers, strict=True):
             here = (start // token_ids.size == index) & (whole.lengths > 0)
@@ -75,16 +80,17 @@ class BatchBuilder:
             places = run_entries(start[here] - index * token_ids.size, texts.lengths)
             token_ids.flat[places] = self.tables[kind].tokens(texts)
             segments.flat[places] = np.repeat(number[here], texts.lengths)
-            mask = np.arange(getattr(self.lengths, kind)) < whole.lengths[mine, None]
-            nodes[kind] = {"starts": start[mine].astype(np.int32), "mask": mask}
+            part = own(len(start))
+            mask = np.arange(getattr(self.lengths, kind)) < whole.lengths[part, None]
+            nodes[kind] = {"starts": start[part].astype(np.int32), "mask": mask}
 
         packed = {"token_ids": token_ids, "segments": segments}
         batch: Batch = {"packed": packed, "nodes": nodes, "valid": {}, "positives": {}}
         for kind, drawn in ids.neighbours.items():
-            batch["valid"][kind] = drawn[mine] >= 0
+            batch["valid"][kind] = drawn[own(len(drawn))] >= 0
             rows = slice(None) if self.guide else mine  # a neighbour's nearest positive is among all skills
             if self.positives == "sampled":
-                positives = np.eye(len(drawn), dtype=bool)[rows] & (drawn >= 0)
+                positives = np.eye(len(ids.skills), len(drawn), dtype=bool)[rows] & (drawn >= 0)
             else:
                 positives = self.graphs.graphs[kind].positives(ids.skills[rows], drawn)
             if self.guide:
@@ -107,7 +113,7 @@ class BatchBuilder:
     def rows_at_once(self, texts: int = 0) -> int:
         """Returns how many rows hold so many texts of a device on average; those of a usual batch for 0 texts."""
         usual = max(self._usual_rows.values())
-        of_device = len(self.tables) * self.sampler.settings.global_batch_size // self.devices
+        of_device = sum(map(self._texts, self.tables)) // self.devices
         return -(-usual * min(texts or of_device, of_device) // of_device)
 
     @cached_property
@@ -131,11 +137,16 @@ class BatchBuilder:
         """Enough rows for the longest texts of all kinds."""
         settings, longest = self.sampler.settings, []
         for kind, table in self.tables.items():
-            lengths = np.sort(table.lengths)[-settings.global_batch_size :]
+            lengths = np.sort(table.lengths)[-self._texts(kind) :]
             if kind == "vacancy" and settings.distractor_probability:
                 lengths = lengths + (lengths.max(initial=table.special.count) - table.special.count)
             longest.append(np.minimum(lengths, getattr(self.lengths, kind)))
         return -(-most_rows(np.concatenate(longest), self.row_length) // self.devices)
+
+    def _texts(self, kind: str) -> int:
+        """Returns how many texts of a kind a batch has at most."""
+        settings = self.sampler.settings
+        return settings.global_batch_size + (settings.mined_negatives if kind != SKILL else 0)
 
     def _spans(self, step: int, ids: BatchIds) -> dict[str, Spans]:
         """Returns by kind where the texts of the whole batch are."""

@@ -53,3 +53,26 @@ def likely_positives(
     with np.errstate(invalid="ignore"):
         margin = settings.margin * np.abs(nearest) if settings.mask == "relative" else settings.margin
         return (similarity > nearest - margin) & ~positives
+
+
+def near_negatives(
+    similarity: Float[np.ndarray, "k n"], edges: Bool[np.ndarray, "k n"], limits: Float[np.ndarray, " k"]
+) -> Int[np.ndarray, " k"]:
+    """Returns for each row its nearest column without an edge that is below its limit and not taken by a row before.
+
+    With limits just below the positives' similarities these are the negatives of NV-Retriever's TopK-PercPos (Moreira
+    et al. 2024, arXiv 2407.15831). Rows that find none have -1.
+
+    >>> similarity = np.array([[0.9, 0.5, 0.4], [0.1, 0.5, 0.4], [0.1, 0.2, 0.3]])
+    >>> edges = np.array([[False, False, False], [True, False, False], [False, False, False]])
+    >>> near_negatives(similarity, edges, np.array([0.6, 0.7, 0.05])).tolist()
+    [1, 2, -1]
+    """
+    left = np.where(edges | (similarity >= limits[:, None]), -np.inf, similarity)
+    found = np.full(len(left), -1)
+    for row, each in enumerate(left):
+        best = int(each.argmax())
+        if each[best] > -np.inf:
+            found[row] = best
+            left[:, best] = -np.inf
+    return found

@@ -16,12 +16,14 @@ from uwe_jax.config import BatchSettings
 from uwe_jax.data.fields import fields_of
 from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.guide import Guide, near_negatives
 from uwe_jax.data.ragged import run_entries
 from uwe_jax.runtime.errors import UserError
 
 # Streams of random numbers that must not depend on each other's length.
-_PERMUTATION, _WEIGHTED, _NEIGHBOURS, _DISTRACTORS, _FIELDS = range(5)
+_PERMUTATION, _WEIGHTED, _NEIGHBOURS, _DISTRACTORS, _FIELDS, _MINED = range(6)
 _GOLDEN = (5**0.5 - 1) / 2
+_SEARCHED = 8192  # nodes at most that a batch is mined from
 _TURNS = 4096  # of sources, computed at once at the least
 
 
@@ -30,9 +32,11 @@ class BatchIds:
     """Node ids of one global batch of m skills."""
 
     skills: np.ndarray  # int [m], distinct
-    neighbours: dict[str, np.ndarray]  # per graph kind int [m]; -1: none, or drawn before in this batch
-    distractors: np.ndarray  # int [m], ids of vacancy sentences to join on; -1: none
-    distractor_first: np.ndarray  # bool [m], the distractor goes before the sentence
+    # Per graph kind int [n]: m drawn ones, -1 where there is none or it was drawn before in this batch; then mined
+    # ones, -1 where none was found.
+    neighbours: dict[str, np.ndarray]
+    distractors: np.ndarray  # int [n], ids of vacancy sentences to join on; -1: none
+    distractor_first: np.ndarray  # bool [n], the distractor goes before the sentence
 
 
 class BatchSampler:
@@ -47,12 +51,16 @@ class BatchSampler:
     After `group`, a share of each batch is drawn so from one field of work, itself drawn in proportion to the weights
     of its skills: a skill is as likely as without fields.
 
+    With `mined_negatives` and a guide a batch has further neighbours, near its skills but without an edge to them.
+
     A homogeneous batch has skills, neighbours, distractors and graphs of one source of the mixture. The sources take
     turns in proportion to their weights; each has epochs of its own.
 
     Raises:
       UserError: the batch is larger than the number of skills with a training edge.
     """
+
+    guide: Guide | None = None  # to mine with
 
     def __init__(self, graphs: GraphSet, settings: BatchSettings, seed: int):
         self._graphs = graphs.graphs
@@ -103,8 +111,8 @@ class BatchSampler:
     def _draw_distractors(
         self, pool: _Pool, skills: np.ndarray, sentences: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        wanted = (rng.random(len(skills)) < self.settings.distractor_probability) & (sentences >= 0)
-        first = rng.random(len(skills)) < 0.5
+        wanted = (rng.random(len(sentences)) < self.settings.distractor_probability) & (sentences >= 0)
+        first = rng.random(len(sentences)) < 0.5
         if wanted.any():
             # A distractor that matched any skill of the batch, in any source, would make one of its negatives a
             # positive.
@@ -114,9 +122,31 @@ class BatchSampler:
             unmatched[edges.indices[run_entries(starts, edges.indptr[skills + 1] - starts)]] = False
             candidates = np.flatnonzero(unmatched)
             if len(candidates):
-                drawn = candidates[rng.integers(len(candidates), size=len(skills))]
+                drawn = candidates[rng.integers(len(candidates), size=len(sentences))]
                 return np.where(wanted, drawn, -1), first
-        return np.full(len(skills), -1, np.int64), first
+        return np.full(len(sentences), -1, np.int64), first
+
+    def _mine(self, pool: _Pool, kind: str, skills: np.ndarray, drawn: np.ndarray, step: int) -> np.ndarray:
+        """Finds a near negative for some of the skills; see `near_negatives`.
+
+        It looks through a random half of the pool's nodes, so that a skill is not always held against the same one.
+        """
+        wanted = self.settings.mined_negatives
+        mined = np.full(wanted, -1, np.int64)
+        if self.guide is None or not wanted:
+            return mined
+        rng = np.random.default_rng((self._seed, _MINED, step))
+        asking = rng.permutation(np.flatnonzero(drawn >= 0))[:wanted]
+        nodes = np.flatnonzero(np.diff(pool.graphs[kind].transpose.indptr))
+        searched = np.setdiff1d(rng.choice(nodes, min(_SEARCHED, -(-len(nodes) // 2)), replace=False), drawn)
+        if len(asking) and len(searched):
+            similarity = self.guide.similarity(skills[asking], kind, np.concatenate([searched, drawn[asking]]))
+            limits = np.diagonal(similarity[:, len(searched) :])
+            edges = self._graphs[kind].positives(skills[asking], searched)
+            limits = limits - self.settings.mined_margin * np.abs(limits)
+            places = near_negatives(similarity[:, : len(searched)], edges, limits)
+            mined[: len(asking)] = np.where(places < 0, -1, searched[places])
+        return mined
 
     def __call__(self, step: int) -> BatchIds:
         """Draws batch `step`, counted from 0."""
@@ -124,8 +154,11 @@ class BatchSampler:
         skills = pool.draw_skills(index)
         rng = np.random.default_rng((self._seed, _NEIGHBOURS, step))
         neighbours = {kind: pool.draw_neighbours(kind, skills, rng) for kind in pool.graphs}
+        for kind, drawn in neighbours.items():
+            neighbours[kind] = np.concatenate([drawn, self._mine(pool, kind, skills, drawn, step)])
         if "vacancy" not in neighbours:
-            return BatchIds(skills, neighbours, np.full(len(skills), -1, np.int64), np.zeros(len(skills), bool))
+            missing = len(skills) + self.settings.mined_negatives
+            return BatchIds(skills, neighbours, np.full(missing, -1, np.int64), np.zeros(missing, bool))
         rng = np.random.default_rng((self._seed, _DISTRACTORS, step))
         return BatchIds(skills, neighbours, *self._draw_distractors(pool, skills, neighbours["vacancy"], rng))
 

@@ -99,6 +99,11 @@ def train(
                 f"batch.global_batch_size {size} must be divisible by the {devices} devices; "
                 f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
             )
+        if config.batch.mined_negatives % devices:
+            raise UserError(
+                f"batch.mined_negatives {config.batch.mined_negatives} must be divisible by the {devices} devices; "
+                f"{-(-config.batch.mined_negatives // devices) * devices} would be."
+            )
         run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
         with workdirs.held(run) if is_first() else contextlib.nullcontext():
             return _train(config, load_graphs, run, stop, arguments)
@@ -199,8 +204,8 @@ def _train(
         rows, length = batch["packed"]["segments"].shape
         real = np.count_nonzero(batch["packed"]["segments"]) / (rows * length)
         LOG.debug(f"Texts are packed into {rows} rows of {length} tokens; {real:.0%} of the first batch's are real.")
-        if "masked" in batch:
-            LOG.info(reports.masked(batch))
+        for line in reports.negatives(config, batch, sampler(first)):
+            LOG.info(line)
         compiled.prepare(state, parallel.shard_rows(batch))
     train_step = compiled
     if config.nan_hunt:

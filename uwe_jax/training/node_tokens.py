@@ -58,6 +58,7 @@ def batch_builder(
 ) -> BatchBuilder:
     """Makes the builder of this process's part of every batch of training graphs, from their nodes' tokens."""
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
+    sampler.guide = guide
     if guide and config.batch.field_share:
         _group(sampler, guide)
     LOG.debug("Most tokens of a text: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
