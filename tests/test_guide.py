@@ -217,7 +217,9 @@ def test_a_run_with_all_of_it(small_run, tmp_path):
     assert len(rows) == 2
     assert all(0 < row["masked/job"] < 1 for row in rows)
     assert all(np.isfinite(row["loss"]) for row in rows)
-    with pytest.raises(UserError, match=r"batch\.mined_negatives 9 must be divisible by the 8 devices; 16 would be"):
+    with pytest.raises(
+        UserError, match=r"batch\.mined_negatives 9 must be divisible by the 8 devices; 8 or 16 would be"
+    ):
         train.main([*flags, "--config.batch.mined_negatives=9", f"--config.workdir={tmp_path / 'other'}"])
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import ml_collections
 
-from uwe_jax.config.learning import BatchSettings, GuideSettings, OptimiserSettings
+from uwe_jax.config.learning import BatchSettings, DistillationSettings, GuideSettings, OptimiserSettings
 from uwe_jax.runtime.config_dict import section
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
@@ -172,6 +172,7 @@ class LossSettings:
     symmetric: bool = True  # both directions; false: only skills rank neighbours
     side: str = "scorer"  # of the scores in the loss: scorer, as they rank (scorer.side), or query, target, both
     drop_other_positives: bool = False  # exclude a row's other positives from each positive's denominator
+    distillation: DistillationSettings = field(default_factory=DistillationSettings)
 
     def __post_init__(self) -> None:
         one_of("loss.side", self.side, ("scorer", *SIDES))
@@ -242,6 +243,13 @@ class Config:
         within("seed", self.seed, 0, 2**31 - 1)
         if not self.workdir:
             raise UserError("workdir is empty; name a folder, for example --config.workdir=runs/mine.")
+
+    @property
+    def of_devices(self) -> dict[str, int]:
+        """Settings that the number of devices must divide."""
+        distilled = {"loss.distillation.queries": self.loss.distillation.queries} if self.loss.distillation.path else {}
+        batch = {name: getattr(self.batch, name) for name in ("global_batch_size", "mined_negatives")}
+        return {f"batch.{name}": value for name, value in batch.items()} | distilled
 
     @property
     def needs_guide(self) -> bool:

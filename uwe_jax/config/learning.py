@@ -1,4 +1,4 @@
-"""Settings of how a run learns from its graphs: batches, the guide and the optimiser."""
+"""Settings of how a run learns from its graphs: batches, the guide, a teacher and the optimiser."""
 
 from __future__ import annotations
 
@@ -68,6 +68,28 @@ class GuideSettings:
     def __post_init__(self) -> None:
         one_of("guide.mask", self.mask, ("none", "absolute", "relative"))
         within("guide.margin", self.margin, -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class DistillationSettings:
+    """An additional loss: a teacher's scores of pairs of texts, from a file."""
+
+    path: str = ""  # table with a query, a target and a score per row, in any format of tables; empty: no teacher
+    weight: float = 1.0  # of this loss beside those of the graphs
+    # kl: the divergence of the softmax over a query's targets from the teacher's. margin: the mean square difference
+    # from the teacher in the score between two targets (MarginMSE).
+    kind: str = "kl"
+    tau: float = 0.05  # temperature of our scores
+    teacher_tau: float = 0.05  # of the teacher's: 0.05 for cosines, about 1 for a cross-encoder's logits
+    queries: int = 16  # in a batch, over all devices
+    targets: int = 8  # drawn for each of them
+
+    def __post_init__(self) -> None:
+        one_of("loss.distillation.kind", self.kind, ("kl", "margin"))
+        all_within(self, "loss.distillation.", "tau teacher_tau", 1e-4)
+        within("loss.distillation.weight", self.weight, 0.0)
+        within("loss.distillation.queries", self.queries, 1)
+        within("loss.distillation.targets", self.targets, 2)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.packing import Packing, most_rows, pack
 from uwe_jax.data.ragged import run_entries
 from uwe_jax.data.sampling import BatchIds, BatchSampler
+from uwe_jax.data.teacher import Teacher
 from uwe_jax.data.tokens import Spans, TokenTable
-from uwe_jax.runtime.kinds import SKILL
+from uwe_jax.runtime.kinds import QUERY, SKILL, TARGET
 
 Batch = dict[str, Any]
 _STANDARD_DEVIATIONS = 3.09  # above the mean is one in a thousand
@@ -38,7 +39,8 @@ class BatchBuilder:
       positives: {kind: bool [b, n]}, every edge of the WHOLE graph between this process's skills and the batch's
                  neighbours; or, on request, only the neighbour that was drawn for each skill;
       masked:    with a guide that masks, {kind: {forward, backward: bool [b, n]}}, the pairs that are not negatives of
-                 this process's skills, and not of the neighbours.
+                 this process's skills, and not of the neighbours;
+      teacher:   with one, {scores: float32, scored: bool [of this process's queries, all targets]}; `nodes` has both.
 
     Batches of the same kinds have one of two numbers of rows.
     """
@@ -53,6 +55,7 @@ class BatchBuilder:
     devices: int = 1  # of all processes, which must divide the batch
     counted: int = 1000  # batches whose rows are counted, before the first is built
     guide: Guide | None = None  # that masks negatives
+    teacher: Teacher | None = None  # whose scores are in each batch
 
     def __call__(self, step: int) -> Batch:
         ids = self.sampler(step)
@@ -78,10 +81,10 @@ class BatchBuilder:
             here = (start // token_ids.size == index) & (whole.lengths > 0)
             texts = Spans(*(part[here] for part in whole))
             places = run_entries(start[here] - index * token_ids.size, texts.lengths)
-            token_ids.flat[places] = self.tables[kind].tokens(texts)
+            token_ids.flat[places] = self._tables[kind].tokens(texts)
             segments.flat[places] = np.repeat(number[here], texts.lengths)
             part = own(len(start))
-            mask = np.arange(getattr(self.lengths, kind)) < whole.lengths[part, None]
+            mask = np.arange(self._length(kind)) < whole.lengths[part, None]
             nodes[kind] = {"starts": start[part].astype(np.int32), "mask": mask}
 
         packed = {"token_ids": token_ids, "segments": segments}
@@ -99,7 +102,20 @@ class BatchBuilder:
                 batch.setdefault("masked", {})[kind] = here
                 positives = positives[mine]
             batch["positives"][kind] = positives
+        if self.teacher:
+            drawn = self.teacher.draw(step)
+            batch["teacher"] = self.teacher.scores.block(drawn[QUERY][own(len(drawn[QUERY]))], drawn[TARGET])
         return batch
+
+    @cached_property
+    def _tables(self) -> dict[str, TokenTable]:
+        return self.tables | (self.teacher.tables if self.teacher else {})
+
+    def _length(self, kind: str) -> int:
+        """Returns the most tokens of a text of a kind; a teacher's may fill a row."""
+        if kind in self.tables:
+            return getattr(self.lengths, kind)
+        return min(self.row_length, -(-int(self._tables[kind].lengths.max()) // 8) * 8)
 
     @property
     def row_length(self) -> int:
@@ -113,7 +129,7 @@ class BatchBuilder:
     def rows_at_once(self, texts: int = 0) -> int:
         """Returns how many rows hold so many texts of a device on average; those of a usual batch for 0 texts."""
         usual = max(self._usual_rows.values())
-        of_device = sum(map(self._texts, self.tables)) // self.devices
+        of_device = sum(map(self._texts, self._tables)) // self.devices
         return -(-usual * min(texts or of_device, of_device) // of_device)
 
     @cached_property
@@ -136,15 +152,17 @@ class BatchBuilder:
     def _most_rows(self) -> int:
         """Enough rows for the longest texts of all kinds."""
         settings, longest = self.sampler.settings, []
-        for kind, table in self.tables.items():
+        for kind, table in self._tables.items():
             lengths = np.sort(table.lengths)[-self._texts(kind) :]
             if kind == "vacancy" and settings.distractor_probability:
                 lengths = lengths + (lengths.max(initial=table.special.count) - table.special.count)
-            longest.append(np.minimum(lengths, getattr(self.lengths, kind)))
+            longest.append(np.minimum(lengths, self._length(kind)))
         return -(-most_rows(np.concatenate(longest), self.row_length) // self.devices)
 
     def _texts(self, kind: str) -> int:
         """Returns how many texts of a kind a batch has at most."""
+        if self.teacher and kind in self.teacher.tables:
+            return self.teacher.texts(kind)
         settings = self.sampler.settings
         return settings.global_batch_size + (settings.mined_negatives if kind != SKILL else 0)
 
@@ -159,6 +177,8 @@ class BatchBuilder:
                 spans[kind] = table.joined_spans(texts, ids.distractors, ids.distractor_first, length)
             else:
                 spans[kind] = table.spans(texts, length)
+        for kind, texts in self.teacher.draw(step).items() if self.teacher else ():
+            spans[kind] = self._tables[kind].spans(texts, self._length(kind))
         return spans
 
     def _packing(self, spans: dict[str, Spans]) -> Packing:

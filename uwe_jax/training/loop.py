@@ -43,6 +43,7 @@ from uwe_jax.training.nan_hunt import NanHunt
 from uwe_jax.training.node_tokens import batch_builder, tokenise_nodes
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
+from uwe_jax.training.teaching import load_teacher
 from uwe_jax.training.trace import Trace
 from uwe_jax.training.unread_settings import check_settings, unread_settings
 
@@ -93,17 +94,13 @@ def train(
     """
     check_settings(config)
     with joined(config.distributed), narration_off(), Interruption.watched() as stop:
-        size, devices = config.batch.global_batch_size, jax.device_count()
-        if size % devices:
-            raise UserError(
-                f"batch.global_batch_size {size} must be divisible by the {devices} devices; "
-                f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
-            )
-        if config.batch.mined_negatives % devices:
-            raise UserError(
-                f"batch.mined_negatives {config.batch.mined_negatives} must be divisible by the {devices} devices; "
-                f"{-(-config.batch.mined_negatives // devices) * devices} would be."
-            )
+        devices = jax.device_count()
+        for name, size in config.of_devices.items():
+            if size % devices:
+                raise UserError(
+                    f"{name} {size} must be divisible by the {devices} devices; "
+                    f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
+                )
         run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
         with workdirs.held(run) if is_first() else contextlib.nullcontext():
             return _train(config, load_graphs, run, stop, arguments)
@@ -153,8 +150,11 @@ def _train(
 
     # ---- Tokens and batches -------------------------------------------------------------------------------------
     labels, tables = tokenise_nodes(splits.train, tokeniser, config.lengths)
+    teacher = load_teacher(config, tokeniser, cache) if config.loss.distillation.path else None
     guide = load_guide(config.guide, splits.train, pretrained, cache) if config.needs_guide else None
-    build = batch_builder(config, splits.train, tables, sampler, guide)
+    build = batch_builder(config, splits.train, tables, sampler, guide, teacher)
+    if teacher:
+        fingerprints["teacher"] = teacher.scores.fingerprint()
     evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest intact checkpoint, 2. the pretrained encoder -------------------------
@@ -179,7 +179,8 @@ def _train(
     if is_first():
         workdirs.claim(workdir, config)
         # For evaluations, which measure the overlap of their queries and targets with the training graphs.
-        TrainingHashes.of(splits.train).write(workdir / workdirs.TRAINED_ON)
+        taught = [teacher.scores.training_hashes()] if teacher else []
+        TrainingHashes.union([TrainingHashes.of(splits.train), *taught]).write(workdir / workdirs.TRAINED_ON)
         write_atomically(workdir / workdirs.SKILLS, "\n".join(graphs.skills).encode())
     first = int(state.step)
     state = parallel.replicate(state)

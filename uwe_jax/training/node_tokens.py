@@ -12,6 +12,7 @@ from uwe_jax.data.graph_set import GraphSet
 from uwe_jax.data.guide import Guide
 from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.sampling import BatchSampler
+from uwe_jax.data.teacher import Teacher
 from uwe_jax.data.tokens import Tokeniser, TokenTable
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.distributed import parallel
@@ -54,7 +55,12 @@ def tokenise_nodes(
 
 
 def batch_builder(
-    config: Config, graphs: GraphSet, tables: dict[str, TokenTable], sampler: BatchSampler, guide: Guide | None
+    config: Config,
+    graphs: GraphSet,
+    tables: dict[str, TokenTable],
+    sampler: BatchSampler,
+    guide: Guide | None = None,
+    teacher: Teacher | None = None,
 ) -> BatchBuilder:
     """Makes the builder of this process's part of every batch of training graphs, from their nodes' tokens."""
     lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
@@ -73,6 +79,7 @@ def batch_builder(
         devices=jax.device_count(),
         counted=min(config.steps, BatchBuilder.counted),
         guide=guide if config.guide.mask != "none" else None,
+        teacher=teacher,
     )
 
 

@@ -16,8 +16,8 @@ from uwe_jax.data.batches import Batch
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.gradient_cache import cached_value_and_grad, fold_in
 from uwe_jax.models.uwe import LEARNED, Params, UweModel
-from uwe_jax.runtime.kinds import SKILL
-from uwe_jax.scoring.losses import RowSum, info_nce
+from uwe_jax.runtime.kinds import QUERY, SKILL, TARGET
+from uwe_jax.scoring.losses import RowSum, distillation, info_nce
 from uwe_jax.scoring.scorer_text import is_read, loss_scorer
 from uwe_jax.scoring.scorers import Temperatures, pairwise_scores
 from uwe_jax.scoring.tokens import Tokens
@@ -125,6 +125,13 @@ def batch_loss(
         for kind, positives in kinds.items()
     }
     total = sum((getattr(settings.alpha, kind) * loss for kind, loss in losses.items()), jnp.zeros(()))
+    if "teacher" in batch:
+        queries, targets = text_tokens(every, **nodes[QUERY]), text_tokens(every, **parallel.gather(nodes[TARGET]))
+        teacher, how = batch["teacher"], settings.distillation
+        scores = pairwise_scores(queries, targets, tau_a, scorer).forward
+        apart = distillation(scores, teacher["scores"], teacher["scored"], how.kind, how.tau, how.teacher_tau)
+        losses["teacher"] = parallel.share_of_mean(apart)
+        total += how.weight * losses["teacher"]
     shares = {
         f"masked/{kind}": masked_share(kinds[kind], valid[kind], mask, settings.symmetric)
         for kind, mask in masked.items()
