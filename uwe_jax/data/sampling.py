@@ -214,15 +214,15 @@ class _Pool:
             return self._epoch(index // batches)[(index % batches) * m :][:m]
         # The m largest of log-weight + Gumbel noise are a weighted sample without replacement.
         keys = self._log_weights + self._rng(_WEIGHTED, index).gumbel(size=len(self.skills))
-        return self.skills[np.argpartition(-keys, m - 1)[:m]]
+        return self.skills[_largest(keys, m)]
 
     def _draw_of_field(self, m: int, rng: np.random.Generator) -> np.ndarray:
         """Draws the positions of m skills, the first of them from one field."""
         own = np.flatnonzero(self.fields == rng.choice(len(self._field_weights), p=self._field_weights))
         keys = self._log_weights + rng.gumbel(size=len(self.skills))
-        first = own[np.argsort(-keys[own])[: self._settings.of_one_field]]
+        first = own[_largest(keys[own], min(self._settings.of_one_field, len(own)))]
         keys[first] = -np.inf
-        return np.concatenate([first, np.argsort(-keys)[: m - len(first)]])
+        return np.concatenate([first, _largest(keys, m - len(first))])
 
     def draw_neighbours(self, kind: str, skills: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draws a neighbour of each skill; -1 where it has none, or where the neighbour was drawn before."""
@@ -245,6 +245,11 @@ class _Pool:
         repeated[first_of] = False
         drawn[repeated] = -1
         return drawn
+
+
+def _largest(keys: np.ndarray, k: int) -> np.ndarray:
+    """Returns the positions of the k largest keys."""
+    return np.argpartition(-keys, max(k - 1, 0))[:k]
 
 
 def _of_part(graphs: dict[str, BipartiteGraph], number: int) -> dict[str, BipartiteGraph]:

@@ -77,7 +77,8 @@ def batch_builder(
         config.batch.positives,
         NameDraw(graphs.texts, graphs.names, config.seed) if graphs.names else None,
         devices=jax.device_count(),
-        counted=min(config.steps, BatchBuilder.counted),
+        # To mine takes longer than to draw.
+        counted=min(config.steps, 100 if config.batch.mined_negatives else BatchBuilder.counted),
         guide=guide if config.guide.mask != "none" else None,
         teacher=teacher,
     )
