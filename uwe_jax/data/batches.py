@@ -98,13 +98,13 @@ class BatchBuilder:
                 positives = self.graphs.graphs[kind].positives(ids.skills[rows], drawn)
             if self.guide:
                 masks = self.guide.masks(self.guide.similarity(ids.skills, kind, drawn), positives)
-                here = {direction: mask[mine] & (drawn >= 0) for direction, mask in masks.items()}
-                batch.setdefault("masked", {})[kind] = here
+                masked = {direction: mask[mine] & (drawn >= 0) for direction, mask in masks.items()}
+                batch.setdefault("masked", {})[kind] = masked
                 positives = positives[mine]
             batch["positives"][kind] = positives
         if self.teacher:
-            drawn = self.teacher.draw(step)
-            batch["teacher"] = self.teacher.scores.block(drawn[QUERY][own(len(drawn[QUERY]))], drawn[TARGET])
+            asked = self.teacher.draw(step)
+            batch["teacher"] = self.teacher.scores.block(asked[QUERY][own(len(asked[QUERY]))], asked[TARGET])
         return batch
 
     @cached_property
