@@ -1,11 +1,14 @@
 """Fields of work: skills that are near each other, and batches of which a share is drawn from one field."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from graphs import random_graphs
 
-from uwe_jax.config import BatchSettings
+from uwe_jax.config import BatchSettings, GuideSettings
 from uwe_jax.data.fields import fields_of
+from uwe_jax.data.guide import Guide
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.runtime.errors import UserError
 
@@ -60,3 +63,28 @@ def test_too_small_a_share_is_refused():
         UserError, match=r"batch\.field_share 0\.01 of batch\.global_batch_size 96 is 1 skills; .*0\.02"
     ):
         BatchSettings(global_batch_size=96, field_share=0.01)
+
+
+def test_homogeneous_batches_have_fields_and_mined_negatives_of_their_own_source(rng):
+    graphs = random_graphs(rng, skills=60)
+    parts = {kind: rng.integers(1, 4, graph.num_edges).astype(np.uint8) for kind, graph in graphs.graphs.items()}
+    both = {kind: dataclasses.replace(graph, parts=parts[kind]) for kind, graph in graphs.graphs.items()}
+    graphs = dataclasses.replace(graphs, graphs=both, part_weights={"a": 2.0, "b": 1.0})
+    settings = BatchSettings(global_batch_size=10, sources="homogeneous", field_share=0.6, mined_negatives=4)
+    sampler = BatchSampler(graphs, settings, seed=3)
+    vectors = {kind: rng.normal(size=(len(texts), 5)) for kind, texts in graphs.texts.items()}
+    unit = {kind: (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float16) for kind, x in vectors.items()}
+    sampler.guide = Guide(unit, GuideSettings())
+    sizes = sampler.group(unit["skill"])
+    assert [sum(own) for own in sizes] == [len(pool.skills) for pool in sampler._pools]
+    mined = 0
+    for step in range(9):
+        ids, pool = sampler(step), sampler._turn(step)[0]
+        field = dict(zip(pool.skills.tolist(), pool.fields.tolist(), strict=True))
+        assert len({field[skill] for skill in ids.skills[:6].tolist()}) == 1
+        for kind, nodes in ids.neighbours.items():
+            own = pool.graphs[kind].edges
+            assert not set(nodes[10:].tolist()) - {-1, *own.indices.tolist()}
+            assert len(nodes) == 14
+            mined += (nodes[10:] >= 0).sum()
+    assert mined > 50
