@@ -25,6 +25,7 @@ ALWAYS_READ = {
     *("workdir", "seed", "steps", "log_every", "checkpoint_every", "wandb", "profile", "nan_hunt"),
     *(f"encoder.{name}" for name in ("name", "dtype", "dropout", "remat", "wise_ft_alpha")),
     # A kind that no source has is refused where sources are read, and so are joining without aliases and missing names.
+    *("loss.distillation.path", "guide.mask", "batch.field_share", "batch.mined_negatives"),
     *("source.source", "source.kinds", "source.join_aliases", "source.cache_dir", "source.names"),
     *("split.validation", "split.test", "lengths.skill"),
     *(f"batch.{name}" for name in ("global_batch_size", "mini_batch_size", "degree_temperature", "positives")),
@@ -69,6 +70,12 @@ def config_of(**values) -> Config:
         ({"scorer__kind": "max_sim", "scorer__logits": "dot"}, "scorer.logits", {"scorer__kind": "soft_pooled"}),
         ({"scorer__kind": "soft_pooled", "scorer__reduce": "sum"}, "scorer.reduce", {"scorer__kind": "max_sim"}),
         ({"profile_steps": 5}, "profile_steps", {"profile": True}),
+        ({"guide__margin": 0.1}, "guide.margin", {"guide__mask": "relative"}),
+        ({"guide__name": "other"}, "guide.name", {"guide__mask": "absolute"}),
+        ({"guide__name": "other"}, "guide.name", {"batch__field_share": 0.5}),
+        ({"loss__distillation__queries": 9}, "loss.distillation.queries", {"loss__distillation__path": "a.csv"}),
+        ({"batch__field_size": 9}, "batch.field_size", {"batch__field_share": 0.5}),
+        ({"batch__mined_margin": 0.1}, "batch.mined_margin", {"batch__mined_negatives": 8}),
         (
             {"split__salt": "a", "split__validation": 0.0, "split__test": 0.0},
             "split.salt",

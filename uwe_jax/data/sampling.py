@@ -6,20 +6,24 @@ Every process derives the ids of the whole global batch, so processes need not e
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from uwe_jax.config import BatchSettings
+from uwe_jax.data.fields import fields_of
 from uwe_jax.data.graph import BipartiteGraph
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.guide import Guide, near_negatives
 from uwe_jax.data.ragged import run_entries
 from uwe_jax.runtime.errors import UserError
 
 # Streams of random numbers that must not depend on each other's length.
-_PERMUTATION, _WEIGHTED, _NEIGHBOURS, _DISTRACTORS = range(4)
+_PERMUTATION, _WEIGHTED, _NEIGHBOURS, _DISTRACTORS, _FIELDS, _MINED = range(6)
 _GOLDEN = (5**0.5 - 1) / 2
+_SEARCHED = 8192  # nodes at most that a batch is mined from
 _TURNS = 4096  # of sources, computed at once at the least
 
 
@@ -28,9 +32,11 @@ class BatchIds:
     """Node ids of one global batch of m skills."""
 
     skills: np.ndarray  # int [m], distinct
-    neighbours: dict[str, np.ndarray]  # per graph kind int [m]; -1: none, or drawn before in this batch
-    distractors: np.ndarray  # int [m], ids of vacancy sentences to join on; -1: none
-    distractor_first: np.ndarray  # bool [m], the distractor goes before the sentence
+    # Per graph kind int [n]: m drawn ones, -1 where there is none or it was drawn before in this batch; then mined
+    # ones, -1 where none was found.
+    neighbours: dict[str, np.ndarray]
+    distractors: np.ndarray  # int [n], ids of vacancy sentences to join on; -1: none
+    distractor_first: np.ndarray  # bool [n], the distractor goes before the sentence
 
 
 class BatchSampler:
@@ -42,12 +48,19 @@ class BatchSampler:
     Where edges have weights, a skill's neighbour is drawn in proportion to them, and skills without replacement in
     proportion to the mean weight of their edges times degree ** t, at any temperature.
 
+    After `group`, a share of each batch is drawn so from one field of work, itself drawn in proportion to the weights
+    of its skills: a skill is as likely as without fields.
+
+    With `mined_negatives` and a guide a batch has further neighbours, near its skills but without an edge to them.
+
     A homogeneous batch has skills, neighbours, distractors and graphs of one source of the mixture. The sources take
     turns in proportion to their weights; each has epochs of its own.
 
     Raises:
       UserError: the batch is larger than the number of skills with a training edge.
     """
+
+    guide: Guide | None = None  # to mine with
 
     def __init__(self, graphs: GraphSet, settings: BatchSettings, seed: int):
         self._graphs = graphs.graphs
@@ -65,6 +78,15 @@ class BatchSampler:
         self.skills = np.unique(np.concatenate([pool.skills for pool in self._pools]))
         # For powers of two of steps, so that a run computes few of them.
         self._turns = lru_cache(maxsize=2)(self._turns_of)
+
+    def group(self, vectors: np.ndarray) -> list[list[int]]:
+        """Groups skills by their vectors, [m, d], into the fields of each pool; returns the sizes of these fields."""
+        return [pool.group(vectors) for pool in self._pools]
+
+    @property
+    def fields_checksum(self) -> int:
+        """A number that two samplers of the same fields share."""
+        return zlib.crc32(b"".join(pool.fields.astype("<i4").tobytes() for pool in self._pools)) & 0x7FFFFFFF
 
     def _turn(self, step: int) -> tuple[_Pool, int]:
         """Returns the pool of a step and the number of its earlier turns."""
@@ -89,8 +111,8 @@ class BatchSampler:
     def _draw_distractors(
         self, pool: _Pool, skills: np.ndarray, sentences: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        wanted = (rng.random(len(skills)) < self.settings.distractor_probability) & (sentences >= 0)
-        first = rng.random(len(skills)) < 0.5
+        wanted = (rng.random(len(sentences)) < self.settings.distractor_probability) & (sentences >= 0)
+        first = rng.random(len(sentences)) < 0.5
         if wanted.any():
             # A distractor that matched any skill of the batch, in any source, would make one of its negatives a
             # positive.
@@ -100,9 +122,31 @@ class BatchSampler:
             unmatched[edges.indices[run_entries(starts, edges.indptr[skills + 1] - starts)]] = False
             candidates = np.flatnonzero(unmatched)
             if len(candidates):
-                drawn = candidates[rng.integers(len(candidates), size=len(skills))]
+                drawn = candidates[rng.integers(len(candidates), size=len(sentences))]
                 return np.where(wanted, drawn, -1), first
-        return np.full(len(skills), -1, np.int64), first
+        return np.full(len(sentences), -1, np.int64), first
+
+    def _mine(self, pool: _Pool, kind: str, skills: np.ndarray, drawn: np.ndarray, step: int) -> np.ndarray:
+        """Finds a near negative for some of the skills; see `near_negatives`.
+
+        It looks through a random half of the pool's nodes, so that a skill is not always held against the same one.
+        """
+        wanted = self.settings.mined_negatives
+        mined = np.full(wanted, -1, np.int64)
+        if self.guide is None or not wanted:
+            return mined
+        rng = np.random.default_rng((self._seed, _MINED, step))
+        asking = rng.permutation(np.flatnonzero(drawn >= 0))[:wanted]
+        nodes = np.flatnonzero(np.diff(pool.graphs[kind].transpose.indptr))
+        searched = np.setdiff1d(rng.choice(nodes, min(_SEARCHED, -(-len(nodes) // 2)), replace=False), drawn)
+        if len(asking) and len(searched):
+            similarity = self.guide.similarity(skills[asking], kind, np.concatenate([searched, drawn[asking]]))
+            limits = np.diagonal(similarity[:, len(searched) :])
+            edges = self._graphs[kind].positives(skills[asking], searched)
+            limits = limits - self.settings.mined_margin * np.abs(limits)
+            places = near_negatives(similarity[:, : len(searched)], edges, limits)
+            mined[: len(asking)] = np.where(places < 0, -1, searched[places])
+        return mined
 
     def __call__(self, step: int) -> BatchIds:
         """Draws batch `step`, counted from 0."""
@@ -110,8 +154,11 @@ class BatchSampler:
         skills = pool.draw_skills(index)
         rng = np.random.default_rng((self._seed, _NEIGHBOURS, step))
         neighbours = {kind: pool.draw_neighbours(kind, skills, rng) for kind in pool.graphs}
+        for kind, drawn in neighbours.items():
+            neighbours[kind] = np.concatenate([drawn, self._mine(pool, kind, skills, drawn, step)])
         if "vacancy" not in neighbours:
-            return BatchIds(skills, neighbours, np.full(len(skills), -1, np.int64), np.zeros(len(skills), bool))
+            missing = len(skills) + self.settings.mined_negatives
+            return BatchIds(skills, neighbours, np.full(missing, -1, np.int64), np.zeros(missing, bool))
         rng = np.random.default_rng((self._seed, _DISTRACTORS, step))
         return BatchIds(skills, neighbours, *self._draw_distractors(pool, skills, neighbours["vacancy"], rng))
 
@@ -147,16 +194,35 @@ class _Pool:
             total_weight += self._degrees[kind] if sums is None else np.diff(sums[graph.edges.indptr])
         mean_weight = total_weight[self.skills] / degree[self.skills]
         self._log_weights = settings.degree_temperature * np.log(degree[self.skills]) + np.log(mean_weight)
+        self.fields = np.zeros(0, np.int64)  # of its skills, once they are grouped
+
+    def group(self, vectors: np.ndarray) -> list[int]:
+        """Groups its skills by the vectors of all skills, [m, d]; returns the sizes of the fields."""
+        drawn = self._settings.of_one_field
+        self.fields = fields_of(vectors[self.skills], self._settings.field_size or 4 * drawn, drawn)
+        weights = np.bincount(self.fields, np.exp(self._log_weights))
+        self._field_weights = weights / weights.sum()
+        return np.bincount(self.fields).tolist()
 
     def draw_skills(self, index: int) -> np.ndarray:
         """Draws the skills of the batch with this number among those of the pool."""
         m = self._settings.global_batch_size
+        if len(self.fields):
+            return self.skills[self._draw_of_field(m, self._rng(_FIELDS, index))]
         if not self._log_weights.any():  # all alike
             batches = len(self.skills) // m
             return self._epoch(index // batches)[(index % batches) * m :][:m]
         # The m largest of log-weight + Gumbel noise are a weighted sample without replacement.
         keys = self._log_weights + self._rng(_WEIGHTED, index).gumbel(size=len(self.skills))
-        return self.skills[np.argpartition(-keys, m - 1)[:m]]
+        return self.skills[_largest(keys, m)]
+
+    def _draw_of_field(self, m: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws the positions of m skills, the first of them from one field."""
+        own = np.flatnonzero(self.fields == rng.choice(len(self._field_weights), p=self._field_weights))
+        keys = self._log_weights + rng.gumbel(size=len(self.skills))
+        first = own[_largest(keys[own], min(self._settings.of_one_field, len(own)))]
+        keys[first] = -np.inf
+        return np.concatenate([first, _largest(keys, m - len(first))])
 
     def draw_neighbours(self, kind: str, skills: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draws a neighbour of each skill; -1 where it has none, or where the neighbour was drawn before."""
@@ -179,6 +245,11 @@ class _Pool:
         repeated[first_of] = False
         drawn[repeated] = -1
         return drawn
+
+
+def _largest(keys: np.ndarray, k: int) -> np.ndarray:
+    """Returns the positions of the k largest keys."""
+    return np.argpartition(-keys, max(k - 1, 0))[:k]
 
 
 def _of_part(graphs: dict[str, BipartiteGraph], number: int) -> dict[str, BipartiteGraph]:

@@ -3,3 +3,4 @@
 SKILL = "skill"
 GRAPH_KINDS = ("job", "vacancy", "alias")
 NODE_KINDS = (SKILL, *GRAPH_KINDS)
+QUERY, TARGET = "query", "target"  # texts that a teacher has scored, which are in no graph

@@ -13,9 +13,7 @@ import numpy as np
 
 import uwe_jax
 from uwe_jax.config import Config, SourceSettings
-from uwe_jax.data.batches import BatchBuilder, fitted_lengths
 from uwe_jax.data.graph_set import GraphSet
-from uwe_jax.data.node_names import NameDraw
 from uwe_jax.data.pipeline import batches
 from uwe_jax.data.sampling import BatchSampler
 from uwe_jax.data.split import SPLIT_BY, TEST, VALIDATION, split_graphs
@@ -39,11 +37,13 @@ from uwe_jax.training import workdir as workdirs
 from uwe_jax.training.checkpoint import Checkpoints
 from uwe_jax.training.evaluation import Evaluator, against_frozen
 from uwe_jax.training.fit import CompiledStep
+from uwe_jax.training.guiding import load_guide
 from uwe_jax.training.metric_writer import MetricWriter, read_metrics, wandb_module
 from uwe_jax.training.nan_hunt import NanHunt
-from uwe_jax.training.node_tokens import tokenise_nodes
+from uwe_jax.training.node_tokens import batch_builder, tokenise_nodes
 from uwe_jax.training.step import TrainState, make_train_step
 from uwe_jax.training.step_log import StepLog
+from uwe_jax.training.teaching import load_teacher
 from uwe_jax.training.trace import Trace
 from uwe_jax.training.unread_settings import check_settings, unread_settings
 
@@ -94,12 +94,13 @@ def train(
     """
     check_settings(config)
     with joined(config.distributed), narration_off(), Interruption.watched() as stop:
-        size, devices = config.batch.global_batch_size, jax.device_count()
-        if size % devices:
-            raise UserError(
-                f"batch.global_batch_size {size} must be divisible by the {devices} devices; "
-                f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
-            )
+        devices = jax.device_count()
+        for name, size in config.of_devices.items():
+            if size % devices:
+                raise UserError(
+                    f"{name} {size} must be divisible by the {devices} devices; "
+                    f"{max(1, size // devices) * devices} or {(size // devices + 1) * devices} would be."
+                )
         run = RunFolder.of(config.workdir, cache_folder(config.source.cache_dir), jax.process_index())
         with workdirs.held(run) if is_first() else contextlib.nullcontext():
             return _train(config, load_graphs, run, stop, arguments)
@@ -149,21 +150,11 @@ def _train(
 
     # ---- Tokens and batches -------------------------------------------------------------------------------------
     labels, tables = tokenise_nodes(splits.train, tokeniser, config.lengths)
-    process = (jax.process_index(), jax.process_count())
-    lengths = fitted_lengths(tables, config.lengths, distractors=config.batch.distractor_probability > 0)
-    LOG.debug("Most tokens of a text: " + ", ".join(f"{getattr(lengths, kind)} {kind}" for kind in tables))
-    names = NameDraw(splits.train.texts, splits.train.names, config.seed) if splits.train.names else None
-    build = BatchBuilder(
-        splits.train,
-        tables,
-        lengths,
-        sampler,
-        process,
-        config.batch.positives,
-        names,
-        devices=jax.device_count(),
-        counted=min(config.steps, BatchBuilder.counted),
-    )
+    teacher = load_teacher(config, tokeniser, cache) if config.loss.distillation.path else None
+    guide = load_guide(config.guide, splits.train, pretrained, cache) if config.needs_guide else None
+    build = batch_builder(config, splits.train, tables, sampler, guide, teacher)
+    if teacher:
+        fingerprints["teacher"] = teacher.scores.fingerprint()
     evaluator = Evaluator(model, labels, config.lengths, config.evaluation)
 
     # ---- Restore: 1. this workdir's newest intact checkpoint, 2. the pretrained encoder -------------------------
@@ -188,7 +179,8 @@ def _train(
     if is_first():
         workdirs.claim(workdir, config)
         # For evaluations, which measure the overlap of their queries and targets with the training graphs.
-        TrainingHashes.of(splits.train).write(workdir / workdirs.TRAINED_ON)
+        taught = [teacher.scores.training_hashes()] if teacher else []
+        TrainingHashes.union([TrainingHashes.of(splits.train), *taught]).write(workdir / workdirs.TRAINED_ON)
         write_atomically(workdir / workdirs.SKILLS, "\n".join(graphs.skills).encode())
     first = int(state.step)
     state = parallel.replicate(state)
@@ -213,6 +205,8 @@ def _train(
         rows, length = batch["packed"]["segments"].shape
         real = np.count_nonzero(batch["packed"]["segments"]) / (rows * length)
         LOG.debug(f"Texts are packed into {rows} rows of {length} tokens; {real:.0%} of the first batch's are real.")
+        for line in reports.negatives(config, batch, sampler(first)):
+            LOG.info(line)
         compiled.prepare(state, parallel.shard_rows(batch))
     train_step = compiled
     if config.nan_hunt:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from uwe_jax.config import Config
+from uwe_jax.data.batches import Batch
 from uwe_jax.data.graph_set import GraphSet
+from uwe_jax.data.sampling import BatchIds
 from uwe_jax.runtime.progress import counted
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.training.evaluation import Results, directions
@@ -40,6 +42,20 @@ def opening(config: Config, parameters: int, graphs: GraphSet, train: GraphSet, 
         f"Training {config.encoder.name} ({parameters / 1e6:.1f}M parameters) on {len(graphs.skills):,} skills with "
         f"{', '.join(parts)}{names}; {config.steps:,} steps of {config.batch.global_batch_size} skills on {devices}."
     )
+
+
+def negatives(config: Config, batch: Batch, ids: BatchIds) -> Iterator[str]:
+    """Yields a line each on the negatives of the first batch that are mined, and on those that the guide masks."""
+    if wanted := config.batch.mined_negatives:
+        found = (f"{(each[-wanted:] >= 0).sum():,} {kind} nodes" for kind, each in ids.neighbours.items())
+        yield f"Mined negatives in the first batch, of at most {wanted:,} per graph: {', '.join(found)}."
+    parts = [
+        f"skill-{kind} {masks['forward'].sum():,} for skills and {masks['backward'].sum():,} for {kind} nodes, of "
+        f"{(~batch['positives'][kind]).sum():,} pairs without an edge"
+        for kind, masks in batch.get("masked", {}).items()
+    ]
+    if parts:
+        yield f"Negatives that the guide masks in the first batch: {'; '.join(parts)}."
 
 
 def ending(config: Config, summary: dict[str, Any], arguments: Sequence[str], skills: Path) -> str:

@@ -16,8 +16,8 @@ from uwe_jax.data.batches import Batch
 from uwe_jax.distributed import parallel
 from uwe_jax.distributed.gradient_cache import cached_value_and_grad, fold_in
 from uwe_jax.models.uwe import LEARNED, Params, UweModel
-from uwe_jax.runtime.kinds import SKILL
-from uwe_jax.scoring.losses import info_nce
+from uwe_jax.runtime.kinds import QUERY, SKILL, TARGET
+from uwe_jax.scoring.losses import RowSum, distillation, info_nce
 from uwe_jax.scoring.scorer_text import is_read, loss_scorer
 from uwe_jax.scoring.scorers import Temperatures, pairwise_scores
 from uwe_jax.scoring.tokens import Tokens
@@ -48,6 +48,7 @@ def graph_loss(
     scorer: ScorerSettings,
     settings: LossSettings,
     kind: str,
+    masked: dict[str, Bool[Array, "b n"]] | None = None,
 ) -> Float[Array, ""]:
     """Computes this device's share of L(Y|S) + L(S|Y) of one graph; its mean over devices is the global batch's loss.
 
@@ -59,18 +60,34 @@ def graph_loss(
       neighbours: token embeddings of the n neighbours of all devices.
       positives: edges between its skills and the neighbours.
       valid: which of the neighbours take part.
+      masked: pairs that are not negatives of its skills (`forward`), and not of the neighbours (`backward`).
     """
+    masked = masked or {}
     scores = pairwise_scores(skills, neighbours, tau_a, scorer)
     options = {"tau": getattr(settings.tau, kind), "drop_other_positives": settings.drop_other_positives}
-    given_skills = info_nce(scores.forward, positives, valid, **options)
+    given_skills = info_nce(scores.forward, positives, valid, **options, masked=masked.get("forward"))
     loss = parallel.share_of_mean(given_skills)
     if settings.symmetric:
         # An invalid neighbour has no positive, so its row has no weight.
         own_positives = parallel.exchange(positives & valid[None, :])
         every_skill = jnp.ones(own_positives.shape[1], bool)
-        given_neighbours = info_nce(parallel.exchange(scores.backward), own_positives, every_skill, **options)
+        own_masked = parallel.exchange(masked["backward"]) if masked else None
+        given_neighbours = info_nce(
+            parallel.exchange(scores.backward), own_positives, every_skill, **options, masked=own_masked
+        )
         loss += parallel.share_of_mean(given_neighbours)
     return loss
+
+
+def masked_share(
+    positives: Bool[Array, "b n"], valid: Bool[Array, " n"], masked: dict[str, Bool[Array, "b n"]], symmetric: bool
+) -> Float[Array, ""]:
+    """Computes this device's share of the part of the negatives, of all rows with a positive, that is masked."""
+    negatives = valid[None, :] & ~positives
+    forward = (negatives & positives.any(axis=1, keepdims=True)).sum()
+    backward = negatives.sum() if symmetric else 0
+    total = masked["forward"].sum() + (masked["backward"].sum() if symmetric else 0)
+    return parallel.share_of_mean(RowSum(jnp.float32(total), jnp.float32(forward + backward)))
 
 
 def text_tokens(flat: Float[Array, "i d"], starts: Int[Array, " b"], mask: Bool[Array, "b t"]) -> Tokens:
@@ -88,7 +105,7 @@ def batch_loss(
     in the rows of any device.
     """
     own = embeddings.reshape(-1, embeddings.shape[-1])
-    kinds, nodes = batch["positives"], batch["nodes"]
+    kinds, nodes, masked = batch["positives"], batch["nodes"], batch.get("masked", {})
     every, neighbours, valid = parallel.gather((own, {kind: nodes[kind] for kind in kinds}, batch["valid"]))
     skills = text_tokens(every, **nodes[SKILL])
     tau_a = model.temperatures(params)
@@ -103,11 +120,23 @@ def batch_loss(
             scorer,
             settings,
             kind,
+            masked.get(kind),
         )
         for kind, positives in kinds.items()
     }
     total = sum((getattr(settings.alpha, kind) * loss for kind, loss in losses.items()), jnp.zeros(()))
-    return total, {"loss": total} | {f"loss/{kind}": loss for kind, loss in losses.items()}
+    if "teacher" in batch:
+        queries, targets = text_tokens(every, **nodes[QUERY]), text_tokens(every, **parallel.gather(nodes[TARGET]))
+        teacher, how = batch["teacher"], settings.distillation
+        scores = pairwise_scores(queries, targets, tau_a, scorer).forward
+        apart = distillation(scores, teacher["scores"], teacher["scored"], how.kind, how.tau, how.teacher_tau)
+        losses["teacher"] = parallel.share_of_mean(apart)
+        total += how.weight * losses["teacher"]
+    shares = {
+        f"masked/{kind}": masked_share(kinds[kind], valid[kind], mask, settings.symmetric)
+        for kind, mask in masked.items()
+    }
+    return total, {"loss": total} | {f"loss/{kind}": loss for kind, loss in losses.items()} | shares
 
 
 def batch_gradient(

@@ -13,6 +13,7 @@ from typing import Any
 
 import ml_collections
 
+from uwe_jax.config.learning import BatchSettings, DistillationSettings, GuideSettings, OptimiserSettings
 from uwe_jax.runtime.config_dict import section
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.kinds import GRAPH_KINDS, SKILL
@@ -117,30 +118,6 @@ class LengthSettings:
 
 
 @dataclass(frozen=True)
-class BatchSettings:
-    """Sampling of batches from the training graphs."""
-
-    global_batch_size: int = 512  # skills in a batch over all devices, and at most as many neighbours per graph
-    mini_batch_size: int = 0  # gradient-caching mini-batch size per device, in texts on average; 0: no gradient caching
-    degree_temperature: float = 0.0  # 0 draws skills uniformly, 1 in proportion to their degree
-    distractor_probability: float = 0.8  # of joining a vacancy sentence with a non-matching one
-    # all: every edge between two nodes of the batch is a positive. sampled: only the neighbour drawn for a skill, the
-    # paper's single-positive baseline; a neighbour drawn for several skills is a positive of the first one alone.
-    positives: str = "all"
-    sources: str = "mixed"  # of a mixture in a batch: mixed, or homogeneous (one of them, drawn by its weight)
-    prefetch: int = 4  # batches prepared ahead
-    threads: int = 2  # threads that prepare them
-
-    def __post_init__(self) -> None:
-        within("batch.global_batch_size", self.global_batch_size, 2)
-        within("batch.mini_batch_size", self.mini_batch_size, 0)
-        all_within(self, "batch.", "degree_temperature distractor_probability", 0.0, 1.0)
-        all_within(self, "batch.", "prefetch threads", 1)
-        one_of("batch.positives", self.positives, ("all", "sampled"))
-        one_of("batch.sources", self.sources, ("mixed", "homogeneous"))
-
-
-@dataclass(frozen=True)
 class ScorerSettings:
     """The score s(q, y) of a query and a target from their token embeddings."""
 
@@ -195,34 +172,13 @@ class LossSettings:
     symmetric: bool = True  # both directions; false: only skills rank neighbours
     side: str = "scorer"  # of the scores in the loss: scorer, as they rank (scorer.side), or query, target, both
     drop_other_positives: bool = False  # exclude a row's other positives from each positive's denominator
+    distillation: DistillationSettings = field(default_factory=DistillationSettings)
 
     def __post_init__(self) -> None:
         one_of("loss.side", self.side, ("scorer", *SIDES))
         for kind in GRAPH_KINDS:
             within(f"loss.alpha.{kind}", getattr(self.alpha, kind), 0.0)
             within(f"loss.tau.{kind}", getattr(self.tau, kind), 1e-4)
-
-
-@dataclass(frozen=True)
-class OptimiserSettings:
-    """AdamW with warm-up and decay."""
-
-    learning_rate: float = 8e-5  # at the end of the warm-up
-    warmup_fraction: float = 0.1  # of all steps, linear from zero
-    decay: str = "cosine"  # to zero over the remaining steps: cosine, linear or constant (no decay)
-    weight_decay: float = 0.01  # not on norms, biases and scalars
-    clip_norm: float = 1.0  # global gradient norm; 0 does not clip
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    # (regular expression, factor): the learning rate of parameters is multiplied by the factor of the first
-    # expression that matches their path, e.g. (("embeddings/", 0.1), ("tau_a", 10.0))
-    learning_rate_factors: tuple[tuple[str, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        one_of("optimiser.decay", self.decay, ("cosine", "linear", "constant"))
-        all_within(self, "optimiser.", "learning_rate weight_decay clip_norm", 0.0)
-        within("optimiser.warmup_fraction", self.warmup_fraction, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -277,6 +233,7 @@ class Config:
     batch: BatchSettings = field(default_factory=BatchSettings)
     scorer: ScorerSettings = field(default_factory=ScorerSettings)
     loss: LossSettings = field(default_factory=LossSettings)
+    guide: GuideSettings = field(default_factory=GuideSettings)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     distributed: DistributedSettings = field(default_factory=DistributedSettings)
@@ -286,6 +243,18 @@ class Config:
         within("seed", self.seed, 0, 2**31 - 1)
         if not self.workdir:
             raise UserError("workdir is empty; name a folder, for example --config.workdir=runs/mine.")
+
+    @property
+    def of_devices(self) -> dict[str, int]:
+        """Settings that the number of devices must divide."""
+        distilled = {"loss.distillation.queries": self.loss.distillation.queries} if self.loss.distillation.path else {}
+        batch = {name: getattr(self.batch, name) for name in ("global_batch_size", "mined_negatives")}
+        return {f"batch.{name}": value for name, value in batch.items()} | distilled
+
+    @property
+    def needs_guide(self) -> bool:
+        """Whether a setting needs the guide."""
+        return self.guide.mask != "none" or self.batch.field_share > 0 or self.batch.mined_negatives > 0
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:

@@ -1,0 +1,226 @@
+"""Distillation: a teacher's scores, read from a file, drawn into batches and compared with ours."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+from graphs import random_graphs
+from test_guide import builder, guided
+from test_step import TableModel, assert_gradients_equal, assert_losses_equal
+from tiny_encoder import tiny_config, write_tiny_encoder
+
+from uwe_jax.commands import train
+from uwe_jax.config import (
+    BatchSettings,
+    DistillationSettings,
+    EncoderSettings,
+    LossSettings,
+    ScorerSettings,
+    default_config,
+)
+from uwe_jax.config import Config as TrainingConfig
+from uwe_jax.data.ragged import run_offsets
+from uwe_jax.data.split import TRAIN, assign_splits
+from uwe_jax.data.teacher import Teacher, TeacherScores
+from uwe_jax.data.tokens import SpecialTokens, Tokeniser, TokenTable
+from uwe_jax.distributed import parallel
+from uwe_jax.runtime.errors import UserError
+from uwe_jax.runtime.kinds import QUERY, TARGET
+from uwe_jax.scoring.losses import distillation
+from uwe_jax.studies.benchmarks.padding import padded_nodes
+from uwe_jax.training.metric_writer import read_metrics
+from uwe_jax.training.step import batch_gradient
+from uwe_jax.training.teaching import load_teacher, read_scores
+
+
+def plain_distillation(scores, teacher, scored, kind, tau, teacher_tau):
+    """The mean over rows with two scored columns, pair by pair."""
+    rows = []
+    for ours, theirs in ((s[k], t[k]) for s, t, k in zip(scores, teacher, scored, strict=True) if k.sum() > 1):
+        if kind == "kl":
+            p, q = reference.softmax(theirs / teacher_tau), reference.softmax(ours / tau)
+            rows.append(sum(a * (np.log(a) - np.log(b)) for a, b in zip(p, q, strict=True)))
+        else:
+            pairs = itertools.combinations(range(len(ours)), 2)
+            rows.append(
+                np.mean([(ours[i] - ours[j] - (theirs[i] - theirs[j]) * tau / teacher_tau) ** 2 for i, j in pairs])
+            )
+    return float(np.mean(rows))
+
+
+@pytest.mark.parametrize("kind", ["kl", "margin"])
+def test_value_and_gradient_equal_the_reference(rng, kind):
+    scores, teacher = rng.normal(size=(5, 6)) * 0.2, rng.normal(size=(5, 6))
+    scored = rng.random((5, 6)) < 0.6
+    scored[0], scored[1] = False, np.arange(6) == 2  # none, and one: no difference to learn from
+
+    def loss(x):
+        found = distillation(x, jnp.asarray(teacher, jnp.float32), jnp.asarray(scored), kind, 0.1, 0.7)
+        return found.total / found.rows
+
+    value, gradient = jax.value_and_grad(loss)(jnp.asarray(scores, jnp.float32))
+    options = teacher, scored, kind, 0.1, 0.7
+    np.testing.assert_allclose(value, plain_distillation(scores, *options), rtol=1e-5)
+    for place in itertools.product(range(5), range(6)):
+        moved = np.zeros_like(scores)
+        moved[place] = 1e-6
+        numeric = (plain_distillation(scores + moved, *options) - plain_distillation(scores - moved, *options)) / 2e-6
+        np.testing.assert_allclose(gradient[place], numeric, rtol=1e-3, atol=1e-5)
+
+
+def random_scores(rng, queries=12, targets=30):
+    pairs = {
+        f"query {q:02}": {f"target {t:02}": float(rng.normal()) for t in rng.choice(targets, rng.integers(2, 9), False)}
+        for q in range(queries)
+    }
+    return pairs, TeacherScores.of(pairs)
+
+
+def test_batches_hold_every_score_of_their_texts(rng):
+    pairs, scores = random_scores(rng)
+    settings = DistillationSettings(queries=6, targets=4)
+    seen = set()
+    for step in range(20):
+        drawn = scores.draw(7, step, settings)
+        np.testing.assert_equal(scores.draw(7, step, settings), drawn)
+        queries, targets = drawn[QUERY], drawn[TARGET]
+        assert len(set(queries.tolist())) == 6
+        real = targets[targets >= 0]
+        assert len(set(real.tolist())) == len(real) > 6
+        block = scores.block(queries, targets)
+        for i, j in itertools.product(range(6), range(24)):
+            known = pairs[scores.queries[queries[i]]]
+            target = scores.targets[targets[j]] if targets[j] >= 0 else None
+            assert block["scored"][i, j] == (target in known)
+            assert block["scores"][i, j] == np.float32(known.get(target, 0.0))
+        assert (block["scored"].sum(axis=1) >= np.minimum(np.diff(scores.offsets)[queries], 4)).all()
+        seen |= {(int(q), int(t)) for q, t in zip(np.repeat(queries, 4), targets, strict=True) if t >= 0}
+    assert len(seen) > 0.7 * len(scores.columns)
+    assert scores.fingerprint() == TeacherScores.of(dict(reversed(pairs.items()))).fingerprint()
+    other = {**pairs, "query 00": {**pairs["query 00"], "target 99": 0.5}}
+    assert scores.fingerprint() != TeacherScores.of(other).fingerprint()
+
+
+def teacher_of(scores, rng, **settings):
+    def table(count):
+        offsets = run_offsets(rng.integers(1, 8, count))
+        return TokenTable(rng.integers(5, 60, offsets[-1]).astype(np.int32), offsets, SpecialTokens((1,), (2,), 0))
+
+    tables = {kind: table(len(texts)) for kind, texts in scores.texts.items()}
+    return Teacher(scores, tables, DistillationSettings(path="scores.csv", **settings), seed=0)
+
+
+@pytest.mark.parametrize("kind", ["kl", "margin"])
+def test_loss_and_gradient_on_any_number_of_devices_with_all_options(rng, kind):
+    graphs = random_graphs(rng, kinds=("job",))
+    _, scores = random_scores(rng)
+    teacher = teacher_of(scores, rng, queries=8, targets=4, weight=0.3, kind=kind)
+    guide = guided(graphs, rng, mask="relative")
+    build = builder(graphs, rng, BatchSettings(global_batch_size=16, mined_negatives=8), guide=guide, teacher=teacher)
+    build().sampler.guide = guide
+    batch = build()(1)
+    model = TableModel.create(tiny_config(), EncoderSettings(), ScorerSettings())
+    table = np.random.default_rng(1).normal(size=(60, 8)).astype(np.float32)
+    params = model.initial_params({"table": jnp.asarray(table)})
+    settings = LossSettings(distillation=teacher.settings)
+
+    def gradient_of(devices, chunk=0):
+        def run(params, batch):
+            return parallel.mean_over_devices(batch_gradient(params, batch, model, settings, None, chunk))
+
+        split = jax.tree.map(lambda x: x.reshape(devices, x.shape[0] // devices, *x.shape[1:]), batch)
+        return parallel.parallel(run, in_axes=(None, 0), devices=jax.devices()[:devices])(params, split)
+
+    gradient, losses = gradient_of(1)
+    texts = padded_nodes(batch)
+    tokens = {
+        side: [np.tanh(table[ids[mask]].astype(float)) for ids, mask in zip(*texts[side].values(), strict=True)]
+        for side in (QUERY, TARGET)
+    }
+    ours = reference.score_matrix(tokens[QUERY], tokens[TARGET], tau_a=0.1, target_tau_a=0.1)
+    block = batch["teacher"]
+    expected = plain_distillation(ours, block["scores"], block["scored"], kind, 0.05, 0.05)
+    np.testing.assert_allclose(losses["loss/teacher"][0], expected, rtol=1e-4)
+    np.testing.assert_allclose(losses["loss"][0], losses["loss/job"][0] + 0.3 * losses["loss/teacher"][0], rtol=1e-5)
+    for devices, chunk in ((2, 0), (2, 3)):
+        other, again = gradient_of(devices, chunk)
+        first = [jax.tree.map(lambda leaf: np.asarray(leaf[0]), tree) for tree in (again, losses, other, gradient)]
+        assert_losses_equal(*first[:2])
+        assert_gradients_equal(*first[2:])
+
+
+def test_without_a_teacher_the_rest_of_a_batch_is_the_same(rng):
+    graphs = random_graphs(rng)
+    _, scores = random_scores(rng)
+    plain = builder(graphs, np.random.default_rng(5))()(2)
+    taught = builder(graphs, np.random.default_rng(5), teacher=teacher_of(scores, rng, queries=4, targets=2))()(2)
+    assert set(taught) - set(plain) == {"teacher"}
+    for part in ("valid", "positives"):
+        jax.tree.map(np.testing.assert_array_equal, plain[part], taught[part])
+    texts = padded_nodes(taught)
+    jax.tree.map(np.testing.assert_array_equal, padded_nodes(plain), {kind: texts[kind] for kind in plain["nodes"]})
+
+
+HEADER = "query,target,score\n"
+
+
+def write(path, rows):
+    path.write_text(HEADER + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a,,0.5", "an empty target; expected a text"),
+        ("a,b,nan", "score nan; expected a finite number"),
+        ("a,b,1e39", r"score 1e\+39; expected a finite number"),
+        ("a,b,much", "a number"),
+        ("cook,soup,0.25", "score 0.25 of 'cook' and 'soup', 0.5 above; expected one score"),
+    ],
+)
+def test_broken_rows_are_named(tmp_path, row, message):
+    path = write(tmp_path / "scores.csv", ["cook,soup,0.5", "cook,soup,0.5", row])
+    with pytest.raises(UserError, match=rf"1 broken row in .*scores\.csv:\n.*{message}"):
+        read_scores(path)
+
+
+def settings_of(path, **options):
+    config = default_config()
+    config.loss.distillation.update(path=str(path), **options)
+    return TrainingConfig.from_dict(config.to_dict())
+
+
+def test_held_out_texts_and_lone_targets_are_left_out_and_too_few_refused(tmp_path, caplog):
+    encoder = write_tiny_encoder(tmp_path / "encoder")
+    tokeniser = Tokeniser(encoder, tmp_path / "tokens")
+    rows = [f"query {q},target {t},{0.1 * t}" for q in range(40) for t in range(5)] + ["lone,target 1,0.5"]
+    path = write(tmp_path / "scores.csv", rows)
+    teacher = load_teacher(settings_of(path), tokeniser, tmp_path)
+    texts = [*teacher.scores.queries, *teacher.scores.targets]
+    assert (assign_splits(texts, validation=0.1, test=0.1) == TRAIN).all()
+    assert 16 <= len(teacher.scores.queries) < 40
+    assert "lone" not in texts
+    assert "pairs have a held-out text, and 1 queries fewer than two scored targets" in caplog.text
+    with pytest.raises(UserError, match=r"A batch takes 41 queries of the teacher .* but there are only \d+ queries"):
+        load_teacher(settings_of(path, queries=41), tokeniser, tmp_path)
+    with pytest.raises(UserError, match=r"score\.csv is not a file\. Did you mean .*scores\.csv"):
+        load_teacher(settings_of(tmp_path / "score.csv"), tokeniser, tmp_path)
+
+
+def test_a_run_learns_from_a_teacher(small_run, tmp_path):
+    rows = [f"query {q},target {t},{0.1 * (q + t) % 1}" for q in range(24) for t in range(6)]
+    path = write(tmp_path / "scores.csv", rows)
+    distilled = [f"--config.loss.distillation.{each}" for each in (f"path={path}", "queries=8", "targets=3")]
+    train.main([*small_run, *distilled, "--config.steps=3"])
+    rows = [row for row in read_metrics(tmp_path / "run" / "metrics.jsonl") if "loss" in row]
+    assert len(rows) == 3
+    for row in rows:
+        assert row["loss/teacher"] > 0
+        total = row["loss/job"] + 0.5 * row["loss/alias"] + row["loss/teacher"]
+        assert row["loss"] == pytest.approx(total, rel=1e-5)
+    with pytest.raises(UserError, match=r"loss\.distillation\.queries 9 must be divisible by the 8 devices"):
+        train.main([*small_run, *distilled, "--config.loss.distillation.queries=9"])

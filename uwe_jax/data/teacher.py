@@ -1,0 +1,126 @@
+"""Scores of a teacher for pairs of texts, and the pairs that a batch draws of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from uwe_jax.config import DistillationSettings
+from uwe_jax.data.graph import hash_texts
+from uwe_jax.data.ragged import run_entries, run_offsets
+from uwe_jax.data.tokens import TokenTable
+from uwe_jax.data.training_hashes import TrainingHashes, pair_hashes, text_hashes
+from uwe_jax.runtime.kinds import QUERY, TARGET
+
+_STREAM = 101  # of random numbers, apart from those of `sampling`
+
+
+@dataclass(frozen=True)
+class TeacherScores:
+    """Scores of targets for each of q queries: query k has entries offsets[k]:offsets[k + 1]."""
+
+    queries: tuple[str, ...]
+    targets: tuple[str, ...]
+    offsets: Int[np.ndarray, " bounds"]  # int64 [q + 1]
+    columns: Int[np.ndarray, " e"]  # positions in `targets`
+    scores: Float[np.ndarray, " e"]
+
+    @classmethod
+    def of(cls, scores: Mapping[str, Mapping[str, float]]) -> TeacherScores:
+        """Orders scores by query and by target."""
+        queries = tuple(sorted(scores))
+        targets = tuple(sorted({target for each in scores.values() for target in each}))
+        place = {target: k for k, target in enumerate(targets)}
+        entries = [sorted((place[target], score) for target, score in scores[query].items()) for query in queries]
+        flat = [entry for own in entries for entry in own]
+        return cls(
+            queries,
+            targets,
+            run_offsets(np.array([len(own) for own in entries], np.int64)),
+            np.array([column for column, _ in flat], np.int64),
+            np.array([score for _, score in flat], np.float32),
+        )
+
+    @property
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """Texts by kind."""
+        return {QUERY: self.queries, TARGET: self.targets}
+
+    def fingerprint(self) -> str:
+        """Returns a SHA-256 over texts and scores, in hexadecimal."""
+        digest = hashlib.sha256()
+        for part in (self.queries, self.targets):
+            hash_texts(digest, part)
+        for column in (self.offsets, self.columns):
+            digest.update(column.astype("<i8").tobytes())
+        digest.update(self.scores.astype("<f4").tobytes())
+        return digest.hexdigest()
+
+    def training_hashes(self) -> TrainingHashes:
+        """Hashes the texts and pairs as those that a model is trained on."""
+        queries, targets = text_hashes(self.queries), text_hashes(self.targets)
+        rows = np.repeat(np.arange(len(queries)), np.diff(self.offsets))
+        pairs = pair_hashes(queries[rows], targets[self.columns])
+        return TrainingHashes(np.unique(np.concatenate([queries, targets])), np.unique(pairs))
+
+    def draw(self, seed: int, step: int, settings: DistillationSettings) -> dict[str, Int[np.ndarray, " n"]]:
+        """Draws queries without replacement, and of each up to so many of its targets, a pure function of the step.
+
+        Returns:
+          By kind the positions of q queries, and of q times `settings.targets` targets; -1 for one that a query lacks,
+          or that was drawn before in this batch.
+        """
+        rng = np.random.default_rng((seed, _STREAM, step))
+        queries = rng.choice(len(self.queries), settings.queries, replace=False)
+        targets = np.full((settings.queries, settings.targets), -1, np.int64)
+        for row, query in enumerate(queries):
+            own = self.columns[self.offsets[query] : self.offsets[query + 1]]
+            drawn = rng.permutation(own)[: settings.targets]
+            targets[row, : len(drawn)] = drawn
+        flat = targets.ravel()
+        repeated = np.ones(len(flat), bool)
+        repeated[np.unique(flat, return_index=True)[1]] = False
+        return {QUERY: queries, TARGET: np.where(repeated, -1, flat)}
+
+    def block(self, queries: Int[np.ndarray, " q"], targets: Int[np.ndarray, " n"]) -> dict[str, np.ndarray]:
+        """Returns the `scores` of pairs, float32 [q, n], and which of them the teacher has `scored`, bool [q, n].
+
+        All of the file's pairs of these texts count, whichever query a target was drawn for.
+
+        Args:
+          targets: distinct, or -1 for none.
+        """
+        column_of = np.full(len(self.targets) + 1, -1)  # the last entry, which no pair names, takes the -1
+        column_of[targets] = np.arange(len(targets))
+        starts = self.offsets[queries]
+        counts = self.offsets[queries + 1] - starts
+        entries, rows = run_entries(starts, counts), np.repeat(np.arange(len(queries)), counts)
+        columns = column_of[self.columns[entries]]
+        here = columns >= 0
+        scores = np.zeros((len(queries), len(targets)), np.float32)
+        scored: Bool[np.ndarray, "q n"] = np.zeros(scores.shape, bool)
+        scores[rows[here], columns[here]] = self.scores[entries][here]
+        scored[rows[here], columns[here]] = True
+        return {"scores": scores, "scored": scored}
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What batches draw of a teacher's scores."""
+
+    scores: TeacherScores
+    tables: dict[str, TokenTable]  # of the texts, by kind
+    settings: DistillationSettings
+    seed: int
+
+    def draw(self, step: int) -> dict[str, Int[np.ndarray, " n"]]:
+        """Draws the texts of a step; see `TeacherScores.draw`."""
+        return self.scores.draw(self.seed, step, self.settings)
+
+    def texts(self, kind: str) -> int:
+        """Returns how many texts of a kind a batch has."""
+        return self.settings.queries * (self.settings.targets if kind == TARGET else 1)
