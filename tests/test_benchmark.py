@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from jax.extend.core import ClosedJaxpr, Jaxpr
+from optional_torch import torch
 from tiny_encoder import tiny_config
 
 from uwe_jax.commands import benchmark as command

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from huggingface_hub import ModelCard, constants
+from optional_torch import torch
 from tiny_encoder import write_tiny_encoder
 from transformers import AutoModel, AutoTokenizer
 

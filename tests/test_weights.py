@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
+from optional_torch import torch
 from safetensors.numpy import load_file, save_file
 from tiny_encoder import random_params, random_tensors, tiny_config, write_tiny_encoder
 from torch_twin import CLASSES, WITHOUT_POOLER, padded, torch_hidden

@@ -1,0 +1,23 @@
+"""PyTorch, where it is installed; tests that need it are skipped elsewhere."""
+
+import importlib.util
+from typing import Any
+
+import pytest
+
+INSTALLED = importlib.util.find_spec("torch") is not None
+WHY = "needs PyTorch: pip install -e '.[test]'"
+needs_torch = pytest.mark.skipif(not INSTALLED, reason=WHY)
+
+
+class _Missing:
+    """Skips the test that reads any attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        pytest.skip(WHY)
+
+
+if INSTALLED:
+    import torch
+else:
+    torch = _Missing()
