@@ -77,7 +77,8 @@ def _mapped(
 ) -> tuple[Any, Any]:
     """Compiles `function` as `parallel` does, without pmap; returns it with the shardings of its arguments."""
     mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
-    split, whole = (jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axis)) for axis in ([AXIS], []))
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     by_argument = isinstance(in_axes, tuple)
     held = tuple(whole if axis is None else split for axis in in_axes) if by_argument else split
 
