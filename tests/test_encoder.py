@@ -81,6 +81,7 @@ def test_equals_transformers_with_other_settings(architecture, changes):
     assert_same(model, config, params_from_hf(state(model), config), *block(config, (5, 9), 12))
 
 
+@needs_torch
 def test_relative_buckets_equal_transformers():
     from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
