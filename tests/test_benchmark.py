@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from jax.extend.core import ClosedJaxpr, Jaxpr
+from optional_torch import needs_torch, torch
 from tiny_encoder import tiny_config
 
 from uwe_jax.commands import benchmark as command
@@ -70,6 +70,7 @@ def numbers(outcome):
 # ---- scoring --------------------------------------------------------------------------------------------------------
 
 
+@needs_torch
 @pytest.mark.parametrize(
     ("scorer", "logits", "products"),
     [
@@ -103,6 +104,7 @@ def test_scoring_compares_the_same_scores(scorer, logits, products):
     assert values["settings"]["scorer"] == scorer
 
 
+@needs_torch
 def test_both_rank_the_same_targets(rng):
     settings = ScorerSettings(logits="dot", tau_a=0.5, target_tau_a=0.5)
     targets = scoring.random_tokens(synthetic.SKILLS, 30, 8, (0,))
@@ -146,6 +148,7 @@ def test_chained_products_follow_each_other_on_all_devices():
 # ---- training -------------------------------------------------------------------------------------------------------
 
 
+@needs_torch
 def test_training_takes_the_steps_that_pytorch_takes(tiny_encoders):
     lengths = LengthSettings(skill=16, job=16, vacancy=16, alias=16)
     options = training.TrainingOptions(skills=16, lengths=lengths, runs=2, scorers=("soft",))
@@ -205,6 +208,7 @@ def assert_equal_gradients(found, expected):
         np.testing.assert_allclose(value, expected[name], atol=1e-4 * largest, err_msg=name)
 
 
+@needs_torch
 @pytest.mark.parametrize("encoder", ["minilm", "mpnet"])
 def test_packed_texts_have_the_loss_and_gradients_of_padded_ones(tiny_encoders, encoder):
     batch = synthetic.batch_builder(BatchSettings(global_batch_size=16), TOKENS, seed=0)(0)
@@ -232,6 +236,7 @@ def test_a_padded_batch_has_each_text_in_a_place_of_its_kinds_length():
     )
 
 
+@needs_torch
 @pytest.mark.slow
 def test_loss_and_gradients_are_those_of_pytorch(tiny_encoders):
     config = ENCODERS["mpnet"]
@@ -384,6 +389,7 @@ def test_lengths_of_a_whole_source_are_its_histogram(rng):
     assert len(synthetic.draw(synthetic.JOBS, 5000, rng)) == 5000
 
 
+@needs_torch
 def test_peers_run_where_torch_is_installed(monkeypatch):
     assert torch_peers.choose_device(True, "cpu")[0] == "cpu"
     assert torch_peers.choose_device(False, "cpu")[0] is None
@@ -412,6 +418,7 @@ def test_measuring_needs_no_data_packages_and_no_torch():
 # ---- encoding -------------------------------------------------------------------------------------------------------
 
 
+@needs_torch
 def test_encoding_is_timed_beside_padded_texts_and_sentence_transformers(tiny_encoders):
     measured = encoding.run(encoding.EncodingOptions(skills=70, sentences=5, runs=1))
     assert [(row["texts"], row["contender"]) for row in measured.rows] == [
@@ -469,6 +476,7 @@ def test_without_a_mode_the_help_is_printed(arguments, capsys):
     assert "uwe-jax benchmark scoring --queries" in out
 
 
+@needs_torch
 def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
     out = tmp_path / "new" / "figures.json"
     flags = "scoring --queries 2 --targets 12 --widths 8 --top_k 3 --runs 1 --seed 5"

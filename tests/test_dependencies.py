@@ -26,7 +26,7 @@ def declared() -> tuple[set[str], set[str]]:
     """Returns what the package needs, extras for users included, and what its tests may need besides."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = dict(project["optional-dependencies"])
-    tests = [each for name in ("test", "dev") for each in extras.pop(name)]
+    tests = [each for name in ("test-core", "test", "dev") for each in extras.pop(name)]
     needed = [*project["dependencies"], *(each for extra in extras.values() for each in extra)]
     return {distribution(each) for each in needed}, {distribution(each) for each in (*needed, *tests)}
 

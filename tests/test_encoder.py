@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
+from optional_torch import needs_torch, torch
 from safetensors.numpy import load_file
 from tiny_encoder import random_params, tiny_config
 from torch_twin import assert_same, build_torch, padded, random_torch, state
@@ -81,6 +81,7 @@ def test_equals_transformers_with_other_settings(architecture, changes):
     assert_same(model, config, params_from_hf(state(model), config), *block(config, (5, 9), 12))
 
 
+@needs_torch
 def test_relative_buckets_equal_transformers():
     from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
@@ -99,6 +100,7 @@ def test_gelu_and_its_gradient_are_exact():
     np.testing.assert_allclose(slopes, theirs.grad.numpy(), rtol=0, atol=1e-6)
 
 
+@needs_torch
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "all-mpnet-base-v2"])
 def test_real_encoders_equal_transformers(name):

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from huggingface_hub import ModelCard, constants
+from optional_torch import needs_torch, torch
 from tiny_encoder import write_tiny_encoder
 from transformers import AutoModel, AutoTokenizer
 
@@ -161,6 +161,7 @@ def hidden_files(folder):
 # ---- What PyTorch computes ------------------------------------------------------------------------------------------
 
 
+@needs_torch
 @pytest.mark.parametrize("architecture", FAMILIES)
 def test_transformers_and_the_shipped_scorer_rank_as_the_run_in_float32(exports, in_float32, architecture):
     folder = exports[architecture].folder
@@ -221,6 +222,7 @@ def test_the_folders_for_late_interaction_are_copies_without_hard_links(broken, 
     assert not (folder.parent / "pylate").exists()
 
 
+@needs_torch
 @pytest.mark.parametrize(
     "text",
     [
@@ -512,6 +514,7 @@ def test_an_encoder_as_published_is_exported_with_the_scorer_that_is_named(expor
     ]
 
 
+@needs_torch
 def test_an_export_scores_from_both_sides_in_pytorch(exports, cache, tmp_path):
     encoder = exports["bert"].workdir.parent / "encoder"
     how = "soft,tau_a=0.2,side=both,target_tau_a=0.07,target_weight=0.4"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from optional_torch import torch
 from transformers import AutoModel, AutoTokenizer
 
 from uwe_jax.evaluation.measure import measure

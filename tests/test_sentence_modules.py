@@ -9,9 +9,9 @@ import shutil
 import chex
 import numpy as np
 import pytest
-import torch
 from fake_hub import REPO, only_hub
 from huggingface_hub import constants
+from optional_torch import torch
 from safetensors.numpy import load_file, save_file
 from test_export import write_run
 from tiny_encoder import write_tiny_encoder

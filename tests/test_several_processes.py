@@ -23,6 +23,29 @@ def wait_for_steps(workdir, steps, processes):
         time.sleep(0.05)
 
 
+def run_twice(script, *arguments):
+    """Outputs of a script, given a port, its index and the arguments, in two processes that end with status 0."""
+    port = free_port()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script), str(port), str(index), *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(2)
+    ]
+    try:
+        ended = finish(started, seconds=60)
+    finally:
+        for process in started:
+            process.kill()
+    assert [status for status, _ in ended] == [0, 0], ended
+    return [output for _, output in ended]
+
+
 def assert_equal_parameters(one, other):
     """Equal but for the order in which devices are summed over.
 
@@ -127,25 +150,42 @@ def test_what_one_process_cannot_read_none_goes_on_from(tmp_path):
         assert checkpoints.best_step() == 2 and checkpoints.read_meta(2)["validation"] == 5.0
         checkpoints.close()
         """
-    port = free_port()
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(script), str(port), str(index), str(tmp_path / "c")],
-            cwd=ROOT,
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for index in range(2)
-    ]
-    try:
-        ended = finish(started, seconds=60)
-    finally:
-        for process in started:
-            process.kill()
-    assert [status for status, _ in ended] == [0, 0], ended
-    assert "Process 1 cannot read the checkpoint of step 2. Trying the previous one." in ended[0][1]
+    ended = run_twice(script, tmp_path / "c")
+    assert "Process 1 cannot read the checkpoint of step 2. Trying the previous one." in ended[0]
+
+
+@pytest.mark.slow
+def test_without_pmap_processes_compute_the_same():
+    run_twice(
+        """
+        import sys
+        import jax, numpy as np
+        port, index = int(sys.argv[1]), int(sys.argv[2])
+        jax.config.update("jax_num_cpu_devices", 2)
+        jax.distributed.initialize(f"127.0.0.1:{port}", 2, index, cluster_detection_method="deactivate")
+        from uwe_jax.distributed import parallel
+        def step(state, whole, rows):
+            mean = parallel.mean_over_devices(rows.sum())
+            every = parallel.gather(rows)
+            matrix = parallel.exchange(rows[:, None] * every[None, :])
+            return {"step": state["step"] + 1, "w": state["w"] + mean * whole}, (every, matrix)
+        whole, rows = np.arange(3.0, dtype=np.float32), np.arange(4.0, dtype=np.float32) + 10 * index
+        results = []
+        for pmap in (True, False):
+            parallel.PMAP = pmap
+            program = parallel.parallel(step, donate=(0,), in_axes=(0, None, 0))
+            before = state = parallel.replicate({"step": np.int32(0), "w": np.ones(3, np.float32)})
+            program.lower(state, whole, parallel.shard_rows(rows)).compile()
+            for _ in range(2):
+                state, others = program(state, whole, parallel.shard_rows(rows))
+            assert before["w"].is_deleted() and state["w"].is_fully_addressable
+            assert int(parallel.first(state)["step"]) == 2
+            results.append([np.asarray(leaf) for leaf in jax.tree.leaves((state, others))])
+        assert [each.shape for each in results[0]] == [(2,), (2, 3), (2, 8), (2, 2, 8)]
+        for left, right in zip(*results, strict=True):
+            np.testing.assert_array_equal(left, right)
+        """
+    )
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
+from optional_torch import needs_torch, torch
 from safetensors.numpy import load_file, save_file
 from tiny_encoder import random_params, random_tensors, tiny_config, write_tiny_encoder
 from torch_twin import CLASSES, WITHOUT_POOLER, padded, torch_hidden
@@ -54,6 +54,7 @@ def test_table_covers_exactly_the_parameters_of_the_module(architecture):
     assert len({name.path for name in table}) == len({name.hf for name in table}) == len(table)
 
 
+@needs_torch
 @each
 def test_what_is_written_is_what_transformers_reads(architecture, tmp_path):
     """Config, names, transpositions and memory order, judged by the other side's own loader."""

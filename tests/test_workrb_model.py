@@ -10,8 +10,8 @@ from tiny_encoder import write_tiny_encoder
 
 pytest.importorskip("workrb")
 
-import torch
 import workrb
+from optional_torch import torch
 from workrb.tasks.abstract.ranking_base import RankingDataset, RankingTask, RankingTaskGroup
 from workrb.types import LabelType, Language, ModelInputType
 

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 import transformers
+from optional_torch import torch
 from tiny_encoder import tiny_config
 
 from uwe_jax.models.config import EncoderConfig

@@ -19,6 +19,8 @@ from jaxtyping import Array, Float
 from uwe_jax.scoring.losses import RowSum
 
 AXIS = "devices"
+# Whether `parallel` is jax.pmap. Otherwise it is jit and shard_map, of which JAX makes pmap itself: the same values.
+PMAP = True
 T = TypeVar("T")
 # Compiled programs, of some megabytes each, that `program` keeps.
 _KEPT = 128
@@ -32,39 +34,64 @@ def parallel(
     Args:
       function: may use the collectives below.
       donate: positions of the arguments whose memory the result may reuse.
-      in_axes: as in `jax.pmap`: None for an argument that every device gets whole.
+      in_axes: 0, or for each argument 0, or None if every device gets it whole.
       devices: by default all devices of all processes; see also `on_own_devices`.
     """
-    return jax.pmap(function, axis_name=AXIS, donate_argnums=donate, in_axes=in_axes, devices=devices)
+    if PMAP:
+        return jax.pmap(function, axis_name=AXIS, donate_argnums=donate, in_axes=in_axes, devices=devices)
+    compiled, held = _mapped(function, in_axes, jax.devices() if devices is None else devices, donate)
+    if jax.process_count() == 1:
+        return compiled
+    specs = jax.tree.map(lambda sharding: sharding.spec, held)
+    mesh = jax.tree.leaves(held)[0].mesh
+
+    def global_arrays(args: tuple) -> tuple:
+        return multihost_utils.host_local_array_to_global_array(args, mesh, specs)
+
+    def call(*args: Any) -> Any:
+        out = compiled(*global_arrays(args))
+        return multihost_utils.global_array_to_host_local_array(out, mesh, jax.sharding.PartitionSpec(AXIS))
+
+    call.lower = lambda *args: compiled.lower(*global_arrays(args))  # type: ignore[attr-defined]
+    return call
 
 
 def on_own_devices(function: Callable, whole: Sequence[bool]) -> Callable:
     """Compiles `function` to run on the devices of this process, for work that processes do independently.
 
-    Unlike those of `parallel`, which jax.pmap keeps for ever, the program is freed with the last reference to it.
+    Unlike those of jax.pmap, which keeps them for ever, the program is freed with the last reference to it.
 
     Args:
       function: of a slice of each argument's leading axis, without that axis.
       whole: for each argument, true if every device gets it whole instead.
     """
-    mesh = _on_own_device().mesh
-    specs = tuple(jax.sharding.PartitionSpec() if each else jax.sharding.PartitionSpec(AXIS) for each in whole)
-
-    def on_one(*args: Any) -> Any:
-        own = (
-            arg if each else jax.tree.map(lambda leaf: leaf.squeeze(0), arg)
-            for arg, each in zip(args, whole, strict=True)
-        )
-        return jax.tree.map(lambda leaf: leaf[None], function(*own))
-
-    out = jax.sharding.PartitionSpec(AXIS)
-    mapped = jax.shard_map(on_one, mesh=mesh, in_specs=specs, out_specs=out, check_vma=False)
-    held = tuple(jax.sharding.NamedSharding(mesh, spec) for spec in specs)
-    compiled = jax.jit(mapped, in_shardings=held)
+    compiled, held = _mapped(function, tuple(None if each else 0 for each in whole), jax.local_devices())
     if jax.process_count() == 1:
         return compiled
     # With several processes jit does not split host arrays, even if all devices are local.
     return lambda *args: compiled(*jax.device_put(args, held))
+
+
+def _mapped(
+    function: Callable, in_axes: Any, devices: Sequence[jax.Device], donate: tuple[int, ...] = ()
+) -> tuple[Any, Any]:
+    """Compiles `function` as `parallel` does, without pmap; returns it with the shardings of its arguments."""
+    mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    by_argument = isinstance(in_axes, tuple)
+    held = tuple(whole if axis is None else split for axis in in_axes) if by_argument else split
+
+    def on_one(*args: Any) -> Any:
+        own = (
+            arg if axis is None else jax.tree.map(lambda leaf: leaf.squeeze(0), arg)
+            for arg, axis in zip(args, in_axes if by_argument else [0] * len(args), strict=True)
+        )
+        return jax.tree.map(lambda leaf: leaf[None], function(*own))
+
+    specs = jax.tree.map(lambda sharding: sharding.spec, held)
+    mapped = jax.shard_map(on_one, mesh=mesh, in_specs=specs, out_specs=split.spec, check_vma=False)
+    return jax.jit(mapped, in_shardings=held, out_shardings=split, donate_argnums=donate), held
 
 
 def program(make: Callable[..., Callable], *static: Hashable) -> Callable:
