@@ -39,8 +39,8 @@ def likely_positives(
     """Returns the negatives that are nearer to their row's text than its nearest positive, less the margin.
 
     As in GISTEmbed (Solatorio 2024, arXiv 2402.16829), but that a row may have several positives. The nearest of them
-    is the limit: a text's positives are as different as the skills of a job, so the farthest would mask most of the
-    batch. A row without a positive, which has no loss, masks nothing.
+    is the limit: a text's positives are as different as the skills of a job, so the farthest says little about which
+    texts are near. A row without a positive, which has no loss, masks nothing.
 
     >>> similarity, positives = np.array([[0.5, 0.3, 0.6, 0.45]]), np.array([[True, True, False, False]])
     >>> likely_positives(similarity, positives, GuideSettings(mask="absolute", margin=0.1)).tolist()
