@@ -33,6 +33,7 @@ from uwe_jax.config import (
 )
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import export as exporting
+from uwe_jax.export import onnx_files
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share, hub_id
 from uwe_jax.models.families.registry import FAMILIES
@@ -673,6 +674,13 @@ def test_missing_onnx_libraries_are_named(exports, cache, tmp_path, monkeypatch)
         export(*options(exports["bert"].workdir, tmp_path / "out", cache, onnx=True))
 
 
+def test_an_encoder_that_no_onnx_file_holds_is_refused(exports, cache, monkeypatch):
+    monkeypatch.setattr(onnx_files, "_MOST_BYTES", 1000)
+    folder = exports["bert"].folder
+    with pytest.raises(UserError, match=r"--onnx: the encoder has [\d,]+ bytes of weights; .* less than 1,000"):
+        onnx_files.write_onnx(load_model(folder, cache_dir=cache), folder)
+
+
 # ---- Slow tests -----------------------------------------------------------------------------------------------------
 
 
@@ -722,6 +730,11 @@ def test_onnx_runtime_computes_the_same_tokens_and_scores(exports, with_onnx, ca
     exec(examples[4], found)
     expected = shipped_in_float32(folder, ["nurse"], ["care for patients", "write code"])
     np.testing.assert_allclose(found["scores"], expected, rtol=0, atol=1e-4)
+    (ranker,) = re.findall("```python\n([^`]*class Onnx:.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
+    exec(ranker, found)
+    expected = shipped_in_float32(folder, QUERIES, TEXTS)
+    np.testing.assert_allclose(found["float32"].index(TEXTS)(QUERIES), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["int8"].index(TEXTS)(QUERIES), expected, rtol=0, atol=0.05)
 
 
 # Of the same files: by the runtime of browsers, WebAssembly, which transformers.js has below it.

@@ -57,15 +57,14 @@ def write_onnx(model: LoadedModel, folder: Path) -> None:
       UserError: the encoder is too large for one file, token embeddings or scores of ONNX Runtime in float32 differ by
         more than 1e-4, or those in int8 are not finite.
     """
-    import torch
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-    from transformers import AutoModel
-
     if (size := (folder / WEIGHTS).stat().st_size) >= _MOST_BYTES:
         raise UserError(
             f"--onnx: the encoder has {size:,} bytes of weights; an ONNX file holds less than {_MOST_BYTES:,}. Export "
             "without --onnx, or a smaller encoder."
         )
+    import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from transformers import AutoModel
 
     class TokenEmbeddings(torch.nn.Module):
         def __init__(self):
