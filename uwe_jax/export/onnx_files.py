@@ -77,7 +77,7 @@ def write_onnx(model: LoadedModel, folder: Path) -> None:
     LOG.debug("Exporting encoder and scorer to ONNX")
     (folder / ENCODER).parent.mkdir()
     token_ids, mask = map(torch.from_numpy, _block(model, 3, 7))
-    pair = {}
+    pair: dict[str, Any] = {}
     for side, tokens in (("queries", mask), ("targets", torch.ones(4, 5, dtype=torch.int64))):
         pair |= {side: torch.ones(*tokens.shape, model.model.encoder.config.width), f"{side}_mask": tokens}
     # Warnings of the exporter are about its own internals; the quantiser advises to infer shapes, which are known.
