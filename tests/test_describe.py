@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from graphs import build_graph_set, random_graphs
 from rendered import NASTY, sections, shown
+from tiny_encoder import write_tiny_encoder
 
 from uwe_jax.commands import describe
 from uwe_jax.config import LengthSettings
@@ -261,6 +262,14 @@ def test_truncated_texts_are_counted(monkeypatch, tmp_path):
     sampled = texts.truncated(graphs, "./encoder", LengthSettings(), tmp_path)
     assert (sampled["kinds"]["job"]["looked_at"], sampled["kinds"]["job"]["of"]) == (4, 10)
     assert "A random sample of 4 of 10 job texts was examined" in texts.truncated_section(sampled).terminal()
+
+
+def test_texts_with_unknown_tokens_are_a_finding(tmp_path):
+    encoder = write_tiny_encoder(tmp_path / "encoder")
+    graphs = build_graph_set({"job": [Edge("", "write code", "", "\u533b\u751f"), Edge("", "write code", "", "nurse")]})
+    found = texts.truncated(graphs, str(encoder), LengthSettings(), tmp_path / "cache")
+    expected = "1 of 2 job texts (50.0 %) have tokens that the encoder's tokeniser does not know"
+    assert any(each.startswith(expected) for each in findings.findings(description(graphs, truncation=found)))
 
 
 # ---- Overlap --------------------------------------------------------------------------------------------------------

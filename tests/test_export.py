@@ -1,6 +1,7 @@
 """Export: PyTorch computes what we compute, the folder reads back bit for bit, and no file of the user is lost."""
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import os
@@ -32,6 +33,7 @@ from uwe_jax.config import (
 )
 from uwe_jax.evaluation.specs import load_ranker
 from uwe_jax.export import export as exporting
+from uwe_jax.export import onnx_files
 from uwe_jax.export.export import ExportOptions, export
 from uwe_jax.export.subjects import Share, hub_id
 from uwe_jax.models.families.registry import FAMILIES
@@ -52,6 +54,7 @@ TEXTS = ("care for patients", "write code", "nurse", "software engineer write co
 QUERIES = ("nurse patients", "engineer", "write write software code")
 METRICS = {"map": 61.25, "rp@10": 70.0, "mrr": 65.5, "queries": 4, "targets": 9}
 MAX_TOKENS = 8
+ROOT = Path(__file__).parents[1]
 
 
 def write_run(workdir, encoder, dtype="float32", learn_tau_a=True, seed=1):
@@ -674,31 +677,153 @@ def test_missing_onnx_libraries_are_named(exports, cache, tmp_path, monkeypatch)
         export(*options(exports["bert"].workdir, tmp_path / "out", cache, onnx=True))
 
 
+def test_an_encoder_that_no_onnx_file_holds_is_refused(exports, cache, monkeypatch):
+    monkeypatch.setattr(onnx_files, "_MOST_BYTES", 1000)
+    folder = exports["bert"].folder
+    with pytest.raises(UserError, match=r"--onnx: the encoder has [\d,]+ bytes of weights; .* less than 1,000"):
+        onnx_files.write_onnx(load_model(folder, cache_dir=cache), folder)
+
+
 # ---- Slow tests -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def with_onnx(exports, cache, tmp_path_factory):
+    """Returns the export of a family with ONNX files; written once."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+
+    @functools.cache
+    def write(architecture):
+        out = tmp_path_factory.mktemp("onnx") / "exported"
+        return export(*options(exports[architecture].workdir, out, cache, onnx=True, max_tokens=64))
+
+    return write
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", FAMILIES)
-def test_onnx_runtime_computes_the_same_tokens(exports, in_float32, cache, tmp_path, monkeypatch, architecture):
-    runtime = pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    folder = export(*options(exports[architecture].workdir, tmp_path / "out", cache, onnx=True))
-    session = runtime.InferenceSession(str(folder / "onnx" / "model.onnx"))
+def test_onnx_runtime_computes_the_same_tokens_and_scores(exports, with_onnx, cache, monkeypatch, architecture):
+    from onnxruntime import InferenceSession
+
+    folder = with_onnx(architecture)
+    float32, int8, scorer = (
+        InferenceSession(str(folder / "onnx" / f"{name}.onnx")) for name in ("model", "model_quantized", "scorer")
+    )
     run = load_run(exports[architecture].workdir, cache_dir=cache)
     table = run.tokeniser.tokenise([" ".join(TEXTS * 20), *TEXTS])
     encode = dataclasses.replace(run.model, encoder=run.model.encoder.clone(dtype=jnp.float32)).encode
     for texts, length in ((range(1), 150), (range(6), 9), (range(1, 2), 5)):  # other batches and lengths
         token_ids, mask = table.rows(np.array(texts), length)
-        expected = encode(run.params, jnp.asarray(token_ids), jnp.asarray(mask)).embeddings
+        expected = encode(run.params, jnp.asarray(token_ids), jnp.asarray(mask))
         inputs = {"input_ids": token_ids.astype(np.int64), "attention_mask": mask.astype(np.int64)}
-        np.testing.assert_allclose(session.run(None, inputs)[0][mask], expected[mask], rtol=0, atol=1e-4)
-    monkeypatch.chdir(tmp_path)
+        (tokens,), (rough,) = float32.run(None, inputs), int8.run(None, inputs)
+        np.testing.assert_allclose(tokens[mask], expected.embeddings[mask], rtol=0, atol=1e-4)
+        assert cosines_of_rows(rough[mask], tokens[mask]).min() > 0.97
+        sides = {"queries": tokens[:2], "queries_mask": inputs["attention_mask"][:2]}
+        (scores,) = scorer.run(None, sides | {"targets": tokens, "targets_mask": inputs["attention_mask"]})
+        queries, temperatures = Tokens(*(part[:2] for part in expected)), run.model.temperatures(run.params)
+        ours = block_scores(queries, expected, temperatures, run.scorer).forward
+        np.testing.assert_allclose(scores, ours, rtol=0, atol=1e-4)
+    monkeypatch.chdir(folder.parent)
     monkeypatch.setenv("UWE_JAX_CACHE", str(cache))
     examples = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
     exec(examples[3], {})  # of uwe_jax itself
     found = {}
     exec(examples[4], found)
-    assert found["tokens"].shape == (2, *found["ids"].shape[1:], 16)
+    expected = shipped_in_float32(folder, ["nurse"], ["care for patients", "write code"])
+    np.testing.assert_allclose(found["scores"], expected, rtol=0, atol=1e-4)
+    (ranker,) = re.findall("```python\n([^`]*class Onnx:.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
+    exec(ranker, found)
+    expected = shipped_in_float32(folder, QUERIES, TEXTS)
+    np.testing.assert_allclose(found["float32"].index(TEXTS)(QUERIES), expected, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found["int8"].index(TEXTS)(QUERIES), expected, rtol=0, atol=0.05)
+
+
+# Of the same files: by the runtime of browsers, WebAssembly, which transformers.js has below it.
+WEB_ASSEMBLY = """
+import * as ort from "onnxruntime-web";
+import { readFile } from "node:fs/promises";
+ort.env.wasm.numThreads = 1;
+const load = async (name) => ort.InferenceSession.create(await readFile(`exported/onnx/${name}.onnx`));
+const runtime = await load("scorer");
+for (const name of ["model", "model_quantized"]) {
+  const session = await load(name);
+  const int64 = ({ data, dims }) => new ort.Tensor("int64", data, dims);
+  async function run(texts) {
+    const { input_ids, attention_mask } = tokenizer(texts, { padding: true });
+    const { last_hidden_state } = await session.run({
+      input_ids: int64(input_ids), attention_mask: int64(attention_mask)
+    });
+    return { tokens: last_hidden_state, mask: int64(attention_mask) };
+  }
+  const [q, y] = [await run(QUERIES), await run(TEXTS)];
+  const found = await runtime.run({ queries: q.tokens, queries_mask: q.mask, targets: y.tokens, targets_mask: y.mask });
+  print({ scores: [...found.scores.data] });
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def node_modules(tmp_path_factory):
+    """The folder of transformers.js and of the runtimes below it, from npm's registry."""
+    if not (shutil.which("node") and (npm := shutil.which("npm"))):
+        pytest.skip("there is no node and npm")
+    folder = tmp_path_factory.mktemp("node")
+    (folder / "package.json").write_text(json.dumps({"dependencies": {"@huggingface/transformers": "4.3.2"}}))
+    if subprocess.run([npm, "ping"], cwd=folder, capture_output=True, timeout=120, check=False).returncode:
+        pytest.skip("npm's registry does not answer")
+    subprocess.run([npm, "install", "--ignore-scripts", "--no-audit"], cwd=folder, check=True, timeout=600)
+    return folder / "node_modules"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_transformers_js_computes_the_same_tokens_and_scores(with_onnx, node_modules, tmp_path, architecture):
+    """The example of docs/export.md, as it stands there; then more texts, in float32 and in int8."""
+    folder = with_onnx(architecture)
+    (tmp_path / "exported").symlink_to(folder)
+    (tmp_path / "node_modules").symlink_to(node_modules)
+    (example,) = re.findall("```js\n(.*?)```", (ROOT / "docs" / "export.md").read_text(), re.DOTALL)
+    assert example.count('dtype: "q8"') == 1
+    asked = f"const [QUERIES, TEXTS] = {json.dumps([QUERIES, TEXTS])};\n"
+    more = """const print = (found) => console.log("found" + JSON.stringify(found));
+const [asked, wanted] = [await embed(QUERIES), await embed(TEXTS)];
+const tokens = { shape: wanted.tokens.dims, tokens: [...wanted.tokens.data] };
+print({ ...tokens, scores: [...(await rank(asked, wanted)).data], shown: scores.tolist() });
+"""
+    found = []
+    for dtype, end in (("fp32", WEB_ASSEMBLY), ("q8", "")):
+        script = tmp_path / f"{dtype}.mjs"
+        script.write_text(example.replace('dtype: "q8"', f'dtype: "{dtype}"') + asked + more + end)
+        done = subprocess.run(["node", script], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        found += [json.loads(line.removeprefix("found")) for line in done.stdout.splitlines() if line[:5] == "found"]
+    float32, web, web_int8, int8 = found
+
+    encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    expected = shipped_scorer(folder).UweScorer.from_pretrained(folder).embed(encoder, tokenizer, TEXTS)
+    tokens = np.reshape(float32["tokens"], float32["shape"])
+    for ours, theirs in zip(expected, tokens, strict=True):
+        np.testing.assert_allclose(theirs[: len(ours)], ours, rtol=0, atol=1e-4)
+    scores = shipped_in_float32(folder, QUERIES, TEXTS)
+    for each in (float32, web):
+        np.testing.assert_allclose(np.reshape(each["scores"], scores.shape), scores, rtol=0, atol=1e-4)
+    for each in (int8, web_int8):
+        np.testing.assert_allclose(np.reshape(each["scores"], scores.shape), scores, rtol=0, atol=0.05)
+    shown = shipped_in_float32(folder, ["nurse"], ["care for patients", "write code"])
+    np.testing.assert_allclose(float32["shown"], shown, rtol=0, atol=1e-4)
+
+
+def cosines_of_rows(a, b):
+    return (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+
+
+def shipped_in_float32(folder, queries, targets):
+    """Scores by the export's PyTorch, which equals ours."""
+    encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    scorer = shipped_scorer(folder).UweScorer.from_pretrained(folder)
+    return scorer.scores(*(scorer.embed(encoder, tokenizer, texts) for texts in (queries, targets))).numpy()
 
 
 @pytest.mark.slow

@@ -115,6 +115,7 @@ def test_pooling_and_layers_are_those_of_sentence_transformers(tmp_path, modules
 
 E5 = {"query": "query: ", "passage": "passage: "}
 ROLES = {"query": "nurse ", "document": "code "}
+UNROLED = {"query": "", "document": "", "topic": "for "}
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,13 @@ ROLES = {"query": "nurse ", "document": "code "}
         ({"prompts": ROLES, "default_prompt_name": None}, "", "query", "document"),
         ({"prompts": E5}, "", "query", "passage"),
         ({"prompts": {**ROLES, "topic": "for "}}, ":published,target=topic", "query", "topic"),
-        ({"prompts": ROLES, "default_prompt_name": "query"}, "", "query", "query"),  # as `encode` does
-        ({"prompts": ROLES, "default_prompt_name": "query"}, ":published,target=document", "query", "document"),
+        ({"prompts": ROLES, "default_prompt_name": "query"}, ":published,target=query", "query", "query"),
+        (
+            {"prompts": {"query": "", "document": "", "topic": "for "}, "default_prompt_name": "topic"},
+            "",
+            "topic",
+            "topic",
+        ),
     ],
 )
 def test_prompts_are_those_of_the_folder(tmp_path, settings, options, query, target):
@@ -133,6 +139,25 @@ def test_prompts_are_those_of_the_folder(tmp_path, settings, options, query, tar
     ranker = assert_scores(f"{folder}{options}", expected, tmp_path / "cache")
     assert "with its prompts" in ranker.description
     assert ranker.loaded.truncation(["code " * 62]).truncated == 1  # by the prompt
+
+
+@pytest.mark.parametrize("prompts", [ROLES, {"query": "nurse "}, {**ROLES, "topic": "for "}])
+@pytest.mark.parametrize("default", [None, "query"])
+def test_prompts_of_roles_come_before_the_default(tmp_path, prompts, default):
+    folder = publish(tmp_path / "encoder", [], settings={"prompts": prompts, "default_prompt_name": default})
+    model = pytest.importorskip("sentence_transformers").SentenceTransformer(str(folder), device="cpu")
+    expected = model.similarity(model.encode_query(QUERIES), model.encode_document(TARGETS))
+    assert_scores(folder, np.asarray(expected), tmp_path / "cache")
+
+
+def test_prompts_are_lower_cased_with_their_texts(tmp_path):
+    """By a tokeniser that tells capital letters from small ones."""
+    folder = publish(tmp_path / "encoder", [], "roberta", settings={"prompts": {"query": "NURSE "}})
+    plain = theirs(folder, {"prompt_name": "query"})
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 64, "do_lower_case": true}')
+    expected = theirs(folder, {"prompt_name": "query"})
+    assert np.abs(expected - plain).max() > 1e-3
+    assert_scores(folder, expected, tmp_path / "cache")
 
 
 def test_both_heads_of_jobbert_are_used(tmp_path):

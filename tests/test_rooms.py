@@ -99,7 +99,7 @@ def test_packages_are_reserved_to_rooms():
 
 def test_torch_is_imported_inside_functions_and_by_the_workrb_model_alone():
     peers = {f"uwe_jax.studies.benchmarks.torch_{name}" for name in ("peers", "scoring")}
-    inside = peers | {"uwe_jax.export.onnx_encoder"}
+    inside = peers | {"uwe_jax.export.onnx_files"}
     workrb = {"uwe_jax.evaluation.workrb_model"}
     assert using("torch") == inside | workrb
     assert not [each for each in inside if re.search("^(import|from) torch", MODULES[each].read_text(), re.MULTILINE)]

@@ -14,6 +14,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from esco_downloads import OCCUPATION, SKILL, classification, relations, write_zip
 from graphs import edges_of
 from tiny_encoder import write_tiny_encoder
 from training_processes import start
@@ -522,3 +523,34 @@ def test_every_config_takes_a_step(path, sample_encoder, prepared_cache, tmp_pat
         "--config.evaluation.texts_per_device=16",
     ]
     assert run(flags, monkeypatch) == 0
+
+
+def test_the_multilingual_config_trains_on_the_zips_of_its_languages(tmp_path, monkeypatch):
+    """By an encoder with a tokeniser of XLM-R's kind."""
+    numbered = ((SKILL, "skill"), (OCCUPATION, "job"))
+    skills, jobs = ([(f"{base}{k}", f"{kind} {k}") for k in range(40)] for base, kind in numbered)
+    edges = [(job, "essential", skill) for (job, _), (skill, _) in zip(jobs, skills, strict=True)]
+    folder = tmp_path / "esco"
+    write_zip(folder, "1.1.1", "", relations(edges))
+    for code in ("en", "de", "fr", "es", "nl"):
+        named = ([(uri, f"{code} {label}", f"{label} {code}") for uri, label in each] for each in (skills, jobs))
+        write_zip(folder, "1.1.1", code, classification(*named, language=code))
+    flags = [
+        f"--config={ROOT / 'configs/esco_multilingual.py'}",
+        f"--config.encoder.name={write_tiny_encoder(tmp_path / 'encoder', 'xlm-roberta', layers=1)}",
+        f"--config.source.path={folder}",
+        f"--config.source.cache_dir={tmp_path / 'cache'}",
+        f"--config.workdir={tmp_path / 'run'}",
+        "--config.batch.global_batch_size=16",
+        "--config.steps=2",
+        "--config.split.validation=0.2",
+        "--config.split.test=0.2",
+        "--config.evaluation.texts_per_device=16",
+    ]
+    assert run(flags, monkeypatch) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (summary["step"], summary["after"]["skill_to_job"]["targets"]) == (2, 40)
+    # Every skill has a label in each further language, and an alternative label in all of them.
+    assert summary["after"]["alias_to_skill"]["targets"] == 40
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["source"]["language"] == "en,de,fr,es,nl"

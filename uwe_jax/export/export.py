@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from uwe_jax.export.late_interaction import LENGTHS, NOT_MULTI_VECTOR, write_multi_vector, write_pylate
 from uwe_jax.export.low_rank import reduce_rank
 from uwe_jax.export.model_card import languages_of, model_card
-from uwe_jax.export.onnx_encoder import check_libraries, write_onnx
+from uwe_jax.export.onnx_files import check_libraries, write_onnx
 from uwe_jax.export.subjects import Share, check_modules, subject_of
 from uwe_jax.models import exported
 from uwe_jax.models.folder import CONFIG, WEIGHTS
@@ -66,7 +66,7 @@ class ExportOptions:
       language: ISO codes for the model card; by default those of the ESCO labels.
       card: a Markdown file that is appended to the model card, such as your own measurements.
       low_rank: write what training changed in each matrix in so many components, instead of all weights; 0 writes all.
-      onnx: write the encoder as onnx/model.onnx too; needs the extra onnx.
+      onnx: write onnx/ too, encoder (float32 and int8) and scorer for ONNX Runtime and browsers; needs the extra onnx.
       pylate: write the folder pylate, which PyLate 1 loads, too.
       push_to_hub: upload the folder into this repository, USER/NAME.
       private: make the repository private if it is created now.

@@ -56,7 +56,7 @@ def model_card(
       languages: ISO 639 codes of the texts that the model is for.
       where: folder or hub id that the examples load.
       on_hub: it is a hub id.
-      onnx: the folder has the encoder as ONNX.
+      onnx: the folder has ONNX files.
       low_rank: the folder has only what training changed in the base model.
     """
     training, scorer = manifest["training"], from_mapping(ScorerSettings, manifest["scorer"])

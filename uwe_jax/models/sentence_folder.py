@@ -49,9 +49,10 @@ def read_published(root: Path, encoder: Path, model: UweModel, chosen: dict[str,
       root: of modules.json.
       encoder: folder of the encoder.
       model: the encoder; its scorer must be `mean_pool`.
-      chosen: by "query" and "target" the name of a prompt, a head or both. Without one, a prompt is the folder's
-        default if it names one; otherwise prompts and heads of queries are query or anchor, those of targets document,
-        passage, corpus or positive; a head is the default one after that.
+      chosen: by "query" and "target" the name of a prompt, a head or both. Without one, prompts and heads of queries
+        are query or anchor, those of targets document, passage, corpus or positive; a head is the default one after
+        that. The folder's default prompt counts where it has no prompt of these names, as in `encode`; where it has
+        one, sides without a prompt have none, as in `encode_query` and `encode_document`.
 
     Raises:
       UserError: a file is missing or damaged, a module is not supported, or there is no prompt or head of a name.
@@ -116,8 +117,9 @@ def _side(root: Path, encoder: Path, model: UweModel, role: str, chosen: str, fo
     if chosen and chosen not in heads | set(prompts):
         available = ", ".join(sorted(heads | set(prompts))) or "none"
         raise UserError(f"{root} has no prompt or head {chosen!r} for {role}; available are: {available}.")
-    # As `encode` gives them where there is a default, otherwise as `encode_query` and `encode_document` do.
-    named = (chosen, default, *_NAMES[role])
+    named = (chosen, *_NAMES[role])
+    if not any(prompts.get(name) for roles in _NAMES.values() for name in roles):
+        named = (chosen, default)
     prompt = next((prompts[name] for name in named if name in prompts), "")
     if prompt and not include_prompt:
         raise UserError(f"{root} leaves its prompt out of pooling (include_prompt), which published cannot. {_OTHER}")

@@ -96,8 +96,9 @@ class Side(NamedTuple):
     lowercase: bool = False
 
     def text(self, text: str) -> str:
-        """The text as it is tokenised."""
-        return self.prompt + (text.lower() if self.lowercase else text)
+        """The text as it is tokenised; sentence-transformers changes the prompt to lower case with it."""
+        whole = self.prompt + text
+        return whole.lower() if self.lowercase else whole
 
     @property
     def identity(self) -> str:
