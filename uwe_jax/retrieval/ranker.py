@@ -298,8 +298,13 @@ class Ranker:
         of_spaces = [
             searched(space, asked, top_k, self.origin, self.how, where, texts) for space in (spaces if texts else ())
         ]
+        totals = [space.count(where) if where else len(space) for space in spaces]
         hits = {
-            distinct[at]: [Hits(found[k], distinct[at], held) for found, held in of_spaces] for k, at in enumerate(fine)
+            distinct[at]: [
+                Hits(found[k], distinct[at], held, total=total)
+                for (found, held), total in zip(of_spaces, totals, strict=True)
+            ]
+            for k, at in enumerate(fine)
         }
         return [
             hits.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query

@@ -73,7 +73,9 @@ def calibrate(options: CalibrateOptions) -> None:
       UserError: for anything that the user can fix.
     """
     if in_qdrant(options.folder):
-        raise UserError(f"--index {options.folder} is in Qdrant. Give the folder of an index on disk.")
+        raise UserError(
+            f"--index {options.folder} is in Qdrant. Give the folder of an index on disk, and upload that again."
+        )
     index, how = load_index(options.folder), RankSettings.of(options)
     judged = read_judgements(options, index)
     ranker = load(
@@ -93,7 +95,7 @@ def calibrate(options: CalibrateOptions) -> None:
         calibration = index.calibration
         p = calibration.platt.of(whole.x)
     else:
-        subject = Subject.of(ranker.origin, how, len(index), index.starts is not None)
+        subject = Subject.of_index(index, ranker.origin, how)
         calibration, p = fitted(whole, subject, ", ".join(outcomes), options.depth)
         write_calibration(options.folder, calibration)
     threshold = chosen_threshold(calibration, options)

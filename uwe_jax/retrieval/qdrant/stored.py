@@ -3,7 +3,8 @@
 An index `esco` is an alias of that name for a collection `esco--0123456789ab`, whose last part is a digest of its
 content. The alias is set when all targets are there, so a collection without one is an incomplete upload, and a new
 version replaces an old one atomically. The collection's metadata has, under `uwe_jax`, the format, the origin, the
-number of targets and the other attributes of `Stored`.
+number of targets and the other attributes of `Stored`, and under `uwe_jax_calibration` the content of the index's
+calibration.json as a text, "" where it has none.
 
 A point is a target, its id the position. The vector is the multi-vector of its tokens, compared by MaxSim of cosines,
 or the mean of its tokens where the model's scorer pools targets. Qdrant keeps unit vectors, so the payload has the
@@ -18,10 +19,12 @@ role and number of vectors of each, the label first.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from uwe_jax.retrieval.calibration import Calibration, calibration_in, content_of
 from uwe_jax.retrieval.qdrant.connection import Store
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.runtime.errors import UserError
@@ -29,7 +32,7 @@ from uwe_jax.runtime.settings import from_mapping
 from uwe_jax.scoring.ragged import is_pooled
 
 FORMAT = 3
-_KEY = "uwe_jax"
+_KEY, _CALIBRATION = "uwe_jax", "uwe_jax_calibration"
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,199}")
 _COLLECTION = re.compile(r"(?P<name>.+)--[0-9a-f]{12}")
 
@@ -46,6 +49,7 @@ class Stored:
       digest: of the content, twelve hexadecimal digits.
       columns: names of the further columns.
       names: number of all names where a target has several, else 0.
+      sketch: of all names, see `uwe_jax.retrieval.sketch`; empty of earlier uploads.
     """
 
     origin: Origin
@@ -55,6 +59,7 @@ class Stored:
     digest: str
     columns: tuple[str, ...] = ()
     names: int = 0
+    sketch: tuple[str, ...] = ()
 
     @property
     def pooled(self) -> bool:
@@ -145,6 +150,25 @@ def read(store: Store, collection: str) -> Stored:
             f"The metadata of the collection {collection} in Qdrant at {store.where} is damaged ({error}). Upload the "
             "index again."
         ) from error
+
+
+def read_calibration_of(store: Store, collection: str) -> Calibration | None:
+    """Reads the calibration of the index in a collection; None where it has none.
+
+    Raises:
+      UserError: it is damaged, or of a newer format.
+    """
+    with store.asking() as client:
+        text = (client.get_collection(collection).config.metadata or {}).get(_CALIBRATION)
+    where = f"The calibration of {collection} in Qdrant at {store.where}"
+    return calibration_in(json.loads(text), where, "Upload the index again.") if text else None
+
+
+def write_calibration_of(store: Store, collection: str, stored: Stored, calibration: Calibration | None) -> None:
+    """Stores the calibration of the index in a collection in place of an earlier one."""
+    with store.asking() as client:
+        text = json.dumps(content_of(calibration)) if calibration else ""
+        client.update_collection(collection, metadata={**stored.metadata(), _CALIBRATION: text})
 
 
 def _index_of(collection: str) -> str | None:
