@@ -18,11 +18,17 @@ from uwe_jax.commands.rank import main as rank
 from uwe_jax.commands.tag import main as tag
 from uwe_jax.curation.tag.by_model import best
 from uwe_jax.evaluation.calibrate.judgements import Judged, of_task
+from uwe_jax.evaluation.calibrate.report import RELIABILITY, REPORT, RISK
 from uwe_jax.evaluation.tasks.given import ranking_task
 from uwe_jax.evaluation.tasks.task import TaskSources
-from uwe_jax.retrieval.calibration import FILE, read_calibration
+from uwe_jax.retrieval.calibration import (
+    FILE,
+    RAW_SCORE,
+    read_calibration,
+)
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import record
+from uwe_jax.retrieval.sketch import in_common, sketch
 from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.calibration import (
@@ -33,6 +39,8 @@ from uwe_jax.scoring.calibration import (
     features,
     fit,
     operating_point,
+    reliability,
+    risk_coverage,
     separation,
 )
 from uwe_jax.serving.options import ServiceOptions
@@ -102,6 +110,24 @@ def test_an_operating_point_counts_hits_and_queries():
     found = operating_point(np.array([0.9, 0.8, 0.3, 0.1]), right, query, np.array([1, 2, 0]), 0.5)
     assert [found[name] for name in ("hits", "precision", "recall")] == [2, 0.5, pytest.approx(1 / 3)]
     assert [found[name] for name in ("f1", "coverage", "none_wrong")] == [pytest.approx(0.4), pytest.approx(1 / 3), 0.5]
+    assert found["expected"] == pytest.approx(0.85)
+
+
+def test_risk_is_the_share_of_wrong_answers_by_coverage(rng):
+    p, right = rng.uniform(size=50), rng.uniform(size=50) < 0.5
+    by_hand = [(k / 50, 1 - right[np.argsort(-p)[:k]].mean()) for k in range(1, 51)]
+    np.testing.assert_allclose(risk_coverage(p, right), by_hand)
+    bins = reliability(p, right, bins=5)
+    assert bins[:, 2].tolist() == [10] * 5
+    np.testing.assert_allclose(bins[0, :2], (np.sort(p)[:10].mean(), right[np.argsort(p)[:10]].mean()))
+
+
+def test_sketches_tell_what_sets_have_in_common():
+    many = [f"skill {k}" for k in range(5000)]
+    assert in_common(sketch(many), sketch(many[::-1])) == 1
+    assert in_common(sketch(many), sketch(many[:4500])) == pytest.approx(0.9, abs=0.08)
+    assert in_common(sketch(many), sketch([f"job {k}" for k in range(5000)])) == 0
+    assert in_common((), sketch(many)) == 0
 
 
 # On disk
@@ -166,8 +192,30 @@ def test_rank_answers_none_of_these(built, capsys):
     rank([index, "--min-score=2", UNKNOWN])
     assert f"{UNKNOWN}: none of these in index. 0 of 10 hits reach score 2" in capsys.readouterr().out
     rank([index, "--json", QUERIES[0]])
-    (hits,) = json.loads(capsys.readouterr().out)["hits"].values()
-    assert all(0 < hit["probability"] < 1 for hit in hits)
+    captured = capsys.readouterr()
+    answer = json.loads(captured.out)
+    assert all(0 < hit["probability"] < 1 for hit in answer["hits"]["index"])
+    assert answer["of"] == {"index": len(TARGETS)}
+    assert "note" not in answer
+    assert "index: probabilities by the calibration of the index, for tiny" in captured.err
+
+
+def test_hits_say_how_many_they_are_the_best_of_and_what_raw_scores_mean(model, built, tmp_path, capsys):
+    (tmp_path / "skills.txt").write_text("\n".join(TARGETS))
+    given = [f"--targets={tmp_path / 'skills.txt'}", f"--model={model}", f"--cache-dir={tmp_path}", QUERIES[0]]
+    rank([*given, "--explain", "--top-k=3"])
+    captured = capsys.readouterr()
+    assert f"the 3 best of {len(TARGETS)}" in captured.out
+    assert f", the best of {len(TARGETS)}:" in captured.out
+    assert f"skills: {RAW_SCORE}" in captured.err
+    rank([*given, "--json", "--top-k=99"])
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["of"], answer["note"]) == ({"skills": len(TARGETS)}, {"skills": RAW_SCORE})
+    index = load_index(built / "index")
+    hits = load(model).rank(QUERIES[0], index, top_k=99)
+    assert (hits.best_of, hits.note) == (f"all {len(TARGETS)}", "")
+    rank([f"--index={built / 'index'}", "--explain", QUERIES[0]])
+    assert f", the best of {len(TARGETS)}, of probability 0." in capsys.readouterr().out
 
 
 def test_the_service_has_probabilities_and_thresholds(built):
@@ -186,6 +234,15 @@ def test_a_request_has_thresholds():
         (answer,) = client.ask("POST", "/v1/rank", body).json["results"]
         assert answer["hits"] == []
         assert answer["none"].startswith("0 of ")
+        vacancy = client.ask("POST", "/v1/vacancy", {"text": "care for patients", "min_score": 2}).json
+        assert vacancy["none"].startswith("None of 1 sentences has such a hit. Of the first, 0 of ")
+        assert (vacancy["of"], vacancy["note"]) == (6, RAW_SCORE)
+        refused = client.ask("POST", "/v1/rank", {**body, "min_probability": 0.5})
+        assert refused.status == 422
+        assert "min_probability needs probabilities, but the index has no calibration" in refused.json["detail"]
+        for wrong in ({"min_probability": 1.5}, {"min_score": float("nan")}):
+            assert client.ask("POST", "/v1/rank", {"queries": ["care"], **wrong}).status == 422
+        assert {each["calibration"] for each in client.ask("GET", "/v1/indexes").json["indexes"]} == {""}
 
 
 def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path):
@@ -231,6 +288,17 @@ def test_a_calibration_of_another_way_to_rank_is_refused(model, built, caplog):
     assert "Hits have no probabilities" in caplog.text
     with pytest.raises(UserError, match=r"its scorer is soft.*, and here it is max_sim"):
         load(model.replace(":soft", ":max_sim")).rank("nurse", index, min_probability=0.5)
+
+
+def test_a_calibration_of_other_targets_is_refused(model, built):
+    index, ranker = load_index(built / "index"), load(model)
+    others = ranker.encode_targets([f"{text} {WORDS[0]}" for text in TARGETS], progress=False)
+    others.calibration = index.calibration
+    with pytest.raises(UserError, match=r"fitted for 28 targets, there are 28 here, and 0% of all their names are the"):
+        ranker.rank("nurse", others, min_probability=0.5)
+    some = ranker.encode_targets(TARGETS[1:], progress=False)
+    some.calibration = index.calibration
+    assert ranker.rank("nurse", some)[0].probability is not None
 
 
 def test_an_index_without_calibration_has_no_probabilities(model):
@@ -282,14 +350,38 @@ def test_the_report_measures_at_the_precision_that_is_asked_for(built, capsys):
     assert "ECE" in shown
 
 
-def test_the_threshold_of_a_precision_is_the_lowest_from_which_on_it_holds(built):
+def test_a_report_has_figures_and_how_queries_without_targets_are_recognised(built, tmp_path, capsys):
+    (tmp_path / "none.txt").write_text("software software\nfor for\n")
+    without = (*QUERIES[-2:], "software software", "for for")
+    rows = [(query, 0.9) for query in QUERIES[:-2]] + [(query, 0.1) for query in without]
+    (tmp_path / "filter.csv").write_text("query,score\n" + "".join(f"{query},{score}\n" for query, score in rows))
+    given = [f"--index={built / 'index'}", f"--pairs={built / 'edges.csv'}", f"--none={tmp_path / 'none.txt'}"]
+    calibrate([*given, "--evaluate", f"--out={tmp_path / 'a'}"])
+    calibrate([*given, "--evaluate", f"--out={tmp_path / 'b'}", f"--none-scores={tmp_path / 'filter.csv'}"])
+    found, by_filter = (json.loads((tmp_path / name / REPORT).read_text())["results"] for name in "ab")
+    assert [*found] == ["edges.csv", "none.txt", "all"]
+    assert (found["all"]["queries"], found["all"]["without"]) == (len(QUERIES) + 2, 4)
+    assert 0 < found["all"]["none_auc"] < by_filter["all"]["none_auc"] == 1
+    assert found["none.txt"]["none_auc"] is None
+    coverage, risk = np.transpose(found["all"]["risk_coverage"])
+    assert (coverage[-1], found["all"]["aurc"]) == (1, pytest.approx(risk.mean(), abs=1e-3))
+    assert all((tmp_path / "a" / name).read_bytes().startswith(b"\x89PNG") for name in (RISK, RELIABILITY))
+    (tmp_path / "filter.csv").write_text("query,score\n" + "".join(f"{q},{s}\n" for q, s in rows[:-1]))
+    with pytest.raises(UserError, match=r"lacks 1 of \d+ queries, such as 'for for'. Give a score of every query"):
+        calibrate([*given, "--evaluate", f"--none-scores={tmp_path / 'filter.csv'}"])
+
+
+def test_the_threshold_of_a_precision_is_the_lowest_from_which_on_it_is_expected(built):
     held = read_calibration(built / "index")
-    shares = {0.1: (90, 0.5), 0.2: (70, 0.9), 0.3: (60, 0.6), 0.4: (50, 0.7), 0.5: (30, 0.8), 0.6: (5, 1.0)}
-    points = [replace(held.points[0], probability=p, hits=n, precision=x) for p, (n, x) in shares.items()]
+    shares = {0.1: (90, 0.5), 0.2: (70, 0.6), 0.3: (60, 0.7), 0.4: (50, 0.8), 0.5: (30, 0.85), 0.6: (5, 1.0)}
+    points = [replace(held.points[0], probability=p, hits=n, expected=x, precision=x) for p, (n, x) in shares.items()]
     held = replace(held, points=tuple(points))
-    assert [held.threshold(each).probability for each in (0.55, 0.6, 0.65, 0.8)] == [0.2, 0.2, 0.4, 0.5]
+    assert [held.threshold(each).probability for each in (0.45, 0.5, 0.55, 0.8)] == [0.1, 0.1, 0.2, 0.4]
     with pytest.raises(
-        UserError, match=r"No threshold has a precision of 0.9: at probability 0.5, the highest that 30 hits reach"
+        UserError,
+        match=r"No threshold has a precision of 0.9: at probability 0.5, the highest that 30 held-out hits reach, 0.85",
     ):
         held.threshold(0.9)
     assert [held.at(each).probability for each in (0.05, 0.35, 1)] == [0.1, 0.3, 0.6]
+    few, many = (replace(held.points[0], hits=n, expected=0.5, precision=0.9) for n in (25, 900))
+    assert [round(each.estimate, 3) for each in (few, many)] == [0.58, 0.86]  # few hits correct the map a little

@@ -6,6 +6,7 @@ An index has its own, as a file in its folder, or one that comes with uwe_jax fo
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -33,6 +34,7 @@ FILE = "calibration.json"
 FORMAT = "uwe_jax calibration"
 VERSION = 1
 _MIN_HITS = 20  # that a precision is measured on
+_PRIOR = 100  # hits that the expectation of a map is worth beside the precision of measured ones
 _COMMON = 0.8  # share of the names of the targets that must be the same as when it was fitted
 _SHIPPED = Path(__file__).parent / "calibrations"
 RAW_SCORE = (
@@ -112,6 +114,14 @@ class Point:
     coverage: float
     none_wrong: float
 
+    @property
+    def estimate(self) -> float:
+        """Returns the precision to expect of other queries' hits: that of the map, corrected by the measured hits.
+
+        It is the mean of a Beta distribution, whose prior is worth `_PRIOR` hits: few hits have a high probability.
+        """
+        return (_PRIOR * self.expected + self.hits * self.precision) / (_PRIOR + self.hits)
+
     def __str__(self) -> str:
         half = half_width(self.hits, self.precision)
         return (
@@ -163,22 +173,20 @@ class Calibration:
         return next((each for each in reversed(self.points) if each.probability <= probability), self.points[0])
 
     def threshold(self, precision: float) -> Point:
-        """Returns the lowest threshold from which on hits are expected to have a precision, as far as hits suffice.
-
-        Expected is the mean of their probabilities: the share of them that was right is known less well, since few hits
-        have a high probability, and transfers less well to other queries.
+        """Returns the lowest threshold from which on the estimated precision is as asked for, as far as hits suffice.
 
         Raises:
           UserError: none has it; it says which precision is the highest.
         """
         known = [point for point in self.points if point.hits >= _MIN_HITS] or self.points[:1]
-        if found := next((point for point in known if point.expected >= precision), None):
-            return found
+        above = [*itertools.takewhile(lambda point: point.estimate >= precision, reversed(known))]
+        if above:
+            return above[-1]
         last = known[-1]
         raise UserError(
             f"No threshold has a precision of {precision:g}: at probability {last.probability:g}, the highest that "
-            f"{last.hits:,} held-out hits reach, {last.expected:.2f} is expected, and {last.precision:.2f} was "
-            "measured. Ask for less, calibrate on more judgements, or use a better model."
+            f"{last.hits:,} held-out hits reach, {last.precision:.2f} was measured, and {last.estimate:.2f} is "
+            "expected. Ask for less, calibrate on more judgements, or use a better model."
         )
 
     def __str__(self) -> str:
@@ -249,11 +257,16 @@ def searched(
     how: RankSettings,
     where: Where,
     texts: Sequence[str],
-) -> tuple[list[list[Hit]], Calibration | None]:
-    """Searches an index, and adds probabilities where its calibration holds, which is returned too."""
+) -> tuple[list[list[Hit]], Calibration | None, int]:
+    """Searches an index, and adds probabilities where its calibration holds.
+
+    Returns:
+      The hits of every query, the calibration, and the number of targets that were ranked.
+    """
     held = calibration_of(space, origin, how)[0]
     found = space.search(queries, top_k + (held.more if held else 0), origin.scorer, where, texts=texts, how=how)
-    return [held.add(row, top_k) for row in found] if held else found, held
+    total = space.count(where) if where else len(space)
+    return [held.add(row, top_k) for row in found] if held else found, held, total
 
 
 @functools.cache

@@ -298,12 +298,8 @@ class Ranker:
         of_spaces = [
             searched(space, asked, top_k, self.origin, self.how, where, texts) for space in (spaces if texts else ())
         ]
-        totals = [space.count(where) if where else len(space) for space in spaces]
         hits = {
-            distinct[at]: [
-                Hits(found[k], distinct[at], held, total=total)
-                for (found, held), total in zip(of_spaces, totals, strict=True)
-            ]
+            distinct[at]: [Hits(found[k], distinct[at], held, total=total) for found, held, total in of_spaces]
             for k, at in enumerate(fine)
         }
         return [

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
 
-from uwe_jax.retrieval.calibration import RAW_SCORE
+from uwe_jax.retrieval.calibration import RAW_SCORE, check_calibrated
 from uwe_jax.retrieval.store.columns import FilterError, alternatives
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
@@ -81,7 +81,8 @@ class Service:
             raise Refusal(422, str(error)) from error
         if asked.min_probability is not None:
             try:
-                self.model.ranker.check(self.model.indexes[index], place=index, min_probability=asked.min_probability)
+                ranker = self.model.ranker
+                check_calibrated(self.model.indexes[index], ranker.origin, ranker.how, index, asked.min_probability)
             except UserError as error:
                 raise Refusal(422, str(error)) from error
         least = asked.min_score, asked.min_probability

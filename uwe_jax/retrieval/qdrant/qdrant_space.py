@@ -20,18 +20,10 @@ from uwe_jax.data.text import name_key
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.limits import check_words
+from uwe_jax.retrieval.qdrant.calibrated import read_calibration_of, write_calibration_of
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.query_vectors import query_vectors
-from uwe_jax.retrieval.qdrant.stored import (
-    Stored,
-    aliases,
-    check_name,
-    field,
-    find,
-    read_calibration_of,
-    unfinished,
-    write_calibration_of,
-)
+from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, unfinished
 from uwe_jax.retrieval.qdrant.upload import content_digest, switch, to_replace, upload
 from uwe_jax.retrieval.settings import DEFAULT, RankSettings
 from uwe_jax.retrieval.store.columns import COMPARED, Where, alternatives, check_column, unknown_value

@@ -19,12 +19,10 @@ role and number of vectors of each, the label first.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from uwe_jax.retrieval.calibration import Calibration, calibration_in, content_of
 from uwe_jax.retrieval.qdrant.connection import Store
 from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.runtime.errors import UserError
@@ -32,7 +30,7 @@ from uwe_jax.runtime.settings import from_mapping
 from uwe_jax.scoring.ragged import is_pooled
 
 FORMAT = 3
-_KEY, _CALIBRATION = "uwe_jax", "uwe_jax_calibration"
+_KEY = "uwe_jax"
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.-]{0,199}")
 _COLLECTION = re.compile(r"(?P<name>.+)--[0-9a-f]{12}")
 
@@ -150,25 +148,6 @@ def read(store: Store, collection: str) -> Stored:
             f"The metadata of the collection {collection} in Qdrant at {store.where} is damaged ({error}). Upload the "
             "index again."
         ) from error
-
-
-def read_calibration_of(store: Store, collection: str) -> Calibration | None:
-    """Reads the calibration of the index in a collection; None where it has none.
-
-    Raises:
-      UserError: it is damaged, or of a newer format.
-    """
-    with store.asking() as client:
-        text = (client.get_collection(collection).config.metadata or {}).get(_CALIBRATION)
-    where = f"The calibration of {collection} in Qdrant at {store.where}"
-    return calibration_in(json.loads(text), where, "Upload the index again.") if text else None
-
-
-def write_calibration_of(store: Store, collection: str, stored: Stored, calibration: Calibration | None) -> None:
-    """Stores the calibration of the index in a collection in place of an earlier one."""
-    with store.asking() as client:
-        text = json.dumps(content_of(calibration)) if calibration else ""
-        client.update_collection(collection, metadata={**stored.metadata(), _CALIBRATION: text})
 
 
 def _index_of(collection: str) -> str | None:
