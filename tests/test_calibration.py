@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from tiny_encoder import WORDS, write_tiny_encoder
 
 from uwe_jax.commands.calibrate import main as calibrate
+from uwe_jax.commands.index import main as build
 from uwe_jax.commands.rank import main as rank
 from uwe_jax.commands.tag import main as tag
 from uwe_jax.curation.tag.by_model import best
@@ -24,10 +25,13 @@ from uwe_jax.evaluation.tasks.task import TaskSources
 from uwe_jax.retrieval.calibration import (
     FILE,
     RAW_SCORE,
+    check_calibrated,
     read_calibration,
+    shipped,
 )
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import record
+from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.sketch import in_common, sketch
 from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.runtime.errors import UserError
@@ -50,6 +54,7 @@ from uwe_jax.serving.tasks import RankTask, load_served
 TARGETS = [" ".join(pair) for pair in itertools.combinations(WORDS, 2)]
 QUERIES = [*(" ".join(three) for three in [*itertools.permutations(WORDS, 3)][::9]), "[UNK]", "of the and"]
 UNKNOWN = "qwertz asdf"
+MINILM, UWE_MINILM = "c8c421331fc7c364", "df35c3cd66cf2b0a"  # fingerprints
 
 
 def is_right(query: str, target: str) -> bool:
@@ -162,6 +167,69 @@ def test_thresholds_keep_hits_that_reach_them(model, built):
     assert none.none.startswith("0 of 10 hits reach probability 1; the best, ")
     assert "of such answers to held-out queries" in none.none.lower()
     assert repr(none) == none.none
+
+
+def test_the_calibrations_that_come_along_name_their_models_and_targets():
+    assert {each.subject.fingerprint for each in shipped()} <= {MINILM, UWE_MINILM}
+    for held in shipped():
+        assert (held.subject.max_tokens, held.subject.words, held.subject.clean_queries) == (64, 0, True)
+        assert held.subject.targets in (3007, 13896)
+        assert held.error < 0.05
+        assert held.platt.weights[0] > 0
+
+
+def test_a_calibration_that_comes_along_is_taken_for_its_targets_alone(model, built, tmp_path, monkeypatch, capsys):
+    (tmp_path / "shipped").mkdir()
+    shutil.copy(built / "index" / FILE, tmp_path / "shipped" / "tiny.json")
+    monkeypatch.setattr("uwe_jax.retrieval.calibration._SHIPPED", tmp_path / "shipped")
+    shipped.cache_clear()
+    try:
+        for name, texts in (("same", TARGETS), ("others", [f"{text} {WORDS[0]}" for text in TARGETS])):
+            (tmp_path / f"{name}.txt").write_text("\n".join(texts))
+            build([f"--targets={tmp_path / name}.txt", f"--model={model}", f"--out={tmp_path / name}"])
+        told = capsys.readouterr().out
+        assert "probabilities  by the calibration that comes with uwe_jax, for tiny" in told
+        assert "probabilities  none: fit them with `uwe-jax calibrate`" in told
+        rank(
+            [f"--targets={tmp_path / 'same.txt'}", f"--model={model}", f"--cache-dir={tmp_path}", "--json", QUERIES[0]]
+        )
+        captured = capsys.readouterr()
+        assert "same: probabilities by the calibration that comes with uwe_jax, for tiny" in captured.err
+        (hits,) = json.loads(captured.out)["hits"].values()
+        of_index = load(model).rank(QUERIES[0], load_index(built / "index"))
+        np.testing.assert_allclose(
+            [hit["probability"] for hit in hits], [hit.probability for hit in of_index], atol=1e-4
+        )
+        others = load_index(tmp_path / "others")
+        assert load(model).rank(QUERIES[0], others)[0].probability is None
+        same = load_index(tmp_path / "same")
+        with pytest.raises(
+            UserError, match="that comes with uwe_jax does not hold here: its words is"
+        ):
+            load(model, words=0.5).rank(QUERIES[0], same, min_probability=0.5)
+    finally:
+        shipped.cache_clear()
+
+
+def test_an_index_in_qdrant_has_the_calibration_that_was_uploaded(model, built, tmp_path):
+    pytest.importorskip("qdrant_client")
+    from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
+
+    whole, ranker = load_index(built / "index"), load(model)
+    bare = load_index(built / "index")
+    bare.calibration = None
+    store = str(tmp_path / "store")
+    with QdrantIndex.create(store, "skills", bare) as there:
+        assert ranker.rank(QUERIES[0], there)[0].probability is None
+    with QdrantIndex.create(store, "skills", whole), pytest.raises(UserError, match=r"its words is 0\.0"):
+        check_calibrated(whole, ranker.origin, RankSettings(words=0.5), min_probability=0.5)
+    with QdrantIndex.open(store, "skills") as there:
+        assert there.calibration == whole.calibration
+        found, expected = (ranker.rank(QUERIES[0], each, 5, min_probability=0.01) for each in (there, whole))
+        np.testing.assert_allclose([h.probability for h in found], [h.probability for h in expected], atol=1e-4)
+        assert found.best_of == f"the 5 best of {len(TARGETS)}"
+        with pytest.raises(UserError, match="its scorer is soft"):
+            load(model.replace(":soft", ":max_sim")).rank("nurse", there, min_probability=0.5)
 
 
 def test_pairs_with_labels_judge_these_hits_alone(built, tmp_path):
