@@ -203,9 +203,7 @@ def test_a_calibration_that_comes_along_is_taken_for_its_targets_alone(model, bu
         others = load_index(tmp_path / "others")
         assert load(model).rank(QUERIES[0], others)[0].probability is None
         same = load_index(tmp_path / "same")
-        with pytest.raises(
-            UserError, match="that comes with uwe_jax does not hold here: its words is"
-        ):
+        with pytest.raises(UserError, match="that comes with uwe_jax does not hold here: its words is"):
             load(model, words=0.5).rank(QUERIES[0], same, min_probability=0.5)
     finally:
         shipped.cache_clear()

@@ -79,7 +79,7 @@ class Service:
             where = tuple(sorted(alternatives(asked.where).items()))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
-        if asked.min_probability is not None:
+        if asked.min_probability is not None and not self.model.calibrations[index]:
             try:
                 ranker = self.model.ranker
                 check_calibrated(self.model.indexes[index], ranker.origin, ranker.how, index, asked.min_probability)

@@ -7,6 +7,7 @@ import json
 from uwe_jax.retrieval.calibration import Calibration, calibration_in, content_of
 from uwe_jax.retrieval.qdrant.connection import Store
 from uwe_jax.retrieval.qdrant.stored import Stored
+from uwe_jax.runtime.errors import UserError
 
 _CALIBRATION = "uwe_jax_calibration"
 
@@ -19,12 +20,19 @@ def read_calibration_of(store: Store, collection: str) -> Calibration | None:
     """
     with store.asking() as client:
         text = (client.get_collection(collection).config.metadata or {}).get(_CALIBRATION)
-    where = f"The calibration of {collection} in Qdrant at {store.where}"
-    return calibration_in(json.loads(text), where, "Upload the index again.") if text else None
+    if not text:
+        return None
+    where, remedy = f"The calibration of {collection} in Qdrant at {store.where}", "Upload the index again."
+    try:
+        return calibration_in(json.loads(text), where, remedy)
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{where} is damaged ({error}). {remedy}") from error
 
 
 def write_calibration_of(store: Store, collection: str, stored: Stored, calibration: Calibration | None) -> None:
-    """Stores the calibration of the index in a collection in place of an earlier one."""
+    """Stores the calibration of the index in a collection in place of an earlier one, where that differs."""
+    if calibration == read_calibration_of(store, collection):
+        return
     with store.asking() as client:
         text = json.dumps(content_of(calibration)) if calibration else ""
         client.update_collection(collection, metadata={**stored.metadata(), _CALIBRATION: text})

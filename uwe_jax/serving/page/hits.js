@@ -44,7 +44,7 @@ function measure(hit) {
     make("small", {}, `score ${score}`)];
 }
 
-/** How many hits of how many, as words after a title. */
+/** How many hits of how many. */
 export function bestOf({ hits, of }) {
   const total = of.toLocaleString("en");
   if (hits.length === of) return `all ${total}, best first`;
@@ -74,8 +74,7 @@ export function shown(found, filter) {
     make("ol", {}, ...found.sentences.map((sentence) => make("li", {}, sentence))));
   return [
     make("div", { class: "head" },
-      make("h2", { class: "asked" }, asked, make("small", {},
-        ` in ${found.index}${filter && ` where ${filter}`}${found.hits.length ? `: ${bestOf(found)}` : ""}`)),
+      make("h2", { class: "asked" }, asked, make("small", {}, ` in ${found.index}${filter && ` where ${filter}`}`)),
       found.hits.length ? saving(found) : null),
     ...(found.none ? [make("p", { class: "none" }, `None of these. ${found.none}`)] : []),
     make("ol", { class: "hits card" }, ...found.hits.map((hit, k) => item(hit, found, k + 1))),
