@@ -413,6 +413,8 @@ def test_the_report_measures_at_the_precision_that_is_asked_for(built, capsys):
     calibrate([*given, "--min-probability=0.5"])
     shown = capsys.readouterr().out
     assert "Hits of probability 0.5 or more" in shown
+    calibrate([*given, "--min-probability=1"])
+    assert "No hit reaches probability 1: the highest of " in capsys.readouterr().err
     assert "ECE" in shown
 
 

@@ -191,8 +191,9 @@ class Calibration:
 
     def __str__(self) -> str:
         subject, names = self.subject, " with their names" if self.subject.names else ""
+        scorer = "" if subject.model.endswith(f" {subject.scorer}") else f" ({subject.scorer})"
         return (
-            f"for {subject.model} ({subject.scorer}) and {subject.targets:,} targets{names}, fitted to "
+            f"for {subject.model}{scorer} and {subject.targets:,} targets{names}, fitted to "
             f"{self.queries:,} queries: {self.origin}"
         )
 

@@ -123,7 +123,8 @@ def table(results: Mapping[str, Mapping[str, Any]], threshold: float) -> Table:
     for name in names:
         shown.add_column(name, justify="right")
     for name, row in results.items():
-        precision = f"{100 * row['precision']:.1f} ± {100 * half_width(row['hits'], row['precision']):.0f}"
+        half = 100 * half_width(row["hits"], row["precision"])
+        precision = f"{100 * row['precision']:.1f} ± {half:.0f}" if row["hits"] else ""
         shares = (row[key] for key in ("recall", "f1", "coverage", "risk", "none_wrong", "none_auc"))
         cells = ("" if share is None else f"{100 * share:.1f}" for share in shares)
         ece = "" if row["ece"] is None else f"{100 * row['ece']:.1f}"

@@ -79,6 +79,8 @@ def calibrate(options: CalibrateOptions) -> None:
         calibration, p = fitted(whole, subject, ", ".join(outcomes), options.depth)
         write_calibration(options.folder, calibration)
     threshold = chosen_threshold(calibration, options)
+    if (highest := p.max()) < threshold:
+        LOG.warning(f"No hit reaches probability {threshold:g}: the highest of {len(p):,} is {highest:.2f}.")
     results = measure_all(outcomes, p, threshold, calibration, scores)
     report(render_table(table(results, threshold)))
     report(described(calibration))
