@@ -18,8 +18,8 @@ from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
-_FIELDS = ("number", "query", "index", "rank", "of")
-_FIELDS += ("id", "text", "score", "name", "exact", "role", "words", "probability")
+_HIT = ("id", "text", "score", "name", "exact", "role", "words", "probability")
+_FIELDS = ("number", "query", "index", "rank", *_HIT, "of")
 _ERROR = "error"
 
 
@@ -141,4 +141,4 @@ def _rows(answer: Answer, columns: Sequence[str]) -> Iterator[list[object]]:
             values = [hit.columns.get(column, "") for column in columns]
             found = {key: value for key, value in hit.to_dict().items() if key != "columns"}
             found["exact"] = str(hit.exact).lower()
-            yield [answer.number, answer.query, name, place, hits.total, *found.values(), *values, ""]
+            yield [answer.number, answer.query, name, place, *found.values(), hits.total, *values, ""]
