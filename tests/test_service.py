@@ -72,7 +72,7 @@ def test_rank_answers_every_query_with_its_best_targets(served):
 
 def test_what_is_served(served):
     told = served.ask("GET", "/v1/indexes").json
-    (skills, jobs), columns = told["indexes"], {"columns": ["family"]}
+    (skills, jobs), columns = told["indexes"], {"calibration": "", "columns": ["family"]}
     assert (skills, jobs) == ({"name": "skills", "targets": 6} | columns, {"name": "jobs", "targets": 2} | columns)
     model = {"name": "stand-in", "scorer": "soft", "fingerprint": "0123456789abcdef", "tokens": 64}
     assert told["model"] == model
