@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from uwe_jax.config import ScorerSettings
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.retrieval.hits import Hits
+from uwe_jax.retrieval.settings import DEFAULT
 from uwe_jax.retrieval.store.columns import Strings, matching, packed
 from uwe_jax.retrieval.store.names import Name
 from uwe_jax.retrieval.store.searchable import Hit, Origin
@@ -92,6 +93,7 @@ class StandIn:
     name = "stand-in"
     origin = ORIGIN
     loaded = StandInLoaded()
+    how = DEFAULT
 
     def __init__(self, seconds: float = 0.0):
         self.open = threading.Event()
@@ -112,7 +114,7 @@ class StandIn:
         fit = matching({name: Strings(column) for name, column in columns.items()}, where, len(index))
         texts = [text for text, fits in zip(index.texts, fit, strict=True) if fits]
         found = [[Hit(f"id of {t}", t, common(query, t), families[t]) for t in texts] for query in queries]
-        return [Hits(sorted(row, key=lambda hit: -hit.score)[:top_k]) for row in found]
+        return [Hits(sorted(row, key=lambda hit: -hit.score)[:top_k], total=len(texts)) for row in found]
 
     def scores(self, queries: Sequence[str], targets: Sequence[str]) -> np.ndarray:
         return np.array([[common(query, target) for target in targets] for query in queries], np.float32)

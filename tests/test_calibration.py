@@ -14,15 +14,25 @@ from sklearn.metrics import roc_auc_score
 from tiny_encoder import WORDS, write_tiny_encoder
 
 from uwe_jax.commands.calibrate import main as calibrate
+from uwe_jax.commands.index import main as build
 from uwe_jax.commands.rank import main as rank
 from uwe_jax.commands.tag import main as tag
 from uwe_jax.curation.tag.by_model import best
 from uwe_jax.evaluation.calibrate.judgements import Judged, of_task
+from uwe_jax.evaluation.calibrate.report import RELIABILITY, REPORT, RISK
 from uwe_jax.evaluation.tasks.given import ranking_task
 from uwe_jax.evaluation.tasks.task import TaskSources
-from uwe_jax.retrieval.calibration import FILE, read_calibration
+from uwe_jax.retrieval.calibration import (
+    FILE,
+    RAW_SCORE,
+    check_calibrated,
+    read_calibration,
+    shipped,
+)
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import record
+from uwe_jax.retrieval.settings import RankSettings
+from uwe_jax.retrieval.sketch import in_common, sketch
 from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.calibration import (
@@ -33,6 +43,8 @@ from uwe_jax.scoring.calibration import (
     features,
     fit,
     operating_point,
+    reliability,
+    risk_coverage,
     separation,
 )
 from uwe_jax.serving.options import ServiceOptions
@@ -42,6 +54,7 @@ from uwe_jax.serving.tasks import RankTask, load_served
 TARGETS = [" ".join(pair) for pair in itertools.combinations(WORDS, 2)]
 QUERIES = [*(" ".join(three) for three in [*itertools.permutations(WORDS, 3)][::9]), "[UNK]", "of the and"]
 UNKNOWN = "qwertz asdf"
+MINILM, UWE_MINILM = "c8c421331fc7c364", "df35c3cd66cf2b0a"  # fingerprints
 
 
 def is_right(query: str, target: str) -> bool:
@@ -102,6 +115,24 @@ def test_an_operating_point_counts_hits_and_queries():
     found = operating_point(np.array([0.9, 0.8, 0.3, 0.1]), right, query, np.array([1, 2, 0]), 0.5)
     assert [found[name] for name in ("hits", "precision", "recall")] == [2, 0.5, pytest.approx(1 / 3)]
     assert [found[name] for name in ("f1", "coverage", "none_wrong")] == [pytest.approx(0.4), pytest.approx(1 / 3), 0.5]
+    assert found["expected"] == pytest.approx(0.85)
+
+
+def test_risk_is_the_share_of_wrong_answers_by_coverage(rng):
+    p, right = rng.uniform(size=50), rng.uniform(size=50) < 0.5
+    by_hand = [(k / 50, 1 - right[np.argsort(-p)[:k]].mean()) for k in range(1, 51)]
+    np.testing.assert_allclose(risk_coverage(p, right), by_hand)
+    bins = reliability(p, right, bins=5)
+    assert bins[:, 2].tolist() == [10] * 5
+    np.testing.assert_allclose(bins[0, :2], (np.sort(p)[:10].mean(), right[np.argsort(p)[:10]].mean()))
+
+
+def test_sketches_tell_what_sets_have_in_common():
+    many = [f"skill {k}" for k in range(5000)]
+    assert in_common(sketch(many), sketch(many[::-1])) == 1
+    assert in_common(sketch(many), sketch(many[:4500])) == pytest.approx(0.9, abs=0.08)
+    assert in_common(sketch(many), sketch([f"job {k}" for k in range(5000)])) == 0
+    assert in_common((), sketch(many)) == 0
 
 
 # On disk
@@ -138,6 +169,67 @@ def test_thresholds_keep_hits_that_reach_them(model, built):
     assert repr(none) == none.none
 
 
+def test_the_calibrations_that_come_along_name_their_models_and_targets():
+    assert {each.subject.fingerprint for each in shipped()} <= {MINILM, UWE_MINILM}
+    for held in shipped():
+        assert (held.subject.max_tokens, held.subject.words, held.subject.clean_queries) == (64, 0, True)
+        assert held.subject.targets in (3007, 13896)
+        assert held.error < 0.05
+        assert held.platt.weights[0] > 0
+
+
+def test_a_calibration_that_comes_along_is_taken_for_its_targets_alone(model, built, tmp_path, monkeypatch, capsys):
+    (tmp_path / "shipped").mkdir()
+    shutil.copy(built / "index" / FILE, tmp_path / "shipped" / "tiny.json")
+    monkeypatch.setattr("uwe_jax.retrieval.calibration._SHIPPED", tmp_path / "shipped")
+    shipped.cache_clear()
+    try:
+        for name, texts in (("same", TARGETS), ("others", [f"{text} {WORDS[0]}" for text in TARGETS])):
+            (tmp_path / f"{name}.txt").write_text("\n".join(texts))
+            build([f"--targets={tmp_path / name}.txt", f"--model={model}", f"--out={tmp_path / name}"])
+        told = capsys.readouterr().out
+        assert "probabilities  by the calibration that comes with uwe_jax, for tiny" in told
+        assert "probabilities  none: fit them with `uwe-jax calibrate`" in told
+        rank(
+            [f"--targets={tmp_path / 'same.txt'}", f"--model={model}", f"--cache-dir={tmp_path}", "--json", QUERIES[0]]
+        )
+        captured = capsys.readouterr()
+        assert "same: probabilities by the calibration that comes with uwe_jax, for tiny" in captured.err
+        (hits,) = json.loads(captured.out)["hits"].values()
+        of_index = load(model).rank(QUERIES[0], load_index(built / "index"))
+        np.testing.assert_allclose(
+            [hit["probability"] for hit in hits], [hit.probability for hit in of_index], atol=1e-4
+        )
+        others = load_index(tmp_path / "others")
+        assert load(model).rank(QUERIES[0], others)[0].probability is None
+        same = load_index(tmp_path / "same")
+        with pytest.raises(UserError, match="that comes with uwe_jax does not hold here: its words is"):
+            load(model, words=0.5).rank(QUERIES[0], same, min_probability=0.5)
+    finally:
+        shipped.cache_clear()
+
+
+def test_an_index_in_qdrant_has_the_calibration_that_was_uploaded(model, built, tmp_path):
+    pytest.importorskip("qdrant_client")
+    from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
+
+    whole, ranker = load_index(built / "index"), load(model)
+    bare = load_index(built / "index")
+    bare.calibration = None
+    store = str(tmp_path / "store")
+    with QdrantIndex.create(store, "skills", bare) as there:
+        assert ranker.rank(QUERIES[0], there)[0].probability is None
+    with QdrantIndex.create(store, "skills", whole), pytest.raises(UserError, match=r"its words is 0\.0"):
+        check_calibrated(whole, ranker.origin, RankSettings(words=0.5), min_probability=0.5)
+    with QdrantIndex.open(store, "skills") as there:
+        assert there.calibration == whole.calibration
+        found, expected = (ranker.rank(QUERIES[0], each, 5, min_probability=0.01) for each in (there, whole))
+        np.testing.assert_allclose([h.probability for h in found], [h.probability for h in expected], atol=1e-4)
+        assert found.best_of == f"the 5 best of {len(TARGETS)}"
+        with pytest.raises(UserError, match="its scorer is soft"):
+            load(model.replace(":soft", ":max_sim")).rank("nurse", there, min_probability=0.5)
+
+
 def test_pairs_with_labels_judge_these_hits_alone(built, tmp_path):
     shutil.copytree(built / "index", tmp_path / "index")
     calibrate([f"--index={tmp_path / 'index'}", f"--pairs={built / 'pairs.csv'}", "--depth=4"])
@@ -166,8 +258,30 @@ def test_rank_answers_none_of_these(built, capsys):
     rank([index, "--min-score=2", UNKNOWN])
     assert f"{UNKNOWN}: none of these in index. 0 of 10 hits reach score 2" in capsys.readouterr().out
     rank([index, "--json", QUERIES[0]])
-    (hits,) = json.loads(capsys.readouterr().out)["hits"].values()
-    assert all(0 < hit["probability"] < 1 for hit in hits)
+    captured = capsys.readouterr()
+    answer = json.loads(captured.out)
+    assert all(0 < hit["probability"] < 1 for hit in answer["hits"]["index"])
+    assert answer["of"] == {"index": len(TARGETS)}
+    assert "note" not in answer
+    assert "index: probabilities by the calibration of the index, for tiny" in captured.err
+
+
+def test_hits_say_how_many_they_are_the_best_of_and_what_raw_scores_mean(model, built, tmp_path, capsys):
+    (tmp_path / "skills.txt").write_text("\n".join(TARGETS))
+    given = [f"--targets={tmp_path / 'skills.txt'}", f"--model={model}", f"--cache-dir={tmp_path}", QUERIES[0]]
+    rank([*given, "--explain", "--top-k=3"])
+    captured = capsys.readouterr()
+    assert f"the 3 best of {len(TARGETS)}" in captured.out
+    assert f", the best of {len(TARGETS)}:" in captured.out
+    assert f"skills: {RAW_SCORE}" in captured.err
+    rank([*given, "--json", "--top-k=99"])
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["of"], answer["note"]) == ({"skills": len(TARGETS)}, {"skills": RAW_SCORE})
+    index = load_index(built / "index")
+    hits = load(model).rank(QUERIES[0], index, top_k=99)
+    assert (hits.best_of, hits.note) == (f"all {len(TARGETS)}", "")
+    rank([f"--index={built / 'index'}", "--explain", QUERIES[0]])
+    assert f", the best of {len(TARGETS)}, of probability 0." in capsys.readouterr().out
 
 
 def test_the_service_has_probabilities_and_thresholds(built):
@@ -186,6 +300,15 @@ def test_a_request_has_thresholds():
         (answer,) = client.ask("POST", "/v1/rank", body).json["results"]
         assert answer["hits"] == []
         assert answer["none"].startswith("0 of ")
+        vacancy = client.ask("POST", "/v1/vacancy", {"text": "care for patients", "min_score": 2}).json
+        assert vacancy["none"].startswith("None of 1 sentences has such a hit. Of the first, 0 of ")
+        assert (vacancy["of"], vacancy["note"]) == (6, RAW_SCORE)
+        refused = client.ask("POST", "/v1/rank", {**body, "min_probability": 0.5})
+        assert refused.status == 422
+        assert "min_probability needs probabilities, but the index has no calibration" in refused.json["detail"]
+        for wrong in ({"min_probability": 1.5}, {"min_score": float("nan")}):
+            assert client.ask("POST", "/v1/rank", {"queries": ["care"], **wrong}).status == 422
+        assert {each["calibration"] for each in client.ask("GET", "/v1/indexes").json["indexes"]} == {""}
 
 
 def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path):
@@ -231,6 +354,17 @@ def test_a_calibration_of_another_way_to_rank_is_refused(model, built, caplog):
     assert "Hits have no probabilities" in caplog.text
     with pytest.raises(UserError, match=r"its scorer is soft.*, and here it is max_sim"):
         load(model.replace(":soft", ":max_sim")).rank("nurse", index, min_probability=0.5)
+
+
+def test_a_calibration_of_other_targets_is_refused(model, built):
+    index, ranker = load_index(built / "index"), load(model)
+    others = ranker.encode_targets([f"{text} {WORDS[0]}" for text in TARGETS], progress=False)
+    others.calibration = index.calibration
+    with pytest.raises(UserError, match=r"fitted for 28 targets, there are 28 here, and 0% of all their names are the"):
+        ranker.rank("nurse", others, min_probability=0.5)
+    some = ranker.encode_targets(TARGETS[1:], progress=False)
+    some.calibration = index.calibration
+    assert ranker.rank("nurse", some)[0].probability is not None
 
 
 def test_an_index_without_calibration_has_no_probabilities(model):
@@ -279,17 +413,43 @@ def test_the_report_measures_at_the_precision_that_is_asked_for(built, capsys):
     calibrate([*given, "--min-probability=0.5"])
     shown = capsys.readouterr().out
     assert "Hits of probability 0.5 or more" in shown
+    calibrate([*given, "--min-probability=1"])
+    assert "No hit reaches probability 1: the highest of " in capsys.readouterr().err
     assert "ECE" in shown
 
 
-def test_the_threshold_of_a_precision_is_the_lowest_from_which_on_it_holds(built):
+def test_a_report_has_figures_and_how_queries_without_targets_are_recognised(built, tmp_path, capsys):
+    (tmp_path / "none.txt").write_text("software software\nfor for\n")
+    without = (*QUERIES[-2:], "software software", "for for")
+    rows = [(query, 0.9) for query in QUERIES[:-2]] + [(query, 0.1) for query in without]
+    (tmp_path / "filter.csv").write_text("query,score\n" + "".join(f"{query},{score}\n" for query, score in rows))
+    given = [f"--index={built / 'index'}", f"--pairs={built / 'edges.csv'}", f"--none={tmp_path / 'none.txt'}"]
+    calibrate([*given, "--evaluate", f"--out={tmp_path / 'a'}"])
+    calibrate([*given, "--evaluate", f"--out={tmp_path / 'b'}", f"--none-scores={tmp_path / 'filter.csv'}"])
+    found, by_filter = (json.loads((tmp_path / name / REPORT).read_text())["results"] for name in "ab")
+    assert [*found] == ["edges.csv", "none.txt", "all"]
+    assert (found["all"]["queries"], found["all"]["without"]) == (len(QUERIES) + 2, 4)
+    assert 0 < found["all"]["none_auc"] < by_filter["all"]["none_auc"] == 1
+    assert found["none.txt"]["none_auc"] is None
+    coverage, risk = np.transpose(found["all"]["risk_coverage"])
+    assert (coverage[-1], found["all"]["aurc"]) == (1, pytest.approx(risk.mean(), abs=1e-3))
+    assert all((tmp_path / "a" / name).read_bytes().startswith(b"\x89PNG") for name in (RISK, RELIABILITY))
+    (tmp_path / "filter.csv").write_text("query,score\n" + "".join(f"{q},{s}\n" for q, s in rows[:-1]))
+    with pytest.raises(UserError, match=r"lacks 1 of \d+ queries, such as 'for for'. Give a score of every query"):
+        calibrate([*given, "--evaluate", f"--none-scores={tmp_path / 'filter.csv'}"])
+
+
+def test_the_threshold_of_a_precision_is_the_lowest_from_which_on_it_is_expected(built):
     held = read_calibration(built / "index")
-    shares = {0.1: (90, 0.5), 0.2: (70, 0.9), 0.3: (60, 0.6), 0.4: (50, 0.7), 0.5: (30, 0.8), 0.6: (5, 1.0)}
-    points = [replace(held.points[0], probability=p, hits=n, precision=x) for p, (n, x) in shares.items()]
+    shares = {0.1: (90, 0.5), 0.2: (70, 0.6), 0.3: (60, 0.7), 0.4: (50, 0.8), 0.5: (30, 0.85), 0.6: (5, 1.0)}
+    points = [replace(held.points[0], probability=p, hits=n, expected=x, precision=x) for p, (n, x) in shares.items()]
     held = replace(held, points=tuple(points))
-    assert [held.threshold(each).probability for each in (0.55, 0.6, 0.65, 0.8)] == [0.2, 0.2, 0.4, 0.5]
+    assert [held.threshold(each).probability for each in (0.45, 0.5, 0.55, 0.8)] == [0.1, 0.1, 0.2, 0.4]
     with pytest.raises(
-        UserError, match=r"No threshold has a precision of 0.9: at probability 0.5, the highest that 30 hits reach"
+        UserError,
+        match=r"No threshold has a precision of 0.9: at probability 0.5, the highest that 30 held-out hits reach, 0.85",
     ):
         held.threshold(0.9)
     assert [held.at(each).probability for each in (0.05, 0.35, 1)] == [0.1, 0.3, 0.6]
+    few, many = (replace(held.points[0], hits=n, expected=0.5, precision=0.9) for n in (25, 900))
+    assert [round(each.estimate, 3) for each in (few, many)] == [0.58, 0.86]  # few hits correct the map a little

@@ -104,11 +104,11 @@ def test_tables_and_explanations_for_people(folder, tmp_path, capsys):
     main(["nurse", "--index", str(folder / "jobs"), "--top_k", "1", "--explain", "--picture", str(picture)])
     told, err = capsys.readouterr()
     assert err.endswith(f"Wrote {picture}.\n")
-    assert told.startswith('"nurse" in jobs\n')
+    assert told.startswith('"nurse" in jobs: the best of 2\n')
     assert "1.0000 │ nurse" in told
     assert "jobs0" in told
     assert "software engineer" not in told
-    assert "Why 'nurse' (exact name):\nScore 1.0000 (mean_pool)" in told
+    assert "Why 'nurse' (exact name), the best of 2:\nScore 1.0000 (mean_pool)" in told
     assert picture.read_bytes().startswith(b"\x89PNG")
     main(["nurse", "--index", str(folder / "jobs"), "--explain", "--json"])
     (told,) = answers(capsys)
@@ -121,7 +121,7 @@ def test_the_caption_of_a_table_is_one_line(folder, capsys):
     main([query, "--index", str(folder / "jobs"), "--top_k", "1"])
     caption, border = capsys.readouterr().out.splitlines()[:2]
     assert caption.startswith('"forklift driver on night shifts in')
-    assert caption.endswith('..." in jobs')
+    assert caption.endswith('..." in jobs: the best of 2')
     assert len(caption) <= 80
     assert border[0] == "┏"
 

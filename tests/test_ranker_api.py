@@ -24,6 +24,7 @@ from uwe_jax.models.loading import load_model
 from uwe_jax.ranking import blocks as layout
 from uwe_jax.ranking import target_space as space_module
 from uwe_jax.retrieval import limits, loading, ranker
+from uwe_jax.retrieval.calibration import RAW_SCORE
 from uwe_jax.retrieval.explanation import Explanation
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.loading import load
@@ -178,12 +179,13 @@ def test_hits_and_explanations_show_in_terminals_and_notebooks(model):
     assert [type(each) for each in (hits, hits[:1], hits[0])] == [Hits, Hits, Hit]
     shown = [printable(hit.text) for hit in hits]
     lines = repr(hits).splitlines()
-    assert lines[0] == "nurse <i>"
+    assert lines[0] == "nurse <i>: all 2"
+    assert lines[-1] == RAW_SCORE
     for place, (hit, text) in enumerate(zip(hits, shown, strict=True), 1):
         assert any(line.split("│")[1:-1][0].strip() == str(place) and text in line for line in lines if "│" in line)
         assert f"{hit.score:.4f}" in repr(hits)
     page = hits._repr_html_()
-    assert "<caption>nurse &lt;i&gt;</caption>" in page
+    assert "<caption>nurse &lt;i&gt;: all 2</caption>" in page
     assert "&lt;b&gt;care&lt;/b&gt; &amp; \\u202ecode" in page
     assert not re.search("<(?!/?(table|caption|thead|tbody|tr|td|th)[ >])", page)
     assert "<th" in page
@@ -195,7 +197,7 @@ def test_hits_and_explanations_show_in_terminals_and_notebooks(model):
     assert several._repr_html_().count("<caption>") == 2
     assert (repr(Hits()), repr(Rankings())) == ("[]", "[]")
     many = Hits([Hit(str(k), str(k), 0.5) for k in range(150)], "x")
-    assert repr(many).endswith("\n... and 50 more")
+    assert repr(many).endswith(f"\n... and 50 more\n{RAW_SCORE}")
     assert pickle.loads(pickle.dumps(many)).query == "x"
 
     why = model.explain("nurse <i>", odd)

@@ -25,6 +25,7 @@ from service_stand_in import SKILLS, Client, StandIn, StandInIndex, common, runn
 from tiny_encoder import with_nan, write_tiny_encoder
 
 from uwe_jax.commands import serve as command
+from uwe_jax.retrieval.calibration import RAW_SCORE
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.store.folder import remove
@@ -71,7 +72,7 @@ def test_rank_answers_every_query_with_its_best_targets(served):
 
 def test_what_is_served(served):
     told = served.ask("GET", "/v1/indexes").json
-    (skills, jobs), columns = told["indexes"], {"columns": ["family"]}
+    (skills, jobs), columns = told["indexes"], {"calibration": "", "columns": ["family"]}
     assert (skills, jobs) == ({"name": "skills", "targets": 6} | columns, {"name": "jobs", "targets": 2} | columns)
     model = {"name": "stand-in", "scorer": "soft", "fingerprint": "0123456789abcdef", "tokens": 64}
     assert told["model"] == model
@@ -499,7 +500,7 @@ def test_a_client_that_closes_its_sending_side_gets_all_answers():
         assert statuses(answer) == [200]
         assert answer.endswith(
             b'"columns": {"family": "write"}, "name": "", "exact": false, "role": "", "words": 0.0, '
-            b'"probability": null}], "none": ""}], "truncated": 0}'
+            b'"probability": null}], "of": 6, "none": ""}], "note": "' + RAW_SCORE.encode() + b'", "truncated": 0}'
         )
         assert statuses(raw(client.port, post(body) * 3, half_closed=True)) == [200] * 3
         # The last one lost its end: there is nothing to answer.

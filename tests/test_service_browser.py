@@ -163,6 +163,45 @@ def test_the_address_holds_the_search(browser):
         assert not page.all(".hit, .asked")  # of the search before
 
 
+def test_only_probabilities_have_bars(browser):
+    class Calibrated(StandIn):
+        def rank_each(self, *given, **more):
+            rows = super().rank_each(*given, **more)
+            return [row._with((hit._replace(probability=hit.score / 2) for hit in row), "") for row in rows]
+
+    calibrated = StandInIndex()
+    with running(load=lambda options: served(Calibrated(), {"skills": calibrated})) as client:
+        page = Page(browser, client.port)
+        page.search("write code")
+        page.wait(".hit")
+        assert [each.text for each in page.all(".hit .figure")][:2] == ["50 %", "25 %"]
+        assert page.all(".hit .bar")[0].get_attribute("style") == "--share: 0.500;"
+        assert not page.all(".note")
+        page.all("#min_probability")[0].send_keys("0.3", Keys.ENTER)
+        page.status("The best of 6, in ")
+        page.search("nurse")
+        page.status("None of 6, in ")
+        assert page.all(".none")[0].text.startswith("None of these. 0 of 6 hits reach probability 0.3; the best, ")
+        assert "min_probability=0.3" in browser.current_url
+    with running() as client:
+        page = Page(browser, client.port)
+        page.search("write code")
+        page.wait(".hit")
+        assert page.all(".hit .figure")[0].text == "1.000"
+        assert not page.all(".hit .bar")
+        assert page.all(".note")[0].text.startswith("Scores order the targets of one query")
+        assert not page.all("#min_probability")[0].is_displayed()
+        page.all("#min_score")[0].send_keys("0.75", Keys.ENTER)
+        page.status("The best of 6, in ")
+
+
+def served(model: StandIn, indexes: dict) -> ServedModel:
+    """A served model whose indexes count as calibrated."""
+    found = ServedModel(model, indexes)
+    found.calibrations = dict.fromkeys(indexes, "fitted to judgements")
+    return found
+
+
 def test_hits_are_copied_and_downloaded(browser, tmp_path):
     odd = ["=1+1", 'say "no", twice', "na\xefve work"]
     with running(load=lambda options: ServedModel(StandIn(), {"odd": StandInIndex(odd)})) as client:

@@ -26,9 +26,10 @@ from uwe_jax.retrieval.store import manifest as manifests
 from uwe_jax.retrieval.store import quantise as formats
 from uwe_jax.retrieval.store import writing
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
+from uwe_jax.retrieval.store.ids import target_ids
 from uwe_jax.retrieval.store.quantise import DTYPES, quantise, restore
 from uwe_jax.retrieval.store.searchable import Hit, Origin
-from uwe_jax.retrieval.store.stored_targets import Index, target_ids
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 
 WIDTH = 8

@@ -377,6 +377,7 @@ def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsy
             "role": hit["role"],
             "words": str(hit["words"]),
             "probability": "",
+            "of": str(line["of"][name]),
             "family": hit["columns"].get("family", ""),
             "error": "",
         }
@@ -406,13 +407,13 @@ def test_an_invalid_output_file_is_refused(folder, tmp_path):
 def test_a_column_called_as_one_of_the_answers_is_told_from_it(tmp_path):
     hit = Hit("s1", "code", 0.5, {"text": "further", "id": "7"})
     with answer_file(tmp_path / "a.csv", ["text", "id"]) as write:
-        write(Answer(1, "nurse", {"skills": Hits([hit])}))
+        write(Answer(1, "nurse", {"skills": Hits([hit], total=60)}))
     header, row = (tmp_path / "a.csv").read_text().splitlines()
     assert (
         header
-        == "number,query,index,rank,id,text,score,name,exact,role,words,probability,columns.text,columns.id,error"
+        == "number,query,index,rank,id,text,score,name,exact,role,words,probability,of,columns.text,columns.id,error"
     )
-    assert row == "1,nurse,skills,1,s1,code,0.5,,false,,0.0,,further,7,"
+    assert row == "1,nurse,skills,1,s1,code,0.5,,false,,0.0,,60,further,7,"
 
 
 def test_invalid_filters_are_refused_before_queries_are_read(folder):

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from uwe_jax.data.truncation import Truncation
 from uwe_jax.models.loading import DEFAULT_MODEL
 from uwe_jax.retrieval.answers import Answer, answer_file, json_line, readable
+from uwe_jax.retrieval.calibration import note_calibration
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.indexing import cached_index
 from uwe_jax.retrieval.limits import Accepted, judge, note_scorer
@@ -66,6 +67,8 @@ def rank(options: RankOptions) -> None:
             note_scorer(ranker.origin, spaces[name].origin, place)
     if options.targets:
         ranker.check(spaces[options.targets.stem], options.top_k, str(options.targets), options.min_probability)
+    for name, space in spaces.items():
+        note_calibration(space, ranker.origin, ranker.how, name)
     columns = _checked_columns(spaces, options)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     least, reached, none = (options.min_score, options.min_probability), 0, ""

@@ -18,7 +18,8 @@ from uwe_jax.runtime.printable import json_text
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.sources.tables.problems import shorten
 
-_FIELDS = ("number", "query", "index", "rank", "id", "text", "score", "name", "exact", "role", "words", "probability")
+_HIT = ("id", "text", "score", "name", "exact", "role", "words", "probability")
+_FIELDS = ("number", "query", "index", "rank", *_HIT, "of")
 _ERROR = "error"
 
 
@@ -47,11 +48,15 @@ def json_line(answer: Answer) -> str:
     `number` is that of the line, row or argument, followed by `error`, a message, or `query`, `hits` (lists of `id`,
     `text`, `score`, `columns`, `name`, `exact`, `role`, `words` and `probability` by the name of their index; see
     `Hit`) and, where asked for, `explanations` by the same names, of the first hit's matching name, each as of
-    `Explanation.to_dict`. `none` says of each index without a hit that reaches a threshold how near the best came.
+    `Explanation.to_dict`. `of` is the number of targets that were ranked, by the same names, `note` what raw scores
+    mean, of each index that has no probabilities, and `none` how near the best came, of each index without a hit that
+    reaches a threshold.
 
-    >>> print(json_line(Answer(1, "chef", {"skills": Hits([Hit("s4", "cook", 0.5, {"family": "food"})])})))
+    >>> print(json_line(Answer(1, "chef", {"skills": Hits([Hit("s4", "cook", 0.5, {"family": "food"})], total=60)})))
     {"number": 1, "query": "chef", "hits": {"skills": [{"id": "s4", "text": "cook", "score": 0.5, \
-"columns": {"family": "food"}, "name": "", "exact": false, "role": "", "words": 0.0, "probability": null}]}}
+"columns": {"family": "food"}, "name": "", "exact": false, "role": "", "words": 0.0, "probability": null}]}, \
+"of": {"skills": 60}, "note": {"skills": "Scores order the targets of one query: they are not probabilities, and do \
+not compare between queries, models or scorers."}}
     >>> print(json_line(Answer(2, error="Query 2 is empty.")))
     {"number": 2, "error": "Query 2 is empty."}
     """
@@ -62,8 +67,10 @@ def json_line(answer: Answer) -> str:
         "query": answer.query,
         "hits": {name: [hit.to_dict() for hit in hits] for name, hits in answer.hits.items()},
     }
-    if none := {name: hits.none for name, hits in answer.hits.items() if hits.none}:
-        content["none"] = none
+    content["of"] = {name: hits.total for name, hits in answer.hits.items()}
+    for key in ("note", "none"):
+        if said := {name: getattr(hits, key) for name, hits in answer.hits.items() if getattr(hits, key)}:
+            content[key] = said
     if answer.explanations:
         content["explanations"] = {name: each.to_dict() for name, each in answer.explanations.items()}
     return json_text(content)
@@ -79,7 +86,10 @@ def readable(answer: Answer, show: Sequence[str] = ()) -> str:
         none = f"none of these in {name}. {hits.none}" if hits.none else f"no targets in {name}"
         lines.append(render_table(table) if hits else f"{answer.query}: {none}")
         if name in answer.explanations:
-            lines.append(f"Why {shorten(hits[0].text)}{_matched(hits[0])}:\n{answer.explanations[name].table()}")
+            first, of = hits[0], f", the best of {hits.total:,}" if hits.total else ""
+            sure = "" if first.probability is None else f", of probability {first.probability:.2f}"
+            why = answer.explanations[name].table()
+            lines.append(f"Why {shorten(first.text)}{_matched(first)}{of}{sure}:\n{why}")
     return "\n".join(lines) + "\n"
 
 
@@ -131,4 +141,4 @@ def _rows(answer: Answer, columns: Sequence[str]) -> Iterator[list[object]]:
             values = [hit.columns.get(column, "") for column in columns]
             found = {key: value for key, value in hit.to_dict().items() if key != "columns"}
             found["exact"] = str(hit.exact).lower()
-            yield [answer.number, answer.query, name, place, *found.values(), *values, ""]
+            yield [answer.number, answer.query, name, place, *found.values(), hits.total, *values, ""]

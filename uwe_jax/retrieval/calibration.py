@@ -1,4 +1,7 @@
-"""The calibration of an index: probabilities that its hits are right, for one model and one way to rank."""
+"""The calibration of an index: probabilities that its hits are right, for one model and one way to rank.
+
+An index has its own, as a file in its folder, or one that comes with uwe_jax for a model and targets such as these.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from uwe_jax.retrieval.settings import RankSettings
+from uwe_jax.retrieval.sketch import in_common
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.settings import from_mapping, within
-from uwe_jax.scoring.calibration import IN_CONTEXT, Platt
+from uwe_jax.scoring.calibration import IN_CONTEXT, Platt, half_width
 from uwe_jax.scoring.scorer_text import scorer_text
 
 if TYPE_CHECKING:
@@ -30,7 +34,13 @@ FILE = "calibration.json"
 FORMAT = "uwe_jax calibration"
 VERSION = 1
 _MIN_HITS = 20  # that a precision is measured on
-_CHANGED = 0.1  # share by which the number of targets may differ from when it was fitted
+_PRIOR = 100  # hits that the expectation of a map is worth beside the precision of measured ones
+_COMMON = 0.8  # share of the names of the targets that must be the same as when it was fitted
+_SHIPPED = Path(__file__).parent / "calibrations"
+RAW_SCORE = (
+    "Scores order the targets of one query: they are not probabilities, and do not compare between queries, models or "
+    "scorers."
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,8 @@ class Subject:
       max_tokens: of a text.
       label_weight, words, clean_queries: see `RankSettings`; `label_weight` is 1 where no target has several names.
       names: whether targets have several names.
-      targets: of the index.
+      targets: number of them.
+      sketch: of all names, by which other targets are told from these (`uwe_jax.retrieval.sketch`).
     """
 
     model: str
@@ -56,6 +67,7 @@ class Subject:
     clean_queries: bool
     names: bool
     targets: int
+    sketch: tuple[str, ...]
 
     @property
     def settings(self) -> RankSettings:
@@ -63,11 +75,16 @@ class Subject:
         return RankSettings(self.label_weight, self.words, self.clean_queries)
 
     @classmethod
-    def of(cls, origin: Origin, how: RankSettings, targets: int, names: bool) -> Subject:
+    def of(cls, origin: Origin, how: RankSettings, targets: int, names: bool, sketch: tuple[str, ...]) -> Subject:
         """Takes it from a model, its settings and its targets."""
         weight = how.label_weight if names else 1.0
         model = (origin.model, origin.fingerprint, scorer_text(origin.scorer, digits=4), origin.max_tokens)
-        return cls(*model, weight, how.words, how.clean_queries, names, targets)
+        return cls(*model, weight, how.words, how.clean_queries, names, targets, sketch)
+
+    @classmethod
+    def of_index(cls, space: Any, origin: Origin, how: RankSettings) -> Subject:
+        """Takes it from an index, too."""
+        return cls.of(origin, how, len(space), space.several, space.sketch)
 
     def unlike(self, other: Subject) -> str:
         """Returns the first difference to what is ranked now, `other`, as a phrase; "" where there is none."""
@@ -76,8 +93,11 @@ class Subject:
                 return (
                     f"its {name} is {there}{f' ({self.model})' if name == 'fingerprint' else ''}, and here it is {here}"
                 )
-        if abs(other.targets - self.targets) > _CHANGED * self.targets:
-            return f"it was fitted for {self.targets:,} targets, and there are {other.targets:,} now"
+        if (share := in_common(self.sketch, other.sketch)) < _COMMON:
+            return (
+                f"it was fitted for {self.targets:,} targets, there are {other.targets:,} here, and {share:.0%} of all "
+                f"their names are the same; at least {_COMMON:.0%} must be"
+            )
         return ""
 
 
@@ -87,11 +107,27 @@ class Point:
 
     probability: float
     hits: int
+    expected: float
     precision: float
     recall: float
     f1: float
     coverage: float
     none_wrong: float
+
+    @property
+    def estimate(self) -> float:
+        """Returns the precision to expect of other queries' hits: that of the map, corrected by the measured hits.
+
+        It is the mean of a Beta distribution, whose prior is worth `_PRIOR` hits: few hits have a high probability.
+        """
+        return (_PRIOR * self.expected + self.hits * self.precision) / (_PRIOR + self.hits)
+
+    def __str__(self) -> str:
+        half = half_width(self.hits, self.precision)
+        return (
+            f"of {self.hits:,} held-out hits of probability {self.probability:g} or more {self.precision:.0%} were "
+            f"right (95 % interval: {half:.0%} to either side)"
+        )
 
 
 @dataclass(frozen=True)
@@ -137,36 +173,56 @@ class Calibration:
         return next((each for each in reversed(self.points) if each.probability <= probability), self.points[0])
 
     def threshold(self, precision: float) -> Point:
-        """Returns the lowest threshold from which on precision was at least as asked for, as far as hits suffice.
+        """Returns the lowest threshold from which on the estimated precision is as asked for, as far as hits suffice.
 
         Raises:
           UserError: none has it; it says which precision is the highest.
         """
-        known = [point for point in self.points if point.hits >= _MIN_HITS]
-        above = [*itertools.takewhile(lambda point: point.precision >= precision, reversed(known))]
+        known = [point for point in self.points if point.hits >= _MIN_HITS] or self.points[:1]
+        above = [*itertools.takewhile(lambda point: point.estimate >= precision, reversed(known))]
         if above:
             return above[-1]
-        last = (known or self.points)[-1]
+        last = known[-1]
         raise UserError(
-            f"No threshold has a precision of {precision}: at probability {last.probability}, the highest that "
-            f"{last.hits:,} hits reach, it was {last.precision:.2f}. Ask for less, calibrate on more "
-            "judgements, or use a better model."
+            f"No threshold has a precision of {precision:g}: at probability {last.probability:g}, the highest that "
+            f"{last.hits:,} held-out hits reach, {last.precision:.2f} was measured, and {last.estimate:.2f} is "
+            "expected. Ask for less, calibrate on more judgements, or use a better model."
+        )
+
+    def __str__(self) -> str:
+        subject, names = self.subject, " with their names" if self.subject.names else ""
+        scorer = "" if subject.model.endswith(f" {subject.scorer}") else f" ({subject.scorer})"
+        return (
+            f"for {subject.model}{scorer} and {subject.targets:,} targets{names}, fitted to "
+            f"{self.queries:,} queries: {self.origin}"
         )
 
 
 def calibration_of(space: Any, origin: Origin, how: RankSettings) -> tuple[Calibration | None, str]:
     """Returns the calibration of an index where it holds for a model and its settings, else why there is none."""
     held = getattr(space, "calibration", None)
+    known = (held,) if held else tuple(each for each in shipped() if each.subject.fingerprint == origin.fingerprint)
     remedy = "Fit one with `uwe-jax calibrate`"
-    if held is None:
-        return None, f"the index has no calibration. {remedy} for an index on disk, or use min_score."
-    now = Subject.of(origin, how, len(space), space.starts is not None)
-    if different := held.subject.unlike(now):
-        return (
-            None,
-            f"the calibration of the index does not hold here: {different}. {remedy}, or rank as it was fitted.",
-        )
-    return held, ""
+    none = f"the index has no calibration. {remedy} for an index on disk, or use min_score."
+    if not known or not hasattr(space, "sketch"):
+        return None, none
+    now = Subject.of_index(space, origin, how)
+    different = {each: each.subject.unlike(now) for each in known}
+    if found := next((each for each, why in different.items() if not why), None):
+        return found, ""
+    if held:
+        why = f"the calibration of the index does not hold here: {different[held]}"
+        return None, f"{why}. {remedy}, or rank as it was fitted."
+    near = max(known, key=lambda each: in_common(each.subject.sketch, now.sketch))
+    if in_common(near.subject.sketch, now.sketch) < _COMMON:
+        return None, none
+    return None, f"the calibration that comes with uwe_jax does not hold here: {different[near]}. {remedy}."
+
+
+@functools.cache
+def shipped() -> tuple[Calibration, ...]:
+    """Reads the calibrations that come with uwe_jax."""
+    return tuple(map(read_calibration_file, sorted(_SHIPPED.glob("*.json"))))
 
 
 def check_calibrated(
@@ -182,8 +238,16 @@ def check_calibrated(
         within(f"{before}min_probability", min_probability, 0, 1)
         if why:
             raise UserError(f"{before}min_probability needs probabilities, but {why}")
-    elif why and getattr(space, "calibration", None) is not None:
+    elif "does not hold" in why:
         _warn(f"{before}Hits have no probabilities: {why}")
+
+
+def note_calibration(space: Any, origin: Origin, how: RankSettings, place: str) -> None:
+    """Logs in one line which probabilities the hits of an index, at a place, have, or what their scores mean."""
+    held = calibration_of(space, origin, how)[0]
+    own = getattr(space, "calibration", None) is not None
+    whose = "of the index" if own else "that comes with uwe_jax"
+    LOG.info(f"{place}: {f'probabilities by the calibration {whose}, {held}.' if held else RAW_SCORE}")
 
 
 def searched(
@@ -194,11 +258,16 @@ def searched(
     how: RankSettings,
     where: Where,
     texts: Sequence[str],
-) -> tuple[list[list[Hit]], Calibration | None]:
-    """Searches an index, and adds probabilities where its calibration holds, which is returned too."""
+) -> tuple[list[list[Hit]], Calibration | None, int]:
+    """Searches an index, and adds probabilities where its calibration holds.
+
+    Returns:
+      The hits of every query, the calibration, and the number of targets that were ranked.
+    """
     held = calibration_of(space, origin, how)[0]
     found = space.search(queries, top_k + (held.more if held else 0), origin.scorer, where, texts=texts, how=how)
-    return [held.add(row, top_k) for row in found] if held else found, held
+    total = space.count(where) if where else len(space)
+    return [held.add(row, top_k) for row in found] if held else found, held, total
 
 
 @functools.cache
@@ -219,16 +288,25 @@ def read_calibration(folder: Path) -> Calibration | None:
 def read_calibration_file(path: Path) -> Calibration:
     """Reads a calibration from its file; errors as of `read_calibration`."""
     remedy = "Delete it, or write it again with `uwe-jax calibrate`."
-    content = read_json(path, remedy)
+    return calibration_in(read_json(path, remedy), str(path), remedy)
+
+
+def calibration_in(content: dict[str, Any], where: str, remedy: str) -> Calibration:
+    """Reads a calibration from the content of its file; errors, as of `read_calibration`, name where it is."""
     form = content.pop("format", None), content.pop("version", None)
     if form != (FORMAT, VERSION):
-        raise UserError(f"{path} has the format and version {form}; this uwe_jax reads {(FORMAT, VERSION)}. {remedy}")
+        raise UserError(f"{where} has the format and version {form}; this uwe_jax reads {(FORMAT, VERSION)}. {remedy}")
     try:
         return from_mapping(Calibration, content)
     except (UserError, TypeError) as error:
-        raise UserError(f"{path} is not a calibration, or damaged: {error} {remedy}") from error
+        raise UserError(f"{where} is not a calibration, or damaged: {error} {remedy}") from error
+
+
+def content_of(calibration: Calibration) -> dict[str, Any]:
+    """Returns the content of a calibration's file."""
+    return {"format": FORMAT, "version": VERSION, **asdict(calibration)}
 
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:
     """Writes the calibration of an index into its folder; replaces an earlier one atomically."""
-    write_json(folder / FILE, {"format": FORMAT, "version": VERSION, **asdict(calibration)})
+    write_json(folder / FILE, content_of(calibration))

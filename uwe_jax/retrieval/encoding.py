@@ -10,10 +10,11 @@ from uwe_jax.data.text import normalise
 from uwe_jax.retrieval.embedding import Embedder
 from uwe_jax.retrieval.limits import accepted
 from uwe_jax.retrieval.store.columns import ALTERNATIVE, DESCRIPTION, packed
+from uwe_jax.retrieval.store.ids import target_ids
 from uwe_jax.retrieval.store.names import Name, distinct_names, rows_of
 from uwe_jax.retrieval.store.quantise import check_dtype
 from uwe_jax.retrieval.store.searchable import Origin
-from uwe_jax.retrieval.store.stored_targets import Index, target_ids
+from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 
 _PART = 32768  # names encoded before their conversion to the storage dtype: a few gigabytes of float32 at most

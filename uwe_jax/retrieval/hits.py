@@ -7,14 +7,14 @@ from typing import Any
 
 from rich.table import Table
 
-from uwe_jax.retrieval.calibration import Calibration
+from uwe_jax.retrieval.calibration import RAW_SCORE, Calibration
 from uwe_jax.retrieval.store.columns import DESCRIPTION
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.text_table import html_table, render_table
 from uwe_jax.sources.tables.problems import shorten
 
 _SHOWN = 100  # hits of a list that is printed
-_TITLE = 71  # characters of a query and an index in the title, which has at most 80
+_TITLE = 50  # characters of a query and an index in the title, which has at most 80
 
 
 class Hits(list[Hit]):
@@ -23,14 +23,42 @@ class Hits(list[Hit]):
     Attributes:
       query: its text.
       calibration: that the probabilities are from; None where they are None.
+      total: number of targets that were ranked, of which these are the best; 0 where it is unknown.
       none: where there were hits and none reached a threshold: a sentence that says so; else "".
     """
 
     def __init__(
-        self, hits: Iterable[Hit] = (), query: str = "", calibration: Calibration | None = None, none: str = ""
+        self,
+        hits: Iterable[Hit] = (),
+        query: str = "",
+        calibration: Calibration | None = None,
+        none: str = "",
+        total: int = 0,
     ):
         super().__init__(hits)
-        self.query, self.calibration, self.none = query, calibration, none
+        self.query, self.calibration, self.none, self.total = query, calibration, none, total
+
+    def _with(self, hits: Iterable[Hit], none: str) -> Hits:
+        return Hits(hits, self.query, self.calibration, none, self.total)
+
+    @property
+    def note(self) -> str:
+        """Returns what raw scores mean, in a sentence, where hits have no probabilities; else ""."""
+        return RAW_SCORE if self and self.calibration is None else ""
+
+    @property
+    def best_of(self) -> str:
+        """Returns how many these are of how many.
+
+        >>> Hits([Hit("1", "weld", 0.5)], total=60).best_of
+        'the best of 60'
+        """
+        if not self.total:
+            return ""
+        count = len(self)
+        if count == self.total:
+            return f"all {count:,}"
+        return f"the {f'{count:,} ' if count > 1 else ''}best of {self.total:,}"
 
     def reaching(self, min_score: float | None = None, min_probability: float | None = None) -> Hits:
         """Returns the hits of at least a score and at least a probability, which all hits must have.
@@ -45,7 +73,7 @@ class Hits(list[Hit]):
                 continue
             reached = [hit for hit in kept if getattr(hit, name) >= least]
             none = "" if reached else kept._below(name, least)
-            kept = Hits(reached, self.query, self.calibration, none)
+            kept = self._with(reached, none)
         return kept
 
     def _below(self, name: str, least: float) -> str:
@@ -59,7 +87,7 @@ class Hits(list[Hit]):
 
     def __getitem__(self, at: Any) -> Any:
         found = super().__getitem__(at)
-        return Hits(found, self.query, self.calibration, self.none) if isinstance(at, slice) else found
+        return self._with(found, self.none) if isinstance(at, slice) else found
 
     def __repr__(self) -> str:
         return render_table(self.table(most=_SHOWN)) + self._more() if self else self.none or "[]"
@@ -68,7 +96,8 @@ class Hits(list[Hit]):
         return html_table(self.table(most=_SHOWN)) + self._more()
 
     def _more(self) -> str:
-        return f"\n... and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
+        more = f"\n... and {len(self) - _SHOWN:,} more" if len(self) > _SHOWN else ""
+        return f"{more}\n{self.note}" if self.note else more
 
     def table(self, place: str = "", most: int | None = None, show: Sequence[str] | None = None) -> Table:
         """Returns a table of rank, score, text, the name that matched where it is another one, ids and further columns.
@@ -82,7 +111,8 @@ class Hits(list[Hit]):
         """
         most_letters = max(_TITLE - len(place), _TITLE // 2)
         title = self.query if len(self.query) <= most_letters else f"{self.query[:most_letters]}..."
-        table = Table(title=f'"{title}" in {place}' if place else title)
+        parts = (f'"{title}" in {place}' if place else title, self.best_of)
+        table = Table(title=": ".join(filter(None, parts)))
         table.add_column("", justify="right")
         table.add_column("score", justify="right")
         if calibrated := any(hit.probability is not None for hit in self):

@@ -10,14 +10,17 @@ import time
 from pathlib import Path
 
 from uwe_jax.models.loading import DEFAULT_MODEL
+from uwe_jax.retrieval.calibration import calibration_of, read_calibration, shipped
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import in_qdrant, record, recorded
 from uwe_jax.retrieval.options import IndexOptions
 from uwe_jax.retrieval.qdrant.qdrant_space import QdrantIndex
 from uwe_jax.retrieval.ranker import Ranker
+from uwe_jax.retrieval.settings import DEFAULT
 from uwe_jax.retrieval.store.columns import ROLE
 from uwe_jax.retrieval.store.folder import append, compact, load_index, remove, verify
 from uwe_jax.retrieval.store.manifest import read_manifest
+from uwe_jax.retrieval.store.searchable import Origin
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.retrieval.store.writing import LONG_PATIENCE, changing, creating
 from uwe_jax.retrieval.table_targets import Targets, read_ids
@@ -100,9 +103,19 @@ def described(folder: Path) -> str:
         "read from": "; ".join(note.targets) or "unknown",
         "tokens": f"{tokens:,} of width {manifest.width}{means}",
         "stored as": f"{manifest.dtype}, {size / 1e6:,.1f} MB in {counted(len(segments), 'segment')}",
+        "probabilities": _probabilities(folder, origin),
     }
     width = max(map(len, lines))
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines.items())
+
+
+def _probabilities(folder: Path, origin: Origin) -> str:
+    """Describes the calibration of an index, its own or one that comes with uwe_jax."""
+    if own := read_calibration(folder):
+        return f"calibrated {own}"
+    known = any(each.subject.fingerprint == origin.fingerprint for each in shipped())  # else nothing is loaded
+    held = calibration_of(load_index(folder), origin, DEFAULT)[0] if known else None
+    return f"by the calibration that comes with uwe_jax, {held}" if held else "none: fit them with `uwe-jax calibrate`"
 
 
 def _log_targets(targets: Targets) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,6 +206,8 @@ class RankOptions:
         within("--label-weight", self.label_weight, 0, 1)
         within("--words", self.words, 0, 1)
         within("--min-probability", self.min_probability or 0, 0, 1)
+        if not math.isfinite(self.min_score or 0):
+            raise UserError(f"--min-score is {self.min_score}; it must be a finite number.")
         at_least(MIN_TOKENS, max_tokens=self.max_tokens)
         if not self.index and not self.targets:
             raise UserError("--index or --targets is required. Run `uwe-jax rank --help`.")

@@ -299,7 +299,8 @@ class Ranker:
             searched(space, asked, top_k, self.origin, self.how, where, texts) for space in (spaces if texts else ())
         ]
         hits = {
-            distinct[at]: [Hits(found[k], distinct[at], held) for found, held in of_spaces] for k, at in enumerate(fine)
+            distinct[at]: [Hits(found[k], distinct[at], held, total=total) for found, held, total in of_spaces]
+            for k, at in enumerate(fine)
         }
         return [
             hits.get(query, UserError(not_scorable("Query", position))) if isinstance(query, str) else query

@@ -107,15 +107,40 @@ def log_loss(p: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"]) -> float
     return float(-np.log(np.maximum(observed, 1e-12)).mean())
 
 
+def reliability(
+    p: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"], bins: int = BINS
+) -> Float[np.ndarray, "bins 3"]:
+    """Returns mean probability, share that is right and number of hits of bins of equal mass, by probability."""
+    order = np.argsort(p, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    return np.array([(p[each].mean(), right[each].mean(), len(each)) for each in parts]).reshape(-1, 3)
+
+
 def expected_calibration_error(p: Float[np.ndarray, " n"], right: Bool[np.ndarray, " n"], bins: int = BINS) -> float:
     """Computes the mean over bins of equal mass of |mean probability - share that is right|, weighted by their hits.
 
     >>> expected_calibration_error(np.array([0.25, 0.25, 0.75, 0.75]), np.array([False, False, True, True]), bins=2)
     0.25
     """
-    order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, bins) if len(part)]
-    return float(sum(len(each) * abs(p[each].mean() - right[each].mean()) for each in parts) / len(p))
+    means, shares, hits = reliability(p, right, bins).T
+    return float(np.average(abs(means - shares), weights=hits))
+
+
+def risk_coverage(p: Float[np.ndarray, " q"], right: Bool[np.ndarray, " q"]) -> Float[np.ndarray, "q 2"]:
+    """Returns coverage and risk where the queries of highest probability are answered, one more in each row.
+
+    Risk is the share of the answers that is wrong (Geifman and El-Yaniv 2017).
+
+    >>> risk_coverage(np.array([0.25, 0.75]), np.array([False, True])).tolist()
+    [[0.5, 0.0], [1.0, 0.5]]
+
+    Args:
+      p: of the best hit of q queries.
+      right: whether that hit is right.
+    """
+    answered = np.arange(1, len(p) + 1)
+    wrong = np.cumsum(~right[np.argsort(-p, kind="stable")])
+    return np.column_stack([answered / max(1, len(p)), wrong / answered])
 
 
 def separation(values: Float[np.ndarray, " q"], positive: Bool[np.ndarray, " q"]) -> float | None:
@@ -156,9 +181,10 @@ def operating_point(
       targets: number of right targets of each query, among its hits or not.
 
     Returns:
-      The `probability`; `hits` that reach it, the `precision` of these, 1 without any, `recall` of all right targets,
-      `f1`; the `coverage`, the share of queries with such a hit; and `none_wrong`: of the queries without one, the
-      share that has a right target, 0 where every query has one.
+      The `probability`; `hits` that reach it, their mean probability, `expected`, which is their precision as far as
+      probabilities hold, and their `precision`, both 1 without any; `recall` of all right targets; `f1`; the
+      `coverage`, the share of queries with such a hit; and `none_wrong`: of the queries without one, the share that
+      has a right target, 0 where every query has one.
     """
     chosen = p >= threshold
     hits, found = int(chosen.sum()), int((chosen & right).sum())
@@ -170,6 +196,7 @@ def operating_point(
     return {
         "probability": threshold,
         "hits": hits,
+        "expected": float(p[chosen].mean()) if hits else 1.0,
         "precision": precision,
         "recall": recall,
         "f1": 2 * precision * recall / (precision + recall) if found else 0.0,

@@ -55,7 +55,9 @@ class SearchRequest(Request):
     ] = ""
     top_k: Annotated[int, Field(strict=True, description="Number of targets, best first.")] = 10
     where: Filter = {}
-    min_score: Annotated[float | None, Field(strict=True, description="Least score of a hit.")] = None
+    min_score: Annotated[float | None, Field(strict=True, allow_inf_nan=False, description="Least score of a hit.")] = (
+        None
+    )
     min_probability: Annotated[
         float | None, Field(strict=True, ge=0, le=1, description="Least probability of a hit, of a calibrated index.")
     ] = None
@@ -83,14 +85,18 @@ class HitAnswer(BaseModel):
     ] = None
 
 
+Of = Annotated[int, Field(description="Number of targets that were ranked, of which the hits are the best.")]
+Note = Annotated[str, Field(description="What the scores mean, where hits have no probabilities; else empty.")]
+Absent = Annotated[str, Field(description="Where no hit reaches the thresholds: how near the best came; else empty.")]
+
+
 class QueryAnswer(BaseModel):
     """The best targets of a query, best first."""
 
     query: str
     hits: list[HitAnswer]
-    none: Annotated[
-        str, Field(description="Where no hit reaches the thresholds: how near the best came; else empty.")
-    ] = ""
+    of: Of
+    none: Absent = ""
 
 
 class RankAnswer(BaseModel):
@@ -98,6 +104,7 @@ class RankAnswer(BaseModel):
 
     index: str
     results: list[QueryAnswer]
+    note: Note
     truncated: Truncated
 
 
@@ -122,6 +129,9 @@ class VacancyAnswer(BaseModel):
     omitted: Annotated[int, Field(description="Further sentences: too many, too long, or not scorable.")]
     truncated: Truncated
     hits: list[FoundAnswer]
+    of: Of
+    note: Note
+    none: Absent = ""
 
 
 class ScoresRequest(Request):
@@ -170,6 +180,7 @@ class ExplainAnswer(BaseModel):
     hit: Annotated[
         HitAnswer | None, Field(description="With id: the target, the name that is explained, and the target's score.")
     ] = None
+    note: Note
     truncated: Truncated
 
 
@@ -178,6 +189,9 @@ class IndexAnswer(BaseModel):
 
     name: str
     targets: int
+    calibration: Annotated[
+        str, Field(description="What its probabilities were fitted for and to; empty where it has none.")
+    ]
     columns: Annotated[list[str], Field(description="Further columns, which hits have and `where` filters by.")]
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
 
+from uwe_jax.retrieval.calibration import RAW_SCORE, check_calibrated
 from uwe_jax.retrieval.store.columns import FilterError, alternatives
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
@@ -78,9 +79,10 @@ class Service:
             where = tuple(sorted(alternatives(asked.where).items()))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
-        if asked.min_probability is not None:
+        if asked.min_probability is not None and not self.model.calibrations[index]:
             try:
-                self.model.ranker.check(self.model.indexes[index], place=index, min_probability=asked.min_probability)
+                ranker = self.model.ranker
+                check_calibrated(self.model.indexes[index], ranker.origin, ranker.how, index, asked.min_probability)
             except UserError as error:
                 raise Refusal(422, str(error)) from error
         least = asked.min_score, asked.min_probability
@@ -93,6 +95,10 @@ class Service:
             near = did_you_mean(name, indexes)
             raise Refusal(422, f"Unknown index {shorten(name)}.{near} Name one of: {', '.join(indexes)}.")
         return name or next(iter(indexes))
+
+    def note(self, index: str) -> str:
+        """Returns what scores mean, where hits of an index have no probabilities; else ""."""
+        return "" if self.model.calibrations[index] else RAW_SCORE
 
     def texts(self, texts: Sequence[str], what: str) -> tuple[str, ...]:
         """Returns texts in the form in which a model takes them, checked; `what` names one of them in errors."""
@@ -131,8 +137,10 @@ async def rank(request: Request, service: Shared, asked: messages.RankRequest) -
 
             # The error itself counts from the first query of all requests of the batch.
             raise Refusal(422, not_scorable("Query", position))
-        results.append({"query": query, "hits": [hit.to_dict() for hit in hits], "none": hits.none})
-    return Json({"index": task.index, "space": task.index, "results": results, "truncated": truncated})
+        listed = [hit.to_dict() for hit in hits]
+        results.append({"query": query, "hits": listed, "of": hits.total, "none": hits.none})
+    names = {"index": task.index, "space": task.index}
+    return Json({**names, "results": results, "note": service.note(task.index), "truncated": truncated})
 
 
 @api.post("/vacancy", response_model=messages.VacancyAnswer, summary="Find the skills of a vacancy")
@@ -163,7 +171,10 @@ async def vacancy(request: Request, service: Shared, asked: messages.VacancyRequ
     ]
     counts = {"omitted": len(found) - len(ranked), "truncated": truncated}
     names = {"index": task.index, "space": task.index}
-    return Json({**names, "sentences": [sentence for sentence, _ in ranked], **counts, "hits": hits})
+    absent = [found.none for _, found in ranked if found.none]
+    none = f"None of {len(ranked)} sentences has such a hit. Of the first, {absent[0]}" if absent and not hits else ""
+    said = {"of": max((found.total for _, found in ranked), default=0), "note": service.note(task.index), "none": none}
+    return Json({**names, "sentences": [sentence for sentence, _ in ranked], **counts, "hits": hits, **said})
 
 
 @api.post("/scores", response_model=messages.ScoresAnswer, summary="Score pairs")
@@ -183,7 +194,7 @@ async def explain(request: Request, service: Shared, asked: messages.ExplainRequ
     targets = () if asked.id else service.texts([asked.target], "Target")
     task = PairTask(queries, targets, explain=True, index=index, id=asked.id)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
-    return Json({**found, "truncated": truncated})
+    return Json({**found, "note": RAW_SCORE, "truncated": truncated})
 
 
 @api.get("/spaces", include_in_schema=False)  # the former name, until the next release
@@ -200,7 +211,12 @@ async def indexes(request: Request, service: Shared) -> Json:
                 "tokens": origin.max_tokens,
             },
             request.url.path.rpartition("/")[2]: [
-                {"name": name, "targets": len(index), "columns": list(index.columns)}
+                {
+                    "name": name,
+                    "targets": len(index),
+                    "calibration": str(model.calibrations[name] or ""),
+                    "columns": list(index.columns),
+                }
                 for name, index in model.indexes.items()
             ],
             "limits": {name: getattr(service.limits, f"max_{name}") for name in messages.LimitsAnswer.model_fields},
@@ -259,7 +275,12 @@ def gather(hits: Sequence[Sequence[Hit]], top_k: int) -> list[tuple[Hit, int, in
     for number, row in enumerate(hits):
         for found in row:
             hit, sentence, support = best.get(found.id, (found, number, 0))
-            if (found.exact, found.score) > (hit.exact, hit.score):
+            if _order(found) > _order(hit):
                 hit, sentence = found, number
             best[found.id] = hit, sentence, support + 1
-    return sorted(best.values(), key=lambda each: (each[0].exact, each[0].score), reverse=True)[:top_k]
+    return sorted(best.values(), key=lambda each: _order(each[0]), reverse=True)[:top_k]
+
+
+def _order(hit: Hit) -> tuple[bool, float]:
+    """Sorts hits of several sentences, by their probabilities where they have some: scores do not compare."""
+    return hit.exact, hit.score if hit.probability is None else hit.probability

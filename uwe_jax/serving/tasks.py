@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar
 
+from uwe_jax.retrieval.calibration import calibration_of, note_calibration
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.store.columns import FilterError
@@ -69,6 +70,9 @@ class ServedModel:
     def __init__(self, ranker: Any, indexes: Mapping[str, Searchable]):
         self.ranker = ranker
         self.indexes = dict(indexes)
+        self.calibrations = {
+            name: calibration_of(index, ranker.origin, ranker.how)[0] for name, index in self.indexes.items()
+        }
 
     def warm_up(self, batch: int) -> None:
         """Compiles the programs for short queries, alone and up to `batch` at once."""
@@ -155,6 +159,7 @@ def load_served(options: ServiceOptions) -> ServedModel:
         if not options.model:
             note_scorer(ranker.origin, indexes[name].origin, where)
         LOG.info("Index %s: %s targets of %s", name, f"{len(indexes[name]):,}", where)
+        note_calibration(indexes[name], ranker.origin, ranker.how, name)
     served = ServedModel(ranker, indexes)
     served.warm_up(options.limits.max_batch)
     LOG.info("Ready after %.1f s", time.monotonic() - start)

@@ -21,7 +21,9 @@ from uwe_jax.curation.describe.section import percent
 from uwe_jax.curation.tag.by_model import READ, TAGGED, TRUNCATED, UNKNOWN, tag_by_model
 from uwe_jax.evaluation.specs import RAW, load_ranker
 from uwe_jax.models.remote_workdir import checkpoints_of, make_local
-from uwe_jax.retrieval.calibration import FILE, Calibration, Subject, read_calibration
+from uwe_jax.retrieval.calibration import FILE, Calibration, Subject
+from uwe_jax.retrieval.sketch import sketch
+from uwe_jax.retrieval.store.folder import calibration_in
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, make_out, write_json
 from uwe_jax.runtime.locks import exclusive
@@ -217,7 +219,7 @@ def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
 def _calibration(options: TaggingOptions) -> Calibration | None:
     if options.calibration is None:
         return None
-    if (held := read_calibration(options.calibration)) is None:
+    if (held := calibration_in(options.calibration)) is None:
         raise UserError(f"{options.calibration} has no {FILE}. Fit one with `uwe-jax calibrate --index INDEX`.")
     return held
 
@@ -227,7 +229,8 @@ def _check_holds(held: Calibration, ranker: Any, taxonomy: Taxonomy, options: Ta
     if not hasattr(ranker, "origin"):
         raise UserError(f"--calibration is of {held.subject.model}; {options.model} has no probabilities.")
     names = options.aliases and any(skill.aliases for skill in taxonomy.skills)
-    now = Subject.of(ranker.origin, held.subject.settings, len(taxonomy.skills), names)
+    texts = [text for skill in taxonomy.skills for text in (skill.label, *(skill.aliases if names else ()))]
+    now = Subject.of(ranker.origin, held.subject.settings, len(taxonomy.skills), names, sketch(texts))
     if different := held.subject.unlike(now):
         raise UserError(
             f"The calibration in {options.calibration} does not hold here: {different}. Tag as it was fitted (--model, "

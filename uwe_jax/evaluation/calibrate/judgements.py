@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
 
 from uwe_jax.data.text import normalise
 from uwe_jax.evaluation.calibrate.options import CalibrateOptions
 from uwe_jax.evaluation.tasks.catalogue import choose, load_tasks
 from uwe_jax.evaluation.tasks.task import RankingTask, TaskSources
+from uwe_jax.retrieval.queries_in import file_queries
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, data_folders, near_on_disk
@@ -46,6 +51,8 @@ def read_judgements(options: CalibrateOptions, index: Index) -> dict[str, list[J
     found: dict[str, list[Judged]] = {}
     for path in options.pairs:
         found[path.name] = _sampled(read_pairs(path, set(index.ids)), options.max_queries)
+    for path in options.none:
+        found[path.name] = _sampled(read_none(path), options.max_queries)
     folders, cache = data_folders(options.data), cache_folder(options.cache_dir)
     sources = TaskSources(folders, cache, options.esco_version)
     # The validation half first: test halves are for final figures.
@@ -59,6 +66,38 @@ def read_judgements(options: CalibrateOptions, index: Index) -> dict[str, list[J
             raise UserError(f"The task {spec.name} cannot be read: {skipped[0]['reason']}")
         found[spec.name] = of_task(tasks[0].sample(options.max_queries), index)
     return found
+
+
+def read_none(path: Path) -> list[Judged]:
+    """Reads queries that have no right target from a file; raises UserError where one of them is refused."""
+    judged = []
+    for query in file_queries(path):
+        if isinstance(query, UserError):
+            raise UserError(f"--none {path}: {query}") from query
+        judged += [Judged(query, frozenset())] if query else []
+    return [*dict.fromkeys(judged)]
+
+
+def read_scores(path: Path, judged: Mapping[str, Sequence[Judged]]) -> dict[str, Float[np.ndarray, " q"]]:
+    """Reads a table of query and score, and returns the scores of all queries by the name of their set.
+
+    Raises:
+      UserError: the file is broken, or lacks queries.
+    """
+    problems, scores = Problems(str(path)), {}
+    for place, row in read_rows(path, path.name, {"query": "text", "score": "float"}, problems):
+        if np.isfinite(row["score"]):
+            scores[normalise(row["query"])] = row["score"]
+        else:
+            problems.add(place, f"score {row['score']}", "a finite number")
+    problems.check()
+    every = [each.query for of_one in judged.values() for each in of_one]
+    if lost := [query for query in every if normalise(query) not in scores]:
+        raise UserError(
+            f"--none-scores {path} lacks {len(lost):,} of {len(every):,} queries, such as {shorten(lost[0])}. "
+            "Give a score of every query."
+        )
+    return {name: np.array([scores[normalise(each.query)] for each in of_one]) for name, of_one in judged.items()}
 
 
 def _sampled(judged: list[Judged], most: int) -> list[Judged]:

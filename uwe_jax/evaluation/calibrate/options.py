@@ -22,6 +22,10 @@ class CalibrateOptions:
         repeated. Without label, rows have all right targets of their queries, and other hits are wrong; a query without
         a right target has an empty target_id.
       tasks: tasks and task folders, as of `uwe-jax evaluate`; their targets are found in the index by their labels.
+      none: a file of queries that have no right target, one per line or a table; may be repeated.
+      none_scores: a table with query and score, higher where a query has a right target, such as the probability of a
+        filter: the report measures how well it recognises queries without one, instead of the best hit's probability.
+      out: a folder for the report as JSON, the curve of risk by coverage and the reliability diagram.
       data: a folder of downloads, for tasks; may be repeated.
       split: split of the tasks; by default the validation half where there is one, else the test half.
       model: a run, an export or an encoder; by default the model of the index.
@@ -40,6 +44,9 @@ class CalibrateOptions:
     index: OptionalPath = None
     pairs: RepeatedPath = ()
     tasks: NameList = ()
+    none: RepeatedPath = ()
+    none_scores: OptionalPath = None
+    out: OptionalPath = None
     data: Repeated = ()
     split: Literal["any", "test", "validation", "train"] = "any"
     model: str = ""
@@ -58,7 +65,7 @@ class CalibrateOptions:
         if self.index is None:
             raise UserError("--index is required. Run `uwe-jax calibrate --help`.")
         if not self.pairs and not self.tasks:
-            raise UserError("--pairs or --tasks is required: judgements to calibrate on.")
+            raise UserError("--pairs or --tasks is required: judgements, with right targets.")
         if self.precision is not None and self.min_probability is not None:
             raise UserError("--precision and --min-probability both name a threshold. Give one.")
         at_least(1, depth=self.depth)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from rich.table import Table
+from jaxtyping import Float
 
-from uwe_jax.evaluation.calibrate.judgements import Judged, read_judgements
+from uwe_jax.evaluation.calibrate.judgements import Judged, read_judgements, read_scores
 from uwe_jax.evaluation.calibrate.options import CalibrateOptions
-from uwe_jax.retrieval.calibration import Calibration, Point, Subject, write_calibration
+from uwe_jax.evaluation.calibrate.report import Outcome, described, measure_all, table, write_report
+from uwe_jax.retrieval.calibration import Calibration, Point, Subject, calibration_of, write_calibration
+from uwe_jax.retrieval.limits import check_index
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import in_qdrant, recorded_model
 from uwe_jax.retrieval.ranker import Ranker
@@ -20,7 +20,7 @@ from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.runtime.files import cache_folder
+from uwe_jax.runtime.files import cache_folder, make_out
 from uwe_jax.runtime.progress import counted, progress, report
 from uwe_jax.runtime.text_table import render_table
 from uwe_jax.scoring.calibration import (
@@ -32,38 +32,12 @@ from uwe_jax.scoring.calibration import (
     half_width,
     log_loss,
     operating_point,
-    separation,
 )
 
 LOG = logging.getLogger(__name__)
 MIN_JUDGED, MIN_EACH = 100, 10  # judged hits; right ones and wrong ones
 _BATCH = 256
 _THRESHOLDS = np.arange(1, 100) / 100
-
-
-class Outcome(NamedTuple):
-    """The judged hits of q queries.
-
-    Attributes:
-      x: float64 [n, 3], see `features`.
-      right: whether a hit is.
-      query: position of its query.
-      targets: right targets of each query, found or not.
-      best: score of each query's best hit.
-    """
-
-    x: Float[np.ndarray, "n f"]
-    right: Bool[np.ndarray, " n"]
-    query: Int[np.ndarray, " n"]
-    targets: Int[np.ndarray, " q"]
-    best: Float[np.ndarray, " q"]
-
-    @classmethod
-    def joined(cls, outcomes: Sequence[Outcome]) -> Outcome:
-        """Returns the outcomes of several sets of queries as one."""
-        shifts = np.cumsum([0, *(len(each.targets) for each in outcomes)])
-        shifted = [each._replace(query=each.query + shift) for each, shift in zip(outcomes, shifts, strict=False)]
-        return cls(*map(np.concatenate, zip(*shifted, strict=True)))
 
 
 def calibrate(options: CalibrateOptions) -> None:
@@ -73,9 +47,14 @@ def calibrate(options: CalibrateOptions) -> None:
       UserError: for anything that the user can fix.
     """
     if in_qdrant(options.folder):
-        raise UserError(f"--index {options.folder} is in Qdrant. Give the folder of an index on disk.")
+        raise UserError(
+            f"--index {options.folder} is in Qdrant. Give the folder of an index on disk, and upload that again."
+        )
     index, how = load_index(options.folder), RankSettings.of(options)
     judged = read_judgements(options, index)
+    scores = read_scores(options.none_scores, judged) if options.none_scores else None
+    if options.out:
+        make_out(options.out)
     ranker = load(
         options.model or recorded_model([str(options.folder)]),
         cache_dir=cache_folder(options.cache_dir),
@@ -84,21 +63,30 @@ def calibrate(options: CalibrateOptions) -> None:
         words=how.words,
         clean_queries=how.clean_queries,
     )
-    ranker.check(index, options.depth, str(options.folder), 0.0 if options.evaluate else None)
+    # A calibration that does not hold is fitted again, but not measured.
+    check_index(ranker.origin, index.origin, options.depth, str(options.folder))
+    held, why = calibration_of(index, ranker.origin, ranker.how)
+    if options.evaluate and held is None:
+        raise UserError(f"{options.folder}: --evaluate measures a calibration, but {why}")
     outcomes = {name: judge_hits(ranker, index, each, options.depth, name) for name, each in judged.items()}
     whole = Outcome.joined([*outcomes.values()])
     check_enough(whole)
     if options.evaluate:
-        assert index.calibration is not None  # checked above
-        calibration = index.calibration
-        p = calibration.platt.of(whole.x)
+        assert held is not None  # checked above
+        calibration, p = held, held.platt.of(whole.x)
     else:
-        subject = Subject.of(ranker.origin, how, len(index), index.starts is not None)
+        subject = Subject.of_index(index, ranker.origin, how)
         calibration, p = fitted(whole, subject, ", ".join(outcomes), options.depth)
         write_calibration(options.folder, calibration)
     threshold = chosen_threshold(calibration, options)
-    report(render_table(table(outcomes, p, threshold)))
+    if (highest := p.max()) < threshold:
+        LOG.warning(f"No hit reaches probability {threshold:g}: the highest of {len(p):,} is {highest:.2f}.")
+    results = measure_all(outcomes, p, threshold, calibration, scores)
+    report(render_table(table(results, threshold)))
     report(described(calibration))
+    if options.out:
+        write_report(options.out, results, calibration)
+        LOG.info(f"Wrote the report and its figures to {options.out}.")
     if not options.evaluate:
         LOG.info(f"Written to {options.folder}; `uwe-jax rank --index {options.folder}` shows probabilities now.")
 
@@ -106,7 +94,8 @@ def calibrate(options: CalibrateOptions) -> None:
 def judge_hits(ranker: Ranker, index: Index, judged: Sequence[Judged], depth: int, name: str) -> Outcome:
     """Ranks an index for queries, and returns those of their `depth` best hits that are judged."""
     starts = range(0, len(judged), _BATCH)
-    x, right, query, best = [np.zeros((0, len(IN_CONTEXT)))], [], [], np.full(len(judged), -np.inf)
+    x, right, query = [np.zeros((0, len(IN_CONTEXT)))], [], []
+    first = np.full((len(judged), len(IN_CONTEXT)), -np.inf)
     for start in progress(starts, label=f"{name}: ranking", unit="batch") if len(starts) > 1 else starts:
         part = judged[start : start + _BATCH]
         answers = ranker.search([each.query for each in part], [index], depth + 1, None, start + 1)
@@ -115,12 +104,13 @@ def judge_hits(ranker: Ranker, index: Index, judged: Sequence[Judged], depth: in
                 raise answer
             hits = answer[0]
             known = [hit.id in asked.right or asked.wrong is None or hit.id in asked.wrong for hit in hits[:depth]]
-            x.append(features(np.array([hit.score for hit in hits]))[:depth][known])
+            of_hits = features(np.array([hit.score for hit in hits]))[:depth]
+            first[at] = of_hits[0] if len(of_hits) else -np.inf
+            x.append(of_hits[known])
             right += [hit.id in asked.right for hit, judged_one in zip(hits, known, strict=False) if judged_one]
             query += [at] * sum(known)
-            best[at] = max((hit.score for hit in hits), default=-np.inf)
     targets = np.array([len(each.right) for each in judged])
-    return Outcome(np.concatenate(x), np.array(right, bool), np.array(query, int), targets, best)
+    return Outcome(np.concatenate(x), np.array(right, bool), np.array(query, int), targets, first)
 
 
 def check_enough(found: Outcome) -> None:
@@ -177,44 +167,3 @@ def chosen_threshold(calibration: Calibration, options: CalibrateOptions) -> flo
     if options.precision is not None:
         return calibration.threshold(options.precision).probability
     return max(calibration.points, key=lambda point: point.f1).probability
-
-
-def table(outcomes: Mapping[str, Outcome], p: Float[np.ndarray, " n"], threshold: float) -> Table:
-    """Returns a table of how well probabilities hold, a row per set of queries and one for all."""
-    shown = Table(title=f"Hits of probability {threshold:g} or more, in percent")
-    names = ("queries", "hits", "right", "ECE", "precision", "recall", "F1", "answered", "none wrong", "none AUC")
-    shown.add_column("judgements")
-    for name in names:
-        shown.add_column(name, justify="right")
-    rows, start = {}, 0
-    for name, each in outcomes.items():
-        rows[name] = each, p[start : start + len(each.right)]
-        start += len(each.right)
-    if len(rows) > 1:
-        rows["all"] = Outcome.joined([*outcomes.values()]), p
-    for name, (each, of_hits) in rows.items():
-        point = operating_point(of_hits, each.right, each.query, each.targets, threshold)
-        error = expected_calibration_error(of_hits, each.right) if len(of_hits) else np.nan
-        area = separation(each.best, each.targets > 0)
-        shares = [error, *(point[key] for key in ("precision", "recall", "f1", "coverage", "none_wrong"))]
-        shown.add_row(
-            name,
-            f"{len(each.targets):,}",
-            f"{len(of_hits):,}",
-            f"{int(each.right.sum()):,}",
-            *(f"{100 * share:.1f}" for share in shares),
-            "" if area is None else f"{100 * area:.1f}",
-        )
-    return shown
-
-
-def described(calibration: Calibration) -> str:
-    """Describes a calibration in lines for a person."""
-    platt = calibration.platt
-    parts = " + ".join(f"{weight:.4g} {name}" for name, weight in zip(platt.features, platt.weights, strict=True))
-    exact = f"{calibration.right:,} of {calibration.hits:,} hits right"
-    return (
-        f"probability = 1 / (1 + exp(-({platt.bias:.4g} + {parts}))), fitted to {calibration.queries:,} queries "
-        f"({calibration.origin}), {exact}; expected calibration error on queries not fitted on "
-        f"{100 * calibration.error:.1f} %."
-    )

@@ -20,6 +20,7 @@ from uwe_jax.data.text import name_key
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.ranking.target_space import TargetSpace
 from uwe_jax.retrieval.limits import check_words
+from uwe_jax.retrieval.qdrant.calibrated import read_calibration_of, write_calibration_of
 from uwe_jax.retrieval.qdrant.connection import Store, library
 from uwe_jax.retrieval.qdrant.query_vectors import query_vectors
 from uwe_jax.retrieval.qdrant.stored import Stored, aliases, check_name, field, find, unfinished
@@ -52,6 +53,9 @@ class QdrantIndex:
       columns: names of the further columns.
       candidates: that Qdrant proposes per query, never fewer than the hits; None takes ten per hit and at least 100,
         and twice as many where targets have several names.
+      several: whether targets have several names.
+      sketch: of all names, see `uwe_jax.retrieval.sketch`.
+      calibration: that the index had when it was uploaded; None where it had none.
     """
 
     def __init__(self, store: Store, collection: str, stored: Stored, candidates: int | None = None):
@@ -62,13 +66,15 @@ class QdrantIndex:
         self.origin = stored.origin
         self.columns = stored.columns
         self.candidates = candidates
+        self.several, self.sketch = bool(stored.names), stored.sketch
+        self.calibration = read_calibration_of(store, collection)
 
     @classmethod
     def create(cls, location: Any, name: str, space: Index) -> QdrantIndex:
         """Uploads an index, and opens it.
 
-        An interrupted upload is resumed, and nothing is uploaded where the store has the same index already. An index
-        of that name is replaced when the upload is complete; until then searches use the old one.
+        An interrupted upload is resumed, and nothing but the calibration is uploaded where the store has the same index
+        already. An index of that name is replaced when the upload is complete; until then searches use the old one.
 
         Args:
           location: see `Store.connect`.
@@ -88,7 +94,7 @@ class QdrantIndex:
             parts.append(json.dumps([*zip(space.names, space.roles, strict=True)]))
         digest = content_digest(tokens, space.texts, space.ids, repr(space.origin), _DTYPE, *parts)
         names = len(space.names) if space.roles else 0
-        stored = Stored(space.origin, len(space), tokens.width, _DTYPE, digest, tuple(columns), names)
+        stored = Stored(space.origin, len(space), tokens.width, _DTYPE, digest, tuple(columns), names, space.sketch)
         collection = f"{name}--{digest}"
         store = Store.connect(location, create=True)
         try:
@@ -96,6 +102,7 @@ class QdrantIndex:
             if before != collection:
                 upload(store, collection, stored, space, tokens)
                 switch(store, name, before, collection)
+            write_calibration_of(store, collection, stored, space.calibration)
         except BaseException:
             store.close()
             raise

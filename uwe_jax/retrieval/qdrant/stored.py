@@ -3,7 +3,8 @@
 An index `esco` is an alias of that name for a collection `esco--0123456789ab`, whose last part is a digest of its
 content. The alias is set when all targets are there, so a collection without one is an incomplete upload, and a new
 version replaces an old one atomically. The collection's metadata has, under `uwe_jax`, the format, the origin, the
-number of targets and the other attributes of `Stored`.
+number of targets and the other attributes of `Stored`, and under `uwe_jax_calibration` the content of the index's
+calibration.json as a text, "" where it has none.
 
 A point is a target, its id the position. The vector is the multi-vector of its tokens, compared by MaxSim of cosines,
 or the mean of its tokens where the model's scorer pools targets. Qdrant keeps unit vectors, so the payload has the
@@ -46,6 +47,7 @@ class Stored:
       digest: of the content, twelve hexadecimal digits.
       columns: names of the further columns.
       names: number of all names where a target has several, else 0.
+      sketch: of all names, see `uwe_jax.retrieval.sketch`; empty of earlier uploads.
     """
 
     origin: Origin
@@ -55,6 +57,7 @@ class Stored:
     digest: str
     columns: tuple[str, ...] = ()
     names: int = 0
+    sketch: tuple[str, ...] = ()
 
     @property
     def pooled(self) -> bool:

@@ -35,7 +35,8 @@ from pathlib import Path
 
 import numpy as np
 
-from uwe_jax.retrieval.calibration import read_calibration
+from uwe_jax.retrieval.calibration import Calibration, calibration_of, read_calibration
+from uwe_jax.retrieval.settings import DEFAULT
 from uwe_jax.retrieval.store.manifest import Entry, Manifest, read_manifest
 from uwe_jax.retrieval.store.quantise import DTYPES
 from uwe_jax.retrieval.store.segment import Part, read_segment
@@ -73,6 +74,16 @@ def load_index(folder: str | Path) -> Index:
             return Index(
                 manifest.origin, manifest.dtype, manifest.width, manifest.pooled, parts, read_calibration(folder)
             )
+
+
+def calibration_in(folder: str | Path) -> Calibration | None:
+    """Reads the calibration of the index in a folder, else takes one that comes with uwe_jax; None without either.
+
+    Raises:
+      UserError: as of `load_index`.
+    """
+    index = load_index(folder)
+    return index.calibration or calibration_of(index, index.origin, DEFAULT)[0]
 
 
 def append(folder: str | Path, space: Index, *, patience: float = 0) -> int:

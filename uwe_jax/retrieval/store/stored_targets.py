@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from uwe_jax.data.ragged import run_offsets
 from uwe_jax.ranking.ragged import RaggedTokens
 from uwe_jax.retrieval.calibration import FILE, Calibration
 from uwe_jax.retrieval.settings import DEFAULT, RankSettings
+from uwe_jax.retrieval.sketch import sketch
 from uwe_jax.retrieval.store.columns import ROLE, Strings, Where, matching, packed, packed_strings, taken
+from uwe_jax.retrieval.store.ids import target_ids
 from uwe_jax.retrieval.store.manifest import Manifest
 from uwe_jax.retrieval.store.names import ExactNames, Name, best, exact_first, no_target, rows_of, starts_of
 from uwe_jax.retrieval.store.on_devices import OnDevices
@@ -27,8 +28,6 @@ from uwe_jax.retrieval.store.writing import creating
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.names import matched_name, name_scores, weighted
 from uwe_jax.scoring.words import Words
-
-_NAMED = 5  # ids that a message names
 
 
 class Index:
@@ -130,6 +129,16 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def several(self) -> bool:
+        """Whether targets have several names."""
+        return self.starts is not None
+
+    @cached_property
+    def sketch(self) -> tuple[str, ...]:
+        """Tells the names of other targets from these, see `uwe_jax.retrieval.sketch`."""
+        return sketch(self.names)
 
     def __repr__(self) -> str:
         names = "" if self.starts is None else f" with {len(self.names):,} names"
@@ -290,26 +299,3 @@ class Index:
         with creating(folder, patience=patience) as writer:
             (writer.folder / FILE).unlink(missing_ok=True)
             writer.commit(Manifest(self.origin, self.dtype, self.width, self.pooled, writer.add(self.parts)))
-
-
-def target_ids(texts: Sequence[str], ids: Sequence[str] | None) -> Strings:
-    """Returns the ids of n targets: as given, or the texts themselves.
-
-    Raises:
-      UserError: a wrong number of ids, duplicate ids, or an id that is not valid text.
-    """
-    chosen = texts if ids is None else ids
-    if len(chosen) != len(texts):
-        raise UserError(f"There are {len(texts):,} targets and {len(chosen):,} ids. Give one id per target.")
-    if odd := [each for each in chosen if not isinstance(each, str)]:
-        raise UserError(f"The id {odd[0]!r} is of type {type(odd[0]).__name__}; ids are strings: give {str(odd[0])!r}.")
-    if twice := [each for each, times in Counter(chosen).items() if times > 1]:
-        how = "duplicate targets, and texts are their own ids" if ids is None else "duplicate ids"
-        raise UserError(f"There are {len(twice):,} {how}: {_some(twice)}. Give every target its own id.")
-    return Strings(packed_strings(chosen))
-
-
-def _some(ids: Iterable[str]) -> str:
-    ordered = sorted(ids)
-    shown = ", ".join(repr(each if len(each) <= 60 else each[:57] + "...") for each in ordered[:_NAMED])
-    return f"{shown} and {len(ordered) - _NAMED:,} more" if len(ordered) > _NAMED else shown

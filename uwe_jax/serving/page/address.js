@@ -1,6 +1,6 @@
 // The search in the page's address, behind the #: reload, back and links repeat it, and no server or proxy is sent it.
 
-const KEYS = ["q", "index", "top_k", "where"];
+const KEYS = ["q", "index", "top_k", "where", "min_score", "min_probability"];
 
 /** What the address asks for: a text per key, empty where it says nothing. */
 export function asked() {

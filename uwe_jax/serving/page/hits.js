@@ -35,6 +35,22 @@ async function open(button, panel, query, hit, index) {
   }
 }
 
+/** A bar for a probability. Raw scores have none: bars of different lengths would compare what does not compare. */
+function measure(hit) {
+  const score = number(hit.score, 3);
+  if (typeof hit.probability !== "number") return [make("span", { class: "figure" }, score)];
+  return [make("span", { class: "figure" }, `${number(100 * hit.probability, 0)} %`),
+    make("span", { class: "bar", "--share": hit.probability.toFixed(3), "aria-hidden": "true" }),
+    make("small", {}, `score ${score}`)];
+}
+
+/** How many hits of how many. */
+export function bestOf({ hits, of }) {
+  const total = of.toLocaleString("en");
+  if (hits.length === of) return `all ${total}, best first`;
+  return `the ${hits.length > 1 ? `${hits.length} ` : ""}best of ${total}`;
+}
+
 function item(hit, found, place) {
   const sentence = found.sentences?.[hit.sentence];
   const panel = make("div", { class: "panel", id: `panel_${place}`, hidden: true });
@@ -46,12 +62,11 @@ function item(hit, found, place) {
     make("span", { class: "found" }, make("span", { class: "text" }, hit.text),
       matched(hit) ? make("small", { class: "name" }, matched(hit)) : null,
       sentence === undefined ? null : make("span", { class: "sentence" }, sentence)),
-    make("span", { class: "score" }, make("span", { class: "figure" }, number(hit.score, 3)),
-      make("span", { class: "bar", "--share": Math.min(1, Math.max(0, hit.score)).toFixed(3), "aria-hidden": "true" })));
+    make("span", { class: "score" }, ...measure(hit)));
   return make("li", {}, button, facts(hit), panel);
 }
 
-/** What was asked, and its hits: of {query, index, filter, hits} and, of a vacancy, sentences. */
+/** What was asked, and its hits: of {query, index, filter, hits, of, note, none} and, of a vacancy, sentences. */
 export function shown(found, filter) {
   const asked = found.query.length > SHOWN ? `${found.query.slice(0, SHOWN)}…` : found.query;
   const read = found.sentences && make("details", { class: "read card" },
@@ -61,7 +76,9 @@ export function shown(found, filter) {
     make("div", { class: "head" },
       make("h2", { class: "asked" }, asked, make("small", {}, ` in ${found.index}${filter && ` where ${filter}`}`)),
       found.hits.length ? saving(found) : null),
+    ...(found.none ? [make("p", { class: "none" }, `None of these. ${found.none}`)] : []),
     make("ol", { class: "hits card" }, ...found.hits.map((hit, k) => item(hit, found, k + 1))),
+    ...(found.note && found.hits.length ? [make("p", { class: "hint note" }, found.note)] : []),
     ...(read ? [read] : []),
   ];
 }

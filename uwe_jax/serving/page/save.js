@@ -10,7 +10,7 @@ const safe = (cell) => (typeof cell === "string" && /^[=+\-@\t\r]/.test(cell) ? 
 /** Rows of a table, the names of its columns first. */
 export function rows({ hits, sentences }) {
   const columns = [...new Set(hits.flatMap((hit) => Object.keys(hit.columns ?? {})))];
-  const matched = ["name", "exact", "role", "words"];
+  const matched = ["name", "exact", "role", "words", "probability"];
   const more = sentences ? ["sentence", "support"] : [];
   return [["place", "score", "text", "id", ...matched, ...columns, ...more], ...hits.map((hit, k) => [
     k + 1, hit.score, hit.text, hit.id, ...matched.map((name) => hit[name]), ...columns.map((name) => hit.columns?.[name]),

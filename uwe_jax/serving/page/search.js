@@ -2,7 +2,7 @@
 
 import { asked, remember } from "./address.js";
 import { ask } from "./api.js";
-import { shown } from "./hits.js";
+import { bestOf, shown } from "./hits.js";
 import { number } from "./make.js";
 import { where } from "./where.js";
 
@@ -27,15 +27,15 @@ const tellProblem = (error) => tell(error.status >= 500 && error.id ? `${error.m
 const chosenIndex = () => served.indexes.find((each) => each.name === index.value);
 
 /** How many hits of how many there are. */
-function counted(found, top_k) {
-  const [n, total] = [found.hits.length, chosenIndex().targets];
-  const best = n === 1 ? "The best" : `The ${n} best`;
-  if (found.where) {
-    if (!n) return `Nothing in ${found.index} matches the filter`;
-    return n < top_k ? `All ${n} that match the filter, best first` : `${best} that match the filter`;
-  }
-  return n === total ? `All ${n}, best first` : `${best} of ${total.toLocaleString("en")}`;
+function counted(found) {
+  const [matching, best] = [found.where ? " that match the filter" : "", bestOf(found)];
+  if (found.hits.length) return `${best[0].toUpperCase()}${best.slice(1)}${matching}`;
+  return found.of ? `None of ${found.of.toLocaleString("en")}${matching}` : `Nothing in ${found.index} matches the filter`;
 }
+
+/** The least score and probability that the form asks for; a hidden field asks for none. */
+const least = () => Object.fromEntries(["min_score", "min_probability"]
+  .filter((name) => !at(`${name}_choice`).hidden && at(name).value !== "").map((name) => [name, Number(at(name).value)]));
 
 /** Asks for what the form says; `step`: and makes that the address. */
 async function search(step) {
@@ -51,19 +51,20 @@ async function search(step) {
   const began = performance.now();
   const isVacancy = query.includes("\n") || query.length > LONG;
   const terms = at("where_choice").hidden ? "" : filter.value.trim();
-  if (step) remember({ q: query, index: served.indexes.length > 1 && index.value, top_k: topK.value, where: terms });
+  if (step) remember({ q: query, index: served.indexes.length > 1 && index.value, top_k: topK.value, where: terms, ...least() });
   document.title = `${query.slice(0, 60)} · ${TITLE}`;
   results.setAttribute("aria-busy", "true");
   tell("Ranking …");
   try {
     const conditions = where(terms);
-    const chosen = { index: index.value, top_k: Number(topK.value), ...(conditions && { where: conditions }) };
+    const chosen = { index: index.value, top_k: Number(topK.value), ...(conditions && { where: conditions }), ...least() };
     const answer = isVacancy
       ? await ask("v1/vacancy", { text: query, ...chosen }, own.signal)
       : await ask("v1/rank", { queries: [query], ...chosen }, own.signal);
     const found = {
       model: served.model.name, index: answer.index, query, ...(conditions && { where: conditions }),
-      ...(isVacancy ? { sentences: answer.sentences, hits: answer.hits } : { hits: answer.results[0].hits }),
+      ...least(), note: answer.note, ...(isVacancy ? { sentences: answer.sentences } : {}),
+      ...Object.fromEntries(["hits", "of", "none"].map((name) => [name, (isVacancy ? answer : answer.results[0])[name]])),
     };
     results.replaceChildren(...shown(found, terms));
     const seconds = number((performance.now() - began) / 1000);
@@ -74,7 +75,7 @@ async function search(step) {
     const truncated = answer.truncated
       ? ` ${what} the first ${served.model.tokens} tokens${isVacancy ? "" : " of the text"} were read.` : "";
     const next = found.hits.length ? " Choose one to see why." : "";
-    tell(`${counted(found, chosen.top_k)}${of}, in ${seconds} s.${omitted}${truncated}${next}`);
+    tell(`${counted(found)}${of}, in ${seconds} s.${omitted}${truncated}${next}`);
   } catch (error) {
     if (error.name === "AbortError") return;
     results.replaceChildren();
@@ -89,16 +90,17 @@ function repeat() {
   asking?.abort();
   text.value = wanted.q;
   filter.value = wanted.where;
+  for (const name of ["min_score", "min_probability"]) at(name).value = wanted[name];
   topK.value = [...topK.options].some((each) => each.value === wanted.top_k) ? wanted.top_k : topK.options[0].value;
   index.value = wanted.index || served.indexes[0].name;
   grow();
   if (index.value) {
-    showFilter();
+    showFields();
     if (wanted.q) return search(false);
     tell("");
   } else {
     index.value = served.indexes[0].name;
-    showFilter();
+    showFields();
     tell(`There is no index ${wanted.index}; there are ${served.indexes.map((each) => each.name).join(", ")}.`, true);
   }
   document.title = TITLE;
@@ -106,8 +108,11 @@ function repeat() {
   results.removeAttribute("aria-busy");
 }
 
-function showFilter() {
-  const columns = chosenIndex().columns ?? [];
+/** The fields that fit the index that is chosen: a filter, and a least probability, or score where it has none. */
+function showFields() {
+  const { columns = [], calibration } = chosenIndex();
+  at("min_probability_choice").hidden = !calibration;
+  at("min_score_choice").hidden = Boolean(calibration);
   at("where_choice").hidden = at("where_hint").hidden = !columns.length;
   filter.placeholder = `${columns[0]}=…`;
   at("where_hint").textContent = `Columns: ${columns.join(", ")}. Several conditions are separated by semicolons.`;
@@ -134,7 +139,7 @@ async function start() {
     .map((k) => Math.min(k, served.limits.top_k)).map((k) => option(k, k)));
   const names = served.indexes.map((each) => `${each.targets.toLocaleString("en")} targets in ${each.name}`).join(", ");
   at("served").textContent = `${served.model.name} · ${served.model.scorer} · ${names}`;
-  showFilter();
+  showFields();
   tell("");
   return served;
 }
@@ -154,7 +159,7 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   search(true);
 });
-index.addEventListener("change", showFilter);
+index.addEventListener("change", showFields);
 at("skip").addEventListener("click", (event) => {
   event.preventDefault(); // its #results would replace the search in the address
   results.focus();
