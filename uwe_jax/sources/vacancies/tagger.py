@@ -67,7 +67,6 @@ class VacancyTagger:
     def __init__(self, taxonomy: Taxonomy | None, settings: TagSettings):
         self._skills = taxonomy.skills if taxonomy else ()
         self._matcher = SkillMatcher(taxonomy) if taxonomy else None
-        self._by_label = {key(skill.label): number for number, skill in enumerate(self._skills)}
         self._settings = settings
 
     def tag(self, vacancy: Vacancy, counts: Counter[str]) -> Iterator[tuple[str, Tagged | Sentence]]:
@@ -110,10 +109,7 @@ class VacancyTagger:
         """Returns label and id per skill of a row: those of the taxonomy if it has the name, else the text itself."""
         linked: dict[str, tuple[str, str]] = {}
         for skill in filter(None, map(normalise, skills)):
-            number = self._by_label.get(key(skill))
-            if number is None and self._matcher is not None:
-                whole = [match for match in self._matcher.find(skill) if match.stop - match.start == len(skill)]
-                number = whole[0].skill if whole else None
+            number = self._matcher.named(skill) if self._matcher else None
             counts[UNLINKED if number is None else LINKED] += 1
             linked[skill] = (skill, "") if number is None else (self._skills[number].label, self._skills[number].id)
         return linked
