@@ -116,7 +116,12 @@ def test_short_names_and_capitals():
     found = matcher(
         ("R",), ("computer technology", "IT"), ("Git",), ("wear a suit", "tie"), ("LESS",), ("waste less paper",)
     )
-    assert [span for _, span, _ in named(found, "IT is it; Git is git; R, tie, less LESS")] == ["IT", "Git", "R", "LESS"]
+    assert [span for _, span, _ in named(found, "IT is it; Git is git; R, tie, less LESS")] == [
+        "IT",
+        "Git",
+        "R",
+        "LESS",
+    ]
     assert named(found, "IT IS LESS") == []  # where all is in capitals they say nothing
     assert found.left_out["too short"] == 1
 

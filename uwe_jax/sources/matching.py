@@ -14,6 +14,7 @@ from uwe_jax.data.scripts import is_boundary, is_dense, is_part
 from uwe_jax.sources.spelling import ORDINARY, SHORT, Capitals, own_spellings
 from uwe_jax.sources.taxonomy import Taxonomy
 
+VERSION = 2  # raise it whenever texts name other skills than before, or prepared edges are outdated
 Finder = Callable[[str], list[tuple[str, int, int]]]  # keys of names, their starts and stops
 
 EXACT, ALIAS = "exact", "alias"  # whether a skill was found by its label or by an alias
@@ -55,8 +56,8 @@ class SkillMatcher:
       - ordinary words in lower case,
       - aliases shared by several skills that are not a skill's label,
       - single words that occur in many labels of other skills: aliases from `COMMON_ALIAS`, labels from `COMMON_LABEL`.
-    A name with capitals matches only in its own spelling if it is short (IT, Git, R), an ordinary word (Excel) or occurs
-    in lower case in other names (LESS), and only where capitals say something (`uwe_jax.sources.spelling`).
+    A name with capitals matches only in its own spelling if it is short (IT, Git, R), an ordinary word (Excel) or
+    occurs in lower case in other names (LESS), and only where capitals say something (`uwe_jax.sources.spelling`).
     """
 
     def __init__(self, taxonomy: Taxonomy):

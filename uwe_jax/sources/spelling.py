@@ -11,21 +11,25 @@ from itertools import groupby
 SHORT = 3  # characters up to which a name is an abbreviation
 
 # Words of English sentences: capitals of IT in IT IS say nothing.
-_FUNCTION = frozenset(
-    "a about all also am an and any are as at be best big but by can do each for from get go great had has have he help "
-    "her here his how i if in into is it its join just keep lead less like look make many may me more most much must my "
-    "need new no nor not now of off on one only open or our out over own per run see set she show so such take than that "
-    "the their them then they this to too top up us use very was way we well what when who will with work you your".split()
+_FUNCTION_TEXT = (
+    "a about all also am an and any are as at be best big but by can do each for from get go great had has have he "
+    "help her here his how i if in into is it its join just keep lead less like look make many may me more most "
+    "much must my need new no nor not now of off on one only open or our out over own per run see set she show so "
+    "such take than that the their them then they this to too top up us use very was way we well what when who will "
+    "with work you your"
 )
+_FUNCTION = frozenset(_FUNCTION_TEXT.split())
 # Ordinary words that name tools and languages as well.
-_TOOLS = frozenset(
-    "access acrobat ada angular ant apex arena assembly azure bash basic beam blender canvas chef chrome clipper cocoa "
-    "concur confluence crystal cucumber dart delphi edge elastic elixir ember epic excel express flash flask flex "
-    "flutter forth gulp hive illustrator impress jest julia keynote lean lotus maple maya mercury mocha monday motion "
-    "notion numbers oracle outlook pages pandas pascal pig play postman premiere processing project publisher puppet "
-    "quest rails react redshift relay rhino ruby rust sage salt sap scheme scratch sketch slack snowflake solid spark "
-    "spring sprint storm swift swing tableau teams unity unreal vault vertex windows word yarn zoom".split()
+_TOOLS_TEXT = (
+    "access acrobat ada angular ant apex arena assembly azure bash basic beam blender canvas chef chrome clipper "
+    "cocoa concur confluence crystal cucumber dart delphi edge elastic elixir ember epic excel express flash flask "
+    "flex flutter forth gulp hive illustrator impress jest julia keynote lean lotus maple maya mercury mocha monday "
+    "motion notion numbers oracle outlook pages pandas pascal pig play postman premiere processing project "
+    "publisher puppet quest rails react redshift relay rhino ruby rust sage salt sap scheme scratch sketch slack "
+    "snowflake solid spark spring sprint storm swift swing tableau teams unity unreal vault vertex windows word "
+    "yarn zoom"
 )
+_TOOLS = frozenset(_TOOLS_TEXT.split())
 ORDINARY = _FUNCTION | _TOOLS
 
 _WORD = re.compile(r"\S+")

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from uwe_jax.evaluation.calibrate.judgements import Judged, read_judgements
 from uwe_jax.evaluation.calibrate.options import CalibrateOptions
+from uwe_jax.evaluation.calibrate.sentences import fit_sentences
 from uwe_jax.retrieval.calibration import Calibration, Point, Subject, write_calibration
 from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import in_qdrant, recorded_model
@@ -72,6 +73,10 @@ def calibrate(options: CalibrateOptions) -> None:
     Raises:
       UserError: for anything that the user can fix.
     """
+    if options.sentences:
+        assert options.out is not None  # of the options
+        fit_sentences(options.sentences, options.model, options.out, options.keep, options.cache_dir)
+        return
     if in_qdrant(options.folder):
         raise UserError(f"--index {options.folder} is in Qdrant. Give the folder of an index on disk.")
     index, how = load_index(options.folder), RankSettings.of(options)
