@@ -1,10 +1,11 @@
 """The filter of sentences without a skill."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
-from tiny_encoder import write_tiny_encoder
+from tiny_encoder import WORDS, write_tiny_encoder
 from vacancy_files import TAXONOMY, write_rows, write_taxonomy
 
 from uwe_jax.commands import calibrate
@@ -85,14 +86,17 @@ def test_shipped_filters_are_of_the_encoder_s_width():
 
 def test_a_filter_is_fitted_by_the_command_and_refused_for_another_model(tmp_path, capsys):
     one, other = (str(write_tiny_encoder(tmp_path / name, layers=k)) for k, name in ((1, "one"), (2, "other")))
-    rows = [{"sentence": f"nurse care for {k}", "label": 1} for k in range(60)]
-    rows += [{"sentence": f"software engineer code {k}", "label": 0} for k in range(60)]
+    rows = [
+        {"sentence": " ".join(words), "label": label}
+        for label, known in ((1, WORDS[:4]), (0, WORDS[4:]))
+        for words in itertools.product(known, repeat=3)
+    ]
     sentences, out = write_rows(tmp_path / "s.csv", rows), tmp_path / "filter.json"
-    fit = ["--sentences", str(sentences), "--model", one, "--out", str(out)]
+    fit = ["--sentences", str(sentences), "--model", one, "--out", str(out), "--keep", "0.5"]
     calibrate.main(fit)
-    assert "120 sentences, 60 with a skill" in capsys.readouterr().out
-    assert read_filter(out).area > 0.9
-    vacancies = write_rows(tmp_path / "v.jsonl", [{"title": "x", "description": "software engineer code 7"}])
+    assert "128 sentences, 64 with a skill" in capsys.readouterr().out
+    assert read_filter(out).area > 0.85
+    vacancies = write_rows(tmp_path / "v.jsonl", [{"title": "x", "description": "software engineer code"}])
     flags = ["--vacancies", str(vacancies), "--taxonomy", str(write_taxonomy(tmp_path / "skills.csv"))]
     flags += ["--threshold", "-1", "--skill-filter", str(out)]
     tag([*flags, "--model", one, "--out", str(tmp_path / "tagged")])
@@ -106,10 +110,8 @@ def test_a_filter_is_fitted_by_the_command_and_refused_for_another_model(tmp_pat
         write_rows(sentences, [rows[0] | content, *rows[1:]])
         with pytest.raises(UserError, match=expected):
             calibrate.main(fit)
-    write_rows(sentences, rows[:70])
-    with pytest.raises(
-        UserError, match=r"70 sentences are judged, 60 with a skill and 10 w.*least 50 of each"
-    ):
+    write_rows(sentences, rows[:74])
+    with pytest.raises(UserError, match=r"74 sentences are judged, 64 with a skill and 10 w.*least 50 of each"):
         calibrate.main(fit)
     with pytest.raises(UserError, match="Give both, and no --index"):
         calibrate.main(fit[:2])
