@@ -1,11 +1,11 @@
 """Matching of skills in texts."""
 
 import re
-import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tracing import events
 
 from uwe_jax.sources.matching import COMMON_ALIAS, COMMON_LABEL, SkillMatcher, whole_words
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
@@ -162,23 +162,6 @@ def test_names_of_rows_link_in_their_own_spelling_where_they_are_ordinary_words(
         assert found.named(text) is None
     assert not matcher(("go",), ("lead others", "lead")).find("You go and lead.")  # in lower case they are anything
     assert matcher(("go",)).named("go") == 0
-
-
-def events(work) -> int:
-    """Counts the lines, calls and returns of Python that a piece of work takes."""
-    count, before = 0, sys.gettrace()
-
-    def trace(*_):
-        nonlocal count
-        count += 1
-        return trace
-
-    sys.settrace(trace)
-    try:
-        work()
-    finally:
-        sys.settrace(before)
-    return count
 
 
 def test_the_work_is_linear_in_the_names_of_a_text():
