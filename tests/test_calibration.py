@@ -337,9 +337,9 @@ def test_tagged_skills_reach_a_probability():
     platt = Platt(IN_CONTEXT, (8.0, 0.0, 8.0), -4.0)
     scores = np.array([[0.1, 0.5, 0.6, 0.2], [0.1, 0.2, 0.1, 0.1]])
     by_hand = expit(8 * np.array([0.6 + 0.1, 0.5 + 0.3]) - 4)
-    assert [row.tolist() for row in best(scores, 2, by_hand.min(), platt)] == [[2, 1], []]
-    assert [row.tolist() for row in best(scores, 2, by_hand.max(), platt)] == [[1], []]
-    assert [row.tolist() for row in best(scores, 1, by_hand[0], platt)] == [[2], []]
+    assert [row.tolist() for row, _ in best(scores, 2, by_hand.min(), platt)] == [[2, 1], []]
+    assert [row.tolist() for row, _ in best(scores, 2, by_hand.max(), platt)] == [[1], []]
+    assert [row.tolist() for row, _ in best(scores, 1, by_hand[0], platt)] == [[2], []]
 
 
 # Bad input

@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tracing import events
 
 from uwe_jax.sources.matching import COMMON_ALIAS, COMMON_LABEL, SkillMatcher, whole_words
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
@@ -38,7 +39,7 @@ def test_labels_and_aliases_without_regard_to_case_and_the_longest_first():
         ("JavaScript and Javanese", []),
         ("(java),", ["java"]),
         ("C#/C++ in .NET and ASP.NET", ["C#", "C++", ".NET", ".NET"]),
-        ("C and C sharp", []),
+        ("C and C sharp", ["C"]),
         ("long-term, term_x", []),
         ("the term-sheet", ["term"]),
         ("I code in java++", []),
@@ -115,9 +116,60 @@ def test_short_names_and_capitals():
     found = matcher(
         ("R",), ("computer technology", "IT"), ("Git",), ("wear a suit", "tie"), ("LESS",), ("waste less paper",)
     )
-    assert [span for _, span, _ in named(found, "IT is it; Git is git; R, tie, less LESS")] == ["IT", "Git", "LESS"]
+    assert [span for _, span, _ in named(found, "IT is it; Git is git; R, tie, less LESS")] == [
+        "IT",
+        "Git",
+        "R",
+        "LESS",
+    ]
     assert named(found, "IT IS LESS") == []  # where all is in capitals they say nothing
-    assert found.left_out["too short"] == 2
+    assert found.left_out["too short"] == 1
+
+
+TOOLS = ("Go", "R", "IT", "Excel", "Word", "C", "SAP", "Access", "Outlook", "Rust", "Swift")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("You go to market, in other words you excel in sales.", []),
+        ("Go to market with swift access to a positive outlook.", []),
+        ("It is what it is, and rust never sleeps.", []),
+        ("Excel in a fast team. ", []),
+        ("Access to the gym; a word of thanks; go on, it pays.", []),
+        ("WE GO FAR, EXCEL IN ALL, and IT IS fun", []),
+        ("R&D, R & D, C-level, B.Sc, (M/R/D), a class C licence and vitamin C", []),
+        ("APPLY WITHIN R DAYS", []),
+        ("MORE SAP AND IT", []),
+        ("Know Excel, Word and Access; write Go, Rust or Swift.", ["Excel", "Word", "Access", "Go", "Rust", "Swift"]),
+        ("SAP HANA, IT and C/C++ or R.", ["SAP", "IT", "C", "R"]),
+        ("Excel", ["Excel"]),
+        ("Outlook, Word", ["Outlook", "Word"]),
+        ("SAP", ["SAP"]),
+    ],
+)
+def test_short_and_ordinary_words_count_in_their_own_spelling_alone(text, expected):
+    found = matcher(*((tool,) for tool in TOOLS))
+    assert [span for _, span, _ in named(found, text)] == expected
+    assert [text[start:stop] for _, start, stop in whole_words(TOOLS)(text)] == expected
+
+
+def test_names_of_rows_link_in_their_own_spelling_where_they_are_ordinary_words():
+    found = matcher(*((tool,) for tool in TOOLS), ("computer technology", "PHP"), ("CSS",), ("plan shifts", "rota"))
+    linked = {text: found.named(text) for text in (*TOOLS, "css", "php", "Plan Shifts", "ROTA")}
+    assert linked == {**{tool: k for k, tool in enumerate(TOOLS)}, "css": 12, "php": 11, "Plan Shifts": 13, "ROTA": 13}
+    for text in ("go", "r", "it", "excel", "EXCEL", "word", "c", "sap", "access", "outlook", "rust", "swift", "shifts"):
+        assert found.named(text) is None
+    assert not matcher(("go",), ("lead others", "lead")).find("You go and lead.")  # in lower case they are anything
+    assert matcher(("go",)).named("go") == 0
+
+
+def test_the_work_is_linear_in_the_names_of_a_text():
+    found, own = matcher(("weld metal", "metal joining"), ("IT",)), whole_words(["weld metal", "IT"])
+    for find in (found.find, own):
+        few, many = (events(lambda k=k, find=find: find("weld metal, IT jobs; " * k)) for k in (100, 400))
+        assert few > 200
+        assert many < 4.1 * few
 
 
 def test_words_of_many_labels_are_too_common_on_their_own():

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections import Counter
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -27,6 +26,7 @@ from uwe_jax.sources.vacancies.job import open_job
 from uwe_jax.sources.vacancies.pool import run_job
 from uwe_jax.sources.vacancies.tagger import JOB, VACANCY, TagSettings
 
+WRITTEN = [JOB, VACANCY, "tagging.json", "vacancies.jsonl"]
 KILLED = """
 import os, signal, sys
 from uwe_jax.sources.vacancies import job
@@ -78,6 +78,51 @@ def contents(folder) -> dict[str, list]:
     }
 
 
+def lines_of(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "vacancies.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_vacancy_has_a_line_with_all_its_skills(tmp_path, capsys):
+    text = "You weld metal all day.\nSchedule staff at night.\nYou weld metal again."
+    rows = [{"id": "a", "title": "Welder", "description": text}] * 2
+    rows += [{"id": "c", "title": "Welder", "description": text, "skills": "weld metal; sing"}]
+    rows += [{"id": "d", "title": "", "description": "Nothing has a name here."}, {"id": "e", "title": 7}]
+    path, out = write_rows(tmp_path / "v.jsonl", rows), tmp_path / "out"
+    flags = ["--vacancies", str(path), "--taxonomy", str(write_taxonomy(tmp_path / "skills.csv"))]
+    main([*flags, "--out", str(out), "--processes", "1", "--chunk_rows", "2", "--max_broken", "0.5"])
+    first = {"probability": None, "score": 1.0}
+    weld = {"id": "s1", "label": "weld metal", "relation": "exact", **first, "sentence": "You weld metal all day."}
+    weld |= {"span": "weld metal"}
+    plan = {"id": "s2", "label": "plan shifts", "relation": "alias", **first, "sentence": "Schedule staff at night."}
+    plan |= {"span": "Schedule staff"}
+    sing = {"id": "", "label": "sing", "relation": "given", **first, "sentence": "", "span": ""}
+    assert lines_of(out) == [
+        {"id": "a", "row": "v.jsonl, line 1", "title": "Welder", "skills": [weld, plan]},
+        {"id": "a", "row": "v.jsonl, line 2", "title": "Welder", "skills": [weld, plan]},
+        {"id": "c", "row": "v.jsonl, line 3", "title": "Welder", "skills": [weld | {"relation": "given"}, sing, plan]},
+        {"id": "d", "row": "v.jsonl, line 4", "title": "", "skills": []},
+    ]
+    counts = json.loads((out / "tagging.json").read_text())["counts"]
+    assert (counts["rows"], counts["skills of rows"], counts["rows without a skill"]) == (4, 7, 1)
+    assert re.search(r"^skills of rows +7  in vacancies.jsonl$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_lines_of_vacancies_have_the_skills_of_a_model(tmp_path):
+    rows = [{"title": "Cook", "description": "You love a haute French cuisine."}] * 3
+    rows[1] = rows[1] | {"description": "You love a haute French cuisine.\nA cuisine of haute art."}
+    flags = ["--vacancies", str(write_rows(tmp_path / "v.jsonl", rows)), "--processes", "1", "--chunk_rows", "2"]
+    flags += ["--taxonomy", str(write_taxonomy(tmp_path / "skills.csv")), "--out", str(tmp_path / "out")]
+    main([*flags, "--model", "bm25", "--threshold", "0.1", "--top_k", "1"])
+    lines = lines_of(tmp_path / "out")
+    found = [[(skill["label"], skill["relation"], skill["probability"]) for skill in line["skills"]] for line in lines]
+    assert found == [[("haute cuisine", "model", None)]] * 3
+    assert lines[0]["skills"][0]["sentence"] == "You love a haute French cuisine."
+    assert lines[1]["skills"][0]["score"] >= lines[0]["skills"][0]["score"]  # of its best sentence
+    counts = json.loads((tmp_path / "out" / "tagging.json").read_text())["counts"]
+    assert (counts["skills of rows"], counts["rows without a skill"]) == (3, 0)
+    assert counts["sentences tagged by the model alone"] == counts["sentences"] == 4
+
+
 def test_edges_for_the_source_and_a_summary(tmp_path, flags, capsys):
     main([*flags, "--out", str(tmp_path / "out")])
     edges = read_edge_folder(tmp_path / "out")
@@ -89,7 +134,12 @@ def test_edges_for_the_source_and_a_summary(tmp_path, flags, capsys):
     said = capsys.readouterr().out
     assert "rows                 12\n" in said
     assert "edges skill_vacancy  24  exact 24\n" in said
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [JOB, VACANCY, "tagging.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        JOB,
+        VACANCY,
+        "tagging.json",
+        "vacancies.jsonl",
+    ]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
     before = contents(tmp_path / "out")
@@ -146,7 +196,12 @@ def test_two_commands_do_not_write_one_folder(tmp_path, flags, monkeypatch):
 
     monkeypatch.setattr(run, "_finish", again)
     main(command)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [JOB, VACANCY, "tagging.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        JOB,
+        VACANCY,
+        "tagging.json",
+        "vacancies.jsonl",
+    ]
 
 
 def test_a_model_tags_sentences_that_name_no_skill(tmp_path):
@@ -166,8 +221,10 @@ def test_a_model_tags_sentences_that_name_no_skill(tmp_path):
     ranker, untagged = Words(), job("untagged", "untagged")
     total = tag_by_model(untagged, TAXONOMY, ranker, threshold=0.6, top_k=2)
     assert "You weld metal all day." not in ranker.asked
-    gained = {"rows without a skill": -1, "edges of an equal title or sentence, left out": 1}
-    assert total.counts == Counter({"sentences read by the model": 4, "sentences tagged by the model": 3} | gained)
+    gained = {"rows without a skill": -1, "edges of an equal title or sentence, left out": 1, "skills of rows": 3}
+    gained |= {"sentences read by the model": 4, "sentences tagged by the model": 3}
+    gained |= {"sentences tagged by the model alone": 3}
+    assert {what: number for what, number in total.counts.items() if number} == gained
     # One row in each chunk has the sentence; a row with skills of its own gets no others for its title.
     assert total.edges == {"skill_vacancy/model": 2, "skill_job/model": 2}
     added = [row for part in untagged.parts(JOB) if "model" in part.name for row in pq.read_table(part).to_pylist()]
@@ -288,7 +345,7 @@ def test_nan_scores_tag_nothing(tmp_path):
 def test_equal_scores_go_to_the_earlier_skill():
     scores = np.zeros((1, 40), np.float32)
     scores[0, 7] = 1
-    assert [row.tolist() for row in best(scores, 4, 0)] == [[7, 0, 1, 2]]
+    assert [row.tolist() for row, _ in best(scores, 4, 0)] == [[7, 0, 1, 2]]
 
 
 def test_wrong_arguments_give_an_error_message(tmp_path, flags):

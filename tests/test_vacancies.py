@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from esco_downloads import write_release
 from task_data import read_task_folder
+from tracing import events
 from vacancy_files import ROWS, TAXONOMY, many, write_rows, write_taxonomy
 
 from uwe_jax.data.graph import Edge
@@ -23,6 +24,7 @@ from uwe_jax.sources.tables.reading import column_names, cut, read_chunk, read_r
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
 from uwe_jax.sources.vacancies.files import Vacancy, VacancyColumns, find_columns, find_vacancy_files
 from uwe_jax.sources.vacancies.job import PartEdges, job_key, open_job, read_records, run_chunk
+from uwe_jax.sources.vacancies.lines import LINES
 from uwe_jax.sources.vacancies.pool import run_job
 from uwe_jax.sources.vacancies.sentences import cut_sentences, length_problem, plain_text
 from uwe_jax.sources.vacancies.source import SOURCE
@@ -32,7 +34,7 @@ FORMATS = ["v.csv", "v.tsv", "v.jsonl", "v.csv.gz", "v.jsonl.gz", "v.parquet"]
 
 
 def tagged(vacancy: Vacancy, taxonomy=TAXONOMY, **settings) -> dict[str, list]:
-    records: dict[str, list] = {JOB: [], VACANCY: [], SENTENCES: []}
+    records: dict[str, list] = {JOB: [], VACANCY: [], SENTENCES: [], LINES: []}
     for graph, record in VacancyTagger(taxonomy, TagSettings(**settings)).tag(vacancy, Counter()):
         records[graph].append(record)
     return records
@@ -207,6 +209,34 @@ def test_skills_of_the_row_come_first():
     assert [edge.left for edge in tagged(row, taxonomy=None)[VACANCY]] == ["cook"]
 
 
+def test_short_and_ordinary_words_of_a_row_are_found_in_their_own_spelling():
+    taxonomy = Taxonomy("", tuple(Skill(str(k), label) for k, label in enumerate(("Go", "Word", "Excel", "CSS"))))
+    text = "You go to market, in other words you excel.\nYou know Word."
+    row = Vacancy("Clerk", text, ["go", "word", "Excel", "css", "US"], "")
+    records = tagged(row, taxonomy=taxonomy)
+    assert [(edge.left, edge.left_id) for edge in records[JOB]] == [
+        ("go", ""),
+        ("word", ""),
+        ("Excel", "2"),
+        ("CSS", "3"),
+        ("US", ""),
+    ]
+    assert [(edge.left, edge.right, edge.relation) for edge in records[VACANCY]] == [
+        ("Word", "You know Word.", "exact")
+    ]
+
+
+def test_the_work_is_linear_in_the_skills_of_a_row():
+    taxonomy = Taxonomy("", tuple(Skill(str(k), f"weld part {k:03d}") for k in range(400)))
+    counted = []
+    for number in (100, 400):
+        names = [skill.label for skill in taxonomy.skills[:number]]
+        tagger, row = VacancyTagger(taxonomy, TagSettings()), Vacancy("Welder", ", ".join(names), names, "")
+        counted.append(events(lambda tagger=tagger, row=row: list(tagger.tag(row, Counter()))))
+    assert counted[0] > 1000
+    assert counted[1] < 4.1 * counted[0]
+
+
 def test_a_skill_whose_small_letters_are_longer_is_found():
     # The small letter of the first one is two characters.
     row = Vacancy("Guide", "You know İstanbul and plan shifts.", ["İstanbul"], "")
@@ -277,11 +307,11 @@ def test_a_failed_chunk_leaves_nothing_and_is_tagged_again(tmp_path, monkeypatch
     job = job_in(tmp_path / "job", write_rows(tmp_path / "v.jsonl", many(9)))
     real, seen = VacancyTagger.tag, []
 
-    def failing(self, vacancy, counts):
+    def failing(self, vacancy, counts, row):
         seen.append(vacancy.id)
         if vacancy.id == "5":
             raise RuntimeError("the lights went out")
-        return real(self, vacancy, counts)
+        return real(self, vacancy, counts, row)
 
     with monkeypatch.context() as patch:
         patch.setattr(VacancyTagger, "tag", failing)

@@ -23,6 +23,9 @@ The calibration is written into the folder of the index. Then hits have a probab
 On other queries than it was fitted on, it is measured:
   uwe-jax calibrate --index indexes/skills --evaluate --tasks skill_extraction_house --data downloads --precision 0.8
 
+Sentences without a skill, such as those on benefits, are recognised by a filter, which `uwe-jax tag` uses:
+  uwe-jax calibrate --sentences judged_sentences.csv --model runs/mine --out runs/mine_filter.json
+
 Columns of judged.csv: query, target_id, and label, 1 for right and 0 for wrong. Without label all right targets of a
 query are expected, and its other hits are wrong."""
 

@@ -8,8 +8,6 @@ import json
 import logging
 import shutil
 import time
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,12 +15,13 @@ from typing import Annotated, Any, Literal
 import tyro
 
 # Nothing that imports JAX: the processes that tag by name import this module.
-from uwe_jax.curation.describe.section import percent
-from uwe_jax.curation.tag.by_model import READ, TAGGED, TRUNCATED, UNKNOWN, tag_by_model
+from uwe_jax.curation.tag.by_model import tag_by_model
+from uwe_jax.curation.tag.summary import summary_table
 from uwe_jax.evaluation.specs import RAW, load_ranker
 from uwe_jax.models.remote_workdir import checkpoints_of, make_local
 from uwe_jax.retrieval.calibration import FILE, Calibration, Subject
 from uwe_jax.retrieval.sketch import sketch
+from uwe_jax.retrieval.skill_filter import SkillFilter, read_filter, shipped_filter
 from uwe_jax.retrieval.store.folder import calibration_in
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, make_out, write_json
@@ -31,9 +30,9 @@ from uwe_jax.runtime.options import OptionalFloat, OptionalPath, Repeated, at_le
 from uwe_jax.runtime.progress import duration, report
 from uwe_jax.runtime.settings import within
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
-from uwe_jax.sources.vacancies import tagger
 from uwe_jax.sources.vacancies.files import VacancyColumns, find_vacancy_files
 from uwe_jax.sources.vacancies.job import CHUNK_ROWS, MAX_BROKEN, job_key, open_job
+from uwe_jax.sources.vacancies.lines import LINES, join_lines
 from uwe_jax.sources.vacancies.pool import run_job
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS
 from uwe_jax.sources.vacancies.tagger import JOB, SENTENCES, VACANCY, TagSettings
@@ -41,8 +40,7 @@ from uwe_jax.sources.vacancies.tagger import JOB, SENTENCES, VACANCY, TagSetting
 LOG = logging.getLogger(__name__)
 RESULT = "tagging.json"
 _LOCK = "lock"
-_WORKING = ("done", "taxonomy.json", "job.json", SENTENCES, _LOCK)  # of the job, not needed once it is complete
-_TOP = 10  # skills in the summary
+_WORKING = ("done", "taxonomy.json", "job.json", SENTENCES, LINES, _LOCK)  # of the job, not needed once it is complete
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,8 @@ class TaggingOptions:
       threshold: least score of a skill that a model gives, on the scale of its scores.
       precision: of the skills that a model gives, 0 to 1; with --calibration, in place of a threshold.
       calibration: folder of an index of these skills that `uwe-jax calibrate` has calibrated for the model.
+      skill_filter: of sentences without a skill, which a model then gives none: a file of
+        `uwe-jax calibrate --sentences`, shipped for the one that comes with uwe_jax for the model, if any, or none.
       top_k: skills that a model may give to a sentence.
       model_reads: sentences that the model reads: those that name no skill, or all.
       aliases: look for the other names of skills too, and rank skills by them, not only by their labels.
@@ -88,6 +88,7 @@ class TaggingOptions:
     threshold: float = 0.6
     precision: OptionalFloat = None
     calibration: OptionalPath = None
+    skill_filter: str = "shipped"
     top_k: int = 5
     model_reads: Literal["untagged", "all"] = "untagged"
     aliases: bool = True
@@ -118,8 +119,8 @@ class TaggingOptions:
 def tag(options: TaggingOptions) -> None:
     """Tags the vacancies and prints a summary; resumes where an earlier call was stopped.
 
-    Writes into `out` skill_job/ and skill_vacancy/ with Parquet files for the source edges, and tagging.json with the
-    settings and counts.
+    Writes into `out` vacancies.jsonl, a line per vacancy with all its skills; skill_job/ and skill_vacancy/ with
+    Parquet files for the source edges; and tagging.json with the settings and counts.
 
     Raises:
       UserError: for anything that the user can fix.
@@ -142,7 +143,8 @@ def tag(options: TaggingOptions) -> None:
     held = _calibration(options)
     # A probability where there is a calibration, else a score.
     threshold = held.threshold(options.precision or 0).probability if held else options.threshold
-    key = _key(job_key(files, taxonomy, settings, options.chunk_rows), options, held)
+    skill_filter = _filter(options)
+    key = _key(job_key(files, taxonomy, settings, options.chunk_rows), options, held, skill_filter)
     if (done := _read_result(out, key)) is not None:
         _tidy(out)
         LOG.info(f"{out} holds this tagging already.")
@@ -173,6 +175,11 @@ def tag(options: TaggingOptions) -> None:
             ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens, how=how)
             if held:
                 _check_holds(held, ranker, taxonomy, options)
+            chosen = skill_filter or (shipped_filter(ranker) if options.skill_filter == "shipped" else None)
+            if chosen:
+                chosen.check(ranker, options.model)
+                least = f"Sentences below probability {chosen.threshold} of having a skill get none by the model"
+                LOG.info(f"{least}; --skill-filter none lets it read all.")
             by_model = tag_by_model(
                 job,
                 taxonomy,
@@ -182,6 +189,7 @@ def tag(options: TaggingOptions) -> None:
                 aliases=options.aliases,
                 label_weight=how.label_weight,
                 platt=held.platt if held else None,
+                skill_filter=chosen,
             )
             total.merge(by_model)
         result = {
@@ -191,6 +199,7 @@ def tag(options: TaggingOptions) -> None:
             "model": options.model,
             "threshold": threshold if options.model else None,
             "precision": options.precision,
+            "skill_filter": options.skill_filter if options.model else None,
             "max_tokens": options.max_tokens if options.model else None,
             "settings": dataclasses.asdict(settings),
             "counts": dict(total.counts),
@@ -199,6 +208,7 @@ def tag(options: TaggingOptions) -> None:
             "top_skills": total.skills.most_common(20),
             "broken": total.broken.to_dict(),
         }
+        join_lines(work, len(job.chunks))
         _finish(work, out, result)
     report(summary_table(result))
     use = "read it with the source 'edges'" if result["edges"] else "it holds no edge, as no text has a skill"
@@ -238,13 +248,21 @@ def _check_holds(held: Calibration, ranker: Any, taxonomy: Taxonomy, options: Ta
         )
 
 
-def _key(key: str, options: TaggingOptions, held: Calibration | None) -> str:
+def _filter(options: TaggingOptions) -> SkillFilter | None:
+    """Returns the filter of a file that the options name, if any."""
+    if options.skill_filter in ("shipped", "none") or not options.model:
+        return None
+    return read_filter(Path(options.skill_filter).expanduser())
+
+
+def _key(key: str, options: TaggingOptions, held: Calibration | None, skill_filter: SkillFilter | None) -> str:
     if not options.model:
         return key
     # A run in training may have another best checkpoint later.
     folder = checkpoints_of(Path(make_local(options.model, cache_folder(options.cache_dir))).expanduser())
     steps = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     told = [key, options.model, steps, options.threshold, options.top_k, options.max_tokens]
+    told += [str(skill_filter) if skill_filter else options.skill_filter]
     told += [options.precision, str(held)] if held else []
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
@@ -285,36 +303,3 @@ def _tidy(out: Path) -> None:
     for graph in (JOB, VACANCY):
         for partial in (out / graph).glob(".*.partial"):
             partial.unlink()
-
-
-def summary_table(result: Mapping[str, Any]) -> str:
-    """Formats tagging.json: rows, sentences and edges by relation, what was left out, and the most frequent skills."""
-    counts, edges, broken = Counter(result["counts"]), Counter(result["edges"]), result["broken"]
-    sentences, by_model = counts[tagger.SENTENCES_READ], counts[TAGGED]
-    tagged = counts[tagger.NAMED] + (by_model if result["settings"]["keep_sentences"] == "untagged" else 0)
-    lines = [("rows", counts[tagger.ROWS], "")]
-    if broken["count"]:
-        lines.append(("broken rows, left out", broken["count"], broken["shown"][0]))
-    lines += [(name, counts[name], "") for name in (tagger.OWN, tagger.LINKED, tagger.UNLINKED) if counts[name]]
-    lines.append(("sentences", sentences, ""))
-    lines.append(("  that name a skill", counts[tagger.NAMED], percent(counts[tagger.NAMED], sentences)))
-    if result["model"]:
-        lines.append(("  tagged by the model", by_model, f"{percent(by_model, sentences)}, {result['model']}"))
-        if counts[TRUNCATED]:
-            limit = f"of {counts[READ]:,} that it read, at {result['max_tokens']} tokens"
-            lines.append(("  truncated", counts[TRUNCATED], limit))
-        if counts[UNKNOWN]:
-            lines.append(("  with unknown tokens", counts[UNKNOWN], f"of {counts[READ]:,} that it read"))
-    if result["settings"]["keep_sentences"] != "all":
-        lines.append(("  untagged", sentences - tagged, percent(sentences - tagged, sentences)))
-    lines += [(name, counts[name], "") for name in tagger.LEFT_OUT if name != tagger.UNNAMED and counts[name]]
-    for graph in (tagger.JOB, tagger.VACANCY):
-        by_relation = {relation: edges[f"{graph}/{relation}"] for relation in tagger.RELATIONS}
-        said = ", ".join(f"{relation} {number:,}" for relation, number in by_relation.items() if number)
-        lines.append((f"edges {graph}", sum(by_relation.values()), said))
-    lines.append(("distinct skills", result["skills"], ""))
-    width = max(len(name) for name, *_ in lines)
-    numbers = max(len(f"{number:,}") for _, number, _ in lines)
-    table = [f"{name:<{width}}  {number:>{numbers},}  {note}".rstrip() for name, number, note in lines]
-    top = ", ".join(f"{skill} {number:,}" for skill, number in result["top_skills"][:_TOP])
-    return "\n".join([*table, f"Most edges: {top or 'none'}"])

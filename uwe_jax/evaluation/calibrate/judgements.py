@@ -25,7 +25,7 @@ from uwe_jax.sources.tables.reading import read_rows
 from uwe_jax.sources.tables.values import ANY
 
 LOG = logging.getLogger(__name__)
-_LABELS = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
+LABELS = {"0": False, "1": True, "0.0": False, "1.0": True, "False": False, "True": True}
 
 
 class Judged(NamedTuple):
@@ -119,7 +119,7 @@ def read_pairs(path: Path, known: set[str]) -> list[Judged]:
     columns = {"query": "text", "target_id": "id"}
     for place, row in read_rows(path, path.name, columns, problems, optional=optional, roles=roles):
         query, target, value = normalise(row["query"]), row["target_id"].strip(), row["label"]
-        right = True if value in (None, "") else _LABELS.get(str(value).strip())
+        right = True if value in (None, "") else LABELS.get(str(value).strip())
         labelled.add(value not in (None, ""))
         if not query:
             problems.add(place, "an empty query", "a text")

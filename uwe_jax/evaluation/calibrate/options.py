@@ -21,11 +21,15 @@ class CalibrateOptions:
       pairs: a table with query and target_id, and label, 1 where the target is right and 0 where it is wrong; may be
         repeated. Without label, rows have all right targets of their queries, and other hits are wrong; a query without
         a right target has an empty target_id.
+      sentences: a table with sentence and label, 1 where it has a skill and 0 where it has none, and, optional,
+        document; may be repeated. In place of an index: fits the filter of sentences without a skill for --model.
+      keep: share of the sentences with a skill that the filter of --sentences is to keep.
       tasks: tasks and task folders, as of `uwe-jax evaluate`; their targets are found in the index by their labels.
       none: a file of queries that have no right target, one per line or a table; may be repeated.
       none_scores: a table with query and score, higher where a query has a right target, such as the probability of a
         filter: the report measures how well it recognises queries without one, instead of the best hit's probability.
-      out: a folder for the report as JSON, the curve of risk by coverage and the reliability diagram.
+      out: a folder for the report as JSON, the curve of risk by coverage and the reliability diagram; with --sentences
+        the file of the filter.
       data: a folder of downloads, for tasks; may be repeated.
       split: split of the tasks; by default the validation half where there is one, else the test half.
       model: a run, an export or an encoder; by default the model of the index.
@@ -43,6 +47,8 @@ class CalibrateOptions:
 
     index: OptionalPath = None
     pairs: RepeatedPath = ()
+    sentences: RepeatedPath = ()
+    keep: float = 0.95
     tasks: NameList = ()
     none: RepeatedPath = ()
     none_scores: OptionalPath = None
@@ -62,6 +68,11 @@ class CalibrateOptions:
     cache_dir: str = ""
 
     def __post_init__(self) -> None:
+        within("--keep", self.keep, 0, 1)
+        if self.sentences:
+            if self.index or not self.model or self.out is None:
+                raise UserError("--sentences fits a filter for --model into --out. Give both, and no --index.")
+            return
         if self.index is None:
             raise UserError("--index is required. Run `uwe-jax calibrate --help`.")
         if not self.pairs and not self.tasks:

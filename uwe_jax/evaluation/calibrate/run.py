@@ -11,6 +11,7 @@ from jaxtyping import Float
 from uwe_jax.evaluation.calibrate.judgements import Judged, read_judgements, read_scores
 from uwe_jax.evaluation.calibrate.options import CalibrateOptions
 from uwe_jax.evaluation.calibrate.report import Outcome, described, measure_all, table, write_report
+from uwe_jax.evaluation.calibrate.sentences import fit_sentences
 from uwe_jax.retrieval.calibration import Calibration, Point, Subject, calibration_of, write_calibration
 from uwe_jax.retrieval.limits import check_index
 from uwe_jax.retrieval.loading import load
@@ -46,6 +47,10 @@ def calibrate(options: CalibrateOptions) -> None:
     Raises:
       UserError: for anything that the user can fix.
     """
+    if options.sentences:
+        assert options.out is not None  # of the options
+        fit_sentences(options.sentences, options.model, options.out, options.keep, options.cache_dir)
+        return
     if in_qdrant(options.folder):
         raise UserError(
             f"--index {options.folder} is in Qdrant. Give the folder of an index on disk, and upload that again."

@@ -10,7 +10,7 @@ from uwe_jax.data.graph import Edge
 from uwe_jax.data.text import normalise
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.sources.folders import DEPTH, check_folder, files_in, only_copy, stated_split
-from uwe_jax.sources.matching import EXACT, SkillMatcher
+from uwe_jax.sources.matching import EXACT, VERSION, SkillMatcher
 from uwe_jax.sources.notes import counted
 from uwe_jax.sources.source import Source, SourceEdges, SourceRequest
 from uwe_jax.sources.tables.problems import Problems
@@ -153,7 +153,7 @@ def _read(request: SourceRequest) -> SourceEdges:
                 )
             origin += f", tagged with {taxonomy.origin}"
             read = partial(read_tagged_edges, taxonomy=taxonomy)
-        further = taxonomy.digest if taxonomy else ""
+        further = f"{taxonomy.digest} {VERSION}" if taxonomy else ""
         edges[graph], found = load_file_edges("skillspan", graph, path, read, request.cache_dir, further=further)
         notes += found
     return SourceEdges(origin, edges, notes)

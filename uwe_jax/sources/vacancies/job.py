@@ -3,6 +3,7 @@
     job.json                         settings, columns and chunks; written last when a job is created
     taxonomy.json                    skills
     skill_job/00000.parquet          edges of chunk 0, and so on; likewise skill_vacancy/ and sentences/
+    vacancies/00000.jsonl            the vacancies of chunk 0 with their skills
     done/00000.json                  counts of chunk 0, written after its other files
 
 Each file is written atomically: a killed run loses only the chunks in progress, and another run, on any machine that
@@ -34,6 +35,7 @@ from uwe_jax.sources.tables.problems import BrokenRows
 from uwe_jax.sources.tables.reading import cut, read_chunk, stamp
 from uwe_jax.sources.taxonomy import Skill, Taxonomy
 from uwe_jax.sources.vacancies.files import Vacancy, VacancyFile, parse_row
+from uwe_jax.sources.vacancies.lines import VacancyLine, line_values, write_lines
 from uwe_jax.sources.vacancies.tagger import (
     JOB,
     LEFT_OUT,
@@ -48,7 +50,7 @@ from uwe_jax.sources.vacancies.tagger import (
 )
 
 # Raise it whenever the same files and settings give other edges or counts.
-VERSION = "1.0.3"
+VERSION = "1.1.0"
 PREPARED = "1.0.1"  # of the TFDS datasets of its edges
 CHUNK_ROWS = 2_000
 MAX_BROKEN = 0.01
@@ -221,13 +223,17 @@ def run_chunk(number: int, folder: str) -> BrokenRows:
     chunk, done = job.chunks[number], ChunkDone()
     columns = job.columns[chunk.name]
     records: dict[str, list[Tagged | Sentence]] = {graph: [] for graph in SCHEMAS}
+    lines: list[VacancyLine] = []
     seen: set[tuple[str, str, str]] = set()
     for place, row in read_chunk(chunk, list(columns.values()), done.broken):
         vacancy = parse_row(row, columns)
         if not isinstance(vacancy, Vacancy):
             done.broken.add(place, *vacancy)
             continue
-        for graph, record in tagger.tag(vacancy, done.counts):
+        for graph, record in tagger.tag(vacancy, done.counts, place):
+            if isinstance(record, VacancyLine):
+                lines.append(record)
+                continue
             if isinstance(record, Tagged):
                 # A repeated title or sentence, such as boilerplate, adds nothing.
                 if (graph, record.left, record.right) in seen:
@@ -238,6 +244,8 @@ def run_chunk(number: int, folder: str) -> BrokenRows:
                 done.skills[record.left] += 1
             records[graph].append(record)
     write_parts(job.folder, f"{number:05d}", records)
+    if job.settings.lines:
+        write_lines(job.folder, f"{number:05d}", map(line_values, lines))
     done.write(job.marker(number))
     return done.broken
 

@@ -34,7 +34,7 @@ def _read(request: SourceRequest) -> SourceEdges:
             )
         if instead:
             LOG.info(f"The vacancies in {folder} are tagged with their own skills alone.{instead}")
-    settings = TagSettings(language=request.language)
+    settings = TagSettings(language=request.language, lines=False)
     digest = job_key(files, taxonomy, settings, CHUNK_ROWS)
     place = request.cache_dir / "tfds" / f"vacancies-{VERSION}-{digest}"
 

@@ -11,6 +11,7 @@ from uwe_jax.data.text import normalise
 from uwe_jax.sources.matching import ALIAS, EXACT, Finder, SkillMatcher, key, whole_words
 from uwe_jax.sources.taxonomy import Taxonomy
 from uwe_jax.sources.vacancies.files import Vacancy
+from uwe_jax.sources.vacancies.lines import LINES, Found, VacancyLine
 from uwe_jax.sources.vacancies.sentences import MAX_CHARACTERS, MIN_WORDS, cut_sentences, length_problem, plain_text
 
 GIVEN, MODEL = "given", "model"
@@ -22,6 +23,7 @@ LINKED, UNLINKED = "own skills linked", "own skills kept as they are"
 SENTENCES_READ, NAMED, UNNAMED = "sentences", "sentences that name a skill", "sentences that name no skill"
 SHORT, LONG = "sentences too short, left out", "sentences too long, left out"
 NO_TITLE, LONG_TITLE, NO_SKILL = "rows without a title", "titles too long, left out", "rows without a skill"
+SKILLS = "skills of rows"
 REPEATED = "edges of an equal title or sentence, left out"
 LEFT_OUT = (NO_TITLE, LONG_TITLE, NO_SKILL, SHORT, LONG, REPEATED, UNNAMED)
 _MAX_TITLE = 300  # characters
@@ -36,6 +38,7 @@ class TagSettings:
     max_characters: int = MAX_CHARACTERS
     aliases: bool = True  # are searched for too; skills of a row are always linked by them
     keep_sentences: str = "none"  # for a model to read: none, untagged (those without a skill) or all
+    lines: bool = True  # write one per vacancy
 
 
 class Tagged(NamedTuple):
@@ -67,13 +70,20 @@ class VacancyTagger:
     def __init__(self, taxonomy: Taxonomy | None, settings: TagSettings):
         self._skills = taxonomy.skills if taxonomy else ()
         self._matcher = SkillMatcher(taxonomy) if taxonomy else None
-        self._by_label = {key(skill.label): number for number, skill in enumerate(self._skills)}
         self._settings = settings
 
-    def tag(self, vacancy: Vacancy, counts: Counter[str]) -> Iterator[tuple[str, Tagged | Sentence]]:
-        """Yields the edges of a vacancy, with `JOB` or `VACANCY`, and sentences, with `SENTENCES`; updates `counts`."""
+    def tag(
+        self, vacancy: Vacancy, counts: Counter[str], row: str = ""
+    ) -> Iterator[tuple[str, Tagged | Sentence | VacancyLine]]:
+        """Yields edges, with `JOB` or `VACANCY`, sentences, with `SENTENCES`, and the vacancy's line, with `LINES`.
+
+        Args:
+          vacancy: of the row.
+          counts: is updated.
+          row: its file and line.
+        """
         settings = self._settings
-        title = normalise(plain_text(vacancy.title))
+        title = shown = normalise(plain_text(vacancy.title))
         if not title or len(title) > _MAX_TITLE:
             counts[LONG_TITLE if title else NO_TITLE] += 1
             title = ""
@@ -83,6 +93,7 @@ class VacancyTagger:
         by_name = {key(name): skill for text, skill in given.items() for name in (text, skill[0])}
         named = whole_words(text for text, (label, _) in given.items() for text in (text, label))
         found = {left: Tagged(left, title, GIVEN, left_id, vacancy.id, 1.0, "") for left, left_id in given.values()}
+        skills = {left: edge._replace(right="") for left, edge in found.items()}  # with the texts that name them
         to_read: list[Sentence] = []
         texts = cut_sentences(plain_text(vacancy.description), settings.language)
         for text in (title, *texts) if title and not given else texts:
@@ -90,6 +101,10 @@ class VacancyTagger:
             if not given:
                 for edge in edges:
                     found.setdefault(edge.left, edge._replace(right=title))
+            for edge in edges:
+                before = skills.get(edge.left)
+                if before is None or not before.right:
+                    skills[edge.left] = edge._replace(relation=before.relation) if before else edge
             if text is title:
                 continue
             if problem := length_problem(text, settings.min_words, settings.max_characters):
@@ -102,18 +117,22 @@ class VacancyTagger:
                 known = [edge.left for edge in edges]
                 to_read.append(Sentence(text, "" if given else title, vacancy.id, known, counts[ROWS], False))
         counts[NO_SKILL] += not found
+        counts[SKILLS] += len(skills)
         yield from ((SENTENCES, sentence._replace(bare=not found)) for sentence in to_read)
         if title:
             yield from ((JOB, edge) for edge in found.values())
+        if settings.lines:
+            listed = [
+                Found(edge.left_id, edge.left, edge.relation, None, edge.score, edge.right, edge.span)
+                for edge in skills.values()
+            ]
+            yield LINES, VacancyLine(vacancy.id, row, shown, listed)
 
     def _link(self, skills: list[str], counts: Counter[str]) -> dict[str, tuple[str, str]]:
         """Returns label and id per skill of a row: those of the taxonomy if it has the name, else the text itself."""
         linked: dict[str, tuple[str, str]] = {}
         for skill in filter(None, map(normalise, skills)):
-            number = self._by_label.get(key(skill))
-            if number is None and self._matcher is not None:
-                whole = [match for match in self._matcher.find(skill) if match.stop - match.start == len(skill)]
-                number = whole[0].skill if whole else None
+            number = self._matcher.named(skill) if self._matcher else None
             counts[UNLINKED if number is None else LINKED] += 1
             linked[skill] = (skill, "") if number is None else (self._skills[number].label, self._skills[number].id)
         return linked
@@ -121,16 +140,16 @@ class VacancyTagger:
     def _edges(self, text: str, id: str, named: Finder, by_name: Mapping[str, tuple[str, str]]) -> list[Tagged]:
         """Returns the edges of a text with the distinct skills named in it, those of its row first."""
         found: dict[str, Tagged] = {}
-        taken = []
+        taken = bytearray(len(text))
         for name, start, stop in named(text):
             left, left_id = by_name[name]
             found.setdefault(left, Tagged(left, text, GIVEN, left_id, id, 1.0, text[start:stop]))
-            taken.append((start, stop))
+            taken[start:stop] = b"\1" * (stop - start)
         matches = self._matcher.find(text) if self._matcher else []
         for match in sorted(matches, key=lambda match: match.how != EXACT):  # a label before an alias of the same skill
             if match.how == ALIAS and not self._settings.aliases:
                 continue
-            if all(match.stop <= start or match.start >= stop for start, stop in taken):
+            if taken.find(1, match.start, match.stop) < 0:
                 skill, span = self._skills[match.skill], text[match.start : match.stop]
                 found.setdefault(skill.label, Tagged(skill.label, text, match.how, skill.id, id, 1.0, span))
         return list(found.values())
