@@ -10,7 +10,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,9 +21,6 @@ from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
 from uwe_jax.runtime.settings import from_mapping, within
 from uwe_jax.scoring.calibration import separation
-
-if TYPE_CHECKING:
-    from uwe_jax.retrieval.ranker import Ranker
 
 FORMAT = "uwe_jax skill filter"
 VERSION = 1
@@ -71,8 +68,8 @@ class SkillFilter:
         """Returns the probability that a sentence has a skill, given its mean embedding (`Ranker.encode`)."""
         return np.asarray(expit(self.bias + means @ np.array(self.weights)))
 
-    def keeps(self, ranker: Ranker, texts: Sequence[str]) -> Bool[np.ndarray, " n"]:
-        """Returns which texts are taken to have a skill."""
+    def keeps(self, ranker: Any, texts: Sequence[str]) -> Bool[np.ndarray, " n"]:
+        """Returns which texts are taken to have a skill, by the embeddings of a ranker that `check` accepts."""
         return self.probabilities(ranker.encode(list(texts))) >= self.threshold
 
     def check(self, ranker: object, name: str) -> None:

@@ -181,7 +181,7 @@ def _terms(taxonomy: Taxonomy, in_names: set[str], left_out: Counter[str]) -> di
     labels: dict[str, set[int]] = defaultdict(set)
     aliases: dict[str, set[int]] = defaultdict(set)
     spellings: dict[str, set[str]] = defaultdict(set)
-    qualified = set()
+    qualified: set[str] = set()
     for number, skill in enumerate(taxonomy.skills):
         bare = [found[1]] if (found := _QUALIFIED.fullmatch(skill.label)) else []
         qualified.update(fold(text).low for text in bare)

@@ -124,8 +124,10 @@ def _tag_chunk(
         texts = list(dict.fromkeys(sentence["text"] for sentence in sentences))
         if skill_filter:
             texts = [text for text, kept in zip(texts, skill_filter.keeps(ranker, texts), strict=True) if kept]
-        scores = score(texts) if texts else []
-        chosen = dict(zip(texts, zip(choose(scores), scores, strict=True) if texts else (), strict=True))
+        chosen = {}
+        if texts:
+            scores = score(texts)
+            chosen = dict(zip(texts, zip(choose(scores), scores, strict=True), strict=True))
         done.counts[FILTERED] += sum(sentence["text"] not in chosen for sentence in sentences)
         sentences = [sentence for sentence in sentences if sentence["text"] in chosen]
         read += truncation(ranker, [sentence["text"] for sentence in sentences])
