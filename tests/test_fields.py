@@ -33,7 +33,7 @@ def test_fields_are_the_groups_and_small_ones_join_the_nearest(rng):
 def test_a_share_of_a_batch_is_of_one_field_and_every_skill_is_as_likely_as_before(rng, weights):
     graphs = random_graphs(rng, skills=60)
     settings = BatchSettings(
-        global_batch_size=12, field_share=0.5, field_size=12, degree_temperature=0.3 if weights else 0.0
+        global_batch_size=12, field_share=0.5, skills_per_field=12, degree_temperature=0.3 if weights else 0.0
     )
     sampler = BatchSampler(graphs, settings, seed=3)
     vectors = np.random.default_rng(1).normal(size=(len(graphs.skills), 3))

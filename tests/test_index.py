@@ -158,7 +158,7 @@ def test_targets_are_added_and_removed_without_encoding_the_others(built, model,
     assert contents(out) == {"s1": "care for patients", "s2": "write software", "s4": "nurse"}
     told = capsys.readouterr()
     assert "is intact" in told.err
-    assert "targets      3\n" in told.out
+    assert "targets        3\n" in told.out
     assert "float32" in told.out
     assert "in 1 segment\n" in told.out
 

@@ -31,11 +31,12 @@ def rank(tmp_path, capsys, monkeypatch):
 
 
 def test_a_command_says_a_line_about_what_it_made_and_its_result(rank):
-    read, made = rank()[1]
+    read, made, meaning = rank()[1]
     assert read.endswith("skills.txt: one text per line, columns 'text', 2 rows")
     assert made.startswith("Encoded 2 targets. Their index is kept in ")
     out, err = rank()
-    assert err == [read]
+    assert err == [read, meaning]
+    assert meaning.startswith("skills: Scores order the targets of one query")
     assert "write code" in "".join(out)
     assert (out, []) == rank("--quiet")
 

@@ -272,7 +272,7 @@ def test_answers_say_which_name_matched(folder, encoder, tmp_path, capsys):
     rank(["code writers", *flags, "--explain"])
     told = capsys.readouterr().out
     assert "code writer (exact name)" in told
-    assert "Why 'software engineer', by its name 'code writer' (exact name):" in told
+    assert "Why 'software engineer', by its name 'code writer' (exact name), the best of 3:" in told
     rank(["code writers", *flags, "--explain", "--json"])
     answer = json.loads(capsys.readouterr().out)
     hit = answer["hits"]["jobs"][0]
@@ -311,7 +311,7 @@ def test_targets_with_other_names_are_added_again(folder, tmp_path, capsys):
     index([*out, "--add", str(write_rows(tmp_path / "more.csv", rows)), "--names", "aka", "--verify"])
     told = capsys.readouterr()
     assert "Added 0 targets, and replaced 1." in told.err
-    assert "targets      3 with 6 names\ncolumns      only text and id" in told.out
+    assert "targets        3 with 6 names\ncolumns        only text and id" in told.out
     assert "the targets that are replaced lose 1 further name, such as 'code writer'. To keep them" in told.err
     assert texts_of(load_index(tmp_path / "jobs"), 2) == [TEXTS[1], "write code"]
     index([*out, "--add", str(write_rows(tmp_path / "more.csv", [{"id": "s1", "label": TEXTS[0]}]))])

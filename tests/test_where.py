@@ -343,8 +343,8 @@ def test_columns_are_shown_to_people_where_they_are_asked_for(folder, capsys):
     index(["--out", str(folder / "skills"), "--info"])
     index(["--out", str(folder / "bare"), "--info"])
     told = capsys.readouterr().out
-    assert "columns      family\n" in told
-    assert "columns      only text and id\n" in told
+    assert "columns        family\n" in told
+    assert "columns        only text and id\n" in told
 
 
 def test_answers_are_written_to_files_with_their_columns(folder, tmp_path, capsys):

@@ -22,7 +22,7 @@ class BatchSettings:
     # Share of a batch's skills that are drawn from one field of work, a group of skills that the guide finds near each
     # other, so that their neighbours are harder to tell apart; the others are drawn from all skills.
     field_share: float = 0.0
-    field_size: int = 0  # skills of a field on average; 0: four times as many as a batch draws from it
+    skills_per_field: int = 0  # skills of a field on average; 0: four times as many as a batch draws from it
     # Texts beside the drawn ones in each graph of a batch, near negatives: for so many of its skills a node without an
     # edge to it, the nearest by the guide of those that are farther than its drawn neighbour by a relative margin.
     mined_negatives: int = 0
@@ -34,7 +34,7 @@ class BatchSettings:
     def __post_init__(self) -> None:
         within("batch.global_batch_size", self.global_batch_size, 2)
         within("batch.mini_batch_size", self.mini_batch_size, 0)
-        within("batch.field_size", self.field_size, 0)
+        within("batch.skills_per_field", self.skills_per_field, 0)
         within("batch.mined_negatives", self.mined_negatives, 0, self.global_batch_size)
         all_within(self, "batch.", "degree_temperature distractor_probability field_share mined_margin", 0.0, 1.0)
         if self.field_share and self.of_one_field < 2:

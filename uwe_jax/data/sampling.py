@@ -199,7 +199,7 @@ class _Pool:
     def group(self, vectors: np.ndarray) -> list[int]:
         """Groups its skills by the vectors of all skills, [m, d]; returns the sizes of the fields."""
         drawn = self._settings.of_one_field
-        self.fields = fields_of(vectors[self.skills], self._settings.field_size or 4 * drawn, drawn)
+        self.fields = fields_of(vectors[self.skills], self._settings.skills_per_field or 4 * drawn, drawn)
         weights = np.bincount(self.fields, np.exp(self._log_weights))
         self._field_weights = weights / weights.sum()
         return np.bincount(self.fields).tolist()

@@ -67,7 +67,7 @@ def rank(options: RankOptions) -> None:
             note_scorer(ranker.origin, spaces[name].origin, place)
     if options.targets:
         ranker.check(spaces[options.targets.stem], options.top_k, str(options.targets), options.min_probability)
-    for name, space in spaces.items():
+    for name, space in () if options.json else spaces.items():  # JSON says it in each answer
         note_calibration(space, ranker.origin, ranker.how, name)
     columns = _checked_columns(spaces, options)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)

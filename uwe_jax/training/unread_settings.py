@@ -91,7 +91,7 @@ _REFUSED = (
     _Rule("guide.margin", lambda config, _: config.guide.mask == "none", "guide.mask is 'none'"),
     _Rule("guide.name", lambda config, _: not config.needs_guide, "nothing needs a guide"),
     _Rule("batch.mined_margin", lambda config, _: not config.batch.mined_negatives, "batch.mined_negatives is 0"),
-    _Rule("batch.field_size", lambda config, _: not config.batch.field_share, "batch.field_share is 0"),
+    _Rule("batch.skills_per_field", lambda config, _: not config.batch.field_share, "batch.field_share is 0"),
     _Rule("profile_steps", lambda config, _: not config.profile, "profile is False"),
     _Rule("split.salt", _nothing_held_out, "split.validation and split.test are 0, so nothing is split"),
     _Rule(
