@@ -74,7 +74,7 @@ def config_of(**values) -> Config:
         ({"guide__name": "other"}, "guide.name", {"guide__mask": "absolute"}),
         ({"guide__name": "other"}, "guide.name", {"batch__field_share": 0.5}),
         ({"loss__distillation__queries": 9}, "loss.distillation.queries", {"loss__distillation__path": "a.csv"}),
-        ({"batch__field_size": 9}, "batch.skills_per_field", {"batch__field_share": 0.5}),
+        ({"batch__skills_per_field": 9}, "batch.skills_per_field", {"batch__field_share": 0.5}),
         ({"batch__mined_margin": 0.1}, "batch.mined_margin", {"batch__mined_negatives": 8}),
         (
             {"split__salt": "a", "split__validation": 0.0, "split__test": 0.0},

@@ -24,6 +24,7 @@ class NamesRanker:
 
     def __init__(self, ranker: Ranker, task: RankingTask, label_weight: float):
         self._ranker, self._task, self._label_weight = ranker, task, label_weight
+        self.name = ranker.name  # of the protocol, which is not looked for in __getattr__
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ranker, name)

@@ -67,8 +67,8 @@ def rank(options: RankOptions) -> None:
             note_scorer(ranker.origin, spaces[name].origin, place)
     if options.targets:
         ranker.check(spaces[options.targets.stem], options.top_k, str(options.targets), options.min_probability)
-    for name, space in () if options.json else spaces.items():  # JSON says it in each answer
-        note_calibration(space, ranker.origin, ranker.how, name)
+    for name, space in spaces.items():
+        note_calibration(space, ranker.origin, ranker.how, name, raw=not options.json)  # which says it in each answer
     columns = _checked_columns(spaces, options)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     least, reached, none = (options.min_score, options.min_probability), 0, ""

@@ -242,12 +242,13 @@ def check_calibrated(
         _warn(f"{before}Hits have no probabilities: {why}")
 
 
-def note_calibration(space: Any, origin: Origin, how: RankSettings, place: str) -> None:
-    """Logs in one line which probabilities the hits of an index, at a place, have, or what their scores mean."""
+def note_calibration(space: Any, origin: Origin, how: RankSettings, place: str, *, raw: bool = True) -> None:
+    """Logs in one line which probabilities the hits of an index, at a place, have, or, if `raw`, what scores mean."""
     held = calibration_of(space, origin, how)[0]
     own = getattr(space, "calibration", None) is not None
     whose = "of the index" if own else "that comes with uwe_jax"
-    LOG.info(f"{place}: {f'probabilities by the calibration {whose}, {held}.' if held else RAW_SCORE}")
+    if held or raw:
+        LOG.info(f"{place}: {f'probabilities by the calibration {whose}, {held}.' if held else RAW_SCORE}")
 
 
 def searched(
