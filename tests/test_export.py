@@ -312,6 +312,7 @@ def test_an_export_is_evaluated_as_the_run_and_is_an_encoder(exports, cache):
     chex.assert_trees_all_equal(load_encoder(str(made.folder)).params, trained)
 
 
+@needs_torch
 def test_an_export_saved_before_there_were_sides_scores_from_the_querys(broken, cache):
     manifest = json.loads((broken / "uwe_jax.json").read_text())
     scorer = {name: value for name, value in manifest["scorer"].items() if name != "side" and "target" not in name}
