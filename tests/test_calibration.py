@@ -239,7 +239,7 @@ def test_pairs_with_labels_judge_these_hits_alone(built, tmp_path):
 
 def test_the_targets_of_a_task_are_found_by_their_labels(built):
     index = load_index(built / "index")
-    queries = {"nurse care for": [TARGETS[3], "elsewhere"], "nobody": ["elsewhere"]}
+    queries = {"nurse care for": [TARGETS[3], "elsewhere"], "unknown": ["elsewhere"]}
     read = ranking_task("t", queries).load(TaskSources((), built), "all")
     assert of_task(read, index) == [Judged("nurse care for", frozenset({"t3"}))]
     lacking = ranking_task("t", {"nurse": ["nowhere"]}, ["nowhere", "elsewhere"]).load(TaskSources((), built), "all")

@@ -253,7 +253,7 @@ class Config:
 
     @property
     def needs_guide(self) -> bool:
-        """Whether a setting needs the guide."""
+        """Tells whether a setting needs the guide."""
         return self.guide.mask != "none" or self.batch.field_share > 0 or self.batch.mined_negatives > 0
 
     @classmethod

@@ -59,7 +59,8 @@ class BatchBuilder:
 
     def __call__(self, step: int) -> Batch:
         ids = self.sampler(step)
-        spans = self._spans(step, ids)
+        asked = self.teacher.draw(step) if self.teacher else {}
+        spans = self._spans(step, ids, asked)
         packing = self._packing(spans)
         index, count = self.process
         share = (
@@ -103,7 +104,6 @@ class BatchBuilder:
                 positives = positives[mine]
             batch["positives"][kind] = positives
         if self.teacher:
-            asked = self.teacher.draw(step)
             batch["teacher"] = self.teacher.scores.block(asked[QUERY][own(len(asked[QUERY]))], asked[TARGET])
         return batch
 
@@ -140,7 +140,8 @@ class BatchBuilder:
         """
         needed: dict[tuple[str, ...], list[int]] = {}
         for step in range(self.counted):
-            spans = self._spans(step, self.sampler(step))
+            asked = self.teacher.draw(step) if self.teacher else {}
+            spans = self._spans(step, self.sampler(step), asked)
             needed.setdefault(tuple(spans), []).append(len(self._packing(spans).rows))
         quantile = {kinds: round(np.mean(rows) + _STANDARD_DEVIATIONS * np.std(rows)) for kinds, rows in needed.items()}
         return {
@@ -166,8 +167,8 @@ class BatchBuilder:
         settings = self.sampler.settings
         return settings.global_batch_size + (settings.mined_negatives if kind != SKILL else 0)
 
-    def _spans(self, step: int, ids: BatchIds) -> dict[str, Spans]:
-        """Returns by kind where the texts of the whole batch are."""
+    def _spans(self, step: int, ids: BatchIds, asked: dict[str, np.ndarray]) -> dict[str, Spans]:
+        """Returns by kind where the texts of the whole batch are, `asked` of the teacher's among them."""
         drawn = {SKILL: ids.skills, **ids.neighbours}
         spans = {}
         # Of the whole batch, since a name that is in it twice is not taken.
@@ -177,7 +178,7 @@ class BatchBuilder:
                 spans[kind] = table.joined_spans(texts, ids.distractors, ids.distractor_first, length)
             else:
                 spans[kind] = table.spans(texts, length)
-        for kind, texts in self.teacher.draw(step).items() if self.teacher else ():
+        for kind, texts in asked.items():
             spans[kind] = self._tables[kind].spans(texts, self._length(kind))
         return spans
 

@@ -110,7 +110,7 @@ class TeacherScores:
 
 @dataclass(frozen=True)
 class Teacher:
-    """What batches draw of a teacher's scores."""
+    """Draws texts and scores of a teacher for batches."""
 
     scores: TeacherScores
     tables: dict[str, TokenTable]  # of the texts, by kind

@@ -10,8 +10,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +19,7 @@ from tokenizers import Tokenizer
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_atomically
 from uwe_jax.runtime.network import in_one_line
-
-_NO_ADVICE = "TRANSFORMERS_NO_ADVISORY_WARNINGS"
+from uwe_jax.runtime.process_state import variable
 
 # All that transformers reads of a folder; the encoder's config may decide on the tokeniser's class.
 _FILES = (
@@ -93,22 +91,9 @@ def open_tokeniser(folder: Path, cache_dir: Path) -> TextReader:
     return reader
 
 
-@contextlib.contextmanager
-def _no_advice() -> Iterator[None]:
-    """Keeps transformers from saying, while it is imported, that PyTorch is missing: tokenisers do without."""
-    before = os.environ.get(_NO_ADVICE)
-    os.environ[_NO_ADVICE] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(_NO_ADVICE)
-        if before is not None:
-            os.environ[_NO_ADVICE] = before
-
-
 def _by_transformers(folder: Path) -> Any:
-    # Imported here: it takes seconds.
-    with _no_advice():
+    # Imported here: it takes seconds. It would advise to install PyTorch, which tokenisers do without.
+    with variable("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1"):
         from transformers import AutoTokenizer
 
     made = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)

@@ -20,7 +20,7 @@ from uwe_jax.retrieval.sketch import in_common
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
-from uwe_jax.runtime.settings import from_mapping, within
+from uwe_jax.runtime.settings import versioned, within
 from uwe_jax.scoring.calibration import IN_CONTEXT, Platt, half_width
 from uwe_jax.scoring.scorer_text import scorer_text
 
@@ -45,7 +45,7 @@ RAW_SCORE = (
 
 @dataclass(frozen=True)
 class Subject:
-    """What a calibration is fitted for.
+    """Names what a calibration is fitted for.
 
     Attributes:
       model: name, for people.
@@ -160,7 +160,7 @@ class Calibration:
 
     @property
     def more(self) -> int:
-        """How many hits beyond those that are asked for are needed, for the gap to the next one."""
+        """Returns how many hits beyond those that are asked for are needed, for the gap to the next one."""
         return int(self.platt.features == IN_CONTEXT)
 
     def add(self, hits: Sequence[Hit], top_k: int) -> list[Hit]:
@@ -294,13 +294,7 @@ def read_calibration_file(path: Path) -> Calibration:
 
 def calibration_in(content: dict[str, Any], where: str, remedy: str) -> Calibration:
     """Reads a calibration from the content of its file; errors, as of `read_calibration`, name where it is."""
-    form = content.pop("format", None), content.pop("version", None)
-    if form != (FORMAT, VERSION):
-        raise UserError(f"{where} has the format and version {form}; this uwe_jax reads {(FORMAT, VERSION)}. {remedy}")
-    try:
-        return from_mapping(Calibration, content)
-    except (UserError, TypeError) as error:
-        raise UserError(f"{where} is not a calibration, or damaged: {error} {remedy}") from error
+    return versioned(Calibration, content, (FORMAT, VERSION), where, remedy)
 
 
 def content_of(calibration: Calibration) -> dict[str, Any]:

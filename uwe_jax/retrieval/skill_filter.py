@@ -19,7 +19,7 @@ from scipy.special import expit
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import write_json
 from uwe_jax.runtime.json_file import read_json
-from uwe_jax.runtime.settings import from_mapping, within
+from uwe_jax.runtime.settings import versioned, within
 from uwe_jax.scoring.calibration import separation
 
 FORMAT = "uwe_jax skill filter"
@@ -166,14 +166,7 @@ def _logistic(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndar
 def read_filter(path: Path) -> SkillFilter:
     """Reads a filter; UserError where it is missing, damaged or of a newer format."""
     remedy = "Fit one with `uwe-jax calibrate --sentences FILE --model MODEL --out FILTER`."
-    content = read_json(path, remedy)
-    form = content.pop("format", None), content.pop("version", None)
-    if form != (FORMAT, VERSION):
-        raise UserError(f"{path} has the format and version {form}; this uwe_jax reads {(FORMAT, VERSION)}. {remedy}")
-    try:
-        return from_mapping(SkillFilter, content)
-    except (UserError, TypeError) as error:
-        raise UserError(f"{path} is not a skill filter, or damaged: {error} {remedy}") from error
+    return versioned(SkillFilter, read_json(path, remedy), (FORMAT, VERSION), str(path), remedy)
 
 
 def write_filter(path: Path, fitted: SkillFilter) -> None:

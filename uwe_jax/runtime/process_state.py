@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,6 +36,18 @@ def held(name: str, before: Callable[[], Any], put: Callable[[Any], object], val
                 _HELD[name] = count - 1, earlier
             else:
                 put(earlier)
+
+
+def variable(name: str, value: str) -> contextlib.AbstractContextManager[None]:
+    """Keeps an environment variable at a value during a block."""
+
+    def put(given: str | None) -> None:
+        if given is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = given
+
+    return held(f"variable {name}", lambda: os.environ.get(name), put, value)
 
 
 @contextlib.contextmanager

@@ -103,6 +103,28 @@ def from_mapping(cls: type[D], values: Mapping[str, Any], prefix: str = "") -> D
     return cls(**{name: _read(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
 
 
+def versioned(cls: type[D], content: dict[str, Any], form: tuple[str, int], where: str, remedy: str) -> D:
+    """Makes a dataclass from the content of a file that names its format and version.
+
+    Args:
+      content: values of the fields, with `format` and `version`, which are removed.
+      form: the format and version that are read.
+      where: the place of the content, for messages.
+      remedy: sentence that ends every message, the next step for the user.
+
+    Raises:
+      UserError: another format or version, an unknown field, or a value that is missing or of another type.
+    """
+    found = content.pop("format", None), content.pop("version", None)
+    if found != form:
+        raise UserError(f"{where} has the format and version {found}; this uwe_jax reads {form}. {remedy}")
+    try:
+        return from_mapping(cls, content)
+    except (UserError, TypeError) as error:
+        kind = form[0].removeprefix("uwe_jax ")
+        raise UserError(f"{where} is not a {kind}, or damaged: {error} {remedy}") from error
+
+
 def unknown_setting(prefix: str, name: str, known: list[str], near: str = "") -> UserError:
     """Makes the error of an unknown setting in the section `prefix`; an empty `near` looks for one among `known`."""
     near = near or next((f"{prefix}{each}" for each in difflib.get_close_matches(name, known, n=1)), "")

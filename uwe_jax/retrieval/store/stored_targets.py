@@ -132,7 +132,7 @@ class Index:
 
     @property
     def several(self) -> bool:
-        """Whether targets have several names."""
+        """Tells whether targets have several names."""
         return self.starts is not None
 
     @cached_property
