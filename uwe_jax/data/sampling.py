@@ -137,7 +137,7 @@ class BatchSampler:
             return mined
         rng = np.random.default_rng((self._seed, _MINED, step))
         asking = rng.permutation(np.flatnonzero(drawn >= 0))[:wanted]
-        nodes = np.flatnonzero(np.diff(pool.graphs[kind].transpose.indptr))
+        nodes = pool.nodes(kind)
         searched = np.setdiff1d(rng.choice(nodes, min(_SEARCHED, -(-len(nodes) // 2)), replace=False), drawn)
         if len(asking) and len(searched):
             similarity = self.guide.similarity(skills[asking], kind, np.concatenate([searched, drawn[asking]]))
@@ -185,6 +185,8 @@ class _Pool:
             )
         # Batches are prefetched, so that two epochs may be in use at once.
         self._epoch = lru_cache(maxsize=2)(lambda epoch: self._rng(_PERMUTATION, epoch).permutation(self.skills))
+        # Of a kind those with an edge; only mining asks for them.
+        self.nodes = lru_cache(maxsize=None)(lambda kind: np.flatnonzero(np.diff(graphs[kind].transpose.indptr)))
         if "vacancy" in graphs:
             self.mentioned = np.diff(graphs["vacancy"].transpose.indptr) > 0  # of all sentences, those with an edge
         self._cumulative = {kind: _cumulative(graph) for kind, graph in graphs.items()}

@@ -289,10 +289,10 @@ def read_calibration(folder: Path) -> Calibration | None:
 def read_calibration_file(path: Path) -> Calibration:
     """Reads a calibration from its file; errors as of `read_calibration`."""
     remedy = "Delete it, or write it again with `uwe-jax calibrate`."
-    return calibration_in(read_json(path, remedy), str(path), remedy)
+    return calibration_from(read_json(path, remedy), str(path), remedy)
 
 
-def calibration_in(content: dict[str, Any], where: str, remedy: str) -> Calibration:
+def calibration_from(content: dict[str, Any], where: str, remedy: str) -> Calibration:
     """Reads a calibration from the content of its file; errors, as of `read_calibration`, name where it is."""
     return versioned(Calibration, content, (FORMAT, VERSION), where, remedy)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from uwe_jax.retrieval.calibration import Calibration, calibration_in, content_of
+from uwe_jax.retrieval.calibration import Calibration, calibration_from, content_of
 from uwe_jax.retrieval.qdrant.connection import Store
 from uwe_jax.retrieval.qdrant.stored import Stored
 from uwe_jax.runtime.errors import UserError
@@ -24,7 +24,7 @@ def read_calibration_of(store: Store, collection: str) -> Calibration | None:
         return None
     where, remedy = f"The calibration of {collection} in Qdrant at {store.where}", "Upload the index again."
     try:
-        return calibration_in(json.loads(text), where, remedy)
+        return calibration_from(json.loads(text), where, remedy)
     except (ValueError, AttributeError) as error:
         raise UserError(f"{where} is damaged ({error}). {remedy}") from error
 
