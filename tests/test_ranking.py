@@ -84,6 +84,17 @@ def test_scores_of_every_side_equal_the_reference(queries, targets, kind, logits
     np.testing.assert_allclose(few.scores(queries, settings.temperatures), expected, atol=2e-5)
 
 
+def test_even_chunks_are_as_few_and_the_largest_is_least():
+    lengths = np.array([40, 40, 40, 6, 30, 10, 7])
+    tokens = RaggedTokens(np.zeros((lengths.sum(), 2), np.float32), np.concatenate([[0], np.cumsum(lengths)]))
+    assert list(tokens.chunks(128)) == [(0, 4), (4, 7)]  # 126 and 47 tokens
+    assert tokens.even_chunks(128) == [(0, 2), (2, 7)]  # 80 and 93
+    assert tokens.even_chunks(173) == [(0, 7)]
+    assert tokens.even_chunks(128, texts=3) == [(0, 2), (2, 5), (5, 7)]  # three, as (0, 3), (3, 6), (6, 7) are
+    assert tokens.even_chunks(20) == [(k, k + 1) for k in range(4)] + [(4, 5), (5, 7)]
+    assert tokens.part(0, 0).even_chunks(20) == []
+
+
 def test_chunks_blocks_and_spans_change_nothing(queries, targets, small_blocks):
     space = TargetSpace.build(targets, ScorerSettings())
     assert len(space.spans) > 1

@@ -40,9 +40,13 @@ class Span(NamedTuple):
     counted: jax.Array
 
 
-def bucket(tokens: int) -> int:
-    """Packed length that this many tokens are padded to: steps of 4, then four lengths per octave."""
-    step = max(4, 1 << max(0, (tokens - 1).bit_length() - 3))
+def bucket(tokens: int, per_octave: int = 4) -> int:
+    """Packed length that this many tokens are padded to: steps of 4, then so many lengths per octave.
+
+    >>> bucket(83), bucket(83, 8)
+    (96, 88)
+    """
+    step = max(4, (1 << max(0, (tokens - 1).bit_length() - 1)) // per_octave)
     return max(4, -(-tokens // step) * step)
 
 

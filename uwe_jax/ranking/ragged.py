@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -96,6 +97,17 @@ class RaggedTokens:
             stop = max(start + 1, min(stop, start + (texts or tokens), len(self)))
             yield start, stop
             start = stop
+
+    def even_chunks(self, tokens: int, texts: int | None = None) -> list[tuple[int, int]]:
+        """Cuts the texts into no more runs than `chunks`, the largest of which is as small as it can be.
+
+        Padded to the shape of the largest, they have little padding: 173 tokens are runs of 87 and 86, not of 128 and 45.
+        """
+        number = sum(1 for _ in self.chunks(tokens, texts))
+        least = bisect.bisect_left(
+            range(1, tokens), True, key=lambda most: sum(1 for _ in self.chunks(most, texts or tokens)) <= number
+        )
+        return list(self.chunks(least + 1, texts or tokens))
 
     def padded(self, members: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
         """Pads the texts at `members` [b] (-1 for an empty text) to t = `length` tokens.

@@ -35,6 +35,7 @@ from uwe_jax.scoring.tokens import unit_tokens
 _QUERY_TOKENS = 1024  # scored at once
 _SIDED_QUERY_TOKENS = 128  # the target's side sums over each query's tokens by a product with all queries
 _SIDED_QUERIES = 32
+_ONE_QUERY = 64  # tokens
 # With few shapes: sizes in tokens that queries are padded to, four per text.
 _FEW_QUERY_TOKENS = (16, 128, _QUERY_TOKENS)
 _TOKENS_PER_TEXT = 4
@@ -82,7 +83,8 @@ def _only(span: Span, allowed: np.ndarray) -> Span:
 
 def _padded(tokens: int, texts: int) -> tuple[int, int]:
     """Returns the numbers of tokens and of texts that so many queries are padded to."""
-    return bucket(tokens), 1 << (texts - 1).bit_length()
+    # One query's are few, and each length of theirs is a program to compile; of several queries, padding costs more.
+    return bucket(tokens, 4 if tokens <= _ONE_QUERY else 8), 1 << (texts - 1).bit_length()
 
 
 def packed_queries(
@@ -227,7 +229,7 @@ class TargetSpace:
         temperature = np.array(taus, np.float32)
         most = _QUERY_TOKENS if settings.side == "query" else _SIDED_QUERY_TOKENS
         texts = most // _TOKENS_PER_TEXT if self.few_shapes else None if most == _QUERY_TOKENS else _SIDED_QUERIES
-        chunks = list(queries.chunks(most, texts))
+        chunks = list(queries.chunks(most, texts) if self.few_shapes else queries.even_chunks(most, texts))
         # All in the shape of the largest: compiling for another one takes longer than scoring the padding.
         sizes = [_padded(int(queries.offsets[stop] - queries.offsets[start]), stop - start) for start, stop in chunks]
         least = tuple(map(max, zip(*sizes, strict=True))) if len(chunks) > 1 and not self.few_shapes else (0, 0)
