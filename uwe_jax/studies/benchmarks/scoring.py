@@ -61,7 +61,7 @@ class ScoringOptions(BenchmarkOptions):
     widths: NumberList = (768, 384)  # components of a token embedding
     dtype: str = "float32"  # of the products: float32 or bfloat16
     scorer: str = "soft"
-    logits: str = "dot"  # attention logits, as the paper has them
+    logits: str = "cosine"  # attention logits: cosine, or dot as the paper has them
     tau_a: float = 0.1  # attention temperature of either side, the paper's
     side: str = "both"  # texts whose tokens soft and max_sim sum over: query (the paper's), target or both
     top_k: int = 100  # targets returned per query
