@@ -101,7 +101,7 @@ class RaggedTokens:
     def even_chunks(self, tokens: int, texts: int | None = None) -> list[tuple[int, int]]:
         """Cuts the texts into no more runs than `chunks`, the largest of which is as small as it can be.
 
-        Padded to the shape of the largest, they have little padding: 173 tokens are runs of 87 and 86, not of 128 and 45.
+        So little is padding, in the shape of the largest: 173 tokens are runs of 87 and 86, not of 128 and 45.
         """
         number = sum(1 for _ in self.chunks(tokens, texts))
         least = bisect.bisect_left(
