@@ -486,8 +486,17 @@ def test_each_source_of_the_zero_shot_config_can_be_trained_on_alone():
     parts = [name for config in alone for name in config.source.parts]
     assert sorted(parts) == sorted(whole.source.parts)
     assert len({config.workdir for config in (whole, *alone)}) == 6
-    with pytest.raises(UserError, match="no source 'esco' to train on alone; there are skillskape, onet"):
-        read_config([f"{path}:esco"])
+    with pytest.raises(UserError, match="no source 'melo' to train on alone; there are skillskape, onet"):
+        read_config([f"{path}:melo"])
+
+
+def test_the_mixtures_of_the_zero_shot_config_add_to_all_of_it():
+    path = f"--config={ROOT / 'configs/zero_shot_minilm.py'}"
+    whole, names, esco = (read_config([f"{path}{variant}"]) for variant in ("", ":job_names", ":esco"))
+    assert set(names.source.parts) - set(whole.source.parts) == {"esco_job_alias"}
+    assert set(esco.source.parts) - set(names.source.parts) == {"esco_relations", "esco_skill_alias"}
+    assert set(whole.source.parts) < set(names.source.parts) < set(esco.source.parts)
+    assert esco.split.test > 0 == names.split.test  # rankings of what it was trained on say little
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
