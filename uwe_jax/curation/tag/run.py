@@ -27,7 +27,7 @@ from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, make_out, write_json
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.options import OptionalFloat, OptionalPath, Repeated, at_least
-from uwe_jax.runtime.progress import duration, report
+from uwe_jax.runtime.progress import counted, duration, report
 from uwe_jax.runtime.settings import within
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.sources.vacancies.files import VacancyColumns, find_vacancy_files
@@ -49,7 +49,8 @@ class TaggingOptions:
 
     Attributes:
       vacancies: a file, or a folder of files.
-      taxonomy: the folder of the ESCO zips, or a file of skills; not needed where every vacancy brings its skills.
+      taxonomy: the folder of the ESCO zips, the zip of a language, or a file of skills; not needed where every vacancy
+        brings its skills.
       out: folder of the edges; it appears when all is done.
       title_column: column of the titles; by default one called title or alike.
       description_column: column of the descriptions; by default one called description or alike.
@@ -217,7 +218,10 @@ def tag(options: TaggingOptions) -> None:
 
 def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
     if options.taxonomy is not None:
-        return read_taxonomy(options.taxonomy, language=options.language, version=options.esco_version)
+        found = read_taxonomy(options.taxonomy, language=options.language, version=options.esco_version)
+        names = sum(1 + len(skill.aliases) for skill in found.skills)
+        LOG.info(f"{found.origin}: {counted(len(found), 'skill')} with {counted(names, 'name')}.")
+        return found
     if bare or options.model:
         why = f"{', '.join(bare[:3])} has no column of skills" if bare else "a model ranks the skills of one"
         raise UserError(
