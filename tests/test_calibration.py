@@ -281,7 +281,29 @@ def test_hits_say_how_many_they_are_the_best_of_and_what_raw_scores_mean(model, 
     hits = load(model).rank(QUERIES[0], index, top_k=99)
     assert (hits.best_of, hits.note) == (f"all {len(TARGETS)}", "")
     rank([f"--index={built / 'index'}", "--explain", QUERIES[0]])
-    assert f", the best of {len(TARGETS)}, of probability 0." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f", the best of {len(TARGETS)}:" in said
+    assert "probability 0." in said.partition("Why ")[2]
+
+
+def test_an_explained_target_has_the_place_and_the_probability_that_rankings_give_it(model, built):
+    index, ranker = load_index(built / "index"), load(model)
+    hits = ranker.rank(QUERIES[0], index)
+    why = ranker.explain(QUERIES[0], id=hits[2].id, space=index)
+    assert (why.rank, why.of) == (3, len(TARGETS))
+    assert why.hit.probability == pytest.approx(hits[2].probability, abs=1e-6)
+    assert f"number 3 of {len(TARGETS)}, probability {hits[2].probability:.2f}" in repr(why)
+    told = why.to_dict()
+    assert (told["rank"], told["of"]) == (3, len(TARGETS))
+    assert told["hit"]["probability"] == pytest.approx(why.hit.probability, abs=1e-5)
+    of_hit, of_text = ranker.explain(QUERIES[0], hits[2]), ranker.explain(QUERIES[0], hits[2].text)
+    assert (of_hit.rank, of_hit.of, of_hit.hit.probability) == (0, 0, hits[2].probability)
+    assert (of_text.rank, of_text.of, of_text.hit) == (0, 0, None)
+    many = ranker.encode_targets([*TARGETS, *(f"{WORDS[0]} {k}" for k in range(200))], progress=False)
+    last = ranker.rank(UNKNOWN, many, top_k=len(many))[-1]
+    beyond = ranker.explain(UNKNOWN, id=last.id, space=many)
+    assert (beyond.rank, beyond.of, beyond.hit.probability) == (0, len(many), None)
+    assert f"not among the first 100 of {len(many)}" in repr(beyond)
 
 
 def test_the_service_has_probabilities_and_thresholds(built):
@@ -292,6 +314,13 @@ def test_the_service_has_probabilities_and_thresholds(built):
     assert [len(found[0]), len(none[0])] == [3, 0]
     assert found[0][0].probability > 0
     assert none[0].none.startswith("0 of 3 hits reach probability 1")
+    with running(load=lambda _: served) as client:
+        asked = {"query": QUERIES[0], "id": found[0][1].id}
+        why = client.ask("POST", "/v1/explain", asked).json
+        assert (why["rank"], why["of"], why["note"]) == (2, len(TARGETS), "")
+        assert why["hit"]["probability"] == pytest.approx(found[0][1].probability, abs=1e-5)
+        why = client.ask("POST", "/v1/explain", {"query": QUERIES[0], "target": TARGETS[0]}).json
+        assert (why["rank"], why["of"], why["note"]) == (0, 0, RAW_SCORE)
 
 
 def test_a_request_has_thresholds():

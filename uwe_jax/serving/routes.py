@@ -194,7 +194,8 @@ async def explain(request: Request, service: Shared, asked: messages.ExplainRequ
     targets = () if asked.id else service.texts([asked.target], "Target")
     task = PairTask(queries, targets, explain=True, index=index, id=asked.id)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
-    return Json({**found, "note": RAW_SCORE, "truncated": truncated})
+    sure = found.get("hit") and found["hit"]["probability"] is not None
+    return Json({**found, "note": "" if sure else RAW_SCORE, "truncated": truncated})
 
 
 @api.get("/spaces", include_in_schema=False)  # the former name, until the next release
