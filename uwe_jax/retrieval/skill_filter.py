@@ -27,6 +27,7 @@ VERSION = 1
 SHIPPED = Path(__file__).parent / "filters"
 _INVERSE_STRENGTH = 3.0  # of the regularisation; 1 to 30 differ by less than a point of the area under the curve
 _DIGITS = 5
+_FIT = "Fit one with `uwe-jax calibrate --sentences FILE --model MODEL --out FILTER`"
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,16 @@ class SkillFilter:
         """Returns which texts are taken to have a skill, by the embeddings of a ranker that `check` accepts."""
         return self.probabilities(ranker.encode(list(texts))) >= self.threshold
 
+    def refused(self, ranker: Any, texts: Sequence[str]) -> dict[str, str]:
+        """Returns a sentence on each text that is taken to have no skill; `ranker` as of `keeps`."""
+        p = self.probabilities(ranker.encode(list(texts))) if texts else ()
+        return {
+            text: f"The query is taken for no requirement: its probability of having a skill is {each:.2f}, below "
+            f"{self.threshold:g} (--skill-filter)."
+            for text, each in zip(texts, p, strict=True)
+            if each < self.threshold
+        }
+
     def check(self, ranker: object, name: str) -> None:
         """Raises UserError unless the filter is for a ranker, or a model of the same embeddings."""
         found = _fingerprint(ranker)
@@ -79,8 +90,7 @@ class SkillFilter:
             has = f"its fingerprint is {found}" if found else "it has no embeddings"
             raise UserError(
                 f"The skill filter is of {self.model} (fingerprint {', '.join(self.fingerprints)}), not of {name}: "
-                f"{has}. Fit one with `uwe-jax calibrate --sentences FILE --model MODEL --out FILTER`, or tag with "
-                "--skill-filter none."
+                f"{has}. {_FIT}, or give --skill-filter none."
             )
 
 
@@ -92,6 +102,11 @@ def shipped_filter(ranker: object) -> SkillFilter | None:
     """Returns the filter that comes with uwe_jax for a ranker's embeddings; None where there is none."""
     found = _fingerprint(ranker)
     return next((each for each in _shipped() if found in each.fingerprints), None)
+
+
+def filter_in(option: str) -> SkillFilter | None:
+    """Reads the filter of `--skill-filter FILE`; None for `shipped`, which needs a model, and `none`."""
+    return None if option in ("shipped", "none") else read_filter(Path(option).expanduser())
 
 
 @functools.cache
@@ -165,7 +180,7 @@ def _logistic(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndar
 
 def read_filter(path: Path) -> SkillFilter:
     """Reads a filter; UserError where it is missing, damaged or of a newer format."""
-    remedy = "Fit one with `uwe-jax calibrate --sentences FILE --model MODEL --out FILTER`."
+    remedy = f"{_FIT}."
     return versioned(SkillFilter, read_json(path, remedy), (FORMAT, VERSION), str(path), remedy)
 
 

@@ -21,7 +21,7 @@ from uwe_jax.evaluation.specs import RAW, load_ranker
 from uwe_jax.models.remote_workdir import checkpoints_of, make_local
 from uwe_jax.retrieval.calibration import FILE, Calibration, Subject
 from uwe_jax.retrieval.sketch import sketch
-from uwe_jax.retrieval.skill_filter import SkillFilter, read_filter, shipped_filter
+from uwe_jax.retrieval.skill_filter import SkillFilter, filter_in, shipped_filter
 from uwe_jax.retrieval.store.folder import calibration_in
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, make_out, write_json
@@ -144,7 +144,7 @@ def tag(options: TaggingOptions) -> None:
     held = _calibration(options)
     # A probability where there is a calibration, else a score.
     threshold = held.threshold(options.precision or 0).probability if held else options.threshold
-    skill_filter = _filter(options)
+    skill_filter = filter_in(options.skill_filter) if options.model else None
     key = _key(job_key(files, taxonomy, settings, options.chunk_rows), options, held, skill_filter)
     if (done := _read_result(out, key)) is not None:
         _tidy(out)
@@ -250,13 +250,6 @@ def _check_holds(held: Calibration, ranker: Any, taxonomy: Taxonomy, options: Ta
             f"The calibration in {options.calibration} does not hold here: {different}. Tag as it was fitted (--model, "
             "--max-tokens, --aliases, --taxonomy), or calibrate an index of these skills."
         )
-
-
-def _filter(options: TaggingOptions) -> SkillFilter | None:
-    """Returns the filter of a file that the options name, if any."""
-    if options.skill_filter in ("shipped", "none") or not options.model:
-        return None
-    return read_filter(Path(options.skill_filter).expanduser())
 
 
 def _key(key: str, options: TaggingOptions, held: Calibration | None, skill_filter: SkillFilter | None) -> str:
