@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -340,7 +341,7 @@ def test_a_request_has_thresholds():
         assert {each["calibration"] for each in client.ask("GET", "/v1/indexes").json["indexes"]} == {""}
 
 
-def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path):
+def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path, monkeypatch, capsys):
     (tmp_path / "skills.csv").write_text("label,id\n" + "".join(f"{text},t{k}\n" for k, text in enumerate(TARGETS)))
     sentence = "care software code write engineer"  # names no skill
     (tmp_path / "jobs.csv").write_text(f"title,description\nJob,{sentence}\n")
@@ -356,10 +357,27 @@ def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path):
     for wrong, problem in (
         (["--precision=0.3", "--max-tokens=12"], "its max_tokens is 64, and here it is 12"),
         (["--precision=0.3", "--model=bm25"], "bm25 has no probabilities"),
-        ([], "--precision needs --model and --calibration"),
+        ([], "--precision needs --model, and --calibration needs both"),
     ):
         with pytest.raises(UserError, match=problem):
             tag([*given, *wrong, f"--out={tmp_path / 'other'}"])
+    given = [each for each in given if not each.startswith(("--calibration", "--model", "--out"))]
+    with pytest.raises(UserError, match="no calibration comes with uwe_jax for tiny:soft and these skills, only"):
+        tag([*given, "--precision=0.3", "--model=tiny:soft", f"--out={tmp_path / 'other'}"])
+    (tmp_path / "shipped").mkdir()
+    shutil.copy(built / "index" / FILE, tmp_path / "shipped" / "tiny.json")
+    monkeypatch.setattr("uwe_jax.retrieval.calibration._SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(Path(model.removesuffix(":soft")).parent)
+    shipped.cache_clear()
+    try:
+        tag([*given, "--precision=0.3", "--model=tiny:soft", f"--out={tmp_path / 'by_shipped'}"])
+        assert f"A model's skills reach probability {least:g}: of " in capsys.readouterr().err
+        by_shipped = json.loads((tmp_path / "by_shipped" / "tagging.json").read_text())
+        assert (by_shipped["threshold"], by_shipped["edges"]) == (least, result["edges"])
+        with pytest.raises(UserError, match="that comes with uwe_jax does not hold here: its max_tokens is 64"):
+            tag([*given, "--precision=0.3", "--model=tiny:soft", "--max-tokens=9", f"--out={tmp_path / 'other'}"])
+    finally:
+        shipped.cache_clear()
 
 
 def test_tagged_skills_reach_a_probability():
