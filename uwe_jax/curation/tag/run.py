@@ -220,7 +220,7 @@ def tag(options: TaggingOptions) -> None:
 def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
     if options.taxonomy is not None:
         found = read_taxonomy(options.taxonomy, language=options.language, version=options.esco_version)
-        names = sum(1 + len(skill.aliases) for skill in found.skills)
+        names = sum(len({text.casefold() for text in (skill.label, *skill.aliases)}) for skill in found.skills)
         LOG.info(f"{found.origin}: {counted(len(found), 'skill')} with {counted(names, 'name')}.")
         return found
     if bare or options.model:
