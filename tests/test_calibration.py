@@ -34,6 +34,7 @@ from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import record
 from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.sketch import in_common, sketch
+from uwe_jax.retrieval.skill_filter import SkillFilter, write_filter
 from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.calibration import (
@@ -322,6 +323,29 @@ def test_the_service_has_probabilities_and_thresholds(built):
         assert why["hit"]["probability"] == pytest.approx(found[0][1].probability, abs=1e-5)
         why = client.ask("POST", "/v1/explain", {"query": QUERIES[0], "target": TARGETS[0]}).json
         assert (why["rank"], why["of"], why["note"]) == (0, 0, RAW_SCORE)
+
+
+def test_sentences_of_a_vacancy_that_are_no_requirement_have_no_hits(model, built, tmp_path):
+    one, other = "nurse care for patients", "write software code"
+    vectors = load(model).encode([one, other])
+    fitted = SkillFilter("tiny", (load(model).origin.fingerprint,), "made", 2, 1, 1, 1, 1, 0.5, 0.0, (0.0,))
+    weights = 50 * (vectors[0] - vectors[1])
+    write_filter(tmp_path / "filter.json", replace(fitted, weights=tuple(map(float, weights))))
+    served = load_served(
+        ServiceOptions(index=(f"skills={built / 'index'}",), skill_filter=str(tmp_path / "filter.json"))
+    )
+    with running(load=lambda _: served) as client:
+        both, none = (
+            client.ask("POST", "/v1/vacancy", {"text": text}).json for text in (f"{one}.\n{other}.", f"{other}.")
+        )
+        (ranked,) = client.ask("POST", "/v1/rank", {"queries": [other]}).json["results"]
+    assert (len(both["sentences"]), both["no_requirement"], both["none"]) == (2, 1, "")
+    assert {hit["sentence"] for hit in both["hits"]} == {0}
+    assert (none["hits"], none["no_requirement"]) == ([], 1)
+    assert none["none"] == "Each of 1 sentences is taken for no requirement."
+    assert ranked["hits"]
+    with pytest.raises(UserError, match="--skill-filter shipped: no filter comes with uwe_jax for tiny"):
+        load_served(ServiceOptions(index=(f"skills={built / 'index'}",), skill_filter="shipped"))
 
 
 def test_a_request_has_thresholds():

@@ -22,7 +22,7 @@ from uwe_jax.retrieval.options import RankOptions
 from uwe_jax.retrieval.queries_in import batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.settings import RankSettings
-from uwe_jax.retrieval.skill_filter import SkillFilter, filter_in, shipped_filter
+from uwe_jax.retrieval.skill_filter import chosen_filter, filter_in
 from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Searchable
 from uwe_jax.retrieval.texts_in import read_targets
@@ -72,7 +72,7 @@ def rank(options: RankOptions) -> None:
     for name, space in spaces.items():
         note_calibration(space, ranker.origin, ranker.how, name, raw=not options.json)  # which says it in each answer
     columns = _checked_columns(spaces, options)
-    skill_filter = _filter(given, options.skill_filter, ranker)
+    skill_filter = chosen_filter(given, options.skill_filter, ranker)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
     least, reached, dropped, none = (options.min_score, options.min_probability), 0, 0, ""
     with _writer(options, columns) as write:
@@ -120,19 +120,6 @@ def _writer(options: RankOptions, columns: list[str]) -> Iterator[Callable[[Answ
     else:
         form = json_line if options.json else functools.partial(readable, show=options.show)
         yield lambda answer: report(form(answer), flush=False)
-
-
-def _filter(given: SkillFilter | None, option: str, ranker: Ranker) -> SkillFilter | None:
-    """Returns the filter that is given, or the one that comes along; UserError where there is none for the model."""
-    found = given or (shipped_filter(ranker) if option == "shipped" else None)
-    if found:
-        found.check(ranker, ranker.name)
-    elif option == "shipped":
-        raise UserError(
-            f"--skill-filter shipped: no filter comes with uwe_jax for {ranker.name}. Fit one with `uwe-jax calibrate "
-            "--sentences FILE --model MODEL --out FILTER`."
-        )
-    return found
 
 
 def _checked_columns(spaces: Mapping[str, Searchable], options: RankOptions) -> list[str]:

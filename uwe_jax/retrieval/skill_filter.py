@@ -23,6 +23,7 @@ from uwe_jax.runtime.settings import versioned, within
 from uwe_jax.scoring.calibration import separation
 
 FORMAT = "uwe_jax skill filter"
+NO_REQUIREMENT = "The query is taken for no requirement"
 VERSION = 1
 SHIPPED = Path(__file__).parent / "filters"
 _INVERSE_STRENGTH = 3.0  # of the regularisation; 1 to 30 differ by less than a point of the area under the curve
@@ -77,7 +78,7 @@ class SkillFilter:
         """Returns a sentence on each text that is taken to have no skill; `ranker` as of `keeps`."""
         p = self.probabilities(ranker.encode(list(texts))) if texts else ()
         return {
-            text: f"The query is taken for no requirement: its probability of having a skill is {each:.2f}, below "
+            text: f"{NO_REQUIREMENT}: its probability of having a skill is {each:.2f}, below "
             f"{self.threshold:g} (--skill-filter)."
             for text, each in zip(texts, p, strict=True)
             if each < self.threshold
@@ -112,6 +113,20 @@ def filter_in(option: str) -> SkillFilter | None:
 @functools.cache
 def _shipped() -> list[SkillFilter]:
     return [read_filter(path) for path in sorted(SHIPPED.glob("*.json"))]
+
+
+def chosen_filter(given: SkillFilter | None, option: str, ranker: Any) -> SkillFilter | None:
+    """Returns the filter of `--skill-filter` for a ranker, `given` by `filter_in` or the one that comes along.
+
+    Raises:
+      UserError: it is of another model, or none comes along for this one.
+    """
+    found = given or (shipped_filter(ranker) if option == "shipped" else None)
+    if found:
+        found.check(ranker, ranker.name)
+    elif option == "shipped":
+        raise UserError(f"--skill-filter shipped: no filter comes with uwe_jax for {ranker.name}. {_FIT}.")
+    return found
 
 
 def fit_filter(

@@ -127,6 +127,9 @@ class VacancyAnswer(BaseModel):
     index: str
     sentences: list[str]
     omitted: Annotated[int, Field(description="Further sentences: too many, too long, or not scorable.")]
+    no_requirement: Annotated[
+        int, Field(description="Sentences without hits, as the service's filter takes them for no requirement.")
+    ] = 0
     truncated: Truncated
     hits: list[FoundAnswer]
     of: Of
