@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.location import record
 from uwe_jax.retrieval.settings import RankSettings
 from uwe_jax.retrieval.sketch import in_common, sketch
+from uwe_jax.retrieval.skill_filter import SkillFilter, write_filter
 from uwe_jax.retrieval.store.folder import load_index
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.calibration import (
@@ -281,7 +283,29 @@ def test_hits_say_how_many_they_are_the_best_of_and_what_raw_scores_mean(model, 
     hits = load(model).rank(QUERIES[0], index, top_k=99)
     assert (hits.best_of, hits.note) == (f"all {len(TARGETS)}", "")
     rank([f"--index={built / 'index'}", "--explain", QUERIES[0]])
-    assert f", the best of {len(TARGETS)}, of probability 0." in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f", the best of {len(TARGETS)}:" in said
+    assert "probability 0." in said.partition("Why ")[2]
+
+
+def test_an_explained_target_has_the_place_and_the_probability_that_rankings_give_it(model, built):
+    index, ranker = load_index(built / "index"), load(model)
+    hits = ranker.rank(QUERIES[0], index)
+    why = ranker.explain(QUERIES[0], id=hits[2].id, space=index)
+    assert (why.rank, why.of) == (3, len(TARGETS))
+    assert why.hit.probability == pytest.approx(hits[2].probability, abs=1e-6)
+    assert f"number 3 of {len(TARGETS)}, probability {hits[2].probability:.2f}" in repr(why)
+    told = why.to_dict()
+    assert (told["rank"], told["of"]) == (3, len(TARGETS))
+    assert told["hit"]["probability"] == pytest.approx(why.hit.probability, abs=1e-5)
+    of_hit, of_text = ranker.explain(QUERIES[0], hits[2]), ranker.explain(QUERIES[0], hits[2].text)
+    assert (of_hit.rank, of_hit.of, of_hit.hit.probability) == (0, 0, hits[2].probability)
+    assert (of_text.rank, of_text.of, of_text.hit) == (0, 0, None)
+    many = ranker.encode_targets([*TARGETS, *(f"{WORDS[0]} {k}" for k in range(200))], progress=False)
+    last = ranker.rank(UNKNOWN, many, top_k=len(many))[-1]
+    beyond = ranker.explain(UNKNOWN, id=last.id, space=many)
+    assert (beyond.rank, beyond.of, beyond.hit.probability) == (0, len(many), None)
+    assert f"not among the first 100 of {len(many)}" in repr(beyond)
 
 
 def test_the_service_has_probabilities_and_thresholds(built):
@@ -292,6 +316,36 @@ def test_the_service_has_probabilities_and_thresholds(built):
     assert [len(found[0]), len(none[0])] == [3, 0]
     assert found[0][0].probability > 0
     assert none[0].none.startswith("0 of 3 hits reach probability 1")
+    with running(load=lambda _: served) as client:
+        asked = {"query": QUERIES[0], "id": found[0][1].id}
+        why = client.ask("POST", "/v1/explain", asked).json
+        assert (why["rank"], why["of"], why["note"]) == (2, len(TARGETS), "")
+        assert why["hit"]["probability"] == pytest.approx(found[0][1].probability, abs=1e-5)
+        why = client.ask("POST", "/v1/explain", {"query": QUERIES[0], "target": TARGETS[0]}).json
+        assert (why["rank"], why["of"], why["note"]) == (0, 0, RAW_SCORE)
+
+
+def test_sentences_of_a_vacancy_that_are_no_requirement_have_no_hits(model, built, tmp_path):
+    one, other = "nurse care for patients", "write software code"
+    vectors = load(model).encode([one, other])
+    fitted = SkillFilter("tiny", (load(model).origin.fingerprint,), "made", 2, 1, 1, 1, 1, 0.5, 0.0, (0.0,))
+    weights = 50 * (vectors[0] - vectors[1])
+    write_filter(tmp_path / "filter.json", replace(fitted, weights=tuple(map(float, weights))))
+    served = load_served(
+        ServiceOptions(index=(f"skills={built / 'index'}",), skill_filter=str(tmp_path / "filter.json"))
+    )
+    with running(load=lambda _: served) as client:
+        both, none = (
+            client.ask("POST", "/v1/vacancy", {"text": text}).json for text in (f"{one}.\n{other}.", f"{other}.")
+        )
+        (ranked,) = client.ask("POST", "/v1/rank", {"queries": [other]}).json["results"]
+    assert (len(both["sentences"]), both["no_requirement"], both["none"]) == (2, 1, "")
+    assert {hit["sentence"] for hit in both["hits"]} == {0}
+    assert (none["hits"], none["no_requirement"]) == ([], 1)
+    assert none["none"] == "Each of 1 sentences is taken for no requirement."
+    assert ranked["hits"]
+    with pytest.raises(UserError, match="--skill-filter shipped: no filter comes with uwe_jax for tiny"):
+        load_served(ServiceOptions(index=(f"skills={built / 'index'}",), skill_filter="shipped"))
 
 
 def test_a_request_has_thresholds():
@@ -311,7 +365,7 @@ def test_a_request_has_thresholds():
         assert {each["calibration"] for each in client.ask("GET", "/v1/indexes").json["indexes"]} == {""}
 
 
-def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path):
+def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path, monkeypatch, capsys):
     (tmp_path / "skills.csv").write_text("label,id\n" + "".join(f"{text},t{k}\n" for k, text in enumerate(TARGETS)))
     sentence = "care software code write engineer"  # names no skill
     (tmp_path / "jobs.csv").write_text(f"title,description\nJob,{sentence}\n")
@@ -327,10 +381,27 @@ def test_tagging_takes_its_threshold_from_a_precision(model, built, tmp_path):
     for wrong, problem in (
         (["--precision=0.3", "--max-tokens=12"], "its max_tokens is 64, and here it is 12"),
         (["--precision=0.3", "--model=bm25"], "bm25 has no probabilities"),
-        ([], "--precision needs --model and --calibration"),
+        ([], "--precision needs --model, and --calibration needs both"),
     ):
         with pytest.raises(UserError, match=problem):
             tag([*given, *wrong, f"--out={tmp_path / 'other'}"])
+    given = [each for each in given if not each.startswith(("--calibration", "--model", "--out"))]
+    with pytest.raises(UserError, match="no calibration comes with uwe_jax for tiny:soft and these skills, only"):
+        tag([*given, "--precision=0.3", "--model=tiny:soft", f"--out={tmp_path / 'other'}"])
+    (tmp_path / "shipped").mkdir()
+    shutil.copy(built / "index" / FILE, tmp_path / "shipped" / "tiny.json")
+    monkeypatch.setattr("uwe_jax.retrieval.calibration._SHIPPED", tmp_path / "shipped")
+    monkeypatch.chdir(Path(model.removesuffix(":soft")).parent)
+    shipped.cache_clear()
+    try:
+        tag([*given, "--precision=0.3", "--model=tiny:soft", f"--out={tmp_path / 'by_shipped'}"])
+        assert f"A model's skills reach probability {least:g}: of " in capsys.readouterr().err
+        by_shipped = json.loads((tmp_path / "by_shipped" / "tagging.json").read_text())
+        assert (by_shipped["threshold"], by_shipped["edges"]) == (least, result["edges"])
+        with pytest.raises(UserError, match="that comes with uwe_jax does not hold here: its max_tokens is 64"):
+            tag([*given, "--precision=0.3", "--model=tiny:soft", "--max-tokens=9", f"--out={tmp_path / 'other'}"])
+    finally:
+        shipped.cache_clear()
 
 
 def test_tagged_skills_reach_a_probability():

@@ -809,3 +809,48 @@ def test_the_first_lines_of_the_log_hold_a_request_to_type(key, caplog, monkeypa
 
 def test_the_stand_in_ranks_by_words():
     assert common("test the code", "write code") == 0.5
+
+
+# What the page's scripts need of a browser's document to make elements.
+_DOCUMENT = """
+class Element {
+  constructor() { Object.assign(this, { attributes: {}, children: [], dataset: {} });
+    this.style = { setProperty: (name, value) => { this.attributes[name] = value; } }; }
+  setAttribute(name, value) { this.attributes[name] = value; }
+  addEventListener() {}
+  append(...children) { this.children.push(...children); }
+  get text() { return this.children.map((child) => child.text ?? child).join(" "); }
+  get bars() { return this.children.flatMap((child) => child.bars ?? [])
+    .concat(this.className === "bar" ? this.attributes["--share"] : []); }
+}
+globalThis.document = { createElement: () => new Element() };
+const { bestOf, shown } = await import("./hits.js");
+const found = JSON.parse(process.argv[2]);
+const elements = shown(found, "");
+console.log(JSON.stringify({ of: bestOf(found), text: elements.map((each) => each.text).join(" "),
+  bars: elements.flatMap((each) => each.bars) }));
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="Node.js is not installed")
+def test_the_page_draws_bars_for_probabilities_alone(tmp_path):
+    shutil.copytree(PAGE, tmp_path / "page")
+    (tmp_path / "page" / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "page" / "try.js").write_text(_DOCUMENT)
+
+    def show(found: Hits, of: int) -> dict[str, object]:
+        listed = [hit.to_dict() for hit in found]
+        told = {"query": "q", "index": "skills", "hits": listed, "of": of, "note": found.note, "none": found.none}
+        script = ["node", tmp_path / "page" / "try.js", json.dumps(told)]
+        return json.loads(subprocess.run(script, capture_output=True, text=True, timeout=60, check=True).stdout)
+
+    raw = Hits([Hit("s1", "weld metal", 0.61), Hit("s2", "plan shifts", 0.5)], "q", total=13_896)
+    page = show(raw, raw.total)
+    assert (page["of"], page["bars"]) == ("the 2 best of 13,896", [])
+    assert RAW_SCORE in page["text"]
+    sure = show(Hits([hit._replace(probability=p) for hit, p in zip(raw, (0.42, 0.0), strict=True)]), 2)
+    assert (sure["of"], sure["bars"]) == ("all 2, best first", ["0.420", "0.000"])
+    assert "42 %" in sure["text"]
+    none = show(raw.reaching(0.9), raw.total)
+    assert "None of these. 0 of 2 hits reach score 0.9" in none["text"]
+    assert none["bars"] == []

@@ -9,8 +9,10 @@ from tiny_encoder import WORDS, write_tiny_encoder
 from vacancy_files import TAXONOMY, write_rows, write_taxonomy
 
 from uwe_jax.commands import calibrate
+from uwe_jax.commands.rank import main as rank
 from uwe_jax.commands.tag import main as tag
 from uwe_jax.curation.tag.by_model import tag_by_model
+from uwe_jax.retrieval.loading import load
 from uwe_jax.retrieval.skill_filter import SHIPPED, SkillFilter, _shipped, fit_filter, read_filter
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.calibration import separation
@@ -105,6 +107,28 @@ def test_a_filter_is_fitted_by_the_command_and_refused_for_another_model(tmp_pat
         tag([*flags, "--model", other, "--out", str(tmp_path / "refused")])
     with pytest.raises(UserError, match="not of bm25: it has no embeddings"):
         tag([*flags, "--model", "bm25", "--out", str(tmp_path / "refused")])
+
+    targets = tmp_path / "skills.txt"
+    targets.write_text("\n".join(WORDS))
+    ranking = [f"--targets={targets}", f"--cache-dir={tmp_path / 'cache'}", f"--model={one}:soft"]
+    texts = [row["sentence"] for row in rows]
+    order = np.argsort(read_filter(out).probabilities(load(one).encode(texts)))
+    known, unknown = texts[order[-1]], texts[order[0]]
+    capsys.readouterr()
+    for flag, filtered in ((f"--skill-filter={out}", True), ("--skill-filter=none", False)):
+        rank([*ranking, known, unknown, known, flag, "--json"])
+        said, logged = capsys.readouterr()
+        answers = [json.loads(line) for line in said.splitlines()]
+        assert [bool(answer["hits"]["skills"]) for answer in answers] == [True, not filtered, True]
+        assert ("1 of 3 queries are taken for no requirement" in logged) == filtered
+        reason = answers[1].get("none", {}).get("skills", "")
+        assert reason.startswith("The query is taken for no requirement: its probability of having a") == filtered
+        assert "No hit of" not in logged
+    rank([*ranking, f"--skill-filter={out}", unknown])
+    assert f"{unknown}: none of these in skills. The query is taken for no requirement" in capsys.readouterr().out
+    for flag, problem in ((str(out), "not of .*its fingerprint is"), ("shipped", "no filter comes with uwe_jax")):
+        with pytest.raises(UserError, match=problem):
+            rank([*ranking, f"--model={other}:soft", f"--skill-filter={flag}", known])
 
     for content, expected in (({"label": 2}, "label '2'.*0 or 1"), ({"sentence": ""}, "an empty sentence")):
         write_rows(sentences, [rows[0] | content, *rows[1:]])

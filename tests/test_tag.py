@@ -131,7 +131,8 @@ def test_edges_for_the_source_and_a_summary(tmp_path, flags, capsys):
     row = pq.read_table(tmp_path / "out" / VACANCY / "00000.parquet").to_pylist()[0]
     names = {"left": "plan shifts", "right": "Day 0: plan shifts.", "left_id": "s2", "right_id": "0"}
     assert row == {**names, "relation": "exact", "score": 1.0, "span": "plan shifts"}
-    said = capsys.readouterr().out
+    said, logged = capsys.readouterr()
+    assert "skills.csv: 4 skills with 6 names." in logged
     assert "rows                 12\n" in said
     assert "edges skill_vacancy  24  exact 24\n" in said
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

@@ -26,6 +26,17 @@ def test_esco_is_found_in_the_folders_of_a_folder(tmp_path):
     assert "ESCO v1.1.1 (en)" in taxonomy.origin
 
 
+def test_esco_is_read_from_the_zip_of_a_language_alone(tmp_path):
+    write_release(tmp_path / "esco")
+    english = next((tmp_path / "esco").glob("* en *.zip"))
+    write_zip(tmp_path / "esco", "1.2", "en", classification([(SKILL + "9", "fly", "")]))  # beside it, not read
+    assert [skill.label for skill in read_taxonomy(english).skills] == ["weld metal", "plan shifts", "haute cuisine"]
+    assert read_targets(english).ids == tuple(skill.id for skill in read_taxonomy(english).skills)
+    relations = next((tmp_path / "esco").glob("*classification -  -*.zip"))
+    with pytest.raises(UserError, match=r"holds no taxonomy.* Expected the folder of the ESCO zips, the zip of a lang"):
+        read_taxonomy(relations)
+
+
 def test_esco_in_another_language_is_named_by_all_that_look_for_it(tmp_path):
     german = [(SKILL + "1", "Metall schweißen", "")]
     write_zip(tmp_path / "esco", "1.1.1", "de", classification(german, [], language="de"))

@@ -18,10 +18,10 @@ Judgements come from a file of pairs, or from ranking tasks whose targets the in
 The calibration is written into the folder of the index. Then hits have a probability, and thresholds apply:
   uwe-jax rank --index indexes/skills --min-probability 0.5 "qwertz asdf"
   uwe-jax tag --vacancies jobs/ --taxonomy downloads --model all-MiniLM-L6-v2:soft --calibration indexes/skills \\
-      --precision 0.8 --out runs/tagged
+      --precision 0.6 --out runs/tagged
 
 On other queries than it was fitted on, it is measured:
-  uwe-jax calibrate --index indexes/skills --evaluate --tasks skill_extraction_house --data downloads --precision 0.8
+  uwe-jax calibrate --index indexes/skills --evaluate --tasks skill_extraction_house --data downloads --precision 0.6
 
 Sentences without a skill, such as those on benefits, are recognised by a filter, which `uwe-jax tag` uses:
   uwe-jax calibrate --sentences judged_sentences.csv --model runs/mine --out runs/mine_filter.json

@@ -22,6 +22,7 @@ from uwe_jax.retrieval.options import RankOptions
 from uwe_jax.retrieval.queries_in import batches, file_queries, line_queries
 from uwe_jax.retrieval.ranker import Ranker
 from uwe_jax.retrieval.settings import RankSettings
+from uwe_jax.retrieval.skill_filter import chosen_filter, filter_in
 from uwe_jax.retrieval.store.columns import FilterError, check_column
 from uwe_jax.retrieval.store.searchable import Searchable
 from uwe_jax.retrieval.texts_in import read_targets
@@ -39,6 +40,7 @@ def rank(options: RankOptions) -> None:
         counted at the end.
     """
     queries = _queries(options)
+    given = filter_in(options.skill_filter)
     spaces: dict[str, Searchable] = {name: open_index(place) for name, place in options.indexes}
     places = [place for _, place in options.indexes]
     model = options.model or (recorded_model(places) if places else DEFAULT_MODEL)
@@ -70,25 +72,36 @@ def rank(options: RankOptions) -> None:
     for name, space in spaces.items():
         note_calibration(space, ranker.origin, ranker.how, name, raw=not options.json)  # which says it in each answer
     columns = _checked_columns(spaces, options)
+    skill_filter = chosen_filter(given, options.skill_filter, ranker)
     count, refused, first, truncation = 0, 0, "", Truncation(ranker.loaded.max_tokens)
-    least, reached, none = (options.min_score, options.min_probability), 0, ""
+    least, reached, dropped, none = (options.min_score, options.min_probability), 0, 0, ""
     with _writer(options, columns) as write:
         for batch in batches(queries):
             truncation += ranker.truncation([query for query in batch if isinstance(query, str)])
             found = ranker.search(batch, list(spaces.values()), options.top_k, options.filter, count + 1)
+            asked = [query for query, hits in zip(batch, found, strict=True) if isinstance(hits, list)]
+            no_skill = skill_filter.refused(ranker, list(map(str, asked))) if skill_filter else {}
             for query, hits in zip(batch, found, strict=True):
                 count += 1
                 if isinstance(hits, UserError):
                     refused, first = refused + 1, first or str(hits)
                     write(Answer(count, error=str(hits)))
                 else:
-                    kept = {name: each.reaching(*least) for name, each in zip(spaces, hits, strict=True)}
+                    why = no_skill.get(str(query), "")
+                    of_spaces = zip(spaces, hits, strict=True)
+                    kept = {name: each.without(why) if why else each.reaching(*least) for name, each in of_spaces}
+                    dropped += bool(why)
                     reached += any(kept.values())
-                    none = none or next((each.none for each in kept.values() if each.none), "")
+                    if not why:
+                        none = none or next((each.none for each in kept.values() if each.none), "")
                     write(_answer(ranker, count, str(query), spaces, kept, options))
             sys.stdout.flush()
     if options.out:
         LOG.info(f"Wrote the answers to {counted(count, 'query')} to {options.out}.")
+    if dropped:
+        LOG.info(
+            f"{dropped:,} of {counted(count, 'query')} are taken for no requirement; --skill-filter none ranks all."
+        )
     if none and not reached:
         LOG.warning(f"No hit of {counted(count, 'query')} reaches the threshold. The first: {none}")
     for note in truncation.notes("queries"):

@@ -87,9 +87,8 @@ def readable(answer: Answer, show: Sequence[str] = ()) -> str:
         lines.append(render_table(table) if hits else f"{answer.query}: {none}")
         if name in answer.explanations:
             first, of = hits[0], f", the best of {hits.total:,}" if hits.total else ""
-            sure = "" if first.probability is None else f", of probability {first.probability:.2f}"
             why = answer.explanations[name].table()
-            lines.append(f"Why {shorten(first.text)}{_matched(first)}{of}{sure}:\n{why}")
+            lines.append(f"Why {shorten(first.text)}{_matched(first)}{of}:\n{why}")
     return "\n".join(lines) + "\n"
 
 

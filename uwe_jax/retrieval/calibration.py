@@ -35,7 +35,7 @@ FORMAT = "uwe_jax calibration"
 VERSION = 1
 _MIN_HITS = 20  # that a precision is measured on
 _PRIOR = 100  # hits that the expectation of a map is worth beside the precision of measured ones
-_COMMON = 0.8  # share of the names of the targets that must be the same as when it was fitted
+COMMON = 0.8  # share of the names of the targets that must be the same as when it was fitted
 _SHIPPED = Path(__file__).parent / "calibrations"
 RAW_SCORE = (
     "Scores order the targets of one query: they are not probabilities, and do not compare between queries, models or "
@@ -93,10 +93,10 @@ class Subject:
                 return (
                     f"its {name} is {there}{f' ({self.model})' if name == 'fingerprint' else ''}, and here it is {here}"
                 )
-        if (share := in_common(self.sketch, other.sketch)) < _COMMON:
+        if (share := in_common(self.sketch, other.sketch)) < COMMON:
             return (
                 f"it was fitted for {self.targets:,} targets, there are {other.targets:,} here, and {share:.0%} of all "
-                f"their names are the same; at least {_COMMON:.0%} must be"
+                f"their names are the same; at least {COMMON:.0%} must be"
             )
         return ""
 
@@ -214,7 +214,7 @@ def calibration_of(space: Any, origin: Origin, how: RankSettings) -> tuple[Calib
         why = f"the calibration of the index does not hold here: {different[held]}"
         return None, f"{why}. {remedy}, or rank as it was fitted."
     near = max(known, key=lambda each: in_common(each.subject.sketch, now.sketch))
-    if in_common(near.subject.sketch, now.sketch) < _COMMON:
+    if in_common(near.subject.sketch, now.sketch) < COMMON:
         return None, none
     return None, f"the calibration that comes with uwe_jax does not hold here: {different[near]}. {remedy}."
 

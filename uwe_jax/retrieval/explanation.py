@@ -62,6 +62,8 @@ class Explanation:
       scorer: as `uwe_jax.scoring.scorer_text` writes it, tau_a to four digits.
       hit: the target whose name is explained: which name, its role, whether it is exact, and the target's own score;
         None where a text is explained.
+      rank: its place among the hits of the query, from 1; 0 where it is none of the first 100 or was not looked for.
+      of: number of targets that it was ranked among; 0 where its place was not looked for.
       words: what each word of the query adds since the target has it too; empty where rankings are by the model alone.
     """
 
@@ -73,6 +75,8 @@ class Explanation:
     scorer: str
     hit: Hit | None = None
     words: Mapping[str, float] = field(default_factory=dict)
+    rank: int = 0
+    of: int = 0
 
     @cached_property
     def contributions(self) -> np.ndarray:
@@ -86,7 +90,11 @@ class Explanation:
 
     @property
     def _title(self) -> str:
-        return f"Score {self.score:.4f} ({self.scorer})"
+        place = f"number {self.rank:,}" if self.rank else "not among the first 100"
+        parts = [f"Score {self.score:.4f} ({self.scorer})", *([f"{place} of {self.of:,}"] if self.of else [])]
+        if self.hit is not None and self.hit.probability is not None:
+            parts.append(f"probability {self.hit.probability:.2f}")
+        return ", ".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all values as lists and numbers, for JSON."""
@@ -94,7 +102,8 @@ class Explanation:
         arrays = ("shares", "weights", "cosines", "contributions")
         values = {name: getattr(self, name).tolist() for name in arrays}
         words, hit = dict(self.words), self.hit and self.hit.to_dict()
-        return {**tokens, **values, "words": words, "score": self.score, "scorer": self.scorer, "hit": hit}
+        place = {"rank": self.rank, "of": self.of}
+        return {**tokens, **values, "words": words, "score": self.score, "scorer": self.scorer, "hit": hit, **place}
 
     def table(self, best: int = _BEST) -> str:
         """Returns a table for a terminal: every query token, its contribution, and the target tokens it attends to.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,14 @@ from uwe_jax.retrieval.embedding import Embedder
 from uwe_jax.retrieval.explanation import Explanation, attribute, explained
 from uwe_jax.retrieval.limits import accepted
 from uwe_jax.retrieval.pieces import PieceReader
+from uwe_jax.retrieval.store.searchable import Hit, Searchable
+from uwe_jax.retrieval.store.stored_targets import Index
+from uwe_jax.runtime.errors import UserError
 from uwe_jax.scoring.scorer_text import scorer_text
 from uwe_jax.scoring.words import Words
+from uwe_jax.sources.tables.problems import shorten
+
+_RANKED = 100  # hits among which the place of a target is looked for
 
 
 def pair_scores(
@@ -40,6 +47,27 @@ def explain_pair(
     found = explained(pieces(query), pieces(target), parts, scorer_text(scorer, digits=4), by_word=by_word)
     common = {} if words is None else words.parts(query, target)
     return replace(found, words={word: weight * part for word, part in common.items()})
+
+
+def placed(ranker: Any, query: str, id: str, space: Searchable | None) -> tuple[Hit, int, int]:
+    """Finds a target of an index among the first hits of a query, for its explanation.
+
+    Returns:
+      The target as a hit of the name that matches best, with its probability where it is among these hits; its place
+      among them, 0 where it is not; and the number of targets that were ranked.
+
+    Raises:
+      UserError: there is no index, or no such target.
+    """
+    if space is None:
+        raise UserError(f"The target is given by its id {shorten(id)}. Give the index that it belongs to as space.")
+    label, *names = space.names_of(id)
+    alone = ranker.encode_targets([label.text], [id], dtype="float32", progress=False, names=[names])
+    if ranker.how.words and isinstance(space, Index):
+        alone.words = space.words_of(id)
+    hit, ranked = ranker.rank(query, alone)[0], ranker.rank(query, space, _RANKED)
+    place, p = next(((k, each.probability) for k, each in enumerate(ranked, 1) if each.id == id), (0, None))
+    return hit._replace(columns=space.columns_of(id), probability=p), place, ranked.total
 
 
 def evaluation_scores(

@@ -76,6 +76,10 @@ class Hits(list[Hit]):
             kept = self._with(reached, none)
         return kept
 
+    def without(self, none: str) -> Hits:
+        """Returns no hits, and why."""
+        return self._with((), none)
+
     def _below(self, name: str, least: float) -> str:
         best = max(self, key=lambda hit: getattr(hit, name))
         nearest = f"the best, {shorten(best.text)}, has {getattr(best, name):.4f}."

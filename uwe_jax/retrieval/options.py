@@ -157,6 +157,9 @@ class RankOptions:
       min_score: show only hits of at least this score; a query without one is answered "none of these".
       min_probability: show only hits of at least this probability, 0 to 1, of an index with a calibration (`uwe-jax
         calibrate`); a query without one is answered "none of these".
+      skill_filter: for queries that are sentences of vacancies: one that is no requirement (company, benefits) is
+        answered "none of these". shipped is the filter that comes with uwe_jax for the model, as of `uwe-jax tag`; or a
+        file of `uwe-jax calibrate --sentences`. By default none: job titles and skills are no sentences.
       where: COLUMN=VALUE, rank only targets that have this value; may be repeated: several values of one column are
         alternatives, different columns must all fit.
       show: further column to show in tables; may be repeated; JSON has all of them.
@@ -191,6 +194,7 @@ class RankOptions:
     top_k: int = 10
     min_score: OptionalFloat = None
     min_probability: OptionalFloat = None
+    skill_filter: str = "none"
     where: Repeated = ()
     show: Repeated = ()
     candidates: OptionalInt = None

@@ -28,7 +28,7 @@ from uwe_jax.retrieval.calibration import check_calibrated, searched
 from uwe_jax.retrieval.embedding import Embedder
 from uwe_jax.retrieval.encoding import encode_index
 from uwe_jax.retrieval.explanation import Explanation
-from uwe_jax.retrieval.given_texts import evaluation_scores, explain_pair, pair_scores
+from uwe_jax.retrieval.given_texts import evaluation_scores, explain_pair, pair_scores, placed
 from uwe_jax.retrieval.hits import Hits, Rankings
 from uwe_jax.retrieval.limits import Accepted, accepted, check_index, check_max_tokens, check_words, judge
 from uwe_jax.retrieval.pieces import PieceReader
@@ -37,7 +37,6 @@ from uwe_jax.retrieval.store.columns import Where
 from uwe_jax.retrieval.store.searchable import Hit, Origin, Searchable
 from uwe_jax.retrieval.store.stored_targets import Index
 from uwe_jax.runtime.errors import UserError
-from uwe_jax.sources.tables.problems import shorten
 
 _SHORT = (4, 8, 12, 16)  # tokens, special ones included, of the queries that `warm_up` compiles for
 
@@ -236,7 +235,7 @@ class Ranker:
         Args:
           query: a text.
           target: a text, or a hit of the query, whose matching name is explained.
-          id: of a target of `space` instead, of which the name that matches best is explained.
+          id: of a target of `space` instead, of which the name that matches best is explained; its place is told, too.
           space: an index. Words in common are explained for it alone, since their parts depend on its names.
           by_word: join the tokens of each word.
 
@@ -248,22 +247,14 @@ class Ranker:
                 f"{self.name} compares one vector per text, so its scores have no parts by token. Explain those of the "
                 "same encoder with another scorer, such as soft."
             )
+        place, of = 0, 0
         if id:
-            target = self._best_name(query, id, space)
+            target, place, of = placed(self, query, id, space)
         hit, text = (target, target.matched) if isinstance(target, Hit) else (None, target)
         words = space.words if self.how.words and isinstance(space, Index) else None
         pair = self._asked(*accepted(query, "Query")), text
         found = explain_pair(self._embed, self._pieces, self.scorer, pair, by_word, words, self.how.words)
-        return replace(found, hit=hit)
-
-    def _best_name(self, query: str, id: str, space: Searchable | None) -> Hit:
-        if space is None:
-            raise UserError(f"The target is given by its id {shorten(id)}. Give the index that it belongs to as space.")
-        label, *names = space.names_of(id)
-        alone = self.encode_targets([label.text], [id], dtype="float32", progress=False, names=[names])
-        if self.how.words and isinstance(space, Index):
-            alone.words = space.words_of(id)
-        return self.rank(query, alone)[0]._replace(columns=space.columns_of(id))
+        return replace(found, hit=hit, rank=place, of=of)
 
     def warm_up(self, space: Searchable, top_k: int = 10) -> None:
         """Puts an index on the devices and compiles for single short queries; another `top_k` may compile again."""

@@ -23,10 +23,12 @@ from uwe_jax.runtime.settings import versioned, within
 from uwe_jax.scoring.calibration import separation
 
 FORMAT = "uwe_jax skill filter"
+NO_REQUIREMENT = "The query is taken for no requirement"
 VERSION = 1
 SHIPPED = Path(__file__).parent / "filters"
 _INVERSE_STRENGTH = 3.0  # of the regularisation; 1 to 30 differ by less than a point of the area under the curve
 _DIGITS = 5
+_FIT = "Fit one with `uwe-jax calibrate --sentences FILE --model MODEL --out FILTER`"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,16 @@ class SkillFilter:
         """Returns which texts are taken to have a skill, by the embeddings of a ranker that `check` accepts."""
         return self.probabilities(ranker.encode(list(texts))) >= self.threshold
 
+    def refused(self, ranker: Any, texts: Sequence[str]) -> dict[str, str]:
+        """Returns a sentence on each text that is taken to have no skill; `ranker` as of `keeps`."""
+        p = self.probabilities(ranker.encode(list(texts))) if texts else ()
+        return {
+            text: f"{NO_REQUIREMENT}: its probability of having a skill is {each:.2f}, below "
+            f"{self.threshold:g} (--skill-filter)."
+            for text, each in zip(texts, p, strict=True)
+            if each < self.threshold
+        }
+
     def check(self, ranker: object, name: str) -> None:
         """Raises UserError unless the filter is for a ranker, or a model of the same embeddings."""
         found = _fingerprint(ranker)
@@ -79,8 +91,7 @@ class SkillFilter:
             has = f"its fingerprint is {found}" if found else "it has no embeddings"
             raise UserError(
                 f"The skill filter is of {self.model} (fingerprint {', '.join(self.fingerprints)}), not of {name}: "
-                f"{has}. Fit one with `uwe-jax calibrate --sentences FILE --model MODEL --out FILTER`, or tag with "
-                "--skill-filter none."
+                f"{has}. {_FIT}, or give --skill-filter none."
             )
 
 
@@ -94,9 +105,28 @@ def shipped_filter(ranker: object) -> SkillFilter | None:
     return next((each for each in _shipped() if found in each.fingerprints), None)
 
 
+def filter_in(option: str) -> SkillFilter | None:
+    """Reads the filter of `--skill-filter FILE`; None for `shipped`, which needs a model, and `none`."""
+    return None if option in ("shipped", "none") else read_filter(Path(option).expanduser())
+
+
 @functools.cache
 def _shipped() -> list[SkillFilter]:
     return [read_filter(path) for path in sorted(SHIPPED.glob("*.json"))]
+
+
+def chosen_filter(given: SkillFilter | None, option: str, ranker: Any) -> SkillFilter | None:
+    """Returns the filter of `--skill-filter` for a ranker, `given` by `filter_in` or the one that comes along.
+
+    Raises:
+      UserError: it is of another model, or none comes along for this one.
+    """
+    found = given or (shipped_filter(ranker) if option == "shipped" else None)
+    if found:
+        found.check(ranker, ranker.name)
+    elif option == "shipped":
+        raise UserError(f"--skill-filter shipped: no filter comes with uwe_jax for {ranker.name}. {_FIT}.")
+    return found
 
 
 def fit_filter(
@@ -165,7 +195,7 @@ def _logistic(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndar
 
 def read_filter(path: Path) -> SkillFilter:
     """Reads a filter; UserError where it is missing, damaged or of a newer format."""
-    remedy = "Fit one with `uwe-jax calibrate --sentences FILE --model MODEL --out FILTER`."
+    remedy = f"{_FIT}."
     return versioned(SkillFilter, read_json(path, remedy), (FORMAT, VERSION), str(path), remedy)
 
 

@@ -87,8 +87,8 @@ def read_targets(
 def _of_downloads(
     path: Path, kind: str, language: str, version: str, target_names: bool, *, described: bool
 ) -> Targets:
-    folder, depth = (path, DEPTH) if path.is_dir() else (path.parent, 0)
-    inside = [file for file in find_files(folder, depth) if path in (folder, file.path)]
+    folder = path if path.is_dir() else path.parent
+    inside = find_files(path, DEPTH)
     esco = {role: found for role in ESCO_KINDS if (found := choose_release(inside, (role,), language, version))}
     known = [release for release in releases_in(folder) if path in (folder, release.path)]
     fitting = [release for release in known if version in ("", release.label)]

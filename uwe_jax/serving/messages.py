@@ -127,6 +127,9 @@ class VacancyAnswer(BaseModel):
     index: str
     sentences: list[str]
     omitted: Annotated[int, Field(description="Further sentences: too many, too long, or not scorable.")]
+    no_requirement: Annotated[
+        int, Field(description="Sentences without hits, as the service's filter takes them for no requirement.")
+    ] = 0
     truncated: Truncated
     hits: list[FoundAnswer]
     of: Of
@@ -178,8 +181,13 @@ class ExplainAnswer(BaseModel):
     score: float
     scorer: str
     hit: Annotated[
-        HitAnswer | None, Field(description="With id: the target, the name that is explained, and the target's score.")
+        HitAnswer | None,
+        Field(description="With id: the target, the name that is explained, and the target's score and probability."),
     ] = None
+    rank: Annotated[
+        int, Field(description="With id: place of the target among the hits, from 1; 0: none of the first 100.")
+    ] = 0
+    of: Annotated[int, Field(description="With id: number of targets that were ranked; else 0.")] = 0
     note: Note
     truncated: Truncated
 

@@ -84,6 +84,8 @@ class ServiceOptions:
       words: weight of words in common, 0 to 1, which is added to the model's score; 0 ranks by the model alone.
       clean_queries: score queries without list bullets and gender markers such as (m/f/d).
       candidates: as of `uwe-jax rank`.
+      skill_filter: of the sentences of a vacancy: one that is no requirement (company, benefits) has no hits. shipped
+        is the filter that comes with uwe_jax for the model, or a file, as of `uwe-jax tag`; by default none.
       stop_after: seconds for requests in flight when the service is asked to stop.
       cache_dir: folder of encoders; by default $UWE_JAX_CACHE or the user's cache folder.
 
@@ -102,6 +104,7 @@ class ServiceOptions:
     words: float = 0.0
     clean_queries: bool = True
     candidates: OptionalInt = None
+    skill_filter: str = "none"
     stop_after: float = 30.0
     cache_dir: str = ""
     limits: Annotated[Limits, tyro.conf.arg(name="")] = field(default_factory=Limits)

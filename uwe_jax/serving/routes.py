@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
 
 from uwe_jax.retrieval.calibration import RAW_SCORE, check_calibrated
+from uwe_jax.retrieval.skill_filter import NO_REQUIREMENT
 from uwe_jax.retrieval.store.columns import FilterError, alternatives
 from uwe_jax.retrieval.store.searchable import Hit
 from uwe_jax.runtime.errors import UserError
@@ -148,7 +149,7 @@ async def vacancy(request: Request, service: Shared, asked: messages.VacancyRequ
     """Cuts a vacancy into sentences, ranks targets for each, and merges the best of all.
 
     Sentences beyond the `queries` or `characters` that are allowed, and those that the model cannot score, are omitted
-    and counted.
+    and counted, as are those that are no requirement, where the service has a filter.
     """
     limits = service.limits
     if len(asked.text) > limits.max_vacancy_characters:
@@ -162,17 +163,20 @@ async def vacancy(request: Request, service: Shared, asked: messages.VacancyRequ
             f"The vacancy has no sentence of at most {limits.max_characters:,} characters. Send text with line breaks "
             "or full stops.",
         )
-    task = service.rank_task(asked, sentences, "Sentence")
+    task = replace(service.rank_task(asked, sentences, "Sentence"), sentences=True)
     answers, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
     ranked = [each for each in zip(sentences, answers, strict=True) if not isinstance(each[1], UserError)]
     hits = [
         {**hit.to_dict(), "sentence": sentence, "support": support}
         for hit, sentence, support in gather([hits for _, hits in ranked], task.top_k)
     ]
-    counts = {"omitted": len(found) - len(ranked), "truncated": truncated}
+    no_skill = sum(each.none.startswith(NO_REQUIREMENT) for _, each in ranked)
+    counts = {"omitted": len(found) - len(ranked), "no_requirement": no_skill, "truncated": truncated}
     names = {"index": task.index, "space": task.index}
-    absent = [found.none for _, found in ranked if found.none]
+    absent = [each.none for _, each in ranked if each.none and not each.none.startswith(NO_REQUIREMENT)]
     none = f"None of {len(ranked)} sentences has such a hit. Of the first, {absent[0]}" if absent and not hits else ""
+    if no_skill and no_skill == len(ranked):
+        none = f"Each of {len(ranked)} sentences is taken for no requirement."
     said = {"of": max((found.total for _, found in ranked), default=0), "note": service.note(task.index), "none": none}
     return Json({**names, "sentences": [sentence for sentence, _ in ranked], **counts, "hits": hits, **said})
 
@@ -194,7 +198,8 @@ async def explain(request: Request, service: Shared, asked: messages.ExplainRequ
     targets = () if asked.id else service.texts([asked.target], "Target")
     task = PairTask(queries, targets, explain=True, index=index, id=asked.id)
     found, truncated = await service.batcher.ask(task, request.scope[DEADLINE])
-    return Json({**found, "note": RAW_SCORE, "truncated": truncated})
+    sure = found.get("hit") and found["hit"]["probability"] is not None
+    return Json({**found, "note": "" if sure else RAW_SCORE, "truncated": truncated})
 
 
 @api.get("/spaces", include_in_schema=False)  # the former name, until the next release

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from uwe_jax.retrieval.calibration import calibration_of, note_calibration
 from uwe_jax.retrieval.hits import Hits
 from uwe_jax.retrieval.settings import RankSettings
+from uwe_jax.retrieval.skill_filter import SkillFilter, chosen_filter, filter_in
 from uwe_jax.retrieval.store.columns import FilterError
 from uwe_jax.retrieval.store.searchable import Searchable
 from uwe_jax.runtime.errors import UserError
@@ -29,7 +30,8 @@ _TOP_K = (100, 1000, 10_000)
 class RankTask:
     """The `top_k` best targets of an index for every text, among those that `where` allows (values by column).
 
-    `least` are the score and the probability that a hit must reach; None asks for none.
+    `least` are the score and the probability that a hit must reach; None asks for none. Of the `sentences` of a vacancy
+    those that are no requirement have no hits, where the service has a filter.
     """
 
     texts: tuple[str, ...]
@@ -37,6 +39,7 @@ class RankTask:
     top_k: int
     where: tuple[tuple[str, tuple[str, ...]], ...] = ()
     least: tuple[float | None, float | None] = (None, None)
+    sentences: bool = False
 
     @property
     def group(self) -> tuple[Any, ...]:
@@ -67,8 +70,8 @@ Task = RankTask | PairTask
 class ServedModel:
     """A model (a `uwe_jax.retrieval.ranker.Ranker`, imported only when it is loaded) and indexes by name."""
 
-    def __init__(self, ranker: Any, indexes: Mapping[str, Searchable]):
-        self.ranker = ranker
+    def __init__(self, ranker: Any, indexes: Mapping[str, Searchable], skill_filter: SkillFilter | None = None):
+        self.ranker, self.skill_filter = ranker, skill_filter
         self.indexes = dict(indexes)
         self.calibrations = {
             name: calibration_of(index, ranker.origin, ranker.how)[0] for name, index in self.indexes.items()
@@ -116,13 +119,20 @@ class ServedModel:
             found = iter(list(self.ranker.rank_each(queries, index, top_k, batch=len(queries), where=where)))
         except FilterError as error:
             raise Refusal(422, str(error)) from error
-        return [
-            [
-                each if isinstance(each, UserError) else each[: task.top_k].reaching(*task.least)
-                for each in islice(found, len(task.texts))
-            ]
-            for task in tasks
-        ]
+        return [self._kept(task, list(islice(found, len(task.texts)))) for task in tasks]
+
+    def _kept(self, task: RankTask, found: Sequence[Hits | UserError]) -> list[Hits | UserError]:
+        fine = [text for text, each in zip(task.texts, found, strict=True) if isinstance(each, Hits)]
+        judged = self.skill_filter if task.sentences else None
+        no_skill = judged.refused(self.ranker, fine) if judged else {}
+        kept: list[Hits | UserError] = []
+        for text, each in zip(task.texts, found, strict=True):
+            if isinstance(each, UserError):
+                kept.append(each)
+            else:
+                why = no_skill.get(text)
+                kept.append(each.without(why) if why else each[: task.top_k].reaching(*task.least))
+        return kept
 
 
 def shared_top_k(top_k: int) -> int:
@@ -146,6 +156,7 @@ def load_served(options: ServiceOptions) -> ServedModel:
     from uwe_jax.retrieval.location import open_index, recorded_model
 
     start = time.monotonic()
+    given = filter_in(options.skill_filter)
     indexes = {name: _in_memory(open_index(where)) for name, where in options.indexes.items()}
     longest = max(index.origin.max_tokens for index in indexes.values())
     model = options.model or recorded_model([*options.indexes.values()][:1])
@@ -160,7 +171,7 @@ def load_served(options: ServiceOptions) -> ServedModel:
             note_scorer(ranker.origin, indexes[name].origin, where)
         LOG.info("Index %s: %s targets of %s", name, f"{len(indexes[name]):,}", where)
         note_calibration(indexes[name], ranker.origin, ranker.how, name)
-    served = ServedModel(ranker, indexes)
+    served = ServedModel(ranker, indexes, chosen_filter(given, options.skill_filter, ranker))
     served.warm_up(options.limits.max_batch)
     LOG.info("Ready after %.1f s", time.monotonic() - start)
     return served

@@ -22,8 +22,8 @@ from uwe_jax.sources.tables.reading import read_rows
 
 NAME = "taxonomy"  # of a user's file, without its ending
 EXPECTED = (
-    f"Expected the folder of the ESCO zips, or a file {NAME} in one of {EXPECTED_FORMATS} with the columns "
-    f"label[,aliases][,id], or {NAME}.txt with one label per line. For ESCO: {DOWNLOAD}"
+    f"Expected the folder of the ESCO zips, the zip of a language, or a file {NAME} in one of {EXPECTED_FORMATS} with "
+    f"the columns label[,aliases][,id], or {NAME}.txt with one label per line. For ESCO: {DOWNLOAD}"
 )
 _REQUIRED, _OPTIONAL = {"label": "text"}, {"aliases": "list", "id": "id"}
 _ROLES = {"label": "label", "aliases": "aliases", "id": "id"}
@@ -67,9 +67,11 @@ def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") 
       version: of ESCO; empty takes the newest.
     """
     path = Path(path).expanduser()
-    if path.is_file():
+    zipped = path.is_file() and path.suffix.lower() == ".zip"
+    if path.is_file() and not zipped:
         return _of_file(path)
-    check_folder(path, EXPECTED)
+    if not zipped:
+        check_folder(path, EXPECTED)
     taxonomy = find_taxonomy(path, language=language, version=version)
     if taxonomy is None:
         raise UserError(f"{path} holds no taxonomy.{taxonomy_instead(path)} {EXPECTED}")
@@ -77,10 +79,10 @@ def read_taxonomy(path: Path | str, *, language: str = "en", version: str = "") 
 
 
 def find_taxonomy(folder: Path, *, language: str = "en", version: str = "") -> Taxonomy | None:
-    """Reads the taxonomy of a folder as `read_taxonomy` does; None if there is none."""
+    """Reads the taxonomy of a folder, or ESCO's zip, as `read_taxonomy` does; None if there is none."""
     own = [
         path
-        for path in files_in(folder, DEPTH)
+        for path in (files_in(folder, DEPTH) if folder.is_dir() else ())
         if path.name.split(".")[0].casefold() == NAME and (table_format(path) or is_text_list(path))
     ]
     if len(own) > 1:

@@ -16,18 +16,17 @@ import tyro
 
 # Nothing that imports JAX: the processes that tag by name import this module.
 from uwe_jax.curation.tag.by_model import tag_by_model
+from uwe_jax.curation.tag.calibrated import check_holds, find_calibration
 from uwe_jax.curation.tag.summary import summary_table
 from uwe_jax.evaluation.specs import RAW, load_ranker
 from uwe_jax.models.remote_workdir import checkpoints_of, make_local
-from uwe_jax.retrieval.calibration import FILE, Calibration, Subject
-from uwe_jax.retrieval.sketch import sketch
-from uwe_jax.retrieval.skill_filter import SkillFilter, read_filter, shipped_filter
-from uwe_jax.retrieval.store.folder import calibration_in
+from uwe_jax.retrieval.calibration import Calibration
+from uwe_jax.retrieval.skill_filter import SkillFilter, filter_in, shipped_filter
 from uwe_jax.runtime.errors import UserError
 from uwe_jax.runtime.files import cache_folder, make_out, write_json
 from uwe_jax.runtime.locks import exclusive
 from uwe_jax.runtime.options import OptionalFloat, OptionalPath, Repeated, at_least
-from uwe_jax.runtime.progress import duration, report
+from uwe_jax.runtime.progress import counted, duration, report
 from uwe_jax.runtime.settings import within
 from uwe_jax.sources.taxonomy import Taxonomy, read_taxonomy
 from uwe_jax.sources.vacancies.files import VacancyColumns, find_vacancy_files
@@ -49,7 +48,8 @@ class TaggingOptions:
 
     Attributes:
       vacancies: a file, or a folder of files.
-      taxonomy: the folder of the ESCO zips, or a file of skills; not needed where every vacancy brings its skills.
+      taxonomy: the folder of the ESCO zips, the zip of a language, or a file of skills; not needed where every vacancy
+        brings its skills.
       out: folder of the edges; it appears when all is done.
       title_column: column of the titles; by default one called title or alike.
       description_column: column of the descriptions; by default one called description or alike.
@@ -57,8 +57,9 @@ class TaggingOptions:
       id_column: column of the ids; by default one called id or alike.
       model: a run, an encoder or another ranker, as of `uwe-jax evaluate`; by default none, only names are looked for.
       threshold: least score of a skill that a model gives, on the scale of its scores.
-      precision: of the skills that a model gives, 0 to 1; with --calibration, in place of a threshold.
-      calibration: folder of an index of these skills that `uwe-jax calibrate` has calibrated for the model.
+      precision: of the skills that a model gives, 0 to 1, by a calibration; in place of a threshold.
+      calibration: folder of an index of these skills that `uwe-jax calibrate` has calibrated for the model; by default
+        the calibration that comes with uwe_jax for the model and ESCO.
       skill_filter: of sentences without a skill, which a model then gives none: a file of
         `uwe-jax calibrate --sentences`, shipped for the one that comes with uwe_jax for the model, if any, or none.
       top_k: skills that a model may give to a sentence.
@@ -109,11 +110,8 @@ class TaggingOptions:
         for name, value in {**least, "processes": 0, "max_broken": 0}.items():
             at_least(value, **{name: getattr(self, name)})
         within("--precision", self.precision or 0, 0, 1)
-        if (self.precision is None) != (self.calibration is None) or (self.precision is not None and not self.model):
-            raise UserError(
-                "--precision needs --model and --calibration, the folder of an index that is calibrated for the model. "
-                "Give all three, or --threshold."
-            )
+        if (self.calibration and self.precision is None) or (self.precision is not None and not self.model):
+            raise UserError("--precision needs --model, and --calibration needs both. Give these, or --threshold.")
 
 
 def tag(options: TaggingOptions) -> None:
@@ -140,10 +138,14 @@ def tag(options: TaggingOptions) -> None:
         aliases=options.aliases,
         keep_sentences=options.model_reads if options.model else "none",
     )
-    held = _calibration(options)
-    # A probability where there is a calibration, else a score.
-    threshold = held.threshold(options.precision or 0).probability if held else options.threshold
-    skill_filter = _filter(options)
+    held, place, aliases = None, options.calibration, options.aliases
+    threshold = options.threshold  # of scores; with a calibration of probabilities
+    if options.precision is not None and taxonomy:
+        held = find_calibration(place, options.model, taxonomy, aliases=aliases)
+        point = held.threshold(options.precision)
+        threshold = point.probability
+        LOG.info(f"A model's skills reach probability {threshold:g}: {point}. By the calibration {held}.")
+    skill_filter = filter_in(options.skill_filter) if options.model else None
     key = _key(job_key(files, taxonomy, settings, options.chunk_rows), options, held, skill_filter)
     if (done := _read_result(out, key)) is not None:
         _tidy(out)
@@ -174,7 +176,7 @@ def tag(options: TaggingOptions) -> None:
             how = held.subject.settings if held else RAW
             ranker = load_ranker(options.model, cache_dir=cache_dir, max_tokens=options.max_tokens, how=how)
             if held:
-                _check_holds(held, ranker, taxonomy, options)
+                check_holds(held, place, ranker, options.model, taxonomy, aliases=aliases)
             chosen = skill_filter or (shipped_filter(ranker) if options.skill_filter == "shipped" else None)
             if chosen:
                 chosen.check(ranker, options.model)
@@ -217,42 +219,16 @@ def tag(options: TaggingOptions) -> None:
 
 def _taxonomy(options: TaggingOptions, bare: list[str]) -> Taxonomy | None:
     if options.taxonomy is not None:
-        return read_taxonomy(options.taxonomy, language=options.language, version=options.esco_version)
+        found = read_taxonomy(options.taxonomy, language=options.language, version=options.esco_version)
+        names = sum(len({text.casefold() for text in (skill.label, *skill.aliases)}) for skill in found.skills)
+        LOG.info(f"{found.origin}: {counted(len(found), 'skill')} with {counted(names, 'name')}.")
+        return found
     if bare or options.model:
         why = f"{', '.join(bare[:3])} has no column of skills" if bare else "a model ranks the skills of one"
         raise UserError(
             f"Command line: no --taxonomy, and {why}. Name the folder of the ESCO zips, or a file of skills."
         )
     return None
-
-
-def _calibration(options: TaggingOptions) -> Calibration | None:
-    if options.calibration is None:
-        return None
-    if (held := calibration_in(options.calibration)) is None:
-        raise UserError(f"{options.calibration} has no {FILE}. Fit one with `uwe-jax calibrate --index INDEX`.")
-    return held
-
-
-def _check_holds(held: Calibration, ranker: Any, taxonomy: Taxonomy, options: TaggingOptions) -> None:
-    """Raises UserError unless a calibration was fitted for this model and such skills."""
-    if not hasattr(ranker, "origin"):
-        raise UserError(f"--calibration is of {held.subject.model}; {options.model} has no probabilities.")
-    names = options.aliases and any(skill.aliases for skill in taxonomy.skills)
-    texts = [text for skill in taxonomy.skills for text in (skill.label, *(skill.aliases if names else ()))]
-    now = Subject.of(ranker.origin, held.subject.settings, len(taxonomy.skills), names, sketch(texts))
-    if different := held.subject.unlike(now):
-        raise UserError(
-            f"The calibration in {options.calibration} does not hold here: {different}. Tag as it was fitted (--model, "
-            "--max-tokens, --aliases, --taxonomy), or calibrate an index of these skills."
-        )
-
-
-def _filter(options: TaggingOptions) -> SkillFilter | None:
-    """Returns the filter of a file that the options name, if any."""
-    if options.skill_filter in ("shipped", "none") or not options.model:
-        return None
-    return read_filter(Path(options.skill_filter).expanduser())
 
 
 def _key(key: str, options: TaggingOptions, held: Calibration | None, skill_filter: SkillFilter | None) -> str:

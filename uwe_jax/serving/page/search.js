@@ -71,11 +71,12 @@ async function search(step) {
     const sentences = found.sentences?.length === 1 ? "1 sentence" : `${found.sentences?.length} sentences`;
     const of = isVacancy ? `, for a vacancy of ${sentences}` : "";
     const omitted = answer.omitted ? ` ${answer.omitted} more were not ranked: too many, too long, or beyond the model.` : "";
+    const company = answer.no_requirement ? ` ${answer.no_requirement} were taken for no requirement.` : "";
     const what = isVacancy ? `Of ${answer.truncated} only` : "Only";
     const truncated = answer.truncated
       ? ` ${what} the first ${served.model.tokens} tokens${isVacancy ? "" : " of the text"} were read.` : "";
     const next = found.hits.length ? " Choose one to see why." : "";
-    tell(`${counted(found)}${of}, in ${seconds} s.${omitted}${truncated}${next}`);
+    tell(`${counted(found)}${of}, in ${seconds} s.${omitted}${company}${truncated}${next}`);
   } catch (error) {
     if (error.name === "AbortError") return;
     results.replaceChildren();

@@ -153,9 +153,14 @@ def choose_release(
     return None
 
 
-def find_files(folder: Path, depth: int) -> list[EscoFile]:
-    """Finds ESCO's files, zipped or not, in a folder and its folders down to `depth`; UserError for a damaged zip."""
-    return [file for path in files_in(folder, depth) for file in _csv_files(path, folder)]
+def find_files(place: Path, depth: int) -> list[EscoFile]:
+    """Finds ESCO's files in a zip, or, zipped or not, in a folder and its folders down to `depth`.
+
+    Raises:
+      UserError: a zip is damaged.
+    """
+    paths, folder = ([place], place.parent) if place.is_file() else (files_in(place, depth), place)
+    return [file for path in paths for file in _csv_files(path, folder)]
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
