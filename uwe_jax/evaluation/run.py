@@ -46,6 +46,7 @@ from uwe_jax.scoring.statistics import paired_bootstrap
 from uwe_jax.training.workdir import TRAINED_ON
 
 LOG = logging.getLogger(__name__)
+_FLAGS = ("--languages ", "--esco-version ")
 
 
 def evaluate(
@@ -62,7 +63,9 @@ def evaluate(
       UserError: bad input, no model, or another evaluation writes to the same folder.
     """
     folders = data_folders(options.data), cache_folder(options.cache_dir)
-    sources = TaskSources(*folders, options.esco_version, offline=options.offline, names=options.target_names)
+    sources = TaskSources(
+        *folders, options.esco_version, offline=options.offline, names=options.target_names, flags=_FLAGS
+    )
     check_metric_names(options.metrics)
     earlier = [(path, read_results(path)) for path in options.join]
     specs = choose(tasks)
