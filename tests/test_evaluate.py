@@ -154,7 +154,7 @@ def test_models_of_earlier_evaluations_join_the_tables(flags, task, tmp_path, ca
     assert run("--model", "tfidf", *flags, "--out", after, "--join", tmp_path / "nowhere") == 2
     assert "nowhere cannot be read" in capsys.readouterr().err
     assert run("--model", "tfidf", *flags, "--out", after, "--join", before, "--max_tokens", "9") == 2
-    assert "--max_tokens 64; this evaluation at 9" in capsys.readouterr().err
+    assert "--max-tokens 64; this evaluation at 9" in capsys.readouterr().err
 
 
 def damaged(results, value, *keys):

@@ -96,6 +96,16 @@ def test_commands_and_flags_that_are_named_exist(path):
                 assert current_path(settings, setting[1:], None)[0] == setting[1:]  # no former name
 
 
+def test_flags_are_spelled_as_in_the_help():
+    known = set().union(*map(flags_of, NAMES))
+    spelled_twice = {PACKAGE / "runtime" / "options.py", PACKAGE / "commands" / "enrich.py"}
+    for pattern in ("uwe_jax/**/*.py", "README.md", "docs/*.md"):
+        for path in ROOT.glob(pattern):
+            named = re.findall(r"(?<![\w-])--([a-z][\w-]*_[\w-]*)(?!\w|\.\w)", " ".join(texts(path)))
+            wrong = {name for name in named if name.replace("-", "_") in known}
+            assert not wrong or path in spelled_twice, f"{path.name}: {wrong}"
+
+
 def next_lines(output):
     """Returns the commands under every "Next:" of an output."""
     return re.findall(r"^(?:uwe-jax|python) .*", "".join(output.split("Next:\n")[1:]), re.MULTILINE)

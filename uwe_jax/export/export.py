@@ -230,9 +230,9 @@ def _check_repository(repo: str) -> None:
     try:
         validate_repo_id(repo)
     except HFValidationError as error:
-        raise UserError(f"--push_to_hub {repo!r}: {in_one_line(error)}. Give it as user/name.") from error
+        raise UserError(f"--push-to-hub {repo!r}: {in_one_line(error)}. Give it as user/name.") from error
     if "/" not in repo:
-        raise UserError(f"--push_to_hub {repo!r} names no owner. Give it as user/name.")
+        raise UserError(f"--push-to-hub {repo!r} names no owner. Give it as user/name.")
 
 
 def _push(folder: Path, repo: str, *, private: bool) -> str:

@@ -191,7 +191,7 @@ def _write(ranker: Ranker, model: str, targets: Targets, folder: Path, dtype: st
 def _encode(ranker: Ranker, targets: Targets, dtype: str) -> Index:
     truncation, what = ranker.truncation(targets.all_names), "names" if targets.names else "targets"
     for note in truncation.notes(what):
-        LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max_tokens sets another limit.")
+        LOG.warning(f"{note}. Targets with equal beginnings have equal scores; --max-tokens sets another limit.")
     for note in truncation.unknown_notes(what):
         LOG.warning(note)
     return ranker.encode_targets(targets.texts, targets.ids, dtype=dtype, columns=targets.columns, names=targets.names)

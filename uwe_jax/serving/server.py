@@ -157,7 +157,7 @@ def _announce(options: ServiceOptions, port: int) -> None:
     LOG.info("When it is ready: curl 'http://%s:%d/v1/rank'%s %s", shown, port, key, body)
     if not is_loopback(host) and not options.keys:
         LOG.warning(
-            "WARNING: %s can be reached from other machines, and no API key is required. Give --api_key_file, or "
+            "WARNING: %s can be reached from other machines, and no API key is required. Give --api-key-file, or "
             "listen at 127.0.0.1.",
             shown,
         )
