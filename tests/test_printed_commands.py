@@ -101,7 +101,7 @@ def test_flags_are_spelled_as_in_the_help():
     spelled_twice = {PACKAGE / "runtime" / "options.py", PACKAGE / "commands" / "enrich.py"}
     for pattern in ("uwe_jax/**/*.py", "README.md", "docs/*.md"):
         for path in ROOT.glob(pattern):
-            named = re.findall(r"(?<![\w-])--([a-z][\w-]*_[\w-]*)(?!\w|\.\w)", " ".join(texts(path)))
+            named = re.findall(r"(?<![\w-])--([a-z][\w-]*_[\w-]*)(?!\w|\.\w)", path.read_text())
             wrong = {name for name in named if name.replace("-", "_") in known}
             assert not wrong or path in spelled_twice, f"{path.name}: {wrong}"
 
