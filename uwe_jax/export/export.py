@@ -121,7 +121,7 @@ def export(options: ExportOptions, models: Sequence[Share]) -> Path:
     report(f"Exported {model.name} ({model.description}) to {out}")
     if not options.license:
         LOG.info("No licence is stated in the model card; --license names one, such as apache-2.0.")
-    code = f'uwe_jax.load({json.dumps(str(out))}).rank("head chef", ["plan menus", "weld metal"])'
+    code = f'uwe_jax.load({json.dumps(str(out))}).rank("a query", ["a target", "another target"])'
     report(f"Next:\npython -c {shlex.quote(f'import uwe_jax; print({code})')}")
     if options.push_to_hub:
         report(f"Pushed to {_push(out, options.push_to_hub, private=options.private)}")
