@@ -127,6 +127,7 @@ def test_every_next_line_works_when_typed(small_run, sample_encoder, prepared_ca
         *("retrieval/indexing.py", "training/report.py"),
     }
     quick = ("--config.workdir=my run", "--config.steps=1", "--config.evaluation.every=1")
+    quick += ("--config.source.kinds=('job',)", "--config.evaluation.skip=('job_to_skill',)")
     to_type = [
         f"uwe-jax train {shlex.join([*small_run, *quick])}",
         f"uwe-jax combine {small_run[0]} {shlex.quote(small_run[4])} --out='my graphs'",
